@@ -1,0 +1,1 @@
+"""easyrec: one YAML trains, evaluates, exports and serves a recommendation model."""

@@ -1,0 +1,157 @@
+"""The experiment: all sections of one YAML, validated together, every problem in one report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from easyrec.config.data import DataConfig
+from easyrec.config.evaluation import EvalConfig
+from easyrec.config.export import ExportConfig
+from easyrec.config.model import ModelConfig, TaskConfig
+from easyrec.config.train import TrainConfig
+from easyrec.errors import ConfigError, Problem
+from feature_generator import FeatureGenerator
+from feature_generator.config import Choice, Document, StrictModel, override, problems_of, read_yaml, repeat_names
+
+
+class Sections(StrictModel):
+    """The sections of the file. `features` is validated by the generator."""
+
+    name: str | None = None
+    hash: str = "murmur64a"
+    data: DataConfig
+    features: Any
+    model: Annotated[Any, Choice("easyrec.models")]
+    train: TrainConfig = TrainConfig()
+    eval: EvalConfig = EvalConfig()
+    export: ExportConfig = ExportConfig()
+    tune: Any = None
+    store: Any = None
+    serving: Any = None
+    description: str = Field("", max_length=10_000)
+
+
+class Experiment:
+    """A valid experiment.
+
+    Attributes:
+        name: The config's `name`, else its file's stem.
+        document: The whole file with overrides laid over it; `document.raw` is safe to store.
+        features: The features part as a document `{"features": [...], "hash": ...}` for the generator.
+        generator: The FeatureGenerator of the features.
+        tasks: What is predicted; a single task is called like its label.
+    """
+
+    def __init__(self, document: Document, sections: Sections, generator: FeatureGenerator, features: Document) -> None:
+        self.document, self.sections, self.generator, self.features = document, sections, generator, features
+        stem = Path(document.file).stem if document.file else "experiment"
+        self.name = sections.name or stem
+        self.hash = sections.hash
+        self.data: DataConfig = sections.data
+        self.model: ModelConfig = sections.model
+        self.train: TrainConfig = sections.train
+        self.eval: EvalConfig = sections.eval
+        self.export: ExportConfig = sections.export
+
+    @cached_property
+    def tasks(self) -> tuple[TaskConfig, ...]:
+        """The tasks, resolved: by default one binary task on the first label."""
+        label = self.data.labels[0]
+        return tuple(self.model.tasks or [TaskConfig(name=label, label=label)])
+
+    def to_yaml(self) -> str:
+        """The resolved config as YAML: base and overrides merged, `${ENV}` as written."""
+        raw = {**self.document.raw, "name": self.name, "features": self.features.raw["features"]}
+        return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120)
+
+
+def load_experiment(
+    source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
+) -> Experiment:
+    """Read, merge and validate an experiment.
+
+    Args:
+        source: Path of a YAML file, or its content as a dict.
+        overrides: `path=value` texts as `-o` takes them, or a mapping of path to value.
+
+    Raises:
+        ConfigError: Everything wrong with the config, with lines, in one report.
+    """
+    document = Document.of(source) if isinstance(source, Mapping) else read_yaml(source)
+    document = override(document, overrides)
+    problems: list[Problem] = []
+    sections: Sections | None = None
+    try:
+        sections = Sections.model_validate(document.data)
+    except ValidationError as error:
+        problems += problems_of(error, document)
+    generator: FeatureGenerator | None = None
+    features: Document | None = None
+    if isinstance(document.data, dict) and document.data.get("features") is not None:
+        try:
+            features = _features(document)
+            mode = document.data["data"].get("fg", "raw") if isinstance(document.data.get("data"), dict) else "raw"
+            generator = FeatureGenerator.load(features, mode="encoded" if mode == "encoded" else "raw")
+        except ConfigError as error:
+            problems += error.problems
+    if sections is not None and generator is not None:
+        problems += _across(document, sections, generator)
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda p: (p.file != document.file, p.file, p.line)), document.file)
+    assert sections is not None
+    assert generator is not None
+    assert features is not None
+    return Experiment(document, sections, generator, features)
+
+
+def _features(document: Document) -> Document:
+    """The features part: a list in the file, or the path of a features file beside it."""
+    value = document.data["features"]
+    if isinstance(value, str):
+        path = Path(value)
+        folder = Path(document.file).parent if document.file else Path()
+        part = read_yaml(path if path.is_absolute() else folder / path)
+        if not isinstance(part.data.get("features"), list):
+            raise ConfigError("needs a list 'features'", part.file)
+    else:
+        part = document.at(("features",))
+        part = Document(
+            {"features": part.data},
+            {"features": part.raw},
+            {("features", *p): v for p, v in part.places.items()},
+            part.file,
+        )
+    hashes = {name: d["hash"] for name, d in (("raw", document.raw), ("data", document.data)) if "hash" in d}
+    listed = repeat_names(part.at(("features",)))
+    places = {("features", *p): place for p, place in listed.places.items()}
+    if hashes:
+        places[("hash",)] = document.place(("hash",))
+    extra = {"hash": hashes["data"]} if hashes else {k: v for k, v in part.data.items() if k == "hash"}
+    return Document({"features": listed.data, **extra}, {"features": listed.raw, **extra}, places, part.file)
+
+
+def _across(document: Document, sections: Sections, generator: FeatureGenerator) -> list[Problem]:
+    """What one section says of another: tasks' labels, groups' features, the embedding plan."""
+    from easyrec.embedding.plan import plan_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
+
+    problems = []
+    model: ModelConfig = sections.model
+    for index, task in enumerate(model.tasks or []):
+        if task.label not in sections.data.labels:
+            known = ", ".join(sections.data.labels)
+            text = f"'{task.label}' is not among data.labels: {known}"
+            problems.append(document.problem(("model", "tasks", index, "label"), text))
+    try:
+        plan_embeddings(generator.outputs, model)
+    except ConfigError as error:
+        for problem in error.problems:
+            path = tuple(int(p) if p.isdigit() else p for p in problem.where.split(".")) if problem.where else ()
+            problems.append(document.problem(path or ("model",), problem.message))
+    return problems

@@ -1,0 +1,226 @@
+"""The `train` section: optimizers, schedules, evaluation and checkpoint rhythm."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
+
+from feature_generator.config import StrictModel
+
+# ------------------------------------------------------------------------------------------- schedules
+
+
+class _Schedule(StrictModel):
+    warmup_steps: int = Field(0, ge=0)
+    """Steps over which the rate rises linearly from 0."""
+
+
+class Constant(_Schedule):
+    """The rate stays as it is."""
+
+    type: Literal["constant"] = "constant"
+
+
+class Exponential(_Schedule):
+    """lr * rate ** (step / steps); `staircase` rounds the exponent down."""
+
+    type: Literal["exponential"] = "exponential"
+    rate: float = Field(gt=0.0, le=1.0)
+    steps: int = Field(gt=0)
+    staircase: bool = False
+    minimum: float = Field(0.0, ge=0.0)
+
+
+class Cosine(_Schedule):
+    """Half a cosine from lr to `minimum` over `steps`; constant after."""
+
+    type: Literal["cosine"] = "cosine"
+    steps: int = Field(gt=0)
+    minimum: float = Field(0.0, ge=0.0)
+
+
+class Steps(_Schedule):
+    """lr * factors[i] from step boundaries[i] on."""
+
+    type: Literal["steps"] = "steps"
+    boundaries: list[int] = Field(min_length=1)
+    factors: list[float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if len(self.boundaries) != len(self.factors):
+            raise ValueError(
+                f"{len(self.boundaries)} boundaries need as many factors, but there are {len(self.factors)}"
+            )
+        if any(b <= a for a, b in zip(self.boundaries, self.boundaries[1:], strict=False)):
+            raise ValueError("boundaries must ascend")
+        return self
+
+
+class Plateau(_Schedule):
+    """lr * factor after `patience` evaluations without a better `early_stop.metric`."""
+
+    type: Literal["plateau"] = "plateau"
+    factor: float = Field(0.1, gt=0.0, lt=1.0)
+    patience: int = Field(1, ge=1)
+    minimum: float = Field(1e-6, ge=0.0)
+
+
+Schedule = Annotated[Constant | Exponential | Cosine | Steps | Plateau, Field(discriminator="type")]
+
+# ------------------------------------------------------------------------------------------ optimizers
+
+
+class _Optimizer(StrictModel):
+    lr: float = Field(1e-3, gt=0.0)
+    schedule: Schedule = Constant()
+
+
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Adam(_Optimizer):
+    """Adam, exact: for tables every row moves at every step (dense), so it fits small tables."""
+
+    type: Literal["adam"] = "adam"
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0.0)
+
+
+class LazyAdam(_Optimizer):
+    """Adam on the rows of the batch alone; bias correction by the global step."""
+
+    type: Literal["lazy_adam"] = "lazy_adam"
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0.0)
+
+
+class RowwiseAdagrad(_Optimizer):
+    """Adagrad with one accumulator per row: the mean of the squared gradient."""
+
+    type: Literal["rowwise_adagrad"] = "rowwise_adagrad"
+    eps: float = Field(1e-8, gt=0.0)
+    initial_accumulator: float = Field(0.0, ge=0.0)
+
+
+class Adagrad(_Optimizer):
+    """Adagrad with one accumulator per weight."""
+
+    type: Literal["adagrad"] = "adagrad"
+    eps: float = Field(1e-10, gt=0.0)
+    initial_accumulator: float = Field(0.0, ge=0.0)
+
+
+class SGD(_Optimizer):
+    """Plain stochastic gradient descent; momentum for dense parameters alone."""
+
+    type: Literal["sgd"] = "sgd"
+    momentum: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class FTRL(_Optimizer):
+    """FTRL-proximal (McMahan et al., KDD 2013)."""
+
+    type: Literal["ftrl"] = "ftrl"
+    l1: float = Field(0.0, ge=0.0)
+    l2: float = Field(0.0, ge=0.0)
+    beta: float = Field(1.0, ge=0.0)
+
+
+class AdamW(_Optimizer):
+    """Adam with decoupled weight decay."""
+
+    type: Literal["adamw"] = "adamw"
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0.0)
+    weight_decay: float = Field(0.01, ge=0.0)
+
+
+SparseOptimizer = Annotated[Adam | LazyAdam | RowwiseAdagrad | Adagrad | SGD | FTRL, Field(discriminator="type")]
+DenseOptimizer = Annotated[Adam | AdamW | Adagrad | SGD, Field(discriminator="type")]
+
+# ---------------------------------------------------------------------------------------------- rhythm
+
+
+class Every(StrictModel):
+    """A rhythm: exactly one of its units."""
+
+    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(v is not None for v in (self.epochs, self.steps, self.seconds)) != 1:
+            raise ValueError("give exactly one of 'epochs', 'steps', 'seconds'")
+        return self
+
+
+class EarlyStop(StrictModel):
+    """Stop after `patience` evaluations in a row without a better `metric` on valid."""
+
+    metric: str = "auc"
+    """`auc`, or `task/metric` with several tasks."""
+    patience: int = Field(2, ge=1)
+    min_delta: float = Field(0.0, ge=0.0)
+
+
+class CheckpointConfig(StrictModel):
+    """When checkpoints are written and which are kept."""
+
+    every: Every = Every(epochs=1)
+    keep: int = Field(2, ge=1)
+    """How many of the newest are kept, the best apart."""
+    best: bool = True
+
+
+class GradClip(StrictModel):
+    """Bounds on the gradient of all parameters together, tables included."""
+
+    norm: float | None = Field(None, gt=0.0)
+    value: float | None = Field(None, gt=0.0)
+    """Bound per element, for dense parameters."""
+
+
+class EMA(StrictModel):
+    """Exponential moving average of the dense parameters, used for evaluation and export."""
+
+    decay: float = Field(0.999, gt=0.0, lt=1.0)
+
+
+class TrainConfig(StrictModel):
+    """The `train` section."""
+
+    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    """Stop after this many steps; with `epochs` too, whichever comes first. Default: one epoch."""
+    seed: int = Field(2026, ge=0, lt=2**31)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16`: autocast of the dense part; weights, tables and losses stay fp32."""
+    compile: bool = False
+    """torch.compile of the dense part."""
+    threads: int | None = Field(None, gt=0)
+    """Threads of the training step; default: the processors that this process may use."""
+    embedding_regularizer: float = Field(0.0, ge=0.0)
+    """lambda of lambda/2 * ||E||^2 over whole tables (dense gradient)."""
+    net_regularizer: float = Field(0.0, ge=0.0)
+    """lambda of lambda/2 * ||W||^2 over the dense weights."""
+    sparse_optimizer: SparseOptimizer = LazyAdam()
+    dense_optimizer: DenseOptimizer = Adam()
+    grad_clip: GradClip | None = None
+    ema: EMA | None = None
+    early_stop: EarlyStop | None = None
+    evaluate_every: Every = Every(epochs=1)
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    init_from: str | None = None
+    """Checkpoint directory whose parameters of equal name and shape are taken over."""
+    distributed: Any = None
+    log_every: int = Field(100, gt=0)
+    """Steps between lines in the log and points in TensorBoard."""
+
+    @field_validator("grad_clip", mode="before")
+    @classmethod
+    def _a_number_is_a_norm(cls, value: Any) -> Any:
+        return {"norm": value} if isinstance(value, int | float) and not isinstance(value, bool) else value

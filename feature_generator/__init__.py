@@ -1,0 +1,1 @@
+"""FeatureGenerator: raw columns to model inputs, with the same compiled code offline and online."""

@@ -1,0 +1,89 @@
+"""The errors of the generator.
+
+FeatureGeneratorError
+├── ConfigError     what is configured cannot work      (exit code 2)
+└── DataError       what was read is not what was said  (exit code 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class FeatureGeneratorError(Exception):
+    """Base of the errors that a user can mend; `exit_code` is what a command ends with."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a config.
+
+    Attributes:
+        message: What is wrong, what is accepted, the nearest fix; lower case, may span lines.
+        where: Dotted path of the value, e.g. `features[2] 'age_bucket' . boundaries`.
+        line: 1-based line in `file`, or 0 where no file line exists.
+        file: File or origin of the value, empty where the config was a dict.
+    """
+
+    message: str
+    where: str = ""
+    line: int = 0
+    file: str = ""
+
+
+class ConfigError(FeatureGeneratorError):
+    """All problems of one config at once, with their lines."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem] | str, file: str = "") -> None:
+        self.problems = (Problem(problems, file=file),) if isinstance(problems, str) else tuple(problems)
+        self.file = file or next((p.file for p in self.problems if p.file), "")
+        super().__init__(self._report())
+
+    def _report(self) -> str:
+        count = len(self.problems)
+        lines = [f"{self.file or 'config'}: {count} problem{'s' if count != 1 else ''}"]
+        for problem in self.problems:
+            place = f"line {problem.line}" if problem.line else ""
+            if problem.file and problem.file != self.file:
+                place = f"{problem.file} {place}".rstrip()
+            head = "  ".join(part for part in (place, problem.where) if part)
+            body = problem.message.splitlines() or [""]
+            if head:
+                lines += ["", f"  {head}", *(f"           {text}" for text in body)]
+            else:
+                lines += ["", *(f"  {text}" for text in body)]
+        return "\n".join(lines)
+
+
+class DataError(FeatureGeneratorError):
+    """Data that breaks the rules: names the file, the row and the column as far as they are known.
+
+    Attributes:
+        reason: What is wrong with the value.
+        column: Column or feature name.
+        row: 0-based row inside the file, or inside the batch where no file is known.
+        file: File the row came from.
+    """
+
+    exit_code = 3
+
+    def __init__(self, reason: str, *, column: str = "", row: int | None = None, file: str = "") -> None:
+        self.reason, self.column, self.row, self.file = reason, column, row, file
+        where = ", ".join(
+            part
+            for part in (file, f"row {row}" if row is not None else "", f"column '{column}'" if column else "")
+            if part
+        )
+        super().__init__(f"{where}: {reason}" if where else reason)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`"; did you mean 'x'?"` for the known name nearest to `name`, else an empty string."""
+    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""

@@ -1,0 +1,1 @@
+"""Serving: the predictor that answers what was trained."""

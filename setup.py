@@ -1,0 +1,76 @@
+"""Build: four packages listed explicitly, C++ kernels by setuptools and pybind11, no CMake."""
+
+from __future__ import annotations
+
+import os
+import platform
+from glob import glob
+
+from pybind11.setup_helpers import Pybind11Extension
+from setuptools import find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
+
+# One binary per instruction set; `native.py` picks the best that the processor has.
+LEVELS: dict[str, list[str]] = {"": []}
+if platform.machine() in {"x86_64", "AMD64"}:
+    LEVELS = {
+        "": ["-march=x86-64-v2"],
+        "_v3": ["-march=x86-64-v3"],
+        "_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    }
+
+
+def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> list[Pybind11Extension]:
+    """The extension `<package>.<name>` from all sources of `<package>/cpp`, once per instruction set."""
+    folder = f"{package.replace('.', '/')}/cpp"
+    sources = sorted(glob(f"{folder}/*.cpp"))
+    if not sources:
+        return []
+    return [
+        Pybind11Extension(
+            f"{package}.{name}{suffix}",
+            sources,
+            depends=sorted(glob(f"{folder}/*.h")),
+            include_dirs=[folder],
+            define_macros=[("NATIVE_MODULE", f"{name}{suffix}")],
+            cxx_std=17,
+            # Contraction would make the same sum differ between instruction sets.
+            extra_compile_args=[
+                "-O3",
+                "-g0",
+                "-pthread",
+                "-ffp-contract=off",
+                "-fno-math-errno",
+                "-Wall",
+                "-Wextra",
+                *flags,
+            ],
+            extra_link_args=["-pthread"],
+        )
+        for suffix, flags in levels.items()
+    ]
+
+
+class BuildKernels(build_ext):
+    """`build_ext` over all cores, with `--only PACKAGE` for a quick rebuild of one package's kernels."""
+
+    user_options = [*build_ext.user_options, ("only=", None, "build the kernels of this top-level package alone")]
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.only: str | None = None
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+        if self.only:
+            self.extensions = [e for e in self.extensions if e.name.split(".")[0] == self.only]
+
+
+setup(
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    ext_modules=[*native("feature_generator", "_native"), *native("easyrec.embedding", "_native")],
+    cmdclass={"build_ext": BuildKernels},
+)
