@@ -1,0 +1,142 @@
+"""Where each feature's numbers lie in the flat tensors that a model reads. Knows no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from typing_extensions import Self
+
+
+@dataclass(frozen=True)
+class Span:
+    """The columns `start .. start + dim` of a flat tensor, and whose they are."""
+
+    name: str
+    dim: int
+    start: int
+
+    @property
+    def columns(self) -> slice:
+        """The columns as a slice."""
+        return slice(self.start, self.start + self.dim)
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """A sequence that reaches the model step by step.
+
+    Attributes:
+        name: The sequence's name.
+        children: Columns of its children inside `seq:<group>/<name>`, (N, dim), in the order of the config.
+        query: For each child the feature of the group that is its candidate, or None.
+        encoder: Config of the encoder that the experiment names; None: the model's own default.
+    """
+
+    name: str
+    children: tuple[Span, ...]
+    query: tuple[str | None, ...]
+    encoder: Any = field(default=None, compare=False)
+
+    @property
+    def dim(self) -> int:
+        """Width of one step: the children side by side."""
+        return sum(child.dim for child in self.children)
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """What a model finds of one feature group.
+
+    Attributes:
+        name: The group's name.
+        fields: Columns of the fields inside `emb:<name>`, (B, width): features in the order of the config,
+            then the children of pooled sequences.
+        dense: Columns of the numeric inputs inside `dense:<name>`, (B, dense_width).
+        sequences: Sequences that are not pooled by the lookup.
+        first_order: Whether `first:<name>`, (B, F), exists: one weight per field.
+    """
+
+    name: str
+    fields: tuple[Span, ...] = ()
+    dense: tuple[Span, ...] = ()
+    sequences: tuple[SequenceLayout, ...] = ()
+    first_order: bool = False
+
+    @property
+    def num_fields(self) -> int:
+        """F, the number of fields."""
+        return len(self.fields)
+
+    @property
+    def width(self) -> int:
+        """Columns of `emb:<name>`, the sum of the fields' dims; 0 where the model asks for no embeddings."""
+        return sum(span.dim for span in self.fields)
+
+    @property
+    def dense_width(self) -> int:
+        """Columns of `dense:<name>`."""
+        return sum(span.dim for span in self.dense)
+
+    @property
+    def dim(self) -> int:
+        """D, the dim that all fields share.
+
+        Raises:
+            ValueError: The dims differ, or there is no field.
+        """
+        dims = {span.dim for span in self.fields}
+        if len(dims) != 1:
+            listed = ", ".join(f"{span.name} {span.dim}" for span in self.fields) or "no fields"
+            raise ValueError(f"group '{self.name}' has no single embedding dim: {listed}")
+        return dims.pop()
+
+    def field(self, name: str) -> Span:
+        """The columns of the field `name`; KeyError where the group has none."""
+        for span in self.fields:
+            if span.name == name:
+                return span
+        raise KeyError(f"group '{self.name}' has no field '{name}'; it has: {', '.join(s.name for s in self.fields)}")
+
+    def sequence(self, name: str) -> SequenceLayout:
+        """The layout of the sequence `name`; KeyError where the group has none."""
+        for sequence in self.sequences:
+            if sequence.name == name:
+                return sequence
+        raise KeyError(f"group '{self.name}' has no sequence '{name}'")
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the group's tensors in the flat dict of inputs, in a fixed order."""
+        names = [f"emb:{self.name}"] if self.width else []
+        names += [f"first:{self.name}"] if self.first_order else []
+        names += [f"dense:{self.name}"] if self.dense else []
+        for sequence in self.sequences:
+            names += [f"{kind}:{self.name}/{sequence.name}" for kind in ("seq", "rows", "offsets")]
+        return tuple(names)
+
+    def to_json(self) -> dict[str, Any]:
+        """The layout as plain data; encoders are left out, the model knows them."""
+        return {
+            "name": self.name,
+            "fields": [[s.name, s.dim, s.start] for s in self.fields],
+            "dense": [[s.name, s.dim, s.start] for s in self.dense],
+            "sequences": [
+                {"name": s.name, "children": [[c.name, c.dim, c.start] for c in s.children], "query": list(s.query)}
+                for s in self.sequences
+            ],
+            "first_order": self.first_order,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The layout that `to_json` wrote."""
+        return cls(
+            data["name"],
+            tuple(Span(*s) for s in data["fields"]),
+            tuple(Span(*s) for s in data["dense"]),
+            tuple(
+                SequenceLayout(s["name"], tuple(Span(*c) for c in s["children"]), tuple(s["query"]))
+                for s in data["sequences"]
+            ),
+            data["first_order"],
+        )
