@@ -149,11 +149,7 @@ class Choice:
 
 
 def _dump(value: Any) -> Any:
-    return (
-        value.model_dump(mode="json", exclude_unset=True) | {"type": value.type}
-        if isinstance(value, BaseModel)
-        else value
-    )
+    return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, BaseModel) else value
 
 
 # -------------------------------------------------------------------------------------------------- YAML
@@ -330,7 +326,7 @@ def _construct(loader: _Loader, node: yaml.Node, path: Path_, document: Document
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, child, (*path, i), document, problems) for i, child in enumerate(node.value)]
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node)
 
 
 def _merge(lower: Document, upper: Document) -> None:
