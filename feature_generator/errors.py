@@ -69,17 +69,17 @@ class DataError(FeatureGeneratorError):
         column: Column or feature name.
         row: 0-based row inside the file, or inside the batch where no file is known.
         file: File the row came from.
+        line: 1-based line of a text file; it is shown instead of the row.
     """
 
     exit_code = 3
 
-    def __init__(self, reason: str, *, column: str = "", row: int | None = None, file: str = "") -> None:
-        self.reason, self.column, self.row, self.file = reason, column, row, file
-        where = ", ".join(
-            part
-            for part in (file, f"row {row}" if row is not None else "", f"column '{column}'" if column else "")
-            if part
-        )
+    def __init__(
+        self, reason: str, *, column: str = "", row: int | None = None, file: str = "", line: int | None = None
+    ) -> None:
+        self.reason, self.column, self.row, self.file, self.line = reason, column, row, file, line
+        place = f"line {line}" if line is not None else f"row {row}" if row is not None else ""
+        where = ", ".join(part for part in (file, place, f"column '{column}'" if column else "") if part)
         super().__init__(f"{where}: {reason}" if where else reason)
 
 

@@ -1,0 +1,1 @@
+"""Data: sources of rows, and the loader that makes batches of them."""

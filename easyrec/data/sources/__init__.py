@@ -1,0 +1,138 @@
+"""Sources of rows: one file per kind, each with a `Config` whose `open` gives a `Source`.
+
+A source is a list of units that are read whole (a row group, a byte range of a text file, a day of a synthetic
+data set). Units are what is shuffled, divided among workers and returned to after an interruption, so a source
+promises: the same units in the same order at every opening, and the same rows in the same order at every reading.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import pyarrow as pa
+
+from feature_generator.config import StrictModel
+from feature_generator.errors import ConfigError, Problem, nearest
+
+Policy: TypeAlias = Literal["fail", "skip", "default"]
+"""What becomes of a row that breaks the rules: an error, nothing, or the row with defaults in its bad places."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of a source that is read from its start.
+
+    Attributes:
+        index: Position in `Source.units()`.
+        rows: Number of rows, None where only reading tells.
+        description: What people call it, e.g. `part-0.parquet, row group 3`.
+        file: File that holds the rows, as errors name it; empty where there is none.
+        first_row: 0-based row inside `file` of the unit's first row.
+    """
+
+    index: int
+    rows: int | None
+    description: str
+    file: str = ""
+    first_row: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row is found: arguments of a `DataError`.
+
+    Attributes:
+        file: File, or description of the unit where there is no file.
+        row: 0-based row inside it.
+        line: 1-based line, for text files, where it says more than the row.
+    """
+
+    file: str
+    row: int | None
+    line: int | None = None
+
+
+class Source(ABC):
+    """Rows that can be read unit by unit.
+
+    Attributes:
+        columns: Type of every column, by name.
+    """
+
+    columns: dict[str, pa.DataType]
+
+    @abstractmethod
+    def units(self) -> list[Unit]:
+        """All units, `unit.index` ascending from 0."""
+
+    @abstractmethod
+    def read(self, unit: Unit, columns: Sequence[str], start_row: int = 0) -> Iterator[pa.RecordBatch]:
+        """The unit's rows from `start_row` (counted inside the unit) on, in batches of any size.
+
+        Args:
+            unit: One of `units()`.
+            columns: Names to read; batches hold exactly these, in this order.
+            start_row: Rows of the unit to leave out.
+
+        Raises:
+            DataError: The rows cannot be read; names the file, and the row or line where it is known.
+        """
+
+    def require(self, columns: Sequence[str], why: str = "") -> None:
+        """Check that `columns` can be read.
+
+        Raises:
+            ConfigError: A column is absent; names all absent ones and the nearest known ones.
+        """
+        missing = [name for name in dict.fromkeys(columns) if name not in self.columns]
+        if missing:
+            listed = list(self.columns)
+            known = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")
+            raise ConfigError(
+                [
+                    Problem(f"the data has no column '{name}'{nearest(name, listed)}\nknown: {known}", why)
+                    for name in missing
+                ]
+            )
+
+    def locate(self, unit: Unit, row: int) -> Place:
+        """Where the row `row` of the unit is found."""
+        return Place(unit.file or unit.description, unit.first_row + row)
+
+    def dropped(self, unit: Unit) -> Mapping[str, int]:
+        """Rows of the unit that were malformed and left out or mended: how many, by reason; known after reading."""
+        del unit
+        return {}
+
+    @property
+    def num_rows(self) -> int | None:
+        """Rows of all units together, None where only reading tells."""
+        total = 0
+        for unit in self.units():
+            if unit.rows is None:
+                return None
+            total += unit.rows
+        return total
+
+    def close(self) -> None:  # noqa: B027 (most sources hold nothing open)
+        """Close what is open; the source may be read again afterwards."""
+
+
+class SourceConfig(StrictModel, ABC):
+    """Config of a source; a member's `Config` derives from it."""
+
+    type: str
+
+    @abstractmethod
+    def open(self, bad_rows: Policy = "fail") -> Source:
+        """The source, with its columns and units known.
+
+        Args:
+            bad_rows: What to do with rows that cannot be parsed.
+
+        Raises:
+            DataError: There is nothing to read, or what is there is damaged; names the file.
+        """
