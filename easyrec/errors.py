@@ -6,13 +6,14 @@ FeatureGeneratorError
 └── EasyRecError      everything else a user can mend                (exit code 1)
     ├── RunError          a run's folder or its state does not allow the command
     ├── CheckpointError   a checkpoint is damaged, incomplete or of another model
-    ├── BundleError       a bundle is damaged, too new, or does not score as trained
+    ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
     └── MissingExtra      an optional package is not installed
 """
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, packages_distributions
+from importlib.metadata import version as metadata_version
 
 from feature_generator.errors import ConfigError, DataError, FeatureGeneratorError, Problem, nearest
 
@@ -42,7 +43,9 @@ class CheckpointError(EasyRecError):
 
 
 class BundleError(EasyRecError):
-    """A bundle is damaged, too new, or does not score as it did when it was trained."""
+    """A bundle is damaged, too new, or does not score as it did when it was trained: bad data."""
+
+    exit_code = 3
 
 
 class MissingExtra(EasyRecError):  # noqa: N818 (it says what is missing)
@@ -63,3 +66,11 @@ def distribution() -> str:
         return packages_distributions()["easyrec"][0]
     except (KeyError, PackageNotFoundError):
         return "easyrec-torch"
+
+
+def version() -> str:
+    """Version of this library as it is installed."""
+    try:
+        return metadata_version(distribution())
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,260 @@
+"""The bundle: one directory that holds all a prediction needs. Written whole or not at all, verified when read.
+
+    manifest.json       what it is; checksums of every other file
+    manifest.sha256     checksum of the manifest, as `sha256sum -c` reads it
+    generator/          the FeatureGenerator
+    program/            the dense part
+    tables/             embedding tables, mapped into memory
+    warmup/             raw rows with the features and scores that training gave them
+
+Knows no torch. Reading runs nothing that a bundle holds: JSON, .npy without objects, Arrow and safetensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from easyrec.errors import BundleError, RunError, distribution
+from easyrec.export.manifest import FORMAT, FORMAT_VERSION, FileEntry, Manifest
+from easyrec.export.strict_json import dump, parse, read_json
+
+MANIFEST = "manifest.json"
+CHECKSUM = "manifest.sha256"
+MAX_PATH = 1024
+
+
+# ----------------------------------------------------------------------------------------------- writing
+
+
+class Draft:
+    """A bundle being written.
+
+    Attributes:
+        path: Where its files go until it is complete.
+        manifest: To be set before the end; `files` is filled in when the bundle is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: Manifest | None = None
+
+    def folder(self, name: str) -> Path:
+        """A folder of the bundle, made if it is not there."""
+        folder = self.path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@contextmanager
+def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Draft]:
+    """Write a bundle under a temporary name beside `directory`; it takes its name when all is on disk.
+
+    Leaving the block with an error removes what was written and leaves an older bundle as it is.
+
+    Raises:
+        RunError: `directory` exists and `overwrite` is not set, or the disk refuses (e.g. it is full).
+    """
+    target = Path(directory)
+    if target.exists() and not overwrite:
+        raise RunError(f"{target} exists: remove it, or ask to overwrite it")
+    draft = Draft(target.parent / f".{target.name}.writing")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove(draft.path)  # what a killed process left behind
+        draft.path.mkdir()
+        yield draft
+        assert draft.manifest is not None, "a bundle needs a manifest"
+        _seal(draft.path, draft.manifest)
+        _take_name(draft.path, target)
+    except OSError as error:
+        raise RunError(f"{target}: cannot write the bundle: {error.strerror or error}") from error
+    finally:
+        _remove(draft.path)
+
+
+def _seal(path: Path, manifest: Manifest) -> None:
+    """Write manifest and checksum, and force everything to disk."""
+    files = {name: _entry(path / name) for name in _walk(path)}
+    text = dump(manifest.model_copy(update={"files": files}).model_dump(mode="json"))
+    (path / MANIFEST).write_bytes(text)
+    (path / CHECKSUM).write_text(f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n", encoding="ascii")
+    for root, _, names in os.walk(path):
+        for name in (*names, "."):
+            _force(Path(root, name))
+
+
+def _take_name(path: Path, target: Path) -> None:
+    old = target.parent / f".{target.name}.replaced"
+    _remove(old)
+    if target.exists():
+        target.rename(old)
+    path.rename(target)
+    _force(target.parent)
+    _remove(old)
+
+
+def _force(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+# ----------------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose manifest was read.
+
+    Attributes:
+        path: Its directory.
+        manifest: What it says of itself.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @staticmethod
+    def open(directory: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
+        """Read the manifest and check the files against it.
+
+        Args:
+            directory: The bundle.
+            verify: Compare the checksum of every file; without it only names and sizes are compared.
+
+        Raises:
+            BundleError: It is no bundle, is of a newer format, or its files are not those that were written.
+        """
+        path = Path(directory)
+        if not path.is_dir():
+            raise BundleError(f"{path}: no such bundle")
+        if not (path / MANIFEST).is_file():
+            raise BundleError(f"{path}: holds no {MANIFEST}, so it is no bundle, or not all of one")
+        bundle = Bundle(path, _read_manifest(path))
+        bundle._check_files(verify)
+        return bundle
+
+    def file(self, name: str) -> Path:
+        """The path of a file that the manifest lists.
+
+        Raises:
+            BundleError: It lists no such file.
+        """
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: the manifest lists no file '{name}'")
+        return self.path / name
+
+    def folder(self, name: str) -> Path:
+        """The path of a folder in which the manifest lists at least one file.
+
+        Raises:
+            BundleError: It lists none.
+        """
+        if not any(file.startswith(f"{name}/") for file in self.manifest.files):
+            raise BundleError(f"{self.path}: the manifest lists no file in '{name}/'")
+        return self.path / name
+
+    def _check_files(self, verify: bool) -> None:
+        listed = self.manifest.files
+        for name in listed:
+            _check_name(self.path, name)
+        found = set(_walk(self.path)) - {MANIFEST, CHECKSUM}
+        for name in sorted(set(listed) - found):
+            raise BundleError(f"{self.path}: '{name}' is missing")
+        for name in sorted(found - set(listed)):
+            raise BundleError(f"{self.path}: '{name}' is not listed in the manifest; a bundle holds nothing else")
+        for name, entry in listed.items():
+            size = (self.path / name).stat().st_size
+            if size != entry.bytes:
+                raise BundleError(
+                    f"{self.path}: '{name}' has {size} bytes, but was written with {entry.bytes}: the bundle is damaged"
+                )
+        for name, entry in listed.items() if verify else ():
+            if _sha256(self.path / name) != entry.sha256:
+                raise BundleError(f"{self.path}: '{name}' does not have its checksum: the bundle is damaged")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    for name in (MANIFEST, CHECKSUM):
+        if (path / name).is_symlink():
+            raise BundleError(f"{path}: '{name}' is a link; a bundle holds plain files only")
+    data = read_json(path / MANIFEST)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise BundleError(f"{path / MANIFEST}: is not the manifest of a bundle: its 'format' is not '{FORMAT}'")
+    version = data.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: has bundle format {version}, but this version reads up to {FORMAT_VERSION}: "
+            f"pip install --upgrade '{distribution()}'"
+        )
+    text = (path / MANIFEST).read_bytes()
+    try:
+        recorded = (path / CHECKSUM).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: '{CHECKSUM}' cannot be read: {error.strerror}") from None
+    if recorded != f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode():
+        raise BundleError(f"{path}: '{MANIFEST}' does not have the checksum in '{CHECKSUM}': the bundle is damaged")
+    try:
+        return Manifest.model_validate(parse(text, str(path / MANIFEST)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path / MANIFEST}: {where}: {first['msg']}") from None
+
+
+def _check_name(bundle: Path, name: str) -> None:
+    """Refuse a path that could lead out of the bundle, or that some system reads differently."""
+    parts = name.split("/")
+    plain = name.isprintable() and len(name) <= MAX_PATH and not any(c in name for c in "\\:")
+    if not plain or name in (MANIFEST, CHECKSUM) or any(part in ("", ".", "..") for part in parts):
+        raise BundleError(f"{bundle}: the manifest lists '{name[:200]}', which is no path inside a bundle")
+
+
+def _walk(path: Path) -> Iterator[str]:
+    """Paths of all files below `path`, sorted, in POSIX form."""
+    for root, folders, names in os.walk(path, onerror=_unreadable):
+        folders.sort()
+        for name in (*folders, *sorted(names)):
+            full = Path(root, name)
+            mode = full.lstat().st_mode
+            relative = str(PurePosixPath(full.relative_to(path)))
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise BundleError(f"{path}: '{relative}' is a link or device; a bundle holds plain files only")
+            if stat.S_ISREG(mode):
+                yield relative
+
+
+def _unreadable(error: OSError) -> None:
+    raise BundleError(f"{error.filename}: cannot be read: {error.strerror}")
+
+
+def _entry(path: Path) -> FileEntry:
+    return FileEntry(sha256=_sha256(path), bytes=path.stat().st_size)
+
+
+def _sha256(path: Path) -> str:
+    digest, buffer = hashlib.sha256(), bytearray(1 << 20)
+    view = memoryview(buffer)
+    try:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                digest.update(view[:count])
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
+    return digest.hexdigest()

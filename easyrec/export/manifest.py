@@ -1,0 +1,132 @@
+"""`manifest.json`: what a bundle is, what it takes and gives, and how exactly it must do so."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from feature_generator.config import StrictModel
+
+FORMAT = "easyrec-bundle"
+FORMAT_VERSION = 1
+"""The newest format that this code reads, and the one that it writes."""
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class FileEntry(StrictModel):
+    """One file of the bundle."""
+
+    sha256: Sha256
+    bytes: int = Field(ge=0)
+
+
+class InputColumn(StrictModel):
+    """A raw column that the generator reads.
+
+    Attributes:
+        name: The column's name.
+        side: Where it comes from in a request: once with the `user` or the `context`, or with each `item`.
+        type: Arrow type that it had when the model was trained, e.g. `string`, `list<item: int64>`.
+    """
+
+    name: str
+    side: Literal["user", "item", "context"]
+    type: str
+
+
+class OutputColumn(StrictModel):
+    """What the predictor answers per candidate.
+
+    Attributes:
+        name: The task's name.
+        type: Always `float32`.
+        shape: Of one candidate's answer: `[]`, or `[num_classes]`.
+        meaning: `probability`, `value` or `probabilities`.
+    """
+
+    name: str
+    type: Literal["float32"] = "float32"
+    shape: list[int] = []
+    meaning: Literal["probability", "value", "probabilities"]
+
+
+class Signature(StrictModel):
+    """Inputs and outputs of a prediction."""
+
+    inputs: list[InputColumn]
+    outputs: list[OutputColumn]
+
+
+class TaskScoring(StrictModel):
+    """How a task's logit becomes its score, in this order.
+
+    Attributes:
+        name: The task's name.
+        logit: Output of the program that holds its logit.
+        type: `binary`: sigmoid; `multiclass`: softmax; `regression`: the value as it is.
+        keep_rate: Share of negatives that training kept; the odds are multiplied by it. None: all.
+        calibration: Fitted calibration of a probability, as `easyrec.modules.calibration` writes it.
+    """
+
+    name: str
+    logit: str
+    type: Literal["binary", "multiclass", "regression"]
+    keep_rate: float | None = Field(None, gt=0.0, le=1.0)
+    calibration: dict[str, Any] | None = None
+
+
+class RuntimeEntry(StrictModel):
+    """A way to run the dense part.
+
+    Attributes:
+        folder: Its folder in the bundle.
+        tolerance: Largest difference from the trained score that a replayed row may show, by precision:
+            absolute for probabilities, relative for values above 1.
+    """
+
+    folder: str
+    tolerance: dict[str, float]
+
+
+class Warmup(StrictModel):
+    """The rows that are replayed at every load; 0 rows only where there was no data."""
+
+    rows: int = Field(ge=0)
+
+
+class Manifest(StrictModel):
+    """`manifest.json`."""
+
+    format: Literal["easyrec-bundle"] = "easyrec-bundle"
+    format_version: int = FORMAT_VERSION
+    name: str
+    """The experiment's name."""
+    created: str
+    """ISO time, UTC."""
+    config: dict[str, Any]
+    """The experiment, `base` and overrides merged, `${ENV}` as written."""
+    fingerprint: str
+    """Of the generator: its config and vocabularies."""
+    features: list[dict[str, Any]]
+    """The feature plan: what the generator puts out, and which table each output looks up in."""
+    embeddings: dict[str, Any]
+    """The embedding plan: tables, and which columns of which group each feature fills."""
+    signature: Signature
+    scoring: list[TaskScoring]
+    runtimes: dict[str, RuntimeEntry] = Field(min_length=1)
+    runtime: str
+    """The runtime that is used unless the caller asks for another."""
+    precision: str = "fp32"
+    tables: str = "fp32"
+    """Precision of the embedding tables."""
+    request: dict[str, int] = {}
+    """The request that the bundle is made for: `items` per user."""
+    warmup: Warmup
+    metrics: dict[str, Any] = {}
+    """Of training: `{"valid": {"auc": ...}, ...}`."""
+    versions: dict[str, str]
+    """Of the libraries that wrote the bundle."""
+    files: dict[str, FileEntry] = {}
+    """Every file but the manifest and its checksum, by path inside the bundle."""
