@@ -148,6 +148,11 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             known = ", ".join(sections.data.labels)
             text = f"'{task.label}' is not among data.labels: {known}"
             problems.append(document.problem(("model", "tasks", index, "label"), text))
+        for label in task.rows.labels if task.rows else ():
+            if label not in sections.data.labels:
+                known = ", ".join(sections.data.labels)
+                text = f"'{label}' is not among data.labels: {known}"
+                problems.append(document.problem(("model", "tasks", index, "mask"), text))
     try:
         plan_embeddings(generator.outputs, model)
     except ConfigError as error:

@@ -14,7 +14,7 @@ from feature_generator.config import StrictModel
 
 class _Schedule(StrictModel):
     warmup_steps: int = Field(0, ge=0)
-    """Steps over which the rate rises linearly from 0."""
+    """The k-th of the first so many steps, counted from 1, runs at k / warmup_steps of the scheduled rate."""
 
 
 class Constant(_Schedule):
@@ -114,7 +114,7 @@ class Adagrad(_Optimizer):
 
 
 class SGD(_Optimizer):
-    """Plain stochastic gradient descent; momentum for dense parameters alone."""
+    """Stochastic gradient descent; momentum for dense parameters alone."""
 
     type: Literal["sgd"] = "sgd"
     momentum: float = Field(0.0, ge=0.0, lt=1.0)
@@ -183,6 +183,12 @@ class GradClip(StrictModel):
     value: float | None = Field(None, gt=0.0)
     """Bound per element, for dense parameters."""
 
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.norm is None and self.value is None:
+            raise ValueError("give 'norm', 'value' or both")
+        return self
+
 
 class EMA(StrictModel):
     """Exponential moving average of the dense parameters, used for evaluation and export."""
@@ -206,7 +212,7 @@ class TrainConfig(StrictModel):
     embedding_regularizer: float = Field(0.0, ge=0.0)
     """lambda of lambda/2 * ||E||^2 over whole tables (dense gradient)."""
     net_regularizer: float = Field(0.0, ge=0.0)
-    """lambda of lambda/2 * ||W||^2 over the dense weights."""
+    """lambda of lambda/2 * ||W||^2 over all dense parameters, biases included."""
     sparse_optimizer: SparseOptimizer = LazyAdam()
     dense_optimizer: DenseOptimizer = Adam()
     grad_clip: GradClip | None = None
@@ -224,3 +230,23 @@ class TrainConfig(StrictModel):
     @classmethod
     def _a_number_is_a_norm(cls, value: Any) -> Any:
         return {"norm": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("sparse_optimizer")
+    @classmethod
+    def _tables_have_no_momentum(cls, value: SparseOptimizer) -> SparseOptimizer:
+        if isinstance(value, SGD) and value.momentum:
+            raise ValueError("momentum is for dense parameters alone: tables take plain sgd")
+        return value
+
+    @field_validator("distributed")
+    @classmethod
+    def _one_process(cls, value: Any) -> Any:
+        if value is not None:
+            raise ValueError("this version trains in one process: leave the key out")
+        return value
+
+    @model_validator(mode="after")
+    def _stopping_early_keeps_the_best(self) -> Self:
+        if self.checkpoint.best is False and self.early_stop is not None:
+            raise ValueError("'early_stop' ends with the best checkpoint: leave 'checkpoint.best' true")
+        return self

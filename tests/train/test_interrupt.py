@@ -1,0 +1,38 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from easyrec.train.interrupt import StopRequest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_noted_and_handlers_are_restored(number):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert stop.name is None
+        os.kill(os.getpid(), number)
+        assert stop.name == signal.Signals(number).name
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_interrupts_at_once():
+    with StopRequest():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_other_threads_do_not_touch_handlers():
+    before = signal.getsignal(signal.SIGINT)
+    found = []
+
+    def work():
+        with StopRequest() as stop:
+            found.append((stop.name, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [(None, before)]
