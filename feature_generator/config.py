@@ -77,23 +77,60 @@ def _text(item: Any) -> str:
 # ---------------------------------------------------------------------------------------------- families
 
 
+_plugged: list[str] = []
+
+
+def plug(package: str) -> None:
+    """Let families find the members of an outside package that is laid out like ours.
+
+    After `plug("acme")` the file `acme/models/x.py` is the model type `x`, `acme/features/y.py` the feature type `y`.
+    An installed package needs no `plug` where it names its members as entry points of the family's import name.
+
+    Raises:
+        ConfigError: There is no such package.
+    """
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # a parent is missing, or the name is no name
+        found = None
+    if found is None:
+        raise ConfigError(f"there is no package '{package}' to plug in")
+    if package not in _plugged:
+        _plugged.append(package)
+        members.cache_clear()
+
+
+def _files(package: str) -> set[str]:
+    """Names of a package's modules that are members: all but those that start with `_`."""
+    found = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return {module.name for module in found if not module.name.startswith("_")}
+
+
+def _homes(package: str) -> list[str]:
+    """The packages whose files are members of the family: its own, then those that are plugged in."""
+    inside = package.partition(".")[2]
+    outside = [f"{plugin}.{inside}" for plugin in _plugged if importlib.util.find_spec(f"{plugin}.{inside}")]
+    return [package, *outside]
+
+
 @cache
 def members(package: str) -> tuple[str, ...]:
-    """Names of a family's members: its files, and its entry points of outside packages, sorted."""
-    own = {m.name for m in pkgutil.iter_modules(importlib.import_module(package).__path__)}
-    return tuple(sorted({n for n in own if not n.startswith("_")} | {e.name for e in entry_points(group=package)}))
+    """Names of a family's members: its files, and those of outside packages, sorted."""
+    files = {name for home in _homes(package) for name in _files(home)}
+    return tuple(sorted(files | {e.name for e in entry_points(group=package)}))
 
 
 def member(package: str, name: str) -> ModuleType:
-    """The module of the family member `name`; an outside package's entry point wins over nothing, never over ours.
+    """The module of the family member `name`; ours win over plugged ones, and those over entry points.
 
     Raises:
         KeyError: There is no such member.
     """
     if name not in members(package):
         raise KeyError(name)
-    if importlib.util.find_spec(f"{package}.{name}") is not None:
-        return importlib.import_module(f"{package}.{name}")
+    for home in _homes(package):
+        if name in _files(home):
+            return importlib.import_module(f"{home}.{name}")
     (entry,) = entry_points(group=package, name=name)
     loaded: ModuleType = entry.load()
     return loaded

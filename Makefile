@@ -1,0 +1,82 @@
+# Every target runs in .venv. The first one creates it; a stamp keeps the next ones from installing again.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+
+KERNELS := $(wildcard feature_generator/cpp/* easyrec/embedding/cpp/*)
+CPP := $(filter %.cpp %.h,$(KERNELS))
+# Two pytest workers share two cores: one thread each inside the libraries.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /\t/' | expand -t 16
+
+# ------------------------------------------------------------------------------------------ installation
+
+$(VENV)/.runtime: setup.py pyproject.toml constraints.txt .ci/system
+	@.ci/system "$(PYTHON)"
+	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(PIP) setuptools wheel pybind11
+	@$(PIP) --no-build-isolation --editable '.[tensorboard]'
+	@touch $@ $(VENV)/.kernels
+
+$(VENV)/.kernels: $(VENV)/.runtime $(KERNELS)
+	@$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "installing the development tools into $(VENV) ..."
+	@$(PIP) --no-build-isolation --editable '.[tensorboard,dev,docs]'
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/.runtime $(VENV)/.kernels  ## create .venv with the library alone
+
+.PHONY: install-dev
+install-dev: $(VENV)/.dev $(VENV)/.kernels
+
+# ---------------------------------------------------------------------------------------------- targets
+
+.PHONY: demo
+demo: install  ## train, evaluate, export and serve on the embedded shop, with a report to look at
+	@$(PY) examples/demo.py
+
+.PHONY: test
+test: install-dev  ## the tests, without the slow ones
+	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow"
+
+.PHONY: test-all
+test-all: install-dev  ## all tests
+	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal
+
+.PHONY: lint
+lint: install-dev  ## format, rules, types, imports
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)
+
+.PHONY: format
+format: install-dev  ## rewrite the sources in the house's format
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+	$(VENV)/bin/clang-format -i $(CPP)
+
+.PHONY: docs
+docs: install-dev  ## build the site into site/
+	$(PY) -m mkdocs build --strict --quiet
+
+.PHONY: clean
+clean:  ## remove what was built; .venv stays
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find feature_generator easyrec -name '*.so' -delete
+	rm -f $(VENV)/.kernels

@@ -1,0 +1,126 @@
+"""`easyrec COMMAND`: finds the command's file, runs it, and turns errors into one screen and an exit code.
+
+Exit codes: 0 done, 2 bad config or usage, 3 bad data, 1 everything else, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+COMMANDS = Path(__file__).parent / "commands"
+EXIT_CODES = "exit codes: 0 done, 2 bad config or usage, 3 bad data, 1 everything else, 130 interrupted"
+
+
+def commands() -> dict[str, str]:
+    """Every command with its one-line help: the files in `commands/`, read but not imported."""
+    return {path.stem: first_line(path) for path in sorted(COMMANDS.glob("[a-z]*.py"))}
+
+
+def first_line(path: Path) -> str:
+    """First line of a source file's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].rstrip(".")
+
+
+def overview() -> str:
+    """What `easyrec --help` says."""
+    known = commands()
+    width = max(map(len, known))
+    lines = [f"  {name:<{width}}  {text}" for name, text in known.items()]
+    return "\n".join(
+        [
+            "usage: easyrec COMMAND [-c CONFIG] [-o key=value ...] [options]",
+            "",
+            "One YAML trains, evaluates, exports and serves a recommendation model.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "easyrec COMMAND --help lists a command's options; easyrec --version says which version this is.",
+            EXIT_CODES,
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        argv: Words after `easyrec`; default: those of the process.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `easyrec schema | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 (the process edge: every error ends as one screen and a code)
+        return _report(error, "--traceback" in words)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        from easyrec.errors import version  # noqa: PLC0415 (help must not wait for it)
+
+        print(f"easyrec {version()}")
+        return 0
+    name, rest = words[0], words[1:]
+    known = commands()
+    if name not in known:
+        from feature_generator.errors import nearest  # noqa: PLC0415 (help must not wait for it)
+
+        print(f"easyrec: unknown command '{name}'{nearest(name, known)}\n\n{overview()}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"easyrec.commands.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"easyrec {name}",
+        description=module.__doc__,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
+    try:
+        args = parser.parse_args(rest)
+    except SystemExit as stop:  # argparse prints and exits; here it only ends the command
+        return int(stop.code or 0)
+    code: int | None = module.run(args)
+    return code or 0
+
+
+def _report(error: Exception, with_traceback: bool) -> int:
+    """Print the error on stderr; errors that carry an `exit_code` are the user's to mend."""
+    if with_traceback:
+        traceback.print_exception(error)
+    code = getattr(error, "exit_code", None)
+    if code is not None:
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        name = error.filename2 or error.filename
+        text = f"{name}: {error.strerror}" if name else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error}"
+        if not with_traceback:
+            text += "\n\nThis is a fault of the program; --traceback shows where it arose."
+    print(text, file=sys.stderr)
+    return int(code or 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

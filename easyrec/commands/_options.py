@@ -1,0 +1,50 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from easyrec.config import Experiment, load_experiment
+from feature_generator.config import plug
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """Add `-c`, `-o` and `--plugin`."""
+    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="the experiment's YAML")
+    parser.add_argument(
+        "-o",
+        "--override",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="lay a value over the config, e.g. train.epochs=3 or features[user_id].embedding_dim=32",
+    )
+    add_plugin(parser)
+
+
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    """Add `--plugin`."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="package with more feature types, models, ...: PACKAGE/models/x.py is the model type x",
+    )
+
+
+def experiment(args: argparse.Namespace) -> Experiment:
+    """The experiment that `-c`, `-o` and `--plugin` name."""
+    plug_all(args)
+    return load_experiment(args.config, args.override)
+
+
+def plug_all(args: argparse.Namespace) -> None:
+    """Make the members of every `--plugin` package known; a package may lie in the current folder."""
+    if args.plugin and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    for package in args.plugin:
+        plug(package)
