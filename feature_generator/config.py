@@ -347,6 +347,8 @@ def _construct(loader: _Loader, node: yaml.Node, path: Path_, document: Document
     document.places[path] = (document.file, node.start_mark.line + 1)
     if len(path) > 64:
         raise ConfigError([document.problem(path, "is nested more than 64 levels deep")], document.file)
+    if isinstance(node, yaml.CollectionNode) and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
+        raise ConfigError([document.problem(path, f"a tag has no meaning here: {node.tag}")], document.file)
     if isinstance(node, yaml.MappingNode):
         written = [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)]
         loader.flatten_mapping(node)
