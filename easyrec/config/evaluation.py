@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from feature_generator.config import Choice, StrictModel
+from pydantic import field_validator
+
+from easyrec.errors import ConfigError, Problem
+from feature_generator.config import Choice, StrictModel, member
+
+if TYPE_CHECKING:
+    from easyrec.config.model import TaskConfig
+
+DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
+    "binary": ("auc", "logloss"),
+    "regression": ("rmse", "mae"),
+    "multiclass": ("accuracy", "logloss"),
+    "ziln": ("rmse", "mae"),
+}
 
 
 class CalibrationConfig(StrictModel):
@@ -17,7 +31,49 @@ class EvalConfig(StrictModel):
     """The `eval` section."""
 
     metrics: list[Annotated[Any, Choice("easyrec.metrics")]] = []
-    """Default: auc and logloss for binary tasks."""
+    """Each task gets those that fit its type. Default: auc and logloss for binary tasks, rmse and mae for regression,
+    accuracy and logloss for multiclass."""
     slices: list[str] = []
     """Columns by whose values every metric is reported too."""
     calibration: CalibrationConfig | None = None
+
+    @field_validator("metrics")
+    @classmethod
+    def _keys_differ(cls, value: list[Any]) -> list[Any]:
+        keys = [metric.key for metric in value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"two metrics would be reported as '{key}': give one of them a 'name'")
+        return value
+
+    @field_validator("slices")
+    @classmethod
+    def _no_repeats(cls, value: list[str]) -> list[str]:
+        for column in value:
+            if value.count(column) > 1:
+                raise ValueError(f"'{column}' is listed twice")
+        return value
+
+    def for_tasks(self, tasks: Sequence[TaskConfig]) -> dict[str, tuple[Any, ...]]:
+        """Configs of the metrics of each task: its own, else those of the section that fit, else its type's defaults.
+
+        Raises:
+            ConfigError: A metric of the section fits no task.
+        """
+        for index, metric in enumerate(self.metrics):
+            if not any(task.type in metric.task_types for task in tasks):
+                types = ", ".join(sorted({task.type for task in tasks}))
+                text = f"'{metric.type}' fits none of the tasks, which are of type: {types}"
+                raise ConfigError([Problem(text, f"eval.metrics[{index}]")])
+        result = {}
+        for task in tasks:
+            chosen = [m for m in self.metrics if task.type in m.task_types] if task.metrics is None else task.metrics
+            if not self.metrics and task.metrics is None:
+                chosen = [member("easyrec.metrics", name).Config() for name in DEFAULT_METRICS[task.type]]
+            result[task.name] = tuple(chosen)
+        return result
+
+    def columns(self, tasks: Sequence[TaskConfig]) -> tuple[str, ...]:
+        """Raw columns that slices and metrics read beside labels and predictions."""
+        metrics = [m for chosen in self.for_tasks(tasks).values() for m in chosen]
+        return tuple(dict.fromkeys([*self.slices, *(c for m in metrics for c in m.columns)]))

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
-from feature_generator.config import Choice, StrictModel
+from easyrec.config.mask import Mask
+from feature_generator.config import Choice, StrictModel, member, members
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+class EncoderConfig(StrictModel):
+    """What every sequence encoder's config has; an encoder's own `Config` derives from it."""
+
+    type: str
+    product: bool = False
+    """Also give the model the encoded vector times the candidate, element by element."""
+
+    @property
+    def lookup_pooling(self) -> Literal["sum", "mean"] | None:
+        """How the embedding lookup alone can do the encoder's work; None: the steps must reach the model."""
+        return None
 
 
 class SequenceEntry(StrictModel):
@@ -45,6 +62,10 @@ class GroupUse(StrictModel):
     like: str | None = None
 
 
+DEFAULT_LOSSES = {"binary": "bce", "regression": "mse", "multiclass": "cross_entropy"}
+"""Losses of tasks that name none. Other task types are called like their loss."""
+
+
 class TaskConfig(StrictModel):
     """One thing to predict."""
 
@@ -57,6 +78,7 @@ class TaskConfig(StrictModel):
     """Rows that count for this task: an expression over labels, e.g. `click == 1`."""
     num_classes: int | None = Field(None, ge=2)
     metrics: list[Annotated[Any, Choice("easyrec.metrics")]] | None = None
+    """Default: those of `eval.metrics` that fit the task's type."""
 
     @field_validator("name")
     @classmethod
@@ -64,6 +86,69 @@ class TaskConfig(StrictModel):
         if not NAME.match(value):
             raise ValueError(f"must be a plain name of letters, digits and '_', but is '{value}'")
         return value
+
+    @field_validator("mask")
+    @classmethod
+    def _parses(cls, value: str | None) -> str | None:
+        if value is not None:
+            Mask.parse(value)
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.num_classes is not None) != (self.type == "multiclass"):
+            needs = "needs 'num_classes'" if self.type == "multiclass" else "takes no 'num_classes'"
+            raise ValueError(f"a task of type '{self.type}' {needs}")
+        known = members("easyrec.losses")
+        default = DEFAULT_LOSSES.get(self.type, self.type)
+        if self.loss is None and default not in known:
+            raise ValueError(f"a task of type '{self.type}' needs the loss '{default}'\nknown: {', '.join(known)}")
+        if self.type not in self.loss_config.task_types:
+            fitting = [n for n in known if self.type in member("easyrec.losses", n).Config.task_types]
+            text = f"loss '{self.loss_config.type}' is not for tasks of type '{self.type}'"
+            raise ValueError(f"{text}\nfitting: {', '.join(fitting) or 'none'}")
+        for metric in self.metrics or []:
+            if self.type not in metric.task_types:
+                raise ValueError(f"metric '{metric.type}' is not for tasks of type '{self.type}'")
+        return self
+
+    @cached_property
+    def loss_config(self) -> Any:
+        """Config of the loss: the one given, else the default of the task's type."""
+        default = DEFAULT_LOSSES.get(self.type, self.type)
+        return self.loss if self.loss is not None else member("easyrec.losses", default).Config()
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers per row that a model puts out for this task, before the loss's link function."""
+        return int(self.loss_config.num_outputs(self.num_classes))
+
+    @cached_property
+    def rows(self) -> Mask | None:
+        """The parsed `mask`."""
+        return None if self.mask is None else Mask.parse(self.mask)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that the task reads: its own, then those of its mask."""
+        return tuple(dict.fromkeys((self.label, *(self.rows.labels if self.rows else ()))))
+
+    def bad_label(self, values: np.ndarray) -> int | None:
+        """Index of the first label that the task's type does not allow; None where all are fine.
+
+        Binary labels are 0 or 1, classes are whole numbers in 0 .. num_classes - 1, others are finite.
+
+        Args:
+            values: (B,), the labels of the rows that count.
+        """
+        if self.type == "binary":
+            bad = (values != 0.0) & (values != 1.0)
+        elif self.type == "multiclass":
+            assert self.num_classes is not None
+            bad = ~((values >= 0) & (values < self.num_classes) & (values == np.floor(values)))
+        else:
+            bad = ~np.isfinite(values)
+        return int(bad.argmax()) if bad.any() else None
 
 
 class NormalInit(StrictModel):

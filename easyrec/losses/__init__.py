@@ -1,0 +1,50 @@
+"""Losses: what a task's logits are trained on, and the link from logit to prediction.
+
+The contract of the family: `easyrec/losses/<type>.py` holds the loss's `Config` over `LossConfig`, and one class over
+`Loss`. A task whose type no loss fits is refused when the config is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from easyrec.config.family import implementation
+from feature_generator.config import StrictModel
+
+if TYPE_CHECKING:
+    from easyrec.config.model import TaskConfig
+    from easyrec.losses._loss import Loss
+
+__all__ = ["Loss", "LossConfig", "build"]
+
+
+class LossConfig(StrictModel):
+    """What every loss's config has; a loss's own `Config` derives from it.
+
+    Attributes:
+        task_types: Types of tasks that the loss is for.
+    """
+
+    task_types: ClassVar[frozenset[str]]
+
+    type: str
+
+    def num_outputs(self, num_classes: int | None) -> int:
+        """Numbers per row that the loss reads from the model."""
+        return num_classes or 1
+
+
+def build(task: TaskConfig) -> Loss:
+    """The loss of a task."""
+    from easyrec.losses._loss import Loss as Base  # noqa: PLC0415 (torch stays out until a loss is built)
+
+    config = task.loss_config
+    return implementation("easyrec.losses", config.type, Base)(config)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Loss":
+        from easyrec.losses._loss import Loss  # noqa: PLC0415 (torch stays out until it is asked for)
+
+        return Loss
+    raise AttributeError(f"module 'easyrec.losses' has no attribute '{name}'")
