@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +18,8 @@ class Shuffle(StrictModel):
 
     buffer_rows: int = Field(1_000_000, gt=0)
     """Rows that are permuted together: whole row groups in random order until this many are in memory."""
+    buffer_mb: int = Field(1024, gt=0)
+    """Most memory of those rows after the generator, in MB: long sequences fill it with fewer rows."""
 
 
 class NegativeSampling(StrictModel):
@@ -24,6 +27,15 @@ class NegativeSampling(StrictModel):
 
     keep_rate: float = Field(gt=0.0, le=1.0)
     """Probability of keeping a training row whose first label is 0."""
+
+    @property
+    def logit_shift(self) -> float:
+        """What is added to the logit of a model trained on the sample, to get the one of all rows.
+
+        Of p's odds `p / (1 - p)` the sample multiplies the denominator by `keep_rate`, so with p_s learned on the
+        sample `p = p_s / (p_s + (1 - p_s) / keep_rate)`, which is `logit(p) = logit(p_s) + log(keep_rate)`.
+        """
+        return math.log(self.keep_rate)
 
 
 class SplitByColumn(StrictModel):
@@ -73,7 +85,8 @@ class Leakage(StrictModel):
     time: str
     """Column with the time of the exposure."""
     sequences: list[str] = Field(min_length=1)
-    """List columns with the times of the steps, in the unit of `time`."""
+    """Columns with the times of the steps, in the unit of `time`: lists, or texts with `separator` between times."""
+    separator: str = Field(";", min_length=1)
     action: Literal["fail", "warn"] = "fail"
 
 
@@ -97,7 +110,6 @@ class DataConfig(StrictModel):
     negative_sampling: NegativeSampling | None = None
     split: Annotated[SplitByColumn | SplitByTime, Field(discriminator="by")] | None = None
     leakage: Leakage | None = None
-    sampler: Annotated[Any, Choice("easyrec.data.samplers")] | None = None
     prefetch: int = Field(4, gt=0)
     """Batches that the background thread prepares ahead."""
     threads: int = Field(1, gt=0)

@@ -1,1 +1,175 @@
-"""Data: sources of rows, and the loader that makes batches of them."""
+"""Data: sources of rows, and the loader that makes batches of them.
+
+Importing this loads no torch; iterating over a `Loader` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from easyrec.config.data import DataConfig
+from easyrec.data.intake import Demand
+from easyrec.data.loader import Loader
+from easyrec.data.report import Report
+from easyrec.data.sample import Sample, sample
+from easyrec.data.sources import Source, SourceConfig, Unit
+from easyrec.data.sources.frame import FrameSource
+from easyrec.data.split import PartName, Predicate, part_of
+from easyrec.errors import ConfigError, Problem, nearest
+
+if TYPE_CHECKING:
+    from easyrec.config import Experiment
+    from feature_generator import FeatureGenerator
+
+__all__ = [
+    "Demand",
+    "Loader",
+    "Part",
+    "Report",
+    "Sample",
+    "Source",
+    "Sources",
+    "Unit",
+    "make_loader",
+    "open_sources",
+    "sample",
+]
+
+PARTS: tuple[PartName, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data: a source, or some rows of one that a split divides.
+
+    Attributes:
+        source: Where the rows are.
+        predicate: The column that a split reads, and which of its rows are this part's; None: all rows.
+    """
+
+    source: Source
+    predicate: tuple[str, Predicate] | None = None
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """Type of every column."""
+        return self.source.columns
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The parts of an experiment's data; None where the config names none."""
+
+    train: Part | None = None
+    valid: Part | None = None
+    test: Part | None = None
+
+
+def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | None = None) -> Sources:
+    """Open the data of an experiment.
+
+    Args:
+        experiment: Its `data` section says where rows are and how one source is split.
+        data: Sources by part that stand in for the config's: what `FrameSource` takes, a `Source`, or a mapping
+            such as `{"type": "parquet", "path": ...}`.
+
+    Raises:
+        ConfigError: A source cannot be what the config says; `data` names an unknown part.
+        DataError: There is nothing to read, or a file is damaged.
+    """
+    config = experiment if isinstance(experiment, DataConfig) else experiment.data
+    for name in data or {}:
+        if name not in PARTS:
+            raise ConfigError([Problem(f"there is no part '{name}'{nearest(name, PARTS)}; known: train, valid, test")])
+    opened = {name: _open(config, name, (data or {}).get(name)) for name in PARTS}
+    if config.split is None:
+        return Sources(**{name: Part(source) for name, source in opened.items() if source is not None})
+    whole = opened["train"]
+    if whole is None or opened["valid"] or opened["test"]:
+        raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
+    whole.require([config.split.column], "data . split")
+    kind = whole.columns[config.split.column]
+    parts = {name: Part(whole, (config.split.column, part_of(config.split, name, kind))) for name in PARTS}
+    if config.split.by == "time" and config.split.test_from is None:
+        del parts["test"]
+    return Sources(**parts)
+
+
+def _open(config: DataConfig, name: PartName, given: Any) -> Source | None:
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, Mapping) and isinstance(given.get("type"), str):
+        given = DataConfig.model_validate({"labels": config.labels, name: dict(given)})
+        given = getattr(given, name)
+    if given is not None and not isinstance(given, SourceConfig):
+        return FrameSource(given, name)
+    source: SourceConfig | None = given or getattr(config, name)
+    return None if source is None else source.open(config.bad_rows)
+
+
+def make_loader(
+    experiment: Experiment,
+    part: Part | Source,
+    generator: FeatureGenerator | None = None,
+    *,
+    training: bool,
+    labels: bool = True,
+    reserved: Sequence[str] | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> Loader:
+    """The loader of one part.
+
+    Args:
+        experiment: Its `data` and `train.seed` sections, and the tasks that the labels are for.
+        part: What to read.
+        generator: Default: the experiment's.
+        training: Shuffle, sample negatives, and merge a last batch of one row; else read in order, in batches of
+            `eval_batch_size`.
+        labels: Whether labels and sample weights are read; prediction needs none.
+        reserved: Raw columns to pass through; default: in training none, else `data.reserved`, `eval.slices` and
+            the columns that metrics group by.
+        shard: (i, n): this worker's number and how many share the data.
+
+    Raises:
+        ConfigError: The data lacks a column.
+        DataError: Files disagree about a column.
+    """
+    config = experiment.data
+    part = Part(part) if isinstance(part, Source) else part
+    classes: dict[str, int | None] = dict.fromkeys(config.labels, None)
+    for task in experiment.tasks:
+        classes[task.label] = {"binary": 2, "multiclass": task.num_classes}.get(task.type)
+    if reserved is None:
+        reserved = [] if training else _eval_columns(experiment)
+    demand = Demand(
+        labels=classes if labels else {},
+        sample_weight=config.sample_weight if labels else None,
+        reserved=reserved,
+        predicate=part.predicate,
+        negatives=config.negative_sampling if training else None,
+        leakage=config.leakage,
+        bad_rows=config.bad_rows,
+        seed=experiment.train.seed,
+        threads=config.threads,
+    )
+    return Loader(
+        part.source,
+        generator or experiment.generator,
+        demand,
+        batch_size=config.batch_size if training else config.rows_per_eval_batch,
+        shuffle=(config.shuffle or None) if training else None,
+        seed=experiment.train.seed,
+        shard=shard,
+        prefetch=config.prefetch,
+        merge_single=training,
+    )
+
+
+def _eval_columns(experiment: Experiment) -> list[str]:
+    metrics = [*experiment.eval.metrics, *(m for task in experiment.tasks for m in task.metrics or [])]
+    by = [column for metric in metrics for column in metric.columns]
+    return list(dict.fromkeys([*experiment.data.reserved, *experiment.eval.slices, *by]))

@@ -1,0 +1,338 @@
+"""`Loader`: batches from a source, mixed, made ahead in a thread, and resumed at any batch.
+
+Units are read in an order drawn from (seed, epoch) and cut into chunks. Chunks are collected into a block; the
+rows of a block are permuted by (seed, epoch, start of the block) and dealt out as batches. So a position is the
+start of a block and a number of rows in it, and to resume is to read that one block again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from easyrec.data.intake import Demand, Intake
+from easyrec.data.prefetch import Prefetch
+from easyrec.data.report import Report
+from easyrec.data.rows import Rows
+from easyrec.errors import ConfigError, DataError, Problem
+
+if TYPE_CHECKING:
+    from easyrec.batch import Batch
+    from easyrec.config.data import Shuffle
+    from easyrec.data.sources import Source
+    from feature_generator import FeatureGenerator
+
+CHUNK_ROWS = 1 << 14
+"""Rows that go through the generator at once: enough to hide the cost of a call, few enough for the cache."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the next row is.
+
+    Attributes:
+        unit: Place in the epoch's order of units of the block's first row.
+        row: Row inside that unit.
+        taken: Rows of the block that were dealt out, in the block's own order.
+        before: What was read in this epoch before the block.
+    """
+
+    unit: int = 0
+    row: int = 0
+    taken: int = 0
+    before: Report = field(default_factory=Report)
+
+
+@dataclass
+class _Block:
+    """Chunks that are permuted together."""
+
+    start: Position
+    end: Position
+    chunks: list[Rows] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+    rows: int = 0
+    nbytes: int = 0
+
+    def add(self, chunk: _Chunk) -> None:
+        self.report += chunk.report
+        if chunk.rows is not None:
+            self.chunks.append(chunk.rows)
+            self.rows += len(chunk.rows)
+            self.nbytes += chunk.rows.nbytes
+        self.end = replace(chunk.end, before=self.start.before + self.report)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    rows: Rows | None
+    report: Report
+    end: Position
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What travels from the thread to the consumer."""
+
+    batch: Batch | None
+    after: Position
+    report: Report
+
+
+class Loader:
+    """The batches of one part of the data, epoch by epoch.
+
+    Each `iter` yields the rest of the running epoch, from `state` on; the next `iter` starts the next epoch.
+
+    Args:
+        source: Where rows come from.
+        generator: Makes the features.
+        demand: Which rows and columns are wanted.
+        batch_size: Rows per batch; the last one of an epoch has what remains.
+        shuffle: How rows are mixed; None reads them in order.
+        seed: Same seed, same order.
+        shard: (i, n): this loader is the i-th of n that share the epoch's units.
+        prefetch: Batches made ahead.
+        merge_single: Give a last batch of one row to the batch before it, for models that need a variance.
+
+    Raises:
+        ConfigError: The source lacks a column, or has fewer units than there are shards.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        generator: FeatureGenerator,
+        demand: Demand,
+        *,
+        batch_size: int,
+        shuffle: Shuffle | None = None,
+        seed: int = 0,
+        shard: tuple[int, int] = (0, 1),
+        prefetch: int = 4,
+        merge_single: bool = False,
+    ) -> None:
+        self.source, self.generator, self.demand = source, generator, demand
+        self.batch_size, self.shuffle, self.seed, self.shard = batch_size, shuffle, seed, shard
+        self.prefetch, self.merge_single = prefetch, merge_single
+        self._intake = Intake(source, generator, demand)
+        self._units = source.units()
+        if len(self._units) < shard[1]:
+            text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
+            raise ConfigError([Problem(text, "data")])
+        self._epoch, self._position, self._report = 0, Position(), Report()
+        self._running: Iterator[Batch] | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Raw columns that are read."""
+        return self._intake.columns
+
+    @property
+    def epoch(self) -> int:
+        """The running epoch, from 0."""
+        return self._epoch
+
+    @property
+    def report(self) -> Report:
+        """What was read in the epoch that runs or has just ended, up to the batch that was yielded last."""
+        return self._report
+
+    @property
+    def num_rows(self) -> int | None:
+        """Rows of one epoch of this shard, None where only reading tells."""
+        if self.demand.predicate is not None or self.demand.negatives is not None or self.demand.bad_rows == "skip":
+            return None
+        rows = [self._units[i].rows for i in self._order(self._epoch)]
+        return None if None in rows else sum(r for r in rows if r is not None)
+
+    def state(self) -> dict[str, Any]:
+        """The position of the next batch, as plain JSON."""
+        at = self._position
+        return {
+            "epoch": self._epoch,
+            "unit": at.unit,
+            "row": at.row,
+            "taken": at.taken,
+            "before": at.before.to_json(),
+            "data": self._identity(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go to a position that `state` gave; the next batch is the one that followed it.
+
+        Raises:
+            DataError: The state is of other data, another seed, or another share of it.
+        """
+        self.close()
+        ours = self._identity()
+        for key, value in dict(state["data"]).items():
+            if ours.get(key) != value:
+                raise DataError(f"cannot resume: {key} was {value} and is {ours.get(key)}")
+        self._epoch = int(state["epoch"])
+        self._position = Position(
+            int(state["unit"]), int(state["row"]), int(state["taken"]), Report.from_json(state["before"])
+        )
+        self._report = self._position.before
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.close()
+        self._running = self._batches()
+        return self._running
+
+    def close(self) -> None:
+        """End the running iteration and its thread; its position stays."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()  # type: ignore[attr-defined]  # it is a generator
+
+    def _batches(self) -> Iterator[Batch]:
+        ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
+        try:
+            for step in ahead:
+                self._position, self._report = step.after, step.report
+                if step.batch is not None:
+                    yield step.batch
+            self._epoch, self._position = self._epoch + 1, Position()
+        finally:
+            ahead.close()
+
+    # ------------------------------------------------------------------------------- inside the thread
+
+    def _steps(self, epoch: int, start: Position) -> Iterator[_Step]:
+        from easyrec.batch import Batch  # noqa: PLC0415 (torch comes with the first batch, not with the import)
+
+        outputs = self.generator.outputs
+        for rows, after, report in self._dealt(epoch, start):
+            batch = None
+            if rows is not None:
+                batch = Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, outputs)
+            yield _Step(batch, after, report)
+
+    def _dealt(self, epoch: int, start: Position) -> Iterator[tuple[Rows | None, Position, Report]]:
+        """Rows of each batch, the position after it and the report up to it; at last (None, end, report)."""
+        held: tuple[Rows, Position, Report] | None = None
+        for rows, after, report in self._cut(epoch, start):
+            if rows is None or not self.merge_single:
+                if held is not None:
+                    yield held
+                yield rows, after, report
+                continue
+            if held is not None and len(rows) == 1 < self.batch_size:  # only an epoch's last batch is so short
+                rows = Rows.concat([held[0], rows])  # noqa: PLW2901 (the held batch goes out with it)
+            elif held is not None:
+                yield held
+            held = rows, after, report
+
+    def _cut(self, epoch: int, start: Position) -> Iterator[tuple[Rows | None, Position, Report]]:
+        """The blocks' rows in pieces of a batch."""
+        chunks = self._chunks(epoch, start)
+        block, taken = _Block(replace(start, taken=0), replace(start, taken=0)), start.taken
+        self._fill(block, chunks)
+        carry: list[Rows] = []
+        missing = self.batch_size
+        while block.rows:
+            rows = Rows.concat(block.chunks)
+            block.chunks = []
+            order = self._row_order(epoch, block)
+            upcoming = _Block(block.end, block.end)
+            while taken < block.rows:
+                stop = min(taken + missing, block.rows)
+                carry.append(rows.slice(taken, stop) if order is None else rows.take(order[taken:stop]))
+                missing, taken = missing - (stop - taken), stop
+                if missing == 0:
+                    after = replace(block.start, taken=taken) if taken < block.rows else block.end
+                    yield Rows.concat(carry), after, block.end.before
+                    carry, missing = [], self.batch_size
+                # The next block grows as this one shrinks, so that the consumer never waits for a whole one.
+                while upcoming.rows < taken and not self._full(upcoming):
+                    chunk = next(chunks, None)
+                    if chunk is None:
+                        break
+                    upcoming.add(chunk)
+            self._fill(upcoming, chunks)
+            block, taken = upcoming, 0
+        if carry:
+            yield Rows.concat(carry), block.end, block.end.before
+        yield None, block.end, block.end.before
+
+    def _full(self, block: _Block) -> bool:
+        if self.shuffle is None:
+            return block.rows > 0
+        return block.rows >= self.shuffle.buffer_rows or block.nbytes >= self.shuffle.buffer_mb << 20
+
+    def _fill(self, block: _Block, chunks: Iterator[_Chunk]) -> None:
+        while not self._full(block):
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            block.add(chunk)
+
+    def _chunks(self, epoch: int, start: Position) -> Iterator[_Chunk]:
+        order = self._order(epoch)
+        row = start.row
+        for place in range(start.unit, len(order)):
+            unit = self._units[order[place]]
+            for batch in _aligned(self.source.read(unit, self.columns, row), row):
+                rows, report = self._intake(batch, unit, row, epoch)
+                row += batch.num_rows
+                yield _Chunk(rows, report, Position(place, row))
+            dropped = {("", reason): count for reason, count in self.source.dropped(unit).items()}
+            yield _Chunk(None, Report(bad=dropped), Position(place + 1))
+            row = 0
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The epoch's units of this shard; all shards draw the same order and share it out."""
+        order = np.arange(len(self._units))
+        if self.shuffle is not None:
+            order = self._random(epoch, 0).permutation(order)
+        return order[self.shard[0] :: self.shard[1]]
+
+    def _row_order(self, epoch: int, block: _Block) -> np.ndarray | None:
+        if self.shuffle is None:
+            return None
+        return self._random(epoch, 1, block.start.unit, block.start.row).permutation(block.rows)
+
+    def _random(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, *key])
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for a position to mean the same rows."""
+        rows = self.source.num_rows
+        shuffle = self.shuffle and [self.shuffle.buffer_rows, self.shuffle.buffer_mb]
+        return {
+            "the number of units": len(self._units),
+            "the number of rows": rows,
+            "the seed": self.seed,
+            "the shard": list(self.shard),
+            "the shuffle buffer": shuffle,
+            "the chunk": CHUNK_ROWS,
+        }
+
+
+def _aligned(batches: Iterator[pa.RecordBatch], row: int) -> Iterator[pa.RecordBatch]:
+    """The same rows, cut at multiples of CHUNK_ROWS (counted in the unit) wherever the source cut them."""
+    parts: list[pa.RecordBatch] = []
+    missing = CHUNK_ROWS - row % CHUNK_ROWS
+    for batch in batches:
+        start = 0
+        while batch.num_rows - start >= missing:
+            parts.append(batch.slice(start, missing))
+            yield _joined(parts)
+            start += missing
+            parts, missing = [], CHUNK_ROWS
+        if start < batch.num_rows:
+            parts.append(batch.slice(start))
+            missing -= batch.num_rows - start
+    if parts:
+        yield _joined(parts)
+
+
+def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(parts) == 1:
+        return parts[0]
+    return pa.Table.from_batches(parts).unify_dictionaries().combine_chunks().to_batches()[0]

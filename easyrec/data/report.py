@@ -1,0 +1,63 @@
+"""What was wrong with the rows that were read: counts by column and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from typing_extensions import Self
+
+MAX_REASONS = 200
+"""Different (column, reason) pairs that are told apart; the rest count as one."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows read in one epoch, and what was wrong with them.
+
+    Attributes:
+        read: Rows read of this part of the data (after the split, before bad rows and negatives were left out).
+        kept: Rows that became part of a batch.
+        bad: Number of bad values by (column, reason); the column is empty for rows that could not be parsed.
+    """
+
+    read: int = 0
+    kept: int = 0
+    bad: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def __add__(self, other: Report) -> Report:
+        bad = dict(self.bad)
+        for key, count in other.bad.items():
+            known = key in bad or len(bad) < MAX_REASONS
+            key = key if known else ("", "other reasons")  # noqa: PLW2901 (one bucket for the long tail)
+            bad[key] = bad.get(key, 0) + count
+        return Report(self.read + other.read, self.kept + other.kept, bad)
+
+    def __str__(self) -> str:
+        """One line per column and reason, most frequent first; empty where nothing was wrong."""
+        lines = sorted(self.bad.items(), key=lambda item: (-item[1], item[0]))
+        return "\n".join(f"{count:>10,}  {column or '(row)'}: {reason}" for (column, reason), count in lines)
+
+    @property
+    def num_bad(self) -> int:
+        """Bad values together."""
+        return sum(self.bad.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        return {"read": self.read, "kept": self.kept, "bad": [[*key, count] for key, count in self.bad.items()]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The report that `to_json` wrote."""
+        bad = {(str(column), str(reason)): int(count) for column, reason, count in value["bad"]}
+        return cls(int(value["read"]), int(value["kept"]), bad)
+
+
+def count(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """How often each (column, reason) occurs."""
+    result: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        result[pair] = result.get(pair, 0) + 1
+    return result

@@ -1,0 +1,90 @@
+"""Files behind a path, a glob, a folder or a list of them, on any file system that fsspec knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from easyrec.errors import DataError
+
+
+@dataclass(frozen=True)
+class File:
+    """One file.
+
+    Attributes:
+        name: Path with its protocol, as people write it.
+        path: Path on `system`.
+        system: File system that holds it.
+        size: Bytes.
+    """
+
+    name: str
+    path: str
+    system: Any
+    size: int
+
+    @property
+    def local(self) -> bool:
+        """Whether `path` is a path of this machine."""
+        return isinstance(self.system, LocalFileSystem)
+
+    def open(self) -> BinaryIO:
+        """The file's bytes, from its start."""
+        opened: BinaryIO = self.system.open(self.path, "rb")
+        return opened
+
+
+def list_files(paths: str | Sequence[str], suffixes: Sequence[str], options: Mapping[str, Any]) -> list[File]:
+    """The files of all `paths`, each path's files sorted by name.
+
+    Args:
+        paths: Files, globs or folders; a folder stands for all files below it that end in one of `suffixes`.
+        suffixes: Ends of names, e.g. `.parquet`.
+        options: Options of the file system, as fsspec takes them.
+
+    Raises:
+        DataError: A path leads to no file, or its file system cannot be reached.
+    """
+    files: list[File] = []
+    for pattern in [paths] if isinstance(paths, str) else paths:
+        try:
+            system, path = fsspec.core.url_to_fs(pattern, **options)
+            found = _find(system, path, suffixes)
+        except (ImportError, OSError, ValueError) as error:
+            raise DataError(f"cannot be listed: {error}", file=pattern) from None
+        if not found:
+            magic = any(c in pattern for c in "*?[")
+            raise DataError("no file matches this pattern" if magic else "there is no such file", file=pattern)
+        prefix = pattern.split("://", 1)[0] + "://" if "://" in pattern else ""
+        local = isinstance(system, LocalFileSystem)
+        shown = pattern.removeprefix("file://").removeprefix("local://")
+        # fsspec makes local paths absolute; people know them as they wrote them
+        root = path[: len(path) - len(shown)] if local and path.endswith(shown) else ""
+        files += [
+            File(
+                p[len(root) :] if local and root and p.startswith(root) else ("" if local else prefix) + p, p, system, n
+            )
+            for p, n in found
+        ]
+    return files
+
+
+def _find(system: Any, path: str, suffixes: Sequence[str]) -> list[tuple[str, int]]:
+    if any(c in path for c in "*?["):
+        found = system.glob(path, detail=True)
+    elif system.isdir(path):
+        found = {
+            p: info
+            for p, info in system.find(path, detail=True).items()
+            if p.endswith(tuple(suffixes)) and not p.rsplit("/", 1)[-1].startswith((".", "_"))
+        }
+    elif system.exists(path):
+        found = {path: system.info(path)}
+    else:
+        return []
+    return sorted((p, int(info.get("size") or 0)) for p, info in found.items() if info["type"] == "file")

@@ -1,0 +1,201 @@
+"""`csv`: text files of one row a line, plain or compressed; a unit is a range of bytes, or a compressed file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+from pydantic import Field, field_validator
+
+from easyrec.data.sources import Place, Policy, Source, SourceConfig, Unit
+from easyrec.data.sources._csv_lines import Dialect, Mender, header, infer_types
+from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources._text import COMPRESSED, Blocks
+from easyrec.errors import ConfigError, DataError, Problem, nearest
+
+TypeName: TypeAlias = Literal["string", "int32", "int64", "float32", "float64", "bool", "timestamp", "date"]
+
+TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us"),
+    "date": pa.date32(),
+}
+
+UNIT_BYTES = 16 << 20
+"""Bytes of a plain file that are read at once."""
+
+SAMPLE_BYTES = 4 << 20
+"""Start of the first file from which types are inferred."""
+
+
+class Config(SourceConfig):
+    r"""Config of `csv`.
+
+    Attributes:
+        path: File, folder, glob or a list of them; `.gz`, `.bz2`, `.zst` and `.lz4` are decompressed.
+        columns: Names of the columns, where the files have no header line.
+        separator: What stands between two values; one character, `\t` for a tab.
+        quote: What may surround a value that holds the separator; null: nothing does.
+        types: Types by column. The others are inferred from the start of the first file: whole numbers, numbers,
+            else text; a number with a leading zero is text.
+        null_values: Texts that mean a missing value.
+        storage_options: Options of the file system, as fsspec takes them.
+    """
+
+    type: Literal["csv"] = "csv"
+    path: str | list[str] = Field(min_length=1)
+    columns: list[str] | None = Field(None, min_length=1)
+    separator: str = Field(",", min_length=1)
+    quote: str | None = Field('"', min_length=1, max_length=1)
+    types: dict[str, TypeName] = {}
+    null_values: list[str] = ["", "NULL", "null", "\\N"]
+    storage_options: dict[str, Any] = {}
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, value: str) -> str:
+        value = {"\\t": "\t", "tab": "\t"}.get(value, value)
+        if len(value.encode()) != 1 or value in "\r\n":
+            raise ValueError(f"must be one character, such as ',' or '\\t', but is {value!r}")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _different(cls, value: list[str] | None) -> list[str] | None:
+        repeated = sorted({name for name in value or [] if (value or []).count(name) > 1})
+        if repeated:
+            raise ValueError(f"named twice: {', '.join(repeated)}")
+        return value
+
+    def open(self, bad_rows: Policy = "fail") -> CsvSource:
+        """The files, with names and types of their columns known."""
+        suffixes = [s + c for s in (".csv", ".tsv", ".txt") for c in ("", *COMPRESSED)]
+        return CsvSource(list_files(self.path, suffixes, self.storage_options), self, bad_rows)
+
+
+class CsvSource(Source):
+    """Rows of text files.
+
+    Args:
+        files: Files in their order; names and types come from the first one.
+        config: How they are written.
+        bad_rows: A line with too few or too many values, or with a value that is not of its column's type, is an
+            error under `fail` and left out under `skip`; under `default` it is filled with missing values or cut.
+
+    Raises:
+        DataError: A file is empty, or its header differs from the first one's.
+    """
+
+    def __init__(self, files: Sequence[File], config: Config, bad_rows: Policy = "fail") -> None:
+        self.bad_rows: Policy = bad_rows
+        self._dialect = Dialect(config.separator, config.quote, tuple(config.null_values))
+        self._blocks = [Blocks(file, UNIT_BYTES, header=config.columns is None) for file in files]
+        names = config.columns or header(self._blocks[0], self._dialect)
+        for blocks in self._blocks[1:] if config.columns is None else []:
+            other = header(blocks, self._dialect)
+            if other != names:
+                text = f"has the header {', '.join(other)}\nbut {files[0].name} has {', '.join(names)}"
+                raise DataError(text, file=blocks.file.name, line=1)
+        unknown = [name for name in config.types if name not in names]
+        if unknown:
+            problems = [Problem(f"the file has no column '{n}'{nearest(n, names)}", "types") for n in unknown]
+            raise ConfigError(problems)
+        given = {name: TYPES[kind] for name, kind in config.types.items()}
+        sample = next((s for s in (b.sample(SAMPLE_BYTES) for b in self._blocks) if s), b"")
+        inferred = infer_types(sample, names, self._dialect)
+        self._inferred = {name for name in names if name not in given}
+        self.columns = {name: given.get(name, inferred[name]) for name in names}
+        self._units: list[Unit] = []
+        self._ranges: list[tuple[Blocks, int]] = []
+        for blocks in self._blocks:
+            for part in range(blocks.parts):
+                span = f", part {part + 1} of {blocks.parts}" if blocks.parts > 1 else ""
+                self._units.append(Unit(len(self._units), None, blocks.file.name + span, blocks.file.name))
+                self._ranges.append((blocks, part))
+        self._dropped: dict[int, Counter[str]] = {}
+        self._missing: dict[int, list[int]] = {}
+
+    def units(self) -> list[Unit]:
+        """Byte ranges of all files, file by file."""
+        return self._units
+
+    def read(self, unit: Unit, columns: Sequence[str], start_row: int = 0) -> Iterator[pa.RecordBatch]:
+        """The lines of the range; only `columns` are converted."""
+        blocks, part = self._ranges[unit.index]
+        kinds = {name: self.columns[name] for name in columns}
+        dropped: Counter[str] = Counter()
+        missing: list[int] = []
+        line = 0  # lines that hold a row, counted in the unit, with those that are left out
+        for index, block in enumerate(blocks.read(part)):
+            batch = self._parse(block, kinds)
+            if batch is None:
+                mender = Mender(list(self.columns), kinds, self._dialect, self.bad_rows, self._inferred)
+                try:
+                    batch = mender.parse(block)
+                except DataError as error:
+                    number = None if error.row is None else blocks.line_number(part, index, error.row)
+                    raise DataError(error.reason, column=error.column, file=unit.file, line=number) from None
+                dropped += mender.counts
+                missing += [line + i for i in mender.left_out]
+                line += len(mender.left_out)
+            line += batch.num_rows
+            skipped = min(start_row, batch.num_rows)
+            start_row -= skipped
+            if skipped < batch.num_rows:
+                yield batch.slice(skipped)
+        self._dropped[unit.index], self._missing[unit.index] = dropped, missing
+
+    def locate(self, unit: Unit, row: int) -> Place:
+        """File and line of a row."""
+        blocks, part = self._ranges[unit.index]
+        for left_out in self._missing.get(unit.index, ()):
+            if left_out > row:
+                break
+            row += 1
+        return Place(unit.file, None, blocks.line_number(part, 0, row))
+
+    def dropped(self, unit: Unit) -> Mapping[str, int]:
+        """Malformed lines of the unit, by reason."""
+        return self._dropped.get(unit.index, {})
+
+    def _parse(self, block: bytes, kinds: Mapping[str, pa.DataType]) -> pa.RecordBatch | None:
+        """The block by Arrow's parser; None if any line of it is malformed."""
+        malformed: list[int] = []
+
+        def flag(row: Any) -> str:
+            malformed.append(1)
+            return "skip"
+
+        if not block.strip():
+            return pa.RecordBatch.from_pylist([], pa.schema(list(kinds.items())))
+        dialect = self._dialect
+        try:
+            table = arrow_csv.read_csv(
+                pa.BufferReader(block),
+                arrow_csv.ReadOptions(column_names=list(self.columns), block_size=max(1 << 20, len(block) // 4)),
+                arrow_csv.ParseOptions(
+                    delimiter=dialect.separator, quote_char=dialect.quote or False, invalid_row_handler=flag
+                ),
+                arrow_csv.ConvertOptions(
+                    column_types=dict(kinds),
+                    include_columns=list(kinds),
+                    null_values=list(dialect.null_values),
+                    strings_can_be_null=True,
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        return None if malformed else _one_batch(table)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)

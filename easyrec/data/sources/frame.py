@@ -1,0 +1,106 @@
+"""`frame`: rows in memory, handed over in Python; a unit is a slice of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from easyrec.data.sources import Policy, Source, SourceConfig, Unit
+from easyrec.errors import ConfigError, DataError, Problem
+
+UNIT_ROWS = 1 << 14
+"""Rows per unit: what is shuffled and shared among workers."""
+
+
+class Config(SourceConfig):
+    """Config of `frame`: says that the rows come from Python, `easyrec.train(config, data={"train": frame})`."""
+
+    type: Literal["frame"] = "frame"
+
+    def open(self, bad_rows: Policy = "fail") -> FrameSource:
+        """Refuses: there is no frame in a config.
+
+        Raises:
+            ConfigError: Always.
+        """
+        del bad_rows
+        text = "the rows of a 'frame' are handed over in Python: easyrec.train(config, data={'train': frame})"
+        raise ConfigError([Problem(text, "data")])
+
+
+class FrameSource(Source):
+    """Rows of a table in memory, not copied where Arrow can share the memory.
+
+    Args:
+        data: A pandas DataFrame, an Arrow table or record batch, a list of dicts, or a dict of arrays or lists of
+            equal length. A two-dimensional array is a column of vectors. NaN in a pandas column means missing, as
+            it does in pandas; in a dict of arrays it is a number that is bad.
+        name: What errors call the rows.
+
+    Raises:
+        DataError: A column cannot be a column: mixed types, unequal lengths; names it.
+    """
+
+    def __init__(self, data: Any, name: str = "frame") -> None:
+        self.name = name
+        self.table = _table(data, name)
+        self.columns = {field.name: field.type for field in self.table.schema}
+        self._units: list[Unit] = []
+        for start in range(0, self.table.num_rows, UNIT_ROWS):
+            rows = min(UNIT_ROWS, self.table.num_rows - start)
+            text = f"{name}, rows {start} to {start + rows - 1}"
+            self._units.append(Unit(len(self._units), rows, text, name, start))
+
+    def units(self) -> list[Unit]:
+        """Slices of the rows."""
+        return self._units
+
+    def read(self, unit: Unit, columns: Sequence[str], start_row: int = 0) -> Iterator[pa.RecordBatch]:
+        """The slice, not copied."""
+        rows = (unit.rows or 0) - start_row
+        if rows > 0:
+            yield from self.table.select(list(columns)).slice(unit.first_row + start_row, rows).to_batches()
+
+
+def _table(data: Any, name: str) -> pa.Table:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pd.DataFrame):
+        repeated = sorted({str(c) for c in data.columns[data.columns.duplicated()]})
+        if repeated:
+            raise DataError("is there twice", column=repeated[0], file=name)
+        arrays = {str(c): _array(data[c], str(c), name, pandas=True) for c in data.columns}
+    elif isinstance(data, Mapping):
+        arrays = {str(c): _array(values, str(c), name) for c, values in data.items()}
+    elif isinstance(data, list) and all(isinstance(row, Mapping) for row in data):
+        names = dict.fromkeys(str(key) for row in data for key in row)
+        arrays = {c: _array([row.get(c) for row in data], c, name) for c in names}
+    else:
+        text = (
+            f"must be a DataFrame, an Arrow table, a dict of columns or a list of dicts, but is {type(data).__name__}"
+        )
+        raise DataError(text, file=name)
+    lengths = {c: len(array) for c, array in arrays.items()}
+    for column, length in lengths.items():
+        if length != next(iter(lengths.values())):
+            first = next(iter(lengths))
+            raise DataError(f"has {length} values, but '{first}' has {lengths[first]}", column=column, file=name)
+    return pa.table(arrays)
+
+
+def _array(values: Any, column: str, name: str, *, pandas: bool = False) -> pa.Array | pa.ChunkedArray:
+    try:
+        if isinstance(values, pa.Array | pa.ChunkedArray):
+            return values
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+            return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        return pa.array(values, from_pandas=pandas)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"cannot be one column: {str(error).splitlines()[0]}", column=column, file=name) from error
