@@ -1,0 +1,123 @@
+"""The contract of the family `easyrec.data.sources`, over every member."""
+
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from easyrec.data.sources import SourceConfig
+from easyrec.data.sources.frame import FrameSource
+from easyrec.errors import ConfigError
+from feature_generator.config import member, members
+
+PACKAGE = "easyrec.data.sources"
+
+ROWS = 1000
+TABLE = pa.table(
+    {
+        "id": pa.array(range(ROWS), pa.int64()),
+        "text": pa.array([None if i % 7 == 0 else f"t{i % 13}" for i in range(ROWS)]),
+        "number": pa.array([i / 4 for i in range(ROWS)], pa.float64()),
+    }
+)
+
+
+def open_parquet(folder):
+    for part in range(3):
+        rows = TABLE.slice(part * 400, 400)
+        pq.write_table(rows, folder / f"part-{part}.parquet", row_group_size=150)
+    return member(PACKAGE, "parquet").Config(path=str(folder)).open()
+
+
+def open_csv(folder):
+    lines = [f"{r['id']},{r['text'] or ''},{r['number']}" for r in TABLE.to_pylist()]
+    (folder / "a.csv").write_text("id,text,number\n" + "\n".join(lines[:600]) + "\n")
+    with gzip.open(folder / "b.csv.gz", "wt") as file:
+        file.write("id,text,number\r\n" + "\r\n".join(lines[600:]))
+    return member(PACKAGE, "csv").Config(path=str(folder)).open()
+
+
+OPEN = {
+    "parquet": open_parquet,
+    "csv": open_csv,
+    "frame": lambda folder: FrameSource(TABLE),
+    "synthetic": lambda folder: member(PACKAGE, "synthetic").Config(rows=ROWS).open(),
+}
+
+
+@pytest.fixture(params=members(PACKAGE))
+def source(request, tmp_path, monkeypatch):
+    monkeypatch.setattr("easyrec.data.sources.csv.UNIT_BYTES", 1000)
+    monkeypatch.setattr("easyrec.data.sources.frame.UNIT_ROWS", 256)
+    return OPEN[request.param](tmp_path)
+
+
+def rows_of(source, unit, columns, start_row=0):
+    return [row for batch in source.read(unit, columns, start_row) for row in batch.to_pylist()]
+
+
+def some_columns(source):
+    return list(source.columns)[:3]
+
+
+@pytest.mark.parametrize("name", members(PACKAGE))
+def test_every_member_has_a_config_of_its_type(name):
+    config = member(PACKAGE, name).Config
+    assert issubclass(config, SourceConfig)
+    assert config.model_fields["type"].default == name
+
+
+def test_units_are_numbered_and_know_their_rows(source):
+    units = source.units()
+    assert [unit.index for unit in units] == list(range(len(units)))
+    assert len(units) > 1
+    for unit in units:
+        read = rows_of(source, unit, some_columns(source))
+        assert unit.rows in (None, len(read))
+        assert unit.description
+    assert source.units() == units
+
+
+def test_all_units_together_hold_all_rows_in_order(source):
+    column = next(iter(source.columns))
+    values = [row[column] for unit in source.units() for row in rows_of(source, unit, [column])]
+    assert len(values) == ROWS
+    if column == "id":
+        assert values == list(range(ROWS))
+
+
+def test_batches_hold_the_columns_asked_for_in_that_order_and_in_their_types(source):
+    columns = some_columns(source)[::-1]
+    for unit in source.units():
+        for batch in source.read(unit, columns):
+            assert batch.schema.names == columns
+            assert batch.schema.types == [source.columns[name] for name in columns]
+
+
+def test_reading_resumes_at_row_k(source):
+    columns = some_columns(source)
+    unit = max(source.units(), key=lambda u: len(rows_of(source, u, columns)))
+    whole = rows_of(source, unit, columns)
+    for k in (0, 1, len(whole) // 2, len(whole) - 1, len(whole)):
+        assert rows_of(source, unit, columns, k) == whole[k:]
+
+
+def test_reading_twice_gives_the_same_rows(source):
+    columns = some_columns(source)
+    for unit in source.units()[:2]:
+        assert rows_of(source, unit, columns) == rows_of(source, unit, columns)
+
+
+def test_an_absent_column_is_named_with_the_nearest_one(source):
+    known = next(iter(source.columns))
+    with pytest.raises(ConfigError, match=f"no column '{known}x'; did you mean '{known}'"):
+        source.require([known + "x"])
+
+
+def test_rows_are_located_in_ascending_places(source):
+    unit = source.units()[-1]
+    rows_of(source, unit, some_columns(source))
+    first, second = source.locate(unit, 0), source.locate(unit, 1)
+    assert first.file
+    assert (second.line or second.row) - (first.line or first.row) == 1
