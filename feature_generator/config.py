@@ -136,6 +136,10 @@ def member(package: str, name: str) -> ModuleType:
     return loaded
 
 
+FAMILY = "x-family"
+"""Key that stands for a family in the JSON schema of a single config."""
+
+
 class Choice:
     """Annotation of a config value whose `type` names a file of a family.
 
@@ -174,15 +178,7 @@ class Choice:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        options = []
-        for name in members(self.package):
-            option = dict(handler(member(self.package, name).Config.__pydantic_core_schema__))
-            option = dict(handler.resolve_ref_schema(option))
-            option["properties"] = {**option.get("properties", {}), "type": {"const": name}}
-            if name != self.default:
-                option["required"] = sorted({*option.get("required", []), "type"})
-            options.append(option)
-        return {"oneOf": options}
+        return {FAMILY: self.package, "x-default": self.default}  # `feature_generator.schema` resolves it
 
 
 def _dump(value: Any) -> Any:

@@ -48,3 +48,11 @@ def plug_all(args: argparse.Namespace) -> None:
         sys.path.append(str(Path.cwd()))
     for package in args.plugin:
         plug(package)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number

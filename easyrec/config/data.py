@@ -115,7 +115,7 @@ class DataConfig(StrictModel):
     threads: int = Field(1, gt=0)
     """Threads of the FeatureGenerator inside the background thread."""
 
-    @field_validator("shuffle", mode="before")
+    @field_validator("shuffle", mode="before", json_schema_input_type=Shuffle | bool)
     @classmethod
     def _default_shuffle(cls, value: Any) -> Any:
         return {} if value is True else value

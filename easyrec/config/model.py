@@ -189,7 +189,7 @@ class ModelConfig(StrictModel):
     """Dim of features that set none."""
     embedding_init: Init = NormalInit()
 
-    @field_validator("groups", mode="before")
+    @field_validator("groups", mode="before", json_schema_input_type=dict[str, GroupConfig | list[str]] | None)
     @classmethod
     def _lists_are_groups(cls, value: Any) -> Any:
         if isinstance(value, dict):

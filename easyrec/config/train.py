@@ -226,7 +226,7 @@ class TrainConfig(StrictModel):
     log_every: int = Field(100, gt=0)
     """Steps between lines in the log and points in TensorBoard."""
 
-    @field_validator("grad_clip", mode="before")
+    @field_validator("grad_clip", mode="before", json_schema_input_type=GradClip | float | None)
     @classmethod
     def _a_number_is_a_norm(cls, value: Any) -> Any:
         return {"norm": value} if isinstance(value, int | float) and not isinstance(value, bool) else value

@@ -1,0 +1,52 @@
+"""How commands print: tables, counts, sizes."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def console() -> Console:
+    """Standard output; 140 columns wide where it is no terminal, so that nothing is cut in a file."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=140)
+
+
+class PlainTable(Table):
+    """A table whose cells are text, never markup: a user's names may hold brackets."""
+
+    def add_row(self, *cells: object, **options: object) -> None:
+        """Add a row of plain texts."""
+        super().add_row(*(Text(str(cell)) for cell in cells))
+
+
+def table(title: str, *columns: str, right: int, numbers: int | None = None) -> PlainTable:
+    """A table under a title.
+
+    Args:
+        title: Above the table.
+        columns: Heads.
+        right: Index of the first column of numbers, which lie on the right.
+        numbers: How many columns of numbers there are; default: all from there on.
+    """
+    shown = PlainTable(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    last = len(columns) if numbers is None else right + numbers
+    for index, name in enumerate(columns):
+        shown.add_column(name, justify="right" if right <= index < last else "left", overflow="fold")
+    return shown
+
+
+def count(number: int) -> str:
+    """A count with thousands set apart."""
+    return f"{number:,}"
+
+
+def size(number: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

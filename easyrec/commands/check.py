@@ -1,0 +1,118 @@
+"""Name everything wrong with a config, then sample the data, then print the plan.
+
+Nothing is trained and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from easyrec.check import Inspection, inspect
+from easyrec.commands._options import add_experiment, experiment, positive
+from easyrec.commands._print import console, count, size, table
+from easyrec.errors import DataError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `easyrec check`."""
+    add_experiment(parser)
+    parser.add_argument("--config-only", action="store_true", help="stop after the config: touch no data")
+    parser.add_argument(
+        "--rows", type=positive, default=10_000, metavar="N", help="rows to sample of each part [10000]"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check, and print what was found."""
+    found = experiment(args)
+    out = console()
+    out.print(f"[bold]{found.name}[/]: the config is valid")
+    if args.config_only:
+        return
+    inspection = inspect(found, args.rows)
+    for part in (_parts, _labels, _columns, _features, _tables, _groups, _totals):
+        part(out, inspection)
+    sys.stdout.flush()
+    faults = inspection.faults()
+    if faults:
+        raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _parts(out: Console, found: Inspection) -> None:
+    shown = table("data", "part", "source", "rows", "sampled", right=2)
+    for part, seen in found.samples.items():
+        config = getattr(found.experiment.data, part)
+        source: str | list[str] = getattr(config, "path", None) or getattr(config, "name", "")
+        listed = source if isinstance(source, str) else ", ".join(source)
+        total = count(seen.total) if seen.total is not None else "?"
+        shown.add_row(part, f"{config.type} {listed}".strip(), total, count(seen.rows))
+    out.print(shown)
+
+
+def _labels(out: Console, found: Inspection) -> None:
+    shown = table("labels", "part", "label", "mean", "unusable", "most frequent values", right=2, numbers=2)
+    for part, seen in found.samples.items():
+        for name, label in seen.labels.items():
+            values = ", ".join(f"{value}: {count(n)}" for value, n in list(label.values.items())[:4])
+            shown.add_row(part, name, f"{label.mean:.4g}", f"{label.unusable:.1%}", values)
+    if shown.row_count:
+        out.print(shown)
+
+
+def _columns(out: Console, found: Inspection) -> None:
+    part, seen = next(iter(found.samples.items()))
+    shown = table(f"columns of {part}", "column", "type", "missing", "example", right=2, numbers=1)
+    for name, column in seen.columns.items():
+        shown.add_row(name, column.type, f"{column.missing:.1%}", column.example.replace("\n", " "))
+    out.print(shown)
+
+
+def _features(out: Console, found: Inspection) -> None:
+    seen = next(iter(found.samples.values())).features
+    dims = {bag.feature: bag for group in found.plan.groups.values() for bag in group.fields}
+    dims |= {bag.feature: bag for g in found.plan.groups.values() for bags in g.sequences for bag in bags}
+    shown = table("features", "feature", "side", "kind", "table", "ids", "dim", "empty", "unknown", "distinct", right=4)
+    for name, spec in found.experiment.generator.outputs.items():
+        bag, sampled = dims.get(name), seen.get(name)
+        shown.add_row(
+            name,
+            spec.side,
+            spec.kind.replace("_", " "),
+            (bag.table or "") if bag else "",
+            count(spec.num_embeddings) if spec.num_embeddings else "",
+            str(bag.dim) if bag else str(spec.value_dim) if spec.kind == "dense" else "",
+            f"{sampled.empty:.1%}" if sampled else "",
+            f"{sampled.unknown:.1%}" if sampled and sampled.unknown is not None else "",
+            count(sampled.distinct) if sampled and sampled.distinct is not None else "",
+        )
+    out.print(shown)
+
+
+def _tables(out: Console, found: Inspection) -> None:
+    if not found.plan.tables:
+        return
+    shown = table("embedding tables", "table", "features", "rows", "dim", "parameters", "memory", right=2)
+    for spec in found.plan.tables:
+        features = ", ".join(spec.features)
+        shown.add_row(spec.name, features, count(spec.rows), str(spec.dim), count(spec.parameters), size(spec.bytes))
+    out.print(shown)
+
+
+def _groups(out: Console, found: Inspection) -> None:
+    shown = table("what the model reads", "group", "fields", "width", "dense", "sequences", right=1, numbers=3)
+    for name, layout in found.plan.layouts.items():
+        sequences = ", ".join(f"{s.name} ({s.dim} wide)" for s in layout.sequences)
+        shown.add_row(name, str(layout.num_fields), str(layout.width), str(layout.dense_width), sequences)
+    out.print(shown)
+
+
+def _totals(out: Console, found: Inspection) -> None:
+    memory = found.memory
+    out.print(
+        f"[bold]{found.experiment.model.type}[/]: {count(found.plan.parameters)} parameters in tables, "
+        f"{count(found.dense_parameters)} in the dense part; memory {size(memory.total)} "
+        f"(tables {size(memory.tables)}, their optimizer {size(memory.optimizer)}, dense part {size(memory.dense)})"
+    )
