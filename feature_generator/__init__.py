@@ -1,1 +1,8 @@
 """FeatureGenerator: raw columns to model inputs, with the same compiled code offline and online."""
+
+from feature_generator.columns import BadValue, Column, Ragged, Table
+from feature_generator.errors import ConfigError, DataError
+from feature_generator.generator import FeatureGenerator
+from feature_generator.planning import OutputSpec
+
+__all__ = ["BadValue", "Column", "ConfigError", "DataError", "FeatureGenerator", "OutputSpec", "Ragged", "Table"]

@@ -1,0 +1,231 @@
+// Plan: from plain Python data, over Arrow batches, into numpy arrays.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <stdexcept>
+#include <unordered_map>
+
+#include "bindings.h"
+#include "numpy_view.h"
+#include "plan.h"
+
+namespace fg {
+namespace {
+
+namespace py = pybind11;
+
+template <class T>
+T get(const py::dict& dict, const char* key, T otherwise) {
+  return dict.contains(key) && !dict[key].is_none() ? dict[key].cast<T>() : otherwise;
+}
+
+char one_byte(const py::dict& dict, const char* key, char otherwise) {
+  const auto text = get<std::string>(dict, key, std::string(1, otherwise));
+  if (text.size() != 1) throw std::invalid_argument(std::string(key) + " must be one byte");
+  return text[0];
+}
+
+SinkRule sink_of(const py::dict& dict) {
+  static const std::unordered_map<std::string, Discretizer> kinds = {
+      {"none", Discretizer::none},           {"hash", Discretizer::hash},
+      {"range", Discretizer::range},         {"vocabulary", Discretizer::vocabulary},
+      {"boundaries", Discretizer::boundaries}, {"text", Discretizer::text}};
+  static const std::unordered_map<std::string, OutOfRange> outside = {
+      {"default", OutOfRange::replace}, {"clip", OutOfRange::clip}, {"error", OutOfRange::error}};
+  SinkRule rule;
+  rule.discretizer = kinds.at(dict["discretizer"].cast<std::string>());
+  rule.hash = get<std::string>(dict, "hash", "murmur64a") == "farmhash" ? Hash::farmhash : Hash::murmur64a;
+  rule.size = get<std::int64_t>(dict, "size", 0);
+  rule.out_of_range = outside.at(get<std::string>(dict, "out_of_range", "default"));
+  rule.unknown = get<std::int64_t>(dict, "unknown", 0);
+  rule.boundaries = get<std::vector<float>>(dict, "boundaries", {});
+  rule.value_dim = get<std::uint32_t>(dict, "value_dim", 0);
+  rule.weighted = get<bool>(dict, "weighted", false);
+  rule.default_ids = get<std::vector<std::int64_t>>(dict, "default_ids", {});
+  rule.default_numbers = get<std::vector<float>>(dict, "default_numbers", {});
+  rule.default_texts = get<std::vector<std::string>>(dict, "default_texts", {});
+  if (dict.contains("words")) rule.vocabulary = std::make_shared<Vocabulary>(dict["words"].cast<std::vector<std::string>>(), dict["word_ids"].cast<std::vector<std::int64_t>>());
+  const py::dict normalizer = get<py::dict>(dict, "normalizer", py::dict());
+  const auto method = get<std::string>(normalizer, "method", "none");
+  if (method == "log10") {
+    rule.normalizer.method = Normalizer::Method::log10;
+    rule.normalizer.threshold = normalizer["threshold"].cast<double>();
+    rule.normalizer.fallback = normalizer["default"].cast<double>();
+  } else if (method == "affine") {
+    rule.normalizer.method = Normalizer::Method::affine;
+    rule.normalizer.shift = normalizer["shift"].cast<double>();
+    rule.normalizer.scale = normalizer["scale"].cast<double>();
+  }
+  if (rule.discretizer == Discretizer::hash && rule.size < 1) throw std::invalid_argument("a hash needs buckets");
+  if (rule.discretizer == Discretizer::vocabulary && rule.vocabulary == nullptr) throw std::invalid_argument("no words");
+  return rule;
+}
+
+Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before) {
+  Feature feature;
+  feature.op = get<std::string>(dict, "operator", "copy") == "product" ? Operator::product : Operator::copy;
+  feature.sink = sink_of(dict["sink"].cast<py::dict>());
+  feature.vectors = get<bool>(dict, "vectors", false);
+  feature.user = get<bool>(dict, "user", false);
+  feature.emitted = get<bool>(dict, "emitted", true);
+  for (const auto item : dict["inputs"].cast<py::list>()) {
+    const auto in = item.cast<py::dict>();
+    Input input;
+    input.column = get<int>(in, "column", -1);
+    input.feature = get<int>(in, "feature", -1);
+    if (input.column >= static_cast<int>(columns) || input.feature >= static_cast<int>(before) || (input.column < 0) == (input.feature < 0)) {
+      throw std::invalid_argument("an input must be a column or an earlier feature");
+    }
+    input.reading.separator = one_byte(in, "separator", '\x1d');
+    input.reading.delim = one_byte(in, "delim", ';');
+    input.reading.sequence = get<bool>(in, "sequence", false);
+    input.reading.weighted = feature.sink.weighted;
+    feature.inputs.push_back(input);
+  }
+  if (feature.inputs.empty() || (feature.op == Operator::copy && feature.inputs.size() != 1)) throw std::invalid_argument("wrong number of inputs");
+  if (feature.vectors && feature.sink.value_dim < 1) throw std::invalid_argument("value_dim must be positive");
+  if (!feature.sink.default_numbers.empty() && feature.sink.default_numbers.size() != feature.sink.value_dim) throw std::invalid_argument("a default must have value_dim numbers");
+  return feature;
+}
+
+struct NamedColumn {
+  std::string name;
+  unsigned side;  // one bit
+};
+
+// A plan and the names of its columns.
+class BoundPlan {
+ public:
+  BoundPlan(const py::list& columns, const py::list& units) {
+    std::vector<std::string> names;
+    for (const auto item : columns) {
+      const auto pair = item.cast<std::pair<std::string, unsigned>>();
+      columns_.push_back({pair.first, pair.second});
+      names.push_back(pair.first);
+    }
+    std::vector<Feature> features;
+    std::vector<Unit> compiled;
+    for (const auto item : units) {
+      const auto dict = item.cast<py::dict>();
+      Unit unit;
+      unit.level = get<int>(dict, "level", 0);
+      unit.sequence = get<bool>(dict, "sequence", false);
+      unit.shortest = get<bool>(dict, "shortest", false);
+      unit.rule.most = get<std::uint32_t>(dict, "most", 0);
+      unit.rule.newest_first = get<bool>(dict, "newest_first", false);
+      unit.rule.keep_oldest = get<bool>(dict, "keep_oldest", false);
+      unit.rule.pad_empty = get<bool>(dict, "pad_empty", false);
+      const std::size_t before = features.size();
+      bool any = !unit.sequence;
+      for (const auto feature : dict["features"].cast<py::list>()) {
+        unit.features.push_back(static_cast<int>(features.size()));
+        features.push_back(feature_of(feature.cast<py::dict>(), columns_.size(), before));
+        for (const Input& input : features.back().inputs) any = any || input.reading.sequence;
+      }
+      if (unit.features.empty() || (!unit.sequence && unit.features.size() != 1) || !any) throw std::invalid_argument("a unit is one feature or one sequence");
+      sequence_.resize(features.size(), unit.sequence);
+      compiled.push_back(std::move(unit));
+    }
+    plan_ = std::make_unique<Plan>(std::move(features), std::move(compiled), std::move(names));
+  }
+
+  // sources: (side bits, object with __arrow_c_array__ of a record) pairs. A column comes from the first source that
+  // has its side and its name.
+  py::tuple run(const py::list& sources, std::int64_t user_rows, std::int64_t rows, bool apart, int threads) const {
+    std::vector<py::object> keep;
+    Run run;
+    run.columns.resize(columns_.size());
+    std::vector<bool> found(columns_.size(), false);
+    for (const auto item : sources) {
+      const auto pair = item.cast<py::tuple>();
+      const auto sides = pair[0].cast<unsigned>();
+      const auto capsules = pair[1].attr("__arrow_c_array__")().cast<py::tuple>();
+      keep.push_back(capsules);
+      const auto* const schema = static_cast<const ArrowSchema*>(PyCapsule_GetPointer(capsules[0].ptr(), "arrow_schema"));
+      const auto* const array = static_cast<const ArrowArray*>(PyCapsule_GetPointer(capsules[1].ptr(), "arrow_array"));
+      if (schema == nullptr || array == nullptr) throw py::error_already_set();
+      if (std::string_view(schema->format) != "+s") throw std::invalid_argument("a batch must be a record of columns");
+      std::unordered_map<std::string_view, std::int64_t> by_name;
+      for (std::int64_t i = 0; i < schema->n_children; ++i) by_name.emplace(schema->children[i]->name, i);
+      for (std::size_t c = 0; c < columns_.size(); ++c) {
+        if (found[c] || (columns_[c].side & sides) == 0) continue;
+        const auto at = by_name.find(columns_[c].name);
+        if (at == by_name.end()) continue;
+        try {
+          run.columns[c] = view_column(*schema->children[at->second], *array->children[at->second], array->offset);
+        } catch (const std::invalid_argument& error) {
+          throw std::invalid_argument("column '" + columns_[c].name + "' has " + error.what());
+        }
+        // A child of a record may be longer than the record.
+        run.columns[c].length = array->length;
+        found[c] = true;
+      }
+    }
+    for (std::size_t c = 0; c < columns_.size(); ++c) {
+      if (!found[c]) throw py::key_error(columns_[c].name);
+    }
+    run.user_rows = user_rows;
+    run.rows = rows;
+    run.apart = apart;
+    run.threads = threads;
+    Result result;
+    {
+      const py::gil_scoped_release unlocked;
+      result = plan_->run(run);
+    }
+    return pack(result, apart);
+  }
+
+ private:
+  py::tuple pack(Result& result, bool apart) const {
+    const auto& features = plan_->features();
+    py::list outputs;
+    for (std::size_t f = 0; f < features.size(); ++f) {
+      const Feature& feature = features[f];
+      if (!feature.emitted) {
+        outputs.append(py::none());
+        continue;
+      }
+      Output& output = result.outputs[f];
+      const bool sequence = sequence_[f];
+      if (feature.vectors && feature.sink.discretizer != Discretizer::boundaries) {
+        if (!sequence) {
+          outputs.append(py::none());
+          continue;
+        }
+        const auto dim = static_cast<py::ssize_t>(feature.sink.value_dim);
+        const auto n = static_cast<py::ssize_t>(output.numbers.size()) / dim;
+        outputs.append(py::make_tuple(to_numpy(std::move(output.numbers), {n, dim}), to_numpy(std::move(output.element_ends)), py::none(), py::none()));
+        continue;
+      }
+      const py::object ends = output.single ? py::object(py::none()) : py::object(to_numpy(std::move(output.value_ends)));
+      const py::object weights = feature.sink.weighted ? py::object(to_numpy(std::move(output.weights))) : py::object(py::none());
+      py::array ids = to_numpy(std::move(output.ids));
+      if (sequence) {
+        outputs.append(py::make_tuple(std::move(ids), to_numpy(std::move(output.element_ends)), weights, ends));
+      } else {
+        outputs.append(py::make_tuple(std::move(ids), ends, weights, py::none()));
+      }
+    }
+    py::list dense;
+    for (int side = apart ? 0 : 1; side < 2; ++side) {
+      Dense& block = result.dense[side];
+      dense.append(to_numpy(std::move(block.values), {static_cast<py::ssize_t>(block.rows), static_cast<py::ssize_t>(block.width)}));
+    }
+    py::list bad;
+    for (const Bad& one : result.bad) bad.append(py::make_tuple(one.row, one.feature, one.column, py::bytes(one.reason).attr("decode")("utf-8", "replace"), one.user));
+    return py::make_tuple(outputs, dense, bad);
+  }
+
+  std::vector<NamedColumn> columns_;
+  std::vector<bool> sequence_;  // by feature
+  std::unique_ptr<Plan> plan_;
+};
+
+}  // namespace
+
+void bind_plan(pybind11::module_& module) {
+  py::class_<BoundPlan>(module, "Plan").def(py::init<const py::list&, const py::list&>()).def("run", &BoundPlan::run);
+}
+
+}  // namespace fg

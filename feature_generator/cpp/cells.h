@@ -1,0 +1,90 @@
+// What passes between the stages of a feature: elements, each with any number of values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "slab.h"
+
+namespace fg {
+
+// UTF-8 bytes owned by someone else.
+struct Text {
+  const char* data;
+  std::size_t size;
+};
+
+enum class Form : std::uint8_t { text, integer, number };
+
+// A value that broke a rule: reported with its row and the column it came from.
+struct Fault {
+  std::uint32_t at;     // the value, or the element where no value is left to point to
+  bool of_value;
+  std::uint16_t input;
+  std::string reason;
+};
+
+// Elements of one block. An element is a row of a plain feature, or one step of a sequence; it holds the values
+// ends[e-1] .. ends[e] of the array that `form` names. An element without values is missing.
+struct Cells {
+  Form form = Form::text;
+  bool weighted = false;
+  Slab<std::uint32_t> ends;
+  Slab<Text> texts;
+  Slab<std::int64_t> integers;
+  Slab<double> numbers;
+  Slab<float> weights;         // one per value where `weighted`
+  Slab<std::uint32_t> broken;  // values that the feature's default replaces
+  std::vector<Fault> faults;
+  Arena arena;                 // text made here: numbers as text, joined text
+
+  std::size_t elements() const noexcept { return ends.size(); }
+  std::uint32_t begin_of(std::size_t element) const noexcept { return element == 0 ? 0 : ends[element - 1]; }
+  std::size_t values() const noexcept { return form == Form::text ? texts.size() : form == Form::integer ? integers.size() : numbers.size(); }
+  // Every element holds exactly one value. The ends ascend, so that comparing all of them is a cheap scan.
+  bool single() const noexcept {
+    if (values() != elements()) return false;
+    std::uint32_t off = 0;
+    for (std::size_t e = 0; e < ends.size(); ++e) off |= ends[e] ^ static_cast<std::uint32_t>(e + 1);
+    return off == 0;
+  }
+  void clear() noexcept {
+    form = Form::text;
+    weighted = false;
+    ends.clear();
+    texts.clear();
+    integers.clear();
+    numbers.clear();
+    weights.clear();
+    broken.clear();
+    faults.clear();
+    arena.clear();
+  }
+};
+
+// The element that holds value `value`.
+std::uint32_t element_of(const Cells& cells, std::uint32_t value) noexcept;
+
+// The value as a message shows it: in quotes, cut after 40 bytes.
+std::string quoted(const Text& text);
+std::string shown(double value);
+
+// The element that a fault lies in.
+inline std::uint32_t element_of(const Cells& cells, const Fault& fault) noexcept { return fault.of_value ? element_of(cells, fault.at) : fault.at; }
+
+// Marks a value as broken and says why.
+void reject(Cells& cells, std::uint32_t value, std::uint16_t input, std::string reason);
+
+// Turns the values into text, integers or doubles. What cannot be turned is rejected. `input` names the column.
+void to_text(Cells& cells, std::uint16_t input);
+void to_integers(Cells& cells, std::uint16_t input);
+void to_numbers(Cells& cells, std::uint16_t input);
+
+// Appends values [begin, end) of `cells` to those of `out`, which has the same form.
+void copy_values(const Cells& cells, std::uint32_t begin, std::uint32_t end, Cells& out);
+
+// out = the elements of `cells`, element e repeated counts[e] times; the broken values stay broken.
+// The text still belongs to `cells`, which must outlive `out`. Faults must ascend.
+void repeat(const Cells& cells, const std::uint32_t* counts, Cells& out);
+
+}  // namespace fg

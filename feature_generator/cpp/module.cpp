@@ -1,0 +1,9 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings.h"
+
+PYBIND11_MODULE(NATIVE_MODULE, module) {
+  fg::bind_hash(module);
+  fg::bind_plan(module);
+  fg::bind_gather(module);
+}

@@ -1,0 +1,114 @@
+#include "number_text.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+
+namespace fg {
+namespace {
+
+bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+void trim(const char*& p, const char*& end) noexcept {
+  while (p != end && is_space(*p)) ++p;
+  while (p != end && is_space(end[-1])) --end;
+}
+
+// "00".."99" side by side.
+struct Pairs {
+  char text[200];
+  constexpr Pairs() : text() {
+    for (int i = 0; i < 100; ++i) {
+      text[2 * i] = static_cast<char>('0' + i / 10);
+      text[2 * i + 1] = static_cast<char>('0' + i % 10);
+    }
+  }
+};
+constexpr Pairs pairs;
+
+template <class T>
+std::size_t shortest(T value, char* out) noexcept {
+  if (value == std::trunc(value) && std::fabs(value) < T(9007199254740992.0)) return write_integer(static_cast<std::int64_t>(value), out);
+  char* const end = std::to_chars(out, out + 32, value, std::chars_format::scientific).ptr;
+  const char* e = end;
+  while (*--e != 'e') {
+  }
+  int exponent = 0;
+  std::from_chars(e + (e[1] == '+' ? 2 : 1), end, exponent);
+  if (exponent < -4 || exponent >= 16) return static_cast<std::size_t>(end - out);
+  return static_cast<std::size_t>(std::to_chars(out, out + 32, value, std::chars_format::fixed).ptr - out);
+}
+
+}  // namespace
+
+bool parse_number(const char* p, std::size_t n, double& value) noexcept {
+  const char* end = p + n;
+  trim(p, end);
+  if (p != end && *p == '+') {
+    ++p;
+    if (p != end && *p == '-') return false;
+  }
+  // Only digits, a point and an exponent: "inf", "nan" and hexadecimal are no numbers of ours.
+  const char* first = p != end && *p == '-' ? p + 1 : p;
+  if (first == end || !((*first >= '0' && *first <= '9') || *first == '.')) return false;
+  const auto result = std::from_chars(p, end, value, std::chars_format::general);
+  if (result.ptr != end) return false;
+  if (result.ec == std::errc()) return true;
+  if (result.ec != std::errc::result_out_of_range) return false;
+  // Too small reads as zero, as everywhere else; too large is no number. The sign of the exponent tells them apart.
+  for (const char* c = p; c != end; ++c) {
+    if ((*c == 'e' || *c == 'E') && c + 1 != end && c[1] == '-') {
+      value = *p == '-' ? -0.0 : 0.0;
+      return true;
+    }
+  }
+  const char* digit = first;
+  while (digit != end && *digit == '0') ++digit;
+  if (digit == end || *digit != '.') return false;  // hundreds of digits before the point
+  value = *p == '-' ? -0.0 : 0.0;                   // hundreds of zeros behind it
+  return true;
+}
+
+bool parse_integer(const char* p, std::size_t n, std::int64_t& value) noexcept {
+  const char* end = p + n;
+  trim(p, end);
+  if (p != end && *p == '+') {
+    ++p;
+    if (p != end && *p == '-') return false;
+  }
+  const auto result = std::from_chars(p, end, value, 10);
+  return result.ec == std::errc() && result.ptr == end && p != end;
+}
+
+std::size_t write_integer(std::int64_t value, char* out) noexcept {
+  char* start = out;
+  std::uint64_t v = static_cast<std::uint64_t>(value);
+  if (value < 0) {
+    *out++ = '-';
+    v = ~v + 1;
+  }
+  int digits = 1;
+  for (std::uint64_t bound = 10; digits < 20 && v >= bound; ++digits, bound = digits < 20 ? bound * 10 : bound) {
+  }
+  char* p = out + digits;
+  char* const end = p;
+  while (v >= 100) {
+    const std::uint64_t rest = v / 100;
+    p -= 2;
+    std::memcpy(p, pairs.text + 2 * (v - rest * 100), 2);
+    v = rest;
+  }
+  if (v >= 10) {
+    std::memcpy(p - 2, pairs.text + 2 * v, 2);
+  } else {
+    p[-1] = static_cast<char>('0' + v);
+  }
+  return static_cast<std::size_t>(end - start);
+}
+
+std::size_t write_number(double value, char* out) noexcept { return shortest(value, out); }
+std::size_t write_number(float value, char* out) noexcept { return shortest(value, out); }
+
+}  // namespace fg

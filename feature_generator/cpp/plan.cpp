@@ -1,0 +1,267 @@
+#include "plan.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "parallel.h"
+#include "unit_run.h"
+
+namespace fg {
+namespace {
+
+constexpr std::int64_t least_rows = 2048;  // a stretch of fewer rows is not worth a thread's while
+
+// Appends ends that count from `base`, leaving out their leading 0.
+void append_ends(const Slab<std::int64_t>& from, std::int64_t base, Slab<std::int64_t>& to) {
+  if (to.empty()) to.push(0);
+  if (from.size() <= 1) return;
+  std::int64_t* const out = to.grow(from.size() - 1);
+  for (std::size_t i = 1; i < from.size(); ++i) out[i - 1] = from[i] + base;
+  to.set_size(to.size() + from.size() - 1);
+}
+
+void append_single_ends(std::int64_t elements, std::int64_t base, Slab<std::int64_t>& to) {
+  if (to.empty()) to.push(0);
+  std::int64_t* const out = to.grow(static_cast<std::size_t>(elements));
+  for (std::int64_t i = 0; i < elements; ++i) out[i] = base + i + 1;
+  to.set_size(to.size() + static_cast<std::size_t>(elements));
+}
+
+// One output of the stretches in their order.
+Output join(std::vector<Output*> parts) {
+  if (parts.size() == 1) return std::move(*parts[0]);
+  Output whole;
+  std::size_t ids = 0, numbers = 0, weights = 0;
+  for (const Output* part : parts) {
+    whole.single = whole.single && part->single;
+    ids += part->ids.size();
+    numbers += part->numbers.size();
+    weights += part->weights.size();
+  }
+  whole.ids.reserve(ids);
+  whole.numbers.reserve(numbers);
+  whole.weights.reserve(weights);
+  for (Output* part : parts) {
+    const auto values = static_cast<std::int64_t>(part->text_ends.empty() ? whole.ids.size() : whole.text_ends.empty() ? 0 : whole.text_ends.size() - 1);
+    if (!whole.single) part->single ? append_single_ends(part->elements, values, whole.value_ends) : append_ends(part->value_ends, values, whole.value_ends);
+    if (!part->element_ends.empty()) append_ends(part->element_ends, whole.elements, whole.element_ends);
+    if (!part->text_ends.empty()) append_ends(part->text_ends, static_cast<std::int64_t>(whole.text.size()), whole.text_ends);
+    whole.ids.append(part->ids.data(), part->ids.size());
+    whole.numbers.append(part->numbers.data(), part->numbers.size());
+    whole.weights.append(part->weights.data(), part->weights.size());
+    whole.text.append(part->text.data(), part->text.size());
+    whole.elements += part->elements;
+    *part = Output();
+  }
+  return whole;
+}
+
+Column plain_column(Type type, std::int64_t length, const void* data) {
+  Column column;
+  column.type = type;
+  column.length = length;
+  column.data = data;
+  return column;
+}
+
+Column list_column(Slab<std::int64_t>& ends, Column items) {
+  Column column;
+  if (ends.empty()) ends.push(0);
+  column.type = Type::list64;
+  column.length = static_cast<std::int64_t>(ends.size()) - 1;
+  column.offsets = ends.data();
+  column.children.push_back(std::move(items));
+  return column;
+}
+
+// A computed feature as a column that others read.
+Column as_column(const Feature& feature, Output& output) {
+  Column values;
+  if (feature.vectors && feature.sink.discretizer != Discretizer::boundaries) {
+    values = plain_column(Type::f32, static_cast<std::int64_t>(output.numbers.size()), output.numbers.data());
+    const std::int64_t dim = feature.sink.value_dim;
+    if (dim > 1) {
+      output.value_ends.clear();
+      for (std::int64_t e = 0; e <= output.elements; ++e) output.value_ends.push(e * dim);
+      values = list_column(output.value_ends, std::move(values));
+    }
+  } else if (feature.sink.discretizer == Discretizer::text) {
+    values = plain_column(Type::text64, static_cast<std::int64_t>(output.text_ends.size()) - 1, output.text.data());
+    values.offsets = output.text_ends.data();
+    values = list_column(output.value_ends, std::move(values));
+  } else {
+    values = plain_column(Type::i64, static_cast<std::int64_t>(output.ids.size()), output.ids.data());
+    if (!output.single) values = list_column(output.value_ends, std::move(values));
+  }
+  return output.element_ends.empty() ? values : list_column(output.element_ends, std::move(values));
+}
+
+// One row, repeated.
+template <class T>
+void tile(Slab<T>& values, std::int64_t times) {
+  const std::size_t n = values.size();
+  values.reserve(n * static_cast<std::size_t>(times));
+  for (std::int64_t i = 1; i < times; ++i) values.append(values.data(), n);
+  if (times == 0) values.clear();
+}
+
+void tile_ends(Slab<std::int64_t>& ends, std::int64_t times) {
+  if (ends.empty()) return;
+  const std::size_t n = ends.size() - 1;
+  const std::int64_t total = ends[n];
+  ends.reserve(n * static_cast<std::size_t>(times) + 1);
+  for (std::int64_t i = 1; i < times; ++i) {
+    for (std::size_t k = 1; k <= n; ++k) ends.push(ends[k] + i * total);
+  }
+  if (times == 0) ends.set_size(1);
+}
+
+void tile_output(Output& output, std::int64_t times) {
+  tile(output.ids, times);
+  tile(output.weights, times);
+  tile(output.numbers, times);
+  tile_ends(output.value_ends, times);
+  tile_ends(output.element_ends, times);
+  output.elements *= times;
+}
+
+bool is_dense(const Feature& feature, const Unit& unit) { return feature.vectors && !unit.sequence && feature.sink.discretizer != Discretizer::boundaries; }
+
+struct Task {
+  std::size_t unit;
+  std::int64_t first, last;
+  Stretch stretch;
+};
+
+}  // namespace
+
+Plan::Plan(std::vector<Feature> features, std::vector<Unit> units, std::vector<std::string> columns)
+    : features_(std::move(features)), units_(std::move(units)), columns_(std::move(columns)) {
+  for (const Unit& unit : units_) levels_ = std::max(levels_, unit.level + 1);
+  for (const Feature& feature : features_) {
+    for (const Input& input : feature.inputs) {
+      if (input.feature >= 0) features_[static_cast<std::size_t>(input.feature)].referenced = true;
+    }
+  }
+}
+
+Result Plan::run(const Run& run) const {
+  for (const Feature& feature : features_) {
+    for (const Input& input : feature.inputs) {
+      if (input.column < 0) continue;
+      const auto at = static_cast<std::size_t>(input.column);
+      const char* const problem = unreadable(run.columns[at], input.reading);
+      if (problem != nullptr) throw std::invalid_argument("column '" + columns_[at] + "': " + problem);
+    }
+  }
+  Result result;
+  result.outputs.resize(features_.size());
+  result.rows.resize(features_.size());
+
+  // Places in the dense blocks: [0] computed with the rows of their side, [1] where everything ends up together.
+  std::vector<std::int64_t> own_place(features_.size(), -1), place(features_.size(), -1);
+  std::int64_t width[2] = {0, 0}, all = 0;
+  for (const Unit& unit : units_) {
+    for (const int f : unit.features) {
+      const Feature& feature = features_[static_cast<std::size_t>(f)];
+      result.rows[static_cast<std::size_t>(f)] = feature.user ? run.user_rows : run.rows;
+      if (!feature.emitted || !is_dense(feature, unit)) continue;
+      const std::int64_t dim = feature.sink.value_dim;
+      own_place[static_cast<std::size_t>(f)] = width[feature.user ? 0 : 1];
+      place[static_cast<std::size_t>(f)] = all;
+      width[feature.user ? 0 : 1] += dim;
+      all += dim;
+    }
+  }
+  const bool one_table = !run.apart;
+  const bool tiled = one_table && run.user_rows != run.rows;
+  if (one_table) width[1] = all;
+  for (int side = 0; side < 2; ++side) {
+    Dense& dense = result.dense[side];
+    dense.rows = side == 0 ? run.user_rows : run.rows;
+    dense.width = side == 0 && one_table ? 0 : width[side];
+    dense.values.resize(static_cast<std::size_t>(dense.rows * dense.width));
+  }
+
+  std::vector<Column> made(features_.size());
+  for (int level = 0; level < levels_; ++level) {
+    std::vector<Task> tasks;
+    std::vector<std::vector<std::vector<const Column*>>> columns(units_.size());
+    std::vector<std::vector<DenseTarget>> targets(units_.size());
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      const Unit& unit = units_[u];
+      if (unit.level != level) continue;
+      for (const int f : unit.features) {
+        const Feature& feature = features_[static_cast<std::size_t>(f)];
+        auto& inputs = columns[u].emplace_back();
+        for (const Input& input : feature.inputs) {
+          inputs.push_back(input.column >= 0 ? &run.columns[static_cast<std::size_t>(input.column)] : &made[static_cast<std::size_t>(input.feature)]);
+        }
+        DenseTarget target;
+        const std::int64_t at = one_table ? place[static_cast<std::size_t>(f)] : own_place[static_cast<std::size_t>(f)];
+        if (at >= 0 && !feature.referenced && !(tiled && feature.user)) {
+          Dense& dense = result.dense[one_table || !feature.user ? 1 : 0];
+          target = {dense.values.data() + at, static_cast<std::size_t>(dense.width)};
+        }
+        targets[u].push_back(target);
+      }
+      const std::int64_t rows = result.rows[static_cast<std::size_t>(unit.features[0])];
+      const std::int64_t pieces = run.threads <= 1 ? 1 : std::max<std::int64_t>(1, std::min<std::int64_t>(rows / least_rows, 2 * run.threads));
+      for (std::int64_t p = 0; p < pieces; ++p) tasks.push_back({u, rows * p / pieces, rows * (p + 1) / pieces, {}});
+    }
+    // The costly ones first, so that no thread waits for the last of them.
+    std::vector<std::size_t> order(tasks.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    if (run.threads > 1) {
+      std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return units_[tasks[a].unit].sequence > units_[tasks[b].unit].sequence; });
+    }
+    std::vector<Workspace> spaces(static_cast<std::size_t>(std::max(1, run.threads)));
+    parallel(run.threads, tasks.size(), [&](std::size_t i, std::size_t thread) {
+      Task& task = tasks[order[i]];
+      const std::int64_t rows = result.rows[static_cast<std::size_t>(units_[task.unit].features[0])];
+      run_unit(units_[task.unit], features_, columns[task.unit], rows, task.first, task.last, targets[task.unit], spaces[thread], task.stretch);
+    });
+    std::vector<std::pair<std::size_t, std::size_t>> runs;  // tasks of one unit stand side by side
+    for (std::size_t i = 0; i < tasks.size();) {
+      std::size_t end = i + 1;
+      while (end < tasks.size() && tasks[end].unit == tasks[i].unit) ++end;
+      runs.emplace_back(i, end);
+      i = end;
+    }
+    parallel(run.threads, runs.size(), [&](std::size_t r, std::size_t) {
+      const auto [begin, end] = runs[r];
+      const Unit& unit = units_[tasks[begin].unit];
+      for (std::size_t k = 0; k < unit.features.size(); ++k) {
+        std::vector<Output*> parts;
+        for (std::size_t t = begin; t < end; ++t) parts.push_back(&tasks[t].stretch.outputs[k]);
+        const auto f = static_cast<std::size_t>(unit.features[k]);
+        result.outputs[f] = join(std::move(parts));
+        if (features_[f].referenced) made[f] = as_column(features_[f], result.outputs[f]);
+      }
+    });
+    for (Task& task : tasks) std::move(task.stretch.bad.begin(), task.stretch.bad.end(), std::back_inserter(result.bad));
+  }
+
+  for (const Unit& unit : units_) {
+    for (const int f : unit.features) {
+      const auto i = static_cast<std::size_t>(f);
+      const Feature& feature = features_[i];
+      if (place[i] >= 0 && (feature.referenced || (tiled && feature.user))) {
+        Dense& dense = result.dense[one_table || !feature.user ? 1 : 0];
+        float* const to = dense.values.data() + (one_table ? place[i] : own_place[i]);
+        const std::size_t dim = feature.sink.value_dim;
+        for (std::int64_t r = 0; r < dense.rows; ++r) {
+          const float* const from = result.outputs[i].numbers.data() + (result.rows[i] == 1 ? 0 : static_cast<std::size_t>(r) * dim);
+          std::copy_n(from, dim, to + static_cast<std::size_t>(r * dense.width));
+        }
+      } else if (tiled && feature.user && feature.emitted) {
+        tile_output(result.outputs[i], run.rows);
+      }
+      if (tiled && feature.user) result.rows[i] = run.rows;
+    }
+  }
+  std::stable_sort(result.bad.begin(), result.bad.end(), [](const Bad& a, const Bad& b) { return a.row != b.row ? a.row < b.row : a.feature < b.feature; });
+  return result;
+}
+
+}  // namespace fg

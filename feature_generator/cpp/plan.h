@@ -1,0 +1,83 @@
+// The compiled generator: all features over all columns of a batch in one call.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "arrow_column.h"
+#include "reader.h"
+#include "sequence.h"
+#include "sink.h"
+
+namespace fg {
+
+enum class Operator : std::uint8_t { copy, product };
+
+struct Input {
+  int column = -1;   // of the batch, or
+  int feature = -1;  // an earlier feature
+  Reading reading;
+};
+
+struct Feature {
+  Operator op = Operator::copy;
+  std::vector<Input> inputs;
+  SinkRule sink;
+  bool vectors = false;  // numbers rather than ids
+  bool user = false;     // computed once a request
+  bool emitted = true;
+  bool referenced = false;
+};
+
+// Features that share the shape of one sequence, or one plain feature.
+struct Unit {
+  std::vector<int> features;
+  bool sequence = false;
+  SequenceRule rule;
+  bool shortest = false;  // unequal lengths are cut, not faults
+  int level = 0;          // above every feature it reads
+};
+
+struct Bad {
+  std::int64_t row;
+  int feature, column;
+  std::string reason;
+  bool user;  // the row counts the user side
+};
+
+struct Dense {
+  Slab<float> values;
+  std::int64_t rows = 0, width = 0;
+};
+
+struct Result {
+  std::vector<Output> outputs;  // by feature
+  std::vector<std::int64_t> rows;
+  Dense dense[2];               // of the user side and of the items; all in the second unless they are apart
+  std::vector<Bad> bad;         // by row, then feature
+};
+
+struct Run {
+  std::vector<Column> columns;  // by plan column; length 1 stands for every row
+  std::int64_t user_rows = 0, rows = 0;
+  bool apart = false;           // user-side outputs keep their own rows instead of one per item
+  int threads = 1;
+};
+
+class Plan {
+ public:
+  Plan(std::vector<Feature> features, std::vector<Unit> units, std::vector<std::string> columns);
+  // Throws std::invalid_argument where a column cannot be read as its features need it.
+  Result run(const Run& run) const;
+  const std::vector<Feature>& features() const noexcept { return features_; }
+  const std::vector<std::string>& columns() const noexcept { return columns_; }
+
+ private:
+  std::vector<Feature> features_;
+  std::vector<Unit> units_;
+  std::vector<std::string> columns_;
+  int levels_ = 0;
+};
+
+}  // namespace fg

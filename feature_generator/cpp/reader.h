@@ -1,0 +1,30 @@
+// Arrow rows into cells: splitting, lists, maps, dictionaries, nulls.
+#pragma once
+
+#include "arrow_column.h"
+#include "cells.h"
+
+namespace fg {
+
+// How one input of a feature is read.
+struct Reading {
+  char separator = '\x1d';  // between the values of an element
+  char delim = ';';         // between the elements of a sequence
+  bool sequence = false;    // a row holds elements, not values
+  bool weighted = false;    // values are key:weight
+  std::uint16_t input = 0;  // for faults
+};
+
+// Appends rows [first, last) of a plain column to `cells`, one element a row. Values that are empty or null are left out.
+void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells);
+
+// Appends the elements of sequence rows [first, last), and to `counts` how many each row has.
+void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells, Slab<std::uint32_t>& counts);
+
+// Whether a column can be read so; else says what it would have to be.
+const char* unreadable(const Column& column, const Reading& reading) noexcept;
+
+// Bytes of text and number of list items under rows [first, last): what a block of them costs to hold.
+std::int64_t weight_of(const Column& column, std::int64_t first, std::int64_t last) noexcept;
+
+}  // namespace fg

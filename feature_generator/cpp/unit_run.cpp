@@ -1,0 +1,230 @@
+#include "unit_run.h"
+
+#include <algorithm>
+
+#include "product.h"
+
+namespace fg {
+namespace {
+
+constexpr std::int64_t block_rows = 1024;
+constexpr std::int64_t block_weight = 8192;  // list items, or 8 bytes of text each: what the inner caches hold
+
+bool once(const Column& column, std::int64_t rows) noexcept { return column.length == 1 && rows != 1; }
+
+std::int64_t block_end(const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first, std::int64_t last) {
+  std::int64_t end = std::min(last, first + block_rows);
+  for (const auto& inputs : columns) {
+    for (const Column* column : inputs) {
+      if (once(*column, rows)) continue;
+      while (end - first > 1 && weight_of(*column, first, end) > block_weight) end = first + (end - first) / 2;
+    }
+  }
+  return end;
+}
+
+void note(const Feature& feature, int number, const Fault& fault, std::int64_t row, std::vector<Bad>& bad) {
+  bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason, feature.user});
+}
+
+void read_plain(const Column& column, std::int64_t rows, std::int64_t first, std::int64_t last, const Reading& reading, Workspace::PerInput& input, Slab<std::uint32_t>& counts) {
+  input.read.clear();
+  if (!once(column, rows)) {
+    read_rows(column, first, last, reading, input.read);
+    input.ready = &input.read;
+    return;
+  }
+  read_rows(column, 0, 1, reading, input.read);
+  counts.clear();
+  counts.push(static_cast<std::uint32_t>(last - first));
+  repeat(input.read, counts.data(), input.repeated);
+  input.ready = &input.repeated;
+}
+
+class UnitRun {
+ public:
+  UnitRun(const Unit& unit, const std::vector<Feature>& features, const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, Workspace& space, Stretch& stretch)
+      : unit_(unit), features_(features), columns_(columns), rows_(rows), space_(space), stretch_(stretch) {
+    std::size_t inputs = 0;
+    for (const auto& of_feature : columns) inputs += of_feature.size();
+    while (space.inputs.size() < inputs) space.inputs.push_back(std::make_unique<Workspace::PerInput>());
+  }
+
+  void plain(std::int64_t first, std::int64_t last, const DenseTarget& target) {
+    const Feature& feature = features_[static_cast<std::size_t>(unit_.features[0])];
+    for (std::size_t i = 0; i < feature.inputs.size(); ++i) {
+      read_plain(*columns_[0][i], rows_, first, last, feature.inputs[i].reading, *space_.inputs[i], space_.lengths);
+    }
+    Cells& cells = combine(feature, 0);
+    write(feature, cells, stretch_.outputs[0], target, first);
+    for (const Fault& fault : cells.faults) note(feature, unit_.features[0], fault, first + element_of(cells, fault), stretch_.bad);
+  }
+
+  void sequences(std::int64_t first, std::int64_t last) {
+    const auto rows = static_cast<std::size_t>(last - first);
+    const Slab<std::uint32_t>* counts = nullptr;
+    bool unequal = false;
+    std::size_t slot = 0;
+    for (std::size_t f = 0; f < unit_.features.size(); ++f) {
+      const Feature& feature = feature_at(f);
+      for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
+        if (!feature.inputs[i].reading.sequence) continue;
+        Workspace::PerInput& input = *space_.inputs[slot];
+        const Column& column = *columns_[f][i];
+        input.read.clear();
+        input.counts.clear();
+        if (once(column, rows_)) {
+          for (std::int64_t r = first; r < last; ++r) read_sequences(column, 0, 1, feature.inputs[i].reading, input.read, input.counts);
+        } else {
+          read_sequences(column, first, last, feature.inputs[i].reading, input.read, input.counts);
+        }
+        if (counts == nullptr) counts = &input.counts;
+        unequal = unequal || std::memcmp(counts->data(), input.counts.data(), rows * sizeof(std::uint32_t)) != 0;
+      }
+    }
+    space_.lengths.clear();
+    space_.lengths.append(counts->data(), rows);
+    if (unequal) equalize(first, rows);
+    space_.kept.resize(rows);
+    const bool shape = unequal || reshapes(unit_.rule, space_.lengths.data(), rows);
+    if (!shape) std::copy_n(space_.lengths.data(), rows, space_.kept.data());
+    slot = 0;
+    for (std::size_t f = 0; f < unit_.features.size(); ++f) {
+      for (const Input& in : feature_at(f).inputs) {
+        Workspace::PerInput& input = *space_.inputs[slot++];
+        if (!in.reading.sequence) continue;
+        input.ready = &input.read;
+        if (!shape) continue;
+        reshape(unit_.rule, input.read, input.counts.data(), space_.lengths.data(), rows, input.shaped, space_.kept.data());
+        input.ready = &input.shaped;
+      }
+    }
+    slot = 0;
+    for (std::size_t f = 0; f < unit_.features.size(); ++f) {
+      const Feature& feature = feature_at(f);
+      const std::size_t base = slot;
+      for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
+        if (!feature.inputs[i].reading.sequence) read_beside(*columns_[f][i], feature.inputs[i].reading, first, last, *space_.inputs[slot]);
+      }
+      Cells& cells = combine(feature, base);
+      Output& output = stretch_.outputs[f];
+      write(feature, cells, output, {}, 0);
+      if (output.element_ends.empty()) output.element_ends.push(0);
+      std::int64_t* const ends = output.element_ends.grow(rows);
+      std::int64_t end = ends[-1];
+      for (std::size_t r = 0; r < rows; ++r) ends[r] = end += space_.kept[r];
+      output.element_ends.set_size(output.element_ends.size() + rows);
+      if (!cells.faults.empty()) note_sequence_faults(f, cells, first);
+    }
+  }
+
+ private:
+  const Feature& feature_at(std::size_t f) const { return features_[static_cast<std::size_t>(unit_.features[f])]; }
+
+  // An input of a sequence feature that has one value a row: it stands beside every element of the row.
+  void read_beside(const Column& column, const Reading& reading, std::int64_t first, std::int64_t last, Workspace::PerInput& input) {
+    input.read.clear();
+    if (once(column, rows_)) {
+      for (std::int64_t r = first; r < last; ++r) read_rows(column, 0, 1, reading, input.read);
+    } else {
+      read_rows(column, first, last, reading, input.read);
+    }
+    repeat(input.read, space_.kept.data(), input.repeated);
+    input.ready = &input.repeated;
+  }
+
+  // Rows whose sequences differ in length are cut to the shortest, and told unless that is what was asked for.
+  void equalize(std::int64_t first, std::size_t rows) {
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint32_t shortest = ~0U;
+      std::size_t slot = 0, odd_feature = 0, odd_input = 0;
+      bool equal = true;
+      for (std::size_t f = 0; f < unit_.features.size(); ++f) {
+        const Feature& feature = feature_at(f);
+        for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
+          if (!feature.inputs[i].reading.sequence) continue;
+          const std::uint32_t count = space_.inputs[slot]->counts[r];
+          if (count != space_.lengths[r] && equal) {
+            equal = false;
+            odd_feature = f;
+            odd_input = i;
+            odd_count_ = count;
+          }
+          shortest = std::min(shortest, count);
+        }
+      }
+      if (!equal && !unit_.shortest) {
+        const Feature& odd = feature_at(odd_feature);
+        stretch_.bad.push_back({first + static_cast<std::int64_t>(r), unit_.features[odd_feature], odd.inputs[odd_input].column,
+                                "has " + std::to_string(odd_count_) + " elements, but the sequence's first column has " + std::to_string(space_.lengths[r]), odd.user});
+      }
+      space_.lengths[r] = shortest;
+    }
+  }
+
+  Cells& combine(const Feature& feature, std::size_t base) {
+    if (feature.op == Operator::copy) return *space_.inputs[base]->ready;
+    pointers_.clear();
+    for (std::size_t i = 0; i < feature.inputs.size(); ++i) {
+      Cells* const cells = space_.inputs[base + i]->ready;
+      to_text(*cells, static_cast<std::uint16_t>(i));
+      for (Fault& fault : cells->faults) fault.input = static_cast<std::uint16_t>(i);
+      pointers_.push_back(cells);
+    }
+    product(pointers_.data(), pointers_.size(), feature.sink.value_dim == 1, space_.joined);
+    return space_.joined;
+  }
+
+  void write(const Feature& feature, Cells& cells, Output& output, const DenseTarget& target, std::int64_t first) {
+    if (feature.vectors) {
+      float* const to = target.to == nullptr ? nullptr : target.to + static_cast<std::size_t>(first) * target.stride;
+      write_vectors(feature.sink, cells, space_.sink, output, to, target.stride);
+    } else if (feature.sink.discretizer == Discretizer::text) {
+      if (output.text_ends.empty()) output.text_ends.push(0);
+      write_texts(feature.sink, cells, output);
+    } else {
+      write_ids(feature.sink, cells, space_.sink, output);
+    }
+  }
+
+  void note_sequence_faults(std::size_t f, const Cells& cells, std::int64_t first) {
+    for (const Fault& fault : cells.faults) {
+      const std::uint32_t element = element_of(cells, fault);
+      std::uint32_t row = 0;
+      for (std::uint32_t end = space_.kept[0]; end <= element; end += space_.kept[++row]) {
+      }
+      note(feature_at(f), unit_.features[f], fault, first + row, stretch_.bad);
+    }
+  }
+
+  const Unit& unit_;
+  const std::vector<Feature>& features_;
+  const std::vector<std::vector<const Column*>>& columns_;
+  std::int64_t rows_;
+  Workspace& space_;
+  Stretch& stretch_;
+  std::vector<Cells*> pointers_;
+  std::uint32_t odd_count_ = 0;
+};
+
+}  // namespace
+
+void run_unit(const Unit& unit, const std::vector<Feature>& features, const std::vector<std::vector<const Column*>>& columns,
+              std::int64_t rows, std::int64_t first, std::int64_t last, const std::vector<DenseTarget>& targets, Workspace& space, Stretch& stretch) {
+  stretch.outputs = std::vector<Output>(unit.features.size());
+  UnitRun run(unit, features, columns, rows, space, stretch);
+  if (unit.sequence) {
+    for (Output& output : stretch.outputs) output.element_ends.push(0);
+  }
+  for (std::int64_t at = first; at < last;) {
+    const std::int64_t end = block_end(columns, rows, at, last);
+    if (unit.sequence) {
+      run.sequences(at, end);
+    } else {
+      run.plain(at, end, targets[0]);
+    }
+    at = end;
+  }
+}
+
+}  // namespace fg

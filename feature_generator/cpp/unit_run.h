@@ -1,0 +1,39 @@
+// One unit over one stretch of rows, block by block.
+#pragma once
+
+#include <memory>
+
+#include "plan.h"
+
+namespace fg {
+
+// What a stretch of one unit produced.
+struct Stretch {
+  std::vector<Output> outputs;  // by the unit's features
+  std::vector<Bad> bad;
+};
+
+// Memory that one thread reuses from block to block.
+struct Workspace {
+  struct PerInput {
+    Cells read, shaped, repeated;
+    Slab<std::uint32_t> counts;
+    Cells* ready = nullptr;
+  };
+  std::vector<std::unique_ptr<PerInput>> inputs;
+  Cells joined;
+  SinkScratch sink;
+  Slab<std::uint32_t> lengths, kept;
+};
+
+// Where a dense feature's rows go.
+struct DenseTarget {
+  float* to = nullptr;  // row 0; null: into the output itself
+  std::size_t stride = 0;
+};
+
+// Runs rows [first, last) of `unit`. `columns[f][i]` is input i of feature f of the unit, `rows` the batch's rows.
+void run_unit(const Unit& unit, const std::vector<Feature>& features, const std::vector<std::vector<const Column*>>& columns,
+              std::int64_t rows, std::int64_t first, std::int64_t last, const std::vector<DenseTarget>& targets, Workspace& space, Stretch& stretch);
+
+}  // namespace fg

@@ -1,0 +1,176 @@
+"""Feature types, one a file: `type: id` is the class `Config` in `id.py`.
+
+A member states its keys, what it reads (`sources`), and what it means twice: `compile` as an operator of the
+native plan, `reference` in plain Python. The rules that all types share - sequences, missing values, defaults,
+discretizers - are written once, around the members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic import Field, field_validator
+
+from feature_generator.config import StrictModel
+
+if TYPE_CHECKING:
+    from feature_generator.discretizer import Discretizer
+
+Side: TypeAlias = Literal["user", "item", "context", "feature", "const"]
+SIDES: tuple[Side, ...] = ("user", "item", "context", "feature", "const")
+MULTIVAL = "\x1d"
+"""Separator of the values of a multi-value, chr(29)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one input of a feature reads.
+
+    Attributes:
+        side: Whose column it is; `feature`: another feature's output; `const`: the name itself is the value.
+        name: Column, feature or constant.
+    """
+
+    side: Side
+    name: str
+
+    @staticmethod
+    def of(expression: str) -> Source:
+        """The source that `side:name` names.
+
+        Raises:
+            ValueError: There is no such side, or no name.
+        """
+        side, sign, name = expression.partition(":")
+        if not sign:
+            raise ValueError(f"'{expression}' must be side:name, e.g. user:{expression}; sides: {', '.join(SIDES)}")
+        if side not in SIDES:
+            raise ValueError(f"'{side}' is no side; known: {', '.join(SIDES)}")
+        if not name and side != "const":
+            raise ValueError(f"'{expression}' names no column behind the ':'")
+        return Source(side, name)
+
+
+@dataclass
+class Operator:
+    """A feature as the native plan runs it.
+
+    Attributes:
+        name: Operator of the plan, `copy` or `product`.
+        discretizer: Values into ids; None where the feature is numeric.
+        numbers: What a numeric feature does with its numbers; None where it is not.
+        default: The default as text, "" for none.
+    """
+
+    name: str = "copy"
+    discretizer: Discretizer | None = None
+    numbers: Numbers | None = None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numeric vectors: normalised, then kept or put into buckets.
+
+    Attributes:
+        value_dim: Numbers per vector.
+        normalizer: Rule of the native plan.
+        boundaries: Ascending edges; None keeps the numbers.
+    """
+
+    value_dim: int = 1
+    normalizer: dict[str, Any] = field(default_factory=lambda: {"method": "none"})
+    boundaries: tuple[float, ...] | None = None
+
+
+class FeatureConfig(StrictModel):
+    """Keys that every feature type has."""
+
+    type: str
+    name: str = Field(pattern=r"^[^\s:]+$")
+    """Output name. Inside a grouped sequence the output is called `<sequence>__<name>`."""
+    embedding_dim: int | None = Field(None, ge=1)
+    """Width of the embedding; by default the model's."""
+    embedding_name: str | None = None
+    """Name of the embedding table; equal names share a table. By default the output's own name."""
+    pooling: Literal["sum", "mean"] = "sum"
+    """How the embeddings of several ids become one."""
+    default_value: str = ""
+    """Value of a missing input, as raw text. Empty: none (in a sequence "0")."""
+    separator: str = Field(MULTIVAL, min_length=1, max_length=1)
+    """Between the values of a multi-value text."""
+    value_dim: int | None = Field(None, ge=0)
+    """Values per element: 0 any number, 1 the first, for vectors their length."""
+    trainable: bool = True
+    """Whether the embedding learns."""
+    stub_type: bool = False
+    """An intermediate feature: others read it as `feature:<name>`, it is not an output."""
+    sequence_length: int | None = Field(None, ge=1)
+    """Makes the feature a simple sequence that keeps this many elements."""
+    sequence_delim: str = Field(";", min_length=1, max_length=1)
+    """Between the elements of a sequence in text."""
+    sequence_fields: list[str] | None = None
+    """Inputs, by column name, that are sequences; by default the type's rule decides."""
+    order: Literal["oldest_first", "newest_first"] = "oldest_first"
+    """How the input of a simple sequence is sorted; outputs are always oldest first."""
+    truncate: Literal["newest", "oldest"] = "newest"
+    """Which elements of a simple sequence survive the cut to `sequence_length`."""
+    empty: Literal["none", "default"] = "none"
+    """An empty simple sequence has no element, or one that holds the default."""
+    lengths: Literal["equal", "shortest"] = "equal"
+    """Inputs of unequal lengths in one row are an error, or are cut to the shortest."""
+    fg_encoded_default_value: str | None = None
+    """In encoded mode, what a missing value becomes; empty or unset: nothing (for vectors zeros)."""
+    fg_encoded_multival_sep: str = Field("\x03", min_length=1, max_length=1)
+    """In encoded mode, between the values of a multi-value text."""
+
+    @field_validator("separator", "sequence_delim", "fg_encoded_multival_sep")
+    @classmethod
+    def _one_byte(cls, value: str) -> str:
+        if len(value.encode()) != 1:
+            raise ValueError(f"must be one ASCII character, but is {value!r}")
+        return value
+
+    @field_validator(
+        "default_value", "fg_encoded_default_value", mode="before", json_schema_input_type=str | float | None
+    )
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return number_text(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """What the feature reads, input by input."""
+        raise TypeError(f"type '{self.type}' states no sources")
+
+    @property
+    def single_input(self) -> bool:
+        """Whether the type has one input; it decides which inputs of a sequence are sequences."""
+        return True
+
+    def problems(self, encoded: bool) -> list[tuple[str, str]]:
+        """What is wrong beyond single keys: (key, message) pairs.
+
+        Args:
+            encoded: Whether the columns hold encoded values, so that nothing is discretized.
+        """
+        return []
+
+    def compile(self, default: str, sequence: bool) -> Operator:
+        """The feature as an operator.
+
+        Args:
+            default: The default value as text; never empty in a sequence.
+            sequence: Whether it stands in a sequence.
+        """
+        raise TypeError(f"type '{self.type}' compiles to nothing")
+
+    def reference(self, inputs: list[list[str]]) -> list[str]:
+        """The values of one element from the values of its inputs, before discretizing: the specification."""
+        raise TypeError(f"type '{self.type}' has no reference")
+
+
+def number_text(value: float) -> str:
+    """The text of a number: whole numbers below 2^53 without a point, others as Python's shortest form."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))

@@ -1,0 +1,388 @@
+"""From feature configs to a plan: who reads whom, in which order, on which side, and the tables that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from feature_generator.config import Path_
+from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
+from feature_generator.errors import nearest
+from feature_generator.features import FeatureConfig, Numbers, Operator, Source
+from feature_generator.features.sequence import Config as SequenceConfig
+
+Kind: TypeAlias = Literal["sparse", "dense", "sparse_sequence", "dense_sequence"]
+Report: TypeAlias = Callable[[Path_, str], None]
+BITS = {"user": 1, "item": 2, "context": 4, "const": 8}
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What one output of the generator is.
+
+    Attributes:
+        name: Key of the output in the `Table`.
+        kind: `sparse` ids, `dense` numbers, or a sequence of either.
+        side: `user`: the same for all candidates of a request; `item`: one row per candidate.
+        mixed: Of side `item`, and reads user or context columns too: cannot be computed ahead for an item.
+        value_dim: Numbers per vector; 1 for ids.
+        num_embeddings: Ids lie in 0 .. num_embeddings - 1; None for numbers, and where an encoded config tells none.
+        embedding_dim: Width of the embedding, None where the config leaves it to the model.
+        embedding_name: Table; equal names share it.
+        pooling: `sum` or `mean` of several ids.
+        trainable: Whether the embedding learns.
+        weighted: Ids have weights.
+        sequence: The grouped sequence it belongs to, or its own name if it is a simple sequence.
+        dense_embedding: How a number with an embedding_dim and no boundaries becomes a field.
+        config: The feature's config.
+    """
+
+    name: str
+    kind: Kind
+    side: Literal["user", "item"]
+    mixed: bool
+    value_dim: int
+    num_embeddings: int | None
+    embedding_dim: int | None
+    embedding_name: str
+    pooling: Literal["sum", "mean"]
+    trainable: bool
+    weighted: bool
+    sequence: str | None
+    dense_embedding: str | None
+    config: Any
+
+
+@dataclass
+class Node:
+    """A feature in the graph.
+
+    Attributes:
+        config: Its config.
+        name: Output name.
+        path: Where the config stands in the document.
+        group: The grouped sequence that it is a child of.
+        inputs: What it reads, resolved.
+        sequence: Whether it is a sequence.
+        sides: Sides of all columns below it.
+        level: 0, or one more than the highest feature it reads.
+    """
+
+    config: FeatureConfig
+    name: str
+    path: Path_
+    group: SequenceConfig | None
+    encoded: bool
+    inputs: list[Input] = field(default_factory=list)
+    sides: set[str] = field(default_factory=set)
+    level: int = 0
+
+    @property
+    def sequence(self) -> bool:
+        return self.group is not None or self.config.sequence_length is not None
+
+    @property
+    def rule(self) -> SequenceConfig | FeatureConfig:
+        """Who says how the sequence is shaped."""
+        return self.group or self.config
+
+    @property
+    def default(self) -> str:
+        """Default value as text; a sequence always has one, but in encoded mode."""
+        if self.encoded:
+            return self.config.fg_encoded_default_value or ""
+        return self.config.default_value or ("0" if self.sequence else "")
+
+    @property
+    def pads(self) -> bool:
+        """Whether an empty sequence gets one element."""
+        return self.rule.empty == "default" and bool(self.default)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One resolved input: a column of a side, or another feature."""
+
+    name: str
+    side: str
+    sequence: bool
+
+
+@dataclass(frozen=True)
+class Program:
+    """A plan ready for the native code.
+
+    Attributes:
+        columns: (name, side) of every column that is read, constants among them.
+        units: Native units in the order of their levels.
+        nodes: Features in the native order.
+        outputs: Emitted outputs in the order of the configs.
+    """
+
+    columns: list[tuple[str, str]]
+    units: list[dict[str, Any]]
+    nodes: list[Node]
+    outputs: dict[str, OutputSpec]
+
+
+def flatten(features: Sequence[Any], encoded: bool) -> list[Node]:
+    """All features, those of sequences under their own names."""
+    nodes = []
+    for i, config in enumerate(features):
+        if isinstance(config, SequenceConfig):
+            for k, child in enumerate(config.features):
+                path: Path_ = ("features", i, "features", k)
+                nodes.append(Node(child, f"{config.name}__{child.name}", path, config, encoded))
+        else:
+            nodes.append(Node(config, config.name, ("features", i), None, encoded))
+    return nodes
+
+
+def check_names(features: Sequence[Any], nodes: Sequence[Node], report: Report) -> None:
+    """Report names that are given twice, and sequences inside sequences."""
+    seen: dict[str, Path_] = {}
+    groups = [(config.name, ("features", i)) for i, config in enumerate(features) if isinstance(config, SequenceConfig)]
+    for name, path in [*((n.name, n.path) for n in nodes), *groups]:
+        if name in seen:
+            report((*path, "name"), f"the name '{name}' is given twice")
+        seen[name] = path
+
+
+def resolve(nodes: Sequence[Node], report: Report) -> None:
+    """Fill in what every node reads, and the levels; report unknown features, cycles and columns of two sides."""
+    known = {node.name: node for node in nodes}
+    for node in nodes:
+        node.inputs = [_input(node, source, known, report) for source in _sources(node)]
+        if node.sequence and not any(source.sequence for source in node.inputs):
+            key = ("sequence_fields",) if node.config.sequence_fields is not None else ()
+            report((*node.path, *key), "none of its inputs is a sequence; sequence_fields names those that are")
+    _check_sides(nodes, report)
+    _levels(nodes, known, report)
+
+
+def _sources(node: Node) -> list[Source]:
+    if not node.encoded:
+        return list(node.config.sources)
+    # Encoded columns are named like the output; they belong to the item unless all that it would read is the user's.
+    sides = {"user" if node.group is not None and s.side == "item" else s.side for s in node.config.sources}
+    side: Any = "item" if "item" in sides or "feature" in sides else next(iter(sorted(sides - {"const"})), "item")
+    return [Source(side, node.name)]
+
+
+def _input(node: Node, source: Source, known: dict[str, Node], report: Report) -> Input:
+    if node.encoded:
+        side = node.group.side if node.group is not None else source.side
+        return Input(source.name, side, node.sequence)
+    if source.side == "feature":
+        name = source.name
+        if name not in known and node.group is not None:
+            name = f"{node.group.name}__{name}"
+        other = known.get(name)
+        if other is None:
+            report((*node.path, *_key(node)), f"no feature is called '{source.name}'{nearest(source.name, known)}")
+            return Input(source.name, "feature", node.sequence)
+        if other.group is not None and other.group is node.group and other is not node:
+            report((*node.path, *_key(node)), f"a child of a sequence cannot read its sibling '{source.name}'")
+        if other.sequence and not node.sequence:
+            report((*node.path, *_key(node)), f"'{source.name}' is a sequence, this feature is none: give it a sequence_length")
+        return Input(name, "feature", node.sequence and other.sequence)
+    if source.side == "const":
+        return Input(source.name, "const", False)
+    fields = node.config.sequence_fields
+    sequence = node.sequence and (
+        source.name in fields if fields is not None else node.config.single_input or source.side == "item"
+    )
+    if sequence and node.group is not None:
+        return Input(f"{node.group.name}__{source.name}", node.group.side, True)
+    return Input(source.name, source.side, sequence)
+
+
+def _key(node: Node) -> tuple[str, ...]:
+    return ("expression",) if "expression" in type(node.config).model_fields else ()
+
+
+def _check_sides(nodes: Sequence[Node], report: Report) -> None:
+    sides: dict[str, tuple[str, str]] = {}
+    for node in nodes:
+        for source in node.inputs:
+            if source.side in ("feature", "const"):
+                continue
+            side, first = sides.setdefault(source.name, (source.side, node.name))
+            if side != source.side:
+                text = f"column '{source.name}' belongs to one side, but is {side}'s for '{first}' and {source.side}'s here"
+                report((*node.path, *_key(node)), text)
+
+
+def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> None:
+    """Levels and sides, by following what each node reads; a chain that comes back is a cycle."""
+    done: set[str] = set()
+    told: set[frozenset[str]] = set()
+
+    def follow(node: Node, chain: tuple[str, ...]) -> None:
+        if node.name in chain:
+            circle = (*chain[chain.index(node.name) :], node.name)
+            if frozenset(circle) not in told:
+                told.add(frozenset(circle))
+                report((*node.path, *_key(node)), f"features read each other in a circle: {' -> '.join(circle)}")
+            return
+        if node.name in done:
+            return
+        for source in node.inputs:
+            other = known.get(source.name) if source.side == "feature" else None
+            if other is not None:
+                follow(other, (*chain, node.name))
+                node.level = max(node.level, other.level + 1)
+                node.sides |= other.sides
+            elif source.side != "feature":
+                node.sides.add(source.side)
+        done.add(node.name)
+
+    for node in nodes:
+        follow(node, ())
+
+
+def compile_plan(nodes: Sequence[Node], hash_name: str, folder: Path | None, report: Report) -> Program:
+    """The native plan of resolved nodes."""
+    columns: dict[tuple[str, str], int] = {}
+    units: list[dict[str, Any]] = []
+    ordered: list[Node] = []
+    specs: dict[str, OutputSpec] = {}
+    position: dict[str, int] = {}
+    for level, members in _units(nodes):
+        rule = members[0].rule
+        compiled = []
+        for node in members:
+            operator, sink, size = _sink(node, hash_name, folder, report)
+            inputs = []
+            for source in node.inputs:
+                item: dict[str, Any] = {"sequence": source.sequence, "delim": rule.sequence_delim, "separator": _separator(node)}
+                if source.side == "feature":
+                    item["feature"] = position[source.name]
+                else:
+                    item["column"] = columns.setdefault((source.name, source.side), len(columns))
+                inputs.append(item)
+            compiled.append(
+                {
+                    "operator": operator.name,
+                    "inputs": inputs,
+                    "sink": sink,
+                    "vectors": operator.numbers is not None,
+                    "user": "item" not in node.sides,
+                    "emitted": not node.config.stub_type,
+                }
+            )
+            specs[node.name] = _spec(node, operator, size)
+        for node in members:
+            position[node.name] = len(ordered)
+            ordered.append(node)
+        units.append(
+            {
+                "level": level,
+                "features": compiled,
+                "sequence": members[0].sequence,
+                "shortest": rule.lengths == "shortest",
+                "most": rule.sequence_length or 0,
+                "newest_first": rule.order == "newest_first",
+                "keep_oldest": rule.truncate == "oldest",
+                "pad_empty": members[0].pads,
+            }
+        )
+    outputs = {node.name: specs[node.name] for node in nodes if not node.config.stub_type}
+    return Program(list(columns), units, ordered, outputs)
+
+
+def _units(nodes: Sequence[Node]) -> list[tuple[int, list[Node]]]:
+    """Nodes that are shaped together, lowest level first. A plain feature stands alone."""
+    groups: dict[Any, list[Node]] = {}
+    for node in nodes:
+        # An encoded group may pad some children and not others; those have lengths of their own.
+        key = node.name if node.group is None else ("group", node.group.name, node.encoded and node.pads)
+        groups.setdefault(key, []).append(node)
+    units = [(max(node.level for node in members), members) for members in groups.values()]
+    for level, members in units:
+        for node in members:
+            node.level = level
+    return sorted(units, key=lambda unit: unit[0])
+
+
+def _separator(node: Node) -> str:
+    return node.config.fg_encoded_multival_sep if node.encoded else node.config.separator
+
+
+def _sink(node: Node, hash_name: str, folder: Path | None, report: Report) -> tuple[Operator, dict[str, Any], int | None]:
+    """Operator, native sink and number of embeddings."""
+    config = node.config
+    operator = config.compile(node.default, node.sequence)
+    if operator.numbers is not None:
+        return _numeric_sink(node, operator)
+    discretizer = Discretizer("text")
+    if isinstance(config, IdConfig):
+        try:
+            discretizer = config.discretizer(hash_name, node.default, folder)
+        except (OSError, ValueError) as error:
+            text = f"cannot read '{config.vocab_file}': {error.strerror}" if isinstance(error, OSError) else str(error)
+            report((*node.path, "vocab_file"), text)
+    size = discretizer.size or None
+    if node.encoded:
+        operator = Operator("copy")
+        discretizer = Discretizer("range", size or UNBOUNDED, out_of_range=getattr(config, "out_of_range", "default"))
+    sink = discretizer.rule() | {"weighted": bool(getattr(config, "weighted", False))}
+    sink["value_dim"] = 0 if node.encoded else (1 if node.sequence else 0) if config.value_dim is None else config.value_dim
+    texts = [part for part in node.default.split(_separator(node)) if part]
+    if operator.name != "copy" and node.default:
+        texts = [node.default]
+    texts = texts[:1] if sink["value_dim"] == 1 else texts
+    if discretizer.kind == "text":
+        sink["default_texts"] = texts
+        return operator, sink, None
+    try:
+        sink["default_ids"] = [discretizer.id_of(text) for text in texts]
+    except ValueError as error:
+        report((*node.path, "fg_encoded_default_value" if node.encoded else "default_value"), str(error))
+    return operator, sink, size
+
+
+def _numeric_sink(node: Node, operator: Operator) -> tuple[Operator, dict[str, Any], int | None]:
+    config: Any = node.config
+    numbers = operator.numbers
+    assert numbers is not None
+    size = None if numbers.boundaries is None else len(numbers.boundaries) + 1
+    if node.encoded and size is not None:  # the column holds buckets
+        rule = Discretizer("range", size).rule()
+        texts = [t for t in node.default.split(_separator(node)) if t]
+        return Operator("copy"), rule | {"value_dim": 0, "default_ids": [int(t) for t in texts]}, size
+    if node.encoded:
+        operator = Operator("copy", numbers=Numbers(numbers.value_dim))
+    default = config.default_numbers(node.default, node.encoded)
+    sink = {
+        "discretizer": "none" if size is None else "boundaries",
+        "value_dim": numbers.value_dim,
+        "normalizer": operator.numbers.normalizer if operator.numbers else {},
+        "boundaries": list(numbers.boundaries or ()),
+        "default_numbers": default,
+    }
+    return operator, sink, size
+
+
+def _spec(node: Node, operator: Operator, size: int | None) -> OutputSpec:
+    config: Any = node.config
+    dense = operator.numbers is not None and operator.numbers.boundaries is None
+    kind: Any = ("dense" if dense else "sparse") + ("_sequence" if node.sequence else "")
+    return OutputSpec(
+        name=node.name,
+        kind=kind,
+        side="item" if "item" in node.sides else "user",
+        mixed="item" in node.sides and bool(node.sides & {"user", "context"}),
+        value_dim=operator.numbers.value_dim if dense and operator.numbers else 1,
+        num_embeddings=size,
+        embedding_dim=config.embedding_dim,
+        embedding_name=config.embedding_name or node.name,
+        pooling=config.pooling,
+        trainable=config.trainable,
+        weighted=bool(getattr(config, "weighted", False)),
+        sequence=node.group.name if node.group is not None else node.name if node.sequence else None,
+        dense_embedding=config.dense_embedding if dense and config.embedding_dim is not None else None,
+        config=config,
+    )
