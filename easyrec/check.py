@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from easyrec.config import Experiment, TaskConfig
-from easyrec.data.sample import Sample, sample
+from easyrec.data import Sample, open_sources, sample
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
-from easyrec.errors import ConfigError, DataError, Problem
+from easyrec.errors import ConfigError, Problem
 
 STATE_PER_WEIGHT = {"adam": 2.0, "lazy_adam": 2.0, "adagrad": 1.0, "ftrl": 2.0, "sgd": 0.0, "rowwise_adagrad": 0.0}
 """Numbers that a sparse optimizer keeps beside each weight."""
@@ -43,7 +43,7 @@ class Inspection:
 
     Attributes:
         experiment: The experiment.
-        samples: By part (`train`, `valid`, `test`): what its first look shows.
+        samples: What a first look shows, by part; all rows as `train` where a split divides one source.
         plan: Tables and groups.
         dense_parameters: Weights of the dense part.
     """
@@ -95,21 +95,19 @@ def inspect(experiment: Experiment, rows: int = 10_000) -> Inspection:
     """
     samples: dict[str, Sample] = {}
     problems: list[Problem] = []
-    for part in ("train", "valid", "test"):
-        config = getattr(experiment.data, part)
-        if config is None:
+    sources = open_sources(experiment)
+    parts = {"train": sources.train} if experiment.data.split else vars(sources)  # a split reads one source
+    for name, part in parts.items():
+        if part is None:
             continue
-        source = config.open(experiment.data.bad_rows)
         try:
-            samples[part] = sample(source, rows, experiment.generator, classes(experiment), columns(experiment))
+            samples[name] = sample(part.source, rows, experiment.generator, classes(experiment), columns(experiment))
         except ConfigError as error:
-            problems += [experiment.document.problem(("data", part), p.message) for p in error.problems]
+            problems += [experiment.document.problem(("data", name), p.message) for p in error.problems]
         finally:
-            source.close()
+            part.source.close()
     if problems:
         raise ConfigError(problems, experiment.document.file)
-    if not samples:
-        raise DataError("the config names no data: no train, valid or test")
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)
     return Inspection(experiment, samples, plan, dense_parameters(experiment, plan))
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, table
 from easyrec.config import Experiment
+from easyrec.data import open_sources
 from easyrec.errors import ConfigError, DataError, Problem
 from feature_generator import Column, OutputSpec, Ragged
 
@@ -26,7 +27,7 @@ SHOWN = 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec fg`."""
     add_experiment(parser)
-    parser.add_argument("--part", default="train", choices=["train", "valid", "test"], help="part of the data [train]")
+    parser.add_argument("--part", default="train", choices=["train", "valid", "test"], help="part of the data; of a split the whole [train]")
     parser.add_argument("--rows", type=positive, default=3, metavar="N", help="rows from its start [3]")
     parser.add_argument("--json", action="store_true", help="one JSON object per row instead of a table")
 
@@ -49,10 +50,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _first_rows(found: Experiment, part: str, rows: int) -> pa.Table:
-    config = getattr(found.data, part)
-    if config is None:
+    opened = getattr(open_sources(found), part)
+    if opened is None:
         raise ConfigError([Problem(f"the config names no data.{part}", "data", file=found.document.file)])
-    source = config.open(found.data.bad_rows)
+    source = opened.source
     names = list(found.generator.inputs)
     try:
         source.require(names, f"data.{part}")
