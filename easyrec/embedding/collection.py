@@ -1,0 +1,153 @@
+"""The trainable embeddings of a model: lookup as one autograd node, and the fused update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from easyrec.batch import Batch, Embedded
+from easyrec.embedding.lookup import Buffer, Lookup, Parts, fill
+from easyrec.embedding.spec import EmbeddingPlan
+from easyrec.embedding.tables import TrainedTables
+
+if TYPE_CHECKING:
+    from easyrec.config.train import SparseOptimizer
+
+
+class BatchColumns:
+    """A batch as numpy `Columns`, without copies."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch, self.size = batch, batch.size
+        self.dense: np.ndarray = batch.dense.numpy()
+        self.dense_slices = batch.dense_slices
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        jagged = self.batch.jagged(name)
+        return (
+            jagged.values.numpy(),
+            None if jagged.offsets is None else jagged.offsets.numpy(),
+            None if jagged.weights is None else jagged.weights.numpy(),
+            None if jagged.key_offsets is None else jagged.key_offsets.numpy(),
+        )
+
+
+class _Node(torch.autograd.Function):
+    """Identity of looked-up tensors; its backward hands their gradients to the collection."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, anchor: Tensor, collection: EmbeddingCollection, buffers: Sequence[Buffer], tensors: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.collection, ctx.buffers = collection, buffers
+        return tuple(tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, ...]:
+        ctx.collection.collect(ctx.buffers, gradients)
+        return None, None, None, None
+
+
+class EmbeddingCollection(nn.Module):
+    """All embedding tables of a model.
+
+    The tables are no parameters: `lookup` gives tensors whose gradients are kept in backward, and `apply_gradients`
+    sums the gradients of equal ids and moves the tables, in one pass of compiled code.
+
+    Args:
+        plan: Tables and groups.
+        optimizer: What moves the tables.
+        regularizer: lambda of lambda/2 * ||E||^2 over all trainable tables: its gradient reaches every row.
+        seed: Decides the first weights, each table's by its name.
+        threads: How many threads share the work; default: torch's number. Results do not depend on it.
+    """
+
+    def __init__(
+        self,
+        plan: EmbeddingPlan,
+        optimizer: SparseOptimizer,
+        regularizer: float = 0.0,
+        seed: int = 0,
+        threads: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.plan = plan
+        self.tables = TrainedTables(plan.tables, optimizer, regularizer, seed, threads or torch.get_num_threads())
+        self._lookup = Lookup(plan, self.tables.native)
+        self._layouts = plan.layouts
+        self._anchor = torch.empty(0, requires_grad=True)
+        self._gradients: list[tuple[Any, np.ndarray]] = []
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """(rows, dim) float32 of each table, as views."""
+        return {spec.name: w for spec, w in zip(self.plan.tables, self.tables.weights, strict=True)}
+
+    def forward(self, batch: Batch) -> Embedded:
+        """The same as `lookup`."""
+        return self.lookup(batch)
+
+    def lookup(self, batch: Batch) -> Embedded:
+        """The inputs of the model for a batch.
+
+        Raises:
+            DataError: An id is outside its table, or a column has not the expected shape.
+        """
+        columns = BatchColumns(batch)
+        buffers, others = self._lookup.bind(columns)
+        filled = []
+        for buffer in buffers:
+            out = torch.empty(buffer.call.num_rows, buffer.call.width)
+            fill(buffer, out.numpy())
+            filled.append(out)
+        if torch.is_grad_enabled() and filled:
+            filled = list(_Node.apply(self._anchor, self, buffers, filled))  # type: ignore[no-untyped-call]
+        tensors = {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
+        tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
+        tensors |= self._lookup.dense(columns, lambda c: batch.dense[:, c])
+        return Embedded(tensors, self._layouts)
+
+    def collect(self, buffers: Sequence[Buffer], gradients: Sequence[Tensor | None]) -> None:
+        """Keep gradients of looked-up tensors for the next step."""
+        for buffer, gradient in zip(buffers, gradients, strict=True):
+            if gradient is None:
+                continue
+            rows = gradient if gradient.stride(1) == 1 or gradient.shape[1] == 1 else gradient.contiguous()
+            self._gradients.append((buffer.call, rows.numpy()))
+
+    def apply_gradients(self, lr: float, scale: float = 1.0) -> None:
+        """One optimizer step with the gradients collected since the last one; nothing where there are none.
+
+        Args:
+            lr: Learning rate.
+            scale: Factor of the whole gradient, e.g. of clipping by norm.
+        """
+        if self._gradients:
+            self.tables.apply(self._gradients, lr, scale)
+            self._gradients = []
+
+    def discard_gradients(self) -> None:
+        """Forget the gradients collected since the last step."""
+        self._gradients = []
+
+    def grad_square_sum(self) -> float:
+        """Sum of the squares of the collected gradient over all weights, with the regularizer's part."""
+        return self.tables.square_sum(self._gradients) if self._gradients else 0.0
+
+    def state_arrays(self) -> dict[str, np.ndarray]:
+        """Weights and optimizer state as views: `<table>/weight`, `<table>/<state>`, `step`."""
+        return self.tables.arrays()
+
+    def load_state_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what `state_arrays` gave.
+
+        Raises:
+            CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
+        """
+        self.tables.load(arrays)

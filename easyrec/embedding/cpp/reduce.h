@@ -1,0 +1,51 @@
+// Sums the gradients of equal ids.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "bag.h"
+
+namespace embedding {
+
+// The gradient of one bag's columns: row b is grad[b * stride .. + dim].
+struct Source {
+  const Bag* bag;
+  const float* grad;
+  std::int64_t stride;
+  std::int64_t num_rows;
+};
+
+// Memory for floats that is not filled, aligned to cache lines, and kept from step to step.
+class Floats {
+ public:
+  float* reserve(std::size_t size);
+  float* data() const { return data_; }
+
+ private:
+  std::unique_ptr<char[]> memory_;
+  float* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Scratch memory and result of `reduce`.
+struct Reduced {
+  std::vector<std::int64_t> rows;  // the different rows, in the order of their first occurrence
+  Floats sums;                     // rows.size() x dim
+
+  std::vector<std::int32_t> table;    // open addressing: row -> place in `rows`, -1 empty
+  std::vector<std::int32_t> places;   // of each occurrence
+  std::vector<std::int32_t> origins;  // row of the gradient of each occurrence
+  std::vector<float> shares;          // and its factor
+};
+
+// Ids that the sources hold in all.
+std::int64_t count_occurrences(const Source* sources, int num_sources);
+
+// De-duplicates the ids of all sources of one table, and sums their gradients in the order of the sources and their
+// occurrences. With parts > 1 it takes the ids of one part alone; a row's sum does not depend on `parts`.
+// Returns false where an id lies outside the table.
+bool reduce(const Source* sources, int num_sources, int part, int parts, Reduced& out);
+
+}  // namespace embedding

@@ -1,0 +1,178 @@
+"""The lookup of all groups of a plan over native tables: one code for training and serving. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from easyrec.embedding import native
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
+from easyrec.errors import DataError
+from feature_generator.columns import Column, Table
+
+Parts: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]
+"""(values, offsets, weights, key_offsets) of a ragged column."""
+
+KINDS = {"ids": 0, "linear": 1, "copy": 2}
+
+
+class Columns(Protocol):
+    """The columns of some rows, as numpy arrays."""
+
+    size: int
+    dense: np.ndarray
+    dense_slices: Mapping[str, slice]
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        ...
+
+
+class TableColumns:
+    """A generator's table as `Columns`."""
+
+    def __init__(self, table: Table) -> None:
+        self.table, self.size = table, table.num_rows
+        self.dense, self.dense_slices = table.dense, table.dense_slices
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        column = self.table[name]
+        assert not isinstance(column, Column)
+        return column.values, column.offsets, column.weights, column.key_offsets
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One flat tensor to fill: its key, its memory's shape, and the call that fills it."""
+
+    key: str
+    call: Any
+    bags: tuple[BagSpec, ...]
+
+
+class _Group:
+    def __init__(self, plan: GroupPlan, tables: Any, index: Mapping[str, int]) -> None:
+        self.plan, self.layout = plan, plan.layout
+        self.fields = _native_bags(plan.fields, tables, index)
+        self.first = _native_bags(plan.first, tables, index)
+        self.sequences = [_native_bags(bags, tables, index, steps=True) for bags in plan.sequences]
+
+
+def _native_bags(bags: Sequence[BagSpec], tables: Any, index: Mapping[str, int], steps: bool = False) -> Any:
+    """The bags for the kernels; with `steps`, one output row per element of a sequence instead of per row."""
+    specs = [
+        (
+            bag.feature,
+            KINDS[bag.kind],
+            -1 if bag.table is None else index[bag.table],
+            bag.dim,
+            bag.start,
+            bag.value_dim,
+            bag.element_mean if steps else bag.mean,
+            False if steps else bag.element_mean,
+        )
+        for bag in bags
+    ]
+    return native.Bags(tables, specs)
+
+
+class Lookup:
+    """The groups of a plan over tables.
+
+    Args:
+        plan: What to look up.
+        tables: Native tables in the order of `plan.tables`.
+    """
+
+    def __init__(self, plan: EmbeddingPlan, tables: Any) -> None:
+        index = {table.name: i for i, table in enumerate(plan.tables)}
+        self.groups = {name: _Group(group, tables, index) for name, group in plan.groups.items()}
+
+    def bind(self, columns: Columns) -> tuple[list[Buffer], dict[str, np.ndarray]]:
+        """What to fill for these columns, and the tensors that need no filling (`rows:`, `offsets:`).
+
+        Raises:
+            DataError: A column has not the shape that the plan expects.
+        """
+        buffers: list[Buffer] = []
+        others: dict[str, np.ndarray] = {}
+        try:
+            for name, group in self.groups.items():
+                if group.layout.width or group.layout.first_order:
+                    data = [_parts(bag, columns) for bag in group.plan.fields or group.plan.first]
+                    if group.layout.width:
+                        buffers.append(Buffer(f"emb:{name}", group.fields.bind(data, columns.size), group.plan.fields))
+                    if group.layout.first_order:
+                        buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
+                for layout, bags, kernel in zip(
+                    group.layout.sequences, group.plan.sequences, group.sequences, strict=True
+                ):
+                    key = f"{name}/{layout.name}"
+                    data, offsets, steps = _steps(bags, columns)
+                    rows = np.empty(steps, np.int64)
+                    native.row_ids(offsets, rows)
+                    others |= {f"rows:{key}": rows, f"offsets:{key}": offsets}
+                    buffers.append(Buffer(f"seq:{key}", kernel.bind(data, steps), bags))
+        except (TypeError, ValueError) as error:  # the binding's checks of shape and type
+            raise DataError(str(error)) from error
+        return buffers, others
+
+    def dense(self, columns: Columns, take: Callable[[slice | list[int]], Any]) -> dict[str, Any]:
+        """The `dense:` tensors: a view of neighbouring columns, else a copy.
+
+        Args:
+            columns: Where the columns are.
+            take: Selects columns of the dense block.
+        """
+        result = {}
+        for name, group in self.groups.items():
+            if group.layout.dense:
+                slices = [columns.dense_slices[span.name] for span in group.layout.dense]
+                neighbours = all(a.stop == b.start for a, b in zip(slices, slices[1:], strict=False))
+                result[f"dense:{name}"] = take(
+                    slice(slices[0].start, slices[-1].stop)
+                    if neighbours
+                    else [i for s in slices for i in range(s.start, s.stop)]
+                )
+        return result
+
+
+def fill(buffer: Buffer, out: np.ndarray) -> None:
+    """Look up into `out`.
+
+    Raises:
+        DataError: An id is outside its table, or offsets do not ascend.
+    """
+    fault = buffer.call.lookup(out)
+    if fault is None:
+        return
+    bag, row, value, kind = fault
+    name = buffer.bags[bag].feature
+    if kind == "id":
+        raise DataError(f"id {value} is outside its embedding table", column=name, row=row)
+    raise DataError(f"{kind} must ascend from 0 to the number of values", column=name, row=row)
+
+
+def _parts(bag: BagSpec, columns: Columns) -> Parts:
+    place = columns.dense_slices.get(bag.feature)
+    if place is not None:
+        return columns.dense[:, place], None, None, None
+    return columns.ragged(bag.feature)
+
+
+def _steps(bags: Sequence[BagSpec], columns: Columns) -> tuple[list[Parts], np.ndarray, int]:
+    """The children of a sequence with one row per element, the sequence's offsets and its number of elements."""
+    data: list[Parts] = []
+    offsets: np.ndarray | None = None
+    steps = columns.size
+    for place, bag in enumerate(bags):
+        values, own, weights, key_offsets = columns.ragged(bag.feature)
+        data.append((values, key_offsets, weights, None))
+        if place == 0:
+            offsets = own
+            steps = len(values) if key_offsets is None else len(key_offsets) - 1
+    return data, np.arange(steps + 1) if offsets is None else offsets, steps

@@ -1,0 +1,307 @@
+"""Which embedding tables a model needs, and which columns each feature fills. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, TableSpec
+from easyrec.errors import ConfigError, Problem, nearest
+from easyrec.layout import GroupLayout, SequenceLayout, Span
+
+if TYPE_CHECKING:
+    from easyrec.config.model import GroupUse, ModelConfig
+    from feature_generator import OutputSpec
+
+__all__ = ["BagSpec", "EmbeddingPlan", "GroupPlan", "Initializer", "TableSpec", "plan_embeddings"]
+
+SEQUENCE_KINDS = ("sparse_sequence", "dense_sequence")
+
+
+def plan_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) -> EmbeddingPlan:
+    """Resolve a model's groups over the outputs of a generator.
+
+    Raises:
+        ConfigError: All problems at once; `where` is the dotted path of a value, e.g. `model.groups.deep.features.2`.
+    """
+    return _Resolver(outputs, model).resolve()
+
+
+@dataclass
+class _Entry:
+    """A sequence of a group: its outputs, candidates, and whether the lookup pools it."""
+
+    name: str
+    children: list[OutputSpec]
+    query: list[str | None]
+    encoder: Any
+    pooled: str | None  # "sum", "mean", or None: the steps reach the model
+
+
+@dataclass
+class _Group:
+    """The members of a group, in order."""
+
+    features: list[OutputSpec] = field(default_factory=list)
+    entries: list[_Entry] = field(default_factory=list)
+
+
+class _Resolver:
+    def __init__(self, outputs: Mapping[str, OutputSpec], model: ModelConfig) -> None:
+        self.outputs, self.model = outputs, model
+        self.problems: list[Problem] = []
+        self.tables: dict[str, TableSpec] = {}
+        self.sequences: dict[str, list[OutputSpec]] = {}
+        for spec in outputs.values():
+            if spec.kind in SEQUENCE_KINDS:
+                self.sequences.setdefault(spec.sequence or spec.name, []).append(spec)
+
+    def resolve(self) -> EmbeddingPlan:
+        uses = self.model.uses()
+        for name in self.model.groups or {}:
+            if name not in uses:
+                text = f"type '{self.model.type}' reads no group '{name}'{nearest(name, uses)}; it reads: {', '.join(uses)}"
+                self.problem(f"model.groups.{name}", text)
+        groups = {name: self.group(name, use, self.members(name, use, uses)) for name, use in uses.items()}
+        if self.problems:
+            raise ConfigError(self.problems)
+        return EmbeddingPlan(tuple(self.tables.values()), groups)
+
+    def problem(self, where: str, message: str) -> None:
+        problem = Problem(message, where)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    # ------------------------------------------------------------------------------------------ members
+
+    def members(self, name: str, use: GroupUse, uses: Mapping[str, GroupUse]) -> _Group:
+        """The features and sequences of a group, as the config lists them or by default."""
+        groups = self.model.groups
+        if groups is not None and name in groups:
+            return self.listed(name)
+        if use.like is not None and use.like != name:
+            return self.members(use.like, uses.get(use.like, use), uses)
+        if groups is None and (name == "deep" or len(uses) == 1):
+            return _Group([spec for spec in self.outputs.values() if spec.kind not in SEQUENCE_KINDS])
+        self.problem("model.groups", f"type '{self.model.type}' needs a group '{name}'")
+        return _Group()
+
+    def listed(self, name: str) -> _Group:
+        assert self.model.groups is not None
+        config, group = self.model.groups[name], _Group()
+        where = f"model.groups.{name}"
+        for index, feature in enumerate(config.features):
+            spec = self.outputs.get(feature)
+            if feature in config.features[:index]:
+                self.problem(f"{where}.features.{index}", f"'{feature}' is listed twice")
+            elif spec is not None and spec.kind not in SEQUENCE_KINDS:
+                group.features.append(spec)
+            elif spec is not None or feature in self.sequences:
+                self.problem(
+                    f"{where}.features.{index}", f"'{feature}' is a sequence: list it under 'sequences' of the group"
+                )
+            else:
+                known = [n for n, s in self.outputs.items() if s.kind not in SEQUENCE_KINDS]
+                self.problem(f"{where}.features.{index}", f"no feature is called '{feature}'{nearest(feature, known)}")
+        for index, entry in enumerate(config.sequences):
+            path = f"{where}.sequences.{index}"
+            if entry.sequence not in self.sequences:
+                known = ", ".join(self.sequences) or "none"
+                hint = nearest(entry.sequence, self.sequences) or f"; known: {known}"
+                self.problem(f"{path}.sequence", f"no sequence is called '{entry.sequence}'{hint}")
+            elif any(entry.sequence == e.name for e in group.entries):
+                self.problem(f"{path}.sequence", f"'{entry.sequence}' is listed twice")
+            else:
+                children = self.sequences[entry.sequence]
+                pooled = self.pooled(entry.encoder)
+                query = self.candidates(entry.sequence, children, entry.query or {}, group.features, path)
+                group.entries.append(_Entry(entry.sequence, children, query, entry.encoder, pooled))
+        return group
+
+    def pooled(self, encoder: Any) -> str | None:
+        """How the lookup itself pools a sequence with this encoder; None: it does not."""
+        if encoder is None:
+            return "mean" if self.model.default_encoder() is None else None
+        if encoder.type != "pooling":
+            return None
+        return encoder.pooling if encoder.pooling in ("sum", "mean") else None
+
+    def candidates(
+        self, sequence: str, children: list[OutputSpec], query: Mapping[str, str], features: list[OutputSpec], path: str
+    ) -> list[str | None]:
+        """For each child the feature of the group that it is compared with."""
+        fields = {spec.name: spec for spec in features if not _is_input(spec)}
+        short = {_short(child, sequence): child for child in children}
+        given: dict[str, str] = {}
+        for key, candidate in query.items():
+            child = short.get(key) or next((c for c in children if c.name == key), None)
+            if child is None:
+                known = ", ".join(short)
+                self.problem(f"{path}.query.{key}", f"sequence '{sequence}' has no child '{key}'; it has: {known}")
+            elif candidate not in fields:
+                text = f"no field of the group is called '{candidate}'{nearest(candidate, fields)}"
+                if candidate in self.outputs and candidate not in (s.name for s in features):
+                    text = f"'{candidate}' must be among the group's features"
+                elif candidate in self.outputs:
+                    text = f"'{candidate}' is a dense input: give it an embedding_dim to compare it with '{child.name}'"
+                self.problem(f"{path}.query.{key}", text)
+            elif (ours := self.dim(child)) != (theirs := self.dim(fields[candidate])):
+                text = f"'{child.name}' has embedding_dim {ours}, but its candidate '{candidate}' has {theirs}"
+                self.problem(f"{path}.query.{key}", text)
+            else:
+                given[child.name] = candidate
+        shared = {_table(spec): spec.name for spec in reversed(list(fields.values()))}
+        return [given.get(c.name, shared.get(_table(c)) if c.kind == "sparse_sequence" else None) for c in children]
+
+    # ------------------------------------------------------------------------------------------ columns
+
+    def group(self, name: str, use: GroupUse, members: _Group) -> GroupPlan:
+        fields = [spec for spec in members.features if not _is_input(spec)]
+        bags = [self.bag(spec, use.fields) for spec in fields]
+        for entry in members.entries:
+            if entry.pooled is not None:
+                bags += [self.bag(child, use.fields, pooled=entry.pooled) for child in entry.children]
+        steps = [e for e in members.entries if e.pooled is None and use.fields]
+        sequences = [_side_by_side([self.bag(child, True) for child in e.children]) for e in steps]
+        bags = _side_by_side(bags)
+        if use.fields and use.equal_dims and len({bag.dim for bag in bags}) > 1:
+            dims = ", ".join(f"{bag.feature} {bag.dim}" for bag in bags)
+            self.problem(
+                f"model.groups.{name}", f"'{self.model.type}' needs fields of equal dims, but they are: {dims}"
+            )
+        first = [self.first(bag) for bag in bags if bag.kind != "copy"] if use.first_order else []
+        if use.first_order and len(first) < len(bags):
+            copies = ", ".join(bag.feature for bag in bags if bag.kind == "copy")
+            self.problem(
+                f"model.groups.{name}", f"vectors have no first-order weights, but these are vectors: {copies}"
+            )
+        layout = GroupLayout(
+            name,
+            tuple(Span(bag.feature, bag.dim, bag.start) for bag in bags),
+            tuple(_spans([(s.name, s.value_dim) for s in members.features if _is_input(s)])),
+            tuple(
+                SequenceLayout(
+                    e.name, tuple(Span(b.feature, b.dim, b.start) for b in children), tuple(e.query), e.encoder
+                )
+                for e, children in zip(steps, sequences, strict=True)
+            ),
+            bool(first),
+        )
+        if not (bags or layout.dense or layout.sequences) and not self.problems:
+            self.problem(f"model.groups.{name}", "has no features")
+        return GroupPlan(
+            layout, tuple(bags) if use.fields else (), tuple(_side_by_side(first)), tuple(tuple(s) for s in sequences)
+        )
+
+    def bag(self, spec: OutputSpec, embedded: bool, pooled: str | None = None) -> BagSpec:
+        """The bag of one output; dim 0 where the model reads no embeddings of it."""
+        mean = spec.pooling == "mean"
+        linear = spec.kind in ("dense", "dense_sequence")
+        if linear and spec.embedding_dim is None:
+            dim = spec.value_dim if embedded else 0
+            return BagSpec(spec.name, "copy", dim, 0, value_dim=spec.value_dim, mean=pooled == "mean")
+        rows = self.rows(spec)
+        dim = self.dim(spec) if embedded else 0
+        if embedded:
+            value = _linear_std(rows, dim) if linear else None
+            self.table(_table(spec), rows, dim, spec, value)
+        is_sequence = spec.kind in SEQUENCE_KINDS
+        return BagSpec(
+            spec.name,
+            "linear" if linear else "ids",
+            dim,
+            0,
+            _table(spec),
+            spec.value_dim if linear else 1,
+            mean=pooled == "mean" if is_sequence else mean,
+            element_mean=is_sequence and mean,
+        )
+
+    def first(self, bag: BagSpec) -> BagSpec:
+        """The bag of the first-order weights of a field."""
+        spec = self.outputs[bag.feature]
+        rows = self.rows(spec)
+        name = f"{bag.table}:first"
+        self.table(name, rows, 1, spec, None)
+        return replace(bag, dim=1, table=name)
+
+    def rows(self, spec: OutputSpec) -> int:
+        """Rows of an output's table."""
+        if spec.kind in ("dense", "dense_sequence"):
+            if spec.dense_embedding not in (None, "linear"):
+                text = f"'{spec.name}' has dense_embedding '{spec.dense_embedding}', but only linear is there; or give it boundaries"
+                self.problem("features", text)
+            return spec.value_dim
+        if spec.num_embeddings is None:
+            self.problem("features", f"'{spec.name}' does not say how many ids it has: give it num_buckets")
+        return spec.num_embeddings or 1
+
+    def dim(self, spec: OutputSpec) -> int:
+        """Width of an output's embedding (for vectors without one, of the vector)."""
+        if spec.kind in ("dense", "dense_sequence") and spec.embedding_dim is None:
+            return spec.value_dim
+        dim = spec.embedding_dim or self.model.embedding_dim
+        if dim is None:
+            self.problem("model", f"'{spec.name}' needs an embedding_dim: set it there, or model.embedding_dim for all")
+        return dim or 1
+
+    def table(self, name: str, rows: int, dim: int, spec: OutputSpec, std: float | None) -> None:
+        """Note that `spec` looks up in a table, which must agree with what is known of it."""
+        known = self.tables.get(name)
+        if known is None:
+            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), spec.trainable, self.init(rows, dim, std))
+            return
+        first = known.features[0]
+        for what, ours, theirs in (
+            ("rows", rows, known.rows),
+            ("embedding_dim", dim, known.dim),
+            ("trainable", spec.trainable, known.trainable),
+        ):
+            if ours != theirs:
+                shared = f"'{first}' and '{spec.name}' share the table '{_table(spec)}'"
+                self.problem("features", f"{shared}, but {what} is {theirs} for '{first}' and {ours} for '{spec.name}'")
+        if spec.name not in known.features:
+            self.tables[name] = replace(known, features=(*known.features, spec.name))
+
+    def init(self, rows: int, dim: int, std: float | None) -> Initializer:
+        config = self.model.embedding_init
+        if std is not None:
+            return Initializer("normal", std)
+        if config.type == "xavier":
+            return Initializer("normal", (2.0 / (rows + dim)) ** 0.5)
+        if config.type == "uniform":
+            return Initializer("uniform", config.bound)
+        return Initializer("normal", config.std)
+
+
+def _is_input(spec: OutputSpec) -> bool:
+    """Whether the output is a numeric input of its group, not a field."""
+    return spec.kind == "dense" and spec.embedding_dim is None
+
+
+def _table(spec: OutputSpec) -> str:
+    return spec.embedding_name or spec.name
+
+
+def _short(child: OutputSpec, sequence: str) -> str:
+    return child.name.removeprefix(f"{sequence}__")
+
+
+def _linear_std(value_dim: int, dim: int) -> float:
+    """Glorot and Bengio, AISTATS 2010, as FuxiCTR initialises the linear layer of a numeric field."""
+    return float((2.0 / (value_dim + dim)) ** 0.5)
+
+
+def _spans(widths: list[tuple[str, int]]) -> list[Span]:
+    spans, start = [], 0
+    for name, width in widths:
+        spans.append(Span(name, width, start))
+        start += width
+    return spans
+
+
+def _side_by_side(bags: list[BagSpec]) -> list[BagSpec]:
+    """The bags with their columns one after another."""
+    spans = _spans([(bag.feature, bag.dim) for bag in bags])
+    return [replace(bag, start=span.start) for bag, span in zip(bags, spans, strict=True)]

@@ -1,0 +1,169 @@
+"""The memory of the tables and their optimizer's state, and the step on them. Knows no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from easyrec.embedding import native
+from easyrec.embedding.spec import TableSpec
+from easyrec.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from easyrec.config.train import SparseOptimizer
+
+LINE = 64  # bytes; a row that fits a cache line must not straddle two
+
+STATES: Mapping[str, tuple[str, ...]] = {
+    "adam": ("m", "v"),
+    "lazy_adam": ("m", "v"),
+    "rowwise_adagrad": ("sum",),
+    "adagrad": ("sum",),
+    "sgd": (),
+    "ftrl": ("z", "n"),
+}
+"""Names of each optimizer's state arrays; `sum` of `rowwise_adagrad` has one column."""
+
+
+def aligned(rows: int, dim: int, fill: float = 0.0) -> np.ndarray:
+    """(rows, dim) float32 filled with a number, starting at a cache line."""
+    raw = np.empty(rows * dim + LINE // 4, np.float32)
+    start = -raw.ctypes.data % LINE // 4
+    array = raw[start : start + rows * dim].reshape(rows, dim)
+    array.fill(fill)
+    return array
+
+
+def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, width: int | None = None) -> list[np.ndarray]:
+    """One array (rows, dim) per table; tables of equal dim lie one after another in one flat array.
+
+    Args:
+        specs: The tables.
+        fill: First value of every element.
+        width: Columns instead of each table's dim.
+    """
+    widths = [width or spec.dim for spec in specs]
+    flat = {w: aligned(sum(s.rows for s, v in zip(specs, widths, strict=True) if v == w), w, fill) for w in set(widths)}
+    used = dict.fromkeys(flat, 0)
+    result = []
+    for spec, w in zip(specs, widths, strict=True):
+        result.append(flat[w][used[w] : used[w] + spec.rows])
+        used[w] += spec.rows
+    return result
+
+
+def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
+    """Fill a table in place, from the seed and its name alone: other tables do not matter."""
+    key = hashlib.blake2b(f"{seed}:{spec.name}".encode(), digest_size=16).digest()
+    random = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
+    if spec.init.type == "normal":
+        random.standard_normal(dtype=np.float32, out=weights)
+        weights *= np.float32(spec.init.value)
+    else:
+        random.random(dtype=np.float32, out=weights)
+        weights -= np.float32(0.5)
+        weights *= np.float32(2 * spec.init.value)
+
+
+class TrainedTables:
+    """Weights and optimizer state of all tables.
+
+    Args:
+        specs: The tables.
+        optimizer: What moves them.
+        regularizer: lambda of lambda/2 * ||E||^2 over all trainable tables.
+        seed: With the name of a table it decides the first weights.
+        threads: How many threads share the work; results do not depend on it.
+
+    Attributes:
+        weights: (rows, dim) float32 of each table.
+        states: Per name of a state array, the arrays of each table.
+        native: The same memory as the kernels know it.
+        step: Steps done.
+    """
+
+    def __init__(
+        self, specs: Sequence[TableSpec], optimizer: SparseOptimizer, regularizer: float, seed: int, threads: int
+    ) -> None:
+        self.specs, self.optimizer, self.regularizer = tuple(specs), optimizer, regularizer
+        self.step = 0
+        self.weights = flat_arrays(specs)
+        for spec, weights in zip(specs, self.weights, strict=True):
+            initialize(spec, weights, seed)
+        first = float(getattr(optimizer, "initial_accumulator", 0.0))
+        width = 1 if optimizer.type == "rowwise_adagrad" else None
+        self.states = {name: flat_arrays(specs, first, width) for name in STATES[optimizer.type]}
+        a, b = (*self.states.values(), [], [])[:2]
+        self.native = native.Tables(self.weights, a, b, [spec.trainable for spec in specs], threads)
+
+    def apply(self, gradients: Sequence[tuple[Any, np.ndarray]], lr: float, scale: float) -> None:
+        """One optimizer step.
+
+        Args:
+            gradients: Pairs of a native call and the gradient (rows, width) of what it filled.
+            lr: Learning rate.
+            scale: Factor of the whole gradient.
+        """
+        self.step += 1
+        self.native.apply(list(gradients), self._step(lr, scale))
+
+    def square_sum(self, gradients: Sequence[tuple[Any, np.ndarray]]) -> float:
+        """Sum of the squares of the gradient of all weights, equal ids summed first."""
+        return float(self.native.square_sum(list(gradients), self._step(0.0, 1.0)))
+
+    def _step(self, lr: float, scale: float) -> Any:
+        optimizer: Any = self.optimizer
+        fields: dict[str, Any] = {"lr": lr, "scale": scale, "regularizer": self.regularizer}
+        kind = optimizer.type
+        if kind in ("adam", "lazy_adam"):
+            beta1, beta2 = optimizer.betas
+            fields |= {"beta1": beta1, "beta2": beta2, "eps": optimizer.eps, "dense": kind == "adam"}
+            fields |= {"correction1": 1 - beta1**self.step, "correction2": (1 - beta2**self.step) ** 0.5}
+            kind = "adam"
+        elif kind in ("rowwise_adagrad", "adagrad"):
+            fields |= {"eps": optimizer.eps}
+        elif kind == "ftrl":
+            fields |= {"l1": optimizer.l1, "l2": optimizer.l2, "beta": optimizer.beta}
+        return native.Step(rule=getattr(native.Rule, kind), **fields)
+
+    # -------------------------------------------------------------------------------------------- state
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything that a checkpoint needs, as views: `<table>/weight`, `<table>/<state>` and `step`."""
+        result = {f"{s.name}/weight": w for s, w in zip(self.specs, self.weights, strict=True)}
+        for name, arrays in self.states.items():
+            result |= {f"{s.name}/{name}": a for s, a in zip(self.specs, arrays, strict=True)}
+        return {**result, "step": np.array(self.step, np.int64)}
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what `arrays` gave.
+
+        Raises:
+            CheckpointError: A table or state is missing, unknown, or of another shape; nothing is changed then.
+        """
+        own = self.arrays()
+        if own.keys() != arrays.keys():
+            odd = sorted(own.keys() ^ arrays.keys())
+            raise CheckpointError(f"the tables are not this model's: {', '.join(odd[:5])}")
+        for name, array in own.items():
+            if array.shape != arrays[name].shape or array.dtype != arrays[name].dtype:
+                found = f"{arrays[name].dtype} {arrays[name].shape}"
+                raise CheckpointError(
+                    f"'{name}' is {found} in the checkpoint, the model has {array.dtype} {array.shape}"
+                )
+        for name, array in own.items():
+            array[...] = arrays[name]
+        self.step = int(arrays["step"])
+
+    def load_weights(self, arrays: Mapping[str, np.ndarray]) -> list[str]:
+        """Take over the weights of equal name and shape; returns the names of these tables."""
+        taken = []
+        for spec, weights in zip(self.specs, self.weights, strict=True):
+            array = arrays.get(f"{spec.name}/weight")
+            if array is not None and array.shape == weights.shape:
+                weights[...] = array
+                taken.append(spec.name)
+        return taken
