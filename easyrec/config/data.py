@@ -18,7 +18,7 @@ class Shuffle(StrictModel):
 
     buffer_rows: int = Field(1_000_000, gt=0)
     """Rows that are permuted together: whole row groups in random order until this many are in memory."""
-    buffer_mb: int = Field(1024, gt=0)
+    buffer_mb: int = Field(512, gt=0)
     """Most memory of those rows after the generator, in MB: long sequences fill it with fewer rows."""
 
 

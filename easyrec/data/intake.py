@@ -70,10 +70,12 @@ class Intake:
         extra = [*demand.labels, *([demand.sample_weight] if demand.sample_weight else []), *demand.reserved]
         extra += [demand.predicate[0]] if demand.predicate else []
         extra += [demand.leakage.time, *demand.leakage.sequences] if demand.leakage else []
-        source.require(list(generator.inputs), "features")
+        # a grouped sequence may stand in one column of objects: `click_seq` for `click_seq__item_id`
+        inputs = dict.fromkeys(_column_of(name, source) for name in generator.inputs)
+        source.require(list(inputs), "features")
         source.require(extra, "data")
-        self.columns = list(dict.fromkeys([*generator.inputs, *extra]))
-        self._features = list(generator.inputs)
+        self._features = list(inputs)
+        self.columns = list(dict.fromkeys([*inputs, *extra]))
         self._warned = False
 
     def __call__(self, batch: pa.RecordBatch, unit: Unit, first_row: int, epoch: int) -> tuple[Rows | None, Report]:
@@ -121,7 +123,7 @@ class Intake:
             weight if weight is None or len(chosen) == len(weight) else weight[chosen],
             pa.Table.from_batches([batch.select(list(self.demand.reserved))]) if self.demand.reserved else None,
         )
-        report += Report(kept=len(made), bad=count((bad.column, bad.reason) for bad in table.bad))
+        report += Report(kept=len(made), bad=count({(b.row, b.column, b.reason) for b in table.bad}))
         return (made if len(made) else None), report
 
     def _values(self, batch: pa.RecordBatch) -> tuple[dict[str, np.ndarray], np.ndarray | None, list[Wrong]]:
@@ -169,6 +171,12 @@ class Intake:
         first = int(wrong.rows[0])
         place = self.source.locate(unit, int(rows[first]))
         return DataError(wrong.tell(first), column=wrong.column, row=place.row, file=place.file, line=place.line)
+
+
+def _column_of(name: str, source: Source) -> str:
+    """The raw column that holds the generator's input `name`."""
+    head, sign, _ = name.partition("__")
+    return head if sign and name not in source.columns and head in source.columns else name
 
 
 def _choose(batch: pa.RecordBatch, rows: np.ndarray, mask: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:

@@ -7,7 +7,8 @@ start of a block and a number of rows in it, and to resume is to read that one b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ class Loader:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
-        self._running: Iterator[Batch] | None = None
+        self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
 
     @property
     def columns(self) -> list[str]:
@@ -181,16 +182,17 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         self.close()
-        self._running = self._batches()
-        return self._running
+        running = self._batches()
+        self._running = weakref.ref(running)
+        return running
 
     def close(self) -> None:
         """End the running iteration and its thread; its position stays."""
-        running, self._running = self._running, None
+        running = None if self._running is None else self._running()
         if running is not None:
-            running.close()  # type: ignore[attr-defined]  # it is a generator
+            running.close()
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Generator[Batch]:
         ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
         try:
             for step in ahead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,9 +56,6 @@ class Report:
         return cls(int(value["read"]), int(value["kept"]), bad)
 
 
-def count(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """How often each (column, reason) occurs."""
-    result: dict[tuple[str, str], int] = {}
-    for pair in pairs:
-        result[pair] = result.get(pair, 0) + 1
-    return result
+def count(values: Iterable[tuple[int, str, str]]) -> dict[tuple[str, str], int]:
+    """How often each (column, reason) occurs among (row, column, reason)."""
+    return dict(Counter((column, reason) for _, column, reason in values))

@@ -117,9 +117,9 @@ def sample(
     found = {name: _label(table, name, classes) for name, classes in labels.items()} if table.num_rows else {}
     if generator is None or not table.num_rows:
         return Sample(table.num_rows, source.num_rows, described, {}, found)
-    made = generator.transform(table.select(list(generator.inputs)), bad_rows="default")
+    made = generator.transform(table, bad_rows="default")
     features = {name: _feature(generator, name, made) for name in generator.outputs}
-    bad = count((value.column, value.reason) for value in made.bad)
+    bad = count({(value.row, value.column, value.reason) for value in made.bad})
     return Sample(table.num_rows, source.num_rows, described, features, found, bad)
 
 

@@ -68,7 +68,7 @@ def test_a_truncated_file_is_named(tmp_path, keep):
     path = write(tmp_path / "a.parquet", pa.table({"x": np.random.default_rng(0).random(10_000)}))
     whole = path.read_bytes()
     path.write_bytes(whole[: keep if isinstance(keep, int) else int(len(whole) * keep)])
-    with pytest.raises(DataError, match="a.parquet: is no readable parquet file") as caught:
+    with pytest.raises(DataError, match=r"a\.parquet: is no readable parquet file") as caught:
         parquet.Config(path=str(path)).open()
     assert len(str(caught.value).splitlines()) == 1
 
@@ -81,7 +81,7 @@ def test_a_damaged_page_names_file_and_row_group(tmp_path):
     path.write_bytes(damaged)
     source = parquet.Config(path=str(path)).open()
     list(source.read(source.units()[0], ["x"]))
-    with pytest.raises(DataError, match="a.parquet: row group 1 cannot be read"):
+    with pytest.raises(DataError, match=r"a\.parquet: row group 1 cannot be read"):
         list(source.read(source.units()[1], ["x"]))
 
 
