@@ -158,7 +158,8 @@ class Embedded:
     def fields(self, group: str) -> Tensor:
         """(B, F, D), one embedding per field; the group's dims must be equal."""
         layout = self.layouts[group]
-        return self.tensors[f"emb:{group}"].unflatten(1, (layout.num_fields, layout.dim))
+        flat = self.tensors[f"emb:{group}"]
+        return flat.view(flat.shape[0], layout.num_fields, layout.dim)
 
     def flat(self, group: str) -> Tensor:
         """(B, width + n), all embeddings and then all dense inputs side by side."""

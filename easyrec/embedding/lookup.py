@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -24,7 +25,11 @@ class Columns(Protocol):
 
     size: int
     dense: np.ndarray
-    dense_slices: Mapping[str, slice]
+
+    @property
+    def dense_slices(self) -> Mapping[str, slice]:
+        """Columns of each dense output inside `dense`."""
+        ...
 
     def ragged(self, name: str) -> Parts:
         """The parts of a ragged column."""
@@ -132,7 +137,7 @@ class Lookup:
         for name, group in self.groups.items():
             if group.layout.dense:
                 slices = [columns.dense_slices[span.name] for span in group.layout.dense]
-                neighbours = all(a.stop == b.start for a, b in zip(slices, slices[1:], strict=False))
+                neighbours = all(a.stop == b.start for a, b in pairwise(slices))
                 result[f"dense:{name}"] = take(
                     slice(slices[0].start, slices[-1].stop)
                     if neighbours

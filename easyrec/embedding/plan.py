@@ -107,8 +107,8 @@ class _Resolver:
         for index, entry in enumerate(config.sequences):
             path = f"{where}.sequences.{index}"
             if entry.sequence not in self.sequences:
-                known = ", ".join(self.sequences) or "none"
-                hint = nearest(entry.sequence, self.sequences) or f"; known: {known}"
+                names = ", ".join(self.sequences) or "none"
+                hint = nearest(entry.sequence, self.sequences) or f"; known: {names}"
                 self.problem(f"{path}.sequence", f"no sequence is called '{entry.sequence}'{hint}")
             elif any(entry.sequence == e.name for e in group.entries):
                 self.problem(f"{path}.sequence", f"'{entry.sequence}' is listed twice")

@@ -1,0 +1,159 @@
+"""Embedding tables on disk, mapped into memory, and their lookup for serving. Knows no torch.
+
+index.json      the plan, and the file and checksum of each table
+0.npy, 1.npy    (rows, dim) float32, one file per table in the order of the plan
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from easyrec.embedding import native
+from easyrec.embedding.lookup import Lookup, TableColumns
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan
+from easyrec.errors import BundleError
+from easyrec.layout import GroupLayout, Span
+from feature_generator.columns import Table
+
+FORMAT = "easyrec-tables"
+VERSION = 1
+INDEX = "index.json"
+
+
+def write_tables(directory: str | os.PathLike[str], plan: EmbeddingPlan, weights: Mapping[str, np.ndarray]) -> None:
+    """Write tables for `TableReader`.
+
+    Args:
+        directory: An existing folder without other tables.
+        plan: The plan that they belong to.
+        weights: (rows, dim) float32 of each table of the plan.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    folder, files = Path(directory), []
+    for number, spec in enumerate(plan.tables):
+        array = np.ascontiguousarray(weights[spec.name], np.float32)
+        if array.shape != (spec.rows, spec.dim):
+            raise ValueError(f"table '{spec.name}' is {array.shape}, the plan says {(spec.rows, spec.dim)}")
+        path = folder / f"{number}.npy"
+        np.save(path, array, allow_pickle=False)
+        files.append({"table": spec.name, "file": path.name, "sha256": _checksum(path)})
+    index = {"format": FORMAT, "version": VERSION, "plan": plan.to_json(), "files": files}
+    (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class TableReader:
+    """Tables mapped into memory: processes that read the same files share their pages.
+
+    Attributes:
+        plan: Tables and groups.
+        weights: (rows, dim) float32 of each table, read-only.
+        out_of_range: How many ids lay outside their table since it was opened; each counted as no id at all.
+    """
+
+    def __init__(self, plan: EmbeddingPlan, weights: Mapping[str, np.ndarray], threads: int = 1) -> None:
+        self.plan, self.weights, self.out_of_range = plan, dict(weights), 0
+        arrays = [self.weights[spec.name] for spec in plan.tables]
+        self._lookup = Lookup(plan, native.Tables(arrays, [], [], [False] * len(arrays), threads))
+        self._counting = threading.Lock()
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str], *, verify: bool = True, threads: int = 1) -> Self:
+        """Map the tables that `write_tables` wrote.
+
+        Args:
+            directory: Their folder.
+            verify: Compare every file with its checksum, which reads them all.
+            threads: How many threads share a lookup; results do not depend on it.
+
+        Raises:
+            BundleError: A file is missing, damaged or not what the index says, or of a newer format.
+        """
+        folder = Path(directory)
+        try:
+            index = json.loads((folder / INDEX).read_bytes())
+            if index["format"] != FORMAT or not isinstance(index["version"], int):
+                raise ValueError("it holds something else")
+            if index["version"] > VERSION:
+                newer = f"has version {index['version']}, this release reads up to {VERSION}: upgrade to read it"
+                raise BundleError(f"{folder / INDEX}: {newer}")
+            plan = EmbeddingPlan.from_json(index["plan"])
+            _check(plan)
+            if [entry["table"] for entry in index["files"]] != [spec.name for spec in plan.tables]:
+                raise ValueError("its files are not those of its plan")
+            weights = {}
+            for number, (spec, entry) in enumerate(zip(plan.tables, index["files"], strict=True)):
+                path = folder / f"{number}.npy"
+                if verify and _checksum(path) != entry["sha256"]:
+                    raise BundleError(f"{path}: is damaged, its checksum differs")
+                weights[spec.name] = _map(path, (spec.rows, spec.dim))
+            return cls(plan, weights, threads)
+        except FileNotFoundError as error:
+            raise BundleError(f"{error.filename}: is missing") from error
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise BundleError(f"{folder / INDEX}: is not an index of embedding tables: {error}") from error
+
+    def lookup(self, table: Table) -> dict[str, np.ndarray]:
+        """The flat inputs of the model for a generator's table, as `easyrec.batch.Embedded` names them.
+
+        They are bit-identical to what the trained collection gives for the same rows.
+
+        Raises:
+            DataError: A column has not the shape that the plan expects.
+        """
+        columns = TableColumns(table)
+        buffers, result = self._lookup.bind(columns)
+        for buffer in buffers:
+            out = np.empty((buffer.call.num_rows, buffer.call.width), np.float32)
+            bad = buffer.call.lookup_counting(out)
+            if bad:
+                with self._counting:
+                    self.out_of_range += bad
+            result[buffer.key] = out
+        result |= self._lookup.dense(columns, lambda c: table.dense[:, c])
+        return result
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _map(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """The array in a file, mapped; an empty one cannot be."""
+    empty = 0 in shape
+    array: Any = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
+    if array.shape != shape or array.dtype != np.float32 or not array.flags.c_contiguous:
+        raise BundleError(f"{path}: is {array.dtype} {array.shape}, the index says float32 {shape}")
+    return np.asarray(array)
+
+
+def _check(plan: EmbeddingPlan) -> None:
+    """Refuse a plan whose columns do not lie side by side: it was not written by `write_tables`."""
+    for name, group in plan.groups.items():
+        layout: GroupLayout = group.layout
+        if layout.name != name or len(layout.sequences) != len(group.sequences):
+            raise ValueError(f"group '{name}' does not fit together")
+        listed: list[tuple[tuple[BagSpec, ...], tuple[Span, ...] | None]] = [(group.fields, layout.fields)]
+        listed += [(group.first, None)]
+        listed += [(bags, s.children) for bags, s in zip(group.sequences, layout.sequences, strict=True)]
+        for bags, spans in listed:
+            start = 0
+            for number, bag in enumerate(bags):
+                span = spans[number] if spans is not None else Span(bag.feature, bag.dim, start)
+                if (span.name, span.dim, span.start, start) != (bag.feature, bag.dim, bag.start, bag.start):
+                    raise ValueError(f"the columns of '{bag.feature}' do not fit together")
+                start += bag.dim
