@@ -1,1 +1,7 @@
-"""Serving: the predictor that answers what was trained."""
+"""Serving: the predictor that answers what was trained. Importing it loads no torch."""
+
+from serving.limits import Limits
+from serving.predictor import Predictor
+from serving.stats import Stats
+
+__all__ = ["Limits", "Predictor", "Stats"]

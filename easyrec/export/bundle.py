@@ -144,8 +144,8 @@ class Bundle:
         path = Path(directory)
         if not path.is_dir():
             raise BundleError(f"{path}: no such bundle")
-        if not (path / MANIFEST).is_file():
-            raise BundleError(f"{path}: holds no {MANIFEST}, so it is no bundle, or not all of one")
+        for name in (MANIFEST, CHECKSUM):
+            _plain_file(path, name)
         bundle = Bundle(path, _read_manifest(path))
         bundle._check_files(verify)
         return bundle
@@ -190,10 +190,17 @@ class Bundle:
                 raise BundleError(f"{self.path}: '{name}' does not have its checksum: the bundle is damaged")
 
 
+def _plain_file(path: Path, name: str) -> None:
+    """Refuse what is missing, and what would lead elsewhere or block a reader."""
+    try:
+        mode = (path / name).lstat().st_mode
+    except OSError:
+        raise BundleError(f"{path}: holds no {name}, so it is no bundle, or not all of one") from None
+    if not stat.S_ISREG(mode):
+        raise BundleError(f"{path}: '{name}' is a link, folder or device; a bundle holds plain files only")
+
+
 def _read_manifest(path: Path) -> Manifest:
-    for name in (MANIFEST, CHECKSUM):
-        if (path / name).is_symlink():
-            raise BundleError(f"{path}: '{name}' is a link; a bundle holds plain files only")
     data = read_json(path / MANIFEST)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise BundleError(f"{path / MANIFEST}: is not the manifest of a bundle: its 'format' is not '{FORMAT}'")
@@ -234,10 +241,10 @@ def _walk(path: Path) -> Iterator[str]:
             full = Path(root, name)
             mode = full.lstat().st_mode
             relative = str(PurePosixPath(full.relative_to(path)))
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise BundleError(f"{path}: '{relative}' is a link or device; a bundle holds plain files only")
             if stat.S_ISREG(mode):
                 yield relative
+            elif not stat.S_ISDIR(mode):
+                raise BundleError(f"{path}: '{relative}' is a link or device; a bundle holds plain files only")
 
 
 def _unreadable(error: OSError) -> None:

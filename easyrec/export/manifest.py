@@ -60,19 +60,17 @@ class Signature(StrictModel):
 
 
 class TaskScoring(StrictModel):
-    """How a task's logit becomes its score, in this order.
+    """A task, and what is done to the program's prediction of it.
 
     Attributes:
-        name: The task's name.
-        logit: Output of the program that holds its logit.
-        type: `binary`: sigmoid; `multiclass`: softmax; `regression`: the value as it is.
-        keep_rate: Share of negatives that training kept; the odds are multiplied by it. None: all.
-        calibration: Fitted calibration of a probability, as `easyrec.modules.calibration` writes it.
+        name: The task's name; the program has an output of this name.
+        type: What the prediction is: a probability, a value, or probabilities.
+        keep_rate: Share of negatives that training kept. The program multiplies the odds by it; stated for readers.
+        calibration: Fitted calibration of the probability, as `easyrec.modules.calibration` writes it.
     """
 
     name: str
-    logit: str
-    type: Literal["binary", "multiclass", "regression"]
+    type: Literal["binary", "multiclass", "regression", "ziln"]
     keep_rate: float | None = Field(None, gt=0.0, le=1.0)
     calibration: dict[str, Any] | None = None
 
@@ -91,9 +89,9 @@ class RuntimeEntry(StrictModel):
 
 
 class Warmup(StrictModel):
-    """The rows that are replayed at every load; 0 rows only where there was no data."""
+    """The rows that are replayed at every load."""
 
-    rows: int = Field(ge=0)
+    rows: int = Field(ge=1)
 
 
 class Manifest(StrictModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ _OPERATORS: dict[Any, str] = {
     torch.sym_int: "sym_int",
     torch.sym_float: "sym_float",
 }
+Predict: TypeAlias = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""Predictions by task from the logits of a model."""
+
 _IGNORED = {"device", "layout", "pin_memory", "non_blocking"}
 
 
@@ -36,7 +39,7 @@ class Captured:
     Attributes:
         program: What torch.export made; its inputs are positional, in the order of `inputs`.
         inputs: Keys of the flat dict of embedded inputs.
-        outputs: Names of the logits.
+        outputs: Names of the results: the tasks.
     """
 
     program: ExportedProgram
@@ -47,28 +50,33 @@ class Captured:
 class _Dense(nn.Module):
     """The model over positional tensors, as torch.export wants it."""
 
-    def __init__(self, model: nn.Module, keys: tuple[str, ...], layouts: Mapping[str, GroupLayout]) -> None:
+    def __init__(
+        self, model: nn.Module, predict: Predict, keys: tuple[str, ...], layouts: Mapping[str, GroupLayout]
+    ) -> None:
         super().__init__()
-        self.model, self.keys, self.layouts = model, keys, layouts
+        self.model, self.predict, self.keys, self.layouts = model, predict, keys, layouts
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.model(Embedded(dict(zip(self.keys, tensors, strict=True)), self.layouts))
+        outputs = self.predict(self.model(Embedded(dict(zip(self.keys, tensors, strict=True)), self.layouts)))
         self.names = tuple(outputs)
         return tuple(outputs.values())
 
 
-def export_program(model: nn.Module, layouts: Mapping[str, GroupLayout]) -> Captured:
+def export_program(
+    model: nn.Module, layouts: Mapping[str, GroupLayout], predict: Predict = lambda logits: logits
+) -> Captured:
     """Capture a model in evaluation mode; the numbers of rows and of sequence steps stay open, 0 and 1 included.
 
     Args:
         model: Takes an `Embedded`, returns logits by name.
         layouts: The groups that it reads.
+        predict: What is made of the logits: link functions and corrections of the tasks.
 
     Raises:
         RunError: torch.export cannot capture the model, or the model fixes a number of rows or steps.
     """
     keys = tuple(key for layout in layouts.values() for key in layout.keys())  # noqa: SIM118 (not a dict)
-    dense = _Dense(model, keys, layouts)
+    dense = _Dense(model, predict, keys, layouts)
     training = model.training
     dense.eval()
     try:

@@ -1,0 +1,97 @@
+"""What in the raw values of a call was missing, or unknown to the generator: counted, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_generator import FeatureGenerator, Table
+from feature_generator.discretizer import IdConfig
+
+
+class Observer:
+    """Counts of missing and unknown values.
+
+    A word outside a vocabulary is recognised by the id that stands for such words: with `default_bucketize_value` this
+    may also be a word's own id, and that word counts as unknown too. Hashes know no unknown values.
+
+    Args:
+        generator: Whose inputs and outputs are looked at.
+    """
+
+    def __init__(self, generator: FeatureGenerator) -> None:
+        self._unknown_ids: dict[str, int] = {}
+        self._ranges: dict[str, tuple[str, int, str]] = {}
+        for name, spec in generator.outputs.items() if generator.mode == "raw" else ():
+            config = spec.config
+            if not isinstance(config, IdConfig) or config.out_of_range == "error":
+                continue
+            if config.vocabulary_key:
+                given = config.default_bucketize_value
+                self._unknown_ids[name] = 1 if given is None else given
+            elif config.num_buckets is not None:
+                (source,) = config.sources
+                grouped = spec.sequence is not None and spec.sequence != name
+                column = f"{spec.sequence}__{source.name}" if grouped else source.name
+                self._ranges[name] = (column, config.num_buckets, config.separator)
+
+    def missing(self, batches: Iterable[pa.RecordBatch]) -> dict[str, int]:
+        """By raw column, values that are null or an empty text."""
+        counts = {}
+        for batch in batches:
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                count = _absent(column)
+                if count:
+                    counts[name] = count
+        return counts
+
+    def unknown(self, batches: Iterable[pa.RecordBatch], table: Table) -> dict[str, int]:
+        """By feature, values outside its vocabulary (in the rows of `table`) or outside its range (in the batches)."""
+        counts = {}
+        for name, unknown in self._unknown_ids.items():
+            count = int(np.count_nonzero(table.ragged(name).values == unknown))
+            if count:
+                counts[name] = count
+        if self._ranges:
+            columns = {name: batch.column(name) for batch in batches for name in batch.schema.names}
+            for name, (column, size, separator) in self._ranges.items():
+                count = _outside(columns[column], size, separator)
+                if count:
+                    counts[name] = count
+        return counts
+
+
+def _absent(column: Any) -> int:
+    count = int(column.null_count)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        lengths = pc.binary_length(column)
+        count += len(column) - column.null_count - int(np.count_nonzero(lengths.fill_null(0)))
+    return count
+
+
+def _outside(column: Any, size: int, separator: str) -> int:
+    """How many whole numbers of a column lie outside 0 .. size - 1."""
+    kind = column.type
+    if pa.types.is_map(kind):
+        return _outside(column.keys, size, separator)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _outside(column.flatten(), size, separator)
+    present = column.drop_null()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        values = present.to_numpy(zero_copy_only=False)
+        return int(np.count_nonzero((values < 0) | (values >= size)))
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        parts = (part for text in present.to_pylist() for part in text.split(separator))
+        return sum(not 0 <= number < size for number in map(_number, parts) if number is not None)
+    return 0
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text.partition(":")[0])
+    except ValueError:
+        return None  # no number at all: the generator calls it bad

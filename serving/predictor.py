@@ -1,0 +1,235 @@
+"""`Predictor`: a bundle that answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from typing_extensions import Self
+
+from easyrec.embedding.reader import TableReader
+from easyrec.errors import BundleError, ConfigError, DataError, RunError
+from easyrec.export.bundle import Bundle
+from easyrec.export.manifest import Manifest
+from easyrec.export.scoring import Scoring
+from feature_generator import FeatureGenerator, Table
+from feature_generator.incoming import missing, record
+from serving import runtimes
+from serving.limits import Limits
+from serving.observed import Observer
+from serving.proof import prove
+from serving.stats import Counters, Stats
+
+Scores: TypeAlias = dict[str, np.ndarray]
+"""By task: (K,) float32, (K, num_classes) for multi-class tasks."""
+
+
+class Predictor:
+    """Scores candidates as the trained model does. Any number of threads may use one at a time.
+
+    The number of threads inside torch is the caller's affair; 1 (`torch.set_num_threads(1)`) serves best.
+
+    Args:
+        bundle: What to serve.
+        runtime: Name of the runtime; default: what the manifest says.
+        limits: Bounds on a request.
+        bad_values: What a value that breaks a rule (no number, NaN, wrong length) does: `fail`, or `default`.
+        missing_columns: What a column does that no row of the request has: `fail`, or `default`.
+
+    Raises:
+        BundleError: A part of the bundle cannot be read.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        runtime: str | None = None,
+        limits: Limits | None = None,
+        bad_values: Literal["fail", "default"] = "fail",
+        missing_columns: Literal["fail", "default"] = "fail",
+    ) -> None:
+        self.bundle, self.limits = bundle, limits or Limits()
+        self.bad_values, self.missing_columns = bad_values, missing_columns
+        manifest = bundle.manifest
+        self.runtime = runtime or manifest.runtime
+        if self.runtime not in manifest.runtimes:
+            raise BundleError(f"{bundle.path}: has no runtime '{self.runtime}', only {', '.join(manifest.runtimes)}")
+        try:
+            self.generator = FeatureGenerator.load(bundle.folder("generator"))
+        except ConfigError as error:
+            raise BundleError(f"{bundle.path}: the generator cannot be read: {error}") from None
+        if self.generator.fingerprint != manifest.fingerprint:
+            raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
+        self._tables = TableReader.open(bundle.folder("tables"))
+        self._dense = runtimes.load(self.runtime, bundle.folder(manifest.runtimes[self.runtime].folder))
+        self._scoring = Scoring(manifest.scoring)
+        self._observer, self._counters = Observer(self.generator), Counters()
+        self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
+        self._sides = {
+            side: [name for name, own in self.generator.inputs.items() if own == side]
+            for side in ("user", "item", "context")
+        }
+        self._closed = False
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str], *, verify: bool = True, **options: Any) -> Self:
+        """The predictor of a bundle, proven: checksums compared, warm-up rows replayed.
+
+        Args:
+            directory: The bundle.
+            verify: Compare checksums and replay the warm-up rows; without it nothing is proven.
+            options: As the class takes them.
+
+        Raises:
+            BundleError: The bundle is damaged or too new, or its features or scores are not those of training.
+        """
+        predictor = cls(Bundle.open(directory, verify=verify), **options)
+        if verify:
+            prove(predictor)
+        return predictor
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.bundle.manifest
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted since loading; the replay of the warm-up rows is not."""
+        return self._counters.snapshot()
+
+    # ---------------------------------------------------------------------------------------------- answers
+
+    def predict(self, user: Any, items: Any, context: Any = None) -> Scores:
+        """Score K candidates for one user.
+
+        Args:
+            user: Its columns, as a mapping; None where no feature reads the user.
+            items: The candidates: a list of mappings, a record batch, a data frame or a dict of arrays.
+            context: Columns of the request, as a mapping; None where no feature reads a context.
+
+        Returns:
+            By task, in the order of `items`.
+
+        Raises:
+            DataError: A column is missing or a value is unreadable, bad or too large; names it.
+        """
+        try:
+            batches = {
+                "user": self._one_row(user, "user"),
+                "item": self._candidates(items),
+                "context": self._one_row(context, "context"),
+            }
+            count = len(items) if batches["item"] is None else batches["item"].num_rows
+            table = self._request(batches, count)
+        except DataError:
+            self._counters.refused()
+            raise
+        given = [batch for batch in batches.values() if batch is not None]
+        scores = self._score(table)
+        self._count({"requests": 1, "items": count}, given, table)
+        return scores
+
+    def predict_batch(self, rows: Any) -> Scores:
+        """Score rows that hold all columns, of users, items and contexts side by side.
+
+        Args:
+            rows: A record batch, pa.Table, data frame, dict of arrays or list of mappings.
+
+        Raises:
+            DataError: A column is missing, or a value is unreadable or bad; names it.
+        """
+        try:
+            batch = rows if isinstance(rows, pa.RecordBatch) else record(rows, list(self.generator.inputs))
+            table = self._transform(batch)
+        except DataError:
+            self._counters.refused()
+            raise
+        scores = self._score(table)
+        used = batch.select([n for n in self.generator.inputs if n in batch.schema.names])
+        self._count({"batches": 1, "rows": batch.num_rows}, [used], table)
+        return scores
+
+    def close(self) -> None:
+        """Let go of tables and runtime; further calls are refused."""
+        self._closed = True
+        del self._tables, self._dense
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._closed:
+            self.close()
+
+    # ------------------------------------------------------------------------------------------------ parts
+
+    def _one_row(self, data: Any, side: str) -> pa.RecordBatch | None:
+        """The user or the context as a batch of one row."""
+        columns = self._sides[side]
+        if not columns:
+            return None
+        if data is None:
+            raise DataError(f"the request has no {side}, but features read it", column=columns[0])
+        return self._batch([data] if isinstance(data, Mapping) else data, columns)
+
+    def _candidates(self, items: Any) -> pa.RecordBatch | None:
+        if isinstance(items, Sequence):
+            self.limits.check_count(len(items))
+        columns = self._sides["item"]
+        return self._batch(items, columns) if columns else None
+
+    def _batch(self, data: Any, columns: list[str]) -> pa.RecordBatch:
+        if isinstance(data, list | tuple) and data:
+            absent = [name for name in columns if not any(_gives(row, name) for row in data)]
+            if absent and self.missing_columns == "fail":
+                raise missing(absent[0], sorted({str(name) for row in data for name in row}))
+        batch = record(data, columns)
+        self.limits.check_count(batch.num_rows)
+        self.limits.check(batch)
+        return batch
+
+    def _request(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Table:
+        self._check_open()
+        items = batches["item"]
+        table: Table = self.generator.request(
+            batches["user"],
+            items if items is not None else [{}] * count,
+            batches["context"],
+            bad_rows=self.bad_values,
+        )
+        return table
+
+    def _transform(self, rows: pa.RecordBatch) -> Table:
+        self._check_open()
+        return self.generator.transform(rows, bad_rows=self.bad_values)
+
+    def _score(self, table: Table) -> Scores:
+        if not table.num_rows:
+            return {name: np.zeros((0, *shape), np.float32) for name, shape in self._shapes.items()}
+        return self._scoring(self._predictions(table))
+
+    def _predictions(self, table: Table) -> Scores:
+        """What the program says, before calibration."""
+        return self._dense(self._tables.lookup(table))
+
+    def _count(self, totals: Mapping[str, int], batches: list[pa.RecordBatch], table: Table) -> None:
+        self._counters.answered(
+            totals,
+            self._observer.missing(batches),
+            self._observer.unknown(batches, table),
+            [bad.column for bad in table.bad],
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RunError("the predictor was closed")
+
+
+def _gives(row: Any, name: str) -> bool:
+    """Whether a row has the column, or the list of objects that holds it; other rows are refused later."""
+    return not isinstance(row, Mapping) or name in row or name.partition("__")[0] in row

@@ -1,0 +1,83 @@
+"""The proof at loading: features of the warm-up rows bit for bit, scores within the manifest's tolerance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from easyrec.errors import BundleError, DataError
+from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from feature_generator import Table
+
+if TYPE_CHECKING:
+    from serving.predictor import Predictor
+
+REQUESTS = 4
+"""Warm-up rows that are also sent as requests of one candidate each."""
+
+
+def prove(predictor: Predictor) -> None:
+    """Replay the warm-up rows of a predictor's bundle.
+
+    Raises:
+        BundleError: A feature differs by a bit, or a score by more than the tolerance.
+    """
+    bundle = predictor.bundle
+    kept = WarmupRows.load(bundle.folder(FOLDER))
+    if kept.rows.num_rows != bundle.manifest.warmup.rows:
+        raise BundleError(f"{bundle.path}: holds {kept.rows.num_rows} warm-up rows, not {bundle.manifest.warmup.rows}")
+    try:
+        table = predictor.generator.transform(kept.rows)
+        _same_features(predictor, feature_digests(table), kept.features)
+        _same_scores(predictor, table, kept)
+        for row in range(min(REQUESTS, kept.rows.num_rows)):
+            _same_as_request(predictor, kept, table, row)
+    except DataError as error:
+        raise BundleError(f"{bundle.path}: the warm-up rows cannot be replayed: {error}") from None
+
+
+def _same_features(predictor: Predictor, found: dict[str, str], kept: object) -> None:
+    assert isinstance(kept, dict)
+    differing = sorted(name for name in {*found, *kept} if found.get(name) != kept.get(name))
+    if differing:
+        raise BundleError(
+            f"{predictor.bundle.path}: does not make the features that the model was trained on: "
+            f"{', '.join(differing[:5])}{' ...' if len(differing) > 5 else ''}"
+        )
+
+
+def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
+    """Compare before calibration, whose slope may be any; calibration itself must repeat exactly."""
+    manifest = predictor.manifest
+    tolerance = manifest.runtimes[predictor.runtime].tolerance[manifest.precision]
+    predictions = predictor._predictions(table)
+    if set(kept.predictions) != set(predictions):
+        raise BundleError(f"{predictor.bundle.path}: the warm-up rows have scores of other tasks")
+    for name, trained in kept.predictions.items():
+        error = largest_error(predictions[name], trained)
+        if not error <= tolerance:
+            raise BundleError(
+                f"{predictor.bundle.path}: does not score as trained: task '{name}' differs by {error:.2e}, "
+                f"allowed are {tolerance:.0e} (runtime {predictor.runtime}, {manifest.precision})"
+            )
+    for name, score in predictor._scoring(kept.predictions).items():
+        if not np.array_equal(score, kept.scores[name], equal_nan=True):
+            raise BundleError(f"{predictor.bundle.path}: the calibration of task '{name}' is not the trained one")
+
+
+def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: int) -> None:
+    one = kept.rows.slice(row, 1)
+    sides = {side: one.select(columns) if columns else None for side, columns in predictor._sides.items()}
+    request = predictor._request(sides, 1)
+    _same_features(predictor, feature_digests(request), feature_digests(table.slice(row, row + 1)))
+
+
+def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest |found - expected| / max(1, |expected|); infinite where shapes differ or one alone is NaN."""
+    if found.shape != expected.shape:
+        return float("inf")
+    both = np.isnan(found) & np.isnan(expected)
+    error = np.abs(found.astype(np.float64) - expected) / np.maximum(1.0, np.abs(expected))
+    error = np.where(both | (found == expected), 0.0, np.where(np.isnan(error), np.inf, error))
+    return float(error.max(initial=0.0))
