@@ -1,1 +1,67 @@
-"""easyrec: one YAML trains, evaluates, exports and serves a recommendation model."""
+"""easyrec: one YAML trains, evaluates, exports and serves a recommendation model.
+
+    import easyrec
+    run = easyrec.train("config.yaml", overrides={"train.epochs": 1})
+    run.metrics["test"]["auc"], run.bundle, run.report
+
+Importing this loads no torch; using it does.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from inspect import Signature, signature
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from easyrec.config import load_experiment
+    from easyrec.train.api import evaluate, export, predict, train
+    from easyrec.train.run import Run
+
+__all__ = ["Run", "evaluate", "export", "load_experiment", "predict", "train"]
+
+_HOMES = {
+    "Run": "easyrec.train.run",
+    "evaluate": "easyrec.train.api",
+    "load_experiment": "easyrec.config",
+    "predict": "easyrec.train.api",
+}
+
+
+class _Room(ModuleType):
+    """A room that is called like a command: `easyrec.train` is the folder, `easyrec.train(...)` the function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._command(*args, **kwargs)
+
+    @property
+    def _command(self) -> Any:
+        return getattr(import_module("easyrec.train.api"), self.__name__.rpartition(".")[2])
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature(self._command)
+
+
+class _Easyrec(ModuleType):
+    """This package. The import system sets each room as its attribute; here two of them become callable."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("train", "export") and type(value) is ModuleType:
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("train", "export"):
+            return import_module(f"easyrec.{name}")
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        raise AttributeError(f"module 'easyrec' has no attribute '{name}'")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Easyrec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from easyrec.config.evaluation import EvalConfig
 from easyrec.config.export import ExportConfig
 from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.train import TrainConfig
+from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem
 from feature_generator import FeatureGenerator
 from feature_generator.config import Choice, Document, StrictModel, override, problems_of, read_yaml, repeat_names
@@ -63,8 +64,12 @@ class Experiment:
     @cached_property
     def tasks(self) -> tuple[TaskConfig, ...]:
         """The tasks, resolved: by default one binary task on the first label."""
-        label = self.data.labels[0]
-        return tuple(self.model.tasks or [TaskConfig(name=label, label=label)])
+        return _tasks(self.model, self.data)
+
+    @cached_property
+    def watched(self) -> Watched | None:
+        """The metric that decides which checkpoint is best and when training stops."""
+        return watched(self.tasks, self.eval, self.train)
 
     def to_yaml(self) -> str:
         """The resolved config as YAML: base and overrides merged, `${ENV}` as written."""
@@ -137,6 +142,11 @@ def _features(document: Document) -> Document:
     return Document({"features": listed.data, **extra}, {"features": listed.raw, **extra}, places, part.file)
 
 
+def _tasks(model: ModelConfig, data: DataConfig) -> tuple[TaskConfig, ...]:
+    label = data.labels[0]
+    return tuple(model.tasks or [TaskConfig(name=label, label=label)])
+
+
 def _across(document: Document, sections: Sections, generator: FeatureGenerator) -> list[Problem]:
     """What one section says of another: tasks' labels, groups' features, the embedding plan."""
     from easyrec.embedding.plan import plan_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
@@ -153,10 +163,19 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
                 known = ", ".join(sections.data.labels)
                 text = f"'{label}' is not among data.labels: {known}"
                 problems.append(document.problem(("model", "tasks", index, "mask"), text))
-    try:
-        plan_embeddings(generator.outputs, model)
-    except ConfigError as error:
-        for problem in error.problems:
-            path = tuple(int(p) if p.isdigit() else p for p in problem.where.split(".")) if problem.where else ()
-            problems.append(document.problem(path or ("model",), problem.message))
+    checks: list[Callable[[], object]] = [
+        lambda: plan_embeddings(generator.outputs, model),
+        lambda: watched(_tasks(model, sections.data), sections.eval, sections.train),
+    ]
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:  # noqa: PERF203 (two)
+            problems += [_placed(document, problem) for problem in error.problems]
     return problems
+
+
+def _placed(document: Document, problem: Problem) -> Problem:
+    """A problem whose `where` is a dotted path, with its line."""
+    path = tuple(int(p) if p.isdigit() else p for p in problem.where.split(".")) if problem.where else ()
+    return document.problem(path or ("model",), problem.message)

@@ -24,9 +24,17 @@ MAX_SLICES = 1000
 class Rows(Protocol):
     """What the pass reads of a batch; `easyrec.batch.Batch` is one."""
 
-    labels: Mapping[str, Any]
-    sample_weight: Any
-    reserved: pa.Table | None
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """(B,) by label."""
+
+    @property
+    def sample_weight(self) -> Any:
+        """(B,), or None."""
+
+    @property
+    def reserved(self) -> pa.Table | None:
+        """Raw columns."""
 
 
 class Evaluation:

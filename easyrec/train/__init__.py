@@ -1,0 +1,1 @@
+"""Training: the loop, its checkpoints, and what a run leaves behind. `easyrec.train(...)` is `api.train`."""

@@ -1,0 +1,171 @@
+"""The commands as Python functions: `easyrec.train`, `easyrec.evaluate`, `easyrec.predict`, `easyrec.export`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from easyrec import metrics
+from easyrec.config import DataConfig, Experiment, load_experiment
+from easyrec.data import Part, Source, make_loader, open_sources
+from easyrec.data.sources import SourceConfig
+from easyrec.data.sources.frame import FrameSource
+from easyrec.errors import ConfigError, Problem
+from easyrec.train.predict import predictions, write_predictions
+from easyrec.train.restore import restore
+from easyrec.train.run import Run
+from easyrec.train.run_folder import run_path
+from easyrec.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+Config: TypeAlias = AnyPath | Mapping[str, Any] | Experiment
+"""A YAML file, the folder of a run, the content of a config as a dict, or a loaded experiment."""
+Overrides: TypeAlias = Sequence[str] | Mapping[str, Any]
+
+
+def train(
+    config: Config,
+    *,
+    data: Mapping[str, Any] | None = None,
+    overrides: Overrides = (),
+    run_dir: AnyPath | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Run:
+    """Train, evaluate, export, report.
+
+    Args:
+        config: What to train.
+        data: Rows by part (`train`, `valid`, `test`) that stand in for the config's: DataFrames, Arrow tables, dicts
+            of arrays, or sources as a config writes them.
+        overrides: Settings laid over the config: `{"train.epochs": 1}`, or texts as `-o` takes them.
+        run_dir: Folder of the run; default `runs/<name>`.
+        resume: Go on from the newest checkpoint in the folder, if there is one.
+        overwrite: Remove what is in the folder.
+        progress: Whether to draw a progress bar; default: whether stderr is a terminal.
+
+    Raises:
+        ConfigError: The config, or config and data together, cannot work.
+        DataError: A row cannot be used.
+        RunError: The folder is taken, or a signal came (`Interrupted`; the state is saved then).
+        CheckpointError: A checkpoint cannot be written or read.
+    """
+    experiment, folder = _experiment(config, overrides, run_dir)
+    return Trainer(experiment, folder, data=data, resume=resume, overwrite=overwrite, bar=progress).fit()
+
+
+def evaluate(
+    config: Config,
+    *,
+    data: Mapping[str, Any] | None = None,
+    overrides: Overrides = (),
+    run_dir: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
+) -> Run:
+    """Evaluate a trained run's best checkpoint on `valid` and `test`; the run's files stay as they are.
+
+    Args:
+        config: What was trained; the folder of the run will do.
+        data: Rows by part, as for `train`; with it only these parts are evaluated.
+        overrides: Settings laid over the config, e.g. other metrics or slices.
+        run_dir: Folder of the run; default `runs/<name>`.
+        checkpoint: Folder of another checkpoint than the best one.
+
+    Returns:
+        A run with the metrics of this evaluation: `{"valid": {...}, "test": {...}}`.
+    """
+    experiment, folder = _experiment(config, overrides, run_dir)
+    scorer = restore(experiment, folder, checkpoint)
+    sources = open_sources(experiment, data)
+    found: dict[str, dict[str, float]] = {}
+    with scorer.averaged():
+        for name in data or ("valid", "test"):
+            part = getattr(sources, name)
+            if part is not None:
+                loader = make_loader(experiment, part, training=False)
+                found[name] = metrics.evaluate(scorer.predict, loader, experiment.tasks, experiment.eval)
+    if not found:
+        raise ConfigError([Problem("there is neither data.valid nor data.test to evaluate on", "data")])
+    return Run(found, folder)
+
+
+def predict(
+    config: Config,
+    input: Any = None,
+    output: AnyPath | None = None,
+    *,
+    overrides: Overrides = (),
+    run_dir: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
+) -> Path | pd.DataFrame:
+    """Score rows with a trained run's best checkpoint.
+
+    Args:
+        config: What was trained; the folder of the run will do.
+        input: A parquet or csv file (or folder, or glob), a DataFrame or Arrow table, or a source as a config writes
+            it; default: `data.test`.
+        output: Parquet file to write.
+        overrides: Settings laid over the config, e.g. `data.reserved`.
+        run_dir: Folder of the run; default `runs/<name>`.
+        checkpoint: Folder of another checkpoint than the best one.
+
+    Returns:
+        `output`, or without it a DataFrame: `data.reserved` columns, and one column per task.
+    """
+    experiment, folder = _experiment(config, overrides, run_dir)
+    tables = predictions(experiment, restore(experiment, folder, checkpoint), _input(experiment, input))
+    if output is not None:
+        write_predictions(tables, output)
+        return Path(output)
+    import pyarrow as pa  # noqa: PLC0415 (only here)
+
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return frame
+
+
+def _experiment(config: Config, overrides: Overrides, run_dir: AnyPath | None) -> tuple[Experiment, Path]:
+    """The experiment and the folder of its run."""
+    folder = None if run_dir is None else Path(run_dir)
+    if not isinstance(config, Experiment):
+        if not isinstance(config, Mapping) and (Path(config) / "config.yaml").is_file():
+            folder = folder or Path(config)
+            config = Path(config) / "config.yaml"
+        config = load_experiment(config, overrides)
+    return config, folder or run_path(config.name)
+
+
+def _input(experiment: Experiment, given: Any) -> Part | Source:
+    if given is None:
+        part = open_sources(experiment).test
+        if part is None:
+            raise ConfigError([Problem("there is no data.test: name the rows to predict", "data")])
+        return part
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, str | os.PathLike):
+        given = _file(experiment.data, os.fspath(given))
+    if isinstance(given, Mapping) and isinstance(given.get("type"), str):
+        labels = experiment.data.labels
+        given = DataConfig.model_validate({"labels": labels, "test": dict(given)}).test
+    if isinstance(given, SourceConfig):
+        return given.open(experiment.data.bad_rows)
+    return FrameSource(given, "input")
+
+
+def _file(data: DataConfig, path: str) -> SourceConfig | dict[str, Any]:
+    """The source of a path: of the type that its name tells, with the options of the config's source of that type."""
+    text = any(
+        path.lower().removesuffix(c).endswith((".csv", ".tsv", ".txt")) for c in ("", ".gz", ".bz2", ".zst", ".lz4")
+    )
+    kind = "csv" if text else "parquet"
+    for known in (data.test, data.valid, data.train):
+        if known is not None and known.type == kind:
+            alike: SourceConfig = known.model_copy(update={"path": path})
+            return alike
+    return {"type": kind, "path": path}

@@ -1,0 +1,101 @@
+"""The end of a run: the best checkpoint is measured, calibrated, exported and reported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from easyrec.batch import Batch
+from easyrec.data import Loader, read_sample
+from easyrec.export import export_bundle
+from easyrec.report import write_report
+from easyrec.report.curves import Curves
+from easyrec.report.environment import environment
+from easyrec.report.statistics import statistics
+from easyrec.train.calibrate import fit_calibration
+from easyrec.train.run import Run
+from easyrec.train.run_folder import CALIBRATION
+from easyrec.train.snapshot import read_folder
+
+if TYPE_CHECKING:
+    from easyrec.train.trainer import Trainer
+
+logger = logging.getLogger("easyrec.train")
+
+SAMPLED_ROWS = 20_000
+"""Rows that the report's feature statistics are made of."""
+
+
+def finish(trainer: Trainer) -> Run:
+    """Restore the best state, evaluate it on valid and test, export it, and write all of the run's last files."""
+    trainer.finishing = True
+    folder, watch = trainer.folder, trainer.watch
+    best = trainer.best.best_step if trainer.best is not None else None
+    if best is not None and best != trainer.step:
+        with watch.part("checkpoints"):
+            trainer.scorer.load(read_folder(trainer.store.folder(best)))
+    result: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
+    with watch.part("final evaluation"):
+        fitted = {}
+        if trainer.valid is not None:
+            fitted = fit_calibration(trainer.experiment, trainer.scorer, trainer.valid, trainer.heed_signals)
+            trainer.scorer.calibrate(fitted)
+        for name, loader in (("valid", trainer.valid), ("test", trainer.test)):
+            if loader is not None:
+                result[name], curves[name] = _measure(trainer, loader)
+    result["best_step"] = trainer.step if best is None else best
+    result["seconds"] = round(trainer.seconds, 3)
+    if fitted:
+        folder.write_json(CALIBRATION, fitted)
+    with watch.part("export"), trainer.scorer.averaged():
+        bundle = export_bundle(trainer)
+    folder.write_json("metrics.json", result)
+    with watch.part("report"):
+        folder.write_json("report.json", {"curves": curves, **_details(trainer)})
+        report = write_report(folder.path)
+    return Run(result, folder.path, bundle, report)
+
+
+def _measure(trainer: Trainer, loader: Loader) -> tuple[dict[str, float], dict[str, Any]]:
+    """Metrics of a part, and by binary task what the report plots."""
+    tasks = [task for task in trainer.experiment.tasks if task.type == "binary"]
+    curves = {task.name: Curves() for task in tasks}
+
+    def watch(batch: Batch, predictions: Mapping[str, np.ndarray]) -> None:
+        labels = {name: values.numpy() for name, values in batch.labels.items()}
+        weights = None if batch.sample_weight is None else batch.sample_weight.numpy()
+        for task in tasks:
+            rows: Any = slice(None) if task.rows is None else task.rows.rows(labels)
+            kept = None if weights is None else weights[rows]
+            curves[task.name].update(labels[task.label][rows], predictions[task.name][rows], kept)
+
+    values = trainer.measure(loader, watch)
+    return values, {name: curve.compute() for name, curve in curves.items()}
+
+
+def _details(trainer: Trainer) -> dict[str, Any]:
+    experiment, watch = trainer.experiment, trainer.watch
+    generator, plan = experiment.generator, trainer.collection.plan
+    sample = generator.transform(
+        read_sample(trainer.source, SAMPLED_ROWS, list(generator.inputs)), bad_rows="default", threads=trainer.threads
+    )
+    busy = watch.seconds.get("training", 0.0) + watch.seconds.get("waiting for data", 0.0)
+    dense = sum(p.numel() for p in trainer.model.parameters())
+    return {
+        "features": [found.to_json() for found in statistics(sample, generator.outputs)],
+        "sampled_rows": sample.num_rows,
+        "tables": [{"name": t.name, "rows": t.rows, "dim": t.dim} for t in plan.tables],
+        "environment": {**environment(), "threads": str(trainer.threads)},
+        "timings": {name: round(seconds, 3) for name, seconds in watch.seconds.items()},
+        "training": {
+            "model": experiment.model.type,
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "samples_per_second": round(trainer.learned / busy, 1) if busy else None,
+            "parameters": dense + plan.parameters,
+        },
+    }

@@ -1,0 +1,77 @@
+"""What training minimises: the tasks' losses, weighted and masked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from easyrec import losses
+from easyrec.config.model import TaskConfig
+
+
+class Objective(nn.Module):
+    """``sum_t weight_t * loss_t``, each loss the weighted mean over the rows that count for its task.
+
+    Args:
+        tasks: What is predicted.
+    """
+
+    def __init__(self, tasks: Sequence[TaskConfig]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.losses = nn.ModuleList(losses.build(task) for task in tasks)
+
+    def forward(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Tensor | None) -> Tensor:
+        """Scalar loss.
+
+        Args:
+            logits: As a model gives them: `logit` for one task, by task name for several.
+            labels: (B,) float32 by label.
+            weights: (B,) sample weights, or None.
+        """
+        total: Tensor | None = None
+        for task, loss in zip(self.tasks, self.losses, strict=True):
+            if not task.weight:
+                continue
+            counted = weights
+            if task.rows is not None:
+                mask = task.rows.rows(labels).float()
+                counted = mask if weights is None else weights * mask
+            value = loss(logits[output(task, self.tasks)], labels[task.label], counted)
+            value = value if task.weight == 1.0 else value * task.weight
+            total = value if total is None else total + value
+        assert total is not None, "some task has a weight"
+        return total
+
+
+class Link:
+    """From the logits of a model to predictions by task: the losses' link functions.
+
+    For a task whose negatives were down-sampled the log of the kept share is added to the logit: training on a share
+    `keep_rate` of the negatives has multiplied the odds by 1 / keep_rate.
+
+    Args:
+        objective: Knows the tasks and their losses.
+        keep_rates: By task.
+    """
+
+    def __init__(self, objective: Objective, keep_rates: Mapping[str, float]) -> None:
+        self.objective = objective
+        self.shifts = {name: math.log(rate) for name, rate in keep_rates.items()}
+
+    def __call__(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """(B,) float32 by task: probabilities or values; (B, C) for multi-class tasks."""
+        result: dict[str, Tensor] = {}
+        tasks = self.objective.tasks
+        for task, loss in zip(tasks, self.objective.losses, strict=True):
+            logit = logits[output(task, tasks)].float()
+            shift = self.shifts.get(task.name)
+            result[task.name] = loss.predict(logit if shift is None else logit + shift)  # type: ignore[operator]
+        return result
+
+
+def output(task: TaskConfig, tasks: Sequence[TaskConfig]) -> str:
+    """Key of the task's logit in what a model gives."""
+    return "logit" if len(tasks) == 1 else task.name

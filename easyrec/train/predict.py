@@ -1,0 +1,100 @@
+"""Predictions of many rows: parquet or csv in, parquet out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from easyrec.config import Experiment
+from easyrec.data import Part, Source, make_loader
+from easyrec.errors import ConfigError, Problem, RunError
+from easyrec.train.scorer import Scorer
+
+
+def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> Iterator[pa.Table]:
+    """Batch by batch: `data.reserved` columns, and one column per task.
+
+    A column is float32, or a list of float32 where the task has several classes. Rows that `data.bad_rows: skip`
+    drops are missing; all others come in the order of the source.
+
+    Raises:
+        ConfigError: A reserved column is called like a task, or the data lacks a column.
+        DataError: A row cannot be used.
+    """
+    tasks = [task.name for task in experiment.tasks]
+    reserved = experiment.data.reserved
+    for name in reserved:
+        if name in tasks:
+            text = f"'{name}' is the name of a task too, and a column of predictions is called like its task"
+            raise ConfigError([Problem(f"{text}\ngive the task another name under model.tasks", "data . reserved")])
+    loader = make_loader(experiment, part, training=False, labels=False, reserved=reserved)
+    types = (part.source if isinstance(part, Part) else part).columns
+    fields = [pa.field(name, types[name]) for name in reserved]
+    fields += [pa.field(t.name, _type(t.type)) for t in experiment.tasks]
+    schema = pa.schema(fields)
+    empty = True
+    with scorer.averaged():
+        for batch in loader:
+            scores = scorer.predict(batch)
+            columns = [batch.reserved[name] for name in reserved] if batch.reserved is not None else []
+            columns += [_array(scores[name]) for name in tasks]
+            yield pa.table(columns, names=schema.names).cast(schema)
+            empty = False
+    if empty:
+        yield schema.empty_table()
+
+
+def write_predictions(tables: Iterator[pa.Table], output: str | os.PathLike[str]) -> int:
+    """Write the tables as one parquet file, all of it or nothing.
+
+    Returns:
+        Number of rows.
+
+    Raises:
+        RunError: The disk refuses; a former file stays.
+    """
+    path = Path(output)
+    partial = path.with_name(f".{path.name}.writing")
+    rows = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for table in tables:
+            writer = writer or pq.ParquetWriter(partial, table.schema)
+            writer.write_table(table)
+            rows += table.num_rows
+        if writer is not None:
+            writer.close()
+            partial.replace(path)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if writer is not None and writer.is_open:
+            _abandon(writer)
+        partial.unlink(missing_ok=True)
+    return rows
+
+
+def _abandon(writer: pq.ParquetWriter) -> None:
+    """Close a writer whose file will be removed; that its end cannot be written matters to nobody."""
+    try:
+        writer.close()
+    except OSError:
+        return
+
+
+def _type(kind: str) -> pa.DataType:
+    return pa.list_(pa.float32()) if kind == "multiclass" else pa.float32()
+
+
+def _array(scores: np.ndarray) -> pa.Array:
+    if scores.ndim == 1:
+        return pa.array(scores, pa.float32())
+    rows, width = scores.shape
+    offsets = np.arange(0, (rows + 1) * width, width, dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(scores.reshape(-1), pa.float32()))

@@ -1,0 +1,124 @@
+"""From a batch to scores: lookup, model, and the same last steps that a bundle takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from easyrec.batch import Batch
+from easyrec.config import Experiment
+from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.errors import CheckpointError
+from easyrec.export.manifest import TaskScoring
+from easyrec.export.scoring import Scoring
+from easyrec.train.checkpoint import differences, shapes
+from easyrec.train.ema import EMA
+from easyrec.train.objective import Link, Objective
+from easyrec.train.snapshot import Snapshot
+
+
+def task_scorings(experiment: Experiment) -> list[TaskScoring]:
+    """How each task is scored, before any calibration.
+
+    The correction of a down-sampling of negatives is exact for tasks on the first label, whose negatives are sampled.
+    A task whose mask leaves only rows with that label needs none; of any other task the rows are thinned whatever
+    its own label is, and its scores stay as they are.
+    """
+    sampling, first = experiment.data.negative_sampling, experiment.data.labels[0]
+    return [
+        TaskScoring(
+            name=task.name,
+            type=task.type,
+            keep_rate=sampling.keep_rate
+            if sampling and task.type == "binary" and task.label == first and task.mask is None
+            else None,
+        )
+        for task in experiment.tasks
+    ]
+
+
+class Scorer:
+    """The trained parts as one function of a batch; what it gives is what a bundle answers.
+
+    Args:
+        model: The dense part.
+        collection: The tables.
+        objective: Knows the tasks and their link functions.
+        tasks: How each task is scored.
+        ema: Averages that stand in for the model's parameters while scoring.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        collection: EmbeddingCollection,
+        objective: Objective,
+        tasks: Sequence[TaskScoring],
+        ema: EMA | None = None,
+    ) -> None:
+        self.model, self.collection, self.ema = model, collection, ema
+        self.link = Link(objective, {task.name: task.keep_rate for task in tasks if task.keep_rate is not None})
+        self.scoring = Scoring(tasks)
+
+    def calibrate(self, calibrations: Mapping[str, Mapping[str, Any]]) -> None:
+        """From now on, calibrate the scores of these tasks.
+
+        Args:
+            calibrations: Fitted calibration by task, as plain data.
+        """
+        fitted = [t.model_copy(update={"calibration": calibrations.get(t.name)}) for t in self.scoring.tasks]
+        self.scoring = Scoring(fitted)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Around calls of `predict`: puts the averages in place."""
+        return nullcontext() if self.ema is None else self.ema.applied()
+
+    def predict(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Scores by task: (B,) float32, (B, C) for multi-class tasks."""
+        return self.scoring(self.uncalibrated(batch))
+
+    @torch.no_grad()
+    def uncalibrated(self, batch: Batch) -> dict[str, np.ndarray]:
+        """What the model predicts in fp32 and evaluation mode, before calibration."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            logits: Mapping[str, Tensor] = self.model(self.collection.lookup(batch))
+        finally:
+            self.model.train(training)
+        return {name: tensor.numpy() for name, tensor in self.link(logits).items()}
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Take over the weights of a checkpoint, not the optimizers' state.
+
+        Raises:
+            CheckpointError: It is of another model; names what differs.
+        """
+        weights = {f"{name}/weight": table for name, table in self.collection.weights.items()}
+        theirs = {name: array for name, array in snapshot.arrays.items() if name.endswith("/weight")}
+        check_shapes(snapshot, self.model)
+        other = list(differences(shapes(theirs), shapes(weights)))
+        if other:
+            raise CheckpointError("the checkpoint is of another model:\n  " + "\n  ".join(other))
+        self.model.load_state_dict(snapshot.tensors["dense"])
+        for name, table in weights.items():
+            np.copyto(table, theirs[name])
+        averages = snapshot.tensors.get("ema")
+        if self.ema is not None and averages is not None:
+            self.ema.load_state(averages)
+
+
+def check_shapes(snapshot: Snapshot, model: nn.Module) -> None:
+    """Compare the dense part of a checkpoint with a model.
+
+    Raises:
+        CheckpointError: They differ; names where.
+    """
+    other = list(differences(shapes(snapshot.tensors.get("dense", {})), shapes(model.state_dict())))
+    if other:
+        raise CheckpointError("the checkpoint is of another model:\n  " + "\n  ".join(other))

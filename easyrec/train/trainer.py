@@ -1,0 +1,433 @@
+"""The trainer: batch, forward, loss, backward, update, evaluate, checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from easyrec import metrics, models
+from easyrec.batch import Batch
+from easyrec.config import Experiment
+from easyrec.data import Loader, Part, make_loader, open_sources
+from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.embedding.plan import plan_embeddings
+from easyrec.errors import CheckpointError, ConfigError, DataError, Problem
+from easyrec.train.checkpoint import CheckpointStore
+from easyrec.train.clipping import clip
+from easyrec.train.diagnosis import diagnose
+from easyrec.train.early_stop import EarlyStop
+from easyrec.train.ema import EMA
+from easyrec.train.finish import finish
+from easyrec.train.init_from import init_from
+from easyrec.train.interrupt import Interrupted, StopRequest
+from easyrec.train.mean import Mean
+from easyrec.train.objective import Objective
+from easyrec.train.optimizers import DenseUpdates
+from easyrec.train.progress import Progress
+from easyrec.train.randomness import load_random_state, random_state, seed_all
+from easyrec.train.rhythm import Rhythm
+from easyrec.train.run import Run
+from easyrec.train.run_folder import METRICS, PROGRESS, RunFolder, run_path
+from easyrec.train.schedules import Rate
+from easyrec.train.scorer import Scorer, check_shapes, task_scorings
+from easyrec.train.snapshot import Snapshot
+from easyrec.train.stopwatch import Stopwatch
+from easyrec.train.tensorboard import TensorBoard
+
+logger = logging.getLogger("easyrec.train")
+
+
+class Trainer:
+    """Trains one experiment in one folder.
+
+    Args:
+        experiment: What to train.
+        run_dir: Folder of the run; default `runs/<name>`.
+        data: Sources by part that stand in for the config's, see `easyrec.data.open_sources`.
+        resume: Go on from the newest valid checkpoint in the folder; without one, start.
+        overwrite: Remove what is in the folder.
+        bar: Whether to draw a progress bar; default: whether stderr is a terminal.
+
+    Raises:
+        RunError: The folder is taken.
+        ConfigError: Config and data do not fit.
+        DataError: There is nothing to read.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run_dir: str | os.PathLike[str] | None = None,
+        *,
+        data: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        bar: bool | None = None,
+    ) -> None:
+        self.experiment, self.config, self.bar = experiment, experiment.train, bar
+        path = run_path(experiment.name) if run_dir is None else Path(run_dir)
+        self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
+        self.threads = self.config.threads or len(os.sched_getaffinity(0))
+        self._open_data(data)
+        with using_threads(self.threads):
+            self._build()
+        self.stop = StopRequest()
+        self.watch = Stopwatch()
+        self.step, self.samples, self.learned = 0, 0, 0
+        self.epoch_rows = 0  # rows of the running epoch that were learned
+        self.evaluated_step, self.saved_step = -1, -1
+        self.loss_since_log, self.loss_since_evaluation = Mean(), Mean()
+        self.former_seconds = 0.0  # of the sessions before an interruption
+
+    def _open_data(self, data: Mapping[str, Any] | None) -> None:
+        sources = open_sources(self.experiment, data)
+        if sources.train is None:
+            raise ConfigError([Problem("training needs a source of rows", "data . train")])
+        self.source = sources.train.source
+        self.loader = make_loader(self.experiment, sources.train, training=True)
+        self.valid, self.test = self._measured(sources.valid), self._measured(sources.test)
+        counted = [self.config.epochs, self.config.evaluate_every.epochs, self.config.checkpoint.every.epochs]
+        if self.loader.num_rows is None and any(e is not None and e != int(e) for e in counted):
+            text = "parts of an epoch cannot be told here, as only reading tells the number of rows: give whole epochs"
+            raise ConfigError([Problem(text, "train")])
+
+    def _measured(self, part: Part | None) -> Loader | None:
+        return None if part is None else make_loader(self.experiment, part, training=False)
+
+    def _build(self) -> None:
+        config, experiment = self.config, self.experiment
+        seed_all(config.seed)
+        plan = plan_embeddings(experiment.generator.outputs, experiment.model)
+        self.collection = EmbeddingCollection(
+            plan, config.sparse_optimizer, config.embedding_regularizer, config.seed, self.threads
+        )
+        self.model = models.build(experiment.model, plan, experiment.tasks)
+        self.model.train()
+        self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
+        self.objective = Objective(experiment.tasks)
+        self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer)
+        self.ema = EMA(self.model, config.ema.decay) if config.ema else None
+        self.scorer = Scorer(self.model, self.collection, self.objective, task_scorings(experiment), self.ema)
+        self.dense_rate = Rate(config.dense_optimizer.lr, config.dense_optimizer.schedule)
+        self.sparse_rate = Rate(config.sparse_optimizer.lr, config.sparse_optimizer.schedule)
+        self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
+        self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
+        self.best = self._watch_for_the_best()
+
+    def _watch_for_the_best(self) -> EarlyStop | None:
+        watched, stop = self.experiment.watched, self.config.early_stop
+        if stop is not None and self.valid is None:
+            raise ConfigError([Problem("needs data.valid", "train . early_stop")])
+        if self.valid is None or watched is None or not self.config.checkpoint.best:
+            return None
+        return EarlyStop(
+            watched.key,
+            higher_is_better=watched.higher_is_better,
+            patience=stop.patience if stop else None,
+            min_delta=stop.min_delta if stop else 0.0,
+        )
+
+    # --------------------------------------------------------------------------------------- the story
+
+    def fit(self) -> Run:
+        """Train to the end; evaluate, calibrate and export the best checkpoint; write the report.
+
+        Raises:
+            Interrupted: A signal came, and the state is saved.
+            DataError: A row cannot be used.
+            CheckpointError: A checkpoint cannot be written, or none of those to resume from is sound.
+        """
+        with self.folder, using_threads(self.threads), self.stop, self.watch.part("other"):
+            self._begin()
+            try:
+                self._train()
+                return finish(self)
+            except Interrupted:
+                if self.step and not self.finishing:
+                    self._save()
+                raise
+            finally:
+                self.loader.close()
+                self.progress.close()
+                self.tensorboard.close()
+
+    def _train(self) -> None:
+        self._do_what_is_due()  # an interruption may have come before it
+        while not self._done():
+            for batch in self.watch.waiting(self.loader, "waiting for data"):
+                with self.watch.part("training"):
+                    self._learn(batch)
+                self._do_what_is_due()
+                if self._done():
+                    break
+            else:
+                if not self.step:
+                    raise DataError("there are no rows to learn from", file="data.train")
+                self.epoch_rows = 0
+                self._do_what_is_due()
+        if self.valid is not None and self.evaluated_step != self.step:
+            self._evaluate()
+        if self.saved_step != self.step:
+            self._save()
+
+    def _learn(self, batch: Batch) -> None:
+        """One step."""
+        inputs = self.collection.lookup(batch)
+        with self._autocast():
+            logits = self.forward(inputs)
+        loss: Tensor = self.objective(logits, batch.labels, batch.sample_weight)
+        value = loss.item()  # on a CPU nothing waits for this
+        if not math.isfinite(value):
+            raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._update()
+        self.step += 1
+        self.samples += batch.size
+        self.learned += batch.size
+        self.epoch_rows += batch.size
+        self.loss_since_log.add(value)
+        self.loss_since_evaluation.add(value)
+        self.progress.step(batch.size)
+        if self.step % self.config.log_every == 0:
+            self._log()
+
+    def _update(self) -> None:
+        bounds, scale = self.config.grad_clip, 1.0
+        gradients = self.updates.gradients()
+        if bounds is not None:
+            tables = self.collection.grad_square_sum() if bounds.norm is not None else 0.0
+            scale = clip(gradients, tables, bounds)
+        self.updates.step(self.dense_rate.at(self.step))
+        self.collection.apply_gradients(self.sparse_rate.at(self.step), scale)
+        if self.ema is not None:
+            self.ema.update()
+
+    def _do_what_is_due(self) -> None:
+        """After a step or an epoch: evaluation, checkpoint, a signal."""
+        self.heed_signals()
+        if not self.step:
+            return
+        improved = False
+        if self.valid is not None and self.evaluation.due(self.step, self.epochs):
+            improved = self._evaluate()
+        if improved or self.saving.due(self.step, self.epochs):
+            self._save()
+
+    def _evaluate(self) -> bool:
+        """Evaluate `valid`; True where this is the best state so far."""
+        assert self.valid is not None
+        with self.watch.part("evaluation"):
+            values = self.measure(self.valid)
+        improved = False
+        if self.best is not None:
+            improved = self.best.update(values[self.best.metric], self.step)
+            for rate in (self.dense_rate, self.sparse_rate):
+                rate.evaluated(improved=improved)
+        self.evaluation.mark(self.step, self.epochs)
+        self.evaluated_step = self.step
+        self._record(values, improved)
+        return improved
+
+    def measure(
+        self, loader: Loader, watch: Callable[[Batch, Mapping[str, Any]], None] | None = None
+    ) -> dict[str, float]:
+        """All metrics over a part of the data.
+
+        Args:
+            loader: The part.
+            watch: Sees every batch and its predictions too.
+
+        Raises:
+            Interrupted: A signal came.
+        """
+
+        def predict(batch: Batch) -> Mapping[str, Any]:
+            self.heed_signals()
+            predictions = self.scorer.predict(batch)
+            if watch is not None:
+                watch(batch, predictions)
+            return predictions
+
+        with self.scorer.averaged():
+            return metrics.evaluate(predict, loader, self.experiment.tasks, self.experiment.eval)
+
+    def _save(self) -> None:
+        """Write a checkpoint."""
+        with self.watch.part("checkpoints"):
+            self.saving.mark(self.step, self.epochs)
+            self.store.write(self.step, self.snapshot())
+        self.saved_step = self.step
+        self.progress.restart()
+
+    def _done(self) -> bool:
+        config = self.config
+        if self.best is not None and self.best.exhausted:
+            return True
+        if config.steps is not None and self.step >= config.steps:
+            return True
+        epochs = config.epochs if config.epochs is not None or config.steps is not None else 1.0
+        return epochs is not None and self.epochs >= epochs - 1e-9
+
+    @property
+    def epochs(self) -> float:
+        """Epochs done, with the fraction of the running one where the number of rows is known."""
+        rows = self.loader.num_rows
+        # An epoch is over when the loader says so and not before.
+        return self.loader.epoch + (min(self.epoch_rows / rows, 1.0 - 1e-6) if rows else 0.0)
+
+    def heed_signals(self) -> None:
+        """End here where a signal came.
+
+        Raises:
+            Interrupted: It says how to go on; `fit` saves the state.
+        """
+        if self.stop.name is not None:
+            raise Interrupted(
+                f"stopped by {self.stop.name} at step {self.step:,}; the state is saved in {self.folder.checkpoints}. "
+                "To go on: the same command with --resume"
+            )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast("cpu", torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+
+    # ------------------------------------------------------------------------------- what people see
+
+    def _rates(self) -> dict[str, float]:
+        return {"dense": self.dense_rate.at(self.step), "sparse": self.sparse_rate.at(self.step)}
+
+    def _log(self) -> None:
+        loss, rates = self.loss_since_log.take(), self._rates()
+        speed = self.progress.log(self.step, self.epochs, loss, rates)
+        record = {"step": self.step, "loss": loss, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
+        self.folder.append(PROGRESS, record)
+        scalars = {"train/loss": loss, "train/samples_per_second": speed}
+        self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
+
+    def _record(self, values: Mapping[str, float], improved: bool) -> None:
+        record = {
+            "step": self.step,
+            "epoch": round(self.epochs, 6),
+            "train": {"loss": self.loss_since_evaluation.take()},
+            "valid": values,
+            "best": improved,
+        }
+        self.folder.append(METRICS, record)
+        self.tensorboard.write({f"valid/{name}": value for name, value in values.items()}, self.step)
+        shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items() if "[" not in name)
+        self.progress.say(f"step {self.step:,}, epoch {self.epochs:.2f}: valid {shown}{', the best' * improved}")
+        self.progress.restart()
+
+    @property
+    def seconds(self) -> float:
+        """Time of this run, former sessions included."""
+        return self.former_seconds + self.watch.elapsed
+
+    # ------------------------------------------------------------------------------ state, to and from
+
+    def _begin(self) -> None:
+        """Go to the state that training starts from."""
+        self.finishing = False
+        self.store.clean()
+        found = self.store.newest() if self.folder.resume else None
+        self.folder.write_text("config.yaml", self.experiment.to_yaml())
+        if found is not None:
+            step, snapshot, problems = found
+            for problem in problems:
+                logger.warning("passed over a damaged checkpoint: %s", problem)
+            self.load_snapshot(snapshot)
+            self.store.discard_after(step)
+            self.saved_step = step
+        else:
+            for name in (METRICS, PROGRESS):
+                self.folder.truncate(name, 0)
+            if self.config.init_from is not None:
+                logger.info("%s", init_from(self.config.init_from, self.model, self.collection.weights))
+                if self.ema is not None:
+                    self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
+        self.tensorboard = TensorBoard(self.folder.path / "tensorboard", self.step)
+        self.progress = Progress(self._expected_steps(), self.step, bar=self.bar)
+        if found is not None:
+            self.progress.say(f"resumed at step {self.step:,}")
+
+    def _expected_steps(self) -> int | None:
+        rows, epochs = self.loader.num_rows, self.config.epochs
+        if epochs is None and self.config.steps is None:
+            epochs = 1.0
+        if rows is None or epochs is None:
+            return self.config.steps
+        steps = math.ceil(rows / self.loader.batch_size * epochs)
+        return min(steps, self.config.steps or steps)
+
+    def snapshot(self) -> Snapshot:
+        """All that training needs to go on as if it had never stopped."""
+        plain, generators = random_state()
+        state = {
+            "step": self.step,
+            "samples": self.samples,
+            "epoch_rows": self.epoch_rows,
+            "evaluated_step": self.evaluated_step,
+            "best_step": self.best.best_step if self.best else None,
+            "best": self.best.state() if self.best else None,
+            "evaluation": self.evaluation.state(),
+            "saving": self.saving.state(),
+            "rates": {"dense": self.dense_rate.state(), "sparse": self.sparse_rate.state()},
+            "losses": [self.loss_since_log.state(), self.loss_since_evaluation.state()],
+            "loader": self.loader.state(),
+            "features": self.experiment.generator.fingerprint,
+            "files": {name: self.folder.size(name) for name in (METRICS, PROGRESS)},
+            "seconds": self.seconds,
+            "random": plain,
+        }
+        tensors = {"dense": self.model.state_dict(), "optimizer": self.updates.state(), "random": generators}
+        if self.ema is not None:
+            tensors["ema"] = self.ema.state()
+        return Snapshot(state, tensors, self.collection.state_arrays())
+
+    def load_snapshot(self, snapshot: Snapshot) -> None:
+        """Go to the state of a checkpoint, and cut the run's files back to it.
+
+        Raises:
+            CheckpointError: It is of another model, of other features, or of other optimizers.
+        """
+        state = snapshot.state
+        if state["features"] != self.experiment.generator.fingerprint:
+            raise CheckpointError("cannot resume: the features or their vocabularies have changed since the checkpoint")
+        check_shapes(snapshot, self.model)
+        self.collection.load_state_arrays(snapshot.arrays)
+        self.model.load_state_dict(snapshot.tensors["dense"])
+        self.updates.load_state(snapshot.tensors["optimizer"])
+        if self.ema is not None:
+            self.ema.load_state(snapshot.tensors.get("ema", snapshot.tensors["dense"]))
+        self.step, self.samples, self.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
+        self.evaluated_step, self.former_seconds = state["evaluated_step"], state["seconds"]
+        if self.best is not None and state["best"] is not None:
+            self.best.load_state(state["best"])
+        self.evaluation.load_state(state["evaluation"])
+        self.saving.load_state(state["saving"])
+        self.dense_rate.load_state(state["rates"]["dense"])
+        self.sparse_rate.load_state(state["rates"]["sparse"])
+        for mean, kept in zip((self.loss_since_log, self.loss_since_evaluation), state["losses"], strict=True):
+            mean.load_state(kept)
+        self.loader.load_state(state["loader"])
+        for name, size in state["files"].items():
+            self.folder.truncate(name, size)
+        load_random_state(state["random"], snapshot.tensors["random"])
+
+
+@contextmanager
+def using_threads(number: int) -> Iterator[None]:
+    """Inside, torch uses so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
