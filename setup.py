@@ -11,6 +11,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
+WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules")
 
 # One binary per instruction set; `native.py` picks the best that the processor has.
 LEVELS: dict[str, list[str]] = {"": []}
@@ -53,24 +54,51 @@ def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> li
     ]
 
 
-class BuildKernels(build_ext):
-    """`build_ext` over all cores, with `--only PACKAGE` for a quick rebuild of one package's kernels."""
+SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
-    user_options = [*build_ext.user_options, ("only=", None, "build the kernels of this top-level package alone")]
+
+class BuildKernels(build_ext):
+    """`build_ext` over all cores.
+
+    `--only PACKAGE` rebuilds the kernels of one top-level package; `--sanitize` builds the plainest instruction set
+    alone, with AddressSanitizer and UBSan. An editable install builds into the source tree, and only what changed.
+    """
+
+    user_options = [
+        *build_ext.user_options,
+        ("only=", None, "build the kernels of this top-level package alone"),
+        ("sanitize", None, "build with AddressSanitizer and UBSan"),
+    ]
+    boolean_options = [*build_ext.boolean_options, "sanitize"]
 
     def initialize_options(self) -> None:
         super().initialize_options()
         self.only: str | None = None
+        self.sanitize = False
 
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
         if self.only:
             self.extensions = [e for e in self.extensions if e.name.split(".")[0] == self.only]
+        if self.sanitize:
+            self.extensions = [e for e in self.extensions if e.name.endswith("_native")]
+            for extension in self.extensions:
+                kept = [flag for flag in extension.extra_compile_args if flag not in {"-O3", "-g0"}]
+                extension.extra_compile_args = [*kept, *SANITIZED]
+                extension.extra_link_args = [*extension.extra_link_args, "-fsanitize=address,undefined"]
+
+    def run(self) -> None:
+        if self.editable_mode:
+            # setuptools would build everything anew in a temporary folder and copy it; its own base does not.
+            self.inplace, self.build_temp = True, "build/editable"
+            super(build_ext, self).run()
+        else:
+            super().run()
 
 
 setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    ext_modules=[*native("feature_generator", "_native"), *native("easyrec.embedding", "_native")],
+    ext_modules=[e for package in WITH_KERNELS for e in native(package, "_native")],
     cmdclass={"build_ext": BuildKernels},
 )

@@ -123,9 +123,8 @@ class _Resolver:
         """How the lookup itself pools a sequence with this encoder; None: it does not."""
         if encoder is None:
             return "mean" if self.model.default_encoder() is None else None
-        if encoder.type != "pooling":
-            return None
-        return encoder.pooling if encoder.pooling in ("sum", "mean") else None
+        pooling: str | None = encoder.lookup_pooling
+        return pooling
 
     def candidates(
         self, sequence: str, children: list[OutputSpec], query: Mapping[str, str], features: list[OutputSpec], path: str

@@ -1,0 +1,188 @@
+"""The base of all models: what `forward` may ask of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from easyrec.batch import Embedded
+from easyrec.config.model import TaskConfig
+from easyrec.errors import ConfigError
+from easyrec.layout import GroupLayout, SequenceLayout
+from easyrec.modules import sequence as encoders
+from easyrec.modules.mlp import in_float32, linear
+from easyrec.modules.sequence._encoder import SequenceEncoder
+from feature_generator.config import member
+
+
+class Model(nn.Module):
+    """From an `Embedded` to ``{"logit": (B,)}``; with several tasks to ``{task: (B,)}``; (B, C) for C classes.
+
+    A model defines `forward`, in the words of the accessors below. Each takes the name of a group.
+
+    Args:
+        config: The model's config.
+        layouts: The groups that `config.uses` asks for, resolved.
+        tasks: What is predicted.
+
+    Raises:
+        ConfigError: The groups do not suit the model.
+    """
+
+    def __init__(self, config: Any, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
+        super().__init__()
+        self.config, self.layouts, self.tasks = config, dict(layouts), tuple(tasks)
+        self.encoders = nn.ModuleDict()
+        self.dense_weights = nn.ModuleDict()
+        for name, use in config.uses().items():
+            layout = self.layouts[name]
+            for sequence in layout.sequences:
+                chosen = sequence.encoder or member("easyrec.modules.sequence", config.default_encoder()).Config()
+                self.encoders[_key(name, sequence.name)] = encoders.build(chosen, sequence)
+            if use.first_order and layout.dense:
+                self.dense_weights[name] = linear(layout.dense_width, 1, bias=False)
+            if use.equal_dims:
+                self._check_dims(layout)
+
+    def _check_dims(self, layout: GroupLayout) -> None:
+        spans = [*layout.fields, *(child for s in layout.sequences for child in s.children)]
+        if len({span.dim for span in spans}) > 1:
+            dims = ", ".join(f"{span.name} {span.dim}" for span in spans)
+            raise ConfigError(
+                f"'{self.config.type}' needs fields of equal dims in '{layout.name}', but they are: {dims}"
+            )
+        if not spans:
+            raise ConfigError(f"'{self.config.type}' needs fields in '{layout.name}', but it has numeric inputs alone")
+
+    # ------------------------------------------------------------------------------------ sizes, for __init__
+
+    def width(self, group: str = "deep") -> int:
+        """Width of `flat`."""
+        layout = self.layouts[group]
+        return layout.width + layout.dense_width + sum(self._interest_width(group, s) for s in layout.sequences)
+
+    def num_fields(self, group: str = "deep") -> int:
+        """F of `fields`."""
+        layout = self.layouts[group]
+        return (self.width(group) - layout.dense_width) // self.dim(group)
+
+    def dim(self, group: str = "deep") -> int:
+        """D of `fields`."""
+        layout = self.layouts[group]
+        return layout.dim if layout.fields else layout.sequences[0].children[0].dim
+
+    def _encoder(self, group: str, sequence: SequenceLayout) -> SequenceEncoder:
+        encoder = self.encoders[_key(group, sequence.name)]
+        assert isinstance(encoder, SequenceEncoder)
+        return encoder
+
+    def _interest_width(self, group: str, sequence: SequenceLayout) -> int:
+        encoder = self._encoder(group, sequence)
+        return encoder.dim + (sum(c.dim for c in encoder.paired) if encoder.config.product else 0)
+
+    # --------------------------------------------------------------------------------- accessors, for forward
+
+    def fields(self, x: Embedded, group: str = "deep") -> Tensor:
+        """(B, F, D), one embedding per field; encoded sequences count as one field per child."""
+        layout = self.layouts[group]
+        parts = [x.fields(group)] if layout.fields else []
+        parts += [torch.unflatten(self.interest(x, s, group), 1, (-1, self.dim(group))) for s in layout.sequences]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def flat(self, x: Embedded, group: str = "deep", fields: Tensor | None = None) -> Tensor:
+        """(B, width), embeddings, encoded sequences and dense inputs side by side.
+
+        Args:
+            x: The input.
+            group: The group.
+            fields: What `fields` returned, so that sequences are not encoded twice.
+        """
+        layout = self.layouts[group]
+        if fields is not None:
+            parts = [fields.flatten(1)]
+        else:
+            parts = [x.tensors[f"emb:{group}"]] if layout.width else []
+            parts += [self.interest(x, s, group) for s in layout.sequences]
+        parts += [x.dense(group)] if layout.dense else []
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def first(self, x: Embedded, group: str = "deep") -> Tensor:
+        """(B, F), the first-order weight of each field."""
+        return x.first(group)
+
+    def linear(self, x: Embedded, group: str = "deep") -> Tensor:
+        """(B, 1), the sum of all first-order weights and of the weighted dense inputs."""
+        layout = self.layouts[group]
+        parts = [x.first(group).sum(dim=1, keepdim=True)] if layout.first_order else []
+        parts += [self._dense(x, group)] if layout.dense else []
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    def _dense(self, x: Embedded, group: str) -> Tensor:
+        layer = self.dense_weights[group]
+        assert isinstance(layer, nn.Linear)
+        return in_float32(layer, x.dense(group))
+
+    def interest(self, x: Embedded, sequence: SequenceLayout, group: str = "deep") -> Tensor:
+        """(B, D), a sequence encoded; with `product` also times its candidate, side by side."""
+        encoder = self._encoder(group, sequence)
+        query = None
+        if encoder.needs_query or encoder.config.product:
+            query = torch.cat([x.feature(group, name) for name in sequence.query if name is not None], dim=1)
+        encoded: Tensor = encoder(x.sequence(sequence.name, group), query)
+        if not encoder.config.product:
+            return encoded
+        assert query is not None
+        return torch.cat([encoded, encoder.compared(encoded) * query], dim=1)
+
+
+class Head(nn.Module):
+    """``z_t = w_t . h + b_t + sum_i a_ti s_i``, the logits of all tasks from a shared vector h and scalar terms s.
+
+    With one output all a are 1, as in the papers of single-task models. With several they are learned: they start at 1,
+    and at random for classes, where equal ones would cancel in the softmax.
+
+    Shape:
+        hidden: (B, width), or None where `width` is 0
+        terms: (B, 1) each
+        output: {"logit": (B,)}, or {task: (B,)}; (B, C) for C classes
+
+    Args:
+        tasks: What is predicted.
+        width: Width of h.
+        terms: Number of scalar terms.
+    """
+
+    if TYPE_CHECKING:  # nn.Module's own call returns Any
+
+        def __call__(self, hidden: Tensor | None, *terms: Tensor) -> dict[str, Tensor]: ...
+
+    def __init__(self, tasks: Sequence[TaskConfig], width: int, terms: int = 0) -> None:
+        super().__init__()
+        self.names = [task.name for task in tasks] if len(tasks) > 1 else ["logit"]
+        self.sizes = [task.num_outputs for task in tasks]
+        outputs = sum(self.sizes)
+        self.vector = linear(width, outputs, bias=False) if width else None
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        scales = [torch.ones(terms, n) if n == 1 else torch.randn(terms, n) for n in self.sizes]
+        self.scales = nn.Parameter(torch.cat(scales, dim=1)) if terms and outputs > 1 else None
+
+    def forward(self, hidden: Tensor | None, *terms: Tensor) -> dict[str, Tensor]:
+        """The logits, float32."""
+        logits: Tensor = self.bias
+        if self.vector is not None and hidden is not None:
+            logits = logits + in_float32(self.vector, hidden)
+        if self.scales is not None:
+            logits = logits + torch.cat(terms, dim=1) @ self.scales
+        else:
+            for term in terms:
+                logits = logits + term
+        parts = torch.split(logits, self.sizes, dim=1)
+        return {n: p.squeeze(1) if p.shape[1] == 1 else p for n, p in zip(self.names, parts, strict=True)}
+
+
+def _key(group: str, sequence: str) -> str:
+    """Name of an encoder among the modules; names of modules hold no dots or slashes."""
+    return f"{group}__{sequence}"

@@ -1,0 +1,88 @@
+"""The cross layers of DCN-V2."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from easyrec.modules.mlp import linear
+from feature_generator.config import StrictModel
+
+
+class CrossConfig(StrictModel):
+    """Keys of the cross layers."""
+
+    cross_layers: int = Field(3, gt=0)
+    """Number of cross layers; layer l adds crosses of degree l + 1."""
+    low_rank: int | None = Field(None, gt=0)
+    """Rank of the weights; omitted: full rank."""
+    experts: int = Field(1, gt=0)
+    """Low-rank experts that a gate mixes."""
+
+    @model_validator(mode="after")
+    def _experts_are_low_rank(self) -> Self:
+        if self.experts > 1 and self.low_rank is None:
+            raise ValueError("a mixture of experts needs 'low_rank'")
+        return self
+
+
+class Cross(nn.Module):
+    """Cross layers ``x_{l+1} = x_0 * f_l(x_l) + x_l``, where * is element by element.
+
+    Full rank: ``f(x) = W x + b``. Low rank: ``f(x) = U V x + b``. Mixture:
+    ``f(x) = sum_e g_e(x) U_e tanh(C_e tanh(V_e x)) + b`` with a softmax gate g.
+
+    Shape:
+        input, output: (B, width)
+
+    Source:
+        Wang et al., "DCN V2", WWW 2021, eq. (1), (2) and (4).
+    """
+
+    def __init__(self, width: int, config: CrossConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(config.cross_layers):
+            if config.low_rank is None:
+                layers.append(linear(width, width))
+            elif config.experts == 1:
+                layers.append(nn.Sequential(linear(width, config.low_rank, bias=False), linear(config.low_rank, width)))
+            else:
+                layers.append(Experts(width, config.low_rank, config.experts))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The last layer's output."""
+        x = input
+        for layer in self.layers:
+            x = torch.addcmul(x, input, layer(x).to(x.dtype))
+        return x
+
+
+class Experts(nn.Module):
+    """``sum_e g_e(x) U_e tanh(C_e tanh(V_e x)) + b`` with ``g = softmax(G x)``.
+
+    The gate scales the rank-r vectors, so that all experts share one multiplication by U.
+
+    Shape:
+        input, output: (B, width)
+    """
+
+    def __init__(self, width: int, rank: int, experts: int) -> None:
+        super().__init__()
+        self.shape = (experts, rank)
+        self.gate = linear(width, experts)
+        self.down = linear(width, experts * rank, bias=False)
+        self.inner = nn.Parameter(torch.empty(experts, rank, rank))
+        self.up = linear(experts * rank, width)
+        for matrix in self.inner:
+            nn.init.xavier_normal_(matrix)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The mixed experts."""
+        gate = torch.softmax(self.gate(input), dim=1).unsqueeze(2)  # (B, E, 1)
+        inner = torch.unflatten(torch.tanh(self.down(input)), 1, self.shape)  # (B, E, r)
+        inner = torch.tanh(torch.einsum("ber,esr->bes", inner, self.inner))
+        return self.up((gate * inner).flatten(1))  # type: ignore[no-any-return]

@@ -1,0 +1,82 @@
+"""A multi-layer perceptron."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from easyrec.modules.activation import Activation, BatchNorm, activation
+from easyrec.modules.dropout import Dropout
+from feature_generator.config import StrictModel
+
+Widths = list[Annotated[int, Field(gt=0)]]
+
+
+class MLPConfig(StrictModel):
+    """Keys of a deep part.
+
+    Attributes:
+        hidden: Widths of the layers, input side first.
+        activation: Activation of every layer.
+        dropout: Probability of zeroing a hidden unit while training.
+        batch_norm: Normalise each layer over the batch, before the activation.
+        layer_norm: Normalise each layer over its units, before the activation.
+    """
+
+    hidden: Widths = Field([256, 128], min_length=1)
+    activation: Activation = "relu"
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    batch_norm: bool = False
+    layer_norm: bool = False
+
+
+class MLP(nn.Sequential):
+    """Layers of ``dropout(activation(norm(W x + b)))``.
+
+    Weights start normal with variance 2 / (inputs + units), biases at 0.
+
+    Shape:
+        input: (B, width)
+        output: (B, hidden[-1]); `out` is that width
+
+    Source:
+        The weights' start: Glorot and Bengio, AISTATS 2010, eq. (16).
+    """
+
+    def __init__(self, width: int, config: MLPConfig) -> None:
+        layers: list[nn.Module] = []
+        for units in config.hidden:
+            layers.append(linear(width, units))
+            layers += [BatchNorm(units)] if config.batch_norm else []
+            layers += [nn.LayerNorm(units)] if config.layer_norm else []
+            layers.append(activation(config.activation, units))
+            layers += [Dropout(config.dropout)] if config.dropout else []
+            width = units
+        super().__init__(*layers)
+        self.out = width
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The last layer."""
+        for layer in self:
+            input = layer(input)
+        return input
+
+
+def linear(width: int, units: int, *, bias: bool = True) -> nn.Linear:
+    """A linear layer, started as `MLP` says."""
+    layer = nn.Linear(width, units, bias=bias)
+    nn.init.xavier_normal_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def in_float32(layer: nn.Linear, input: Tensor) -> Tensor:
+    """`layer(input)` in float32, also under autocast: logits in bfloat16 would tie."""
+    if not torch.is_autocast_enabled(input.device.type):
+        return layer(input)  # type: ignore[no-any-return]
+    with torch.autocast(input.device.type, enabled=False):
+        return layer(input.float())  # type: ignore[no-any-return]
