@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from easyrec.config.data import DataConfig
 from easyrec.data.intake import Demand
 from easyrec.data.loader import Loader
@@ -18,7 +16,7 @@ from easyrec.data.report import Report
 from easyrec.data.sample import Sample, sample
 from easyrec.data.sources import Source, SourceConfig, Unit
 from easyrec.data.sources.frame import FrameSource
-from easyrec.data.split import PartName, Predicate, part_of
+from easyrec.data.split import Part, PartName, part_of
 from easyrec.errors import ConfigError, Problem, nearest
 
 if TYPE_CHECKING:
@@ -40,24 +38,6 @@ __all__ = [
 ]
 
 PARTS: tuple[PartName, ...] = ("train", "valid", "test")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the data: a source, or some rows of one that a split divides.
-
-    Attributes:
-        source: Where the rows are.
-        predicate: The column that a split reads, and which of its rows are this part's; None: all rows.
-    """
-
-    source: Source
-    predicate: tuple[str, Predicate] | None = None
-
-    @property
-    def columns(self) -> dict[str, pa.DataType]:
-        """Type of every column."""
-        return self.source.columns
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,16 @@ class Demand:
     threads: int = 1
 
 
+def raw_columns(generator: FeatureGenerator, source: Source) -> list[str]:
+    """Columns of the source that the generator's inputs are in.
+
+    A grouped sequence may stand in one column of objects: `click_seq` for `click_seq__item_id`.
+    """
+    known = source.columns
+    heads = {name: name.partition("__")[0] for name in generator.inputs}
+    return list(dict.fromkeys(head if name not in known and head in known else name for name, head in heads.items()))
+
+
 class Intake:
     """Turns record batches of a source into rows for a model.
 
@@ -70,12 +80,10 @@ class Intake:
         extra = [*demand.labels, *([demand.sample_weight] if demand.sample_weight else []), *demand.reserved]
         extra += [demand.predicate[0]] if demand.predicate else []
         extra += [demand.leakage.time, *demand.leakage.sequences] if demand.leakage else []
-        # a grouped sequence may stand in one column of objects: `click_seq` for `click_seq__item_id`
-        inputs = dict.fromkeys(_column_of(name, source) for name in generator.inputs)
-        source.require(list(inputs), "features")
+        self._features = raw_columns(generator, source)
+        source.require(self._features, "features")
         source.require(extra, "data")
-        self._features = list(inputs)
-        self.columns = list(dict.fromkeys([*inputs, *extra]))
+        self.columns = list(dict.fromkeys([*self._features, *extra]))
         self._warned = False
 
     def __call__(self, batch: pa.RecordBatch, unit: Unit, first_row: int, epoch: int) -> tuple[Rows | None, Report]:
@@ -171,12 +179,6 @@ class Intake:
         first = int(wrong.rows[0])
         place = self.source.locate(unit, int(rows[first]))
         return DataError(wrong.tell(first), column=wrong.column, row=place.row, file=place.file, line=place.line)
-
-
-def _column_of(name: str, source: Source) -> str:
-    """The raw column that holds the generator's input `name`."""
-    head, sign, _ = name.partition("__")
-    return head if sign and name not in source.columns and head in source.columns else name
 
 
 def _choose(batch: pa.RecordBatch, rows: np.ndarray, mask: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:

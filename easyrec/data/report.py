@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from typing_extensions import Self
 
 MAX_REASONS = 200
 """Different (column, reason) pairs that are told apart; the rest count as one."""
+
+_VALUE = re.compile(r"^(?:'.*'|\S+) (is|lies|has)\b", re.DOTALL)
+"""The value that a reason starts with: `'abc' is not a number`."""
 
 
 @dataclass(frozen=True)
@@ -57,5 +61,5 @@ class Report:
 
 
 def count(values: Iterable[tuple[int, str, str]]) -> dict[tuple[str, str], int]:
-    """How often each (column, reason) occurs among (row, column, reason)."""
-    return dict(Counter((column, reason) for _, column, reason in values))
+    """How often each (column, reason) occurs among (row, column, reason), whatever the value in the reason."""
+    return dict(Counter((column, _VALUE.sub(r"a value \1", reason)) for _, column, reason in values))

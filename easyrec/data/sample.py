@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from easyrec.data.intake import raw_columns
 from easyrec.data.labels import read_label
 from easyrec.data.report import count
 from easyrec.data.sources import Source
-from feature_generator.columns import Column, Table
-
-if TYPE_CHECKING:
-    from feature_generator import FeatureGenerator
+from easyrec.data.split import Part
+from feature_generator import Column, FeatureGenerator, OutputSpec, Table
 
 NUM_UNITS = 8
 """Units that a sample is drawn from, evenly spread over the source."""
@@ -43,7 +43,8 @@ class FeatureSample:
 
     Attributes:
         empty: Share of rows without any value.
-        unknown: Share of ids that no word of the vocabulary has; None where there is no vocabulary.
+        unknown: Share of ids that are the one of unknown words (a word that shares it counts too), or of rows with
+            a number outside `num_buckets`; None where there is neither.
         distinct: Number of different ids seen; None for numbers.
     """
 
@@ -89,7 +90,7 @@ class Sample:
 
 
 def sample(
-    source: Source,
+    source: Source | Part,
     rows: int,
     generator: FeatureGenerator | None = None,
     labels: Mapping[str, int | None] | None = None,
@@ -109,35 +110,44 @@ def sample(
         DataError: The rows cannot be read.
     """
     labels = labels or {}
-    needed = [*(generator.inputs if generator else source.columns), *labels, *extra]
-    columns = list(dict.fromkeys(needed))
+    part = Part(source) if isinstance(source, Source) else source
+    source = part.source
+    raw = raw_columns(generator, source) if generator else list(source.columns)
+    columns = list(dict.fromkeys([*raw, *labels, *extra]))
     source.require(columns)
-    table = _read(source, rows, columns)
+    table = read_sample(part, rows, columns)
     described = {name: _column(table.column(name)) for name in columns}
     found = {name: _label(table, name, classes) for name, classes in labels.items()} if table.num_rows else {}
     if generator is None or not table.num_rows:
         return Sample(table.num_rows, source.num_rows, described, {}, found)
+    table = table.select(raw)
     made = generator.transform(table, bad_rows="default")
-    features = {name: _feature(generator, name, made) for name in generator.outputs}
+    outside = _outside(generator, table)
+    features = {name: _feature(spec, made, outside) for name, spec in generator.outputs.items()}
     bad = count({(value.row, value.column, value.reason) for value in made.bad})
     return Sample(table.num_rows, source.num_rows, described, features, found, bad)
 
 
-def _read(source: Source, rows: int, columns: list[str]) -> pa.Table:
-    units = source.units()
-    chosen = [units[i] for i in np.unique(np.linspace(0, len(units) - 1, NUM_UNITS).astype(int))] if units else []
-    batches: list[pa.RecordBatch] = []
+def read_sample(part: Part, rows: int, columns: list[str]) -> pa.Table:
+    """Up to `rows` rows of a part, spread over its source: the columns `columns`."""
+    source, units = part.source, part.source.units()
+    spread = np.unique(np.linspace(0, len(units) - 1, NUM_UNITS).astype(int)).tolist() if units else []
+    share = -(-rows // max(1, len(spread)))
+    wanted = list(dict.fromkeys([*columns, part.predicate[0]])) if part.predicate else columns
+    tables = [pa.schema([(name, source.columns[name]) for name in columns]).empty_table()]
     left = rows
-    for position, unit in enumerate(chosen):
-        share = -(-left // (len(chosen) - position))
-        for batch in source.read(unit, columns):
-            batches.append(batch.slice(0, share))
-            share -= batches[-1].num_rows
-            left -= batches[-1].num_rows
-            if share <= 0:
+    for index in [*spread, *sorted(set(range(len(units))) - set(spread))]:
+        of_unit = min(share, left)
+        for batch in source.read(units[index], wanted):
+            inside = batch if part.predicate is None else batch.filter(part.predicate[1](batch))
+            taken = inside.slice(0, of_unit)
+            tables.append(pa.Table.from_batches([taken.select(columns)]))
+            of_unit, left = of_unit - taken.num_rows, left - taken.num_rows
+            if not of_unit:
                 break
-    schema = pa.schema([(name, source.columns[name]) for name in columns])
-    return pa.Table.from_batches(batches) if batches else schema.empty_table()
+        if not left:
+            break
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _column(column: pa.ChunkedArray) -> ColumnSample:
@@ -163,11 +173,39 @@ def _label(table: pa.Table, name: str, classes: int | None) -> LabelSample:
     return LabelSample(mean, frequent, 1 - float(usable.mean()))
 
 
-def _feature(generator: FeatureGenerator, name: str, table: Table) -> FeatureSample:
-    column = table[name]
+def _feature(spec: OutputSpec, table: Table, outside: Mapping[str, int]) -> FeatureSample:
+    column = table[spec.name]
     if isinstance(column, Column):
         return FeatureSample(empty=0.0)
     empty = 0.0 if column.offsets is None else float((np.diff(column.offsets) == 0).mean())
     if column.values.ndim > 1:
         return FeatureSample(empty)
-    return FeatureSample(empty, None, len(np.unique(column.values)))
+    config, unknown = spec.config, None
+    if getattr(config, "num_buckets", None) is not None:
+        unknown = outside.get(spec.name, 0) / table.num_rows
+    elif getattr(config, "vocabulary_key", "") and len(column.values):
+        other = 1 if config.default_bucketize_value is None else config.default_bucketize_value
+        unknown = float((column.values == other).mean())
+    return FeatureSample(empty, unknown, len(np.unique(column.values)))
+
+
+def _outside(generator: FeatureGenerator, table: pa.Table) -> dict[str, int]:
+    """Rows with a number outside `num_buckets`, by feature: what the generator would not tell by itself."""
+
+    def strict(config: Any) -> Any:
+        if getattr(config, "features", None) is not None:
+            return config.model_copy(update={"features": [strict(child) for child in config.features]})
+        bounded = getattr(config, "num_buckets", None) is not None and hasattr(config, "out_of_range")
+        return config.model_copy(update={"out_of_range": "error"}) if bounded else config
+
+    features = [strict(config) for config in generator.features]
+    if not any(_bounded(spec) for spec in generator.outputs.values()):
+        return {}
+    config = generator.config.model_copy(update={"features": features})
+    made = FeatureGenerator(config, generator.mode, generator.folder).transform(table, bad_rows="default")
+    rows = {(value.feature, value.row) for value in made.bad if _bounded(generator.outputs.get(value.feature))}
+    return dict(Counter(feature for feature, _ in rows))
+
+
+def _bounded(spec: OutputSpec | None) -> bool:
+    return getattr(spec and spec.config, "num_buckets", None) is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -10,10 +12,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.config.data import SplitByColumn, SplitByTime
+from easyrec.data.sources import Source
 from easyrec.errors import ConfigError, Problem
 
 PartName: TypeAlias = Literal["train", "valid", "test"]
 Predicate: TypeAlias = Callable[[pa.RecordBatch], pa.BooleanArray]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data: a source, or some rows of one that a split divides.
+
+    Attributes:
+        source: Where the rows are.
+        predicate: The column that a split reads, and which of its rows are this part's; None: all rows.
+    """
+
+    source: Source
+    predicate: tuple[str, Predicate] | None = None
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """Type of every column."""
+        return self.source.columns
 
 
 def part_of(split: SplitByColumn | SplitByTime, part: PartName, kind: pa.DataType) -> Predicate:
@@ -25,7 +46,7 @@ def part_of(split: SplitByColumn | SplitByTime, part: PartName, kind: pa.DataTyp
         kind: Type of the column that divides.
 
     Raises:
-        ConfigError: A bound of a split by time is no moment of such a column.
+        ConfigError: A bound of a split by time is no moment of such a column. A date without a zone is UTC.
     """
     if isinstance(split, SplitByColumn):
         values = pa.array([str(value) for value in getattr(split, part)], pa.string())
@@ -66,12 +87,14 @@ def _moment(bound: float | str, kind: pa.DataType, column: str) -> pa.Scalar:
             text = f"column '{column}' holds {kind}: give an ISO date such as 2024-05-01, not {bound}"
             raise ConfigError([Problem(text, where)])
         try:
-            moment = pc.cast(pa.scalar(np.datetime64(bound)), pa.timestamp("us"))
-        except (ValueError, pa.ArrowException):
-            raise ConfigError(
-                [Problem(f"'{bound}' is no ISO date such as 2024-05-01 or 2024-05-01T12:00", where)]
-            ) from None
-        return moment if kind == moment.type else pc.cast(moment, pa.date32() if pa.types.is_date(kind) else kind)
+            moment = datetime.fromisoformat(bound)
+        except ValueError:
+            text = f"'{bound}' is no ISO date such as 2024-05-01 or 2024-05-01T12:00+08:00"
+            raise ConfigError([Problem(text, where)]) from None
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+        scalar = pa.scalar(moment, pa.timestamp("us"))
+        return pc.cast(scalar, pa.date32() if pa.types.is_date(kind) else kind)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if isinstance(value, str):
             text = f"column '{column}' holds {kind}: give a number in its unit, not '{bound}'"

@@ -57,7 +57,7 @@ def header(blocks: Blocks, dialect: Dialect) -> list[str]:
 def infer_types(sample: bytes, names: Sequence[str], dialect: Dialect) -> dict[str, pa.DataType]:
     """Types that hold all values of the sample: int64, else float64, else string; malformed lines are passed over."""
     strings = dict.fromkeys(names, pa.string())
-    if not sample.strip():
+    if not sample.strip(b"\r\n"):
         return strings
     try:
         table = arrow_csv.read_csv(

@@ -174,7 +174,7 @@ class CsvSource(Source):
             malformed.append(1)
             return "skip"
 
-        if not block.strip():
+        if not block.strip(b"\r\n"):
             return pa.RecordBatch.from_pylist([], pa.schema(list(kinds.items())))
         dialect = self._dialect
         try:

@@ -37,8 +37,7 @@ class FrameSource(Source):
 
     Args:
         data: A pandas DataFrame, an Arrow table or record batch, a list of dicts, or a dict of arrays or lists of
-            equal length. A two-dimensional array is a column of vectors. NaN in a pandas column means missing, as
-            it does in pandas; in a dict of arrays it is a number that is bad.
+            equal length. A two-dimensional array is a column of vectors. NaN means missing, as it does in pandas.
         name: What errors call the rows.
 
     Raises:
@@ -75,7 +74,7 @@ def _table(data: Any, name: str) -> pa.Table:
         repeated = sorted({str(c) for c in data.columns[data.columns.duplicated()]})
         if repeated:
             raise DataError("is there twice", column=repeated[0], file=name)
-        arrays = {str(c): _array(data[c], str(c), name, pandas=True) for c in data.columns}
+        arrays = {str(c): _array(data[c], str(c), name) for c in data.columns}
     elif isinstance(data, Mapping):
         arrays = {str(c): _array(values, str(c), name) for c, values in data.items()}
     elif isinstance(data, list) and all(isinstance(row, Mapping) for row in data):
@@ -94,13 +93,13 @@ def _table(data: Any, name: str) -> pa.Table:
     return pa.table(arrays)
 
 
-def _array(values: Any, column: str, name: str, *, pandas: bool = False) -> pa.Array | pa.ChunkedArray:
+def _array(values: Any, column: str, name: str) -> pa.Array | pa.ChunkedArray:
     try:
         if isinstance(values, pa.Array | pa.ChunkedArray):
             return values
         if isinstance(values, np.ndarray) and values.ndim == 2:
             flat = pa.array(np.ascontiguousarray(values).reshape(-1))
             return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-        return pa.array(values, from_pandas=pandas)
+        return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"cannot be one column: {str(error).splitlines()[0]}", column=column, file=name) from error
