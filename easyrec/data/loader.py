@@ -126,6 +126,8 @@ class Loader:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
+        self._counted: tuple[int, int | None] | None = None
+        self._identity = self._describe()
         self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
 
     @property
@@ -148,8 +150,10 @@ class Loader:
         """Rows of one epoch of this shard, None where only reading tells."""
         if self.demand.predicate is not None or self.demand.negatives is not None or self.demand.bad_rows == "skip":
             return None
-        rows = [self._units[i].rows for i in self._order(self._epoch)]
-        return None if None in rows else sum(r for r in rows if r is not None)
+        if self._counted is None or self._counted[0] != self._epoch:
+            rows = [self._units[i].rows for i in self._order(self._epoch)]
+            self._counted = self._epoch, None if None in rows else sum(r for r in rows if r is not None)
+        return self._counted[1]
 
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""
@@ -160,7 +164,7 @@ class Loader:
             "row": at.row,
             "taken": at.taken,
             "before": at.before.to_json(),
-            "data": self._identity(),
+            "data": self._identity,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -170,7 +174,7 @@ class Loader:
             DataError: The state is of other data, another seed, or another share of it.
         """
         self.close()
-        ours = self._identity()
+        ours = self._identity
         for key, value in dict(state["data"]).items():
             if ours.get(key) != value:
                 raise DataError(f"cannot resume: {key} was {value} and is {ours.get(key)}")
@@ -302,7 +306,7 @@ class Loader:
     def _random(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, *key])
 
-    def _identity(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         """What must be the same for a position to mean the same rows."""
         rows = self.source.num_rows
         shuffle = self.shuffle and [self.shuffle.buffer_rows, self.shuffle.buffer_mb]
