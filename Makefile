@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-KERNELS := $(wildcard feature_generator/cpp/* easyrec/embedding/cpp/*)
+KERNELS := $(wildcard feature_generator/cpp/* easyrec/*/cpp/*)
 CPP := $(filter %.cpp %.h,$(KERNELS))
 # Two pytest workers share two cores: one thread each inside the libraries.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
@@ -28,9 +28,15 @@ $(VENV)/.runtime: setup.py pyproject.toml constraints.txt .ci/system
 	@$(PIP) --no-build-isolation --editable '.[tensorboard]'
 	@touch $@ $(VENV)/.kernels
 
+# The demo needs the kernels of this processor's instruction set; the tests run those of all.
 $(VENV)/.kernels: $(VENV)/.runtime $(KERNELS)
-	@$(PY) setup.py --quiet build_ext --inplace
+	@$(PY) setup.py --quiet build_ext --inplace --host
 	@touch $@
+
+$(VENV)/.kernels-all: $(VENV)/.runtime $(KERNELS)
+	@echo "building the kernels of all instruction sets ..."
+	@$(PY) setup.py --quiet build_ext --inplace
+	@touch $@ $(VENV)/.kernels
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing the development tools into $(VENV) ..."
@@ -41,7 +47,7 @@ $(VENV)/.dev: $(VENV)/.runtime
 install: $(VENV)/.runtime $(VENV)/.kernels  ## create .venv with the library alone
 
 .PHONY: install-dev
-install-dev: $(VENV)/.dev $(VENV)/.kernels
+install-dev: $(VENV)/.dev $(VENV)/.kernels-all
 
 # ---------------------------------------------------------------------------------------------- targets
 
@@ -79,4 +85,4 @@ docs: install-dev  ## build the site into site/
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find feature_generator easyrec -name '*.so' -delete
-	rm -f $(VENV)/.kernels
+	rm -f $(VENV)/.kernels $(VENV)/.kernels-all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 from glob import glob
 
 from pybind11.setup_helpers import Pybind11Extension
@@ -54,26 +55,35 @@ def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> li
     ]
 
 
+def host_level() -> str:
+    """The level that `native.py` picks on this machine."""
+    processor = runpy.run_path("feature_generator/processor.py")
+    return next(level for level in processor["builds"]() if level in LEVELS)
+
+
 SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
 class BuildKernels(build_ext):
     """`build_ext` over all cores.
 
-    `--only PACKAGE` rebuilds the kernels of one top-level package; `--sanitize` builds the plainest instruction set
-    alone, with AddressSanitizer and UBSan. An editable install builds into the source tree, and only what changed.
+    `--only PACKAGE` rebuilds the kernels of one top-level package; `--host` builds the one instruction set that this
+    processor runs best; `--sanitize` builds the plainest one, with AddressSanitizer and UBSan. An editable install
+    builds into the source tree, `--host`, and only what changed.
     """
 
     user_options = [
         *build_ext.user_options,
         ("only=", None, "build the kernels of this top-level package alone"),
+        ("host", None, "build the instruction set of this processor alone"),
         ("sanitize", None, "build with AddressSanitizer and UBSan"),
     ]
-    boolean_options = [*build_ext.boolean_options, "sanitize"]
+    boolean_options = [*build_ext.boolean_options, "host", "sanitize"]
 
     def initialize_options(self) -> None:
         super().initialize_options()
         self.only: str | None = None
+        self.host = False
         self.sanitize = False
 
     def finalize_options(self) -> None:
@@ -81,15 +91,21 @@ class BuildKernels(build_ext):
         self.parallel = self.parallel or os.cpu_count()
         if self.only:
             self.extensions = [e for e in self.extensions if e.name.split(".")[0] == self.only]
+        if self.host:
+            self._keep(host_level())
         if self.sanitize:
-            self.extensions = [e for e in self.extensions if e.name.endswith("_native")]
+            self._keep("")
             for extension in self.extensions:
                 kept = [flag for flag in extension.extra_compile_args if flag not in {"-O3", "-g0"}]
                 extension.extra_compile_args = [*kept, *SANITIZED]
                 extension.extra_link_args = [*extension.extra_link_args, "-fsanitize=address,undefined"]
 
+    def _keep(self, level: str) -> None:
+        self.extensions = [e for e in self.extensions if e.name.endswith(f"_native{level}")]
+
     def run(self) -> None:
         if self.editable_mode:
+            self._keep(host_level())
             # setuptools would build everything anew in a temporary folder and copy it; its own base does not.
             self.inplace, self.build_temp = True, "build/editable"
             super(build_ext, self).run()
