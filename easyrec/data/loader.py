@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from easyrec.data.gathering import Gathering
 from easyrec.data.intake import Demand, Intake
 from easyrec.data.prefetch import Prefetch
 from easyrec.data.report import Report
@@ -236,13 +237,13 @@ class Loader:
 
     def _cut(self, epoch: int, start: Position) -> Iterator[tuple[Rows | None, Position, Report]]:
         """The blocks' rows in pieces of a batch."""
-        chunks = self._chunks(epoch, start)
+        chunks, memory = self._chunks(epoch, start), Gathering()
         block, taken = _Block(replace(start, taken=0), replace(start, taken=0)), start.taken
         self._fill(block, chunks)
         carry: list[Rows] = []
         missing = self.batch_size
         while block.rows:
-            rows = Rows.concat(block.chunks)
+            rows = memory.concat(block.chunks)
             block.chunks = []
             order = self._row_order(epoch, block)
             upcoming = _Block(block.end, block.end)
