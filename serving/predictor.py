@@ -15,6 +15,7 @@ from easyrec.errors import BundleError, ConfigError, DataError, RunError
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
+from easyrec.export.strict_json import read_json
 from feature_generator import FeatureGenerator, Table
 from feature_generator.incoming import missing, record
 from serving import runtimes
@@ -58,14 +59,17 @@ class Predictor:
         self.runtime = runtime or manifest.runtime
         if self.runtime not in manifest.runtimes:
             raise BundleError(f"{bundle.path}: has no runtime '{self.runtime}', only {', '.join(manifest.runtimes)}")
+        for file in (n for n in manifest.files if n.endswith(".json")):
+            read_json(bundle.file(file))  # bounded in size and depth, whoever reads it after
         try:
             self.generator = FeatureGenerator.load(bundle.folder("generator"))
         except ConfigError as error:
             raise BundleError(f"{bundle.path}: the generator cannot be read: {error}") from None
         if self.generator.fingerprint != manifest.fingerprint:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
-        self._tables = TableReader.open(bundle.folder("tables"))
-        self._dense = runtimes.load(self.runtime, bundle.folder(manifest.runtimes[self.runtime].folder))
+        tables = TableReader.open(bundle.folder("tables"), verify=False)
+        dense = runtimes.load(self.runtime, bundle.folder(manifest.runtimes[self.runtime].folder))
+        self._parts: tuple[TableReader, runtimes.Runtime] | None = (tables, dense)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
@@ -73,7 +77,6 @@ class Predictor:
             side: [name for name, own in self.generator.inputs.items() if own == side]
             for side in ("user", "item", "context")
         }
-        self._closed = False
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str], *, verify: bool = True, **options: Any) -> Self:
@@ -100,7 +103,8 @@ class Predictor:
     @property
     def stats(self) -> Stats:
         """What was counted since loading; the replay of the warm-up rows is not."""
-        return self._counters.snapshot()
+        parts = self._parts
+        return self._counters.snapshot(parts[0].out_of_range if parts is not None else 0)
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -155,16 +159,14 @@ class Predictor:
         return scores
 
     def close(self) -> None:
-        """Let go of tables and runtime; further calls are refused."""
-        self._closed = True
-        del self._tables, self._dense
+        """Let go of tables and runtime; calls that run go on to their end, further ones are refused."""
+        self._parts = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._closed:
-            self.close()
+        self.close()
 
     # ------------------------------------------------------------------------------------------------ parts
 
@@ -194,7 +196,6 @@ class Predictor:
         return batch
 
     def _request(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Table:
-        self._check_open()
         items = batches["item"]
         table: Table = self.generator.request(
             batches["user"],
@@ -205,7 +206,6 @@ class Predictor:
         return table
 
     def _transform(self, rows: pa.RecordBatch) -> Table:
-        self._check_open()
         return self.generator.transform(rows, bad_rows=self.bad_values)
 
     def _score(self, table: Table) -> Scores:
@@ -215,7 +215,11 @@ class Predictor:
 
     def _predictions(self, table: Table) -> Scores:
         """What the program says, before calibration."""
-        return self._dense(self._tables.lookup(table))
+        parts = self._parts
+        if parts is None:
+            raise RunError("the predictor was closed")
+        tables, dense = parts
+        return dense(tables.lookup(table))
 
     def _count(self, totals: Mapping[str, int], batches: list[pa.RecordBatch], table: Table) -> None:
         self._counters.answered(
@@ -224,10 +228,6 @@ class Predictor:
             self._observer.unknown(batches, table),
             [bad.column for bad in table.bad],
         )
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise RunError("the predictor was closed")
 
 
 def _gives(row: Any, name: str) -> bool:

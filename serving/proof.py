@@ -77,7 +77,7 @@ def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
     """Largest |found - expected| / max(1, |expected|); infinite where shapes differ or one alone is NaN."""
     if found.shape != expected.shape:
         return float("inf")
-    both = np.isnan(found) & np.isnan(expected)
-    error = np.abs(found.astype(np.float64) - expected) / np.maximum(1.0, np.abs(expected))
-    error = np.where(both | (found == expected), 0.0, np.where(np.isnan(error), np.inf, error))
-    return float(error.max(initial=0.0))
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    found, expected = found[~same].astype(np.float64), expected[~same].astype(np.float64)
+    error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    return float(np.where(np.isnan(error), np.inf, error).max(initial=0.0))

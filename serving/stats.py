@@ -21,6 +21,7 @@ class Stats:
         missing: By raw column, values that were null or not given, so that the feature's default was taken.
         unknown: By feature, values outside the vocabulary or the range of `num_buckets`.
         bad: By raw column, values that broke a rule and were replaced by the feature's default.
+        out_of_table: Ids beyond the end of their embedding table, taken as no id; possible with `fg: encoded` only.
     """
 
     requests: int = 0
@@ -31,6 +32,7 @@ class Stats:
     missing: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, int] = field(default_factory=dict)
     bad: Mapping[str, int] = field(default_factory=dict)
+    out_of_table: int = 0
 
 
 class Counters:
@@ -69,7 +71,13 @@ class Counters:
         with self._lock:
             self._totals["refused"] += 1
 
-    def snapshot(self) -> Stats:
-        """The counts of this moment."""
+    def snapshot(self, out_of_table: int) -> Stats:
+        """The counts of this moment, with one that the tables keep."""
         with self._lock:
-            return Stats(**self._totals, missing=dict(self._missing), unknown=dict(self._unknown), bad=dict(self._bad))
+            return Stats(
+                **self._totals,
+                missing=dict(self._missing),
+                unknown=dict(self._unknown),
+                bad=dict(self._bad),
+                out_of_table=out_of_table,
+            )

@@ -71,10 +71,13 @@ class Experiment:
         """The metric that decides which checkpoint is best and when training stops."""
         return watched(self.tasks, self.eval, self.train)
 
+    def resolved(self) -> dict[str, Any]:
+        """The resolved config: base and overrides merged, a features file read in, `${ENV}` as written."""
+        return {**self.document.raw, "name": self.name, **self.features.raw}
+
     def to_yaml(self) -> str:
-        """The resolved config as YAML: base and overrides merged, `${ENV}` as written."""
-        raw = {**self.document.raw, "name": self.name, "features": self.features.raw["features"]}
-        return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120)
+        """The resolved config as YAML."""
+        return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=120)
 
 
 def load_experiment(

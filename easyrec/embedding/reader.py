@@ -100,6 +100,8 @@ class TableReader:
             return cls(plan, weights, threads)
         except FileNotFoundError as error:
             raise BundleError(f"{error.filename}: is missing") from error
+        except (OSError, EOFError) as error:
+            raise BundleError(f"{folder}: cannot be read: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise BundleError(f"{folder / INDEX}: is not an index of embedding tables: {error}") from error
 

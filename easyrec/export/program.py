@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -81,14 +82,14 @@ def export_program(
     dense.eval()
     try:
         example = tuple(_example(layouts).values())
-        dynamic = (tuple({0: Dim.AUTO} for _ in keys),)
+        dynamic = (tuple({0: Dim.DYNAMIC} for _ in keys),)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch's own, about its pytrees
             program = export(dense, example, dynamic_shapes=dynamic)
             _drop_dropout(program)
             program = program.run_decompositions(_decompositions())
     except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, TypeError) as error:
-        raise RunError(f"the model cannot be exported: {error}") from error
+        raise RunError(f"the model cannot be exported: {_reason(str(error), keys)}") from error
     finally:
         model.train(training)
     return Captured(program, keys, dense.names)
@@ -147,6 +148,15 @@ def _example(layouts: Mapping[str, GroupLayout]) -> dict[str, Tensor]:
                 counts = torch.bincount(torch.arange(steps) * rows // steps, minlength=rows)
                 tensors[key] = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
     return tensors
+
+
+_FIXED = re.compile(r"L\['tensors'\]\[(\d+)\]\.size\(\)\[0\] as dynamic but your code specialized it .*?\((\d+)\)")
+
+
+def _reason(text: str, keys: tuple[str, ...]) -> str:
+    """What torch says, or in our words that a length was fixed."""
+    fixed = [f"'{keys[int(number)]}' must have {length} rows" for number, length in _FIXED.findall(text)]
+    return f"it works for one length only: {', '.join(fixed)}" if fixed else text.partition("\n\n")[0]
 
 
 def _drop_dropout(program: ExportedProgram) -> None:

@@ -40,7 +40,7 @@ def test_a_file_over_the_limit_is_not_read(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BundleError, match="x.json"):
+    with pytest.raises(BundleError, match=r"x\.json"):
         read_json(tmp_path / "x.json")
 
 

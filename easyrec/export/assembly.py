@@ -1,0 +1,165 @@
+"""A trained model becomes a bundle: every part written, and the proof that they belong together."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor, nn
+
+from easyrec.batch import Batch
+from easyrec.embedding.reader import write_tables
+from easyrec.errors import DataError, distribution, version
+from easyrec.export.bundle import write_bundle
+from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, RuntimeEntry, Signature, Warmup
+from easyrec.export.program import export_program, to_calls
+from easyrec.export.scoring import Scoring
+from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from feature_generator.incoming import record
+
+if TYPE_CHECKING:
+    from easyrec.config import Experiment
+    from easyrec.config.model import TaskConfig
+    from easyrec.embedding.collection import EmbeddingCollection
+    from feature_generator import FeatureGenerator, OutputSpec
+
+PROGRAM = "program"
+TOLERANCES = {"torch_export": {"fp32": 1e-6}}
+"""By runtime and precision: how far a replayed score may lie from the trained one."""
+LIBRARIES = ("torch", "numpy", "pyarrow", "pydantic", "safetensors")
+
+
+class Trained(Protocol):
+    """A trained model, as `easyrec.train.scorer.Scorer` is one."""
+
+    model: nn.Module
+    collection: EmbeddingCollection
+    scoring: Scoring
+
+    def link(self, logits: Mapping[str, Tensor], /) -> Mapping[str, Tensor]:
+        """Predictions by task from the model's logits."""
+        ...
+
+    def uncalibrated(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Predictions by task, before calibration."""
+        ...
+
+
+def export_bundle(
+    experiment: Experiment,
+    trained: Trained,
+    rows: Any,
+    directory: str | os.PathLike[str],
+    *,
+    metrics: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the bundle of a trained model, whole or not at all.
+
+    Args:
+        experiment: What was trained.
+        trained: Its weights, averages in place where there are any.
+        rows: Raw rows, as the generator takes them; those without a bad value serve for warming up, at most
+            `export.warmup_rows`.
+        directory: Where the bundle goes.
+        metrics: Of training, for the manifest.
+        overwrite: Replace a bundle that is there.
+
+    Raises:
+        DataError: No row is without a bad value.
+        RunError: The model cannot be captured, or the disk refuses.
+    """
+    generator, collection = experiment.generator, trained.collection
+    warmup = _warmup(generator, trained, rows, experiment.export.warmup_rows)
+    program = to_calls(export_program(trained.model, collection.plan.layouts, trained.link))
+    with write_bundle(directory, overwrite=overwrite) as draft:
+        generator.save(draft.path / "generator")
+        write_tables(draft.folder("tables"), collection.plan, collection.weights)
+        program.save(draft.folder(PROGRAM))
+        warmup.save(draft.folder(FOLDER))
+        draft.manifest = Manifest(
+            name=experiment.name,
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            config=experiment.resolved(),
+            fingerprint=generator.fingerprint,
+            features=[_feature(spec) for spec in generator.outputs.values()],
+            embeddings=collection.plan.to_json(),
+            signature=_signature(generator, experiment.tasks, warmup.rows),
+            scoring=list(trained.scoring.tasks),
+            runtimes={name: RuntimeEntry(folder=PROGRAM, tolerance=t) for name, t in TOLERANCES.items()},
+            runtime="torch_export",
+            request=experiment.export.request.model_dump(),
+            warmup=Warmup(rows=warmup.rows.num_rows),
+            metrics=_finite(metrics or {}),
+            versions=_versions(),
+        )
+    return Path(directory)
+
+
+def _warmup(generator: FeatureGenerator, trained: Trained, rows: Any, most: int) -> WarmupRows:
+    batch = record(rows, list(generator.inputs))
+    if isinstance(batch, pa.Table):
+        batch = pa.RecordBatch.from_struct_array(batch.to_struct_array().combine_chunks())
+    kept = generator.transform(batch, bad_rows="skip").kept
+    chosen = batch if kept is None else batch.take(pa.array(kept))
+    chosen = chosen.slice(0, most)
+    if not chosen.num_rows:
+        raise DataError("there is no row without a bad value to keep in the bundle as proof of its scores")
+    chosen = pa.RecordBatch.from_pylist(chosen.to_pylist(), chosen.schema)  # a copy without the rows left out
+    table = generator.transform(chosen)
+    predictions = trained.uncalibrated(Batch.of(table, outputs=generator.outputs))
+    return WarmupRows(chosen, predictions, trained.scoring(predictions), feature_digests(table))
+
+
+def _feature(spec: OutputSpec) -> dict[str, Any]:
+    """What the manifest says of one output of the generator."""
+    names = (
+        "name",
+        "kind",
+        "side",
+        "mixed",
+        "value_dim",
+        "num_embeddings",
+        "embedding_dim",
+        "embedding_name",
+        "pooling",
+    )
+    plain: dict[str, Any] = {name: getattr(spec, name) for name in names}
+    return {**plain, "sequence": spec.sequence, "type": spec.config.type}
+
+
+def _signature(generator: FeatureGenerator, tasks: tuple[TaskConfig, ...], rows: pa.RecordBatch) -> Signature:
+    inputs: list[Any] = [
+        InputColumn(name=name, side=side, type=str(rows.schema.field(name).type))
+        for name, side in generator.inputs.items()
+    ]
+    outputs = [
+        OutputColumn(
+            name=task.name,
+            shape=[task.num_classes] if task.type == "multiclass" and task.num_classes else [],
+            meaning={"binary": "probability", "multiclass": "probabilities"}.get(task.type, "value"),
+        )
+        for task in tasks
+    ]
+    return Signature(inputs=inputs, outputs=outputs)
+
+
+def _finite(value: Any) -> Any:
+    """The value as strict JSON has it: NaN and infinities are null."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _versions() -> dict[str, str]:
+    own = {distribution(): version(), "python": platform.python_version()}
+    return own | {name: library_version(name) for name in LIBRARIES}
