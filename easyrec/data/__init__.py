@@ -73,7 +73,7 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
         raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
     whole.require([config.split.column], "data . split")
     kind = whole.columns[config.split.column]
-    parts = {name: Part(whole, (config.split.column, part_of(config.split, name, kind))) for name in PARTS}
+    parts = {name: Part(whole, part_of(config.split, name, kind)) for name in PARTS}
     if config.split.by == "time" and config.split.test_from is None:
         del parts["test"]
     return Sources(**parts)

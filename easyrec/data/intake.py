@@ -34,7 +34,7 @@ class Demand:
         labels: Label -> number of classes (2: binary), None for a regression. Empty in prediction.
         sample_weight: Column of the weights.
         reserved: Columns to pass through.
-        predicate: Which rows are this part's, with the column that it reads; None: all.
+        predicate: Which rows are this part's; None: all.
         negatives: Down-sampling of rows whose first label is 0.
         leakage: The leakage check.
         bad_rows: What becomes of rows that break the rules.
@@ -45,7 +45,7 @@ class Demand:
     labels: Mapping[str, int | None]
     sample_weight: str | None = None
     reserved: Sequence[str] = ()
-    predicate: tuple[str, Predicate] | None = None
+    predicate: Predicate | None = None
     negatives: NegativeSampling | None = None
     leakage: Leakage | None = None
     bad_rows: Policy = "fail"
@@ -78,7 +78,7 @@ class Intake:
     def __init__(self, source: Source, generator: FeatureGenerator, demand: Demand) -> None:
         self.source, self.generator, self.demand = source, generator, demand
         extra = [*demand.labels, *([demand.sample_weight] if demand.sample_weight else []), *demand.reserved]
-        extra += [demand.predicate[0]] if demand.predicate else []
+        extra += [demand.predicate.column] if demand.predicate else []
         extra += [demand.leakage.time, *demand.leakage.sequences] if demand.leakage else []
         self._features = raw_columns(generator, source)
         source.require(self._features, "features")
@@ -100,7 +100,7 @@ class Intake:
         """
         rows = np.arange(first_row, first_row + batch.num_rows)
         if self.demand.predicate is not None:
-            inside = self.demand.predicate[1](batch)
+            inside = self.demand.predicate.rows(batch)
             chosen = np.asarray(inside.fill_null(False).to_numpy(zero_copy_only=False))
             batch, rows = _choose(batch, rows, chosen)
         report = Report(read=len(rows))

@@ -122,8 +122,8 @@ class Loader:
         self.batch_size, self.shuffle, self.seed, self.shard = batch_size, shuffle, seed, shard
         self.prefetch, self.merge_single = prefetch, merge_single
         self._intake = Intake(source, generator, demand)
-        self._units = source.units()
-        if len(self._units) < shard[1]:
+        self._units = source.units() if demand.predicate is None else demand.predicate.units(source)
+        if len(self._units) < shard[1] != 1:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()

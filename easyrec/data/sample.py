@@ -130,16 +130,16 @@ def sample(
 
 def read_sample(part: Part, rows: int, columns: list[str]) -> pa.Table:
     """Up to `rows` rows of a part, spread over its source: the columns `columns`."""
-    source, units = part.source, part.source.units()
+    source, units = part.source, part.predicate.units(part.source) if part.predicate else part.source.units()
     spread = np.unique(np.linspace(0, len(units) - 1, NUM_UNITS).astype(int)).tolist() if units else []
     share = -(-rows // max(1, len(spread)))
-    wanted = list(dict.fromkeys([*columns, part.predicate[0]])) if part.predicate else columns
+    wanted = list(dict.fromkeys([*columns, part.predicate.column])) if part.predicate else columns
     tables = [pa.schema([(name, source.columns[name]) for name in columns]).empty_table()]
     left = rows
     for index in [*spread, *sorted(set(range(len(units))) - set(spread))]:
         of_unit = min(share, left)
         for batch in source.read(units[index], wanted):
-            inside = batch if part.predicate is None else batch.filter(part.predicate[1](batch))
+            inside = batch if part.predicate is None else batch.filter(part.predicate.rows(batch))
             taken = inside.slice(0, of_unit)
             tables.append(pa.Table.from_batches([taken.select(columns)]))
             of_unit, left = of_unit - taken.num_rows, left - taken.num_rows

@@ -12,11 +12,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.config.data import SplitByColumn, SplitByTime
-from easyrec.data.sources import Source
+from easyrec.data.sources import Source, Unit
 from easyrec.errors import ConfigError, Problem
 
 PartName: TypeAlias = Literal["train", "valid", "test"]
-Predicate: TypeAlias = Callable[[pa.RecordBatch], pa.BooleanArray]
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """Which rows of a source are wanted.
+
+    Attributes:
+        column: The column that decides.
+        rows: (n,) bool for n rows; null counts as false.
+        may_hold: Whether a unit whose values lie between two bounds can hold wanted rows.
+    """
+
+    column: str
+    rows: Callable[[pa.RecordBatch], pa.BooleanArray]
+    may_hold: Callable[[pa.Scalar, pa.Scalar], bool] = lambda low, high: True
+
+    def units(self, source: Source) -> list[Unit]:
+        """Units of the source that may hold wanted rows; the others need not be read."""
+        kept = []
+        for unit in source.units():
+            bounds = source.bounds(unit, self.column)
+            if bounds is None or self.may_hold(*bounds):
+                kept.append(unit)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -25,11 +48,11 @@ class Part:
 
     Attributes:
         source: Where the rows are.
-        predicate: The column that a split reads, and which of its rows are this part's; None: all rows.
+        predicate: Which rows are this part's; None: all.
     """
 
     source: Source
-    predicate: tuple[str, Predicate] | None = None
+    predicate: Predicate | None = None
 
     @property
     def columns(self) -> dict[str, pa.DataType]:
@@ -49,8 +72,13 @@ def part_of(split: SplitByColumn | SplitByTime, part: PartName, kind: pa.DataTyp
         ConfigError: A bound of a split by time is no moment of such a column. A date without a zone is UTC.
     """
     if isinstance(split, SplitByColumn):
-        values = pa.array([str(value) for value in getattr(split, part)], pa.string())
-        return lambda batch: pc.is_in(pc.cast(_decoded(batch, split.column), pa.string()), values)
+        values = [str(value) for value in getattr(split, part)]
+        wanted = pa.array(values, pa.string())
+        return Predicate(
+            split.column,
+            lambda batch: pc.is_in(pc.cast(_decoded(batch, split.column), pa.string()), wanted),
+            lambda low, high: _between(values, low.as_py(), high.as_py()),
+        )
     first, end = {
         "train": (None, split.valid_from),
         "valid": (split.valid_from, split.test_from),
@@ -70,7 +98,20 @@ def part_of(split: SplitByColumn | SplitByTime, part: PartName, kind: pa.DataTyp
             known = pc.and_kleene(known, pc.less(column, high))
         return known
 
-    return inside
+    def may_hold(lowest: pa.Scalar, highest: pa.Scalar) -> bool:
+        begins = high is None or pc.less(lowest, high).as_py()
+        return bool(begins and (low is None or pc.greater_equal(highest, low).as_py()))
+
+    return Predicate(split.column, inside, may_hold)
+
+
+def _between(values: list[str], low: Any, high: Any) -> bool:
+    """Whether one of the values, which are compared as text, can lie between two bounds."""
+    if isinstance(low, str):
+        return any(low <= value <= high for value in values)
+    if isinstance(low, int) and not isinstance(low, bool):
+        return any(low <= int(value) <= high for value in values if value.lstrip("-").isdecimal())
+    return True
 
 
 def _decoded(batch: pa.RecordBatch, name: str) -> pa.Array:

@@ -14,6 +14,7 @@ from easyrec.data import loader as loading
 from easyrec.data.sources.csv import Config as Csv
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.sources.parquet import Config as Parquet
+from easyrec.data.split import Predicate
 from easyrec.errors import ConfigError, DataError
 from feature_generator import FeatureGenerator
 
@@ -260,7 +261,7 @@ def test_a_part_of_a_split_has_its_rows_alone(source, generator):
     def odd(batch):
         return pa.array([i % 2 == 1 for i in batch.column("id").to_pylist()])
 
-    demand = Demand(labels={"click": 2}, reserved=["id"], predicate=("id", odd))
+    demand = Demand(labels={"click": 2}, reserved=["id"], predicate=Predicate("id", odd))
     loader = Loader(source, generator, demand, batch_size=77, shuffle=Shuffle(buffer_rows=100))
     assert sorted(i for batch in loader for i in ids_of(batch)) == list(range(1, ROWS, 2))
     assert loader.num_rows is None
@@ -367,7 +368,7 @@ def test_rows_are_counted_in_the_file_where_a_split_leaves_rows_out(write, gener
     def late(batch):
         return pa.array([i >= 2500 for i in batch.column("id").to_pylist()])
 
-    demand = Demand(labels={"click": 2}, predicate=("id", late))
+    demand = Demand(labels={"click": 2}, predicate=Predicate("id", late))
     for column, value in (("click", 7), ("number", float("nan"))):
         loader = Loader(write(damaged(column, 2950, value)), generator, demand, batch_size=50)
         with pytest.raises(DataError) as caught:

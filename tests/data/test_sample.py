@@ -7,6 +7,7 @@ import pytest
 from easyrec.data import Part, sample
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.sources.parquet import Config as Parquet
+from easyrec.data.split import Predicate
 from easyrec.errors import ConfigError
 from feature_generator import FeatureGenerator
 
@@ -64,7 +65,7 @@ def test_a_sample_of_a_part_holds_its_rows_alone(tmp_path):
     def late(batch):
         return pa.array(batch.column("x").to_numpy() >= 990)
 
-    found = sample(Part(source, ("x", late)), 80)
+    found = sample(Part(source, Predicate("x", late)), 80)
     assert (found.rows, found.columns["x"].example) == (10, "990")
 
 

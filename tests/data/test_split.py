@@ -2,17 +2,24 @@ import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from easyrec.config.data import NegativeSampling, SplitByColumn, SplitByTime
+from easyrec.data import Demand, Loader
+from easyrec.data.sources.frame import FrameSource
+from easyrec.data.sources.parquet import Config as Parquet
 from easyrec.data.split import keep_negatives, part_of
 from easyrec.errors import ConfigError
+from feature_generator import FeatureGenerator
 
 
 def rows(split, part, values, kind=None):
     array = pa.array(values, kind)
     batch = pa.RecordBatch.from_arrays([array], ["t"])
-    return [v for v, inside in zip(values, part_of(split, part, array.type)(batch).to_pylist(), strict=True) if inside]
+    return [
+        v for v, inside in zip(values, part_of(split, part, array.type).rows(batch).to_pylist(), strict=True) if inside
+    ]
 
 
 PARTS = ("train", "valid", "test")
@@ -24,7 +31,7 @@ def test_a_column_divides_by_its_values(encode):
     values = ["a", "c", None, "b", "d", "other"]
     array = pa.array(values).dictionary_encode() if encode else pa.array(values)
     batch = pa.RecordBatch.from_arrays([array], ["t"])
-    found = {part: part_of(split, part, array.type)(batch).to_pylist() for part in PARTS}
+    found = {part: part_of(split, part, array.type).rows(batch).to_pylist() for part in PARTS}
     assert found["train"] == [True, False, False, True, False, False]
     assert found["valid"] == [False, True, False, False, False, False]
     assert found["test"] == [False, False, False, False, True, False]
@@ -82,6 +89,45 @@ def test_dates_as_text_divide_by_their_order():
 def test_a_bound_that_does_not_fit_the_column_is_a_config_error(bound, kind, message):
     with pytest.raises(ConfigError, match=message):
         part_of(SplitByTime(column="t", valid_from=bound), "train", kind)
+
+
+DAY = np.datetime64("2024-05-01", "us")
+ROWS = pa.table(
+    {
+        "x": np.arange(1000),
+        "number": np.arange(1000) // 10,
+        "moment": DAY + np.arange(1000) * np.timedelta64(1, "h"),
+        "text": [f"{i:04}" for i in range(1000)],
+        "part": ["train"] * 800 + ["valid"] * 100 + ["test"] * 100,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        SplitByTime(column="number", valid_from=80, test_from=90),
+        SplitByTime(column="moment", valid_from=str(DAY + np.timedelta64(800, "h")), test_from="2024-06-07T12:00"),
+        SplitByTime(column="text", valid_from="0800", test_from="0900"),
+        SplitByColumn(column="part"),
+        SplitByColumn(column="number", train=list(range(80)), valid=list(range(80, 90)), test=list(range(90, 100))),
+    ],
+    ids=["number", "moment", "text", "column", "numbers-of-a-column"],
+)
+@pytest.mark.parametrize("kind", ["parquet", "frame"])
+def test_only_units_that_may_hold_rows_of_a_part_are_read(tmp_path, monkeypatch, split, kind):
+    pq.write_table(ROWS, tmp_path / "a.parquet", row_group_size=50)
+    monkeypatch.setattr("easyrec.data.sources.frame.UNIT_ROWS", 50)
+    source = Parquet(path=str(tmp_path)).open() if kind == "parquet" else FrameSource(ROWS)
+    generator = FeatureGenerator.load({"features": [{"type": "id", "name": "x", "num_buckets": 1000}]})
+    seen, units = [], []
+    for part in PARTS:
+        predicate = part_of(split, part, source.columns[split.column])
+        units += [unit.index for unit in predicate.units(source)]
+        loader = Loader(source, generator, Demand({}, predicate=predicate), batch_size=100)
+        seen += [i for batch in loader for i in batch.sparse["x"].values.tolist()]
+    assert seen == list(range(1000))
+    assert units == list(range(20))
 
 
 def test_negatives_stay_at_their_rate_and_by_their_identity():

@@ -102,6 +102,11 @@ class Source(ABC):
         """Where the row `row` of the unit is found."""
         return Place(unit.file or unit.description, unit.first_row + row)
 
+    def bounds(self, unit: Unit, column: str) -> tuple[pa.Scalar, pa.Scalar] | None:
+        """Bounds that no value of the column in the unit lies outside, where they are known without reading it."""
+        del unit, column
+        return None
+
     def dropped(self, unit: Unit) -> Mapping[str, int]:
         """Rows of the unit that were malformed and left out or mended: how many, by reason; known after reading."""
         del unit

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from easyrec.data.sources import Policy, Source, SourceConfig, Unit
 from easyrec.errors import ConfigError, DataError, Problem
@@ -63,6 +64,15 @@ class FrameSource(Source):
         rows = (unit.rows or 0) - start_row
         if rows > 0:
             yield from self.table.select(list(columns)).slice(unit.first_row + start_row, rows).to_batches()
+
+    def bounds(self, unit: Unit, column: str) -> tuple[pa.Scalar, pa.Scalar] | None:
+        """The smallest and largest value of the slice."""
+        kind = self.columns[column]
+        if pa.types.is_nested(kind) or pa.types.is_dictionary(kind) or pa.types.is_null(kind):
+            return None
+        values = self.table.column(column).slice(unit.first_row, unit.rows)
+        found = pc.min_max(values)
+        return (found["min"], found["max"]) if found["min"].is_valid else None
 
 
 def _table(data: Any, name: str) -> pa.Table:

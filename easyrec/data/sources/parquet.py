@@ -116,6 +116,23 @@ class ParquetSource(Source):
             self._open.pop(index, None)
             raise DataError(f"row group {group} cannot be read: {_first_line(error)}", file=unit.file) from error
 
+    def bounds(self, unit: Unit, column: str) -> tuple[pa.Scalar, pa.Scalar] | None:
+        """The smallest and largest value as the row group's statistics say."""
+        index, group = self._groups[unit.index]
+        field = self.schemas[index].get_field_index(column)
+        kind = self.columns[column]
+        if field < 0 or pa.types.is_nested(kind) or pa.types.is_dictionary(kind):
+            return None
+        meta = self._file(index).metadata.row_group(group)
+        chunks = (meta.column(i) for i in range(meta.num_columns))
+        found = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == column), None)
+        if found is None or not found.has_min_max:
+            return None
+        try:
+            return pa.scalar(found.min, kind), pa.scalar(found.max, kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):  # a writer's odd statistics
+            return None
+
     def close(self) -> None:
         """Close all files."""
         while self._open:
