@@ -61,17 +61,38 @@ def _text(item: Any) -> str:
         return str(item["msg"]).removeprefix("Value error, ")
     if kind == "missing":
         return "this key is required"
-    if kind == "union_tag_invalid":
+    if kind == "union_tag_invalid" and "ctx" in item:  # an outer model meets it again in our words
         known = [t.strip(" '") for t in item["ctx"]["expected_tags"].split(",")]
         tag = item["ctx"]["tag"]
         return f"unknown type '{tag}'{nearest(tag, known)}\nknown: {', '.join(sorted(known))}"
-    if kind in ("int_parsing", "float_parsing", "bool_parsing"):
-        wanted = {"int_parsing": "whole number", "float_parsing": "number", "bool_parsing": "truth value"}[kind]
-        return f"must be a {wanted}, but is {value!r}"
+    if kind in _WANTED:
+        return f"must be a {_WANTED[kind]}" + (f", but is {value!r}" if _is_scalar(value) else "")
     if not str(item["msg"]).startswith("Input should"):
         return str(item["msg"])
     text = str(item["msg"]).replace("Input should be", "must be").replace("Input should", "must")
-    return f"{text}, but is {value!r}" if isinstance(value, str | int | float | bool | None) else text
+    return f"{text}, but is {value!r}" if _is_scalar(value) else text
+
+
+_WANTED = {
+    "int_type": "whole number",
+    "int_parsing": "whole number",
+    "int_from_float": "whole number",
+    "float_type": "number",
+    "float_parsing": "number",
+    "bool_type": "truth value",
+    "bool_parsing": "truth value",
+    "string_type": "text",
+    "list_type": "list",
+    "tuple_type": "list",
+    "dict_type": "mapping",
+    "model_type": "mapping",
+    "model_attributes_type": "mapping",
+}
+"""What a value must be, by the kind of pydantic's error."""
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool)
 
 
 # ---------------------------------------------------------------------------------------------- families
@@ -230,12 +251,14 @@ class Document:
         raw: The same with `${ENV}` as written: what may be stored and shown.
         places: (file, line) of each path; lines are 1-based, 0 where there is none.
         file: Main file's name as the user gave it.
+        below: The place of this document inside a larger one, as people read it.
     """
 
     data: Any
     raw: Any
     places: dict[Path_, tuple[str, int]] = field(default_factory=dict)
     file: str = ""
+    below: str = ""
 
     def place(self, path: Path_) -> tuple[str, int]:
         """File and line of the value at `path`, or of the nearest value around it."""
@@ -251,7 +274,7 @@ class Document:
 
     def describe(self, path: Path_) -> str:
         """The path as people read it: `features[2] 'age_bucket' . boundaries`."""
-        text, value = "", self.data
+        text, value = self.below, self.data
         for part in path:
             if isinstance(part, int):
                 text += f"[{part}]"
@@ -269,7 +292,7 @@ class Document:
         for part in path:
             data, raw = data[part], raw[part]
         places = {p[len(path) :]: place for p, place in self.places.items() if p[: len(path)] == path}
-        return Document(data, raw, places, self.file)
+        return Document(data, raw, places, self.file, self.describe(path))
 
     @staticmethod
     def of(value: Any, file: str = "") -> Document:
@@ -497,7 +520,7 @@ def repeat_names(document: Document) -> Document:
             raw.append(entry_raw)
     if problems:
         raise ConfigError(problems, document.file)
-    return Document(data, raw, places, document.file)
+    return Document(data, raw, places, document.file, document.below)
 
 
 def _named(entry: dict[str, Any], name: str) -> dict[str, Any]:
@@ -540,13 +563,17 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
             value = value[part]
         where: Path_ = path
         loc = list(item["loc"])
+        tagged = False
         for depth, part in enumerate(loc):
+            if not tagged and isinstance(value, Mapping) and part in (value.get("type"), value.get("by")):
+                tagged = True  # the tag of a union, which may be a key as well
+                continue
             inside = (isinstance(value, Mapping) and part in value) or (
                 isinstance(value, list) and isinstance(part, int)
             )
             if not inside and not (depth == len(loc) - 1 and isinstance(value, Mapping) and part != value.get("type")):
                 continue  # the tag of a union, or a step inside a key that pydantic names on its own
-            where = (*where, part)
+            where, tagged = (*where, part), False
             value = value[part] if inside and not (isinstance(value, list) and part >= len(value)) else None  # type: ignore[operator]
         text = _text(item)
         if item["type"] == "extra_forbidden":

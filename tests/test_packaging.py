@@ -73,7 +73,11 @@ def test_help_comes_without_the_library(words):
 
 def test_imports_run_down_the_floors():
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
@@ -86,7 +90,9 @@ def test_constraints_pin_what_the_project_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pinned = {name.lower().replace("_", "-"): version for name, _, version in (x.partition("==") for x in lines if "==" in x)}
+    pinned = {
+        name.lower().replace("_", "-"): version for name, _, version in (x.partition("==") for x in lines if "==" in x)
+    }
     for requirement in map(Requirement, asked):
         version = pinned[requirement.name.lower()]
         assert requirement.specifier.contains(version), f"{requirement} against {version}"
@@ -94,7 +100,13 @@ def test_constraints_pin_what_the_project_asks_for():
 
 
 def test_no_file_names_a_package_index():
-    names = ("pypi" + ".org", "pythonhosted" + ".org", "download.pytorch" + ".org", "--index" + "-url", "--extra-index" + "-url")
+    names = (
+        "pypi" + ".org",
+        "pythonhosted" + ".org",
+        "download.pytorch" + ".org",
+        "--index" + "-url",
+        "--extra-index" + "-url",
+    )
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, done.stdout.split("\0")):
         path = ROOT / name

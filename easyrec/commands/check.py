@@ -95,9 +95,14 @@ def _tables(out: Console, found: Inspection) -> None:
     if not found.plan.tables:
         return
     shown = table("embedding tables", "table", "features", "rows", "dim", "parameters", "memory", right=2)
+    first = [spec for spec in found.plan.tables if spec.name.endswith(":first")]
     for spec in found.plan.tables:
-        features = ", ".join(spec.features)
-        shown.add_row(spec.name, features, count(spec.rows), str(spec.dim), count(spec.parameters), size(spec.bytes))
+        if spec not in first:
+            features = ", ".join(spec.features)
+            shown.add_row(spec.name, features, count(spec.rows), spec.dim, count(spec.parameters), size(spec.bytes))
+    if first:
+        rows, total = sum(spec.rows for spec in first), sum(spec.bytes for spec in first)
+        shown.add_row("(first-order weights)", f"of {len(first)} tables", count(rows), 1, count(rows), size(total))
     out.print(shown)
 
 

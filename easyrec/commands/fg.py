@@ -27,7 +27,12 @@ SHOWN = 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec fg`."""
     add_experiment(parser)
-    parser.add_argument("--part", default="train", choices=["train", "valid", "test"], help="part of the data; of a split the whole [train]")
+    parser.add_argument(
+        "--part",
+        default="train",
+        choices=["train", "valid", "test"],
+        help="part of the data; of a split the whole [train]",
+    )
     parser.add_argument("--rows", type=positive, default=3, metavar="N", help="rows from its start [3]")
     parser.add_argument("--json", action="store_true", help="one JSON object per row instead of a table")
 

@@ -172,5 +172,5 @@ class FeatureConfig(StrictModel):
 
 
 def number_text(value: float) -> str:
-    """The text of a number: whole numbers below 2^53 without a point, others as Python's shortest form."""
-    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))
+    """The text of a number: whole numbers of 64 bits without a point, others as Python's shortest form."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 2**63 else repr(float(value))

@@ -150,6 +150,8 @@ def read_normalizer(text: str) -> dict[str, Any]:
         raise ValueError(f"{method} needs {' and '.join(missing)}")
     rule = {key: float(value) for key, value in values.items() if value is not None}
     if method == "log10":
+        if rule["threshold"] < 0:
+            raise ValueError("threshold must not be negative: there is no logarithm below 0")
         return {"method": "log10", **rule}
     shift, scale = (rule["mean"], rule["standard_deviation"]) if method == "zscore" else (rule["min"], rule["max"] - rule["min"])
     if scale <= 0:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from pydantic import Field
 
 from feature_generator.config import (
@@ -21,6 +22,7 @@ from feature_generator.config import (
     validate,
 )
 from feature_generator.errors import ConfigError
+from feature_generator.schema import json_schema
 
 
 class Layer(StrictModel):
@@ -165,7 +167,9 @@ def test_an_empty_file_is_an_empty_config(tmp_path):
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text("abcdef xyz点", max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdefg", min_size=1, max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("abcdefg", min_size=1, max_size=4), inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
@@ -423,6 +427,31 @@ def test_a_package_that_is_not_there_cannot_be_plugged_in(name):
 def test_a_familys_json_schema_is_one_of_its_members(family):
     class Fresh(StrictModel):
         animal: Annotated[Any, Choice("animals", default="cat")]
+        other: Annotated[Any, Choice("animals")] = None
 
-    options = Fresh.model_json_schema()["properties"]["animal"]["oneOf"]
-    assert [o["properties"]["type"]["const"] for o in options if "properties" in o] == ["cat", "dog"]
+    schema = json_schema(Fresh)
+    allowed = Draft202012Validator(schema)
+    for good in ("dog", {"type": "dog", "age": 3}, {"age": 3}, {"type": "cat"}):
+        assert allowed.is_valid({"animal": good}), good
+    for bad in ("bird", {"type": "bird"}, {"type": "dog", "agee": 3}, {"type": "dog", "age": "old"}, 7):
+        assert not allowed.is_valid({"animal": bad}), bad
+    assert not allowed.is_valid({"animal": "cat", "other": {"age": 3}})  # here no type is the default
+    assert {"animals", "animals.cat", "animals.dog"} <= set(schema["$defs"])
+
+
+def test_a_family_may_hold_itself(family, tmp_path):
+    (tmp_path / "animals" / "herd.py").write_text(
+        "from typing import Annotated, Any, Literal\n"
+        "from feature_generator.config import Choice, StrictModel\n"
+        "class Config(StrictModel):\n"
+        "    type: Literal['herd'] = 'herd'\n"
+        "    of: list[Annotated[Any, Choice('animals')]]\n"
+    )
+    members.cache_clear()
+
+    class Farm(StrictModel):
+        animal: Annotated[Any, Choice("animals")]
+
+    allowed = Draft202012Validator(json_schema(Farm))
+    assert allowed.is_valid({"animal": {"type": "herd", "of": ["cat", {"type": "herd", "of": [{"type": "dog"}]}]}})
+    assert not allowed.is_valid({"animal": {"type": "herd", "of": [{"type": "herd", "of": ["bird"]}]}})

@@ -79,7 +79,18 @@ def run(tmp_path):
 def test_the_page_is_whole_and_says_what_the_run_says(run):
     reader = read(write_report(run))
     text = " ".join(reader.text)
-    for expected in ("shop & co", "0.7000", "1 min 5 s", "80 k", "deepfm", "ROC", "Calibration", "点击率", "25.0%", "75%"):
+    for expected in (
+        "shop & co",
+        "0.7000",
+        "1 min 5 s",
+        "80 k",
+        "deepfm",
+        "ROC",
+        "Calibration",
+        "点击率",
+        "25.0%",
+        "75%",
+    ):
         assert expected in text
     assert reader.tags.count("svg") >= 6
 

@@ -1,0 +1,226 @@
+"""Broken configs: each ends in one screen that names the line, the place and the mend, and in exit code 2."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from easyrec.cli import main
+
+GOOD = """\
+data:
+  train: {type: parquet, path: train.parquet}
+  valid: {type: parquet, path: train.parquet}
+  labels: [click]
+  batch_size: 64
+features:
+  - {type: id, name: user_id, expression: "user:user_id", hash_bucket_size: 100}
+  - {type: id, name: item_id, expression: "item:item_id", num_buckets: 50}
+  - {type: raw, name: price, expression: "item:price", boundaries: [1, 5, 20]}
+  - {type: combo, name: cross, expression: ["user:age", "item:cate"], hash_bucket_size: 1000}
+  - type: sequence
+    name: seq
+    sequence_length: 20
+    features:
+      - {type: id, name: item_id, expression: "item:item_id", num_buckets: 50, embedding_name: item_id}
+model:
+  type: deepfm
+  embedding_dim: 8
+  hidden: [16, 8]
+  groups:
+    deep:
+      features: [user_id, item_id, price, cross]
+      sequences: [{sequence: seq}]
+train:
+  epochs: 1
+  sparse_optimizer: {type: lazy_adam, lr: 0.003}
+  early_stop: {metric: auc, patience: 2}
+eval:
+  metrics: [auc, logloss]
+"""
+
+# id: (text to replace, its replacement, line of the problem, its place, what the message says)
+CASES = {
+    "typo-in-a-section": ("train:\n  epochs", "trian:\n  epochs", 24, "trian", "unknown key; did you mean 'train'?"),
+    "typo-in-data": ("batch_size", "batchsize", 5, "data . batchsize", "did you mean 'batch_size'?"),
+    "typo-in-model": ("hidden:", "hiden:", 19, "model . hiden", "did you mean 'hidden'?"),
+    "typo-in-a-feature": (
+        "hash_bucket_size: 100}", "hash_buckets: 100}", 7, "features[0] 'user_id' . hash_buckets", "hash_bucket_size"
+    ),
+    "typo-in-a-child": ("num_buckets: 50, embedding_name", "num_bucket: 50, embedding_name", 15,
+                        "features[4] 'seq' . features[0] 'item_id' . num_bucket", "did you mean 'num_buckets'?"),
+    "unknown-model": ("deepfm", "deepfn", 17, "model . type", "unknown type 'deepfn'; did you mean 'deepfm'?"),
+    "unknown-feature-type": ("type: raw", "type: row", 9, "features[2] 'price' . type", "did you mean 'raw'?"),
+    "unknown-source": ("valid: {type: parquet", "valid: {type: parqet", 3, "data . valid . type", "did you mean 'parquet'?"),
+    "unknown-metric": ("[auc, logloss]", "[auc, loglos]", 29, "eval . metrics[1]", "did you mean 'logloss'?"),
+    "unknown-optimizer": ("lazy_adam", "lazyadam", 26, "train . sparse_optimizer", "unknown type 'lazyadam'; did you mean 'lazy_adam'?"),
+    "unknown-hash": ("data:\n", "hash: md5\ndata:\n", 1, "hash", "murmur64a"),
+    "text-for-a-number": ("batch_size: 64", "batch_size: many", 5, "data . batch_size", "must be a whole number, but is 'many'"),
+    "number-for-a-list": ("hidden: [16, 8]", "hidden: 16", 19, "model . hidden", "must be a list, but is 16"),
+    "list-for-a-section": ("  epochs: 1\n  sparse_optimizer: {type: lazy_adam, lr: 0.003}\n  early_stop: {metric: auc, patience: 2}\n",
+                           "  [1]\n", 24, "train", "must be a mapping"),
+    "empty-list": ("hidden: [16, 8]", "hidden: []", 19, "model . hidden", "at least 1"),
+    "negative-rate": ("lr: 0.003", "lr: -1", 26, "train . sparse_optimizer . lr", "must be greater than 0, but is -1"),
+    "no-epochs": ("epochs: 1", "epochs: 0", 25, "train . epochs", "must be greater than 0, but is 0"),
+    "no-labels": ("labels: [click]", "labels: []", 4, "data . labels", "at least 1"),
+    "label-twice": ("labels: [click]", "labels: [click, click]", 4, "data . labels", "named twice: click"),
+    "no-model": ("model:\n  type: deepfm\n", "model:\n", 16, "model", "needs a 'type'"),
+    "descending-boundaries": ("[1, 5, 20]", "[1, 20, 5]", 9, "features[2] 'price' . boundaries", "must ascend, but 20.0 is followed by 5.0"),
+    "no-buckets": ("hash_bucket_size: 100}", "hash_bucket_size: 0}", 7, "features[0] 'user_id' . hash_bucket_size", "greater than or equal to 1"),
+    "no-discretizer": (", hash_bucket_size: 100}", "}", 7, "features[0] 'user_id'", "needs one of hash_bucket_size"),
+    "two-discretizers": ("num_buckets: 50}\n  - {type: raw", "num_buckets: 50, hash_bucket_size: 9}\n  - {type: raw", 8,
+                         "features[1] 'item_id' . num_buckets", "give exactly one of"),
+    "no-side": ('"item:price"', '"price"', 9, "features[2] 'price' . expression", "must be side:name"),
+    "unknown-side": ('"item:price"', '"itm:price"', 9, "features[2] 'price' . expression", "'itm' is no side"),
+    "feature-name-twice": ("name: price", "name: item_id", 9, "features[2] 'item_id' . name", "the name 'item_id' is given twice"),
+    "feature-cycle": ('"user:user_id", hash', '"feature:user_id", hash', 7, "features[0] 'user_id' . expression", "circle: user_id -> user_id"),
+    "missing-vocabulary-file": ("hash_bucket_size: 100}", "vocab_file: words.txt, default_bucketize_value: 0}", 7,
+                                "features[0] 'user_id' . vocab_file", "words.txt"),
+    "range-counts-down": ("name: user_id,", "names: [u_3 .. u_1],", 7, "features[0] . names", "a range counts up"),
+    "group-names-no-feature": ("[user_id, item_id, price, cross]", "[user_id, item_id, prize, cross]", 22,
+                               "model . groups . deep . features[2]", "no feature is called 'prize'; did you mean 'price'?"),
+    "group-names-a-feature-twice": ("[user_id, item_id, price, cross]", "[user_id, user_id, price, cross]", 22,
+                                    "model . groups . deep . features[1]", "'user_id' is listed twice"),
+    "group-names-no-sequence": ("{sequence: seq}", "{sequence: sec}", 23, "model . groups . deep . sequences[0] . sequence",
+                                "no sequence is called 'sec'; did you mean 'seq'?"),
+    "group-that-the-model-does-not-read": ("    deep:\n", "    deeep:\n", 21, "model . groups . deeep", "did you mean 'deep'?"),
+    "dims-that-do-not-fit": ("boundaries: [1, 5, 20]}", "boundaries: [1, 5, 20], embedding_dim: 4}", 21, "model . groups . deep",
+                             "needs fields of equal dims, but they are: user_id 8, item_id 8, price 4"),
+    "shared-table-of-two-sizes": ("num_buckets: 50, embedding_name", "num_buckets: 60, embedding_name", 6, "features",
+                                  "share the table 'item_id', but rows is 50"),
+    "early-stop-by-what-is-not-measured": ("{metric: auc,", "{metric: gauc,", 27, "train . early_stop . metric", "'gauc' is not evaluated"),
+    "task-without-a-label": ("model:\n", "model:\n  tasks: [{name: a, label: clik}]\n", 17, "model . tasks[0] 'a' . label",
+                             "'clik' is not among data.labels: click"),
+    "mask-that-is-no-expression": ("model:\n", "model:\n  tasks: [{name: a, label: click, mask: 'click ='}]\n", 17,
+                                   "model . tasks[0] 'a' . mask", "means nothing in 'click ='"),
+    "key-twice": ("  batch_size: 64\n", "  batch_size: 64\n  labels: [buy]\n", 6, "data . labels", "key is given twice"),
+    "unset-variable": ("path: train.parquet}\n  valid", "path: '${NO_SUCH_FOLDER}/x'}\n  valid", 2, "data . train . path",
+                       "environment variable 'NO_SUCH_FOLDER' is not set"),
+    "split-and-valid": ("  batch_size: 64\n", "  split: {by: column, column: day}\n", 1, "data", "'split' divides 'train' alone"),
+    "split-that-overlaps": ("  valid: {type: parquet, path: train.parquet}\n",
+                            "  split: {by: column, column: day, train: [a], valid: [a], test: [b]}\n", 3, "data . split",
+                            "the value 'a' belongs to both 'train' and 'valid'"),
+    "absent-column": ('"user:user_id", hash', '"user:usr_id", hash', 2, "data . train",
+                      "the data has no column 'usr_id'; did you mean 'user_id'?"),
+    "absent-label": ("labels: [click]", "labels: [clicked]", 2, "data . train", "no column 'clicked'; did you mean 'click'?"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the data that the good config reads."""
+    path = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    rows = 200
+    table = {
+        "user_id": rng.integers(0, 1000, rows),
+        "item_id": rng.integers(0, 50, rows),
+        "price": rng.random(rows) * 30,
+        "age": rng.integers(18, 70, rows),
+        "cate": rng.integers(0, 9, rows),
+        "seq__item_id": [list(map(int, rng.integers(0, 50, rng.integers(0, 5)))) for _ in range(rows)],
+        "click": np.arange(rows) % 2,
+    }
+    pq.write_table(pa.table(table), path / "train.parquet")
+    return path
+
+
+def check(folder, text, monkeypatch, capsys, *words):
+    (folder / "shop.yaml").write_text(text)
+    monkeypatch.chdir(folder)
+    code = main(["check", "-c", "shop.yaml", *words])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_the_config_that_the_others_break_is_good(folder, monkeypatch, capsys):
+    code, out, err = check(folder, GOOD, monkeypatch, capsys)
+    assert (code, err) == (0, "")
+    assert "deepfm" in out
+
+
+@pytest.mark.parametrize(("old", "new", "line", "where", "message"), CASES.values(), ids=CASES)
+def test_a_broken_config_is_told_with_line_place_and_mend(folder, monkeypatch, capsys, old, new, line, where, message):
+    assert GOOD.count(old) == 1
+    code, _, err = check(folder, GOOD.replace(old, new), monkeypatch, capsys)
+    assert code == 2
+    assert "Traceback" not in err
+    assert err.startswith(("shop.yaml: 1 problem\n", "shop.yaml: 2 problems\n")), (
+        err
+    )  # train and valid, old and new name
+    assert f"\n  line {line}  {where}\n" in err, err
+    assert message in err, err
+    assert len(err.splitlines()) < 25
+
+
+def test_problems_of_every_section_come_in_one_report_in_the_order_of_the_file(folder, monkeypatch, capsys):
+    text = (
+        GOOD.replace("batch_size", "batchsize")
+        .replace("[1, 5, 20]", "[5, 1]")
+        .replace("deepfm", "deepfn")
+        .replace("lr: 0.003", "lr: x")
+        .replace("[auc, logloss]", "[auc, loglos]")
+    )
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == 2
+    assert err.startswith("shop.yaml: 5 problems")
+    lines = [int(line.split()[1]) for line in err.splitlines() if line.startswith("  line ")]
+    assert lines == [5, 9, 17, 26, 29]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: [1, 2\n", "not valid YAML"),
+        ("", "this key is required"),
+        ("- a\n- b\n", "must be a mapping of sections"),
+        ("base: shop.yaml\n", "'base' files form a circle: shop.yaml -> shop.yaml"),
+        ("base: nowhere.yaml\n", "nowhere.yaml"),
+        ("features: nowhere.yaml\n" + GOOD.partition("features:")[0], "nowhere.yaml"),
+    ],
+    ids=["no-yaml", "empty", "a-list", "base-circle", "missing-base", "missing-features-file"],
+)
+def test_what_is_no_config_at_all_is_told_too(folder, monkeypatch, capsys, text, message):
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == 2
+    assert message in err, err
+    assert "Traceback" not in err
+
+
+def test_a_config_that_is_not_there_is_named(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert main(["check", "-c", "nowhere.yaml"]) == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "train.epocs=3"], "-o train.epocs=3"),
+        (["-o", "train.epochs"], "must be path=value"),
+        (["-o", "features[usr].embedding_dim=3"], "no element 'usr' here"),
+        (["--plugin", "no_such_package"], "there is no package 'no_such_package'"),
+    ],
+)
+def test_a_broken_command_line_is_told_like_a_broken_config(folder, monkeypatch, capsys, words, message):
+    code, _, err = check(folder, GOOD, monkeypatch, capsys, *words)
+    assert code == 2
+    assert message in err, err
+
+
+def test_data_that_is_not_there_is_bad_data(folder, monkeypatch, capsys):
+    code, _, err = check(
+        folder,
+        GOOD.replace("valid: {type: parquet, path: train", "valid: {type: parquet, path: vlid"),
+        monkeypatch,
+        capsys,
+    )
+    assert code == 3
+    assert "vlid.parquet" in err
+
+
+def test_a_label_that_is_no_label_is_bad_data(folder, monkeypatch, capsys):
+    code, out, err = check(folder, GOOD.replace("labels: [click]", "labels: [age]"), monkeypatch, capsys)
+    assert code == 3
+    assert "label 'age' is unusable" in err
+    assert "age" in out

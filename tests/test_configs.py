@@ -1,0 +1,94 @@
+"""Every config that this repository shows is one that works."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from easyrec.config import load_experiment
+from easyrec.config.schema import experiment_schema
+from feature_generator.config import read_yaml
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```yaml[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def named(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks():
+    """Every YAML block of every page, one document each."""
+    for page in PAGES:
+        for number, match in enumerate(FENCE.finditer(page.read_text(encoding="utf-8"))):
+            for part, text in enumerate(re.split(r"^---\n", match.group(1), flags=re.MULTILINE)):
+                yield pytest.param(text, id=f"{named(page)}-{number}-{part}")
+
+
+@pytest.fixture(scope="module")
+def schema():
+    found = experiment_schema()
+    Draft202012Validator.check_schema(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def fragment(schema):
+    """The schema of a config that shows some of its sections."""
+    return {key: value for key, value in schema.items() if key not in ("if", "then")}
+
+
+def errors(schema, data):
+    return [f"{error.json_path}: {error.message[:300]}" for error in Draft202012Validator(schema).iter_errors(data)]
+
+
+@pytest.mark.parametrize("path", [pytest.param(p, id=named(p)) for p in CONFIGS])
+def test_a_shipped_config_is_valid_and_the_schema_agrees(path, schema, fragment, monkeypatch, tmp_path):
+    for name in re.findall(r"\$\{(\w+)\}", "".join(p.read_text(encoding="utf-8") for p in path.parent.glob("*.yaml"))):
+        monkeypatch.setenv(name, str(tmp_path))
+    data = read_yaml(path).data
+    if "model" in data:  # the others are bases
+        load_experiment(path)
+    assert errors(schema if "model" in data else fragment, data) == []
+
+
+@pytest.mark.parametrize("text", list(blocks()))
+def test_a_yaml_block_of_the_docs_is_valid(text, fragment, tmp_path):
+    shutil.copytree(ROOT / "configs" / "shop", tmp_path, dirs_exist_ok=True)  # what `base` may name
+    (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
+    data = read_yaml(tmp_path / "shown.yaml").data
+    assert errors(fragment, data) == []
+    if {"data", "features", "model"} <= set(data):
+        load_experiment(tmp_path / "shown.yaml")
+
+
+def test_the_pages_are_found():
+    assert len(PAGES) > 8
+    assert len(list(blocks())) > 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trian": {}},
+        {"model": {"type": "deepfn"}},
+        {"model": {"type": "lr", "droput": 1}},
+        {"features": [{"type": "id", "expression": "user:a", "num_buckets": 3}]},
+        {"features": [{"type": "id", "name": "a", "names": ["b"], "expression": "user:a", "num_buckets": 3}]},
+        {"data": {"labels": []}},
+        {"train": {"sparse_optimizer": {"type": "adamm"}}},
+        {"model": None},
+    ],
+)
+def test_the_schema_refuses_what_the_library_refuses(schema, change):
+    good = {
+        "data": {"labels": ["click"]},
+        "features": [{"type": "id", "name": "a", "expression": "user:a", "num_buckets": 3}],
+        "model": {"type": "lr"},
+    }
+    assert errors(schema, good) == []
+    assert errors(schema, {**good, **change}) != []
