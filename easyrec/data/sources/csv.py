@@ -15,6 +15,7 @@ from easyrec.data.sources._csv_lines import Dialect, Mender, header, infer_types
 from easyrec.data.sources._files import File, list_files
 from easyrec.data.sources._text import COMPRESSED, Blocks
 from easyrec.errors import ConfigError, DataError, Problem, nearest
+from feature_generator.config import Document, repeat_names
 
 TypeName: TypeAlias = Literal["string", "int32", "int64", "float32", "float64", "bool", "timestamp", "date"]
 
@@ -41,7 +42,7 @@ class Config(SourceConfig):
 
     Attributes:
         path: File, folder, glob or a list of them; `.gz`, `.bz2`, `.zst` and `.lz4` are decompressed.
-        columns: Names of the columns, where the files have no header line.
+        columns: Names of the columns, where the files have no header line; `int_0 .. int_12` stands for thirteen.
         separator: What stands between two values; one character, `\t` for a tab.
         quote: What may surround a value that holds the separator; null: nothing does.
         types: Types by column. The others are inferred from the start of the first file: whole numbers, numbers,
@@ -66,6 +67,16 @@ class Config(SourceConfig):
         if len(value.encode()) != 1 or value in "\r\n":
             raise ValueError(f"must be one character, such as ',' or '\\t', but is {value!r}")
         return value
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _ranges(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not any(isinstance(name, str) and ".." in name for name in value):
+            return value
+        try:
+            return [entry["name"] for entry in repeat_names(Document.of([{"names": value}])).data]
+        except ConfigError as error:
+            raise ValueError(error.problems[0].message) from None
 
     @field_validator("columns")
     @classmethod

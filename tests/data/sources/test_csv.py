@@ -39,6 +39,11 @@ def test_a_file_without_header_takes_its_names_from_the_config(write):
     assert read(source) == [{"n": 1, "s": "x"}, {"n": 2, "s": "y"}]
 
 
+def test_ranges_of_names_count_up(write):
+    config = csv.Config(path=write("1,2,3,4"), columns=["y", "I1 .. I2", "C01 .. C01"])
+    assert list(config.open().columns) == ["y", "I1", "I2", "C01"]
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
@@ -167,9 +172,10 @@ def test_a_truncated_gz_is_named(write, keep):
     [
         ({"separator": "||"}, "must be one character"),
         ({"columns": ["a", "a"]}, "named twice: a"),
+        ({"columns": ["a_3 .. a_1"]}, "is no range"),
         ({"types": {"a": "decimal"}}, "types.a"),
     ],
-    ids=["separator", "columns", "types"],
+    ids=["separator", "columns", "range", "types"],
 )
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
