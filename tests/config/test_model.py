@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from easyrec.config import TaskConfig
+from feature_generator.config import members
+
+
+def task(**keys):
+    return TaskConfig(**{"name": "y", "label": "y", **keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        pytest.param(
+            {"type": "ziln"},
+            "needs the loss 'ziln'\nknown: bce, cross_entropy, mse",
+            marks=pytest.mark.skipif("ziln" in members("easyrec.losses"), reason="the loss is there"),
+        ),
+        ({"loss": "mse"}, "loss 'mse' is not for tasks of type 'binary'\nfitting: "),
+        ({"loss": "bcee"}, "unknown type 'bcee'; did you mean 'bce'"),
+        ({"type": "multiclass"}, "a task of type 'multiclass' needs 'num_classes'"),
+        ({"num_classes": 3}, "a task of type 'binary' takes no 'num_classes'"),
+        ({"metrics": ["rmse"]}, "metric 'rmse' is not for tasks of type 'binary'"),
+        ({"mask": "click = 1"}, "click = 1"),
+        ({"name": "a b"}, "must be a plain name"),
+    ],
+    ids=["no-loss", "unfit-loss", "unknown-loss", "no-classes", "classes", "unfit-metric", "mask", "name"],
+)
+def test_what_cannot_work_is_refused(keys, message):
+    with pytest.raises(ValidationError) as error:
+        task(**keys)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "loss", "outputs"),
+    [
+        ({}, "bce", 1),
+        ({"type": "regression"}, "mse", 1),
+        ({"type": "multiclass", "num_classes": 5}, "cross_entropy", 5),
+    ],
+    ids=["binary", "regression", "multiclass"],
+)
+def test_a_type_has_a_loss_and_outputs(keys, loss, outputs):
+    assert (task(**keys).loss_config.type, task(**keys).num_outputs) == (loss, outputs)
+
+
+def test_the_labels_of_a_task_are_its_own_and_those_of_its_mask():
+    assert task(mask="click == 1 and y >= 0").labels == ("y", "click")
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "bad"),
+    [
+        ({}, [0, 1, 1], None),
+        ({}, [0, 1, 0.5], 2),
+        ({}, [0, np.nan], 1),
+        ({"type": "multiclass", "num_classes": 3}, [0, 2, 1], None),
+        ({"type": "multiclass", "num_classes": 3}, [0, 3], 1),
+        ({"type": "multiclass", "num_classes": 3}, [0, 1.5], 1),
+        ({"type": "multiclass", "num_classes": 3}, [np.nan, -1], 0),
+        ({"type": "regression"}, [-3.5, 1e9], None),
+        ({"type": "regression"}, [1, np.inf], 1),
+        ({}, [], None),
+    ],
+)
+def test_the_first_label_that_the_type_does_not_allow(keys, values, bad):
+    assert task(**keys).bad_label(np.array(values, np.float32)) == bad

@@ -1,0 +1,112 @@
+"""Embedded inputs without tables: the real plan of a small generator, filled with random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from easyrec.batch import Embedded
+from easyrec.config import TaskConfig
+from easyrec.config.model import ModelConfig
+from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
+from easyrec.layout import GroupLayout
+from feature_generator import FeatureGenerator
+from feature_generator.config import member
+
+FEATURES = {
+    "features": [
+        {"type": "id", "name": "user", "expression": "user:user", "num_buckets": 20},
+        {"type": "id", "name": "item", "expression": "item:item", "num_buckets": 30},
+        {"type": "id", "name": "cate", "expression": "item:cate", "num_buckets": 10},
+        {"type": "raw", "name": "price", "expression": "item:price"},
+        {"type": "raw", "name": "size", "expression": "item:size", "value_dim": 2},
+        {
+            "type": "sequence",
+            "name": "clicks",
+            "sequence_length": 10,
+            "features": [
+                {"type": "id", "name": "item", "expression": "item:item", "embedding_name": "item", "num_buckets": 30},
+                {"type": "id", "name": "cate", "expression": "item:cate", "embedding_name": "cate", "num_buckets": 10},
+                {"type": "id", "name": "hour", "expression": "user:hour", "num_buckets": 24},
+            ],
+        },
+        {
+            "type": "sequence",
+            "name": "buys",
+            "sequence_length": 10,
+            "features": [
+                {"type": "id", "name": "item", "expression": "item:item", "embedding_name": "item", "num_buckets": 30}
+            ],
+        },
+    ]
+}
+DENSE = ["price", "size"]
+IDS = ["user", "item", "cate"]
+
+
+class Case:
+    """A model's config, its plan, and inputs for it."""
+
+    def __init__(self, config: ModelConfig, plan: EmbeddingPlan) -> None:
+        self.config, self.plan = config, plan
+
+    @property
+    def layouts(self) -> Mapping[str, GroupLayout]:
+        return self.plan.layouts
+
+    def inputs(self, rows: int, seed: int = 0, lengths: list[int] | None = None) -> Embedded:
+        """Random inputs of `rows` rows that want gradients; sequences have 0 to 6 steps, row 2 none."""
+        drawn = torch.Generator().manual_seed(seed)
+        tensors: dict[str, Tensor] = {}
+        for name, layout in self.layouts.items():
+            widths = {"emb": layout.width, "first": layout.num_fields, "dense": layout.dense_width}
+            for key in layout.keys():  # noqa: SIM118 (not a dict)
+                kind = key.partition(":")[0]
+                if kind in widths:
+                    tensors[key] = torch.randn(rows, widths[kind], generator=drawn).requires_grad_(kind != "dense")
+            for sequence in layout.sequences:
+                counts = torch.randint(0, 7, (rows,), generator=drawn)
+                counts[2:3] = 0
+                counts[3:4] = 6
+                if lengths is not None:
+                    counts = torch.tensor(lengths)
+                offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+                steps = int(offsets[-1])
+                key = f"{name}/{sequence.name}"
+                tensors[f"seq:{key}"] = torch.randn(steps, sequence.dim, generator=drawn).requires_grad_()
+                tensors[f"rows:{key}"] = torch.repeat_interleave(torch.arange(rows), counts)
+                tensors[f"offsets:{key}"] = offsets
+        return Embedded(tensors, self.layouts)
+
+
+@pytest.fixture(scope="session")
+def generator() -> FeatureGenerator:
+    return FeatureGenerator.load(FEATURES)
+
+
+@pytest.fixture(scope="session")
+def case(generator: FeatureGenerator) -> Callable[..., Case]:
+    """`case("deepfm", hidden=[8])`: the model over three ids, dense inputs and sequences where it wants them."""
+
+    def make(type: str, features: list[str] | None = None, sequences: Any = None, **keys: Any) -> Case:
+        config_class = member("easyrec.models", type).Config
+        chosen = [*IDS, *DENSE] if features is None else features
+        if "groups" not in keys:
+            used = {
+                "features": chosen,
+                "sequences": sequences if sequences is not None else [{"sequence": "clicks"}],
+            }
+            keys["groups"] = dict.fromkeys(config_class.model_construct(groups=None).uses(), used)
+        config = config_class.model_validate({"type": type, "embedding_dim": 4, **keys})
+        return Case(config, plan_embeddings(generator.outputs, config))
+
+    return make
+
+
+@pytest.fixture
+def task() -> TaskConfig:
+    return TaskConfig(name="click", label="click")

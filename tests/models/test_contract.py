@@ -1,0 +1,120 @@
+"""What every model promises, members of tomorrow included."""
+
+import pytest
+import torch
+
+from easyrec.config import TaskConfig
+from easyrec.export.program import export_program, to_calls
+from easyrec.models import build
+from feature_generator.config import members
+
+MODELS = members("easyrec.models")
+ONE = [TaskConfig(name="click", label="click")]
+THREE = [
+    TaskConfig(name="click", label="click"),
+    TaskConfig(name="stars", label="stars", type="multiclass", num_classes=3),
+    TaskConfig(name="price", label="price", type="regression"),
+]
+
+
+def seeded(case, tasks=ONE, seed=1):
+    torch.manual_seed(seed)
+    return build(case.config, case.plan, tasks)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_any_number_of_rows(case, name, rows):
+    made = case(name)
+    logits = seeded(made).eval()(made.inputs(rows))
+    assert list(logits) == ["logit"]
+    assert logits["logit"].shape == (rows,)
+    assert logits["logit"].dtype == torch.float32
+    assert logits["logit"].isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_row_scores_the_same_alone_and_in_company(case, name):
+    made = case(name)
+    model = seeded(made).eval()
+    x = made.inputs(5)
+    whole = model(x)["logit"]
+    for row in range(5):
+        part = {}
+        for key, tensor in x.tensors.items():
+            kind, _, rest = key.partition(":")
+            if kind in ("emb", "first", "dense"):
+                part[key] = tensor[row : row + 1]
+            else:
+                start, end = x.tensors[f"offsets:{rest}"][row : row + 2]
+                cut = {"seq": tensor[start:end], "rows": torch.zeros(int(end - start), dtype=torch.int64)}
+                part[key] = cut.get(kind, torch.stack([torch.zeros_like(start), end - start]))
+        alone = model(type(x)(part, x.layouts))["logit"]
+        torch.testing.assert_close(alone, whole[row : row + 1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("tasks", [ONE, THREE], ids=["one-task", "three-tasks"])
+def test_every_parameter_and_every_input_gets_a_gradient(case, name, tasks):
+    made = case(name)
+    model, x = seeded(made, tasks).train(), made.inputs(5)
+    target = {
+        "click": torch.tensor([1.0, 0, 0, 1, 0]),
+        "stars": torch.tensor([0.0, 1, 2, 1, 0]),
+        "price": torch.ones(5),
+    }
+    loss = torch.zeros(())
+    for task, logit in zip(tasks, model(x).values(), strict=True):
+        chosen = logit if task.type != "multiclass" else torch.log_softmax(logit, 1)[range(5), target["stars"].long()]
+        loss = loss + ((chosen - target[task.name]) ** 2).sum()
+    loss.backward()
+    wanting = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert wanting == []
+    ignored = [k for k, t in x.tensors.items() if t.requires_grad and (t.grad is None or not t.grad.abs().sum() > 0)]
+    assert ignored == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_several_tasks_are_told_by_name(case, name):
+    made = case(name)
+    logits = seeded(made, THREE).eval()(made.inputs(5))
+    assert {task: tuple(logit.shape) for task, logit in logits.items()} == {
+        "click": (5,),
+        "stars": (5, 3),
+        "price": (5,),
+    }
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("tasks", [ONE, THREE], ids=["one-task", "three-tasks"])
+def test_exported_equals_eager(case, name, tasks):
+    made = case(name)
+    model = seeded(made, tasks).eval()
+    program = to_calls(export_program(model, made.layouts))
+    for rows in (0, 1, 5, 64):
+        x = made.inputs(rows)
+        exported = program({key: tensor.detach() for key, tensor in x.tensors.items()})
+        eager = {name: logit.detach() for name, logit in model(x).items()}
+        assert eager.keys() == exported.keys()
+        for name, logit in eager.items():
+            torch.testing.assert_close(exported[name], logit, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_same_seed_same_numbers(case, name):
+    made = case(name)
+    first, second, other = (seeded(made, seed=s).eval()(made.inputs(5))["logit"] for s in (1, 1, 2))
+    assert torch.equal(first, second)
+    other_matters = any(p.dim() > 1 for p in seeded(made).parameters())
+    assert torch.equal(first, other) is not other_matters
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bf16_autocast_stays_near_fp32_and_gives_fp32_logits(case, name):
+    made = case(name)
+    model, x = seeded(made).eval(), made.inputs(5)
+    exact = model(x)["logit"]
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = model(x)["logit"]
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.1)

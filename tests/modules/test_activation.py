@@ -1,0 +1,48 @@
+from typing import get_args
+
+import pytest
+import torch
+
+from easyrec.modules.activation import Activation, BatchNorm, Dice, activation
+
+
+@pytest.mark.parametrize("name", get_args(Activation))
+@pytest.mark.parametrize("training", [True, False])
+def test_any_number_of_rows(name, training):
+    layer = activation(name, 3).train(training)
+    for rows in (0, 1, 5):
+        output = layer(torch.randn(rows, 3))
+        assert output.shape == (rows, 3)
+        assert output.isfinite().all()
+
+
+def test_dice_follows_the_paper():
+    x = torch.randn(50, 2) * torch.tensor([1.0, 4.0]) + 3
+    dice = Dice(2).train()
+    torch.nn.init.normal_(dice.alpha)
+    p = torch.sigmoid((x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=False) + 1e-8))
+    torch.testing.assert_close(dice(x), p * x + (1 - p) * dice.alpha * x)
+
+
+def test_dice_is_prelu_like_around_the_running_mean_in_evaluation():
+    dice = Dice(1).train()
+    for _ in range(200):
+        dice(torch.randn(100, 1) + 2)
+    high, low = dice.eval()(torch.tensor([[22.0], [-18.0]]))
+    assert high.item() == pytest.approx(22.0, rel=1e-4)
+    assert low.item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_training_batch_of_one_row_is_normalised_as_in_evaluation():
+    norm = BatchNorm(2)
+    norm.running_mean += 1.0
+    x = torch.tensor([[3.0, 5.0]])
+    before = norm.running_mean.clone()
+    torch.testing.assert_close(norm.train()(x), norm.eval()(x))
+    assert torch.equal(norm.running_mean, before)
+
+
+def test_batch_norm_of_several_rows_is_torchs():
+    ours, theirs, x = BatchNorm(3).train(), torch.nn.BatchNorm1d(3).train(), torch.randn(8, 3)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.running_var, theirs.running_var)
