@@ -12,7 +12,9 @@ from feature_generator.config import plug
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     """Add `-c`, `-o` and `--plugin`."""
-    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="the experiment's YAML")
+    parser.add_argument(
+        "-c", "--config", required=True, metavar="FILE", help="the experiment's YAML, or the folder of a run"
+    )
     parser.add_argument(
         "-o",
         "--override",
@@ -23,6 +25,16 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
         help="lay a value over the config, e.g. train.epochs=3 or features[user_id].embedding_dim=32",
     )
     add_plugin(parser)
+
+
+def add_run_dir(parser: argparse.ArgumentParser) -> None:
+    """Add `--run-dir`."""
+    parser.add_argument("--run-dir", metavar="DIR", help="folder of the run [runs/<name>]")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add `--checkpoint`."""
+    parser.add_argument("--checkpoint", metavar="DIR", help="another checkpoint than the run's best one")
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +51,8 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
 def experiment(args: argparse.Namespace) -> Experiment:
     """The experiment that `-c`, `-o` and `--plugin` name."""
     plug_all(args)
-    return load_experiment(args.config, args.override)
+    folder = Path(args.config)
+    return load_experiment(folder / "config.yaml" if folder.is_dir() else folder, args.override)
 
 
 def plug_all(args: argparse.Namespace) -> None:

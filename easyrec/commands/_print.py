@@ -1,11 +1,18 @@
-"""How commands print: tables, counts, sizes."""
+"""How commands print: tables, counts, sizes, and the library's log."""
 
 from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from easyrec.train.run import Run
 
 
 def console() -> Console:
@@ -50,3 +57,27 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TiB"
+
+
+def log() -> None:
+    """Show what the library says while it works, on stderr, without adornment."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("easyrec", "serving"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+def results(done: Run) -> None:
+    """Print the metrics of a run, and where it left what it made."""
+    head, *rows = done.summary()
+    shown = table(done.path.name, *head, right=1)
+    for row in rows:
+        shown.add_row(*row)
+    out = console()
+    out.print(shown)
+    for what, path in (("report", done.report), ("bundle", done.bundle)):
+        if path is not None:
+            out.print(f"{what}: {path}", markup=False, soft_wrap=True)
