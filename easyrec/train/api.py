@@ -13,6 +13,7 @@ from easyrec.data import Part, Source, make_loader, open_sources
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
+from easyrec.train.bundling import export_run
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
 from easyrec.train.run import Run
@@ -127,6 +128,34 @@ def predict(
 
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     return frame
+
+
+def export(
+    config: Config,
+    *,
+    data: Mapping[str, Any] | None = None,
+    overrides: Overrides = (),
+    run_dir: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
+    output: AnyPath | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Write the bundle of a trained run's best checkpoint.
+
+    Args:
+        config: What was trained; the folder of the run will do.
+        data: Rows by part for warming up that stand in for the config's.
+        overrides: Settings laid over the config, e.g. of `export`.
+        run_dir: Folder of the run; default `runs/<name>`.
+        checkpoint: Folder of another checkpoint than the best one.
+        output: Where the bundle goes; default `bundle` in the folder of the run.
+        overwrite: Replace a bundle that is there.
+
+    Returns:
+        The run, with the new bundle.
+    """
+    experiment, folder = _experiment(config, overrides, run_dir)
+    return export_run(experiment, folder, checkpoint=checkpoint, output=output, data=data, overwrite=overwrite)
 
 
 def _experiment(config: Config, overrides: Overrides, run_dir: AnyPath | None) -> tuple[Experiment, Path]:

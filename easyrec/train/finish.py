@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from easyrec.batch import Batch
-from easyrec.data import Loader, read_sample
+from easyrec.data import Loader
+from easyrec.data.intake import raw_columns
+from easyrec.data.sample import read_sample
 from easyrec.export import export_bundle
 from easyrec.report import write_report
 from easyrec.report.curves import Curves
 from easyrec.report.environment import environment
 from easyrec.report.statistics import statistics
+from easyrec.train.bundling import export_rows
 from easyrec.train.calibrate import fit_calibration
 from easyrec.train.run import Run
 from easyrec.train.run_folder import CALIBRATION
@@ -53,7 +56,10 @@ def finish(trainer: Trainer) -> Run:
     if fitted:
         folder.write_json(CALIBRATION, fitted)
     with watch.part("export"), trainer.scorer.averaged():
-        bundle = export_bundle(trainer)
+        rows = export_rows(trainer.experiment, trainer.part)
+        bundle = export_bundle(
+            trainer.experiment, trainer.scorer, rows, folder.path / "bundle", metrics=result, overwrite=True
+        )
     folder.write_json("metrics.json", result)
     with watch.part("report"):
         folder.write_json("report.json", {"curves": curves, **_details(trainer)})
@@ -81,9 +87,8 @@ def _measure(trainer: Trainer, loader: Loader) -> tuple[dict[str, float], dict[s
 def _details(trainer: Trainer) -> dict[str, Any]:
     experiment, watch = trainer.experiment, trainer.watch
     generator, plan = experiment.generator, trainer.collection.plan
-    sample = generator.transform(
-        read_sample(trainer.source, SAMPLED_ROWS, list(generator.inputs)), bad_rows="default", threads=trainer.threads
-    )
+    raw = read_sample(trainer.part, SAMPLED_ROWS, raw_columns(generator, trainer.part.source))
+    sample = generator.transform(raw, bad_rows="default", threads=trainer.threads)
     busy = watch.seconds.get("training", 0.0) + watch.seconds.get("waiting for data", 0.0)
     dense = sum(p.numel() for p in trainer.model.parameters())
     return {

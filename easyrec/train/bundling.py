@@ -1,0 +1,88 @@
+"""A run's checkpoint as a bundle: what to take for warming up, and exporting after training."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from easyrec.config import Experiment
+from easyrec.data import Part, open_sources
+from easyrec.data.intake import raw_columns
+from easyrec.data.sample import read_sample
+from easyrec.errors import BundleError, ConfigError, DataError
+from easyrec.export import export_bundle
+from easyrec.export.bundle import Bundle
+from easyrec.export.warmup import FOLDER, WarmupRows
+from easyrec.train.restore import restore
+from easyrec.train.run import Run
+from easyrec.train.run_folder import read_json
+
+logger = logging.getLogger("easyrec.train")
+
+SPARE = 4
+"""Rows read for each that a bundle keeps: those with a bad value cannot be kept."""
+
+
+def export_rows(experiment: Experiment, part: Part) -> pa.Table:
+    """Raw rows of a part for a bundle to choose from, spread over its source."""
+    return read_sample(part, SPARE * experiment.export.warmup_rows, raw_columns(experiment.generator, part.source))
+
+
+def export_run(
+    experiment: Experiment,
+    run_dir: Path,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    data: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Write the bundle of a trained run.
+
+    Args:
+        experiment: What was trained there.
+        run_dir: Folder of the run.
+        checkpoint: Folder of the checkpoint; default: the best of the run, else the newest.
+        output: Where the bundle goes; default: `bundle` in the folder of the run.
+        data: Rows by part that stand in for the config's; where no rows for warming up can be read, those of the
+            bundle that training wrote are taken.
+        overwrite: Replace a bundle that is there.
+
+    Raises:
+        RunError: There is no such run, or the bundle exists.
+        CheckpointError: The checkpoint is damaged, or of another model.
+        DataError: No rows for warming up can be read.
+    """
+    scorer = restore(experiment, run_dir, checkpoint)
+    target = Path(output) if output is not None else run_dir / "bundle"
+    metrics = read_json(run_dir / "metrics.json") or {}
+    rows = _rows(experiment, run_dir, data)
+    with scorer.averaged():
+        bundle = export_bundle(experiment, scorer, rows, target, metrics=metrics, overwrite=overwrite)
+    return Run(metrics, run_dir, bundle)
+
+
+def _rows(experiment: Experiment, run_dir: Path, data: Mapping[str, Any] | None) -> Any:
+    try:
+        part = open_sources(experiment, data).train
+        if part is None:
+            raise DataError("there are no rows for warming up: the run has no data.train, give some as `data`")
+        return export_rows(experiment, part)
+    except (ConfigError, DataError) as error:
+        kept = _kept_rows(run_dir / "bundle")
+        if kept is None:
+            raise
+        logger.warning("warming up with the rows of the run's own bundle: %s", error)
+        return kept
+
+
+def _kept_rows(bundle: Path) -> pa.RecordBatch | None:
+    try:
+        return WarmupRows.load(Bundle.open(bundle).folder(FOLDER)).rows
+    except BundleError:
+        return None
