@@ -124,11 +124,11 @@ def make_loader(
     for task in experiment.tasks:
         classes[task.label] = {"binary": 2, "multiclass": task.num_classes}.get(task.type)
     if reserved is None:
-        reserved = [] if training else _eval_columns(experiment)
+        reserved = [] if training else [*config.reserved, *experiment.eval.columns(experiment.tasks)]
     demand = Demand(
         labels=classes if labels else {},
         sample_weight=config.sample_weight if labels else None,
-        reserved=reserved,
+        reserved=list(dict.fromkeys(reserved)),
         predicate=part.predicate,
         negatives=config.negative_sampling if training else None,
         leakage=config.leakage,
@@ -147,9 +147,3 @@ def make_loader(
         prefetch=config.prefetch,
         merge_single=training,
     )
-
-
-def _eval_columns(experiment: Experiment) -> list[str]:
-    metrics = [*experiment.eval.metrics, *(m for task in experiment.tasks for m in task.metrics or [])]
-    by = [column for metric in metrics for column in metric.columns]
-    return list(dict.fromkeys([*experiment.data.reserved, *experiment.eval.slices, *by]))

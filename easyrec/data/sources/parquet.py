@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock, get_ident
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -55,7 +56,9 @@ class ParquetSource(Source):
 
     def __init__(self, files: Sequence[File], *, threads: bool = True) -> None:
         self.files, self.threads = list(files), threads
-        self._open: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        # Several loaders may read one source, each in its thread; a reader is no thing to share.
+        self._open: OrderedDict[tuple[int, int], pq.ParquetFile] = OrderedDict()
+        self._lock = Lock()
         with ThreadPoolExecutor(8) as pool:  # footers of remote files cost a round trip each
             footers = list(pool.map(_footer, self.files))
         self.schemas = [schema for schema, _ in footers]
@@ -113,7 +116,7 @@ class ParquetSource(Source):
                 yield batch.select(list(columns)).slice(start_row)
                 start_row = 0
         except (pa.ArrowException, OSError, EOFError) as error:
-            self._open.pop(index, None)
+            self.close()
             raise DataError(f"row group {group} cannot be read: {_first_line(error)}", file=unit.file) from error
 
     def bounds(self, unit: Unit, column: str) -> tuple[pa.Scalar, pa.Scalar] | None:
@@ -134,18 +137,20 @@ class ParquetSource(Source):
             return None
 
     def close(self) -> None:
-        """Close all files."""
-        while self._open:
-            self._open.popitem()[1].close()
+        """Let go of all files; one that a thread reads is closed when it is done."""
+        with self._lock:
+            self._open.clear()
 
     def _file(self, index: int) -> pq.ParquetFile:
-        if index in self._open:
-            self._open.move_to_end(index)
-        else:
-            while len(self._open) >= OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            self._open[index] = _open(self.files[index])
-        return self._open[index]
+        key = (get_ident(), index)
+        with self._lock:
+            opened = self._open.pop(key, None)
+        opened = opened or _open(self.files[index])
+        with self._lock:
+            self._open[key] = opened
+            while len(self._open) > OPEN_FILES:
+                self._open.popitem(last=False)  # closed when nobody reads it any more
+        return opened
 
 
 def _open(file: File) -> pq.ParquetFile:

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,6 +55,24 @@ def test_huge_row_groups_are_streamed_and_resumed_alike(tmp_path, monkeypatch, s
     batches = list(source.read(source.units()[0], ["y"], start))
     assert all(batch.num_rows <= 1 << 16 for batch in batches)
     assert pa.Table.from_batches(batches).column("y").to_pylist() == list(range(start, 100_000))
+
+
+def test_threads_may_read_one_source_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "OPEN_FILES", 2)
+    for name in "abcd":
+        write(tmp_path / f"{name}.parquet", pa.table({"x": np.arange(20_000)}), row_group_size=1000)
+    source = parquet.Config(path=str(tmp_path)).open()
+
+    def total(order):
+        units = source.units()[::order]
+        return sum(batch.column("x").to_numpy().sum() for unit in units for batch in source.read(unit, ["x"]))
+
+    with ThreadPoolExecutor(4) as pool:
+        totals = list(pool.map(total, [1, -1, 1, -1]))
+    assert totals == [4 * sum(range(20_000))] * 4
+    assert len(source._open) == 2
+    source.close()
+    assert not source._open
 
 
 def test_the_row_of_a_later_group_is_counted_in_its_file(tmp_path):
