@@ -1,14 +1,18 @@
 """The contract of the family `easyrec.data.sources`, over every member."""
 
 import gzip
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from easyrec.config.data import Shuffle
+from easyrec.data import Demand, Loader
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError
+from feature_generator import FeatureGenerator
 from feature_generator.config import member, members
 
 PACKAGE = "easyrec.data.sources"
@@ -107,6 +111,20 @@ def test_reading_twice_gives_the_same_rows(source):
     columns = some_columns(source)
     for unit in source.units()[:2]:
         assert rows_of(source, unit, columns) == rows_of(source, unit, columns)
+
+
+@pytest.mark.parametrize("shuffle", [None, Shuffle(buffer_rows=300)], ids=["in-order", "shuffled"])
+def test_shards_of_a_loader_are_disjoint_and_complete(source, shuffle):
+    columns = some_columns(source)
+    generator = FeatureGenerator.load({"features": [{"type": "id", "name": columns[0], "hash_bucket_size": 9}]})
+    demand = Demand({}, reserved=columns)
+    seen = Counter()
+    for shard in range(2):
+        loader = Loader(source, generator, demand, batch_size=64, shuffle=shuffle, shard=(shard, 2))
+        rows = [tuple(row.values()) for batch in loader for row in batch.reserved.to_pylist()]
+        assert rows
+        seen.update(rows)
+    assert seen == Counter(tuple(row.values()) for u in source.units() for row in rows_of(source, u, columns))
 
 
 def test_an_absent_column_is_named_with_the_nearest_one(source):
