@@ -61,7 +61,13 @@ def generator(kind: str) -> FeatureGenerator:
     features += [{"type": "id", "name": name, "num_buckets": BUCKETS} for name in CATEGORICAL]
     if kind == "list":
         features.append(
-            {"type": "id", "name": "steps", "expression": "user:steps", "num_buckets": BUCKETS, "sequence_length": LENGTH}
+            {
+                "type": "id",
+                "name": "steps",
+                "expression": "user:steps",
+                "num_buckets": BUCKETS,
+                "sequence_length": LENGTH,
+            }
         )
     return FeatureGenerator.load({"features": features}, mode="encoded")
 
@@ -78,7 +84,7 @@ def ours(path: Path, kind: str, batch_size: int, shuffle: Shuffle | None) -> Ite
 
 
 def scanner(path: Path, kind: str, batch_size: int) -> Iterator[int]:
-    """pyarrow's dataset scanner, its columns made into the same tensors."""
+    """The dataset scanner of pyarrow, its columns made into the same tensors."""
     names = [*NUMERIC, *CATEGORICAL, "click", *(["steps"] if kind == "list" else [])]
     for batch in ds.dataset(path).to_batches(columns=names, batch_size=batch_size):
         dense = np.stack([batch.column(name).to_numpy() for name in NUMERIC], axis=1)

@@ -127,6 +127,7 @@ class Loader:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
+        self._memory = Gathering()
         self._counted: tuple[int, int | None] | None = None
         self._identity = self._describe()
         self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
@@ -237,13 +238,13 @@ class Loader:
 
     def _cut(self, epoch: int, start: Position) -> Iterator[tuple[Rows | None, Position, Report]]:
         """The blocks' rows in pieces of a batch."""
-        chunks, memory = self._chunks(epoch, start), Gathering()
+        chunks = self._chunks(epoch, start)
         block, taken = _Block(replace(start, taken=0), replace(start, taken=0)), start.taken
         self._fill(block, chunks)
         carry: list[Rows] = []
         missing = self.batch_size
         while block.rows:
-            rows = memory.concat(block.chunks)
+            rows = self._memory.concat(block.chunks)
             block.chunks = []
             order = self._row_order(epoch, block)
             upcoming = _Block(block.end, block.end)
