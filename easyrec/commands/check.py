@@ -45,8 +45,8 @@ def _parts(out: Console, found: Inspection) -> None:
     shown = table("data", "part", "source", "rows", "sampled", right=2)
     for part, seen in found.samples.items():
         config = getattr(found.experiment.data, part)
-        source: str | list[str] = getattr(config, "path", None) or getattr(config, "name", "")
-        listed = source if isinstance(source, str) else ", ".join(source)
+        named = getattr(config, "path", None) or getattr(config, "name", "")
+        listed = ", ".join(named) if isinstance(named, list) else str(named)
         total = count(seen.total) if seen.total is not None else "?"
         shown.add_row(part, f"{config.type} {listed}".strip(), total, count(seen.rows))
     out.print(shown)

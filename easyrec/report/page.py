@@ -39,6 +39,7 @@ def _header(main: Element, run: RunFiles) -> None:
     SubElement(header, "h1").text = run.name
     training = run.details.get("training", {})
     facts = [str(training[key]) for key in ("model", "finished") if training.get(key)]
+    facts = [fact[:16].replace("T", " ") + " UTC" if fact.endswith("+00:00") else fact for fact in facts]
     SubElement(header, "p").text = " · ".join([*facts, "easyrec report"])
     tiles = SubElement(main, "div", {"class": "tiles"})
     for split in ("test", "valid"):
@@ -51,7 +52,7 @@ def _header(main: Element, run: RunFiles) -> None:
     if "seconds" in run.metrics:
         _tile(tiles, "training time", duration(run.metrics["seconds"]))
     if training.get("samples_per_second"):
-        _tile(tiles, "speed", number(training["samples_per_second"], 3), "samples per second")
+        _tile(tiles, "samples / s", number(training["samples_per_second"], 3))
     if training.get("parameters"):
         _tile(tiles, "parameters", number(training["parameters"], 3))
 
@@ -59,6 +60,10 @@ def _header(main: Element, run: RunFiles) -> None:
 def _progress(main: Element, run: RunFiles) -> None:
     lines = [line for line in run.evaluations if isinstance(line.get("step"), int)]
     charts: dict[str, list[Series]] = {}
+    steps = [(line["step"], line["loss"]) for line in run.progress if line.get("loss") is not None]
+    if len(steps) > 1:
+        charts["loss"] = [Series("train", [s[0] for s in steps], [s[1] for s in steps])]
+        lines = [{**line, "train": {**line.get("train", {}), "loss": None}} for line in lines]
     for split in ("train", "valid", "test"):
         names = dict.fromkeys(name for line in lines for name, _ in _leaves(line.get(split)))
         for name in names:
@@ -70,12 +75,13 @@ def _progress(main: Element, run: RunFiles) -> None:
         return
     best = run.metrics.get("best_step")
     mark = (float(best), "best") if isinstance(best, int) else None
-    cards = _section(main, "Training", "cards")
+    span = (0.0, float(max(step for lines_ in charts.values() for series in lines_ for step in series.xs)))
+    cards = _section(main, "Training", "cards three")
     for name, lines_ in charts.items():
         card = _card(cards, name)
         if len(lines_) > 1:
             _legend(card, [s.name for s in lines_])
-        card.append(line_chart(lines_, f"{name} by training step", "training step", "", mark=mark))
+        card.append(line_chart(lines_, f"{name} by training step", "training step", "", mark=mark, span=span))
 
 
 def _quality(main: Element, run: RunFiles) -> None:
@@ -169,7 +175,12 @@ def _features(main: Element, run: RunFiles) -> None:
 def _tables(main: Element, run: RunFiles) -> None:
     tables = run.details.get("tables", [])
     if tables:
-        rows = [[t["name"], number(t["rows"]), str(t["dim"]), number(t["rows"] * t["dim"], 3)] for t in tables]
+        first = [t for t in tables if t["name"].endswith(":first")]
+        own = [t for t in tables if t not in first]
+        rows = [[t["name"], number(t["rows"]), str(t["dim"]), number(t["rows"] * t["dim"])] for t in own]
+        if first:
+            total = number(sum(t["rows"] for t in first))
+            rows.append([f"first-order weights of {len(first)} tables", total, "1", total])
         card = _section(main, "Embedding tables", "card")
         _table(card, ["table", "rows", "dim", "parameters"], rows, text=1)
 
@@ -216,12 +227,10 @@ def _card(cards: Element, title: str) -> Element:
     return card
 
 
-def _tile(tiles: Element, name: str, value: str, note: str = "") -> None:
+def _tile(tiles: Element, name: str, value: str) -> None:
     tile = SubElement(tiles, "div", {"class": "tile"})
     SubElement(tile, "div", {"class": "name"}).text = name
     SubElement(tile, "div", {"class": "value"}).text = value
-    if note:
-        SubElement(tile, "div", {"class": "note"}).text = note
 
 
 def _legend(card: Element, names: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ class RunFiles:
         name: The run's name.
         config: `config.yaml` as text.
         evaluations: Lines of `metrics.jsonl`.
+        progress: Lines of `progress.jsonl`: the loss between evaluations.
         metrics: `metrics.json`: `{"valid": {...}, "test": {...}, "best_step": ..., "seconds": ...}`.
         details: `report.json`: `curves`, `features`, `tables`, `environment`, `timings`, `training`.
     """
@@ -25,6 +26,7 @@ class RunFiles:
     name: str
     config: str = ""
     evaluations: list[dict[str, Any]] = field(default_factory=list)
+    progress: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -38,15 +40,19 @@ class RunFiles:
         config = folder / "config.yaml"
         if not config.is_file():
             raise RunError(f"{folder}: not the folder of a run, it has no config.yaml")
-        lines = folder / "metrics.jsonl"
-        text = lines.read_text(encoding="utf-8") if lines.is_file() else ""
         return RunFiles(
             folder.resolve().name,
             config.read_text(encoding="utf-8"),
-            [_json(line, lines) for line in text.splitlines() if line.strip()],
+            _lines(folder / "metrics.jsonl"),
+            _lines(folder / "progress.jsonl"),
             _file(folder / "metrics.json"),
             _file(folder / "report.json"),
         )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [_json(line, path) for line in text.splitlines() if line.strip()]
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
-WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 66, 16, 14, 44
+WIDTH, HEIGHT = 420, 250
+LEFT, RIGHT, TOP, BOTTOM = 60, 14, 12, 42
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,19 @@ def number(value: float, digits: int = 4) -> str:
     """A number as people read it: 1.2 M, 35 k, 0.8123."""
     if not math.isfinite(value):
         return str(value)
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if unit == ' k' else size):.{digits - 1}g}{unit}"
-    if value == int(value):
-        return str(int(value))
-    return f"{value:.{digits}g}"
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= max(size, 1e4):
+            return _digits(value / size, digits - 1) + unit
+    return str(int(value)) if value == int(value) else _digits(value, digits)
+
+
+def _digits(value: float, digits: int) -> str:
+    """At least this many leading digits, never an exponent, no zeros that say nothing."""
+    if value and abs(value) < 1e-4:
+        return f"{value:.{digits}g}"
+    before = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    text = f"{value:.{max(digits - before, 0)}f}" if before else f"{value:.{digits}g}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def line_chart(
@@ -79,6 +86,7 @@ def line_chart(
     *,
     unit: bool = False,
     mark: tuple[float, str] | None = None,
+    span: tuple[float, float] | None = None,
 ) -> Element:
     """A line chart.
 
@@ -89,11 +97,14 @@ def line_chart(
         y: Title of the y axis; empty for none.
         unit: Both axes run from 0 to 1.
         mark: An x value and a word to mark it with.
+        span: Values that the x axis must show.
     """
     points = [(float(a), float(b)) for s in series for a, b in zip(s.xs, s.ys, strict=True) if math.isfinite(b)]
     across = (LEFT, WIDTH - RIGHT)
     down = (HEIGHT - BOTTOM, TOP)
-    sx = Scale(0.0, 1.0, *across) if unit else Scale.over([p[0] for p in points], *across, margin=0.02)
+    sx = (
+        Scale(0.0, 1.0, *across) if unit else Scale.over([*(span or ()), *(p[0] for p in points)], *across, margin=0.02)
+    )
     sy = Scale(0.0, 1.0, *down) if unit else Scale.over([p[1] for p in points], *down, margin=0.08)
     root = _frame(label, x, y, sx, sy)
     if mark is not None and sx.low <= mark[0] <= sx.high:
