@@ -12,6 +12,14 @@ import pyarrow.compute as pc
 from feature_generator import FeatureGenerator, Table
 from feature_generator.discretizer import IdConfig
 
+_OFFSETS: dict[int, type[np.signedinteger[Any]]] = {
+    pa.string().id: np.int32,
+    pa.large_string().id: np.int64,
+    pa.binary().id: np.int32,
+    pa.large_binary().id: np.int64,
+}
+"""Offset type of each text type, by Arrow's number of it."""
+
 
 class Observer:
     """Counts of missing and unknown values.
@@ -66,11 +74,14 @@ class Observer:
 
 
 def _absent(column: Any) -> int:
-    count = int(column.null_count)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        lengths = pc.binary_length(column)
-        count += len(column) - column.null_count - int(np.count_nonzero(lengths.fill_null(0)))
-    return count
+    """Nulls and empty texts of a column."""
+    kind, nulls = column.type.id, int(column.null_count)
+    if kind not in _OFFSETS:
+        return nulls
+    if nulls:
+        return nulls + int(np.count_nonzero(pc.binary_length(column).fill_null(1).to_numpy() == 0))
+    offsets = np.frombuffer(column.buffers()[1], _OFFSETS[kind])[column.offset : column.offset + len(column) + 1]
+    return len(column) - int(np.count_nonzero(offsets[1:] != offsets[:-1]))
 
 
 def _outside(column: Any, size: int, separator: str) -> int:

@@ -261,6 +261,13 @@ def test_a_request_over_a_limit_names_what_is_too_large(toys, user, items, messa
             predictor.predict(user, items, CONTEXT)
 
 
+@pytest.mark.parametrize("kind", [pa.list_(pa.null()), pa.large_list(pa.null()), pa.list_(pa.list_(pa.null()))])
+def test_elements_that_take_no_memory_count_too(kind):
+    long = [None] * 9 if not pa.types.is_list(kind.value_type) else [[None] * 9]
+    with pytest.raises(DataError, match="9 elements"):
+        Limits(list_length=8).check(pa.record_batch({"steps": pa.array([long], kind)}))
+
+
 def test_a_map_has_a_length_too():
     batch = pa.record_batch(
         {"weights": pa.array([[("a", 1.0)], [(f"k{i}", 1.0) for i in range(9)]], pa.map_(pa.string(), pa.float64()))}
