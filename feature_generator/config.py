@@ -110,15 +110,18 @@ def plug(package: str) -> None:
     Raises:
         ConfigError: There is no such package.
     """
-    try:
-        found = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # a parent is missing, or the name is no name
-        found = None
-    if found is None:
+    if not _exists(package):
         raise ConfigError(f"there is no package '{package}' to plug in")
     if package not in _plugged:
         _plugged.append(package)
         members.cache_clear()
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent is missing, or the name is no name
+        return False
 
 
 def _files(package: str) -> set[str]:
@@ -130,7 +133,7 @@ def _files(package: str) -> set[str]:
 def _homes(package: str) -> list[str]:
     """The packages whose files are members of the family: its own, then those that are plugged in."""
     inside = package.partition(".")[2]
-    outside = [f"{plugin}.{inside}" for plugin in _plugged if importlib.util.find_spec(f"{plugin}.{inside}")]
+    outside = [f"{plugin}.{inside}" for plugin in _plugged if _exists(f"{plugin}.{inside}")]
     return [package, *outside]
 
 
