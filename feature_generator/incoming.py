@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from feature_generator.errors import DataError, nearest
+from feature_generator.features import number_text
 
 _CASTS = (
     (pa.types.is_decimal, pa.float64()),
@@ -184,8 +185,8 @@ def _array(values: Any, name: str) -> Any:
         return values.combine_chunks()
     if isinstance(values, pa.Array):
         return values
-    try:
-        array = pa.array(values, from_pandas=True)
+    try:  # in pandas nan means missing; elsewhere it is a number that is none, and the plan will say so
+        array = pa.array(values, from_pandas=hasattr(values, "iloc"))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         array = _mixed(list(values), name)
     if isinstance(array, pa.ChunkedArray):
@@ -215,8 +216,6 @@ def _text(value: Any) -> Any:
 
 
 def _plain_text(value: Any) -> str:
-    from feature_generator.features import number_text  # noqa: PLC0415
-
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float):

@@ -61,7 +61,7 @@ void to_text(Cells& cells, std::uint16_t input) {
       char* const out = cells.arena.room(32);
       std::size_t size = 0;
       if (std::isfinite(value)) {
-        size = write_number(value, out);
+        size = cells.narrow ? write_number(static_cast<float>(value), out) : write_number(value, out);
       } else {
         reject(cells, static_cast<std::uint32_t>(i), input, shown(value) + " is not a finite number");
       }
@@ -86,7 +86,7 @@ void to_integers(Cells& cells, std::uint16_t input) {
       }
     } else {
       const double number = cells.numbers[i];
-      if (number == std::trunc(number) && std::fabs(number) < 9.2e18) {
+      if (number == std::trunc(number) && std::fabs(number) < 9223372036854775808.0) {
         value = static_cast<std::int64_t>(number);
       } else {
         reject(cells, static_cast<std::uint32_t>(i), input, shown(number) + " is not a whole number");
@@ -126,9 +126,7 @@ void to_numbers(Cells& cells, std::uint16_t input) {
 }
 
 void repeat(const Cells& cells, const std::uint32_t* counts, Cells& out) {
-  out.clear();
-  out.form = cells.form;
-  out.weighted = cells.weighted;
+  out.clear_like(cells);
   std::size_t next_broken = 0, next_fault = 0;
   for (std::size_t e = 0; e < cells.elements(); ++e) {
     const std::uint32_t begin = cells.begin_of(e), end = cells.ends[e];

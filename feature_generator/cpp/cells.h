@@ -29,6 +29,7 @@ struct Fault {
 struct Cells {
   Form form = Form::text;
   bool weighted = false;
+  bool narrow = false;         // the numbers were float32: their text is shorter
   Slab<std::uint32_t> ends;
   Slab<Text> texts;
   Slab<std::int64_t> integers;
@@ -48,9 +49,16 @@ struct Cells {
     for (std::size_t e = 0; e < ends.size(); ++e) off |= ends[e] ^ static_cast<std::uint32_t>(e + 1);
     return off == 0;
   }
+  // No values, but of the same kind as those of `other`.
+  void clear_like(const Cells& other) noexcept {
+    clear();
+    form = other.form;
+    weighted = other.weighted;
+    narrow = other.narrow;
+  }
   void clear() noexcept {
     form = Form::text;
-    weighted = false;
+    weighted = narrow = false;
     ends.clear();
     texts.clear();
     integers.clear();

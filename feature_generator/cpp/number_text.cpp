@@ -30,7 +30,7 @@ constexpr Pairs pairs;
 
 template <class T>
 std::size_t shortest(T value, char* out) noexcept {
-  if (value == std::trunc(value) && std::fabs(value) < T(9007199254740992.0)) return write_integer(static_cast<std::int64_t>(value), out);
+  if (value == std::trunc(value) && std::fabs(value) < T(9223372036854775808.0)) return write_integer(static_cast<std::int64_t>(value), out);
   char* const end = std::to_chars(out, out + 32, value, std::chars_format::scientific).ptr;
   const char* e = end;
   while (*--e != 'e') {

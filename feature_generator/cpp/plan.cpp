@@ -1,6 +1,8 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 #include <stdexcept>
 
 #include "parallel.h"
@@ -27,31 +29,51 @@ void append_single_ends(std::int64_t elements, std::int64_t base, Slab<std::int6
   to.set_size(to.size() + static_cast<std::size_t>(elements));
 }
 
-// One output of the stretches in their order.
-Output join(std::vector<Output*> parts) {
-  if (parts.size() == 1) return std::move(*parts[0]);
-  Output whole;
+// One copy of many bytes, shared between threads.
+void copy(void* to, const void* from, std::size_t bytes, int threads) {
+  constexpr std::size_t piece = std::size_t{1} << 20;
+  const std::size_t pieces = (bytes + piece - 1) / piece;
+  parallel(pieces > 4 ? threads : 1, pieces, [&](std::size_t i, std::size_t) {
+    std::memcpy(static_cast<char*>(to) + i * piece, static_cast<const char*>(from) + i * piece, std::min(piece, bytes - i * piece));
+  });
+}
+
+template <class T>
+void append(const Slab<T>& from, Slab<T>& to, int threads) {
+  T* const out = to.grow(from.size());
+  if (!from.empty()) copy(out, from.data(), from.size() * sizeof(T), threads);
+  to.set_size(to.size() + from.size());
+}
+
+// The outputs of consecutive stretches as one: the others are appended to the first.
+Output join(const std::vector<Output*>& parts, int threads) {
+  Output whole = std::move(*parts[0]);
+  if (parts.size() == 1) return whole;
   std::size_t ids = 0, numbers = 0, weights = 0;
+  bool single = true;
   for (const Output* part : parts) {
-    whole.single = whole.single && part->single;
-    ids += part->ids.size();
-    numbers += part->numbers.size();
-    weights += part->weights.size();
+    single = single && (part == parts[0] ? whole : *part).single;
+    ids += (part == parts[0] ? whole : *part).ids.size();
+    numbers += (part == parts[0] ? whole : *part).numbers.size();
+    weights += (part == parts[0] ? whole : *part).weights.size();
   }
   whole.ids.reserve(ids);
   whole.numbers.reserve(numbers);
   whole.weights.reserve(weights);
-  for (Output* part : parts) {
-    const auto values = static_cast<std::int64_t>(part->text_ends.empty() ? whole.ids.size() : whole.text_ends.empty() ? 0 : whole.text_ends.size() - 1);
-    if (!whole.single) part->single ? append_single_ends(part->elements, values, whole.value_ends) : append_ends(part->value_ends, values, whole.value_ends);
-    if (!part->element_ends.empty()) append_ends(part->element_ends, whole.elements, whole.element_ends);
-    if (!part->text_ends.empty()) append_ends(part->text_ends, static_cast<std::int64_t>(whole.text.size()), whole.text_ends);
-    whole.ids.append(part->ids.data(), part->ids.size());
-    whole.numbers.append(part->numbers.data(), part->numbers.size());
-    whole.weights.append(part->weights.data(), part->weights.size());
-    whole.text.append(part->text.data(), part->text.size());
-    whole.elements += part->elements;
-    *part = Output();
+  if (whole.single && !single) append_single_ends(whole.elements, 0, whole.value_ends);
+  whole.single = single;
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    Output& part = *parts[i];
+    const auto values = static_cast<std::int64_t>(whole.text_ends.empty() ? whole.ids.size() : whole.text_ends.size() - 1);
+    if (!single) part.single ? append_single_ends(part.elements, values, whole.value_ends) : append_ends(part.value_ends, values, whole.value_ends);
+    if (!part.element_ends.empty()) append_ends(part.element_ends, whole.elements, whole.element_ends);
+    if (!part.text_ends.empty()) append_ends(part.text_ends, static_cast<std::int64_t>(whole.text.size()), whole.text_ends);
+    append(part.ids, whole.ids, threads);
+    append(part.numbers, whole.numbers, threads);
+    append(part.weights, whole.weights, threads);
+    append(part.text, whole.text, threads);
+    whole.elements += part.elements;
+    part = Output();
   }
   return whole;
 }
@@ -133,6 +155,37 @@ struct Task {
   Stretch stretch;
 };
 
+// The units of a level as tasks, the costly ones first. A unit that one thread would be left alone with is cut into
+// as many pieces as there are threads.
+std::vector<Task> divide(const std::vector<Unit>& units, int level, const std::vector<std::vector<std::vector<const Column*>>>& columns,
+                         const std::vector<std::int64_t>& rows, int threads) {
+  struct Cost {
+    std::size_t unit;
+    std::int64_t rows, cost;
+  };
+  std::vector<Cost> costs;
+  std::int64_t total = 0;
+  for (std::size_t u = 0; u < units.size(); ++u) {
+    if (units[u].level != level) continue;
+    Cost cost{u, rows[static_cast<std::size_t>(units[u].features[0])], 0};
+    if (threads > 1) {
+      for (const auto& inputs : columns[u]) {
+        for (const Column* column : inputs) cost.cost += cost.rows + (column->length == cost.rows ? weight_of(*column, 0, cost.rows) : 0);
+      }
+    }
+    total += cost.cost;
+    costs.push_back(cost);
+  }
+  std::vector<Task> tasks;
+  if (threads > 1) std::stable_sort(costs.begin(), costs.end(), [](const Cost& a, const Cost& b) { return a.cost > b.cost; });
+  for (const Cost& cost : costs) {
+    const bool cut = threads > 1 && cost.rows >= least_rows && cost.cost > total / (4 * threads);
+    const std::int64_t pieces = cut ? std::min<std::int64_t>(threads, cost.rows) : 1;
+    for (std::int64_t p = 0; p < pieces; ++p) tasks.push_back({cost.unit, cost.rows * p / pieces, cost.rows * (p + 1) / pieces, {}});
+  }
+  return tasks;
+}
+
 }  // namespace
 
 Plan::Plan(std::vector<Feature> features, std::vector<Unit> units, std::vector<std::string> columns)
@@ -185,13 +238,11 @@ Result Plan::run(const Run& run) const {
 
   std::vector<Column> made(features_.size());
   for (int level = 0; level < levels_; ++level) {
-    std::vector<Task> tasks;
     std::vector<std::vector<std::vector<const Column*>>> columns(units_.size());
     std::vector<std::vector<DenseTarget>> targets(units_.size());
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      const Unit& unit = units_[u];
-      if (unit.level != level) continue;
-      for (const int f : unit.features) {
+      if (units_[u].level != level) continue;
+      for (const int f : units_[u].features) {
         const Feature& feature = features_[static_cast<std::size_t>(f)];
         auto& inputs = columns[u].emplace_back();
         for (const Input& input : feature.inputs) {
@@ -205,40 +256,25 @@ Result Plan::run(const Run& run) const {
         }
         targets[u].push_back(target);
       }
-      const std::int64_t rows = result.rows[static_cast<std::size_t>(unit.features[0])];
-      const std::int64_t pieces = run.threads <= 1 ? 1 : std::max<std::int64_t>(1, std::min<std::int64_t>(rows / least_rows, 2 * run.threads));
-      for (std::int64_t p = 0; p < pieces; ++p) tasks.push_back({u, rows * p / pieces, rows * (p + 1) / pieces, {}});
     }
-    // The costly ones first, so that no thread waits for the last of them.
-    std::vector<std::size_t> order(tasks.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    if (run.threads > 1) {
-      std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return units_[tasks[a].unit].sequence > units_[tasks[b].unit].sequence; });
-    }
+    std::vector<Task> tasks = divide(units_, level, columns, result.rows, run.threads);
     std::vector<Workspace> spaces(static_cast<std::size_t>(std::max(1, run.threads)));
     parallel(run.threads, tasks.size(), [&](std::size_t i, std::size_t thread) {
-      Task& task = tasks[order[i]];
+      Task& task = tasks[i];
       const std::int64_t rows = result.rows[static_cast<std::size_t>(units_[task.unit].features[0])];
       run_unit(units_[task.unit], features_, columns[task.unit], rows, task.first, task.last, targets[task.unit], spaces[thread], task.stretch);
     });
-    std::vector<std::pair<std::size_t, std::size_t>> runs;  // tasks of one unit stand side by side
-    for (std::size_t i = 0; i < tasks.size();) {
-      std::size_t end = i + 1;
-      while (end < tasks.size() && tasks[end].unit == tasks[i].unit) ++end;
-      runs.emplace_back(i, end);
-      i = end;
-    }
-    parallel(run.threads, runs.size(), [&](std::size_t r, std::size_t) {
-      const auto [begin, end] = runs[r];
-      const Unit& unit = units_[tasks[begin].unit];
-      for (std::size_t k = 0; k < unit.features.size(); ++k) {
+    std::vector<std::vector<Task*>> pieces(units_.size());  // of each unit, in the order of their rows
+    for (Task& task : tasks) pieces[task.unit].push_back(&task);
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      for (std::size_t k = 0; k < units_[u].features.size() && !pieces[u].empty(); ++k) {
         std::vector<Output*> parts;
-        for (std::size_t t = begin; t < end; ++t) parts.push_back(&tasks[t].stretch.outputs[k]);
-        const auto f = static_cast<std::size_t>(unit.features[k]);
-        result.outputs[f] = join(std::move(parts));
+        for (Task* task : pieces[u]) parts.push_back(&task->stretch.outputs[k]);
+        const auto f = static_cast<std::size_t>(units_[u].features[k]);
+        result.outputs[f] = join(parts, run.threads);
         if (features_[f].referenced) made[f] = as_column(features_[f], result.outputs[f]);
       }
-    });
+    }
     for (Task& task : tasks) std::move(task.stretch.bad.begin(), task.stretch.bad.end(), std::back_inserter(result.bad));
   }
 

@@ -1,6 +1,7 @@
 #include "reader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <type_traits>
 
@@ -58,7 +59,7 @@ void push_value(Cells& cells, Text text, const Reading& reading) {
     double weight = 1;
     for (std::size_t i = text.size; i-- > 0;) {
       if (text.data[i] != ':') continue;
-      const bool good = parse_number(text.data + i + 1, text.size - i - 1, weight) && weight <= 3.4028234663852886e38 && weight >= -3.4028234663852886e38;
+      const bool good = parse_number(text.data + i + 1, text.size - i - 1, weight) && std::fabs(weight) <= largest_float;
       if (!good) {
         weight = 1;
         reject(cells, static_cast<std::uint32_t>(cells.texts.size()), reading.input, quoted(text) + " has no number behind its ':'");
@@ -185,11 +186,18 @@ void read_dictionary(const Column& column, std::int64_t first, std::int64_t last
   }
 }
 
+// The column of plain values under lists and dictionaries, and the keys of a map.
+const Column& leaf_of(const Column& column) noexcept { return column.children.empty() ? column : leaf_of(column.children[0]); }
+
 Form form_of(const Column& column) noexcept {
-  if (column.type == Type::dictionary) return form_of(column.children[0]);
-  if (column.is_list() || column.type == Type::map) return form_of(column.children[0]);
-  if (column.type == Type::null) return Form::text;
-  return column.is_integer() ? Form::integer : column.is_float() ? Form::number : Form::text;
+  const Column& leaf = leaf_of(column);
+  return leaf.is_integer() ? Form::integer : leaf.is_float() ? Form::number : Form::text;
+}
+
+void begin_reading(const Column& column, const Reading& reading, Cells& cells) noexcept {
+  cells.form = form_of(column);
+  cells.weighted = reading.weighted;
+  cells.narrow = leaf_of(column).type == Type::f32;
 }
 
 // One element a row of a column without inner structure. `split` false: a row is one value whatever it holds.
@@ -231,18 +239,30 @@ bool nulls_hide_items(const Column& column, std::int64_t first, std::int64_t las
   return false;
 }
 
-void append_map_weights(const Column& values, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
+// Appends the weights of those entries first .. last of a map whose keys are values: key_ends[i] is where the values
+// up to and with key i end, `before` where they began.
+void append_map_weights(const Column& values, std::int64_t first, std::int64_t last, const std::uint32_t* key_ends, std::uint32_t before, const Reading& reading, Cells& cells) {
   Cells weights;
   read_scalars(values, first, last, {}, false, weights);
   weights.form = form_of(values);
   to_numbers(weights, reading.input);
+  std::size_t fault = 0;
   for (std::size_t i = 0; i < weights.elements(); ++i) {
+    const bool is_value = key_ends[i] != (i == 0 ? before : key_ends[i - 1]);
+    const auto value = static_cast<std::uint32_t>(cells.weights.size());
     const bool missing = weights.ends[i] == weights.begin_of(i);
-    cells.weights.push(missing ? 1.0F : static_cast<float>(weights.numbers[weights.begin_of(i)]));
-  }
-  const auto base = static_cast<std::uint32_t>(cells.weights.size() - weights.elements());
-  for (const Fault& fault : weights.faults) {
-    reject(cells, base + element_of(weights, fault.at), reading.input, "weight " + fault.reason);
+    double weight = missing ? 1.0 : weights.numbers[weights.begin_of(i)];
+    bool broken = false;
+    for (; fault < weights.faults.size() && element_of(weights, weights.faults[fault]) == i; ++fault) {
+      if (is_value) reject(cells, value, reading.input, "weight " + weights.faults[fault].reason);
+      broken = true;
+    }
+    if (!is_value) continue;
+    if (!broken && std::fabs(weight) > largest_float) {
+      reject(cells, value, reading.input, "weight " + shown(weight) + " does not fit a float32");
+      weight = 1.0;
+    }
+    cells.weights.push(static_cast<float>(weight));
   }
 }
 
@@ -254,9 +274,10 @@ void read_items(const Column& column, std::int64_t first, std::int64_t last, con
       if (!column.is_null(r)) {
         const std::int64_t from = column.start(r), to = column.start(r + 1);
         const Reading plain{reading.separator, reading.delim, false, reading.weighted && column.type != Type::map, reading.input};
+        const auto before = static_cast<std::uint32_t>(cells.values());
         read_scalars(column.children[0], from, to, plain, false, cells);
+        if (column.type == Type::map) append_map_weights(column.children[1], from, to, cells.ends.data() + elements, before, reading, cells);
         cells.ends.set_size(elements);
-        if (column.type == Type::map) append_map_weights(column.children[1], from, to, reading, cells);
       }
       close_element(cells);
     }
@@ -360,15 +381,13 @@ void split_sequence(Text text, const Reading& reading, Cells& cells, Slab<std::u
 }  // namespace
 
 void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
-  cells.form = form_of(column);
-  cells.weighted = reading.weighted;
+  begin_reading(column, reading, cells);
   read_flat(column, first, last, reading, true, cells);
   if (reading.weighted) fill_weights(cells);
 }
 
 void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells, Slab<std::uint32_t>& counts) {
-  cells.form = form_of(column);
-  cells.weighted = reading.weighted;
+  begin_reading(column, reading, cells);
   if (column.type == Type::text32) {
     split_sequences<std::int32_t>(column, first, last, reading, cells, counts);
   } else if (column.type == Type::text64) {

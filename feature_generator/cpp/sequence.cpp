@@ -14,9 +14,7 @@ bool reshapes(const SequenceRule& rule, const std::uint32_t* counts, std::size_t
 }
 
 void reshape(const SequenceRule& rule, const Cells& cells, const std::uint32_t* counts, const std::uint32_t* lengths, std::size_t rows, Cells& out, std::uint32_t* kept) {
-  out.clear();
-  out.form = cells.form;
-  out.weighted = cells.weighted;
+  out.clear_like(cells);
   // new_value[v] = where value v went, for the broken values and faults; filled only if there are any.
   constexpr std::uint32_t gone = ~0U;
   Slab<std::uint32_t> new_value, new_element;

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "number_text.h"
+
 namespace fg {
 namespace {
-
-constexpr double largest_float = 3.4028234663852886e38;
 
 // Ends for the elements before the first one that did not hold exactly one value.
 void leave_single(Output& output) {

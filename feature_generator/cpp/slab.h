@@ -2,13 +2,15 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "blocks.h"
 
 namespace fg {
 
@@ -21,14 +23,17 @@ class Slab {
   Slab() = default;
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
-  Slab(Slab&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), room_(std::exchange(other.room_, 0)) {}
+  Slab(Slab&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), room_(std::exchange(other.room_, 0)), bytes_(std::exchange(other.bytes_, 0)) {}
   Slab& operator=(Slab&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     std::swap(room_, other.room_);
+    std::swap(bytes_, other.bytes_);
     return *this;
   }
-  ~Slab() { std::free(data_); }
+  ~Slab() {
+    if (data_ != nullptr) give_block(data_, bytes_);
+  }
 
   T* data() noexcept { return data_; }
   const T* data() const noexcept { return data_; }
@@ -48,10 +53,13 @@ class Slab {
   }
   void reserve(std::size_t room) {
     if (room <= room_) return;
-    void* grown = std::realloc(static_cast<void*>(data_), room * sizeof(T));
-    if (grown == nullptr) throw std::bad_alloc();
+    std::size_t bytes = 0;
+    void* const grown = take_block(room * sizeof(T), bytes);
+    if (size_ != 0) std::memcpy(grown, static_cast<const void*>(data_), size_ * sizeof(T));
+    if (data_ != nullptr) give_block(data_, bytes_);
     data_ = static_cast<T*>(grown);
-    room_ = room;
+    bytes_ = bytes;
+    room_ = bytes / sizeof(T);
   }
   void resize(std::size_t size) {
     reserve(size);
@@ -69,7 +77,7 @@ class Slab {
 
  private:
   T* data_ = nullptr;
-  std::size_t size_ = 0, room_ = 0;
+  std::size_t size_ = 0, room_ = 0, bytes_ = 0;
 };
 
 // Bytes handed out in pieces that never move until `clear`.
@@ -77,7 +85,7 @@ class Arena {
  public:
   // Room for n bytes; give back what was not used with `keep`.
   char* room(std::size_t n) {
-    if (used_ + n > chunk_size_) next(n);
+    if (chunks_.empty() || used_ + n > chunk_size_) next(n);
     return chunks_[chunk_].get() + used_;
   }
   void keep(std::size_t n) noexcept { used_ += n; }

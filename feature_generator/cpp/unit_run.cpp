@@ -23,6 +23,22 @@ std::int64_t block_end(const std::vector<std::vector<const Column*>>& columns, s
   return end;
 }
 
+// Room for what `rows` rows will need, judging by the first `done` of them: growing step by step moves the pages.
+void reserve(Output& output, std::int64_t done, std::int64_t rows) {
+  constexpr double most = 1 << 27;  // the first rows may be exceptional: then growing is the lesser harm
+  const double ratio = 1.03 * static_cast<double>(rows) / static_cast<double>(done);
+  const auto extend = [&](auto& slab) {
+    if (!slab.empty()) slab.reserve(static_cast<std::size_t>(std::min(static_cast<double>(slab.size()) * ratio + 64, most)));
+  };
+  extend(output.ids);
+  extend(output.numbers);
+  extend(output.weights);
+  extend(output.value_ends);
+  extend(output.element_ends);
+  extend(output.text);
+  extend(output.text_ends);
+}
+
 void note(const Feature& feature, int number, const Fault& fault, std::int64_t row, std::vector<Bad>& bad) {
   bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason, feature.user});
 }
@@ -216,8 +232,13 @@ void run_unit(const Unit& unit, const std::vector<Feature>& features, const std:
   if (unit.sequence) {
     for (Output& output : stretch.outputs) output.element_ends.push(0);
   }
+  bool reserved = false;
   for (std::int64_t at = first; at < last;) {
     const std::int64_t end = block_end(columns, rows, at, last);
+    if (at != first && !reserved) {
+      for (Output& output : stretch.outputs) reserve(output, at - first, last - first);
+      reserved = true;
+    }
     if (unit.sequence) {
       run.sequences(at, end);
     } else {
