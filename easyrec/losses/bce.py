@@ -14,16 +14,13 @@ from easyrec.losses._loss import Loss
 
 
 class Config(LossConfig):
-    """Config of `bce`.
-
-    Attributes:
-        label_smoothing: s; labels y become ``y (1 - s) + s / 2``.
-    """
+    """Config of `bce`."""
 
     task_types: ClassVar[frozenset[str]] = frozenset({"binary"})
 
     type: Literal["bce"] = "bce"
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    """s: labels y become y (1 - s) + s / 2."""
 
 
 class BCE(Loss):

@@ -14,16 +14,13 @@ from easyrec.losses._loss import Loss
 
 
 class Config(LossConfig):
-    """Config of `cross_entropy`.
-
-    Attributes:
-        label_smoothing: s; the target is ``1 - s + s / C`` for the label and ``s / C`` for each other class.
-    """
+    """Config of `cross_entropy`."""
 
     task_types: ClassVar[frozenset[str]] = frozenset({"multiclass"})
 
     type: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    """s: the target is 1 - s + s / C for the label and s / C for each other class."""
 
 
 class CrossEntropy(Loss):

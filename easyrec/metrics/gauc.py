@@ -14,20 +14,17 @@ from easyrec.metrics.auc import gathered
 
 
 class Config(MetricConfig):
-    """Config of `gauc`.
-
-    Attributes:
-        by: Column whose equal values form a group, such as the user.
-        weighting: How groups are averaged: each once (`plain`), by their rows (`samples`), or by their positive rows
-            (`positives`); with sample weights, by the sums of those.
-    """
+    """Config of `gauc`."""
 
     task_types: ClassVar[frozenset[str]] = frozenset({"binary"})
     better: ClassVar[Literal["higher", "lower"] | None] = "higher"
 
     type: Literal["gauc"] = "gauc"
     by: str
+    """Column whose equal values form a group, such as the user."""
     weighting: Literal["plain", "samples", "positives"] = "samples"
+    """How groups are averaged: each once (`plain`), by their rows (`samples`), or by their positive rows
+    (`positives`); with sample weights, by the sums of those."""
 
     @property
     def columns(self) -> tuple[str, ...]:

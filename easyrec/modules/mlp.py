@@ -16,21 +16,18 @@ Widths = list[Annotated[int, Field(gt=0)]]
 
 
 class MLPConfig(StrictModel):
-    """Keys of a deep part.
-
-    Attributes:
-        hidden: Widths of the layers, input side first.
-        activation: Activation of every layer.
-        dropout: Probability of zeroing a hidden unit while training.
-        batch_norm: Normalise each layer over the batch, before the activation.
-        layer_norm: Normalise each layer over its units, before the activation.
-    """
+    """Keys of a deep part."""
 
     hidden: Widths = Field([256, 128], min_length=1)
+    """Widths of the layers, input side first."""
     activation: Activation = "relu"
+    """Activation of every layer."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Probability of zeroing a hidden unit while training."""
     batch_norm: bool = False
+    """Normalise each layer over the batch, before the activation."""
     layer_norm: bool = False
+    """Normalise each layer over its units, before the activation."""
 
 
 class MLP(nn.Sequential):

@@ -16,6 +16,7 @@ class Config(EncoderConfig):
 
     type: Literal["pooling"] = "pooling"
     pooling: Literal["mean", "sum"] = "mean"
+    """What becomes of a row's steps."""
 
     @property
     def lookup_pooling(self) -> Literal["sum", "mean"] | None:
