@@ -6,7 +6,6 @@ import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
@@ -132,23 +131,6 @@ class TaskConfig(StrictModel):
     def labels(self) -> tuple[str, ...]:
         """Labels that the task reads: its own, then those of its mask."""
         return tuple(dict.fromkeys((self.label, *(self.rows.labels if self.rows else ()))))
-
-    def bad_label(self, values: np.ndarray) -> int | None:
-        """Index of the first label that the task's type does not allow; None where all are fine.
-
-        Binary labels are 0 or 1, classes are whole numbers in 0 .. num_classes - 1, others are finite.
-
-        Args:
-            values: (B,), the labels of the rows that count.
-        """
-        if self.type == "binary":
-            bad = (values != 0.0) & (values != 1.0)
-        elif self.type == "multiclass":
-            assert self.num_classes is not None
-            bad = ~((values >= 0) & (values < self.num_classes) & (values == np.floor(values)))
-        else:
-            bad = ~np.isfinite(values)
-        return int(bad.argmax()) if bad.any() else None
 
 
 class NormalInit(StrictModel):

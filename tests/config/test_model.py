@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -49,22 +48,3 @@ def test_a_type_has_a_loss_and_outputs(keys, loss, outputs):
 
 def test_the_labels_of_a_task_are_its_own_and_those_of_its_mask():
     assert task(mask="click == 1 and y >= 0").labels == ("y", "click")
-
-
-@pytest.mark.parametrize(
-    ("keys", "values", "bad"),
-    [
-        ({}, [0, 1, 1], None),
-        ({}, [0, 1, 0.5], 2),
-        ({}, [0, np.nan], 1),
-        ({"type": "multiclass", "num_classes": 3}, [0, 2, 1], None),
-        ({"type": "multiclass", "num_classes": 3}, [0, 3], 1),
-        ({"type": "multiclass", "num_classes": 3}, [0, 1.5], 1),
-        ({"type": "multiclass", "num_classes": 3}, [np.nan, -1], 0),
-        ({"type": "regression"}, [-3.5, 1e9], None),
-        ({"type": "regression"}, [1, np.inf], 1),
-        ({}, [], None),
-    ],
-)
-def test_the_first_label_that_the_type_does_not_allow(keys, values, bad):
-    assert task(**keys).bad_label(np.array(values, np.float32)) == bad
