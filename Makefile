@@ -81,6 +81,29 @@ format: install-dev  ## rewrite the sources in the house's format
 docs: install-dev  ## build the site into site/
 	$(PY) -m mkdocs build --strict --quiet
 
+# ---------------------------------------------------------- long checks: dated JSON in benchmarks/results
+
+.PHONY: bench
+bench: bench-reader bench-fg_throughput bench-train_throughput  ## throughput beside the peers (hours)
+
+.PHONY: quality
+quality: bench-ctr_quality bench-ml1m_ctr  ## AUC of the published data sets (hours; resumes)
+
+bench-%: install-dev
+	$(PY) benchmarks/$*.py
+
+SANITIZED := build/sanitized
+
+.PHONY: sanitize
+sanitize: install-dev  ## the kernels' tests under AddressSanitizer and UBSan
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r feature_generator easyrec serving rag tests setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	find $(SANITIZED) -name '*.so' -delete
+	cd $(SANITIZED) && $(abspath $(PY)) setup.py --quiet build_ext --inplace --sanitize
+	cd $(SANITIZED) && $(ONE_THREAD) ASAN_OPTIONS=detect_leaks=0 \
+	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider $(wildcard tests/feature_generator tests/embedding tests/modules)
+
 .PHONY: clean
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
