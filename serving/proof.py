@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from easyrec.errors import BundleError, DataError
-from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests, largest_error
 from feature_generator import Table
 
 if TYPE_CHECKING:
@@ -71,13 +71,3 @@ def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: 
     sides = {side: one.select(columns) if columns else None for side, columns in predictor._sides.items()}
     request = predictor._request(sides, 1)
     _same_features(predictor, feature_digests(request), feature_digests(table.slice(row, row + 1)))
-
-
-def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest |found - expected| / max(1, |expected|); infinite where shapes differ or one alone is NaN."""
-    if found.shape != expected.shape:
-        return float("inf")
-    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    found, expected = found[~same].astype(np.float64), expected[~same].astype(np.float64)
-    error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-    return float(np.where(np.isnan(error), np.inf, error).max(initial=0.0))

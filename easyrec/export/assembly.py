@@ -14,14 +14,15 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor, nn
 
-from easyrec.batch import Batch
-from easyrec.embedding.reader import write_tables
-from easyrec.errors import DataError, distribution, version
+from easyrec.batch import Batch, as_tensor
+from easyrec.embedding.reader import TableReader, write_tables
+from easyrec.errors import DataError, RunError, distribution, version
 from easyrec.export.bundle import write_bundle
+from easyrec.export.calls import Program
 from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, RuntimeEntry, Signature, Warmup
 from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
-from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests, largest_error
 from feature_generator.incoming import record
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from easyrec.embedding.collection import EmbeddingCollection
     from feature_generator import FeatureGenerator, OutputSpec
 
-PROGRAM = "program"
+PROGRAM, TABLES = "program", "tables"
 TOLERANCES = {"torch_export": {"fp32": 1e-6}}
 """By runtime and precision: how far a replayed score may lie from the trained one."""
 LIBRARIES = ("torch", "numpy", "pyarrow", "pydantic", "safetensors")
@@ -74,16 +75,17 @@ def export_bundle(
 
     Raises:
         DataError: No row is without a bad value.
-        RunError: The model cannot be captured, or the disk refuses.
+        RunError: The model cannot be captured, or does not score as it was captured, or the disk refuses.
     """
     generator, collection = experiment.generator, trained.collection
     warmup = _warmup(generator, trained, rows, experiment.export.warmup_rows)
     program = to_calls(export_program(trained.model, collection.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
         generator.save(draft.path / "generator")
-        write_tables(draft.folder("tables"), collection.plan, collection.weights)
+        write_tables(draft.folder(TABLES), collection.plan, collection.weights)
         program.save(draft.folder(PROGRAM))
         warmup.save(draft.folder(FOLDER))
+        _check(draft.path, generator, warmup)
         draft.manifest = Manifest(
             name=experiment.name,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -116,6 +118,16 @@ def _warmup(generator: FeatureGenerator, trained: Trained, rows: Any, most: int)
     table = generator.transform(chosen)
     predictions = trained.uncalibrated(Batch.of(table, outputs=generator.outputs))
     return WarmupRows(chosen, predictions, trained.scoring(predictions), feature_digests(table))
+
+
+def _check(path: Path, generator: FeatureGenerator, warmup: WarmupRows) -> None:
+    """Score the warm-up rows with what was written: a bundle that would refuse to load is not finished."""
+    inputs = TableReader.open(path / TABLES, verify=False).lookup(generator.transform(warmup.rows))
+    found = Program.load(path / PROGRAM)({name: as_tensor(array) for name, array in inputs.items()})
+    for name, trained in warmup.predictions.items():
+        error = largest_error(found[name].numpy(), trained)
+        if not error <= TOLERANCES["torch_export"]["fp32"]:
+            raise RunError(f"the exported program does not score as the model: task '{name}' differs by {error:.2e}")
 
 
 def _feature(spec: OutputSpec) -> dict[str, Any]:

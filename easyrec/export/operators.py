@@ -41,6 +41,8 @@ KEPT = (
     "aten.zeros.default",
     "aten.baddbmm.default",
     "aten.stack.default",
+    "aten.addcmul.default",
+    "aten.square.default",
 )
 """Called as they are, beside Core ATen: their decompositions are slower, or there are none."""
 

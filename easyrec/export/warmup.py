@@ -77,6 +77,16 @@ def feature_digests(table: Table) -> dict[str, str]:
     return {name: _digest(_parts(column, table.num_rows)) for name, column in table.items()}
 
 
+def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest |found - expected| / max(1, |expected|); infinite where shapes differ or one alone is NaN."""
+    if found.shape != expected.shape:
+        return float("inf")
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    found, expected = found[~same].astype(np.float64), expected[~same].astype(np.float64)
+    error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    return float(np.where(np.isnan(error), np.inf, error).max(initial=0.0))
+
+
 def _parts(column: Column | Ragged, rows: int) -> Iterable[np.ndarray]:
     if isinstance(column, Column):
         return (column.values,)

@@ -52,7 +52,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def rows(count: int, seed: int = 0) -> pa.RecordBatch:
+def shop_rows(count: int, seed: int = 0) -> pa.RecordBatch:
     """Raw rows with nulls, empty texts, several values, unicode, and values outside of vocabularies."""
     random = np.random.default_rng(seed)
     pick = lambda values: [values[i] for i in random.integers(len(values), size=count)]  # noqa: E731
@@ -95,10 +95,22 @@ class Toy:
         return self.trained.predict(Batch.of(generator.transform(batch), outputs=generator.outputs))
 
 
-def make(model: dict[str, Any], path: Path, calibrations: dict[str, Any] | None = None, **sections: Any) -> Toy:
+def make(
+    model: dict[str, Any],
+    path: Path,
+    calibrations: dict[str, Any] | None = None,
+    rows: pa.RecordBatch | None = None,
+    **sections: Any,
+) -> Toy:
     """A model of random weights, large enough that scores spread over 0 .. 1, and its bundle at `path`."""
     data = {"labels": ["click"], "train": {"type": "parquet", "path": "none.parquet"}, **sections.pop("data", {})}
-    config = {"name": "toy", "data": data, "features": FEATURES, "model": {"embedding_dim": 8, **model}, **sections}
+    config = {
+        "name": "toy",
+        "data": data,
+        "features": sections.pop("features", FEATURES),
+        "model": {"embedding_dim": 8, **model},
+        **sections,
+    }
     experiment = load_experiment(config)
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)
     torch.manual_seed(1)
@@ -113,9 +125,8 @@ def make(model: dict[str, Any], path: Path, calibrations: dict[str, Any] | None 
         weights[...] = random.standard_normal(weights.shape) * 0.5
     trained = Scorer(dense, collection, Objective(experiment.tasks), task_scorings(experiment))
     trained.calibrate(calibrations or {})
-    return Toy(
-        experiment, trained, export_bundle(experiment, trained, rows(100), path, metrics={"valid": {"auc": 0.7}})
-    )
+    raw = shop_rows(100) if rows is None else rows
+    return Toy(experiment, trained, export_bundle(experiment, trained, raw, path, metrics={"valid": {"auc": 0.7}}))
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +144,7 @@ def toys(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def toy_rows():
-    return rows
+    return shop_rows
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from easyrec.errors import BundleError
 from easyrec.export.bundle import CHECKSUM, MANIFEST, Bundle
-from easyrec.export.warmup import WarmupRows
+from easyrec.export.warmup import WarmupRows, largest_error
 from serving import Predictor
-from serving.proof import largest_error
 
 
 @pytest.fixture
