@@ -12,6 +12,7 @@ FeatureGeneratorError
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions
 from importlib.metadata import version as metadata_version
 
@@ -60,6 +61,7 @@ class MissingExtra(EasyRecError):  # noqa: N818 (it says what is missing)
         super().__init__(f"this needs the package '{package}': pip install '{distribution()}[{extra}]'")
 
 
+@cache
 def distribution() -> str:
     """Name under which this library was installed."""
     try:

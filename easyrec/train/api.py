@@ -38,6 +38,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool | None = None,
+    export: bool = True,
 ) -> Run:
     """Train, evaluate, export, report.
 
@@ -50,6 +51,7 @@ def train(
         resume: Go on from the newest checkpoint in the folder, if there is one.
         overwrite: Remove what is in the folder.
         progress: Whether to draw a progress bar; default: whether stderr is a terminal.
+        export: Whether the trained model becomes a bundle.
 
     Raises:
         ConfigError: The config, or config and data together, cannot work.
@@ -58,7 +60,8 @@ def train(
         CheckpointError: A checkpoint cannot be written or read.
     """
     experiment, folder = _experiment(config, overrides, run_dir)
-    return Trainer(experiment, folder, data=data, resume=resume, overwrite=overwrite, bar=progress).fit()
+    options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "bar": progress, "export": export}
+    return Trainer(experiment, folder, data=data, **options).fit()
 
 
 def evaluate(

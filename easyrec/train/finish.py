@@ -55,11 +55,11 @@ def finish(trainer: Trainer) -> Run:
     result["seconds"] = round(trainer.seconds, 3)
     if fitted:
         folder.write_json(CALIBRATION, fitted)
-    with watch.part("export"), trainer.scorer.averaged():
-        rows = export_rows(trainer.experiment, trainer.part)
-        bundle = export_bundle(
-            trainer.experiment, trainer.scorer, rows, folder.path / "bundle", metrics=result, overwrite=True
-        )
+    bundle = None
+    if trainer.export:
+        with watch.part("export"), trainer.scorer.averaged():
+            rows, target = export_rows(trainer.experiment, trainer.part), folder.path / "bundle"
+            bundle = export_bundle(trainer.experiment, trainer.scorer, rows, target, metrics=result, overwrite=True)
     folder.write_json("metrics.json", result)
     with watch.part("report"):
         folder.write_json("report.json", {"curves": curves, **_details(trainer)})

@@ -76,7 +76,8 @@ def write_predictions(tables: Iterator[pa.Table], output: str | os.PathLike[str]
     finally:
         if writer is not None and writer.is_open:
             _abandon(writer)
-        partial.unlink(missing_ok=True)
+        if partial.exists():
+            partial.unlink()
     return rows
 
 

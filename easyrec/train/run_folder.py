@@ -28,7 +28,7 @@ from typing import IO, Any
 from typing_extensions import Self
 
 from easyrec.errors import RunError
-from easyrec.train.snapshot import sync_folder
+from easyrec.train.durable import write_text
 
 METRICS = "metrics.jsonl"
 PROGRESS = "progress.jsonl"
@@ -136,25 +136,6 @@ class RunFolder:
         if self.size(name) < size:
             raise RunError(f"{path}: is shorter than the checkpoint says: it had {size:,} bytes")
         os.truncate(path, size)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing.
-
-    Raises:
-        RunError: The disk refuses; a former file stays.
-    """
-    partial = path.with_name(f".{path.name}.writing")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def read_json(path: Path) -> Any | None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,11 +29,13 @@ from safetensors.torch import save as bytes_of
 from torch import Tensor
 
 from easyrec.errors import CheckpointError
+from easyrec.train.durable import sync
 
 FORMAT = 1
 PENDING = ".writing-"
 REPLACED = ".replaced-"
 _CHUNK = 1 << 24
+_SYNCS = 8
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Producer: TypeAlias = Callable[[Callable[[Any], None]], None]
@@ -57,7 +59,7 @@ class Snapshot:
 
 
 class _Writer:
-    """Files of a folder, hashed while they are written and synced before they are closed."""
+    """Files of a folder, hashed while they are written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,8 +80,6 @@ class _Writer:
                     size += file.write(piece)
 
             produce(put)
-            file.flush()
-            os.fsync(file.fileno())
         self.files[name] = {"bytes": size, "sha256": digest.hexdigest()}
 
 
@@ -121,13 +121,13 @@ def write_folder(path: Path, snapshot: Snapshot) -> None:
         writer.write("state.json", _plain(state))
         manifest = json.dumps({"format": FORMAT, "files": writer.files}, indent=1).encode()
         writer.write("manifest.json", _plain(manifest))
-        for folder in {pending, *(pending / name for name in ("tables",) if (pending / name).exists())}:
-            sync_folder(folder)
+        with ThreadPoolExecutor(_SYNCS) as pool:  # the disk's journal serves several at once
+            list(pool.map(sync, (*pending.rglob("*"), pending)))
         replaced = path.with_name(f"{REPLACED}{path.name}")
         if path.exists():
             path.rename(replaced)
         pending.rename(path)
-        sync_folder(path.parent)
+        sync(path.parent)
         shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(pending, ignore_errors=True)
@@ -135,15 +135,6 @@ def write_folder(path: Path, snapshot: Snapshot) -> None:
     except BaseException:
         shutil.rmtree(pending, ignore_errors=True)
         raise
-
-
-def sync_folder(path: Path) -> None:
-    """Make the folder's entries durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refused(path: Path, snapshot: Snapshot, error: OSError) -> str:

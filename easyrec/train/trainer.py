@@ -55,6 +55,7 @@ class Trainer:
         resume: Go on from the newest valid checkpoint in the folder; without one, start.
         overwrite: Remove what is in the folder.
         bar: Whether to draw a progress bar; default: whether stderr is a terminal.
+        export: Whether the trained model becomes a bundle.
 
     Raises:
         RunError: The folder is taken.
@@ -71,8 +72,9 @@ class Trainer:
         resume: bool = False,
         overwrite: bool = False,
         bar: bool | None = None,
+        export: bool = True,
     ) -> None:
-        self.experiment, self.config, self.bar = experiment, experiment.train, bar
+        self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
         self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
         self.threads = self.config.threads or len(os.sched_getaffinity(0))
@@ -84,6 +86,7 @@ class Trainer:
         self.step, self.samples, self.learned = 0, 0, 0
         self.epoch_rows = 0  # rows of the running epoch that were learned
         self.evaluated_step, self.saved_step = -1, -1
+        self.unsaved = False
         self.loss_since_log, self.loss_since_evaluation = Mean(), Mean()
         self.former_seconds = 0.0  # of the sessions before an interruption
 
@@ -91,7 +94,7 @@ class Trainer:
         sources = open_sources(self.experiment, data)
         if sources.train is None:
             raise ConfigError([Problem("training needs a source of rows", "data . train")])
-        self.source = sources.train.source
+        self.part = sources.train
         self.loader = make_loader(self.experiment, sources.train, training=True)
         self.valid, self.test = self._measured(sources.valid), self._measured(sources.test)
         counted = [self.config.epochs, self.config.evaluate_every.epochs, self.config.checkpoint.every.epochs]
@@ -151,7 +154,7 @@ class Trainer:
                 self._train()
                 return finish(self)
             except Interrupted:
-                if self.step and not self.finishing:
+                if self.unsaved and self.step and not self.finishing:
                     self._save()
                 raise
             finally:
@@ -171,11 +174,11 @@ class Trainer:
             else:
                 if not self.step:
                     raise DataError("there are no rows to learn from", file="data.train")
-                self.epoch_rows = 0
+                self.epoch_rows, self.unsaved = 0, True
                 self._do_what_is_due()
         if self.valid is not None and self.evaluated_step != self.step:
             self._evaluate()
-        if self.saved_step != self.step:
+        if self.unsaved:
             self._save()
 
     def _learn(self, batch: Batch) -> None:
@@ -189,7 +192,7 @@ class Trainer:
             raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
         loss.backward()  # type: ignore[no-untyped-call]
         self._update()
-        self.step += 1
+        self.step, self.unsaved = self.step + 1, True
         self.samples += batch.size
         self.learned += batch.size
         self.epoch_rows += batch.size
@@ -216,9 +219,10 @@ class Trainer:
         if not self.step:
             return
         improved = False
-        if self.valid is not None and self.evaluation.due(self.step, self.epochs):
+        # The end of an epoch comes after its last step: what was due then has been done.
+        if self.valid is not None and self.evaluated_step != self.step and self.evaluation.due(self.step, self.epochs):
             improved = self._evaluate()
-        if improved or self.saving.due(self.step, self.epochs):
+        if improved or (self.saved_step != self.step and self.saving.due(self.step, self.epochs)):
             self._save()
 
     def _evaluate(self) -> bool:
@@ -232,7 +236,7 @@ class Trainer:
             for rate in (self.dense_rate, self.sparse_rate):
                 rate.evaluated(improved=improved)
         self.evaluation.mark(self.step, self.epochs)
-        self.evaluated_step = self.step
+        self.evaluated_step, self.unsaved = self.step, True
         self._record(values, improved)
         return improved
 
@@ -264,7 +268,7 @@ class Trainer:
         with self.watch.part("checkpoints"):
             self.saving.mark(self.step, self.epochs)
             self.store.write(self.step, self.snapshot())
-        self.saved_step = self.step
+        self.saved_step, self.unsaved = self.step, False
         self.progress.restart()
 
     def _done(self) -> bool:
@@ -363,8 +367,12 @@ class Trainer:
             epochs = 1.0
         if rows is None or epochs is None:
             return self.config.steps
-        steps = math.ceil(rows / self.loader.batch_size * epochs)
+        steps = math.ceil(math.ceil(rows / self.loader.batch_size) * epochs)
         return min(steps, self.config.steps or steps)
+
+    def _optimizers(self) -> dict[str, str]:
+        config = self.config
+        return {"dense_optimizer": config.dense_optimizer.type, "sparse_optimizer": config.sparse_optimizer.type}
 
     def snapshot(self) -> Snapshot:
         """All that training needs to go on as if it had never stopped."""
@@ -382,6 +390,7 @@ class Trainer:
             "losses": [self.loss_since_log.state(), self.loss_since_evaluation.state()],
             "loader": self.loader.state(),
             "features": self.experiment.generator.fingerprint,
+            "optimizers": self._optimizers(),
             "files": {name: self.folder.size(name) for name in (METRICS, PROGRESS)},
             "seconds": self.seconds,
             "random": plain,
@@ -400,6 +409,12 @@ class Trainer:
         state = snapshot.state
         if state["features"] != self.experiment.generator.fingerprint:
             raise CheckpointError("cannot resume: the features or their vocabularies have changed since the checkpoint")
+        for name, kind in self._optimizers().items():
+            if state["optimizers"][name] != kind:
+                was = state["optimizers"][name]
+                raise CheckpointError(
+                    f"cannot resume: the {name} was '{was}' until the checkpoint, and is '{kind}' now"
+                )
         check_shapes(snapshot, self.model)
         self.collection.load_state_arrays(snapshot.arrays)
         self.model.load_state_dict(snapshot.tensors["dense"])
