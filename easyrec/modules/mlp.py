@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from easyrec.modules.activation import Activation, BatchNorm, activation
 from easyrec.modules.dropout import Dropout
+from easyrec.modules.product import Linear
 from feature_generator.config import StrictModel
 
 Widths = list[Annotated[int, Field(gt=0)]]
@@ -64,7 +65,7 @@ class MLP(nn.Sequential):
 
 def linear(width: int, units: int, *, bias: bool = True) -> nn.Linear:
     """A linear layer, started as `MLP` says."""
-    layer = nn.Linear(width, units, bias=bias)
+    layer = Linear(width, units, bias=bias)
     nn.init.xavier_normal_(layer.weight)
     if bias:
         nn.init.zeros_(layer.bias)

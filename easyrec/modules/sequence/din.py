@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -14,6 +13,7 @@ from easyrec.config.model import EncoderConfig
 from easyrec.layout import SequenceLayout
 from easyrec.modules.activation import Activation, activation
 from easyrec.modules.mlp import linear
+from easyrec.modules.product import product
 from easyrec.modules.sequence._encoder import SequenceEncoder, softmax_steps, sum_steps
 
 
@@ -67,12 +67,12 @@ class DIN(SequenceEncoder):
     def weights(self, steps: Seq, query: Tensor) -> Tensor:
         """(N,) float32, the weight of each step."""
         keys = self.compared(steps.values)  # (N, W)
-        per_query, per_key, difference, product = torch.split(self.first.weight[:, : 4 * self.width], self.width, dim=1)
-        of_row = F.linear(query, per_query + difference, self.first.bias)  # (B, H)
+        per_query, per_key, difference, match = torch.split(self.first.weight[:, : 4 * self.width], self.width, dim=1)
+        of_row = product(query, per_query + difference, self.first.bias)  # (B, H)
         spread = query.index_select(0, steps.rows)  # (N, W)
         parts = [keys, spread * keys, *(steps.values[:, child.columns] for child in self.unpaired)]
-        matrix = torch.cat([per_key - difference, product, self.first.weight[:, 4 * self.width :]], dim=1)
-        hidden = F.linear(torch.cat(parts, dim=1), matrix) + of_row.index_select(0, steps.rows)  # (N, H)
+        matrix = torch.cat([per_key - difference, match, self.first.weight[:, 4 * self.width :]], dim=1)
+        hidden = product(torch.cat(parts, dim=1), matrix) + of_row.index_select(0, steps.rows)  # (N, H)
         if self.recency is not None:
             hidden = hidden + self.recency.index_select(0, self.age(steps))
         scores = self.last(self.rest(hidden)).squeeze(1).float()

@@ -1,0 +1,43 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from easyrec.modules.product import Linear, _Product, product
+
+onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"),
+    reason="this torch has no oneDNN",
+)
+
+
+@onednn
+@pytest.mark.parametrize("biased", [True, False], ids=["bias", "no-bias"])
+@pytest.mark.parametrize("rows", [1, 5, 300])
+def test_product_and_its_gradients_equal_the_plain_formula(rows, biased):
+    torch.manual_seed(0)
+    x = torch.randn(rows, 40, requires_grad=True)
+    weight = torch.randn(24, 40, requires_grad=True)
+    bias = torch.randn(24, requires_grad=True) if biased else None
+    inputs = [t for t in (x, weight, bias) if t is not None]
+    gradient = torch.randn(rows, 24)
+    plain = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    wanted = torch.autograd.grad(plain, inputs, gradient.double())
+    ours = _Product.apply(x, weight, bias)
+    got = torch.autograd.grad(ours, inputs, gradient)
+    torch.testing.assert_close(ours, plain.float(), rtol=1e-5, atol=1e-5)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b.float(), rtol=1e-5, atol=1e-4)
+
+
+def test_evaluation_is_bit_equal_to_torch():
+    layer, plain = Linear(40, 24), torch.nn.Linear(40, 24)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(7, 40)
+    with torch.no_grad():
+        assert torch.equal(layer(x), plain(x))
+
+
+def test_no_rows_and_narrow_layers_keep_their_shapes():
+    weight = torch.randn(24, 40, requires_grad=True)
+    assert product(torch.zeros(0, 40), weight).shape == (0, 24)
+    assert product(torch.zeros(3, 40), weight[:1]).shape == (3, 1)
