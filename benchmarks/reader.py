@@ -10,6 +10,7 @@ one element of each is read.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("--codec", default="zstd", choices=["zstd", "lz4", "snappy", "none"])
     args = parser.parse_args()
     torch.set_num_threads(1)
+    load = round(os.getloadavg()[0], 2)
     paths = write(ROOT / ".data" / "reader", args.rows, args.codec)
     shuffle = Shuffle()
     contestants = {
@@ -151,7 +153,7 @@ def main() -> None:
     medians = interleave({name: partial(timed, run) for name, run in contestants.items()}, args.runs)
     rows = [{"reader": name, **figures, "wanted": BARS.get(name, "")} for name, figures in medians.items()]
     table(rows)
-    settings = {"rows": args.rows, "batch": args.batch, "codec": args.codec, "runs": args.runs}
+    settings = {"rows": args.rows, "batch": args.batch, "codec": args.codec, "runs": args.runs, "load_before": load}
     save("reader", {**settings, "shuffle": shuffle.model_dump(), "rows_per_second": rows})
 
 

@@ -114,7 +114,9 @@ def test_labels_of_binary_tasks_are_checked():
 
 def test_missing_columns_are_told_before_anything_is_read():
     with pytest.raises(ConfigError, match="no column 'price'"):
-        make_loader(experiment(), open_sources(experiment(), {"train": frame().drop(columns="price")}).train, training=True)
+        make_loader(
+            experiment(), open_sources(experiment(), {"train": frame().drop(columns="price")}).train, training=True
+        )
 
 
 def test_importing_the_room_loads_no_torch():
