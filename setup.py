@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import platform
 import runpy
@@ -102,6 +103,12 @@ class BuildKernels(build_ext):
 
     def _keep(self, level: str) -> None:
         self.extensions = [e for e in self.extensions if e.name.endswith(f"_native{level}")]
+
+    def build_extension(self, ext: Pybind11Extension) -> None:
+        # Builds of the same sources run side by side: with one folder of objects they would link each other's.
+        own = copy.copy(self)
+        own.build_temp = os.path.join(self.build_temp, ext.name)
+        super(BuildKernels, own).build_extension(ext)
 
     def run(self) -> None:
         if self.editable_mode:
