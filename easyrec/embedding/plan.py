@@ -120,9 +120,9 @@ class _Resolver:
         return group
 
     def pooled(self, encoder: Any) -> str | None:
-        """How the lookup itself pools a sequence with this encoder; None: it does not."""
+        """How the lookup itself pools a sequence with this encoder; None: the steps reach the model."""
         if encoder is None:
-            return "mean" if self.model.default_encoder() is None else None
+            return "mean" if self.model.default_encoder() in (None, "pooling") else None
         pooling: str | None = encoder.lookup_pooling
         return pooling
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import threading
+import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ class TableReader:
             return cls(plan, weights, threads)
         except FileNotFoundError as error:
             raise BundleError(f"{error.filename}: is missing") from error
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, tokenize.TokenError) as error:  # numpy tokenizes the header of an array
             raise BundleError(f"{folder}: cannot be read: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise BundleError(f"{folder / INDEX}: is not an index of embedding tables: {error}") from error
 
     def lookup(self, table: Table) -> dict[str, np.ndarray]:

@@ -292,14 +292,14 @@ class Work {
 }  // namespace
 
 PYBIND11_MODULE(NATIVE_MODULE, m) {
-  py::enum_<Rule>(m, "Rule")
+  py::enum_<Rule>(m, "Rule", py::module_local())
       .value("adam", Rule::adam)
       .value("rowwise_adagrad", Rule::rowwise_adagrad)
       .value("adagrad", Rule::adagrad)
       .value("sgd", Rule::sgd)
       .value("ftrl", Rule::ftrl);
 
-  py::class_<Step>(m, "Step")
+  py::class_<Step>(m, "Step", py::module_local())
       .def(py::init([](Rule rule, float lr, float beta1, float beta2, float eps, float correction1, float correction2,
                        float l1, float l2, float beta, float scale, float regularizer, bool dense) {
              return Step{rule, {lr, beta1, beta2, eps, l1, l2, beta, correction1, correction2}, scale, regularizer, dense};
@@ -309,20 +309,20 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
            py::arg("l2") = 0.0f, py::arg("beta") = 0.0f, py::arg("scale") = 1.0f, py::arg("regularizer") = 0.0f,
            py::arg("dense") = false);
 
-  py::class_<Tables, std::shared_ptr<Tables>>(m, "Tables")
+  py::class_<Tables, std::shared_ptr<Tables>>(m, "Tables", py::module_local())
       .def(py::init<const py::list&, const py::list&, const py::list&, std::vector<bool>, int>(), py::arg("weights"),
            py::arg("a"), py::arg("b"), py::arg("trainable"), py::arg("threads"))
       .def("apply", [](Tables& self, const py::list& calls, const Step& step) { Work(self, calls, step).apply(); })
       .def("square_sum",
            [](Tables& self, const py::list& calls, const Step& step) { return Work(self, calls, step).square_sum(); });
 
-  py::class_<Call>(m, "Call")
+  py::class_<Call>(m, "Call", py::module_local())
       .def_readonly("num_rows", &Call::num_rows)
       .def_readonly("width", &Call::width)
       .def("lookup", &Call::lookup)
       .def("lookup_counting", &Call::lookup_counting);
 
-  py::class_<Bags>(m, "Bags")
+  py::class_<Bags>(m, "Bags", py::module_local())
       .def(py::init<std::shared_ptr<Tables>, const py::list&>(), py::arg("tables"), py::arg("specs"))
       .def("bind", &Bags::bind, py::arg("data"), py::arg("num_rows"));
 

@@ -1,0 +1,209 @@
+import pytest
+
+from easyrec.config.model import GroupUse, ModelConfig
+from easyrec.embedding.plan import plan_embeddings
+from easyrec.errors import ConfigError
+from feature_generator import OutputSpec
+
+
+class Reads(ModelConfig):
+    type: str = "reads"
+    use: dict[str, GroupUse] = {"deep": GroupUse()}
+    encoder: str | None = None
+
+    def uses(self):
+        return self.use
+
+    def default_encoder(self):
+        return self.encoder
+
+
+def output(name, kind="sparse", **changes):
+    values = {
+        "side": "item", "mixed": False, "value_dim": 1, "num_embeddings": None if "dense" in kind else 100,
+        "embedding_dim": 8, "embedding_name": name, "pooling": "sum", "trainable": True, "weighted": False,
+        "sequence": None, "dense_embedding": None, "config": None,
+    }  # fmt: skip
+    return OutputSpec(name=name, kind=kind, **{**values, **changes})
+
+
+def child(name, **changes):
+    return output(f"clicks__{name}", "sparse_sequence", sequence="clicks", **changes)
+
+
+def plan(*specs, **model):
+    return plan_embeddings({spec.name: spec for spec in specs}, Reads(**model))
+
+
+def problems(*specs, **model):
+    with pytest.raises(ConfigError) as caught:
+        plan(*specs, **model)
+    return [(p.where, p.message) for p in caught.value.problems]
+
+
+def test_without_groups_all_that_is_no_sequence_is_deep():
+    result = plan(output("a"), output("x", "dense", embedding_dim=None, value_dim=3), child("a"), output("b"))
+    layout = result.layouts["deep"]
+    assert [(s.name, s.dim, s.start) for s in layout.fields] == [("a", 8, 0), ("b", 8, 8)]
+    assert [(s.name, s.dim, s.start) for s in layout.dense] == [("x", 3, 0)]
+    assert [t.name for t in result.tables] == ["a", "b"]
+    assert (result.parameters, result.bytes) == (1600, 6400)
+
+
+def test_features_without_a_dim_take_the_model_s():
+    result = plan(output("a", embedding_dim=None), output("b", embedding_dim=4), embedding_dim=16)
+    assert [t.dim for t in result.tables] == [16, 4]
+
+
+def test_a_dim_must_come_from_somewhere():
+    ((where, message),) = problems(output("a", embedding_dim=None))
+    assert where == "model"
+    assert "'a' needs an embedding_dim" in message
+
+
+def test_a_model_without_fields_needs_no_dims():
+    result = plan(output("a", embedding_dim=None), use={"deep": GroupUse(fields=False, first_order=True)})
+    assert [(t.name, t.dim) for t in result.tables] == [("a:first", 1)]
+    assert result.layouts["deep"].keys() == ("first:deep",)
+    assert result.layouts["deep"].num_fields == 1
+
+
+def test_first_order_weights_are_shared_like_the_embeddings():
+    specs = [output("a"), output("b", embedding_name="a"), output("n", "dense", dense_embedding="linear", value_dim=2)]
+    result = plan(*specs, use={"deep": GroupUse(first_order=True)})
+    assert [(t.name, t.rows, t.dim, t.features) for t in result.tables] == [
+        ("a", 100, 8, ("a", "b")),
+        ("n", 2, 8, ("n",)),
+        ("a:first", 100, 1, ("a", "b")),
+        ("n:first", 2, 1, ("n",)),
+    ]
+
+
+def test_a_linear_field_is_a_table_with_one_row_per_value():
+    (bag,) = plan(output("n", "dense", dense_embedding="linear", value_dim=3)).groups["deep"].fields
+    assert (bag.kind, bag.value_dim, bag.dim) == ("linear", 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [({"num_embeddings": 50}, "rows"), ({"embedding_dim": 4}, "embedding_dim"), ({"trainable": False}, "trainable")],
+)
+def test_sharers_of_a_table_must_agree(changes, what):
+    ((where, message),) = problems(output("a"), output("b", embedding_name="a", **changes))
+    assert where == "features"
+    assert "'a' and 'b' share the table 'a'" in message
+    assert what in message
+
+
+def test_unequal_dims_are_named_where_the_model_needs_equal_ones():
+    ((where, message),) = problems(output("a"), output("b", embedding_dim=4), use={"deep": GroupUse(equal_dims=True)})
+    assert where == "model.groups.deep"
+    assert "a 8, b 4" in message
+
+
+def test_all_problems_of_the_groups_come_at_once():
+    groups = {
+        "deep": {"features": ["a", "aa", "clicks", "clicks__a", "a"], "sequences": [{"sequence": "click"}]},
+        "deeep": ["a"],
+    }
+    found = problems(output("a"), child("a"), groups=groups)
+    assert [where for where, _ in found] == [
+        "model.groups.deeep",
+        "model.groups.deep.features.1",
+        "model.groups.deep.features.2",
+        "model.groups.deep.features.3",
+        "model.groups.deep.features.4",
+        "model.groups.deep.sequences.0.sequence",
+    ]
+    messages = dict(found)
+    assert "did you mean 'deep'" in messages["model.groups.deeep"]
+    assert "did you mean 'a'" in messages["model.groups.deep.features.1"]
+    assert "is a sequence" in messages["model.groups.deep.features.2"]
+    assert "listed twice" in messages["model.groups.deep.features.4"]
+    assert "did you mean 'clicks'" in messages["model.groups.deep.sequences.0.sequence"]
+
+
+def test_a_group_that_the_model_needs_must_be_there():
+    use = {"user": GroupUse(), "item": GroupUse()}
+    assert problems(output("a"), use=use, groups={"user": ["a"]}) == [
+        ("model.groups", "type 'reads' needs a group 'item'")
+    ]
+
+
+def test_a_group_may_be_like_another():
+    use = {"deep": GroupUse(), "wide": GroupUse(fields=False, first_order=True, like="deep")}
+    for groups in (None, {"deep": ["a"]}):
+        layouts = plan(output("a"), use=use, groups=groups).layouts
+        assert [s.name for s in layouts["wide"].fields] == ["a"]
+    layouts = plan(output("a"), output("b"), use=use, groups={"deep": ["a"], "wide": ["b"]}).layouts
+    assert [s.name for s in layouts["wide"].fields] == ["b"]
+
+
+SEQUENCE = {"deep": {"features": ["item", "cate"], "sequences": [{"sequence": "clicks"}]}}
+
+
+def test_children_are_paired_with_the_feature_that_shares_their_table():
+    specs = [output("item"), output("cate"), child("item", embedding_name="item"), child("time")]
+    (sequence,) = plan(*specs, groups=SEQUENCE, encoder="din").layouts["deep"].sequences
+    assert [c.name for c in sequence.children] == ["clicks__item", "clicks__time"]
+    assert sequence.query == ("item", None)
+    assert sequence.dim == 16
+
+
+def test_a_query_may_be_given_by_short_or_full_name():
+    specs = [output("item"), output("cate"), child("a"), child("b")]
+    entry = {"sequence": "clicks", "query": {"a": "cate", "clicks__b": "item"}}
+    groups = {"deep": {"features": ["item", "cate"], "sequences": [entry]}}
+    (sequence,) = plan(*specs, groups=groups, encoder="din").layouts["deep"].sequences
+    assert sequence.query == ("cate", "item")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"x": "item"}, "has no child 'x'; it has: a"),
+        ({"a": "itemm"}, "did you mean 'item'"),
+        ({"a": "other"}, "must be among the group's features"),
+        ({"a": "number"}, "is a dense input"),
+        ({"a": "cate"}, "'clicks__a' has embedding_dim 8, but its candidate 'cate' has 4"),
+    ],
+)
+def test_a_wrong_query_is_explained(query, message):
+    specs = [
+        output("item"), output("cate", embedding_dim=4), output("other"), child("a"),
+        output("number", "dense", embedding_dim=None),
+    ]  # fmt: skip
+    groups = {"deep": {"features": ["item", "cate", "number"], "sequences": [{"sequence": "clicks", "query": query}]}}
+    ((where, text),) = problems(*specs, groups=groups, encoder="din")
+    assert where == f"model.groups.deep.sequences.0.query.{next(iter(query))}"
+    assert message in text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "default", "pooled"),
+    [
+        (None, None, "mean"),
+        (None, "din", None),
+        ({"type": "pooling"}, "din", "mean"),
+        ({"type": "pooling", "pooling": "sum"}, "din", "sum"),
+        ({"type": "pooling", "product": True}, None, None),
+        ({"type": "din"}, None, None),
+    ],
+)
+def test_the_lookup_pools_where_the_encoder_is_pooling(encoder, default, pooled):
+    specs = [output("item"), output("cate"), child("item", embedding_name="item", pooling="mean"), child("b")]
+    entry = {"sequence": "clicks", "encoder": encoder}
+    groups = {"deep": {"features": ["item", "cate"], "sequences": [entry]}}
+    group = plan(*specs, groups=groups, encoder=default).groups["deep"]
+    assert len(group.layout.sequences) == (pooled is None)
+    if pooled is None:
+        assert [bag.element_mean for bag in group.sequences[0]] == [True, False]
+    else:
+        assert [s.name for s in group.layout.fields][2:] == ["clicks__item", "clicks__b"]
+        assert [(bag.mean, bag.element_mean) for bag in group.fields[2:]] == [
+            (pooled == "mean", e) for e in (True, False)
+        ]
+
+
+def test_an_output_without_a_number_of_ids_is_an_error():
+    assert "does not say how many ids" in problems(output("a", num_embeddings=None))[0][1]
