@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,9 @@ class Ragged:
         offsets = native.take_offsets(self.offsets, rows)
         if self.key_offsets is None:
             total = int(offsets[-1])
-            items = [a if a is None else native.take_items(a, self.offsets, rows, total) for a in (self.values, self.weights)]
-            return Ragged(items[0], offsets, items[1])
+            values = native.take_items(self.values, self.offsets, rows, total)
+            weights = None if self.weights is None else native.take_items(self.weights, self.offsets, rows, total)
+            return Ragged(values, offsets, weights)
         # Ids of a row lie together: gather them by row, and the key lengths alike.
         id_offsets = self.key_offsets[self.offsets]
         values, _, weights = self._take_elements(id_offsets, rows)
@@ -295,7 +296,11 @@ def _unlist(array: pa.Array, weights: pa.Array | None) -> Ragged:
         levels.append(_ends(array.value_lengths().to_numpy().astype(np.int64)))
         array = array.flatten()
         weights = None if weights is None else weights.flatten()
-    values = array.to_numpy() if not pa.types.is_fixed_size_list(array.type) else array.flatten().to_numpy().reshape(len(array), -1)
+    values = (
+        array.to_numpy()
+        if not pa.types.is_fixed_size_list(array.type)
+        else array.flatten().to_numpy().reshape(len(array), -1)
+    )
     return Ragged(
         values,
         levels[0] if levels else None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from feature_generator import native
 from feature_generator.features import FeatureConfig
@@ -114,21 +115,28 @@ class IdConfig(FeatureConfig):
                 raise ValueError(f"the id of '{word}' must lie in 0 .. 2147483647, but is {number}")
         return value
 
+    @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
         given = [key for key in KEYS if getattr(self, key) is not None]
         problems = super().problems(encoded)
         if len(given) > 1:
-            problems.append((given[1], f"give exactly one of {', '.join(KEYS)}; this feature has {' and '.join(given)}"))
+            problems.append(
+                (given[1], f"give exactly one of {', '.join(KEYS)}; this feature has {' and '.join(given)}")
+            )
         elif not given and not encoded and not self.stub_type:
             problems.append(("", f"needs one of {', '.join(KEYS)}"))
         if self.default_bucketize_value is not None:
             if not self.vocabulary_key:
-                problems.append(("default_bucketize_value", "goes with a vocabulary: vocab_list, vocab_dict or vocab_file"))
+                problems.append(
+                    ("default_bucketize_value", "goes with a vocabulary: vocab_list, vocab_dict or vocab_file")
+                )
             elif self.vocab_list is not None and self.default_bucketize_value >= len(self.vocab_list):
                 text = f"must be below the {len(self.vocab_list)} words of vocab_list, but is {self.default_bucketize_value}"
                 problems.append(("default_bucketize_value", text))
         elif self.vocab_file is not None and not encoded:
             problems.append(("vocab_file", "needs default_bucketize_value, the id of words outside the file"))
+        if self.value_dim is not None and self.value_dim > 1:
+            problems.append(("value_dim", f"0 keeps all ids, 1 the first; {self.value_dim} says neither"))
         if self.out_of_range != "default" and self.num_buckets is None:
             problems.append(("out_of_range", "goes with num_buckets"))
         return problems

@@ -49,14 +49,16 @@ class FeatureGenerator:
     ) -> None:
         self.config, self.mode, self.folder = config, mode, folder
         self.features = tuple(config.features)
-        document = document or Document.of({"features": [f.model_dump(mode="json", exclude_unset=True) for f in config.features]})
+        document = document or Document.of(
+            {"features": [f.model_dump(mode="json", exclude_unset=True) for f in config.features]}
+        )
         problems: list[Problem] = []
 
         def report(path: Path_, message: str) -> None:
             problems.append(document.problem(path, message))
 
         encoded = mode == "encoded"
-        nodes = flatten(config.features, encoded)
+        nodes = flatten(config.features, encoded, report)
         check_names(config.features, nodes, report)
         for node in nodes:
             for key, message in node.config.problems(encoded):
@@ -74,17 +76,27 @@ class FeatureGenerator:
         self._by_side = {side: [n for n, s in program.columns if s == side] for side in ("user", "item", "context")}
         self._names = list(self.inputs)
         constants = [name for name, side in program.columns if side == "const"]
-        self._constants = pa.RecordBatch.from_arrays([pa.array([c]) for c in constants], constants) if constants else None
+        self._constants = (
+            pa.RecordBatch.from_arrays([pa.array([c]) for c in constants], constants) if constants else None
+        )
         self._plan = Plan([(name, BITS[side]) for name, side in program.columns], program.units)
-        self._emitted = [(i, n.name) for i, n in enumerate(self._nodes) if n.name in self.outputs and self.outputs[n.name].kind != "dense"]
-        self._dense = [self.outputs[n.name] for n in self._nodes if n.name in self.outputs and self.outputs[n.name].kind == "dense"]
+        self._emitted = [
+            (i, n.name)
+            for i, n in enumerate(self._nodes)
+            if n.name in self.outputs and self.outputs[n.name].kind != "dense"
+        ]
+        self._dense = [
+            self.outputs[n.name] for n in self._nodes if n.name in self.outputs and self.outputs[n.name].kind == "dense"
+        ]
         self._slices = _slices(self._dense)
         self._side_slices = [_slices([s for s in self._dense if s.side == side]) for side in ("user", "item")]
 
     # ---------------------------------------------------------------------------------------------- building
 
     @classmethod
-    def load(cls, source: str | os.PathLike[str] | Mapping[str, Any] | Document, mode: Mode | None = None) -> FeatureGenerator:
+    def load(
+        cls, source: str | os.PathLike[str] | Mapping[str, Any] | Document, mode: Mode | None = None
+    ) -> FeatureGenerator:
         """A generator from a YAML file, its content as a dict, or the directory of a saved generator.
 
         A whole experiment's config will do: its `features` and `hash` are read.
@@ -161,7 +173,9 @@ class FeatureGenerator:
         table = self._table(rows, outputs, dense[0], self._slices, self._emitted)
         return self._judge(table, bad, bad_rows) if bad else table
 
-    def request(self, user: Any, items: Any, context: Any = None, *, tile: bool = True, bad_rows: BadRows = "default") -> Any:
+    def request(
+        self, user: Any, items: Any, context: Any = None, *, tile: bool = True, bad_rows: BadRows = "default"
+    ) -> Any:
         """The features of one user and K candidates; what depends on no item is computed once.
 
         Args:
@@ -212,7 +226,9 @@ class FeatureGenerator:
             raise DataError(f"the {side} of a request is one row, but has {batch.num_rows}")
         return bit, batch
 
-    def _table(self, rows: int, outputs: Any, dense: Any, slices: Mapping[str, slice], emitted: Sequence[tuple[int, str]]) -> Table:
+    def _table(
+        self, rows: int, outputs: Any, dense: Any, slices: Mapping[str, slice], emitted: Sequence[tuple[int, str]]
+    ) -> Table:
         ragged = {name: Ragged(*outputs[i]) for i, name in emitted}
         names = [n for n in self.outputs if n in ragged or n in slices]
         return Table(rows, ragged, dense, slices, names=names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,9 @@ def missing(name: str, known: Sequence[str]) -> DataError:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, pa.Array | pa.ChunkedArray | list | tuple) or (hasattr(value, "__array__") and getattr(value, "ndim", 1) > 0)
+    return isinstance(value, pa.Array | pa.ChunkedArray | list | tuple) or (
+        hasattr(value, "__array__") and getattr(value, "ndim", 1) > 0
+    )
 
 
 def _select(data: Any, columns: Sequence[str]) -> Any:
@@ -86,7 +89,9 @@ def _field_of_lists(column: Any, name: str, part: str) -> Any:
     items = column.flatten()
     lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     offsets = pa.array([0, *lengths.cumsum().tolist()], pa.int64())
-    return pa.LargeListArray.from_arrays(offsets, items.field(part) if items.null_count == 0 else items.flatten()[known.index(part)])
+    return pa.LargeListArray.from_arrays(
+        offsets, items.field(part) if items.null_count == 0 else items.flatten()[known.index(part)]
+    )
 
 
 def _readable(column: Any, name: str) -> Any:
@@ -113,9 +118,16 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
     if not batches:
-        return _batch({f.name: pa.array([], f.type) for f in table.schema}, 0) if table.num_columns else _batch({}, table.num_rows)
+        return (
+            _batch({f.name: pa.array([], f.type) for f in table.schema}, 0)
+            if table.num_columns
+            else _batch({}, table.num_rows)
+        )
     # More text than one array of 32-bit offsets holds.
-    arrays = {f.name: pa.concat_arrays([b.column(i).cast(_large(f.type)) for b in batches]) for i, f in enumerate(table.schema)}
+    arrays = {
+        f.name: pa.concat_arrays([b.column(i).cast(_large(f.type)) for b in batches])
+        for i, f in enumerate(table.schema)
+    }
     return _batch(arrays, table.num_rows)
 
 
@@ -136,14 +148,19 @@ def _from_arrays(data: Mapping[str, Any], columns: Sequence[str]) -> pa.RecordBa
             if source not in data:
                 raise missing(name, list(data))
         array = _array(data[source], source)
-        fields[name] = _readable(array if source == name else _field_of_lists(array, source, name.partition("__")[2]), name)
+        fields[name] = _readable(
+            array if source == name else _field_of_lists(array, source, name.partition("__")[2]), name
+        )
     sizes = {len(array) for array in fields.values()}
     if len(sizes - {1}) > 1:
         told = ", ".join(f"'{name}' has {len(array)}" for name, array in fields.items())
         raise DataError(f"the columns differ in length: {told}")
     rows = max(sizes - {1}, default=1) if sizes else 0
     if len(sizes) > 1:  # a column of one row stands for every row
-        fields = {name: array if len(array) == rows else array.take(pa.array([0] * rows, pa.int64())) for name, array in fields.items()}
+        fields = {
+            name: array if len(array) == rows else array.take(pa.array([0] * rows, pa.int64()))
+            for name, array in fields.items()
+        }
     return _batch(fields, rows)
 
 
@@ -156,7 +173,9 @@ def _from_pandas(frame: Any, columns: Sequence[str]) -> pa.RecordBatch:
             raise missing(name, names)
         series = frame.iloc[:, names.index(source)]
         array = _array(series, source)
-        wanted[name] = _readable(array if source == name else _field_of_lists(array, source, name.partition("__")[2]), name)
+        wanted[name] = _readable(
+            array if source == name else _field_of_lists(array, source, name.partition("__")[2]), name
+        )
     return _batch(wanted, len(frame))
 
 
@@ -173,7 +192,9 @@ def _from_rows(rows: Sequence[Any], columns: Sequence[str]) -> pa.RecordBatch:
                 values.append(row.get(name))
                 continue
             steps = row[head]
-            if steps is not None and not (isinstance(steps, Sequence) and all(isinstance(step, Mapping) for step in steps)):
+            if steps is not None and not (
+                isinstance(steps, Sequence) and all(isinstance(step, Mapping) for step in steps)
+            ):
                 raise DataError("must be a list of objects", row=i, column=head)
             values.append(None if steps is None else [step.get(tail) for step in steps])
         fields[name] = _array(values, name)
@@ -185,6 +206,8 @@ def _array(values: Any, name: str) -> Any:
         return values.combine_chunks()
     if isinstance(values, pa.Array):
         return values
+    if _holds_pairs(values):
+        return _mixed(list(values), name)
     try:  # in pandas nan means missing; elsewhere it is a number that is none, and the plan will say so
         array = pa.array(values, from_pandas=hasattr(values, "iloc"))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
@@ -196,11 +219,20 @@ def _array(values: Any, name: str) -> Any:
     return array
 
 
+def _holds_pairs(values: Any) -> bool:
+    """Whether the cells are lists of (key, value) tuples, as Arrow gives maps to Python."""
+    if hasattr(values, "dtype") and str(values.dtype) != "object":
+        return False
+    cell = next((v for v in values if isinstance(v, list) and v), None)
+    return cell is not None and isinstance(cell[0], tuple) and len(cell[0]) == 2
+
+
 def _mixed(values: list[Any], name: str) -> pa.Array:
     """Values of several kinds: mappings as maps, else everything as text."""
     try:
-        if any(isinstance(value, Mapping) for value in values):
-            pairs = [None if v is None else [(_plain_text(k), w) for k, w in v.items()] for v in values]
+        if any(isinstance(value, Mapping) for value in values) or _holds_pairs(values):
+            maps = [v.items() if isinstance(v, Mapping) else v if isinstance(v, list) else None for v in values]
+            pairs = [None if v is None else [(_plain_text(k), w) for k, w in v] for v in maps]
             return pa.array(pairs, pa.map_(pa.string(), pa.float64()))
         return pa.array([_text(value) for value in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, AttributeError, TypeError, ValueError) as error:
@@ -208,7 +240,7 @@ def _mixed(values: list[Any], name: str) -> pa.Array:
 
 
 def _text(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, list | tuple) or hasattr(value, "__array__"):
         return [_text(v) for v in value]

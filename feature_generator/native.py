@@ -19,7 +19,9 @@ def load_native(package: str, name: str = "_native") -> ModuleType:
     for suffix in builds():
         if importlib.util.find_spec(f"{package}.{name}{suffix}") is not None:
             return importlib.import_module(f"{package}.{name}{suffix}")
-    raise ImportError(f"the compiled kernels of {package} are missing; build them with: python setup.py build_ext --inplace")
+    raise ImportError(
+        f"the compiled kernels of {package} are missing; build them with: python setup.py build_ext --inplace"
+    )
 
 
 _native: Any = load_native("feature_generator")

@@ -65,7 +65,6 @@ class Node:
         path: Where the config stands in the document.
         group: The grouped sequence that it is a child of.
         inputs: What it reads, resolved.
-        sequence: Whether it is a sequence.
         sides: Sides of all columns below it.
         level: 0, or one more than the highest feature it reads.
     """
@@ -81,6 +80,7 @@ class Node:
 
     @property
     def sequence(self) -> bool:
+        """Whether it is one, of either kind."""
         return self.group is not None or self.config.sequence_length is not None
 
     @property
@@ -127,13 +127,22 @@ class Program:
     outputs: dict[str, OutputSpec]
 
 
-def flatten(features: Sequence[Any], encoded: bool) -> list[Node]:
-    """All features, those of sequences under their own names."""
+SHAPE = ("sequence_length", "sequence_delim", "order", "truncate", "empty", "lengths")
+
+
+def flatten(features: Sequence[Any], encoded: bool, report: Report) -> list[Node]:
+    """All features, those of sequences under their own names; report children that cannot be any."""
     nodes = []
     for i, config in enumerate(features):
         if isinstance(config, SequenceConfig):
             for k, child in enumerate(config.features):
                 path: Path_ = ("features", i, "features", k)
+                if isinstance(child, SequenceConfig):
+                    report(path, "a sequence cannot stand in a sequence")
+                    continue
+                for key in SHAPE:
+                    if key in child.model_fields_set:
+                        report((*path, key), f"the sequence itself says its {key}, not a child")
                 nodes.append(Node(child, f"{config.name}__{child.name}", path, config, encoded))
         else:
             nodes.append(Node(config, config.name, ("features", i), None, encoded))
@@ -141,7 +150,7 @@ def flatten(features: Sequence[Any], encoded: bool) -> list[Node]:
 
 
 def check_names(features: Sequence[Any], nodes: Sequence[Node], report: Report) -> None:
-    """Report names that are given twice, and sequences inside sequences."""
+    """Report names that are given twice."""
     seen: dict[str, Path_] = {}
     groups = [(config.name, ("features", i)) for i, config in enumerate(features) if isinstance(config, SequenceConfig)]
     for name, path in [*((n.name, n.path) for n in nodes), *groups]:
@@ -186,7 +195,10 @@ def _input(node: Node, source: Source, known: dict[str, Node], report: Report) -
         if other.group is not None and other.group is node.group and other is not node:
             report((*node.path, *_key(node)), f"a child of a sequence cannot read its sibling '{source.name}'")
         if other.sequence and not node.sequence:
-            report((*node.path, *_key(node)), f"'{source.name}' is a sequence, this feature is none: give it a sequence_length")
+            report(
+                (*node.path, *_key(node)),
+                f"'{source.name}' is a sequence, this feature is none: give it a sequence_length",
+            )
         return Input(name, "feature", node.sequence and other.sequence)
     if source.side == "const":
         return Input(source.name, "const", False)
@@ -257,7 +269,11 @@ def compile_plan(nodes: Sequence[Node], hash_name: str, folder: Path | None, rep
             operator, sink, size = _sink(node, hash_name, folder, report)
             inputs = []
             for source in node.inputs:
-                item: dict[str, Any] = {"sequence": source.sequence, "delim": rule.sequence_delim, "separator": _separator(node)}
+                item: dict[str, Any] = {
+                    "sequence": source.sequence,
+                    "delim": rule.sequence_delim,
+                    "separator": _separator(node),
+                }
                 if source.side == "feature":
                     item["feature"] = position[source.name]
                 else:
@@ -311,7 +327,9 @@ def _separator(node: Node) -> str:
     return node.config.fg_encoded_multival_sep if node.encoded else node.config.separator
 
 
-def _sink(node: Node, hash_name: str, folder: Path | None, report: Report) -> tuple[Operator, dict[str, Any], int | None]:
+def _sink(
+    node: Node, hash_name: str, folder: Path | None, report: Report
+) -> tuple[Operator, dict[str, Any], int | None]:
     """Operator, native sink and number of embeddings."""
     config = node.config
     operator = config.compile(node.default, node.sequence)
@@ -329,7 +347,9 @@ def _sink(node: Node, hash_name: str, folder: Path | None, report: Report) -> tu
         operator = Operator("copy")
         discretizer = Discretizer("range", size or UNBOUNDED, out_of_range=getattr(config, "out_of_range", "default"))
     sink = discretizer.rule() | {"weighted": bool(getattr(config, "weighted", False))}
-    sink["value_dim"] = 0 if node.encoded else (1 if node.sequence else 0) if config.value_dim is None else config.value_dim
+    sink["value_dim"] = (
+        0 if node.encoded else (1 if node.sequence else 0) if config.value_dim is None else config.value_dim
+    )
     texts = [part for part in node.default.split(_separator(node)) if part]
     if operator.name != "copy" and node.default:
         texts = [node.default]

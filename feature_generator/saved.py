@@ -46,7 +46,9 @@ def save(generator: FeatureGenerator, path: Path) -> None:
         vocabularies = _vocabularies(generator)
         for content in vocabularies.values():
             write(_stored(content), content)
-        features = [_dump(f, {name: _stored(content) for name, content in vocabularies.items()}) for f in generator.features]
+        features = [
+            _dump(f, {name: _stored(content) for name, content in vocabularies.items()}) for f in generator.features
+        ]
         write(FEATURES, _json({"features": features, "hash": generator.config.hash}))
         manifest = {"format": FORMAT, "mode": generator.mode, "fingerprint": generator.fingerprint, "files": files}
         write(MANIFEST, _json(manifest))

@@ -132,7 +132,7 @@ class BoundPlan {
   // sources: (side bits, object with __arrow_c_array__ of a record) pairs. A column comes from the first source that
   // has its side and its name.
   py::tuple run(const py::list& sources, std::int64_t user_rows, std::int64_t rows, bool apart, int threads) const {
-    std::vector<py::object> keep;
+    py::list keep;  // what the columns' memory belongs to
     Run run;
     run.columns.resize(columns_.size());
     std::vector<bool> found(columns_.size(), false);
@@ -140,7 +140,7 @@ class BoundPlan {
       const auto pair = item.cast<py::tuple>();
       const auto sides = pair[0].cast<unsigned>();
       const auto capsules = pair[1].attr("__arrow_c_array__")().cast<py::tuple>();
-      keep.push_back(capsules);
+      keep.append(capsules);
       const auto* const schema = static_cast<const ArrowSchema*>(PyCapsule_GetPointer(capsules[0].ptr(), "arrow_schema"));
       const auto* const array = static_cast<const ArrowArray*>(PyCapsule_GetPointer(capsules[1].ptr(), "arrow_array"));
       if (schema == nullptr || array == nullptr) throw py::error_already_set();
@@ -173,17 +173,24 @@ class BoundPlan {
       const py::gil_scoped_release unlocked;
       result = plan_->run(run);
     }
-    return pack(result, apart);
+    return pack(result, apart, keep);
   }
 
  private:
-  py::tuple pack(Result& result, bool apart) const {
+  py::tuple pack(Result& result, bool apart, const py::list& keep) const {
     const auto& features = plan_->features();
     py::list outputs;
     for (std::size_t f = 0; f < features.size(); ++f) {
       const Feature& feature = features[f];
       if (!feature.emitted) {
         outputs.append(py::none());
+        continue;
+      }
+      if (result.borrowed[f] != nullptr) {
+        const auto n = static_cast<py::ssize_t>(result.rows[f]);
+        py::array ids = py::array_t<std::int64_t>({n}, {}, result.borrowed[f], keep);
+        py::detail::array_proxy(ids.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;  // it is the batch's
+        outputs.append(py::make_tuple(std::move(ids), py::none(), py::none(), py::none()));
         continue;
       }
       Output& output = result.outputs[f];

@@ -149,6 +149,19 @@ void tile_output(Output& output, std::int64_t times) {
 
 bool is_dense(const Feature& feature, const Unit& unit) { return feature.vectors && !unit.sequence && feature.sink.discretizer != Discretizer::boundaries; }
 
+// The column itself, where its whole numbers are the ids, one in every row and all inside; else null.
+const std::int64_t* as_ids(const Feature& feature, const Unit& unit, const std::vector<Column>& columns, std::int64_t rows) noexcept {
+  const SinkRule& sink = feature.sink;
+  if (unit.sequence || feature.referenced || !feature.emitted || feature.op != Operator::copy || feature.vectors) return nullptr;
+  if (sink.discretizer != Discretizer::range || sink.weighted || feature.inputs[0].column < 0) return nullptr;
+  const Column& column = columns[static_cast<std::size_t>(feature.inputs[0].column)];
+  if (column.type != Type::i64 || column.valid != nullptr || column.length != rows || rows == 0) return nullptr;
+  const std::int64_t* const ids = column.values<std::int64_t>();
+  bool inside = true;
+  for (std::int64_t r = 0; r < rows; ++r) inside &= static_cast<std::uint64_t>(ids[r]) < static_cast<std::uint64_t>(sink.size);
+  return inside ? ids : nullptr;
+}
+
 struct Task {
   std::size_t unit;
   std::int64_t first, last;
@@ -166,7 +179,7 @@ std::vector<Task> divide(const std::vector<Unit>& units, int level, const std::v
   std::vector<Cost> costs;
   std::int64_t total = 0;
   for (std::size_t u = 0; u < units.size(); ++u) {
-    if (units[u].level != level) continue;
+    if (units[u].level != level || columns[u].empty()) continue;  // another level's, or nothing to compute
     Cost cost{u, rows[static_cast<std::size_t>(units[u].features[0])], 0};
     if (threads > 1) {
       for (const auto& inputs : columns[u]) {
@@ -236,12 +249,22 @@ Result Plan::run(const Run& run) const {
     dense.values.resize(static_cast<std::size_t>(dense.rows * dense.width));
   }
 
+  const bool tiles_nothing = run.apart || run.user_rows == run.rows;
+  std::vector<bool> skipped(units_.size(), false);
+  result.borrowed.assign(features_.size(), nullptr);
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    const auto f = static_cast<std::size_t>(units_[u].features[0]);
+    if (features_[f].user && !tiles_nothing) continue;
+    result.borrowed[f] = as_ids(features_[f], units_[u], run.columns, result.rows[f]);
+    skipped[u] = result.borrowed[f] != nullptr;
+  }
+
   std::vector<Column> made(features_.size());
   for (int level = 0; level < levels_; ++level) {
     std::vector<std::vector<std::vector<const Column*>>> columns(units_.size());
     std::vector<std::vector<DenseTarget>> targets(units_.size());
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      if (units_[u].level != level) continue;
+      if (units_[u].level != level || skipped[u]) continue;
       for (const int f : units_[u].features) {
         const Feature& feature = features_[static_cast<std::size_t>(f)];
         auto& inputs = columns[u].emplace_back();

@@ -53,6 +53,7 @@ struct Dense {
 
 struct Result {
   std::vector<Output> outputs;  // by feature
+  std::vector<const std::int64_t*> borrowed;  // by feature: ids that are the batch's own memory, one a row; else null
   std::vector<std::int64_t> rows;
   Dense dense[2];               // of the user side and of the items; all in the second unless they are apart
   std::vector<Bad> bad;         // by row, then feature

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Literal
 
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from feature_generator.discretizer import IdConfig
 from feature_generator.features import Operator, Source
@@ -26,6 +27,7 @@ class Config(IdConfig):
             Source.of(text)
         return value
 
+    @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
         problems = super().problems(encoded)
         if len(self.expression) < 2 and not encoded:
@@ -35,15 +37,19 @@ class Config(IdConfig):
         return problems
 
     @property
+    @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(text) for text in self.expression or [f"item:{self.name}"]]
 
     @property
+    @override
     def single_input(self) -> bool:
         return False
 
+    @override
     def compile(self, default: str, sequence: bool) -> Operator:
         return Operator("product")
 
+    @override
     def reference(self, inputs: list[list[str]]) -> list[str]:
         return ["_".join(values) for values in product(*inputs)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import field_validator
+from typing_extensions import override
 
 from feature_generator.discretizer import IdConfig
 from feature_generator.features import Operator, Source
@@ -27,11 +28,14 @@ class Config(IdConfig):
         return value
 
     @property
+    @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(self.expression or f"item:{self.name}")]
 
+    @override
     def compile(self, default: str, sequence: bool) -> Operator:
         return Operator("copy")
 
+    @override
     def reference(self, inputs: list[list[str]]) -> list[str]:
         return inputs[0]

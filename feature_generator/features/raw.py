@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
+from typing_extensions import override
 
 from feature_generator.features import FeatureConfig, Numbers, Operator, Source, number_text
 
-METHODS = {
+METHODS: dict[str, dict[str, float | None]] = {
     "log10": {"threshold": 1e-10, "default": -10.0},
     "zscore": {"mean": None, "standard_deviation": None},
     "minmax": {"min": None, "max": None},
@@ -70,6 +71,7 @@ class Config(FeatureConfig):
                 raise ValueError(f"{low} and {high} are the same number in float32, which buckets are compared in")
         return value
 
+    @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
         problems = super().problems(encoded)
         key = "fg_encoded_default_value" if encoded else "default_value"
@@ -89,6 +91,7 @@ class Config(FeatureConfig):
         return self.value_dim or 1
 
     @property
+    @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(self.expression or f"item:{self.name}")]
 
@@ -110,10 +113,12 @@ class Config(FeatureConfig):
             raise ValueError(f"holds {len(numbers)} numbers, but value_dim is {self.dim}")
         return numbers
 
+    @override
     def compile(self, default: str, sequence: bool) -> Operator:
         boundaries = None if self.boundaries is None else tuple(self.boundaries)
         return Operator("copy", numbers=Numbers(self.dim, read_normalizer(self.normalizer), boundaries))
 
+    @override
     def reference(self, inputs: list[list[str]]) -> list[str]:
         return inputs[0]
 
@@ -153,7 +158,9 @@ def read_normalizer(text: str) -> dict[str, Any]:
         if rule["threshold"] < 0:
             raise ValueError("threshold must not be negative: there is no logarithm below 0")
         return {"method": "log10", **rule}
-    shift, scale = (rule["mean"], rule["standard_deviation"]) if method == "zscore" else (rule["min"], rule["max"] - rule["min"])
+    shift, scale = (
+        (rule["mean"], rule["standard_deviation"]) if method == "zscore" else (rule["min"], rule["max"] - rule["min"])
+    )
     if scale <= 0:
         raise ValueError("standard_deviation must be positive" if method == "zscore" else "max must lie above min")
     return {"method": "affine", "shift": shift, "scale": scale}

@@ -17,9 +17,13 @@ settings.load_profile("quick")
 
 # ------------------------------------------------------------------------------------------------ cells
 
-WORDS = st.sampled_from(["a", "b", "abc", "x:0.5", "b:2", "c:oops", "7", "-3", "+12", " 5 ", "0", "1.5", "1e3", ".5", "5.", "nan", "inf"])
+WORDS = st.sampled_from(
+    ["a", "b", "abc", "x:0.5", "b:2", "c:oops", "7", "-3", "+12", " 5 ", "0", "1.5", "1e3", ".5", "5.", "nan", "inf"]
+)
 PIECES = st.one_of(WORDS, st.text(alphabet="ab;|\x1d\x03:_ é中0179.", max_size=12), st.integers(-30, 130).map(str))
-TEXTS = st.lists(PIECES, max_size=4).flatmap(lambda parts: st.sampled_from([";", "\x1d", "|", "\x03"]).map(lambda sep: sep.join(parts)))
+TEXTS = st.lists(PIECES, max_size=4).flatmap(
+    lambda parts: st.sampled_from([";", "\x1d", "|", "\x03"]).map(lambda sep: sep.join(parts))
+)
 FLOATS = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(-100, 100),
@@ -55,7 +59,10 @@ def cells_of(kind):
     return st.none() | st.lists(cells_of(kind.value_type), max_size=4)
 
 
-PLAIN = st.one_of(st.sampled_from(list(SCALARS)), st.sampled_from(list(ITEMS)).flatmap(lambda k: st.sampled_from([pa.list_(k), pa.large_list(k)])))
+PLAIN = st.one_of(
+    st.sampled_from(list(SCALARS)),
+    st.sampled_from(list(ITEMS)).flatmap(lambda k: st.sampled_from([pa.list_(k), pa.large_list(k)])),
+)
 MAPS = st.sampled_from([pa.map_(pa.string(), pa.float64()), pa.map_(pa.int64(), pa.float32())])
 NESTED = st.sampled_from(list(ITEMS)).map(lambda k: pa.list_(pa.list_(k)))
 
@@ -132,7 +139,9 @@ def ids(draw, name, column):
     config = {"type": "id", "name": name, "expression": f"user:{column}", **draw(DISCRETIZERS), **draw(SEPARATORS)}
     return config | {
         "value_dim": draw(st.sampled_from([None, 0, 1])),
-        "default_value": draw(st.sampled_from(["", "7", "3\x1d7", "7|a"] if "num_buckets" not in config else ["", "7", "99"])),
+        "default_value": draw(
+            st.sampled_from(["", "7", "3\x1d7", "7|a"] if "num_buckets" not in config else ["", "7", "99"])
+        ),
         "weighted": draw(st.booleans()),
     }
 
@@ -140,11 +149,21 @@ def ids(draw, name, column):
 @st.composite
 def raws(draw, name, column):
     dim = draw(st.sampled_from([1, 1, 2]))
-    normalizers = ["", "method=log10", "method=log10,threshold=0.05,default=-5", "method=zscore,mean=3,standard_deviation=2.5", "method=minmax,min=-1,max=9"]
+    normalizers = [
+        "",
+        "method=log10",
+        "method=log10,threshold=0.05,default=-5",
+        "method=zscore,mean=3,standard_deviation=2.5",
+        "method=minmax,min=-1,max=9",
+    ]
     config = {"type": "raw", "name": name, "expression": f"user:{column}", "value_dim": dim, **draw(SEPARATORS)}
     config["normalizer"] = draw(st.sampled_from(normalizers))
-    config["boundaries"] = draw(st.sampled_from([None, None, [0.1], [-1, 0, 0.5, 7], [float(i) / 4 for i in range(40)]]))
-    config["default_value"] = draw(st.sampled_from(["", "0", "0.1", "1.5\x1d-2"] if dim == 2 else ["", "0", "0.1", "-3e2"]))
+    config["boundaries"] = draw(
+        st.sampled_from([None, None, [0.1], [-1, 0, 0.5, 7], [float(i) / 4 for i in range(40)]])
+    )
+    config["default_value"] = draw(
+        st.sampled_from(["", "0", "0.1", "1.5\x1d-2"] if dim == 2 else ["", "0", "0.1", "-3e2"])
+    )
     return config
 
 
@@ -152,8 +171,17 @@ def raws(draw, name, column):
 def combos(draw, name, columns):
     sides = ["user:" if draw(st.booleans()) else "item:" for _ in columns]
     discretizer = draw(DISCRETIZERS.filter(lambda d: "num_buckets" not in d))
-    config = {"type": "combo", "name": name, "expression": [s + c for s, c in zip(sides, columns, strict=True)], **discretizer, **draw(SEPARATORS)}
-    return config | {"value_dim": draw(st.sampled_from([None, 0, 1])), "default_value": draw(st.sampled_from(["", "xyz"]))}
+    config = {
+        "type": "combo",
+        "name": name,
+        "expression": [s + c for s, c in zip(sides, columns, strict=True)],
+        **discretizer,
+        **draw(SEPARATORS),
+    }
+    return config | {
+        "value_dim": draw(st.sampled_from([None, 0, 1])),
+        "default_value": draw(st.sampled_from(["", "xyz"])),
+    }
 
 
 # ------------------------------------------------------------------------------------------- comparison
@@ -174,7 +202,9 @@ def flatten(spec, made):
 
 
 def compare(generator, columns, table, folder=None):
-    made = _reference.transform(generator._nodes, {n: as_cells(a) for n, a in columns.items()}, generator.config.hash, folder)
+    made = _reference.transform(
+        generator._nodes, {n: as_cells(a) for n, a in columns.items()}, generator.config.hash, folder
+    )
     bad = {(b.row, b.feature) for b in table.bad}
     rows_bad = {row for row, _ in bad}
     assert rows_bad == {row for feature in made.values() for row in feature.bad}

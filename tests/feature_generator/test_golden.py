@@ -1,6 +1,7 @@
 """Every golden case of the reference systems, through the compiled generator."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def columns_of(case):
 
 def rows_of(values, lengths):
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return [values[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [values[a:b] for a, b in pairwise(offsets)]
 
 
 def check(case, table):
@@ -87,8 +88,22 @@ def check(case, table):
         if expected.get("unordered_within_row"):
             weights = np.ones(len(got.values)) if got.weights is None else got.weights
             wanted_weights = expected["weights"] or [1.0] * len(expected["values"])
-            pairs = [sorted(r) for r in rows_of(list(zip(got.values.tolist(), np.round(weights, 5).tolist(), strict=True)), got.lengths)]
-            wanted = [sorted(r) for r in rows_of([(v, round(float(np.float32(w)), 5)) for v, w in zip(expected["values"], wanted_weights, strict=True)], got.lengths)]
+            pairs = [
+                sorted(r)
+                for r in rows_of(
+                    list(zip(got.values.tolist(), np.round(weights, 5).tolist(), strict=True)), got.lengths
+                )
+            ]
+            wanted = [
+                sorted(r)
+                for r in rows_of(
+                    [
+                        (v, round(float(np.float32(w)), 5))
+                        for v, w in zip(expected["values"], wanted_weights, strict=True)
+                    ],
+                    got.lengths,
+                )
+            ]
             assert [[v for v, _ in r] for r in pairs] == [[v for v, _ in r] for r in wanted]
             np.testing.assert_allclose([w for r in pairs for _, w in r], [w for r in wanted for _, w in r], rtol=1e-4)
             continue

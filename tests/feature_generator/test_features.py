@@ -1,0 +1,106 @@
+"""What every feature type promises, present and future: a new file is tested before its author writes a test."""
+
+import pyarrow as pa
+import pytest
+
+from feature_generator import DataError, FeatureGenerator
+from feature_generator.config import member, members
+
+# One or more small configs a type. A type without an entry is tried with what most types accept.
+SAMPLES = {
+    "id": [
+        {"hash_bucket_size": 50, "expression": "user:a"},
+        {"num_buckets": 5, "expression": "user:a", "default_value": "1"},
+        {"vocab_list": ["x", "y"], "expression": "user:a", "weighted": True},
+    ],
+    "raw": [
+        {"expression": "user:a"},
+        {"expression": "user:a", "boundaries": [0, 1, 2]},
+        {"expression": "user:a", "value_dim": 2, "default_value": [1, 2]},
+    ],
+    "combo": [{"expression": ["user:a", "item:b"], "hash_bucket_size": 50}],
+    "sequence": [
+        {"sequence_length": 2, "features": [{"type": "id", "name": "i", "expression": "item:a", "hash_bucket_size": 9}]}
+    ],
+}
+FAMILY = "feature_generator.features"
+CASES = [
+    pytest.param({"type": name, "name": "f", **sample}, id=f"{name}-{i}")
+    for name in members(FAMILY)
+    for i, sample in enumerate(SAMPLES.get(name, [{"expression": "user:a"}]))
+]
+TEXTS = ["x", "", None, "y\x1dx", "1", "2.5", "-3", "1;2", "中", "9" * 400, "nan", "x:1", ":", ";", "\x1d", "_"]
+
+
+def columns(generator, cells):
+    return {name: pa.array(cells, pa.string()) for name in generator.inputs}
+
+
+def test_every_file_of_the_family_has_a_sample():
+    assert set(members(FAMILY)) <= set(SAMPLES), "add a small config of the new type to SAMPLES"
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_the_config_says_its_own_type(config):
+    model = member(FAMILY, config["type"]).Config
+    assert model.model_fields["type"].default == config["type"]
+    assert model.__doc__
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_compiled_equals_reference_on_edge_input(config, kit):
+    generator = kit.load([config])
+    data = columns(generator, TEXTS)
+    kit.compare(generator, data, generator.transform(data, bad_rows="default"))
+
+
+@pytest.mark.parametrize("config", CASES)
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.int64(), pa.float64(), pa.null(), pa.list_(pa.string()), pa.list_(pa.float32())], ids=str
+)
+def test_an_empty_table_gives_no_rows(config, kind, kit):
+    generator = kit.load([config])
+    table = generator.transform(pa.RecordBatch.from_pydict({name: pa.array([], kind) for name in generator.inputs}))
+    assert table.num_rows == 0
+    for name in generator.outputs:
+        assert len(table[name].values) == 0
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_nulls_of_every_type_are_missing_alike(config, kit):
+    generator = kit.load([config])
+    tables = [
+        generator.transform(
+            pa.RecordBatch.from_pydict({name: pa.array([None, None], kind) for name in generator.inputs})
+        )
+        for kind in (pa.string(), pa.int32(), pa.float64(), pa.bool_(), pa.null(), pa.list_(pa.int64()))
+    ]
+    for table in tables[1:]:
+        kit.equal(table, tables[0])
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_saved_and_loaded_it_is_the_same(config, kit, tmp_path):
+    generator = kit.load([config])
+    generator.save(tmp_path / "g")
+    again = FeatureGenerator.load(tmp_path / "g")
+    assert again.fingerprint == generator.fingerprint
+    data = columns(generator, TEXTS)
+    kit.equal(again.transform(data, bad_rows="default"), generator.transform(data, bad_rows="default"))
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_ids_lie_inside_their_table(config, kit):
+    generator = kit.load([config])
+    table = generator.transform(columns(generator, TEXTS), bad_rows="default")
+    for name, spec in generator.outputs.items():
+        if spec.num_embeddings is not None:
+            assert ((table[name].values >= 0) & (table[name].values < spec.num_embeddings)).all()
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_a_column_of_maps_or_records_is_refused_in_words(config, kit):
+    generator = kit.load([config])
+    record = pa.array([{"p": 1}], pa.struct([("p", pa.int64())]))
+    with pytest.raises(DataError, match=r"reads text, numbers|delimited text"):
+        generator.transform(pa.RecordBatch.from_pydict(dict.fromkeys(generator.inputs, record)))
