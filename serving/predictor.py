@@ -11,14 +11,14 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from easyrec.embedding.reader import TableReader
-from easyrec.errors import BundleError, ConfigError, DataError, RunError
+from easyrec.errors import BundleError, DataError, RunError
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
-from easyrec.export.strict_json import read_json
-from feature_generator import FeatureGenerator, Table
+from feature_generator import Table
 from feature_generator.incoming import missing, record
 from serving import runtimes
+from serving.generator import read_generator
 from serving.limits import Limits
 from serving.observed import Observer
 from serving.proof import prove
@@ -59,12 +59,7 @@ class Predictor:
         self.runtime = runtime or manifest.runtime
         if self.runtime not in manifest.runtimes:
             raise BundleError(f"{bundle.path}: has no runtime '{self.runtime}', only {', '.join(manifest.runtimes)}")
-        for file in (n for n in manifest.files if n.endswith(".json")):
-            read_json(bundle.file(file))  # bounded in size and depth, whoever reads it after
-        try:
-            self.generator = FeatureGenerator.load(bundle.folder("generator"))
-        except ConfigError as error:
-            raise BundleError(f"{bundle.path}: the generator cannot be read: {error}") from None
+        self.generator = read_generator(bundle)
         if self.generator.fingerprint != manifest.fingerprint:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
         tables = TableReader.open(bundle.folder("tables"), verify=False)
@@ -219,7 +214,11 @@ class Predictor:
         if parts is None:
             raise RunError("the predictor was closed")
         tables, dense = parts
-        return dense(tables.lookup(table))
+        try:
+            inputs = tables.lookup(table)
+        except (LookupError, AssertionError) as error:
+            raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
+        return dense(inputs)
 
     def _count(self, totals: Mapping[str, int], batches: list[pa.RecordBatch], table: Table) -> None:
         self._counters.answered(

@@ -103,7 +103,7 @@ class TableReader:
             raise BundleError(f"{error.filename}: is missing") from error
         except (OSError, EOFError, tokenize.TokenError) as error:  # numpy tokenizes the header of an array
             raise BundleError(f"{folder}: cannot be read: {error}") from error
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise BundleError(f"{folder / INDEX}: is not an index of embedding tables: {error}") from error
 
     def lookup(self, table: Table) -> dict[str, np.ndarray]:

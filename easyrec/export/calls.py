@@ -134,6 +134,8 @@ class Program:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise BundleError(f"{file}: is no program of format {FORMAT}")
         try:
+            if not all(isinstance(name, str) for name in (*data["inputs"], *data["weights"])):
+                raise ValueError("inputs and weights must be names")
             weights = safetensors.torch.load_file(folder / WEIGHTS)
             calls = [Call(name, tuple(_decode(args)), _decode_keywords(kwargs)) for name, args, kwargs in data["calls"]]
             ordered = {name: weights[name] for name in data["weights"]}

@@ -36,7 +36,13 @@ class Scoring:
 
         Returns:
             float32 of the same shapes.
+
+        Raises:
+            BundleError: A task has no prediction.
         """
+        for task in self.tasks:
+            if task.name not in predictions:
+                raise BundleError(f"the program gives no '{task.name}', only {', '.join(predictions)}")
         scores = {task.name: predictions[task.name] for task in self.tasks}
         for name, calibrate in self._calibrators.items():
             scores[name] = calibrate(scores[name])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from easyrec.batch import as_tensor
+from easyrec.errors import BundleError
 from easyrec.export.calls import Program
 
 
@@ -22,9 +23,16 @@ class TorchExport:
         self.program = program
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Predictions by task, float32."""
-        outputs = self.program({name: as_tensor(inputs[name]) for name in self.program.inputs})
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        """Predictions by task, float32.
+
+        Raises:
+            BundleError: The program does not fit its inputs.
+        """
+        try:
+            outputs = self.program({name: as_tensor(inputs[name]) for name in self.program.inputs})
+            return {name: tensor.numpy() for name, tensor in outputs.items()}
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"the program cannot be run: {str(error).splitlines()[0]}") from error
 
 
 def load(folder: Path) -> TorchExport:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import random
 import shutil
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from easyrec.errors import BundleError
+from easyrec.errors import BundleError, DataError
 from easyrec.export.bundle import CHECKSUM, MANIFEST, Bundle
 from easyrec.export.warmup import WarmupRows, largest_error
 from serving import Predictor
@@ -40,6 +41,16 @@ def edit_json(path, change):
     data = json.loads(path.read_bytes())
     change(data)
     path.write_text(json.dumps(data))
+
+
+def forge_features(bundle, change):
+    edit_json(bundle / "generator" / "features.json", change)
+    content = (bundle / "generator" / "features.json").read_bytes()
+    edit_json(
+        bundle / "generator" / "manifest.json",
+        lambda m: m["files"].update({"features.json": hashlib.sha256(content).hexdigest()}),
+    )
+    reseal(bundle)
 
 
 def test_a_copy_loads(bundle):
@@ -121,16 +132,7 @@ def test_other_weights_of_the_program_do_not_score_as_trained(bundle):
 
 
 def test_another_hash_is_another_generator(bundle):
-    def change(data):
-        data["hash"] = "farmhash"
-
-    edit_json(bundle / "generator" / "features.json", change)
-    content = (bundle / "generator" / "features.json").read_bytes()
-    edit_json(
-        bundle / "generator" / "manifest.json",
-        lambda m: m["files"].update({"features.json": hashlib.sha256(content).hexdigest()}),
-    )
-    reseal(bundle)
+    forge_features(bundle, lambda data: data.update(hash="farmhash"))
     with pytest.raises(BundleError, match="generator"):
         Predictor.load(bundle)
 
@@ -233,3 +235,87 @@ def test_the_manifest_tells_the_whole_story(toys):
 )
 def test_the_largest_error(found, expected, error):
     assert largest_error(np.float32(found), np.float32(expected)) == pytest.approx(error)
+
+
+@pytest.fixture(scope="module")
+def with_vocabulary(make_toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vocabulary")
+    (folder / "words.txt").write_text("book\ntoy\nfood\n")
+    features = [
+        {
+            "type": "id",
+            "name": "cate",
+            "expression": "item:cate",
+            "vocab_file": str(folder / "words.txt"),
+            "default_bucketize_value": 0,
+        }
+    ]
+    toy = make_toy({"type": "lr"}, folder / "bundle", features=features)
+    (folder / "words.txt").unlink()  # the bundle has its own
+    return toy.bundle
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/dev/zero", "../tables/0.npy", "vocabularies/../../x", "nothing"])
+def test_a_vocabulary_outside_of_the_bundle_is_not_read(with_vocabulary, tmp_path, path):
+    bundle = shutil.copytree(with_vocabulary, tmp_path / "bundle")
+    Predictor.load(bundle).close()
+    forge_features(bundle, lambda data: data["features"][0].update(vocab_file=path))
+    with pytest.raises(BundleError, match="no file of the bundle"):
+        Predictor.load(bundle)
+
+
+@pytest.mark.parametrize("place", ["default_value", "name"])
+def test_a_bundle_does_not_see_the_environment(bundle, place):
+    forge_features(bundle, lambda data: data["features"][0].update({place: "x${HOME}"}))
+    with pytest.raises(BundleError, match="names an environment variable"):
+        Predictor.load(bundle)
+
+
+def mutated(value, draw):
+    """Plain data with one value changed, doubled or removed."""
+    places = []
+
+    def walk(node, parent, key):
+        if parent is not None:
+            places.append((parent, key))
+        for at in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+            walk(node[at], node, at)
+
+    walk(value, None, None)
+    parent, key = draw.choice(places)
+    strange = [None, True, -1, 2**40, 2**70, 1.5, "", "x", "../x", [], {}, {"value": 0}, "aten.add.Tensor", "é\x00"]
+    what = draw.random()
+    if isinstance(parent[key], int) and what < 0.4:
+        parent[key] = int(parent[key]) + draw.choice([-1, 1, 7, 10**6])
+    elif what < 0.8:
+        parent[key] = draw.choice(strange)
+    else:
+        del parent[key]
+    return value
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_bundles_changed_at_random_are_refused_or_load(toys, toy_rows, tmp_path, seed):
+    """By someone who can write checksums: never another error, never a crash."""
+    good, draw, refused = toys("din").bundle, random.Random(seed), 0
+    names = [str(p.relative_to(good)) for p in sorted(good.rglob("*")) if p.is_file() and p.parent != good]
+    json_names = [name for name in names if name.endswith(".json")]
+    bundle = shutil.copytree(good, tmp_path / "bundle")
+    for _ in range(60):
+        name = draw.choice(names + json_names * 3)
+        original = (bundle / name).read_bytes()
+        if name.endswith(".json"):
+            content = json.dumps(mutated(json.loads(original), draw)).encode()
+        else:
+            content = bytearray(original)
+            for _ in range(draw.choice([1, 3, 20])):
+                content[draw.randrange(min(len(content), 400))] = draw.randrange(256)
+        (bundle / name).write_bytes(content)
+        reseal(bundle)
+        try:
+            with Predictor.load(bundle, verify=draw.random() < 0.5) as predictor:
+                predictor.predict_batch(toy_rows(5))
+        except (BundleError, DataError):
+            refused += 1
+        (bundle / name).write_bytes(original)
+    assert refused > 20
