@@ -15,6 +15,8 @@ from inspect import Signature, signature
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from easyrec.processors import wait_asleep
+
 if TYPE_CHECKING:
     from easyrec.config import load_experiment
     from easyrec.train.api import evaluate, export, predict, train
@@ -38,6 +40,7 @@ class _Room(ModuleType):
 
     @property
     def _command(self) -> Any:
+        wait_asleep()
         return getattr(import_module("easyrec.train.api"), self.__name__.rpartition(".")[2])
 
     @property
@@ -57,6 +60,7 @@ class _Easyrec(ModuleType):
         if name in ("train", "export"):
             return import_module(f"easyrec.{name}")
         if name in _HOMES:
+            wait_asleep()
             return getattr(import_module(_HOMES[name]), name)
         raise AttributeError(f"module 'easyrec' has no attribute '{name}'")
 

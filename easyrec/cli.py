@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from easyrec.processors import wait_asleep
+
 COMMANDS = Path(__file__).parent / "commands"
 EXIT_CODES = "exit codes: 0 done, 2 bad config or usage, 3 bad data, 1 everything else, 130 interrupted"
 
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    wait_asleep()
     try:
         return _dispatch(words)
     except KeyboardInterrupt:

@@ -1,0 +1,15 @@
+"""How this process shares the machine's processors."""
+
+from __future__ import annotations
+
+import os
+
+
+def wait_asleep() -> None:
+    """Let threads that wait for a parallel region sleep, unless the user has set a policy; before torch is loaded.
+
+    OpenMP's default is to spin. Our reader thread computes beside the training threads, so on a machine with as many
+    threads as processors a spinning one takes the processor from the one it waits for: with other work on 2 cores a
+    training step took 5 times as long (docs/decisions/waiting-threads-sleep.md).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
