@@ -8,11 +8,18 @@ import pyarrow as pa
 import pytest
 import torch
 
+import easyrec
 from easyrec.errors import DataError, RunError
 from easyrec.export import export_bundle
 from easyrec.export.warmup import WarmupRows
 from serving import Predictor
 
+TRAINED = [
+    {"type": "id", "name": "user_id", "expression": "user:user_id", "hash_bucket_size": 100},
+    {"type": "id", "name": "cate", "expression": "item:cate", "vocab_list": ["book", "toy", "food"]},
+    {"type": "raw", "name": "price", "expression": "item:price", "boundaries": [1, 5, 20]},
+    {"type": "raw", "name": "score", "expression": "item:score"},
+]
 TASKS = [
     {"name": "ctr", "label": "click"},
     {"name": "kind", "label": "kind", "type": "multiclass", "num_classes": 3},
@@ -142,3 +149,43 @@ def test_metrics_that_are_no_numbers_are_null(toys, toy_rows, tmp_path):
     export_bundle(toy.experiment, toy.trained, toy_rows(20), tmp_path / "bundle", metrics=metrics)
     manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())
     assert manifest["metrics"] == {"valid": {"auc": None, "logloss": 0.5}, "best_step": 3}
+
+
+def test_a_training_run_ends_in_a_bundle_that_answers_as_it_predicts(toy_rows, tmp_path):
+    """With averaged weights, sampled negatives and calibration; and again from the run's folder, its data gone."""
+
+    def frame(count, seed):
+        batch = toy_rows(count, seed)
+        clicks = np.random.default_rng(seed).random(count) < np.where(
+            np.array(batch["cate"].to_pylist()) == "toy", 0.7, 0.2
+        )
+        return pa.Table.from_batches([batch]).append_column("click", pa.array(clicks.astype(np.float32)))
+
+    config = {
+        "name": "run",
+        "data": {"labels": ["click"], "batch_size": 128, "negative_sampling": {"keep_rate": 0.5}},
+        "features": TRAINED,
+        "model": {"type": "deepfm", "embedding_dim": 4, "hidden": [8], "dropout": 0.2, "batch_norm": True},
+        "train": {
+            "epochs": 4,
+            "ema": {"decay": 0.9},
+            "threads": 1,
+            "sparse_optimizer": {"type": "lazy_adam", "lr": 0.05},
+        },
+        "eval": {"calibration": {"method": "platt"}},
+    }
+    run = easyrec.train(
+        config, data={"train": frame(1000, 1), "valid": frame(400, 2)}, run_dir=tmp_path / "run", progress=False
+    )
+    test = frame(300, 3)
+    predicted = easyrec.predict(tmp_path / "run", test)["click"].to_numpy()
+    with Predictor.load(run.bundle) as predictor:
+        served = predictor.predict_batch(test)["click"]
+        np.testing.assert_allclose(served, predicted, rtol=0, atol=1e-6)
+        assert predictor.manifest.metrics["valid"]["auc"] == run.metrics["valid"]["auc"] > 0.6
+        assert predictor.manifest.scoring[0].calibration["method"] == "platt"
+    again = easyrec.export(tmp_path / "run", output=tmp_path / "again")
+    with Predictor.load(again.bundle) as predictor:
+        assert np.array_equal(predictor.predict_batch(test)["click"], served)
+    with pytest.raises(RunError, match="exists"):
+        easyrec.export(tmp_path / "run", output=tmp_path / "again")
