@@ -84,7 +84,6 @@ def test_imports_run_down_the_floors():
 
 def test_constraints_pin_what_the_project_asks_for():
     import tomllib
-
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
