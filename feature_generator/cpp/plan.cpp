@@ -11,7 +11,7 @@
 namespace fg {
 namespace {
 
-constexpr std::int64_t least_rows = 2048;  // a stretch of fewer rows is not worth a thread's while
+constexpr std::int64_t least_rows = 1024;  // a stretch of fewer rows is not worth a thread's while
 
 // Appends ends that count from `base`, leaving out their leading 0.
 void append_ends(const Slab<std::int64_t>& from, std::int64_t base, Slab<std::int64_t>& to) {
@@ -165,37 +165,48 @@ const std::int64_t* as_ids(const Feature& feature, const Unit& unit, const std::
 struct Task {
   std::size_t unit;
   std::int64_t first, last;
+  std::int64_t cost;
   Stretch stretch;
 };
 
-// The units of a level as tasks, the costly ones first. A unit that one thread would be left alone with is cut into
-// as many pieces as there are threads.
+// About what a unit costs: rows, list items and text of all that it reads.
+std::int64_t cost_of(const std::vector<std::vector<const Column*>>& inputs, std::int64_t rows) {
+  std::int64_t cost = 0;
+  for (const auto& of_feature : inputs) {
+    for (const Column* column : of_feature) cost += rows + (column->length == rows ? weight_of(*column, 0, rows) : 0);
+  }
+  return cost;
+}
+
+// The units of a level as tasks, the costly ones first. A unit that costs a large part of a thread's share is cut: into
+// one large piece, which the others will be appended to, and small ones that level out what the estimate gets wrong.
 std::vector<Task> divide(const std::vector<Unit>& units, int level, const std::vector<std::vector<std::vector<const Column*>>>& columns,
                          const std::vector<std::int64_t>& rows, int threads) {
-  struct Cost {
-    std::size_t unit;
-    std::int64_t rows, cost;
-  };
-  std::vector<Cost> costs;
+  std::vector<Task> tasks;
   std::int64_t total = 0;
   for (std::size_t u = 0; u < units.size(); ++u) {
     if (units[u].level != level || columns[u].empty()) continue;  // another level's, or nothing to compute
-    Cost cost{u, rows[static_cast<std::size_t>(units[u].features[0])], 0};
-    if (threads > 1) {
-      for (const auto& inputs : columns[u]) {
-        for (const Column* column : inputs) cost.cost += cost.rows + (column->length == cost.rows ? weight_of(*column, 0, cost.rows) : 0);
-      }
+    const std::int64_t all = rows[static_cast<std::size_t>(units[u].features[0])];
+    tasks.push_back({u, 0, all, threads > 1 ? cost_of(columns[u], all) : 0, {}});
+    total += tasks.back().cost;
+  }
+  if (threads <= 1) return tasks;
+  const std::int64_t large = std::max<std::int64_t>(total * 3 / 4 / threads, 1), small = std::max<std::int64_t>(total / 4 / threads, 1);
+  const std::size_t whole = tasks.size();
+  for (std::size_t t = 0; t < whole; ++t) {
+    const std::int64_t all = tasks[t].last, cost = tasks[t].cost;
+    if (cost <= large || all < 2 * least_rows) continue;
+    const auto rows_for = [&](std::int64_t part) { return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(all) * static_cast<double>(part) / static_cast<double>(cost)), least_rows); };
+    std::int64_t at = std::min(all, rows_for(large));
+    tasks[t].last = at;
+    tasks[t].cost = large;
+    while (at < all) {
+      const std::int64_t end = all - at < 2 * least_rows ? all : std::min(all, at + rows_for(small));
+      tasks.push_back({tasks[t].unit, at, end, small, {}});
+      at = end;
     }
-    total += cost.cost;
-    costs.push_back(cost);
   }
-  std::vector<Task> tasks;
-  if (threads > 1) std::stable_sort(costs.begin(), costs.end(), [](const Cost& a, const Cost& b) { return a.cost > b.cost; });
-  for (const Cost& cost : costs) {
-    const bool cut = threads > 1 && cost.rows >= least_rows && cost.cost > total / (4 * threads);
-    const std::int64_t pieces = cut ? std::min<std::int64_t>(threads, cost.rows) : 1;
-    for (std::int64_t p = 0; p < pieces; ++p) tasks.push_back({cost.unit, cost.rows * p / pieces, cost.rows * (p + 1) / pieces, {}});
-  }
+  std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.cost > b.cost; });
   return tasks;
 }
 
@@ -289,6 +300,7 @@ Result Plan::run(const Run& run) const {
     });
     std::vector<std::vector<Task*>> pieces(units_.size());  // of each unit, in the order of their rows
     for (Task& task : tasks) pieces[task.unit].push_back(&task);
+    for (auto& of_unit : pieces) std::sort(of_unit.begin(), of_unit.end(), [](const Task* a, const Task* b) { return a->first < b->first; });
     for (std::size_t u = 0; u < units_.size(); ++u) {
       for (std::size_t k = 0; k < units_[u].features.size() && !pieces[u].empty(); ++k) {
         std::vector<Output*> parts;

@@ -236,7 +236,7 @@ void run_unit(const Unit& unit, const std::vector<Feature>& features, const std:
   for (std::int64_t at = first; at < last;) {
     const std::int64_t end = block_end(columns, rows, at, last);
     if (at != first && !reserved) {
-      for (Output& output : stretch.outputs) reserve(output, at - first, last - first);
+      for (Output& output : stretch.outputs) reserve(output, at - first, (first == 0 ? rows : last) - first);
       reserved = true;
     }
     if (unit.sequence) {
