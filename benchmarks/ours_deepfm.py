@@ -23,7 +23,14 @@ def config(spec: dict, precision: str, threads: int) -> dict:
         {"type": "id", "name": n, "expression": f"item:{n}", "num_buckets": v} for n, v in spec["categorical"].items()
     ]
     features += [
-        {"type": "raw", "name": n, "expression": f"item:{n}", "dense_embedding": "linear"} for n in spec["numeric"]
+        {
+            "type": "raw",
+            "name": n,
+            "expression": f"item:{n}",
+            "dense_embedding": "linear",
+            "embedding_dim": model["embedding_dim"],
+        }
+        for n in spec["numeric"]
     ]
     exact = model["embedding_regularizer"] > 0
     return {

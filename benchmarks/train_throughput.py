@@ -65,7 +65,7 @@ def synthetic(rows: int) -> dict:
             chunk = {n: v[part] for n, v in columns.items()}
             pq.write_table(pa.table(chunk), folder / f"{split}.parquet", row_group_size=65536, compression="lz4")
             np.savez(folder / f"{split}.npz", **chunk)
-    model = {"embedding_dim": 16, "hidden": [256, 128, 64], "dropout": 0.0, "batch_norm": False, "lr": 5e-3}
+    model = {"embedding_dim": 16, "hidden": [256, 128, 64], "dropout": 0.0, "batch_norm": False, "lr": 1e-3}
     model |= {"batch_size": 4096, "epochs": 1, "seed": 2026, "embedding_regularizer": 0.0}
     return {"folder": str(folder), "rows": rows, "categorical": categorical, "numeric": numeric, "model": model}
 

@@ -39,6 +39,10 @@ class DeepFM(nn.Module):
             layers += [nn.Dropout(model["dropout"])] if model["dropout"] else []
             width = hidden
         self.mlp = nn.Sequential(*layers, nn.Linear(width, 1))
+        for layer in self.mlp:
+            if isinstance(layer, nn.Linear):  # as the other contestants start theirs
+                nn.init.xavier_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, ids: Tensor, values: Tensor) -> Tensor:
         fields = [table(ids[:, i]) for i, table in enumerate(self.tables)]
