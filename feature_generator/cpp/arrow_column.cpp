@@ -27,7 +27,9 @@ Type type_of(const ArrowSchema& schema) {
   if (format == "+L") return Type::list64;
   if (format == "+m") return Type::map;
   if (format == "+s") return Type::record;
-  if (format.substr(0, 2) == "ts" || format.substr(0, 2) == "tD" || format == "tdm" || format == "ttu" || format == "ttn") return Type::i64;
+  if (format.substr(0, 2) == "ts" || format.substr(0, 2) == "tD" || format == "tdm" || format == "ttu" ||
+      format == "ttn")
+    return Type::i64;
   throw std::invalid_argument("an Arrow type that no feature reads (format '" + std::string(format) + "')");
 }
 
@@ -66,7 +68,8 @@ Column view_column(const ArrowSchema& schema, const ArrowArray& array, std::int6
       column.offsets = array.buffers[1];
       const ArrowSchema& entry = *schema.children[0];
       const ArrowArray& entries = *array.children[0];
-      for (int i = 0; i < 2; ++i) column.children.push_back(view_column(*entry.children[i], *entries.children[i], entries.offset));
+      for (int i = 0; i < 2; ++i)
+        column.children.push_back(view_column(*entry.children[i], *entries.children[i], entries.offset));
       break;
     }
     case Type::record:
@@ -75,8 +78,7 @@ Column view_column(const ArrowSchema& schema, const ArrowArray& array, std::int6
         column.children.push_back(view_column(*schema.children[i], *array.children[i], column.offset));
       }
       break;
-    default:
-      column.data = array.buffers[1];
+    default: column.data = array.buffers[1];
   }
   return column;
 }

@@ -35,12 +35,31 @@ struct ArrowArray {
 namespace fg {
 
 enum class Type : std::uint8_t {
-  null, boolean, i8, i16, i32, i64, u8, u16, u32, u64, f32, f64, text32, text64, text_view, list32, list64, map, record, dictionary
+  null,
+  boolean,
+  i8,
+  i16,
+  i32,
+  i64,
+  u8,
+  u16,
+  u32,
+  u64,
+  f32,
+  f64,
+  text32,
+  text64,
+  text_view,
+  list32,
+  list64,
+  map,
+  record,
+  dictionary
 };
 
 struct Column {
   Type type = Type::null;
-  Type index = Type::null;               // of a dictionary
+  Type index = Type::null;  // of a dictionary
   std::int64_t length = 0;
   std::int64_t offset = 0;               // of the first row inside every buffer of this level
   const std::uint8_t* valid = nullptr;   // null where no row is null

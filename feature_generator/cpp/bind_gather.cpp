@@ -32,7 +32,8 @@ py::array take_rows(const py::array& values, const Rows& rows) {
   py::ssize_t width = values.itemsize();
   std::vector<py::ssize_t> shape(values.shape(), values.shape() + values.ndim());
   for (py::ssize_t axis = values.ndim() - 1; axis > 0; --axis) {
-    if (values.strides(axis) != width && values.shape(axis) > 1) throw std::invalid_argument("the values of a row must lie side by side");
+    if (values.strides(axis) != width && values.shape(axis) > 1)
+      throw std::invalid_argument("the values of a row must lie side by side");
     width *= values.shape(axis);
   }
   shape[0] = rows.size();

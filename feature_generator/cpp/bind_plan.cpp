@@ -26,10 +26,12 @@ char one_byte(const py::dict& dict, const char* key, char otherwise) {
 }
 
 SinkRule sink_of(const py::dict& dict) {
-  static const std::unordered_map<std::string, Discretizer> kinds = {
-      {"none", Discretizer::none},           {"hash", Discretizer::hash},
-      {"range", Discretizer::range},         {"vocabulary", Discretizer::vocabulary},
-      {"boundaries", Discretizer::boundaries}, {"text", Discretizer::text}};
+  static const std::unordered_map<std::string, Discretizer> kinds = {{"none", Discretizer::none},
+                                                                     {"hash", Discretizer::hash},
+                                                                     {"range", Discretizer::range},
+                                                                     {"vocabulary", Discretizer::vocabulary},
+                                                                     {"boundaries", Discretizer::boundaries},
+                                                                     {"text", Discretizer::text}};
   static const std::unordered_map<std::string, OutOfRange> outside = {
       {"default", OutOfRange::replace}, {"clip", OutOfRange::clip}, {"error", OutOfRange::error}};
   SinkRule rule;
@@ -44,7 +46,9 @@ SinkRule sink_of(const py::dict& dict) {
   rule.default_ids = get<std::vector<std::int64_t>>(dict, "default_ids", {});
   rule.default_numbers = get<std::vector<float>>(dict, "default_numbers", {});
   rule.default_texts = get<std::vector<std::string>>(dict, "default_texts", {});
-  if (dict.contains("words")) rule.vocabulary = std::make_shared<Vocabulary>(dict["words"].cast<std::vector<std::string>>(), dict["word_ids"].cast<std::vector<std::int64_t>>());
+  if (dict.contains("words"))
+    rule.vocabulary = std::make_shared<Vocabulary>(dict["words"].cast<std::vector<std::string>>(),
+                                                   dict["word_ids"].cast<std::vector<std::int64_t>>());
   const py::dict normalizer = get<py::dict>(dict, "normalizer", py::dict());
   const auto method = get<std::string>(normalizer, "method", "none");
   if (method == "log10") {
@@ -57,7 +61,8 @@ SinkRule sink_of(const py::dict& dict) {
     rule.normalizer.scale = normalizer["scale"].cast<double>();
   }
   if (rule.discretizer == Discretizer::hash && rule.size < 1) throw std::invalid_argument("a hash needs buckets");
-  if (rule.discretizer == Discretizer::vocabulary && rule.vocabulary == nullptr) throw std::invalid_argument("no words");
+  if (rule.discretizer == Discretizer::vocabulary && rule.vocabulary == nullptr)
+    throw std::invalid_argument("no words");
   return rule;
 }
 
@@ -73,7 +78,8 @@ Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before
     Input input;
     input.column = get<int>(in, "column", -1);
     input.feature = get<int>(in, "feature", -1);
-    if (input.column >= static_cast<int>(columns) || input.feature >= static_cast<int>(before) || (input.column < 0) == (input.feature < 0)) {
+    if (input.column >= static_cast<int>(columns) || input.feature >= static_cast<int>(before) ||
+        (input.column < 0) == (input.feature < 0)) {
       throw std::invalid_argument("an input must be a column or an earlier feature");
     }
     input.reading.separator = one_byte(in, "separator", '\x1d');
@@ -82,9 +88,11 @@ Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before
     input.reading.weighted = feature.sink.weighted;
     feature.inputs.push_back(input);
   }
-  if (feature.inputs.empty() || (feature.op == Operator::copy && feature.inputs.size() != 1)) throw std::invalid_argument("wrong number of inputs");
+  if (feature.inputs.empty() || (feature.op == Operator::copy && feature.inputs.size() != 1))
+    throw std::invalid_argument("wrong number of inputs");
   if (feature.vectors && feature.sink.value_dim < 1) throw std::invalid_argument("value_dim must be positive");
-  if (!feature.sink.default_numbers.empty() && feature.sink.default_numbers.size() != feature.sink.value_dim) throw std::invalid_argument("a default must have value_dim numbers");
+  if (!feature.sink.default_numbers.empty() && feature.sink.default_numbers.size() != feature.sink.value_dim)
+    throw std::invalid_argument("a default must have value_dim numbers");
   return feature;
 }
 
@@ -122,7 +130,8 @@ class BoundPlan {
         features.push_back(feature_of(feature.cast<py::dict>(), columns_.size(), before));
         for (const Input& input : features.back().inputs) any = any || input.reading.sequence;
       }
-      if (unit.features.empty() || (!unit.sequence && unit.features.size() != 1) || !any) throw std::invalid_argument("a unit is one feature or one sequence");
+      if (unit.features.empty() || (!unit.sequence && unit.features.size() != 1) || !any)
+        throw std::invalid_argument("a unit is one feature or one sequence");
       sequence_.resize(features.size(), unit.sequence);
       compiled.push_back(std::move(unit));
     }
@@ -141,7 +150,8 @@ class BoundPlan {
       const auto sides = pair[0].cast<unsigned>();
       const auto capsules = pair[1].attr("__arrow_c_array__")().cast<py::tuple>();
       keep.append(capsules);
-      const auto* const schema = static_cast<const ArrowSchema*>(PyCapsule_GetPointer(capsules[0].ptr(), "arrow_schema"));
+      const auto* const schema =
+          static_cast<const ArrowSchema*>(PyCapsule_GetPointer(capsules[0].ptr(), "arrow_schema"));
       const auto* const array = static_cast<const ArrowArray*>(PyCapsule_GetPointer(capsules[1].ptr(), "arrow_array"));
       if (schema == nullptr || array == nullptr) throw py::error_already_set();
       if (std::string_view(schema->format) != "+s") throw std::invalid_argument("a batch must be a record of columns");
@@ -202,11 +212,14 @@ class BoundPlan {
         }
         const auto dim = static_cast<py::ssize_t>(feature.sink.value_dim);
         const auto n = static_cast<py::ssize_t>(output.numbers.size()) / dim;
-        outputs.append(py::make_tuple(to_numpy(std::move(output.numbers), {n, dim}), to_numpy(std::move(output.element_ends)), py::none(), py::none()));
+        outputs.append(py::make_tuple(to_numpy(std::move(output.numbers), {n, dim}),
+                                      to_numpy(std::move(output.element_ends)), py::none(), py::none()));
         continue;
       }
-      const py::object ends = output.single ? py::object(py::none()) : py::object(to_numpy(std::move(output.value_ends)));
-      const py::object weights = feature.sink.weighted ? py::object(to_numpy(std::move(output.weights))) : py::object(py::none());
+      const py::object ends =
+          output.single ? py::object(py::none()) : py::object(to_numpy(std::move(output.value_ends)));
+      const py::object weights =
+          feature.sink.weighted ? py::object(to_numpy(std::move(output.weights))) : py::object(py::none());
       py::array ids = to_numpy(std::move(output.ids));
       if (sequence) {
         outputs.append(py::make_tuple(std::move(ids), to_numpy(std::move(output.element_ends)), weights, ends));
@@ -217,10 +230,13 @@ class BoundPlan {
     py::list dense;
     for (int side = apart ? 0 : 1; side < 2; ++side) {
       Dense& block = result.dense[side];
-      dense.append(to_numpy(std::move(block.values), {static_cast<py::ssize_t>(block.rows), static_cast<py::ssize_t>(block.width)}));
+      dense.append(to_numpy(std::move(block.values),
+                            {static_cast<py::ssize_t>(block.rows), static_cast<py::ssize_t>(block.width)}));
     }
     py::list bad;
-    for (const Bad& one : result.bad) bad.append(py::make_tuple(one.row, one.feature, one.column, py::bytes(one.reason).attr("decode")("utf-8", "replace"), one.user));
+    for (const Bad& one : result.bad)
+      bad.append(py::make_tuple(one.row, one.feature, one.column,
+                                py::bytes(one.reason).attr("decode")("utf-8", "replace"), one.user));
     return py::make_tuple(outputs, dense, bad);
   }
 

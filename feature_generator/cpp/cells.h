@@ -18,7 +18,7 @@ enum class Form : std::uint8_t { text, integer, number };
 
 // A value that broke a rule: reported with its row and the column it came from.
 struct Fault {
-  std::uint32_t at;     // the value, or the element where no value is left to point to
+  std::uint32_t at;  // the value, or the element where no value is left to point to
   bool of_value;
   std::uint16_t input;
   std::string reason;
@@ -29,7 +29,7 @@ struct Fault {
 struct Cells {
   Form form = Form::text;
   bool weighted = false;
-  bool narrow = false;         // the numbers were float32: their text is shorter
+  bool narrow = false;  // the numbers were float32: their text is shorter
   Slab<std::uint32_t> ends;
   Slab<Text> texts;
   Slab<std::int64_t> integers;
@@ -37,11 +37,13 @@ struct Cells {
   Slab<float> weights;         // one per value where `weighted`
   Slab<std::uint32_t> broken;  // values that the feature's default replaces
   std::vector<Fault> faults;
-  Arena arena;                 // text made here: numbers as text, joined text
+  Arena arena;  // text made here: numbers as text, joined text
 
   std::size_t elements() const noexcept { return ends.size(); }
   std::uint32_t begin_of(std::size_t element) const noexcept { return element == 0 ? 0 : ends[element - 1]; }
-  std::size_t values() const noexcept { return form == Form::text ? texts.size() : form == Form::integer ? integers.size() : numbers.size(); }
+  std::size_t values() const noexcept {
+    return form == Form::text ? texts.size() : form == Form::integer ? integers.size() : numbers.size();
+  }
   // Every element holds exactly one value. The ends ascend, so that comparing all of them is a cheap scan.
   bool single() const noexcept {
     if (values() != elements()) return false;
@@ -78,7 +80,9 @@ std::string quoted(const Text& text);
 std::string shown(double value);
 
 // The element that a fault lies in.
-inline std::uint32_t element_of(const Cells& cells, const Fault& fault) noexcept { return fault.of_value ? element_of(cells, fault.at) : fault.at; }
+inline std::uint32_t element_of(const Cells& cells, const Fault& fault) noexcept {
+  return fault.of_value ? element_of(cells, fault.at) : fault.at;
+}
 
 // Marks a value as broken and says why.
 void reject(Cells& cells, std::uint32_t value, std::uint16_t input, std::string reason);

@@ -17,7 +17,8 @@ void gather_fixed(const char* from, std::size_t stride, const std::int64_t* rows
 
 }  // namespace
 
-void gather_rows(const char* from, std::size_t stride, std::size_t width, const std::int64_t* rows, std::size_t n, char* out) noexcept {
+void gather_rows(const char* from, std::size_t stride, std::size_t width, const std::int64_t* rows, std::size_t n,
+                 char* out) noexcept {
   if (width == 4) return gather_fixed<4>(from, stride, rows, n, out);
   if (width == 8) return gather_fixed<8>(from, stride, rows, n, out);
   for (std::size_t i = 0; i < n; ++i) {
@@ -29,7 +30,8 @@ void gather_rows(const char* from, std::size_t stride, std::size_t width, const 
   }
 }
 
-std::int64_t gather_ends(const std::int64_t* offsets, const std::int64_t* rows, std::size_t n, std::int64_t* ends) noexcept {
+std::int64_t gather_ends(const std::int64_t* offsets, const std::int64_t* rows, std::size_t n,
+                         std::int64_t* ends) noexcept {
   std::int64_t end = ends[0] = 0;
   for (std::size_t i = 0; i < n; ++i) {
     if (i + ahead < n) __builtin_prefetch(offsets + rows[i + ahead]);
@@ -38,10 +40,12 @@ std::int64_t gather_ends(const std::int64_t* offsets, const std::int64_t* rows, 
   return end;
 }
 
-void gather_items(const char* items, std::size_t width, const std::int64_t* offsets, const std::int64_t* rows, std::size_t n, char* out) noexcept {
+void gather_items(const char* items, std::size_t width, const std::int64_t* offsets, const std::int64_t* rows,
+                  std::size_t n, char* out) noexcept {
   for (std::size_t i = 0; i < n; ++i) {
     if (i + ahead < n) __builtin_prefetch(items + static_cast<std::size_t>(offsets[rows[i + ahead]]) * width);
-    const auto first = static_cast<std::size_t>(offsets[rows[i]]), last = static_cast<std::size_t>(offsets[rows[i] + 1]);
+    const auto first = static_cast<std::size_t>(offsets[rows[i]]),
+               last = static_cast<std::size_t>(offsets[rows[i] + 1]);
     if (first != last) std::memcpy(out, items + first * width, (last - first) * width);
     out += (last - first) * width;
   }

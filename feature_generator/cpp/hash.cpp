@@ -104,9 +104,11 @@ std::uint64_t fingerprint64(const char* p, std::size_t n) noexcept {
 
 void hash_ids(Hash hash, const Text* texts, std::size_t n, Modulus buckets, std::int64_t* ids) noexcept {
   if (hash == Hash::murmur64a) {
-    for (std::size_t i = 0; i < n; ++i) ids[i] = static_cast<std::int64_t>(buckets(murmur64a(texts[i].data, texts[i].size)));
+    for (std::size_t i = 0; i < n; ++i)
+      ids[i] = static_cast<std::int64_t>(buckets(murmur64a(texts[i].data, texts[i].size)));
   } else {
-    for (std::size_t i = 0; i < n; ++i) ids[i] = static_cast<std::int64_t>(buckets(fingerprint64(texts[i].data, texts[i].size)));
+    for (std::size_t i = 0; i < n; ++i)
+      ids[i] = static_cast<std::int64_t>(buckets(fingerprint64(texts[i].data, texts[i].size)));
   }
 }
 

@@ -49,7 +49,10 @@ std::uint64_t fingerprint64(const char* p, std::size_t n) noexcept;
 // x mod n for a fixed n: one multiplication estimates the quotient, at most one too low.
 class Modulus {
  public:
-  explicit Modulus(std::uint64_t n) noexcept : n_(n), inverse_(n > 1 ? static_cast<std::uint64_t>((static_cast<unsigned __int128>(1) << 64) / n) : ~std::uint64_t{0}) {}
+  explicit Modulus(std::uint64_t n) noexcept
+      : n_(n),
+        inverse_(n > 1 ? static_cast<std::uint64_t>((static_cast<unsigned __int128>(1) << 64) / n)
+                       : ~std::uint64_t{0}) {}
   std::uint64_t operator()(std::uint64_t x) const noexcept {
     const auto quotient = static_cast<std::uint64_t>((static_cast<unsigned __int128>(x) * inverse_) >> 64);
     const std::uint64_t rest = x - quotient * n_;

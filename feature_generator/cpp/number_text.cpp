@@ -30,11 +30,11 @@ constexpr Pairs pairs;
 
 template <class T>
 std::size_t shortest(T value, char* out) noexcept {
-  if (value == std::trunc(value) && std::fabs(value) < T(9223372036854775808.0)) return write_integer(static_cast<std::int64_t>(value), out);
+  if (value == std::trunc(value) && std::fabs(value) < T(9223372036854775808.0))
+    return write_integer(static_cast<std::int64_t>(value), out);
   char* const end = std::to_chars(out, out + 32, value, std::chars_format::scientific).ptr;
   const char* e = end;
-  while (*--e != 'e') {
-  }
+  while (*--e != 'e') {}
   int exponent = 0;
   std::from_chars(e + (e[1] == '+' ? 2 : 1), end, exponent);
   if (exponent < -4 || exponent >= 16) return static_cast<std::size_t>(end - out);
@@ -90,8 +90,7 @@ std::size_t write_integer(std::int64_t value, char* out) noexcept {
     v = ~v + 1;
   }
   int digits = 1;
-  for (std::uint64_t bound = 10; digits < 20 && v >= bound; ++digits, bound = digits < 20 ? bound * 10 : bound) {
-  }
+  for (std::uint64_t bound = 10; digits < 20 && v >= bound; ++digits, bound = digits < 20 ? bound * 10 : bound) {}
   char* p = out + digits;
   char* const end = p;
   while (v >= 100) {

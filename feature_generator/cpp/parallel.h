@@ -15,7 +15,8 @@ namespace fg {
 // The first exception is thrown again here, after all threads have ended.
 template <class Work>
 void parallel(int threads, std::size_t count, const Work& work) {
-  const std::size_t helpers = std::min<std::size_t>(threads > 1 ? static_cast<std::size_t>(threads) - 1 : 0, count > 0 ? count - 1 : 0);
+  const std::size_t helpers =
+      std::min<std::size_t>(threads > 1 ? static_cast<std::size_t>(threads) - 1 : 0, count > 0 ? count - 1 : 0);
   if (helpers == 0) {
     for (std::size_t i = 0; i < count; ++i) work(i, std::size_t{0});
     return;

@@ -34,7 +34,8 @@ void copy(void* to, const void* from, std::size_t bytes, int threads) {
   constexpr std::size_t piece = std::size_t{1} << 20;
   const std::size_t pieces = (bytes + piece - 1) / piece;
   parallel(pieces > 4 ? threads : 1, pieces, [&](std::size_t i, std::size_t) {
-    std::memcpy(static_cast<char*>(to) + i * piece, static_cast<const char*>(from) + i * piece, std::min(piece, bytes - i * piece));
+    std::memcpy(static_cast<char*>(to) + i * piece, static_cast<const char*>(from) + i * piece,
+                std::min(piece, bytes - i * piece));
   });
 }
 
@@ -64,10 +65,14 @@ Output join(const std::vector<Output*>& parts, int threads) {
   whole.single = single;
   for (std::size_t i = 1; i < parts.size(); ++i) {
     Output& part = *parts[i];
-    const auto values = static_cast<std::int64_t>(whole.text_ends.empty() ? whole.ids.size() : whole.text_ends.size() - 1);
-    if (!single) part.single ? append_single_ends(part.elements, values, whole.value_ends) : append_ends(part.value_ends, values, whole.value_ends);
+    const auto values =
+        static_cast<std::int64_t>(whole.text_ends.empty() ? whole.ids.size() : whole.text_ends.size() - 1);
+    if (!single)
+      part.single ? append_single_ends(part.elements, values, whole.value_ends)
+                  : append_ends(part.value_ends, values, whole.value_ends);
     if (!part.element_ends.empty()) append_ends(part.element_ends, whole.elements, whole.element_ends);
-    if (!part.text_ends.empty()) append_ends(part.text_ends, static_cast<std::int64_t>(whole.text.size()), whole.text_ends);
+    if (!part.text_ends.empty())
+      append_ends(part.text_ends, static_cast<std::int64_t>(whole.text.size()), whole.text_ends);
     append(part.ids, whole.ids, threads);
     append(part.numbers, whole.numbers, threads);
     append(part.weights, whole.weights, threads);
@@ -147,18 +152,23 @@ void tile_output(Output& output, std::int64_t times) {
   output.elements *= times;
 }
 
-bool is_dense(const Feature& feature, const Unit& unit) { return feature.vectors && !unit.sequence && feature.sink.discretizer != Discretizer::boundaries; }
+bool is_dense(const Feature& feature, const Unit& unit) {
+  return feature.vectors && !unit.sequence && feature.sink.discretizer != Discretizer::boundaries;
+}
 
 // The column itself, where its whole numbers are the ids, one in every row and all inside; else null.
-const std::int64_t* as_ids(const Feature& feature, const Unit& unit, const std::vector<Column>& columns, std::int64_t rows) noexcept {
+const std::int64_t* as_ids(const Feature& feature, const Unit& unit, const std::vector<Column>& columns,
+                           std::int64_t rows) noexcept {
   const SinkRule& sink = feature.sink;
-  if (unit.sequence || feature.referenced || !feature.emitted || feature.op != Operator::copy || feature.vectors) return nullptr;
+  if (unit.sequence || feature.referenced || !feature.emitted || feature.op != Operator::copy || feature.vectors)
+    return nullptr;
   if (sink.discretizer != Discretizer::range || sink.weighted || feature.inputs[0].column < 0) return nullptr;
   const Column& column = columns[static_cast<std::size_t>(feature.inputs[0].column)];
   if (column.type != Type::i64 || column.valid != nullptr || column.length != rows || rows == 0) return nullptr;
   const std::int64_t* const ids = column.values<std::int64_t>();
   bool inside = true;
-  for (std::int64_t r = 0; r < rows; ++r) inside &= static_cast<std::uint64_t>(ids[r]) < static_cast<std::uint64_t>(sink.size);
+  for (std::int64_t r = 0; r < rows; ++r)
+    inside &= static_cast<std::uint64_t>(ids[r]) < static_cast<std::uint64_t>(sink.size);
   return inside ? ids : nullptr;
 }
 
@@ -180,7 +190,8 @@ std::int64_t cost_of(const std::vector<std::vector<const Column*>>& inputs, std:
 
 // The units of a level as tasks, the costly ones first. A unit that costs a large part of a thread's share is cut: into
 // one large piece, which the others will be appended to, and small ones that level out what the estimate gets wrong.
-std::vector<Task> divide(const std::vector<Unit>& units, int level, const std::vector<std::vector<std::vector<const Column*>>>& columns,
+std::vector<Task> divide(const std::vector<Unit>& units, int level,
+                         const std::vector<std::vector<std::vector<const Column*>>>& columns,
                          const std::vector<std::int64_t>& rows, int threads) {
   std::vector<Task> tasks;
   std::int64_t total = 0;
@@ -191,12 +202,17 @@ std::vector<Task> divide(const std::vector<Unit>& units, int level, const std::v
     total += tasks.back().cost;
   }
   if (threads <= 1) return tasks;
-  const std::int64_t large = std::max<std::int64_t>(total * 3 / 4 / threads, 1), small = std::max<std::int64_t>(total / 4 / threads, 1);
+  const std::int64_t large = std::max<std::int64_t>(total * 3 / 4 / threads, 1),
+                     small = std::max<std::int64_t>(total / 4 / threads, 1);
   const std::size_t whole = tasks.size();
   for (std::size_t t = 0; t < whole; ++t) {
     const std::int64_t all = tasks[t].last, cost = tasks[t].cost;
     if (cost <= large || all < 2 * least_rows) continue;
-    const auto rows_for = [&](std::int64_t part) { return std::max<std::int64_t>(static_cast<std::int64_t>(static_cast<double>(all) * static_cast<double>(part) / static_cast<double>(cost)), least_rows); };
+    const auto rows_for = [&](std::int64_t part) {
+      return std::max<std::int64_t>(
+          static_cast<std::int64_t>(static_cast<double>(all) * static_cast<double>(part) / static_cast<double>(cost)),
+          least_rows);
+    };
     std::int64_t at = std::min(all, rows_for(large));
     tasks[t].last = at;
     tasks[t].cost = large;
@@ -280,7 +296,8 @@ Result Plan::run(const Run& run) const {
         const Feature& feature = features_[static_cast<std::size_t>(f)];
         auto& inputs = columns[u].emplace_back();
         for (const Input& input : feature.inputs) {
-          inputs.push_back(input.column >= 0 ? &run.columns[static_cast<std::size_t>(input.column)] : &made[static_cast<std::size_t>(input.feature)]);
+          inputs.push_back(input.column >= 0 ? &run.columns[static_cast<std::size_t>(input.column)]
+                                             : &made[static_cast<std::size_t>(input.feature)]);
         }
         DenseTarget target;
         const std::int64_t at = one_table ? place[static_cast<std::size_t>(f)] : own_place[static_cast<std::size_t>(f)];
@@ -296,11 +313,13 @@ Result Plan::run(const Run& run) const {
     parallel(run.threads, tasks.size(), [&](std::size_t i, std::size_t thread) {
       Task& task = tasks[i];
       const std::int64_t rows = result.rows[static_cast<std::size_t>(units_[task.unit].features[0])];
-      run_unit(units_[task.unit], features_, columns[task.unit], rows, task.first, task.last, targets[task.unit], spaces[thread], task.stretch);
+      run_unit(units_[task.unit], features_, columns[task.unit], rows, task.first, task.last, targets[task.unit],
+               spaces[thread], task.stretch);
     });
     std::vector<std::vector<Task*>> pieces(units_.size());  // of each unit, in the order of their rows
     for (Task& task : tasks) pieces[task.unit].push_back(&task);
-    for (auto& of_unit : pieces) std::sort(of_unit.begin(), of_unit.end(), [](const Task* a, const Task* b) { return a->first < b->first; });
+    for (auto& of_unit : pieces)
+      std::sort(of_unit.begin(), of_unit.end(), [](const Task* a, const Task* b) { return a->first < b->first; });
     for (std::size_t u = 0; u < units_.size(); ++u) {
       for (std::size_t k = 0; k < units_[u].features.size() && !pieces[u].empty(); ++k) {
         std::vector<Output*> parts;
@@ -310,7 +329,8 @@ Result Plan::run(const Run& run) const {
         if (features_[f].referenced) made[f] = as_column(features_[f], result.outputs[f]);
       }
     }
-    for (Task& task : tasks) std::move(task.stretch.bad.begin(), task.stretch.bad.end(), std::back_inserter(result.bad));
+    for (Task& task : tasks)
+      std::move(task.stretch.bad.begin(), task.stretch.bad.end(), std::back_inserter(result.bad));
   }
 
   for (const Unit& unit : units_) {
@@ -322,7 +342,8 @@ Result Plan::run(const Run& run) const {
         float* const to = dense.values.data() + (one_table ? place[i] : own_place[i]);
         const std::size_t dim = feature.sink.value_dim;
         for (std::int64_t r = 0; r < dense.rows; ++r) {
-          const float* const from = result.outputs[i].numbers.data() + (result.rows[i] == 1 ? 0 : static_cast<std::size_t>(r) * dim);
+          const float* const from =
+              result.outputs[i].numbers.data() + (result.rows[i] == 1 ? 0 : static_cast<std::size_t>(r) * dim);
           std::copy_n(from, dim, to + static_cast<std::size_t>(r * dense.width));
         }
       } else if (tiled && feature.user && feature.emitted) {
@@ -331,7 +352,8 @@ Result Plan::run(const Run& run) const {
       if (tiled && feature.user) result.rows[i] = run.rows;
     }
   }
-  std::stable_sort(result.bad.begin(), result.bad.end(), [](const Bad& a, const Bad& b) { return a.row != b.row ? a.row < b.row : a.feature < b.feature; });
+  std::stable_sort(result.bad.begin(), result.bad.end(),
+                   [](const Bad& a, const Bad& b) { return a.row != b.row ? a.row < b.row : a.feature < b.feature; });
   return result;
 }
 

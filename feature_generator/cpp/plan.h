@@ -52,17 +52,17 @@ struct Dense {
 };
 
 struct Result {
-  std::vector<Output> outputs;  // by feature
+  std::vector<Output> outputs;                // by feature
   std::vector<const std::int64_t*> borrowed;  // by feature: ids that are the batch's own memory, one a row; else null
   std::vector<std::int64_t> rows;
-  Dense dense[2];               // of the user side and of the items; all in the second unless they are apart
-  std::vector<Bad> bad;         // by row, then feature
+  Dense dense[2];        // of the user side and of the items; all in the second unless they are apart
+  std::vector<Bad> bad;  // by row, then feature
 };
 
 struct Run {
   std::vector<Column> columns;  // by plan column; length 1 stands for every row
   std::int64_t user_rows = 0, rows = 0;
-  bool apart = false;           // user-side outputs keep their own rows instead of one per item
+  bool apart = false;  // user-side outputs keep their own rows instead of one per item
   int threads = 1;
 };
 

@@ -48,8 +48,10 @@ void product(Cells* const* inputs, std::size_t count, bool first_only, Cells& ou
 
   std::vector<bool> missing(n, false);
   for (std::size_t k = 0; k < count; ++k) {
-    for (std::size_t i = 0; i < inputs[k]->broken.size(); ++i) missing[element_of(*inputs[k], inputs[k]->broken[i])] = true;
-    for (const Fault& fault : inputs[k]->faults) out.faults.push_back({element_of(*inputs[k], fault), false, fault.input, fault.reason});
+    for (std::size_t i = 0; i < inputs[k]->broken.size(); ++i)
+      missing[element_of(*inputs[k], inputs[k]->broken[i])] = true;
+    for (const Fault& fault : inputs[k]->faults)
+      out.faults.push_back({element_of(*inputs[k], fault), false, fault.input, fault.reason});
   }
   std::stable_sort(out.faults.begin(), out.faults.end(), [](const Fault& a, const Fault& b) { return a.at < b.at; });
   std::vector<std::uint32_t> at(count), begin(count), end(count);

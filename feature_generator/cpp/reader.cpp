@@ -29,8 +29,7 @@ Text text_at(const Column& column, std::int64_t row) noexcept {
       if (size <= 12) return {view + 4, size};
       return {static_cast<const char*>(column.buffers[part[2]]) + part[3], size};
     }
-    default:
-      return {nullptr, 0};
+    default: return {nullptr, 0};
   }
 }
 
@@ -59,10 +58,12 @@ void push_value(Cells& cells, Text text, const Reading& reading) {
     double weight = 1;
     for (std::size_t i = text.size; i-- > 0;) {
       if (text.data[i] != ':') continue;
-      const bool good = parse_number(text.data + i + 1, text.size - i - 1, weight) && std::fabs(weight) <= largest_float;
+      const bool good =
+          parse_number(text.data + i + 1, text.size - i - 1, weight) && std::fabs(weight) <= largest_float;
       if (!good) {
         weight = 1;
-        reject(cells, static_cast<std::uint32_t>(cells.texts.size()), reading.input, quoted(text) + " has no number behind its ':'");
+        reject(cells, static_cast<std::uint32_t>(cells.texts.size()), reading.input,
+               quoted(text) + " has no number behind its ':'");
       }
       text.size = i;
       break;
@@ -87,7 +88,8 @@ void close_element(Cells& cells) { cells.ends.push(static_cast<std::uint32_t>(ce
 
 // Text rows whose bytes lie one after the other: one scan of the block tells whether anything must be split.
 template <class Offset>
-void read_text(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split, Cells& cells) {
+void read_text(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split,
+               Cells& cells) {
   const auto rows = static_cast<std::size_t>(last - first);
   const Offset* const at = column.starts<Offset>() + first;
   const char* const data = static_cast<const char*>(column.data);
@@ -95,7 +97,8 @@ void read_text(const Column& column, std::int64_t first, std::int64_t last, cons
   if (split || reading.weighted) {
     for (std::size_t r = 0; r < rows; ++r) {
       const Text text{data + at[r], static_cast<std::size_t>(at[r + 1] - at[r])};
-      if (text.size != 0 && !column.is_null(first + static_cast<std::int64_t>(r))) split ? push_split(cells, text, reading) : push_value(cells, text, reading);
+      if (text.size != 0 && !column.is_null(first + static_cast<std::int64_t>(r)))
+        split ? push_split(cells, text, reading) : push_value(cells, text, reading);
       close_element(cells);
     }
     return;
@@ -106,7 +109,8 @@ void read_text(const Column& column, std::int64_t first, std::int64_t last, cons
   const std::uint32_t before = count;
   for (std::size_t r = 0; r < rows; ++r) {
     const auto size = static_cast<std::size_t>(at[r + 1] - at[r]);
-    const bool present = size != 0 && !(column.valid != nullptr && column.is_null(first + static_cast<std::int64_t>(r)));
+    const bool present =
+        size != 0 && !(column.valid != nullptr && column.is_null(first + static_cast<std::int64_t>(r)));
     text[count - before] = {data + at[r], size};
     count += present;
     end[r] = count;
@@ -160,7 +164,8 @@ void read_numbers(const Column& column, std::int64_t first, std::int64_t last, C
   cells.ends.set_size(cells.ends.size() + rows);
 }
 
-void read_flat(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split, Cells& cells);
+void read_flat(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split,
+               Cells& cells);
 
 void read_booleans(const Column& column, std::int64_t first, std::int64_t last, Cells& cells) {
   const auto* bits = static_cast<const std::uint8_t*>(column.data);
@@ -171,14 +176,17 @@ void read_booleans(const Column& column, std::int64_t first, std::int64_t last, 
   }
 }
 
-void read_dictionary(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split, Cells& cells) {
+void read_dictionary(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split,
+                     Cells& cells) {
   const Column& entries = column.children[0];
   for (std::int64_t r = first; r < last; ++r) {
     const std::int64_t entry = column.is_null(r) ? -1 : entry_at(column, r);
     if (entry < 0 || entry >= entries.length) {
       close_element(cells);
     } else if (entries.is_text()) {
-      if (!entries.is_null(entry)) split ? push_split(cells, text_at(entries, entry), reading) : push_value(cells, text_at(entries, entry), reading);
+      if (!entries.is_null(entry))
+        split ? push_split(cells, text_at(entries, entry), reading)
+              : push_value(cells, text_at(entries, entry), reading);
       close_element(cells);
     } else {
       read_flat(entries, entry, entry + 1, reading, split, cells);
@@ -187,7 +195,9 @@ void read_dictionary(const Column& column, std::int64_t first, std::int64_t last
 }
 
 // The column of plain values under lists and dictionaries, and the keys of a map.
-const Column& leaf_of(const Column& column) noexcept { return column.children.empty() ? column : leaf_of(column.children[0]); }
+const Column& leaf_of(const Column& column) noexcept {
+  return column.children.empty() ? column : leaf_of(column.children[0]);
+}
 
 Form form_of(const Column& column) noexcept {
   const Column& leaf = leaf_of(column);
@@ -201,7 +211,8 @@ void begin_reading(const Column& column, const Reading& reading, Cells& cells) n
 }
 
 // One element a row of a column without inner structure. `split` false: a row is one value whatever it holds.
-void read_scalars(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split, Cells& cells) {
+void read_scalars(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split,
+                  Cells& cells) {
   switch (column.type) {
     case Type::null:
       for (std::int64_t r = first; r < last; ++r) close_element(cells);
@@ -221,7 +232,8 @@ void read_scalars(const Column& column, std::int64_t first, std::int64_t last, c
     case Type::text64: return read_text<std::int64_t>(column, first, last, reading, split, cells);
     case Type::text_view:
       for (std::int64_t r = first; r < last; ++r) {
-        if (!column.is_null(r)) split ? push_split(cells, text_at(column, r), reading) : push_value(cells, text_at(column, r), reading);
+        if (!column.is_null(r))
+          split ? push_split(cells, text_at(column, r), reading) : push_value(cells, text_at(column, r), reading);
         close_element(cells);
       }
       return;
@@ -241,7 +253,8 @@ bool nulls_hide_items(const Column& column, std::int64_t first, std::int64_t las
 
 // Appends the weights of those entries first .. last of a map whose keys are values: key_ends[i] is where the values
 // up to and with key i end, `before` where they began.
-void append_map_weights(const Column& values, std::int64_t first, std::int64_t last, const std::uint32_t* key_ends, std::uint32_t before, const Reading& reading, Cells& cells) {
+void append_map_weights(const Column& values, std::int64_t first, std::int64_t last, const std::uint32_t* key_ends,
+                        std::uint32_t before, const Reading& reading, Cells& cells) {
   Cells weights;
   read_scalars(values, first, last, {}, false, weights);
   weights.form = form_of(values);
@@ -273,10 +286,12 @@ void read_items(const Column& column, std::int64_t first, std::int64_t last, con
       const std::size_t elements = cells.ends.size();
       if (!column.is_null(r)) {
         const std::int64_t from = column.start(r), to = column.start(r + 1);
-        const Reading plain{reading.separator, reading.delim, false, reading.weighted && column.type != Type::map, reading.input};
+        const Reading plain{reading.separator, reading.delim, false, reading.weighted && column.type != Type::map,
+                            reading.input};
         const auto before = static_cast<std::uint32_t>(cells.values());
         read_scalars(column.children[0], from, to, plain, false, cells);
-        if (column.type == Type::map) append_map_weights(column.children[1], from, to, cells.ends.data() + elements, before, reading, cells);
+        if (column.type == Type::map)
+          append_map_weights(column.children[1], from, to, cells.ends.data() + elements, before, reading, cells);
         cells.ends.set_size(elements);
       }
       close_element(cells);
@@ -301,7 +316,8 @@ void read_items(const Column& column, std::int64_t first, std::int64_t last, con
   cells.ends.append(row_ends.data(), rows);
 }
 
-void read_flat(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split, Cells& cells) {
+void read_flat(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, bool split,
+               Cells& cells) {
   if (column.is_list() || column.type == Type::map) {
     read_items(column, first, last, reading, cells);
   } else {
@@ -314,7 +330,8 @@ void fill_weights(Cells& cells) {
 }
 
 template <class Offset>
-void split_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells, Slab<std::uint32_t>& counts) {
+void split_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
+                     Slab<std::uint32_t>& counts) {
   const Offset* const at = column.starts<Offset>();
   const char* const data = static_cast<const char*>(column.data);
   const Offset base = at[first];
@@ -386,7 +403,8 @@ void read_rows(const Column& column, std::int64_t first, std::int64_t last, cons
   if (reading.weighted) fill_weights(cells);
 }
 
-void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells, Slab<std::uint32_t>& counts) {
+void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
+                    Slab<std::uint32_t>& counts) {
   begin_reading(column, reading, cells);
   if (column.type == Type::text32) {
     split_sequences<std::int32_t>(column, first, last, reading, cells, counts);
@@ -402,7 +420,8 @@ void read_sequences(const Column& column, std::int64_t first, std::int64_t last,
       }
     } else if (first != last) {
       read_flat(items, column.start(first), column.start(last), reading, true, cells);
-      for (std::int64_t r = first; r < last; ++r) counts.push(static_cast<std::uint32_t>(column.start(r + 1) - column.start(r)));
+      for (std::int64_t r = first; r < last; ++r)
+        counts.push(static_cast<std::uint32_t>(column.start(r + 1) - column.start(r)));
     }
   } else {
     for (std::int64_t r = first; r < last; ++r) {
@@ -442,7 +461,8 @@ const char* unreadable(const Column& column, const Reading& reading) noexcept {
     return "a sequence is delimited text, a list, or a list of lists";
   }
   if (plain(column_or_entries)) return nullptr;
-  if (column_or_entries.type == Type::map) return "a map is read by a weighted feature only, and its keys and values must be plain";
+  if (column_or_entries.type == Type::map)
+    return "a map is read by a weighted feature only, and its keys and values must be plain";
   return "a plain feature reads text, numbers, or a list of them";
 }
 

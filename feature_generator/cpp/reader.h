@@ -15,11 +15,13 @@ struct Reading {
   std::uint16_t input = 0;  // for faults
 };
 
-// Appends rows [first, last) of a plain column to `cells`, one element a row. Values that are empty or null are left out.
+// Appends rows [first, last) of a plain column to `cells`, one element a row. Values that are empty or null are left
+// out.
 void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells);
 
 // Appends the elements of sequence rows [first, last), and to `counts` how many each row has.
-void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells, Slab<std::uint32_t>& counts);
+void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
+                    Slab<std::uint32_t>& counts);
 
 // Whether a column can be read so; else says what it would have to be.
 const char* unreadable(const Column& column, const Reading& reading) noexcept;

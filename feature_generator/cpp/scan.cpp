@@ -17,13 +17,18 @@ std::uint64_t matches(const char* p, char byte) noexcept {
   return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(p), _mm512_set1_epi8(byte));
 #elif defined(__AVX2__)
   const __m256i want = _mm256_set1_epi8(byte);
-  const auto half = [&](const char* at) { return std::uint64_t{static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)), want)))}; };
+  const auto half = [&](const char* at) {
+    return std::uint64_t{static_cast<std::uint32_t>(
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)), want)))};
+  };
   return half(p) | half(p + 32) << 32;
 #elif defined(__SSE2__)
   const __m128i want = _mm_set1_epi8(byte);
   std::uint64_t bits = 0;
   for (int i = 0; i < 4; ++i) {
-    bits |= std::uint64_t{static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i)), want)))} << (16 * i);
+    bits |= std::uint64_t{static_cast<std::uint32_t>(
+                _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16 * i)), want)))}
+            << (16 * i);
   }
   return bits;
 #else
@@ -41,7 +46,8 @@ void find_byte(const char* p, std::size_t n, char byte, Slab<std::uint32_t>& pos
     std::uint64_t bits = matches(p + i, byte);
     std::uint32_t* out = positions.grow(64);
     const std::uint32_t* const start = out;
-    for (; bits != 0; bits &= bits - 1) *out++ = static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctzll(bits));
+    for (; bits != 0; bits &= bits - 1)
+      *out++ = static_cast<std::uint32_t>(i) + static_cast<std::uint32_t>(__builtin_ctzll(bits));
     positions.set_size(positions.size() + static_cast<std::size_t>(out - start));
   }
   for (; i < n; ++i) {

@@ -10,10 +10,12 @@ bool reshapes(const SequenceRule& rule, const std::uint32_t* counts, std::size_t
     longest = std::max(longest, counts[r]);
     shortest = std::min(shortest, counts[r]);
   }
-  return (rule.newest_first && longest > 1) || (rule.most != 0 && longest > rule.most) || (rule.pad_empty && shortest == 0);
+  return (rule.newest_first && longest > 1) || (rule.most != 0 && longest > rule.most) ||
+         (rule.pad_empty && shortest == 0);
 }
 
-void reshape(const SequenceRule& rule, const Cells& cells, const std::uint32_t* counts, const std::uint32_t* lengths, std::size_t rows, Cells& out, std::uint32_t* kept) {
+void reshape(const SequenceRule& rule, const Cells& cells, const std::uint32_t* counts, const std::uint32_t* lengths,
+             std::size_t rows, Cells& out, std::uint32_t* kept) {
   out.clear_like(cells);
   // new_value[v] = where value v went, for the broken values and faults; filled only if there are any.
   constexpr std::uint32_t gone = ~0U;
@@ -57,7 +59,8 @@ void reshape(const SequenceRule& rule, const Cells& cells, const std::uint32_t* 
     const std::uint32_t at = fault.of_value ? new_value[fault.at] : new_element[fault.at];
     if (at != gone) out.faults.push_back({at, fault.of_value, fault.input, fault.reason});
   }
-  std::sort(out.faults.begin(), out.faults.end(), [&](const Fault& a, const Fault& b) { return element_of(out, a) < element_of(out, b); });
+  std::sort(out.faults.begin(), out.faults.end(),
+            [&](const Fault& a, const Fault& b) { return element_of(out, a) < element_of(out, b); });
 }
 
 }  // namespace fg

@@ -232,13 +232,15 @@ void check_range(Cells& cells) {
   for (std::size_t i = 0; i < n; ++i) good &= std::fabs(values[i]) <= largest_float;
   if (good) return;
   for (std::size_t i = 0; i < n; ++i) {
-    if (!(std::fabs(values[i]) <= largest_float)) reject(cells, static_cast<std::uint32_t>(i), 0, shown(values[i]) + " does not fit a float32");
+    if (!(std::fabs(values[i]) <= largest_float))
+      reject(cells, static_cast<std::uint32_t>(i), 0, shown(values[i]) + " does not fit a float32");
   }
 }
 
 }  // namespace
 
-void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output, float* to, std::size_t stride) {
+void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output, float* to,
+                   std::size_t stride) {
   to_numbers(cells, 0);
   normalize(rule.normalizer, cells.numbers.data(), cells.values());
   check_range(cells);
@@ -259,16 +261,20 @@ void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Out
     for (std::size_t e = 0; e < elements; ++e) {
       const std::uint32_t begin = cells.begin_of(e), count = cells.ends[e] - begin;
       if (count != 0 && count != dim && scratch.broken[e] == 0) {
-        cells.faults.push_back({static_cast<std::uint32_t>(e), false, 0, "has " + std::to_string(count) + " values, but value_dim is " + std::to_string(dim)});
+        cells.faults.push_back({static_cast<std::uint32_t>(e), false, 0,
+                                "has " + std::to_string(count) + " values, but value_dim is " + std::to_string(dim)});
       }
       if (count != dim) scratch.broken[e] = 1;
       for (std::size_t k = 0; k < dim; ++k) {
-        vectors[e * dim + k] = scratch.broken[e] == 0 ? static_cast<float>(cells.numbers[begin + k]) : rule.default_numbers.empty() ? 0.0F : rule.default_numbers[k];
+        vectors[e * dim + k] = scratch.broken[e] == 0         ? static_cast<float>(cells.numbers[begin + k])
+                               : rule.default_numbers.empty() ? 0.0F
+                                                              : rule.default_numbers[k];
       }
     }
   }
   if (buckets) {
-    const bool gaps = !single && rule.default_numbers.empty() && std::find(scratch.broken.data(), scratch.broken.end(), 1) != scratch.broken.end();
+    const bool gaps = !single && rule.default_numbers.empty() &&
+                      std::find(scratch.broken.data(), scratch.broken.end(), 1) != scratch.broken.end();
     if (gaps || dim != 1) leave_single(output);
     std::int64_t* const ids = output.ids.grow(elements * dim);
     bucketize(vectors, elements * dim, rule.boundaries.data(), rule.boundaries.size(), ids);

@@ -28,7 +28,7 @@ struct SinkRule {
   std::int64_t unknown = 0;       // id of a word outside the vocabulary
   std::vector<float> boundaries;  // ascending
   Normalizer normalizer;
-  std::uint32_t value_dim = 0;    // numbers per element (raw); 1 = keep the first id (ids); 0 = keep all ids
+  std::uint32_t value_dim = 0;  // numbers per element (raw); 1 = keep the first id (ids); 0 = keep all ids
   bool weighted = false;
   std::vector<std::int64_t> default_ids;
   std::vector<float> default_numbers;
@@ -38,14 +38,14 @@ struct SinkRule {
 // Flat buffers of one feature over consecutive blocks.
 struct Output {
   Slab<std::int64_t> ids;
-  Slab<float> numbers;             // elements x value_dim of a sequence of vectors
+  Slab<float> numbers;  // elements x value_dim of a sequence of vectors
   Slab<float> weights;
-  Slab<std::int64_t> value_ends;   // 0, then values up to and with each element; unused while `single`
-  Slab<std::int64_t> element_ends; // 0, then elements up to and with each row, of sequences
-  Slab<char> text;                 // of `text`
-  Slab<std::int64_t> text_ends;    // 0, then bytes up to and with each text
+  Slab<std::int64_t> value_ends;    // 0, then values up to and with each element; unused while `single`
+  Slab<std::int64_t> element_ends;  // 0, then elements up to and with each row, of sequences
+  Slab<char> text;                  // of `text`
+  Slab<std::int64_t> text_ends;     // 0, then bytes up to and with each text
   std::int64_t elements = 0;
-  bool single = true;              // every element so far has exactly one value
+  bool single = true;  // every element so far has exactly one value
 };
 
 // Ids of the values and what the default replaces: appends to `output`. May reject values, which leaves their faults
@@ -60,7 +60,8 @@ void write_texts(const SinkRule& rule, Cells& cells, Output& output);
 
 // Vectors of value_dim numbers, normalised; then ids by boundaries into `output`, or the numbers themselves to
 // `to`, element e at to + e * stride (appended to `output` where `to` is null).
-void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output, float* to, std::size_t stride);
+void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output, float* to,
+                   std::size_t stride);
 
 // ids[i] = how many of the `m` ascending boundaries are <= values[i].
 void bucketize(const float* values, std::size_t n, const float* boundaries, std::size_t m, std::int64_t* ids) noexcept;

@@ -23,7 +23,11 @@ class Slab {
   Slab() = default;
   Slab(const Slab&) = delete;
   Slab& operator=(const Slab&) = delete;
-  Slab(Slab&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), room_(std::exchange(other.room_, 0)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Slab(Slab&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        room_(std::exchange(other.room_, 0)),
+        bytes_(std::exchange(other.bytes_, 0)) {}
   Slab& operator=(Slab&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

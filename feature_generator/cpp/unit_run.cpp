@@ -12,7 +12,8 @@ constexpr std::int64_t block_weight = 8192;  // list items, or 8 bytes of text e
 
 bool once(const Column& column, std::int64_t rows) noexcept { return column.length == 1 && rows != 1; }
 
-std::int64_t block_end(const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first, std::int64_t last) {
+std::int64_t block_end(const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first,
+                       std::int64_t last) {
   std::int64_t end = std::min(last, first + block_rows);
   for (const auto& inputs : columns) {
     for (const Column* column : inputs) {
@@ -28,7 +29,8 @@ void reserve(Output& output, std::int64_t done, std::int64_t rows) {
   constexpr double most = 1 << 27;  // the first rows may be exceptional: then growing is the lesser harm
   const double ratio = 1.03 * static_cast<double>(rows) / static_cast<double>(done);
   const auto extend = [&](auto& slab) {
-    if (!slab.empty()) slab.reserve(static_cast<std::size_t>(std::min(static_cast<double>(slab.size()) * ratio + 64, most)));
+    if (!slab.empty())
+      slab.reserve(static_cast<std::size_t>(std::min(static_cast<double>(slab.size()) * ratio + 64, most)));
   };
   extend(output.ids);
   extend(output.numbers);
@@ -43,7 +45,8 @@ void note(const Feature& feature, int number, const Fault& fault, std::int64_t r
   bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason, feature.user});
 }
 
-void read_plain(const Column& column, std::int64_t rows, std::int64_t first, std::int64_t last, const Reading& reading, Workspace::PerInput& input, Slab<std::uint32_t>& counts) {
+void read_plain(const Column& column, std::int64_t rows, std::int64_t first, std::int64_t last, const Reading& reading,
+                Workspace::PerInput& input, Slab<std::uint32_t>& counts) {
   input.read.clear();
   if (!once(column, rows)) {
     read_rows(column, first, last, reading, input.read);
@@ -59,7 +62,8 @@ void read_plain(const Column& column, std::int64_t rows, std::int64_t first, std
 
 class UnitRun {
  public:
-  UnitRun(const Unit& unit, const std::vector<Feature>& features, const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, Workspace& space, Stretch& stretch)
+  UnitRun(const Unit& unit, const std::vector<Feature>& features,
+          const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, Workspace& space, Stretch& stretch)
       : unit_(unit), features_(features), columns_(columns), rows_(rows), space_(space), stretch_(stretch) {
     std::size_t inputs = 0;
     for (const auto& of_feature : columns) inputs += of_feature.size();
@@ -73,7 +77,8 @@ class UnitRun {
     }
     Cells& cells = combine(feature, 0);
     write(feature, cells, stretch_.outputs[0], target, first);
-    for (const Fault& fault : cells.faults) note(feature, unit_.features[0], fault, first + element_of(cells, fault), stretch_.bad);
+    for (const Fault& fault : cells.faults)
+      note(feature, unit_.features[0], fault, first + element_of(cells, fault), stretch_.bad);
   }
 
   void sequences(std::int64_t first, std::int64_t last) {
@@ -90,7 +95,8 @@ class UnitRun {
         input.read.clear();
         input.counts.clear();
         if (once(column, rows_)) {
-          for (std::int64_t r = first; r < last; ++r) read_sequences(column, 0, 1, feature.inputs[i].reading, input.read, input.counts);
+          for (std::int64_t r = first; r < last; ++r)
+            read_sequences(column, 0, 1, feature.inputs[i].reading, input.read, input.counts);
         } else {
           read_sequences(column, first, last, feature.inputs[i].reading, input.read, input.counts);
         }
@@ -111,7 +117,8 @@ class UnitRun {
         if (!in.reading.sequence) continue;
         input.ready = &input.read;
         if (!shape) continue;
-        reshape(unit_.rule, input.read, input.counts.data(), space_.lengths.data(), rows, input.shaped, space_.kept.data());
+        reshape(unit_.rule, input.read, input.counts.data(), space_.lengths.data(), rows, input.shaped,
+                space_.kept.data());
         input.ready = &input.shaped;
       }
     }
@@ -120,7 +127,8 @@ class UnitRun {
       const Feature& feature = feature_at(f);
       const std::size_t base = slot;
       for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
-        if (!feature.inputs[i].reading.sequence) read_beside(*columns_[f][i], feature.inputs[i].reading, first, last, *space_.inputs[slot]);
+        if (!feature.inputs[i].reading.sequence)
+          read_beside(*columns_[f][i], feature.inputs[i].reading, first, last, *space_.inputs[slot]);
       }
       Cells& cells = combine(feature, base);
       Output& output = stretch_.outputs[f];
@@ -138,7 +146,8 @@ class UnitRun {
   const Feature& feature_at(std::size_t f) const { return features_[static_cast<std::size_t>(unit_.features[f])]; }
 
   // An input of a sequence feature that has one value a row: it stands beside every element of the row.
-  void read_beside(const Column& column, const Reading& reading, std::int64_t first, std::int64_t last, Workspace::PerInput& input) {
+  void read_beside(const Column& column, const Reading& reading, std::int64_t first, std::int64_t last,
+                   Workspace::PerInput& input) {
     input.read.clear();
     if (once(column, rows_)) {
       for (std::int64_t r = first; r < last; ++r) read_rows(column, 0, 1, reading, input.read);
@@ -171,8 +180,11 @@ class UnitRun {
       }
       if (!equal && !unit_.shortest) {
         const Feature& odd = feature_at(odd_feature);
-        stretch_.bad.push_back({first + static_cast<std::int64_t>(r), unit_.features[odd_feature], odd.inputs[odd_input].column,
-                                "has " + std::to_string(odd_count_) + " elements, but the sequence's first column has " + std::to_string(space_.lengths[r]), odd.user});
+        stretch_.bad.push_back(
+            {first + static_cast<std::int64_t>(r), unit_.features[odd_feature], odd.inputs[odd_input].column,
+             "has " + std::to_string(odd_count_) + " elements, but the sequence's first column has " +
+                 std::to_string(space_.lengths[r]),
+             odd.user});
       }
       space_.lengths[r] = shortest;
     }
@@ -207,8 +219,7 @@ class UnitRun {
     for (const Fault& fault : cells.faults) {
       const std::uint32_t element = element_of(cells, fault);
       std::uint32_t row = 0;
-      for (std::uint32_t end = space_.kept[0]; end <= element; end += space_.kept[++row]) {
-      }
+      for (std::uint32_t end = space_.kept[0]; end <= element; end += space_.kept[++row]) {}
       note(feature_at(f), unit_.features[f], fault, first + row, stretch_.bad);
     }
   }
@@ -225,8 +236,9 @@ class UnitRun {
 
 }  // namespace
 
-void run_unit(const Unit& unit, const std::vector<Feature>& features, const std::vector<std::vector<const Column*>>& columns,
-              std::int64_t rows, std::int64_t first, std::int64_t last, const std::vector<DenseTarget>& targets, Workspace& space, Stretch& stretch) {
+void run_unit(const Unit& unit, const std::vector<Feature>& features,
+              const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first,
+              std::int64_t last, const std::vector<DenseTarget>& targets, Workspace& space, Stretch& stretch) {
   stretch.outputs = std::vector<Output>(unit.features.size());
   UnitRun run(unit, features, columns, rows, space, stretch);
   if (unit.sequence) {

@@ -34,7 +34,8 @@ struct DenseTarget {
 
 // Runs rows [first, last) of `unit`. `columns[f][i]` is input i of feature f of the unit, `rows` the batch's rows. The
 // stretch that begins at row 0 makes room for all rows: the others will be appended to it.
-void run_unit(const Unit& unit, const std::vector<Feature>& features, const std::vector<std::vector<const Column*>>& columns,
-              std::int64_t rows, std::int64_t first, std::int64_t last, const std::vector<DenseTarget>& targets, Workspace& space, Stretch& stretch);
+void run_unit(const Unit& unit, const std::vector<Feature>& features,
+              const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first,
+              std::int64_t last, const std::vector<DenseTarget>& targets, Workspace& space, Stretch& stretch);
 
 }  // namespace fg

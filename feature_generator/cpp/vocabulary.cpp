@@ -17,7 +17,8 @@ Vocabulary::Vocabulary(const std::vector<std::string>& words, const std::vector<
     Slot* const slot = slot_of(word, murmur64a(word.data, word.size));
     if (!slot->used) {
       if (text_.size() + word.size > 0xffffffffU) throw std::length_error("a vocabulary holds at most 4 GiB of text");
-      *slot = {murmur64a(word.data, word.size), static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(word.size), ids[i], true};
+      *slot = {murmur64a(word.data, word.size), static_cast<std::uint32_t>(text_.size()),
+               static_cast<std::uint32_t>(word.size), ids[i], true};
       text_ += words[i];
     }
     slot->id = ids[i];
@@ -27,7 +28,9 @@ Vocabulary::Vocabulary(const std::vector<std::string>& words, const std::vector<
 Vocabulary::Slot* Vocabulary::slot_of(const Text& word, std::uint64_t hash) noexcept {
   for (std::uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
     Slot& slot = slots_[i];
-    if (!slot.used || (slot.hash == hash && slot.size == word.size && std::memcmp(text_.data() + slot.start, word.data, word.size) == 0)) return &slot;
+    if (!slot.used || (slot.hash == hash && slot.size == word.size &&
+                       std::memcmp(text_.data() + slot.start, word.data, word.size) == 0))
+      return &slot;
   }
 }
 

@@ -28,8 +28,8 @@ struct Bag {
   const std::int64_t* ids = nullptr;
   const float* values = nullptr;  // (num_values, value_dim), `value_stride` floats from row to row
   std::int64_t value_stride = 0;
-  std::int64_t num_values = 0;    // ids, or rows of `values`
-  std::int64_t num_elements = 0;  // of `key_offsets`, else num_values
+  std::int64_t num_values = 0;                // ids, or rows of `values`
+  std::int64_t num_elements = 0;              // of `key_offsets`, else num_values
   const std::int64_t* offsets = nullptr;      // (rows + 1); null: one element per row
   const std::int64_t* key_offsets = nullptr;  // (elements + 1); null: one id per element
   const float* weights = nullptr;             // (num_values); null: 1

@@ -51,8 +51,8 @@ class Tables {
       auto matrix = array_of<float>(weights[t], "a table", 2);
       const float* data = contiguous(matrix, "a table");
       if (matrix.shape(1) > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
-      tables.push_back({const_cast<float*>(data), state(a, t), state(b, t), matrix.shape(0),
-                        static_cast<int>(matrix.shape(1))});
+      tables.push_back(
+          {const_cast<float*>(data), state(a, t), state(b, t), matrix.shape(0), static_cast<int>(matrix.shape(1))});
       keep_.push_back(matrix);
     }
   }
@@ -214,7 +214,8 @@ class Bags {
   }
 
   // Offsets from 0 to `size`; that they ascend between is checked where they are read.
-  static const std::int64_t* ends(const py::array_t<std::int64_t>& offsets, std::int64_t size, const std::string& what) {
+  static const std::int64_t* ends(const py::array_t<std::int64_t>& offsets, std::int64_t size,
+                                  const std::string& what) {
     const std::int64_t* data = contiguous(offsets, what);
     const py::ssize_t count = offsets.shape(0);
     if (count < 1 || data[0] != 0 || data[count - 1] != size)
@@ -302,7 +303,8 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
   py::class_<Step>(m, "Step", py::module_local())
       .def(py::init([](Rule rule, float lr, float beta1, float beta2, float eps, float correction1, float correction2,
                        float l1, float l2, float beta, float scale, float regularizer, bool dense) {
-             return Step{rule, {lr, beta1, beta2, eps, l1, l2, beta, correction1, correction2}, scale, regularizer, dense};
+             return Step{
+                 rule, {lr, beta1, beta2, eps, l1, l2, beta, correction1, correction2}, scale, regularizer, dense};
            }),
            py::kw_only(), py::arg("rule"), py::arg("lr"), py::arg("beta1") = 0.0f, py::arg("beta2") = 0.0f,
            py::arg("eps") = 0.0f, py::arg("correction1") = 1.0f, py::arg("correction2") = 1.0f, py::arg("l1") = 0.0f,

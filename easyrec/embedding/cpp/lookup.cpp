@@ -122,10 +122,8 @@ Fault fill(const Bag& bag, int index, std::int64_t begin, std::int64_t end, std:
   bad += wrong;
   with_dim(bag.dim, [&](auto d) {
     constexpr int D = decltype(d)::value;
-    if (bag.plain() && !wrong)
-      plain_rows<D>(bag, begin, end, num_rows, out, stride);
-    else
-      pooled_rows<D>(bag, begin, end, out, stride, wrong != 0);
+    if (bag.plain() && !wrong) plain_rows<D>(bag, begin, end, num_rows, out, stride);
+    else pooled_rows<D>(bag, begin, end, out, stride, wrong != 0);
   });
   return {};
 }

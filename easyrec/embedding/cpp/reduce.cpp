@@ -63,8 +63,8 @@ inline bool belongs(std::int64_t row, int part, int parts) {
 
 // Lists the occurrences of one source: place, row of its gradient, factor. Returns how many, or -1.
 template <bool Direct>
-std::int64_t list(const Source& source, int part, int parts, Places& places, std::int32_t* place,
-                  std::int32_t* origin, float* share) {
+std::int64_t list(const Source& source, int part, int parts, Places& places, std::int32_t* place, std::int32_t* origin,
+                  float* share) {
   const Bag& bag = *source.bag;
   const std::uint64_t limit = static_cast<std::uint64_t>(bag.num_table_rows);
   std::int64_t count = 0;
@@ -204,10 +204,8 @@ bool reduce(const Source* sources, int num_sources, int part, int parts, Reduced
     with_dim(dim, [&](auto d) {
       constexpr int D = decltype(d)::value;
       const std::int32_t* place = out.places.data() + start;
-      if (sources[s].bag->plain() && parts == 1)
-        add_plain<D>(sources[s], place, count, sums, dim);
-      else
-        add_shared<D>(sources[s], place, out.origins.data() + start, out.shares.data() + start, count, sums, dim);
+      if (sources[s].bag->plain() && parts == 1) add_plain<D>(sources[s], place, count, sums, dim);
+      else add_shared<D>(sources[s], place, out.origins.data() + start, out.shares.data() + start, count, sums, dim);
     });
     start += count;
   }

@@ -8,9 +8,9 @@
 namespace embedding {
 namespace {
 
-constexpr std::int64_t kAhead = 12;          // rows of weights and state prefetched before they are changed
-constexpr std::int64_t kPart = 1 << 15;      // occurrences from which a table is shared between threads
-constexpr std::int64_t kRange = 1 << 16;     // weights per unit of a pass over all rows
+constexpr std::int64_t kAhead = 12;       // rows of weights and state prefetched before they are changed
+constexpr std::int64_t kPart = 1 << 15;   // occurrences from which a table is shared between threads
+constexpr std::int64_t kRange = 1 << 16;  // weights per unit of a pass over all rows
 
 template <class R, int D>
 void step_rows(const Table& table, const Reduced& reduced, const Hyper& hyper) {
@@ -90,8 +90,7 @@ std::vector<Updater::Range> Updater::ranges(const std::vector<Table>& tables) co
   return ranges;
 }
 
-int Updater::reduce_all(const std::vector<Table>& tables, const std::vector<std::vector<Source>>& sources,
-                        Pool& pool) {
+int Updater::reduce_all(const std::vector<Table>& tables, const std::vector<std::vector<Source>>& sources, Pool& pool) {
   kept_.resize(tables.size());
   where_.resize(tables.size());
   for (std::size_t t = 0; t < tables.size(); ++t) {
@@ -152,9 +151,7 @@ int Updater::apply(const std::vector<Table>& tables, const std::vector<std::vect
       for (std::int64_t i = 0; i < size; ++i) sums[i] *= step.scale;
     }
     with_rule(step.rule, [&](auto rule) {
-      with_dim(table.dim, [&](auto d) {
-        step_rows<decltype(rule), decltype(d)::value>(table, reduced, step.hyper);
-      });
+      with_dim(table.dim, [&](auto d) { step_rows<decltype(rule), decltype(d)::value>(table, reduced, step.hyper); });
     });
   });
   return wrong;

@@ -49,10 +49,8 @@ void drop(const Array<T>& x, std::uint64_t seed, std::uint32_t threshold, Array<
   T* const to = out.mutable_data();
   const auto n = static_cast<std::size_t>(x.size());
   const py::gil_scoped_release unlocked;
-  if constexpr (std::is_same_v<T, float>)
-    modules::dropout(from, n, seed, threshold, to);
-  else
-    modules::dropout_bf16(from, n, seed, threshold, to);
+  if constexpr (std::is_same_v<T, float>) modules::dropout(from, n, seed, threshold, to);
+  else modules::dropout_bf16(from, n, seed, threshold, to);
 }
 
 }  // namespace
