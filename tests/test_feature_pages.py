@@ -9,7 +9,7 @@ import yaml
 from feature_generator import FeatureGenerator
 from feature_generator.config import member, members
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 PAGES = [REFERENCE / "feature_generator.md", *sorted((REFERENCE / "features").glob("*.md"))]
 BLOCKS = [
     pytest.param(text, id=f"{page.stem}-{i}")
