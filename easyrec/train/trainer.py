@@ -29,6 +29,7 @@ from easyrec.train.finish import finish
 from easyrec.train.init_from import init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.mean import Mean
+from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
 from easyrec.train.progress import Progress
@@ -148,7 +149,7 @@ class Trainer:
             DataError: A row cannot be used.
             CheckpointError: A checkpoint cannot be written, or none of those to resume from is sound.
         """
-        with self.folder, using_threads(self.threads), self.stop, self.watch.part("other"):
+        with self.folder, using_threads(self.threads), kept_memory(), self.stop, self.watch.part("other"):
             self._begin()
             try:
                 self._train()
