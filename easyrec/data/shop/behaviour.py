@@ -23,10 +23,11 @@ HOUR_SHARE = np.array(
     [20, 12, 8, 6, 6, 10, 20, 34, 44, 48, 48, 50, 58, 54, 46, 44, 44, 48, 56, 68, 80, 82, 66, 40], dtype=np.float64
 )
 _SCENE_SHARE = np.array([0.6, 0.25, 0.15])
-_SESSIONS_PER_USER = 13.0
+_SESSIONS_PER_USER = 20.0
 _MAX_SESSIONS = 160
 _SESSION_LENGTH_SHARE = np.array([0.20, 0.25, 0.20, 0.15, 0.10, 0.10])  # of 1..6 clicks
-_FOCUS = 0.75  # share of a session's clicks on the leaf that it is about
+TASTE_IN_SEARCH = 1.5  # strength of taste where users choose the category themselves
+_FOCUS = 0.5  # share of a session's clicks on the leaf that it is about
 _BUY_SHARE = 0.08
 _AFTER_SESSION = 0.7  # share of requests that follow a session
 _HOURS_AFTER_SESSION = 2.5
@@ -108,8 +109,8 @@ def make_organic(seed: int, size: str, users: Users, catalogue: Catalogue) -> tu
     elapsed -= np.repeat(elapsed[nth == 0], length)
     time = start[session] + elapsed
 
-    focus = _tasted_leaf(users, catalogue, user, start, draws("focus").uniform(n, 3))
-    other = _tasted_leaf(users, catalogue, user[session], time, v[:, 1:4])
+    focus = _tasted_leaf(users, catalogue, user, start, draws("focus").uniform(n, 1))
+    other = _tasted_leaf(users, catalogue, user[session], time, v[:, 1:2])
     leaf = np.where(v[:, 4] < _FOCUS, focus[session], other)
     item = catalogue.draw_item(v[:, 5], leaf, day_of(start)[session])
 
@@ -122,9 +123,12 @@ def make_organic(seed: int, size: str, users: Users, catalogue: Catalogue) -> tu
 
 
 def _tasted_leaf(users: Users, catalogue: Catalogue, user: Ints, time: Ints, uniform: Floats) -> Ints:
-    day = (time - START) / DAY + 1.0
-    topic = users.draw_topic(user, day, uniform[:, :1], uniform[:, 1:2])[:, 0]
-    return catalogue.draw_leaf(uniform[:, 2], topic)
+    leaf = np.empty(len(user), dtype=np.int64)
+    for i in range(0, len(user), 8_192):  # in steps that stay in the cache
+        part = slice(i, i + 8_192)
+        taste = users.taste(user[part], (time[part] - START) / DAY + 1.0)
+        leaf[part] = catalogue.draw_tasted_leaf(taste, TASTE_IN_SEARCH, uniform[part])[:, 0]
+    return leaf
 
 
 def make_requests(seed: int, size: str, rows: int, users: Users, sessions: Sessions) -> Requests:

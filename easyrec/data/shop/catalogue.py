@@ -9,15 +9,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from easyrec.data.shop.category_names import CategoryName, category_names
-from easyrec.data.shop.draws import Draws, Floats, Ints, pick
+from easyrec.data.shop.draws import Draws, Floats, Ints, pick, rounded
+from easyrec.data.shop.users import NUM_TOPICS
 from easyrec.data.shop.words import ADJECTIVES, CLICKBAIT_TAG, MOMENT_TAGS, STYLE_TAGS, TAGS, brand_name
 
 DAYS = 30
 NUM_CATES = 200
 NUM_PARENTS = 20
-NUM_TOPICS = 10
+NUM_SECTIONS = 5
 NUM_BRANDS = 2_000
-NUM_HEAD_BRANDS = 300
+NUM_HEAD_BRANDS = 200
 MAX_TAGS = 4
 NUM_ITEMS = {"small": 10_000, "large": 100_000}
 
@@ -32,8 +33,8 @@ class Catalogue:
     """Columns of the items, indexed by item_id, and the orders that drawing needs.
 
     Attributes:
-        cate: (n,) leaf 0..199; its parent is ``cate // 10``, its topic ``cate // 20``.
-        brand: (n,) 0..1999; ``brand // 200`` is the topic it sells in, the first 30 of each topic are head brands.
+        cate: (n,) leaf 0..199; its parent is ``cate // 10``, its section ``cate // 40``.
+        brand: (n,) 0..1999; ``brand // 400`` is the section it sells in, the first 40 of each section are head brands.
         price: (n,) in yuan.
         tags: (n, 4) indices into TAGS, -1 behind the last.
         moment: (n,) index into MOMENT_TAGS, -1 for items without one.
@@ -49,6 +50,7 @@ class Catalogue:
     clickbait: npt.NDArray[np.bool_]
     birth_day: Ints
     leaf_weight: Floats  # (200,) how often a leaf is met
+    topic: Floats  # (20, 3) what a parent category offers to tastes
     cumulative: Floats  # (n + 1,) running weight over `by_leaf`
     by_leaf: Ints  # (n,) items sorted by leaf, then birth day
     leaf_start: Ints  # (201,) first position of each leaf in `by_leaf`
@@ -59,15 +61,26 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self.cate)
 
-    def draw_leaf(self, uniform: Floats, topic: Ints | None = None) -> Ints:
-        """Leaves in proportion to how often they are met, of one topic where given."""
-        running = np.concatenate([[0.0], np.cumsum(self.leaf_weight)])
-        if topic is None:
-            return pick(running[1:], uniform)
-        per_topic = NUM_CATES // NUM_TOPICS
-        low, high = running[topic * per_topic], running[(topic + 1) * per_topic]
-        leaf = np.searchsorted(running[1:], low + uniform * (high - low), side="right")
-        return np.clip(leaf, topic * per_topic, (topic + 1) * per_topic - 1)
+    def draw_leaf(self, uniform: Floats) -> Ints:
+        """Leaves in proportion to how often they are met."""
+        return pick(np.cumsum(self.leaf_weight), uniform)
+
+    def draw_tasted_leaf(self, taste: Floats, strength: float, uniform: Floats) -> Ints:
+        """Leaves (n, k) for tastes (n, 3) and uniforms (n, k): parents by weight * exp(strength * taste . topic)."""
+        per_parent = NUM_CATES // NUM_PARENTS
+        weight = self.leaf_weight.reshape(NUM_PARENTS, per_parent)
+        appeal = (taste[:, None, :] * self.topic).sum(axis=2)
+        running = np.cumsum(weight.sum(axis=1) * np.exp(strength * appeal), axis=1)  # (n, 20)
+        target = uniform * running[:, -1:]
+        parent = np.minimum((running[:, None, :] <= target[:, :, None]).sum(axis=2), NUM_PARENTS - 1)
+        # What is left of the uniform inside the parent's share draws the leaf.
+        edges = np.concatenate([np.zeros((len(taste), 1)), running], axis=1)
+        low, high = np.take_along_axis(edges, parent, axis=1), np.take_along_axis(edges, parent + 1, axis=1)
+        within = np.cumsum(weight, axis=1)
+        place = (target - low) / (high - low) * within[parent, -1]
+        leaf = np.minimum((within[parent] <= place[:, :, None]).sum(axis=2), per_parent - 1)
+        drawn: Ints = parent * per_parent + leaf
+        return drawn
 
     def draw_item(self, uniform: Floats, leaf: Ints, day: Ints) -> Ints:
         """Items of a leaf on sale on a day (<= 0 stands for every day before the first), by popularity."""
@@ -121,14 +134,15 @@ def make_catalogue(seed: int, size: str) -> Catalogue:
     """Draws the catalogue of a seed; ``size`` is a key of NUM_ITEMS."""
     draws = _Named(seed, size)
     n = NUM_ITEMS[size]
-    leaf_weight = np.round(np.exp(0.5 * draws("leaf").normal(NUM_CATES)), 6)
+    leaf_weight = _leaf_weights(draws)
     cate = pick(np.cumsum(leaf_weight), draws("cate").uniform(n))
     cate[:NUM_CATES] = np.arange(NUM_CATES)  # no leaf is empty
     birth_day = _birth_days(draws, n)
     moment, tags, clickbait = _tags(draws, n)
-    # Popularity by rank: a few items are met all the time, most of them rarely.
+    # A few items are met all the time, most of them rarely; so are brands.
     rank = np.argsort(draws("rank").uniform(n), kind="stable")
-    weight = np.round(1.0 / (rank + 10.0) ** 0.8, 9)
+    brand = _brands(draws, cate)
+    weight = rounded(1.0 / (rank + 5.0) / (brand % (NUM_BRANDS // NUM_SECTIONS) + 1.0) ** 0.7, 12)
 
     by_leaf = np.lexsort((birth_day, cate))
     leaf_start = np.searchsorted(cate[by_leaf], np.arange(NUM_CATES + 1))
@@ -137,13 +151,14 @@ def make_catalogue(seed: int, size: str) -> Catalogue:
     by_birth = np.argsort(birth_day, kind="stable")
     return Catalogue(
         cate=cate,
-        brand=_brands(draws, cate),
+        brand=brand,
         price=_prices(draws, cate),
         tags=tags,
         moment=moment,
         clickbait=clickbait,
         birth_day=birth_day,
         leaf_weight=leaf_weight,
+        topic=_topics(draws),
         cumulative=np.concatenate([[0.0], np.cumsum(weight[by_leaf])]),
         by_leaf=by_leaf,
         leaf_start=leaf_start,
@@ -163,6 +178,24 @@ class _Named:
         return Draws(*self._root, name)
 
 
+def _leaf_weights(draws: _Named) -> Floats:
+    """Zipf's law inside each parent, in an order of chance; parents differ less."""
+    per_parent = NUM_CATES // NUM_PARENTS
+    rank = np.argsort(np.argsort(draws("leaf").uniform(NUM_PARENTS, per_parent), axis=1), axis=1)
+    parent = np.exp(0.3 * draws("parent").normal(NUM_PARENTS, 1))
+    return rounded((parent * (rank + 1.0) ** -1.7).reshape(-1))
+
+
+def _topics(draws: _Named) -> Floats:
+    """Topic vectors of the parents, with mean 0 and covariance 1 whatever the seed."""
+    topic = draws("topic").normal(NUM_PARENTS, NUM_TOPICS)
+    topic -= topic.mean(axis=0)
+    for k in range(NUM_TOPICS):  # Gram and Schmidt
+        for j in range(k):
+            topic[:, k] -= topic[:, j] * (topic[:, j] * topic[:, k]).sum() / (topic[:, j] ** 2).sum()
+    return rounded(topic * np.sqrt(NUM_PARENTS / (topic**2).sum(axis=0)))
+
+
 def _birth_days(draws: _Named, n: int) -> Ints:
     u = draws("birth").uniform(n, 2)
     old = _OLDEST_BIRTH_DAY + np.floor(u[:, 1] * (_YOUNGEST_OLD_BIRTH_DAY - _OLDEST_BIRTH_DAY + 1))
@@ -174,15 +207,15 @@ def _birth_days(draws: _Named, n: int) -> Ints:
 
 
 def _brands(draws: _Named, cate: Ints) -> Ints:
-    """Each topic has 200 brands of its own, met by Zipf's law."""
-    per_topic = NUM_BRANDS // NUM_TOPICS
-    rank = pick(np.cumsum(1.0 / np.arange(1, per_topic + 1)), draws("brand").uniform(len(cate)))
-    return cate // (NUM_CATES // NUM_TOPICS) * per_topic + rank
+    """Each section has 400 brands of its own, met by Zipf's law."""
+    per_section = NUM_BRANDS // NUM_SECTIONS
+    rank = pick(np.cumsum(1.0 / np.arange(1, per_section + 1)), draws("brand").uniform(len(cate)))
+    return cate // (NUM_CATES // NUM_SECTIONS) * per_section + rank
 
 
 def _prices(draws: _Named, cate: Ints) -> Floats:
     leaf = 0.4 * draws("leaf price").normal(NUM_CATES)
-    return np.round(np.exp(3.9 + leaf[cate] + 0.8 * draws("price").normal(len(cate))), 2)
+    return rounded(np.exp(3.9 + leaf[cate] + 0.8 * draws("price").normal(len(cate))), 2)
 
 
 def _tags(draws: _Named, n: int) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # One parent per block: "# english|chinese", then ten leaves "english|paraphrase|chinese|paraphrase".
-# Two neighbouring parents share a topic (see catalogue.py), in this order.
+# Four neighbouring parents share a topic (see catalogue.py): style, technology, home, leisure, family.
 _NAMES = """
 # women's clothing|女装
 dresses|frocks for ladies|连衣裙|长裙子
@@ -73,6 +73,28 @@ routers|home wifi devices|路由器|无线网设备
 hard drives|external storage|移动硬盘|存储盘
 game consoles|video game machines|游戏机|家用主机
 graphics cards|gaming video cards|显卡|游戏显卡
+# car accessories|汽车用品
+tyres|car wheels|轮胎|汽车轮子
+engine oil|motor lubricant|机油|润滑油
+dash cams|driving recorders|行车记录仪|车载摄像头
+car mats|floor covers for cars|汽车脚垫|车用地垫
+seat covers|car cushions|汽车坐垫|座椅套
+car chargers|in-car adapters|车载充电器|点烟器充电
+phone holders|car mounts|手机支架|车载架
+wiper blades|windscreen wipers|雨刷|雨刮器
+car wash kits|vehicle cleaning sets|洗车工具|车辆清洁套装
+tyre inflators|air pumps|充气泵|打气泵
+# tools and garden|工具园艺
+drills|electric screwdrivers|电钻|电动螺丝刀
+hammers|claw hammers|锤子|羊角锤
+ladders|folding steps|梯子|折叠梯
+paint rollers|wall painting tools|滚筒刷|刷墙工具
+locks|smart door locks|锁|智能门锁
+flower pots|planters|花盆|种植盆
+seeds|vegetable and flower seeds|种子|菜籽花籽
+garden hoses|watering pipes|浇水管|花园水管
+lawn mowers|grass cutters|割草机|剪草机
+gloves|work gloves|手套|劳保手套
 # furniture|家具
 sofas|couches|沙发|布艺沙发
 beds|bed frames|床|双人床
@@ -139,28 +161,6 @@ bicycles|road bikes|自行车|公路车
 fishing rods|angling poles|鱼竿|钓竿
 badminton rackets|shuttlecock bats|羽毛球拍|羽拍
 swimming goggles|glasses for swimming|泳镜|游泳眼镜
-# baby care|母婴
-nappies|diapers|纸尿裤|尿不湿
-baby formula|infant milk powder|婴儿奶粉|配方奶
-baby bottles|feeding bottles|奶瓶|喂奶瓶
-prams|baby strollers|婴儿车|手推车
-car seats for children|child safety seats|儿童安全座椅|车载宝宝椅
-baby clothes|rompers|婴儿服|连体衣
-baby wipes|wet tissues for babies|婴儿湿巾|宝宝湿纸巾
-cots|cribs|婴儿床|宝宝床
-baby food|fruit puree|辅食|果泥
-baby monitors|nursery cameras|婴儿监护器|宝宝看护器
-# toys and school|玩具文具
-building blocks|brick sets|积木|拼插玩具
-dolls|plush toys|娃娃|毛绒玩具
-jigsaw puzzles|picture puzzles|拼图|益智拼图
-remote control cars|toy racing cars|遥控车|玩具赛车
-board games|family games|桌游|家庭游戏
-school bags|satchels|书包|学生背包
-pens|gel and fountain pens|钢笔|中性笔
-notebooks|exercise books|笔记本|练习册
-paints|watercolours|颜料|水彩
-globes|world models|地球仪|世界模型
 # books|图书
 novels|fiction|小说|虚构文学
 crime stories|detective fiction|侦探小说|推理故事
@@ -183,28 +183,28 @@ stamps|collector's coins and stamps|邮票|收藏币
 chess sets|go and chess boards|国际象棋|围棋棋盘
 painting easels|canvas stands|画架|油画架
 telescopes|star gazing scopes|天文望远镜|观星镜
-# car accessories|汽车用品
-tyres|car wheels|轮胎|汽车轮子
-engine oil|motor lubricant|机油|润滑油
-dash cams|driving recorders|行车记录仪|车载摄像头
-car mats|floor covers for cars|汽车脚垫|车用地垫
-seat covers|car cushions|汽车坐垫|座椅套
-car chargers|in-car adapters|车载充电器|点烟器充电
-phone holders|car mounts|手机支架|车载架
-wiper blades|windscreen wipers|雨刷|雨刮器
-car wash kits|vehicle cleaning sets|洗车工具|车辆清洁套装
-tyre inflators|air pumps|充气泵|打气泵
-# tools and garden|工具园艺
-drills|electric screwdrivers|电钻|电动螺丝刀
-hammers|claw hammers|锤子|羊角锤
-ladders|folding steps|梯子|折叠梯
-paint rollers|wall painting tools|滚筒刷|刷墙工具
-locks|smart door locks|锁|智能门锁
-flower pots|planters|花盆|种植盆
-seeds|vegetable and flower seeds|种子|菜籽花籽
-garden hoses|watering pipes|浇水管|花园水管
-lawn mowers|grass cutters|割草机|剪草机
-gloves|work gloves|手套|劳保手套
+# baby care|母婴
+nappies|diapers|纸尿裤|尿不湿
+baby formula|infant milk powder|婴儿奶粉|配方奶
+baby bottles|feeding bottles|奶瓶|喂奶瓶
+prams|baby strollers|婴儿车|手推车
+car seats for children|child safety seats|儿童安全座椅|车载宝宝椅
+baby clothes|rompers|婴儿服|连体衣
+baby wipes|wet tissues for babies|婴儿湿巾|宝宝湿纸巾
+cots|cribs|婴儿床|宝宝床
+baby food|fruit puree|辅食|果泥
+baby monitors|nursery cameras|婴儿监护器|宝宝看护器
+# toys and school|玩具文具
+building blocks|brick sets|积木|拼插玩具
+dolls|plush toys|娃娃|毛绒玩具
+jigsaw puzzles|picture puzzles|拼图|益智拼图
+remote control cars|toy racing cars|遥控车|玩具赛车
+board games|family games|桌游|家庭游戏
+school bags|satchels|书包|学生背包
+pens|gel and fountain pens|钢笔|中性笔
+notebooks|exercise books|笔记本|练习册
+paints|watercolours|颜料|水彩
+globes|world models|地球仪|世界模型
 # health|健康
 vitamins|food supplements|维生素|营养补充剂
 protein powder|whey shakes|蛋白粉|乳清粉
@@ -251,5 +251,6 @@ def category_names() -> list[CategoryName]:
             english, chinese = line[2:].split("|")
             parent = (english, chinese)
         else:
-            leaves.append(CategoryName(*line.split("|"), *parent))
+            name, paraphrase, chinese, chinese_paraphrase = line.split("|")
+            leaves.append(CategoryName(name, paraphrase, chinese, chinese_paraphrase, *parent))
     return leaves

@@ -55,12 +55,18 @@ class Draws:
         return self.at(np.arange(int(np.prod(shape)))).reshape(shape)
 
     def normal(self, *shape: int) -> Floats:
-        """Standard normal numbers (Box-Muller), rounded so that libm's last bit cannot show."""
+        """Standard normal numbers (Box-Muller), rounded to six decimals."""
         u = self.uniform(*shape, 2)
-        return np.round(np.sqrt(-2.0 * np.log1p(-u[..., 0])) * np.cos(2.0 * np.pi * u[..., 1]), 6)
+        return rounded(np.sqrt(-2.0 * np.log1p(-u[..., 0])) * np.cos(2.0 * np.pi * u[..., 1]))
+
+
+def rounded(values: Floats, decimals: int = 6) -> Floats:
+    """Values on a grid of decimals: libm's last bit differs between machines, the grid does not."""
+    on_grid: Floats = np.round(values, decimals)
+    return on_grid
 
 
 def pick(cumulative: Floats, uniform: Floats) -> Ints:
     """Indices drawn in proportion to weights whose running sum is ``cumulative`` (n,)."""
-    index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-    return np.minimum(index, len(cumulative) - 1).astype(np.int64)
+    index: Ints = np.searchsorted(cumulative, uniform * cumulative[-1], side="right").astype(np.int64)
+    return np.minimum(index, len(cumulative) - 1)

@@ -6,26 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from easyrec.data.shop.behaviour import HOUR_SHARE
 from easyrec.data.shop.catalogue import (
     DAYS,
     NUM_BRANDS,
     NUM_CATES,
     NUM_HEAD_BRANDS,
     NUM_PARENTS,
-    NUM_TOPICS,
+    NUM_SECTIONS,
     Catalogue,
 )
-from easyrec.data.shop.draws import Draws, Floats
-from easyrec.data.shop.users import AGES, NUM_CITIES, Users
+from easyrec.data.shop.draws import Draws, Floats, rounded
+from easyrec.data.shop.users import AGES, NUM_CITIES, NUM_TOPICS, Users
 from easyrec.data.shop.words import MOMENT_TAGS
 
-CATE_SPREAD = 0.40
-BRAND_SPREAD = 0.30
-QUALITY_SPREAD = 0.22
-CROSS_SPREAD = {"age_x_cate": 0.36, "city_x_brand": 0.36, "hour_x_tag": 0.36}
+CATE_SPREAD = 0.30
+BRAND_SPREAD = 0.2
+QUALITY_SPREAD = 0.12
+CROSS = {"age_x_cate": 0.85, "city_x_brand": 0.9, "hour_x_tag": 0.85}
 _TREND_SPREAD = 0.12
-_REGIONS = 6
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Effects:
     Attributes:
         popularity: (items,) category + brand + the item's own quality.
         reputation: (2000,) part of `popularity` that comes from the brand; also a reason to buy.
-        trend: (31, 10) appeal of each topic by day, drifting slowly.
+        trend: (31, 3) taste that all users share, drifting with the days.
         age_x_cate: (8, 200) rows are age bands.
         city_x_brand: (300, 2000), zero for brands without a regional following.
         hour_x_tag: (24, 21) over MOMENT_TAGS, and a column of zeros for items without one.
@@ -55,9 +53,9 @@ def make_effects(seed: int, users: Users, catalogue: Catalogue) -> Effects:
     def draws(name: str) -> Draws:
         return Draws("shop", 1, seed, "effects", name)
 
-    per_brand_topic = NUM_BRANDS // NUM_TOPICS
-    brand_rank = np.arange(NUM_BRANDS) % per_brand_topic
-    head = brand_rank < NUM_HEAD_BRANDS // NUM_TOPICS
+    per_section = NUM_BRANDS // NUM_SECTIONS
+    brand_rank = np.arange(NUM_BRANDS) % per_section
+    head = brand_rank < NUM_HEAD_BRANDS // NUM_SECTIONS
 
     cate = _standard(draws("cate").normal(NUM_CATES), CATE_SPREAD)
     reputation = np.where(head, _standard(draws("brand").normal(NUM_BRANDS), BRAND_SPREAD), 0.0)
@@ -67,30 +65,29 @@ def make_effects(seed: int, users: Users, catalogue: Catalogue) -> Effects:
     phase = 2.0 * np.pi * draws("trend").uniform(NUM_TOPICS)
     trend = _TREND_SPREAD * np.sqrt(2.0) * np.sin(2.0 * np.pi * day / (2 * DAYS) + phase)
 
-    bands = np.pi * np.arange(len(AGES)) / (len(AGES) - 1)
-    parents = 2.0 * np.pi * draws("age parent").uniform(NUM_PARENTS)
-    leaves = np.repeat(parents, NUM_CATES // NUM_PARENTS) + 0.6 * draws("age leaf").normal(NUM_CATES)
-    age_share = np.bincount(users.age_band, minlength=len(AGES))
-
-    cities = 2.0 * np.pi * np.floor(draws("region").uniform(NUM_CITIES) * _REGIONS) / _REGIONS
-    homes = 2.0 * np.pi * draws("home").uniform(NUM_BRANDS)
-    city_share = np.bincount(users.city, minlength=NUM_CITIES)
-
-    hours = 2.0 * np.pi * np.arange(24) / 24
-    moments = 2.0 * np.pi * (np.arange(len(MOMENT_TAGS)) / len(MOMENT_TAGS) + 0.25)
-    hour_x_tag = _cross(hours, moments, HOUR_SHARE, np.ones(len(MOMENT_TAGS)), CROSS_SPREAD["hour_x_tag"])
+    # Half of the parents appeal to one stage of life; head brands to one region; every moment has its hours.
+    stage = (np.arange(len(AGES)) >= 3).astype(np.int64)
+    order = np.argsort(draws("stage").uniform(NUM_PARENTS), kind="stable")
+    appeal = np.full(NUM_PARENTS, -1)
+    appeal[order[: NUM_PARENTS // 2]] = np.arange(NUM_PARENTS // 2) % 2
+    leaf_appeal = np.repeat(appeal, NUM_CATES // NUM_PARENTS)
+    region = np.arange(NUM_CITIES) % 3
+    home = np.where(head, np.floor(draws("home").uniform(NUM_BRANDS) * 3), -1)
+    part = np.array([3] * 5 + [0] * 5 + [1] * 6 + [2] * 5 + [3] * 3)
+    moment = np.arange(len(MOMENT_TAGS)) // 2
     return Effects(
-        popularity=np.round(cate[catalogue.cate] + reputation[catalogue.brand] + quality, 6),
-        reputation=np.round(reputation, 6),
-        trend=np.round(trend, 6),
-        age_x_cate=_cross(bands, leaves, age_share, catalogue.leaf_weight, CROSS_SPREAD["age_x_cate"]),
-        city_x_brand=_cross(cities, homes, city_share, head / (brand_rank + 1.0), CROSS_SPREAD["city_x_brand"]),
-        hour_x_tag=np.concatenate([hour_x_tag, np.zeros((24, 1))], axis=1),
+        popularity=rounded(cate[catalogue.cate] + reputation[catalogue.brand] + quality, 6),
+        reputation=rounded(reputation, 6),
+        trend=rounded(trend, 6),
+        age_x_cate=CROSS["age_x_cate"] * (stage[:, None] == leaf_appeal),
+        city_x_brand=CROSS["city_x_brand"] * (region[:, None] == home),
+        hour_x_tag=CROSS["hour_x_tag"] * (part[:, None] == np.append(moment, -1)),
     )
 
 
 def _standard(values: Floats, spread: float) -> Floats:
-    return spread * (values - values.mean()) / values.std()
+    scaled: Floats = spread * (values - values.mean()) / values.std()
+    return scaled
 
 
 def _cross(row_angle: Floats, column_angle: Floats, row_share: Floats, column_share: Floats, spread: float) -> Floats:
@@ -104,4 +101,4 @@ def _cross(row_angle: Floats, column_angle: Floats, row_share: Floats, column_sh
     table -= (table * columns).sum(axis=1, keepdims=True)
     table -= (table * rows[:, None]).sum(axis=0)
     deviation = np.sqrt(((table**2 * columns).sum(axis=1) * rows).sum())
-    return np.round(np.where(columns > 0, table * (spread / deviation), 0.0), 6)
+    return rounded(np.where(columns > 0, table * (spread / deviation), 0.0), 6)

@@ -20,23 +20,22 @@ TERMS = (
     "age_x_cate", "city_x_brand", "hour_x_tag", "appetite", "fatigue",
 )  # fmt: skip
 
-BIAS = -2.8
-POSITION = -0.7
-SCENE = np.array([0.0, 0.35, -0.45])  # home, detail, cart
+BIAS = -3.6
+POSITION = -0.8
+SCENE = np.array([0.0, 0.5, -0.6])  # home, detail, cart
 LEVEL = 0.08
-EVENING = 0.15
+EVENING = 0.2
 PRICE = -0.2
 PRICE_BY_LEVEL = 0.1
 FRESH = 0.3
 CLICKBAIT = 0.4
-TASTE = 1.5
-MEAN_TASTE = 0.35
-APPETITE = 1.3
+TASTE = 0.47
+APPETITE = 1.4
 APPETITE_HOURS = 6.0
-FATIGUE = -1.8
+FATIGUE = -1.0
 FATIGUE_HOURS = 72.0
 
-BUY_BIAS = -2.9
+BUY_BIAS = -3.27
 MEAN_LEVEL = 2.5
 LOG_PRICE_MEAN = 3.9
 LOG_PRICE_SPREAD = 0.9
@@ -74,7 +73,7 @@ def click_terms(
     """Terms of the click logit by name, each (n, k)."""
     item, cate = shown.item, catalogue.cate[shown.item]
     day, user = shown.day[:, None], shown.user[:, None]
-    topic = cate // (len(catalogue.leaf_weight) // effects.trend.shape[1])
+    taste = users.taste(shown.user, shown.exact_day) + effects.trend[shown.day]
     level = users.level[user] - MEAN_LEVEL
     price = (np.log(catalogue.price[item]) - LOG_PRICE_MEAN) / LOG_PRICE_SPREAD
     evening = np.cos(2.0 * np.pi * (shown.hour - 20) / 24)
@@ -88,7 +87,7 @@ def click_terms(
         "position": POSITION * np.log(shown.position),
         "request": SCENE[shown.scene][:, None] + LEVEL * level + EVENING * evening[:, None] + 0.0 * item,
         "price": (PRICE + PRICE_BY_LEVEL * level) * price,
-        "taste": TASTE * (users.affinity(shown.user, shown.exact_day, topic) - MEAN_TASTE) + effects.trend[day, topic],
+        "taste": TASTE * (taste[:, None, :] * catalogue.topic[cate // 10]).sum(axis=2),
         "age_x_cate": effects.age_x_cate[users.age_band[user], cate],
         "city_x_brand": effects.city_x_brand[users.city[user], catalogue.brand[item]],
         "hour_x_tag": effects.hour_x_tag[shown.hour[:, None], catalogue.moment[item]],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -84,7 +84,6 @@ class ShopData:
         items: One row per item.
         users: One row per user.
         categories: One row per leaf category, with its names.
-        terms: Hidden terms of the click logit by name, one float32 per exposure.
     """
 
     items: pa.Table
@@ -99,10 +98,12 @@ class ShopData:
 
     @property
     def terms(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Hidden terms of the click logit by name, one value per exposure."""
         return self.exposures.terms
 
     @property
     def num_rows(self) -> int:
+        """Exposures in all days."""
         return len(self.exposures.request)
 
     def rows(self, split: Split | int) -> range:
@@ -173,7 +174,7 @@ class _Cut:
         elif name == "gender":
             return pa.array(GENDERS).take(pa.array(people.gender[self._user]))
         else:
-            values = {
+            known: dict[str, Callable[[], npt.NDArray[Any]]] = {
                 "request_id": lambda: self._request,
                 "timestamp": lambda: requests.time[self._request],
                 "day": lambda: requests.day[self._request],
@@ -183,7 +184,8 @@ class _Cut:
                 "age": lambda: AGES[people.age_band[self._user]],
                 "city": lambda: people.city[self._user],
                 "level": lambda: people.level[self._user],
-            }[name]()
+            }
+            values = known[name]()
         return pa.array(values).cast(field.type)
 
     def _steps(self, history: History) -> tuple[Ints, npt.NDArray[np.int32], Ints]:

@@ -15,15 +15,16 @@ from easyrec.data.shop.behaviour import DAY, MAX_EXPOSURES, START, Events, Reque
 from easyrec.data.shop.catalogue import Catalogue
 from easyrec.data.shop.draws import Draws, Floats, Ints
 from easyrec.data.shop.effects import Effects
-from easyrec.data.shop.labels import POSITION, TERMS, Recent, Shown, buy_logit, click_logit, click_terms, probability
+from easyrec.data.shop.labels import TERMS, Recent, Shown, buy_logit, click_logit, click_terms, probability
 from easyrec.data.shop.users import NUM_USERS, Users
 
 NUM_RECENT = 32  # clicks that the appetite and fatigue terms look at
+TASTE_IN_FEED = 0.7  # strength of taste in the channel that knows it
 _SLOTS = 14  # candidates drawn for a page before duplicates go
 _ROUND = 4_096  # requests of a step, so that its arrays stay in the cache
 _LONG_AGO = START - 10_000 * DAY
 # Where candidates come from: running shares of recent leaf, recent item, taste, popular, any item, new item.
-_CHANNELS = np.cumsum([0.24, 0.10, 0.26, 0.20, 0.13, 0.07])
+_CHANNELS = np.cumsum([0.28, 0.06, 0.28, 0.28, 0.06, 0.04])
 
 
 @dataclass(frozen=True)
@@ -120,16 +121,16 @@ class _Pages:
     def fill(self, ids: Ints, user: Ints, day: Ints, exact_day: Floats, recent: Ints) -> Ints:
         """Ten distinct items for each request, (n, 10), of which it shows the first few."""
         n, catalogue = len(ids), self._catalogue
-        u = self._draws.grid(ids, 5 * _SLOTS + 1)
+        u = self._draws.grid(ids, 4 * _SLOTS + 1)
         channel = np.searchsorted(_CHANNELS, u[:, :_SLOTS], side="right")
-        choice, second, third, order = (u[:, (i + 1) * _SLOTS : (i + 2) * _SLOTS] for i in range(4))
+        choice, second, order = (u[:, (i + 1) * _SLOTS : (i + 2) * _SLOTS] for i in range(3))
         num_recent = (recent >= 0).sum(axis=1)[:, None]
         channel = np.where((channel < 2) & (num_recent == 0), 2, channel)
 
         reach = np.where(channel == 0, 8, 16)  # the feed favours the newest clicks
         nth = np.floor(choice**2 * np.minimum(num_recent, reach)).astype(np.int64)
         clicked = np.take_along_axis(recent, nth, axis=1)
-        tasted = catalogue.draw_leaf(third, self._users.draw_topic(user, exact_day, choice, second))
+        tasted = catalogue.draw_tasted_leaf(self._users.taste(user, exact_day), TASTE_IN_FEED, second)
         leaf = np.where(
             channel == 0, catalogue.cate[clicked], np.where(channel == 2, tasted, catalogue.draw_leaf(choice))
         )

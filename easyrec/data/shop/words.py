@@ -16,11 +16,7 @@ ADJECTIVES = (
 )  # fmt: skip
 
 # Tags tied to a time of day (their clicks follow the hour), and tags that are not.
-MOMENT_TAGS = (
-    "early-bird", "breakfast", "commute", "morning-fresh", "office", "workday", "coffee-break", "lunch",
-    "midday", "afternoon", "tea-time", "after-school", "homeward", "dinner", "family-evening", "prime-time",
-    "party", "late-night", "nightcap", "sleepless",
-)  # fmt: skip
+MOMENT_TAGS = ("early-bird", "breakfast", "lunch", "office", "dinner", "family-evening", "late-night", "party")
 STYLE_TAGS = (
     "gift", "eco", "imported", "local", "limited", "bestseller", "student", "family", "minimal", "retro", "cute",
     "luxury", "bundle", "refill", "travel", "seasonal", "handpicked", "award", "vegan", "recycled", "flagship",
