@@ -9,8 +9,6 @@ namespace {
 
 constexpr std::int64_t kAhead = 16;  // gradient rows prefetched before they are added
 
-inline std::uint64_t mix(std::int64_t row) { return static_cast<std::uint64_t>(row) * 0x9E3779B97F4A7C15ull; }
-
 // Places of rows in the order of their first occurrence. A table of few rows is addressed directly.
 class Places {
  public:
@@ -57,40 +55,30 @@ class Places {
   bool direct_;
 };
 
-inline bool belongs(std::int64_t row, int part, int parts) {
-  return parts == 1 || static_cast<int>((mix(row) >> 20) % static_cast<std::uint64_t>(parts)) == part;
-}
-
 // Lists the occurrences of one source: place, row of its gradient, factor. Returns how many, or -1.
 template <bool Direct>
-std::int64_t list(const Source& source, int part, int parts, Places& places, std::int32_t* place, std::int32_t* origin,
-                  float* share) {
+std::int64_t list(const Source& source, Places& places, std::int32_t* place, std::int32_t* origin, float* share) {
   const Bag& bag = *source.bag;
   const std::uint64_t limit = static_cast<std::uint64_t>(bag.num_table_rows);
   std::int64_t count = 0;
-  if (bag.plain() && parts == 1) {
+  if (bag.plain()) {
     for (; count < source.num_rows; ++count) {
       if (static_cast<std::uint64_t>(bag.ids[count]) >= limit) return -1;
       place[count] = places.find<Direct>(bag.ids[count]);
     }
     return count;
   }
-  for (std::int64_t b = 0; b < source.num_rows; ++b) {
-    const std::int64_t low = bag.begin(b), high = bag.begin(b + 1);
-    const float mean = bag.mean && high > low ? 1.0f / static_cast<float>(high - low) : 1.0f;
-    for (std::int64_t e = low; e < high; ++e) {
-      const std::int64_t first = bag.first_key(e), last = bag.first_key(e + 1);
-      const float element = bag.element_mean && last > first ? mean / static_cast<float>(last - first) : mean;
-      for (std::int64_t k = first; k < last; ++k) {
-        if (static_cast<std::uint64_t>(bag.ids[k]) >= limit) return -1;
-        if (!belongs(bag.ids[k], part, parts)) continue;
-        place[count] = places.find<Direct>(bag.ids[k]);
-        origin[count] = static_cast<std::int32_t>(b);
-        share[count++] = bag.weights ? element * bag.weights[k] : element;
-      }
+  bool inside = true;
+  each_id(bag, 0, source.num_rows, [&](std::int64_t id, std::int64_t row, float factor) {
+    if (static_cast<std::uint64_t>(id) >= limit) {
+      inside = false;
+      return;
     }
-  }
-  return count;
+    place[count] = places.find<Direct>(id);
+    origin[count] = static_cast<std::int32_t>(row);
+    share[count++] = factor;
+  });
+  return inside ? count : -1;
 }
 
 template <int D>
@@ -156,59 +144,88 @@ float* Floats::reserve(std::size_t size) {
   return data_;
 }
 
-std::int64_t count_occurrences(const Source* sources, int num_sources) {
-  std::int64_t count = 0;
-  for (int s = 0; s < num_sources; ++s)
-    if (sources[s].bag->kind == Kind::ids) count += sources[s].bag->num_values;
-  return count;
+namespace {
+
+bool reduce_linear(const std::vector<Source>& sources, Reduced& out) {
+  const Bag& bag = *sources[0].bag;
+  std::int64_t rows = 0;
+  for (const Source& source : sources) rows += source.num_rows;
+  out.rows.clear();
+  for (int j = 0; rows && j < bag.value_dim; ++j) out.rows.push_back(j);
+  const std::size_t size = out.rows.size() * static_cast<std::size_t>(bag.dim);
+  float* sums = out.sums.reserve(size);
+  std::fill(sums, sums + size, 0.0f);
+  for (const Source& source : sources)
+    if (rows) with_dim(bag.dim, [&](auto d) { add_linear<decltype(d)::value>(source, sums, bag.dim); });
+  return true;
 }
 
-bool reduce(const Source* sources, int num_sources, int part, int parts, Reduced& out) {
-  const Bag& model = *sources[0].bag;
-  const int dim = model.dim;
-  const std::int64_t occurrences = count_occurrences(sources, num_sources);
-  if (model.kind == Kind::linear) {
-    out.rows.clear();
-    std::int64_t rows = 0;
-    for (int s = 0; s < num_sources; ++s) rows += sources[s].num_rows;
-    if (part || rows == 0) return true;
-    for (int j = 0; j < model.value_dim; ++j) out.rows.push_back(j);
-    float* sums = out.sums.reserve(out.rows.size() * static_cast<std::size_t>(dim));
-    std::fill(sums, sums + out.rows.size() * static_cast<std::size_t>(dim), 0.0f);
-    for (int s = 0; s < num_sources; ++s)
-      with_dim(dim, [&](auto d) { add_linear<decltype(d)::value>(sources[s], sums, dim); });
-    return true;
-  }
-  const std::size_t room = static_cast<std::size_t>(occurrences);
-  if (out.places.size() < room) out.places.resize(room), out.origins.resize(room), out.shares.resize(room);
-  Places places(out, model.num_table_rows, occurrences);
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(num_sources));
-  std::int64_t start = 0;
-  for (int s = 0; s < num_sources; ++s) {
-    std::int32_t* const place = out.places.data() + start;
-    std::int32_t* const origin = out.origins.data() + start;
-    float* const share = out.shares.data() + start;
-    const std::int64_t count = places.direct() ? list<true>(sources[s], part, parts, places, place, origin, share)
-                                               : list<false>(sources[s], part, parts, places, place, origin, share);
-    if (count < 0) return false;
-    counts[static_cast<std::size_t>(s)] = count;
-    start += count;
-  }
-  out.rows.resize(static_cast<std::size_t>(places.size()));
+// Memory of the sums, filled with zeros, once the number of rows is known.
+float* cleared(Reduced& out, std::int32_t num_rows, int dim) {
+  out.rows.resize(static_cast<std::size_t>(num_rows));
   const std::size_t size = out.rows.size() * static_cast<std::size_t>(dim);
   float* sums = out.sums.reserve(size);
   std::fill(sums, sums + size, 0.0f);
+  return sums;
+}
+
+}  // namespace
+
+bool reduce(const std::vector<Source>& sources, Reduced& out) {
+  const Bag& bag = *sources[0].bag;
+  if (bag.kind == Kind::linear) return reduce_linear(sources, out);
+  const std::int64_t ids = count_ids(sources);
+  const std::size_t room = static_cast<std::size_t>(ids);
+  if (out.places.size() < room) out.places.resize(room), out.origins.resize(room), out.shares.resize(room);
+  Places places(out, bag.num_table_rows, ids);
+  std::vector<std::int64_t> counts;
+  std::int64_t start = 0;
+  for (const Source& source : sources) {
+    std::int32_t* const place = out.places.data() + start;
+    std::int32_t* const origin = out.origins.data() + start;
+    float* const share = out.shares.data() + start;
+    counts.push_back(places.direct() ? list<true>(source, places, place, origin, share)
+                                     : list<false>(source, places, place, origin, share));
+    if (counts.back() < 0) return false;
+    start += counts.back();
+  }
+  float* sums = cleared(out, places.size(), bag.dim);
   start = 0;
-  for (int s = 0; s < num_sources; ++s) {
-    const std::int64_t count = counts[static_cast<std::size_t>(s)];
-    with_dim(dim, [&](auto d) {
+  for (std::size_t s = 0; s < sources.size(); ++s) {
+    with_dim(bag.dim, [&](auto d) {
       constexpr int D = decltype(d)::value;
       const std::int32_t* place = out.places.data() + start;
-      if (sources[s].bag->plain() && parts == 1) add_plain<D>(sources[s], place, count, sums, dim);
-      else add_shared<D>(sources[s], place, out.origins.data() + start, out.shares.data() + start, count, sums, dim);
+      if (sources[s].bag->plain()) add_plain<D>(sources[s], place, counts[s], sums, bag.dim);
+      else
+        add_shared<D>(sources[s], place, out.origins.data() + start, out.shares.data() + start, counts[s], sums,
+                      bag.dim);
     });
-    start += count;
+    start += counts[s];
   }
+  return true;
+}
+
+bool reduce(const Bag& bag, const Occurrences& occurrences, int part, Reduced& out) {
+  const std::int64_t begin = occurrences.begins[static_cast<std::size_t>(part)];
+  const std::int64_t count = occurrences.begins[static_cast<std::size_t>(part) + 1] - begin;
+  const std::int64_t* ids = occurrences.ids.data() + begin;
+  const float* const* grads = occurrences.grads.data() + begin;
+  const float* shares = occurrences.shares.data() + begin;
+  if (out.places.size() < static_cast<std::size_t>(count)) out.places.resize(static_cast<std::size_t>(count));
+  std::int32_t* place = out.places.data();
+  Places places(out, bag.num_table_rows, count);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (static_cast<std::uint64_t>(ids[i]) >= static_cast<std::uint64_t>(bag.num_table_rows)) return false;
+    place[i] = places.direct() ? places.find<true>(ids[i]) : places.find<false>(ids[i]);
+  }
+  float* sums = cleared(out, places.size(), bag.dim);
+  with_dim(bag.dim, [&](auto d) {
+    constexpr int D = decltype(d)::value;
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (i + kAhead < count) prefetch_row<D>(grads[i + kAhead], bag.dim);
+      add_scaled<D>(sums + std::int64_t{place[i]} * bag.dim, grads[i], shares[i], bag.dim);
+    }
+  });
   return true;
 }
 

@@ -5,17 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "bag.h"
+#include "partition.h"
 
 namespace embedding {
-
-// The gradient of one bag's columns: row b is grad[b * stride .. + dim].
-struct Source {
-  const Bag* bag;
-  const float* grad;
-  std::int64_t stride;
-  std::int64_t num_rows;
-};
 
 // Memory for floats that is not filled, aligned to cache lines, and kept from step to step.
 class Floats {
@@ -40,12 +32,11 @@ struct Reduced {
   std::vector<float> shares;          // and its factor
 };
 
-// Ids that the sources hold in all.
-std::int64_t count_occurrences(const Source* sources, int num_sources);
-
 // De-duplicates the ids of all sources of one table, and sums their gradients in the order of the sources and their
-// occurrences. With parts > 1 it takes the ids of one part alone; a row's sum does not depend on `parts`.
-// Returns false where an id lies outside the table.
-bool reduce(const Source* sources, int num_sources, int part, int parts, Reduced& out);
+// occurrences. Returns false where an id lies outside the table.
+bool reduce(const std::vector<Source>& sources, Reduced& out);
+
+// The same for one part of the ids; a row's sum is the same to the bit.
+bool reduce(const Bag& bag, const Occurrences& occurrences, int part, Reduced& out);
 
 }  // namespace embedding

@@ -63,21 +63,33 @@ double squares(const float* values, std::int64_t size) {
 
 }  // namespace
 
-std::vector<Updater::Unit> Updater::units(const std::vector<std::vector<Source>>& sources, bool whole) const {
+// Work that threads share, the largest first; with `divide` the ids of a large table become several units.
+std::vector<Updater::Unit> Updater::units(const std::vector<std::vector<Source>>& sources, bool divide, Pool& pool,
+                                          int& wrong) {
   std::vector<Unit> units;
+  divided_.resize(sources.size());
   for (std::size_t t = 0; t < sources.size(); ++t) {
-    const int num = static_cast<int>(sources[t].size());
-    if (num == 0) continue;
-    const std::int64_t ids = count_occurrences(sources[t].data(), num);
+    if (sources[t].empty()) continue;
+    const std::int64_t ids = count_ids(sources[t]);
+    const int parts = divide ? parts_of(ids) : 1;
+    if (parts > 1) {
+      if (!partition(sources[t], parts, pool, divided_[t])) wrong = static_cast<int>(t);
+      for (int part = 0; part < parts; ++part) units.push_back({static_cast<int>(t), part, ids / parts});
+      continue;
+    }
     std::int64_t work = ids;
     if (sources[t][0].bag->kind == Kind::linear)
       for (const Source& source : sources[t]) work += source.num_rows;
-    if (work == 0) continue;
-    const int parts = whole || ids < kPart ? 1 : 4;  // by size alone, so that sums do not depend on the threads
-    for (int part = 0; part < parts; ++part) units.push_back({static_cast<int>(t), part, parts, work / parts});
+    if (work) units.push_back({static_cast<int>(t), -1, work});
   }
   std::stable_sort(units.begin(), units.end(), [](const Unit& x, const Unit& y) { return x.work > y.work; });
+  if (wrong >= 0) units.clear();
   return units;
+}
+
+bool Updater::reduce_unit(const std::vector<std::vector<Source>>& sources, const Unit& unit, Reduced& out) const {
+  const std::size_t t = static_cast<std::size_t>(unit.table);
+  return unit.part < 0 ? reduce(sources[t], out) : reduce(*sources[t][0].bag, divided_[t], unit.part, out);
 }
 
 std::vector<Updater::Range> Updater::ranges(const std::vector<Table>& tables) const {
@@ -97,13 +109,13 @@ int Updater::reduce_all(const std::vector<Table>& tables, const std::vector<std:
     kept_[t].rows.clear();
     where_[t].resize(static_cast<std::size_t>(tables[t].rows), -1);
   }
-  const auto list = units(sources, true);
-  std::atomic<int> wrong{-1};
+  int outside = -1;
+  const auto list = units(sources, false, pool, outside);
+  std::atomic<int> wrong{outside};
   pool.run(static_cast<std::int64_t>(list.size()), [&](std::int64_t u, int) {
     const int t = list[static_cast<std::size_t>(u)].table;
-    const auto& own = sources[static_cast<std::size_t>(t)];
     Reduced& kept = kept_[static_cast<std::size_t>(t)];
-    if (!reduce(own.data(), static_cast<int>(own.size()), 0, 1, kept)) {
+    if (!reduce(sources[static_cast<std::size_t>(t)], kept)) {
       kept.rows.clear();
       wrong = t;
       return;
@@ -133,15 +145,15 @@ int Updater::apply(const std::vector<Table>& tables, const std::vector<std::vect
       for (const std::int64_t row : kept_[t].rows) where_[t][static_cast<std::size_t>(row)] = -1;
     return wrong;
   }
-  const auto list = units(sources, false);
+  int outside = -1;
+  const auto list = units(sources, pool.size() > 1, pool, outside);
   scratch_.resize(static_cast<std::size_t>(pool.size()));
-  std::atomic<int> wrong{-1};
+  std::atomic<int> wrong{outside};
   pool.run(static_cast<std::int64_t>(list.size()), [&](std::int64_t u, int worker) {
     const Unit& unit = list[static_cast<std::size_t>(u)];
-    const auto& own = sources[static_cast<std::size_t>(unit.table)];
     const Table& table = tables[static_cast<std::size_t>(unit.table)];
     Reduced& reduced = scratch_[static_cast<std::size_t>(worker)];
-    if (!reduce(own.data(), static_cast<int>(own.size()), unit.part, unit.parts, reduced)) {
+    if (!reduce_unit(sources, unit, reduced)) {
       wrong = unit.table;
       return;
     }
@@ -180,14 +192,15 @@ int Updater::square_sum(const std::vector<Table>& tables, const std::vector<std:
     for (std::size_t t = 0; t < tables.size(); ++t)
       for (const std::int64_t row : kept_[t].rows) where_[t][static_cast<std::size_t>(row)] = -1;
   } else {
-    const auto list = units(sources, false);
+    int outside = -1;
+    const auto list = units(sources, true, pool, outside);  // always: the order of the sum must not depend on threads
+    wrong = outside;
     sums.assign(list.size(), 0.0);
     scratch_.resize(static_cast<std::size_t>(pool.size()));
     pool.run(static_cast<std::int64_t>(list.size()), [&](std::int64_t u, int worker) {
       const Unit& unit = list[static_cast<std::size_t>(u)];
-      const auto& own = sources[static_cast<std::size_t>(unit.table)];
       Reduced& reduced = scratch_[static_cast<std::size_t>(worker)];
-      if (!reduce(own.data(), static_cast<int>(own.size()), unit.part, unit.parts, reduced)) {
+      if (!reduce_unit(sources, unit, reduced)) {
         wrong = unit.table;
         return;
       }

@@ -44,7 +44,7 @@ class Updater {
  private:
   struct Unit {
     int table;
-    int part, parts;
+    int part;  // of the table's ids; -1: all of them
     std::int64_t work;
   };
   struct Range {
@@ -52,11 +52,13 @@ class Updater {
     std::int64_t begin, end;
   };
 
-  std::vector<Unit> units(const std::vector<std::vector<Source>>& sources, bool whole) const;
+  std::vector<Unit> units(const std::vector<std::vector<Source>>& sources, bool divide, Pool& pool, int& wrong);
+  bool reduce_unit(const std::vector<std::vector<Source>>& sources, const Unit& unit, Reduced& out) const;
   std::vector<Range> ranges(const std::vector<Table>& tables) const;
   int reduce_all(const std::vector<Table>& tables, const std::vector<std::vector<Source>>& sources, Pool& pool);
 
   std::vector<Reduced> scratch_;                  // per worker
+  std::vector<Occurrences> divided_;              // per table whose ids are divided
   std::vector<Reduced> kept_;                     // per table, where all rows move
   std::vector<std::vector<std::int32_t>> where_;  // per table: row -> place in kept_, -1 without gradient
 };
