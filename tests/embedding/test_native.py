@@ -1,5 +1,7 @@
 import importlib
 import importlib.util
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,3 +132,37 @@ def test_gradients_need_a_checked_lookup_of_the_same_tables():
     with pytest.raises(ValueError, match="state"):
         ours.apply([(call, gradient)], native.Step(rule=native.Rule.adagrad, lr=0.1))
     ours.apply([(call, gradient)], step)
+
+
+def test_a_forked_child_works_alone_and_ends():
+    ours = native.Tables([np.ones((100, 4), np.float32)], [], [], [True], 2)
+    bags = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False)])
+    data = [(np.arange(10_000) % 100, None, None, None)]
+    assert bags.bind(data, 10_000).lookup(np.empty((10_000, 4), np.float32)) is None
+    code = 1
+    child = os.fork()
+    if child == 0:
+        try:
+            out = np.zeros((10_000, 4), np.float32)
+            bags.bind(data, 10_000).lookup(out)
+            code = int(not (out == 1).all())
+            del bags, ours
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_threads_may_look_up_at_the_same_time():
+    ours = native.Tables([np.arange(400, dtype=np.float32).reshape(100, 4)], [], [], [True], 2)
+    bags = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False)])
+    ids = np.random.default_rng(0).integers(0, 100, 5_000)
+
+    def look_up(_):
+        out = np.empty((5_000, 4), np.float32)
+        bags.bind([(ids, None, None, None)], 5_000).lookup(out)
+        return out
+
+    with ThreadPoolExecutor(4) as executor:
+        for out in executor.map(look_up, range(40)):
+            np.testing.assert_array_equal(out[:, 0], 4.0 * ids)
