@@ -246,7 +246,9 @@ class TrainConfig(StrictModel):
         return value
 
     @model_validator(mode="after")
-    def _stopping_early_keeps_the_best(self) -> Self:
-        if self.checkpoint.best is False and self.early_stop is not None:
-            raise ValueError("'early_stop' ends with the best checkpoint: leave 'checkpoint.best' true")
+    def _who_watches_keeps_the_best(self) -> Self:
+        plateau = any(isinstance(o.schedule, Plateau) for o in (self.sparse_optimizer, self.dense_optimizer))
+        if not self.checkpoint.best and (self.early_stop is not None or plateau):
+            what = "'early_stop'" if self.early_stop is not None else "a 'plateau' schedule"
+            raise ValueError(f"{what} watches for the best evaluation: leave 'checkpoint.best' true")
         return self

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyarrow as pa
+
 from easyrec import metrics
 from easyrec.config import DataConfig, Experiment, load_experiment
 from easyrec.data import Part, Source, make_loader, open_sources
@@ -14,6 +16,7 @@ from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
 from easyrec.train.bundling import export_run
+from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
 from easyrec.train.run import Run
@@ -88,7 +91,7 @@ def evaluate(
     scorer = restore(experiment, folder, checkpoint)
     sources = open_sources(experiment, data)
     found: dict[str, dict[str, float]] = {}
-    with scorer.averaged():
+    with kept_memory(), scorer.averaged():
         for name in data or ("valid", "test"):
             part = getattr(sources, name)
             if part is not None:
@@ -124,13 +127,12 @@ def predict(
     """
     experiment, folder = _experiment(config, overrides, run_dir)
     tables = predictions(experiment, restore(experiment, folder, checkpoint), _input(experiment, input))
-    if output is not None:
-        write_predictions(tables, output)
-        return Path(output)
-    import pyarrow as pa  # noqa: PLC0415 (only here)
-
-    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    return frame
+    with kept_memory():
+        if output is not None:
+            write_predictions(tables, output)
+            return Path(output)
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        return frame
 
 
 def export(
@@ -169,6 +171,8 @@ def _experiment(config: Config, overrides: Overrides, run_dir: AnyPath | None) -
             folder = folder or Path(config)
             config = Path(config) / "config.yaml"
         config = load_experiment(config, overrides)
+    elif overrides:
+        raise ConfigError("overrides are laid over a file or a dict; this experiment is loaded already")
     return config, folder or run_path(config.name)
 
 

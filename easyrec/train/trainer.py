@@ -16,6 +16,7 @@ from torch import Tensor
 from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
+from easyrec.config.train import Plateau
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
@@ -90,6 +91,7 @@ class Trainer:
         self.unsaved = False
         self.loss_since_log, self.loss_since_evaluation = Mean(), Mean()
         self.former_seconds = 0.0  # of the sessions before an interruption
+        self.finishing = False
 
     def _open_data(self, data: Mapping[str, Any] | None) -> None:
         sources = open_sources(self.experiment, data)
@@ -128,8 +130,12 @@ class Trainer:
 
     def _watch_for_the_best(self) -> EarlyStop | None:
         watched, stop = self.experiment.watched, self.config.early_stop
-        if stop is not None and self.valid is None:
-            raise ConfigError([Problem("needs data.valid", "train . early_stop")])
+        if self.valid is None:
+            for name, rate in (("dense_optimizer", self.dense_rate), ("sparse_optimizer", self.sparse_rate)):
+                if isinstance(rate.schedule, Plateau):
+                    raise ConfigError([Problem("a plateau needs data.valid", f"train . {name} . schedule")])
+            if stop is not None:
+                raise ConfigError([Problem("needs data.valid", "train . early_stop")])
         if self.valid is None or watched is None or not self.config.checkpoint.best:
             return None
         return EarlyStop(
@@ -176,6 +182,7 @@ class Trainer:
                 if not self.step:
                     raise DataError("there are no rows to learn from", file="data.train")
                 self.epoch_rows, self.unsaved = 0, True
+                self._tell_of_bad_rows(self.loader, f"epoch {self.loader.epoch} of train")
                 self._do_what_is_due()
         if self.valid is not None and self.evaluated_step != self.step:
             self._evaluate()
@@ -262,7 +269,9 @@ class Trainer:
             return predictions
 
         with self.scorer.averaged():
-            return metrics.evaluate(predict, loader, self.experiment.tasks, self.experiment.eval)
+            values = metrics.evaluate(predict, loader, self.experiment.tasks, self.experiment.eval)
+        self._tell_of_bad_rows(loader, "valid" if loader is self.valid else "test")
+        return values
 
     def _save(self) -> None:
         """Write a checkpoint."""
@@ -295,9 +304,9 @@ class Trainer:
             Interrupted: It says how to go on; `fit` saves the state.
         """
         if self.stop.name is not None:
+            saved = f"the state is saved in {self.folder.checkpoints}" if self.step else "there is nothing to save yet"
             raise Interrupted(
-                f"stopped by {self.stop.name} at step {self.step:,}; the state is saved in {self.folder.checkpoints}. "
-                "To go on: the same command with --resume"
+                f"stopped by {self.stop.name} at step {self.step:,}; {saved}. To go on: the same command with --resume"
             )
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -316,10 +325,16 @@ class Trainer:
         scalars = {"train/loss": loss, "train/samples_per_second": speed}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
+    def _tell_of_bad_rows(self, loader: Loader, part: str) -> None:
+        report = loader.report
+        if report.num_bad:
+            kept = f"{report.kept:,} of {report.read:,} rows were used"
+            logger.warning("%s: %s bad values, %s\n%s", part, f"{report.num_bad:,}", kept, report)
+
     def _record(self, values: Mapping[str, float], improved: bool) -> None:
         record = {
             "step": self.step,
-            "epoch": round(self.epochs, 6),
+            "epoch": round(self.epochs, 4),
             "train": {"loss": self.loss_since_evaluation.take()},
             "valid": values,
             "best": improved,
@@ -339,7 +354,6 @@ class Trainer:
 
     def _begin(self) -> None:
         """Go to the state that training starts from."""
-        self.finishing = False
         self.store.clean()
         found = self.store.newest() if self.folder.resume else None
         self.folder.write_text("config.yaml", self.experiment.to_yaml())
