@@ -176,7 +176,8 @@ bool reduce(const std::vector<Source>& sources, Reduced& out) {
   if (bag.kind == Kind::linear) return reduce_linear(sources, out);
   const std::int64_t ids = count_ids(sources);
   const std::size_t room = static_cast<std::size_t>(ids);
-  if (out.places.size() < room) out.places.resize(room), out.origins.resize(room), out.shares.resize(room);
+  if (out.places.size() < room) out.places.resize(room);  // a part of a large table grows this one alone
+  if (out.shares.size() < room) out.origins.resize(room), out.shares.resize(room);
   Places places(out, bag.num_table_rows, ids);
   std::vector<std::int64_t> counts;
   std::int64_t start = 0;
