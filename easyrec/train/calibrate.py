@@ -9,6 +9,7 @@ import numpy as np
 
 from easyrec.batch import Batch
 from easyrec.config import Experiment
+from easyrec.errors import DataError
 from easyrec.modules import calibration
 from easyrec.train.scorer import Scorer
 
@@ -44,6 +45,8 @@ def fit_calibration(
                 found[task.name].append((predictions[task.name][rows], labels[task.label][rows].copy(), kept))
     result = {}
     for name, parts in found.items():
+        if not parts:
+            raise DataError("there are no rows to fit the calibration on", file="data.valid")
         probabilities, labels_, weights_ = zip(*parts, strict=True)
         joined = None if weights_[0] is None else np.concatenate(weights_)
         fitted = calibration.fit(config.method, np.concatenate(probabilities), np.concatenate(labels_), joined)

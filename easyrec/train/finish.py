@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,18 +54,26 @@ def finish(trainer: Trainer) -> Run:
                 result[name], curves[name] = _measure(trainer, loader)
     result["best_step"] = trainer.step if best is None else best
     result["seconds"] = round(trainer.seconds, 3)
+    folder.write_json("metrics.json", result)
     if fitted:
         folder.write_json(CALIBRATION, fitted)
+    else:
+        (folder.path / CALIBRATION).unlink(missing_ok=True)  # of a run that was resumed without it
     bundle = None
-    if trainer.export:
-        with watch.part("export"), trainer.scorer.averaged():
-            rows, target = export_rows(trainer.experiment, trainer.part), folder.path / "bundle"
-            bundle = export_bundle(trainer.experiment, trainer.scorer, rows, target, metrics=result, overwrite=True)
-    folder.write_json("metrics.json", result)
-    with watch.part("report"):
-        folder.write_json("report.json", {"curves": curves, **_details(trainer)})
-        report = write_report(folder.path)
+    try:
+        if trainer.export:
+            with watch.part("export"), trainer.scorer.averaged():
+                bundle = _export(trainer, result)
+    finally:  # what was trained is worth a report also where it cannot be exported
+        with watch.part("report"):
+            folder.write_json("report.json", {"curves": curves, **_details(trainer)})
+            report = write_report(folder.path)
     return Run(result, folder.path, bundle, report)
+
+
+def _export(trainer: Trainer, metrics: Mapping[str, Any]) -> Path:
+    rows, target = export_rows(trainer.experiment, trainer.part), trainer.folder.path / "bundle"
+    return export_bundle(trainer.experiment, trainer.scorer, rows, target, metrics=metrics, overwrite=True)
 
 
 def _measure(trainer: Trainer, loader: Loader) -> tuple[dict[str, float], dict[str, Any]]:

@@ -136,6 +136,8 @@ class Trainer:
                     raise ConfigError([Problem("a plateau needs data.valid", f"train . {name} . schedule")])
             if stop is not None:
                 raise ConfigError([Problem("needs data.valid", "train . early_stop")])
+            if self.experiment.eval.calibration is not None:
+                raise ConfigError([Problem("is fitted on data.valid, and there is none", "eval . calibration")])
         if self.valid is None or watched is None or not self.config.checkpoint.best:
             return None
         return EarlyStop(

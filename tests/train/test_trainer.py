@@ -198,6 +198,17 @@ def test_early_stop_needs_valid(toy, data):
         toy.trainer(train__early_stop={"metric": "auc"}, data={"train": data["train"]})
 
 
+def test_calibration_needs_valid(toy, data):
+    with pytest.raises(ConfigError, match="calibration"):
+        toy.trainer(eval__calibration={"method": "platt"}, data={"train": data["train"]})
+    with pytest.raises(DataError, match="no rows to fit"):
+        toy.trainer(
+            eval__calibration={"method": "platt"},
+            train__steps=1,
+            data={"train": data["train"], "valid": data["valid"].iloc[:0]},
+        ).fit()
+
+
 def test_an_unknown_metric_is_named_with_the_known_ones(toy):
     with pytest.raises(ConfigError, match=r"did you mean 'auc'[\s\S]*evaluated: auc, logloss"):
         toy.experiment(train__early_stop={"metric": "acu"})
@@ -418,6 +429,17 @@ def test_full_precision_numbers_that_overflow_name_the_feature(toy, data):
     train = data["train"].iloc[:64].assign(price=np.float32(3e38))
     with pytest.raises((DataError, RunError), match="step 1: the loss is"):
         toy.trainer(data={"train": train}, train__epochs=1).fit()
+
+
+def test_a_model_that_cannot_be_exported_keeps_its_metrics_and_report(toy):
+    trainer = toy.trainer(train__steps=2, export=True)
+    forward = trainer.model.forward
+    trainer.model.forward = lambda x: {"logit": forward(x)["logit"] * (2.0 if forward(x)["logit"].sum() > 1e9 else 1.0)}
+    with pytest.raises(RunError, match="cannot be exported"):
+        trainer.fit()
+    assert Run.load(trainer.folder.path).metrics["test"]["auc"]
+    assert (trainer.folder.path / "report.html").exists()
+    assert not (trainer.folder.path / "bundle").exists()
 
 
 def test_it_goes_on_without_tensorboard(toy, monkeypatch, caplog):
