@@ -79,7 +79,7 @@ format: install-dev  ## rewrite the sources in the house's format
 
 .PHONY: docs
 docs: install-dev  ## build the site into site/
-	$(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 # ---------------------------------------------------------- long checks: dated JSON in benchmarks/results
 
