@@ -20,7 +20,7 @@ from easyrec.config.train import Plateau
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
-from easyrec.errors import CheckpointError, ConfigError, DataError, Problem
+from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.diagnosis import diagnose
@@ -34,13 +34,13 @@ from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
 from easyrec.train.progress import Progress
-from easyrec.train.randomness import load_random_state, random_state, seed_all
+from easyrec.train.randomness import seed_all
 from easyrec.train.rhythm import Rhythm
 from easyrec.train.run import Run
 from easyrec.train.run_folder import METRICS, PROGRESS, RunFolder, run_path
 from easyrec.train.schedules import Rate
-from easyrec.train.scorer import Scorer, check_shapes, task_scorings
-from easyrec.train.snapshot import Snapshot
+from easyrec.train.scorer import Scorer, task_scorings
+from easyrec.train.state import go_to, snapshot_of
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
 
@@ -279,7 +279,7 @@ class Trainer:
         """Write a checkpoint."""
         with self.watch.part("checkpoints"):
             self.saving.mark(self.step, self.epochs)
-            self.store.write(self.step, self.snapshot())
+            self.store.write(self.step, snapshot_of(self))
         self.saved_step, self.unsaved = self.step, False
         self.progress.restart()
 
@@ -352,7 +352,7 @@ class Trainer:
         """Time of this run, former sessions included."""
         return self.former_seconds + self.watch.elapsed
 
-    # ------------------------------------------------------------------------------ state, to and from
+    # --------------------------------------------------------------------------------------- beginning
 
     def _begin(self) -> None:
         """Go to the state that training starts from."""
@@ -363,7 +363,7 @@ class Trainer:
             step, snapshot, problems = found
             for problem in problems:
                 logger.warning("passed over a damaged checkpoint: %s", problem)
-            self.load_snapshot(snapshot)
+            go_to(self, snapshot)
             self.store.discard_after(step)
             self.saved_step = step
         else:
@@ -386,72 +386,6 @@ class Trainer:
             return self.config.steps
         steps = math.ceil(math.ceil(rows / self.loader.batch_size) * epochs)
         return min(steps, self.config.steps or steps)
-
-    def _optimizers(self) -> dict[str, str]:
-        config = self.config
-        return {"dense_optimizer": config.dense_optimizer.type, "sparse_optimizer": config.sparse_optimizer.type}
-
-    def snapshot(self) -> Snapshot:
-        """All that training needs to go on as if it had never stopped."""
-        plain, generators = random_state()
-        state = {
-            "step": self.step,
-            "samples": self.samples,
-            "epoch_rows": self.epoch_rows,
-            "evaluated_step": self.evaluated_step,
-            "best_step": self.best.best_step if self.best else None,
-            "best": self.best.state() if self.best else None,
-            "evaluation": self.evaluation.state(),
-            "saving": self.saving.state(),
-            "rates": {"dense": self.dense_rate.state(), "sparse": self.sparse_rate.state()},
-            "losses": [self.loss_since_log.state(), self.loss_since_evaluation.state()],
-            "loader": self.loader.state(),
-            "features": self.experiment.generator.fingerprint,
-            "optimizers": self._optimizers(),
-            "files": {name: self.folder.size(name) for name in (METRICS, PROGRESS)},
-            "seconds": self.seconds,
-            "random": plain,
-        }
-        tensors = {"dense": self.model.state_dict(), "optimizer": self.updates.state(), "random": generators}
-        if self.ema is not None:
-            tensors["ema"] = self.ema.state()
-        return Snapshot(state, tensors, self.collection.state_arrays())
-
-    def load_snapshot(self, snapshot: Snapshot) -> None:
-        """Go to the state of a checkpoint, and cut the run's files back to it.
-
-        Raises:
-            CheckpointError: It is of another model, of other features, or of other optimizers.
-        """
-        state = snapshot.state
-        if state["features"] != self.experiment.generator.fingerprint:
-            raise CheckpointError("cannot resume: the features or their vocabularies have changed since the checkpoint")
-        for name, kind in self._optimizers().items():
-            if state["optimizers"][name] != kind:
-                was = state["optimizers"][name]
-                raise CheckpointError(
-                    f"cannot resume: the {name} was '{was}' until the checkpoint, and is '{kind}' now"
-                )
-        check_shapes(snapshot, self.model)
-        self.collection.load_state_arrays(snapshot.arrays)
-        self.model.load_state_dict(snapshot.tensors["dense"])
-        self.updates.load_state(snapshot.tensors["optimizer"])
-        if self.ema is not None:
-            self.ema.load_state(snapshot.tensors.get("ema", snapshot.tensors["dense"]))
-        self.step, self.samples, self.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
-        self.evaluated_step, self.former_seconds = state["evaluated_step"], state["seconds"]
-        if self.best is not None and state["best"] is not None:
-            self.best.load_state(state["best"])
-        self.evaluation.load_state(state["evaluation"])
-        self.saving.load_state(state["saving"])
-        self.dense_rate.load_state(state["rates"]["dense"])
-        self.sparse_rate.load_state(state["rates"]["sparse"])
-        for mean, kept in zip((self.loss_since_log, self.loss_since_evaluation), state["losses"], strict=True):
-            mean.load_state(kept)
-        self.loader.load_state(state["loader"])
-        for name, size in state["files"].items():
-            self.folder.truncate(name, size)
-        load_random_state(state["random"], snapshot.tensors["random"])
 
 
 @contextmanager

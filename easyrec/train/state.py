@@ -1,0 +1,81 @@
+"""All of a trainer's state: into a checkpoint, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from easyrec.errors import CheckpointError
+from easyrec.train.randomness import load_random_state, random_state
+from easyrec.train.run_folder import METRICS, PROGRESS
+from easyrec.train.scorer import check_shapes
+from easyrec.train.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from easyrec.train.trainer import Trainer
+
+
+def snapshot_of(trainer: Trainer) -> Snapshot:
+    """All that training needs to go on as if it had never stopped."""
+    plain, generators = random_state()
+    state = {
+        "step": trainer.step,
+        "samples": trainer.samples,
+        "epoch_rows": trainer.epoch_rows,
+        "evaluated_step": trainer.evaluated_step,
+        "best_step": trainer.best.best_step if trainer.best else None,
+        "best": trainer.best.state() if trainer.best else None,
+        "evaluation": trainer.evaluation.state(),
+        "saving": trainer.saving.state(),
+        "rates": {"dense": trainer.dense_rate.state(), "sparse": trainer.sparse_rate.state()},
+        "losses": [trainer.loss_since_log.state(), trainer.loss_since_evaluation.state()],
+        "loader": trainer.loader.state(),
+        "features": trainer.experiment.generator.fingerprint,
+        "optimizers": _optimizers(trainer),
+        "files": {name: trainer.folder.size(name) for name in (METRICS, PROGRESS)},
+        "seconds": trainer.seconds,
+        "random": plain,
+    }
+    tensors = {"dense": trainer.model.state_dict(), "optimizer": trainer.updates.state(), "random": generators}
+    if trainer.ema is not None:
+        tensors["ema"] = trainer.ema.state()
+    return Snapshot(state, tensors, trainer.collection.state_arrays())
+
+
+def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
+    """Go to the state of a checkpoint, and cut the run's files back to it.
+
+    Raises:
+        CheckpointError: It is of another model, of other features, or of other optimizers.
+    """
+    state = snapshot.state
+    if state["features"] != trainer.experiment.generator.fingerprint:
+        raise CheckpointError("cannot resume: the features or their vocabularies have changed since the checkpoint")
+    for name, kind in _optimizers(trainer).items():
+        if state["optimizers"][name] != kind:
+            was = state["optimizers"][name]
+            raise CheckpointError(f"cannot resume: the {name} was '{was}' until the checkpoint, and is '{kind}' now")
+    check_shapes(snapshot, trainer.model)
+    trainer.collection.load_state_arrays(snapshot.arrays)
+    trainer.model.load_state_dict(snapshot.tensors["dense"])
+    trainer.updates.load_state(snapshot.tensors["optimizer"])
+    if trainer.ema is not None:
+        trainer.ema.load_state(snapshot.tensors.get("ema", snapshot.tensors["dense"]))
+    trainer.step, trainer.samples, trainer.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
+    trainer.evaluated_step, trainer.former_seconds = state["evaluated_step"], state["seconds"]
+    if trainer.best is not None and state["best"] is not None:
+        trainer.best.load_state(state["best"])
+    trainer.evaluation.load_state(state["evaluation"])
+    trainer.saving.load_state(state["saving"])
+    trainer.dense_rate.load_state(state["rates"]["dense"])
+    trainer.sparse_rate.load_state(state["rates"]["sparse"])
+    for mean, kept in zip((trainer.loss_since_log, trainer.loss_since_evaluation), state["losses"], strict=True):
+        mean.load_state(kept)
+    trainer.loader.load_state(state["loader"])
+    for name, size in state["files"].items():
+        trainer.folder.truncate(name, size)
+    load_random_state(state["random"], snapshot.tensors["random"])
+
+
+def _optimizers(trainer: Trainer) -> dict[str, str]:
+    config = trainer.config
+    return {"dense_optimizer": config.dense_optimizer.type, "sparse_optimizer": config.sparse_optimizer.type}
