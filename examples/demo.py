@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,17 +67,17 @@ def main() -> None:
     out.print(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
-def read_test(experiment: Experiment, columns: list[str]) -> pa.Table:
+def test_batches(experiment: Experiment, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Columns of the test part."""
     part = open_sources(experiment).test
     assert part is not None
-    source = part.source
-    return pa.Table.from_batches([batch for unit in source.units() for batch in source.read(unit, columns)])
+    for unit in part.source.units():
+        yield from part.source.read(unit, columns)
 
 
 def best_possible(experiment: Experiment) -> float:
     """AUC on test of the probabilities that the clicks were drawn from."""
-    rows = read_test(experiment, ["click", "p_click"])
+    rows = pa.Table.from_batches(list(test_batches(experiment, ["click", "p_click"])))
     metric = build(AUCConfig())
     metric.update(rows["click"].to_numpy().astype(np.float32), rows["p_click"].to_numpy(), None, {})
     return metric.compute()
@@ -86,14 +87,14 @@ def serve_one(experiment: Experiment, run: easyrec.Run, out: Console) -> None:
     """Score one page of the test days through the bundle and print it, best first."""
     predictor = Predictor.load(run.bundle or "")
     sides = experiment.generator.inputs
-    rows = read_test(experiment, [*sides, "request_id", "title"])
+    rows = next(test_batches(experiment, [*sides, "request_id", "title"]))
     first = rows["request_id"][0]
     page = rows.filter(pa.compute.equal(rows["request_id"], first)).to_pylist()
     user = {name: page[0][name] for name, side in sides.items() if side == "user"}
     context = {name: page[0][name] for name, side in sides.items() if side == "context"}
     items = [{name: row[name] for name, side in sides.items() if side == "item"} for row in page]
     scores = predictor.predict(user, items, context)["click"]
-    out.print(f"user {user['user_id']}, {len(user['click_seq__item_id'])} clicks so far; {len(items)} candidates:")
+    out.print(f"user {user['user_id']}, {len(user['click_seq__cate'])} clicks so far; {len(items)} candidates:")
     for place in np.argsort(-scores):
         out.print(f"  {scores[place]:.3f}  item {items[place]['item_id']:>5}  {page[place]['title']}", markup=False)
 
