@@ -1,6 +1,6 @@
 """Training from files, end to end: ours, FuxiCTR, DeepCTR-Torch, plain torch. The same DeepFM, the same rows.
 
-`python benchmarks/train_throughput.py [--data synthetic|frappe] [--runs 3] [--rows 400000]`
+`python benchmarks/train_throughput.py [--data synthetic|frappe] [--runs 3] [--rows 1000000]`
 
 Each contestant runs in a process of its own, in turn. Its time goes from opening the files to the end of the last
 epoch; imports and building the model are outside. The peers live in an environment that this script makes.
@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=["synthetic", "frappe"], default="synthetic")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="names of contestants")
     args = parser.parse_args()

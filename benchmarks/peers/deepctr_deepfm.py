@@ -37,6 +37,8 @@ def main() -> None:
         seed=model_spec["seed"],
         device="cpu",
     )
+    for layer in [*model.dnn.linears, model.dnn_linear]:  # as the other contestants start theirs
+        torch.nn.init.xavier_normal_(layer.weight)
     model.compile(torch.optim.Adam(model.parameters(), lr=model_spec["lr"]), "binary_crossentropy", metrics=[])
     names = [*spec["categorical"], *spec["numeric"]]
     folder = Path(spec["folder"])

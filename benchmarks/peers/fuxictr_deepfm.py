@@ -20,6 +20,7 @@ from fuxictr.pytorch.layers import FactorizationMachine, FeatureEmbedding, MLP_B
 from fuxictr.pytorch.models import BaseModel
 from fuxictr.pytorch.torch_utils import seed_everything
 from sklearn.metrics import roc_auc_score
+from torch import nn
 
 
 class DeepFM(BaseModel):
@@ -42,6 +43,10 @@ class DeepFM(BaseModel):
         )
         self.compile("adam", "binary_crossentropy", model["lr"])
         self.reset_parameters()
+        for part in (self.embedding_layer, self.fm):  # its numeric fields start a thousand times larger than its ids
+            for module in part.modules():
+                if isinstance(module, nn.Linear):
+                    nn.init.normal_(module.weight, std=1e-4)
         self.model_to_device()
 
     def forward(self, inputs: dict) -> dict:

@@ -203,8 +203,7 @@ class _Resolver:
         rows = self.rows(spec)
         dim = self.dim(spec) if embedded else 0
         if embedded:
-            value = _linear_std(rows, dim) if linear else None
-            self.table(_table(spec), rows, dim, spec, value)
+            self.table(_table(spec), rows, dim, spec)
         is_sequence = spec.kind in SEQUENCE_KINDS
         return BagSpec(
             spec.name,
@@ -222,7 +221,7 @@ class _Resolver:
         spec = self.outputs[bag.feature]
         rows = self.rows(spec)
         name = f"{bag.table}:first"
-        self.table(name, rows, 1, spec, None)
+        self.table(name, rows, 1, spec)
         return replace(bag, dim=1, table=name)
 
     def rows(self, spec: OutputSpec) -> int:
@@ -245,11 +244,11 @@ class _Resolver:
             self.problem("model", f"'{spec.name}' needs an embedding_dim: set it there, or model.embedding_dim for all")
         return dim or 1
 
-    def table(self, name: str, rows: int, dim: int, spec: OutputSpec, std: float | None) -> None:
+    def table(self, name: str, rows: int, dim: int, spec: OutputSpec) -> None:
         """Note that `spec` looks up in a table, which must agree with what is known of it."""
         known = self.tables.get(name)
         if known is None:
-            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), spec.trainable, self.init(rows, dim, std))
+            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), spec.trainable, self.init(rows, dim))
             return
         first = known.features[0]
         for what, ours, theirs in (
@@ -263,10 +262,9 @@ class _Resolver:
         if spec.name not in known.features:
             self.tables[name] = replace(known, features=(*known.features, spec.name))
 
-    def init(self, rows: int, dim: int, std: float | None) -> Initializer:
+    def init(self, rows: int, dim: int) -> Initializer:
+        """How a table starts; vectors of numeric fields start like all others, or they would drown them at first."""
         config = self.model.embedding_init
-        if std is not None:
-            return Initializer("normal", std)
         if config.type == "xavier":
             return Initializer("normal", (2.0 / (rows + dim)) ** 0.5)
         if config.type == "uniform":
@@ -285,11 +283,6 @@ def _table(spec: OutputSpec) -> str:
 
 def _short(child: OutputSpec, sequence: str) -> str:
     return child.name.removeprefix(f"{sequence}__")
-
-
-def _linear_std(value_dim: int, dim: int) -> float:
-    """Glorot and Bengio, AISTATS 2010, as FuxiCTR initialises the linear layer of a numeric field."""
-    return float((2.0 / (value_dim + dim)) ** 0.5)
 
 
 def _spans(widths: list[tuple[str, int]]) -> list[Span]:

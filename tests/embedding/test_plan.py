@@ -2,6 +2,7 @@ import pytest
 
 from easyrec.config.model import GroupUse, ModelConfig
 from easyrec.embedding.plan import plan_embeddings
+from easyrec.embedding.spec import Initializer
 from easyrec.errors import ConfigError
 from feature_generator import OutputSpec
 
@@ -82,6 +83,11 @@ def test_first_order_weights_are_shared_like_the_embeddings():
 def test_a_linear_field_is_a_table_with_one_row_per_value():
     (bag,) = plan(output("n", "dense", dense_embedding="linear", value_dim=3)).groups["deep"].fields
     assert (bag.kind, bag.value_dim, bag.dim) == ("linear", 3, 8)
+
+
+def test_the_vectors_of_a_linear_field_start_like_the_rows_of_ids():
+    tables = {t.name: t for t in plan(output("a"), output("n", "dense", dense_embedding="linear", value_dim=3)).tables}
+    assert tables["n"].init == tables["a"].init == Initializer("normal", 1e-4)
 
 
 @pytest.mark.parametrize(
