@@ -1,13 +1,13 @@
-"""What can be known of an experiment before anything trains: its data, sampled, and its plan."""
+"""What can be known of an experiment before anything trains: its model, built; its data, sampled; and its plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from easyrec import models
 from easyrec.config import Experiment, TaskConfig
-from easyrec.data import Sample, open_sources, sample
+from easyrec.config.parts import NO_ROWS, unmet
+from easyrec.data import Sample, make_loader, open_sources, sample
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, Problem
 
@@ -38,6 +38,19 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Built:
+    """The model, as far as its config alone decides.
+
+    Attributes:
+        plan: Tables and groups.
+        dense_parameters: Weights of the dense part.
+    """
+
+    plan: EmbeddingPlan
+    dense_parameters: int
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What `inspect` found.
 
@@ -63,53 +76,72 @@ class Inspection:
 
     def faults(self) -> list[str]:
         """What would stop training or spoil it, one sentence each."""
-        found = []
+        found, fails = [], self.experiment.data.bad_rows == "fail"
         for part, seen in self.samples.items():
             if not seen.rows:
                 found.append(f"{part}: has no rows")
             found += [
-                f"{part}: label '{name}' is unusable in {label.unusable:.1%} of the rows"
+                f"{part}: label '{name}' is unusable in {label.unusable:.1%} of the rows: {label.wrong}"
                 for name, label in seen.labels.items()
-                if label.unusable
+                if label.unusable and (fails or label.unusable == 1.0)
             ]
             found += [
                 f"{part}: label '{name}' is {next(iter(label.values))} in all rows"
                 for name, label in seen.labels.items()
                 if part == "train" and len(label.values) == 1
             ]
-            if self.experiment.data.bad_rows == "fail":
-                found += [f"{part}: column '{column}' {reason}, {n} times" for (column, reason), n in seen.bad.items()]
+            if fails:
+                found += [f"{part}: column '{column}': {reason}, {n} times" for (column, reason), n in seen.bad.items()]
         return found
 
 
-def inspect(experiment: Experiment, rows: int = 10_000) -> Inspection:
-    """Sample every part of the experiment's data and resolve its plan.
+def build(experiment: Experiment) -> Built:
+    """Build the model as training does.
+
+    Raises:
+        ConfigError: The groups do not suit the model.
+    """
+    plan = plan_embeddings(experiment.generator.outputs, experiment.model)
+    try:
+        model = models.build(experiment.model, plan, experiment.tasks)
+    except ConfigError as error:
+        raise experiment.placed(error) from None
+    return Built(plan, sum(p.numel() for p in model.parameters()))
+
+
+def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspection:
+    """Sample every part of an experiment's data.
 
     Args:
         experiment: A valid experiment.
+        built: What `build` gave.
         rows: Rows to read of each part, spread over it.
 
     Raises:
-        ConfigError: A source lacks columns: all of them, of all parts, in one report.
+        ConfigError: The data lack what the config asks for, columns above all: of all parts, in one report.
         DataError: A source cannot be read.
     """
     samples: dict[str, Sample] = {}
-    problems: list[Problem] = []
     sources = open_sources(experiment)
+    if sources.train is None:
+        raise experiment.placed(ConfigError([NO_ROWS]))
+    counted, problems = True, list[Problem]()
     parts = {"train": sources.train} if experiment.data.split else vars(sources)  # a split reads one source
     for name, part in parts.items():
         if part is None:
             continue
         try:
             samples[name] = sample(part.source, rows, experiment.generator, classes(experiment), columns(experiment))
+            if name == "train":
+                counted = make_loader(experiment, part, training=True).num_rows is not None
         except ConfigError as error:
-            problems += [experiment.document.problem(("data", name), p.message) for p in error.problems]
+            problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
             part.source.close()
+    problems += unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
     if problems:
-        raise ConfigError(problems, experiment.document.file)
-    plan = plan_embeddings(experiment.generator.outputs, experiment.model)
-    return Inspection(experiment, samples, plan, dense_parameters(experiment, plan))
+        raise experiment.placed(ConfigError(problems))
+    return Inspection(experiment, samples, built.plan, built.dense_parameters)
 
 
 def classes(experiment: Experiment) -> dict[str, int | None]:
@@ -132,11 +164,3 @@ def columns(experiment: Experiment) -> list[str]:
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
     return list(dict.fromkeys(names))
-
-
-def dense_parameters(experiment: Experiment, plan: EmbeddingPlan) -> int:
-    """Weights of the model's dense part."""
-    from easyrec.models import build  # noqa: PLC0415 (torch: only when it counts)
-
-    build_: Callable[..., Any] = build
-    return sum(p.numel() for p in build_(experiment.model, plan, experiment.tasks).parameters())

@@ -48,7 +48,7 @@ def _same_features(predictor: Predictor, found: dict[str, str], kept: object) ->
 
 
 def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
-    """Compare before calibration, whose slope may be any; calibration itself must repeat exactly."""
+    """Compare before calibration, whose slope multiplies differences; calibration itself must repeat exactly."""
     manifest = predictor.manifest
     tolerance = manifest.runtimes[predictor.runtime].tolerance[manifest.precision]
     predictions = predictor._predictions(table)

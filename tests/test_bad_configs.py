@@ -102,6 +102,9 @@ CASES = {
                             "the value 'a' belongs to both 'train' and 'valid'"),
     "absent-column": ('"user:user_id", hash', '"user:usr_id", hash', 2, "data . train",
                       "the data has no column 'usr_id'; did you mean 'user_id'?"),
+    "no-rows-to-train-on": ("  train: {type: parquet, path: train.parquet}\n", "", 1, "data . train", "training needs a source of rows"),
+    "early-stop-without-valid": ("  valid: {type: parquet, path: train.parquet}\n", "", 26, "train . early_stop", "needs data.valid"),
+    "metric-that-fits-no-task": ("[auc, logloss]", "[auc, logloss, rmse]", 29, "eval . metrics[2]", "'rmse' fits none of the tasks"),
     "absent-label": ("labels: [click]", "labels: [clicked]", 2, "data . train", "no column 'clicked'; did you mean 'click'?"),
 }  # fmt: skip
 
@@ -119,6 +122,7 @@ def folder(tmp_path_factory):
         "age": rng.integers(18, 70, rows),
         "cate": rng.integers(0, 9, rows),
         "seq__item_id": [list(map(int, rng.integers(0, 50, rng.integers(0, 5)))) for _ in range(rows)],
+        "seq__cate": [[1, 2]] * rows,
         "click": np.arange(rows) % 2,
     }
     pq.write_table(pa.table(table), path / "train.parquet")
@@ -151,6 +155,84 @@ def test_a_broken_config_is_told_with_line_place_and_mend(folder, monkeypatch, c
     assert f"\n  line {line}  {where}\n" in err, err
     assert message in err, err
     assert len(err.splitlines()) < 25
+
+
+DEEP = "      features: [user_id, item_id, price, cross]\n      sequences: [{sequence: seq}]\n"
+CHILD = '      - {type: id, name: item_id, expression: "item:item_id", num_buckets: 50, embedding_name: item_id}\n'
+CATE = '      - {type: id, name: cate, expression: "item:cate", num_buckets: 9, embedding_dim: 4}\n'
+ATTENTION = "encoder: {type: din}"
+
+# What the model alone knows. id: (texts to replace, line of the problem, its place, what the message says)
+MODELS = {
+    "attention-without-a-candidate": (
+        {DEEP: f"      features: [user_id, price]\n      sequences: [{{sequence: seq, {ATTENTION}}}]\n"},
+        23, "model . groups . deep . sequences[0]",
+        "encoder 'din' compares the steps of 'seq' with a candidate, but no feature of the group shares",
+    ),
+    "default-encoder-without-a-candidate": (
+        {DEEP: DEEP.replace("item_id, ", ""), "type: deepfm": "type: din"},
+        23, "model . groups . deep . sequences[0]", "set 'query' on the sequence, e.g. query: {item_id: ",
+    ),
+    "product-without-a-candidate": (
+        {DEEP: "      features: [user_id]\n      sequences:\n      - sequence: seq\n        encoder: {type: pooling, product: true}\n"},
+        24, "model . groups . deep . sequences[0]", "encoder 'pooling' with 'product' compares the steps",
+    ),
+    "a-child-of-another-dim": (
+        {CHILD: CHILD + CATE, "{sequence: seq}": f"{{sequence: seq, {ATTENTION}}}"},
+        22, "model . groups . deep", "user_id 8, item_id 8, price 8, cross 8, seq__item_id 8, seq__cate 4",
+    ),
+    "numeric-inputs-alone": (
+        {DEEP: "      features: [price]\n", ", boundaries: [1, 5, 20]": ""},
+        21, "model . groups . deep", "'deepfm' needs fields in 'deep', but it has numeric inputs alone",
+    ),
+    "attention-where-no-embeddings-are-read": (
+        {"type: deepfm": "type: lr", "  hidden: [16, 8]\n": "", "{sequence: seq}": f"{{sequence: seq, {ATTENTION}}}"},
+        22, "model . groups . deep . sequences[0]", "'lr' reads no embeddings in 'deep', so 'din' has nothing to encode",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "line", "where", "message"), MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("words", [[], ["--config-only"]], ids=["all", "config-only"])
+def test_what_the_model_alone_knows_is_told_like_the_rest(
+    folder, monkeypatch, capsys, texts, line, where, message, words
+):
+    text = GOOD
+    for old, new in texts.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    code, out, err = check(folder, text, monkeypatch, capsys, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith("shop.yaml: 1 problem\n"), err
+    assert f"\n  line {line}  {where}\n" in err, err
+    assert message in err, err
+    if not words:
+        assert main(["train", "-c", "shop.yaml"]) == 2
+        assert capsys.readouterr().err == err
+        assert not (folder / "runs").exists()
+
+
+def test_all_that_the_model_knows_comes_in_one_report(folder, monkeypatch, capsys):
+    text = GOOD.replace("type: deepfm", "type: wide_and_deep").replace("    deep:\n", "    wide: &g\n")
+    text = text.replace("[{sequence: seq}]", f"[{{sequence: seq, {ATTENTION}}}]").replace("item_id, price", "price")
+    text = text.replace("train:\n  epochs", "    deep: *g\ntrain:\n  epochs")
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == 2
+    assert err.startswith("shop.yaml: 2 problems\n"), err
+    assert "model . groups . deep . sequences[0]\n           encoder 'din' compares" in err
+    assert "model . groups . wide . sequences[0]\n           'wide_and_deep' reads no embeddings in 'wide'" in err
+
+
+def test_parts_of_an_epoch_are_refused_where_its_rows_cannot_be_counted(folder, monkeypatch, capsys):
+    text = GOOD.replace("epochs: 1", "epochs: 0.5").replace(
+        "  valid: {type: parquet, path: train.parquet}\n",
+        "  split: {by: column, column: cate, train: [1, 2], valid: [3]}\n",
+    )
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == 2
+    assert "\n  line 25  train . epochs\n           parts of an epoch cannot be told here" in err
+    assert main(["train", "-c", "shop.yaml"]) == 2
+    assert capsys.readouterr().err == err
 
 
 def test_problems_of_every_section_come_in_one_report_in_the_order_of_the_file(folder, monkeypatch, capsys):
@@ -206,6 +288,13 @@ def test_a_broken_command_line_is_told_like_a_broken_config(folder, monkeypatch,
     code, _, err = check(folder, GOOD, monkeypatch, capsys, *words)
     assert code == 2
     assert message in err, err
+
+
+def test_training_tells_of_an_absent_column_as_check_does(folder, monkeypatch, capsys):
+    code, _, err = check(folder, GOOD.replace("labels: [click]", "labels: [clicked]"), monkeypatch, capsys)
+    assert main(["train", "-c", "shop.yaml"]) == code == 2
+    first = capsys.readouterr().err.splitlines()
+    assert first[:4] == ["shop.yaml: 1 problem", *err.splitlines()[1:4]]  # check looks at valid too
 
 
 def test_data_that_is_not_there_is_bad_data(folder, monkeypatch, capsys):

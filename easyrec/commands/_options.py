@@ -51,8 +51,7 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
 def experiment(args: argparse.Namespace) -> Experiment:
     """The experiment that `-c`, `-o` and `--plugin` name."""
     plug_all(args)
-    folder = Path(args.config)
-    return load_experiment(folder / "config.yaml" if folder.is_dir() else folder, args.override)
+    return load_experiment(args.config, args.override)
 
 
 def plug_all(args: argparse.Namespace) -> None:

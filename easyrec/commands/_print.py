@@ -77,7 +77,8 @@ def results(done: Run) -> None:
     for row in rows:
         shown.add_row(*row)
     out = console()
-    out.print(shown)
+    if rows:  # without valid and test nothing was measured
+        out.print(shown)
     for what, path in (("report", done.report), ("bundle", done.bundle)):
         if path is not None:
             out.print(f"{what}: {path}", markup=False, soft_wrap=True)

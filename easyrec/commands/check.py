@@ -1,4 +1,4 @@
-"""Name everything wrong with a config, then sample the data, then print the plan.
+"""Name everything wrong with a config, then build the model, sample the data and print the plan.
 
 Nothing is trained and nothing is written.
 """
@@ -10,7 +10,7 @@ import sys
 
 from rich.console import Console
 
-from easyrec.check import Inspection, inspect
+from easyrec.check import Inspection, build, inspect
 from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
 from easyrec.errors import DataError
@@ -19,7 +19,7 @@ from easyrec.errors import DataError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec check`."""
     add_experiment(parser)
-    parser.add_argument("--config-only", action="store_true", help="stop after the config: touch no data")
+    parser.add_argument("--config-only", action="store_true", help="stop after config and model: touch no data")
     parser.add_argument(
         "--rows", type=positive, default=10_000, metavar="N", help="rows to sample of each part [10000]"
     )
@@ -29,11 +29,12 @@ def run(args: argparse.Namespace) -> None:
     """Check, and print what was found."""
     found = experiment(args)
     out = console()
+    built = build(found)
+    inspection = None if args.config_only else inspect(found, built, args.rows)
     out.print(f"[bold]{found.name}[/]: the config is valid")
-    if args.config_only:
+    if inspection is None:
         return
-    inspection = inspect(found, args.rows)
-    for part in (_parts, _labels, _columns, _features, _tables, _groups, _totals):
+    for part in (_parts, _labels, _bad, _columns, _features, _tables, _groups, _totals):
         part(out, inspection)
     sys.stdout.flush()
     faults = inspection.faults()
@@ -58,6 +59,17 @@ def _labels(out: Console, found: Inspection) -> None:
         for name, label in seen.labels.items():
             values = ", ".join(f"{value}: {count(n)}" for value, n in list(label.values.items())[:4])
             shown.add_row(part, name, f"{label.mean:.4g}", f"{label.unusable:.1%}", values)
+    if shown.row_count:
+        out.print(shown)
+
+
+def _bad(out: Console, found: Inspection) -> None:
+    """Bad values that the policy excuses; without one they are faults."""
+    policy = found.experiment.data.bad_rows
+    shown = table(f"bad values ({policy})", "part", "column", "reason", "values", right=3)
+    for part, seen in found.samples.items() if policy != "fail" else ():
+        for (column, reason), number in seen.bad.items():
+            shown.add_row(part, column or "(row)", reason, count(number))
     if shown.row_count:
         out.print(shown)
 

@@ -64,7 +64,7 @@ class EvalConfig(StrictModel):
             if not any(task.type in metric.task_types for task in tasks):
                 types = ", ".join(sorted({task.type for task in tasks}))
                 text = f"'{metric.type}' fits none of the tasks, which are of type: {types}"
-                raise ConfigError([Problem(text, f"eval.metrics[{index}]")])
+                raise ConfigError([Problem(text, f"eval.metrics.{index}")])
         result = {}
         for task in tasks:
             chosen = [m for m in self.metrics if task.type in m.task_types] if task.metrics is None else task.metrics

@@ -71,6 +71,14 @@ class Experiment:
         """The metric that decides which checkpoint is best and when training stops."""
         return watched(self.tasks, self.eval, self.train)
 
+    def placed(self, error: ConfigError) -> ConfigError:
+        """The same error with files and lines, for problems whose `where` is a dotted path such as `model.groups.deep`.
+
+        A problem that names no place is one of the `model` section.
+        """
+        problems = [p if p.line or p.file else _placed(self.document, p) for p in error.problems]
+        return ConfigError(problems, self.document.file)
+
     def resolved(self) -> dict[str, Any]:
         """The resolved config: base and overrides merged, a features file read in, `${ENV}` as written."""
         return {**self.document.raw, "name": self.name, **self.features.raw}
@@ -86,13 +94,13 @@ def load_experiment(
     """Read, merge and validate an experiment.
 
     Args:
-        source: Path of a YAML file, or its content as a dict.
+        source: Path of a YAML file or of a run's folder, or the file's content as a dict.
         overrides: `path=value` texts as `-o` takes them, or a mapping of path to value.
 
     Raises:
         ConfigError: Everything wrong with the config, with lines, in one report.
     """
-    document = Document.of(source) if isinstance(source, Mapping) else read_yaml(source)
+    document = Document.of(source) if isinstance(source, Mapping) else read_yaml(_file(Path(source)))
     document = override(document, overrides)
     problems: list[Problem] = []
     sections: Sections | None = None
@@ -117,6 +125,15 @@ def load_experiment(
     assert generator is not None
     assert features is not None
     return Experiment(document, sections, generator, features)
+
+
+def _file(path: Path) -> Path:
+    """The config's file: the path itself, or what lies in the folder of a run."""
+    if not path.is_dir():
+        return path
+    if not (path / "config.yaml").is_file():
+        raise ConfigError("is a folder, but not that of a run: it has no config.yaml", str(path))
+    return path / "config.yaml"
 
 
 def _features(document: Document) -> Document:
@@ -180,5 +197,6 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
 
 def _placed(document: Document, problem: Problem) -> Problem:
     """A problem whose `where` is a dotted path, with its line."""
-    path = tuple(int(p) if p.isdigit() else p for p in problem.where.split(".")) if problem.where else ()
+    parts = [part.strip() for part in problem.where.split(".")] if problem.where else []
+    path = tuple(int(part) if part.isdigit() else part for part in parts)
     return document.problem(path or ("model",), problem.message)

@@ -34,10 +34,10 @@ class Exponential(_Schedule):
 
 
 class Cosine(_Schedule):
-    """Half a cosine from lr to `minimum` over `steps`; constant after."""
+    """Half a cosine from lr to `minimum` over `steps`, or over the whole training where none are given."""
 
     type: Literal["cosine"] = "cosine"
-    steps: int = Field(gt=0)
+    steps: int | None = Field(None, gt=0)
     minimum: float = Field(0.0, ge=0.0)
 
 

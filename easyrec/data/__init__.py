@@ -67,13 +67,13 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
             raise ConfigError([Problem(f"there is no part '{name}'{nearest(name, PARTS)}; known: train, valid, test")])
     opened = {name: _open(config, name, (data or {}).get(name)) for name in PARTS}
     if config.split is None:
-        return Sources(**{name: Part(source) for name, source in opened.items() if source is not None})
+        return Sources(**{name: Part(source, None, name) for name, source in opened.items() if source is not None})
     whole = opened["train"]
     if whole is None or opened["valid"] or opened["test"]:
         raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
     whole.require([config.split.column], "data . split")
     kind = whole.columns[config.split.column]
-    parts = {name: Part(whole, part_of(config.split, name, kind)) for name in PARTS}
+    parts = {name: Part(whole, part_of(config.split, name, kind), name) for name in PARTS}
     if config.split.by == "time" and config.split.test_from is None:
         del parts["test"]
     return Sources(**parts)
@@ -136,14 +136,19 @@ def make_loader(
         seed=experiment.train.seed,
         threads=config.threads,
     )
-    return Loader(
-        part.source,
-        generator or experiment.generator,
-        demand,
-        batch_size=config.batch_size if training else config.rows_per_eval_batch,
-        shuffle=(config.shuffle or None) if training else None,
-        seed=experiment.train.seed,
-        shard=shard,
-        prefetch=config.prefetch,
-        merge_single=training,
-    )
+    try:
+        return Loader(
+            part.source,
+            generator or experiment.generator,
+            demand,
+            batch_size=config.batch_size if training else config.rows_per_eval_batch,
+            shuffle=(config.shuffle or None) if training else None,
+            seed=experiment.train.seed,
+            shard=shard,
+            prefetch=config.prefetch,
+            merge_single=training,
+        )
+    except ConfigError as error:
+        where = f"data.{part.name}" if part.name else ""
+        problems = [Problem(p.message, where or p.where) for p in error.problems]
+        raise experiment.placed(ConfigError(problems)) from None

@@ -44,6 +44,11 @@ class Report:
         lines = sorted(self.bad.items(), key=lambda item: (-item[1], item[0]))
         return "\n".join(f"{count:>10,}  {column or '(row)'}: {reason}" for (column, reason), count in lines)
 
+    def summary(self) -> str:
+        """How many values were bad and how many rows were used, then a line per column and reason."""
+        values = "1 bad value" if self.num_bad == 1 else f"{self.num_bad:,} bad values"
+        return f"{values}, {self.kept:,} of {self.read:,} rows were used\n{self}"
+
     @property
     def num_bad(self) -> int:
         """Bad values together."""

@@ -61,11 +61,13 @@ class LabelSample:
         mean: Of the usable values; the share of ones where the label is binary.
         values: How often the most frequent values occur.
         unusable: Share of rows whose value is no number, or neither 0 nor 1 where the label is binary.
+        wrong: What is wrong with the first of them; empty where all can be used.
     """
 
     mean: float
     values: dict[str, int]
     unusable: float
+    wrong: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Sample:
         columns: By raw column, of those that are used.
         features: By feature.
         labels: By label.
-        bad: Number of bad values by (column, reason).
+        bad: Number of bad values by (column, reason); the column is empty for rows that could not be parsed.
     """
 
     rows: int
@@ -116,15 +118,17 @@ def sample(
     columns = list(dict.fromkeys([*raw, *labels, *extra]))
     source.require(columns)
     table = read_sample(part, rows, columns)
+    malformed = Counter(reason for unit in source.units() for reason in Counter(source.dropped(unit)).elements())
+    dropped = {("", reason): number for reason, number in malformed.items()}
     described = {name: _column(table.column(name)) for name in columns}
     found = {name: _label(table, name, classes) for name, classes in labels.items()} if table.num_rows else {}
     if generator is None or not table.num_rows:
-        return Sample(table.num_rows, source.num_rows, described, {}, found)
+        return Sample(table.num_rows, source.num_rows, described, {}, found, dropped)
     table = table.select(raw)
     made = generator.transform(table, bad_rows="default")
     outside = _outside(generator, table)
     features = {name: _feature(spec, made, outside) for name, spec in generator.outputs.items()}
-    bad = count({(value.row, value.column, value.reason) for value in made.bad})
+    bad = dropped | count({(value.row, value.column, value.reason) for value in made.bad})
     return Sample(table.num_rows, source.num_rows, described, features, found, bad)
 
 
@@ -170,7 +174,8 @@ def _label(table: pa.Table, name: str, classes: int | None) -> LabelSample:
     order = np.argsort(-counts, kind="stable")[:10]
     frequent = {f"{distinct[i]:g}": int(counts[i]) for i in order}
     mean = float(values[usable].mean(dtype=np.float64)) if usable.any() else float("nan")
-    return LabelSample(mean, frequent, 1 - float(usable.mean()))
+    told = "" if wrong is None else wrong.tell(int(wrong.rows[0]))
+    return LabelSample(mean, frequent, 1 - float(usable.mean()), told)
 
 
 def _feature(spec: OutputSpec, table: Table, outside: Mapping[str, int]) -> FeatureSample:

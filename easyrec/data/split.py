@@ -49,10 +49,12 @@ class Part:
     Attributes:
         source: Where the rows are.
         predicate: Which rows are this part's; None: all.
+        name: What the config calls it; empty where it names no such part.
     """
 
     source: Source
     predicate: Predicate | None = None
+    name: PartName | Literal[""] = ""
 
     @property
     def columns(self) -> dict[str, pa.DataType]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from easyrec.batch import Embedded
 from easyrec.config.model import TaskConfig
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout, SequenceLayout
 from easyrec.modules import sequence as encoders
 from easyrec.modules.mlp import in_float32, linear
@@ -29,7 +29,7 @@ class Model(nn.Module):
         tasks: What is predicted.
 
     Raises:
-        ConfigError: The groups do not suit the model.
+        ConfigError: The groups do not suit the model: all that is wrong with them, by dotted path.
     """
 
     def __init__(self, config: Any, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
@@ -37,25 +37,49 @@ class Model(nn.Module):
         self.config, self.layouts, self.tasks = config, dict(layouts), tuple(tasks)
         self.encoders = nn.ModuleDict()
         self.dense_weights = nn.ModuleDict()
+        problems: list[Problem] = []
         for name, use in config.uses().items():
             layout = self.layouts[name]
             for sequence in layout.sequences:
-                chosen = sequence.encoder or member("easyrec.modules.sequence", config.default_encoder()).Config()
-                self.encoders[_key(name, sequence.name)] = encoders.build(chosen, sequence)
+                chosen = sequence.encoder or _default(config)
+                try:
+                    self.encoders[_key(name, sequence.name)] = encoders.build(chosen, sequence)
+                except ConfigError as error:
+                    problems += [Problem(p.message, _place(config, name, sequence.name)) for p in error.problems]
             if use.first_order and layout.dense:
                 self.dense_weights[name] = linear(layout.dense_width, 1, bias=False)
             if use.equal_dims:
-                self._check_dims(layout)
+                problems += self._unequal(layout)
+            if not use.fields:
+                problems += self._unread(name)
+        if problems:
+            raise ConfigError(problems)
 
-    def _check_dims(self, layout: GroupLayout) -> None:
-        spans = [*layout.fields, *(child for s in layout.sequences for child in s.children)]
+    def _unequal(self, layout: GroupLayout) -> list[Problem]:
+        """What stands against crossing the fields of a group."""
+        spans, where = (
+            [*layout.fields, *(c for s in layout.sequences for c in s.children)],
+            _place(self.config, layout.name),
+        )
+        if not spans:
+            text = f"'{self.config.type}' needs fields in '{layout.name}', but it has numeric inputs alone"
+            return [Problem(f"{text}\ngive one of them an embedding_dim, or boundaries", where)]
         if len({span.dim for span in spans}) > 1:
             dims = ", ".join(f"{span.name} {span.dim}" for span in spans)
-            raise ConfigError(
-                f"'{self.config.type}' needs fields of equal dims in '{layout.name}', but they are: {dims}"
-            )
-        if not spans:
-            raise ConfigError(f"'{self.config.type}' needs fields in '{layout.name}', but it has numeric inputs alone")
+            text = f"'{self.config.type}' needs fields of equal dims in '{layout.name}', but they are: {dims}"
+            return [Problem(text, where)]
+        return []
+
+    def _unread(self, name: str) -> list[Problem]:
+        """Sequences of a group without embeddings whose steps would reach nothing."""
+        group, problems = (self.config.groups or {}).get(name), []
+        for entry in group.sequences if group else ():
+            chosen = entry.encoder or _default(self.config)
+            if chosen.lookup_pooling is None:
+                text = f"'{self.config.type}' reads no embeddings in '{name}', so '{chosen.type}' has nothing to encode"
+                text += "\ntake encoder: {type: pooling} without 'product'"
+                problems.append(Problem(text, _place(self.config, name, entry.sequence)))
+        return problems
 
     # ------------------------------------------------------------------------------------ sizes, for __init__
 
@@ -186,3 +210,17 @@ class Head(nn.Module):
 def _key(group: str, sequence: str) -> str:
     """Name of an encoder among the modules; names of modules hold no dots or slashes."""
     return f"{group}__{sequence}"
+
+
+def _default(config: Any) -> Any:
+    """Config of the encoder of sequences that name none."""
+    return member("easyrec.modules.sequence", config.default_encoder() or "pooling").Config()
+
+
+def _place(config: Any, group: str, sequence: str | None = None) -> str:
+    """Dotted path of a group, or of a sequence in it, in the config."""
+    groups, like = config.groups or {}, config.uses()[group].like
+    name = group if group in groups or like not in groups else like
+    entries = groups[name].sequences if name in groups else []
+    index = next((i for i, entry in enumerate(entries) if entry.sequence == sequence), None)
+    return f"model.groups.{name}" + ("" if index is None else f".sequences.{index}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from easyrec.durable import write_text
 from easyrec.report.page import page
 from easyrec.report.run_files import RunFiles
 
@@ -22,12 +23,11 @@ def write_report(run_dir: str | os.PathLike[str]) -> Path:
         Path of the report.
 
     Raises:
-        RunError: The folder is not one of a run, or a file in it is damaged.
+        RunError: The folder is not one of a run, or a file in it is damaged; or the disk refuses, then a former report
+            stays.
     """
     folder = Path(run_dir)
     text = page(RunFiles.read(folder))
     target = folder / "report.html"
-    partial = folder / ".report.html.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
+    write_text(target, text)
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from easyrec.train.trainer import Trainer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger("easyrec.train")
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 Config: TypeAlias = AnyPath | Mapping[str, Any] | Experiment
@@ -97,6 +100,8 @@ def evaluate(
             if part is not None:
                 loader = make_loader(experiment, part, training=False)
                 found[name] = metrics.evaluate(scorer.predict, loader, experiment.tasks, experiment.eval)
+                if loader.report.num_bad:
+                    logger.warning("%s: %s", name, loader.report.summary())
     if not found:
         raise ConfigError([Problem("there is neither data.valid nor data.test to evaluate on", "data")])
     return Run(found, folder)
@@ -167,9 +172,8 @@ def _experiment(config: Config, overrides: Overrides, run_dir: AnyPath | None) -
     """The experiment and the folder of its run."""
     folder = None if run_dir is None else Path(run_dir)
     if not isinstance(config, Experiment):
-        if not isinstance(config, Mapping) and (Path(config) / "config.yaml").is_file():
+        if not isinstance(config, Mapping) and Path(config).is_dir():
             folder = folder or Path(config)
-            config = Path(config) / "config.yaml"
         config = load_experiment(config, overrides)
     elif overrides:
         raise ConfigError("overrides are laid over a file or a dict; this experiment is loaded already")

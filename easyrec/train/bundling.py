@@ -56,7 +56,8 @@ def export_run(
     Raises:
         RunError: There is no such run, or the bundle exists.
         CheckpointError: The checkpoint is damaged, or of another model.
-        DataError: No rows for warming up can be read.
+        ConfigError, DataError: No rows for warming up can be read, and there is no bundle to take some of.
+        BundleError: There is one, and it is damaged or too new.
     """
     scorer = restore(experiment, run_dir, checkpoint)
     target = Path(output) if output is not None else run_dir / "bundle"
@@ -74,15 +75,13 @@ def _rows(experiment: Experiment, run_dir: Path, data: Mapping[str, Any] | None)
             raise DataError("there are no rows for warming up: the run has no data.train, give some as `data`")
         return export_rows(experiment, part)
     except (ConfigError, DataError) as error:
-        kept = _kept_rows(run_dir / "bundle")
-        if kept is None:
+        bundle = run_dir / "bundle"
+        if not bundle.is_dir():
             raise
+        try:
+            kept = WarmupRows.load(Bundle.open(bundle).folder(FOLDER)).rows
+        except BundleError as damage:
+            text = f"{damage}\nits rows for warming up were to stand in for those of data.train: {error}"
+            raise BundleError(text) from error
         logger.warning("warming up with the rows of the run's own bundle: %s", error)
         return kept
-
-
-def _kept_rows(bundle: Path) -> pa.RecordBatch | None:
-    try:
-        return WarmupRows.load(Bundle.open(bundle).folder(FOLDER)).rows
-    except BundleError:
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from easyrec.config import Experiment
 from easyrec.data import Part, Source, make_loader
 from easyrec.errors import ConfigError, Problem, RunError
 from easyrec.train.scorer import Scorer
+
+logger = logging.getLogger("easyrec.train")
 
 
 def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> Iterator[pa.Table]:
@@ -45,6 +48,8 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
             columns += [_array(scores[name]) for name in tasks]
             yield pa.table(columns, names=schema.names).cast(schema)
             empty = False
+    if loader.report.num_bad:
+        logger.warning("%s", loader.report.summary())
     if empty:
         yield schema.empty_table()
 

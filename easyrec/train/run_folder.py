@@ -27,8 +27,8 @@ from typing import IO, Any
 
 from typing_extensions import Self
 
+from easyrec.durable import write_text
 from easyrec.errors import RunError
-from easyrec.train.durable import write_text
 
 METRICS = "metrics.jsonl"
 PROGRESS = "progress.jsonl"

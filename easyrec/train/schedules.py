@@ -16,10 +16,17 @@ class Rate:
     Args:
         lr: The rate that the schedule starts from.
         schedule: How it changes.
+        steps: Of the whole training, where they are known ahead.
+
+    Raises:
+        ValueError: The schedule needs the number of steps.
     """
 
-    def __init__(self, lr: float, schedule: Schedule) -> None:
+    def __init__(self, lr: float, schedule: Schedule, steps: int | None = None) -> None:
         self.lr, self.schedule = lr, schedule
+        self.horizon = getattr(schedule, "steps", None) or steps or 0
+        if isinstance(schedule, Cosine) and not self.horizon:
+            raise ValueError("only reading tells how long this training is: give the schedule its 'steps'")
         self.reductions = 0
         self.waited = 0
 
@@ -39,7 +46,7 @@ class Rate:
                 power = math.floor(exponent) if schedule.staircase else exponent
                 return max(self.lr * schedule.rate**power, min(schedule.minimum, self.lr))
             case Cosine():
-                done = min(step / schedule.steps, 1.0)
+                done = min(step / self.horizon, 1.0)
                 return schedule.minimum + (self.lr - schedule.minimum) * 0.5 * (1.0 + math.cos(math.pi * done))
             case Steps():
                 passed = [f for b, f in zip(schedule.boundaries, schedule.factors, strict=True) if step >= b]

@@ -28,8 +28,8 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
+from easyrec.durable import sync
 from easyrec.errors import CheckpointError
-from easyrec.train.durable import sync
 
 FORMAT = 1
 PENDING = ".writing-"
@@ -139,11 +139,15 @@ def write_folder(path: Path, snapshot: Snapshot) -> None:
 
 def _refused(path: Path, snapshot: Snapshot, error: OSError) -> str:
     dense = sum(t.numel() * t.element_size() for part in snapshot.tensors.values() for t in part.values())
-    needed = (dense + sum(a.nbytes for a in snapshot.arrays.values())) / 1e6
-    text = f"cannot write the checkpoint {path}: {error.strerror or error}; it needs {needed:,.1f} MB"
+    needed = dense + sum(a.nbytes for a in snapshot.arrays.values())
+    text = f"cannot write the checkpoint {path}: {error.strerror or error}; it needs {_size(needed)}"
     if error.errno in _FULL:
-        text += f", {shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free"
+        text += f", {_size(shutil.disk_usage(path.parent).free)} are free"
     return f"{text}. Former checkpoints are untouched"
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB" if number >= 1e6 else f"{number / 1e3:,.1f} kB"
 
 
 def read_folder(path: Path) -> Snapshot:

@@ -16,11 +16,11 @@ from torch import Tensor
 from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
-from easyrec.config.train import Plateau
+from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
-from easyrec.errors import ConfigError, DataError, Problem
+from easyrec.errors import ConfigError, DataError
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.diagnosis import diagnose
@@ -96,14 +96,14 @@ class Trainer:
     def _open_data(self, data: Mapping[str, Any] | None) -> None:
         sources = open_sources(self.experiment, data)
         if sources.train is None:
-            raise ConfigError([Problem("training needs a source of rows", "data . train")])
+            raise self.experiment.placed(ConfigError([NO_ROWS]))
         self.part = sources.train
         self.loader = make_loader(self.experiment, sources.train, training=True)
         self.valid, self.test = self._measured(sources.valid), self._measured(sources.test)
-        counted = [self.config.epochs, self.config.evaluate_every.epochs, self.config.checkpoint.every.epochs]
-        if self.loader.num_rows is None and any(e is not None and e != int(e) for e in counted):
-            text = "parts of an epoch cannot be told here, as only reading tells the number of rows: give whole epochs"
-            raise ConfigError([Problem(text, "train")])
+        counted = self.loader.num_rows is not None
+        problems = unmet(self.config, self.experiment.eval, valid=self.valid is not None, counted=counted)
+        if problems:
+            raise self.experiment.placed(ConfigError(problems))
 
     def _measured(self, part: Part | None) -> Loader | None:
         return None if part is None else make_loader(self.experiment, part, training=False)
@@ -115,29 +115,25 @@ class Trainer:
         self.collection = EmbeddingCollection(
             plan, config.sparse_optimizer, config.embedding_regularizer, config.seed, self.threads
         )
-        self.model = models.build(experiment.model, plan, experiment.tasks)
+        try:
+            self.model = models.build(experiment.model, plan, experiment.tasks)
+        except ConfigError as error:
+            raise experiment.placed(error) from None
         self.model.train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
         self.objective = Objective(experiment.tasks)
         self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer)
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         self.scorer = Scorer(self.model, self.collection, self.objective, task_scorings(experiment), self.ema)
-        self.dense_rate = Rate(config.dense_optimizer.lr, config.dense_optimizer.schedule)
-        self.sparse_rate = Rate(config.sparse_optimizer.lr, config.sparse_optimizer.schedule)
+        steps = self._expected_steps()
+        self.dense_rate = Rate(config.dense_optimizer.lr, config.dense_optimizer.schedule, steps)
+        self.sparse_rate = Rate(config.sparse_optimizer.lr, config.sparse_optimizer.schedule, steps)
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
 
     def _watch_for_the_best(self) -> EarlyStop | None:
         watched, stop = self.experiment.watched, self.config.early_stop
-        if self.valid is None:
-            for name, rate in (("dense_optimizer", self.dense_rate), ("sparse_optimizer", self.sparse_rate)):
-                if isinstance(rate.schedule, Plateau):
-                    raise ConfigError([Problem("a plateau needs data.valid", f"train . {name} . schedule")])
-            if stop is not None:
-                raise ConfigError([Problem("needs data.valid", "train . early_stop")])
-            if self.experiment.eval.calibration is not None:
-                raise ConfigError([Problem("is fitted on data.valid, and there is none", "eval . calibration")])
         if self.valid is None or watched is None or not self.config.checkpoint.best:
             return None
         return EarlyStop(
@@ -328,10 +324,8 @@ class Trainer:
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _tell_of_bad_rows(self, loader: Loader, part: str) -> None:
-        report = loader.report
-        if report.num_bad:
-            kept = f"{report.kept:,} of {report.read:,} rows were used"
-            logger.warning("%s: %s bad values, %s\n%s", part, f"{report.num_bad:,}", kept, report)
+        if loader.report.num_bad:
+            logger.warning("%s: %s", part, loader.report.summary())
 
     def _record(self, values: Mapping[str, float], improved: bool) -> None:
         record = {

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from easyrec.data import Part, sample
+from easyrec.data.sources.csv import Config as Csv
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.sources.parquet import Config as Parquet
 from easyrec.data.split import Predicate
@@ -47,8 +48,16 @@ def test_a_sample_shows_what_the_rows_hold():
     assert found.features["tags"].unknown is None
     assert found.labels["click"].mean == pytest.approx(1 / 3)
     assert found.labels["click"].unusable == 0.25
+    assert found.labels["click"].wrong == "must be 0 or 1, but is 2"
     assert found.labels["click"].values == {"0": 50, "1": 25}
     assert found.bad == {("price", "a value is not a number"): 25}
+
+
+def test_a_sample_tells_of_lines_that_the_policy_left_out(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3\n4\n5,6,7\n")
+    found = sample(Csv(path=str(tmp_path / "a.csv")).open("skip"), 80)
+    assert found.rows == 1
+    assert found.bad == {("", "too few values"): 2, ("", "too many values"): 1}
 
 
 def test_a_sample_is_spread_over_the_source(tmp_path):

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from easyrec.config.family import implementation
+from easyrec.errors import ConfigError
 from easyrec.models import build
 from easyrec.models.deepfm import DeepFM
 from easyrec.modules.sequence.din import DIN
@@ -45,3 +47,33 @@ def test_flat_copies_nothing_where_there_are_fields_alone(case, task):
 def test_the_family_needs_no_torch_until_a_model_is_built():
     code = "import sys, easyrec.models, easyrec.modules.sequence; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_all_that_does_not_suit_the_model_comes_at_once_with_dotted_paths(case, task):
+    attention = [{"sequence": "buys"}, {"sequence": "clicks", "encoder": {"type": "din"}}]
+    groups = {name: {"features": ["user"], "sequences": attention} for name in ("deep", "wide")}
+    made = case("wide_and_deep", groups=groups)
+    with pytest.raises(ConfigError) as caught:
+        build(made.config, made.plan, [task])
+    assert [(p.where, p.message.splitlines()[0]) for p in caught.value.problems] == [
+        (
+            "model.groups.deep.sequences.1",
+            "encoder 'din' compares the steps of 'clicks' with a candidate, but no feature of the group shares an "
+            "embedding_name with its children: clicks__item, clicks__cate, clicks__hour",
+        ),
+        (
+            "model.groups.wide.sequences.1",
+            "'wide_and_deep' reads no embeddings in 'wide', so 'din' has nothing to encode",
+        ),
+    ]
+
+
+def test_steps_of_another_dim_than_the_fields_are_named(case, task, generator):
+    made = case("deepfm", sequences=[{"sequence": "clicks", "encoder": {"type": "din"}}])
+    (group,) = made.plan.groups.values()
+    (clicks,) = group.layout.sequences
+    narrow = replace(clicks, children=(*clicks.children[:2], replace(clicks.children[2], dim=3)))
+    layout = replace(group.layout, sequences=(narrow,))
+    plan = replace(made.plan, groups={"deep": replace(group, layout=layout)})
+    with pytest.raises(ConfigError, match=r"fields of equal dims in 'deep'.*clicks__cate 4, clicks__hour 3"):
+        build(made.config, plan, [task])

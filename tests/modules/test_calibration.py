@@ -41,14 +41,72 @@ def test_platt_finds_the_true_map():
     assert (fitted.slope, fitted.shift) == (pytest.approx(0.5, abs=0.02), pytest.approx(-1.0, abs=0.02))
 
 
+def by_scikit_learn(p, y, w=None):
+    return IsotonicRegression(out_of_bounds="clip").fit(p.astype(np.float64), y, sample_weight=w)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-def test_isotonic_equals_scikit_learn(weighted):
+def test_isotonic_equals_scikit_learn_where_no_slope_is_steep(weighted):
     p, y, w = drawn()
-    p = np.round(p, 3)  # ties
+    p = np.round(p, 1)  # 11 values, many rows each
     w = w if weighted else None
-    oracle = IsotonicRegression(out_of_bounds="clip").fit(p.astype(np.float64), y, sample_weight=w)
+    oracle = by_scikit_learn(p, y, w)
+    assert 0 < (np.diff(oracle.y_thresholds_) / np.diff(oracle.X_thresholds_)).max() < 4
     at = np.linspace(0, 1, 1001)
     np.testing.assert_allclose(Isotonic.fit(p, y, w)(at), oracle.predict(at), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [4000, 200_000], ids=["few", "pooled"])
+def test_isotonic_is_as_near_to_a_smooth_truth_as_scikit_learn(n):
+    p, y, _ = drawn(n)
+    fitted, oracle = Isotonic.fit(p, y), by_scikit_learn(p, y)
+    fresh = drawn(50_000, seed=1)[0]
+    fresh = fresh[fresh < 0.95]  # the true map has a slope of 2.5 there, and of more than 4 above 0.97
+    ours, theirs = fitted(fresh).astype(np.float64), oracle.predict(fresh)
+    assert np.abs(ours - theirs).mean() < 0.01 * (4000 / n) ** 0.3
+    truth = 1 / (1 + np.exp(1 - 0.5 * logit(fresh)))
+    assert np.sqrt(np.mean((ours - truth) ** 2)) < np.sqrt(np.mean((theirs - truth) ** 2))
+
+
+def test_isotonic_finds_a_map_of_rare_clicks_that_is_steep_there():
+    """A weak model says 0.9% to 1.1% where the truth is 0.2% to 3%: a slope of 14."""
+    r = np.random.default_rng(3)
+    n = 400_000
+    p = r.uniform(0.009, 0.011, n).astype(np.float32)
+    truth = 0.002 + (p - 0.009) * 14
+    fitted = Isotonic.fit(p, (r.random(n) < truth).astype(np.float32))
+    assert np.abs(fitted(p) - truth).mean() < 1e-3
+
+
+STEPS = {
+    "one-step": lambda p, r: p > 0.5,
+    "a-step-at-rare-clicks": lambda p, r: p > 0.01,
+    "stairs": lambda p, r: r.random(len(p)) < np.floor(p * 7) / 6,
+    "noise": lambda p, r: r.random(len(p)) < p,
+    "last-row-alone": lambda p, r: p == p.max(),
+}
+
+
+@pytest.mark.parametrize("n", [7, 300, 50_000])
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_no_slope_is_above_4_or_above_1_over_p(step, n):
+    r = np.random.default_rng(n)
+    p = (r.random(n) ** r.choice([1, 3, 8])).astype(np.float32)
+    fitted = Isotonic.fit(p, step(p, r).astype(np.float32))
+    slopes = np.diff(fitted.values) / np.diff(fitted.knots)
+    assert (slopes >= 0).all()
+    assert (slopes <= np.maximum(4.0, 1.0 / fitted.knots[1:]) * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_noise_of_float32_stays_noise(step):
+    """The trainer's batches and a request's differ by about 1e-6 of p, and by 4 ulp at most."""
+    r = np.random.default_rng(5)
+    p = r.random(200_000).astype(np.float32) ** 2
+    fitted = Isotonic.fit(p, step(p, r).astype(np.float32))
+    p = np.concatenate([p, fitted.knots.astype(np.float32)])  # where the steps are, too
+    noisy = np.clip(p + np.minimum(1e-6 * p, 2.4e-7) * r.choice([-1, 1], len(p)), 0, 1).astype(np.float32)
+    assert np.abs(fitted(noisy).astype(np.float64) - fitted(p)).max() < 1.2e-6
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])

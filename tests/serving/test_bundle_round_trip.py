@@ -12,6 +12,7 @@ import easyrec
 from easyrec.errors import DataError, RunError
 from easyrec.export import export_bundle
 from easyrec.export.warmup import WarmupRows
+from easyrec.modules import calibration
 from serving import Predictor
 
 TRAINED = [
@@ -71,6 +72,17 @@ def test_a_steep_calibration_does_not_refuse_to_load(make_toy, tmp_path):
     isotonic = {"method": "isotonic", "knots": knots.tolist(), "values": [*np.roll(values, -1)[:-1].tolist(), 1.0]}
     toy = make_toy({"type": "deepfm", "hidden": [16]}, tmp_path / "bundle", calibrations={"click": isotonic})
     Predictor.load(toy.bundle).close()
+
+
+def test_a_fitted_isotonic_map_keeps_single_rows_with_their_batch(make_toy, toy_rows, tmp_path):
+    """Fitted on few labels: without a bound the map would be a staircase whose steps lie at these very rows."""
+    model, batch = {"type": "deepfm", "hidden": [256, 128]}, toy_rows(400, seed=7)
+    raw = make_toy(model, tmp_path / "plain").scores(batch)["click"]
+    fitted = calibration.fit("isotonic", raw, (np.random.default_rng(0).random(400) < raw).astype(np.float32))
+    toy = make_toy(model, tmp_path / "bundle", calibrations={"click": fitted.to_json()})
+    with Predictor.load(toy.bundle) as predictor:
+        alone = [predictor.predict_batch(batch.slice(row, 1))["click"] for row in range(400)]
+        np.testing.assert_allclose(np.concatenate(alone), toy.scores(batch)["click"], rtol=0, atol=1.2e-6)
 
 
 def test_encoded_columns_are_served_encoded(make_toy, tmp_path):

@@ -51,6 +51,16 @@ def test_cosine_equals_torch_and_then_stays():
     assert rates(Cosine(steps=20, minimum=0.01), 30) == pytest.approx(found + [0.01] * 9)
 
 
+def test_a_cosine_without_steps_takes_the_whole_training():
+    rate = Rate(0.1, Cosine(minimum=0.01), steps=20)
+    assert [rate.at(step) for step in range(25)] == pytest.approx(rates(Cosine(steps=20, minimum=0.01), 25))
+
+
+def test_a_cosine_over_a_training_of_unknown_length_is_refused():
+    with pytest.raises(ValueError, match="give the schedule its 'steps'"):
+        Rate(0.1, Cosine())
+
+
 def test_steps_change_at_their_boundaries():
     assert rates(Steps(boundaries=[2, 4], factors=[0.5, 0.1]), 6) == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.01, 0.01])
 

@@ -120,6 +120,11 @@ def test_no_room_says_how_much_is_needed_and_leaves_nothing(tmp_path, file_limit
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_room_for_little_is_told_in_kilobytes(tmp_path, file_limit):
+    with pytest.raises(CheckpointError, match=r"needs 96\.0 kB, "):
+        write_folder(tmp_path / "step-9", snapshot(rows=2998))
+
+
 def test_no_room_leaves_the_former_one_of_the_same_name(tmp_path, file_limit):
     write_folder(tmp_path / "step-9", snapshot())
     with pytest.raises(CheckpointError):

@@ -42,7 +42,9 @@ class SequenceEncoder(nn.Module):
             what = f"encoder '{config.type}'" + ("" if self.needs_query else " with 'product'")
             raise ConfigError(
                 f"{what} compares the steps of '{layout.name}' with a candidate, but no feature of the group shares an "
-                f"embedding_name with its children: {children}\nset 'query' on the sequence"
+                f"embedding_name with its children: {children}\n"
+                f"set 'query' on the sequence, e.g. query: {{{layout.children[0].name.rpartition('__')[2]}: "
+                "a feature of the group}"
             )
 
     def forward(self, steps: Seq, query: Tensor | None) -> Tensor:
