@@ -84,10 +84,10 @@ docs: install-dev  ## build the site into site/
 # ---------------------------------------------------------- long checks: dated JSON in benchmarks/results
 
 .PHONY: bench
-bench: bench-reader bench-fg_throughput bench-train_throughput  ## throughput beside the peers (hours)
+bench: bench-reader bench-fg_throughput bench-train_throughput bench-step_profile  ## throughput beside the peers (hours)
 
 .PHONY: quality
-quality: bench-ctr_quality bench-ml1m_ctr  ## AUC of the published data sets (hours; resumes)
+quality: bench-shop_quality bench-ctr_quality bench-ml1m_ctr  ## AUC on the shop and on published data (hours; resumes)
 
 bench-%: install-dev
 	$(PY) benchmarks/$*.py

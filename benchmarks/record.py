@@ -55,6 +55,18 @@ def save(name: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def kept(benchmark: str, name: str, run: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What a run gave, from its file in `.data/` where this commit has one: a stopped script goes on where it stopped."""
+    path = ROOT / ".data" / benchmark / f"{name}-{commit().rstrip('+')}.json"
+    if path.exists():
+        found: dict[str, float] = json.loads(path.read_text())
+        return found
+    result = run()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result))
+    return result
+
+
 def table(rows: list[dict[str, Any]]) -> None:
     """Print rows as an aligned table."""
     columns = list(dict.fromkeys(key for row in rows for key in row))

@@ -30,7 +30,7 @@ PARTS = ("train", "valid", "test")
 def main() -> None:
     """Train logistic regression and DeepFM, compare them with what is possible, serve one page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=5_000_000, help="exposures of the shop's 30 days [5000000]")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="exposures of the shop's 30 days [2000000]")
     rows = parser.parse_args().rows
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     out, started = Console(highlight=False), time.perf_counter()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from easyrec.data.shop.behaviour import Events, make_organic, make_requests, sorted_events
+from easyrec.data.shop.balance import PILOT_ROWS, PLAIN, Balance, balanced
+from easyrec.data.shop.behaviour import Events, Requests, make_organic, make_requests, sorted_events
 from easyrec.data.shop.catalogue import NUM_ITEMS, category_table, make_catalogue
 from easyrec.data.shop.effects import make_effects
 from easyrec.data.shop.log import SCHEMA, SPLIT_DAYS, History, ShopData, Split
-from easyrec.data.shop.simulation import simulate
+from easyrec.data.shop.simulation import Exposures, simulate
 from easyrec.data.shop.users import make_users
 
 __all__ = ["MAX_ROWS", "SCHEMA", "SPLIT_DAYS", "ShopData", "Split", "generate"]
@@ -44,7 +45,12 @@ def generate(rows: int, seed: int, size: str = "small", version: int = 1) -> Sho
     effects = make_effects(seed, users, catalogue)
     sessions, organic_clicks, organic_buys = make_organic(seed, size, users, catalogue)
     requests = make_requests(seed, size, rows, users, sessions)
-    exposures, clicks, buys = simulate(seed, size, users, catalogue, effects, requests, organic_clicks)
+
+    def log(requests: Requests, balance: Balance) -> tuple[Exposures, Events, Events]:
+        return simulate(seed, size, users, catalogue, effects, requests, organic_clicks, balance)
+
+    pilot, _, _ = log(make_requests(seed, size, PILOT_ROWS, users, sessions), PLAIN)
+    exposures, clicks, buys = log(requests, balanced(pilot.terms, pilot.item, catalogue, effects))
     return ShopData(
         items=catalogue.item_table(),
         users=users.table(),

@@ -18,7 +18,7 @@ NUM_CATES = 200
 NUM_PARENTS = 20
 NUM_SECTIONS = 5
 NUM_BRANDS = 2_000
-NUM_HEAD_BRANDS = 200
+NUM_HEAD_BRANDS = 40
 MAX_TAGS = 4
 NUM_ITEMS = {"small": 10_000, "large": 100_000}
 
@@ -34,7 +34,7 @@ class Catalogue:
 
     Attributes:
         cate: (n,) leaf 0..199; its parent is ``cate // 10``, its section ``cate // 40``.
-        brand: (n,) 0..1999; ``brand // 400`` is the section it sells in, the first 40 of each section are head brands.
+        brand: (n,) 0..1999; ``brand // 400`` is the section it sells in, the first 8 of each section are head brands.
         price: (n,) in yuan.
         tags: (n, 4) indices into TAGS, -1 behind the last.
         moment: (n,) index into MOMENT_TAGS, -1 for items without one.
@@ -50,7 +50,7 @@ class Catalogue:
     clickbait: npt.NDArray[np.bool_]
     birth_day: Ints
     leaf_weight: Floats  # (200,) how often a leaf is met
-    topic: Floats  # (20, 3) what a parent category offers to tastes
+    topic: Floats  # (20, 2) what a parent category offers to tastes
     cumulative: Floats  # (n + 1,) running weight over `by_leaf`
     by_leaf: Ints  # (n,) items sorted by leaf, then birth day
     leaf_start: Ints  # (201,) first position of each leaf in `by_leaf`
@@ -66,7 +66,7 @@ class Catalogue:
         return pick(np.cumsum(self.leaf_weight), uniform)
 
     def draw_tasted_leaf(self, taste: Floats, strength: float, uniform: Floats) -> Ints:
-        """Leaves (n, k) for tastes (n, 3) and uniforms (n, k): parents by weight * exp(strength * taste . topic)."""
+        """Leaves (n, k) for tastes (n, 2) and uniforms (n, k): parents by weight * exp(strength * taste . topic)."""
         per_parent = NUM_CATES // NUM_PARENTS
         weight = self.leaf_weight.reshape(NUM_PARENTS, per_parent)
         appeal = (taste[:, None, :] * self.topic).sum(axis=2)

@@ -23,6 +23,7 @@ CATE_SPREAD = 0.30
 BRAND_SPREAD = 0.2
 QUALITY_SPREAD = 0.12
 CROSS = {"age_x_cate": 0.85, "city_x_brand": 0.9, "hour_x_tag": 0.85}
+TIERS = np.array([8, 50])  # cities 0-7 hold 43 % of the users, 8-49 and the others 28 % each
 _TREND_SPREAD = 0.12
 
 
@@ -33,10 +34,10 @@ class Effects:
     Attributes:
         popularity: (items,) category + brand + the item's own quality.
         reputation: (2000,) part of `popularity` that comes from the brand; also a reason to buy.
-        trend: (31, 3) taste that all users share, drifting with the days.
+        trend: (31, 2) taste that all users share, drifting with the days.
         age_x_cate: (8, 200) rows are age bands.
         city_x_brand: (300, 2000), zero for brands without a regional following.
-        hour_x_tag: (24, 21) over MOMENT_TAGS, and a column of zeros for items without one.
+        hour_x_tag: (24, 9) over MOMENT_TAGS, and a column of zeros for items without one.
     """
 
     popularity: Floats
@@ -71,7 +72,7 @@ def make_effects(seed: int, users: Users, catalogue: Catalogue) -> Effects:
     appeal = np.full(NUM_PARENTS, -1)
     appeal[order[: NUM_PARENTS // 2]] = np.arange(NUM_PARENTS // 2) % 2
     leaf_appeal = np.repeat(appeal, NUM_CATES // NUM_PARENTS)
-    region = np.arange(NUM_CITIES) % 3
+    region = np.searchsorted(TIERS, np.arange(NUM_CITIES), side="right")
     home = np.where(head, np.floor(draws("home").uniform(NUM_BRANDS) * 3), -1)
     part = np.array([3] * 5 + [0] * 5 + [1] * 6 + [2] * 5 + [3] * 3)
     moment = np.arange(len(MOMENT_TAGS)) // 2
@@ -88,17 +89,3 @@ def make_effects(seed: int, users: Users, catalogue: Catalogue) -> Effects:
 def _standard(values: Floats, spread: float) -> Floats:
     scaled: Floats = spread * (values - values.mean()) / values.std()
     return scaled
-
-
-def _cross(row_angle: Floats, column_angle: Floats, row_share: Floats, column_share: Floats, spread: float) -> Floats:
-    """``spread * cos(row - column)``, centred so that rows and columns alone say nothing.
-
-    Shares weigh the rows and columns; a column of share zero gets zeros. The result has
-    weighted standard deviation ``spread`` and is of low rank, so embeddings can learn it.
-    """
-    rows, columns = row_share / row_share.sum(), column_share / column_share.sum()
-    table = np.cos(row_angle[:, None] - column_angle[None, :])
-    table -= (table * columns).sum(axis=1, keepdims=True)
-    table -= (table * rows[:, None]).sum(axis=0)
-    deviation = np.sqrt(((table**2 * columns).sum(axis=1) * rows).sum())
-    return rounded(np.where(columns > 0, table * (spread / deviation), 0.0), 6)

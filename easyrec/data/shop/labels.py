@@ -1,10 +1,11 @@
 """The click and purchase model: a sum of named terms in logits.
 
-docs/reference/shop.md states the formula; the constants below are its numbers.
+docs/reference/shop.md states the formula; the constants below are its numbers before `balance.py` scales the terms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,6 @@ TERMS = (
     "age_x_cate", "city_x_brand", "hour_x_tag", "appetite", "fatigue",
 )  # fmt: skip
 
-BIAS = -3.6
 POSITION = -0.8
 SCENE = np.array([0.0, 0.5, -0.6])  # home, detail, cart
 LEVEL = 0.08
@@ -35,7 +35,6 @@ APPETITE_HOURS = 6.0
 FATIGUE = -1.0
 FATIGUE_HOURS = 72.0
 
-BUY_BIAS = -3.27
 MEAN_LEVEL = 2.5
 LOG_PRICE_MEAN = 3.9
 LOG_PRICE_SPREAD = 0.9
@@ -96,20 +95,21 @@ def click_terms(
     }
 
 
-def click_logit(terms: dict[str, Floats]) -> Floats:
-    """Bias plus all terms."""
-    logit = np.full(terms["taste"].shape, BIAS)
+def summed(terms: Mapping[str, Floats]) -> Floats:
+    """The terms, added in their order: the click logit without its bias."""
+    logit = np.zeros_like(terms["taste"])
     for name in TERMS:
         logit += terms[name]
     return logit
 
 
-def buy_logit(terms: dict[str, Floats], shown: Shown, catalogue: Catalogue, effects: Effects) -> Floats:
-    """Logit of buying what was clicked. It shares its causes with the click, so clicked rows are no fair sample."""
-    item = shown.item
+def buying(terms: Mapping[str, Floats], item: Ints, catalogue: Catalogue, effects: Effects) -> Floats:
+    """Logit of buying what was clicked, without its bias.
+
+    It shares its causes with the click, so clicked rows are no fair sample.
+    """
     return (
-        BUY_BIAS
-        + 0.6 * terms["taste"]
+        0.6 * terms["taste"]
         + 0.6 * terms["appetite"]
         + 0.8 * effects.reputation[catalogue.brand[item]]
         + 1.5 * terms["price"]

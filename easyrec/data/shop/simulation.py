@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from easyrec.data.shop.balance import Balance
 from easyrec.data.shop.behaviour import DAY, MAX_EXPOSURES, START, Events, Requests, sorted_events
 from easyrec.data.shop.catalogue import Catalogue
 from easyrec.data.shop.draws import Draws, Floats, Ints
 from easyrec.data.shop.effects import Effects
-from easyrec.data.shop.labels import TERMS, Recent, Shown, buy_logit, click_logit, click_terms, probability
+from easyrec.data.shop.labels import TERMS, Recent, Shown, buying, click_terms, probability, summed
 from easyrec.data.shop.users import NUM_USERS, Users
 
 NUM_RECENT = 32  # clicks that the appetite and fatigue terms look at
@@ -75,10 +76,17 @@ class _Latest:
 
 
 def simulate(
-    seed: int, size: str, users: Users, catalogue: Catalogue, effects: Effects, requests: Requests, organic: Events
+    seed: int,
+    size: str,
+    users: Users,
+    catalogue: Catalogue,
+    effects: Effects,
+    requests: Requests,
+    organic: Events,
+    balance: Balance,
 ) -> tuple[Exposures, Events, Events]:
     """The log, and the clicks and purchases in it."""
-    log = _Log(seed, size, requests)
+    log = _Log(seed, size, requests, balance)
     latest = _Latest(organic)
     pages = _Pages(seed, size, users, catalogue)
     by_ordinal = np.lexsort((requests.user, requests.ordinal))
@@ -98,8 +106,8 @@ def simulate(
                 hour=requests.hour[ids],
                 scene=requests.scene[ids],
             )
-            terms = click_terms(shown, recent, users, catalogue, effects)
-            clicked = log.write(ids, shown, terms, buy_logit(terms, shown, catalogue, effects))
+            terms = balance.scaled(click_terms(shown, recent, users, catalogue, effects))
+            clicked = log.write(ids, shown, terms, buying(terms, shown.item, catalogue, effects))
             row, column = np.nonzero(clicked)
             latest.add(user[row], time[row] + click_delay(column + 1), shown.item[row, column])
     return log.exposures(), *log.events()
@@ -152,8 +160,8 @@ class _Pages:
 class _Log:
     """Collects the rounds into columns; a row's labels depend on its request and position alone."""
 
-    def __init__(self, seed: int, size: str, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self, seed: int, size: str, requests: Requests, balance: Balance) -> None:
+        self._requests, self._balance = requests, balance
         self._click_draws = Draws("shop", 1, seed, "click", size)
         self._buy_draws = Draws("shop", 1, seed, "buy", size)
         self._first_row = np.cumsum(requests.size) - requests.size
@@ -164,11 +172,11 @@ class _Log:
         self._p = {name: np.zeros(rows, dtype=np.float32) for name in ("click", "buy", "buy_all", "first")}
         self._terms = {name: np.zeros(rows, dtype=np.float32) for name in TERMS}
 
-    def write(self, ids: Ints, shown: Shown, terms: dict[str, Floats], buying: Floats) -> npt.NDArray[np.bool_]:
+    def write(self, ids: Ints, shown: Shown, terms: dict[str, Floats], wish: Floats) -> npt.NDArray[np.bool_]:
         """Draws the labels of a round and stores its rows; returns the clicks, (n, 10)."""
         used = shown.position <= self._requests.size[ids][:, None]
-        logit = click_logit(terms)
-        p_click, p_buy_all = probability(logit), probability(buying)
+        logit = self._balance.click_bias + summed(terms)
+        p_click, p_buy_all = probability(logit), probability(self._balance.buy_bias + wish)
         clicked = (self._click_draws.grid(ids, MAX_EXPOSURES) < p_click) & used
         bought = (self._buy_draws.grid(ids, MAX_EXPOSURES) < p_buy_all) & clicked
         rows = (self._first_row[ids][:, None] + shown.position - 1)[used]

@@ -35,9 +35,9 @@ class Users:
         city: (n,) 0..299, Zipf: city 0 is the largest.
         level: (n,) 0..7 membership level.
         activity: (n,) how much the user does, mean near 1.
-        leaning: (n, 3) taste that stays.
-        early: (n, 3) taste that turns into `late` with the days.
-        late: (n, 3)
+        leaning: (n, 2) taste that stays.
+        early: (n, 2) taste that turns into `late` with the days.
+        late: (n, 2)
         turn: (n,) radians per day.
     """
 
@@ -52,7 +52,7 @@ class Users:
     turn: Floats
 
     def taste(self, user: Ints, day: Floats) -> Floats:
-        """Tastes (n, 3) of users (n,) on days (n,)."""
+        """Tastes (n, 2) of users (n,) on days (n,)."""
         angle = (self.turn[user] * day)[:, None]
         return self.leaning[user] + self.early[user] * np.cos(angle) + self.late[user] * np.sin(angle)
 
