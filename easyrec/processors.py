@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 
+def num_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def wait_asleep() -> None:
     """Let threads that wait for a parallel region sleep, unless the user has set a policy; before torch is loaded.
 

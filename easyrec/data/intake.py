@@ -71,6 +71,10 @@ class Intake:
         generator: Makes the features.
         demand: Which rows and columns are wanted.
 
+    Attributes:
+        columns: Raw columns that are read.
+        threads: Threads of the generator; the rows do not depend on it.
+
     Raises:
         ConfigError: The source lacks a column.
     """
@@ -84,6 +88,7 @@ class Intake:
         source.require(self._features, "features")
         source.require(extra, "data")
         self.columns = list(dict.fromkeys([*self._features, *extra]))
+        self.threads = demand.threads
         self._warned = False
 
     def __call__(self, batch: pa.RecordBatch, unit: Unit, first_row: int, epoch: int) -> tuple[Rows | None, Report]:
@@ -165,7 +170,7 @@ class Intake:
     def _transform(self, batch: pa.RecordBatch, unit: Unit, rows: np.ndarray) -> Table:
         try:
             return self.generator.transform(
-                batch.select(self._features), threads=self.demand.threads, bad_rows=self.demand.bad_rows
+                batch.select(self._features), threads=self.threads, bad_rows=self.demand.bad_rows
             )
         except DataError as error:
             if error.row is None:

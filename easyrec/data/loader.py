@@ -21,6 +21,7 @@ from easyrec.data.prefetch import Prefetch
 from easyrec.data.report import Report
 from easyrec.data.rows import Rows
 from easyrec.errors import ConfigError, DataError, Problem
+from easyrec.processors import num_processors
 
 if TYPE_CHECKING:
     from easyrec.batch import Batch
@@ -240,7 +241,10 @@ class Loader:
         """The blocks' rows in pieces of a batch."""
         chunks = self._chunks(epoch, start)
         block, taken = _Block(replace(start, taken=0), replace(start, taken=0)), start.taken
+        # Whoever trains waits for the first block and leaves its processors idle; for the next ones it does not.
+        self._intake.threads = max(self.demand.threads, num_processors())
         self._fill(block, chunks)
+        self._intake.threads = self.demand.threads
         carry: list[Rows] = []
         missing = self.batch_size
         while block.rows:

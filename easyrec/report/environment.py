@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from easyrec.errors import version as own_version
+from easyrec.processors import num_processors
 
 
 def environment() -> dict[str, str]:
@@ -18,7 +19,7 @@ def environment() -> dict[str, str]:
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "processors": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "processors": str(num_processors()),
         "memory": _memory(),
     }
     facts |= {package: _version(package) for package in ("torch", "numpy", "pyarrow", "pydantic")}

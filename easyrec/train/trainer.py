@@ -21,6 +21,7 @@ from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError, DataError
+from easyrec.processors import num_processors
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.diagnosis import diagnose
@@ -79,7 +80,7 @@ class Trainer:
         self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
         self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
-        self.threads = self.config.threads or len(os.sched_getaffinity(0))
+        self.threads = self.config.threads or num_processors()
         self._open_data(data)
         with using_threads(self.threads):
             self._build()
