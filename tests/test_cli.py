@@ -198,6 +198,13 @@ def test_check_of_the_config_alone_touches_no_data(here, capsys):
     assert "rows.parquet" in capsys.readouterr().err
 
 
+def test_names_in_brackets_are_no_markup(here, capsys):
+    assert main(["check", "-c", "tiny.yaml", "-o", "name='[red]'", "--config-only"]) == 0
+    assert capsys.readouterr().out.startswith("[red]: the config is valid")
+    assert main(["train", "-c", "tiny.yaml", "--run-dir", "runs/[red]", "-o", "train.steps=1"]) == 0
+    assert capsys.readouterr().out.startswith("[red] ")
+
+
 def test_fg_shows_what_the_generator_makes(here, capsys):
     assert main(["fg", "-c", "tiny.yaml", "--rows", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -38,7 +38,7 @@ def table(title: str, *columns: str, right: int, numbers: int | None = None) -> 
         right: Index of the first column of numbers, which lie on the right.
         numbers: How many columns of numbers there are; default: all from there on.
     """
-    shown = PlainTable(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = PlainTable(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     last = len(columns) if numbers is None else right + numbers
     for index, name in enumerate(columns):
         shown.add_column(name, justify="right" if right <= index < last else "left", overflow="fold")

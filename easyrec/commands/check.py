@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from rich.console import Console
+from rich.markup import escape
 
 from easyrec.check import Inspection, build, inspect
 from easyrec.commands._options import add_experiment, experiment, positive
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     out = console()
     built = build(found)
     inspection = None if args.config_only else inspect(found, built, args.rows)
-    out.print(f"[bold]{found.name}[/]: the config is valid")
+    out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
     if inspection is None:
         return
     for part in (_parts, _labels, _bad, _columns, _features, _tables, _groups, _totals):

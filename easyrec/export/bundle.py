@@ -12,8 +12,10 @@ Knows no torch. Reading runs nothing that a bundle holds: JSON, .npy without obj
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -58,7 +60,8 @@ class Draft:
 def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Draft]:
     """Write a bundle under a temporary name beside `directory`; it takes its name when all is on disk.
 
-    Leaving the block with an error removes what was written and leaves an older bundle as it is.
+    Leaving the block with an error removes what was written and leaves an older bundle as it is. Each writer has a
+    name and a folder of its own, so that `easyrec export` during the export of training spoils neither.
 
     Raises:
         RunError: `directory` exists and `overwrite` is not set, or the disk refuses (e.g. it is full).
@@ -66,11 +69,14 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
     target = Path(directory)
     if target.exists() and not overwrite:
         raise RunError(f"{target} exists: remove it, or ask to overwrite it")
-    draft = Draft(target.parent / f".{target.name}.writing")
+    draft = Draft(target.parent / f".{target.name}.writing-{secrets.token_hex(4)}")
+    held = -1
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove(draft.path)  # what a killed process left behind
+        _clear(target)
         draft.path.mkdir()
+        held = os.open(draft.path, os.O_RDONLY)
+        _lock(held)
         yield draft
         assert draft.manifest is not None, "a bundle needs a manifest"
         _seal(draft.path, draft.manifest)
@@ -78,7 +84,30 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
     except OSError as error:
         raise RunError(f"{target}: cannot write the bundle: {error.strerror or error}") from error
     finally:
+        if held >= 0:
+            os.close(held)
         _remove(draft.path)
+
+
+def _clear(target: Path) -> None:
+    """Remove what killed processes left behind: folders beside `target` that no writer holds."""
+    for path in target.parent.iterdir():
+        if path.name.startswith((f".{target.name}.writing-", f".{target.name}.replaced-")) and path.is_dir():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                if _lock(handle):
+                    _remove(path)
+            finally:
+                os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Whether the open folder is ours now; where the file system knows no locks, it is not."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _seal(path: Path, manifest: Manifest) -> None:
@@ -93,8 +122,7 @@ def _seal(path: Path, manifest: Manifest) -> None:
 
 
 def _take_name(path: Path, target: Path) -> None:
-    old = target.parent / f".{target.name}.replaced"
-    _remove(old)
+    old = target.parent / path.name.replace(".writing-", ".replaced-")
     if target.exists():
         target.rename(old)
     path.rename(target)
@@ -112,7 +140,7 @@ def _force(path: Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.exists():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)  # another writer may be clearing too
 
 
 # ----------------------------------------------------------------------------------------------- reading

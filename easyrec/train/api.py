@@ -128,7 +128,8 @@ def predict(
         checkpoint: Folder of another checkpoint than the best one.
 
     Returns:
-        `output`, or without it a DataFrame: `data.reserved` columns, and one column per task.
+        `output`, or without it a DataFrame: `data.reserved` columns, and one column per task. Integers of which
+        some are missing stay Python's, in a column of objects.
     """
     experiment, folder = _experiment(config, overrides, run_dir)
     tables = predictions(experiment, restore(experiment, folder, checkpoint), _input(experiment, input))
@@ -136,7 +137,8 @@ def predict(
         if output is not None:
             write_predictions(tables, output)
             return Path(output)
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        # Without it one null makes floats of integers, and other ids of those beyond 2**53.
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(integer_object_nulls=True)
         return frame
 
 

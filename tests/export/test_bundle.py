@@ -229,8 +229,19 @@ def test_an_existing_bundle_is_replaced_only_on_request(bundle):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    left = tmp_path / ".bundle.writing"
-    left.mkdir()
-    (left / "half").write_bytes(b"x")
+    for name in (".bundle.writing-0a1b2c3d", ".bundle.replaced-0a1b2c3d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_bytes(b"x")
     write(tmp_path / "bundle")
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_two_writers_of_one_bundle_do_not_disturb_each_other(tmp_path):
+    target = tmp_path / "bundle"
+    with write_bundle(target, overwrite=True) as draft:
+        (draft.folder("generator") / "plan.json").write_bytes(b"first")
+        write(target)
+        assert Bundle.open(target).file("generator/plan.json").read_bytes() == b"{}"
+        draft.manifest = Manifest(**MINIMAL)
+    assert Bundle.open(target).file("generator/plan.json").read_bytes() == b"first"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]

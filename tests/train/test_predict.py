@@ -50,6 +50,12 @@ def test_without_output_it_gives_a_frame(toy, trained, scores, data):
     assert np.array_equal(found["click"], scores)
 
 
+def test_large_ids_survive_beside_missing_ones(toy, trained, data):
+    ids = [2**60 + 1, None, *range(len(data["test"]) - 2)]
+    found = api.predict(toy.path / "run", data["test"].assign(row=pd.array(ids, dtype="Int64")))
+    assert found["row"].tolist() == ids
+
+
 def test_the_folder_of_a_run_is_enough(toy, trained, scores, data):
     assert np.array_equal(api.predict(toy.path / "run", data["test"])["click"], scores)
 

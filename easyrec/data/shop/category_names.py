@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # One parent per block: "# english|chinese", then ten leaves "english|paraphrase|chinese|paraphrase".
-# Four neighbouring parents share a topic (see catalogue.py): style, technology, home, leisure, family.
+# Four neighbouring parents make a section (see catalogue.py): style, technology, home, leisure, family.
 _NAMES = """
 # women's clothing|女装
 dresses|frocks for ladies|连衣裙|长裙子

@@ -49,7 +49,7 @@ class Effects:
 
 
 def make_effects(seed: int, users: Users, catalogue: Catalogue) -> Effects:
-    """Draws the coefficients of a seed. Every table has mean zero over what the shop shows."""
+    """Draws the coefficients of a seed. Crosses are a constant where both sides match, else 0."""
 
     def draws(name: str) -> Draws:
         return Draws("shop", 1, seed, "effects", name)

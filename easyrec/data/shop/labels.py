@@ -35,7 +35,7 @@ APPETITE_HOURS = 6.0
 FATIGUE = -1.0
 FATIGUE_HOURS = 72.0
 
-MEAN_LEVEL = 2.5
+MIDDLE_LEVEL = 2.5
 LOG_PRICE_MEAN = 3.9
 LOG_PRICE_SPREAD = 0.9
 
@@ -73,7 +73,7 @@ def click_terms(
     item, cate = shown.item, catalogue.cate[shown.item]
     day, user = shown.day[:, None], shown.user[:, None]
     taste = users.taste(shown.user, shown.exact_day) + effects.trend[shown.day]
-    level = users.level[user] - MEAN_LEVEL
+    level = users.level[user] - MIDDLE_LEVEL
     price = (np.log(catalogue.price[item]) - LOG_PRICE_MEAN) / LOG_PRICE_SPREAD
     evening = np.cos(2.0 * np.pi * (shown.hour - 20) / 24)
     same_cate = catalogue.cate[recent.item][:, None, :] == cate[:, :, None]  # (n, k, 32)

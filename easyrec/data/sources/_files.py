@@ -43,7 +43,7 @@ def list_files(paths: str | Sequence[str], suffixes: Sequence[str], options: Map
     """The files of all `paths`, each path's files sorted by name.
 
     Args:
-        paths: Files, globs or folders; a folder stands for all files below it that end in one of `suffixes`.
+        paths: Files, folders or globs, tried in this order; a folder stands for all files below it that end in one of `suffixes`.
         suffixes: Ends of names, e.g. `.parquet`.
         options: Options of the file system, as fsspec takes them.
 
@@ -75,7 +75,7 @@ def list_files(paths: str | Sequence[str], suffixes: Sequence[str], options: Map
 
 
 def _find(system: Any, path: str, suffixes: Sequence[str]) -> list[tuple[str, int]]:
-    if any(c in path for c in "*?["):
+    if any(c in path for c in "*?[") and not system.exists(path):  # what is called so is meant, not matched
         found = system.glob(path, detail=True)
     elif system.isdir(path):
         found = {

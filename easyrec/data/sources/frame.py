@@ -42,13 +42,13 @@ class FrameSource(Source):
         name: What errors call the rows.
 
     Raises:
-        DataError: A column cannot be a column: mixed types, unequal lengths; names it.
+        DataError: The columns are no table: unequal lengths, one name twice; names the column.
     """
 
     def __init__(self, data: Any, name: str = "frame") -> None:
         self.name = name
-        self.table = _table(data, name)
-        self.columns = {field.name: field.type for field in self.table.schema}
+        self.table, self._faults = _table(data, name)
+        self.columns = {field.name: field.type for field in self.table.schema} | dict.fromkeys(self._faults, pa.null())
         self._units: list[Unit] = []
         for start in range(0, self.table.num_rows, UNIT_ROWS):
             rows = min(UNIT_ROWS, self.table.num_rows - start)
@@ -58,6 +58,18 @@ class FrameSource(Source):
     def units(self) -> list[Unit]:
         """Slices of the rows."""
         return self._units
+
+    def require(self, columns: Sequence[str], why: str = "") -> None:
+        """Check that `columns` can be read; what others hold is of no concern.
+
+        Raises:
+            ConfigError: A column is absent.
+            DataError: A column holds what Arrow cannot: mixed types, objects.
+        """
+        super().require(columns, why)
+        for name in columns:
+            if name in self._faults:
+                raise self._faults[name]
 
     def read(self, unit: Unit, columns: Sequence[str], start_row: int = 0) -> Iterator[pa.RecordBatch]:
         """The slice, not copied."""
@@ -75,35 +87,42 @@ class FrameSource(Source):
         return (found["min"], found["max"]) if found["min"].is_valid else None
 
 
-def _table(data: Any, name: str) -> pa.Table:
+def _table(data: Any, name: str) -> tuple[pa.Table, dict[str, DataError]]:
+    """The columns that can be read, and what is wrong with the others."""
     if isinstance(data, pa.Table):
-        return data
+        return data, {}
     if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
+        return pa.Table.from_batches([data]), {}
+    given: dict[str, Any]
     if isinstance(data, pd.DataFrame):
         repeated = sorted({str(c) for c in data.columns[data.columns.duplicated()]})
         if repeated:
             raise DataError("is there twice", column=repeated[0], file=name)
-        arrays = {str(c): _array(data[c], str(c), name) for c in data.columns}
+        given = {str(c): data[c] for c in data.columns}
     elif isinstance(data, Mapping):
-        arrays = {str(c): _array(values, str(c), name) for c, values in data.items()}
+        given = {str(c): values for c, values in data.items()}
     elif isinstance(data, list) and all(isinstance(row, Mapping) for row in data):
         names = dict.fromkeys(str(key) for row in data for key in row)
-        arrays = {c: _array([row.get(c) for row in data], c, name) for c in names}
+        given = {c: [row.get(c) for row in data] for c in names}
     else:
         text = (
             f"must be a DataFrame, an Arrow table, a dict of columns or a list of dicts, but is {type(data).__name__}"
         )
         raise DataError(text, file=name)
+    found = {column: _array(values, column, name) for column, values in given.items()}
+    arrays = {column: array for column, array in found.items() if not isinstance(array, DataError)}
+    faults = {column: error for column, error in found.items() if isinstance(error, DataError)}
+    if faults and not arrays:
+        raise next(iter(faults.values()))
     lengths = {c: len(array) for c, array in arrays.items()}
     for column, length in lengths.items():
         if length != next(iter(lengths.values())):
             first = next(iter(lengths))
             raise DataError(f"has {length} values, but '{first}' has {lengths[first]}", column=column, file=name)
-    return pa.table(arrays)
+    return pa.table(arrays), faults
 
 
-def _array(values: Any, column: str, name: str) -> pa.Array | pa.ChunkedArray:
+def _array(values: Any, column: str, name: str) -> pa.Array | pa.ChunkedArray | DataError:
     try:
         if isinstance(values, pa.Array | pa.ChunkedArray):
             return values
@@ -112,4 +131,4 @@ def _array(values: Any, column: str, name: str) -> pa.Array | pa.ChunkedArray:
             return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"cannot be one column: {str(error).splitlines()[0]}", column=column, file=name) from error
+        return DataError(f"cannot be one column: {str(error).splitlines()[0]}", column=column, file=name)

@@ -51,8 +51,17 @@ def test_a_two_dimensional_array_is_a_column_of_vectors():
 )
 def test_a_column_that_cannot_be_one_is_named(data, column):
     with pytest.raises(DataError) as caught:
-        frame.FrameSource(data, "train")
+        frame.FrameSource(data, "train").require([column])
     assert (caught.value.file, caught.value.column) == ("train", column)
+
+
+@pytest.mark.parametrize("junk", [[1, "x"], [object(), None], [{"a": 1.0}, {2: "b"}]], ids=["mixed", "object", "dicts"])
+def test_a_column_that_nothing_reads_may_hold_anything(junk):
+    source = frame.FrameSource(pd.DataFrame({"a": [1, 2], "junk": pd.Series(junk, dtype=object)}))
+    source.require(["a"])
+    assert [batch.to_pydict() for batch in source.read(source.units()[0], ["a"])] == [{"a": [1, 2]}]
+    with pytest.raises(DataError, match="cannot be one column"):
+        source.require(["a", "junk"])
 
 
 def test_what_holds_no_rows_is_refused():

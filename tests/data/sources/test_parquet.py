@@ -20,6 +20,13 @@ def read(source, columns=None):
     return pa.Table.from_batches([b for u in source.units() for b in source.read(u, columns)])
 
 
+@pytest.mark.parametrize("name", ["rows [a] 1", "what?", "a*b"])
+def test_a_file_may_be_called_like_a_glob(name, tmp_path):
+    for other in (name, "rows a 1", "what1", "axb"):
+        write(tmp_path / f"{other}.parquet", pa.table({"x": [other]}))
+    assert read(parquet.Config(path=f"{tmp_path}/{name}.parquet").open()).column("x").to_pylist() == [name]
+
+
 def test_globs_folders_and_lists_give_files_in_order_of_their_names(tmp_path):
     for name in ("b", "a", "c"):
         write(tmp_path / f"{name}.parquet", pa.table({"x": [name]}))
