@@ -74,6 +74,12 @@ class Inspection:
         state = STATE_PER_WEIGHT[kind] * weights + STATE_PER_ROW.get(kind, 0.0) * rows
         return Memory(4 * weights, int(4 * state), 16 * self.dense_parameters)
 
+    def doubts(self) -> list[str]:
+        """What may be meant but seldom is, one sentence each."""
+        read = {column.partition("__")[0] for column in self.experiment.generator.inputs}
+        labels = [name for name in self.experiment.data.labels if name in read]
+        return [f"the label '{name}' is also read by a feature: is it known when the item is shown?" for name in labels]
+
     def faults(self) -> list[str]:
         """What would stop training or spoil it, one sentence each."""
         found, fails = [], self.experiment.data.bad_rows == "fail"

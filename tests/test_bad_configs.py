@@ -43,6 +43,8 @@ eval:
 CASES = {
     "typo-in-a-section": ("train:\n  epochs", "trian:\n  epochs", 24, "trian", "unknown key; did you mean 'train'?"),
     "typo-in-data": ("batch_size", "batchsize", 5, "data . batchsize", "did you mean 'batch_size'?"),
+    "reserved-like-a-task": ("labels: [click]", "labels: [click]\n  reserved: [user_id, click]", 5, "data . reserved[1]",
+                             "'click' is the name of a task too"),
     "typo-in-model": ("hidden:", "hiden:", 19, "model . hiden", "did you mean 'hidden'?"),
     "typo-in-a-feature": (
         "hash_bucket_size: 100}", "hash_buckets: 100}", 7, "features[0] 'user_id' . hash_buckets", "hash_bucket_size"

@@ -182,6 +182,13 @@ def test_check_shows_the_data_and_the_plan(here, capsys):
     assert not Path("runs").exists()
 
 
+def test_check_warns_of_a_feature_that_reads_the_label(here, capsys):
+    assert main(["check", "-c", "tiny.yaml"]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert main(["check", "-c", "tiny.yaml", "-o", "features[price].expression=item:click"]) == 0
+    assert "the label 'click' is also read by a feature" in capsys.readouterr().out
+
+
 def test_check_counts_the_parameters_that_training_has(trained, capsys):
     assert main(["check", "-c", "tiny.yaml"]) == 0
     tables, dense = re.search(

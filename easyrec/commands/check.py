@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
         return
     for part in (_parts, _labels, _bad, _columns, _features, _tables, _groups, _totals):
         part(out, inspection)
+    for doubt in inspection.doubts():
+        out.print(f"[yellow]warning:[/] {escape(doubt)}", soft_wrap=True)
     sys.stdout.flush()
     faults = inspection.faults()
     if faults:

@@ -183,6 +183,12 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
                 known = ", ".join(sections.data.labels)
                 text = f"'{label}' is not among data.labels: {known}"
                 problems.append(document.problem(("model", "tasks", index, "mask"), text))
+    tasks = [task.name for task in _tasks(model, sections.data)]
+    for index, name in enumerate(sections.data.reserved):
+        if name in tasks:
+            text = f"'{name}' is the name of a task too, and a column of predictions is called like its task"
+            text += "\ngive the task another name under model.tasks"
+            problems.append(document.problem(("data", "reserved", index), text))
     checks: list[Callable[[], object]] = [
         lambda: plan_embeddings(generator.outputs, model),
         lambda: watched(_tasks(model, sections.data), sections.eval, sections.train),

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from easyrec.config import Experiment
 from easyrec.data import Part, Source, make_loader
-from easyrec.errors import ConfigError, Problem, RunError
+from easyrec.errors import RunError
 from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
@@ -26,15 +26,11 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
     drops are missing; all others come in the order of the source.
 
     Raises:
-        ConfigError: A reserved column is called like a task, or the data lacks a column.
+        ConfigError: The data lacks a column.
         DataError: A row cannot be used.
     """
     tasks = [task.name for task in experiment.tasks]
     reserved = experiment.data.reserved
-    for name in reserved:
-        if name in tasks:
-            text = f"'{name}' is the name of a task too, and a column of predictions is called like its task"
-            raise ConfigError([Problem(f"{text}\ngive the task another name under model.tasks", "data . reserved")])
     loader = make_loader(experiment, part, training=False, labels=False, reserved=reserved)
     types = (part.source if isinstance(part, Part) else part).columns
     fields = [pa.field(name, types[name]) for name in reserved]
