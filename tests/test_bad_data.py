@@ -195,7 +195,7 @@ def test_a_bad_label_is_left_out_where_the_policy_says_so(here, run, policy):
 
 def test_labels_of_which_none_can_be_used_are_a_fault_under_every_policy(here, run):
     for policy in ("fail", "skip", "default"):
-        words = ["data.labels=[user_id]", f"data.bad_rows={policy}"]
+        words = ["data.labels=[user_id]", "data.reserved=[]", f"data.bad_rows={policy}"]
         rows(user_id=dict.fromkeys(range(ROWS), 7)).to_parquet("rows.parquet")
         code, err = run("check", "-c", "parquet.yaml", "-o", *words)
         assert code == 3
