@@ -23,7 +23,8 @@ CONFIGS = ("lr", "deepfm", "din_pooled", "din")
 
 def one(name: str, rows: int, seed: int) -> dict[str, float]:
     """AUC on the last two days, of a model and of the chances that the clicks were drawn from."""
-    where = {f"data.{part}.{key}": value for part in ("train", "valid", "test") for key, value in _data(rows, seed)}
+    drawn = {"rows": rows, "seed": seed}
+    where = {f"data.{part}.{key}": value for part in ("train", "valid", "test") for key, value in drawn.items()}
     config = ROOT / "configs" / "shop" / f"{name}.yaml"
     run = easyrec.train(config, overrides={**where, "name": f"shop-{name}-{seed}"}, overwrite=True)
     part = open_sources(easyrec.load_experiment(config, where)).test
@@ -35,10 +36,6 @@ def one(name: str, rows: int, seed: int) -> dict[str, float]:
             chances += batch["p_click"].to_pylist()
     best = float(roc_auc_score(clicks, chances))
     return {"auc": run.metrics["test"]["auc"], "best": best, "seconds": run.metrics["seconds"]}
-
-
-def _data(rows: int, seed: int) -> list[tuple[str, int]]:
-    return [("rows", rows), ("seed", seed)]
 
 
 def main() -> None:

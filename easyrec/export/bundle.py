@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from easyrec.durable import sync
 from easyrec.errors import BundleError, RunError, distribution
 from easyrec.export.manifest import FORMAT, FORMAT_VERSION, FileEntry, Manifest
 from easyrec.export.strict_json import dump, parse, read_json
@@ -118,7 +119,7 @@ def _seal(path: Path, manifest: Manifest) -> None:
     (path / CHECKSUM).write_text(f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n", encoding="ascii")
     for root, _, names in os.walk(path):
         for name in (*names, "."):
-            _force(Path(root, name))
+            sync(Path(root, name))
 
 
 def _take_name(path: Path, target: Path) -> None:
@@ -126,16 +127,8 @@ def _take_name(path: Path, target: Path) -> None:
     if target.exists():
         target.rename(old)
     path.rename(target)
-    _force(target.parent)
+    sync(target.parent)
     _remove(old)
-
-
-def _force(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:

@@ -57,10 +57,8 @@ class Model(nn.Module):
 
     def _unequal(self, layout: GroupLayout) -> list[Problem]:
         """What stands against crossing the fields of a group."""
-        spans, where = (
-            [*layout.fields, *(c for s in layout.sequences for c in s.children)],
-            _place(self.config, layout.name),
-        )
+        spans = [*layout.fields, *(child for s in layout.sequences for child in s.children)]
+        where = _place(self.config, layout.name)
         if not spans:
             text = f"'{self.config.type}' needs fields in '{layout.name}', but it has numeric inputs alone"
             return [Problem(f"{text}\ngive one of them an embedding_dim, or boundaries", where)]

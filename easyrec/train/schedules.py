@@ -24,7 +24,7 @@ class Rate:
 
     def __init__(self, lr: float, schedule: Schedule, steps: int | None = None) -> None:
         self.lr, self.schedule = lr, schedule
-        self.horizon = getattr(schedule, "steps", None) or steps or 0
+        self.horizon = (schedule.steps or steps or 0) if isinstance(schedule, Cosine) else 0
         if isinstance(schedule, Cosine) and not self.horizon:
             raise ValueError("only reading tells how long this training is: give the schedule its 'steps'")
         self.reductions = 0
