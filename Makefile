@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-KERNELS := $(wildcard feature_generator/cpp/* easyrec/*/cpp/*)
+KERNELS := $(wildcard feature_generator/cpp/* feature_generator/cpp/*/* easyrec/*/cpp/*)
 CPP := $(filter %.cpp %.h,$(KERNELS))
 # Two pytest workers share two cores: one thread each inside the libraries.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1

@@ -28,14 +28,14 @@ if platform.machine() in {"x86_64", "AMD64"}:
 def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> list[Pybind11Extension]:
     """The extension `<package>.<name>` from all sources of `<package>/cpp`, once per instruction set."""
     folder = f"{package.replace('.', '/')}/cpp"
-    sources = sorted(glob(f"{folder}/*.cpp"))
+    sources = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
     if not sources:
         return []
     return [
         Pybind11Extension(
             f"{package}.{name}{suffix}",
             sources,
-            depends=sorted(glob(f"{folder}/*.h")),
+            depends=sorted(glob(f"{folder}/**/*.h", recursive=True)),
             include_dirs=[folder],
             define_macros=[("NATIVE_MODULE", f"{name}{suffix}")],
             cxx_std=17,

@@ -6,7 +6,6 @@ Slow and obvious on purpose. The same golden cases test both, and random rows mu
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,85 +15,54 @@ import numpy as np
 
 from feature_generator._reference_hashes import HASHES
 from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
-from feature_generator.features import Numbers
-from feature_generator.planning import Node
-
-NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-SPACE = " \t\n\v\f\r"
-
-
-class BadError(Exception):
-    """A value broke a rule."""
-
+from feature_generator.features import Numbers, Reading
+from feature_generator.planning import Node, default_texts, readings
+from feature_generator.values import LARGEST, BadValueError, as_integer, as_number, as_text
 
 # -------------------------------------------------------------------------------------------------- reading
-
-
-def as_text(value: Any) -> str:
-    """A plain value as text: numbers in their shortest form, whole ones of 64 bits without a point."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | np.integer | np.bool_):
-        return str(int(value))
-    if not math.isfinite(value):
-        raise BadError(f"{value} is not finite")
-    if float(value).is_integer() and abs(value) < 2**63:
-        return str(int(value))
-    return str(value) if isinstance(value, np.float32) else repr(float(value))
-
-
-def as_number(value: Any) -> float:
-    """A plain value as a finite number."""
-    if isinstance(value, str):
-        text = value.strip(SPACE)
-        number = float(text) if NUMBER.fullmatch(text) else math.nan
-    else:
-        number = float(value)
-    if not math.isfinite(number):
-        raise BadError(f"{value!r} is not a finite number")
-    return number
-
-
-def as_integer(value: Any) -> int:
-    """A plain value as a whole number of 64 bits."""
-    if isinstance(value, str):
-        text = value.strip(SPACE)
-        if not re.fullmatch(r"[+-]?[0-9]+", text):
-            raise BadError(f"{value!r} is not a whole number")
-        number = int(text)
-    elif isinstance(value, float | np.floating):
-        if not math.isfinite(value) or not float(value).is_integer() or abs(float(value)) >= 2**63:
-            raise BadError(f"{value} is not a whole number")
-        number = int(value)
-    else:
-        number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise BadError(f"{number} has more than 64 bits")
-    return number
-
 
 Value = tuple[Any, Any]
 """A value and its weight; the weight is None where it is bad."""
 
 
-def plain(cell: Any, separator: str, weighted: bool) -> list[Value]:
-    """The values of one element: empty ones are no values; text splits, the items of a list do not."""
+def plain(cell: Any, reading: Reading, separator: str) -> list[Value]:
+    """The values of one element: empty ones are no values; text splits, the items of a list do not.
+
+    Args:
+        cell: Text, number, list, list of pairs (a map), or None.
+        reading: How the input is read.
+        separator: What "" in a reading stands for.
+    """
     if cell is None or cell == "":
         return []
     if isinstance(cell, str):
-        return [_weigh(part, weighted) for part in cell.split(separator) if part]
+        parts = [cell] if reading.separator is None else cell.split(reading.separator or separator)
+        return [_value(part, reading, separator) for part in parts if part]
     if isinstance(cell, list) and cell and isinstance(cell[0], tuple):  # a map
+        if reading.pairs is not None:
+            return [((key, _rest(rest, reading.pairs, separator)), np.float32(1)) for key, rest in cell if key != ""]
         return [(key, _float32(weight)) for key, weight in cell if key != ""]
     if isinstance(cell, list):
-        return [_weigh(item, weighted) for item in cell if item is not None and item != ""]
-    return [(cell, np.float32(1))]
+        return [_value(item, reading, separator) for item in cell if item is not None and item != ""]
+    return [_value(cell, reading, separator)]
 
 
-def _weigh(value: Any, weighted: bool) -> Value:
-    if not weighted or not isinstance(value, str) or ":" not in value:
+def _value(value: Any, reading: Reading, separator: str) -> Value:
+    if reading.pairs is not None:
+        if not isinstance(value, str):
+            return (value, []), np.float32(1)
+        key, sign, rest = value.rpartition(reading.assign) if reading.assign_last else value.partition(reading.assign)
+        if not sign:
+            key, rest = value, ""
+        return (key, _rest(rest, reading.pairs, separator)), np.float32(1)
+    if not reading.weighted or not isinstance(value, str) or ":" not in value:
         return value, np.float32(1)
     key, _, weight = value.rpartition(":")
     return key, _float32(weight)
+
+
+def _rest(cell: Any, reading: Reading, separator: str) -> list[Any]:
+    return [value for value, _ in plain(cell, reading, separator)]
 
 
 def _float32(value: Any) -> np.float32 | None:
@@ -102,20 +70,20 @@ def _float32(value: Any) -> np.float32 | None:
         return np.float32(1)
     try:
         number = as_number(value)
-    except BadError:
+    except BadValueError:
         return None
-    return np.float32(number) if abs(number) <= float(np.finfo(np.float32).max) else None
+    return np.float32(number) if abs(number) <= LARGEST else None
 
 
-def steps(cell: Any, delim: str, separator: str, weighted: bool) -> list[list[Value]]:
+def steps(cell: Any, delim: str, reading: Reading, separator: str) -> list[list[Value]]:
     """The elements of one sequence."""
     if cell is None or cell == "":
         return []
     if isinstance(cell, str):
-        return [plain(part, separator, weighted) for part in cell.split(delim)]
+        return [plain(part, reading, separator) for part in cell.split(delim)]
     if isinstance(cell, list):
-        return [plain(item, separator, weighted) for item in cell]
-    return [plain(cell, separator, weighted)]
+        return [plain(item, reading, separator) for item in cell]
+    return [plain(cell, reading, separator)]
 
 
 def shape(elements: list[Any], node: Node, length: int, missing: Any) -> list[Any]:
@@ -197,8 +165,7 @@ def _row(
     lengths: list[int] = []
     for node in members:
         separator = node.config.fg_encoded_multival_sep if node.encoded else node.config.separator
-        weighted = bool(getattr(node.config, "weighted", False))
-        for i, source in enumerate(node.inputs):
+        for i, (source, reading) in enumerate(zip(node.inputs, readings(node), strict=True)):
             if source.side == "const":
                 cell = source.name
             elif source.side == "feature":
@@ -207,11 +174,11 @@ def _row(
                 cells = columns[source.name]
                 cell = cells[0 if len(cells) == 1 and rows > 1 else row]
             if source.sequence:
-                split = steps(cell, node.rule.sequence_delim, separator, weighted)
+                split = steps(cell, node.rule.sequence_delim, reading, separator)
                 lengths.append(len(split))
                 read[node.name, i] = split
             else:
-                read[node.name, i] = plain(cell, separator, weighted)
+                read[node.name, i] = plain(cell, reading, separator)
     length = min(lengths, default=0)
     if len(set(lengths)) > 1 and members[0].rule.lengths == "equal":
         made[members[0].name].bad.add(row)
@@ -230,7 +197,10 @@ def _row(
         else:
             elements = [inputs]
         results = [sink.element(element, out.bad, row) for element in elements]
-        out.rows.append(results if node.sequence else results[0])
+        if node.exploded:
+            out.rows.append([([i], [w]) for i, w in zip(*results[0], strict=True)])
+        else:
+            out.rows.append(results if node.sequence else results[0])
         passed = [sink.passed(result) for result in results]
         out.passed.append(passed if node.sequence else passed[0])
 
@@ -240,8 +210,9 @@ class _Sink:
 
     def __init__(self, node: Node, hash_name: str, folder: Path | None) -> None:
         self.node, self.config, self.hash_name = node, node.config, hash_name
-        operator = node.config.compile(node.default, node.sequence)
+        operator = node.config.compile(node.default, node.sequence, folder)
         self.single = operator.name == "copy" or node.encoded
+        self.operator = operator
         self.numbers: Numbers | None = operator.numbers
         self.discretizer = Discretizer("text")
         if isinstance(node.config, IdConfig):
@@ -256,23 +227,22 @@ class _Sink:
                 self.discretizer = Discretizer(
                     "range", size or UNBOUNDED, out_of_range=getattr(node.config, "out_of_range", "default")
                 )
-        self.first_only = not node.encoded and (
-            node.config.value_dim == 1 or (node.config.value_dim is None and node.sequence)
+        self.first_only = (
+            not node.encoded and isinstance(node.config, IdConfig) and node.config.first_only(node.sequence)
         )
 
     def element(self, inputs: list[list[Value]], bad: set[int], row: int) -> Any:
         """(ids, weights), or a vector."""
-        if self.numbers is not None:
-            return self._vector(inputs[0], bad, row)
-        if self.single:
-            values = inputs[0]
-        else:
+        values = inputs[0]
+        if not self.single:
             try:
-                texts = [[as_text(value) for value, _ in values] for values in inputs]
-            except BadError:
+                made = self.config.reference([[value for value, _ in values] for values in inputs])
+            except BadValueError:
                 bad.add(row)
-                texts = [[] for _ in inputs]
-            values = [(text, np.float32(1)) for text in (self.config.reference(texts) if all(texts) else [])]
+                made = []
+            values = [(value, np.float32(1)) for value in made]
+        if self.numbers is not None:
+            return self._vector(values, bad, row) if self.numbers.value_dim else self._buckets(values, bad, row)
         if self.first_only:
             values = values[:1]
         if not values:
@@ -288,9 +258,9 @@ class _Sink:
     def _one(self, value: Any, weight: Any, bad: set[int], row: int) -> tuple[list[Any], list[Any]]:
         try:
             if weight is None:
-                raise BadError("its weight")
+                raise BadValueError("its weight")
             return [self._id(value)], [weight]
-        except BadError as error:
+        except BadValueError as error:
             if str(error):
                 bad.add(row)
             return self._default()
@@ -303,16 +273,14 @@ class _Sink:
                 return number
             if rule.out_of_range == "clip":
                 return 0 if number < 0 else rule.size - 1
-            raise BadError(f"{number} is out of range" if rule.out_of_range == "error" else "")
+            raise BadValueError(f"{number} is out of range" if rule.out_of_range == "error" else "")
         text = as_text(value)
         if rule.kind == "hash":
             return HASHES[rule.hash](text.encode()) % rule.size
         return text if rule.kind == "text" else rule.words.get(text, rule.unknown)
 
     def _default(self) -> tuple[list[Any], list[Any]]:
-        text = self.node.default
-        separator = self.config.fg_encoded_multival_sep if self.node.encoded else self.config.separator
-        parts = [part for part in text.split(separator) if part] if self.single else [text] if text else []
+        parts = default_texts(self.node, self.operator)
         ids = [self._id(part) for part in (parts[:1] if self.first_only else parts)]
         return ids, [np.float32(1)] * len(ids)
 
@@ -324,11 +292,11 @@ class _Sink:
         try:
             numbers = [self._normalize(as_number(value)) for value, _ in values]
             if numbers and len(numbers) != self.numbers.value_dim:
-                raise BadError("wrong length")
-            if any(not abs(number) <= float(np.finfo(np.float32).max) for number in numbers):
-                raise BadError("too large")
+                raise BadValueError("wrong length")
+            if any(not abs(number) <= LARGEST for number in numbers):
+                raise BadValueError("too large")
             vector = [np.float32(number) for number in numbers] or None
-        except BadError:
+        except BadValueError:
             bad.add(row)
         if vector is None:
             vector = [np.float32(number) for number in default] or None
@@ -336,8 +304,32 @@ class _Sink:
             return vector or [np.float32(0)] * self.numbers.value_dim
         if vector is None:
             return [], []
-        ids = [sum(np.float32(edge) <= number for edge in self.numbers.boundaries) for number in vector]
-        return [int(i) for i in ids], [np.float32(1)] * len(ids)
+        ids = [self._bucket(number) for number in vector]
+        return ids, [np.float32(1)] * len(ids)
+
+    def _buckets(self, values: list[Value], bad: set[int], row: int) -> Any:
+        """Any number of buckets: a bad number takes the default's, nothing at all too."""
+        config: Any = self.config
+        default = [self._bucket(np.float32(number)) for number in config.default_numbers(self.node.default)]
+        ids: list[int] = [] if values else list(default)
+        for value, _ in values:
+            bucket = self._bucket_of(value)
+            if bucket is None:
+                bad.add(row)
+            ids += default if bucket is None else [bucket]
+        return ids, [np.float32(1)] * len(ids)
+
+    def _bucket_of(self, value: Any) -> int | None:
+        try:
+            number = self._normalize(as_number(value))
+        except BadValueError:
+            return None
+        return self._bucket(np.float32(number)) if abs(number) <= LARGEST else None
+
+    def _bucket(self, number: Any) -> int:
+        assert self.numbers is not None
+        assert self.numbers.boundaries is not None
+        return int(sum(np.float32(edge) <= number for edge in self.numbers.boundaries))
 
     def _normalize(self, number: float) -> float:
         assert self.numbers is not None

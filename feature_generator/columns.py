@@ -111,6 +111,23 @@ class Ragged:
         return Ragged(values, offsets, weights, key_offsets)
 
 
+def value_lists(values: Array, text_ends: Array | None, ends: Array, elements: Array | None) -> pa.Array:
+    """Values of the native plan as Arrow lists, of sequences as lists of lists, without a copy.
+
+    Args:
+        values: (n,) float64 numbers, or (bytes,) the characters of all texts.
+        text_ends: (n + 1,) int64, or None for numbers.
+        ends: (elements + 1,) int64, values of each element.
+        elements: (rows + 1,) int64, elements of each row of a sequence; None: one.
+    """
+    if text_ends is None:
+        flat = pa.array(values)
+    else:
+        flat = pa.LargeStringArray.from_buffers(len(text_ends) - 1, pa.py_buffer(text_ends), pa.py_buffer(values))
+    lists = pa.LargeListArray.from_arrays(pa.array(ends), flat)
+    return lists if elements is None else pa.LargeListArray.from_arrays(pa.array(elements), lists)
+
+
 def _weights(part: Ragged) -> Array:
     return np.ones(len(part.values), np.float32) if part.weights is None else part.weights
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from feature_generator import native
-from feature_generator.features import FeatureConfig
+from feature_generator.features import FeatureConfig, named_file
 
 OOV = "<OOV>"
 KEYS = ("hash_bucket_size", "num_buckets", "vocab_list", "vocab_dict", "vocab_file")
@@ -123,7 +123,7 @@ class IdConfig(FeatureConfig):
             problems.append(
                 (given[1], f"give exactly one of {', '.join(KEYS)}; this feature has {' and '.join(given)}")
             )
-        elif not given and not encoded and not self.stub_type:
+        elif not given and not encoded and not self.stub_type and self.discretized:
             problems.append(("", f"needs one of {', '.join(KEYS)}"))
         if self.default_bucketize_value is not None:
             if not self.vocabulary_key:
@@ -135,11 +135,30 @@ class IdConfig(FeatureConfig):
                 problems.append(("default_bucketize_value", text))
         elif self.vocab_file is not None and not encoded:
             problems.append(("vocab_file", "needs default_bucketize_value, the id of words outside the file"))
-        if self.value_dim is not None and self.value_dim > 1:
+        if self.value_dim is not None and self.value_dim > 1 and self.discretized:
             problems.append(("value_dim", f"0 keeps all ids, 1 the first; {self.value_dim} says neither"))
         if self.out_of_range != "default" and self.num_buckets is None:
             problems.append(("out_of_range", "goes with num_buckets"))
         return problems
+
+    @property
+    def discretized(self) -> bool:
+        """Whether values become ids: types whose values may stay numbers say no where no key turns them into ids."""
+        return True
+
+    @property
+    def discretizer_key(self) -> str:
+        """Which key turns values into ids, "" for none."""
+        return next((key for key in KEYS if getattr(self, key) is not None), "")
+
+    def first_only(self, sequence: bool) -> bool:
+        """Whether an element keeps its first value alone: asked for, or the rule in sequences."""
+        return self.value_dim == 1 or (self.value_dim is None and sequence)
+
+    @property
+    @override
+    def files(self) -> dict[str, str]:
+        return {"vocab_file": self.vocab_file} if self.vocab_file is not None else {}
 
     @property
     def vocabulary_key(self) -> str:
@@ -172,7 +191,7 @@ class IdConfig(FeatureConfig):
         unknown = self.default_bucketize_value
         if self.vocab_file is not None:
             assert unknown is not None
-            return read_vocabulary(vocabulary_path(self.vocab_file, folder)), unknown
+            return read_vocabulary(named_file(self.vocab_file, folder)), unknown
         if self.vocab_list is not None:
             if unknown is not None:
                 return {word: i for i, word in enumerate(self.vocab_list)}, unknown
@@ -184,12 +203,6 @@ class IdConfig(FeatureConfig):
             return dict(self.vocab_dict), unknown
         # Here the default's id is 0, also where it is a word of the dictionary: the opposite of vocab_list.
         return dict(self.vocab_dict) | ({default: 0} if default else {}), 1
-
-
-def vocabulary_path(name: str, folder: Path | None) -> Path:
-    """The file `name` in `folder`, or as it stands."""
-    path = Path(name)
-    return folder / path if folder is not None and not path.is_absolute() and (folder / path).exists() else path
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:

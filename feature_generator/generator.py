@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, ValidationError
 
-from feature_generator.columns import BadValue, Ragged, Table
+from feature_generator.columns import BadValue, Ragged, Table, value_lists
 from feature_generator.config import Choice, Document, Path_, StrictModel, problems_of, read_yaml, repeat_names
 from feature_generator.errors import ConfigError, DataError, Problem
 from feature_generator.incoming import missing, record
 from feature_generator.native import Plan
-from feature_generator.planning import BITS, OutputSpec, check_names, compile_plan, flatten, resolve
+from feature_generator.planning import BITS, OutputSpec, Program, check_names, compile_plan, flatten, resolve
 
 Mode: TypeAlias = Literal["raw", "encoded"]
 BadRows: TypeAlias = Literal["fail", "skip", "default"]
@@ -69,16 +69,14 @@ class FeatureGenerator:
             program = compile_plan(nodes, config.hash, folder, report)
         if problems:
             raise ConfigError(sorted(problems, key=lambda p: (p.file, p.line)), document.file)
-        self._nodes = program.nodes
+        self._nodes, self._resolved = program.nodes, nodes
+        self._values_plan: tuple[Any, Program] | None = None
         self.outputs: dict[str, OutputSpec] = program.outputs
         self.inputs: dict[str, str] = {name: side for name, side in program.columns if side != "const"}
         self._columns = program.columns
         self._by_side = {side: [n for n, s in program.columns if s == side] for side in ("user", "item", "context")}
         self._names = list(self.inputs)
-        constants = [name for name, side in program.columns if side == "const"]
-        self._constants = (
-            pa.RecordBatch.from_arrays([pa.array([c]) for c in constants], constants) if constants else None
-        )
+        self._constants = _constants(program.columns)
         self._plan = Plan([(name, BITS[side]) for name, side in program.columns], program.units)
         self._emitted = [
             (i, n.name)
@@ -142,6 +140,39 @@ class FeatureGenerator:
         return fingerprint(self)
 
     # ------------------------------------------------------------------------------------------------ running
+
+    def values(self, data: Any, *, threads: int = 1) -> dict[str, pa.Array]:
+        """What the operators make of some rows, before anything is normalised or becomes an id.
+
+        Missing values are absent, defaults are not filled in, and bad values are left out.
+
+        Args:
+            data: As in `transform`.
+            threads: Threads to compute on.
+
+        Returns:
+            By feature, stubs among them: an array with one entry per row, a list of texts (`list<string>`) or of numbers
+            (`list<double>`) where the feature is numeric; of a sequence a list of such lists, one per element.
+
+        Raises:
+            DataError: A column is missing or unreadable.
+        """
+        if self._values_plan is None:
+            program = compile_plan(self._resolved, self.config.hash, self.folder, lambda path, message: None, True)
+            columns = [(name, BITS[side]) for name, side in program.columns]
+            self._values_plan = Plan(columns, program.units), program
+        plan, program = self._values_plan
+        batch = record(data, self._names)
+        sources = [(7, batch)]
+        constants = _constants(program.columns)
+        if constants is not None:
+            sources.append((8, constants))
+        try:
+            outputs, _, _ = plan.run(sources, batch.num_rows, batch.num_rows, False, threads)
+        except (KeyError, ValueError) as error:
+            raise self._data_error(error, batch.schema.names) from None
+        made = {n.name: o for n, o in zip(program.nodes, outputs, strict=True) if o is not None}
+        return {node.name: value_lists(*made[node.name]) for node in self._resolved}
 
     def transform(self, data: Any, *, threads: int = 1, bad_rows: BadRows = "fail") -> Table:
         """The features of some rows.
@@ -251,6 +282,11 @@ class FeatureGenerator:
         if isinstance(error, KeyError):
             return missing(str(error.args[0]), known)
         return DataError(str(error))
+
+
+def _constants(columns: Sequence[tuple[str, str]]) -> pa.RecordBatch | None:
+    names = [name for name, side in columns if side == "const"]
+    return pa.RecordBatch.from_arrays([pa.array([name]) for name in names], names) if names else None
 
 
 def _slices(specs: Sequence[OutputSpec]) -> dict[str, slice]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
+from feature_generator.calls import Called
 from feature_generator.config import Path_
 from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
 from feature_generator.errors import nearest
-from feature_generator.features import FeatureConfig, Numbers, Operator, Source
+from feature_generator.features import FeatureConfig, Numbers, Operator, Reading, Source
 from feature_generator.features.sequence import Config as SequenceConfig
 
 Kind: TypeAlias = Literal["sparse", "dense", "sparse_sequence", "dense_sequence"]
@@ -81,7 +84,12 @@ class Node:
     @property
     def sequence(self) -> bool:
         """Whether it is one, of either kind."""
-        return self.group is not None or self.config.sequence_length is not None
+        return self.group is not None or (self.config.sequence_length is not None and not self.exploded)
+
+    @property
+    def exploded(self) -> bool:
+        """Whether its values, of no sequence, are handed out as one."""
+        return self.group is None and self.config.exploded and not self.encoded
 
     @property
     def rule(self) -> SequenceConfig | FeatureConfig:
@@ -94,6 +102,11 @@ class Node:
         if self.encoded:
             return self.config.fg_encoded_default_value or ""
         return self.config.default_value or ("0" if self.sequence else "")
+
+    @property
+    def sided(self) -> Literal["user", "item"]:
+        """`item` where any column below it is an item's."""
+        return "item" if "item" in self.sides else "user"
 
     @property
     def pads(self) -> bool:
@@ -255,8 +268,19 @@ def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> No
         follow(node, ())
 
 
-def compile_plan(nodes: Sequence[Node], hash_name: str, folder: Path | None, report: Report) -> Program:
-    """The native plan of resolved nodes."""
+def compile_plan(
+    nodes: Sequence[Node], hash_name: str, folder: Path | None, report: Report, values: bool = False
+) -> Program:
+    """The native plan of resolved nodes.
+
+    Args:
+        nodes: Features.
+        hash_name: The generator's hash.
+        folder: Where relative files are looked up first.
+        report: Takes problems.
+        values: Hand out what the operators make - text, or numbers of numeric features - instead of the features.
+    """
+    read = {source.name for node in nodes for source in node.inputs if source.side == "feature"}
     columns: dict[tuple[str, str], int] = {}
     units: list[dict[str, Any]] = []
     ordered: list[Node] = []
@@ -265,46 +289,48 @@ def compile_plan(nodes: Sequence[Node], hash_name: str, folder: Path | None, rep
     for level, members in _units(nodes):
         rule = members[0].rule
         compiled = []
+        placed = len(ordered)
         for node in members:
             operator, sink, size = _sink(node, hash_name, folder, report)
             inputs = []
-            for source in node.inputs:
-                item: dict[str, Any] = {
-                    "sequence": source.sequence,
-                    "delim": rule.sequence_delim,
-                    "separator": _separator(node),
-                }
+            for source, reading in zip(node.inputs, readings(node), strict=True):
+                item = _read(reading, node) | {"sequence": source.sequence, "delim": rule.sequence_delim}
                 if source.side == "feature":
                     item["feature"] = position[source.name]
                 else:
                     item["column"] = columns.setdefault((source.name, source.side), len(columns))
                 inputs.append(item)
-            compiled.append(
-                {
-                    "operator": operator.name,
-                    "inputs": inputs,
-                    "sink": sink,
-                    "vectors": operator.numbers is not None,
-                    "user": "item" not in node.sides,
-                    "emitted": not node.config.stub_type,
-                }
-            )
-            specs[node.name] = _spec(node, operator, size)
-        for node in members:
-            position[node.name] = len(ordered)
-            ordered.append(node)
-        units.append(
-            {
-                "level": level,
-                "features": compiled,
-                "sequence": members[0].sequence,
-                "shortest": rule.lengths == "shortest",
-                "most": rule.sequence_length or 0,
-                "newest_first": rule.order == "newest_first",
-                "keep_oldest": rule.truncate == "oldest",
-                "pad_empty": members[0].pads,
+            feature = {
+                "operator": operator.name,
+                "parameters": operator.parameters,
+                "call": None if operator.call is None else Called(node.name, operator.call),
+                "inputs": inputs,
+                "sink": sink,
+                "vectors": operator.numbers is not None,
+                "exploded": node.exploded,
+                "user": node.sided == "user",
+                "emitted": not node.config.stub_type and not values,
             }
-        )
+            specs[node.name] = _spec(node, operator, size)
+            if not values or node.name in read:
+                position[node.name] = placed + len(compiled)
+                ordered.append(node)
+                compiled.append(feature)
+            if values:
+                kind = {"discretizer": "text" if operator.numbers is None else "numbers"}
+                ordered.append(node)
+                compiled.append(feature | {"sink": kind, "vectors": False, "exploded": False, "emitted": True})
+        shape = {
+            "level": level,
+            "sequence": members[0].sequence,
+            "shortest": rule.lengths == "shortest",
+            "most": rule.sequence_length or 0,
+            "newest_first": rule.order == "newest_first",
+            "keep_oldest": rule.truncate == "oldest",
+            "pad_empty": members[0].pads and not values,
+        }
+        together = [compiled] if members[0].sequence else [[feature] for feature in compiled]
+        units += [shape | {"features": features} for features in together]
     outputs = {node.name: specs[node.name] for node in nodes if not node.config.stub_type}
     return Program(list(columns), units, ordered, outputs)
 
@@ -327,12 +353,35 @@ def _separator(node: Node) -> str:
     return node.config.fg_encoded_multival_sep if node.encoded else node.config.separator
 
 
+def readings(node: Node) -> Sequence[Reading]:
+    """How each input of a node is read."""
+    if node.encoded:
+        return [Reading(weighted=bool(getattr(node.config, "weighted", False)))]
+    return node.config.readings
+
+
+def _read(reading: Reading, node: Node) -> dict[str, Any]:
+    """A reading as the native plan takes it."""
+    rule: dict[str, Any] = {"split": reading.separator is not None, "weighted": reading.weighted}
+    if reading.separator is not None:
+        rule["separator"] = reading.separator or _separator(node)
+    if reading.pairs is not None:
+        rule |= {"pairs": _read(reading.pairs, node), "assign": reading.assign, "assign_last": reading.assign_last}
+    return rule
+
+
 def _sink(
     node: Node, hash_name: str, folder: Path | None, report: Report
 ) -> tuple[Operator, dict[str, Any], int | None]:
     """Operator, native sink and number of embeddings."""
     config = node.config
-    operator = config.compile(node.default, node.sequence)
+    try:
+        operator = config.compile(node.default, node.sequence, folder)
+    except (OSError, ValueError) as error:
+        key = next(iter(config.files), "")
+        text = f"cannot read '{config.files.get(key)}': {error.strerror}" if isinstance(error, OSError) else str(error)
+        report((*node.path, *(key.split(".") if key else ())), text)
+        operator = Operator("copy")
     if operator.numbers is not None:
         return _numeric_sink(node, operator)
     discretizer = Discretizer("text")
@@ -347,13 +396,10 @@ def _sink(
         operator = Operator("copy")
         discretizer = Discretizer("range", size or UNBOUNDED, out_of_range=getattr(config, "out_of_range", "default"))
     sink = discretizer.rule() | {"weighted": bool(getattr(config, "weighted", False))}
-    sink["value_dim"] = (
-        0 if node.encoded else (1 if node.sequence else 0) if config.value_dim is None else config.value_dim
-    )
-    texts = [part for part in node.default.split(_separator(node)) if part]
-    if operator.name != "copy" and node.default:
-        texts = [node.default]
-    texts = texts[:1] if sink["value_dim"] == 1 else texts
+    first_only = not node.encoded and isinstance(config, IdConfig) and config.first_only(node.sequence)
+    sink["value_dim"] = int(first_only)
+    texts = default_texts(node, operator)
+    texts = texts[:1] if first_only else texts
     if discretizer.kind == "text":
         sink["default_texts"] = texts
         return operator, sink, None
@@ -362,6 +408,15 @@ def _sink(
     except ValueError as error:
         report((*node.path, "fg_encoded_default_value" if node.encoded else "default_value"), str(error))
     return operator, sink, size
+
+
+def default_texts(node: Node, operator: Operator) -> list[str]:
+    """The values of a default that becomes ids."""
+    if operator.defaults is not None and not node.encoded:
+        return operator.defaults
+    if operator.name == "copy" or node.encoded:
+        return [part for part in node.default.split(_separator(node)) if part]
+    return [node.default] if node.default else []
 
 
 def _numeric_sink(node: Node, operator: Operator) -> tuple[Operator, dict[str, Any], int | None]:
@@ -376,6 +431,11 @@ def _numeric_sink(node: Node, operator: Operator) -> tuple[Operator, dict[str, A
     if node.encoded:
         operator = Operator("copy", numbers=Numbers(numbers.value_dim))
     default = config.default_numbers(node.default, node.encoded)
+    if numbers.value_dim == 0:  # any number of buckets: the default is theirs too
+        edges = np.array(numbers.boundaries, np.float32)
+        buckets = np.searchsorted(edges, np.array(default, np.float32), side="right").tolist()
+        rule = {"discretizer": "boundaries", "size": size, "value_dim": 0, "boundaries": edges.tolist()}
+        return operator, rule | {"normalizer": numbers.normalizer, "default_ids": buckets}, size
     sink = {
         "discretizer": "none" if size is None else "boundaries",
         "value_dim": numbers.value_dim,
@@ -389,11 +449,11 @@ def _numeric_sink(node: Node, operator: Operator) -> tuple[Operator, dict[str, A
 def _spec(node: Node, operator: Operator, size: int | None) -> OutputSpec:
     config: Any = node.config
     dense = operator.numbers is not None and operator.numbers.boundaries is None
-    kind: Any = ("dense" if dense else "sparse") + ("_sequence" if node.sequence else "")
+    kind: Any = ("dense" if dense else "sparse") + ("_sequence" if node.sequence or node.exploded else "")
     return OutputSpec(
         name=node.name,
         kind=kind,
-        side="item" if "item" in node.sides else "user",
+        side=node.sided,
         mixed="item" in node.sides and bool(node.sides & {"user", "context"}),
         value_dim=operator.numbers.value_dim if dense and operator.numbers else 1,
         num_embeddings=size,
@@ -402,7 +462,7 @@ def _spec(node: Node, operator: Operator, size: int | None) -> OutputSpec:
         pooling=config.pooling,
         trainable=config.trainable,
         weighted=bool(getattr(config, "weighted", False)),
-        sequence=node.group.name if node.group is not None else node.name if node.sequence else None,
+        sequence=node.group.name if node.group is not None else node.name if kind.endswith("sequence") else None,
         dense_embedding=config.dense_embedding if dense and config.embedding_dim is not None else None,
         config=config,
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_generator.config import Document
-from feature_generator.discretizer import IdConfig, vocabulary_path
 from feature_generator.errors import ConfigError
+from feature_generator.features import named_file
 
 if TYPE_CHECKING:
     from feature_generator.generator import FeatureGenerator, Mode
@@ -108,9 +108,9 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _vocabularies(generator: FeatureGenerator) -> dict[str, bytes]:
-    """Content of every vocabulary file, by the name that the config gives it."""
-    names = {n.config.vocab_file for n in generator._nodes if isinstance(n.config, IdConfig) and n.config.vocab_file}
-    return {name: vocabulary_path(name, generator.folder).read_bytes() for name in sorted(names)}
+    """Content of every file that a feature reads, by the name that the config gives it."""
+    names = {name for node in generator._nodes for name in node.config.files.values()}
+    return {name: named_file(name, generator.folder).read_bytes() for name in sorted(names)}
 
 
 def _stored(content: bytes) -> str:
@@ -118,14 +118,18 @@ def _stored(content: bytes) -> str:
 
 
 def _dump(config: Any, vocabularies: dict[str, str], exclude_defaults: bool = False) -> dict[str, Any]:
-    """A config as plain data, its vocabulary files renamed."""
+    """A config as plain data, the files that it names renamed."""
     data: dict[str, Any] = {"type": config.type}
     if exclude_defaults:
         data |= config.model_dump(mode="json", exclude_defaults=True, exclude={"features"})
     else:
         data |= config.model_dump(mode="json", exclude_unset=True, exclude={"features"})
-    if "vocab_file" in data and data["vocab_file"] is not None:
-        data["vocab_file"] = vocabularies[data["vocab_file"]]
+    for key, name in getattr(config, "files", {}).items():
+        *parents, last = key.split(".")
+        place = data
+        for parent in parents:
+            place = place[parent]
+        place[last] = vocabularies[name]
     if hasattr(config, "features"):
         data["features"] = [_dump(child, vocabularies, exclude_defaults) for child in config.features]
     return data

@@ -29,8 +29,8 @@ def read_generator(bundle: Bundle) -> FeatureGenerator:
     for name in (n for n in bundle.manifest.files if n.endswith(".json")):
         read_json(bundle.file(name))  # bounded in size and depth, whoever reads it after
     for key, text in _texts(read_json(bundle.file(FEATURES))):
-        if key == "vocab_file" and f"{FOLDER}/{text}" not in bundle.manifest.files:
-            raise BundleError(f"{folder}: names the vocabulary '{text[:100]}', which is no file of the bundle")
+        if key.endswith("_file") and f"{FOLDER}/{text}" not in bundle.manifest.files:
+            raise BundleError(f"{folder}: names the file '{text[:100]}', which is no file of the bundle")
         if _ENVIRONMENT.search(text):
             raise BundleError(f"{folder}: names an environment variable: '{text[:100]}'")
     try:

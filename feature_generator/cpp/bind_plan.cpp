@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "bind_call.h"
 #include "bindings.h"
 #include "numpy_view.h"
 #include "plan.h"
@@ -31,7 +32,8 @@ SinkRule sink_of(const py::dict& dict) {
                                                                      {"range", Discretizer::range},
                                                                      {"vocabulary", Discretizer::vocabulary},
                                                                      {"boundaries", Discretizer::boundaries},
-                                                                     {"text", Discretizer::text}};
+                                                                     {"text", Discretizer::text},
+                                                                     {"numbers", Discretizer::numbers}};
   static const std::unordered_map<std::string, OutOfRange> outside = {
       {"default", OutOfRange::replace}, {"clip", OutOfRange::clip}, {"error", OutOfRange::error}};
   SinkRule rule;
@@ -66,11 +68,55 @@ SinkRule sink_of(const py::dict& dict) {
   return rule;
 }
 
+Parameters parameters_of(const py::dict& dict) {
+  Parameters parameters;
+  for (const auto& [key, value] : dict) {
+    const auto name = key.cast<std::string>();
+    if (py::isinstance<py::bool_>(value)) {
+      parameters.set(name, value.cast<bool>());
+    } else if (py::isinstance<py::int_>(value)) {
+      parameters.set(name, value.cast<std::int64_t>());
+    } else if (py::isinstance<py::float_>(value)) {
+      parameters.set(name, value.cast<double>());
+    } else if (py::isinstance<py::str>(value) || py::isinstance<py::bytes>(value)) {
+      parameters.set(name, value.cast<std::string>());
+    } else {
+      const auto list = py::reinterpret_borrow<py::object>(value).cast<py::list>();
+      const bool texts = !list.empty() && (py::isinstance<py::str>(list[0]) || py::isinstance<py::bytes>(list[0]));
+      texts ? parameters.set(name, list.cast<std::vector<std::string>>())
+            : parameters.set(name, list.cast<std::vector<double>>());
+    }
+  }
+  return parameters;
+}
+
+// How an input is read: separators and, of pairs, how what belongs to a key is read.
+Reading reading_of(const py::dict& dict) {
+  Reading reading;
+  reading.separator = one_byte(dict, "separator", '\x1d');
+  reading.delim = one_byte(dict, "delim", ';');
+  reading.assign = one_byte(dict, "assign", ':');
+  reading.assign_last = get<bool>(dict, "assign_last", false);
+  reading.split = get<bool>(dict, "split", true);
+  reading.sequence = get<bool>(dict, "sequence", false);
+  reading.weighted = get<bool>(dict, "weighted", false);
+  if (dict.contains("pairs") && !dict["pairs"].is_none())
+    reading.pairs = std::make_shared<const Reading>(reading_of(dict["pairs"].cast<py::dict>()));
+  if (reading.pairs != nullptr && reading.weighted) throw std::invalid_argument("pairs have no weights");
+  return reading;
+}
+
 Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before) {
   Feature feature;
-  feature.op = get<std::string>(dict, "operator", "copy") == "product" ? Operator::product : Operator::copy;
+  const auto name = get<std::string>(dict, "operator", "copy");
+  if (name == "call") {
+    feature.operation = make_call(dict["call"]);
+  } else if (name != "copy") {
+    feature.operation = make_operation(name, parameters_of(get<py::dict>(dict, "parameters", py::dict())));
+  }
   feature.sink = sink_of(dict["sink"].cast<py::dict>());
   feature.vectors = get<bool>(dict, "vectors", false);
+  feature.exploded = get<bool>(dict, "exploded", false);
   feature.user = get<bool>(dict, "user", false);
   feature.emitted = get<bool>(dict, "emitted", true);
   for (const auto item : dict["inputs"].cast<py::list>()) {
@@ -82,15 +128,14 @@ Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before
         (input.column < 0) == (input.feature < 0)) {
       throw std::invalid_argument("an input must be a column or an earlier feature");
     }
-    input.reading.separator = one_byte(in, "separator", '\x1d');
-    input.reading.delim = one_byte(in, "delim", ';');
-    input.reading.sequence = get<bool>(in, "sequence", false);
-    input.reading.weighted = feature.sink.weighted;
-    feature.inputs.push_back(input);
+    input.reading = reading_of(in);
+    feature.inputs.push_back(std::move(input));
   }
-  if (feature.inputs.empty() || (feature.op == Operator::copy && feature.inputs.size() != 1))
+  if (feature.inputs.empty() || (feature.operation == nullptr && feature.inputs.size() != 1))
     throw std::invalid_argument("wrong number of inputs");
-  if (feature.vectors && feature.sink.value_dim < 1) throw std::invalid_argument("value_dim must be positive");
+  if (feature.operation != nullptr) feature.operation->check(feature.inputs.size());
+  if (feature.vectors && feature.sink.value_dim < 1 && feature.sink.discretizer != Discretizer::boundaries)
+    throw std::invalid_argument("value_dim must be positive");
   if (!feature.sink.default_numbers.empty() && feature.sink.default_numbers.size() != feature.sink.value_dim)
     throw std::invalid_argument("a default must have value_dim numbers");
   return feature;
@@ -204,7 +249,19 @@ class BoundPlan {
         continue;
       }
       Output& output = result.outputs[f];
-      const bool sequence = sequence_[f];
+      const bool sequence = sequence_[f] || feature.exploded;
+      if (feature.exploded) {  // its values are elements of one id each
+        if (output.single) {
+          output.value_ends.resize(static_cast<std::size_t>(output.elements) + 1);
+          for (std::int64_t e = 0; e <= output.elements; ++e) output.value_ends[static_cast<std::size_t>(e)] = e;
+        }
+        output.element_ends = std::move(output.value_ends);
+        output.single = true;
+      }
+      if (feature.sink.discretizer == Discretizer::text || feature.sink.discretizer == Discretizer::numbers) {
+        outputs.append(pack_values(feature, output, sequence));
+        continue;
+      }
       if (feature.vectors && feature.sink.discretizer != Discretizer::boundaries) {
         if (!sequence) {
           outputs.append(py::none());
@@ -238,6 +295,18 @@ class BoundPlan {
       bad.append(py::make_tuple(one.row, one.feature, one.column,
                                 py::bytes(one.reason).attr("decode")("utf-8", "replace"), one.user));
     return py::make_tuple(outputs, dense, bad);
+  }
+
+  // Values that are no ids: (numbers, or text and its ends, value ends, element ends).
+  static py::tuple pack_values(const Feature& feature, Output& output, bool sequence) {
+    if (output.value_ends.empty()) output.value_ends.push(0);
+    if (output.text_ends.empty()) output.text_ends.push(0);
+    const py::object elements =
+        sequence ? py::object(to_numpy(std::move(output.element_ends))) : py::object(py::none());
+    const py::object ends = to_numpy(std::move(output.value_ends));
+    if (feature.sink.discretizer == Discretizer::numbers)
+      return py::make_tuple(to_numpy(std::move(output.doubles)), py::none(), ends, elements);
+    return py::make_tuple(to_numpy(std::move(output.text)), to_numpy(std::move(output.text_ends)), ends, elements);
   }
 
   std::vector<NamedColumn> columns_;

@@ -26,6 +26,12 @@ void copy_values(const Cells& cells, std::uint32_t begin, std::uint32_t end, Cel
   if (cells.form == Form::integer) out.integers.append(cells.integers.data() + begin, end - begin);
   if (cells.form == Form::number) out.numbers.append(cells.numbers.data() + begin, end - begin);
   if (cells.weighted) out.weights.append(cells.weights.data() + begin, end - begin);
+  if (!cells.paired || begin == end) return;
+  const Cells& from = *cells.seconds;
+  Cells& to = *out.seconds;
+  const std::uint32_t first = from.begin_of(begin), base = static_cast<std::uint32_t>(to.values());
+  copy_values(from, first, from.ends[end - 1], to);
+  for (std::uint32_t i = begin; i < end; ++i) to.ends.push(base + from.ends[i] - first);
 }
 
 std::uint32_t element_of(const Cells& cells, std::uint32_t value) noexcept {

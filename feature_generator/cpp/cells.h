@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "slab.h"
@@ -37,6 +38,9 @@ struct Cells {
   Slab<float> weights;         // one per value where `weighted`
   Slab<std::uint32_t> broken;  // values that the feature's default replaces
   std::vector<Fault> faults;
+  // Of pairs, where the values are keys: element i is what belongs to key i, and may be missing.
+  bool paired = false;
+  std::unique_ptr<Cells> seconds;
   Arena arena;  // text made here: numbers as text, joined text
 
   std::size_t elements() const noexcept { return ends.size(); }
@@ -52,15 +56,23 @@ struct Cells {
     return off == 0;
   }
   // No values, but of the same kind as those of `other`.
-  void clear_like(const Cells& other) noexcept {
+  void clear_like(const Cells& other) {
     clear();
     form = other.form;
     weighted = other.weighted;
     narrow = other.narrow;
+    if (other.paired) pair().clear_like(*other.seconds);
+  }
+  // Makes the values keys of pairs.
+  Cells& pair() {
+    paired = true;
+    if (seconds == nullptr) seconds = std::make_unique<Cells>();
+    return *seconds;
   }
   void clear() noexcept {
     form = Form::text;
-    weighted = narrow = false;
+    weighted = narrow = paired = false;
+    if (seconds != nullptr) seconds->clear();
     ends.clear();
     texts.clear();
     integers.clear();
@@ -92,7 +104,10 @@ void to_text(Cells& cells, std::uint16_t input);
 void to_integers(Cells& cells, std::uint16_t input);
 void to_numbers(Cells& cells, std::uint16_t input);
 
-// Appends values [begin, end) of `cells` to those of `out`, which has the same form.
+// Closes an element of `cells`: it holds the values that came since the last one.
+inline void close_element(Cells& cells) { cells.ends.push(static_cast<std::uint32_t>(cells.values())); }
+
+// Appends values [begin, end) of `cells`, with what belongs to them, to those of `out`, which has the same form.
 void copy_values(const Cells& cells, std::uint32_t begin, std::uint32_t end, Cells& out);
 
 // out = the elements of `cells`, element e repeated counts[e] times; the broken values stay broken.

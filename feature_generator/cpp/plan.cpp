@@ -65,8 +65,8 @@ Output join(const std::vector<Output*>& parts, int threads) {
   whole.single = single;
   for (std::size_t i = 1; i < parts.size(); ++i) {
     Output& part = *parts[i];
-    const auto values =
-        static_cast<std::int64_t>(whole.text_ends.empty() ? whole.ids.size() : whole.text_ends.size() - 1);
+    const auto values = static_cast<std::int64_t>(whole.text_ends.empty() ? whole.ids.size() + whole.doubles.size()
+                                                                          : whole.text_ends.size() - 1);
     if (!single)
       part.single ? append_single_ends(part.elements, values, whole.value_ends)
                   : append_ends(part.value_ends, values, whole.value_ends);
@@ -76,6 +76,7 @@ Output join(const std::vector<Output*>& parts, int threads) {
     append(part.ids, whole.ids, threads);
     append(part.numbers, whole.numbers, threads);
     append(part.weights, whole.weights, threads);
+    append(part.doubles, whole.doubles, threads);
     append(part.text, whole.text, threads);
     whole.elements += part.elements;
     part = Output();
@@ -112,6 +113,9 @@ Column as_column(const Feature& feature, Output& output) {
       for (std::int64_t e = 0; e <= output.elements; ++e) output.value_ends.push(e * dim);
       values = list_column(output.value_ends, std::move(values));
     }
+  } else if (feature.sink.discretizer == Discretizer::numbers) {
+    values = plain_column(Type::f64, static_cast<std::int64_t>(output.doubles.size()), output.doubles.data());
+    values = list_column(output.value_ends, std::move(values));
   } else if (feature.sink.discretizer == Discretizer::text) {
     values = plain_column(Type::text64, static_cast<std::int64_t>(output.text_ends.size()) - 1, output.text.data());
     values.offsets = output.text_ends.data();
@@ -147,6 +151,9 @@ void tile_output(Output& output, std::int64_t times) {
   tile(output.ids, times);
   tile(output.weights, times);
   tile(output.numbers, times);
+  tile(output.doubles, times);
+  tile(output.text, times);
+  tile_ends(output.text_ends, times);
   tile_ends(output.value_ends, times);
   tile_ends(output.element_ends, times);
   output.elements *= times;
@@ -160,7 +167,7 @@ bool is_dense(const Feature& feature, const Unit& unit) {
 const std::int64_t* as_ids(const Feature& feature, const Unit& unit, const std::vector<Column>& columns,
                            std::int64_t rows) noexcept {
   const SinkRule& sink = feature.sink;
-  if (unit.sequence || feature.referenced || !feature.emitted || feature.op != Operator::copy || feature.vectors)
+  if (unit.sequence || feature.referenced || !feature.emitted || feature.operation != nullptr || feature.vectors)
     return nullptr;
   if (sink.discretizer != Discretizer::range || sink.weighted || feature.inputs[0].column < 0) return nullptr;
   const Column& column = columns[static_cast<std::size_t>(feature.inputs[0].column)];

@@ -2,17 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "arrow_column.h"
+#include "operation.h"
 #include "reader.h"
 #include "sequence.h"
 #include "sink.h"
 
 namespace fg {
-
-enum class Operator : std::uint8_t { copy, product };
 
 struct Input {
   int column = -1;   // of the batch, or
@@ -21,11 +21,12 @@ struct Input {
 };
 
 struct Feature {
-  Operator op = Operator::copy;
+  std::shared_ptr<const Operation> operation;  // null: the values as they are
   std::vector<Input> inputs;
   SinkRule sink;
-  bool vectors = false;  // numbers rather than ids
-  bool user = false;     // computed once a request
+  bool vectors = false;   // numbers rather than ids
+  bool exploded = false;  // a plain feature whose values are handed out as the elements of a sequence
+  bool user = false;      // computed once a request
   bool emitted = true;
   bool referenced = false;
 };

@@ -51,9 +51,12 @@ std::int64_t entry_at(const Column& column, std::int64_t row) noexcept {
   }
 }
 
-// One value of an element that is text. Splits `key:weight` where values are weighted.
+void push_pair(Cells& cells, Text text, const Reading& reading);
+
+// One value of an element that is text. Splits `key:weight` where values are weighted, and pairs.
 void push_value(Cells& cells, Text text, const Reading& reading) {
   if (text.size == 0) return;
+  if (reading.pairs != nullptr) return push_pair(cells, text, reading);
   if (reading.weighted) {
     double weight = 1;
     for (std::size_t i = text.size; i-- > 0;) {
@@ -84,7 +87,26 @@ void push_split(Cells& cells, Text text, const Reading& reading) {
   }
 }
 
-void close_element(Cells& cells) { cells.ends.push(static_cast<std::uint32_t>(cells.values())); }
+// A key, and what stands behind the sign as an element of its own. Without a sign the key has nothing.
+void push_pair(Cells& cells, Text text, const Reading& reading) {
+  const char* sign = nullptr;
+  if (reading.assign_last) {
+    for (const char* p = text.data + text.size; p != text.data && sign == nullptr;) {
+      if (*--p == reading.assign) sign = p;
+    }
+  } else {
+    sign = static_cast<const char*>(std::memchr(text.data, reading.assign, text.size));
+  }
+  Cells& seconds = *cells.seconds;
+  if (sign != nullptr) {
+    const auto size = static_cast<std::size_t>(sign - text.data);
+    const Text second{sign + 1, text.size - size - 1};
+    reading.pairs->split ? push_split(seconds, second, *reading.pairs) : push_value(seconds, second, *reading.pairs);
+    text.size = size;
+  }
+  close_element(seconds);
+  cells.texts.push(text);
+}
 
 // Text rows whose bytes lie one after the other: one scan of the block tells whether anything must be split.
 template <class Offset>
@@ -94,7 +116,7 @@ void read_text(const Column& column, std::int64_t first, std::int64_t last, cons
   const Offset* const at = column.starts<Offset>() + first;
   const char* const data = static_cast<const char*>(column.data);
   split = split && std::memchr(data + at[0], reading.separator, static_cast<std::size_t>(at[rows] - at[0])) != nullptr;
-  if (split || reading.weighted) {
+  if (split || reading.weighted || reading.pairs != nullptr) {
     for (std::size_t r = 0; r < rows; ++r) {
       const Text text{data + at[r], static_cast<std::size_t>(at[r + 1] - at[r])};
       if (text.size != 0 && !column.is_null(first + static_cast<std::int64_t>(r)))
@@ -204,10 +226,24 @@ Form form_of(const Column& column) noexcept {
   return leaf.is_integer() ? Form::integer : leaf.is_float() ? Form::number : Form::text;
 }
 
-void begin_reading(const Column& column, const Reading& reading, Cells& cells) noexcept {
+// The map under lists and dictionaries; null where there is none.
+const Column* map_under(const Column& column) noexcept {
+  if (column.type == Type::map) return &column;
+  return column.children.empty() || column.type == Type::record ? nullptr : map_under(column.children[0]);
+}
+
+void begin_reading(const Column& column, const Reading& reading, Cells& cells) {
   cells.form = form_of(column);
   cells.weighted = reading.weighted;
   cells.narrow = leaf_of(column).type == Type::f32;
+  if (reading.pairs == nullptr) return;
+  static const Column text = [] {
+    Column column;
+    column.type = Type::text32;
+    return column;
+  }();
+  const Column* const map = map_under(column);
+  begin_reading(map != nullptr ? map->children[1] : text, *reading.pairs, cells.pair());
 }
 
 // One element a row of a column without inner structure. `split` false: a row is one value whatever it holds.
@@ -279,6 +315,19 @@ void append_map_weights(const Column& values, std::int64_t first, std::int64_t l
   }
 }
 
+// Appends what belongs to those keys first .. last of a map that are values: key_ends as above.
+void read_seconds(const Column& values, std::int64_t first, std::int64_t last, const std::uint32_t* key_ends,
+                  std::uint32_t before, const Reading& reading, Cells& seconds) {
+  const auto entries = static_cast<std::size_t>(last - first);
+  if (entries != 0 && key_ends[entries - 1] - before == entries)
+    return read_flat(values, first, last, reading, reading.split, seconds);
+  for (std::size_t i = 0; i < entries; ++i) {
+    if (key_ends[i] == (i == 0 ? before : key_ends[i - 1])) continue;
+    const auto at = first + static_cast<std::int64_t>(i);
+    read_flat(values, at, at + 1, reading, reading.split, seconds);
+  }
+}
+
 // Rows of items: each row's items become the values of one element.
 void read_items(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
   if (column.type == Type::map || nulls_hide_items(column, first, last)) {
@@ -286,12 +335,18 @@ void read_items(const Column& column, std::int64_t first, std::int64_t last, con
       const std::size_t elements = cells.ends.size();
       if (!column.is_null(r)) {
         const std::int64_t from = column.start(r), to = column.start(r + 1);
-        const Reading plain{reading.separator, reading.delim, false, reading.weighted && column.type != Type::map,
-                            reading.input};
+        Reading plain = reading;
+        if (column.type == Type::map) {
+          plain.weighted = false;
+          plain.pairs = nullptr;
+        }
         const auto before = static_cast<std::uint32_t>(cells.values());
         read_scalars(column.children[0], from, to, plain, false, cells);
-        if (column.type == Type::map)
+        if (column.type == Type::map && reading.weighted)
           append_map_weights(column.children[1], from, to, cells.ends.data() + elements, before, reading, cells);
+        if (column.type == Type::map && reading.pairs != nullptr)
+          read_seconds(column.children[1], from, to, cells.ends.data() + elements, before, *reading.pairs,
+                       *cells.seconds);
         cells.ends.set_size(elements);
       }
       close_element(cells);
@@ -325,8 +380,12 @@ void read_flat(const Column& column, std::int64_t first, std::int64_t last, cons
   }
 }
 
-void fill_weights(Cells& cells) {
-  while (cells.weights.size() < cells.values()) cells.weights.push(1.0F);
+// What a column without weights or pairs lacks: weights of 1, and nothing behind the keys.
+void fill(const Reading& reading, Cells& cells) {
+  while (reading.weighted && cells.weights.size() < cells.values()) cells.weights.push(1.0F);
+  if (reading.pairs == nullptr) return;
+  while (cells.seconds->elements() < cells.values()) close_element(*cells.seconds);
+  fill(*reading.pairs, *cells.seconds);
 }
 
 template <class Offset>
@@ -336,7 +395,8 @@ void split_sequences(const Column& column, std::int64_t first, std::int64_t last
   const char* const data = static_cast<const char*>(column.data);
   const Offset base = at[first];
   const auto bytes = static_cast<std::size_t>(at[last] - base);
-  const bool inner = reading.weighted || std::memchr(data + base, reading.separator, bytes) != nullptr;
+  const bool inner =
+      reading.weighted || reading.pairs != nullptr || std::memchr(data + base, reading.separator, bytes) != nullptr;
   Slab<std::uint32_t> cuts;
   find_byte(data + base, bytes, reading.delim, cuts);
   std::size_t cut = 0;
@@ -399,8 +459,8 @@ void split_sequence(Text text, const Reading& reading, Cells& cells, Slab<std::u
 
 void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
   begin_reading(column, reading, cells);
-  read_flat(column, first, last, reading, true, cells);
-  if (reading.weighted) fill_weights(cells);
+  read_flat(column, first, last, reading, reading.split, cells);
+  fill(reading, cells);
 }
 
 void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
@@ -445,13 +505,17 @@ void read_sequences(const Column& column, std::int64_t first, std::int64_t last,
       }
     }
   }
-  if (reading.weighted) fill_weights(cells);
+  fill(reading, cells);
 }
 
 const char* unreadable(const Column& column, const Reading& reading) noexcept {
   const auto scalar = [](const Column& c) { return !c.is_list() && c.type != Type::map && c.type != Type::record; };
   const auto plain = [&](const Column& c) {
-    if (c.type == Type::map) return reading.weighted && scalar(c.children[0]) && scalar(c.children[1]);
+    if (c.type == Type::map) {
+      if (!scalar(c.children[0])) return false;
+      return reading.weighted ? scalar(c.children[1])
+                              : reading.pairs != nullptr && unreadable(c.children[1], *reading.pairs) == nullptr;
+    }
     if (c.is_list()) return scalar(c.children[0]);
     return scalar(c);
   };
@@ -462,7 +526,7 @@ const char* unreadable(const Column& column, const Reading& reading) noexcept {
   }
   if (plain(column_or_entries)) return nullptr;
   if (column_or_entries.type == Type::map)
-    return "a map is read by a weighted feature only, and its keys and values must be plain";
+    return "a map is read by a weighted feature, or one that looks keys up, and its keys and values must be plain";
   return "a plain feature reads text, numbers, or a list of them";
 }
 

@@ -113,7 +113,7 @@ void bucketize(const float* values, std::size_t n, const float* boundaries, std:
 }
 
 void write_ids(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output) {
-  if (rule.discretizer == Discretizer::range) {
+  if (rule.discretizer == Discretizer::range || rule.discretizer == Discretizer::boundaries) {
     to_integers(cells, 0);
   } else {
     to_text(cells, 0);
@@ -214,6 +214,23 @@ void write_texts(const SinkRule& rule, Cells& cells, Output& output) {
   output.elements += static_cast<std::int64_t>(cells.elements());
 }
 
+void write_numbers(Cells& cells, Output& output) {
+  to_numbers(cells, 0);
+  leave_single(output);
+  std::sort(cells.broken.data(), cells.broken.end());
+  const std::uint32_t *broken = cells.broken.data(), *const last = cells.broken.end();
+  std::uint32_t v = 0;
+  for (std::size_t e = 0; e < cells.elements(); ++e) {
+    for (; v < cells.ends[e]; ++v) {
+      const bool bad = broken != last && *broken == v;
+      while (broken != last && *broken == v) ++broken;
+      if (!bad) output.doubles.push(cells.numbers[v]);
+    }
+    output.value_ends.push(static_cast<std::int64_t>(output.doubles.size()));
+  }
+  output.elements += static_cast<std::int64_t>(cells.elements());
+}
+
 namespace {
 
 void normalize(const Normalizer& rule, double* values, std::size_t n) noexcept {
@@ -238,6 +255,19 @@ void check_range(Cells& cells) {
 }
 
 }  // namespace
+
+void write_buckets(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output) {
+  to_numbers(cells, 0);
+  normalize(rule.normalizer, cells.numbers.data(), cells.values());
+  check_range(cells);
+  const std::size_t n = cells.values();
+  scratch.numbers.resize(n);
+  for (std::size_t i = 0; i < n; ++i) scratch.numbers[i] = static_cast<float>(cells.numbers[i]);
+  cells.integers.resize(n);
+  bucketize(scratch.numbers.data(), n, rule.boundaries.data(), rule.boundaries.size(), cells.integers.data());
+  cells.form = Form::integer;
+  write_ids(rule, cells, scratch, output);
+}
 
 void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output, float* to,
                    std::size_t stride) {

@@ -10,7 +10,8 @@
 
 namespace fg {
 
-enum class Discretizer : std::uint8_t { none, hash, range, vocabulary, boundaries, text };
+// `text` and `numbers` keep the values themselves, any number an element: for other features, and for people.
+enum class Discretizer : std::uint8_t { none, hash, range, vocabulary, boundaries, text, numbers };
 enum class OutOfRange : std::uint8_t { replace, clip, error };
 
 struct Normalizer {
@@ -28,7 +29,7 @@ struct SinkRule {
   std::int64_t unknown = 0;       // id of a word outside the vocabulary
   std::vector<float> boundaries;  // ascending
   Normalizer normalizer;
-  std::uint32_t value_dim = 0;  // numbers per element (raw); 1 = keep the first id (ids); 0 = keep all ids
+  std::uint32_t value_dim = 0;  // numbers per element (vectors); of ids, 1 = the first, 0 = all
   bool weighted = false;
   std::vector<std::int64_t> default_ids;
   std::vector<float> default_numbers;
@@ -42,6 +43,7 @@ struct Output {
   Slab<float> weights;
   Slab<std::int64_t> value_ends;    // 0, then values up to and with each element; unused while `single`
   Slab<std::int64_t> element_ends;  // 0, then elements up to and with each row, of sequences
+  Slab<double> doubles;             // of `numbers`
   Slab<char> text;                  // of `text`
   Slab<std::int64_t> text_ends;     // 0, then bytes up to and with each text
   std::int64_t elements = 0;
@@ -57,6 +59,11 @@ struct SinkScratch {
 };
 void write_ids(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output);
 void write_texts(const SinkRule& rule, Cells& cells, Output& output);
+// The numbers of every element that are any; what is broken is left out.
+void write_numbers(Cells& cells, Output& output);
+
+// Buckets of any number of numbers an element, normalised: appends to `output`.
+void write_buckets(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output);
 
 // Vectors of value_dim numbers, normalised; then ids by boundaries into `output`, or the numbers themselves to
 // `to`, element e at to + e * stride (appended to `output` where `to` is null).

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "product.h"
-
 namespace fg {
 namespace {
 
@@ -35,6 +33,7 @@ void reserve(Output& output, std::int64_t done, std::int64_t rows) {
   extend(output.ids);
   extend(output.numbers);
   extend(output.weights);
+  extend(output.doubles);
   extend(output.value_ends);
   extend(output.element_ends);
   extend(output.text);
@@ -45,19 +44,13 @@ void note(const Feature& feature, int number, const Fault& fault, std::int64_t r
   bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason, feature.user});
 }
 
-void read_plain(const Column& column, std::int64_t rows, std::int64_t first, std::int64_t last, const Reading& reading,
-                Workspace::PerInput& input, Slab<std::uint32_t>& counts) {
-  input.read.clear();
-  if (!once(column, rows)) {
-    read_rows(column, first, last, reading, input.read);
-    input.ready = &input.read;
-    return;
+// Zeros for `count` elements.
+const std::uint32_t* zeros(Workspace& space, std::size_t count) {
+  if (space.zeros.size() < count) {
+    space.zeros.resize(count);
+    std::fill_n(space.zeros.data(), count, 0U);
   }
-  read_rows(column, 0, 1, reading, input.read);
-  counts.clear();
-  counts.push(static_cast<std::uint32_t>(last - first));
-  repeat(input.read, counts.data(), input.repeated);
-  input.ready = &input.repeated;
+  return space.zeros.data();
 }
 
 class UnitRun {
@@ -72,10 +65,8 @@ class UnitRun {
 
   void plain(std::int64_t first, std::int64_t last, const DenseTarget& target) {
     const Feature& feature = features_[static_cast<std::size_t>(unit_.features[0])];
-    for (std::size_t i = 0; i < feature.inputs.size(); ++i) {
-      read_plain(*columns_[0][i], rows_, first, last, feature.inputs[i].reading, *space_.inputs[i], space_.lengths);
-    }
-    Cells& cells = combine(feature, 0);
+    for (std::size_t i = 0; i < feature.inputs.size(); ++i) { read_plain(*columns_[0][i], feature, i, first, last); }
+    Cells& cells = compute(feature, 0, static_cast<std::size_t>(last - first));
     write(feature, cells, stretch_.outputs[0], target, first);
     for (const Fault& fault : cells.faults)
       note(feature, unit_.features[0], fault, first + element_of(cells, fault), stretch_.bad);
@@ -116,21 +107,25 @@ class UnitRun {
         Workspace::PerInput& input = *space_.inputs[slot++];
         if (!in.reading.sequence) continue;
         input.ready = &input.read;
+        input.at = nullptr;
         if (!shape) continue;
         reshape(unit_.rule, input.read, input.counts.data(), space_.lengths.data(), rows, input.shaped,
                 space_.kept.data());
         input.ready = &input.shaped;
       }
     }
+    std::size_t elements = 0;
+    for (std::size_t r = 0; r < rows; ++r) elements += space_.kept[r];
+    space_.rows_at.clear();
     slot = 0;
     for (std::size_t f = 0; f < unit_.features.size(); ++f) {
       const Feature& feature = feature_at(f);
       const std::size_t base = slot;
       for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
         if (!feature.inputs[i].reading.sequence)
-          read_beside(*columns_[f][i], feature.inputs[i].reading, first, last, *space_.inputs[slot]);
+          read_beside(*columns_[f][i], feature.inputs[i].reading, first, last, elements, *space_.inputs[slot]);
       }
-      Cells& cells = combine(feature, base);
+      Cells& cells = compute(feature, base, elements);
       Output& output = stretch_.outputs[f];
       write(feature, cells, output, {}, 0);
       if (output.element_ends.empty()) output.element_ends.push(0);
@@ -145,17 +140,45 @@ class UnitRun {
  private:
   const Feature& feature_at(std::size_t f) const { return features_[static_cast<std::size_t>(unit_.features[f])]; }
 
+  // An input of a plain feature. A column of one row stands beside all rows.
+  void read_plain(const Column& column, const Feature& feature, std::size_t i, std::int64_t first, std::int64_t last) {
+    Workspace::PerInput& input = *space_.inputs[i];
+    const Reading& reading = feature.inputs[i].reading;
+    input.read.clear();
+    input.ready = &input.read;
+    input.at = nullptr;
+    if (!once(column, rows_)) {
+      read_rows(column, first, last, reading, input.read);
+      return;
+    }
+    read_rows(column, 0, 1, reading, input.read);
+    const auto rows = static_cast<std::size_t>(last - first);
+    input.at = zeros(space_, rows);
+    if (feature.operation != nullptr) return;
+    const auto count = static_cast<std::uint32_t>(rows);
+    repeat(input.read, &count, input.repeated);
+    input.ready = &input.repeated;
+    input.at = nullptr;
+  }
+
   // An input of a sequence feature that has one value a row: it stands beside every element of the row.
   void read_beside(const Column& column, const Reading& reading, std::int64_t first, std::int64_t last,
-                   Workspace::PerInput& input) {
+                   std::size_t elements, Workspace::PerInput& input) {
     input.read.clear();
+    input.ready = &input.read;
     if (once(column, rows_)) {
-      for (std::int64_t r = first; r < last; ++r) read_rows(column, 0, 1, reading, input.read);
-    } else {
-      read_rows(column, first, last, reading, input.read);
+      read_rows(column, 0, 1, reading, input.read);
+      input.at = zeros(space_, elements);
+      return;
     }
-    repeat(input.read, space_.kept.data(), input.repeated);
-    input.ready = &input.repeated;
+    read_rows(column, first, last, reading, input.read);
+    if (space_.rows_at.empty() && elements != 0) {
+      std::uint32_t* at = space_.rows_at.grow(elements);
+      space_.rows_at.set_size(elements);
+      const auto rows = static_cast<std::uint32_t>(last - first);
+      for (std::uint32_t r = 0; r < rows; ++r) at = std::fill_n(at, space_.kept[r], r);
+    }
+    input.at = space_.rows_at.data();
   }
 
   // Rows whose sequences differ in length are cut to the shortest, and told unless that is what was asked for.
@@ -190,21 +213,27 @@ class UnitRun {
     }
   }
 
-  Cells& combine(const Feature& feature, std::size_t base) {
-    if (feature.op == Operator::copy) return *space_.inputs[base]->ready;
-    pointers_.clear();
+  Cells& compute(const Feature& feature, std::size_t base, std::size_t elements) {
+    if (feature.operation == nullptr) return *space_.inputs[base]->ready;
+    operands_.clear();
     for (std::size_t i = 0; i < feature.inputs.size(); ++i) {
-      Cells* const cells = space_.inputs[base + i]->ready;
-      to_text(*cells, static_cast<std::uint16_t>(i));
-      for (Fault& fault : cells->faults) fault.input = static_cast<std::uint16_t>(i);
-      pointers_.push_back(cells);
+      const Workspace::PerInput& input = *space_.inputs[base + i];
+      operands_.push_back({input.ready, input.at});
     }
-    product(pointers_.data(), pointers_.size(), feature.sink.value_dim == 1, space_.joined);
-    return space_.joined;
+    const Operation& operation = *feature.operation;
+    const auto [scratch, fresh] = space_.scratches.try_emplace(&operation);
+    if (fresh) scratch->second = operation.scratch();
+    space_.computed.clear();
+    operation.run(operands_, elements, scratch->second.get(), space_.computed);
+    return space_.computed;
   }
 
   void write(const Feature& feature, Cells& cells, Output& output, const DenseTarget& target, std::int64_t first) {
-    if (feature.vectors) {
+    if (feature.sink.discretizer == Discretizer::numbers) {
+      write_numbers(cells, output);
+    } else if (feature.vectors && feature.sink.value_dim == 0) {
+      write_buckets(feature.sink, cells, space_.sink, output);
+    } else if (feature.vectors) {
       float* const to = target.to == nullptr ? nullptr : target.to + static_cast<std::size_t>(first) * target.stride;
       write_vectors(feature.sink, cells, space_.sink, output, to, target.stride);
     } else if (feature.sink.discretizer == Discretizer::text) {
@@ -230,7 +259,7 @@ class UnitRun {
   std::int64_t rows_;
   Workspace& space_;
   Stretch& stretch_;
-  std::vector<Cells*> pointers_;
+  std::vector<Operand> operands_;
   std::uint32_t odd_count_ = 0;
 };
 

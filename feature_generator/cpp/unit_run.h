@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 
 #include "plan.h"
 
@@ -19,11 +20,14 @@ struct Workspace {
     Cells read, shaped, repeated;
     Slab<std::uint32_t> counts;
     Cells* ready = nullptr;
+    const std::uint32_t* at = nullptr;  // which element stands beside each element of the result; null: its own
   };
   std::vector<std::unique_ptr<PerInput>> inputs;
-  Cells joined;
+  Cells computed;
   SinkScratch sink;
   Slab<std::uint32_t> lengths, kept;
+  Slab<std::uint32_t> zeros, rows_at;  // for each element of the block: 0, and its row
+  std::unordered_map<const Operation*, std::unique_ptr<Operation::Scratch>> scratches;
 };
 
 // Where a dense feature's rows go.

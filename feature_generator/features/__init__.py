@@ -1,22 +1,20 @@
 """Feature types, one a file: `type: id` is the class `Config` in `id.py`.
 
-A member states its keys, what it reads (`sources`), and what it means twice: `compile` as an operator of the
-native plan, `reference` in plain Python. The rules that all types share - sequences, missing values, defaults,
-discretizers - are written once, around the members.
+A member states its keys, what it reads (`sources`, and `readings` where that is more than plain values), and what it
+means twice: `compile` as an operator of the native plan, `reference` in plain Python. The rules that all types share -
+sequences, missing values, defaults, discretizers, normalizers, buckets - are written once, around the members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from feature_generator.config import StrictModel
-
-if TYPE_CHECKING:
-    from feature_generator.discretizer import Discretizer
 
 Side: TypeAlias = Literal["user", "item", "context", "feature", "const"]
 SIDES: tuple[Side, ...] = ("user", "item", "context", "feature", "const")
@@ -53,20 +51,54 @@ class Source:
         return Source(side, name)
 
 
+def _sided(text: str) -> str:
+    Source.of(text)
+    return text
+
+
+Sided: TypeAlias = Annotated[str, AfterValidator(_sided)]
+"""A config's `side:name`."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the cells of one input become the values of an element.
+
+    Attributes:
+        separator: Splits text; None leaves text whole. "" stands for the feature's own separator.
+        weighted: Values are `key:weight`, or a map of keys to weights.
+        pairs: Values are `key<assign>rest`, or a map: the keys are the values, and this says how the rest is read.
+        assign: Between a key and its rest.
+        assign_last: The last `assign` of a text counts rather than the first.
+    """
+
+    separator: str | None = ""
+    weighted: bool = False
+    pairs: Reading | None = None
+    assign: str = ":"
+    assign_last: bool = False
+
+
 @dataclass
 class Operator:
     """A feature as the native plan runs it.
 
     Attributes:
-        name: Operator of the plan, `copy` or `product`.
-        discretizer: Values into ids; None where the feature is numeric.
-        numbers: What a numeric feature does with its numbers; None where it is not.
-        default: The default as text, "" for none.
+        name: Operation of the plan: `copy` for the values as they are, `call` for a Python function, or one of
+            `cpp/operations/`.
+        parameters: What the operation needs to know: flags, numbers, texts, and lists of the latter two.
+        call: The function of `call`: one Arrow array per input, each with a list of values per element, and the number
+            of elements; returns an Arrow array with one entry per element, null where there is no value.
+        numbers: What a numeric feature does with its numbers; None where its values become ids.
+        defaults: Values of the default where they are not simply its text; None: its text, split by the separator if
+            the operator is `copy`.
     """
 
     name: str = "copy"
-    discretizer: Discretizer | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    call: Callable[[list[Any], int], Any] | None = None
     numbers: Numbers | None = None
+    defaults: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +106,7 @@ class Numbers:
     """Numeric vectors: normalised, then kept or put into buckets.
 
     Attributes:
-        value_dim: Numbers per vector.
+        value_dim: Numbers per vector; 0, with boundaries only: any number.
         normalizer: Rule of the native plan.
         boundaries: Ascending edges; None keeps the numbers.
     """
@@ -145,6 +177,11 @@ class FeatureConfig(StrictModel):
         raise TypeError(f"type '{self.type}' states no sources")
 
     @property
+    def readings(self) -> Sequence[Reading]:
+        """How each of `sources` is read."""
+        return [Reading()] * len(self.sources)
+
+    @property
     def single_input(self) -> bool:
         """Whether the type has one input; it decides which inputs of a sequence are sequences."""
         return True
@@ -157,18 +194,50 @@ class FeatureConfig(StrictModel):
         """
         return []
 
-    def compile(self, default: str, sequence: bool) -> Operator:
+    @property
+    def exploded(self) -> bool:
+        """Whether the values of a plain feature are handed out as the elements of a sequence."""
+        return False
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Files that the feature reads when it is built, by the key that names them, `part.key` inside a part."""
+        return {}
+
+    def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:
         """The feature as an operator.
 
         Args:
             default: The default value as text; never empty in a sequence.
             sequence: Whether it stands in a sequence.
+            folder: Where relative files are looked up first.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: A file breaks its rules.
         """
         raise TypeError(f"type '{self.type}' compiles to nothing")
 
-    def reference(self, inputs: list[list[str]]) -> list[str]:
-        """The values of one element from the values of its inputs, before discretizing: the specification."""
+    def reference(self, inputs: list[list[Any]]) -> list[Any]:
+        """The values of one element from the values of its inputs, before discretizing: the specification.
+
+        Args:
+            inputs: Per input its values: text, whole numbers, floats (np.float32 where the column is), and of pairs
+                (key, values of the rest). An empty list: missing.
+
+        Returns:
+            Text or numbers; nothing: the element is missing and takes the default.
+
+        Raises:
+            BadValueError: A value breaks a rule; the element counts as missing and its row as bad.
+        """
         raise TypeError(f"type '{self.type}' has no reference")
+
+
+def named_file(name: str, folder: Path | None) -> Path:
+    """The file `name` in `folder`, or as it stands."""
+    path = Path(name)
+    return folder / path if folder is not None and not path.is_absolute() and (folder / path).exists() else path
 
 
 def number_text(value: float) -> str:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import override
 
 from feature_generator.discretizer import IdConfig
-from feature_generator.features import Operator, Source
+from feature_generator.features import Operator, Sided, Source
+from feature_generator.values import as_text
 
 
 class Config(IdConfig):
     """Config of `combo`."""
 
     type: Literal["combo"] = "combo"
-    expression: list[str] = Field([], max_length=64)
+    expression: list[Sided] = Field([], max_length=64)
     """The columns, each as `side:name`; at least two."""
-
-    @field_validator("expression")
-    @classmethod
-    def _sides_and_names(cls, value: list[str]) -> list[str]:
-        for text in value:
-            Source.of(text)
-        return value
 
     @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
@@ -47,9 +42,10 @@ class Config(IdConfig):
         return False
 
     @override
-    def compile(self, default: str, sequence: bool) -> Operator:
-        return Operator("product")
+    def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:
+        return Operator("product", {"first_only": self.first_only(sequence)})
 
     @override
-    def reference(self, inputs: list[list[str]]) -> list[str]:
-        return ["_".join(values) for values in product(*inputs)]
+    def reference(self, inputs: list[list[Any]]) -> list[Any]:
+        texts = [[as_text(value) for value in values] for values in inputs]
+        return ["_".join(values) for values in product(*texts)]

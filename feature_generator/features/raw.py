@@ -2,172 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import override
 
-from feature_generator.features import FeatureConfig, Numbers, Operator, Source, number_text
-
-METHODS: dict[str, dict[str, float | None]] = {
-    "log10": {"threshold": 1e-10, "default": -10.0},
-    "zscore": {"mean": None, "standard_deviation": None},
-    "minmax": {"min": None, "max": None},
-}
+from feature_generator.features import Operator, Sided, Source
+from feature_generator.numeric import NumericConfig
 
 
-class Config(FeatureConfig):
+class Config(NumericConfig):
     """Config of `raw`."""
 
     type: Literal["raw"] = "raw"
-    expression: str = ""
+    expression: Sided = ""
     """The column, as `side:name`; by default `item:` and the feature's own name."""
-    default_value: str = "0"
-    """Value of a missing input; one number, or value_dim of them with the separator between (or a list)."""
     value_dim: int | None = Field(None, ge=1)
     """Length of the vector; by default 1."""
-    normalizer: str = ""
-    """`method=log10,threshold=1e-10,default=-10`, `method=zscore,mean=..,standard_deviation=..` or
-    `method=minmax,min=..,max=..`. The default value is not normalised."""
-    boundaries: list[float] | None = Field(None, min_length=1)
-    """Ascending edges of buckets; a value equal to an edge belongs to the upper bucket."""
-    dense_embedding: Literal["linear", "mlp", "autodis", "periodic"] = "linear"
-    """With embedding_dim and without boundaries: how a number becomes an embedding."""
-
-    @field_validator("expression")
-    @classmethod
-    def _side_and_name(cls, value: str) -> str:
-        Source.of(value)
-        return value
-
-    @field_validator(
-        "default_value",
-        "fg_encoded_default_value",
-        mode="before",
-        json_schema_input_type=str | float | list[float] | None,
-    )
-    @classmethod
-    def _joined(cls, value: Any) -> Any:
-        if isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value):
-            return "\x1d".join(number_text(v) for v in value)
-        return value
-
-    @field_validator("normalizer")
-    @classmethod
-    def _known_method(cls, value: str) -> str:
-        read_normalizer(value)
-        return value
-
-    @field_validator("boundaries")
-    @classmethod
-    def _ascending(cls, value: list[float] | None) -> list[float] | None:
-        for low, high in zip(value or [], (value or [])[1:], strict=False):
-            if low >= high:
-                raise ValueError(f"must ascend, but {low} is followed by {high}")
-            if np.float32(low) >= np.float32(high):
-                raise ValueError(f"{low} and {high} are the same number in float32, which buckets are compared in")
-        return value
-
-    @override
-    def problems(self, encoded: bool) -> list[tuple[str, str]]:
-        problems = super().problems(encoded)
-        key = "fg_encoded_default_value" if encoded else "default_value"
-        try:
-            self.default_numbers(getattr(self, key) or "", encoded)
-        except ValueError as error:
-            problems.append((key, str(error)))
-        if "dense_embedding" in self.model_fields_set and self.embedding_dim is None:
-            problems.append(("dense_embedding", "goes with embedding_dim"))
-        elif "dense_embedding" in self.model_fields_set and self.boundaries is not None:
-            problems.append(("dense_embedding", "goes without boundaries, which already make a field of the number"))
-        return problems
-
-    @property
-    def dim(self) -> int:
-        """Length of the vector."""
-        return self.value_dim or 1
 
     @property
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(self.expression or f"item:{self.name}")]
 
-    def default_numbers(self, text: str, encoded: bool = False) -> list[float]:
-        """The default as value_dim numbers; one number stands for all; none for "".
-
-        Raises:
-            ValueError: It holds something else than numbers, or another number of them.
-        """
-        if not text:
-            return []
-        separators = {self.fg_encoded_multival_sep if encoded else self.separator, "\x1d", "\x03"}
-        for separator in separators:
-            text = text.replace(separator, "\x1d")
-        numbers = [_number(part) for part in text.split("\x1d")]
-        if len(numbers) == 1:
-            numbers *= self.dim
-        if len(numbers) != self.dim:
-            raise ValueError(f"holds {len(numbers)} numbers, but value_dim is {self.dim}")
-        return numbers
+    @override
+    def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:
+        return Operator("copy", numbers=self.numbers())
 
     @override
-    def compile(self, default: str, sequence: bool) -> Operator:
-        boundaries = None if self.boundaries is None else tuple(self.boundaries)
-        return Operator("copy", numbers=Numbers(self.dim, read_normalizer(self.normalizer), boundaries))
-
-    @override
-    def reference(self, inputs: list[list[str]]) -> list[str]:
+    def reference(self, inputs: list[list[Any]]) -> list[Any]:
         return inputs[0]
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text) if "_" not in text else math.nan
-    except ValueError:
-        raise ValueError(f"'{text}' is not a number") from None
-    if not np.isfinite(np.float32(number)):
-        raise ValueError(f"'{text}' is not a finite float32 number")
-    return number
-
-
-def read_normalizer(text: str) -> dict[str, Any]:
-    """The normalizer's rule for the native plan.
-
-    Raises:
-        ValueError: The method or one of its parameters is unknown, missing or no number.
-    """
-    if not text.strip():
-        return {"method": "none"}
-    parts = dict(_pair(part) for part in text.split(","))
-    method = parts.pop("method", "")
-    if method not in METHODS:
-        raise ValueError(f"unknown method '{method}'; known: {', '.join(METHODS)}")
-    values: dict[str, float | None] = dict(METHODS[method])
-    for key, value in parts.items():
-        if key not in values:
-            raise ValueError(f"'{key}' is no parameter of {method}; it has: {', '.join(values)}")
-        values[key] = _number(value)
-    missing = [key for key, value in values.items() if value is None]
-    if missing:
-        raise ValueError(f"{method} needs {' and '.join(missing)}")
-    rule = {key: float(value) for key, value in values.items() if value is not None}
-    if method == "log10":
-        if rule["threshold"] < 0:
-            raise ValueError("threshold must not be negative: there is no logarithm below 0")
-        return {"method": "log10", **rule}
-    shift, scale = (
-        (rule["mean"], rule["standard_deviation"]) if method == "zscore" else (rule["min"], rule["max"] - rule["min"])
-    )
-    if scale <= 0:
-        raise ValueError("standard_deviation must be positive" if method == "zscore" else "max must lie above min")
-    return {"method": "affine", "shift": shift, "scale": scale}
-
-
-def _pair(part: str) -> tuple[str, str]:
-    key, sign, value = part.partition("=")
-    if not sign:
-        raise ValueError(f"'{part}' must be key=value")
-    return key.strip(), value.strip()

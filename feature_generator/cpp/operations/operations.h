@@ -1,0 +1,10 @@
+// One function per operation, each in the file of its name.
+#pragma once
+
+#include "../operation.h"
+
+namespace fg {
+
+std::unique_ptr<Operation> make_product(const Parameters& parameters);
+
+}  // namespace fg
