@@ -288,7 +288,7 @@ def compile_plan(
     position: dict[str, int] = {}
     for level, members in _units(nodes):
         rule = members[0].rule
-        compiled = []
+        compiled: list[dict[str, Any]] = []
         placed = len(ordered)
         for node in members:
             operator, sink, size = _sink(node, hash_name, folder, report)
