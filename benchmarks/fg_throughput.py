@@ -196,7 +196,7 @@ def main() -> None:
     items = batch.slice(0, 200).select([name for name, side in ours.inputs.items() if side == "item"])
     rows = batch.slice(0, 200)
     requests = {
-        "ours, 1 user + 200 items": request_ms(lambda: ours.request(user, items), 1000),
+        "ours, 1 user + 200 items": request_ms(lambda: ours.request(user).score_items(items, tile=True), 1000),
         "ours, 200 flat rows": request_ms(lambda: ours.transform(rows), 1000),
         "polars, 200 flat rows from Arrow": request_ms(lambda: pl.from_arrow(rows).select(expressions), 100),
         "pyarrow.compute, 200 flat rows": request_ms(lambda: arrow_job(rows), 50),

@@ -3,6 +3,18 @@
 from feature_generator.columns import BadValue, Column, Ragged, Table
 from feature_generator.errors import ConfigError, DataError
 from feature_generator.generator import FeatureGenerator
-from feature_generator.planning import OutputSpec
+from feature_generator.request import ItemTable, Request
+from feature_generator.sinks import OutputSpec
 
-__all__ = ["BadValue", "Column", "ConfigError", "DataError", "FeatureGenerator", "OutputSpec", "Ragged", "Table"]
+__all__ = [
+    "BadValue",
+    "Column",
+    "ConfigError",
+    "DataError",
+    "FeatureGenerator",
+    "ItemTable",
+    "OutputSpec",
+    "Ragged",
+    "Request",
+    "Table",
+]

@@ -6,7 +6,7 @@ Slow and obvious on purpose. The same golden cases test both, and random rows mu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import numpy as np
 from feature_generator._reference_hashes import HASHES
 from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
 from feature_generator.features import Numbers, Reading
-from feature_generator.planning import Node, default_texts, readings
+from feature_generator.planning import Input, Node, readings
+from feature_generator.program import beside, together
+from feature_generator.sinks import default_texts
 from feature_generator.values import LARGEST, BadValueError, as_integer, as_number, as_text
 
 # -------------------------------------------------------------------------------------------------- reading
@@ -129,31 +131,20 @@ def transform(
     """
     rows = max((len(cells) for cells in columns.values()), default=0)
     made: dict[str, Made] = {}
-    for members in _together(nodes):
-        for node in members:
-            made[node.name] = Made()
-        for row in range(rows):
-            _row(members, row, rows, columns, made, hash_name, folder)
+    for level in together(nodes):
+        # Plain features have nothing in common but their level.
+        for members in [level] if level[0].sequence else [[node] for node in level]:
+            for node in members:
+                made[node.name] = Made()
+            ghosts = beside(members, nodes)
+            for row in range(rows):
+                _row(members, ghosts, row, rows, columns, made, hash_name, folder)
     return made
-
-
-def _together(nodes: Sequence[Node]) -> Iterator[list[Node]]:
-    done: set[int] = set()
-    for node in sorted(nodes, key=lambda n: n.level):
-        if id(node) in done:
-            continue
-        members = [
-            n
-            for n in nodes
-            if node.group is not None and n.group is node.group and not (n.encoded and n.pads != node.pads)
-        ]
-        members = members or [node]
-        done |= {id(n) for n in members}
-        yield members
 
 
 def _row(
     members: list[Node],
+    ghosts: list[Input],
     row: int,
     rows: int,
     columns: Mapping[str, list[Any]],
@@ -179,6 +170,9 @@ def _row(
                 read[node.name, i] = split
             else:
                 read[node.name, i] = plain(cell, reading, separator)
+    for source in ghosts:
+        cell = columns[source.name][0 if len(columns[source.name]) == 1 and rows > 1 else row]
+        lengths.append(len(steps(cell, members[0].rule.sequence_delim, Reading(separator=None), "")))
     length = min(lengths, default=0)
     if len(set(lengths)) > 1 and members[0].rule.lengths == "equal":
         made[members[0].name].bad.add(row)

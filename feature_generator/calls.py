@@ -23,6 +23,12 @@ class Called:
     def __init__(self, feature: str, function: Callable[[list[Any], int], Any]) -> None:
         self.feature, self.function = feature, function
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Called) and self.function == other.function
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
     def __call__(self, operands: list[tuple[Any, Any, Any]], elements: int) -> Any:
         """The function's result for these elements.
 

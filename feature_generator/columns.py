@@ -223,6 +223,21 @@ class Table(Mapping[str, Column | Ragged]):
         return self._like(stop - start, ragged, self.dense[start:stop])
 
     @staticmethod
+    def join(tables: Sequence[Table], names: Sequence[str]) -> Table:
+        """The columns of tables of the same rows side by side, those of `names` in their order."""
+        ragged: dict[str, Ragged] = {}
+        slices: dict[str, slice] = {}
+        start = 0
+        for table in tables:
+            ragged |= table._ragged
+            slices |= {name: slice(start + s.start, start + s.stop) for name, s in table.dense_slices.items()}
+            start += table.dense.shape[1]
+        blocks = [table.dense for table in tables if table.dense.shape[1]]
+        dense = None if not blocks else blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        inside = [name for name in names if name in ragged or name in slices]
+        return Table(tables[0].num_rows, ragged, dense, slices, names=inside)
+
+    @staticmethod
     def concat(tables: Sequence[Table]) -> Table:
         """The rows of all tables, one table after another."""
         first = tables[0]
@@ -268,9 +283,9 @@ class Table(Mapping[str, Column | Ragged]):
                 arrays[name] = _vectors(column.values)
                 continue
             values = _vectors(column.values) if column.values.ndim == 2 else pa.array(column.values)
-            arrays[name] = _lists(values, column)
+            arrays[name] = lists(values, column)
             if column.weights is not None:
-                arrays[f"{name}:weights"] = _lists(pa.array(column.weights), column)
+                arrays[f"{name}:weights"] = lists(pa.array(column.weights), column)
         if not arrays:
             return pa.RecordBatch.from_struct_array(pa.array([{}] * self.num_rows, pa.struct([])))
         return pa.RecordBatch.from_pydict(arrays)
@@ -301,7 +316,8 @@ def _vectors(values: Array) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def _lists(values: pa.Array, column: Ragged) -> pa.Array:
+def lists(values: pa.Array, column: Ragged) -> pa.Array:
+    """Flat values as the lists that a ragged column says."""
     if column.key_offsets is not None:
         values = pa.LargeListArray.from_arrays(pa.array(column.key_offsets), values)
     return values if column.offsets is None else pa.LargeListArray.from_arrays(pa.array(column.offsets), values)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -11,12 +12,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, ValidationError
 
-from feature_generator.columns import BadValue, Ragged, Table, value_lists
+from feature_generator.columns import Table, value_lists
 from feature_generator.config import Choice, Document, Path_, StrictModel, problems_of, read_yaml, repeat_names
 from feature_generator.errors import ConfigError, DataError, Problem
-from feature_generator.incoming import missing, record
+from feature_generator.incoming import record
 from feature_generator.native import Plan
-from feature_generator.planning import BITS, OutputSpec, Program, check_names, compile_plan, flatten, resolve
+from feature_generator.planning import check_names, flatten, resolve
+from feature_generator.program import BITS, Assembly, Program
+from feature_generator.request import ItemTable, Request, Stages, precompute
+from feature_generator.sinks import OutputSpec, finish
+from feature_generator.stage import Stage
 
 Mode: TypeAlias = Literal["raw", "encoded"]
 BadRows: TypeAlias = Literal["fail", "skip", "default"]
@@ -66,28 +71,16 @@ class FeatureGenerator:
         if not problems:
             resolve(nodes, report)
         if not problems:
-            program = compile_plan(nodes, config.hash, folder, report)
+            finished = {node.name: finish(node, config.hash, folder, report) for node in nodes}
         if problems:
             raise ConfigError(sorted(problems, key=lambda p: (p.file, p.line)), document.file)
-        self._nodes, self._resolved = program.nodes, nodes
-        self._values_plan: tuple[Any, Program] | None = None
-        self.outputs: dict[str, OutputSpec] = program.outputs
-        self.inputs: dict[str, str] = {name: side for name, side in program.columns if side != "const"}
-        self._columns = program.columns
-        self._by_side = {side: [n for n, s in program.columns if s == side] for side in ("user", "item", "context")}
+        self._resolved, self._finished = nodes, finished
+        self._specs = {name: one.spec for name, one in finished.items()}
+        self.outputs: dict[str, OutputSpec] = {n: s for n, s in self._specs.items() if not s.config.stub_type}
+        self._whole = Stage(Assembly(nodes, finished).program(), self._specs)
+        columns = self._whole.program.columns
+        self.inputs: dict[str, str] = {name: side for name, side in columns if side != "const"}
         self._names = list(self.inputs)
-        self._constants = _constants(program.columns)
-        self._plan = Plan([(name, BITS[side]) for name, side in program.columns], program.units)
-        self._emitted = [
-            (i, n.name)
-            for i, n in enumerate(self._nodes)
-            if n.name in self.outputs and self.outputs[n.name].kind != "dense"
-        ]
-        self._dense = [
-            self.outputs[n.name] for n in self._nodes if n.name in self.outputs and self.outputs[n.name].kind == "dense"
-        ]
-        self._slices = _slices(self._dense)
-        self._side_slices = [_slices([s for s in self._dense if s.side == side]) for side in ("user", "item")]
 
     # ---------------------------------------------------------------------------------------------- building
 
@@ -157,22 +150,30 @@ class FeatureGenerator:
         Raises:
             DataError: A column is missing or unreadable.
         """
-        if self._values_plan is None:
-            program = compile_plan(self._resolved, self.config.hash, self.folder, lambda path, message: None, True)
-            columns = [(name, BITS[side]) for name, side in program.columns]
-            self._values_plan = Plan(columns, program.units), program
-        plan, program = self._values_plan
+        plan, program = self._bare
         batch = record(data, self._names)
-        sources = [(7, batch)]
-        constants = _constants(program.columns)
-        if constants is not None:
-            sources.append((8, constants))
+        constants = self._whole._constants
+        sources = [(7, batch)] if constants is None else [(7, batch), (BITS["const"], constants)]
         try:
-            outputs, _, _ = plan.run(sources, batch.num_rows, batch.num_rows, False, threads)
+            outputs, _, _ = plan.run(sources, batch.num_rows, threads)
         except (KeyError, ValueError) as error:
-            raise self._data_error(error, batch.schema.names) from None
-        made = {n.name: o for n, o in zip(program.nodes, outputs, strict=True) if o is not None}
+            raise self._whole.data_error(error, batch.schema.names) from None
+        made = {n.name: o for n, o in zip(program.nodes, outputs, strict=True) if n is not None and o is not None}
         return {node.name: value_lists(*made[node.name]) for node in self._resolved}
+
+    @cached_property
+    def _bare(self) -> tuple[Any, Program]:
+        program = Assembly(self._resolved, self._finished, values=True).program()
+        return Plan(program.sides, program.units), program
+
+    @cached_property
+    def stages(self) -> Stages:
+        """The features by what they depend on."""
+        return Stages(self)
+
+    def needs(self, side: str) -> list[str]:
+        """Columns of a side that features read."""
+        return [name for name, own in self.inputs.items() if own == side]
 
     def transform(self, data: Any, *, threads: int = 1, bad_rows: BadRows = "fail") -> Table:
         """The features of some rows.
@@ -186,115 +187,52 @@ class FeatureGenerator:
             DataError: A column is missing or unreadable, or a value is bad; names row and column.
         """
         batch = data if type(data) is pa.RecordBatch else record(data, self._names)
-        rows = batch.num_rows
-        sources = [(7, batch)]
-        if self._constants is not None:
-            sources.append((8, self._constants))
         try:
-            outputs, dense, bad = self._plan.run(sources, rows, rows, False, threads)
+            table, _ = self._whole.run([(7, batch)], batch.num_rows, threads)
         except (KeyError, ValueError) as error:
-            if type(data) is pa.RecordBatch:  # columns that need a cast, or fields of objects
-                try:
-                    sources[0] = (7, record(data, self._names))
-                    outputs, dense, bad = self._plan.run(sources, rows, rows, False, threads)
-                except (KeyError, ValueError) as again:
-                    raise self._data_error(again, batch.schema.names) from None
-            else:
-                raise self._data_error(error, batch.schema.names) from None
-        table = self._table(rows, outputs, dense[0], self._slices, self._emitted)
-        return self._judge(table, bad, bad_rows) if bad else table
+            table = self._again(data, batch, error, threads)
+        return self._judge(table, bad_rows) if table.bad else table
 
-    def request(
-        self, user: Any, items: Any, context: Any = None, *, tile: bool = True, bad_rows: BadRows = "default"
-    ) -> Any:
-        """The features of one user and K candidates; what depends on no item is computed once.
+    def _again(self, data: Any, batch: pa.RecordBatch, error: Exception, threads: int) -> Table:
+        """A batch taken as it was may have columns that need a cast, or fields of objects."""
+        if type(data) is pa.RecordBatch:
+            try:
+                return self._whole.run([(7, record(data, self._names))], batch.num_rows, threads)[0]
+            except (KeyError, ValueError) as again:
+                error = again
+        raise self._whole.data_error(error, batch.schema.names) from None
+
+    def request(self, user: Any = None, context: Any = None, *, bad_rows: BadRows = "default") -> Request:
+        """The first step of a request: what depends on no item, computed once. Its `score_items` is the second.
 
         Args:
-            user: One row: a mapping, or anything that `transform` takes, of one row.
-            items: K rows.
+            user: One row: a mapping, or anything that `transform` takes, of one row. None where no feature reads a user.
             context: One row, or None where no feature reads a context.
-            tile: Repeat the user side for every candidate.
-            bad_rows: As in `transform`; `skip` is not possible for a request.
-
-        Returns:
-            A table of K rows; with `tile=False` the user side's table of one row and the items' table of K rows.
+            bad_rows: `fail` at the first bad value, or take the feature's `default`; `skip` is not possible here.
 
         Raises:
-            DataError: A column is missing or unreadable, a value is bad under `fail`, or user has not one row.
+            DataError: A column is missing or unreadable, a value is bad under `fail`, or there is not one row.
         """
-        batches = [self._side(1, user, "user"), self._side(2, items, "item"), self._side(4, context, "context")]
-        sources = [source for source in batches if source is not None]
-        if self._constants is not None:
-            sources.append((8, self._constants))
-        rows = batches[1][1].num_rows if batches[1] is not None else len(items)
-        try:
-            outputs, dense, bad = self._plan.run(sources, 1, rows, not tile, 1)
-        except (KeyError, ValueError) as error:
-            raise self._data_error(error, [n for _, b in sources for n in b.schema.names]) from None
-        judged = self._bad_values(bad) if bad else []
-        if judged and bad_rows == "fail":
-            raise DataError(judged[0].reason, row=judged[0].row, column=judged[0].column)
-        if tile:
-            table = self._table(rows, outputs, dense[0], self._slices, self._emitted)
-            table.bad = judged
-            return table
-        tables = []
-        for at, side in enumerate(("user", "item")):
-            emitted = [(i, name) for i, name in self._emitted if self.outputs[name].side == side]
-            table = self._table(1 if side == "user" else rows, outputs, dense[at], self._side_slices[at], emitted)
-            table.bad = [b for b in judged if self.outputs[b.feature].side == side] if judged else []
-            tables.append(table)
-        return tables[0], tables[1]
+        return Request(self, user, context, bad_rows)
 
-    def _side(self, bit: int, data: Any, side: str) -> tuple[int, pa.RecordBatch] | None:
-        columns = self._by_side[side]
-        if not columns:
-            return None
-        if data is None:
-            raise DataError(f"features read {side} columns, but the request has no {side}", column=columns[0])
-        batch = data if type(data) is pa.RecordBatch else record(data, columns)
-        if side != "item" and batch.num_rows != 1:
-            raise DataError(f"the {side} of a request is one row, but has {batch.num_rows}")
-        return bit, batch
+    def items(self, data: Any, *, threads: int = 1, bad_rows: BadRows = "default") -> ItemTable:
+        """Items computed ahead, for `score_items` of any request.
 
-    def _table(
-        self, rows: int, outputs: Any, dense: Any, slices: Mapping[str, slice], emitted: Sequence[tuple[int, str]]
-    ) -> Table:
-        ragged = {name: Ragged(*outputs[i]) for i, name in emitted}
-        names = [n for n in self.outputs if n in ragged or n in slices]
-        return Table(rows, ragged, dense, slices, names=names)
+        Args:
+            data: Rows of items, as in `transform`.
+            threads: Threads to compute on.
+            bad_rows: `fail` at the first bad value, or take the feature's `default`.
 
-    def _bad_values(self, bad: Sequence[Any]) -> list[BadValue]:
-        values = []
-        for row, feature, column, reason, _ in bad:
-            name = self._columns[column][0] if column >= 0 else self._nodes[feature].name
-            values.append(BadValue(row, name, reason, self._nodes[feature].name))
-        return values
+        Raises:
+            DataError: A column is missing or unreadable, or a value is bad under `fail`.
+        """
+        return precompute(self, data, threads, bad_rows)
 
-    def _judge(self, table: Table, bad: Sequence[Any], bad_rows: BadRows) -> Table:
-        table.bad = self._bad_values(bad)
+    def _judge(self, table: Table, bad_rows: BadRows) -> Table:
         if bad_rows == "fail":
             first = table.bad[0]
             raise DataError(first.reason, row=first.row, column=first.column)
         return table if bad_rows == "default" else table.drop(np.unique([b.row for b in table.bad]))
-
-    def _data_error(self, error: Exception, known: Sequence[str]) -> DataError:
-        if isinstance(error, KeyError):
-            return missing(str(error.args[0]), known)
-        return DataError(str(error))
-
-
-def _constants(columns: Sequence[tuple[str, str]]) -> pa.RecordBatch | None:
-    names = [name for name, side in columns if side == "const"]
-    return pa.RecordBatch.from_arrays([pa.array([name]) for name in names], names) if names else None
-
-
-def _slices(specs: Sequence[OutputSpec]) -> dict[str, slice]:
-    slices, start = {}, 0
-    for spec in specs:
-        slices[spec.name] = slice(start, start + spec.value_dim)
-        start += spec.value_dim
-    return slices
 
 
 _SECTIONS = {"name", "data", "model", "train", "eval", "export", "tune", "store", "serving"}

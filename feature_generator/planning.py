@@ -4,58 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-
-from feature_generator.calls import Called
 from feature_generator.config import Path_
-from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
 from feature_generator.errors import nearest
-from feature_generator.features import FeatureConfig, Numbers, Operator, Reading, Source
+from feature_generator.features import FeatureConfig, Reading, Source
 from feature_generator.features.sequence import Config as SequenceConfig
 
-Kind: TypeAlias = Literal["sparse", "dense", "sparse_sequence", "dense_sequence"]
 Report: TypeAlias = Callable[[Path_, str], None]
-BITS = {"user": 1, "item": 2, "context": 4, "const": 8}
-
-
-@dataclass(frozen=True)
-class OutputSpec:
-    """What one output of the generator is.
-
-    Attributes:
-        name: Key of the output in the `Table`.
-        kind: `sparse` ids, `dense` numbers, or a sequence of either.
-        side: `user`: the same for all candidates of a request; `item`: one row per candidate.
-        mixed: Of side `item`, and reads user or context columns too: cannot be computed ahead for an item.
-        value_dim: Numbers per vector; 1 for ids.
-        num_embeddings: Ids lie in 0 .. num_embeddings - 1; None for numbers, and where an encoded config tells none.
-        embedding_dim: Width of the embedding, None where the config leaves it to the model.
-        embedding_name: Table; equal names share it.
-        pooling: `sum` or `mean` of several ids.
-        trainable: Whether the embedding learns.
-        weighted: Ids have weights.
-        sequence: The grouped sequence it belongs to, or its own name if it is a simple sequence.
-        dense_embedding: How a number with an embedding_dim and no boundaries becomes a field.
-        config: The feature's config.
-    """
-
-    name: str
-    kind: Kind
-    side: Literal["user", "item"]
-    mixed: bool
-    value_dim: int
-    num_embeddings: int | None
-    embedding_dim: int | None
-    embedding_name: str
-    pooling: Literal["sum", "mean"]
-    trainable: bool
-    weighted: bool
-    sequence: str | None
-    dense_embedding: str | None
-    config: Any
 
 
 @dataclass
@@ -121,23 +77,6 @@ class Input:
     name: str
     side: str
     sequence: bool
-
-
-@dataclass(frozen=True)
-class Program:
-    """A plan ready for the native code.
-
-    Attributes:
-        columns: (name, side) of every column that is read, constants among them.
-        units: Native units in the order of their levels.
-        nodes: Features in the native order.
-        outputs: Emitted outputs in the order of the configs.
-    """
-
-    columns: list[tuple[str, str]]
-    units: list[dict[str, Any]]
-    nodes: list[Node]
-    outputs: dict[str, OutputSpec]
 
 
 SHAPE = ("sequence_length", "sequence_delim", "order", "truncate", "empty", "lengths")
@@ -268,88 +207,8 @@ def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> No
         follow(node, ())
 
 
-def compile_plan(
-    nodes: Sequence[Node], hash_name: str, folder: Path | None, report: Report, values: bool = False
-) -> Program:
-    """The native plan of resolved nodes.
-
-    Args:
-        nodes: Features.
-        hash_name: The generator's hash.
-        folder: Where relative files are looked up first.
-        report: Takes problems.
-        values: Hand out what the operators make - text, or numbers of numeric features - instead of the features.
-    """
-    read = {source.name for node in nodes for source in node.inputs if source.side == "feature"}
-    columns: dict[tuple[str, str], int] = {}
-    units: list[dict[str, Any]] = []
-    ordered: list[Node] = []
-    specs: dict[str, OutputSpec] = {}
-    position: dict[str, int] = {}
-    for level, members in _units(nodes):
-        rule = members[0].rule
-        compiled: list[dict[str, Any]] = []
-        placed = len(ordered)
-        for node in members:
-            operator, sink, size = _sink(node, hash_name, folder, report)
-            inputs = []
-            for source, reading in zip(node.inputs, readings(node), strict=True):
-                item = _read(reading, node) | {"sequence": source.sequence, "delim": rule.sequence_delim}
-                if source.side == "feature":
-                    item["feature"] = position[source.name]
-                else:
-                    item["column"] = columns.setdefault((source.name, source.side), len(columns))
-                inputs.append(item)
-            feature = {
-                "operator": operator.name,
-                "parameters": operator.parameters,
-                "call": None if operator.call is None else Called(node.name, operator.call),
-                "inputs": inputs,
-                "sink": sink,
-                "vectors": operator.numbers is not None,
-                "exploded": node.exploded,
-                "user": node.sided == "user",
-                "emitted": not node.config.stub_type and not values,
-            }
-            specs[node.name] = _spec(node, operator, size)
-            if not values or node.name in read:
-                position[node.name] = placed + len(compiled)
-                ordered.append(node)
-                compiled.append(feature)
-            if values:
-                kind = {"discretizer": "text" if operator.numbers is None else "numbers"}
-                ordered.append(node)
-                compiled.append(feature | {"sink": kind, "vectors": False, "exploded": False, "emitted": True})
-        shape = {
-            "level": level,
-            "sequence": members[0].sequence,
-            "shortest": rule.lengths == "shortest",
-            "most": rule.sequence_length or 0,
-            "newest_first": rule.order == "newest_first",
-            "keep_oldest": rule.truncate == "oldest",
-            "pad_empty": members[0].pads and not values,
-        }
-        together = [compiled] if members[0].sequence else [[feature] for feature in compiled]
-        units += [shape | {"features": features} for features in together]
-    outputs = {node.name: specs[node.name] for node in nodes if not node.config.stub_type}
-    return Program(list(columns), units, ordered, outputs)
-
-
-def _units(nodes: Sequence[Node]) -> list[tuple[int, list[Node]]]:
-    """Nodes that are shaped together, lowest level first. A plain feature stands alone."""
-    groups: dict[Any, list[Node]] = {}
-    for node in nodes:
-        # An encoded group may pad some children and not others; those have lengths of their own.
-        key = node.name if node.group is None else ("group", node.group.name, node.encoded and node.pads)
-        groups.setdefault(key, []).append(node)
-    units = [(max(node.level for node in members), members) for members in groups.values()]
-    for level, members in units:
-        for node in members:
-            node.level = level
-    return sorted(units, key=lambda unit: unit[0])
-
-
-def _separator(node: Node) -> str:
+def separator_of(node: Node) -> str:
+    """What splits the text of a multi-value."""
     return node.config.fg_encoded_multival_sep if node.encoded else node.config.separator
 
 
@@ -360,109 +219,11 @@ def readings(node: Node) -> Sequence[Reading]:
     return node.config.readings
 
 
-def _read(reading: Reading, node: Node) -> dict[str, Any]:
+def read_rule(reading: Reading, node: Node) -> dict[str, Any]:
     """A reading as the native plan takes it."""
     rule: dict[str, Any] = {"split": reading.separator is not None, "weighted": reading.weighted}
     if reading.separator is not None:
-        rule["separator"] = reading.separator or _separator(node)
+        rule["separator"] = reading.separator or separator_of(node)
     if reading.pairs is not None:
-        rule |= {"pairs": _read(reading.pairs, node), "assign": reading.assign, "assign_last": reading.assign_last}
+        rule |= {"pairs": read_rule(reading.pairs, node), "assign": reading.assign, "assign_last": reading.assign_last}
     return rule
-
-
-def _sink(
-    node: Node, hash_name: str, folder: Path | None, report: Report
-) -> tuple[Operator, dict[str, Any], int | None]:
-    """Operator, native sink and number of embeddings."""
-    config = node.config
-    try:
-        operator = config.compile(node.default, node.sequence, folder)
-    except (OSError, ValueError) as error:
-        key = next(iter(config.files), "")
-        text = f"cannot read '{config.files.get(key)}': {error.strerror}" if isinstance(error, OSError) else str(error)
-        report((*node.path, *(key.split(".") if key else ())), text)
-        operator = Operator("copy")
-    if operator.numbers is not None:
-        return _numeric_sink(node, operator)
-    discretizer = Discretizer("text")
-    if isinstance(config, IdConfig):
-        try:
-            discretizer = config.discretizer(hash_name, node.default, folder)
-        except (OSError, ValueError) as error:
-            text = f"cannot read '{config.vocab_file}': {error.strerror}" if isinstance(error, OSError) else str(error)
-            report((*node.path, "vocab_file"), text)
-    size = discretizer.size or None
-    if node.encoded:
-        operator = Operator("copy")
-        discretizer = Discretizer("range", size or UNBOUNDED, out_of_range=getattr(config, "out_of_range", "default"))
-    sink = discretizer.rule() | {"weighted": bool(getattr(config, "weighted", False))}
-    first_only = not node.encoded and isinstance(config, IdConfig) and config.first_only(node.sequence)
-    sink["value_dim"] = int(first_only)
-    texts = default_texts(node, operator)
-    texts = texts[:1] if first_only else texts
-    if discretizer.kind == "text":
-        sink["default_texts"] = texts
-        return operator, sink, None
-    try:
-        sink["default_ids"] = [discretizer.id_of(text) for text in texts]
-    except ValueError as error:
-        report((*node.path, "fg_encoded_default_value" if node.encoded else "default_value"), str(error))
-    return operator, sink, size
-
-
-def default_texts(node: Node, operator: Operator) -> list[str]:
-    """The values of a default that becomes ids."""
-    if operator.defaults is not None and not node.encoded:
-        return operator.defaults
-    if operator.name == "copy" or node.encoded:
-        return [part for part in node.default.split(_separator(node)) if part]
-    return [node.default] if node.default else []
-
-
-def _numeric_sink(node: Node, operator: Operator) -> tuple[Operator, dict[str, Any], int | None]:
-    config: Any = node.config
-    numbers = operator.numbers
-    assert numbers is not None
-    size = None if numbers.boundaries is None else len(numbers.boundaries) + 1
-    if node.encoded and size is not None:  # the column holds buckets
-        rule = Discretizer("range", size).rule()
-        texts = [t for t in node.default.split(_separator(node)) if t]
-        return Operator("copy"), rule | {"value_dim": 0, "default_ids": [int(t) for t in texts]}, size
-    if node.encoded:
-        operator = Operator("copy", numbers=Numbers(numbers.value_dim))
-    default = config.default_numbers(node.default, node.encoded)
-    if numbers.value_dim == 0:  # any number of buckets: the default is theirs too
-        edges = np.array(numbers.boundaries, np.float32)
-        buckets = np.searchsorted(edges, np.array(default, np.float32), side="right").tolist()
-        rule = {"discretizer": "boundaries", "size": size, "value_dim": 0, "boundaries": edges.tolist()}
-        return operator, rule | {"normalizer": numbers.normalizer, "default_ids": buckets}, size
-    sink = {
-        "discretizer": "none" if size is None else "boundaries",
-        "value_dim": numbers.value_dim,
-        "normalizer": operator.numbers.normalizer if operator.numbers else {},
-        "boundaries": list(numbers.boundaries or ()),
-        "default_numbers": default,
-    }
-    return operator, sink, size
-
-
-def _spec(node: Node, operator: Operator, size: int | None) -> OutputSpec:
-    config: Any = node.config
-    dense = operator.numbers is not None and operator.numbers.boundaries is None
-    kind: Any = ("dense" if dense else "sparse") + ("_sequence" if node.sequence or node.exploded else "")
-    return OutputSpec(
-        name=node.name,
-        kind=kind,
-        side=node.sided,
-        mixed="item" in node.sides and bool(node.sides & {"user", "context"}),
-        value_dim=operator.numbers.value_dim if dense and operator.numbers else 1,
-        num_embeddings=size,
-        embedding_dim=config.embedding_dim,
-        embedding_name=config.embedding_name or node.name,
-        pooling=config.pooling,
-        trainable=config.trainable,
-        weighted=bool(getattr(config, "weighted", False)),
-        sequence=node.group.name if node.group is not None else node.name if kind.endswith("sequence") else None,
-        dense_embedding=config.dense_embedding if dense and config.embedding_dim is not None else None,
-        config=config,
-    )

@@ -109,7 +109,7 @@ def _read(path: Path, name: str) -> bytes:
 
 def _vocabularies(generator: FeatureGenerator) -> dict[str, bytes]:
     """Content of every file that a feature reads, by the name that the config gives it."""
-    names = {name for node in generator._nodes for name in node.config.files.values()}
+    names = {name for node in generator._resolved for name in node.config.files.values()}
     return {name: named_file(name, generator.folder).read_bytes() for name in sorted(names)}
 
 

@@ -192,13 +192,8 @@ class Predictor:
 
     def _request(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Table:
         items = batches["item"]
-        table: Table = self.generator.request(
-            batches["user"],
-            items if items is not None else [{}] * count,
-            batches["context"],
-            bad_rows=self.bad_values,
-        )
-        return table
+        request = self.generator.request(batches["user"], batches["context"], bad_rows=self.bad_values)
+        return request.score_items(items if items is not None else [{}] * count, tile=True)
 
     def _transform(self, rows: pa.RecordBatch) -> Table:
         return self.generator.transform(rows, bad_rows=self.bad_values)

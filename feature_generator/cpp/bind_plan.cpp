@@ -117,8 +117,8 @@ Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before
   feature.sink = sink_of(dict["sink"].cast<py::dict>());
   feature.vectors = get<bool>(dict, "vectors", false);
   feature.exploded = get<bool>(dict, "exploded", false);
-  feature.user = get<bool>(dict, "user", false);
   feature.emitted = get<bool>(dict, "emitted", true);
+  feature.shared = get<bool>(dict, "shared", false);
   for (const auto item : dict["inputs"].cast<py::list>()) {
     const auto in = item.cast<py::dict>();
     Input input;
@@ -174,9 +174,11 @@ class BoundPlan {
         unit.features.push_back(static_cast<int>(features.size()));
         features.push_back(feature_of(feature.cast<py::dict>(), columns_.size(), before));
         for (const Input& input : features.back().inputs) any = any || input.reading.sequence;
+        const bool first = features.size() == before + 1;
+        if (features.back().shared ? first : !first && !unit.sequence)
+          throw std::invalid_argument("plain features of one unit share their values");
       }
-      if (unit.features.empty() || (!unit.sequence && unit.features.size() != 1) || !any)
-        throw std::invalid_argument("a unit is one feature or one sequence");
+      if (unit.features.empty() || !any) throw std::invalid_argument("a unit is some features or one sequence");
       sequence_.resize(features.size(), unit.sequence);
       compiled.push_back(std::move(unit));
     }
@@ -185,7 +187,7 @@ class BoundPlan {
 
   // sources: (side bits, object with __arrow_c_array__ of a record) pairs. A column comes from the first source that
   // has its side and its name.
-  py::tuple run(const py::list& sources, std::int64_t user_rows, std::int64_t rows, bool apart, int threads) const {
+  py::tuple run(const py::list& sources, std::int64_t rows, int threads) const {
     py::list keep;  // what the columns' memory belongs to
     Run run;
     run.columns.resize(columns_.size());
@@ -219,20 +221,18 @@ class BoundPlan {
     for (std::size_t c = 0; c < columns_.size(); ++c) {
       if (!found[c]) throw py::key_error(columns_[c].name);
     }
-    run.user_rows = user_rows;
     run.rows = rows;
-    run.apart = apart;
     run.threads = threads;
     Result result;
     {
       const py::gil_scoped_release unlocked;
       result = plan_->run(run);
     }
-    return pack(result, apart, keep);
+    return pack(result, rows, keep);
   }
 
  private:
-  py::tuple pack(Result& result, bool apart, const py::list& keep) const {
+  py::tuple pack(Result& result, std::int64_t rows, const py::list& keep) const {
     const auto& features = plan_->features();
     py::list outputs;
     for (std::size_t f = 0; f < features.size(); ++f) {
@@ -242,7 +242,7 @@ class BoundPlan {
         continue;
       }
       if (result.borrowed[f] != nullptr) {
-        const auto n = static_cast<py::ssize_t>(result.rows[f]);
+        const auto n = static_cast<py::ssize_t>(rows);
         py::array ids = py::array_t<std::int64_t>({n}, {}, result.borrowed[f], keep);
         py::detail::array_proxy(ids.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;  // it is the batch's
         outputs.append(py::make_tuple(std::move(ids), py::none(), py::none(), py::none()));
@@ -284,16 +284,13 @@ class BoundPlan {
         outputs.append(py::make_tuple(std::move(ids), ends, weights, py::none()));
       }
     }
-    py::list dense;
-    for (int side = apart ? 0 : 1; side < 2; ++side) {
-      Dense& block = result.dense[side];
-      dense.append(to_numpy(std::move(block.values),
-                            {static_cast<py::ssize_t>(block.rows), static_cast<py::ssize_t>(block.width)}));
-    }
+    Dense& block = result.dense;
+    py::array dense = to_numpy(std::move(block.values),
+                               {static_cast<py::ssize_t>(block.rows), static_cast<py::ssize_t>(block.width)});
     py::list bad;
     for (const Bad& one : result.bad)
-      bad.append(py::make_tuple(one.row, one.feature, one.column,
-                                py::bytes(one.reason).attr("decode")("utf-8", "replace"), one.user));
+      bad.append(
+          py::make_tuple(one.row, one.feature, one.column, py::bytes(one.reason).attr("decode")("utf-8", "replace")));
     return py::make_tuple(outputs, dense, bad);
   }
 

@@ -34,6 +34,14 @@ void copy_values(const Cells& cells, std::uint32_t begin, std::uint32_t end, Cel
   for (std::uint32_t i = begin; i < end; ++i) to.ends.push(base + from.ends[i] - first);
 }
 
+void copy_cells(const Cells& cells, Cells& out) {
+  out.clear_like(cells);
+  copy_values(cells, 0, static_cast<std::uint32_t>(cells.values()), out);
+  out.ends.append(cells.ends.data(), cells.ends.size());
+  out.broken.append(cells.broken.data(), cells.broken.size());
+  out.faults = cells.faults;
+}
+
 std::uint32_t element_of(const Cells& cells, std::uint32_t value) noexcept {
   const std::uint32_t* first = cells.ends.data();
   return static_cast<std::uint32_t>(std::upper_bound(first, first + cells.ends.size(), value) - first);

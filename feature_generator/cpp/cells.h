@@ -110,6 +110,9 @@ inline void close_element(Cells& cells) { cells.ends.push(static_cast<std::uint3
 // Appends values [begin, end) of `cells`, with what belongs to them, to those of `out`, which has the same form.
 void copy_values(const Cells& cells, std::uint32_t begin, std::uint32_t end, Cells& out);
 
+// out = `cells`. The text still belongs to `cells`, which must outlive `out`.
+void copy_cells(const Cells& cells, Cells& out);
+
 // out = the elements of `cells`, element e repeated counts[e] times; the broken values stay broken.
 // The text still belongs to `cells`, which must outlive `out`. Faults must ascend.
 void repeat(const Cells& cells, const std::uint32_t* counts, Cells& out);

@@ -127,38 +127,6 @@ Column as_column(const Feature& feature, Output& output) {
   return output.element_ends.empty() ? values : list_column(output.element_ends, std::move(values));
 }
 
-// One row, repeated.
-template <class T>
-void tile(Slab<T>& values, std::int64_t times) {
-  const std::size_t n = values.size();
-  values.reserve(n * static_cast<std::size_t>(times));
-  for (std::int64_t i = 1; i < times; ++i) values.append(values.data(), n);
-  if (times == 0) values.clear();
-}
-
-void tile_ends(Slab<std::int64_t>& ends, std::int64_t times) {
-  if (ends.empty()) return;
-  const std::size_t n = ends.size() - 1;
-  const std::int64_t total = ends[n];
-  ends.reserve(n * static_cast<std::size_t>(times) + 1);
-  for (std::int64_t i = 1; i < times; ++i) {
-    for (std::size_t k = 1; k <= n; ++k) ends.push(ends[k] + i * total);
-  }
-  if (times == 0) ends.set_size(1);
-}
-
-void tile_output(Output& output, std::int64_t times) {
-  tile(output.ids, times);
-  tile(output.weights, times);
-  tile(output.numbers, times);
-  tile(output.doubles, times);
-  tile(output.text, times);
-  tile_ends(output.text_ends, times);
-  tile_ends(output.value_ends, times);
-  tile_ends(output.element_ends, times);
-  output.elements *= times;
-}
-
 bool is_dense(const Feature& feature, const Unit& unit) {
   return feature.vectors && !unit.sequence && feature.sink.discretizer != Discretizer::boundaries;
 }
@@ -198,14 +166,13 @@ std::int64_t cost_of(const std::vector<std::vector<const Column*>>& inputs, std:
 // The units of a level as tasks, the costly ones first. A unit that costs a large part of a thread's share is cut: into
 // one large piece, which the others will be appended to, and small ones that level out what the estimate gets wrong.
 std::vector<Task> divide(const std::vector<Unit>& units, int level,
-                         const std::vector<std::vector<std::vector<const Column*>>>& columns,
-                         const std::vector<std::int64_t>& rows, int threads) {
+                         const std::vector<std::vector<std::vector<const Column*>>>& columns, std::int64_t rows,
+                         int threads) {
   std::vector<Task> tasks;
   std::int64_t total = 0;
   for (std::size_t u = 0; u < units.size(); ++u) {
     if (units[u].level != level || columns[u].empty()) continue;  // another level's, or nothing to compute
-    const std::int64_t all = rows[static_cast<std::size_t>(units[u].features[0])];
-    tasks.push_back({u, 0, all, threads > 1 ? cost_of(columns[u], all) : 0, {}});
+    tasks.push_back({u, 0, rows, threads > 1 ? cost_of(columns[u], rows) : 0, {}});
     total += tasks.back().cost;
   }
   if (threads <= 1) return tasks;
@@ -256,41 +223,32 @@ Result Plan::run(const Run& run) const {
   }
   Result result;
   result.outputs.resize(features_.size());
-  result.rows.resize(features_.size());
-
-  // Places in the dense blocks: [0] computed with the rows of their side, [1] where everything ends up together.
-  std::vector<std::int64_t> own_place(features_.size(), -1), place(features_.size(), -1);
-  std::int64_t width[2] = {0, 0}, all = 0;
+  std::vector<std::int64_t> place(features_.size(), -1);  // in the dense block
+  Dense& dense = result.dense;
   for (const Unit& unit : units_) {
     for (const int f : unit.features) {
       const Feature& feature = features_[static_cast<std::size_t>(f)];
-      result.rows[static_cast<std::size_t>(f)] = feature.user ? run.user_rows : run.rows;
       if (!feature.emitted || !is_dense(feature, unit)) continue;
-      const std::int64_t dim = feature.sink.value_dim;
-      own_place[static_cast<std::size_t>(f)] = width[feature.user ? 0 : 1];
-      place[static_cast<std::size_t>(f)] = all;
-      width[feature.user ? 0 : 1] += dim;
-      all += dim;
+      place[static_cast<std::size_t>(f)] = dense.width;
+      dense.width += feature.sink.value_dim;
     }
   }
-  const bool one_table = !run.apart;
-  const bool tiled = one_table && run.user_rows != run.rows;
-  if (one_table) width[1] = all;
-  for (int side = 0; side < 2; ++side) {
-    Dense& dense = result.dense[side];
-    dense.rows = side == 0 ? run.user_rows : run.rows;
-    dense.width = side == 0 && one_table ? 0 : width[side];
-    dense.values.resize(static_cast<std::size_t>(dense.rows * dense.width));
-  }
+  dense.rows = run.rows;
+  dense.values.resize(static_cast<std::size_t>(dense.rows * dense.width));
 
-  const bool tiles_nothing = run.apart || run.user_rows == run.rows;
   std::vector<bool> skipped(units_.size(), false);
   result.borrowed.assign(features_.size(), nullptr);
   for (std::size_t u = 0; u < units_.size(); ++u) {
-    const auto f = static_cast<std::size_t>(units_[u].features[0]);
-    if (features_[f].user && !tiles_nothing) continue;
-    result.borrowed[f] = as_ids(features_[f], units_[u], run.columns, result.rows[f]);
-    skipped[u] = result.borrowed[f] != nullptr;
+    bool all = true;  // a unit is skipped as a whole or not at all
+    for (const int at : units_[u].features) {
+      const auto f = static_cast<std::size_t>(at);
+      if (all) result.borrowed[f] = as_ids(features_[f], units_[u], run.columns, run.rows);
+      all = all && result.borrowed[f] != nullptr;
+    }
+    skipped[u] = all;
+    for (const int at : units_[u].features) {
+      if (!all) result.borrowed[static_cast<std::size_t>(at)] = nullptr;
+    }
   }
 
   std::vector<Column> made(features_.size());
@@ -307,20 +265,16 @@ Result Plan::run(const Run& run) const {
                                              : &made[static_cast<std::size_t>(input.feature)]);
         }
         DenseTarget target;
-        const std::int64_t at = one_table ? place[static_cast<std::size_t>(f)] : own_place[static_cast<std::size_t>(f)];
-        if (at >= 0 && !feature.referenced && !(tiled && feature.user)) {
-          Dense& dense = result.dense[one_table || !feature.user ? 1 : 0];
-          target = {dense.values.data() + at, static_cast<std::size_t>(dense.width)};
-        }
+        if (place[static_cast<std::size_t>(f)] >= 0 && !feature.referenced)
+          target = {dense.values.data() + place[static_cast<std::size_t>(f)], static_cast<std::size_t>(dense.width)};
         targets[u].push_back(target);
       }
     }
-    std::vector<Task> tasks = divide(units_, level, columns, result.rows, run.threads);
+    std::vector<Task> tasks = divide(units_, level, columns, run.rows, run.threads);
     std::vector<Workspace> spaces(static_cast<std::size_t>(std::max(1, run.threads)));
     parallel(run.threads, tasks.size(), [&](std::size_t i, std::size_t thread) {
       Task& task = tasks[i];
-      const std::int64_t rows = result.rows[static_cast<std::size_t>(units_[task.unit].features[0])];
-      run_unit(units_[task.unit], features_, columns[task.unit], rows, task.first, task.last, targets[task.unit],
+      run_unit(units_[task.unit], features_, columns[task.unit], run.rows, task.first, task.last, targets[task.unit],
                spaces[thread], task.stretch);
     });
     std::vector<std::vector<Task*>> pieces(units_.size());  // of each unit, in the order of their rows
@@ -340,24 +294,12 @@ Result Plan::run(const Run& run) const {
       std::move(task.stretch.bad.begin(), task.stretch.bad.end(), std::back_inserter(result.bad));
   }
 
-  for (const Unit& unit : units_) {
-    for (const int f : unit.features) {
-      const auto i = static_cast<std::size_t>(f);
-      const Feature& feature = features_[i];
-      if (place[i] >= 0 && (feature.referenced || (tiled && feature.user))) {
-        Dense& dense = result.dense[one_table || !feature.user ? 1 : 0];
-        float* const to = dense.values.data() + (one_table ? place[i] : own_place[i]);
-        const std::size_t dim = feature.sink.value_dim;
-        for (std::int64_t r = 0; r < dense.rows; ++r) {
-          const float* const from =
-              result.outputs[i].numbers.data() + (result.rows[i] == 1 ? 0 : static_cast<std::size_t>(r) * dim);
-          std::copy_n(from, dim, to + static_cast<std::size_t>(r * dense.width));
-        }
-      } else if (tiled && feature.user && feature.emitted) {
-        tile_output(result.outputs[i], run.rows);
-      }
-      if (tiled && feature.user) result.rows[i] = run.rows;
-    }
+  for (std::size_t i = 0; i < features_.size(); ++i) {  // what others read was computed on its own
+    if (place[i] < 0 || !features_[i].referenced) continue;
+    const std::size_t dim = features_[i].sink.value_dim;
+    const float* from = result.outputs[i].numbers.data();
+    float* to = dense.values.data() + place[i];
+    for (std::int64_t r = 0; r < dense.rows; ++r, from += dim, to += dense.width) std::copy_n(from, dim, to);
   }
   std::stable_sort(result.bad.begin(), result.bad.end(),
                    [](const Bad& a, const Bad& b) { return a.row != b.row ? a.row < b.row : a.feature < b.feature; });

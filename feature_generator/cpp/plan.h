@@ -26,12 +26,12 @@ struct Feature {
   SinkRule sink;
   bool vectors = false;   // numbers rather than ids
   bool exploded = false;  // a plain feature whose values are handed out as the elements of a sequence
-  bool user = false;      // computed once a request
   bool emitted = true;
+  bool shared = false;  // computes what the feature before it in the unit computes
   bool referenced = false;
 };
 
-// Features that share the shape of one sequence, or one plain feature.
+// Features that share the shape of one sequence, or plain features of the same values.
 struct Unit {
   std::vector<int> features;
   bool sequence = false;
@@ -44,7 +44,6 @@ struct Bad {
   std::int64_t row;
   int feature, column;
   std::string reason;
-  bool user;  // the row counts the user side
 };
 
 struct Dense {
@@ -55,15 +54,13 @@ struct Dense {
 struct Result {
   std::vector<Output> outputs;                // by feature
   std::vector<const std::int64_t*> borrowed;  // by feature: ids that are the batch's own memory, one a row; else null
-  std::vector<std::int64_t> rows;
-  Dense dense[2];        // of the user side and of the items; all in the second unless they are apart
-  std::vector<Bad> bad;  // by row, then feature
+  Dense dense;                                // all dense features side by side
+  std::vector<Bad> bad;                       // by row, then feature
 };
 
 struct Run {
   std::vector<Column> columns;  // by plan column; length 1 stands for every row
-  std::int64_t user_rows = 0, rows = 0;
-  bool apart = false;  // user-side outputs keep their own rows instead of one per item
+  std::int64_t rows = 0;
   int threads = 1;
 };
 

@@ -41,7 +41,7 @@ void reserve(Output& output, std::int64_t done, std::int64_t rows) {
 }
 
 void note(const Feature& feature, int number, const Fault& fault, std::int64_t row, std::vector<Bad>& bad) {
-  bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason, feature.user});
+  bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason});
 }
 
 // Zeros for `count` elements.
@@ -63,13 +63,16 @@ class UnitRun {
     while (space.inputs.size() < inputs) space.inputs.push_back(std::make_unique<Workspace::PerInput>());
   }
 
-  void plain(std::int64_t first, std::int64_t last, const DenseTarget& target) {
-    const Feature& feature = features_[static_cast<std::size_t>(unit_.features[0])];
-    for (std::size_t i = 0; i < feature.inputs.size(); ++i) { read_plain(*columns_[0][i], feature, i, first, last); }
-    Cells& cells = compute(feature, 0, static_cast<std::size_t>(last - first));
-    write(feature, cells, stretch_.outputs[0], target, first);
-    for (const Fault& fault : cells.faults)
-      note(feature, unit_.features[0], fault, first + element_of(cells, fault), stretch_.bad);
+  void plain(std::int64_t first, std::int64_t last, const std::vector<DenseTarget>& targets) {
+    const Feature& leading = feature_at(0);
+    for (std::size_t i = 0; i < leading.inputs.size(); ++i) read_plain(*columns_[0][i], leading, i, first, last);
+    for (std::size_t f = 0; f < unit_.features.size(); ++f) {
+      const Feature& feature = feature_at(f);
+      Cells& cells = compute(f, 0, static_cast<std::size_t>(last - first));
+      write(feature, cells, stretch_.outputs[f], targets[f], first);
+      for (const Fault& fault : cells.faults)
+        note(feature, unit_.features[f], fault, first + element_of(cells, fault), stretch_.bad);
+    }
   }
 
   void sequences(std::int64_t first, std::int64_t last) {
@@ -80,7 +83,7 @@ class UnitRun {
     for (std::size_t f = 0; f < unit_.features.size(); ++f) {
       const Feature& feature = feature_at(f);
       for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
-        if (!feature.inputs[i].reading.sequence) continue;
+        if (!feature.inputs[i].reading.sequence || feature.shared) continue;
         Workspace::PerInput& input = *space_.inputs[slot];
         const Column& column = *columns_[f][i];
         input.read.clear();
@@ -105,7 +108,7 @@ class UnitRun {
     for (std::size_t f = 0; f < unit_.features.size(); ++f) {
       for (const Input& in : feature_at(f).inputs) {
         Workspace::PerInput& input = *space_.inputs[slot++];
-        if (!in.reading.sequence) continue;
+        if (!in.reading.sequence || feature_at(f).shared) continue;
         input.ready = &input.read;
         input.at = nullptr;
         if (!shape) continue;
@@ -122,10 +125,10 @@ class UnitRun {
       const Feature& feature = feature_at(f);
       const std::size_t base = slot;
       for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
-        if (!feature.inputs[i].reading.sequence)
+        if (!feature.inputs[i].reading.sequence && !feature.shared)
           read_beside(*columns_[f][i], feature.inputs[i].reading, first, last, elements, *space_.inputs[slot]);
       }
-      Cells& cells = compute(feature, base, elements);
+      Cells& cells = compute(f, base, elements);
       Output& output = stretch_.outputs[f];
       write(feature, cells, output, {}, 0);
       if (output.element_ends.empty()) output.element_ends.push(0);
@@ -190,7 +193,7 @@ class UnitRun {
       for (std::size_t f = 0; f < unit_.features.size(); ++f) {
         const Feature& feature = feature_at(f);
         for (std::size_t i = 0; i < feature.inputs.size(); ++i, ++slot) {
-          if (!feature.inputs[i].reading.sequence) continue;
+          if (!feature.inputs[i].reading.sequence || feature.shared) continue;
           const std::uint32_t count = space_.inputs[slot]->counts[r];
           if (count != space_.lengths[r] && equal) {
             equal = false;
@@ -206,14 +209,27 @@ class UnitRun {
         stretch_.bad.push_back(
             {first + static_cast<std::int64_t>(r), unit_.features[odd_feature], odd.inputs[odd_input].column,
              "has " + std::to_string(odd_count_) + " elements, but the sequence's first column has " +
-                 std::to_string(space_.lengths[r]),
-             odd.user});
+                 std::to_string(space_.lengths[r])});
       }
       space_.lengths[r] = shortest;
     }
   }
 
-  Cells& compute(const Feature& feature, std::size_t base, std::size_t elements) {
+  // The values of feature f of the unit, whose inputs are those from `base` on. The stage behind spoils them, so that a
+  // feature which shares them gets a copy made before.
+  Cells& compute(std::size_t f, std::size_t base, std::size_t elements) {
+    const bool copied = f + 1 < unit_.features.size() && feature_at(f + 1).shared;
+    if (feature_at(f).shared) {
+      std::swap(space_.spare, space_.taken);
+      if (copied) copy_cells(space_.taken, space_.spare);
+      return space_.taken;
+    }
+    Cells& cells = fresh(feature_at(f), base, elements);
+    if (copied) copy_cells(cells, space_.spare);
+    return cells;
+  }
+
+  Cells& fresh(const Feature& feature, std::size_t base, std::size_t elements) {
     if (feature.operation == nullptr) return *space_.inputs[base]->ready;
     operands_.clear();
     for (std::size_t i = 0; i < feature.inputs.size(); ++i) {
@@ -221,8 +237,8 @@ class UnitRun {
       operands_.push_back({input.ready, input.at});
     }
     const Operation& operation = *feature.operation;
-    const auto [scratch, fresh] = space_.scratches.try_emplace(&operation);
-    if (fresh) scratch->second = operation.scratch();
+    const auto [scratch, added] = space_.scratches.try_emplace(&operation);
+    if (added) scratch->second = operation.scratch();
     space_.computed.clear();
     operation.run(operands_, elements, scratch->second.get(), space_.computed);
     return space_.computed;
@@ -283,7 +299,7 @@ void run_unit(const Unit& unit, const std::vector<Feature>& features,
     if (unit.sequence) {
       run.sequences(at, end);
     } else {
-      run.plain(at, end, targets[0]);
+      run.plain(at, end, targets);
     }
     at = end;
   }

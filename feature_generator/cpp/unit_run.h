@@ -24,6 +24,7 @@ struct Workspace {
   };
   std::vector<std::unique_ptr<PerInput>> inputs;
   Cells computed;
+  Cells taken, spare;  // copies for features that share what was computed: the one in use, and the next one's
   SinkScratch sink;
   Slab<std::uint32_t> lengths, kept;
   Slab<std::uint32_t> zeros, rows_at;  // for each element of the block: 0, and its row

@@ -203,7 +203,7 @@ def flatten(spec, made):
 
 def compare(generator, columns, table, folder=None):
     made = _reference.transform(
-        generator._nodes, {n: as_cells(a) for n, a in columns.items()}, generator.config.hash, folder
+        generator._resolved, {n: as_cells(a) for n, a in columns.items()}, generator.config.hash, folder
     )
     bad = {(b.row, b.feature) for b in table.bad}
     rows_bad = {row for row, _ in bad}

@@ -54,12 +54,13 @@ CONTEXT_ROW = {"hour": 13}
 
 def test_a_request_equals_the_same_rows_flat(generator, kit):
     items = [dict(zip(ITEM_ROWS, row, strict=True)) for row in zip(*ITEM_ROWS.values(), strict=True)]
-    table = generator.request(USER_ROW, items, CONTEXT_ROW)
+    table = generator.request(USER_ROW, CONTEXT_ROW).score_items(items, tile=True)
     kit.equal(table, generator.transform(flat_batch(USER_ROW, ITEM_ROWS, CONTEXT_ROW)))
 
 
 def test_an_untiled_request_has_one_row_for_the_user_and_k_for_the_items(generator, kit):
-    user, items = generator.request(USER_ROW, pd.DataFrame(ITEM_ROWS), CONTEXT_ROW, tile=False)
+    request = generator.request(USER_ROW, CONTEXT_ROW)
+    user, items = request.user, request.score_items(pd.DataFrame(ITEM_ROWS))
     whole = generator.transform(flat_batch(USER_ROW, ITEM_ROWS, CONTEXT_ROW))
     assert (user.num_rows, items.num_rows) == (1, 4)
     assert set(user) == {"user_id", "age", "hour", "clicks__item_id", "clicks__price"}
@@ -73,14 +74,14 @@ def test_an_untiled_request_has_one_row_for_the_user_and_k_for_the_items(generat
 
 
 def test_a_request_without_items_has_no_rows(generator):
-    table = generator.request(USER_ROW, [], CONTEXT_ROW)
+    table = generator.request(USER_ROW, CONTEXT_ROW).score_items([], tile=True)
     assert table.num_rows == 0
     assert table.dense.shape == (0, 3)
     assert table["clicks__item_id"].lengths.tolist() == []
 
 
 def test_a_request_with_one_item_is_one_row(generator, kit):
-    table = generator.request(USER_ROW, [{"item_id": "a", "price": 1.0}], CONTEXT_ROW)
+    table = generator.request(USER_ROW, CONTEXT_ROW).score_items([{"item_id": "a", "price": 1.0}], tile=True)
     one = {name: values[:1] for name, values in ITEM_ROWS.items()}
     kit.equal(table, generator.transform(flat_batch(USER_ROW, one, CONTEXT_ROW)))
 
@@ -89,7 +90,10 @@ def test_objects_in_a_request_are_the_columns_of_a_sequence(generator, kit):
     steps = [{"item_id": "a", "price": 1}, {"item_id": "b", "price": 2}, {"price": 3}, {"item_id": "d", "price": 4}]
     row = {"user_id": "u7", "age": [30.0, 2.0], "clicks": steps}
     items = [{"item_id": "a", "price": 1.0}]
-    kit.equal(generator.request(row, items, CONTEXT_ROW), generator.request(USER_ROW, items, CONTEXT_ROW))
+    kit.equal(
+        generator.request(row, CONTEXT_ROW).score_items(items, tile=True),
+        generator.request(USER_ROW, CONTEXT_ROW).score_items(items, tile=True),
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_objects_in_a_request_are_the_columns_of_a_sequence(generator, kit):
 )
 def test_an_incomplete_request_says_what_is_missing(generator, user, context, text):
     with pytest.raises(DataError, match=text):
-        generator.request(user, [{"item_id": "a", "price": 1.0}], context)
+        generator.request(user, context).score_items([{"item_id": "a", "price": 1.0}])
 
 
 def test_sides_follow_from_what_a_feature_reads(generator):

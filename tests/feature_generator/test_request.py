@@ -1,0 +1,138 @@
+"""A request in two steps gives what the same rows give at once, whatever is computed ahead."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_generator import DataError, FeatureGenerator
+
+FEATURES = [
+    {"type": "id", "name": "user", "expression": "user:uid", "hash_bucket_size": 1000},
+    {"type": "raw", "name": "age", "expression": "user:age", "value_dim": 2, "default_value": "1"},
+    {"type": "id", "name": "hour", "expression": "context:hour", "num_buckets": 24},
+    {"type": "id", "name": "word", "expression": "const:abc", "hash_bucket_size": 1000},
+    {"type": "id", "name": "item", "expression": "item:iid", "hash_bucket_size": 1000},
+    {"type": "raw", "name": "price", "expression": "item:price"},
+    {"type": "id", "name": "tags", "expression": "item:tags", "hash_bucket_size": 1000, "stub_type": True},
+    {"type": "id", "name": "names", "expression": "user:uid", "stub_type": True},
+    {"type": "raw", "name": "bucket", "expression": "item:price", "boundaries": [1, 2, 3], "stub_type": True},
+    {"type": "combo", "name": "pair", "expression": ["user:uid", "item:iid"], "hash_bucket_size": 1000},
+    {"type": "combo", "name": "far", "expression": ["feature:names", "feature:tags"], "hash_bucket_size": 1000},
+    {"type": "combo", "name": "near", "expression": ["feature:bucket", "context:hour"], "hash_bucket_size": 1000},
+    {"type": "raw", "name": "own", "expression": "feature:price", "boundaries": [1, 2]},
+    {
+        "type": "combo",
+        "name": "steps",
+        "expression": ["user:seen", "item:iid"],
+        "sequence_fields": ["seen"],
+        "sequence_length": 3,
+        "hash_bucket_size": 100,
+    },
+    {
+        "type": "sequence",
+        "name": "clicks",
+        "sequence_length": 2,
+        "lengths": "shortest",
+        "features": [
+            {"type": "id", "name": "item", "expression": "item:iid", "hash_bucket_size": 100},
+            {
+                "type": "combo",
+                "name": "cross",
+                "expression": ["item:cate", "user:hobby"],
+                "sequence_fields": ["cate"],
+                "hash_bucket_size": 100,
+            },
+            {
+                "type": "combo",
+                "name": "beside",
+                "expression": ["item:cate", "item:iid"],
+                "sequence_fields": ["cate"],
+                "hash_bucket_size": 100,
+            },
+        ],
+    },
+]
+TEXT = st.one_of(st.none(), st.sampled_from(["", "a", "b\x1dc", "x;y;z", "d"]))
+USER = st.fixed_dictionaries(
+    {
+        "uid": TEXT,
+        "age": st.one_of(st.none(), st.lists(st.floats(0, 9), min_size=2, max_size=2)),
+        "seen": TEXT,
+        "hobby": TEXT,
+        "clicks__iid": TEXT,
+        "clicks__cate": TEXT,
+    }
+)
+ITEMS = st.lists(
+    st.fixed_dictionaries({"iid": TEXT, "price": st.one_of(st.none(), st.floats(0, 4)), "tags": TEXT}), max_size=5
+)
+CONTEXT = st.fixed_dictionaries({"hour": st.one_of(st.none(), st.integers(-1, 25))})
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return FeatureGenerator.load({"features": FEATURES})
+
+
+@given(user=USER, items=ITEMS, context=CONTEXT)
+def test_two_steps_equal_the_same_rows_at_once(generator, kit, user, items, context):
+    flat = [{**user, **context, **item} for item in items] or [{**user, **context, "iid": "", "price": 0, "tags": ""}]
+    whole = generator.transform(flat, bad_rows="default")
+    if not items:
+        whole = whole.take([])
+    request = generator.request(user, context)
+    kit.equal(request.score_items(items, tile=True), whole)
+    kit.equal(request.score_items(generator.items(items), tile=True), whole)
+
+
+def test_items_are_computed_ahead_and_picked_by_row(generator, kit):
+    user = {"uid": "u", "age": None, "seen": "x", "hobby": "h", "clicks__iid": "a;b", "clicks__cate": "c;d"}
+    items = [{"iid": f"i{i}", "price": float(i), "tags": f"t{i}"} for i in range(20)]
+    request = generator.request(user, {"hour": 3})
+    table = generator.items(pa.RecordBatch.from_pylist(items))
+    assert len(table) == 20
+    assert set(table.table) == {"item", "price", "own"}
+    rows = [19, 3, 3, 0]
+    kit.equal(request.score_items(table.take(rows)), request.score_items([items[r] for r in rows]))
+
+
+def test_the_user_is_a_table_of_one_row(generator):
+    user = {"uid": "u", "age": [3.0, 4.0], "seen": None, "hobby": "h", "clicks__iid": "a;b", "clicks__cate": "c;d"}
+    table = generator.request(user, {"hour": 3}).user
+    assert table.num_rows == 1
+    assert set(table) == {"user", "age", "hour", "word", "clicks__item", "clicks__cross"}
+    np.testing.assert_array_equal(table["age"].values, [[3.0, 4.0]])
+
+
+def test_a_bad_value_can_refuse_either_step(generator):
+    user = {"uid": "u", "age": ["x", "y"], "seen": None, "hobby": "h", "clicks__iid": "a", "clicks__cate": "c"}
+    with pytest.raises(DataError, match="'x' is not a number"):
+        generator.request(user, {"hour": 3}, bad_rows="fail")
+    request = generator.request({**user, "age": None}, {"hour": 3}, bad_rows="fail")
+    item = {"iid": "i", "price": "dear", "tags": ""}
+    for items in ([item], generator.items([item])):
+        with pytest.raises(DataError, match="'dear' is not a number"):
+            request.score_items(items)
+    with pytest.raises(DataError, match="'dear' is not a number"):
+        generator.items([item], bad_rows="fail")
+
+
+def test_features_of_the_same_values_may_become_different_things(kit):
+    features = [
+        {"type": "id", "name": "a", "expression": "user:x", "hash_bucket_size": 10},
+        {"type": "id", "name": "b", "expression": "user:x", "vocab_list": ["p", "q"]},
+        {"type": "id", "name": "c", "expression": "user:x", "hash_bucket_size": 1000, "value_dim": 1},
+        {"type": "id", "name": "d", "expression": "user:x", "hash_bucket_size": 7, "separator": "|"},
+        {"type": "raw", "name": "e", "expression": "user:n"},
+        {"type": "id", "name": "f", "expression": "user:n", "hash_bucket_size": 99},
+        {"type": "raw", "name": "g", "expression": "user:n", "boundaries": [2], "normalizer": "method=log10"},
+    ]
+    generator = kit.load(features)
+    data = {"x": pa.array(["p\x1dq", None, "q|p", ""]), "n": pa.array([1.5, None, 7.0, 2.5], pa.float32())}
+    together = generator.transform(data)
+    kit.compare(generator, data, together)
+    for config in features:
+        alone = kit.load([config]).transform(data)[config["name"]]
+        np.testing.assert_array_equal(together[config["name"]].values, alone.values)
