@@ -71,17 +71,17 @@ def bits(a: float, b: float, both: bool) -> float:
 
 def smaller(a: float, b: float) -> float:
     """The smaller one; nan where one is."""
-    return a if a < b or a != a else b
+    return a if a < b or math.isnan(a) else b
 
 
 def larger(a: float, b: float) -> float:
     """The larger one; nan where one is."""
-    return a if a > b or a != a else b
+    return a if a > b or math.isnan(a) else b
 
 
 def sign(x: float) -> float:
     """-1, 0 or 1; nan stays."""
-    return 1.0 if x > 0 else -1.0 if x < 0 else x if x != x else 0.0
+    return 1.0 if x > 0 else -1.0 if x < 0 else x if math.isnan(x) else 0.0
 
 
 def _whole(rule: Callable[[float], float]) -> Callable[[float], float]:
@@ -106,7 +106,7 @@ def nearest_whole(x: float) -> float:
 
 def rounded(x: float, digits: float) -> float:
     """`x` to so many decimals (negative: tens, hundreds ..): round(x * 10^digits) / 10^digits."""
-    if digits != digits or x != x:
+    if math.isnan(digits) or math.isnan(x):
         return math.nan
     whole = trunc(digits)
     if whole > 308:
@@ -158,7 +158,7 @@ EACH: dict[str, Callable[..., float]] = {
     "unequal": lambda a, b: _truth(a != b),
     "min": smaller,
     "max": larger,
-    "isnan": lambda x: _truth(x != x),
+    "isnan": lambda x: _truth(math.isnan(x)),
     "sin": sin,
     "cos": cos,
     "tan": _total(math.tan),
@@ -256,14 +256,12 @@ REDUCE: dict[str, Callable[..., float]] = {
 }
 """Operations on whole vectors, which give one number."""
 
-FUNCTIONS: dict[str, tuple[str, int]] = {
-    name: (name, 1)
-    for name in (
-        "isnan sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh log2 log10 ln exp sqrt sign abs rint floor "
-        "ceil trunc round sigmoid len l2_norm squared_norm std_dev variance pop_std_dev pop_variance reduce_min "
-        "reduce_max reduce_sum reduce_mean reduce_prod"
-    ).split()
-} | {
+_OF_ONE = (
+    "isnan sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh log2 log10 ln exp sqrt sign abs rint floor ceil "
+    "trunc round sigmoid len l2_norm squared_norm std_dev variance pop_std_dev pop_variance reduce_min reduce_max "
+    "reduce_sum reduce_mean reduce_prod"
+)
+FUNCTIONS: dict[str, tuple[str, int]] = {name: (name, 1) for name in _OF_ONE.split()} | {
     "log": ("ln", 1),
     "roundp": ("roundp", 2),
     "mod": ("mod", 2),

@@ -214,8 +214,8 @@ class _Parser:
             else:
                 self._begin[-1] = opened.position
             return False
-        hint = _FOREIGN.get(sign) or _WORDS.get(sign)
-        raise self._fail(f"an operator is missing before '{sign}'{hint and '; ' + hint or ''}", position)
+        hint = (_FOREIGN | _WORDS).get(sign, "")
+        raise self._fail(f"an operator is missing before '{sign}'{hint and '; ' + hint}", position)
 
     def _reduce(self, precedence: int) -> None:
         """Applies the waiting operators that bind at least as tightly."""
