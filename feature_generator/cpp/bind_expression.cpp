@@ -6,7 +6,6 @@
 #include <optional>
 #include <stdexcept>
 
-#include "bind_expression.h"
 #include "bindings.h"
 #include "expression.h"
 #include "numpy_view.h"
@@ -79,24 +78,21 @@ py::array run_single(const Expression& expression, const std::vector<Input>& inp
   return std::move(out);
 }
 
-}  // namespace
-
-std::shared_ptr<const Expression> read_expression(const py::dict& program) {
-  std::vector<ExpressionStep> steps;
-  for (const py::handle step : program["code"].cast<py::list>()) {
-    const auto [operation, operands] = step.cast<std::pair<std::string, std::vector<std::uint32_t>>>();
-    steps.push_back({operation, operands});
-  }
-  const auto fill = program["fill_missing"].cast<std::optional<double>>();
-  return std::make_shared<const Expression>(
-      program["inputs"].cast<std::size_t>(), program["constants"].cast<std::vector<double>>(), steps,
-      program["result"].cast<std::uint32_t>(), fill.has_value(), fill.value_or(0.0));
+// What `Program.native` gives.
+std::unique_ptr<Expression> make(const py::dict& program) {
+  Parameters parameters;
+  for (const char* const name : {"inputs", "result"}) parameters.set(name, program[name].cast<std::int64_t>());
+  parameters.set("constants", program["constants"].cast<std::vector<double>>());
+  parameters.set("code", program["code"].cast<std::string>());
+  if (program.contains("fill_missing")) parameters.set("fill_missing", program["fill_missing"].cast<double>());
+  return std::make_unique<Expression>(parameters);
 }
 
+}  // namespace
+
 void bind_expression(py::module_& module) {
-  py::class_<Expression, std::shared_ptr<Expression>>(module, "Expression")
-      .def(py::init(
-          [](const py::dict& program) { return std::const_pointer_cast<Expression>(read_expression(program)); }))
+  py::class_<Expression>(module, "Expression")
+      .def(py::init(&make))
       .def("run", &run, py::arg("inputs"), py::arg("elements"))
       .def("run_single", &run_single, py::arg("inputs"), py::arg("elements"));
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 
 #include "number_text.h"
@@ -14,11 +15,12 @@ namespace {
 constexpr std::size_t chunk = 512;
 
 constexpr std::uint32_t folded = 1u << 30, computed = 1u << 31;  // kinds of a value while the program is built
+constexpr std::size_t most_values = 1 << 20;
 
-double apply_once(const Operation& operation, const double* const* x) {
-  if (operation.reduce != nullptr) return operation.reduce(x, 1);
+double apply_once(const ExpressionKernel& kernel, const double* const* x) {
+  if (kernel.reduce != nullptr) return kernel.reduce(x, 1);
   double out;
-  operation.each(x, 1, &out);
+  kernel.each(x, 1, &out);
   return out;
 }
 
@@ -26,42 +28,60 @@ bool storable(double value) noexcept { return std::fabs(value) <= largest_float;
 
 }  // namespace
 
-Expression::Expression(std::size_t inputs, std::vector<double> constants, const std::vector<ExpressionStep>& steps,
-                       std::uint32_t result, bool filled, double fill)
-    : inputs_(inputs), constants_(std::move(constants)), filled_(filled), fill_(fill) {
-  if (inputs + constants_.size() + steps.size() >= folded) throw std::invalid_argument("the program is too long");
-  // What is constant is computed here, by the kernels that would compute it later.
+Expression::Expression(const Parameters& program) : constants_(program.numbers("constants")) {
+  const std::int64_t inputs = program.integer("inputs");
+  if (inputs < 0 || inputs >= static_cast<std::int64_t>(most_values) || constants_.size() >= most_values)
+    throw std::invalid_argument("the program is too long");
+  inputs_ = static_cast<std::size_t>(inputs);
+  filled_ = program.has("fill_missing");
+  if (filled_) fill_ = program.number("fill_missing");
+  read_code(program.text("code"), program.integer("result"));
+  number_values();
+  assign_rooms();
+}
+
+// What is constant is computed here, by the kernels that would compute it later.
+void Expression::read_code(const std::string& code, std::int64_t result) {
   std::vector<std::uint32_t> values;  // by value of the given program
-  for (std::size_t i = 0; i < inputs; ++i) values.push_back(static_cast<std::uint32_t>(i));
+  for (std::size_t i = 0; i < inputs_; ++i) values.push_back(static_cast<std::uint32_t>(i));
   for (std::size_t c = 0; c < constants_.size(); ++c) values.push_back(folded | static_cast<std::uint32_t>(c));
-  for (const ExpressionStep& step : steps) {
-    const Operation* const operation = find_operation(step.operation);
-    if (operation == nullptr) throw std::invalid_argument("there is no operation '" + step.operation + "'");
-    if (step.operands.size() != operation->operands)
-      throw std::invalid_argument(step.operation + " takes " + std::to_string(operation->operands) + " operands");
-    Instruction instruction{operation, {}, 0};
+  std::istringstream lines(code);
+  for (std::string line; std::getline(lines, line);) {
+    if (values.size() >= most_values) throw std::invalid_argument("the program is too long");
+    std::istringstream words(line);
+    std::string name;
+    words >> name;
+    const ExpressionKernel* const kernel = find_kernel(name);
+    if (kernel == nullptr) throw std::invalid_argument("expressions have no operation '" + name + "'");
+    Instruction instruction{kernel, {}, 0};
     double x[most_operands];
     const double* pointers[most_operands];
     bool constant = true;
-    for (std::size_t o = 0; o < operation->operands; ++o) {
-      if (step.operands[o] >= values.size()) throw std::invalid_argument("an operand is not computed yet");
-      const std::uint32_t value = instruction.operands[o] = values[step.operands[o]];
+    for (std::size_t o = 0; o < kernel->operands; ++o) {
+      std::size_t operand;
+      if (!(words >> operand)) throw std::invalid_argument("'" + name + "' lacks an operand");
+      if (operand >= values.size()) throw std::invalid_argument("an operand is not computed yet");
+      const std::uint32_t value = instruction.operands[o] = values[operand];
       constant = constant && (value & folded) != 0;
       if (constant) x[o] = constants_[value & ~folded];
       pointers[o] = x + o;
     }
+    if (words >> name) throw std::invalid_argument("an operation has too many operands");
     if (constant) {
       values.push_back(folded | static_cast<std::uint32_t>(constants_.size()));
-      constants_.push_back(apply_once(*operation, pointers));
+      constants_.push_back(apply_once(*kernel, pointers));
     } else {
       values.push_back(computed | static_cast<std::uint32_t>(code_.size()));
       code_.push_back(instruction);
     }
   }
-  if (result >= values.size()) throw std::invalid_argument("the result is no value of the program");
-  result_ = values[result];
+  if (result < 0 || result >= static_cast<std::int64_t>(values.size()))
+    throw std::invalid_argument("the result is no value of the program");
+  result_ = values[static_cast<std::size_t>(result)];
+}
 
-  // Only constants that are still read are kept; then every value has its number.
+// Only constants that are still read are kept; then every value has its number.
+void Expression::number_values() {
   std::vector<double> kept;
   std::vector<std::uint32_t> place(constants_.size(), computed);
   const auto number_constant = [&](std::uint32_t& value) {
@@ -74,16 +94,15 @@ Expression::Expression(std::size_t inputs, std::vector<double> constants, const 
     value = at;
   };
   for (Instruction& step : code_)
-    for (std::size_t o = 0; o < step.operation->operands; ++o) number_constant(step.operands[o]);
+    for (std::size_t o = 0; o < step.kernel->operands; ++o) number_constant(step.operands[o]);
   number_constant(result_);
   constants_ = std::move(kept);
   const auto number_result = [&](std::uint32_t& value) {
     if ((value & computed) != 0) value = (value & ~computed) + static_cast<std::uint32_t>(inputs_ + constants_.size());
   };
   for (Instruction& step : code_)
-    for (std::size_t o = 0; o < step.operation->operands; ++o) number_result(step.operands[o]);
+    for (std::size_t o = 0; o < step.kernel->operands; ++o) number_result(step.operands[o]);
   number_result(result_);
-  assign_rooms();
 }
 
 // Results that are no longer read leave their room to later ones.
@@ -91,14 +110,14 @@ void Expression::assign_rooms() {
   const std::size_t first = inputs_ + constants_.size();
   std::vector<std::size_t> last(first + code_.size(), 0);
   for (std::size_t i = 0; i < code_.size(); ++i)
-    for (std::size_t o = 0; o < code_[i].operation->operands; ++o) last[code_[i].operands[o]] = i;
+    for (std::size_t o = 0; o < code_[i].kernel->operands; ++o) last[code_[i].operands[o]] = i;
   last[result_] = code_.size();
   std::vector<std::uint32_t> free;
   for (std::size_t i = 0; i < code_.size(); ++i) {
     if (free.empty()) free.push_back(static_cast<std::uint32_t>(rooms_++));
     code_[i].room = free.back();
     free.pop_back();
-    for (std::size_t o = 0; o < code_[i].operation->operands; ++o) {
+    for (std::size_t o = 0; o < code_[i].kernel->operands; ++o) {
       const std::uint32_t value = code_[i].operands[o];
       if (value < first || last[value] != i) continue;
       free.push_back(code_[value - first].room);
@@ -215,16 +234,16 @@ void Expression::compute_single(std::size_t n, ExpressionScratch& scratch) const
   for (std::size_t i = 0; i < code_.size(); ++i) {
     const Instruction& step = code_[i];
     const double* x[most_operands];
-    for (std::size_t o = 0; o < step.operation->operands; ++o) x[o] = scratch.views[step.operands[o]].values;
+    for (std::size_t o = 0; o < step.kernel->operands; ++o) x[o] = scratch.views[step.operands[o]].values;
     Slab<double>& values = scratch.results[step.room].values;
     values.resize(n);
     double* const out = values.data();
-    if (step.operation->each != nullptr) {
-      step.operation->each(x, n, out);
+    if (step.kernel->each != nullptr) {
+      step.kernel->each(x, n, out);
     } else {
       for (std::size_t e = 0; e < n; ++e) {
-        out[e] = step.operation->reduce(x, 1);
-        for (std::size_t o = 0; o < step.operation->operands; ++o) ++x[o];
+        out[e] = step.kernel->reduce(x, 1);
+        for (std::size_t o = 0; o < step.kernel->operands; ++o) ++x[o];
       }
     }
     scratch.views[first + i] = View{out, nullptr, nullptr};

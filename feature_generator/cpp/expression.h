@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "expression_kernels.h"
+#include "parameters.h"
 #include "slab.h"
 
 namespace fg {
@@ -15,11 +16,6 @@ struct ExpressionInput {
   const double* values = nullptr;
   const std::uint32_t* ends = nullptr;  // values up to and with each of its elements; null: one value each
   const std::uint32_t* at = nullptr;    // its element that stands beside element e; null: element e
-};
-
-struct ExpressionStep {
-  std::string operation;
-  std::vector<std::uint32_t> operands;  // values: the inputs, then the constants, then the results of earlier steps
 };
 
 // Two vectors that do not fit each other decided the value of an element.
@@ -51,10 +47,11 @@ class ExpressionScratch {
 
 class Expression {
  public:
-  // `result` is the value that the expression has. Where `filled`, `fill` stands for a missing variable and for the
-  // places that the shorter one of two vectors lacks. Throws std::invalid_argument where the steps are no program.
-  Expression(std::size_t inputs, std::vector<double> constants, const std::vector<ExpressionStep>& steps,
-             std::uint32_t result, bool filled, double fill);
+  // From `inputs`, how many variables there are; `constants`; `code`, a line per instruction: its operation and the
+  // values it works on; `result`, the value that the expression has; and where it is given `fill_missing`, which stands
+  // for a missing variable and for the places that the shorter one of two vectors lacks. Values are numbered: the
+  // variables, the constants, the results of the instructions. Throws std::invalid_argument where this is no program.
+  explicit Expression(const Parameters& program);
 
   std::size_t inputs() const noexcept { return inputs_; }
 
@@ -69,12 +66,14 @@ class Expression {
 
  private:
   struct Instruction {
-    const Operation* operation;
+    const ExpressionKernel* kernel;
     std::uint32_t operands[most_operands];
     std::uint32_t room;  // of the result
   };
   using View = ExpressionScratch::View;
   using Room = ExpressionScratch::Room;
+  void read_code(const std::string& code, std::int64_t result);
+  void number_values();
   void prepare(ExpressionScratch& scratch, std::size_t elements) const;
   void assign_rooms();
   bool bind(const ExpressionInput* inputs, std::size_t first, std::size_t n, ExpressionScratch& scratch,
@@ -84,7 +83,7 @@ class Expression {
 
   struct Part;
   static Part part(const View& view, std::size_t element) noexcept;
-  std::uint32_t places(const Operation& operation, const Part* parts, ExpressionScratch& scratch,
+  std::uint32_t places(const ExpressionKernel& kernel, const Part* parts, ExpressionScratch& scratch,
                        std::uint32_t& unequal) const;
   void lay(const Part& part, std::uint32_t length, bool repeat, double* to) const noexcept;
   void compute_ragged(std::size_t n, ExpressionScratch& scratch) const;
@@ -92,13 +91,13 @@ class Expression {
   void reduce(const Instruction& step, std::size_t n, ExpressionScratch& scratch, Room& room, View& view) const;
   void choose(const Instruction& step, std::size_t n, ExpressionScratch& scratch, Room& room, View& view) const;
 
-  std::size_t inputs_;
+  std::size_t inputs_ = 0;
   std::vector<double> constants_;
   std::vector<Instruction> code_;
-  std::uint32_t result_;
+  std::uint32_t result_ = 0;
   std::size_t rooms_ = 0;
-  bool filled_;
-  double fill_;
+  bool filled_ = false;
+  double fill_ = 0;
 };
 
 }  // namespace fg

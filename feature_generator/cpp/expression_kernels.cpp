@@ -169,7 +169,7 @@ double reduce_prod(const double* const* x, std::size_t n) {
   return total;
 }
 
-constexpr Operation operations[] = {
+constexpr ExpressionKernel kernels[] = {
     {"add", 2, each2<add>, nullptr},
     {"subtract", 2, each2<subtract>, nullptr},
     {"multiply", 2, each2<multiply>, nullptr},
@@ -238,12 +238,12 @@ constexpr Operation operations[] = {
 
 }  // namespace
 
-const Operation* find_operation(const std::string& name) noexcept {
-  for (const Operation& operation : operations)
-    if (name == operation.name) return &operation;
+const ExpressionKernel* find_kernel(const std::string& name) noexcept {
+  for (const ExpressionKernel& kernel : kernels)
+    if (name == kernel.name) return &kernel;
   return nullptr;
 }
 
-bool is_select(const Operation& operation) noexcept { return operation.each == &select; }
+bool is_select(const ExpressionKernel& kernel) noexcept { return kernel.each == &select; }
 
 }  // namespace fg

@@ -6,7 +6,7 @@
 
 namespace fg {
 
-struct Operation {
+struct ExpressionKernel {
   const char* name;
   std::size_t operands;
   // out[i] = operation(x[0][i], x[1][i] ..) for i < n; `out` overlaps no operand. Null for the others.
@@ -18,9 +18,9 @@ struct Operation {
 inline constexpr std::size_t most_operands = 4;
 
 // The operation of that name, or null.
-const Operation* find_operation(const std::string& name) noexcept;
+const ExpressionKernel* find_kernel(const std::string& name) noexcept;
 
 // `condition ? a : b`.
-bool is_select(const Operation& operation) noexcept;
+bool is_select(const ExpressionKernel& kernel) noexcept;
 
 }  // namespace fg

@@ -27,18 +27,18 @@ Expression::Part Expression::part(const View& view, std::size_t e) noexcept {
 
 // How many places an operation on the parts has. Sets `unequal` where one of them could not be computed or where they
 // do not fit each other.
-std::uint32_t Expression::places(const Operation& operation, const Part* parts, ExpressionScratch& scratch,
+std::uint32_t Expression::places(const ExpressionKernel& kernel, const Part* parts, ExpressionScratch& scratch,
                                  std::uint32_t& unequal) const {
   std::uint32_t longest = 1;
   unequal = 0;
-  for (std::size_t o = 0; o < operation.operands; ++o) {
+  for (std::size_t o = 0; o < kernel.operands; ++o) {
     longest = std::max(longest, parts[o].length);
     if (unequal == 0) unequal = parts[o].unequal;
   }
   if (filled_ || unequal != 0) return longest;
-  for (std::size_t o = 0; o < operation.operands; ++o) {
-    if (parts[o].length == longest || (parts[o].length == 1 && operation.reduce == nullptr)) continue;
-    scratch.found.push_back({0, longest, parts[o].length, operation.name});
+  for (std::size_t o = 0; o < kernel.operands; ++o) {
+    if (parts[o].length == longest || (parts[o].length == 1 && kernel.reduce == nullptr)) continue;
+    scratch.found.push_back({0, longest, parts[o].length, kernel.name});
     unequal = static_cast<std::uint32_t>(scratch.found.size());
     break;
   }
@@ -61,9 +61,9 @@ void Expression::compute_ragged(std::size_t n, ExpressionScratch& scratch) const
     room.unequal.resize(n);
     std::fill_n(room.unequal.data(), n, 0u);
     View& view = scratch.views[first + i];
-    if (is_select(*step.operation)) {
+    if (is_select(*step.kernel)) {
       choose(step, n, scratch, room, view);
-    } else if (step.operation->reduce != nullptr) {
+    } else if (step.kernel->reduce != nullptr) {
       reduce(step, n, scratch, room, view);
     } else {
       each(step, n, scratch, room, view);
@@ -75,7 +75,7 @@ void Expression::compute_ragged(std::size_t n, ExpressionScratch& scratch) const
 
 void Expression::each(const Instruction& step, std::size_t n, ExpressionScratch& scratch, Room& room,
                       View& view) const {
-  const std::size_t operands = step.operation->operands;
+  const std::size_t operands = step.kernel->operands;
   View from[most_operands];
   const double* x[most_operands] = {};
   bool ragged = false;
@@ -89,7 +89,7 @@ void Expression::each(const Instruction& step, std::size_t n, ExpressionScratch&
   for (std::size_t e = 0; e < n; ++e) {
     Part parts[most_operands];
     for (std::size_t o = 0; o < operands; ++o) parts[o] = part(from[o], e);
-    const std::uint32_t length = places(*step.operation, parts, scratch, room.unequal[e]);
+    const std::uint32_t length = places(*step.kernel, parts, scratch, room.unequal[e]);
     room.ends[e] = total += room.unequal[e] != 0 ? 1 : length;
   }
   if (ragged) {
@@ -103,20 +103,20 @@ void Expression::each(const Instruction& step, std::size_t n, ExpressionScratch&
     }
   }
   room.values.resize(total);
-  step.operation->each(x, total, room.values.data());
+  step.kernel->each(x, total, room.values.data());
   view = View{room.values.data(), ragged ? room.ends.data() : nullptr, nullptr};
 }
 
 void Expression::reduce(const Instruction& step, std::size_t n, ExpressionScratch& scratch, Room& room,
                         View& view) const {
-  const std::size_t operands = step.operation->operands;
+  const std::size_t operands = step.kernel->operands;
   View from[most_operands];
   for (std::size_t o = 0; o < operands; ++o) from[o] = scratch.views[step.operands[o]];
   room.values.resize(n);
   for (std::size_t e = 0; e < n; ++e) {
     Part parts[most_operands];
     for (std::size_t o = 0; o < operands; ++o) parts[o] = part(from[o], e);
-    const std::uint32_t length = places(*step.operation, parts, scratch, room.unequal[e]);
+    const std::uint32_t length = places(*step.kernel, parts, scratch, room.unequal[e]);
     if (room.unequal[e] != 0) {
       room.values[e] = nan;
       continue;
@@ -129,7 +129,7 @@ void Expression::reduce(const Instruction& step, std::size_t n, ExpressionScratc
       lay(parts[o], length, false, scratch.spread[o].data());
       x[o] = scratch.spread[o].data();
     }
-    room.values[e] = step.operation->reduce(x, length);
+    room.values[e] = step.kernel->reduce(x, length);
   }
   view = View{room.values.data(), nullptr, nullptr};
 }
@@ -151,7 +151,7 @@ void Expression::choose(const Instruction& step, std::size_t n, ExpressionScratc
       length = chosen.length;
       room.values.append(chosen.values, length);
     } else {
-      length = places(*step.operation, parts, scratch, room.unequal[e]);
+      length = places(*step.kernel, parts, scratch, room.unequal[e]);
       if (room.unequal[e] != 0) length = 1;
       const double* x[3];
       for (std::size_t o = 0; o < 3; ++o) {
@@ -159,7 +159,7 @@ void Expression::choose(const Instruction& step, std::size_t n, ExpressionScratc
         lay(parts[o], length, true, scratch.spread[o].data());
         x[o] = scratch.spread[o].data();
       }
-      step.operation->each(x, length, room.values.grow(length));
+      step.kernel->each(x, length, room.values.grow(length));
       room.values.set_size(room.values.size() + length);
     }
     ragged |= length != 1;

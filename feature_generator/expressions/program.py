@@ -38,14 +38,14 @@ class Program:
         return tuple(name for index, name in enumerate(self.names) if index in read)
 
     def native(self, fill_missing: float | None = None) -> dict[str, Any]:
-        """What the compiled class `Expression` takes, as plain values."""
-        return {
+        """What the compiled evaluator takes, as plain values: `code` has a line per instruction."""
+        program: dict[str, Any] = {
             "inputs": len(self.names),
             "constants": list(self.constants),
-            "code": [[operation, list(operands)] for operation, operands in self.code],
+            "code": "\n".join(" ".join([operation, *map(str, operands)]) for operation, operands in self.code),
             "result": self.result,
-            "fill_missing": fill_missing,
         }
+        return program if fill_missing is None else program | {"fill_missing": float(fill_missing)}
 
 
 def compile_expression(text: str, names: Sequence[str]) -> Program:

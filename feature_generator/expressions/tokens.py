@@ -45,6 +45,9 @@ class ExpressionError(ValueError):
 
     def __init__(self, reason: str, text: str, position: int) -> None:
         self.reason, self.position = reason, position
+        if not text.strip():
+            super().__init__(reason)
+            return
         start = max(0, min(position - _WINDOW // 2, len(text) - _WINDOW))
         shown = re.sub(r"\s", " ", text[start : start + _WINDOW])
         caret = " " * (position - start) + "^"

@@ -213,8 +213,6 @@ def test_unequal_lengths_name_the_operation_and_the_lengths():
 @pytest.mark.parametrize(
     ("text", "column", "reason"),
     [
-        ("", 1, "is empty"),
-        ("  ", 1, "is empty"),
         ("price +", 8, "missing before the end of the text"),
         ("price * / 2", 9, "missing before '/'"),
         ("(price + 1", 1, "'(' is never closed"),
@@ -257,6 +255,12 @@ def test_errors_point_into_the_text(text, column, reason):
     lines = str(caught.value).splitlines()
     assert reason in lines[0]
     assert lines[-1] == " " * (column + 1) + f"^ column {column}"
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_text_is_no_expression(text):
+    with pytest.raises(ExpressionError, match="^is empty$"):
+        compile_expression(text, ["x"])
 
 
 def test_a_long_text_is_shown_around_the_error():
@@ -321,14 +325,20 @@ def test_a_program_survives_json():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"code": [["add", [0, 3]]]}, "not computed yet"),
-        ({"code": [["add", [0]]]}, "takes 2 operands"),
-        ({"code": [["system", [0]]]}, "no operation 'system'"),
+        ({"code": "add 0 3"}, "not computed yet"),
+        ({"code": "add 0 2"}, "not computed yet"),
+        ({"code": "add 0"}, "lacks an operand"),
+        ({"code": "add 0 -1"}, "lacks an operand|not computed yet"),
+        ({"code": "add 0 1 1"}, "too many operands"),
+        ({"code": "system 0"}, "no operation 'system'"),
+        ({"code": "\nadd 0 1"}, "no operation ''"),
         ({"result": 3}, "no value of the program"),
+        ({"result": -1}, "no value of the program"),
+        ({"inputs": -1}, "too long"),
     ],
 )
 def test_what_is_no_program_is_refused(change, reason):
-    good = {"inputs": 1, "constants": [1.0], "code": [["add", [0, 1]]], "result": 2, "fill_missing": None}
+    good = {"inputs": 1, "constants": [1.0], "code": "add 0 1", "result": 2}
     assert Expression(good).run([ragged([[1.0]])], 1)[0].tolist() == [2.0]
     with pytest.raises(ValueError, match=reason):
         Expression(good | change)
@@ -521,7 +531,7 @@ def test_any_text_is_a_program_or_an_error(text):
         error = caught
     if error is not None:
         assert 0 <= error.position <= len(text)
-        assert "column" in str(error)
+        assert "column" in str(error) or not text.strip()
         return
     columns = [[[1.0], [2.0, 3.0]], [[0.5], [4.0, 1.0]]]
     assert exactly(compiled(program, columns)) == exactly(meant(program, columns))
@@ -539,13 +549,8 @@ def test_every_operation_of_the_reference_is_compiled_and_reachable():
 
 
 def _takes(name, count):
-    program = {
-        "inputs": count,
-        "constants": [],
-        "code": [[name, list(range(count))]],
-        "result": count,
-        "fill_missing": None,
-    }
+    operands = " ".join(map(str, range(count)))
+    program = {"inputs": count, "constants": [], "code": f"{name} {operands}", "result": count}
     try:
         Expression(program)
     except ValueError:
