@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -259,7 +260,7 @@ def test_errors_point_into_the_text(text, column, reason):
 
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_text_is_no_expression(text):
-    with pytest.raises(ExpressionError, match="^is empty$"):
+    with pytest.raises(ExpressionError, match=r"^is empty$"):
         compile_expression(text, ["x"])
 
 
@@ -556,3 +557,8 @@ def _takes(name, count):
     except ValueError:
         return False
     return True
+
+
+def test_the_page_lists_every_function():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "expressions.md").read_text(encoding="utf-8")
+    assert [name for name in (*FUNCTIONS, *VARIADIC) if not re.search(rf"`{name}[`(]", page)] == []
