@@ -32,3 +32,4 @@ fingerprint64 = _native.fingerprint64
 take_rows = _native.take_rows
 take_offsets = _native.take_offsets
 take_items = _native.take_items
+Expression = _native.Expression

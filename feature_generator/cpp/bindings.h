@@ -10,5 +10,6 @@ namespace fg {
 void bind_hash(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_gather(pybind11::module_& module);
+void bind_expression(pybind11::module_& module);
 
 }  // namespace fg

@@ -9,6 +9,7 @@ namespace fg {
 std::unique_ptr<Operation> make_operation(const std::string& name, const Parameters& parameters) {
   using Make = std::unique_ptr<Operation> (*)(const Parameters&);
   static const std::pair<const char*, Make> known[] = {
+      {"expr", make_expr},
       {"product", make_product},
   };
   for (const auto& [known_name, make] : known) {

@@ -184,6 +184,24 @@ def combos(draw, name, columns):
     }
 
 
+@st.composite
+def exprs(draw, name, columns):
+    a, b = columns
+    texts = ["{a} + {b}", "{a} / {b} - 1", "dot({a}, {b})", "{a} > {b} ? {a} : {b}", "len({a}) + avg({b}, 1)", "{a}"]
+    config = {
+        "type": "expr",
+        "name": name,
+        "expression": draw(st.sampled_from([*texts, "len({a}) == len({b}) ? corr({a}, {b}) : 0"])).format(a=a, b=b),
+        "variables": [f"user:{a}", f"item:{b}"],
+        "boundaries": draw(st.sampled_from([None, [0.0, 1.0, 50.0]])),
+        "fill_missing": draw(st.sampled_from([None, 0, 1.5])),
+        "value_dim": draw(st.sampled_from([None, None, 0, 1, 2])),
+        "normalizer": draw(st.sampled_from(["", "method=zscore,mean=3,standard_deviation=2.5"])),
+        **draw(SEPARATORS),
+    }
+    return config | {"default_value": draw(st.sampled_from(["0", "", "0.1"]))}
+
+
 # ------------------------------------------------------------------------------------------- comparison
 
 
@@ -250,6 +268,7 @@ def kit():
         ids=ids,
         raws=raws,
         combos=combos,
+        exprs=exprs,
         compare=compare,
         equal=equal,
         as_cells=as_cells,

@@ -19,6 +19,11 @@ SAMPLES = {
         {"expression": "user:a", "value_dim": 2, "default_value": [1, 2]},
     ],
     "combo": [{"expression": ["user:a", "item:b"], "hash_bucket_size": 50}],
+    "expr": [
+        {"expression": "a + 2 * b", "variables": ["user:a", "item:b"]},
+        {"expression": "dot(a, b)", "variables": ["user:a", "item:b"], "boundaries": [0, 1], "fill_missing": 0},
+        {"expression": "a > b ? a : -b", "variables": ["user:a", "item:b"], "value_dim": 2},
+    ],
     "sequence": [
         {"sequence_length": 2, "features": [{"type": "id", "name": "i", "expression": "item:a", "hash_bucket_size": 9}]}
     ],

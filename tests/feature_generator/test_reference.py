@@ -58,6 +58,16 @@ def test_a_combo_feature(kit, data):
 
 
 @given(st.data())
+def test_an_expr_feature(kit, data):
+    rows = data.draw(ROWS)
+    columns = {name: data.draw(kit.arrays(kit.plain, rows)) for name in "ab"}
+    if rows and data.draw(st.booleans()):
+        columns["a"] = columns["a"][:1]
+    generator = kit.load([data.draw(kit.exprs("f", "ab"))])
+    kit.compare(generator, columns, generator.transform(columns, bad_rows="default"))
+
+
+@given(st.data())
 def test_a_simple_sequence(kit, data):
     kinds = st.one_of(kit.plain, kit.nested)
     columns = {"c": data.draw(kit.arrays(kinds, data.draw(ROWS)))}

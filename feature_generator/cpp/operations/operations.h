@@ -5,6 +5,7 @@
 
 namespace fg {
 
+std::unique_ptr<Operation> make_expr(const Parameters& parameters);
 std::unique_ptr<Operation> make_product(const Parameters& parameters);
 
 }  // namespace fg
