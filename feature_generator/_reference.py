@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from feature_generator._reference_hashes import HASHES
-from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
+from feature_generator.discretizer import UNBOUNDED, Discretizer, SparseConfig
 from feature_generator.features import Numbers, Reading
 from feature_generator.planning import Node, default_texts, readings
 from feature_generator.values import LARGEST, BadValueError, as_integer, as_number, as_text
@@ -215,7 +215,7 @@ class _Sink:
         self.operator = operator
         self.numbers: Numbers | None = operator.numbers
         self.discretizer = Discretizer("text")
-        if isinstance(node.config, IdConfig):
+        if isinstance(node.config, SparseConfig):
             self.discretizer = node.config.discretizer(hash_name, node.default, folder)
         if node.encoded:
             edges = None if self.numbers is None else self.numbers.boundaries
@@ -228,7 +228,7 @@ class _Sink:
                     "range", size or UNBOUNDED, out_of_range=getattr(node.config, "out_of_range", "default")
                 )
         self.first_only = (
-            not node.encoded and isinstance(node.config, IdConfig) and node.config.first_only(node.sequence)
+            not node.encoded and isinstance(node.config, SparseConfig) and node.config.first_only(node.sequence)
         )
 
     def element(self, inputs: list[list[Value]], bad: set[int], row: int) -> Any:

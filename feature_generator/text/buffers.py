@@ -12,7 +12,7 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Offsets: TypeAlias = npt.NDArray[np.int64]
 
 
-def split(texts: pa.StringArray) -> tuple[Offsets, Bytes]:
+def split(texts: pa.LargeStringArray) -> tuple[Offsets, Bytes]:
     """Where each text starts and ends, and the bytes of all.
 
     Args:
@@ -24,12 +24,12 @@ def split(texts: pa.StringArray) -> tuple[Offsets, Bytes]:
     _, offsets, data = texts.buffers()
     if offsets is None or len(texts) == 0:
         return np.zeros(len(texts) + 1, np.int64), np.zeros(0, np.uint8)
-    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     content = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     return bounds - bounds[0], content[bounds[0] : bounds[-1]]
 
 
-def join(offsets: Offsets, data: Bytes) -> pa.StringArray:
+def join(offsets: Offsets, data: Bytes) -> pa.LargeStringArray:
     """The texts that `split` takes apart."""
-    bounds = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
-    return pa.StringArray.from_buffers(len(offsets) - 1, bounds, pa.py_buffer(np.ascontiguousarray(data)))
+    bounds = pa.py_buffer(np.ascontiguousarray(offsets, np.int64))
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, bounds, pa.py_buffer(np.ascontiguousarray(data)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from feature_generator.config import StrictModel
+from feature_generator.features import BadFileError, named_file
 from feature_generator.text.characters import HAN_CLASS, SPACE_CLASS, WORD_CLASS, is_space
 from feature_generator.text.regex import replace
 from feature_generator.text.simplified import converter, simplify
@@ -68,6 +70,28 @@ def _of_mask(mask: int) -> list[Option]:
     return [name for bit, name in BITS.items() if mask & bit]
 
 
+def read_stop_chars(config: NormalizerConfig, folder: Path | None, key: str = "stop_char_file") -> str:
+    """The characters of the stop_char_file, "" where there is none.
+
+    Args:
+        config: Names the file.
+        folder: Where a relative file is looked up first.
+        key: The key that names the file, for errors.
+
+    Raises:
+        BadFileError: It cannot be read.
+    """
+    name = config.stop_char_file
+    if name is None:
+        return ""
+    try:
+        return stop_chars(named_file(name, folder).read_bytes())
+    except OSError as error:
+        raise BadFileError(key, f"cannot read '{name}': {error.strerror}") from None
+    except ValueError as error:
+        raise BadFileError(key, f"'{name}' {error}") from None
+
+
 def stop_chars(content: bytes) -> str:
     """The characters that a stop_char_file lists, ascending.
 
@@ -102,14 +126,14 @@ class Normalizer:
         if "TEXT_CHT2CHS" in self.options:
             converter()
 
-    def __call__(self, texts: pa.StringArray) -> pa.StringArray:
+    def __call__(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
         """The texts, normalised; nulls stay null, and a text may become empty."""
         if texts.null_count == 0:
             return self._run(texts)
         made = self._run(pc.fill_null(texts, ""))
-        return pc.if_else(pc.is_valid(texts), made, pa.scalar(None, pa.string()))
+        return pc.if_else(pc.is_valid(texts), made, pa.scalar(None, pa.large_string()))
 
-    def _run(self, texts: pa.StringArray) -> pa.StringArray:
+    def _run(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
         options = self.options
         if self.stops:
             texts = replace(texts, self.stops, "")

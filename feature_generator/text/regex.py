@@ -21,7 +21,7 @@ def check(pattern: str, replacement: str) -> tuple[str, str] | None:
     return None if error is None else ("replacement", _rewrite(error))
 
 
-def replace(texts: pa.StringArray, pattern: str, replacement: str) -> pa.StringArray:
+def replace(texts: pa.LargeStringArray, pattern: str, replacement: str) -> pa.LargeStringArray:
     r"""Every match replaced, left to right; an empty match right behind another match is none.
 
     Args:

@@ -29,7 +29,7 @@ def converter() -> Any:
     return opencc.OpenCC("t2s")
 
 
-def simplify(texts: pa.StringArray) -> pa.StringArray:
+def simplify(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     """The texts in simplified Chinese; without nulls.
 
     One call converts all, joined by line feeds. OpenCC replaces the longest entry of its dictionaries that starts at
@@ -39,7 +39,8 @@ def simplify(texts: pa.StringArray) -> pa.StringArray:
     offsets, data = split(texts)
     if len(data) == 0 or data.max() < 0x80:
         return texts
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts), "\n")[0].as_py()
+    lists = pa.LargeListArray.from_arrays(pa.array([0, len(texts)]), texts)
+    joined = pc.binary_join(lists, pa.scalar("\n", pa.large_string()))[0].as_py()
     made = np.frombuffer(converter().convert(joined).encode(), np.uint8)
     lines = np.flatnonzero(made == LINE)
     order = np.arange(len(texts) - 1)

@@ -5,8 +5,10 @@ The files are data: reading one runs no code of it.
 
 from __future__ import annotations
 
+import hashlib
 from itertools import chain
 from typing import Any, Literal, Protocol, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,10 @@ class Tokenizer(Protocol):
         """The ids of each text."""
 
 
+_read: WeakValueDictionary[tuple[TokenizerType, bytes], Tokenizer] = WeakValueDictionary()
+"""Features that name the same file share its tokenizer."""
+
+
 def read_tokenizer(content: bytes, kind: TokenizerType) -> Tokenizer:
     """The tokenizer that a file holds.
 
@@ -39,16 +45,24 @@ def read_tokenizer(content: bytes, kind: TokenizerType) -> Tokenizer:
     """
     if len(content) > LARGEST:
         raise ValueError(f"has {len(content)} bytes; a tokenizer file may have {LARGEST}")
-    return _Bpe(content) if kind == "bpe" else _SentencePiece(content)
+    key = kind, hashlib.sha256(content).digest()
+    tokenizer = _read.get(key)
+    if tokenizer is None:
+        tokenizer = _read[key] = _Bpe(content) if kind == "bpe" else _SentencePiece(content)
+    return tokenizer
 
 
-def tokenize(texts: pa.StringArray, tokenizer: Tokenizer) -> tuple[Ids, Ids]:
+def tokenize(texts: pa.LargeStringArray, tokenizer: Tokenizer) -> tuple[Ids, Ids]:
     """The ids of an array of texts.
 
+    Args:
+        texts: Without nulls.
+        tokenizer: Of the feature.
+
     Returns:
-        n + 1 offsets, and the ids of all texts one after another; a null has none.
+        n + 1 offsets, and the ids of all texts one after another.
     """
-    listed = tokenizer.ids(texts.to_pylist() if texts.null_count == 0 else [text or "" for text in texts.to_pylist()])
+    listed = tokenizer.ids(texts.to_pylist())
     lengths = np.fromiter(map(len, listed), np.int64, len(listed))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     return offsets, np.fromiter(chain.from_iterable(listed), np.int64, int(offsets[-1]))

@@ -8,7 +8,7 @@ import pyarrow as pa
 from feature_generator.text.buffers import join, split
 
 
-def half_width(texts: pa.StringArray) -> pa.StringArray:
+def half_width(texts: pa.LargeStringArray) -> pa.LargeStringArray:
     """The texts in half width; without nulls.
 
     All these characters have three bytes in UTF-8 and become one: EF BC 81 .. EF BC BF are U+FF01 .. U+FF3F,

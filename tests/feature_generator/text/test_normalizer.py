@@ -24,13 +24,13 @@ CONFIGS = st.builds(
 
 
 def run(texts, stops="", **config):
-    return Normalizer(NormalizerConfig(**config), stops)(pa.array(texts, pa.string())).to_pylist()
+    return Normalizer(NormalizerConfig(**config), stops)(pa.array(texts, pa.large_string())).to_pylist()
 
 
 @given(st.lists(st.none() | TEXT, max_size=8), CONFIGS, st.sampled_from(["", "a,中-]^\\", "台Z"]), st.integers(0, 3))
 @settings(max_examples=600)
 def test_an_array_becomes_what_each_text_becomes(texts, config, stops, start):
-    texts = pa.array(texts, pa.string())[start:]
+    texts = pa.array(texts, pa.large_string())[start:]
     wanted = [None if t is None else plain.normalize(t, config, stops) for t in texts.to_pylist()]
     made = Normalizer(config, stops)(texts)
     made.validate(full=True)
@@ -40,7 +40,7 @@ def test_an_array_becomes_what_each_text_becomes(texts, config, stops, start):
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o != "TEXT_CHT2CHS"])
 def test_every_character_of_unicode_becomes_what_plain_python_says(option):
     config = NormalizerConfig(norm_options=[option])
-    made = Normalizer(config)(pa.array(KNOWN)).to_pylist()
+    made = Normalizer(config)(pa.array(KNOWN, pa.large_string())).to_pylist()
     different = {c for c, m in zip(KNOWN, made, strict=True) if m != plain.normalize(c, config)}
     # Cases that were added to Unicode after Python's tables.
     newer = {c for c in different if ord(c) > 0x180 and option in ("TEXT_LOWER2UPPER", "TEXT_UPPER2LOWER")}
@@ -122,7 +122,7 @@ def test_one_option_stands_without_a_list():
 
 
 def test_full_width_becomes_half_width_in_all_of_unicode():
-    made = dict(zip(KNOWN, half_width(pa.array(KNOWN)).to_pylist(), strict=True))
+    made = dict(zip(KNOWN, half_width(pa.array(KNOWN, pa.large_string())).to_pylist(), strict=True))
     table = {chr(c): chr(c - 0xFEE0) for c in range(0xFF01, 0xFF5F)} | {"\u3000": " "}
     assert {c: m for c, m in made.items() if m != c} == table
 
@@ -132,7 +132,7 @@ def test_full_width_becomes_half_width_in_all_of_unicode():
     st.integers(0, 3),
 )
 def test_one_conversion_of_all_texts_equals_one_of_each(texts, start):
-    array = pa.array(texts, pa.string())[start:]
+    array = pa.array(texts, pa.large_string())[start:]
     made = simplify(array)
     made.validate(full=True)
     assert made.to_pylist() == [converter().convert(text) for text in texts[start:]]
@@ -141,7 +141,7 @@ def test_one_conversion_of_all_texts_equals_one_of_each(texts, start):
 def test_no_character_is_converted_together_with_the_line_feed_beside_it():
     texts = [f"{c}\n{c}" for c in KNOWN]
     alone = [converter().convert(c) for c in KNOWN]
-    assert simplify(pa.array(texts)).to_pylist() == [f"{c}\n{c}" for c in alone]
+    assert simplify(pa.array(texts, pa.large_string())).to_pylist() == [f"{c}\n{c}" for c in alone]
 
 
 def test_what_the_filter_keeps_are_letters_marks_numbers_and_white_space():

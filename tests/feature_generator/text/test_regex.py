@@ -13,7 +13,7 @@ TEXTS = st.lists(st.none() | st.text(alphabet="ab中é1 \n\U0001f600", max_size=
 
 
 def run(texts, pattern, replacement):
-    return regex.replace(pa.array(texts, pa.string()), pattern, replacement).to_pylist()
+    return regex.replace(pa.array(texts, pa.large_string()), pattern, replacement).to_pylist()
 
 
 @given(TEXTS, PATTERNS, st.sampled_from(["", "-", r"<\0>", r"\\\0"]))
