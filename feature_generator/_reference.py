@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from feature_generator._reference_hashes import HASHES
-from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
+from feature_generator.discretizer import UNBOUNDED, Discretizer, SparseConfig
 from feature_generator.features import Numbers, Reading
 from feature_generator.planning import Input, Node, readings
 from feature_generator.program import beside, together
@@ -209,8 +209,8 @@ class _Sink:
         self.operator = operator
         self.numbers: Numbers | None = operator.numbers
         self.discretizer = Discretizer("text")
-        if isinstance(node.config, IdConfig):
-            self.discretizer = node.config.discretizer(hash_name, node.default, folder)
+        if isinstance(node.config, SparseConfig):
+            self.discretizer = node.config.discretizer(hash_name, node.raw_default, folder)
         if node.encoded:
             edges = None if self.numbers is None else self.numbers.boundaries
             size = self.discretizer.size if self.numbers is None else len(edges or ()) + 1
@@ -222,7 +222,7 @@ class _Sink:
                     "range", size or UNBOUNDED, out_of_range=getattr(node.config, "out_of_range", "default")
                 )
         self.first_only = (
-            not node.encoded and isinstance(node.config, IdConfig) and node.config.first_only(node.sequence)
+            not node.encoded and isinstance(node.config, SparseConfig) and node.config.first_only(node.sequence)
         )
 
     def element(self, inputs: list[list[Value]], bad: set[int], row: int) -> Any:

@@ -69,8 +69,30 @@ class Discretizer:
         return rule
 
 
-class IdConfig(FeatureConfig):
-    """Keys of the feature types whose values become ids."""
+class SparseConfig(FeatureConfig):
+    """A feature type whose values become ids."""
+
+    def first_only(self, sequence: bool) -> bool:
+        """Whether an element keeps its first value alone: asked for, or the rule in sequences."""
+        return self.value_dim == 1 or (self.value_dim is None and sequence)
+
+    def discretizer(self, hash_name: str, default: str, folder: Path | None) -> Discretizer:
+        """The rule that the keys state.
+
+        Args:
+            hash_name: The generator's hash.
+            default: The default value as text.
+            folder: Where relative files are looked up first.
+
+        Raises:
+            OSError: A file cannot be read.
+            ValueError: Its content breaks the rules.
+        """
+        raise TypeError(f"type '{self.type}' makes no ids")
+
+
+class IdConfig(SparseConfig):
+    """Keys that say how values become ids, for the types where the config decides."""
 
     hash_bucket_size: int | None = Field(None, ge=1)
     """Ids are hashes modulo this."""
@@ -151,10 +173,6 @@ class IdConfig(FeatureConfig):
         """Which key turns values into ids, "" for none."""
         return next((key for key in KEYS if getattr(self, key) is not None), "")
 
-    def first_only(self, sequence: bool) -> bool:
-        """Whether an element keeps its first value alone: asked for, or the rule in sequences."""
-        return self.value_dim == 1 or (self.value_dim is None and sequence)
-
     @property
     @override
     def files(self) -> dict[str, str]:
@@ -165,18 +183,8 @@ class IdConfig(FeatureConfig):
         """Which key gives the vocabulary, "" for none."""
         return next((key for key in KEYS[2:] if getattr(self, key) is not None), "")
 
+    @override
     def discretizer(self, hash_name: str, default: str, folder: Path | None) -> Discretizer:
-        """The rule that the keys state.
-
-        Args:
-            hash_name: The generator's hash.
-            default: The default value as text.
-            folder: Where a relative vocab_file is looked up first.
-
-        Raises:
-            OSError: The vocab_file cannot be read.
-            ValueError: Its content breaks the rules.
-        """
         if self.hash_bucket_size is not None:
             return Discretizer("hash", self.hash_bucket_size, hash_name)
         if self.num_buckets is not None:

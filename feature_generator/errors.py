@@ -2,7 +2,8 @@
 
 FeatureGeneratorError
 ├── ConfigError     what is configured cannot work      (exit code 2)
-└── DataError       what was read is not what was said  (exit code 3)
+├── DataError       what was read is not what was said  (exit code 3)
+└── MissingExtra    an optional package is not installed
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions
 
 
 class FeatureGeneratorError(Exception):
@@ -81,6 +84,27 @@ class DataError(FeatureGeneratorError):
         place = f"line {line}" if line is not None else f"row {row}" if row is not None else ""
         where = ", ".join(part for part in (file, place, f"column '{column}'" if column else "") if part)
         super().__init__(f"{where}: {reason}" if where else reason)
+
+
+class MissingExtra(FeatureGeneratorError):  # noqa: N818 (it says what is missing)
+    """An optional package is not installed; the message holds the command that installs it.
+
+    Args:
+        package: Import name of what is missing.
+        extra: Extra of this distribution that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"this needs the package '{package}': pip install '{distribution()}[{extra}]'")
+
+
+@cache
+def distribution() -> str:
+    """Name under which this library was installed."""
+    try:
+        return packages_distributions()["feature_generator"][0]
+    except (KeyError, PackageNotFoundError):
+        return "easyrec-torch"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -45,7 +45,7 @@ class Node:
     @property
     def exploded(self) -> bool:
         """Whether its values, of no sequence, are handed out as one."""
-        return self.group is None and self.config.exploded and not self.encoded
+        return self.group is None and self.config.exploded
 
     @property
     def rule(self) -> SequenceConfig | FeatureConfig:
@@ -57,6 +57,11 @@ class Node:
         """Default value as text; a sequence always has one, but in encoded mode."""
         if self.encoded:
             return self.config.fg_encoded_default_value or ""
+        return self.raw_default
+
+    @property
+    def raw_default(self) -> str:
+        """Default value of raw mode; where it is a word it decides how many ids there are."""
         return self.config.default_value or ("0" if self.sequence else "")
 
     @property

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from feature_generator.discretizer import UNBOUNDED, Discretizer, IdConfig
+from feature_generator.discretizer import UNBOUNDED, Discretizer, SparseConfig
+from feature_generator.errors import MissingExtra
 from feature_generator.features import Numbers, Operator
 from feature_generator.planning import Node, Report, separator_of
 
@@ -78,28 +79,24 @@ def _sink(
 ) -> tuple[Operator, dict[str, Any], int | None]:
     """Operator, native sink and number of embeddings."""
     config = node.config
+    discretizer = Discretizer("text")
     try:
         operator = config.compile(node.default, node.sequence, folder)
-    except (OSError, ValueError) as error:
-        key = next(iter(config.files), "")
+        if operator.numbers is not None:
+            return _numeric_sink(node, operator)
+        if isinstance(config, SparseConfig):
+            discretizer = config.discretizer(hash_name, node.raw_default, folder)
+    except (OSError, ValueError, MissingExtra) as error:
+        key = "" if isinstance(error, MissingExtra) else getattr(error, "key", next(iter(config.files), ""))
         text = f"cannot read '{config.files.get(key)}': {error.strerror}" if isinstance(error, OSError) else str(error)
         report((*node.path, *(key.split(".") if key else ())), text)
         operator = Operator("copy")
-    if operator.numbers is not None:
-        return _numeric_sink(node, operator)
-    discretizer = Discretizer("text")
-    if isinstance(config, IdConfig):
-        try:
-            discretizer = config.discretizer(hash_name, node.default, folder)
-        except (OSError, ValueError) as error:
-            text = f"cannot read '{config.vocab_file}': {error.strerror}" if isinstance(error, OSError) else str(error)
-            report((*node.path, "vocab_file"), text)
     size = discretizer.size or None
     if node.encoded:
         operator = Operator("copy")
         discretizer = Discretizer("range", size or UNBOUNDED, out_of_range=getattr(config, "out_of_range", "default"))
     sink = discretizer.rule() | {"weighted": bool(getattr(config, "weighted", False))}
-    first_only = not node.encoded and isinstance(config, IdConfig) and config.first_only(node.sequence)
+    first_only = not node.encoded and isinstance(config, SparseConfig) and config.first_only(node.sequence)
     sink["value_dim"] = int(first_only)
     texts = default_texts(node, operator)
     texts = texts[:1] if first_only else texts

@@ -74,7 +74,7 @@ void own_texts(Cells& cells) {
 
 class Call final : public Operation {
  public:
-  explicit Call(py::object function) : function_(std::move(function)) {}
+  Call(py::object function, bool texts) : function_(std::move(function)), texts_(texts) {}
   ~Call() override {
     const py::gil_scoped_acquire locked;
     function_ = py::object();
@@ -83,6 +83,9 @@ class Call final : public Operation {
   void check(std::size_t) const override {}
 
   void run(const std::vector<Operand>& in, std::size_t elements, Scratch*, Cells& out) const override {
+    if (texts_) {
+      for (std::size_t k = 0; k < in.size(); ++k) to_text(*in[k].cells, static_cast<std::uint16_t>(k));
+    }
     Slab<std::uint8_t> spoiled;
     carry_faults(in, elements, out, spoiled);
     std::vector<std::unique_ptr<Flat>> flat;
@@ -123,10 +126,14 @@ class Call final : public Operation {
   }
 
   py::object function_;
+  bool texts_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Operation> make_call(py::object function) { return std::make_shared<Call>(std::move(function)); }
+std::shared_ptr<const Operation> make_call(py::object function, const Parameters& parameters) {
+  const bool texts = parameters.has("texts") && parameters.flag("texts");
+  return std::make_shared<Call>(std::move(function), texts);
+}
 
 }  // namespace fg

@@ -109,10 +109,11 @@ Reading reading_of(const py::dict& dict) {
 Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before) {
   Feature feature;
   const auto name = get<std::string>(dict, "operator", "copy");
+  const Parameters parameters = parameters_of(get<py::dict>(dict, "parameters", py::dict()));
   if (name == "call") {
-    feature.operation = make_call(dict["call"]);
+    feature.operation = make_call(dict["call"], parameters);
   } else if (name != "copy") {
-    feature.operation = make_operation(name, parameters_of(get<py::dict>(dict, "parameters", py::dict())));
+    feature.operation = make_operation(name, parameters);
   }
   feature.sink = sink_of(dict["sink"].cast<py::dict>());
   feature.vectors = get<bool>(dict, "vectors", false);

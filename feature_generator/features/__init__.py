@@ -86,7 +86,8 @@ class Operator:
     Attributes:
         name: Operation of the plan: `copy` for the values as they are, `call` for a Python function, or one of
             `cpp/operations/`.
-        parameters: What the operation needs to know: flags, numbers, texts, and lists of the latter two.
+        parameters: What the operation needs to know: flags, numbers, texts, and lists of the latter two. `call` knows
+            one: `texts`, whether numbers reach the function as their text.
         call: The function of `call`: one Arrow array per input, each with a list of values per element, and the number
             of elements; returns an Arrow array with one entry per element, null where there is no value.
         numbers: What a numeric feature does with its numbers; None where its values become ids.
@@ -232,6 +233,19 @@ class FeatureConfig(StrictModel):
             BadValueError: A value breaks a rule; the element counts as missing and its row as bad.
         """
         raise TypeError(f"type '{self.type}' has no reference")
+
+
+class BadFileError(ValueError):
+    """A file that a feature reads breaks its rules.
+
+    Args:
+        key: Which of the feature's keys names it, `part.key` inside a part.
+        message: What is wrong, with the file's name.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
 
 
 def named_file(name: str, folder: Path | None) -> Path:

@@ -1,11 +1,14 @@
 """What every feature type promises, present and future: a new file is tested before its author writes a test."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from feature_generator import DataError, FeatureGenerator
 from feature_generator.config import member, members
 
+TOKENIZER = str(Path(__file__).parents[1] / "golden" / "assets" / "tiny_tokenizer.json")
 # One or more small configs a type. A type without an entry is tried with what most types accept.
 SAMPLES = {
     "id": [
@@ -23,6 +26,24 @@ SAMPLES = {
         {"expression": "a + 2 * b", "variables": ["user:a", "item:b"]},
         {"expression": "dot(a, b)", "variables": ["user:a", "item:b"], "boundaries": [0, 1], "fill_missing": 0},
         {"expression": "a > b ? a : -b", "variables": ["user:a", "item:b"], "value_dim": 2},
+    ],
+    "regex_replace": [
+        {"expression": "user:a", "regex_pattern": "[0-9.]+(x?)", "replacement": r"<\1>", "hash_bucket_size": 50},
+        {"expression": "user:a", "regex_pattern": "^x|1", "vocab_list": ["y", ":1"], "default_value": "y"},
+    ],
+    "text_normalizer": [
+        {"expression": "user:a", "hash_bucket_size": 50, "default_value": "x"},
+        {"expression": "user:a", "hash_bucket_size": 50, "norm_options": 516, "max_length": 2},
+    ],
+    "tokenize": [
+        {"expression": "user:a", "vocab_file": TOKENIZER, "default_value": "red x shoe"},
+        {"expression": "user:a", "vocab_file": TOKENIZER, "tokens_as_sequence": True, "sequence_length": 3},
+        {
+            "expression": "user:a",
+            "vocab_file": TOKENIZER,
+            "sequence_length": 2,
+            "text_normalizer": {"norm_options": ["TEXT_FILTER"]},
+        },
     ],
     "sequence": [
         {"sequence_length": 2, "features": [{"type": "id", "name": "i", "expression": "item:a", "hash_bucket_size": 9}]}
