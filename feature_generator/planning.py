@@ -101,6 +101,11 @@ class Node:
         """Default value as text; a sequence always has one, but in encoded mode."""
         if self.encoded:
             return self.config.fg_encoded_default_value or ""
+        return self.raw_default
+
+    @property
+    def raw_default(self) -> str:
+        """Default value of raw mode; where it is a word it decides how many ids there are."""
         return self.config.default_value or ("0" if self.sequence else "")
 
     @property
@@ -153,11 +158,13 @@ def flatten(features: Sequence[Any], encoded: bool, report: Report) -> list[Node
                 if isinstance(child, SequenceConfig):
                     report(path, "a sequence cannot stand in a sequence")
                     continue
+                if encoded and child.stub_type:
+                    continue
                 for key in SHAPE:
                     if key in child.model_fields_set:
                         report((*path, key), f"the sequence itself says its {key}, not a child")
                 nodes.append(Node(child, f"{config.name}__{child.name}", path, config, encoded))
-        else:
+        elif not (encoded and config.stub_type):  # what is no output has no column to be read from
             nodes.append(Node(config, config.name, ("features", i), None, encoded))
     return nodes
 
@@ -325,7 +332,8 @@ def compile_plan(
             "sequence": members[0].sequence,
             "shortest": rule.lengths == "shortest",
             "most": rule.sequence_length or 0,
-            "newest_first": rule.order == "newest_first",
+            # What came out is oldest first, however the input was sorted.
+            "newest_first": rule.order == "newest_first" and not members[0].encoded,
             "keep_oldest": rule.truncate == "oldest",
             "pad_empty": members[0].pads and not values,
         }
@@ -387,7 +395,7 @@ def _sink(
     discretizer = Discretizer("text")
     if isinstance(config, IdConfig):
         try:
-            discretizer = config.discretizer(hash_name, node.default, folder)
+            discretizer = config.discretizer(hash_name, node.raw_default, folder)
         except (OSError, ValueError) as error:
             text = f"cannot read '{config.vocab_file}': {error.strerror}" if isinstance(error, OSError) else str(error)
             report((*node.path, "vocab_file"), text)
