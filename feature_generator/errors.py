@@ -2,7 +2,8 @@
 
 FeatureGeneratorError
 ├── ConfigError     what is configured cannot work      (exit code 2)
-└── DataError       what was read is not what was said  (exit code 3)
+├── DataError       what was read is not what was said  (exit code 3)
+└── OutputError     what was made cannot be written     (exit code 1)
 """
 
 from __future__ import annotations
@@ -81,6 +82,10 @@ class DataError(FeatureGeneratorError):
         place = f"line {line}" if line is not None else f"row {row}" if row is not None else ""
         where = ", ".join(part for part in (file, place, f"column '{column}'" if column else "") if part)
         super().__init__(f"{where}: {reason}" if where else reason)
+
+
+class OutputError(FeatureGeneratorError):
+    """What was made cannot be written: the disk refuses, or the file is there already."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
