@@ -3,6 +3,7 @@
 FeatureGeneratorError
 ├── ConfigError     what is configured cannot work      (exit code 2)
 ├── DataError       what was read is not what was said  (exit code 3)
+├── OutputError     what was made cannot be written     (exit code 1)
 └── MissingExtra    an optional package is not installed
 """
 
@@ -105,6 +106,10 @@ def distribution() -> str:
         return packages_distributions()["feature_generator"][0]
     except (KeyError, PackageNotFoundError):
         return "easyrec-torch"
+
+
+class OutputError(FeatureGeneratorError):
+    """What was made cannot be written: the disk refuses, or the file is there already."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -97,7 +97,7 @@ def test_encoded_tokens_are_elements_too(kit):
 
 def test_a_request_equals_the_same_rows_flat(kit):
     generator = kit.load([BASE | {"expression": "user:q", "name": "u"}, BASE | TOKENS])
-    table = generator.request({"q": "red shoe"}, {"c": pa.array(["blue", "red red red"])})
+    table = generator.request({"q": "red shoe"}).score_items({"c": pa.array(["blue", "red red red"])}, tile=True)
     kit.equal(table, generator.transform({"q": pa.array(["red shoe"] * 2), "c": pa.array(["blue", "red red red"])}))
 
 
