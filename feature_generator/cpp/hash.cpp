@@ -1,6 +1,9 @@
 #include "hash.h"
 
+#include <algorithm>
+
 #include "cells.h"
+#include "number_text.h"
 
 namespace fg {
 namespace {
@@ -100,6 +103,51 @@ std::uint64_t fingerprint64(const char* p, std::size_t n) noexcept {
   w.first += v.first;
   round(last, mul, 9);
   return mix(mix(v.first, w.first, mul) + fold(y) * k0 + z, mix(v.second, w.second, mul) + x, mul);
+}
+
+namespace {
+
+// murmur64a of the text of a whole number of at most 8 digits. Neither branches nor memory: a loop over it is computed
+// on many values at once.
+std::uint64_t hash_of_digits(std::uint64_t value) noexcept {
+  constexpr std::uint64_t m = 0xc6a4a7935bd1e995;
+  // The digits as bytes, the first in the lowest: two halves of four, four pairs, eight digits.
+  const std::uint64_t high = value * 3518437209 >> 45;  // value / 10000
+  const std::uint64_t halves = high | (value - high * 10000) << 32;
+  const std::uint64_t hundreds = (halves * 10486 >> 20) & 0x0000007f0000007f;
+  const std::uint64_t pairs = hundreds | (halves - hundreds * 100) << 16;
+  const std::uint64_t tens = (pairs * 103 >> 10) & 0x000f000f000f000f;
+  const std::uint64_t digits = tens | (pairs - tens * 10) << 8;
+  const std::uint64_t size = 1 + (value >= 10) + (value >= 100) + (value >= 1000) + (value >= 10000) +
+                             (value >= 100000) + (value >= 1000000) + (value >= 10000000);
+  std::uint64_t word = (digits | 0x3030303030303030) >> (64 - 8 * size);
+  std::uint64_t mixed = word * m;  // of a whole block; fewer than 8 bytes are taken as they are
+  mixed ^= mixed >> 47;
+  mixed *= m;
+  word = size == 8 ? mixed : word;
+  std::uint64_t h = ((murmur_seed ^ (size * m)) ^ word) * m;
+  h = (h ^ h >> 47) * m;
+  return h ^ h >> 47;
+}
+
+}  // namespace
+
+void hash_integers(const std::int64_t* values, std::size_t n, Modulus buckets, std::int64_t* ids) noexcept {
+  constexpr std::size_t part = 256;
+  std::uint64_t hashes[part];
+  for (std::size_t done = 0; done < n; done += part) {
+    const std::size_t size = std::min(part, n - done);
+    const std::int64_t* const at = values + done;
+    bool small = true;
+    for (std::size_t i = 0; i < size; ++i) small &= static_cast<std::uint64_t>(at[i]) < 100000000;
+    if (small) {
+      for (std::size_t i = 0; i < size; ++i) hashes[i] = hash_of_digits(static_cast<std::uint64_t>(at[i]));
+    } else {
+      char text[24];
+      for (std::size_t i = 0; i < size; ++i) hashes[i] = murmur64a(text, write_integer(at[i], text));
+    }
+    for (std::size_t i = 0; i < size; ++i) ids[done + i] = static_cast<std::int64_t>(buckets(hashes[i]));
+  }
 }
 
 void hash_ids(Hash hash, const Text* texts, std::size_t n, Modulus buckets, std::int64_t* ids) noexcept {

@@ -63,6 +63,9 @@ class Modulus {
   std::uint64_t n_, inverse_;
 };
 
+// ids[i] = murmur64a of the decimal text of values[i], mod buckets, for n values.
+void hash_integers(const std::int64_t* values, std::size_t n, Modulus buckets, std::int64_t* ids) noexcept;
+
 // ids[i] = hash(texts[i]) mod buckets, for n texts.
 void hash_ids(Hash hash, const Text* texts, std::size_t n, Modulus buckets, std::int64_t* ids) noexcept;
 

@@ -43,8 +43,40 @@ std::size_t shortest(T value, char* out) noexcept {
 
 }  // namespace
 
+namespace {
+
+// `[-]digits[.digits]` of at most 15 digits: the digits are a whole number that a double holds exactly, the power of
+// ten is one too, and a single division rounds correctly. Other texts are left to the careful reading.
+bool parse_plain(const char* p, const char* const end, double& value) noexcept {
+  static constexpr double powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                      1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  const bool negative = p != end && *p == '-';
+  if (negative) ++p;
+  if (end - p > 16 || p == end) return false;
+  std::uint64_t digits = 0;
+  const char* const first = p;
+  for (; p != end && static_cast<unsigned char>(*p - '0') < 10; ++p)
+    digits = digits * 10 + static_cast<std::uint64_t>(*p - '0');
+  auto count = p - first;
+  std::ptrdiff_t behind = 0;
+  if (p != end && *p == '.') {
+    const char* const point = ++p;
+    for (; p != end && static_cast<unsigned char>(*p - '0') < 10; ++p)
+      digits = digits * 10 + static_cast<std::uint64_t>(*p - '0');
+    behind = p - point;
+    count += behind;
+  }
+  if (p != end || count == 0 || count > 15) return false;
+  const double whole = static_cast<double>(digits) / powers[behind];
+  value = negative ? -whole : whole;
+  return true;
+}
+
+}  // namespace
+
 bool parse_number(const char* p, std::size_t n, double& value) noexcept {
   const char* end = p + n;
+  if (parse_plain(p, end, value)) return true;
   trim(p, end);
   if (p != end && *p == '+') {
     ++p;

@@ -54,7 +54,9 @@ void keep_first(Cells& cells) {
 // The ids of all values, good or not.
 void find_ids(const SinkRule& rule, Cells& cells, std::int64_t* ids) {
   const std::size_t n = cells.values();
-  if (rule.discretizer == Discretizer::hash) {
+  if (rule.discretizer == Discretizer::hash && cells.form == Form::integer) {
+    hash_integers(cells.integers.data(), n, Modulus(static_cast<std::uint64_t>(rule.size)), ids);
+  } else if (rule.discretizer == Discretizer::hash) {
     hash_ids(rule.hash, cells.texts.data(), n, Modulus(static_cast<std::uint64_t>(rule.size)), ids);
   } else if (rule.discretizer == Discretizer::vocabulary) {
     for (std::size_t i = 0; i < n; ++i) ids[i] = rule.vocabulary->find(cells.texts[i], rule.unknown);
@@ -92,11 +94,18 @@ void append_default(const SinkRule& rule, bool weighted, Output& output) {
 }  // namespace
 
 void bucketize(const float* values, std::size_t n, const float* boundaries, std::size_t m, std::int64_t* ids) noexcept {
-  if (m <= 16) {  // few: compare with all of them
-    for (std::size_t i = 0; i < n; ++i) {
-      std::int64_t id = 0;
-      for (std::size_t k = 0; k < m; ++k) id += boundaries[k] <= values[i];
-      ids[i] = id;
+  if (m <= 16) {  // few: compare with all of them, edge by edge, so that many values are compared at once
+    constexpr std::size_t part = 512;
+    std::int32_t counts[part];
+    for (std::size_t done = 0; done < n; done += part) {
+      const std::size_t size = std::min(part, n - done);
+      const float* const at = values + done;
+      std::fill_n(counts, size, 0);
+      for (std::size_t k = 0; k < m; ++k) {
+        const float edge = boundaries[k];
+        for (std::size_t i = 0; i < size; ++i) counts[i] += edge <= at[i];
+      }
+      for (std::size_t i = 0; i < size; ++i) ids[done + i] = counts[i];
     }
     return;
   }
@@ -113,9 +122,11 @@ void bucketize(const float* values, std::size_t n, const float* boundaries, std:
 }
 
 void write_ids(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output) {
+  const bool whole =
+      rule.discretizer == Discretizer::hash && rule.hash == Hash::murmur64a && cells.form == Form::integer;
   if (rule.discretizer == Discretizer::range || rule.discretizer == Discretizer::boundaries) {
     to_integers(cells, 0);
-  } else {
+  } else if (!whole) {  // whole numbers are hashed as their text without writing it
     to_text(cells, 0);
   }
   bool single = cells.single();
