@@ -15,6 +15,7 @@ import numpy as np
 
 from feature_generator._reference_hashes import HASHES
 from feature_generator.discretizer import UNBOUNDED, Discretizer, SparseConfig
+from feature_generator.expressions import compile_expression, evaluate
 from feature_generator.features import Numbers, Reading
 from feature_generator.planning import Input, Node, readings
 from feature_generator.program import beside, together
@@ -285,11 +286,8 @@ class _Sink:
         vector: Any = None
         try:
             numbers = [self._normalize(as_number(value)) for value, _ in values]
-            if numbers and len(numbers) != self.numbers.value_dim:
-                raise BadValueError("wrong length")
-            if any(not abs(number) <= LARGEST for number in numbers):
-                raise BadValueError("too large")
-            vector = [np.float32(number) for number in numbers] or None
+            if None not in numbers:
+                vector = self._checked(numbers) or None
         except BadValueError:
             bad.add(row)
         if vector is None:
@@ -307,29 +305,38 @@ class _Sink:
         default = [self._bucket(np.float32(number)) for number in config.default_numbers(self.node.default)]
         ids: list[int] = [] if values else list(default)
         for value, _ in values:
-            bucket = self._bucket_of(value)
-            if bucket is None:
+            try:
+                number = self._normalize(as_number(value))
+                if number is not None and not abs(number) <= LARGEST:
+                    raise BadValueError("too large")
+            except BadValueError:
                 bad.add(row)
-            ids += default if bucket is None else [bucket]
+                number = None
+            ids += default if number is None else [self._bucket(np.float32(number))]
         return ids, [np.float32(1)] * len(ids)
 
-    def _bucket_of(self, value: Any) -> int | None:
-        try:
-            number = self._normalize(as_number(value))
-        except BadValueError:
-            return None
-        return self._bucket(np.float32(number)) if abs(number) <= LARGEST else None
+    def _checked(self, numbers: list[Any]) -> list[Any]:
+        assert self.numbers is not None
+        if numbers and len(numbers) != self.numbers.value_dim:
+            raise BadValueError("wrong length")
+        if any(not abs(number) <= LARGEST for number in numbers):
+            raise BadValueError("too large")
+        return [np.float32(number) for number in numbers]
 
     def _bucket(self, number: Any) -> int:
         assert self.numbers is not None
         assert self.numbers.boundaries is not None
         return int(sum(np.float32(edge) <= number for edge in self.numbers.boundaries))
 
-    def _normalize(self, number: float) -> float:
+    def _normalize(self, number: float) -> float | None:
+        """The normalised number; None where the default stands for it."""
         assert self.numbers is not None
         rule = self.numbers.normalizer
         if rule["method"] == "log10":
             return math.log10(number) if number > rule["threshold"] else float(rule["default"])
+        if rule["method"] == "expression":
+            made = evaluate(compile_expression(rule["text"], ["x"]), [[number]])
+            return None if made is None else made[0]
         return (number - rule["shift"]) / rule["scale"] if rule["method"] == "affine" else number
 
     def passed(self, result: Any) -> Any:

@@ -157,11 +157,15 @@ def _from_arrays(data: Mapping[str, Any], columns: Sequence[str]) -> pa.RecordBa
         raise DataError(f"the columns differ in length: {told}")
     rows = max(sizes - {1}, default=1) if sizes else 0
     if len(sizes) > 1:  # a column of one row stands for every row
-        fields = {
-            name: array if len(array) == rows else array.take(pa.array([0] * rows, pa.int64()))
-            for name, array in fields.items()
-        }
+        fields = {name: _repeated(array, rows) for name, array in fields.items()}
     return _batch(fields, rows)
+
+
+def _repeated(array: Any, rows: int) -> Any:
+    """The array's values over and over, `rows` of them; Arrow's `take` lacks some types, text views among them."""
+    while len(array) < rows:
+        array = pa.concat_arrays([array, array])
+    return array[:rows]
 
 
 def _from_pandas(frame: Any, columns: Sequence[str]) -> pa.RecordBatch:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from feature_generator.discretizer import IdConfig
+from feature_generator.expressions import compile_expression, normalizer_expression
 from feature_generator.features import FeatureConfig, Numbers, number_text
 
 METHODS: dict[str, dict[str, float | None]] = {
@@ -25,8 +26,8 @@ class NumericConfig(FeatureConfig):
     default_value: str = "0"
     """Value of a missing input; one number, or value_dim of them with the separator between (or a list)."""
     normalizer: str = ""
-    """`method=log10,threshold=1e-10,default=-10`, `method=zscore,mean=..,standard_deviation=..` or
-    `method=minmax,min=..,max=..`. The default value is not normalised."""
+    """`method=log10,threshold=1e-10,default=-10`, `method=zscore,mean=..,standard_deviation=..`,
+    `method=minmax,min=..,max=..` or `method=expression,expr=<formula in x>`. The default value is not normalised."""
     boundaries: list[float] | None = Field(None, min_length=1)
     """Ascending edges of buckets; a value equal to an edge belongs to the upper bucket."""
     dense_embedding: Literal["linear", "mlp", "autodis", "periodic"] = "linear"
@@ -148,10 +149,13 @@ def read_normalizer(text: str) -> dict[str, Any]:
     """
     if not text.strip():
         return {"method": "none"}
+    formula = normalizer_expression(text)
+    if formula is not None:
+        return {"method": "expression", "text": formula, **compile_expression(formula, ["x"]).native()}
     parts = dict(_pair(part) for part in text.split(","))
     method = parts.pop("method", "")
     if method not in METHODS:
-        raise ValueError(f"unknown method '{method}'; known: {', '.join(METHODS)}")
+        raise ValueError(f"unknown method '{method}'; known: {', '.join(METHODS)}, expression")
     values: dict[str, float | None] = dict(METHODS[method])
     for key, value in parts.items():
         if key not in values:

@@ -26,6 +26,8 @@ char one_byte(const py::dict& dict, const char* key, char otherwise) {
   return text[0];
 }
 
+Parameters parameters_of(const py::dict& dict);
+
 SinkRule sink_of(const py::dict& dict) {
   static const std::unordered_map<std::string, Discretizer> kinds = {{"none", Discretizer::none},
                                                                      {"hash", Discretizer::hash},
@@ -61,6 +63,10 @@ SinkRule sink_of(const py::dict& dict) {
     rule.normalizer.method = Normalizer::Method::affine;
     rule.normalizer.shift = normalizer["shift"].cast<double>();
     rule.normalizer.scale = normalizer["scale"].cast<double>();
+  } else if (method == "expression") {
+    rule.normalizer.method = Normalizer::Method::expression;
+    rule.normalizer.expression = std::make_shared<const Expression>(parameters_of(normalizer));
+    if (rule.normalizer.expression->inputs() != 1) throw std::invalid_argument("a normalizer has one variable");
   }
   if (rule.discretizer == Discretizer::hash && rule.size < 1) throw std::invalid_argument("a hash needs buckets");
   if (rule.discretizer == Discretizer::vocabulary && rule.vocabulary == nullptr)

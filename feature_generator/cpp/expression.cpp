@@ -195,7 +195,7 @@ bool Expression::bind(const ExpressionInput* inputs, std::size_t first, std::siz
     }
     if (longest > 1) {
       any_ragged = true;
-      bind_ragged(input, first, n, room, view);
+      bind_ragged(input, first, n, shortest > 0, room, view);
     } else if (shortest == 1 && at == nullptr) {
       view.values = input.values + begin_of(input.ends, first);
     } else {
@@ -210,11 +210,18 @@ bool Expression::bind(const ExpressionInput* inputs, std::size_t first, std::siz
   return any_ragged;
 }
 
-// Copies the values, one where an element has none.
-void Expression::bind_ragged(const ExpressionInput& input, std::size_t first, std::size_t n, Room& room,
+// Values as they lie there, or copied: one where an element has none.
+void Expression::bind_ragged(const ExpressionInput& input, std::size_t first, std::size_t n, bool full, Room& room,
                              View& view) const {
-  room.values.clear();
   room.ends.resize(n);
+  view.ends = room.ends.data();
+  if (full && input.at == nullptr) {
+    const std::uint32_t begin = begin_of(input.ends, first);
+    for (std::size_t e = 0; e < n; ++e) room.ends[e] = input.ends[first + e] - begin;
+    view.values = input.values + begin;
+    return;
+  }
+  room.values.clear();
   for (std::size_t e = 0; e < n; ++e) {
     const std::size_t from = input.at == nullptr ? first + e : input.at[first + e];
     const std::uint32_t begin = begin_of(input.ends, from), length = input.ends[from] - begin;
@@ -226,7 +233,6 @@ void Expression::bind_ragged(const ExpressionInput& input, std::size_t first, st
     room.ends[e] = static_cast<std::uint32_t>(room.values.size());
   }
   view.values = room.values.data();
-  view.ends = room.ends.data();
 }
 
 void Expression::compute_single(std::size_t n, ExpressionScratch& scratch) const {

@@ -78,7 +78,8 @@ class Expression {
   void assign_rooms();
   bool bind(const ExpressionInput* inputs, std::size_t first, std::size_t n, ExpressionScratch& scratch,
             bool& missing) const;
-  void bind_ragged(const ExpressionInput& input, std::size_t first, std::size_t n, Room& room, View& view) const;
+  void bind_ragged(const ExpressionInput& input, std::size_t first, std::size_t n, bool full, Room& room,
+                   View& view) const;
   void compute_single(std::size_t n, ExpressionScratch& scratch) const;
 
   struct Part;

@@ -244,11 +244,28 @@ void write_numbers(Cells& cells, Output& output) {
 
 namespace {
 
-void normalize(const Normalizer& rule, double* values, std::size_t n) noexcept {
+// What an expression leaves without a value becomes the default: no fault of the data.
+void normalize_by_expression(const Expression& expression, Cells& cells, ExpressionScratch& scratch) {
+  const std::size_t n = cells.values();
+  double* const values = cells.numbers.data();
+  const ExpressionInput input{values, nullptr, nullptr};
+  expression.run_single(&input, n, scratch, values);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (std::fabs(values[i]) <= largest_float) continue;
+    values[i] = 0;
+    cells.broken.push(static_cast<std::uint32_t>(i));
+  }
+}
+
+void normalize(const Normalizer& rule, Cells& cells, SinkScratch& scratch) {
+  double* const values = cells.numbers.data();
+  const std::size_t n = cells.values();
   if (rule.method == Normalizer::Method::log10) {
     for (std::size_t i = 0; i < n; ++i) values[i] = values[i] > rule.threshold ? std::log10(values[i]) : rule.fallback;
   } else if (rule.method == Normalizer::Method::affine) {
     for (std::size_t i = 0; i < n; ++i) values[i] = (values[i] - rule.shift) / rule.scale;
+  } else if (rule.method == Normalizer::Method::expression) {
+    normalize_by_expression(*rule.expression, cells, scratch.expression);
   }
 }
 
@@ -269,7 +286,7 @@ void check_range(Cells& cells) {
 
 void write_buckets(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output) {
   to_numbers(cells, 0);
-  normalize(rule.normalizer, cells.numbers.data(), cells.values());
+  normalize(rule.normalizer, cells, scratch);
   check_range(cells);
   const std::size_t n = cells.values();
   scratch.numbers.resize(n);
@@ -283,7 +300,7 @@ void write_buckets(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Out
 void write_vectors(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output, float* to,
                    std::size_t stride) {
   to_numbers(cells, 0);
-  normalize(rule.normalizer, cells.numbers.data(), cells.values());
+  normalize(rule.normalizer, cells, scratch);
   check_range(cells);
   const std::size_t elements = cells.elements(), dim = rule.value_dim;
   const bool buckets = rule.discretizer == Discretizer::boundaries;

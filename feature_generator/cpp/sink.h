@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cells.h"
+#include "expression.h"
 #include "hash.h"
 #include "vocabulary.h"
 
@@ -15,9 +16,10 @@ enum class Discretizer : std::uint8_t { none, hash, range, vocabulary, boundarie
 enum class OutOfRange : std::uint8_t { replace, clip, error };
 
 struct Normalizer {
-  enum class Method : std::uint8_t { none, log10, affine } method = Method::none;
-  double threshold = 0, fallback = 0;  // log10: x > threshold ? log10(x) : fallback
-  double shift = 0, scale = 1;         // affine: (x - shift) / scale
+  enum class Method : std::uint8_t { none, log10, affine, expression } method = Method::none;
+  double threshold = 0, fallback = 0;            // log10: x > threshold ? log10(x) : fallback
+  double shift = 0, scale = 1;                   // affine: (x - shift) / scale
+  std::shared_ptr<const Expression> expression;  // of one variable
 };
 
 struct SinkRule {
@@ -56,6 +58,7 @@ struct SinkScratch {
   Slab<std::int64_t> ids;
   Slab<float> numbers;
   Slab<std::uint8_t> broken;
+  ExpressionScratch expression;
 };
 void write_ids(const SinkRule& rule, Cells& cells, SinkScratch& scratch, Output& output);
 void write_texts(const SinkRule& rule, Cells& cells, Output& output);

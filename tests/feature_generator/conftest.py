@@ -155,6 +155,8 @@ def raws(draw, name, column):
         "method=log10,threshold=0.05,default=-5",
         "method=zscore,mean=3,standard_deviation=2.5",
         "method=minmax,min=-1,max=9",
+        "method=expression,expr=sqrt(x) + 1",
+        "method=expression,expr=x == 0 ? 1 / x : max(x, 0.5)",
     ]
     config = {"type": "raw", "name": name, "expression": f"user:{column}", "value_dim": dim, **draw(SEPARATORS)}
     config["normalizer"] = draw(st.sampled_from(normalizers))

@@ -48,8 +48,6 @@ def load(name):
             marks = [pytest.mark.skip(reason=f"type not built yet: {', '.join(missing)}")]
         elif absent:
             marks = [pytest.mark.skip(reason=f"asset not here: {', '.join(absent)}")]
-        elif "method=expression" in json.dumps(case["features"]):
-            marks = [pytest.mark.skip(reason="normalizer not built yet: expression")]
         yield pytest.param(case, id=case["id"], marks=marks)
 
 

@@ -76,8 +76,13 @@ def test_nan_is_missing_in_pandas_and_a_bad_number_elsewhere(generator, expected
         generator.transform(values)
 
 
-def test_a_column_of_one_row_stands_for_every_row(generator, expected):
-    table = generator.transform(ARRAYS | {"a": pa.array([7])})
+@pytest.mark.parametrize(
+    "one",
+    [pa.array([7]), pa.array(["7"], pa.string_view()), pa.array([["7"]], pa.list_(pa.string_view()))],
+    ids=lambda array: str(array.type),
+)
+def test_a_column_of_one_row_stands_for_every_row(one, generator, expected):
+    table = generator.transform(ARRAYS | {"a": one})
     assert table["a"].values.tolist() == [table["a"].values[0]] * 3
 
 
