@@ -97,11 +97,13 @@ def flatten(features: Sequence[Any], encoded: bool, report: Report) -> list[Node
                 if isinstance(child, SequenceConfig):
                     report(path, "a sequence cannot stand in a sequence")
                     continue
+                if encoded and child.stub_type:
+                    continue
                 for key in SHAPE:
                     if key in child.model_fields_set:
                         report((*path, key), f"the sequence itself says its {key}, not a child")
                 nodes.append(Node(child, f"{config.name}__{child.name}", path, config, encoded))
-        else:
+        elif not (encoded and config.stub_type):  # what is no output has no column to be read from
             nodes.append(Node(config, config.name, ("features", i), None, encoded))
     return nodes
 

@@ -89,15 +89,18 @@ def load(path: Path, mode: Mode | None = None) -> FeatureGenerator:
 
 
 def fingerprint(generator: FeatureGenerator) -> str:
-    """SHA-256 over configs (only what differs from the defaults), hash, mode, and vocabulary contents."""
+    """SHA-256 over the generator's `description` and mode."""
+    return hashlib.sha256(_json(description(generator) | {"mode": generator.mode})).hexdigest()
+
+
+def description(generator: FeatureGenerator) -> dict[str, Any]:
+    """What decides the outputs, as plain data: hash, configs where they differ from the defaults, vocabulary digests."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in _vocabularies(generator).items()}
-    content = {
+    return {
         "format": FORMAT,
         "hash": generator.config.hash,
-        "mode": generator.mode,
         "features": [_dump(f, digests, exclude_defaults=True) for f in generator.features],
     }
-    return hashlib.sha256(_json(content)).hexdigest()
 
 
 def _read(path: Path, name: str) -> bytes:
