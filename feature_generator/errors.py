@@ -3,6 +3,7 @@
 FeatureGeneratorError
 ├── ConfigError     what is configured cannot work      (exit code 2)
 ├── DataError       what was read is not what was said  (exit code 3)
+├── OutputError     what was made cannot be written     (exit code 1)
 └── MissingExtra    an optional package is not installed
 """
 
@@ -84,6 +85,10 @@ class DataError(FeatureGeneratorError):
         place = f"line {line}" if line is not None else f"row {row}" if row is not None else ""
         where = ", ".join(part for part in (file, place, f"column '{column}'" if column else "") if part)
         super().__init__(f"{where}: {reason}" if where else reason)
+
+
+class OutputError(FeatureGeneratorError):
+    """What was made cannot be written: the disk refuses, or the file is there already."""
 
 
 class MissingExtra(FeatureGeneratorError):  # noqa: N818 (it says what is missing)
