@@ -25,6 +25,12 @@ def commands() -> dict[str, str]:
     return {path.stem: first_line(path) for path in sorted(COMMANDS.glob("[a-z]*.py"))}
 
 
+def tools(command: str) -> dict[str, str]:
+    """The tools of a command, `easyrec COMMAND TOOL`, with their one-line help: the files `_<command>_<tool>.py`."""
+    found = {path.stem.removeprefix(f"_{command}_"): path for path in sorted(COMMANDS.glob(f"_{command}_*.py"))}
+    return {name: first_line(path) for name, path in found.items()}
+
+
 def first_line(path: Path) -> str:
     """First line of a source file's docstring."""
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].rstrip(".")
@@ -89,7 +95,21 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"easyrec: unknown command '{name}'{nearest(name, known)}\n\n{overview()}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"easyrec.commands.{name}")
+    module, found = importlib.import_module(f"easyrec.commands.{name}"), tools(name)
+    if found and (not rest or rest[0] in ("-h", "--help", "help")):
+        print(_tools_overview(name, module.__doc__ or "", found))
+        return 0 if rest else 2
+    if found:
+        # Words without a tool are the default tool's: the command was that tool before there were others.
+        tool = module.DEFAULT if rest[0].startswith("-") else rest[0]
+        rest = rest if rest[0].startswith("-") else rest[1:]
+        if tool not in found:
+            from feature_generator.errors import nearest  # noqa: PLC0415 (help must not wait for it)
+
+            text = f"easyrec {name}: unknown tool '{tool}'{nearest(tool, found)}; known: {', '.join(found)}"
+            print(text, file=sys.stderr)
+            return 2
+        module, name = importlib.import_module(f"easyrec.commands._{name}_{tool}"), f"{name} {tool}"
     parser = argparse.ArgumentParser(
         prog=f"easyrec {name}",
         description=module.__doc__,
@@ -105,6 +125,14 @@ def _dispatch(words: list[str]) -> int:
         return int(stop.code or 0)
     code: int | None = module.run(args)
     return code or 0
+
+
+def _tools_overview(command: str, text: str, found: dict[str, str]) -> str:
+    width = max(map(len, found))
+    lines = [f"  {name:<{width}}  {what}" for name, what in found.items()]
+    usage = f"usage: easyrec {command} TOOL [-c CONFIG] [options]"
+    hint = f"easyrec {command} TOOL --help lists a tool's options."
+    return "\n".join([usage, "", text.strip(), "", "tools:", *lines, "", hint, EXIT_CODES])
 
 
 def _report(error: Exception, with_traceback: bool) -> int:

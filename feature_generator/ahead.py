@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from queue import Empty, Full, Queue
+from queue import Full, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
@@ -56,9 +56,4 @@ def ahead(items: Iterator[T], depth: int) -> Generator[T]:
             yield item
     finally:
         stopped.set()
-        while True:  # a full queue must not keep the items alive
-            try:
-                ready.get_nowait()
-            except Empty:
-                break
         thread.join()

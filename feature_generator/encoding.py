@@ -22,7 +22,7 @@ import pyarrow as pa
 from feature_generator.columns import Array, Column, Ragged, Table
 from feature_generator.discretizer import IdConfig
 from feature_generator.errors import DataError
-from feature_generator.features.raw import Config as RawConfig
+from feature_generator.numeric import NumericConfig
 from feature_generator.planning import OutputSpec
 
 RAW = ":raw"
@@ -43,9 +43,9 @@ def column_type(spec: OutputSpec) -> pa.DataType:
 def at_most_one(spec: OutputSpec) -> bool:
     """Whether the config says that an element of a sparse output has one id or none."""
     config: Any = spec.config
-    if isinstance(config, IdConfig):
-        return config.value_dim == 1 or (config.value_dim is None and spec.kind == "sparse_sequence")
-    return isinstance(config, RawConfig) and config.value_dim in (None, 1)
+    if isinstance(config, NumericConfig) and config.numeric:
+        return config.numbers().value_dim == 1
+    return isinstance(config, IdConfig) and bool(config.first_only(spec.kind == "sparse_sequence"))
 
 
 def encode(table: Table, outputs: Mapping[str, OutputSpec]) -> dict[str, pa.Array]:

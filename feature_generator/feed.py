@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,11 +58,15 @@ class Feed(ABC):
         schema: Columns that there are.
         size: Bytes of all files, 0 where nobody knows.
         paths: Files that are read, as far as they lie on this machine.
+        dropped: Malformed rows that were left out or mended while reading: how many, by reason.
     """
 
     schema: pa.Schema
     size: int = 0
     paths: Sequence[Path] = ()
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
 
     @abstractmethod
     def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
@@ -84,6 +88,7 @@ class ParquetFeed(Feed):
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__()
         self.paths = list(paths)
         footers = [self._footer(path) for path in self.paths]
         self.schemas = [schema for schema, _ in footers]
@@ -121,15 +126,14 @@ class ParquetFeed(Feed):
             for start in range(0, rows, BLOCK_ROWS):
                 yield empty.slice(0, rows - start)
             return
-        size = min(rows, BLOCK_ROWS)
+        size = max(1, min(rows, BLOCK_ROWS))
         if rows > PROBE_ROWS:
             probe = next(file.iter_batches(PROBE_ROWS, row_groups=[group], columns=columns), None)
             if probe is not None:
                 width = max(1.0, probe.nbytes / max(1, probe.num_rows))
                 size = max(1, min(size, int(BLOCK_BYTES / width)))
         for batch in file.iter_batches(size, row_groups=[group], columns=columns):
-            for part in cut(batch.select(columns), BLOCK_BYTES):
-                yield part
+            yield from cut(batch.select(columns), BLOCK_BYTES)
 
     @staticmethod
     def _open(path: Path) -> pq.ParquetFile:
@@ -153,6 +157,7 @@ class BatchFeed(Feed):
     """
 
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        super().__init__()
         self._batches = iter(batches)
         self._first = next(self._batches, None)
         self.schema = pa.schema([]) if self._first is None else self._first.schema
@@ -190,7 +195,8 @@ def find_files(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         elif path.exists() or not any(c in text for c in "*?["):  # what is called so is meant, not matched
             files = [path]
         else:
-            files = sorted(p for p in map(Path, glob.glob(text, recursive=True)) if p.is_file())
+            root = Path(path.anchor or ".")
+            files = sorted(p for p in root.glob(str(path.relative_to(root)) if path.anchor else text) if p.is_file())
         if not files:
             what = "the folder holds no parquet file" if path.is_dir() else "no file matches this pattern"
             raise DataError(what, file=text)

@@ -62,6 +62,7 @@ class Summary:
         bad_rows: Rows with a bad value, which were skipped or got a default.
         bad: Number of bad values by column.
         examples: The first few of them.
+        dropped: Malformed rows that were left out or mended while reading: how many, by reason.
     """
 
     rows_in: int = 0
@@ -72,6 +73,7 @@ class Summary:
     bad_rows: int = 0
     bad: Counter[str] = field(default_factory=Counter)
     examples: list[Example] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,13 @@ def run(
     summary.bytes_in = feed.size
     names = _reserved(reserve, feed.schema, generator)
     schema = schema_of(generator, {new: feed.schema.field(old).type for old, new in names.items()})
-    work = _Work(generator, raw_columns(generator, feed.schema), names, schema, threads or processors(), bad_rows)
+    columns = raw_columns(generator, feed.schema, str(feed.paths[0]) if feed.paths else "")
+    work = _Work(generator, columns, names, schema, threads or processors(), bad_rows)
     made = _transformed(feed, work, summary)
     with whole_file(path, overwrite) as partial, closing(ahead(made, DEPTH)) as batches:
         _write(batches, partial, schema, rows_per_group, compression, summary, progress)
         summary.bytes_out = partial.stat().st_size
+    summary.dropped = feed.dropped
     summary.seconds = time.perf_counter() - start
     return summary
 
@@ -155,7 +159,7 @@ def schema_of(generator: FeatureGenerator, reserved: Mapping[str, pa.DataType]) 
     return pa.schema(fields, metadata(generator))
 
 
-def raw_columns(generator: FeatureGenerator, schema: pa.Schema) -> list[str]:
+def raw_columns(generator: FeatureGenerator, schema: pa.Schema, file: str = "") -> list[str]:
     """Columns that the generator reads; one of objects, `<sequence>`, stands for its `<sequence>__<field>`.
 
     Raises:
@@ -165,7 +169,7 @@ def raw_columns(generator: FeatureGenerator, schema: pa.Schema) -> list[str]:
     for name in generator.inputs:
         head = name.partition("__")[0]
         if name not in known and head not in known:
-            raise DataError(f"the column is missing{nearest(name, known)}", column=name)
+            raise DataError(f"the column is missing{nearest(name, known)}", column=name, file=file)
         columns[name if name in known else head] = None
     return list(columns)
 

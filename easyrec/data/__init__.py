@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from easyrec.config.data import DataConfig
+from easyrec.data.beside import raw_name
 from easyrec.data.intake import Demand
 from easyrec.data.loader import Loader
 from easyrec.data.report import Report
@@ -71,9 +72,10 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
     whole = opened["train"]
     if whole is None or opened["valid"] or opened["test"]:
         raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
-    whole.require([config.split.column], "data . split")
-    kind = whole.columns[config.split.column]
-    parts = {name: Part(whole, part_of(config.split, name, kind), name) for name in PARTS}
+    column = raw_name(config.split.column, whole.columns, config.fg)
+    whole.require([column], "data . split")
+    split, kind = config.split.model_copy(update={"column": column}), whole.columns[column]
+    parts = {name: Part(whole, part_of(split, name, kind), name) for name in PARTS}
     if config.split.by == "time" and config.split.test_from is None:
         del parts["test"]
     return Sources(**parts)

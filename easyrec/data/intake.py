@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.config.data import Leakage, NegativeSampling
+from easyrec.data.beside import with_raw_names
 from easyrec.data.labels import Wrong, read_label, read_weight
 from easyrec.data.leakage import find_leaks
 from easyrec.data.report import Report, count
@@ -18,6 +19,7 @@ from easyrec.data.rows import Rows
 from easyrec.data.sources import Policy, Source, Unit
 from easyrec.data.split import Predicate, keep_negatives
 from easyrec.errors import DataError
+from feature_generator.origin import check_origin
 
 if TYPE_CHECKING:
     from feature_generator import FeatureGenerator
@@ -80,13 +82,17 @@ class Intake:
     """
 
     def __init__(self, source: Source, generator: FeatureGenerator, demand: Demand) -> None:
-        self.source, self.generator, self.demand = source, generator, demand
+        self.source, self.generator = source, generator
+        self._labels, self._reserved = list(demand.labels), list(demand.reserved)
+        self.demand = demand = with_raw_names(demand, source.columns, generator.mode)
         extra = [*demand.labels, *([demand.sample_weight] if demand.sample_weight else []), *demand.reserved]
         extra += [demand.predicate.column] if demand.predicate else []
         extra += [demand.leakage.time, *demand.leakage.sequences] if demand.leakage else []
         self._features = raw_columns(generator, source)
         source.require(self._features, "features")
         source.require(extra, "data")
+        for file, origin in source.origins():
+            check_origin(origin, generator, file)
         self.columns = list(dict.fromkeys([*self._features, *extra]))
         self.threads = demand.threads
         self._warned = False
@@ -132,12 +138,19 @@ class Intake:
             batch = batch.take(pa.array(table.kept)) if self.demand.reserved else batch
         made = Rows(
             table,
-            {name: values if len(chosen) == len(values) else values[chosen] for name, values in labels.items()},
+            {
+                name: values if len(chosen) == len(values) else values[chosen]
+                for name, values in zip(self._labels, labels.values(), strict=True)
+            },
             weight if weight is None or len(chosen) == len(weight) else weight[chosen],
-            pa.Table.from_batches([batch.select(list(self.demand.reserved))]) if self.demand.reserved else None,
+            self._passed(batch) if self.demand.reserved else None,
         )
         report += Report(kept=len(made), bad=count({(b.row, b.column, b.reason) for b in table.bad}))
         return (made if len(made) else None), report
+
+    def _passed(self, batch: pa.RecordBatch) -> pa.Table:
+        """The reserved columns under the names that the config gives them."""
+        return pa.Table.from_batches([batch.select(list(self.demand.reserved))]).rename_columns(self._reserved)
 
     def _values(self, batch: pa.RecordBatch) -> tuple[dict[str, np.ndarray], np.ndarray | None, list[Wrong]]:
         labels, wrongs = {}, []

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from easyrec.data.beside import raw_name
 from easyrec.data.intake import raw_columns
 from easyrec.data.labels import read_label
 from easyrec.data.report import count
@@ -115,13 +116,18 @@ def sample(
     part = Part(source) if isinstance(source, Source) else source
     source = part.source
     raw = raw_columns(generator, source) if generator else list(source.columns)
-    columns = list(dict.fromkeys([*raw, *labels, *extra]))
+    mode = generator.mode if generator else "raw"
+    labels_at = {name: raw_name(name, source.columns, mode) for name in labels}
+    others = [raw_name(name, source.columns, mode) for name in extra]
+    columns = list(dict.fromkeys([*raw, *labels_at.values(), *others]))
     source.require(columns)
     table = read_sample(part, rows, columns)
     malformed = Counter(reason for unit in source.units() for reason in Counter(source.dropped(unit)).elements())
     dropped = {("", reason): number for reason, number in malformed.items()}
     described = {name: _column(table.column(name)) for name in columns}
-    found = {name: _label(table, name, classes) for name, classes in labels.items()} if table.num_rows else {}
+    found = (
+        {name: _label(table, labels_at[name], classes) for name, classes in labels.items()} if table.num_rows else {}
+    )
     if generator is None or not table.num_rows:
         return Sample(table.num_rows, source.num_rows, described, {}, found, dropped)
     table = table.select(raw)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from easyrec import metrics
 from easyrec.config import DataConfig, Experiment, load_experiment
 from easyrec.data import Part, Source, make_loader, open_sources
+from easyrec.data.feed import source_of
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
@@ -191,23 +192,11 @@ def _input(experiment: Experiment, given: Any) -> Part | Source:
     if isinstance(given, Source):
         return given
     if isinstance(given, str | os.PathLike):
-        given = _file(experiment.data, os.fspath(given))
+        data = experiment.data
+        given = source_of(os.fspath(given), (data.test, data.valid, data.train))
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
         labels = experiment.data.labels
         given = DataConfig.model_validate({"labels": labels, "test": dict(given)}).test
     if isinstance(given, SourceConfig):
         return given.open(experiment.data.bad_rows)
     return FrameSource(given, "input")
-
-
-def _file(data: DataConfig, path: str) -> SourceConfig | dict[str, Any]:
-    """The source of a path: of the type that its name tells, with the options of the config's source of that type."""
-    text = any(
-        path.lower().removesuffix(c).endswith((".csv", ".tsv", ".txt")) for c in ("", ".gz", ".bz2", ".zst", ".lz4")
-    )
-    kind = "csv" if text else "parquet"
-    for known in (data.test, data.valid, data.train):
-        if known is not None and known.type == kind:
-            alike: SourceConfig = known.model_copy(update={"path": path})
-            return alike
-    return {"type": kind, "path": path}

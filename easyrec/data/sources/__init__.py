@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from feature_generator.config import StrictModel
 from feature_generator.errors import ConfigError, Problem, nearest
+from feature_generator.origin import Origin
 
 Policy: TypeAlias = Literal["fail", "skip", "default"]
 """What becomes of a row that breaks the rules: an error, nothing, or the row with defaults in its bad places."""
@@ -111,6 +112,10 @@ class Source(ABC):
         """Rows of the unit that were malformed and left out or mended: how many, by reason; known after reading."""
         del unit
         return {}
+
+    def origins(self) -> Iterator[tuple[str, Origin]]:
+        """(file, origin) of the files that hold encoded columns of ours and say whose."""
+        yield from ()
 
     @property
     def num_rows(self) -> int | None:

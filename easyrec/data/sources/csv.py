@@ -106,7 +106,7 @@ class CsvSource(Source):
     """
 
     def __init__(self, files: Sequence[File], config: Config, bad_rows: Policy = "fail") -> None:
-        self.bad_rows: Policy = bad_rows
+        self.files, self.bad_rows = list(files), bad_rows
         self._dialect = Dialect(config.separator, config.quote, tuple(config.null_values))
         self._blocks = [Blocks(file, UNIT_BYTES, header=config.columns is None) for file in files]
         names = config.columns or header(self._blocks[0], self._dialect)

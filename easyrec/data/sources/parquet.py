@@ -15,6 +15,7 @@ from pydantic import Field
 from easyrec.data.sources import Policy, Source, SourceConfig, Unit
 from easyrec.data.sources._files import File, list_files
 from easyrec.errors import DataError
+from feature_generator.origin import Origin, read_origin
 
 OPEN_FILES = 16
 """Files kept open; shuffled row groups jump between files."""
@@ -61,7 +62,8 @@ class ParquetSource(Source):
         self._lock = Lock()
         with ThreadPoolExecutor(8) as pool:  # footers of remote files cost a round trip each
             footers = list(pool.map(_footer, self.files))
-        self.schemas = [schema for schema, _ in footers]
+        self._metadata = [schema.metadata for schema, _ in footers]
+        self.schemas = [schema.remove_metadata() for schema, _ in footers]
         self.columns = {field.name: field.type for field in self.schemas[0]}
         self._units: list[Unit] = []
         self._groups: list[tuple[int, int]] = []
@@ -119,6 +121,13 @@ class ParquetSource(Source):
             self.close()
             raise DataError(f"row group {group} cannot be read: {_first_line(error)}", file=unit.file) from error
 
+    def origins(self) -> Iterator[tuple[str, Origin]]:
+        """What the files' schemas say."""
+        for file, metadata in zip(self.files, self._metadata, strict=True):
+            origin = read_origin(metadata, file.name)
+            if origin is not None:
+                yield file.name, origin
+
     def bounds(self, unit: Unit, column: str) -> tuple[pa.Scalar, pa.Scalar] | None:
         """The smallest and largest value as the row group's statistics say."""
         index, group = self._groups[unit.index]
@@ -167,7 +176,7 @@ def _footer(file: File) -> tuple[pa.Schema, list[int]]:
         opened.close(force=True)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise DataError(f"is no readable parquet file: {_first_line(error)}", file=file.name) from error
-    return schema.remove_metadata(), groups
+    return schema, groups
 
 
 def _decoded_bytes(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> int:

@@ -1,0 +1,103 @@
+"""Options of the tools that need features and rows, but no model: a config, or a file of features alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from easyrec.commands._options import add_experiment, plug_all
+from easyrec.config import Experiment, load_experiment
+from easyrec.data import PARTS, open_sources
+from easyrec.data.feed import feed_of, source_of
+from easyrec.errors import ConfigError, Problem
+from feature_generator import FeatureGenerator
+from feature_generator.config import override, read_yaml
+from feature_generator.feed import Feed
+from feature_generator.generator import BadRows
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a config says of features.
+
+    Attributes:
+        generator: Reads raw columns, whatever `data.fg` says.
+        experiment: The whole config; None where the file holds features alone.
+    """
+
+    generator: FeatureGenerator
+    experiment: Experiment | None = None
+
+    @property
+    def bad_rows(self) -> BadRows:
+        """What becomes of bad rows if nobody says."""
+        return "fail" if self.experiment is None else self.experiment.data.bad_rows
+
+    @property
+    def passed(self) -> list[str]:
+        """Raw columns that training needs beside the features."""
+        if self.experiment is None:
+            return []
+        data, tasks = self.experiment.data, self.experiment.tasks
+        names = [*data.labels, *([data.sample_weight] if data.sample_weight else []), *data.reserved]
+        names += [*self.experiment.eval.columns(tasks), *([data.split.column] if data.split else [])]
+        names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
+        return list(dict.fromkeys(names))
+
+    def feed(self, inputs: Sequence[str] | None, part: str, bad_rows: BadRows) -> Feed:
+        """The rows of files, with the config's options of such files; without files those of a part of the config.
+
+        Raises:
+            ConfigError: There are neither.
+        """
+        experiment = self.experiment
+        if inputs:
+            known = () if experiment is None else [getattr(experiment.data, name) for name in PARTS]
+            return feed_of(source_of(list(inputs), known).open(bad_rows))
+        if experiment is None:
+            raise ConfigError("the config names no data: --input says which rows to read")
+        opened = getattr(open_sources(experiment), part)
+        if opened is None:
+            raise ConfigError([Problem(f"the config names no data.{part}", "data", file=experiment.document.file)])
+        return feed_of(opened.source)
+
+
+def add_features(parser: argparse.ArgumentParser) -> None:
+    """Add `-c`, `-o` and `--plugin`."""
+    add_experiment(parser)
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add `--input` and `--part`."""
+    parser.add_argument(
+        "--input", nargs="+", metavar="PATH", help="parquet or csv files, folders or globs; default: the config's data"
+    )
+    parser.add_argument(
+        "--part", default="train", choices=list(PARTS), help="part of the config's data; of a split the whole [train]"
+    )
+
+
+def features(args: argparse.Namespace) -> Features:
+    """The features that `-c`, `-o` and `--plugin` name."""
+    plug_all(args)
+    return load_features(args.config, args.override)
+
+
+def load_features(config: str, overrides: Sequence[str] = ()) -> Features:
+    """The features of an experiment, of a run's folder, of a saved generator, or of a file of features alone."""
+    path = Path(config)
+    if path.is_dir() and not (path / "config.yaml").is_file():
+        return Features(FeatureGenerator.load(path, mode="raw"))
+    if not path.is_dir():
+        document = override(read_yaml(path), overrides)
+        if isinstance(document.data, dict) and "data" not in document.data and "model" not in document.data:
+            return Features(FeatureGenerator.load(document, mode="raw"))
+    experiment = load_experiment(config, overrides)
+    generator = experiment.generator
+    return Features(generator if generator.mode == "raw" else _raw(experiment), experiment)
+
+
+def _raw(experiment: Experiment) -> FeatureGenerator:
+    return FeatureGenerator.load(experiment.features, mode="raw")

@@ -1,0 +1,111 @@
+"""Write the features of all rows into one parquet file, for training with data.fg: encoded.
+
+easyrec fg run -c config.yaml --input rows.parquet --output encoded.parquet
+easyrec fg run -c config.yaml --part valid --output valid.parquet --bad-rows skip
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from easyrec.commands._features import add_features, add_rows, features
+from easyrec.commands._options import positive
+from easyrec.commands._print import console, count, size, table
+from feature_generator import offline
+
+GROUP = f"{offline.GROUP_ROWS:,}"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `easyrec fg run`."""
+    add_features(parser)
+    add_rows(parser)
+    parser.add_argument("--output", required=True, metavar="FILE", help="parquet file to write")
+    parser.add_argument(
+        "--reserve",
+        metavar="COLUMN,...",
+        help="raw columns to pass through ['' for none; default: labels, weight and reserved columns of the config]",
+    )
+    parser.add_argument(
+        "--rows-per-group",
+        type=positive,
+        default=offline.GROUP_ROWS,
+        metavar="N",
+        help=f"rows of a row group [{GROUP}]",
+    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads [all processors]")
+    parser.add_argument(
+        "--bad-rows",
+        choices=["fail", "skip", "default"],
+        help="stop at a bad value, leave its row out, or take the feature's default [data.bad_rows, else fail]",
+    )
+    parser.add_argument(
+        "--compression", choices=["zstd", "lz4", "snappy", "none"], default="zstd", help="of the file's pages [zstd]"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Transform, and print what was done."""
+    found = features(args)
+    bad_rows = args.bad_rows or found.bad_rows
+    reserve = found.passed if args.reserve is None else [name for name in args.reserve.split(",") if name]
+    if args.threads:
+        pa.set_cpu_count(args.threads)
+    with _bar() as progress:
+        done = offline.run(
+            found.generator,
+            found.feed(args.input, args.part, bad_rows),
+            args.output,
+            reserve=reserve,
+            rows_per_group=args.rows_per_group,
+            threads=args.threads,
+            bad_rows=bad_rows,
+            overwrite=args.overwrite,
+            compression=args.compression,
+            progress=progress,
+        )
+    _print(args.output, done)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, float], None] | None]:
+    """A bar on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (BarColumn(), TextColumn("{task.fields[rows]} rows"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0, rows="0")
+        yield lambda rows, share: bar.update(task, completed=share, rows=count(rows))
+
+
+def _print(output: str, done: offline.Summary) -> None:
+    shown = table(output, "", "", right=1)
+    shown.show_header = False
+    shown.add_row("rows read", count(done.rows_in))
+    shown.add_row("rows written", count(done.rows_out))
+    shown.add_row("rows with bad values", count(done.bad_rows))
+    shown.add_row("seconds", f"{done.seconds:.1f}")
+    shown.add_row("rows per second", count(round(done.rows_in / max(done.seconds, 1e-9))))
+    if done.bytes_in:
+        shown.add_row("read", size(done.bytes_in))
+    shown.add_row("written", size(done.bytes_out))
+    out = console()
+    out.print(shown)
+    for column, number in done.bad.most_common():
+        out.print(f"column '{column}': {count(number)} bad values", markup=False, soft_wrap=True)
+    for reason, number in done.dropped.most_common():
+        out.print(f"{count(number)} malformed rows: {reason}", markup=False, soft_wrap=True)
+    for example in done.examples:
+        place = example.place
+        where = f"line {place.line}" if place.line is not None else f"row {place.row}"
+        text = f"{place.file + ', ' if place.file else ''}{where}, column '{example.column}': {example.reason}"
+        out.print(text, markup=False, soft_wrap=True)

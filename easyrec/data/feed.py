@@ -1,0 +1,71 @@
+"""Sources as feeds of the offline runner, and sources of files that a command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from easyrec.data.sources import Source, SourceConfig, Unit
+from easyrec.data.sources._text import COMPRESSED
+from easyrec.data.sources.parquet import ParquetSource
+from feature_generator import feed
+from feature_generator.config import member
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+
+
+def source_of(paths: str | list[str], known: Sequence[SourceConfig | None]) -> SourceConfig:
+    """The source of files: of the type that the first one's name tells, with the options of a known source of that type.
+
+    Args:
+        paths: Files, folders or globs.
+        known: Sources of a config.
+    """
+    name = (paths if isinstance(paths, str) else paths[0]).lower()
+    text = any(name.removesuffix(c).endswith(TEXT_SUFFIXES) for c in ("", *COMPRESSED))
+    kind = "csv" if text else "parquet"
+    for config in known:
+        if config is not None and config.type == kind:
+            return config.model_copy(update={"path": paths})
+    made: SourceConfig = member("easyrec.data.sources", kind).Config(type=kind, path=paths)
+    return made
+
+
+def feed_of(source: Source) -> feed.Feed:
+    """The rows of a source as a feed; local parquet files are read page by page, whatever their row groups hold."""
+    if isinstance(source, ParquetSource) and all(file.local for file in source.files):
+        return feed.ParquetFeed([Path(file.name) for file in source.files])
+    return SourceFeed(source)
+
+
+class SourceFeed(feed.Feed):
+    """All rows of a source, unit by unit."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self.source = source
+        self.schema = pa.schema(list(source.columns.items()))
+        files: Sequence[Any] = getattr(source, "files", ())
+        self.size = sum(file.size for file in files)
+        self.paths = [Path(file.path) for file in files if file.local]
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[feed.Block]:
+        """The units' rows, in blocks of bounded size."""
+        units = self.source.units()
+        for index, unit in enumerate(units):
+            row = 0
+            for batch in self.source.read(unit, columns):
+                for part in feed.cut(batch, feed.BLOCK_BYTES):
+                    yield feed.Block(part, self._places(unit, row), (index + 1) / len(units))
+                    row += part.num_rows
+            self.dropped.update(self.source.dropped(unit))
+
+    def _places(self, unit: Unit, first: int) -> Callable[[int], feed.Place]:
+        def locate(row: int) -> feed.Place:
+            place = self.source.locate(unit, first + row)
+            return feed.Place(place.file, place.row, place.line)
+
+        return locate
