@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from easyrec.config import Experiment
 from easyrec.data import Part, Source, make_loader
+from easyrec.data.beside import raw_name
 from easyrec.errors import RunError
 from easyrec.train.scorer import Scorer
 
@@ -33,7 +34,7 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
     reserved = experiment.data.reserved
     loader = make_loader(experiment, part, training=False, labels=False, reserved=reserved)
     types = (part.source if isinstance(part, Part) else part).columns
-    fields = [pa.field(name, types[name]) for name in reserved]
+    fields = [pa.field(name, types[raw_name(name, types, experiment.data.fg)]) for name in reserved]
     fields += [pa.field(t.name, _type(t.type)) for t in experiment.tasks]
     schema = pa.schema(fields)
     empty = True
