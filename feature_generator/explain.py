@@ -48,8 +48,7 @@ class Explanation:
         values: What its operator made of them, before anything is normalised or becomes an id; of a sequence a list
             per element.
         numbers: The numbers after the normalizer, with defaults, where buckets follow; else None.
-        output: What comes out: numbers, ids, `[id, weight]` pairs; of a sequence a list per element. None for an
-            intermediate.
+        output: What comes out, as `values_of` shows it; None for an intermediate.
         table: Name of the embedding table that ids are rows of, empty where there is none.
         notes: Which rule gave a default, an unknown word's id, or cut the sequence.
     """
@@ -108,7 +107,10 @@ def explain(generator: FeatureGenerator, data: Any, row: int = 0, features: Sequ
 
 
 def values_of(column: Column | Ragged, row: int) -> list[Any]:
-    """A row's values as plain data: numbers, ids, or `[id, weight]` pairs; of a sequence of ids a list per element."""
+    """A row's values as plain data: numbers, ids, or `[id, weight]` pairs.
+
+    Elements of a sequence that may hold several ids, or none, are lists of them.
+    """
     if isinstance(column, Column):
         return list(column.values[row].tolist())
     one = column.slice(row, row + 1)

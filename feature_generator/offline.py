@@ -165,7 +165,7 @@ def raw_columns(generator: FeatureGenerator, schema: pa.Schema, file: str = "") 
     Raises:
         DataError: One is missing.
     """
-    known, columns = set(schema.names), {}
+    known, columns = set(schema.names), dict[str, None]()
     for name in generator.inputs:
         head = name.partition("__")[0]
         if name not in known and head not in known:
@@ -185,8 +185,8 @@ def _feed(inputs: Inputs) -> Feed:
     if isinstance(inputs, str | os.PathLike):
         return ParquetFeed(find_files(inputs))
     if isinstance(inputs, Sequence) and all(isinstance(one, str | os.PathLike) for one in inputs):
-        return ParquetFeed(find_files(inputs))  # type: ignore[arg-type]  # paths by the check above
-    return BatchFeed(inputs)  # type: ignore[arg-type]
+        return ParquetFeed(find_files(inputs))
+    return BatchFeed(inputs)
 
 
 def _reserved(reserve: Sequence[str], schema: pa.Schema, generator: FeatureGenerator) -> dict[str, str]:

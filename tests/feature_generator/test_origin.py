@@ -63,7 +63,9 @@ def test_what_makes_no_other_columns_is_accepted(origin, features):
         ([ID | {"hash_bucket_size": 200}], ["'user': hash_bucket_size 100 in the file, 200 here"]),
         (
             [PRICE | {"boundaries": [1, 3], "default_value": "5"}],
-            ["'price': boundaries [1.0, 2.0] in the file, [1.0, 3.0] here; default_value unset in the file, \"5\" here"],
+            [
+                "'price': boundaries [1.0, 2.0] in the file, [1.0, 3.0] here; default_value unset in the file, \"5\" here"
+            ],
         ),
         ([SEQUENCE | {"sequence_length": 6}], ["'clicks': sequence_length 5 in the file, 6 here"]),
         (
