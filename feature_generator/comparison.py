@@ -16,8 +16,8 @@ from feature_generator.feed import Block, Feed
 from feature_generator.generator import FeatureGenerator
 from feature_generator.offline import raw_columns
 from feature_generator.origin import features_by_name
-from feature_generator.planning import OutputSpec
 from feature_generator.saved import description
+from feature_generator.sinks import OutputSpec
 
 
 @dataclass(frozen=True)

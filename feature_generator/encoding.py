@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 
 from feature_generator.columns import Array, Column, Ragged, Table
-from feature_generator.discretizer import IdConfig
+from feature_generator.discretizer import SparseConfig
 from feature_generator.errors import DataError
 from feature_generator.numeric import NumericConfig
-from feature_generator.planning import OutputSpec
+from feature_generator.sinks import OutputSpec
 
 RAW = ":raw"
 """End of the name of a raw column that is passed through and is called like an output."""
@@ -45,7 +45,7 @@ def at_most_one(spec: OutputSpec) -> bool:
     config: Any = spec.config
     if isinstance(config, NumericConfig) and config.numeric:
         return config.numbers().value_dim == 1
-    return isinstance(config, IdConfig) and bool(config.first_only(spec.kind == "sparse_sequence"))
+    return isinstance(config, SparseConfig) and bool(config.first_only(spec.kind == "sparse_sequence"))
 
 
 def encode(table: Table, outputs: Mapping[str, OutputSpec]) -> dict[str, pa.Array]:

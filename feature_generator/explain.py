@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from feature_generator.columns import Column, Ragged, Table
-from feature_generator.discretizer import Discretizer, IdConfig
+from feature_generator.discretizer import Discretizer, SparseConfig
 from feature_generator.errors import ConfigError, DataError, nearest
 from feature_generator.features.sequence import Config as SequenceConfig
 from feature_generator.generator import FeatureGenerator
@@ -199,7 +199,7 @@ def _notes(node: Node, generator: FeatureGenerator, values: list[Any], whole: in
 
 def _of_elements(node: Node, generator: FeatureGenerator, elements: list[Any], default: str) -> list[str]:
     rule = _discretizer(node, generator)
-    first = isinstance(node.config, IdConfig) and node.config.first_only(node.sequence)
+    first = isinstance(node.config, SparseConfig) and node.config.first_only(node.sequence)
     notes = []
     for index, element in enumerate(elements):
         where = f"element {index}: " if node.sequence else ""
@@ -217,7 +217,7 @@ def _of_elements(node: Node, generator: FeatureGenerator, elements: list[Any], d
 
 def _discretizer(node: Node, generator: FeatureGenerator) -> Discretizer | None:
     config = node.config
-    if not isinstance(config, IdConfig) or (isinstance(config, NumericConfig) and config.numeric):
+    if not isinstance(config, SparseConfig) or (isinstance(config, NumericConfig) and config.numeric):
         return None
     return config.discretizer(generator.config.hash, node.raw_default, generator.folder)
 
