@@ -43,6 +43,8 @@ def column_type(spec: OutputSpec) -> pa.DataType:
 def at_most_one(spec: OutputSpec) -> bool:
     """Whether the config says that an element of a sparse output has one id or none."""
     config: Any = spec.config
+    if config.exploded and spec.sequence == spec.name:  # every value is an element
+        return True
     if isinstance(config, NumericConfig) and config.numeric:
         return config.numbers().value_dim == 1
     return isinstance(config, SparseConfig) and bool(config.first_only(spec.kind == "sparse_sequence"))
