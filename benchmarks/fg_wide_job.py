@@ -28,12 +28,17 @@ def columns(rows: int, seed: int = 1) -> dict[str, Any]:
     words = [f"w{i}" for i in range(2000)]
 
     def counts(names: list[str], many: int) -> list[str]:
-        return [f"{names[k]}:{n}" for k, n in zip(rng.choice(len(names), many, False), rng.integers(1, 99, many), strict=True)]
+        return [
+            f"{names[k]}:{n}"
+            for k, n in zip(rng.choice(len(names), many, False), rng.integers(1, 99, many), strict=True)
+        ]
 
     # A few thousand users, drawn from: the texts differ, and making them takes seconds instead of minutes.
     users = 2000
     flat = [SEP.join(counts(cates, 20)) for _ in range(users)]
-    nested = ["|".join(f"{cates[k]}^{','.join(counts(brands, 4))}" for k in rng.choice(200, 5, False)) for _ in range(users)]
+    nested = [
+        "|".join(f"{cates[k]}^{','.join(counts(brands, 4))}" for k in rng.choice(200, 5, False)) for _ in range(users)
+    ]
     texts = [SEP.join(rng.choice(words, rng.integers(2, 6))) for _ in range(users)]
     titles = [SEP.join(rng.choice(words, rng.integers(6, 13))) for _ in range(users)]
     draw = [rng.integers(0, users, rows) for _ in range(4)]
@@ -71,7 +76,13 @@ def features() -> list[dict[str, Any]]:
             "expression": "log(price + 1) * ctr - sigmoid((age - 30) / 10)",
             "variables": ["user:age", "item:price", "item:ctr"],
         },
-        {"type": "overlap", "name": "overlap", "query": "user:query", "title": "item:title", "method": "query_common_ratio"},
+        {
+            "type": "overlap",
+            "name": "overlap",
+            "query": "user:query",
+            "title": "item:title",
+            "method": "query_common_ratio",
+        },
         {"type": "combo", "name": "user_cate", "expression": ["user:uid", "item:cate"], "hash_bucket_size": IDS},
         {"type": "combo", "name": "user_brand", "expression": ["user:uid", "item:brand"], "hash_bucket_size": IDS},
         {

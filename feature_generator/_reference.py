@@ -93,7 +93,7 @@ def shape(elements: list[Any], node: Node, length: int, missing: Any) -> list[An
     """What the sequence's rule leaves: `missing` is the element of a padded empty sequence."""
     rule = node.rule
     elements = elements[:length]
-    if rule.order == "newest_first" and not node.encoded:
+    if rule.order == "newest_first" and not node.encoded:  # what came out is oldest first
         elements = elements[::-1]
     most = rule.sequence_length
     if most is not None and len(elements) > most:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from feature_generator.columns import Array, Column, Ragged, Table
-from feature_generator.discretizer import IdConfig
+from feature_generator.discretizer import SparseConfig
 from feature_generator.errors import DataError
 from feature_generator.numeric import NumericConfig
 from feature_generator.sinks import OutputSpec
@@ -43,9 +43,11 @@ def column_type(spec: OutputSpec) -> pa.DataType:
 def at_most_one(spec: OutputSpec) -> bool:
     """Whether the config says that an element of a sparse output has one id or none."""
     config: Any = spec.config
+    if config.exploded and spec.sequence == spec.name:  # every value is an element
+        return True
     if isinstance(config, NumericConfig) and config.numeric:
         return config.numbers().value_dim == 1
-    return isinstance(config, IdConfig) and bool(config.first_only(spec.kind == "sparse_sequence"))
+    return isinstance(config, SparseConfig) and bool(config.first_only(spec.kind == "sparse_sequence"))
 
 
 def encode(table: Table, outputs: Mapping[str, OutputSpec]) -> dict[str, pa.Array]:

@@ -87,6 +87,10 @@ class DataError(FeatureGeneratorError):
         super().__init__(f"{where}: {reason}" if where else reason)
 
 
+class OutputError(FeatureGeneratorError):
+    """What was made cannot be written: the disk refuses, or the file is there already."""
+
+
 class MissingExtra(FeatureGeneratorError):  # noqa: N818 (it says what is missing)
     """An optional package is not installed; the message holds the command that installs it.
 

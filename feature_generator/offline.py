@@ -165,8 +165,7 @@ def raw_columns(generator: FeatureGenerator, schema: pa.Schema, file: str = "") 
     Raises:
         DataError: One is missing.
     """
-    known = set(schema.names)
-    columns: dict[str, None] = {}
+    known, columns = set(schema.names), dict[str, None]()
     for name in generator.inputs:
         head = name.partition("__")[0]
         if name not in known and head not in known:

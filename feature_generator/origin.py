@@ -51,8 +51,8 @@ class Origin:
 
     @property
     def features(self) -> dict[str, dict[str, Any]]:
-        """Config of every feature by its output's name; of a sequence its own keys too."""
-        return dict(_by_name(self.description["features"]))
+        """What decides each output."""
+        return _decisive(self.description["features"])
 
 
 def metadata(generator: FeatureGenerator) -> dict[bytes, bytes]:
@@ -90,7 +90,7 @@ def check_origin(origin: Origin, generator: FeatureGenerator, file: str) -> None
     ours = description(generator)
     if generator.mode == "raw":
         stored = origin.features
-        for name, config in _by_name(ours["features"]):
+        for name, config in _decisive(ours["features"]).items():
             if stored.get(name) == config and not config.get("stub_type"):
                 text = f"{file} holds encoded features ('{name}' among them), but they are read as raw columns"
                 raise ConfigError([Problem(f"{text}\nset data.fg: encoded")])
@@ -107,7 +107,7 @@ def _differences(origin: Origin, ours: Mapping[str, Any]) -> Iterator[str]:
     if origin.description.get("hash") != ours["hash"]:
         yield f"hash: {origin.description.get('hash')} in the file, {ours['hash']} in the config"
     stored = origin.features
-    for name, config in _by_name(ours["features"]):
+    for name, config in _decisive(ours["features"]).items():
         if name not in stored:
             yield f"'{name}': not in the file{nearest(name, stored)}"
             continue
@@ -117,13 +117,20 @@ def _differences(origin: Origin, ours: Mapping[str, Any]) -> Iterator[str]:
             yield f"'{name}': {'; '.join(told)}"
 
 
-def _by_name(features: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(output name, what decides it) of every feature; children of sequences under their full name."""
+def features_by_name(features: Any) -> dict[str, dict[str, Any]]:
+    """Config of every feature by its output's name; of a sequence its own keys, and its children under theirs."""
+    found = {}
     for config in features:
-        yield config["name"], {k: v for k, v in config.items() if k not in MODEL_KEYS and k != "features"}
+        found[config["name"]] = {k: v for k, v in config.items() if k != "features"}
         for child in config.get("features", ()):
-            kept = {k: v for k, v in child.items() if k not in MODEL_KEYS}
-            yield f"{config['name']}__{child['name']}", kept
+            found[f"{config['name']}__{child['name']}"] = child
+    return found
+
+
+def _decisive(features: Any) -> dict[str, dict[str, Any]]:
+    """The same without the keys of models."""
+    named = features_by_name(features).items()
+    return {name: {k: v for k, v in config.items() if k not in MODEL_KEYS} for name, config in named}
 
 
 def _shown(value: Any) -> str:

@@ -94,7 +94,7 @@ class Assembly:
             "shortest": rule.lengths == "shortest",
             "most": rule.sequence_length or 0,
             # What came out is oldest first, however the input was sorted.
-            "newest_first": rule.order == "newest_first" and not node.encoded,
+            "newest_first": rule.order == "newest_first" and not members[0].encoded,
             "keep_oldest": rule.truncate == "oldest",
             "pad_empty": node.pads and not self.values,
         }

@@ -203,3 +203,52 @@ def test_what_cannot_be_run_is_told(here, capsys, words, code, text):
     assert main([*RUN, *words]) == code
     assert text in capsys.readouterr().err
     assert sorted(p.name for p in here.iterdir()) == before
+
+
+# ------------------------------------------------------------------------------- explain, diff, profile
+
+
+def test_explain_shows_a_row_and_why(here, capsys):
+    assert main(["fg", "explain", "-c", "tiny.yaml", "--row", "3", "--feature", "tags", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert found["inputs"] == [{"source": "item:tags", "value": ["a", "b", "c"]}]
+    assert (found["values"], found["output"], found["table"]) == (["a", "b", "c"], [2, 3, 1], "tags")
+    assert found["notes"] == ["'c' is not in the vocabulary: id 1"]
+    assert main(["fg", "explain", "-c", "tiny.yaml", "--input", "rows.parquet", "--row", "3"]) == 0
+    out = capsys.readouterr().out
+    for text in ("user:user_id", "item:tags = [a b c]", "2 3 1", "not in the"):
+        assert text in out
+    assert main(["fg", "explain", "-c", "tiny.yaml", "--row", "600"]) == 3
+    assert "there is no row 600: the data has 600" in capsys.readouterr().err
+    assert main(["fg", "explain", "-c", "tiny.yaml", "--feature", "tag"]) == 2
+    assert "did you mean 'tags'?" in capsys.readouterr().err
+
+
+def test_diff_tells_what_changes_and_the_exit_code_if_it_is_wanted(here, capsys):
+    Path("new.yaml").write_text(CONFIG.replace("[a, b]", "[a, b, c]").replace("name: price", "name: cost"))
+    words = ["fg", "diff", "tiny.yaml", "new.yaml", "--data", "rows.parquet"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["added"], found["removed"], found["same"]) == (["cost"], ["price"], ["user_id"])
+    assert found["changed"] == {"tags": [["vocab_list", ["a", "b"], ["a", "b", "c"]]]}
+    assert found["differences"]["tags"]["rows"] == 150
+    assert main([*words, "--fail-on-change"]) == 1
+    out = capsys.readouterr().out
+    assert "added: cost" in out
+    assert "25.0%" in out
+    assert "1 outputs are the same on all 600 rows" in out
+    assert main(["fg", "diff", "tiny.yaml", "tiny.yaml", "--fail-on-change"]) == 0
+    assert "nothing changes" in capsys.readouterr().out
+    assert main(["fg", "diff", "tiny.yaml", "new.yaml", "--config-only", "--fail-on-change"]) == 1
+
+
+def test_profile_measures_every_feature(here, capsys):
+    words = ["fg", "profile", "-c", "tiny.yaml", "--batches", "2", "--batch-rows", "100"]
+    assert main([*words, "--json"]) == 0
+    costs = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {cost["feature"] for cost in costs} == {"user_id", "tags", "price", ""}
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "2 batches, 200 rows" in out
+    assert "all together" in out

@@ -72,7 +72,11 @@ def add_features(parser: argparse.ArgumentParser) -> None:
 def add_rows(parser: argparse.ArgumentParser) -> None:
     """Add `--input` and `--part`."""
     parser.add_argument(
-        "--input", nargs="+", metavar="PATH", help="parquet or csv files, folders or globs; default: the config's data"
+        "--input",
+        "--data",
+        nargs="+",
+        metavar="PATH",
+        help="parquet or csv files, folders or globs; default: the config's data",
     )
     parser.add_argument(
         "--part", default="train", choices=list(PARTS), help="part of the config's data; of a split the whole [train]"

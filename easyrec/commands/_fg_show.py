@@ -18,7 +18,8 @@ from easyrec.commands._print import console, table
 from easyrec.config import Experiment
 from easyrec.data import open_sources
 from easyrec.errors import ConfigError, DataError, Problem
-from feature_generator import Column, OutputSpec, Ragged
+from feature_generator import OutputSpec
+from feature_generator.explain import values_of
 
 SHOWN = 8
 """Values of a row that the table shows."""
@@ -73,19 +74,6 @@ def _first_rows(found: Experiment, part: str, rows: int) -> pa.Table:
     if not batches:
         raise DataError(f"data.{part} has no rows")
     return pa.Table.from_batches(batches)
-
-
-def values_of(column: Column | Ragged, row: int) -> Any:
-    """A row's values as plain data: ids, `[id, weight]` pairs, or numbers; of a sequence a list per element."""
-    if isinstance(column, Column):
-        return column.values[row].tolist()
-    one = column.slice(row, row + 1)
-    values = one.values.tolist()
-    if one.weights is not None:
-        values = [[value, weight] for value, weight in zip(values, one.weights.tolist(), strict=True)]
-    if one.key_offsets is None:
-        return values
-    return [values[a:b] for a, b in itertools.pairwise(one.key_offsets.tolist())]
 
 
 def _kind(spec: OutputSpec) -> str:

@@ -15,6 +15,12 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--config", required=True, metavar="FILE", help="the experiment's YAML, or the folder of a run"
     )
+    add_overrides(parser)
+    add_plugin(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add `-o`."""
     parser.add_argument(
         "-o",
         "--override",
@@ -24,7 +30,6 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="lay a value over the config, e.g. train.epochs=3 or features[user_id].embedding_dim=32",
     )
-    add_plugin(parser)
 
 
 def add_run_dir(parser: argparse.ArgumentParser) -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from feature_generator import DataError, FeatureGenerator
 from feature_generator.config import member, members
+from feature_generator.encoding import encode
+from feature_generator.explain import explain, values_of
 
 TOKENIZER = str(Path(__file__).parents[1] / "golden" / "assets" / "tiny_tokenizer.json")
 # One or more small configs a type. A type without an entry is tried with what most types accept.
@@ -113,6 +116,25 @@ def test_saved_and_loaded_it_is_the_same(config, kit, tmp_path):
     assert again.fingerprint == generator.fingerprint
     data = columns(generator, TEXTS)
     kit.equal(again.transform(data, bad_rows="default"), generator.transform(data, bad_rows="default"))
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_encoded_columns_are_read_back_as_the_same_table(config, kit):
+    generator = kit.load([config])
+    table = generator.transform(columns(generator, TEXTS), bad_rows="default")
+    encoded = FeatureGenerator.load({"features": [config]}, mode="encoded")
+    kit.equal(encoded.transform(encode(table, generator.outputs)), table)
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_the_rules_behind_a_row_can_be_told(config, kit):
+    generator = kit.load([config])
+    data = columns(generator, TEXTS)
+    table = generator.transform(data, bad_rows="default")
+    for row in range(len(TEXTS)):
+        for told in explain(generator, data, row):
+            made = values_of(table[told.feature], row)
+            assert np.ravel(np.array(told.output, object)).tolist() == np.ravel(np.array(made, object)).tolist()
 
 
 @pytest.mark.parametrize("config", CASES)
