@@ -112,10 +112,6 @@ def distribution() -> str:
         return "easyrec-torch"
 
 
-class OutputError(FeatureGeneratorError):
-    """What was made cannot be written: the disk refuses, or the file is there already."""
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the known name nearest to `name`, else an empty string."""
     match = get_close_matches(name, list(known), n=1, cutoff=0.6)
