@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -77,9 +77,10 @@ class FeatureGenerator:
         self._resolved, self._finished = nodes, finished
         self._specs = {name: one.spec for name, one in finished.items()}
         self.outputs: dict[str, OutputSpec] = {n: s for n, s in self._specs.items() if not s.config.stub_type}
-        self._whole = Stage(Assembly(nodes, finished).program(), self._specs)
+        self._folded = self._fold()
+        self._whole = self.stage()
         columns = self._whole.program.columns
-        self.inputs: dict[str, str] = {name: side for name, side in columns if side != "const"}
+        self.inputs: dict[str, str] = {name: side for name, side in columns if side not in ("const", "folded")}
         self._names = list(self.inputs)
 
     # ---------------------------------------------------------------------------------------------- building
@@ -152,8 +153,10 @@ class FeatureGenerator:
         """
         plan, program = self._bare
         batch = record(data, self._names)
-        constants = self._whole._constants
-        sources = [(7, batch)] if constants is None else [(7, batch), (BITS["const"], constants)]
+        texts = program.constants
+        sources = [(7, batch)]
+        if texts:
+            sources.append((BITS["const"], pa.RecordBatch.from_arrays([pa.array([text]) for text in texts], texts)))
         try:
             outputs, _, _ = plan.run(sources, batch.num_rows, threads)
         except (KeyError, ValueError) as error:
@@ -165,6 +168,21 @@ class FeatureGenerator:
     def _bare(self) -> tuple[Any, Program]:
         program = Assembly(self._resolved, self._finished, values=True).program()
         return Plan(program.sides, program.units), program
+
+    def stage(self, only: Collection[str] | None = None, handed: Collection[str] = ()) -> Stage:
+        """Some of the features as a plan of their own; what they read of others comes as columns."""
+        folded = () if self._folded is None else self._folded.schema.names
+        program = Assembly(self._resolved, self._finished, only, handed, folded=folded).program()
+        return Stage(program, self._specs, handed, self._folded)
+
+    def _fold(self) -> pa.RecordBatch | None:
+        """The features that depend on no column, computed: one row for all."""
+        names = {n.name for n in self._resolved if n.sides <= {"const"} and not self._specs[n.name].weighted}
+        names = {name for name in names if not self._specs[name].kind.endswith("sequence")}
+        if not names:
+            return None
+        program = Assembly(self._resolved, self._finished, names, names).program()
+        return Stage(program, self._specs, names).run([], 1)[1]
 
     @cached_property
     def stages(self) -> Stages:

@@ -11,8 +11,8 @@ from feature_generator.calls import Called
 from feature_generator.planning import Input, Node, read_rule, readings
 from feature_generator.sinks import Finished
 
-BITS = {"user": 1, "item": 2, "context": 4, "const": 8, "feature": 16}
-"""Sides as bits; `feature`: outputs of a plan that ran before."""
+BITS = {"user": 1, "item": 2, "context": 4, "const": 8, "feature": 16, "folded": 32}
+"""Sides as bits; `feature`: outputs of a plan that ran before; `folded`: outputs that depend on no column."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Assembly:
         only: Names to compile; what else they read comes as columns of the side `feature`.
         handed: Names whose outputs are handed out beside those that are no stubs.
         values: Hand out what the operators make instead of the features.
+        folded: Names of features whose outputs are the same for all rows, and come as columns of the side `folded`.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Assembly:
         only: Collection[str] | None = None,
         handed: Collection[str] = (),
         values: bool = False,
+        folded: Collection[str] = (),
     ) -> None:
+        self.folded = folded
         self.all, self.finished, self.handed, self.values = nodes, finished, handed, values
         self.nodes = [node for node in nodes if only is None or node.name in only]
         self.columns: dict[tuple[str, str], int] = {}
@@ -123,6 +126,8 @@ class Assembly:
 
     def _feature(self, node: Node) -> dict[str, Any]:
         finished = self.finished[node.name]
+        if node.name in self.folded and not self.values:
+            return self._constant(node, finished)
         operator = finished.operator
         return {
             "operator": operator.name,
@@ -134,6 +139,25 @@ class Assembly:
             "sink": finished.sink,
             "vectors": operator.numbers is not None,
             "exploded": node.exploded,
+            "emitted": not node.config.stub_type or node.name in self.handed,
+        }
+
+    def _constant(self, node: Node, finished: Finished) -> dict[str, Any]:
+        """A feature whose one output is known: a column of one row that stands beside all."""
+        spec = finished.spec
+        sink: dict[str, Any] = {"discretizer": "range", "size": spec.num_embeddings}
+        if spec.kind == "dense":
+            sink = {"discretizer": "none", "value_dim": spec.value_dim}
+        elif spec.num_embeddings is None:
+            sink = {"discretizer": "text"}
+        column = self.columns.setdefault((node.name, "folded"), len(self.columns))
+        return {
+            "operator": "copy",
+            "parameters": {},
+            "call": None,
+            "inputs": [{"column": column, "split": False}],
+            "sink": sink,
+            "vectors": spec.kind == "dense",
             "emitted": not node.config.stub_type or node.name in self.handed,
         }
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from feature_generator.columns import BadValue, Table
 from feature_generator.errors import DataError
 from feature_generator.incoming import record
-from feature_generator.program import BITS, Assembly
+from feature_generator.program import BITS
 from feature_generator.stage import Stage
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class Stages:
             return {s.name for node in nodes if node.name in names for s in node.inputs if s.side == "feature"}
 
         def stage(names: set[str], later: set[str]) -> Stage:
-            handed = read_by(later) & names
-            program = Assembly(nodes, generator._finished, names, handed).program()
-            return Stage(program, generator._specs, handed)
+            return generator.stage(names, read_by(later) & names)
 
         self.user = stage(user, cross)
         self.items = stage(fixed | cross, set())

@@ -23,9 +23,16 @@ class Stage:
         program: What to run.
         specs: Outputs by name, stubs among them.
         handed: Names that a later stage reads.
+        folded: Columns of one row of the side `folded`, where the program reads any.
     """
 
-    def __init__(self, program: Program, specs: Mapping[str, OutputSpec], handed: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        program: Program,
+        specs: Mapping[str, OutputSpec],
+        handed: Collection[str] = (),
+        folded: pa.RecordBatch | None = None,
+    ) -> None:
         self.program = program
         self.needs = {side: [name for name, own in program.columns if own == side] for side in BITS}
         self._plan = Plan(program.sides, program.units)
@@ -45,7 +52,12 @@ class Stage:
         inside = {*self._slices, *(name for _, name in self._ragged)}
         self._outputs = [name for name in specs if name in inside]  # in the order of the configs
         texts = program.constants
-        self._constants = pa.RecordBatch.from_arrays([pa.array([text]) for text in texts], texts) if texts else None
+        self._constants = []
+        if texts:
+            batch = pa.RecordBatch.from_arrays([pa.array([text]) for text in texts], texts)
+            self._constants.append((BITS["const"], batch))
+        if folded is not None:
+            self._constants.append((BITS["folded"], folded))
 
     def run(
         self, sources: Sequence[tuple[int, pa.RecordBatch]], rows: int, threads: int = 1
@@ -62,8 +74,7 @@ class Stage:
             KeyError: A column is missing.
             ValueError: A column cannot be read as its features need it.
         """
-        constants = [] if self._constants is None else [(BITS["const"], self._constants)]
-        outputs, dense, bad = self._plan.run([*sources, *constants], rows, threads)
+        outputs, dense, bad = self._plan.run([*sources, *self._constants], rows, threads)
         ragged = {name: Ragged(*outputs[i]) for i, name in self._ragged}
         table = Table(rows, ragged, dense, self._slices, names=self._outputs)
         if bad:

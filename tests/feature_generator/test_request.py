@@ -136,3 +136,23 @@ def test_features_of_the_same_values_may_become_different_things(kit):
     for config in features:
         alone = kit.load([config]).transform(data)[config["name"]]
         np.testing.assert_array_equal(together[config["name"]].values, alone.values)
+
+
+def test_what_depends_on_no_column_is_computed_when_the_generator_is_built(kit):
+    features = [
+        {"type": "id", "name": "a", "expression": "const:p\x1dq", "hash_bucket_size": 100},
+        {"type": "raw", "name": "b", "expression": "const:2.5", "normalizer": "method=zscore,mean=1,standard_deviation=3"},
+        {"type": "raw", "name": "c", "expression": "const:1|2", "separator": "|", "value_dim": 2},
+        {"type": "id", "name": "d", "expression": "const:x", "stub_type": True},
+        {"type": "combo", "name": "e", "expression": ["feature:d", "const:y"], "hash_bucket_size": 100},
+        {"type": "combo", "name": "f", "expression": ["feature:d", "user:x"], "hash_bucket_size": 100},
+        {"type": "id", "name": "g", "expression": "const:", "vocab_list": ["w"], "default_value": "w"},
+        {"type": "raw", "name": "h", "expression": "feature:b", "boundaries": [0, 1]},
+    ]
+    generator = kit.load(features)
+    assert generator.inputs == {"x": "user"}
+    data = {"x": pa.array(["p", None, "q"])}
+    kit.compare(generator, data, generator.transform(data))
+    assert generator._whole.program.constants == []
+    assert generator.values(data)["e"].to_pylist() == [["x_y"]] * 3
+    assert generator.request({"x": "p"}).user["f"].lengths.tolist() == [1]
