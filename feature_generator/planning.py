@@ -233,4 +233,5 @@ def read_rule(reading: Reading, node: Node) -> dict[str, Any]:
         rule["separator"] = reading.separator or separator_of(node)
     if reading.pairs is not None:
         rule |= {"pairs": read_rule(reading.pairs, node), "assign": reading.assign, "assign_last": reading.assign_last}
+        rule["folded"] = reading.folded
     return rule

@@ -108,6 +108,12 @@ Reading reading_of(const py::dict& dict) {
   reading.weighted = get<bool>(dict, "weighted", false);
   if (dict.contains("pairs") && !dict["pairs"].is_none())
     reading.pairs = std::make_shared<const Reading>(reading_of(dict["pairs"].cast<py::dict>()));
+  if (get<bool>(dict, "folded", false)) {
+    auto whole = std::make_shared<Reading>(reading);
+    whole->pairs = nullptr;
+    whole->split = false;
+    reading.folded = std::move(whole);
+  }
   if (reading.pairs != nullptr && reading.weighted) throw std::invalid_argument("pairs have no weights");
   return reading;
 }

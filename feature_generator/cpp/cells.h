@@ -17,6 +17,9 @@ struct Text {
 
 enum class Form : std::uint8_t { text, integer, number };
 
+// Whether the values are pairs in text that nobody has taken apart yet: several in a value, or one.
+enum class Folded : std::uint8_t { no, many, one };
+
 // A value that broke a rule: reported with its row and the column it came from.
 struct Fault {
   std::uint32_t at;  // the value, or the element where no value is left to point to
@@ -31,6 +34,7 @@ struct Cells {
   Form form = Form::text;
   bool weighted = false;
   bool narrow = false;  // the numbers were float32: their text is shorter
+  Folded folded = Folded::no;
   Slab<std::uint32_t> ends;
   Slab<Text> texts;
   Slab<std::int64_t> integers;
@@ -61,6 +65,7 @@ struct Cells {
     form = other.form;
     weighted = other.weighted;
     narrow = other.narrow;
+    folded = other.folded;
     if (other.paired) pair().clear_like(*other.seconds);
   }
   // Makes the values keys of pairs.
@@ -72,6 +77,7 @@ struct Cells {
   void clear() noexcept {
     form = Form::text;
     weighted = narrow = paired = false;
+    folded = Folded::no;
     if (seconds != nullptr) seconds->clear();
     ends.clear();
     texts.clear();

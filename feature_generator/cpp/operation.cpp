@@ -10,6 +10,8 @@ std::unique_ptr<Operation> make_operation(const std::string& name, const Paramet
   using Make = std::unique_ptr<Operation> (*)(const Parameters&);
   static const std::pair<const char*, Make> known[] = {
       {"expr", make_expr},
+      {"lookup", make_lookup},
+      {"match", make_match},
       {"product", make_product},
   };
   for (const auto& [known_name, make] : known) {

@@ -87,6 +87,10 @@ void push_split(Cells& cells, Text text, const Reading& reading) {
   }
 }
 
+void push(Cells& cells, Text text, const Reading& reading) {
+  reading.split ? push_split(cells, text, reading) : push_value(cells, text, reading);
+}
+
 // A key, and what stands behind the sign as an element of its own. Without a sign the key has nothing.
 void push_pair(Cells& cells, Text text, const Reading& reading) {
   const char* sign = nullptr;
@@ -101,7 +105,7 @@ void push_pair(Cells& cells, Text text, const Reading& reading) {
   if (sign != nullptr) {
     const auto size = static_cast<std::size_t>(sign - text.data);
     const Text second{sign + 1, text.size - size - 1};
-    reading.pairs->split ? push_split(seconds, second, *reading.pairs) : push_value(seconds, second, *reading.pairs);
+    push(seconds, second, *reading.pairs);
     text.size = size;
   }
   close_element(seconds);
@@ -232,7 +236,17 @@ const Column* map_under(const Column& column) noexcept {
   return column.children.empty() || column.type == Type::record ? nullptr : map_under(column.children[0]);
 }
 
+// Whether pairs of this column stay folded in their text: those of a map have nothing to unfold.
+bool stays_folded(const Column& column, const Reading& reading) noexcept {
+  return reading.folded != nullptr && map_under(column) == nullptr && form_of(column) == Form::text;
+}
+
 void begin_reading(const Column& column, const Reading& reading, Cells& cells) {
+  if (stays_folded(column, reading)) {
+    begin_reading(column, *reading.folded, cells);
+    cells.folded = column.is_list() ? Folded::one : Folded::many;
+    return;
+  }
   cells.form = form_of(column);
   cells.weighted = reading.weighted;
   cells.narrow = leaf_of(column).type == Type::f32;
@@ -317,7 +331,8 @@ void append_map_weights(const Column& values, std::int64_t first, std::int64_t l
 
 // Appends what belongs to those keys first .. last of a map that are values: key_ends as above.
 void read_seconds(const Column& values, std::int64_t first, std::int64_t last, const std::uint32_t* key_ends,
-                  std::uint32_t before, const Reading& reading, Cells& seconds) {
+                  std::uint32_t before, const Reading& given, Cells& seconds) {
+  const Reading& reading = seconds.folded != Folded::no ? *given.folded : given;
   const auto entries = static_cast<std::size_t>(last - first);
   if (entries != 0 && key_ends[entries - 1] - before == entries)
     return read_flat(values, first, last, reading, reading.split, seconds);
@@ -383,7 +398,7 @@ void read_flat(const Column& column, std::int64_t first, std::int64_t last, cons
 // What a column without weights or pairs lacks: weights of 1, and nothing behind the keys.
 void fill(const Reading& reading, Cells& cells) {
   while (reading.weighted && cells.weights.size() < cells.values()) cells.weights.push(1.0F);
-  if (reading.pairs == nullptr) return;
+  if (reading.pairs == nullptr || cells.folded != Folded::no) return;
   while (cells.seconds->elements() < cells.values()) close_element(*cells.seconds);
   fill(*reading.pairs, *cells.seconds);
 }
@@ -395,8 +410,8 @@ void split_sequences(const Column& column, std::int64_t first, std::int64_t last
   const char* const data = static_cast<const char*>(column.data);
   const Offset base = at[first];
   const auto bytes = static_cast<std::size_t>(at[last] - base);
-  const bool inner =
-      reading.weighted || reading.pairs != nullptr || std::memchr(data + base, reading.separator, bytes) != nullptr;
+  const bool inner = reading.weighted || reading.pairs != nullptr ||
+                     (reading.split && std::memchr(data + base, reading.separator, bytes) != nullptr);
   Slab<std::uint32_t> cuts;
   find_byte(data + base, bytes, reading.delim, cuts);
   std::size_t cut = 0;
@@ -415,7 +430,7 @@ void split_sequences(const Column& column, std::int64_t first, std::int64_t last
     if (inner) {
       for (;; ++cut) {
         const std::uint32_t stop = cut < cuts.size() && cuts[cut] < end ? cuts[cut] : end;
-        push_split(cells, {data + base + start, stop - start}, reading);
+        push(cells, {data + base + start, stop - start}, reading);
         close_element(cells);
         if (stop == end) break;
         start = stop + 1;
@@ -446,7 +461,7 @@ void split_sequence(Text text, const Reading& reading, Cells& cells, Slab<std::u
   while (text.size != 0) {
     const auto* cut = static_cast<const char*>(std::memchr(p, reading.delim, static_cast<std::size_t>(end - p)));
     const char* const stop = cut != nullptr ? cut : end;
-    push_split(cells, {p, static_cast<std::size_t>(stop - p)}, reading);
+    push(cells, {p, static_cast<std::size_t>(stop - p)}, reading);
     close_element(cells);
     ++count;
     if (cut == nullptr) break;
@@ -459,13 +474,15 @@ void split_sequence(Text text, const Reading& reading, Cells& cells, Slab<std::u
 
 void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
   begin_reading(column, reading, cells);
-  read_flat(column, first, last, reading, reading.split, cells);
+  const Reading& used = cells.folded != Folded::no ? *reading.folded : reading;
+  read_flat(column, first, last, used, used.split, cells);
   fill(reading, cells);
 }
 
-void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
+void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& given, Cells& cells,
                     Slab<std::uint32_t>& counts) {
-  begin_reading(column, reading, cells);
+  begin_reading(column.is_list() ? column.children[0] : column, given, cells);
+  const Reading& reading = cells.folded != Folded::no ? *given.folded : given;
   if (column.type == Type::text32) {
     split_sequences<std::int32_t>(column, first, last, reading, cells, counts);
   } else if (column.type == Type::text64) {
@@ -475,11 +492,11 @@ void read_sequences(const Column& column, std::int64_t first, std::int64_t last,
     if (nulls_hide_items(column, first, last)) {
       for (std::int64_t r = first; r < last; ++r) {
         const std::int64_t from = column.start(r), to = column.is_null(r) ? from : column.start(r + 1);
-        read_flat(items, from, to, reading, true, cells);
+        read_flat(items, from, to, reading, reading.split, cells);
         counts.push(static_cast<std::uint32_t>(to - from));
       }
     } else if (first != last) {
-      read_flat(items, column.start(first), column.start(last), reading, true, cells);
+      read_flat(items, column.start(first), column.start(last), reading, reading.split, cells);
       for (std::int64_t r = first; r < last; ++r)
         counts.push(static_cast<std::uint32_t>(column.start(r + 1) - column.start(r)));
     }
@@ -500,12 +517,12 @@ void read_sequences(const Column& column, std::int64_t first, std::int64_t last,
         Slab<std::uint32_t> one;
         read_sequences(*text, at, at + 1, reading, cells, counts);
       } else {  // a plain number is a sequence of one element
-        read_flat(*text, at, at + 1, reading, true, cells);
+        read_flat(*text, at, at + 1, reading, reading.split, cells);
         counts.push(1);
       }
     }
   }
-  fill(reading, cells);
+  fill(given, cells);
 }
 
 const char* unreadable(const Column& column, const Reading& reading) noexcept {

@@ -10,15 +10,16 @@ namespace fg {
 
 // How one input of a feature is read.
 struct Reading {
-  char separator = '\x1d';               // between the values of an element
-  char delim = ';';                      // between the elements of a sequence
-  bool sequence = false;                 // a row holds elements, not values
-  bool split = true;                     // the separator splits text; else text is one value
-  bool weighted = false;                 // values are key:weight, the weight behind the last ':'
-  char assign = ':';                     // of pairs: between a key and what belongs to it
-  bool assign_last = false;              // of pairs: the last `assign` counts, else the first
-  std::shared_ptr<const Reading> pairs;  // values are pairs; how what belongs to a key is read
-  std::uint16_t input = 0;               // for faults
+  char separator = '\x1d';                // between the values of an element
+  char delim = ';';                       // between the elements of a sequence
+  bool sequence = false;                  // a row holds elements, not values
+  bool split = true;                      // the separator splits text; else text is one value
+  bool weighted = false;                  // values are key:weight, the weight behind the last ':'
+  char assign = ':';                      // of pairs: between a key and what belongs to it
+  bool assign_last = false;               // of pairs: the last `assign` counts, else the first
+  std::shared_ptr<const Reading> pairs;   // values are pairs; how what belongs to a key is read
+  std::shared_ptr<const Reading> folded;  // pairs in text stay as they are, read so: what needs a few looks for them
+  std::uint16_t input = 0;                // for faults
 };
 
 // Appends rows [first, last) of a plain column to `cells`, one element a row. Values that are empty or null are left

@@ -70,6 +70,7 @@ class Reading:
         pairs: Values are `key<assign>rest`, or a map: the keys are the values, and this says how the rest is read.
         assign: Between a key and its rest.
         assign_last: The last `assign` of a text counts rather than the first.
+        folded: Pairs in text reach the operator as that text: one that needs a few of many finds them faster so.
     """
 
     separator: str | None = ""
@@ -77,6 +78,7 @@ class Reading:
     pairs: Reading | None = None
     assign: str = ":"
     assign_last: bool = False
+    folded: bool = False
 
 
 @dataclass

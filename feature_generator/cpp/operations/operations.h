@@ -6,6 +6,8 @@
 namespace fg {
 
 std::unique_ptr<Operation> make_expr(const Parameters& parameters);
+std::unique_ptr<Operation> make_lookup(const Parameters& parameters);
+std::unique_ptr<Operation> make_match(const Parameters& parameters);
 std::unique_ptr<Operation> make_product(const Parameters& parameters);
 
 }  // namespace fg

@@ -1,0 +1,90 @@
+// Finding what belongs to a key: in pairs that were read, or in text that holds them.
+#pragma once
+
+#include <vector>
+
+#include "cells.h"
+
+namespace fg {
+
+// What belongs to a key. Of folded pairs it is a text, else the values of an element of `seconds`.
+struct Second {
+  Text text{nullptr, 0};
+  std::uint32_t at = 0;
+};
+
+// Looks keys up in the pairs of one element at a time. Where keys stand twice, the first pair that has anything behind
+// its key counts. Keys compare as text.
+class PairFinder {
+ public:
+  PairFinder(char separator, char assign) noexcept : separator_(separator), assign_(assign) {}
+
+  // The pairs of element `element`; `often`: more than one key will be looked up, so that an index pays.
+  void look_into(const Cells& cells, std::uint32_t element, bool often);
+  // As above, for pairs in a text.
+  void look_into(const Text& text);
+  bool find(const Text& key, Second& second) const noexcept;
+  // Calls use(key, second) for every pair that has anything behind its key, in their order.
+  template <class Use>
+  void each(const Use& use) const;
+
+ private:
+  struct Slot {
+    Text key{nullptr, 0};
+    Second second;
+    std::uint64_t hash = 0;
+    bool used = false;
+  };
+  // Calls use(key, second text) for the pairs in a text until it returns true.
+  template <class Use>
+  bool unfold(const Text& text, Folded folded, const Use& use) const;
+  bool find_in(const Text& text, Folded folded, const Text& key, Second& second) const noexcept;
+  void add(const Text& key, const Second& second);
+
+  char separator_, assign_;
+  const Cells* cells_ = nullptr;
+  Text text_{nullptr, 0};
+  std::uint32_t begin_ = 0, end_ = 0;
+  bool indexed_ = false;
+  std::vector<Slot> slots_;
+  std::size_t mask_ = 0;
+};
+
+template <class Use>
+bool PairFinder::unfold(const Text& text, Folded folded, const Use& use) const {
+  const char *p = text.data, *const end = p + text.size;
+  while (p < end) {
+    const auto left = static_cast<std::size_t>(end - p);
+    const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(p, separator_, left)) : nullptr;
+    const char* const stop = cut != nullptr ? cut : end;
+    const auto size = static_cast<std::size_t>(stop - p);
+    if (const auto* sign = static_cast<const char*>(std::memchr(p, assign_, size));
+        sign != nullptr && sign + 1 != stop) {
+      const Text key{p, static_cast<std::size_t>(sign - p)};
+      if (use(key, Text{sign + 1, static_cast<std::size_t>(stop - sign - 1)})) return true;
+    }
+    p = stop + 1;
+  }
+  return false;
+}
+
+template <class Use>
+void PairFinder::each(const Use& use) const {
+  const auto told = [&](const Text& key, const Text& second) {
+    use(key, Second{second, 0});
+    return false;
+  };
+  if (cells_ == nullptr) {
+    unfold(text_, Folded::many, told);
+    return;
+  }
+  for (std::uint32_t v = begin_; v < end_; ++v) {
+    if (cells_->folded != Folded::no) {
+      unfold(cells_->texts[v], cells_->folded, told);
+    } else if (cells_->seconds->begin_of(v) != cells_->seconds->ends[v]) {
+      use(cells_->texts[v], Second{{nullptr, 0}, v});
+    }
+  }
+}
+
+}  // namespace fg
