@@ -10,6 +10,10 @@ std::unique_ptr<Operation> make_operation(const std::string& name, const Paramet
   using Make = std::unique_ptr<Operation> (*)(const Parameters&);
   static const std::pair<const char*, Make> known[] = {
       {"expr", make_expr},
+      {"combine", make_combine},
+      {"kv_dot_product", make_dot},
+      {"bool_mask", make_mask},
+      {"slice", make_slice},
       {"lookup", make_lookup},
       {"match", make_match},
       {"product", make_product},

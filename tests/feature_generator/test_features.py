@@ -25,6 +25,29 @@ SAMPLES = {
         {"expression": "user:a", "value_dim": 2, "default_value": [1, 2]},
     ],
     "combo": [{"expression": ["user:a", "item:b"], "hash_bucket_size": 50}],
+    "combine": [
+        {"expression": "user:a"},
+        {"expression": "user:a", "combiner": "mean", "num_buckets": 5, "value_map": {"x": 1, "y": 2.5}},
+        {"expression": "user:a", "combiner": "gap_max", "boundaries": [0, 1], "default_value": "1"},
+    ],
+    "lookup": [
+        {"map": "user:a", "key": "item:b"},
+        {"map": "user:a", "key": "item:b", "combiner": "", "boundaries": [0, 1]},
+        {"map": "user:a", "key": "item:b", "hash_bucket_size": 50, "need_key": True, "default_value": ""},
+    ],
+    "match": [
+        {"nested_map": "user:a", "pkey": "item:b", "skey": "ALL"},
+        {"nested_map": "user:a", "pkey": "ALL", "skey": "item:b", "vocab_list": ["1", "x"], "show_skey": True},
+    ],
+    "kv_dot_product": [
+        {"query": "user:a", "document": "item:b"},
+        {"query": "user:a", "document": "item:b", "boundaries": [0, 1], "default_value": ""},
+    ],
+    "bool_mask": [{"expression": ["user:a", "item:b"], "hash_bucket_size": 50, "default_value": "x"}],
+    "slice": [
+        {"expression": "user:a", "hash_bucket_size": 50, "start": 1},
+        {"expression": "user:a", "vocab_list": ["x", "1"], "step": -2, "default_value": "x"},
+    ],
     "expr": [
         {"expression": "a + 2 * b", "variables": ["user:a", "item:b"]},
         {"expression": "dot(a, b)", "variables": ["user:a", "item:b"], "boundaries": [0, 1], "fill_missing": 0},

@@ -75,6 +75,7 @@ class Lookup final : public Operation {
  private:
   // Every value that was found, as it stands.
   void find_words(const Operand& key, std::size_t e, const Cells& map, Space& space, Cells& out) const {
+    const std::size_t before = out.texts.size();
     for (std::uint32_t k = key.begin(e); k < key.end(e); ++k) {
       Second second;
       const Text& name = key.cells->texts[k];
@@ -84,8 +85,13 @@ class Lookup final : public Operation {
         continue;
       }
       const Cells& values = *map.seconds;
-      for (std::uint32_t v = values.begin_of(second.at); v < values.ends[second.at]; ++v)
+      for (std::uint32_t v = values.begin_of(second.at); v < values.ends[second.at]; ++v) {
+        if (values.texts[v].size == 0) {  // a number that has no text
+          out.texts.set_size(before);
+          return fail(out, e, 0, "a value behind a key is not a finite number");
+        }
         push(name, values.texts[v], out);
+      }
     }
   }
 

@@ -67,7 +67,9 @@ class Match final : public Operation {
     const auto hit = [&](const Text& first, const Text& second, const Cells* values, const Second& found) {
       if (!problem.empty() || (!all_ && out.values() != before)) return;
       if (words_) {
-        push(first, second, values == nullptr ? found.text : values->texts[values->begin_of(found.at)], out);
+        const Text& value = values == nullptr ? found.text : values->texts[values->begin_of(found.at)];
+        if (value.size == 0) problem = "a value behind the keys is not a finite number";  // it has no text
+        push(first, second, value, out);
       } else {
         double value = 0;
         read(values, found, value, problem);
@@ -104,7 +106,8 @@ class Match final : public Operation {
       }
     }
     if (problem.empty()) return;
-    out.numbers.set_size(before);
+    out.numbers.set_size(words_ ? 0 : before);
+    if (words_) out.texts.set_size(before);
     fail(out, e, 0, std::move(problem));
   }
 

@@ -1,0 +1,266 @@
+"""Every operator on random columns of every shape: compiled == reference, whatever batch, thread, order or process."""
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from feature_generator import FeatureGenerator
+
+# Columns: what a cell of each kind may be. Keys and values come from few words, so that they meet.
+KEYS = st.sampled_from(["a", "b", "c", "7", "-3", "x_y", "中"])
+NUMBERS = st.sampled_from(["1", "2.5", "-3", "0", "1e3", "+4", "oops", "", "nan", "7", "1,2", ",", "3,x"])
+FLAGS = st.sampled_from(["true", "false", "True", "1", "0", "0.0", "yes", "", "-2"])
+PAIR = st.tuples(KEYS, NUMBERS).map(":".join) | KEYS | st.sampled_from(["a:", ":1", "a:b:2", "="])
+NESTED = st.lists(st.tuples(KEYS, st.lists(PAIR, max_size=3).map(",".join)).map("^".join) | KEYS, max_size=3)
+FLOATS = st.sampled_from([0.0, 1.0, 2.5, -3.0, 0.1, 1e300, float("nan"), float("inf"), 7.0])
+INTEGERS = st.sampled_from([0, 1, 7, -3, 2, 2**62])
+
+
+def joined(parts, separator="\x1d"):
+    return st.lists(parts, max_size=4).map(separator.join)
+
+
+def plain(words):
+    """Columns of one or several values a row."""
+    return {
+        pa.string(): joined(words),
+        pa.large_string(): joined(words),
+        pa.string_view(): joined(words),
+        pa.dictionary(pa.int32(), pa.string()): joined(words),
+        pa.list_(pa.string()): st.lists(st.none() | words, max_size=4),
+        pa.list_(pa.int64()): st.lists(st.none() | INTEGERS, max_size=4),
+        pa.list_(pa.float32()): st.lists(st.none() | FLOATS.filter(lambda x: abs(x) < 1e30 or x != x), max_size=4),
+        pa.int64(): INTEGERS,
+        pa.float64(): FLOATS,
+        pa.bool_(): st.booleans(),
+        pa.null(): st.none(),
+    }
+
+
+def maps(items):
+    return {
+        pa.string(): joined(PAIR),
+        pa.large_string(): joined(PAIR),
+        pa.dictionary(pa.int32(), pa.string()): joined(PAIR),
+        pa.list_(pa.string()): st.lists(PAIR, max_size=4),
+        pa.map_(pa.string(), pa.string()): st.lists(st.tuples(KEYS, st.none() | items), max_size=4),
+        pa.map_(pa.string(), pa.float64()): st.lists(st.tuples(KEYS, st.none() | FLOATS), max_size=4),
+        pa.map_(pa.string(), pa.float32()): st.lists(st.tuples(KEYS, st.sampled_from([0.5, 0.1, 2.0])), max_size=4),
+        pa.map_(pa.int64(), pa.int64()): st.lists(st.tuples(INTEGERS, st.none() | INTEGERS), max_size=4),
+        pa.int64(): INTEGERS,
+        pa.null(): st.none(),
+    }
+
+
+NESTED_MAPS = {
+    pa.string(): NESTED.map("|".join),
+    pa.list_(pa.string()): NESTED,
+    pa.map_(pa.string(), pa.string()): st.lists(st.tuples(KEYS, st.none() | joined(PAIR, ",")), max_size=3),
+    pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())): st.lists(
+        st.tuples(KEYS, st.none() | st.lists(st.tuples(KEYS, st.none() | FLOATS), max_size=3)), max_size=3
+    ),
+    pa.null(): st.none(),
+}
+
+
+def steps(words):
+    """Columns of sequences."""
+    return {
+        pa.string(): joined(joined(words), ";"),
+        pa.list_(pa.string()): st.lists(st.none() | joined(words), max_size=4),
+        pa.list_(pa.list_(pa.string())): st.lists(st.none() | st.lists(words, max_size=3), max_size=4),
+        pa.list_(pa.int64()): st.lists(st.none() | INTEGERS, max_size=4),
+        pa.list_(pa.float64()): st.lists(st.none() | FLOATS, max_size=4),
+    }
+
+
+@st.composite
+def column(draw, kinds, rows):
+    kind = draw(st.sampled_from(list(kinds)))
+    cells = [draw(st.none() | kinds[kind]) for _ in range(rows)]
+    return pa.array(cells, kind)
+
+
+# Configs.
+IDS = [
+    {"hash_bucket_size": 100},
+    {"num_buckets": 10},
+    {"num_buckets": 10, "out_of_range": "error"},
+    {"vocab_list": ["a", "1", "b_2.5", "2.5"]},
+    {"vocab_dict": {"a": 3, "2.5": 5}, "default_bucketize_value": 1},
+]
+SINKS = [{}, {"boundaries": [-1, 0, 2]}, {"normalizer": "method=minmax,min=-1,max=4"}, {"boundaries": [1.5]}]
+WORDS = KEYS | NUMBERS
+
+
+@st.composite
+def combine(draw):
+    config = {"combiner": draw(st.sampled_from(["sum", "mean", "avg", "min", "max", "count", "gap_min", "gap_max"]))}
+    if draw(st.booleans()):
+        config["value_map"] = {"a": 1.0, "b": 2.5, "7": -4.0}
+    config |= draw(st.sampled_from([*SINKS, {"num_buckets": 10}, {"num_buckets": 10, "out_of_range": "clip"}]))
+    return config | {"default_value": draw(st.sampled_from(["", "0", "2"]))}, {"expression": ("x", WORDS, "plain")}
+
+
+@st.composite
+def lookup(draw):
+    config = draw(st.sampled_from([*SINKS, *IDS]))
+    numeric = not any(key in config for key in ("hash_bucket_size", "num_buckets", "vocab_list", "vocab_dict"))
+    if numeric:
+        config = config | {"combiner": draw(st.sampled_from(["", "sum", "mean", "avg", "min", "max", "count"]))}
+        if config["combiner"] != "count":
+            config["value_dim"] = draw(st.sampled_from([1, 2]))
+        config["default_value"] = draw(st.sampled_from(["0", "2.5", ""]))
+    else:
+        config = config | {"need_key": draw(st.booleans()), "default_value": draw(st.sampled_from(["", "7"]))}
+    return config, {"map": ("m", NUMBERS, "map"), "key": ("k", KEYS, "plain")}
+
+
+@st.composite
+def match(draw):
+    config = draw(st.sampled_from([*SINKS, *IDS]))
+    numeric = not any(key in config for key in ("hash_bucket_size", "num_buckets", "vocab_list", "vocab_dict"))
+    if numeric:
+        config = config | {"value_dim": draw(st.sampled_from([None, 0, 1]))}
+    else:
+        config = config | {"show_pkey": draw(st.booleans()), "show_skey": draw(st.booleans())}
+    inputs = {"nested_map": ("n", None, "nested")}
+    for key, name in (("pkey", "p"), ("skey", "s")):
+        if draw(st.integers(0, 3)) == 0:
+            config = config | {key: "ALL"}
+        else:
+            inputs[key] = (name, KEYS, "plain")
+    return config | {"default_value": draw(st.sampled_from(["0", "7", ""]))}, inputs
+
+
+@st.composite
+def kv_dot_product(draw):
+    config = draw(st.sampled_from(SINKS)) | {"default_value": draw(st.sampled_from(["", "0", "2"]))}
+    config |= {"kv_delimiter": draw(st.sampled_from([":", "="]))}
+    return config, {"query": ("q", NUMBERS, "map"), "document": ("d", NUMBERS, "map")}
+
+
+@st.composite
+def bool_mask(draw):
+    config = draw(st.sampled_from(IDS)) | {"default_value": draw(st.sampled_from(["", "7", "1\x1d2"]))}
+    return config | {"value_dim": draw(st.sampled_from([None, 0, 1]))}, [("x", WORDS, "plain"), ("y", FLAGS, "plain")]
+
+
+@st.composite
+def slice_(draw):
+    place = st.none() | st.integers(-5, 5)
+    config = draw(st.sampled_from(IDS)) | {"default_value": draw(st.sampled_from(["", "7", "1\x1d2"]))}
+    config |= {"start": draw(place), "end": draw(place), "step": draw(st.integers(-3, 3).filter(bool))}
+    return config, {"expression": ("x", WORDS, "plain")}
+
+
+TYPES = {
+    "bool_mask": bool_mask(),
+    "combine": combine(),
+    "kv_dot_product": kv_dot_product(),
+    "lookup": lookup(),
+    "match": match(),
+    "slice": slice_(),
+}
+SHAPES = {"plain": plain, "map": maps, "nested": lambda _: NESTED_MAPS}
+
+
+@st.composite
+def jobs(draw, kind, shape, most_rows=6):
+    """A feature of a type in a shape, and columns for it: (features, columns)."""
+    config, inputs = draw(TYPES[kind])
+    rows = draw(st.integers(0, most_rows))
+    named = inputs if isinstance(inputs, dict) else {str(i): one for i, one in enumerate(inputs)}
+    single = len(named) == 1
+    columns, expressions = {}, {}
+    stretched = False
+    for key, (name, words, role) in named.items():
+        # In a sequence the last input carries its elements, and others do now and then.
+        last = key == list(named)[-1]
+        sequence = shape != "plain" and role == "plain" and (single or last or draw(st.booleans()))
+        stretched = stretched or sequence
+        side = "item" if sequence else "user"
+        expressions[key] = f"{side}:{name}"
+        full = f"s__{name}" if sequence and shape == "group" else name
+        columns[full] = draw(column(steps(words) if sequence else SHAPES[role](words), rows))
+    if shape != "plain" and not stretched:  # nothing but wildcards and maps
+        shape = "plain"
+    config = {"type": kind, "name": "f", **config}
+    config |= expressions if isinstance(inputs, dict) else {"expression": list(expressions.values())}
+    rule = {"sequence_length": draw(st.sampled_from([2, 50])), "empty": draw(st.sampled_from(["none", "default"]))}
+    rule |= {"lengths": "shortest"} if draw(st.booleans()) else {}
+    if shape == "simple":
+        return [config | rule], columns
+    if shape == "group":
+        return [{"type": "sequence", "name": "s", **rule, "features": [config]}], columns
+    return [config], columns
+
+
+RUNS = [(kind, shape) for kind in TYPES for shape in ("plain", "simple", "group")]
+
+
+def check(kit, features, columns):
+    generator = kit.load(features)
+    table = generator.transform(columns, bad_rows="default")
+    kit.compare(generator, columns, table)
+    return generator, table
+
+
+@pytest.mark.parametrize(("kind", "shape"), RUNS)
+def test_compiled_equals_reference(kind, shape, kit):
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @given(jobs(kind, shape))
+    def run(job):
+        check(kit, *job)
+
+    run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "shape"), RUNS)
+def test_compiled_equals_reference_on_ten_thousand_inputs(kind, shape, kit):
+    seen = 0
+
+    @settings(max_examples=1000, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(jobs(kind, shape, most_rows=24))
+    def run(job):
+        nonlocal seen
+        _, table = check(kit, *job)
+        seen += table.num_rows
+
+    while seen < 10_000:
+        run()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(data=st.data())
+def test_neither_batch_nor_threads_nor_order_nor_a_saved_copy_matter(kind, kit, data, tmp_path_factory):
+    features, columns = data.draw(jobs(kind, data.draw(st.sampled_from(["plain", "simple", "group"]))))
+    generator = kit.load(features)
+    many = {name: pa.chunked_array([array] * 700).combine_chunks() for name, array in columns.items()}
+    whole = generator.transform(many, bad_rows="default")
+    kit.equal(generator.transform(many, bad_rows="default", threads=3), whole)
+    rows = whole.num_rows
+    cuts = sorted({0, rows, rows // 3, 2 * rows // 3})
+    parts = [
+        generator.transform({n: a.slice(i, j - i) for n, a in many.items()}, bad_rows="default")
+        for i, j in pairwise(cuts)
+    ]
+    if parts:
+        joined_parts = type(whole).concat(parts)
+        for name in whole:
+            np.testing.assert_array_equal(joined_parts[name].values, whole[name].values)
+    order = np.random.default_rng(0).permutation(rows)
+    shuffled = {n: a.take(pa.array(order)) for n, a in many.items() if not pa.types.is_string_view(a.type)}
+    if len(shuffled) == len(many):
+        kit.equal(generator.transform(shuffled, bad_rows="default"), whole.take(order))
+    folder = tmp_path_factory.mktemp("saved") / "g"
+    generator.save(folder)
+    again = FeatureGenerator.load(folder)
+    assert again.fingerprint == generator.fingerprint
+    kit.equal(again.transform(many, bad_rows="default"), whole)
