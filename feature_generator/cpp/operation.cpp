@@ -9,14 +9,17 @@ namespace fg {
 std::unique_ptr<Operation> make_operation(const std::string& name, const Parameters& parameters) {
   using Make = std::unique_ptr<Operation> (*)(const Parameters&);
   static const std::pair<const char*, Make> known[] = {
-      {"expr", make_expr},
-      {"combine", make_combine},
-      {"kv_dot_product", make_dot},
+      {"bm25", make_bm25},
       {"bool_mask", make_mask},
-      {"slice", make_slice},
+      {"combine", make_combine},
+      {"edit_distance", make_edit_distance},
+      {"expr", make_expr},
+      {"kv_dot_product", make_dot},
       {"lookup", make_lookup},
       {"match", make_match},
+      {"overlap", make_overlap},
       {"product", make_product},
+      {"slice", make_slice},
   };
   for (const auto& [known_name, make] : known) {
     if (name == known_name) return make(parameters);

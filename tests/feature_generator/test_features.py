@@ -12,6 +12,7 @@ from feature_generator.encoding import encode
 from feature_generator.explain import explain, values_of
 
 TOKENIZER = str(Path(__file__).parents[1] / "golden" / "assets" / "tiny_tokenizer.json")
+COUNTS = str(Path(__file__).parent / "features" / "counts.tsv")
 # One or more small configs a type. A type without an entry is tried with what most types accept.
 SAMPLES = {
     "id": [
@@ -70,6 +71,15 @@ SAMPLES = {
             "sequence_length": 2,
             "text_normalizer": {"norm_options": ["TEXT_FILTER"]},
         },
+    ],
+    "overlap": [
+        {"query": "user:a", "title": "item:b", "method": "query_common_ratio"},
+        {"query": "user:a", "title": "user:a", "method": "proximity_avg_dist", "boundaries": [0, 1, 2]},
+        {"query": "user:a", "title": "const:x", "method": "index_of", "sequence_fields": ["a"], "sequence_length": 2},
+    ],
+    "bm25": [
+        {"query": "user:a", "title": "item:b", "avg_length": 2, "doc_count": 9, "doc_freq": {"x": 3, "1": 9}},
+        {"query": "user:a", "title": "item:b", "avg_length": 2, "doc_count": 9, "doc_freq_file": COUNTS},
     ],
     "sequence": [
         {"sequence_length": 2, "features": [{"type": "id", "name": "i", "expression": "item:a", "hash_bucket_size": 9}]}
