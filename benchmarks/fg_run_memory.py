@@ -55,7 +55,7 @@ features:
 
 
 def rows(n: int, seed: int) -> pa.Table:
-    """n rows of the input."""
+    """N rows of the input."""
     rng = np.random.default_rng(seed)
     columns: dict[str, pa.Array] = {f"id{i}": pa.array(rng.integers(0, 10_000_000, n)) for i in range(6)}
     columns |= {f"x{i}": pa.array(rng.lognormal(size=n)) for i in range(4)}
