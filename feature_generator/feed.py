@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from feature_generator.errors import DataError, nearest
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 """Memory of a block's columns, about."""
 
 BLOCK_ROWS = 1 << 16
@@ -173,9 +173,10 @@ class BatchFeed(Feed):
 
 
 def cut(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
-    """The batch in parts of about `most` bytes and at most `BLOCK_ROWS` rows, not copied."""
+    """The batch in equal parts of about `most` bytes, and at most `BLOCK_ROWS` rows, not copied."""
     rows = batch.num_rows
-    size = max(1, min(BLOCK_ROWS, rows * most // max(most, batch.nbytes)))
+    parts = max(1, round(batch.nbytes / most), -(-rows // BLOCK_ROWS))
+    size = max(1, -(-rows // parts))
     for start in range(0, rows, size):
         yield batch.slice(start, size)
 

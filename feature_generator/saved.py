@@ -88,9 +88,9 @@ def load(path: Path, mode: Mode | None = None) -> FeatureGenerator:
     return generator
 
 
-def fingerprint(generator: FeatureGenerator) -> str:
-    """SHA-256 over the generator's `description` and mode."""
-    return hashlib.sha256(_json(description(generator) | {"mode": generator.mode})).hexdigest()
+def fingerprint(generator: FeatureGenerator, mode: Mode | None = None) -> str:
+    """SHA-256 over the generator's `description` and mode, or over another mode."""
+    return hashlib.sha256(_json(description(generator) | {"mode": mode or generator.mode})).hexdigest()
 
 
 def description(generator: FeatureGenerator) -> dict[str, Any]:

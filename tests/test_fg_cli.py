@@ -107,6 +107,25 @@ def test_training_on_the_file_is_training_on_the_rows(here, capsys):
     assert scores["user_id"].to_pylist() == pq.read_table("rows.parquet")["user_id"].to_pylist()
 
 
+def test_a_model_trained_on_the_file_is_exported_for_raw_rows(here, capsys):
+    from serving import Predictor
+
+    assert main([*RUN, "--output", "encoded.parquet"]) == 0
+    encoded = ["data.fg=encoded", "data.train.path=encoded.parquet", "data.valid.path=encoded.parquet"]
+    assert main(["train", "-c", "tiny.yaml", "--no-bar", "-o", *encoded]) == 0
+    raw = ["data.fg=raw", "data.train.path=rows.parquet", "data.valid.path=rows.parquet"]
+    capsys.readouterr()
+    assert main(["evaluate", "-c", "runs/tiny", "--part", "valid", "-o", *raw]) == 0
+    assert f"{json.loads(Path('runs/tiny/metrics.json').read_text())['valid']['auc']:.5f}" in capsys.readouterr().out
+    assert main(["export", "-c", "runs/tiny", "--output", "bundle", "-o", *raw]) == 0
+    predictor = Predictor.load("bundle")
+    assert predictor.generator.mode == "raw"
+    assert 0 < predictor.predict({"user_id": 3}, [{"tags": ["a"], "price": 0.5}])["click"][0] < 1
+    other = ["features[user_id].hash_bucket_size=50", *raw]
+    assert main(["export", "-c", "runs/tiny", "--output", "other", "-o", *other]) == 1
+    assert "was trained on other features" in capsys.readouterr().err
+
+
 def test_training_with_other_features_than_the_files_is_refused(here, capsys):
     assert main([*RUN, "--output", "encoded.parquet"]) == 0
     encoded = ["data.fg=encoded", "data.train.path=encoded.parquet", "data.valid.path=encoded.parquet"]

@@ -17,6 +17,7 @@ from easyrec.train.objective import Objective
 from easyrec.train.run_folder import CALIBRATION, read_json
 from easyrec.train.scorer import Scorer, task_scorings
 from easyrec.train.snapshot import read_folder
+from feature_generator.saved import fingerprint
 
 
 def restore(experiment: Experiment, run_dir: Path, checkpoint: str | os.PathLike[str] | None = None) -> Scorer:
@@ -35,7 +36,8 @@ def restore(experiment: Experiment, run_dir: Path, checkpoint: str | os.PathLike
         raise RunError(f"{run_dir}: holds no checkpoints; train first, or name a checkpoint")
     folder = Path(checkpoint) if checkpoint is not None else best_or_last(run_dir / "checkpoints")
     snapshot = read_folder(folder)
-    if snapshot.state.get("features") != experiment.generator.fingerprint:
+    # Encoded columns hold what raw ones become: a model trained on either scores both.
+    if snapshot.state.get("features") not in {fingerprint(experiment.generator, mode) for mode in ("raw", "encoded")}:
         raise CheckpointError(f"{folder}: was trained on other features, or on other vocabularies of them")
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)
     # Plain SGD keeps no state beside the tables: nothing is trained here.

@@ -91,7 +91,7 @@ def test_blocks_are_bounded_by_bytes_where_rows_are_wide(tmp_path):
     pq.write_table(wide, tmp_path / "wide.parquet")
     blocks = list(feed.ParquetFeed([tmp_path / "wide.parquet"]).blocks(["clicks"]))
     assert sum(b.batch.num_rows for b in blocks) == 6000
-    assert max(b.batch.nbytes for b in blocks) <= feed.BLOCK_BYTES + 13_000
+    assert max(b.batch.nbytes for b in blocks) <= 1.5 * feed.BLOCK_BYTES
     assert len(blocks) >= 4
 
 
@@ -270,6 +270,7 @@ try:
     offline.run(generator, source.split(",") * int(sys.argv[4]), out, rows_per_group=200, overwrite=True, progress=progress)
 except Exception as error:
     print(type(error).__name__, error)
+print(open("/proc/self/status").read())
 """
 
 
@@ -336,12 +337,5 @@ def test_memory_does_not_grow_with_the_input(tmp_path):
     peaks = []
     for copies in (10, 80):
         with process(tmp_path / "in.parquet", tmp_path / "out.parquet", copies=copies) as running:
-            running.stdout.read()
-            peaks.append(_peak(running))
+            peaks.append(int(running.stdout.read().split("VmHWM:")[1].split()[0]))
     assert peaks[1] - peaks[0] < 150_000, peaks
-
-
-def _peak(running):
-    _, _, usage = os.wait4(running.pid, 0)
-    running.returncode = 0
-    return usage.ru_maxrss
