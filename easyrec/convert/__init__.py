@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from easyrec.config import load_experiment
 from easyrec.convert import easyrec_config, fg_json, json_text, text_format, tzrec
 from easyrec.convert.draft import Draft
 from easyrec.convert.message import Message
@@ -34,14 +33,12 @@ class Converted:
         draft: The experiment.
         report: What was not carried, or not quite.
         yaml: The experiment as YAML, with comments where something wants a look.
-        problems: Why `easyrec check` would refuse it; empty where it would not.
     """
 
     kind: Kind
     draft: Draft
     report: Report
     yaml: str
-    problems: tuple[Problem, ...]
 
 
 def convert(source: str | os.PathLike[str], kind: Kind | None = None) -> Converted:
@@ -64,13 +61,8 @@ def convert(source: str | os.PathLike[str], kind: Kind | None = None) -> Convert
     for text in dict.fromkeys(_variables(draft.plain())):
         report.add("check", root, "", f"{text} is read from the environment here", "set it, or write its value")
     report.finish(root)
-    problems: tuple[Problem, ...] = ()
-    try:
-        load_experiment(draft.plain())
-    except ConfigError as error:
-        problems = error.problems
     head = [f"From the {NAMES[found]} config {Path(file).name}, by easyrec convert.", *_head(report)]
-    return Converted(found, draft, report, draft.to_yaml(report, head), problems)
+    return Converted(found, draft, report, draft.to_yaml(report, head))
 
 
 def kind_of(root: Message, *, json: bool) -> Kind:
@@ -116,4 +108,5 @@ def _head(report: Report) -> list[str]:
     count = sum(entry.kind in ("lost", "changed", "check") for entry in report.entries)
     if not count:
         return []
-    return [f"{count} settings are not quite what they were: look for 'lost', 'changed' and 'check'."]
+    subject = "1 setting is" if count == 1 else f"{count} settings are"
+    return [f"{subject} not quite what they were: look for 'lost', 'changed' and 'check'."]

@@ -31,6 +31,12 @@ def discretize(message: Message, report: Report) -> dict[str, Any]:
     return found
 
 
+def asset(message: Message, name: str) -> str:
+    """A file that a feature names, in the folder that the feature names."""
+    folder = message.text("asset_dir")
+    return f"{folder}/{name}" if folder else name
+
+
 def _zero(message: Message, key: str) -> bool:
     """Whether a size is 0, which stands for none."""
     return key in ("hash_bucket_size", "num_buckets") and message.integer(key) == 0
@@ -44,8 +50,7 @@ def _rule(message: Message, key: str, report: Report) -> dict[str, Any]:
     if key == "vocab_dict":
         return {key: {word: _index(message, scalar.text) for word, scalar in message.entries(key).items()}}
     if key == "vocab_file":
-        folder = message.text("asset_dir")
-        return {key: f"{folder}/{message.text(key)}" if folder else message.text(key)}
+        return {key: asset(message, message.text(key))}
     size = message.integer(key)
     if size == UNBOUNDED:
         why = f"stands for a dynamic table; {PLACEHOLDER:,} rows of a plain hash are in its place"

@@ -59,7 +59,7 @@ class Reader:
 
     def read(self, message: Message) -> list[dict[str, Any]]:
         """The features that one message stands for."""
-        kind, found = kind_of(message), []
+        kind, found = kind_of(message), list[dict[str, Any]]()
         method = getattr(self, f"_{kind.lower()}", None)
         first = self.report.target or ("features", 0)
         for name, inputs in names_of(message):
@@ -120,11 +120,12 @@ class Reader:
             self.report.add("changed", message, "", why, "train anew: their tables do not fit")
         elif joined != "_":
             self.report.add("changed", message, "combo_join_sep", "words are joined by '_'")
-        separators = {text for text in message.texts("combo_input_seps") if text}
-        if len(separators) == 1:
-            found["separator"] = separators.pop()
-        elif separators:
-            self.report.add("lost", message, "combo_input_seps", "one separator serves all columns")
+        separators = dict.fromkeys(message.texts("combo_input_seps"))
+        if len(separators) > 1:
+            why = "one separator serves all columns, and splits them all"
+            self.report.add("changed", message, "combo_input_seps", why)
+        if any(separators):
+            found["separator"] = next(text for text in separators if text)
         message.values("separator")
         return found | self._ids(message)
 
@@ -137,7 +138,7 @@ class Reader:
         return found | {"default_value": ""} | self._ids(message)
 
     def _expr(self, message: Message, inputs: list[str]) -> dict[str, Any]:
-        found = {"type": "expr", "expression": message.text("expression")}
+        found: dict[str, Any] = {"type": "expr", "expression": message.text("expression")}
         found["variables"] = [self.source(name) for name in inputs]
         why = "theirs are Python's expressions, where & and | bind more tightly than comparisons"
         self.report.add("check", message, "expression", why, "put comparisons in parentheses")

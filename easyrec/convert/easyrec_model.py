@@ -75,6 +75,8 @@ class _Model:
             if message.has("negative_sampler"):
                 report.drop(message, {"negative_sampler": "no negatives are drawn"})
         self.attentions = {m.text("group_name"): m for m in config.messages("seq_att_groups")}
+        if self.attentions and not config.has("multi_tower"):
+            report.add("lost", config, "seq_att_groups", "only MultiTowerDIN reads them")
 
     def of(self, name: str) -> dict[str, Any]:
         config, report = self.config, self.report

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from json.decoder import JSONDecodeError, scanstring
+from bisect import bisect_right
+from json import JSONDecodeError, JSONDecoder
 
 from easyrec.convert.message import Field, Message, Scalar, Value
 from easyrec.errors import ConfigError, Problem
@@ -11,6 +12,7 @@ from easyrec.errors import ConfigError, Problem
 DEEPEST = 64
 """Levels of objects and arrays."""
 
+_DECODER = JSONDecoder()
 _BLANK = re.compile(r"[ \t\r\n]*")
 _PLAIN = re.compile(r"(?P<word>true|false|null)|(?P<number>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
@@ -33,13 +35,14 @@ def parse(text: str, file: str = "") -> Message:
 class _Parser:
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file, self.at = text, file, 0
+        self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def error(self, text: str) -> ConfigError:
         column = self.at - (self.text.rfind("\n", 0, self.at) + 1) + 1
         return ConfigError([Problem(text, f"column {column}", self.line(), self.file)], self.file)
 
     def line(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
+        return bisect_right(self.starts, self.at)
 
     def next(self) -> str:
         """The next character that is no blank; "" at the end."""
@@ -52,7 +55,7 @@ class _Parser:
         if self.next() != '"':
             raise self.error("expected a text in quotes")
         try:
-            value, self.at = scanstring(self.text, self.at + 1, True)
+            value, self.at = _DECODER.raw_decode(self.text, self.at)
         except JSONDecodeError as error:
             self.at = error.pos
             raise self.error(error.msg[:1].lower() + error.msg[1:]) from None
@@ -63,24 +66,33 @@ class _Parser:
             raise self.error(f"is nested more than {DEEPEST} levels deep")
         message = Message(self.line())
         self.at += 1
-        while self.next() != "}":
-            if message.fields or self.text[self.at] == ",":
-                self.comma(message.fields != [], "}")
+        more = not self.ends("}")
+        while more:
             self.next()
             line, name = self.line(), self.string()
             if self.next() != ":":
                 raise self.error("expected ':'")
             self.at += 1
             message.fields += self.field(name, line, depth)
-        self.at += 1
+            more = self.another("}")
         return message
 
-    def comma(self, follows: bool, closing: str) -> None:
-        if not follows or self.text[self.at] != ",":
+    def ends(self, closing: str) -> bool:
+        """Step over a closing sign if it is next."""
+        found = self.next() == closing
+        self.at += found
+        return found
+
+    def another(self, closing: str) -> bool:
+        """Step over the sign behind an element; whether another element follows."""
+        if self.ends(closing):
+            return False
+        if self.next() != ",":
             raise self.error(f"expected ',' or '{closing}'")
         self.at += 1
         if self.next() == closing:
             raise self.error("nothing follows the ','")
+        return True
 
     def field(self, name: str, line: int, depth: int) -> list[Field]:
         if self.next() != "[":
@@ -88,16 +100,13 @@ class _Parser:
             return [] if value is None else [Field(name, value, line)]
         found: list[Field] = []
         self.at += 1
-        count = 0
-        while self.next() != "]":
-            if count:
-                self.comma(True, "]")
+        more = not self.ends("]")
+        while more:
             if self.next() == "[":
                 raise self.error("an array inside an array has no meaning here")
             value = self.value(depth)
-            count += 1
             found += [] if value is None else [Field(name, value, line, listed=True)]
-        self.at += 1
+            more = self.another("]")
         return found
 
     def value(self, depth: int) -> Value | None:

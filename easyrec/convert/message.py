@@ -6,6 +6,7 @@ A converter reads a message field by field; what it has not read at the end is w
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -75,12 +76,12 @@ class Message:
         return self
 
     def _walk(self) -> Iterator[tuple[Field, str, Value]]:
-        names = [f.name for f in self.fields]
+        counts = Counter(f.name for f in self.fields)
         seen: dict[str, int] = {}
         for item in self.fields:
             index = seen.get(item.name, 0)
             seen[item.name] = index + 1
-            counted = names.count(item.name) > 1 and isinstance(item.value, Message)
+            counted = counts[item.name] > 1 and isinstance(item.value, Message)
             yield item, self.below(f"{item.name}[{index}]" if counted else item.name), item.value
 
     def below(self, name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from easyrec.convert.discretize import PLACEHOLDER, discretize
+from easyrec.convert.discretize import PLACEHOLDER, PRECEDENCE, asset, discretize
 from easyrec.convert.message import Message
 from easyrec.convert.report import Report
 
@@ -84,7 +84,6 @@ _DROPPED = {
     "embedding_constraints": "says how tables are spread over GPUs",
     "fg_value_type": "is a hint for speed",
     "value_type": "is a hint for speed",
-    "asset_dir": "belongs to files that this feature has not",
 }
 
 
@@ -143,12 +142,12 @@ class Reader:
                 k: _float(message, "value_map", v.text) for k, v in message.entries("value_map").items()
             }
         if kind == "tokenize":
-            folder = message.text("asset_dir")
-            file = message.text("vocab_file")
-            found["vocab_file"] = f"{folder}/{file}" if folder else file
+            found["vocab_file"] = asset(message, message.text("vocab_file"))
             normal = message.message("text_normalizer")
             if normal is not None:
                 found["text_normalizer"] = text_normalizer(normal)
+                if "stop_char_file" in found["text_normalizer"]:
+                    found["text_normalizer"]["stop_char_file"] = asset(message, normal.text("stop_char_file"))
         if kind == "kv_dot_product":
             why = "pyfg gets no normalizer of this type, so it did nothing"
             self.report.drop(message, {"normalizer": why})
@@ -231,7 +230,7 @@ class Reader:
         if not self.embedded:
             return {}
         report, found = self.report, dict[str, Any]()
-        ids = message.has("boundaries", *_SIZES) or kind not in NUMERIC
+        ids = message.has("boundaries", *PRECEDENCE) or kind not in NUMERIC
         dense = next((key for key in ("autodis", "mlp") if message.has(key)), "")
         if dense and not ids:
             why = f"a number's embedding is its value times a learned vector here, in place of {dense}"
@@ -254,9 +253,6 @@ class Reader:
         if message.text("data_type", "FP32") != "FP32":
             report.add("changed", message, "data_type", "tables are float32")
         return found
-
-
-_SIZES = ("zch", "dynamicemb", "hash_bucket_size", "vocab_list", "vocab_dict", "vocab_file", "num_buckets")
 
 
 def text_normalizer(message: Message) -> dict[str, Any]:

@@ -68,9 +68,9 @@ class Report:
                 self.add("lost", message, name, why, todo)
 
     def drop(self, message: Message, fields: Mapping[str, str]) -> None:
-        """Note the fields that are there as dropped: name -> why."""
+        """Note the fields that are there and not empty as dropped: name -> why."""
         for name, why in fields.items():
-            if message.has(name):
+            if any(not isinstance(value, Message) or value.fields for value in message.values(name)):
                 self.add("dropped", message, name, why)
 
     def finish(self, root: Message) -> None:

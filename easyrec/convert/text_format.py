@@ -14,6 +14,7 @@ Source:
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from typing import NamedTuple
 
 from easyrec.convert.message import Field, Message, Scalar, Value
@@ -55,6 +56,7 @@ def parse(text: str, file: str = "") -> Message:
 class _Parser:
     def __init__(self, text: str, file: str) -> None:
         self.text, self.file = text, file
+        self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self.tokens = self._tokens()
         self.at = 0
 
@@ -79,7 +81,7 @@ class _Parser:
     # -------------------------------------------------------------------------------------------- places
 
     def line(self, position: int) -> int:
-        return self.text.count("\n", 0, position) + 1
+        return bisect_right(self.starts, position)
 
     def error(self, text: str, position: int) -> ConfigError:
         column = position - (self.text.rfind("\n", 0, position) + 1) + 1
