@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from easyrec.check import build
 from easyrec.commands._print import table
 from easyrec.config import load_experiment
 from easyrec.convert import NAMES, Converted, convert
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         target.write_text(found.yaml, encoding="utf-8")
     _report(found, args.source)
-    load_experiment(found.draft.plain() if target is None else target)
+    build(load_experiment(found.draft.plain() if target is None else target))
 
 
 def _report(found: Converted, source: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -148,6 +149,8 @@ def scalar(value: Any) -> str:
 
 def _float(value: float) -> str:
     """A float as a number of YAML 1.2: `1e-05` has no point and is one, `1e16` needs none either."""
+    if not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     if value.is_integer() and abs(value) < 1e15:
         return f"{value:.1f}"
     return repr(value)

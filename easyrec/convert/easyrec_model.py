@@ -7,7 +7,7 @@ from typing import Any
 
 from easyrec.convert import layers, tasks
 from easyrec.convert.draft import Draft
-from easyrec.convert.groups import Group, attended, crossable, finish, pooled, union
+from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, union
 from easyrec.convert.message import Message
 from easyrec.convert.outputs import Output, outputs
 from easyrec.convert.ranges import expand
@@ -66,7 +66,8 @@ class _Model:
         self.wides: set[str] = set()
         for message in config.messages("feature_groups"):
             name = message.text("group_name")
-            group = pooled(expand(message.texts("feature_names")), known)
+            names = expand(message.texts("feature_names"))
+            group = pooled(present(names, known, message, report, "feature_names"), known)
             for inner in message.messages("sequence_features"):
                 group.add(self._attention(inner, inner.message("seq_dnn")))
             self.groups[name] = group
@@ -100,6 +101,8 @@ class _Model:
         kind = tasks.typed(self._losses(self.config), self.config.integer("num_class", 1))
         if self.config.has("label_name"):
             label = self.config.text("label_name")
+            labels = self.draft.data["labels"]
+            labels += [] if label in labels else [label]
             return {"tasks": [{"name": tasks.plain_name(label), "label": label, **kind}]}
         return tasks.single(self.draft, kind)
 
@@ -131,8 +134,8 @@ class _Model:
         encoder = layers.attention(unit, self.report, drop_last=True, batch_norm=True)
         keys, steps = [], []
         for pair in message.messages("seq_att_map"):
-            keys += expand(pair.texts("key"))
-            steps += expand(pair.texts("hist_seq"))
+            keys += present(expand(pair.texts("key")), self.known, pair, self.report, "key")
+            steps += present(expand(pair.texts("hist_seq")), self.known, pair, self.report, "hist_seq")
             if pair.has("aux_hist_seq"):
                 self.report.add("lost", pair, "aux_hist_seq", "every column of a step is compared, or none is")
         dropped = ("tf_summary", "allow_key_search", "need_key_feature", "allow_key_transform", "transform_dnn")
@@ -222,6 +225,7 @@ class _Model:
         last = layers.mlp(final, self.report, batch_norm=True) if final is not None else {"hidden": []}
         keys = dict(max(mlps, key=lambda m: sum(m["hidden"]), default=last))
         keys["hidden"] = [*keys["hidden"], *last["hidden"]] if mlps else last["hidden"]
+        keys = keys if keys["hidden"] else {}
         kind = "din" if deep.sequences else "wide_and_deep"
         why = "one MLP reads all groups and histories, in place of a tower per group: the widest tower's layers, then those of 'final_dnn'"
         if kind == "wide_and_deep":

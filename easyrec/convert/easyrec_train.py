@@ -158,7 +158,7 @@ def _rate(message: Message | None, report: Report) -> tuple[float, dict[str, Any
         switches = [(s.integer("step"), float(s.number("learning_rate", LR))) for s in inner.messages("schedule")]
         if inner.flag("warmup"):
             report.add("changed", inner, "warmup", "rates change at once")
-        return base, schedules.steps(switches, base) if switches else {}
+        return base, schedules.steps(switches, base)
     base = float(inner.number("learning_rate_base", LR))
     if name == "cosine_decay_learning_rate":
         report.lose(inner, {"hold_base_rate_steps": "the rate falls from the first step on"})

@@ -43,16 +43,27 @@ def union(groups: Iterable[Group]) -> Group:
     return whole
 
 
-def pooled(names: Iterable[str], outputs: Mapping[str, Output], pooling: str = "mean") -> Group:
-    """Features as a group, sequences among them pooled."""
+def pooled(names: Iterable[str], outputs: Mapping[str, Output]) -> Group:
+    """Features as a group, sequences among them averaged."""
     group = Group()
     for name in names:
-        output = outputs.get(name)
-        if output is None or not output.sequence:
-            group.add(Group([name]))
-        else:
-            group.add(Group([], [{"sequence": output.sequence, "encoder": {"type": "pooling", "pooling": pooling}}]))
+        sequence = outputs[name].sequence
+        entry = {"sequence": sequence, "encoder": {"type": "pooling", "pooling": "mean"}}
+        group.add(Group([], [entry]) if sequence else Group([name]))
     return group
+
+
+def present(
+    names: Iterable[str], outputs: Mapping[str, Output], message: Message, report: Report, key: str
+) -> list[str]:
+    """The names among those that a message lists that are outputs of the features, each once."""
+    found = []
+    for name in dict.fromkeys(names):
+        if name in outputs:
+            found.append(name)
+        else:
+            report.add("lost", message, key, f"'{name}' is no feature that was carried")
+    return found
 
 
 def attended(
@@ -66,16 +77,16 @@ def attended(
     """Sequences that are compared with candidates: the i-th query belongs to the i-th column of a step.
 
     Args:
-        queries: Names of the candidates' features.
+        queries: Names of the candidates' features, outputs all.
         steps: Names of sequence outputs, of one sequence or several.
         encoder: Config of the encoder.
         outputs: All outputs.
         message: Where the source says so, for the report.
         report: Where to say what is not carried.
     """
-    group = Group(list(dict.fromkeys(q for q in queries if q not in outputs or not outputs[q].sequence)))
+    group = Group(list(dict.fromkeys(q for q in queries if not outputs[q].sequence)))
     pairs = dict(zip(steps, queries, strict=False))
-    sequences = list(dict.fromkeys(outputs[name].sequence for name in steps if name in outputs))
+    sequences = list(dict.fromkeys(outputs[name].sequence for name in steps))
     if len(sequences) > 1:
         why = f"each of these has an attention of its own here: {', '.join(sequences)}"
         report.add("changed", message, "", why)
@@ -85,7 +96,7 @@ def attended(
         if unused:
             why = f"all children of '{sequence}' are read, these too: {', '.join(unused)}"
             report.add("changed", message, "", why)
-        query = {c.short: pairs[c.name] for c in children if c.name in pairs and _match(c, outputs.get(pairs[c.name]))}
+        query = {c.short: pairs[c.name] for c in children if c.name in pairs and _match(c, outputs[pairs[c.name]])}
         if query or encoder["type"] == "pooling":
             entry = {"sequence": sequence, "encoder": dict(encoder)}
             group.sequences.append(entry | ({"query": query} if query and encoder["type"] != "pooling" else {}))
@@ -96,9 +107,9 @@ def attended(
     return group
 
 
-def _match(child: Output, candidate: Output | None) -> bool:
+def _match(child: Output, candidate: Output) -> bool:
     """Whether a child of a step can be compared with a candidate."""
-    return candidate is not None and not child.numeric and not candidate.numeric and child.dim == candidate.dim
+    return not candidate.sequence and not child.numeric and not candidate.numeric and child.dim == candidate.dim
 
 
 def crossable(group: Group, outputs: Mapping[str, Output]) -> str:
@@ -122,7 +133,7 @@ def finish(model: dict[str, Any], deep: Group, wide: Group | None, outputs: Mapp
     groups = {"deep": deep.plain()} if deep.features or deep.sequences else {}
     if kind == "wide_and_deep" and groups:
         chosen = [n for n in (wide or deep).features if n not in outputs or not outputs[n].sequence]
-        groups["wide"] = chosen or list(deep.features)
+        groups["wide"] = chosen or list(deep.features) or first_order_only(deep, outputs).plain()
     result: dict[str, Any] = {"type": kind}
     sequences = {entry["sequence"] for entry in deep.sequences}
     read = [o for o in outputs.values() if not groups or o.name in deep.features or o.sequence in sequences]

@@ -33,7 +33,9 @@ def exponential(message: Message, report: Report, names: dict[str, str]) -> dict
 
 
 def steps(switches: list[tuple[int, float]], base: float) -> dict[str, Any]:
-    """A table of (first step, rate) pairs."""
+    """A table of (first step, rate) pairs; {} where there is nothing to multiply."""
+    if not switches or not base:
+        return {}
     ordered = dict(sorted(switches))
     return {"type": "steps", "boundaries": list(ordered), "factors": [rate / base for rate in ordered.values()]}
 

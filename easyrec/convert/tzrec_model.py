@@ -8,7 +8,7 @@ from typing import Any
 
 from easyrec.convert import layers, tasks
 from easyrec.convert.draft import Draft
-from easyrec.convert.groups import Group, attended, crossable, finish, pooled, union
+from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, union
 from easyrec.convert.message import Message
 from easyrec.convert.outputs import Output, outputs
 from easyrec.convert.report import Report
@@ -31,8 +31,9 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
     known = outputs(draft.features)
     groups: dict[str, _Source] = {}
     for message in config.messages("feature_groups"):
-        names, kind = message.texts("feature_names"), message.text("group_type", "DEEP")
-        groups[message.text("group_name")] = _Source(names, kind, _group(message, known, report))
+        names = present(message.texts("feature_names"), known, message, report, "feature_names")
+        group = _group(message, names, known, report)
+        groups[message.text("group_name")] = _Source(names, message.text("group_type", "DEEP"), group)
         report.lose(message, {"embedding_name_suffix": "a feature has one table, whatever group reads it"})
     report.drop(config, _DROPPED)
     report.lose(config, _LOST)
@@ -100,7 +101,7 @@ class _Model:
         return union(found) if found else None
 
     def group(self, name: str) -> Group:
-        return self.groups[name].group if name in self.groups else Group([name])
+        return self.groups[name].group if name in self.groups else Group()
 
     # -------------------------------------------------------------------------------------------- models
 
@@ -165,7 +166,8 @@ class _Model:
         final = model.message("final")
         last = layers.mlp(final, self.report, batch_norm=False) if final is not None else {"hidden": []}
         keys = max(mlps, key=lambda m: sum(m["hidden"]), default=last)
-        keys = {**keys, "hidden": [*keys["hidden"], *last["hidden"]] if keys is not last else last["hidden"]}
+        keys = {**keys, "hidden": [*keys["hidden"], *last["hidden"]] if mlps else last["hidden"]}
+        keys = keys if keys["hidden"] else {}
         kind = "din" if deep.sequences else "wide_and_deep"
         why = "one MLP reads all groups and sequences, in place of a tower per group: the widest tower's layers, then those of 'final'"
         if kind == "wide_and_deep":
@@ -176,8 +178,8 @@ class _Model:
     def _encoded(self, name: str, encoder: dict[str, Any], tower: Message) -> Group:
         """A group of type SEQUENCE through an encoder."""
         names = self.groups[name].names if name in self.groups else []
-        queries = [n for n in names if n not in self.known or not self.known[n].sequence]
-        steps = [n for n in names if n in self.known and self.known[n].sequence]
+        queries = [n for n in names if not self.known[n].sequence]
+        steps = [n for n in names if self.known[n].sequence]
         return attended(queries, steps, encoder, self.known, tower, self.report)
 
     def multi_task(self, name: str, model: Message) -> dict[str, Any]:
@@ -224,9 +226,9 @@ class _Model:
         return task
 
 
-def _group(message: Message, known: Mapping[str, Output], report: Report) -> Group:
+def _group(message: Message, names: list[str], known: Mapping[str, Output], report: Report) -> Group:
     """A group: its features, and its sequences through their encoders, pooled where it names none."""
-    group = pooled(message.texts("feature_names"), known)
+    group = pooled(names, known)
     inner = {g.text("group_name"): g for g in message.messages("sequence_groups")}
     for encoders in message.messages("sequence_encoders"):
         for name in encoders.names():
@@ -234,8 +236,9 @@ def _group(message: Message, known: Mapping[str, Output], report: Report) -> Gro
             assert encoder is not None
             source = encoder.text("input")
             members = inner[source].texts("feature_names") if source in inner else []
-            queries = [n for n in members if n not in known or not known[n].sequence]
-            steps = [n for n in members if n in known and known[n].sequence]
+            members = present(members, known, inner.get(source, encoder), report, "feature_names")
+            queries = [n for n in members if not known[n].sequence]
+            steps = [n for n in members if known[n].sequence]
             group.add(attended(queries, steps, _encoder(name, encoder, encoders, report), known, encoder, report))
     return group
 
@@ -267,11 +270,8 @@ def _losses(message: Message, report: Report) -> list[str]:
 
 def _metrics(config: Message, draft: Draft) -> list[tuple[Any, Message, str]]:
     """Metrics; theirs group by a feature, ours by a column."""
-    columns = {
-        f["name"]: str(f["expression"]).partition(":")[2]
-        for f in draft.features
-        if f["type"] in ("id", "raw") and f.get("expression")
-    }
+    read = [f for f in draft.features if f["type"] in ("id", "raw") and f.get("expression")]
+    columns = {f["name"]: str(f["expression"]).partition(":")[2] for f in read if draft.data.get("fg") != "encoded"}
     found: list[tuple[Any, Message, str]] = []
     for metric in config.messages("metrics"):
         for name in metric.names():

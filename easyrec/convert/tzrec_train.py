@@ -180,7 +180,7 @@ def _schedule(name: str, outer: Message, lr: float, report: Report) -> dict[str,
         if message.flag("warmup"):
             report.add("changed", message, "warmup", "rates change at once")
         switches = [(step + 1, float(rate)) for step, rate in pairs]
-        return schedules.steps(switches, lr) if switches else {}
+        return schedules.steps(switches, lr)
     if name == "cosine_annealing_learning_rate":
         total = message.integer("T_max") + message.integer("warmup_size")
         if message.number("warmup_learning_rate"):

@@ -72,6 +72,11 @@ def test_a_manual_schedule_changes_where_theirs_does(convert_text):
     assert rates(easyrec(convert_text, text), range(6)) == pytest.approx([0.8, 0.8, 0.4, 0.4, 0.1, 0.1])
 
 
+def test_a_schedule_without_a_rate_is_none(convert_text):
+    text = "adam_optimizer { lr: 0 } manual_step_learning_rate { schedule_sizes: 2 learning_rates: 0.4 }"
+    assert "schedule" not in tzrec(convert_text, f"dense_optimizer {{ {text} }}").draft.train["dense_optimizer"]
+
+
 def test_an_exponential_schedule(convert_text):
     text = "exponential_decay_learning_rate { decay_size: 2 decay_factor: 0.5 min_learning_rate: 0.3 }"
     found = tzrec(convert_text, f"dense_optimizer {{ adam_optimizer {{ lr: 0.8 }} {text} }}")
