@@ -43,13 +43,13 @@ def _features(root: Message, columns: dict[str, easyrec_data.Column], report: Re
         found += reader.read(message)
     report.target = None
     keep_tables_apart(found, "")
-    why = "EasyRec does not say whose a column is: here the user's in user groups and histories, else the item's"
+    why = "EasyRec does not say whose a column is: by its name, group or history it is the user's, else the item's"
     report.add("check", root, "", why, "set the side of each expression", ("features",))
     return found
 
 
 def _sides(root: Message, listed: list[Message]) -> dict[str, str]:
-    """Side of each column: the user's where all that reads it is a history, or stands in groups called after users."""
+    """Side of each column: the user's where it is called so, or all that reads it is a history or in user groups."""
     groups: dict[str, set[str]] = {}
     for config in root.messages("model_config"):
         for group in config.messages("feature_groups"):
@@ -63,4 +63,5 @@ def _sides(root: Message, listed: list[Message]) -> dict[str, str]:
             of_user = history or (bool(where) and all(group.startswith("user") for group in where))
             for column in inputs:
                 readers.setdefault(column, []).append(of_user)
-    return {column: "user" if all(found) else "item" for column, found in readers.items()}
+    named = {column for column in readers if column.lower().startswith("user")}
+    return {column: "user" if column in named or all(found) else "item" for column, found in readers.items()}

@@ -76,8 +76,6 @@ class _Model:
             if message.has("negative_sampler"):
                 report.drop(message, {"negative_sampler": "no negatives are drawn"})
         self.attentions = {m.text("group_name"): m for m in config.messages("seq_att_groups")}
-        if self.attentions and not config.has("multi_tower"):
-            report.add("lost", config, "seq_att_groups", "only MultiTowerDIN reads them")
 
     def of(self, name: str) -> dict[str, Any]:
         config, report = self.config, self.report
@@ -91,6 +89,7 @@ class _Model:
             return result
         why = f"{name or 'no model'} is not there; lr over the same features stands in its place, to start from"
         report.add("lost", config, "model_class", why, "choose a model: docs/models")
+        self.attentions = {}
         for key in (*_BODIES, "seq_att_groups", "model_params"):
             for message in config.messages(key):
                 message.settle()
@@ -123,7 +122,11 @@ class _Model:
 
     def deep(self) -> Group:
         """All groups but the wide ones, together."""
-        return union(group for name, group in self.groups.items() if name not in self.wides)
+        whole = union(group for name, group in self.groups.items() if name not in self.wides)
+        for message in self.attentions.values():
+            self.report.add("changed", message, "", "its interests join the features of the group 'deep'")
+            whole.add(self._attention(message, message.message("seq_dnn")))
+        return whole
 
     def wide(self) -> Group | None:
         """The wide groups together."""
@@ -138,8 +141,9 @@ class _Model:
             steps += present(expand(pair.texts("hist_seq")), self.known, pair, self.report, "hist_seq")
             if pair.has("aux_hist_seq"):
                 self.report.add("lost", pair, "aux_hist_seq", "every column of a step is compared, or none is")
-        dropped = ("tf_summary", "allow_key_search", "need_key_feature", "allow_key_transform", "transform_dnn")
+        dropped = ("allow_key_search", "need_key_feature", "allow_key_transform", "transform_dnn")
         self.report.drop(message, dict.fromkeys(dropped, "keys are features of the group"))
+        message.values("tf_summary")
         return attended(keys, steps, encoder, self.known, message, self.report)
 
     # -------------------------------------------------------------------------------------------- models

@@ -70,9 +70,9 @@ def metrics(found: Iterable[tuple[Any, Message, str]], kinds: set[str], report: 
 def in_space(tower: Message, report: Report, indicator: str) -> dict[str, Any]:
     """The mask of a task that counts only where another label is positive."""
     label = tower.text(indicator)
+    inside, outside = tower.number("in_task_space_weight", 1.0), tower.number("out_task_space_weight", 1.0)
     if not label:
         return {}
-    inside, outside = tower.number("in_task_space_weight", 1.0), tower.number("out_task_space_weight", 1.0)
     if outside == 0 and inside > 0 and re.fullmatch(r"[A-Za-z_]\w*", label):
         if inside != 1:
             report.add("changed", tower, "in_task_space_weight", "rows of the task's space count once")

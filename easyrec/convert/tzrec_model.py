@@ -221,6 +221,7 @@ class _Model:
                 "sample_weight_name": "one weight serves all tasks: data.sample_weight",
             },
         )
+        self.report.drop(tower, {"train_metrics": _DROPPED["train_metrics"]})
         if tower.has("mlp") and tower.message("mlp") is not shared:
             self.report.add("lost", tower, "mlp", "a single layer follows the shared MLP")
         return task

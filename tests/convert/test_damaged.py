@@ -36,7 +36,7 @@ def damaged(message, draw):
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in CONFIGS])
 @given(data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_damaged_config_is_converted_or_refused(path, data, tmp_path):
     text = damaged(parse(path.read_text(encoding="utf-8")), data.draw)
     (tmp_path / "damaged.config").write_text(text, encoding="utf-8")

@@ -321,6 +321,11 @@ def test_the_older_place_of_features_gives_the_same(convert_text):
     assert old.draft.features == new.draft.features != []
 
 
+def test_a_column_called_after_the_user_is_the_users(convert_text):
+    found = convert_text('feature_config { features { input_names: "user_id" num_buckets: 3 } }', "easyrec")
+    assert found.draft.features[0]["expression"] == "user:user_id"
+
+
 def test_columns_of_user_groups_and_histories_are_the_users(convert_text):
     found = convert_text(
         """

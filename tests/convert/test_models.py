@@ -196,6 +196,28 @@ def test_easyrec_attention_inside_a_group(convert_text):
     assert "net_regularizer" not in found.draft.train
 
 
+def test_easyrec_attention_beside_the_groups_joins_deep(convert_text):
+    found = model(
+        convert_text,
+        "easyrec",
+        "model_class: 'DeepFM'" + group("deep", "ab") + "seq_att_groups { group_name: 's' seq_att_map { key: 'b'"
+        " hist_seq: 'h' } } deepfm { dnn { hidden_units: [4] } }",
+    )  # fmt: skip
+    encoder = {"type": "din", "hidden": [128, 64, 32], "activation": "relu", "softmax": True}
+    assert found.draft.model["type"] == "deepfm"
+    assert found.draft.model["groups"] == {
+        "deep": {"features": ["a", "b"], "sequences": [{"sequence": "h", "encoder": encoder, "query": {"h": "b"}}]}
+    }
+    assert ("changed", "model_config.seq_att_groups") in [(e.kind, e.path) for e in found.report.entries]
+
+
+def test_a_group_that_lists_what_is_no_feature_says_so(convert_text):
+    found = model(convert_text, "tzrec", group("g", ["a", "zzz"]) + "wide_and_deep { deep { hidden_units: 4 } }")
+    assert found.draft.model["groups"]["deep"] == ["a"]
+    (entry,) = [e for e in found.report.entries if e.path == "model_config.feature_groups.feature_names"]
+    assert (entry.kind, entry.why) == ("lost", "'zzz' is no feature that was carried")
+
+
 @pytest.mark.parametrize(
     ("config", "kind"),
     [
