@@ -1,0 +1,254 @@
+"""Which of our models a peer's becomes, with which groups and keys."""
+
+import pytest
+
+from easyrec.config import load_experiment
+
+TZREC_FEATURES = """
+train_input_path: "x.parquet"
+data_config { dataset_type: ParquetDataset fg_mode: FG_DAG label_fields: "y" label_fields: "z" }
+feature_configs { id_feature { feature_name: "a" expression: "user:ca" num_buckets: 5 embedding_dim: 4 } }
+feature_configs { id_feature { feature_name: "b" expression: "item:cb" num_buckets: 5 embedding_dim: 4 } }
+feature_configs { id_feature { feature_name: "c" expression: "item:cc" num_buckets: 5 embedding_dim: 6 } }
+feature_configs { raw_feature { feature_name: "d" expression: "item:cd" } }
+feature_configs { sequence_feature { sequence_name: "s" sequence_length: 3
+    features { id_feature { feature_name: "b" expression: "item:cb" num_buckets: 5 embedding_dim: 4 } }
+    features { id_feature { feature_name: "c" expression: "item:cc" num_buckets: 5 embedding_dim: 6 } }
+    features { raw_feature { feature_name: "d" expression: "item:cd" } } } }
+"""
+EASYREC_FEATURES = """
+train_input_path: "x.parquet"
+data_config { input_type: ParquetInput label_fields: "y" label_fields: "z" }
+feature_config {
+  features { input_names: "a" num_buckets: 5 embedding_dim: 4 }
+  features { input_names: "b" num_buckets: 5 embedding_dim: 4 }
+  features { input_names: "c" num_buckets: 5 embedding_dim: 6 }
+  features { input_names: "d" feature_type: RawFeature }
+  features { input_names: "h" feature_type: SequenceFeature num_buckets: 5 embedding_dim: 4 max_seq_len: 3 }
+}
+"""
+
+
+def group(name, features, more=""):
+    listed = ", ".join(f'"{feature}"' for feature in features)
+    return f'feature_groups {{ group_name: "{name}" feature_names: [{listed}] {more} }}'
+
+
+def model(convert_text, peer, config):
+    text = (TZREC_FEATURES if peer == "tzrec" else EASYREC_FEATURES) + f"model_config {{ {config} }}"
+    found = convert_text(text, peer)
+    load_experiment(found.draft.plain())
+    return found
+
+
+def kinds(found):
+    return [entry.kind for entry in found.report.entries if entry.path.startswith("model_config")]
+
+
+def test_deepfm_needs_fields_of_one_width(convert_text):
+    deep = "deepfm { deep { hidden_units: [8, 4] use_bn: true } }"
+    found = model(convert_text, "tzrec", group("deep", "abd") + deep)
+    assert found.draft.model == {
+        "type": "deepfm",
+        "hidden": [8, 4],
+        "activation": "relu",
+        "batch_norm": True,
+        "groups": {"deep": ["a", "b", "d"]},
+    }
+    assert kinds(found) == []
+    found = model(convert_text, "tzrec", group("deep", "abcd") + group("wide", "ab", "group_type: WIDE") + deep)
+    assert found.draft.model["type"] == "wide_and_deep"
+    assert found.draft.model["groups"] == {"deep": ["a", "b", "c", "d"], "wide": ["a", "b"]}
+    assert kinds(found) == ["changed"]
+
+
+def test_attention_pairs_by_position_and_adds_the_candidates(convert_text):
+    found = model(
+        convert_text,
+        "tzrec",
+        group("deep", "ad", "group_type: DEEP")
+        + group("seq", ["b", "c", "d", "s__b", "s__c", "s__d"], "group_type: SEQUENCE")
+        + "multi_tower_din { towers { input: 'deep' mlp { hidden_units: 8 } }"
+        " din_towers { input: 'seq' attn_mlp { hidden_units: [6] activation: 'Dice' } } final { hidden_units: 4 } }",
+    )
+    # 'd' is a number on both sides: it is part of the step and compared with nothing
+    encoder = {"type": "din", "hidden": [6], "activation": "dice", "softmax": True}
+    assert found.draft.model == {
+        "type": "din",
+        "hidden": [8, 4],
+        "activation": "relu",
+        "groups": {
+            "deep": {
+                "features": ["a", "d", "b", "c"],
+                "sequences": [{"sequence": "s", "encoder": encoder, "query": {"b": "b", "c": "c"}}],
+            }
+        },
+    }
+
+
+def test_steps_without_a_candidate_are_averaged(convert_text):
+    found = model(
+        convert_text,
+        "tzrec",
+        group("deep", "a", "sequence_groups { group_name: 'g' feature_names: ['d', 's__b'] } sequence_encoders"
+              " { din_encoder { input: 'g' attn_mlp { hidden_units: 4 } } }")
+        + "wide_and_deep { deep { hidden_units: 4 } }",
+    )  # fmt: skip
+    (entry,) = found.draft.model["groups"]["deep"]["sequences"]
+    assert entry == {"sequence": "s", "encoder": {"type": "pooling", "pooling": "mean"}}
+    assert "all children of 's' are read, these too: c, d" in [e.why for e in found.report.entries]
+    assert any("has no candidate of its width" in e.why for e in found.report.entries)
+
+
+def test_the_other_encoders(convert_text):
+    def encoder(text):
+        return model(
+            convert_text,
+            "tzrec",
+            group("deep", "bc", "sequence_groups { group_name: 'g' feature_names: ['b', 'c', 's__b', 's__c', 's__d'] }"
+                  f" sequence_encoders {{ {text} }}") + "wide_and_deep { deep { hidden_units: 4 } }",
+        )  # fmt: skip
+
+    pooled = encoder("pooling_encoder { input: 'g' pooling_type: 'sum' }")
+    assert pooled.draft.model["groups"]["deep"]["sequences"] == [
+        {"sequence": "s", "encoder": {"type": "pooling", "pooling": "sum"}}
+    ]
+    other = encoder("self_attention_encoder { input: 'g' num_heads: 2 }")
+    (entry,) = other.draft.model["groups"]["deep"]["sequences"]
+    assert entry["encoder"]["type"] == "din"
+    assert ("changed", "model_config.feature_groups.sequence_encoders.self_attention_encoder") in [
+        (e.kind, e.path) for e in other.report.entries
+    ]
+
+
+@pytest.mark.parametrize("name", ["dlrm", "xdeepfm", "wukong", "mind"])
+def test_a_model_that_is_not_there_leaves_its_features_to_lr(name, convert_text):
+    found = model(
+        convert_text,
+        "tzrec",
+        group("g", ["a", "d"]) + group("q", ["b", "s__b"], "group_type: SEQUENCE") + f"{name} {{ deep {{ x: 1 }} }}",
+    )
+    assert found.draft.model == {"type": "lr", "groups": {"deep": ["a", "d", "b"]}}
+    assert [(e.kind, e.path) for e in found.report.entries if e.path] == [("lost", f"model_config.{name}")]
+
+
+@pytest.mark.parametrize(
+    ("losses", "classes", "expected"),
+    [
+        ("binary_cross_entropy {}", 1, None),
+        ("softmax_cross_entropy {}", 3, {"type": "multiclass", "num_classes": 3}),
+        ("l2_loss {}", 1, {"type": "regression"}),
+        ("jrc_loss { session_name: 'a' }", 2, None),
+    ],
+)
+def test_the_task_follows_from_the_loss(losses, classes, expected, convert_text):
+    text = f"losses {{ {losses} }} num_class: {classes} metrics {{ auc {{}} }} metrics {{ mean_squared_error {{}} }}"
+    found = model(convert_text, "tzrec", group("g", "ab") + "wide_and_deep { deep { hidden_units: 4 } }" + text)
+    tasks = found.draft.model.get("tasks")
+    assert tasks == (None if expected is None else [{"name": "y", "label": "y", **expected}])
+    kind = (expected or {"type": "binary"})["type"]
+    assert found.draft.eval.get("metrics") == {"binary": ["auc"], "regression": ["mse"], "multiclass": None}[kind]
+
+
+def test_a_grouped_auc_groups_by_the_features_column(convert_text):
+    text = "metrics { grouped_auc { grouping_key: 'a' } }"
+    found = model(convert_text, "tzrec", group("g", "ab") + "wide_and_deep { deep { hidden_units: 4 } }" + text)
+    assert found.draft.eval["metrics"] == [{"type": "gauc", "by": "ca", "weighting": "plain"}]
+
+
+@pytest.mark.parametrize(
+    ("outside", "mask"), [("out_task_space_weight: 0", "y > 0"), ("out_task_space_weight: 0.5", None), ("", None)]
+)
+def test_a_task_space_is_a_mask_where_nothing_else_counts(outside, mask, convert_text):
+    found = model(
+        convert_text,
+        "tzrec",
+        group("g", "ab") + "simple_multi_task { task_towers { tower_name: 't' label_name: 'y' mlp { hidden_units: 4 } }"
+        f" task_towers {{ tower_name: 'u' label_name: 'z' task_space_indicator_label: 'y' {outside} }} }}",
+    )
+    first, second = found.draft.model["tasks"]
+    assert first == {"name": "t", "label": "y", "type": "binary"}
+    assert second.get("mask") == mask
+    assert found.draft.model["hidden"] == [4]
+    assert ("lost" in kinds(found)) == (mask is None)
+
+
+def test_easyrec_attention_inside_a_group(convert_text):
+    attention = (
+        "sequence_features { group_name: 'sg' seq_att_map { key: 'b' hist_seq: 'h' } seq_dnn { hidden_units: [6, 1] } }"
+    )
+    found = model(
+        convert_text,
+        "easyrec",
+        "model_class: 'WideAndDeep'" + group("deep", "ab", attention) + group("wide", "a", "wide_deep: WIDE")
+        + "wide_and_deep { dnn { hidden_units: [4] use_bn: false } l2_regularization: 0 }",
+    )  # fmt: skip
+    encoder = {"type": "din", "hidden": [6], "activation": "relu", "softmax": True}
+    assert found.draft.model == {
+        "type": "wide_and_deep",
+        "hidden": [4],
+        "activation": "relu",
+        "groups": {
+            "deep": {"features": ["a", "b"], "sequences": [{"sequence": "h", "encoder": encoder, "query": {"h": "b"}}]},
+            "wide": ["a"],
+        },
+    }
+    assert "net_regularizer" not in found.draft.train
+
+
+def test_easyrec_attention_beside_the_groups_joins_deep(convert_text):
+    found = model(
+        convert_text,
+        "easyrec",
+        "model_class: 'DeepFM'" + group("deep", "ab") + "seq_att_groups { group_name: 's' seq_att_map { key: 'b'"
+        " hist_seq: 'h' } } deepfm { dnn { hidden_units: [4] } }",
+    )  # fmt: skip
+    encoder = {"type": "din", "hidden": [128, 64, 32], "activation": "relu", "softmax": True}
+    assert found.draft.model["type"] == "deepfm"
+    assert found.draft.model["groups"] == {
+        "deep": {"features": ["a", "b"], "sequences": [{"sequence": "h", "encoder": encoder, "query": {"h": "b"}}]}
+    }
+    assert ("changed", "model_config.seq_att_groups") in [(e.kind, e.path) for e in found.report.entries]
+
+
+def test_a_group_that_lists_what_is_no_feature_says_so(convert_text):
+    found = model(convert_text, "tzrec", group("g", ["a", "zzz"]) + "wide_and_deep { deep { hidden_units: 4 } }")
+    assert found.draft.model["groups"]["deep"] == ["a"]
+    (entry,) = [e for e in found.report.entries if e.path == "model_config.feature_groups.feature_names"]
+    assert (entry.kind, entry.why) == ("lost", "'zzz' is no feature that was carried")
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ("model_class: 'FM' fm { }", "fm"),
+        ("model_class: 'DCN' dcn { deep_tower { input: 'g' dnn { hidden_units: 4 } } }", "dcn_v2"),
+        ("model_class: 'MultiTower' multi_tower { towers { input: 'g' dnn { hidden_units: 4 } } }", "wide_and_deep"),
+        ("model_class: 'RankModel' backbone { blocks { name: 'x' } } model_params { }", "lr"),
+        ("model_class: 'DLRM' dlrm { }", "lr"),
+    ],
+)
+def test_easyrec_models(config, kind, convert_text):
+    found = model(convert_text, "easyrec", group("g", "ab") + config)
+    assert found.draft.model["type"] == kind
+    assert found.draft.train.get("net_regularizer") == (None if kind == "lr" else 1e-4)
+    assert not any("does not know" in e.why for e in found.report.entries)
+
+
+def test_easyrec_tasks(convert_text):
+    found = model(
+        convert_text,
+        "easyrec",
+        "model_class: 'DBMTL'" + group("g", "ab") + "dbmtl { bottom_dnn { hidden_units: [8] } task_towers { tower_name: 'p'"
+        " label_name: 'y' loss_type: CLASSIFICATION dnn { hidden_units: 4 } metrics_set { auc {} } } task_towers {"
+        " tower_name: 'q' label_name: 'z' loss_type: L2_LOSS weight: 2 relation_tower_names: 'p' dnn { hidden_units: 4 }"
+        " metrics_set { root_mean_squared_error {} } } }",
+    )  # fmt: skip
+    assert found.draft.model["hidden"] == [8]
+    assert found.draft.model["tasks"] == [
+        {"name": "p", "label": "y", "type": "binary", "metrics": ["auc"]},
+        {"name": "q", "label": "z", "type": "regression", "weight": 2.0, "metrics": ["rmse"]},
+    ]
+    assert ("lost", "model_config.dbmtl.task_towers[1].relation_tower_names") in [
+        (e.kind, e.path) for e in found.report.entries
+    ]
