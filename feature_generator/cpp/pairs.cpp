@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "hash.h"
+#include "scan.h"
 
 namespace fg {
 namespace {
@@ -48,23 +49,41 @@ void PairFinder::add(const Text& key, const Second& second) {
 }
 
 bool PairFinder::find_in(const Text& text, Folded folded, const Text& key, Second& second) const noexcept {
-  // A pair begins at the text's start and behind every separator; most are told apart by one byte, the sign's place.
-  const char *p = text.data, *const end = p + text.size;
-  while (static_cast<std::size_t>(end - p) > key.size) {
-    const bool hit = p[key.size] == assign_ && std::memcmp(p, key.data, key.size) == 0;
-    const auto left = static_cast<std::size_t>(end - p);
-    const char* from = hit ? p + key.size + 1 : p;
-    const auto* cut =
-        folded == Folded::many
-            ? static_cast<const char*>(std::memchr(from, separator_, left - static_cast<std::size_t>(from - p)))
-            : nullptr;
-    const char* const stop = cut != nullptr ? cut : end;
-    if (hit && from != stop) {
-      second.text = {from, static_cast<std::size_t>(stop - from)};
-      return true;
+  const char* const end = text.data + text.size;
+  // The first 8 bytes of key and sign, or all of them: they tell pairs apart in one comparison, which is rarely equal.
+  std::uint64_t start = 0, mask = ~std::uint64_t{0};
+  const std::size_t size = std::min<std::size_t>(key.size, 8);
+  std::memcpy(&start, key.data, size);
+  if (size < 8) {
+    start |= std::uint64_t{static_cast<unsigned char>(assign_)} << (8 * size);
+    mask >>= 8 * (7 - size);
+  }
+  // Whether the pair at p has the key, and something behind it.
+  const auto hit = [&](const char* p) {
+    if (end - p >= 8) {
+      std::uint64_t word;
+      std::memcpy(&word, p, 8);
+      if (((word ^ start) & mask) != 0) return false;
     }
-    if (cut == nullptr) return false;
-    p = cut + 1;
+    if (static_cast<std::size_t>(end - p) <= key.size + 1 || p[key.size] != assign_ ||
+        std::memcmp(p, key.data, key.size) != 0)
+      return false;
+    const char* const from = p + key.size + 1;
+    const auto left = static_cast<std::size_t>(end - from);
+    const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(from, separator_, left)) : nullptr;
+    second.text = {from, cut != nullptr ? static_cast<std::size_t>(cut - from) : left};
+    return second.text.size != 0;
+  };
+  if (hit(text.data)) return true;
+  if (folded != Folded::many) return false;
+  const char* p = text.data;
+  for (; end - p >= 64; p += 64) {
+    for (std::uint64_t bits = bytes_equal(p, separator_); bits != 0; bits &= bits - 1) {
+      if (hit(p + __builtin_ctzll(bits) + 1)) return true;
+    }
+  }
+  for (; p != end; ++p) {
+    if (*p == separator_ && hit(p + 1)) return true;
   }
   return false;
 }

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from feature_generator.config import members
-from feature_generator.features.raw import read_normalizer
+from feature_generator.numeric import read_normalizer
 
 CONFIGS = Path(__file__).parent / "configs"
 

@@ -1,6 +1,7 @@
 // `overlap`: how much the words of a query and of a title have in common.
 #include <algorithm>
 
+#include "../hash.h"
 #include "../word_numbers.h"
 #include "operations.h"
 
@@ -51,9 +52,45 @@ struct Side {
   bool holds(std::uint32_t word) const noexcept { return marks[word] == marked; }
 };
 
+// Few words, compared with each other by their hashes, and by their bytes where those are the same.
+constexpr std::uint32_t few = 32;
+
+struct Hashed {
+  const Text* words;
+  const std::uint64_t* hashes;
+  std::uint32_t count;
+
+  bool same(std::uint32_t i, const Hashed& other, std::uint32_t k) const noexcept {
+    return hashes[i] == other.hashes[k] && words[i].size == other.words[k].size &&
+           std::memcmp(words[i].data, other.words[k].data, words[i].size) == 0;
+  }
+  // Whether any of the first `most` words of `other` is word i.
+  bool in(std::uint32_t i, const Hashed& other, std::uint32_t most) const noexcept {
+    bool maybe = false;
+    for (std::uint32_t k = 0; k < most; ++k) maybe |= hashes[i] == other.hashes[k];
+    if (!maybe) return false;
+    for (std::uint32_t k = 0; k < most; ++k) {
+      if (same(i, other, k)) return true;
+    }
+    return false;
+  }
+};
+
+// The share of the distinct words of `of` that `in` has too.
+double ratio(const Hashed& of, const Hashed& in) noexcept {
+  std::uint32_t distinct = 0, common = 0;
+  for (std::uint32_t i = 0; i < of.count; ++i) {
+    if (of.in(i, of, i)) continue;
+    ++distinct;
+    common += of.in(i, in, in.count);
+  }
+  return static_cast<double>(common) / static_cast<double>(distinct);
+}
+
 struct OverlapScratch final : Operation::Scratch {
   WordNumbers words;
   Side query, title;
+  Slab<std::uint64_t> hashes[2];
   Slab<std::uint32_t> border;         // of the query, for the search
   Slab<std::uint32_t> counts;         // by distinct query word: how often the window holds it
   Slab<std::uint32_t> places, terms;  // the title's words that the query has, and which they are
@@ -200,6 +237,8 @@ class Overlap final : public Operation {
       if (method == name) method_ = function;
     }
     if (method_ == nullptr) throw std::invalid_argument("there is no method '" + method + "'");
+    if (method == "query_common_ratio") share_ = 0;
+    if (method == "title_common_ratio") share_ = 1;
   }
 
   void check(std::size_t inputs) const override {
@@ -214,6 +253,38 @@ class Overlap final : public Operation {
     for (std::uint16_t k = 0; k < 2; ++k) to_text(*in[k].cells, k);
     Slab<std::uint8_t> spoiled;
     carry_faults(in, elements, out, spoiled);
+    bool numbered = false;
+    for (std::size_t k = 0; k < 2 && share_ >= 0; ++k) hash_all(*in[k].cells, scratch.hashes[k]);
+    out.form = Form::number;
+    for (std::size_t e = 0; e < elements; ++e) {
+      const bool good = spoiled.empty() || spoiled[e] == 0;
+      if (good && !in[0].missing(e) && !in[1].missing(e)) {
+        if (share_ >= 0 && in[0].end(e) - in[0].begin(e) <= few && in[1].end(e) - in[1].begin(e) <= few) {
+          const auto of = static_cast<std::size_t>(share_);
+          out.numbers.push(ratio(hashed(in[of], e, scratch.hashes[of]), hashed(in[1 - of], e, scratch.hashes[1 - of])));
+        } else {
+          if (!numbered) number_words(in, scratch);
+          numbered = true;
+          out.numbers.push(method_(scratch, e));
+        }
+      }
+      close_element(out);
+    }
+  }
+
+ private:
+  static void hash_all(const Cells& cells, Slab<std::uint64_t>& hashes) {
+    hashes.resize(cells.texts.size());
+    for (std::size_t i = 0; i < cells.texts.size(); ++i)
+      hashes[i] = murmur64a(cells.texts[i].data, cells.texts[i].size);
+  }
+
+  static Hashed hashed(const Operand& operand, std::size_t e, const Slab<std::uint64_t>& hashes) noexcept {
+    const std::uint32_t begin = operand.begin(e);
+    return {operand.cells->texts.data() + begin, hashes.data() + begin, operand.end(e) - begin};
+  }
+
+  static void number_words(const std::vector<Operand>& in, OverlapScratch& scratch) {
     scratch.words.clear(in[0].cells->values() + in[1].cells->values());
     Side* const sides[] = {&scratch.query, &scratch.title};
     for (std::size_t k = 0; k < 2; ++k) {
@@ -221,16 +292,10 @@ class Overlap final : public Operation {
       scratch.words.number_all(*in[k].cells, sides[k]->numbers);
     }
     for (Side* const side : sides) side->prepare(scratch.words.size());
-    out.form = Form::number;
-    for (std::size_t e = 0; e < elements; ++e) {
-      const bool good = spoiled.empty() || spoiled[e] == 0;
-      if (good && !in[0].missing(e) && !in[1].missing(e)) out.numbers.push(method_(scratch, e));
-      close_element(out);
-    }
   }
 
- private:
   Method method_ = nullptr;
+  int share_ = -1;  // of a ratio: whose words are counted, 0 the query's and 1 the title's
 };
 
 }  // namespace
