@@ -5,6 +5,9 @@ several values and one text of 50 steps split and hashed. Per-core figures divid
 all threads counted; the others use their own hash, which is faster than ours or as fast. `speed-up` is wall time on
 one thread over wall time on two, in turn, best of each; beside it stands what two threads of plain hashing get here,
 since a busy or shared machine has no second core to give.
+
+The second job (`fg_wide_job`) adds a lookup, a match, an expression, an overlap, two crosses and a sequence with three
+children. The two-step request is one user with 1,000 steps, and 500 items computed ahead.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import fg_wide_job
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -52,15 +56,15 @@ def job(rows: int, seed: int = 0) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
 
 
-def generator() -> FeatureGenerator:
+def features() -> list[dict[str, Any]]:
     """Our 20 features."""
     side = {"s": "user", "n": "item"}
-    features: list[dict[str, Any]] = [
+    made: list[dict[str, Any]] = [
         {"type": "id", "name": c, "expression": f"{side[c[0]]}:{c}", "hash_bucket_size": IDS}
         for c in [f"{kind}{i}" for kind in "sn" for i in range(5)]
     ]
-    features += [{"type": "raw", "name": f"x{i}", "expression": f"item:x{i}", "boundaries": EDGES} for i in range(4)]
-    features += [
+    made += [{"type": "raw", "name": f"x{i}", "expression": f"item:x{i}", "boundaries": EDGES} for i in range(4)]
+    made += [
         {
             "type": "combo",
             "name": f"{a}_{b}",
@@ -69,13 +73,9 @@ def generator() -> FeatureGenerator:
         }
         for a, b in CROSSED
     ]
-    features += [
-        {"type": "id", "name": f"m{i}", "expression": f"item:m{i}", "hash_bucket_size": TAGS} for i in range(2)
-    ]
-    features += [
-        {"type": "id", "name": "seq", "expression": "user:seq", "hash_bucket_size": IDS, "sequence_length": 50}
-    ]
-    return FeatureGenerator.load({"features": features})
+    made += [{"type": "id", "name": f"m{i}", "expression": f"item:m{i}", "hash_bucket_size": TAGS} for i in range(2)]
+    made += [{"type": "id", "name": "seq", "expression": "user:seq", "hash_bucket_size": IDS, "sequence_length": 50}]
+    return made
 
 
 def polars_job() -> list[pl.Expr]:
@@ -173,12 +173,61 @@ def request_ms(work: Callable[[], Any], times: int) -> float:
     return statistics.median(rounds)
 
 
+def second_job(first: pa.RecordBatch, runs: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """The second job beside polars, and the two-step request; CPU milliseconds of the latter."""
+    made = pa.RecordBatch.from_pydict(fg_wide_job.columns(first.num_rows))
+    batch = pa.RecordBatch.from_arrays([*first.columns, *made.columns], [*first.schema.names, *made.schema.names])
+    ours = FeatureGenerator.load({"features": [*features(), *fg_wide_job.features()]})
+    frame, expressions = pl.from_arrow(batch), [*polars_job(), *fg_wide_job.polars_rows()]
+
+    def theirs() -> Any:
+        return frame.select(expressions), fg_wide_job.polars_steps(frame)
+
+    contestants = {
+        "second job, ours, 1 thread": timed(lambda: ours.transform(batch), batch.num_rows),
+        "second job, polars": timed(theirs, batch.num_rows),
+    }
+    same_numbers(ours.transform(batch.slice(0, 1000)), pl.from_arrow(batch.slice(0, 1000)).select(expressions))
+    for run in contestants.values():
+        run()
+    figures = interleave(contestants, runs)
+    user, items = request_of(batch, ours)
+    request, ahead = ours.request(user), ours.items(items)
+    steps = {
+        "request side, 1 user with 1,000 steps": request_ms(lambda: ours.request(user), 1000),
+        "cross features of 500 items computed ahead": request_ms(lambda: request.score_items(ahead), 1000),
+        "items that are not, all their features": request_ms(lambda: request.score_items(items), 500),
+    }
+    ratio = (
+        figures["second job, ours, 1 thread"]["k_rows_per_core_s"] / figures["second job, polars"]["k_rows_per_core_s"]
+    )
+    table([{"engine": name, **{k: round(v, 1) for k, v in f.items()}} for name, f in figures.items()])
+    table([{"request in two steps": name, "cpu_ms": round(ms, 3)} for name, ms in steps.items()])
+    print(f"second job, over polars per core: {ratio:.2f}")
+    return {**figures, "over polars per core": {"value": ratio}}, steps
+
+
+def same_numbers(ours: Any, theirs: pl.DataFrame) -> None:
+    """Both engines made the same numbers."""
+    for name in ("lookup", "match", "expr", "overlap"):
+        np.testing.assert_allclose(ours[name].values[:, 0], theirs[name].to_numpy(), rtol=1e-5, atol=1e-6)
+
+
+def request_of(batch: pa.RecordBatch, ours: FeatureGenerator) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """A user whose sequences have 1,000 steps, and 500 items."""
+    row = {name: batch.column(name).slice(0, 1) for name in ours.needs("user")}
+    for name in ours.needs("user"):
+        if name.startswith("clicks__") or name == "seq":
+            row[name] = pa.array([";".join(batch.column(name).slice(0, 20).to_pylist())])
+    return pa.RecordBatch.from_pydict(row), batch.slice(0, 500).select(ours.needs("item"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=7)
     options = parser.parse_args()
-    batch, ours = job(options.rows), generator()
+    batch, ours = job(options.rows), FeatureGenerator.load({"features": features()})
     small = batch.slice(0, max(1, options.rows // 10))
     frame, polars_frame, expressions = small.to_pandas(), pl.from_arrow(batch), polars_job()
     contestants = {
@@ -191,6 +240,7 @@ def main() -> None:
     for run in contestants.values():  # once unmeasured: allocators and caches settle
         run()
     figures = interleave(contestants, options.runs)
+    wide, two_steps = second_job(batch, options.runs)
 
     user = batch.slice(0, 1).select([name for name, side in ours.inputs.items() if side == "user"])
     items = batch.slice(0, 200).select([name for name, side in ours.inputs.items() if side == "item"])
@@ -217,6 +267,7 @@ def main() -> None:
     save(
         "fg_throughput",
         {"rows": options.rows, "runs": options.runs, "engines": figures, "request_cpu_ms": requests, "ratios": ratios}
+        | {"second_job": wide, "two_step_request_cpu_ms": two_steps}
         | {"versions": {"polars": pl.__version__, "pyarrow": pa.__version__, "pandas": pd.__version__}},
     )
 

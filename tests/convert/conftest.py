@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from feature_generator import FeatureGenerator
 from feature_generator.config import members
-from feature_generator.numeric import read_normalizer
+from feature_generator.errors import ConfigError
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -15,9 +16,10 @@ def missing_types(features):
         if feature["type"] not in known:
             found.add(feature["type"])
         if "method=expression" in feature.get("normalizer", ""):
+            raw = {"type": "raw", "name": "r", "normalizer": "method=expression,expr=x"}
             try:
-                read_normalizer("method=expression,expr=x")
-            except ValueError:
+                FeatureGenerator.load({"features": [raw]})
+            except ConfigError:
                 found.add("normalizer expression")
     return sorted(found)
 

@@ -136,3 +136,25 @@ def test_encoded_rows():
 @pytest.mark.parametrize("name", ["tz_din.config", "er_din.config"])
 def test_hashes_are_those_of_the_peer(name):
     assert convert(CONFIGS / name).draft.hash == {"tz": "murmur64a", "er": "farmhash"}[name[:2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "expected"),
+    [
+        ("tags", {"tags": ["red:0.5,blue:2,green:1"]}, [2, 3, 1]),
+        ("actions", {"actions": ["buy\x1dview"]}, [2]),  # the mean of 4 and 1.5, cut to a whole number
+        ("cat_clicks", {"cat_map": ["c1:3\x1dc2:7"], "cat": ["c1\x1dc2"]}, [2]),  # the larger is 7, above 5
+        ("cat_clicks", {"cat_map": ["c1:3"], "cat": ["c9"]}, [0]),  # nothing matches: the default 0
+        ("ctr", {"pv": [0.0], "click": [3.0]}, [2]),  # sigmoid(0) is on the edge 0.5
+        ("title_hit", {"query": ["red shoe"], "title": ["red hat"]}, [[0.5]]),
+        ("taste", {"taste": ["a=0.5|b=2"], "traits": ["a=2|b=1|c=9"]}, [[3.0]]),
+        ("open_items", {"items": ["1,2,3"], "open": ["true,false,true"]}, [1, 3]),
+        ("distance", {"query": ["裙子"], "title": ["连衣裙"]}, [1]),  # three edits lie in [0, 5)
+    ],
+)
+def test_other_types_of_torcheasyrec(name, columns, expected, need_types):
+    draft = convert(CONFIGS / "tz_every_type.config").draft
+    need_types([f for f in draft.features if f["name"] == name])
+    table = generated("tz_every_type.config", columns, only=[name])
+    values = table[name].values.tolist()
+    assert values == expected
