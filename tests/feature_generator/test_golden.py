@@ -137,3 +137,11 @@ def test_encoded_columns_become_the_golden_values(case, monkeypatch):
     generator = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]}, mode="encoded")
     check(case, generator.transform(columns_of(case)))
     check_meta(case, generator)
+
+
+@pytest.mark.parametrize("case", list(load("fg_decided_cases.jsonl")))
+def test_raw_columns_become_the_values_that_we_decided_on(case, monkeypatch):
+    monkeypatch.chdir(GOLDEN)
+    generator = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]})
+    check(case, generator.transform(columns_of(case)))
+    check_meta(case, generator)
