@@ -1,6 +1,7 @@
 """Every feature config that the pages show loads, and every key has its place on its type's page."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from feature_generator import FeatureGenerator
 from feature_generator.config import member, members
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
+TOKENIZER = Path(__file__).parent / "golden" / "assets" / "tiny_tokenizer.json"
 PAGES = [REFERENCE / "feature_generator.md", *sorted((REFERENCE / "features").glob("*.md"))]
 BLOCKS = [
     pytest.param(text, id=f"{page.stem}-{i}")
@@ -21,6 +23,7 @@ BLOCKS = [
 @pytest.mark.parametrize("text", BLOCKS)
 def test_a_shown_config_loads(text, tmp_path):
     (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(TOKENIZER, tmp_path / "tokenizer.json")
     assert FeatureGenerator.load(tmp_path / "shown.yaml").outputs
     assert yaml.safe_load(text)["features"]
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from feature_generator.config import StrictModel
 from feature_generator.features import BadFileError, named_file
-from feature_generator.text.characters import HAN_CLASS, SPACE_CLASS, WORD_CLASS, is_space
-from feature_generator.text.regex import replace
+from feature_generator.text.characters import CASED, HAN, SPACE, WORD, cases, classes
+from feature_generator.text.codes import Codes, Offsets, first, from_text, join, keep, split, total
 from feature_generator.text.simplified import converter, simplify
-from feature_generator.text.width import half_width
 
 Option: TypeAlias = Literal[
     "TEXT_LOWER2UPPER",
@@ -102,7 +101,7 @@ def stop_chars(content: bytes) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 at byte {error.start}") from None
-    return "".join(sorted({char for char in text if not is_space(char)}))
+    return "".join(sorted(set("".join(text.split()))))
 
 
 class Normalizer:
@@ -122,38 +121,54 @@ class Normalizer:
 
     def __init__(self, config: NormalizerConfig, stops: str = "") -> None:
         self.options, self.max_length = frozenset(config.norm_options), config.max_length
-        self.stops = "[" + "".join(rf"\x{{{ord(c):x}}}" for c in stops) + "]+" if stops else ""
+        self.stops = from_text(stops)
+        self.cases = None
+        if self.options & {"TEXT_LOWER2UPPER", "TEXT_UPPER2LOWER"}:
+            self.cases = cases(upper="TEXT_LOWER2UPPER" in self.options)
+        self.classes = classes()
         if "TEXT_CHT2CHS" in self.options:
             converter()
 
     def __call__(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
-        """The texts, normalised; nulls stay null, and a text may become empty."""
-        if texts.null_count == 0:
-            return self._run(texts)
-        made = self._run(pc.fill_null(texts, ""))
-        return pc.if_else(pc.is_valid(texts), made, pa.scalar(None, pa.large_string()))
-
-    def _run(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        """The texts, normalised; without nulls. A text may become empty."""
         options = self.options
-        if self.stops:
-            texts = replace(texts, self.stops, "")
+        offsets, codes = self._stopped(*split(texts))
         if "TEXT_SBC2DBC" in options:
-            texts = half_width(texts)
+            codes = half_width(codes)
         if "TEXT_CHT2CHS" in options:
-            texts = simplify(texts)
-        if "TEXT_LOWER2UPPER" in options:
-            texts = pc.utf8_upper(texts)
-        if "TEXT_UPPER2LOWER" in options:
-            texts = pc.utf8_lower(texts)
-        if self.stops:
-            texts = replace(texts, self.stops, "")
+            offsets, codes = simplify(offsets, codes)
+        if self.cases is not None:
+            codes = np.where(codes < CASED, self.cases[np.minimum(codes, CASED - 1)], codes)
+        offsets, codes = self._stopped(offsets, codes)
         if "TEXT_FILTER" in options:
-            texts = replace(texts, f"[^{WORD_CLASS}]+", "")
+            offsets, codes = keep(offsets, codes, (self.classes[codes] & WORD) != 0)
         if "TEXT_REMOVE_SPACE" in options:
-            texts = replace(texts, f"[{SPACE_CLASS}]+", "")
+            offsets, codes = keep(offsets, codes, (self.classes[codes] & SPACE) == 0)
         if self.max_length is not None:
-            texts = pc.utf8_slice_codeunits(texts, 0, self.max_length)
+            offsets, codes = first(offsets, codes, self.max_length)
         if "TEXT_SPLITCHRS" in options:
-            texts = replace(texts, f"[{HAN_CLASS}]", r" \0 ")
-            texts = pc.utf8_trim(replace(texts, f"[{SPACE_CLASS}]+", " "), " ")
-        return texts
+            offsets, codes = self._spaced(offsets, codes)
+        return join(offsets, codes)
+
+    def _stopped(self, offsets: Offsets, codes: Codes) -> tuple[Offsets, Codes]:
+        return keep(offsets, codes, ~np.isin(codes, self.stops)) if len(self.stops) else (offsets, codes)
+
+    def _spaced(self, offsets: Offsets, codes: Codes) -> tuple[Offsets, Codes]:
+        """Chinese characters and the words between them, one blank between two of them and none at the ends."""
+        written = (self.classes[codes] & SPACE) == 0
+        at = np.flatnonzero(written)
+        offsets, codes = keep(offsets, codes, written)
+        han = (self.classes[codes] & HAN) != 0
+        blank = np.zeros(len(codes), np.bool_)  # before a character
+        blank[1:] = han[1:] | han[:-1] | (np.diff(at) > 1)
+        blank[offsets[:-1][np.diff(offsets) > 0]] = False
+        after = total(blank)
+        made = np.full(len(codes) + int(after[-1]), ord(" "), np.uint32)
+        made[np.arange(len(codes)) + after[1:]] = codes
+        return offsets + after[offsets], made
+
+
+def half_width(codes: Codes) -> Codes:
+    """U+FF01 .. U+FF5E as `!` .. `~`, the ideographic space U+3000 as a blank."""
+    full = (codes >= 0xFF01) & (codes <= 0xFF5E)
+    return np.where(full, codes - 0xFEE0, np.where(codes == 0x3000, ord(" "), codes)).astype(np.uint32, copy=False)

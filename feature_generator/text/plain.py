@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-from feature_generator.text.characters import is_han, is_space, is_word
 from feature_generator.text.normalizer import NormalizerConfig
 from feature_generator.text.simplified import converter
 
@@ -39,10 +39,31 @@ def _half(char: str) -> str:
     return chr(ord(char) - 0xFEE0) if "\uff01" <= char <= "\uff5e" else char
 
 
+def is_space(char: str) -> bool:
+    """Whether it is white space."""
+    return char in "\t\n\v\f\r\x85" or unicodedata.category(char)[0] == "Z"
+
+
+def is_word(char: str) -> bool:
+    """Whether the filter keeps it."""
+    return unicodedata.category(char)[0] in "LMN" or is_space(char)
+
+
+def is_han(char: str) -> bool:
+    """Whether it is a Chinese character."""
+    ranges = (
+        (0x3005, 0x3005),
+        (0x3007, 0x3007),
+        (0x3400, 0x4DBF),
+        (0x4E00, 0x9FFF),
+        (0xF900, 0xFAFF),
+        (0x20000, 0x3FFFF),
+    )
+    return any(low <= ord(char) <= high for low, high in ranges)
+
+
 def upper(char: str) -> str:
     """The one character that is its upper case, or itself where Unicode knows only a longer one."""
-    if char == "ß":
-        return "ẞ"
     return next((c for c in (char.upper(), char.title()) if len(c) == 1), char)
 
 

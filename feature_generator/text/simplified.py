@@ -6,13 +6,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_generator.errors import MissingExtra
-from feature_generator.text.buffers import join, split
+from feature_generator.text.codes import Codes, Offsets, from_text, to_text
 
 LINE = ord("\n")
+EARLIEST = 0x2E80
+"""Characters before this one are in no dictionary of OpenCC's."""
 
 
 @cache
@@ -29,23 +29,18 @@ def converter() -> Any:
     return opencc.OpenCC("t2s")
 
 
-def simplify(texts: pa.LargeStringArray) -> pa.LargeStringArray:
-    """The texts in simplified Chinese; without nulls.
+def simplify(offsets: Offsets, codes: Codes) -> tuple[Offsets, Codes]:
+    """The texts in simplified Chinese.
 
     One call converts all, joined by line feeds. OpenCC replaces the longest entry of its dictionaries that starts at
     a character, else goes on one character; no entry and no replacement holds a line feed, so none reaches over one,
     and every line becomes what it becomes alone. Line feeds in the texts themselves are counted, not searched.
     """
-    offsets, data = split(texts)
-    if len(data) == 0 or data.max() < 0x80:
-        return texts
-    lists = pa.LargeListArray.from_arrays(pa.array([0, len(texts)]), texts)
-    joined = pc.binary_join(lists, pa.scalar("\n", pa.large_string()))[0].as_py()
-    made = np.frombuffer(converter().convert(joined).encode(), np.uint8)
-    lines = np.flatnonzero(made == LINE)
-    order = np.arange(len(texts) - 1)
-    within = np.searchsorted(np.flatnonzero(data == LINE), offsets[1:-1])  # line feeds in the texts so far
-    between = lines[within + order]
-    kept = np.ones(len(made), np.bool_)
-    kept[between] = False
-    return join(np.concatenate([[0], between - order, [len(made) - len(between)]]), made[kept])
+    if len(codes) == 0 or codes.max() < EARLIEST:
+        return offsets, codes
+    joined = np.insert(codes, offsets[1:-1], LINE)
+    made = from_text(converter().convert(to_text(joined)))
+    order = np.arange(len(offsets) - 2)
+    within = np.searchsorted(np.flatnonzero(codes == LINE), offsets[1:-1])  # line feeds in the texts so far
+    between = np.flatnonzero(made == LINE)[within + order]
+    return np.concatenate([[0], between - order, [len(made) - len(between)]]), np.delete(made, between)
