@@ -34,7 +34,7 @@ class Cost:
     ids: float
 
 
-def profile(generator: FeatureGenerator, batches: Sequence[pa.RecordBatch], rounds: int = 3) -> tuple[list[Cost], Cost]:
+def profile(generator: FeatureGenerator, batches: Sequence[pa.RecordBatch], rounds: int = 5) -> tuple[list[Cost], Cost]:
     """Costs of every output in the order of the config, and of the generator as it is.
 
     A feature alone also pays for the call, for reading its columns, and for the features that it reads, which the
@@ -79,6 +79,7 @@ def _cost(name: str, generator: FeatureGenerator, batches: Sequence[pa.RecordBat
     times, size, ids, rows = [], 0, 0, 0
     for batch in batches:
         spent = []
+        generator.transform(batch, bad_rows="default")  # unmeasured: memory and caches settle
         for _ in range(rounds):
             start = time.thread_time_ns()
             table = generator.transform(batch, bad_rows="default")

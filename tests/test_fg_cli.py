@@ -1,6 +1,8 @@
 """`easyrec fg` and its tools, from the command line."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -115,7 +117,7 @@ def test_a_model_trained_on_the_file_is_exported_for_raw_rows(here, capsys):
     assert main(["train", "-c", "tiny.yaml", "--no-bar", "-o", *encoded]) == 0
     raw = ["data.fg=raw", "data.train.path=rows.parquet", "data.valid.path=rows.parquet"]
     capsys.readouterr()
-    assert main(["evaluate", "-c", "runs/tiny", "--part", "valid", "-o", *raw]) == 0
+    assert main(["evaluate", "-c", "runs/tiny", "-o", *raw]) == 0
     assert f"{json.loads(Path('runs/tiny/metrics.json').read_text())['valid']['auc']:.5f}" in capsys.readouterr().out
     assert main(["export", "-c", "runs/tiny", "--output", "bundle", "-o", *raw]) == 0
     predictor = Predictor.load("bundle")
@@ -271,3 +273,27 @@ def test_profile_measures_every_feature(here, capsys):
     out = capsys.readouterr().out
     assert "2 batches, 200 rows" in out
     assert "all together" in out
+
+
+# ------------------------------------------------------------------------------------------------- the page
+
+
+def lines(text):
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def test_the_page_shows_what_the_tools_print(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "guide" / "fg_tools.md").read_text(encoding="utf-8")
+    (config,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    explained, compared, measured = re.findall(r"```text\n(.*?)```", page, re.S)
+    commands = [shlex.split(line)[1:] for line in re.findall(r"```bash\n(.*?)\n```", page)]
+    monkeypatch.chdir(tmp_path)
+    Path("shop.yaml").write_text(config)
+    new = config.replace("num_buckets: 100}", "num_buckets: 300}").replace("1.5, 2]", "1.4, 2]")
+    Path("new.yaml").write_text(new)
+    for command, shown in zip(commands, (explained, compared), strict=False):
+        assert main(command) == 0
+        assert lines(capsys.readouterr().out) == lines(shown)
+    assert main(commands[2]) == 0
+    words = [set(re.sub(r"[\d.,%]+", " ", text).split()) for text in (measured, capsys.readouterr().out)]
+    assert words[0] == words[1]  # the times differ

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_rows(parser)
     parser.add_argument("--batches", type=positive, default=10, metavar="N", help="batches that are measured [10]")
     parser.add_argument("--batch-rows", type=positive, default=4096, metavar="N", help="rows of a batch [4096]")
-    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="times that each is computed [3]")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N", help="times that each is measured [5]")
     parser.add_argument("--json", action="store_true", help="one JSON object per feature instead of a table")
 
 
