@@ -9,11 +9,9 @@ namespace fg {
 std::unique_ptr<Operation> make_operation(const std::string& name, const Parameters& parameters) {
   using Make = std::unique_ptr<Operation> (*)(const Parameters&);
   static const std::pair<const char*, Make> known[] = {
-      {"bm25", make_bm25},
-      {"edit_distance", make_edit_distance},
-      {"expr", make_expr},
-      {"overlap", make_overlap},
-      {"product", make_product},
+      {"bm25", make_bm25},       {"edit_distance", make_edit_distance},
+      {"expr", make_expr},       {"foreign", make_foreign},
+      {"overlap", make_overlap}, {"product", make_product},
   };
   for (const auto& [known_name, make] : known) {
     if (name == known_name) return make(parameters);

@@ -141,7 +141,12 @@ def test_features_of_the_same_values_may_become_different_things(kit):
 def test_what_depends_on_no_column_is_computed_when_the_generator_is_built(kit):
     features = [
         {"type": "id", "name": "a", "expression": "const:p\x1dq", "hash_bucket_size": 100},
-        {"type": "raw", "name": "b", "expression": "const:2.5", "normalizer": "method=zscore,mean=1,standard_deviation=3"},
+        {
+            "type": "raw",
+            "name": "b",
+            "expression": "const:2.5",
+            "normalizer": "method=zscore,mean=1,standard_deviation=3",
+        },
         {"type": "raw", "name": "c", "expression": "const:1|2", "separator": "|", "value_dim": 2},
         {"type": "id", "name": "d", "expression": "const:x", "stub_type": True},
         {"type": "combo", "name": "e", "expression": ["feature:d", "const:y"], "hash_bucket_size": 100},

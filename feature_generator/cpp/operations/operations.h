@@ -8,6 +8,7 @@ namespace fg {
 std::unique_ptr<Operation> make_bm25(const Parameters& parameters);
 std::unique_ptr<Operation> make_edit_distance(const Parameters& parameters);
 std::unique_ptr<Operation> make_expr(const Parameters& parameters);
+std::unique_ptr<Operation> make_foreign(const Parameters& parameters);
 std::unique_ptr<Operation> make_overlap(const Parameters& parameters);
 std::unique_ptr<Operation> make_product(const Parameters& parameters);
 
