@@ -3,6 +3,7 @@
 from feature_generator.columns import BadValue, Column, Ragged, Table
 from feature_generator.errors import ConfigError, DataError
 from feature_generator.generator import FeatureGenerator
+from feature_generator.libraries import load_operators
 from feature_generator.request import ItemTable, Request
 from feature_generator.sinks import OutputSpec
 
@@ -17,4 +18,5 @@ __all__ = [
     "Ragged",
     "Request",
     "Table",
+    "load_operators",
 ]

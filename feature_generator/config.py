@@ -113,7 +113,8 @@ _plugged: list[str] = []
 def plug(package: str) -> None:
     """Let families find the members of an outside package that is laid out like ours.
 
-    After `plug("acme")` the file `acme/models/x.py` is the model type `x`, `acme/features/y.py` the feature type `y`.
+    After `plug("acme")` the file `acme/models/x.py` is the model type `x`, `acme/features/y.py` the feature type `y`,
+    `acme/operators/z.py` the operator `Z` of `custom` features.
     An installed package needs no `plug` where it names its members as entry points of the family's import name.
 
     Raises:

@@ -67,7 +67,7 @@ class FeatureGenerator:
         check_names(config.features, nodes, report)
         for node in nodes:
             for key, message in node.config.problems(encoded):
-                report((*node.path, key) if key else node.path, message)
+                report((*node.path, *key.split(".")) if key else node.path, message)
         if not problems:
             resolve(nodes, report)
         if not problems:

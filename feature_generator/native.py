@@ -27,6 +27,8 @@ def load_native(package: str, name: str = "_native") -> ModuleType:
 _native: Any = load_native("feature_generator")
 
 Plan = _native.Plan
+load_operators = _native.load_operators
+check_operator = _native.check_operator
 murmur64a = _native.murmur64a
 fingerprint64 = _native.fingerprint64
 take_rows = _native.take_rows

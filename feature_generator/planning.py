@@ -162,6 +162,8 @@ def _input(node: Node, source: Source, known: dict[str, Node], report: Report) -
     if source.side == "const":
         return Input(source.name, "const", False)
     fields = node.config.sequence_fields
+    if fields is None and source.name in node.config.named_sequences:
+        return Input(source.name, source.side, node.sequence)
     sequence = node.sequence and (
         source.name in fields if fields is not None else node.config.single_input or source.side == "item"
     )

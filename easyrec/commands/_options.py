@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 from easyrec.config import Experiment, load_experiment
+from feature_generator import load_operators
 from feature_generator.config import plug
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
-    """Add `-c`, `-o` and `--plugin`."""
+    """Add `-c`, `-o`, `--plugin` and `--operators`."""
     parser.add_argument(
         "-c", "--config", required=True, metavar="FILE", help="the experiment's YAML, or the folder of a run"
     )
@@ -43,7 +44,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def add_plugin(parser: argparse.ArgumentParser) -> None:
-    """Add `--plugin`."""
+    """Add `--plugin` and `--operators`."""
     parser.add_argument(
         "--plugin",
         action="append",
@@ -51,20 +52,29 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
         metavar="PACKAGE",
         help="package with more feature types, models, ...: PACKAGE/models/x.py is the model type x",
     )
+    parser.add_argument(
+        "--operators",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="shared library with operators of custom features; its code runs inside this program",
+    )
 
 
 def experiment(args: argparse.Namespace) -> Experiment:
-    """The experiment that `-c`, `-o` and `--plugin` name."""
+    """The experiment that `-c` and `-o` name, with what `--plugin` and `--operators` bring."""
     plug_all(args)
     return load_experiment(args.config, args.override)
 
 
 def plug_all(args: argparse.Namespace) -> None:
-    """Make the members of every `--plugin` package known; a package may lie in the current folder."""
+    """Make the members of every `--plugin` package known, which may lie in the current folder, and load `--operators`."""
     if args.plugin and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
     for package in args.plugin:
         plug(package)
+    for library in args.operators:
+        load_operators(library)
 
 
 def positive(text: str) -> int:

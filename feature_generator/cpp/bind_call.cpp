@@ -74,7 +74,8 @@ void own_texts(Cells& cells) {
 
 class Call final : public Operation {
  public:
-  Call(py::object function, bool texts) : function_(std::move(function)), texts_(texts) {}
+  Call(py::object function, bool texts, bool numbers)
+      : function_(std::move(function)), texts_(texts), numbers_(numbers) {}
   ~Call() override {
     const py::gil_scoped_acquire locked;
     function_ = py::object();
@@ -83,8 +84,9 @@ class Call final : public Operation {
   void check(std::size_t) const override {}
 
   void run(const std::vector<Operand>& in, std::size_t elements, Scratch*, Cells& out) const override {
-    if (texts_) {
-      for (std::size_t k = 0; k < in.size(); ++k) to_text(*in[k].cells, static_cast<std::uint16_t>(k));
+    for (std::uint16_t k = 0; k < in.size(); ++k) {
+      if (texts_) to_text(*in[k].cells, k);
+      if (numbers_) to_numbers(*in[k].cells, k);
     }
     Slab<std::uint8_t> spoiled;
     carry_faults(in, elements, out, spoiled);
@@ -126,14 +128,15 @@ class Call final : public Operation {
   }
 
   py::object function_;
-  bool texts_;
+  bool texts_, numbers_;
 };
 
 }  // namespace
 
 std::shared_ptr<const Operation> make_call(py::object function, const Parameters& parameters) {
   const bool texts = parameters.has("texts") && parameters.flag("texts");
-  return std::make_shared<Call>(std::move(function), texts);
+  const bool numbers = parameters.has("numbers") && parameters.flag("numbers");
+  return std::make_shared<Call>(std::move(function), texts, numbers);
 }
 
 }  // namespace fg

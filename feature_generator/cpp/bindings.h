@@ -8,6 +8,7 @@ class module_;
 namespace fg {
 
 void bind_hash(pybind11::module_& module);
+void bind_libraries(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_gather(pybind11::module_& module);
 void bind_expression(pybind11::module_& module);

@@ -7,7 +7,7 @@ sequences, missing values, defaults, discretizers, normalizers, buckets - are wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -89,7 +89,7 @@ class Operator:
         name: Operation of the plan: `copy` for the values as they are, `call` for a Python function, or one of
             `cpp/operations/`.
         parameters: What the operation needs to know: flags, numbers, texts, and lists of the latter two. `call` knows
-            one: `texts`, whether numbers reach the function as their text.
+            two: `texts`, whether numbers reach the function as their text, and `numbers`, whether text does as doubles.
         call: The function of `call`: one Arrow array per input, each with a list of values per element, and the number
             of elements; returns an Arrow array with one entry per element, null where there is no value.
         numbers: What a numeric feature does with its numbers; None where its values become ids.
@@ -189,8 +189,13 @@ class FeatureConfig(StrictModel):
         """Whether the type has one input; it decides which inputs of a sequence are sequences."""
         return True
 
+    @property
+    def named_sequences(self) -> Collection[str]:
+        """Columns that are sequences under their own name, in a grouped sequence too, if nothing else says which are."""
+        return ()
+
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
-        """What is wrong beyond single keys: (key, message) pairs.
+        """What is wrong beyond single keys: (key, message) pairs; `part.key` inside a part.
 
         Args:
             encoded: Whether the columns hold encoded values, so that nothing is discretized.

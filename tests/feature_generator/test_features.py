@@ -81,6 +81,17 @@ SAMPLES = {
         {"query": "user:a", "title": "item:b", "avg_length": 2, "doc_count": 9, "doc_freq": {"x": 3, "1": 9}},
         {"query": "user:a", "title": "item:b", "avg_length": 2, "doc_count": 9, "doc_freq_file": COUNTS},
     ],
+    "custom": [
+        {"operator_name": "EditDistance", "expression": ["user:a", "item:b"]},
+        {"operator_name": "EditDistance", "expression": ["user:a", "user:a"], "operator_params": {"encoding": "latin"}},
+        {
+            "operator_name": "RegexReplace",
+            "expression": ["user:a"],
+            "operator_params": {"regex_pattern": "[0-9]+", "replacement": "<>"},
+            "hash_bucket_size": 50,
+        },
+        {"operator_name": "SeqExpr", "expression": ["user:a", "item:b"], "operator_params": {"formula": "a - b"}},
+    ],
     "sequence": [
         {"sequence_length": 2, "features": [{"type": "id", "name": "i", "expression": "item:a", "hash_bucket_size": 9}]}
     ],

@@ -10,6 +10,7 @@ std::unique_ptr<Operation> make_combine(const Parameters& parameters);
 std::unique_ptr<Operation> make_dot(const Parameters& parameters);
 std::unique_ptr<Operation> make_edit_distance(const Parameters& parameters);
 std::unique_ptr<Operation> make_expr(const Parameters& parameters);
+std::unique_ptr<Operation> make_foreign(const Parameters& parameters);
 std::unique_ptr<Operation> make_lookup(const Parameters& parameters);
 std::unique_ptr<Operation> make_mask(const Parameters& parameters);
 std::unique_ptr<Operation> make_match(const Parameters& parameters);
