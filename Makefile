@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
 KERNELS := $(wildcard feature_generator/cpp/* feature_generator/cpp/*/* easyrec/*/cpp/*)
-CPP := $(filter %.cpp %.h,$(KERNELS))
+CPP := $(filter %.cpp %.h,$(KERNELS)) $(wildcard tests/cpp/*.cpp tests/cpp/*.h tests/fuzz/*.cpp tests/fuzz/*.h)
 # Two pytest workers share two cores: one thread each inside the libraries.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -62,6 +62,13 @@ test: install-dev  ## the tests, without the slow ones
 .PHONY: test-all
 test-all: install-dev  ## all tests
 	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal
+
+.PHONY: test-cpp
+test-cpp: install  ## the kernels without Python, under AddressSanitizer and UBSan
+	@mkdir -p build/cpp
+	@PYTHONPATH=. $(PY) tests/cpp/export_golden.py build/cpp/golden.plain
+	@$(MAKE) --no-print-directory -f tests/cpp/Makefile -j2
+	build/cpp/test
 
 .PHONY: lint
 lint: install-dev  ## format, rules, types, imports

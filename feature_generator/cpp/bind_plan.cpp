@@ -7,151 +7,38 @@
 
 #include "bind_call.h"
 #include "bindings.h"
+#include "compile.h"
 #include "numpy_view.h"
-#include "plan.h"
 
 namespace fg {
 namespace {
 
 namespace py = pybind11;
 
-template <class T>
-T get(const py::dict& dict, const char* key, T otherwise) {
-  return dict.contains(key) && !dict[key].is_none() ? dict[key].cast<T>() : otherwise;
-}
-
-char one_byte(const py::dict& dict, const char* key, char otherwise) {
-  const auto text = get<std::string>(dict, key, std::string(1, otherwise));
-  if (text.size() != 1) throw std::invalid_argument(std::string(key) + " must be one byte");
-  return text[0];
-}
-
-Parameters parameters_of(const py::dict& dict);
-
-SinkRule sink_of(const py::dict& dict) {
-  static const std::unordered_map<std::string, Discretizer> kinds = {{"none", Discretizer::none},
-                                                                     {"hash", Discretizer::hash},
-                                                                     {"range", Discretizer::range},
-                                                                     {"vocabulary", Discretizer::vocabulary},
-                                                                     {"boundaries", Discretizer::boundaries},
-                                                                     {"text", Discretizer::text},
-                                                                     {"numbers", Discretizer::numbers}};
-  static const std::unordered_map<std::string, OutOfRange> outside = {
-      {"default", OutOfRange::replace}, {"clip", OutOfRange::clip}, {"error", OutOfRange::error}};
-  SinkRule rule;
-  rule.discretizer = kinds.at(dict["discretizer"].cast<std::string>());
-  rule.hash = get<std::string>(dict, "hash", "murmur64a") == "farmhash" ? Hash::farmhash : Hash::murmur64a;
-  rule.size = get<std::int64_t>(dict, "size", 0);
-  rule.out_of_range = outside.at(get<std::string>(dict, "out_of_range", "default"));
-  rule.unknown = get<std::int64_t>(dict, "unknown", 0);
-  rule.boundaries = get<std::vector<float>>(dict, "boundaries", {});
-  rule.value_dim = get<std::uint32_t>(dict, "value_dim", 0);
-  rule.weighted = get<bool>(dict, "weighted", false);
-  rule.default_ids = get<std::vector<std::int64_t>>(dict, "default_ids", {});
-  rule.default_numbers = get<std::vector<float>>(dict, "default_numbers", {});
-  rule.default_texts = get<std::vector<std::string>>(dict, "default_texts", {});
-  if (dict.contains("words"))
-    rule.vocabulary = std::make_shared<Vocabulary>(dict["words"].cast<std::vector<std::string>>(),
-                                                   dict["word_ids"].cast<std::vector<std::int64_t>>());
-  const py::dict normalizer = get<py::dict>(dict, "normalizer", py::dict());
-  const auto method = get<std::string>(normalizer, "method", "none");
-  if (method == "log10") {
-    rule.normalizer.method = Normalizer::Method::log10;
-    rule.normalizer.threshold = normalizer["threshold"].cast<double>();
-    rule.normalizer.fallback = normalizer["default"].cast<double>();
-  } else if (method == "affine") {
-    rule.normalizer.method = Normalizer::Method::affine;
-    rule.normalizer.shift = normalizer["shift"].cast<double>();
-    rule.normalizer.scale = normalizer["scale"].cast<double>();
-  } else if (method == "expression") {
-    rule.normalizer.method = Normalizer::Method::expression;
-    rule.normalizer.expression = std::make_shared<const Expression>(parameters_of(normalizer));
-    if (rule.normalizer.expression->inputs() != 1) throw std::invalid_argument("a normalizer has one variable");
+// The features' own Python functions become operations; the rest is plain.
+Plain plain_of(const py::handle& object) {
+  if (object.is_none()) return {};
+  if (py::isinstance<py::bool_>(object)) return {object.cast<bool>()};
+  if (py::isinstance<py::int_>(object)) return {object.cast<std::int64_t>()};
+  if (py::isinstance<py::float_>(object)) return {object.cast<double>()};
+  if (py::isinstance<py::str>(object) || py::isinstance<py::bytes>(object)) return {object.cast<std::string>()};
+  if (py::isinstance<py::dict>(object)) {
+    const auto dict = py::reinterpret_borrow<py::dict>(object);
+    Plain::Map map;
+    for (const auto& [key, value] : dict) map.emplace_back(key.cast<std::string>(), plain_of(value));
+    return {std::move(map)};
   }
-  if (rule.discretizer == Discretizer::hash && rule.size < 1) throw std::invalid_argument("a hash needs buckets");
-  if (rule.discretizer == Discretizer::vocabulary && rule.vocabulary == nullptr)
-    throw std::invalid_argument("no words");
-  return rule;
-}
-
-Parameters parameters_of(const py::dict& dict) {
-  Parameters parameters;
-  for (const auto& [key, value] : dict) {
-    const auto name = key.cast<std::string>();
-    if (py::isinstance<py::bool_>(value)) {
-      parameters.set(name, value.cast<bool>());
-    } else if (py::isinstance<py::int_>(value)) {
-      parameters.set(name, value.cast<std::int64_t>());
-    } else if (py::isinstance<py::float_>(value)) {
-      parameters.set(name, value.cast<double>());
-    } else if (py::isinstance<py::str>(value) || py::isinstance<py::bytes>(value)) {
-      parameters.set(name, value.cast<std::string>());
-    } else {
-      const auto list = py::reinterpret_borrow<py::object>(value).cast<py::list>();
-      const bool texts = !list.empty() && (py::isinstance<py::str>(list[0]) || py::isinstance<py::bytes>(list[0]));
-      texts ? parameters.set(name, list.cast<std::vector<std::string>>())
-            : parameters.set(name, list.cast<std::vector<double>>());
-    }
+  if (py::isinstance<py::sequence>(object)) {
+    Plain::List list;
+    for (const py::handle item : py::reinterpret_borrow<py::sequence>(object)) list.push_back(plain_of(item));
+    return {std::move(list)};
   }
-  return parameters;
-}
-
-// How an input is read: separators and, of pairs, how what belongs to a key is read.
-Reading reading_of(const py::dict& dict) {
-  Reading reading;
-  reading.separator = one_byte(dict, "separator", '\x1d');
-  reading.delim = one_byte(dict, "delim", ';');
-  reading.assign = one_byte(dict, "assign", ':');
-  reading.assign_last = get<bool>(dict, "assign_last", false);
-  reading.split = get<bool>(dict, "split", true);
-  reading.sequence = get<bool>(dict, "sequence", false);
-  reading.weighted = get<bool>(dict, "weighted", false);
-  if (dict.contains("pairs") && !dict["pairs"].is_none())
-    reading.pairs = std::make_shared<const Reading>(reading_of(dict["pairs"].cast<py::dict>()));
-  if (get<bool>(dict, "folded", false)) {
-    auto whole = std::make_shared<Reading>(reading);
-    whole->pairs = nullptr;
-    whole->split = false;
-    reading.folded = std::move(whole);
+  if (PyCallable_Check(object.ptr()) != 0) {
+    return {Plain::Code([function = py::reinterpret_borrow<py::object>(object)](const Parameters& parameters) {
+      return make_call(function, parameters);
+    })};
   }
-  if (reading.pairs != nullptr && reading.weighted) throw std::invalid_argument("pairs have no weights");
-  return reading;
-}
-
-Feature feature_of(const py::dict& dict, std::size_t columns, std::size_t before) {
-  Feature feature;
-  const auto name = get<std::string>(dict, "operator", "copy");
-  const Parameters parameters = parameters_of(get<py::dict>(dict, "parameters", py::dict()));
-  if (name == "call") {
-    feature.operation = make_call(dict["call"], parameters);
-  } else if (name != "copy") {
-    feature.operation = make_operation(name, parameters);
-  }
-  feature.sink = sink_of(dict["sink"].cast<py::dict>());
-  feature.vectors = get<bool>(dict, "vectors", false);
-  feature.exploded = get<bool>(dict, "exploded", false);
-  feature.emitted = get<bool>(dict, "emitted", true);
-  feature.shared = get<bool>(dict, "shared", false);
-  for (const auto item : dict["inputs"].cast<py::list>()) {
-    const auto in = item.cast<py::dict>();
-    Input input;
-    input.column = get<int>(in, "column", -1);
-    input.feature = get<int>(in, "feature", -1);
-    if (input.column >= static_cast<int>(columns) || input.feature >= static_cast<int>(before) ||
-        (input.column < 0) == (input.feature < 0)) {
-      throw std::invalid_argument("an input must be a column or an earlier feature");
-    }
-    input.reading = reading_of(in);
-    feature.inputs.push_back(std::move(input));
-  }
-  if (feature.inputs.empty() || (feature.operation == nullptr && feature.inputs.size() != 1))
-    throw std::invalid_argument("wrong number of inputs");
-  if (feature.operation != nullptr) feature.operation->check(feature.inputs.size());
-  if (feature.vectors && feature.sink.value_dim < 1 && feature.sink.discretizer != Discretizer::boundaries)
-    throw std::invalid_argument("value_dim must be positive");
-  if (!feature.sink.default_numbers.empty() && feature.sink.default_numbers.size() != feature.sink.value_dim)
-    throw std::invalid_argument("a default must have value_dim numbers");
-  return feature;
+  throw std::invalid_argument("a plan is plain data, but holds " + py::repr(object).cast<std::string>());
 }
 
 struct NamedColumn {
@@ -169,33 +56,11 @@ class BoundPlan {
       columns_.push_back({pair.first, pair.second});
       names.push_back(pair.first);
     }
-    std::vector<Feature> features;
-    std::vector<Unit> compiled;
-    for (const auto item : units) {
-      const auto dict = item.cast<py::dict>();
-      Unit unit;
-      unit.level = get<int>(dict, "level", 0);
-      unit.sequence = get<bool>(dict, "sequence", false);
-      unit.shortest = get<bool>(dict, "shortest", false);
-      unit.rule.most = get<std::uint32_t>(dict, "most", 0);
-      unit.rule.newest_first = get<bool>(dict, "newest_first", false);
-      unit.rule.keep_oldest = get<bool>(dict, "keep_oldest", false);
-      unit.rule.pad_empty = get<bool>(dict, "pad_empty", false);
-      const std::size_t before = features.size();
-      bool any = !unit.sequence;
-      for (const auto feature : dict["features"].cast<py::list>()) {
-        unit.features.push_back(static_cast<int>(features.size()));
-        features.push_back(feature_of(feature.cast<py::dict>(), columns_.size(), before));
-        for (const Input& input : features.back().inputs) any = any || input.reading.sequence;
-        const bool first = features.size() == before + 1;
-        if (features.back().shared ? first : !first && !unit.sequence)
-          throw std::invalid_argument("plain features of one unit share their values");
-      }
-      if (unit.features.empty() || !any) throw std::invalid_argument("a unit is some features or one sequence");
-      sequence_.resize(features.size(), unit.sequence);
-      compiled.push_back(std::move(unit));
+    plan_ = compile_plan(std::move(names), plain_of(units).list());
+    sequence_.resize(plan_->features().size());
+    for (const Unit& unit : plan_->units()) {
+      for (const int f : unit.features) sequence_[static_cast<std::size_t>(f)] = unit.sequence;
     }
-    plan_ = std::make_unique<Plan>(std::move(features), std::move(compiled), std::move(names));
   }
 
   // sources: (side bits, object with __arrow_c_array__ of a record) pairs. A column comes from the first source that

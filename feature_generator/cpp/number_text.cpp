@@ -72,6 +72,29 @@ bool parse_plain(const char* p, const char* const end, double& value) noexcept {
   return true;
 }
 
+// Of the digits of a number that no double holds: whether it is too large, rather than too small. Where its first digit
+// stands that is no zero, counted from the point, and the exponent decide.
+bool too_large(const char* p, const char* const end) noexcept {
+  constexpr std::int64_t most = std::int64_t{1} << 50;
+  const auto is_digit = [&] { return p != end && *p >= '0' && *p <= '9'; };
+  while (p != end && *p == '0') ++p;
+  const char* const whole = p;
+  while (is_digit()) ++p;
+  std::int64_t exponent = p - whole;
+  if (p != end && *p == '.') {
+    const char* const point = ++p;
+    while (p != end && *p == '0') ++p;
+    if (exponent == 0) exponent = point - p;
+    while (is_digit()) ++p;
+  }
+  if (p == end) return exponent > 0;
+  const bool negative = *++p == '-';  // behind the e
+  if (*p == '-' || *p == '+') ++p;
+  std::int64_t power = 0;
+  for (; is_digit() && power < most; ++p) power = power * 10 + (*p - '0');
+  return exponent + (negative ? -power : power) > 0;
+}
+
 }  // namespace
 
 bool parse_number(const char* p, std::size_t n, double& value) noexcept {
@@ -89,17 +112,8 @@ bool parse_number(const char* p, std::size_t n, double& value) noexcept {
   if (result.ptr != end) return false;
   if (result.ec == std::errc()) return true;
   if (result.ec != std::errc::result_out_of_range) return false;
-  // Too small reads as zero, as everywhere else; too large is no number. The sign of the exponent tells them apart.
-  for (const char* c = p; c != end; ++c) {
-    if ((*c == 'e' || *c == 'E') && c + 1 != end && c[1] == '-') {
-      value = *p == '-' ? -0.0 : 0.0;
-      return true;
-    }
-  }
-  const char* digit = first;
-  while (digit != end && *digit == '0') ++digit;
-  if (digit == end || *digit != '.') return false;  // hundreds of digits before the point
-  value = *p == '-' ? -0.0 : 0.0;                   // hundreds of zeros behind it
+  if (too_large(first, end)) return false;
+  value = *p == '-' ? -0.0 : 0.0;  // too small reads as zero, as everywhere else
   return true;
 }
 

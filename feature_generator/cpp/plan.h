@@ -70,6 +70,7 @@ class Plan {
   // Throws std::invalid_argument where a column cannot be read as its features need it.
   Result run(const Run& run) const;
   const std::vector<Feature>& features() const noexcept { return features_; }
+  const std::vector<Unit>& units() const noexcept { return units_; }
   const std::vector<std::string>& columns() const noexcept { return columns_; }
 
  private:

@@ -14,6 +14,13 @@
 
 namespace fg {
 
+// Under the sanitizers memory is as large as asked for and no larger, so that they see every overrun.
+#if defined(FG_TIGHT)
+inline constexpr bool tight = true;
+#else
+inline constexpr bool tight = false;
+#endif
+
 // An array that never constructs its values; `grow` doubles, so that appending is amortised.
 template <class T>
 class Slab {
@@ -52,7 +59,7 @@ class Slab {
   // Room for `more` values behind the present ones; returns where they go.
   T* grow(std::size_t more) {
     const std::size_t need = size_ + more;
-    if (need > room_) reserve(need > 2 * room_ ? need : 2 * room_);
+    if (need > room_) reserve(tight || need > 2 * room_ ? need : 2 * room_);
     return data_ + size_;
   }
   void reserve(std::size_t room) {
@@ -108,7 +115,7 @@ class Arena {
     chunk_size_ = size;
     used_ = 0;
   }
-  static constexpr std::size_t least = 64 << 10;
+  static constexpr std::size_t least = tight ? 0 : 64 << 10;
   std::vector<std::unique_ptr<char[]>> chunks_;
   std::size_t chunk_ = 0, used_ = 0, chunk_size_ = 0, first_size_ = 0;
 };

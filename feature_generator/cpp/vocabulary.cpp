@@ -29,7 +29,7 @@ Vocabulary::Slot* Vocabulary::slot_of(const Text& word, std::uint64_t hash) noex
   for (std::uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
     Slot& slot = slots_[i];
     if (!slot.used || (slot.hash == hash && slot.size == word.size &&
-                       std::memcmp(text_.data() + slot.start, word.data, word.size) == 0))
+                       (word.size == 0 || std::memcmp(text_.data() + slot.start, word.data, word.size) == 0)))
       return &slot;
   }
 }
