@@ -9,18 +9,18 @@ namespace fg {
 std::unique_ptr<Operation> make_operation(const std::string& name, const Parameters& parameters) {
   using Make = std::unique_ptr<Operation> (*)(const Parameters&);
   static const std::pair<const char*, Make> known[] = {
-      {"bm25", make_bm25},  //
-      {"bool_mask", make_mask},  //
-      {"combine", make_combine},  //
+      {"bm25", make_bm25},                    //
+      {"bool_mask", make_mask},               //
+      {"combine", make_combine},              //
       {"edit_distance", make_edit_distance},  //
-      {"expr", make_expr},  //
-      {"foreign", make_foreign},  //
-      {"kv_dot_product", make_dot},  //
-      {"lookup", make_lookup},  //
-      {"match", make_match},  //
-      {"overlap", make_overlap},  //
-      {"product", make_product},  //
-      {"slice", make_slice},  //
+      {"expr", make_expr},                    //
+      {"foreign", make_foreign},              //
+      {"kv_dot_product", make_dot},           //
+      {"lookup", make_lookup},                //
+      {"match", make_match},                  //
+      {"overlap", make_overlap},              //
+      {"product", make_product},              //
+      {"slice", make_slice},                  //
   };
   for (const auto& [known_name, make] : known) {
     if (name == known_name) return make(parameters);
