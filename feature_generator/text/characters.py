@@ -25,10 +25,11 @@ def classes() -> npt.NDArray[np.uint8]:
     kinds = np.array([unicodedata.category(chr(code))[0] for code in range(0x110000)])
     space = kinds == "Z"
     space[[*range(0x09, 0x0E), 0x85]] = True
-    flags = np.where(np.isin(kinds, ["L", "M", "N"]) | space, WORD, 0) | np.where(space, SPACE, 0)
+    word = np.isin(kinds, ["L", "M", "N"]) | space
+    flags: npt.NDArray[np.uint8] = word.astype(np.uint8) * np.uint8(WORD) + space.astype(np.uint8) * np.uint8(SPACE)
     for low, high in CHINESE:
-        flags[low : high + 1] |= HAN
-    return flags.astype(np.uint8)
+        flags[low : high + 1] |= np.uint8(HAN)
+    return flags
 
 
 @cache

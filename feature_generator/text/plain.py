@@ -51,8 +51,15 @@ def is_word(char: str) -> bool:
 
 def is_han(char: str) -> bool:
     """Whether it is a Chinese character."""
-    ranges = ("\u3005\u3005", "\u3007\u3007", "\u3400\u4dbf", "\u4e00\u9fff", "\uf900\ufaff", "\U00020000\U0003ffff")
-    return any(low <= char <= high for low, high in ranges)
+    ranges = (
+        (0x3005, 0x3005),
+        (0x3007, 0x3007),
+        (0x3400, 0x4DBF),
+        (0x4E00, 0x9FFF),
+        (0xF900, 0xFAFF),
+        (0x20000, 0x3FFFF),
+    )
+    return any(low <= ord(char) <= high for low, high in ranges)
 
 
 def upper(char: str) -> str:
