@@ -26,7 +26,7 @@ def classes() -> npt.NDArray[np.uint8]:
     space = kinds == "Z"
     space[[*range(0x09, 0x0E), 0x85]] = True
     word = np.isin(kinds, ["L", "M", "N"]) | space
-    flags = word.astype(np.uint8) * np.uint8(WORD) + space.astype(np.uint8) * np.uint8(SPACE)
+    flags: npt.NDArray[np.uint8] = word.astype(np.uint8) * np.uint8(WORD) + space.astype(np.uint8) * np.uint8(SPACE)
     for low, high in CHINESE:
         flags[low : high + 1] |= np.uint8(HAN)
     return flags
