@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from feature_generator import FeatureGenerator, Table
 from feature_generator.discretizer import IdConfig
+from feature_generator.features.id import Config as Id
 
 _OFFSETS: dict[int, type[np.signedinteger[Any]]] = {
     pa.string().id: np.int32,
@@ -25,7 +26,8 @@ class Observer:
     """Counts of missing and unknown values.
 
     A word outside a vocabulary is recognised by the id that stands for such words: with `default_bucketize_value` this
-    may also be a word's own id, and that word counts as unknown too. Hashes know no unknown values.
+    may also be a word's own id, and that word counts as unknown too. Hashes know no unknown values. A number outside
+    `num_buckets` is looked for in the raw column, where the feature's ids stand in one: in that of an `id` feature.
 
     Args:
         generator: Whose inputs and outputs are looked at.
@@ -41,8 +43,10 @@ class Observer:
             if config.vocabulary_key:
                 given = config.default_bucketize_value
                 self._unknown_ids[name] = 1 if given is None else given
-            elif config.num_buckets is not None:
+            elif isinstance(config, Id) and config.num_buckets is not None:
                 (source,) = config.sources
+                if source.side in ("feature", "const"):
+                    continue
                 grouped = spec.sequence is not None and spec.sequence != name
                 column = f"{spec.sequence}__{source.name}" if grouped else source.name
                 self._ranges[name] = (column, config.num_buckets, config.separator)

@@ -76,3 +76,28 @@ def test_what_lies_behind_a_null_is_not_looked_at():
     offsets = pa.array([0, 1, 2], pa.int32()).buffers()[1]
     hidden = pa.StringArray.from_buffers(2, offsets, pa.py_buffer(b"ab"), pa.py_buffer(b"\x01"))
     assert Observer(GENERATOR).missing([pa.record_batch({"x": hidden})]) == {"x": 1}
+
+
+def test_numbers_that_an_operator_makes_are_not_looked_for_in_its_columns():
+    bounded = {"num_buckets": 5, "default_value": "0"}
+    features = [
+        {"type": "lookup", "name": "l", "map": "user:map", "key": "item:key", **bounded},
+        {"type": "match", "name": "m", "nested_map": "user:maps", "pkey": "item:key", "skey": "ALL", **bounded},
+        {"type": "bool_mask", "name": "b", "expression": ["item:many", "item:mask"], **bounded},
+        {"type": "combine", "name": "c", "expression": "item:many", "combiner": "count", **bounded},
+        {"type": "slice", "name": "s", "expression": "item:many", "end": 1, **bounded},
+        {"type": "id", "name": "i", "expression": "feature:c", **bounded},
+        {"type": "id", "name": "k", "expression": "const:9", **bounded},
+    ]
+    generator = FeatureGenerator.load({"features": features})
+    batch = pa.RecordBatch.from_pydict(
+        {"map": ["a:1"], "maps": ["a^b:1"], "key": ["a"], "many": [[1, 99]], "mask": [[True, False]]}
+    )
+    assert Observer(generator).unknown([batch], generator.transform(batch)) == {}
+
+
+def test_words_that_an_operator_finds_are_counted_where_the_vocabulary_lacks_them():
+    feature = {"type": "lookup", "name": "l", "map": "user:map", "key": "item:key", "vocab_list": ["x"]}
+    generator = FeatureGenerator.load({"features": [feature]})
+    batch = pa.RecordBatch.from_pydict({"map": ["a:x\x1db:y", "a:x"], "key": ["b", "a"]})
+    assert Observer(generator).unknown([batch], generator.transform(batch)) == {"l": 1}
