@@ -87,7 +87,7 @@ class CustomOperator(ABC):
 
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
         """The values of one element from those of its inputs: the specification; by default `__call__` itself."""
-        columns = [pa.array([values], pa.large_list(_kind(values))) for values in inputs]
+        columns = [pa.array([values], pa.large_list(_kind(values, self.form))) for values in inputs]
         made = self(*(columns if self.multi_value else map(first_values, columns)))
         (result,) = (made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made).to_pylist()
         values = result if isinstance(result, list) else [result]
@@ -96,8 +96,10 @@ class CustomOperator(ABC):
         return [np.float32(value) if narrow else value for value in values if value is not None and value != ""]
 
 
-def _kind(values: Sequence[Any]) -> pa.DataType:
-    if any(isinstance(value, str) for value in values) or not values:
+def _kind(values: Sequence[Any], form: Form) -> pa.DataType:
+    if form == "number":
+        return pa.float64()
+    if form == "text" or not values or any(isinstance(value, str) for value in values):
         return pa.large_string()
     return pa.int64() if all(isinstance(value, int | np.integer) for value in values) else pa.float64()
 
