@@ -14,6 +14,8 @@ from plain_file import plain
 
 from feature_generator import FeatureGenerator
 from feature_generator.config import members
+from feature_generator.program import Assembly
+from feature_generator.stage import Stage
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 FILES = ("fg_cases.jsonl", "fg_encoded_cases.jsonl", "fg_decided_cases.jsonl")
@@ -28,7 +30,8 @@ def compiled(case: dict[str, Any]) -> dict[str, Any] | None:
     """A case with its plan; None where Python is part of it."""
     mode = case.get("mode", "raw")
     generator = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]}, mode=mode)
-    program = generator._whole.program
+    # Whole: features of constants alone are computed by the plan too.
+    program = Assembly(generator._resolved, generator._finished).program()
     if any(feature.get("operator") == "call" for unit in program.units for feature in unit["features"]):
         return None
     units = [{**u, "features": [{**f, "call": None} for f in u["features"]]} for u in program.units]
@@ -37,7 +40,7 @@ def compiled(case: dict[str, Any]) -> dict[str, Any] | None:
         for name, side in program.columns
     ]
     names = [None if node is None else node.name for node in program.nodes]
-    places = {name: place.start for name, place in generator._whole._slices.items()}
+    places = {name: place.start for name, place in Stage(program, generator._specs)._slices.items()}
     outputs = [
         {
             "name": name,
