@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 from pydantic import Field, ValidationError
@@ -21,6 +21,7 @@ from feature_generator.text.lists import flat
 from feature_generator.values import as_number, as_text
 
 FAMILY = "feature_generator.operators"
+Family: TypeAlias = type[CustomOperator]
 SEQUENCE = re.compile(r"(^|_)seq(uence)?(_|$)", re.IGNORECASE)
 
 
@@ -70,11 +71,11 @@ class Config(ValueConfig):
             return [(f"operator_params.{error.key}" if error.key else "operator_params", str(error))]
         return []
 
-    def _family(self) -> type[CustomOperator]:
+    def _family(self) -> Family:
         compiled = libraries.loaded().get(self.operator_name)
         if compiled is not None:
             return compiled
-        family: type[CustomOperator] = member(FAMILY, file_name(self.operator_name)).Operator
+        family: Family = member(FAMILY, file_name(self.operator_name)).Operator
         return family
 
     def _operator(self) -> CustomOperator:
