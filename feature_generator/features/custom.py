@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -120,7 +120,7 @@ class Config(ValueConfig):
     @override
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
         operator = self._operator()
-        as_form = {"text": as_text, "number": as_number, "any": lambda value: value}[operator.form]
+        as_form: Callable[[Any], Any] = {"text": as_text, "number": as_number, "any": lambda value: value}[operator.form]
         return operator.reference([[as_form(value) for value in values] for values in inputs])
 
 
