@@ -1,6 +1,7 @@
 """Every operator on random columns of every shape: compiled == reference, whatever batch, thread, order or process."""
 
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_generator import FeatureGenerator
+from feature_generator.features.overlap import Method
 
 # Columns: what a cell of each kind may be. Keys and values come from few words, so that they meet.
 KEYS = st.sampled_from(["a", "b", "c", "7", "-3", "x_y", "中"])
@@ -158,12 +160,47 @@ def slice_(draw):
     return config, {"expression": ("x", WORDS, "plain")}
 
 
+@st.composite
+def overlap(draw):
+    config = draw(st.sampled_from(SINKS)) | {"method": draw(st.sampled_from(get_args(Method)))}
+    return config, {"query": ("q", KEYS, "plain"), "title": ("t", KEYS, "plain")}
+
+
+@st.composite
+def bm25(draw):
+    config = draw(st.sampled_from(SINKS)) | {"default_value": draw(st.sampled_from(["0", "", "2"]))}
+    config |= {"k1": draw(st.floats(0, 3)), "b": draw(st.floats(0, 1)), "avg_length": draw(st.floats(0.5, 9))}
+    config |= {"doc_count": 50, "doc_freq": {"a": 50, "b": draw(st.integers(0, 50)), "7": 1, "中": 9}}
+    return config, {"query": ("q", KEYS, "plain"), "title": ("t", KEYS, "plain")}
+
+
+@st.composite
+def custom(draw):
+    operator, params, words = draw(
+        st.sampled_from(
+            [
+                ("EditDistance", {"encoding": "latin"}, [WORDS, WORDS]),
+                ("EditDistance", {}, [KEYS, WORDS]),
+                ("RegexReplace", {"regex_pattern": "a|[0-9]", "replacement": "<>"}, [WORDS]),
+                ("SeqExpr", {"formula": "x - 2 * y"}, [NUMBERS, NUMBERS]),
+                ("SeqExpr", {"formula": "max"}, [NUMBERS, NUMBERS]),
+            ]
+        )
+    )
+    config = draw(st.sampled_from([*SINKS, *IDS])) | {"operator_name": operator, "operator_params": params}
+    config |= {"default_value": draw(st.sampled_from(["0", "7"]))}
+    return config, [(name, kind, "plain") for name, kind in zip("xy", words, strict=False)]
+
+
 TYPES = {
+    "bm25": bm25(),
     "bool_mask": bool_mask(),
     "combine": combine(),
+    "custom": custom(),
     "kv_dot_product": kv_dot_product(),
     "lookup": lookup(),
     "match": match(),
+    "overlap": overlap(),
     "slice": slice_(),
 }
 SHAPES = {"plain": plain, "map": maps, "nested": lambda _: NESTED_MAPS}
