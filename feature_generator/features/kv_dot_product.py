@@ -69,17 +69,17 @@ class Config(NumericConfig):
 
     @override
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
-        query, document = inputs
+        query, document = ([(as_text(key), rest) for key, rest in pairs] for pairs in inputs)
         if not query or not document:
             return []
-        weights: dict[str, float] = {}
+        sums: dict[str, float] = {}
         for key, rest in document:
-            weights[as_text(key)] = weights.get(as_text(key), 0.0) + _weight(rest)
+            sums[key] = sums.get(key, 0.0) + _weight(rest)
         total = 0.0
         for key, rest in query:
             weight = _weight(rest)
-            if as_text(key) in weights:
-                total += weight * weights[as_text(key)]
+            if key in sums:
+                total += weight * sums[key]
         return [total]
 
 

@@ -46,6 +46,8 @@ class Config(ValueConfig):
                 problems.append((key, "needs a column, as side:name"))
         if not self.numeric and "combiner" in self.model_fields_set and self.combiner:
             problems.append(("combiner", "combines numbers; here every value becomes an id of its own"))
+        if self.numeric and self.combiner == "count" and (self.value_dim or 1) > 1:
+            problems.append(("value_dim", "a count is one number"))
         if self.numeric and self.need_key:
             problems.append(("need_key", "goes with values that become ids"))
         return problems
@@ -97,9 +99,9 @@ class Config(ValueConfig):
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
         pairs, keys = inputs
         known: dict[str, list[Any]] = {}
-        for key, rest in pairs:
+        for name, rest in [(as_text(key), rest) for key, rest in pairs]:
             if rest:
-                known.setdefault(as_text(key), rest)
+                known.setdefault(name, rest)
         names = [as_text(key) for key in keys]
         found = [(name, known[name]) for name in names if name in known]
         if not self.numeric:

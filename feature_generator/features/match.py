@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,12 +109,15 @@ class Config(ValueConfig):
 
     @override
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
-        outer = _known(inputs[0])
-        found = outer if self.pkey == ALL else _picked(outer, inputs[1])
+        outer = [(as_text(key), rest) for key, rest in inputs[0]]
+        outer = [(key, rest) for key, rest in outer if rest]
+        keys = [[as_text(key) for key in given] for given in inputs[1:]]
+        found = outer if self.pkey == ALL else _picked(outer, keys[0])
         hits = []
         for first, rest in found:
-            inner = _known(rest)
-            hits += [(first, key, v[0]) for key, v in (inner if self.skey == ALL else _picked(inner, inputs[-1]))]
+            # A second key that is no finite number has no text, so that nothing finds it, not even a wildcard.
+            inner = [(as_text(key), value) for key, value in rest if value and (isinstance(key, str) or isfinite(key))]
+            hits += [(first, key, v[0]) for key, v in (inner if self.skey == ALL else _picked(inner, keys[-1]))]
         hits = hits if self._all else hits[:1]
         if self.numeric:
             return [as_number(value) for _, _, value in hits]
@@ -126,12 +130,7 @@ class Config(ValueConfig):
         ]
 
 
-def _known(pairs: list[Any]) -> list[tuple[str, list[Any]]]:
-    """Pairs that have anything behind their key."""
-    return [(as_text(key), rest) for key, rest in pairs if rest]
-
-
-def _picked(pairs: list[tuple[str, list[Any]]], keys: list[Any]) -> list[tuple[str, list[Any]]]:
+def _picked(pairs: list[tuple[str, list[Any]]], keys: list[str]) -> list[tuple[str, list[Any]]]:
     """For every key its first pair, where there is one."""
     known = dict(reversed(pairs))
-    return [(name, known[name]) for name in map(as_text, keys) if name in known]
+    return [(name, known[name]) for name in keys if name in known]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_generator import FeatureGenerator
+from feature_generator import ConfigError, FeatureGenerator
 from feature_generator.features.overlap import Method
 
 # Columns: what a cell of each kind may be. Keys and values come from few words, so that they meet.
@@ -53,6 +53,10 @@ def maps(items):
         pa.map_(pa.string(), pa.float64()): st.lists(st.tuples(KEYS, st.none() | FLOATS), max_size=4),
         pa.map_(pa.string(), pa.float32()): st.lists(st.tuples(KEYS, st.sampled_from([0.5, 0.1, 2.0])), max_size=4),
         pa.map_(pa.int64(), pa.int64()): st.lists(st.tuples(INTEGERS, st.none() | INTEGERS), max_size=4),
+        pa.map_(pa.float64(), pa.string()): st.lists(st.tuples(FLOATS, st.none() | items), max_size=4),
+        pa.map_(pa.string(), pa.list_(pa.float64())): st.lists(
+            st.tuples(KEYS, st.none() | st.lists(st.none() | FLOATS, max_size=2)), max_size=3
+        ),
         pa.int64(): INTEGERS,
         pa.null(): st.none(),
     }
@@ -64,6 +68,9 @@ NESTED_MAPS = {
     pa.map_(pa.string(), pa.string()): st.lists(st.tuples(KEYS, st.none() | joined(PAIR, ",")), max_size=3),
     pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())): st.lists(
         st.tuples(KEYS, st.none() | st.lists(st.tuples(KEYS, st.none() | FLOATS), max_size=3)), max_size=3
+    ),
+    pa.map_(pa.float64(), pa.map_(pa.float64(), pa.int64())): st.lists(
+        st.tuples(FLOATS, st.none() | st.lists(st.tuples(FLOATS, st.none() | INTEGERS), max_size=3)), max_size=3
     ),
     pa.null(): st.none(),
 }
@@ -214,6 +221,7 @@ def jobs(draw, kind, shape, most_rows=6):
     named = inputs if isinstance(inputs, dict) else {str(i): one for i, one in enumerate(inputs)}
     single = len(named) == 1
     columns, expressions = {}, {}
+    stubs = []
     stretched = False
     for key, (name, words, role) in named.items():
         # In a sequence the last input carries its elements, and others do now and then.
@@ -223,7 +231,19 @@ def jobs(draw, kind, shape, most_rows=6):
         side = "item" if sequence else "user"
         expressions[key] = f"{side}:{name}"
         full = f"s__{name}" if sequence and shape == "group" else name
-        columns[full] = draw(column(steps(words) if sequence else SHAPES[role](words), rows))
+        kinds = steps(words) if sequence else SHAPES[role](words)
+        # Beside columns of a cell a row stand columns of one row, the outputs of features, and constants.
+        place = draw(st.sampled_from(["rows", "rows", "one row", "feature", "constant"]))
+        if last or sequence or place == "rows" or (place != "one row" and role == "nested"):
+            columns[full] = draw(column(kinds, rows))
+        elif place == "one row":
+            columns[full] = draw(column(kinds, 1 if rows else 0))
+        elif place == "feature":
+            columns[full] = draw(column(SHAPES["plain"](PAIR if role == "map" else words), rows))
+            stubs.append({"type": "id", "name": f"g_{name}", "expression": f"user:{name}", "stub_type": True})
+            expressions[key] = f"feature:g_{name}"
+        else:
+            expressions[key] = "const:" + draw(joined(PAIR if role == "map" else words))
     if shape != "plain" and not stretched:  # nothing but wildcards and maps
         shape = "plain"
     config = {"type": kind, "name": "f", **config}
@@ -231,10 +251,10 @@ def jobs(draw, kind, shape, most_rows=6):
     rule = {"sequence_length": draw(st.sampled_from([2, 50])), "empty": draw(st.sampled_from(["none", "default"]))}
     rule |= {"lengths": "shortest"} if draw(st.booleans()) else {}
     if shape == "simple":
-        return [config | rule], columns
+        return [*stubs, config | rule], columns
     if shape == "group":
-        return [{"type": "sequence", "name": "s", **rule, "features": [config]}], columns
-    return [config], columns
+        return [*stubs, {"type": "sequence", "name": "s", **rule, "features": [config]}], columns
+    return [*stubs, config], columns
 
 
 RUNS = [(kind, shape) for kind in TYPES for shape in ("plain", "simple", "group")]
@@ -279,13 +299,15 @@ def test_compiled_equals_reference_on_ten_thousand_inputs(kind, shape, kit):
 def test_neither_batch_nor_threads_nor_order_nor_a_saved_copy_matter(kind, kit, data, tmp_path_factory):
     features, columns = data.draw(jobs(kind, data.draw(st.sampled_from(["plain", "simple", "group"]))))
     generator = kit.load(features)
-    many = {name: pa.chunked_array([array] * 700).combine_chunks() for name, array in columns.items()}
+    most = max(len(array) for array in columns.values())
+    once = {name for name, array in columns.items() if len(array) < most}  # stands beside every row
+    many = {n: a if n in once else pa.chunked_array([a] * 700).combine_chunks() for n, a in columns.items()}
     whole = generator.transform(many, bad_rows="default")
     kit.equal(generator.transform(many, bad_rows="default", threads=3), whole)
     rows = whole.num_rows
     cuts = sorted({0, rows, rows // 3, 2 * rows // 3})
     parts = [
-        generator.transform({n: a.slice(i, j - i) for n, a in many.items()}, bad_rows="default")
+        generator.transform({n: a if n in once else a.slice(i, j - i) for n, a in many.items()}, bad_rows="default")
         for i, j in pairwise(cuts)
     ]
     if parts:
@@ -293,7 +315,9 @@ def test_neither_batch_nor_threads_nor_order_nor_a_saved_copy_matter(kind, kit, 
         for name in whole:
             np.testing.assert_array_equal(joined_parts[name].values, whole[name].values)
     order = np.random.default_rng(0).permutation(rows)
-    shuffled = {n: a.take(pa.array(order)) for n, a in many.items() if not pa.types.is_string_view(a.type)}
+    shuffled = {
+        n: a if n in once else a.take(pa.array(order)) for n, a in many.items() if not pa.types.is_string_view(a.type)
+    }
     if len(shuffled) == len(many):
         kit.equal(generator.transform(shuffled, bad_rows="default"), whole.take(order))
     folder = tmp_path_factory.mktemp("saved") / "g"
@@ -301,3 +325,24 @@ def test_neither_batch_nor_threads_nor_order_nor_a_saved_copy_matter(kind, kit, 
     again = FeatureGenerator.load(folder)
     assert again.fingerprint == generator.fingerprint
     kit.equal(again.transform(many, bad_rows="default"), whole)
+
+
+def test_a_query_beside_many_documents_has_the_same_products_as_one_repeated(kit):
+    dice = np.random.default_rng(3)
+
+    def vector(most):
+        size = dice.integers(1, most)
+        return "\x1d".join(f"k{k}:{w}" for k, w in zip(dice.integers(0, 40, size), dice.normal(size=size), strict=True))
+
+    generator = kit.load([{"type": "kv_dot_product", "name": "f", "query": "user:q", "document": "item:d"}])
+    query, documents = vector(80), [vector(12) for _ in range(200)]
+    beside = generator.request({"q": query}).score_items({"d": pa.array(documents)})
+    repeated = generator.transform({"q": pa.array([query] * 200), "d": pa.array(documents)})
+    assert len(np.unique(repeated["f"].values)) > 100
+    kit.equal(beside, repeated)
+
+
+def test_a_count_has_no_vector(kit):
+    lookup = {"type": "lookup", "name": "f", "map": "user:m", "key": "item:k", "combiner": "count", "value_dim": 2}
+    with pytest.raises(ConfigError, match="a count is one number"):
+        kit.load([lookup])

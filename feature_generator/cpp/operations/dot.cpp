@@ -1,24 +1,49 @@
 // `kv_dot_product`: the dot product of two sparse vectors, each a bag of keys with weights.
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 
-#include "../hash.h"
+#include "../key_table.h"
 #include "../number_text.h"
 #include "operations.h"
 
 namespace fg {
 namespace {
 
-struct Hashed {
-  std::size_t operator()(const Text& text) const noexcept { return murmur64a(text.data, text.size); }
+// One side of the product that stands beside several elements, and is therefore taken apart once.
+struct Known {
+  std::uint32_t element = ~0U;
+  std::string problem;
+  KeyTable keys;
 };
-struct Same {
-  bool operator()(const Text& a, const Text& b) const noexcept {
-    return a.size == b.size && std::memcmp(a.data, b.data, a.size) == 0;
+
+struct KnownDocument : Known {
+  std::vector<double> sums;  // by key, of the weights of all its pairs
+};
+
+struct KnownQuery : Known {
+  std::vector<double> weights;               // by pair
+  std::vector<std::uint32_t> firsts, nexts;  // the first pair of a key, and the next pair of a pair's key
+  std::vector<double> sums;                  // by key: of the weights that the present document gives it
+  std::vector<std::uint8_t> met;             // by key: whether the present document has it
+  std::vector<std::uint32_t> found;          // keys that it has
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> shared;  // pairs with their keys
+};
+
+// The weight of pair v; a bare key weighs 1.
+double weight(const Cells& cells, std::uint32_t v, std::string& problem) {
+  const Cells& weights = *cells.seconds;
+  const std::uint32_t at = weights.begin_of(v);
+  if (at == weights.ends[v]) return 1;
+  double value = 0;
+  if (weights.form == Form::text) {
+    const Text& text = weights.texts[at];
+    if (!parse_number(text.data, text.size, value)) problem = quoted(text) + " is not a number";
+    return value;
   }
-};
-using Weights = std::unordered_map<Text, double, Hashed, Same>;
+  value = weights.form == Form::integer ? static_cast<double>(weights.integers[at]) : weights.numbers[at];
+  if (!std::isfinite(value)) problem = shown(value) + " is not a finite number";
+  return value;
+}
 
 class Dot final : public Operation {
  public:
@@ -27,11 +52,12 @@ class Dot final : public Operation {
   }
 
   struct Space final : Scratch {
-    Weights document;
+    KnownQuery query;
+    KnownDocument document;
   };
   std::unique_ptr<Scratch> scratch() const override { return std::make_unique<Space>(); }
 
-  // Sums in the order of the query's keys; a key that stands twice in the document has the sum of its weights.
+  // Sums in the order of the query's pairs, whichever side is known: the results are the same to the bit.
   void run(const std::vector<Operand>& in, std::size_t elements, Scratch* scratch, Cells& out) const override {
     for (std::size_t i = 0; i < 2; ++i) {
       Cells& cells = *in[i].cells;
@@ -42,25 +68,13 @@ class Dot final : public Operation {
     Slab<std::uint8_t> spoiled;
     carry_faults(in, elements, out, spoiled);
     const bool carried = !out.faults.empty();
-    Weights& document = static_cast<Space*>(scratch)->document;
-    std::uint32_t known = ~0U;
-    std::string trouble;  // of the document that is known
+    Space& space = *static_cast<Space*>(scratch);
+    space.query.element = space.document.element = ~0U;
     for (std::size_t e = 0; e < elements; ++e) {
       if ((spoiled.empty() || spoiled[e] == 0) && !in[0].missing(e) && !in[1].missing(e)) {
-        if (const std::uint32_t element = in[1].element(e); element != known) {
-          known = element;
-          trouble.clear();
-          gather(in[1], e, document, trouble);
-        }
-        std::string problem;
-        const double sum = product(in[0], e, document, problem);
-        if (!problem.empty()) {
-          fail(out, e, 0, problem);
-        } else if (!trouble.empty()) {
-          fail(out, e, 1, trouble);
-        } else {
-          out.numbers.push(sum);
-        }
+        const std::uint32_t query = in[0].element(e);
+        const bool again = query == space.query.element || (e + 1 < elements && in[0].element(e + 1) == query);
+        again ? with_query(in, e, space.query, out) : with_document(in, e, space.document, out);
       }
       close_element(out);
     }
@@ -70,36 +84,79 @@ class Dot final : public Operation {
   }
 
  private:
-  // The weight of pair v; a bare key weighs 1.
-  static double weight(const Cells& cells, std::uint32_t v, std::string& problem) {
-    const Cells& weights = *cells.seconds;
-    const std::uint32_t at = weights.begin_of(v);
-    if (at == weights.ends[v]) return 1;
-    double value = 0;
-    if (weights.form == Form::text) {
-      const Text& text = weights.texts[at];
-      if (!parse_number(text.data, text.size, value)) problem = quoted(text) + " is not a number";
-      return value;
+  static void with_document(const std::vector<Operand>& in, std::size_t e, KnownDocument& known, Cells& out) {
+    const Cells &query = *in[0].cells, &document = *in[1].cells;
+    if (known.element != in[1].element(e)) {
+      known.element = in[1].element(e);
+      known.problem.clear();
+      known.sums.clear();
+      known.keys.start(in[1].end(e) - in[1].begin(e));
+      for (std::uint32_t v = in[1].begin(e); v < in[1].end(e) && known.problem.empty(); ++v) {
+        const std::uint32_t key = known.keys.add(document.texts[v]);
+        if (key == known.sums.size()) known.sums.push_back(0);
+        known.sums[key] += weight(document, v, known.problem);
+      }
     }
-    value = weights.form == Form::integer ? static_cast<double>(weights.integers[at]) : weights.numbers[at];
-    if (!std::isfinite(value)) problem = shown(value) + " is not a finite number";
-    return value;
+    if (!known.problem.empty()) return fail(out, e, 1, known.problem);
+    std::string problem;
+    double total = 0;
+    for (std::uint32_t v = in[0].begin(e); v < in[0].end(e); ++v) {
+      const double value = weight(query, v, problem);
+      if (!problem.empty()) return fail(out, e, 0, std::move(problem));
+      const std::uint32_t key = known.keys.find(query.texts[v]);
+      if (key != KeyTable::none) total += value * known.sums[key];
+    }
+    out.numbers.push(total);
   }
 
-  static void gather(const Operand& operand, std::size_t e, Weights& weights, std::string& problem) {
-    weights.clear();
-    for (std::uint32_t v = operand.begin(e); v < operand.end(e) && problem.empty(); ++v)
-      weights[operand.cells->texts[v]] += weight(*operand.cells, v, problem);
+  static void take_apart(const Operand& query, std::size_t e, KnownQuery& known) {
+    const std::uint32_t begin = query.begin(e), size = query.end(e) - begin;
+    known.element = query.element(e);
+    known.problem.clear();
+    known.weights.clear();
+    known.firsts.clear();
+    known.nexts.assign(size, KeyTable::none);
+    known.keys.start(size);
+    for (std::uint32_t i = 0; i < size && known.problem.empty(); ++i)
+      known.weights.push_back(weight(*query.cells, begin + i, known.problem));
+    for (std::uint32_t i = 0; i < size; ++i) {
+      const std::uint32_t key = known.keys.add(query.cells->texts[begin + i]);
+      if (key == known.firsts.size()) {
+        known.firsts.push_back(i);
+      } else {
+        known.nexts[i] = known.firsts[key];
+        known.firsts[key] = i;
+      }
+    }
+    known.sums.assign(known.keys.size(), 0);
+    known.met.assign(known.keys.size(), 0);
   }
 
-  static double product(const Operand& query, std::size_t e, const Weights& document, std::string& problem) {
-    double sum = 0;
-    for (std::uint32_t v = query.begin(e); v < query.end(e) && problem.empty(); ++v) {
-      const double value = weight(*query.cells, v, problem);
-      const auto found = document.find(query.cells->texts[v]);
-      if (found != document.end()) sum += value * found->second;
+  // A long query - a user's - beside many documents: only what a document shares with it is looked at.
+  static void with_query(const std::vector<Operand>& in, std::size_t e, KnownQuery& known, Cells& out) {
+    if (known.element != in[0].element(e)) take_apart(in[0], e, known);
+    if (!known.problem.empty()) return fail(out, e, 0, known.problem);
+    std::string problem;
+    known.found.clear();
+    for (std::uint32_t v = in[1].begin(e); v < in[1].end(e) && problem.empty(); ++v) {
+      const double value = weight(*in[1].cells, v, problem);
+      const std::uint32_t key = known.keys.find(in[1].cells->texts[v]);
+      if (key == KeyTable::none) continue;
+      if (known.met[key] == 0) known.found.push_back(key);
+      known.met[key] = 1;
+      known.sums[key] += value;
     }
-    return sum;
+    known.shared.clear();
+    for (const std::uint32_t key : known.found) {
+      for (std::uint32_t i = known.firsts[key]; i != KeyTable::none; i = known.nexts[i])
+        known.shared.push_back({i, key});
+    }
+    std::sort(known.shared.begin(), known.shared.end());
+    double total = 0;
+    for (const auto& [i, key] : known.shared) total += known.weights[i] * known.sums[key];
+    for (const std::uint32_t key : known.found) known.sums[key] = known.met[key] = 0;
+    if (!problem.empty()) return fail(out, e, 1, std::move(problem));
+    out.numbers.push(total);
   }
 };
 

@@ -87,7 +87,9 @@ class Match final : public Operation {
         space.inner.look_into(map.seconds->texts[map.seconds->begin_of(rest.at)]);
       }
       if (any_second_) {
-        space.inner.each([&](const Text& key, const Second& found) { hit(first, key, values, found); });
+        space.inner.each([&](const Text& key, const Second& found) {
+          if (values == nullptr || key.size != 0) hit(first, key, values, found);  // a number that has no text
+        });
         return;
       }
       const Operand& keys = in[any_first_ ? 1 : 2];
