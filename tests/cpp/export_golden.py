@@ -18,7 +18,7 @@ from feature_generator.program import Assembly
 from feature_generator.stage import Stage
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
-FILES = ("fg_cases.jsonl", "fg_encoded_cases.jsonl", "fg_decided_cases.jsonl")
+FILES = {"fg_cases.jsonl": "raw", "fg_encoded_cases.jsonl": "encoded", "fg_decided_cases.jsonl": "raw"}
 
 
 def types_of(features: list[dict[str, Any]]) -> set[str]:
@@ -26,9 +26,8 @@ def types_of(features: list[dict[str, Any]]) -> set[str]:
     return {t for f in features for t in (f["type"], *types_of(f.get("features", [])))}
 
 
-def compiled(case: dict[str, Any]) -> dict[str, Any] | None:
+def compiled(case: dict[str, Any], mode: Any) -> dict[str, Any] | None:
     """A case with its plan; None where Python is part of it."""
-    mode = case.get("mode", "raw")
     generator = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]}, mode=mode)
     # Whole: features of constants alone are computed by the plan too.
     program = Assembly(generator._resolved, generator._finished).program()
@@ -72,16 +71,14 @@ def main() -> None:
     os.chdir(GOLDEN)
     known = set(members("feature_generator.features"))
     cases, left_out = [], Counter()
-    for file in FILES:
-        if not Path(file).exists():
-            continue
+    for file, mode in FILES.items():
         for line in Path(file).read_text(encoding="utf-8").splitlines():
             case = json.loads(line)
             absent = [asset for asset in case.get("assets", {}) if not Path(asset).exists()]
             if absent or types_of(case["features"]) - known:
                 left_out["not built, or its file is not here"] += 1
                 continue
-            made = compiled(case)
+            made = compiled(case, mode)
             if made is None:
                 left_out["computed by Python"] += 1
             else:
