@@ -2,8 +2,8 @@
 
 (a) `easyrec fg run` into a file, read again as training with `data.fg: encoded` reads it;
 (b) the training reader over the raw rows;
-(c) the two steps of a request: a user and a context once, then the candidates, the generator saved and loaded as a bundle
-    does it, items computed ahead every other time.
+(c) requests to a Predictor, whose bundle a short training on the same config made: a user and a context once, then the
+    candidates; every other request asks the bundle's generator for the same in two steps, its items computed ahead.
 Each is compared bit by bit with `FeatureGenerator.transform` of the same rows at once.
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from record import ROOT, save, table
 
+import easyrec
 from easyrec.config import load_experiment
 from easyrec.data import Demand, Source, open_sources
 from easyrec.data.feed import SourceFeed
@@ -27,6 +28,7 @@ from easyrec.data.intake import Intake
 from easyrec.data.sources.parquet import Config as Parquet
 from feature_generator import Column, FeatureGenerator, Table, offline
 from feature_generator.comparison import differing_rows
+from serving import Predictor
 
 CHUNK = 1 << 14
 LABELS: dict[str, int | None] = {"click": 2}
@@ -46,8 +48,9 @@ def read(source: Source, generator: FeatureGenerator) -> Iterator[Table]:
                     yield rows.table
 
 
-def as_requests(source: Source, generator: FeatureGenerator) -> Iterator[Table]:
+def as_requests(source: Source, predictor: Predictor) -> Iterator[Table]:
     """The rows as requests: those of one page have one user and one context."""
+    generator = predictor.generator
     needs = {side: generator.needs(side) for side in ("user", "context", "item")}
     columns = list(dict.fromkeys(["request_id", *(name for names in needs.values() for name in names)]))
     count = 0
@@ -58,9 +61,13 @@ def as_requests(source: Source, generator: FeatureGenerator) -> Iterator[Table]:
             sides = {side: batch.select(names) for side, names in needs.items()}
             made = []
             for start, stop in zip(starts, np.append(starts[1:], len(page)), strict=True):
-                request = generator.request(sides["user"].slice(start, 1), sides["context"].slice(start, 1))
+                user, context = sides["user"].slice(start, 1), sides["context"].slice(start, 1)
                 items = sides["item"].slice(start, stop - start)
-                made.append(request.score_items(items if count % 2 else generator.items(items), tile=True))
+                if count % 2:
+                    made.append(predictor.features(user, items, context))
+                else:
+                    ahead = generator.items(items)
+                    made.append(generator.request(user, context).score_items(ahead, tile=True))
                 count += 1
             yield Table.concat(made)
 
@@ -106,10 +113,17 @@ def differing(expected: Table, found: Table) -> Counter[str]:
     return counts
 
 
+def trained(config: Path, folder: Path) -> Predictor:
+    """A predictor of this config after a few steps."""
+    few = {f"data.{part}.rows": 20_000 for part in ("train", "valid", "test")}
+    run = easyrec.train(config, overrides=few, run_dir=folder / "run")
+    return Predictor.load(run.bundle)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "shop" / "din.yaml")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "shop" / "operators.yaml")
     options = parser.parse_args()
     settings = [f"data.train.rows={options.rows}", "data.train.split=all"]
     experiment = load_experiment(options.config, settings)
@@ -119,13 +133,12 @@ def main() -> None:
     encoded = FeatureGenerator.load(experiment.features, mode="encoded")
     start = time.perf_counter()
     with TemporaryDirectory() as folder:
-        generator.save(Path(folder) / "generator")
-        served = FeatureGenerator.load(Path(folder) / "generator")
+        predictor = trained(options.config, Path(folder))
         offline.run(generator, SourceFeed(source), Path(folder) / "encoded.parquet", reserve=["click"])
         ways = {
             "fg run": Rows(read(Parquet(path=str(Path(folder) / "encoded.parquet")).open(), encoded)),
             "training reader": Rows(read(source, generator)),
-            "two-step request": Rows(as_requests(source, served)),
+            "predictor": Rows(as_requests(source, predictor)),
         }
         counts: dict[str, Counter[str]] = {name: Counter() for name in ways}
         rows = 0

@@ -118,12 +118,7 @@ class Predictor:
             DataError: A column is missing or a value is unreadable, bad or too large; names it.
         """
         try:
-            batches = {
-                "user": self._one_row(user, "user"),
-                "item": self._candidates(items),
-                "context": self._one_row(context, "context"),
-            }
-            count = len(items) if batches["item"] is None else batches["item"].num_rows
+            batches, count = self._batches(user, items, context)
             table = self._request(batches, count)
         except DataError:
             self._counters.refused()
@@ -132,6 +127,30 @@ class Predictor:
         scores = self._score(table)
         self._count({"requests": 1, "items": count}, given, table)
         return scores
+
+    def features(self, user: Any, items: Any, context: Any = None) -> Table:
+        """What the model would be given for a request: to look at, or to compare with what training saw.
+
+        Args:
+            user: As in `predict`.
+            items: As in `predict`; K candidates.
+            context: As in `predict`.
+
+        Returns:
+            A table of K rows, the request's own features repeated.
+
+        Raises:
+            DataError: As in `predict`.
+        """
+        return self._request(*self._batches(user, items, context))
+
+    def _batches(self, user: Any, items: Any, context: Any) -> tuple[dict[str, pa.RecordBatch | None], int]:
+        batches = {
+            "user": self._one_row(user, "user"),
+            "item": self._candidates(items),
+            "context": self._one_row(context, "context"),
+        }
+        return batches, len(items) if batches["item"] is None else batches["item"].num_rows
 
     def predict_batch(self, rows: Any) -> Scores:
         """Score rows that hold all columns, of users, items and contexts side by side.

@@ -120,7 +120,9 @@ class Config(ValueConfig):
     @override
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
         operator = self._operator()
-        as_form: Callable[[Any], Any] = {"text": as_text, "number": as_number, "any": lambda value: value}[operator.form]
+        as_form: Callable[[Any], Any] = {"text": as_text, "number": as_number, "any": lambda value: value}[
+            operator.form
+        ]
         return operator.reference([[as_form(value) for value in values] for values in inputs])
 
 

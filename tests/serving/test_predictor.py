@@ -314,3 +314,11 @@ def test_serving_loads_no_part_of_training(toys):
         "assert 'sympy' not in sys.modules and 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_features_of_a_request_are_those_of_its_flat_rows(predictor):
+    table = predictor.features(USER, ITEMS, CONTEXT)
+    flat = predictor.generator.transform([as_one_row(USER, item, CONTEXT) for item in ITEMS])
+    assert list(table) == list(flat)
+    for name in flat:
+        np.testing.assert_array_equal(table[name].values, flat[name].values, err_msg=name)
