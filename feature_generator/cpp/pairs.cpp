@@ -72,7 +72,7 @@ bool PairFinder::find_in(const Text& text, Folded folded, const Text& key, Secon
     const auto left = static_cast<std::size_t>(end - from);
     const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(from, separator_, left)) : nullptr;
     second.text = {from, cut != nullptr ? static_cast<std::size_t>(cut - from) : left};
-    return second.text.size != 0;
+    return !holds_nothing(second.text);
   };
   if (hit(text.data)) return true;
   if (folded != Folded::many) return false;
@@ -108,7 +108,7 @@ bool PairFinder::find(const Text& key, Second& second) const noexcept {
   for (std::uint32_t v = begin_; v < end_; ++v) {
     if (folded) {
       if (find_in(cells_->texts[v], cells_->folded, key, second)) return true;
-    } else if (same(cells_->texts[v], key) && cells_->seconds->begin_of(v) != cells_->seconds->ends[v]) {
+    } else if (same(cells_->texts[v], key) && !lacks_second(v)) {
       second.at = v;
       return true;
     }

@@ -17,7 +17,11 @@ struct Second {
 // its key counts. Keys compare as text.
 class PairFinder {
  public:
-  PairFinder(char separator, char assign) noexcept : separator_(separator), assign_(assign) {}
+  // `inner`: separates the values behind a key; where nothing else stands there, there are none. Of text that is not
+  // split, it is none.
+  static constexpr int whole = -1;
+  PairFinder(char separator, char assign, int inner = whole) noexcept
+      : separator_(separator), assign_(assign), inner_(inner) {}
 
   // The pairs of element `element`; `often`: more than one key will be looked up, so that an index pays.
   void look_into(const Cells& cells, std::uint32_t element, bool often);
@@ -40,8 +44,22 @@ class PairFinder {
   bool unfold(const Text& text, Folded folded, const Use& use) const;
   bool find_in(const Text& text, Folded folded, const Text& key, Second& second) const noexcept;
   void add(const Text& key, const Second& second);
+  // Whether a text behind a key holds no value.
+  bool holds_nothing(const Text& second) const noexcept {
+    std::size_t i = 0;
+    while (i < second.size && static_cast<unsigned char>(second.data[i]) == inner_) ++i;
+    return i == second.size;
+  }
+
+  // Whether nothing stands behind key v of pairs that were read.
+  bool lacks_second(std::uint32_t v) const noexcept {
+    const Cells& seconds = *cells_->seconds;
+    const std::uint32_t begin = seconds.begin_of(v), end = seconds.ends[v];
+    return begin == end || (seconds.folded == Folded::many && holds_nothing(seconds.texts[begin]));
+  }
 
   char separator_, assign_;
+  int inner_;
   const Cells* cells_ = nullptr;
   Text text_{nullptr, 0};
   std::uint32_t begin_ = 0, end_ = 0;
@@ -58,10 +76,10 @@ bool PairFinder::unfold(const Text& text, Folded folded, const Use& use) const {
     const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(p, separator_, left)) : nullptr;
     const char* const stop = cut != nullptr ? cut : end;
     const auto size = static_cast<std::size_t>(stop - p);
-    if (const auto* sign = static_cast<const char*>(std::memchr(p, assign_, size));
-        sign != nullptr && sign + 1 != stop) {
+    if (const auto* sign = static_cast<const char*>(std::memchr(p, assign_, size)); sign != nullptr) {
       const Text key{p, static_cast<std::size_t>(sign - p)};
-      if (use(key, Text{sign + 1, static_cast<std::size_t>(stop - sign - 1)})) return true;
+      const Text second{sign + 1, static_cast<std::size_t>(stop - sign - 1)};
+      if (!holds_nothing(second) && use(key, second)) return true;
     }
     p = stop + 1;
   }
@@ -81,7 +99,7 @@ void PairFinder::each(const Use& use) const {
   for (std::uint32_t v = begin_; v < end_; ++v) {
     if (cells_->folded != Folded::no) {
       unfold(cells_->texts[v], cells_->folded, told);
-    } else if (cells_->seconds->begin_of(v) != cells_->seconds->ends[v]) {
+    } else if (!lacks_second(v)) {
       use(cells_->texts[v], Second{{nullptr, 0}, v});
     }
   }

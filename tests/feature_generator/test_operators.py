@@ -66,6 +66,9 @@ NESTED_MAPS = {
     pa.string(): NESTED.map("|".join),
     pa.list_(pa.string()): NESTED,
     pa.map_(pa.string(), pa.string()): st.lists(st.tuples(KEYS, st.none() | joined(PAIR, ",")), max_size=3),
+    pa.map_(pa.string(), pa.list_(pa.string())): st.lists(
+        st.tuples(KEYS, st.none() | st.lists(st.none() | PAIR, max_size=3)), max_size=3
+    ),
     pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())): st.lists(
         st.tuples(KEYS, st.none() | st.lists(st.tuples(KEYS, st.none() | FLOATS), max_size=3)), max_size=3
     ),
@@ -233,7 +236,9 @@ def jobs(draw, kind, shape, most_rows=6):
         full = f"s__{name}" if sequence and shape == "group" else name
         kinds = steps(words) if sequence else SHAPES[role](words)
         # Beside columns of a cell a row stand columns of one row, the outputs of features, and constants.
-        place = draw(st.sampled_from(["rows", "rows", "one row", "feature", "constant"]))
+        # A formula calls its columns by their names.
+        others = ["one row"] if kind == "custom" else ["one row", "feature", "constant"]
+        place = draw(st.sampled_from(["rows", "rows", *others]))
         if last or sequence or place == "rows" or (place != "one row" and role == "nested"):
             columns[full] = draw(column(kinds, rows))
         elif place == "one row":
@@ -346,3 +351,18 @@ def test_a_count_has_no_vector(kit):
     lookup = {"type": "lookup", "name": "f", "map": "user:m", "key": "item:k", "combiner": "count", "value_dim": 2}
     with pytest.raises(ConfigError, match="a count is one number"):
         kit.load([lookup])
+
+
+@pytest.mark.parametrize("as_map", [False, True], ids=["text", "map"])
+def test_separators_alone_are_no_value_behind_a_key(as_map, kit):
+    vector = {"type": "lookup", "name": "v", "map": "user:m", "key": "item:k", "value_dim": 2}
+    nested = {"type": "match", "name": "n", "nested_map": "user:n", "pkey": "item:k", "skey": "item:k"}
+    generator = kit.load([vector, nested])
+    m, n = pa.array(["a:,\x1da:1,2", "a:,"]), pa.array(["a^,|a^a:3", "a^,"])
+    if as_map:
+        pairs = pa.map_(pa.string(), pa.string())
+        m = pa.array([[("a", ","), ("a", "1,2")], [("a", ",")]], pairs)
+        n = pa.array([[("a", ","), ("a", "a:3")], [("a", ",")]], pairs)
+    table = generator.transform({"m": m, "n": n, "k": pa.array(["a", "a"])})
+    assert table["v"].values.tolist() == [[1, 2], [0, 0]]
+    assert table["n"].values.tolist() == [[3], [0]]

@@ -38,11 +38,13 @@ class Lookup final : public Operation {
   }
 
   struct Space final : Scratch {
-    explicit Space(char separator) : finder(separator, ':') {}
+    Space(char separator, int inner) : finder(separator, ':', inner) {}
     PairFinder finder;
     std::vector<double> vector, total;
   };
-  std::unique_ptr<Scratch> scratch() const override { return std::make_unique<Space>(separator_); }
+  std::unique_ptr<Scratch> scratch() const override {
+    return std::make_unique<Space>(separator_, dim_ > 1 ? static_cast<unsigned char>(inner_) : PairFinder::whole);
+  }
 
   void run(const std::vector<Operand>& in, std::size_t elements, Scratch* scratch, Cells& out) const override {
     Space& space = *static_cast<Space*>(scratch);

@@ -26,7 +26,7 @@ class Match final : public Operation {
   }
 
   struct Space final : Scratch {
-    PairFinder outer{'|', '^'}, inner{',', ':'};
+    PairFinder outer{'|', '^', ','}, inner{',', ':'};
   };
   std::unique_ptr<Scratch> scratch() const override { return std::make_unique<Space>(); }
 
@@ -80,11 +80,9 @@ class Match final : public Operation {
       const Cells* values = nullptr;  // of maps of maps: what belongs to the second keys
       if (!map.paired) {
         space.inner.look_into(rest.text);
-      } else if (map.seconds->paired) {
-        space.inner.look_into(*map.seconds, rest.at, false);
-        values = map.seconds->seconds.get();
       } else {
-        space.inner.look_into(map.seconds->texts[map.seconds->begin_of(rest.at)]);
+        space.inner.look_into(*map.seconds, rest.at, false);
+        if (map.seconds->paired) values = map.seconds->seconds.get();
       }
       if (any_second_) {
         space.inner.each([&](const Text& key, const Second& found) {
