@@ -43,8 +43,8 @@ inline double greater(double a, double b) { return truth(a > b); }
 inline double greater_equal(double a, double b) { return truth(a >= b); }
 inline double equal(double a, double b) { return truth(a == b); }
 inline double unequal(double a, double b) { return truth(a != b); }
-inline double smaller(double a, double b) { return (a < b) | (a != a) ? a : b; }
-inline double larger(double a, double b) { return (a > b) | (a != a) ? a : b; }
+inline double smaller(double a, double b) { return ((a < b) | (a != a)) ? a : b; }
+inline double larger(double a, double b) { return ((a > b) | (a != a)) ? a : b; }
 inline double isnan(double a) { return truth(a != a); }
 inline double sign(double a) { return a > 0 ? 1.0 : a < 0 ? -1.0 : a != a ? a : 0.0; }
 inline double sigmoid(double a) { return 1.0 / (1.0 + std::exp(-a)); }

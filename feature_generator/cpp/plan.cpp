@@ -265,7 +265,7 @@ Result Plan::run(const Run& run) const {
                                              : &made[static_cast<std::size_t>(input.feature)]);
         }
         DenseTarget target;
-        if (place[static_cast<std::size_t>(f)] >= 0 && !feature.referenced)
+        if (place[static_cast<std::size_t>(f)] >= 0 && !feature.referenced && run.rows != 0)
           target = {dense.values.data() + place[static_cast<std::size_t>(f)], static_cast<std::size_t>(dense.width)};
         targets[u].push_back(target);
       }

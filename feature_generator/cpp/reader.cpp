@@ -51,6 +51,9 @@ std::int64_t entry_at(const Column& column, std::int64_t row) noexcept {
   }
 }
 
+// Nothing may have no address.
+bool holds(const char* p, std::size_t n, char byte) noexcept { return n != 0 && std::memchr(p, byte, n) != nullptr; }
+
 void push_pair(Cells& cells, Text text, const Reading& reading);
 
 // One value of an element that is text. Splits `key:weight` where values are weighted, and pairs.
@@ -119,7 +122,7 @@ void read_text(const Column& column, std::int64_t first, std::int64_t last, cons
   const auto rows = static_cast<std::size_t>(last - first);
   const Offset* const at = column.starts<Offset>() + first;
   const char* const data = static_cast<const char*>(column.data);
-  split = split && std::memchr(data + at[0], reading.separator, static_cast<std::size_t>(at[rows] - at[0])) != nullptr;
+  split = split && holds(data + at[0], static_cast<std::size_t>(at[rows] - at[0]), reading.separator);
   if (split || reading.weighted || reading.pairs != nullptr) {
     for (std::size_t r = 0; r < rows; ++r) {
       const Text text{data + at[r], static_cast<std::size_t>(at[r + 1] - at[r])};
@@ -306,8 +309,8 @@ bool nulls_hide_items(const Column& column, std::int64_t first, std::int64_t las
 void append_map_weights(const Column& values, std::int64_t first, std::int64_t last, const std::uint32_t* key_ends,
                         std::uint32_t before, const Reading& reading, Cells& cells) {
   Cells weights;
-  read_scalars(values, first, last, {}, false, weights);
   weights.form = form_of(values);
+  read_scalars(values, first, last, {}, false, weights);
   to_numbers(weights, reading.input);
   std::size_t fault = 0;
   for (std::size_t i = 0; i < weights.elements(); ++i) {
@@ -410,8 +413,8 @@ void split_sequences(const Column& column, std::int64_t first, std::int64_t last
   const char* const data = static_cast<const char*>(column.data);
   const Offset base = at[first];
   const auto bytes = static_cast<std::size_t>(at[last] - base);
-  const bool inner = reading.weighted || reading.pairs != nullptr ||
-                     (reading.split && std::memchr(data + base, reading.separator, bytes) != nullptr);
+  const bool inner =
+      reading.weighted || reading.pairs != nullptr || (reading.split && holds(data + base, bytes, reading.separator));
   Slab<std::uint32_t> cuts;
   find_byte(data + base, bytes, reading.delim, cuts);
   std::size_t cut = 0;

@@ -160,6 +160,12 @@ TEST(golden_cases_over_many_blocks_on_three_threads) {
   });
 }
 
+TEST(golden_plans_over_no_rows) {
+  each([](const Case& one) {
+    for (const Layout& layout : test::layouts()) one.check(layout, 0, false, 3);
+  });
+}
+
 TEST(golden_hashes) {
   for (const Plain& one : golden().at("hashes").list()) {
     const std::string& text = one.at("string").text();
