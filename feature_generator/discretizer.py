@@ -94,9 +94,9 @@ class SparseConfig(FeatureConfig):
 class IdConfig(SparseConfig):
     """Keys that say how values become ids, for the types where the config decides."""
 
-    hash_bucket_size: int | None = Field(None, ge=1)
+    hash_bucket_size: int | None = Field(None, ge=1, lt=2**63)
     """Ids are hashes modulo this."""
-    num_buckets: int | None = Field(None, ge=1)
+    num_buckets: int | None = Field(None, ge=1, lt=2**63)
     """Values are whole numbers in 0 .. num_buckets - 1 and stay what they are."""
     vocab_list: list[str] | None = Field(None, min_length=1)
     """Words; their ids count from 2 (0 the default, 1 unknown words), from 0 with default_bucketize_value."""
@@ -104,7 +104,7 @@ class IdConfig(SparseConfig):
     """Word -> id."""
     vocab_file: str | None = None
     """File with a word, or a word and its id, on every line. Needs default_bucketize_value."""
-    default_bucketize_value: int | None = Field(None, ge=0)
+    default_bucketize_value: int | None = Field(None, ge=0, lt=2**31)
     """Id of words outside the vocabulary."""
     out_of_range: Literal["default", "clip", "error"] = "default"
     """A number outside num_buckets becomes the default (or nothing), the nearest inside, or a bad value."""

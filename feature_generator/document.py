@@ -138,6 +138,8 @@ def read_yaml(path: str | os.PathLike[str]) -> Document:
 
 def _read(path: Path, chain: tuple[Path, ...], problems: list[Problem]) -> Document:
     name = str(path)
+    if "\0" in name:
+        raise ConfigError(f"cannot read the file {name!r}: no file's name holds a null character")
     if path.resolve() in chain:
         circle = " -> ".join(p.name for p in (*chain, path.resolve()))
         raise ConfigError([Problem(f"'base' files form a circle: {circle}", "base", file=name)], name)
@@ -192,7 +194,12 @@ def _construct(loader: _Loader, node: yaml.Node, path: Path_, document: Document
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, child, (*path, i), document, problems) for i, child in enumerate(node.value)]
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except (ValueError, LookupError, AttributeError, OverflowError):  # what the parser meets where a tag or a date lies
+        kind = node.tag.rpartition(":")[2]
+        text = f"'{node.value}' is no {kind}; text that looks like one stands in quotes"
+        raise ConfigError([document.problem(path, text)], document.file) from None
 
 
 def _merge(lower: Document, upper: Document) -> None:

@@ -135,13 +135,13 @@ class FeatureConfig(StrictModel):
     """Value of a missing input, as raw text. Empty: none (in a sequence "0")."""
     separator: str = Field(MULTIVAL, min_length=1, max_length=1)
     """Between the values of a multi-value text."""
-    value_dim: int | None = Field(None, ge=0)
+    value_dim: int | None = Field(None, ge=0, le=2**20)
     """Values per element: 0 any number, 1 the first, for vectors their length."""
     trainable: bool = True
     """Whether the embedding learns."""
     stub_type: bool = False
     """An intermediate feature: others read it as `feature:<name>`, it is not an output."""
-    sequence_length: int | None = Field(None, ge=1)
+    sequence_length: int | None = Field(None, ge=1, lt=2**31)
     """Makes the feature a simple sequence that keeps this many elements."""
     sequence_delim: str = Field(";", min_length=1, max_length=1)
     """Between the elements of a sequence in text."""

@@ -35,7 +35,9 @@ class Config(ValueConfig):
     @field_validator("value_map", mode="before")
     @classmethod
     def _words(cls, value: Any) -> Any:
-        return {as_text(k) if isinstance(k, int | float) else k: v for k, v in value.items()} if value else value
+        if not isinstance(value, dict):
+            return value
+        return {as_text(k) if isinstance(k, int | float) else k: v for k, v in value.items()}
 
     @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ class Config(NumericConfig):
     fill_missing: float | None = Field(None, allow_inf_nan=False)
     """Stands for a variable that is missing, and for the places that the shorter of two vectors lacks. By default a
     missing variable gives the default value, and vectors that do not fit are a bad value."""
-    value_dim: int | None = Field(None, ge=0)
+    value_dim: int | None = Field(None, ge=0, le=2**20)
     """Length of the result; by default 1, with boundaries any (0)."""
 
     @override

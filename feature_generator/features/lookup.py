@@ -26,7 +26,7 @@ class Config(ValueConfig):
     """What becomes of the numbers of several keys; empty: with boundaries each its bucket, else the first."""
     need_key: bool = False
     """Words are `<key>_<value>`."""
-    value_dim: int | None = Field(None, ge=0)
+    value_dim: int | None = Field(None, ge=0, le=2**20)
     """Numbers per value, by default 1. Words are all kept, whatever it says."""
     value_separator: str = Field(",", min_length=1, max_length=1)
     """Between the numbers of a value in text, with value_dim above 1."""

@@ -19,7 +19,7 @@ class Config(NumericConfig):
     type: Literal["raw"] = "raw"
     expression: Sided = ""
     """The column, as `side:name`; by default `item:` and the feature's own name."""
-    value_dim: int | None = Field(None, ge=1)
+    value_dim: int | None = Field(None, ge=1, le=2**20)
     """Length of the vector; by default 1."""
 
     @property

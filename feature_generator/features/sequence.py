@@ -23,7 +23,7 @@ class Config(StrictModel):
     """The children; all have the same number of elements in a row."""
     side: Literal["user", "item", "context"] = "user"
     """Whose sequence it is, whatever side the children's columns name."""
-    sequence_length: int | None = Field(None, ge=1)
+    sequence_length: int | None = Field(None, ge=1, lt=2**31)
     """Most elements that a row keeps; by default all."""
     sequence_delim: str = Field(";", min_length=1, max_length=1)
     """Between the elements in text."""
