@@ -111,6 +111,15 @@ sanitize: install-dev  ## the kernels' tests under AddressSanitizer and UBSan
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider $(wildcard tests/feature_generator tests/embedding tests/modules)
 
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: install  ## the fuzzers of tests/fuzz, FUZZ_SECONDS each (needs clang; resumes)
+	@mkdir -p build/fuzz
+	@PYTHONPATH=. $(PY) tests/cpp/export_golden.py build/fuzz/golden.plain
+	@$(MAKE) --no-print-directory -f tests/fuzz/Makefile -j2
+	nice -n 19 $(PY) benchmarks/fuzz.py $(FUZZ_SECONDS)
+
 .PHONY: clean
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
