@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from feature_generator import native
 from feature_generator.features import FeatureConfig, named_file
+from feature_generator.fitting.config import FitConfig
 
 OOV = "<OOV>"
 KEYS = ("hash_bucket_size", "num_buckets", "vocab_list", "vocab_dict", "vocab_file")
@@ -108,6 +109,8 @@ class IdConfig(SparseConfig):
     """Id of words outside the vocabulary."""
     out_of_range: Literal["default", "clip", "error"] = "default"
     """A number outside num_buckets becomes the default (or nothing), the nearest inside, or a bad value."""
+    fit: FitConfig | None = None
+    """What `easyrec fg fit` learns from data: `vocabulary`."""
 
     @field_validator("vocab_list", mode="before", json_schema_input_type=list[str | float] | None)
     @classmethod
@@ -217,7 +220,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     """Word -> id of a vocabulary file.
 
     Where every line ends in a whole number behind a blank, that is the word's id; else a line is a word and its id
-    is its number from 0.
+    is its number from 0. Blanks around a word are no part of it, unless a tab stands before the id.
 
     Raises:
         OSError: The file cannot be read.
@@ -227,9 +230,9 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     lines = [line for line in text.replace("\r\n", "\n").split("\n") if line]
     if not lines:
         raise ValueError(f"the vocabulary file {path} is empty")
-    pairs = [re.fullmatch(r"(.*)[ \t](\d+)", line) for line in lines]
+    pairs = [re.fullmatch(r"(.*)([ \t])(\d+)", line) for line in lines]
     if all(pairs):
-        words = {match[1].strip(): int(match[2]) for match in pairs if match}
+        words = {m[1] if m[2] == "\t" else m[1].strip(): int(m[3]) for m in pairs if m}
     else:
         words = {}
         for line in lines:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from feature_generator.columns import Table, value_lists
 from feature_generator.config import Choice, Document, Path_, StrictModel, problems_of, read_yaml, repeat_names
 from feature_generator.errors import ConfigError, DataError, Problem
+from feature_generator.fitting.learned import is_fitted, settle
 from feature_generator.incoming import record
 from feature_generator.native import Plan
 from feature_generator.planning import check_names, flatten, resolve
@@ -65,6 +66,8 @@ class FeatureGenerator:
         encoded = mode == "encoded"
         nodes = flatten(config.features, encoded, report)
         check_names(config.features, nodes, report)
+        if is_fitted(config.features):
+            report(("features",), "features with 'fit' learn first: FeatureGenerator.load takes in what they have learned")
         for node in nodes:
             for key, message in node.config.problems(encoded):
                 report((*node.path, *key.split(".")) if key else node.path, message)
@@ -87,7 +90,12 @@ class FeatureGenerator:
 
     @classmethod
     def load(
-        cls, source: str | os.PathLike[str] | Mapping[str, Any] | Document, mode: Mode | None = None
+        cls,
+        source: str | os.PathLike[str] | Mapping[str, Any] | Document,
+        mode: Mode | None = None,
+        *,
+        fitted: str | os.PathLike[str] | None = None,
+        blanks: bool = False,
     ) -> FeatureGenerator:
         """A generator from a YAML file, its content as a dict, or the directory of a saved generator.
 
@@ -96,6 +104,8 @@ class FeatureGenerator:
         Args:
             source: Path, dict or document.
             mode: `raw` or `encoded`; by default what the saved generator says, else `raw`.
+            fitted: Folder with what features with `fit` have learned; by default `<config>.fitted` beside the file.
+            blanks: Give such features stand-ins for what they learn: to look at features before they are fitted.
 
         Raises:
             ConfigError: All that is wrong with the features, with lines.
@@ -114,6 +124,8 @@ class FeatureGenerator:
         except ValidationError as error:
             problems = sorted(problems_of(error, document), key=lambda p: (p.file, p.line))
             raise ConfigError(problems, document.file) from None
+        if is_fitted(config.features):
+            config = settle(config, document, Path(fitted) if fitted is not None else None, blanks)
         return cls(config, mode or "raw", folder, document)
 
     def save(self, path: str | os.PathLike[str]) -> None:

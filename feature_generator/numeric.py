@@ -12,6 +12,7 @@ from typing_extensions import override
 from feature_generator.discretizer import IdConfig
 from feature_generator.expressions import compile_expression, normalizer_expression
 from feature_generator.features import FeatureConfig, Numbers, number_text
+from feature_generator.fitting.config import FitConfig
 
 METHODS: dict[str, dict[str, float | None]] = {
     "log10": {"threshold": 1e-10, "default": -10.0},
@@ -32,6 +33,8 @@ class NumericConfig(FeatureConfig):
     """Ascending edges of buckets; a value equal to an edge belongs to the upper bucket."""
     dense_embedding: Literal["linear", "mlp", "autodis", "periodic"] = "linear"
     """With embedding_dim and without boundaries: how a number becomes an embedding."""
+    fit: FitConfig | None = None
+    """What `easyrec fg fit` learns from data: `boundaries`, `normalizer`, and `vocabulary` where values may be ids."""
 
     @field_validator(
         "default_value",
