@@ -67,7 +67,9 @@ class FeatureGenerator:
         nodes = flatten(config.features, encoded, report)
         check_names(config.features, nodes, report)
         if is_fitted(config.features):
-            report(("features",), "features with 'fit' learn first: FeatureGenerator.load takes in what they have learned")
+            report(
+                ("features",), "features with 'fit' learn first: FeatureGenerator.load takes in what they have learned"
+            )
         for node in nodes:
             for key, message in node.config.problems(encoded):
                 report((*node.path, *key.split(".")) if key else node.path, message)
@@ -115,17 +117,9 @@ class FeatureGenerator:
                 from feature_generator.saved import load  # noqa: PLC0415 (it builds on this module)
 
                 return load(Path(source), mode)
-            source = read_yaml(source)
-        document = source if isinstance(source, Document) else Document.of(source)
-        folder = Path(document.file).parent if document.file else None
-        document = _features_document(document)
-        try:
-            config = GeneratorConfig.model_validate(document.data)
-        except ValidationError as error:
-            problems = sorted(problems_of(error, document), key=lambda p: (p.file, p.line))
-            raise ConfigError(problems, document.file) from None
+        config, document, folder = read_features(source)
         if is_fitted(config.features):
-            config = settle(config, document, Path(fitted) if fitted is not None else None, blanks)
+            config = settle(config, document, folder, Path(fitted) if fitted is not None else None, blanks)
         return cls(config, mode or "raw", folder, document)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -263,6 +257,27 @@ class FeatureGenerator:
             first = table.bad[0]
             raise DataError(first.reason, row=first.row, column=first.column)
         return table if bad_rows == "default" else table.drop(np.unique([b.row for b in table.bad]))
+
+
+def read_features(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Document,
+) -> tuple[GeneratorConfig, Document, Path | None]:
+    """The features of a YAML file, or of its content.
+
+    Returns:
+        The config, what it was read from, and where relative files are looked up first.
+
+    Raises:
+        ConfigError: What is wrong with single features, with lines.
+    """
+    document = read_yaml(source) if isinstance(source, str | os.PathLike) else Document.of(source)
+    folder = Path(document.file).parent if document.file else None
+    document = _features_document(document)
+    try:
+        return GeneratorConfig.model_validate(document.data), document, folder
+    except ValidationError as error:
+        problems = sorted(problems_of(error, document), key=lambda p: (p.file, p.line))
+        raise ConfigError(problems, document.file) from None
 
 
 _SECTIONS = {"name", "data", "model", "train", "eval", "export", "tune", "store", "serving"}

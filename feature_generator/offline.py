@@ -133,7 +133,7 @@ def run(
     if generator.mode != "raw":
         raise ConfigError("the generator reads encoded columns; to encode it must read raw ones (mode='raw')")
     start, path, summary = time.perf_counter(), Path(output), Summary()
-    feed = _feed(inputs)
+    feed = as_feed(inputs)
     if not generator.outputs:
         raise ConfigError("every feature is an intermediate (stub_type): there is nothing to write")
     if any(path.exists() and path.samefile(given) for given in feed.paths):
@@ -179,7 +179,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _feed(inputs: Inputs) -> Feed:
+def as_feed(inputs: Inputs) -> Feed:
+    """Rows of whatever a caller may name.
+
+    Raises:
+        DataError: A file is missing, or is no parquet file.
+    """
     if isinstance(inputs, Feed):
         return inputs
     if isinstance(inputs, str | os.PathLike):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from easyrec.commands._options import add_experiment, plug_all
 from easyrec.config import Experiment, load_experiment
-from easyrec.data import PARTS, open_sources
+from easyrec.data import PARTS, Part, open_sources
 from easyrec.data.feed import feed_of, source_of
 from easyrec.errors import ConfigError, Problem
 from feature_generator import FeatureGenerator
-from feature_generator.config import override, read_yaml
+from feature_generator.config import Document, override, read_yaml
 from feature_generator.feed import Feed
 from feature_generator.generator import BadRows
 
@@ -25,10 +25,12 @@ class Features:
     Attributes:
         generator: Reads raw columns, whatever `data.fg` says.
         experiment: The whole config; None where the file holds features alone.
+        document: What the features were read from; None for a saved generator.
     """
 
     generator: FeatureGenerator
     experiment: Experiment | None = None
+    document: Document | None = None
 
     @property
     def bad_rows(self) -> BadRows:
@@ -52,16 +54,24 @@ class Features:
         Raises:
             ConfigError: There are neither.
         """
+        return feed_of(self.part(inputs, part, bad_rows).source)
+
+    def part(self, inputs: Sequence[str] | None, part: str, bad_rows: BadRows) -> Part:
+        """The same as a part of the data, which of a source that is split has only its own rows.
+
+        Raises:
+            ConfigError: There are neither files nor such a part.
+        """
         experiment = self.experiment
         if inputs:
             known = () if experiment is None else [getattr(experiment.data, name) for name in PARTS]
-            return feed_of(source_of(list(inputs), known).open(bad_rows))
+            return Part(source_of(list(inputs), known).open(bad_rows))
         if experiment is None:
             raise ConfigError("the config names no data: --input says which rows to read")
-        opened = getattr(open_sources(experiment), part)
+        opened: Part | None = getattr(open_sources(experiment), part)
         if opened is None:
             raise ConfigError([Problem(f"the config names no data.{part}", "data", file=experiment.document.file)])
-        return feed_of(opened.source)
+        return opened
 
 
 def add_features(parser: argparse.ArgumentParser) -> None:
@@ -83,13 +93,13 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def features(args: argparse.Namespace) -> Features:
-    """The features that `-c`, `-o` and `--plugin` name."""
+def features(args: argparse.Namespace, blanks: bool = False) -> Features:
+    """The features that `-c`, `-o` and `--plugin` name; `blanks` as in `FeatureGenerator.load`."""
     plug_all(args)
-    return load_features(args.config, args.override)
+    return load_features(args.config, args.override, blanks)
 
 
-def load_features(config: str, overrides: Sequence[str] = ()) -> Features:
+def load_features(config: str, overrides: Sequence[str] = (), blanks: bool = False) -> Features:
     """The features of an experiment, of a run's folder, of a saved generator, or of a file of features alone."""
     path = Path(config)
     if path.is_dir() and not (path / "config.yaml").is_file():
@@ -97,11 +107,9 @@ def load_features(config: str, overrides: Sequence[str] = ()) -> Features:
     if not path.is_dir():
         document = override(read_yaml(path), overrides)
         if isinstance(document.data, dict) and "data" not in document.data and "model" not in document.data:
-            return Features(FeatureGenerator.load(document, mode="raw"))
-    experiment = load_experiment(config, overrides)
+            return Features(FeatureGenerator.load(document, mode="raw", blanks=blanks), document=document)
+    experiment = load_experiment(config, overrides, blanks=blanks)
     generator = experiment.generator
-    return Features(generator if generator.mode == "raw" else _raw(experiment), experiment)
-
-
-def _raw(experiment: Experiment) -> FeatureGenerator:
-    return FeatureGenerator.load(experiment.features, mode="raw")
+    if generator.mode != "raw":
+        generator = FeatureGenerator.load(experiment.features, mode="raw", blanks=blanks)
+    return Features(generator, experiment, experiment.features)

@@ -7,17 +7,12 @@ easyrec fg run -c config.yaml --part valid --output valid.parquet --bad-rows ski
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pyarrow as pa
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from easyrec.commands._features import add_features, add_rows, features
 from easyrec.commands._options import positive
-from easyrec.commands._print import console, count, size, table
+from easyrec.commands._print import bar, console, count, size, table
 from feature_generator import offline
 
 GROUP = f"{offline.GROUP_ROWS:,}"
@@ -59,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     reserve = found.passed if args.reserve is None else [name for name in args.reserve.split(",") if name]
     if args.threads:
         pa.set_cpu_count(args.threads)
-    with _bar() as progress:
+    with bar() as progress:
         done = offline.run(
             found.generator,
             found.feed(args.input, args.part, bad_rows),
@@ -73,18 +68,6 @@ def run(args: argparse.Namespace) -> None:
             progress=progress,
         )
     _print(args.output, done)
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, float], None] | None]:
-    """A bar on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    columns = (BarColumn(), TextColumn("{task.fields[rows]} rows"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0, rows="0")
-        yield lambda rows, share: bar.update(task, completed=share, rows=count(rows))
 
 
 def _print(output: str, done: offline.Summary) -> None:

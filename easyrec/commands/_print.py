@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -57,6 +60,18 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TiB"
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[int, float], None] | None]:
+    """A bar of rows on a terminal; nothing elsewhere. Told rows that are done, and the share of all."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (BarColumn(), TextColumn("{task.fields[rows]} rows"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=1.0, rows="0")
+        yield lambda rows, share: shown.update(task, completed=share, rows=count(rows))
 
 
 def log() -> None:

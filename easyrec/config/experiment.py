@@ -89,13 +89,17 @@ class Experiment:
 
 
 def load_experiment(
-    source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any] = ()
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    blanks: bool = False,
 ) -> Experiment:
     """Read, merge and validate an experiment.
 
     Args:
         source: Path of a YAML file or of a run's folder, or the file's content as a dict.
         overrides: `path=value` texts as `-o` takes them, or a mapping of path to value.
+        blanks: Give features that are still to be fitted stand-ins for what they learn.
 
     Raises:
         ConfigError: Everything wrong with the config, with lines, in one report.
@@ -114,7 +118,7 @@ def load_experiment(
         try:
             features = _features(document)
             mode = document.data["data"].get("fg", "raw") if isinstance(document.data.get("data"), dict) else "raw"
-            generator = FeatureGenerator.load(features, mode="encoded" if mode == "encoded" else "raw")
+            generator = FeatureGenerator.load(features, mode="encoded" if mode == "encoded" else "raw", blanks=blanks)
         except ConfigError as error:
             problems += error.problems
     if sections is not None and generator is not None:

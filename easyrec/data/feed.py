@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from easyrec.data.sources import Source, SourceConfig, Unit
 from easyrec.data.sources._text import COMPRESSED
 from easyrec.data.sources.parquet import ParquetSource
+from easyrec.data.split import Part
 from feature_generator import feed
 from feature_generator.config import member
 
@@ -69,3 +71,39 @@ class SourceFeed(feed.Feed):
             return feed.Place(place.file, place.row, place.line)
 
         return locate
+
+
+class PartFeed(SourceFeed):
+    """The rows of one part of the data, or of one shard of it.
+
+    Args:
+        part: A source, and which of its rows are wanted.
+        shard: (i, n): only the units i, i + n, ... of those that may hold wanted rows; i from 0.
+    """
+
+    def __init__(self, part: Part, shard: tuple[int, int] = (0, 1)) -> None:
+        super().__init__(part.source)
+        self.predicate, self.shard = part.predicate, shard
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[feed.Block]:
+        """The units' wanted rows, in blocks of bounded size."""
+        predicate, (first, step) = self.predicate, self.shard
+        units = (self.source.units() if predicate is None else predicate.units(self.source))[first::step]
+        read = columns if predicate is None else list(dict.fromkeys([*columns, predicate.column]))
+        for index, unit in enumerate(units):
+            row = 0
+            for batch in self.source.read(unit, read):
+                for block in feed.cut(batch, feed.BLOCK_BYTES):
+                    wanted = np.arange(block.num_rows)
+                    if predicate is not None:
+                        wanted = np.flatnonzero(predicate.rows(block).fill_null(False).to_numpy(zero_copy_only=False))
+                    kept = block.select(list(columns))
+                    if len(wanted) < block.num_rows:
+                        kept = kept.take(pa.array(wanted))
+                    yield feed.Block(kept, self._of(unit, row + wanted), (index + 1) / len(units))
+                    row += block.num_rows
+            self.dropped.update(self.source.dropped(unit))
+
+    def _of(self, unit: Unit, rows: np.ndarray[Any, Any]) -> Callable[[int], feed.Place]:
+        locate = self._places(unit, 0)
+        return lambda row: locate(int(rows[row]))

@@ -44,6 +44,7 @@ from easyrec.train.scorer import Scorer, task_scorings
 from easyrec.train.state import go_to, snapshot_of
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
+from feature_generator.fitting.learned import carry
 
 logger = logging.getLogger("easyrec.train")
 
@@ -354,6 +355,7 @@ class Trainer:
         self.store.clean()
         found = self.store.newest() if self.folder.resume else None
         self.folder.write_text("config.yaml", self.experiment.to_yaml())
+        carry(self.experiment.features, self.folder.path / "config.yaml")
         if found is not None:
             step, snapshot, problems = found
             for problem in problems:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from feature_generator.fitting.moments import Moments
 from feature_generator.fitting.quantiles import Quantiles
-from feature_generator.fitting.subject import Subject
+from feature_generator.fitting.subject import Subject, blank
 from feature_generator.fitting.text_statistics import TextStatistics
 from feature_generator.fitting.word_counts import WordCounts
 
@@ -87,7 +87,7 @@ class Words:
     """
 
     def __init__(self, subject: Subject, memory_bytes: int, folder: Path | None) -> None:
-        self.first_only: bool = subject.config.first_only(subject.node.sequence)
+        self.first_only: bool = blank(subject).first_only(subject.node.sequence)
         self.counts = WordCounts(memory_bytes, folder)
         self.seen = Seen()
 
@@ -134,7 +134,7 @@ class Numbers:
 
     def __init__(self, subject: Subject, normalize: Callable[[Array], tuple[Array, Array]] | None = None) -> None:
         boundaries = subject.fit.boundaries
-        self.dim: int = subject.config.numbers().value_dim
+        self.dim: int = blank(subject).numbers().value_dim
         self.normalize = normalize
         self.moments = Moments()
         self.labels = Moments()

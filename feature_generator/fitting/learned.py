@@ -29,7 +29,8 @@ MANIFEST = "fitted.json"
 
 def folder_of(file: str) -> Path:
     """Where a config's features keep what they learn: beside it."""
-    return Path(file).with_suffix(".fitted")
+    path = Path(file)
+    return path.with_name(f"{path.stem}.fitted")
 
 
 @dataclass
@@ -47,13 +48,15 @@ class Learned:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write or replace the folder's content.
+        """Write or replace the folder's content. Files that the former content named stay until the next time: a job
+        that runs may still want to read them.
 
         Raises:
             OutputError: The disk refuses.
         """
         folder = Path(folder)
         features: dict[str, Any] = {}
+        kept = _named(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, made in self.outcomes.items():
@@ -71,12 +74,22 @@ class Learned:
             written = datetime.now(timezone.utc).isoformat(timespec="seconds")
             manifest = {"format": FORMAT, "written": written, "rows": self.rows, "features": features}
             _put(folder / MANIFEST, (json.dumps(manifest, ensure_ascii=False, indent=1) + "\n").encode())
-            named = {file["name"] for one in features.values() for file in one["files"].values()}
+            kept |= _named(folder)
             for path in folder.glob("*.txt"):
-                if path.name not in named:
+                if path.name not in kept:
                     path.unlink()
         except OSError as error:
             raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _named(folder: Path) -> set[str]:
+    """Files that the manifest of a folder names; none where it cannot be read."""
+    try:
+        manifest = read_manifest(folder)
+    except ConfigError:
+        return set()
+    features = {} if manifest is None else manifest["features"]
+    return {named["name"] for one in features.values() for named in one["files"].values()}
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -120,16 +133,21 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def is_fitted(features: Any) -> bool:
     """Whether a feature, or a child of a sequence, has the key `fit`."""
     return any(
-        getattr(child, "fit", None) is not None for one in features for child in (getattr(one, "features", None) or [one])
+        getattr(child, "fit", None) is not None
+        for one in features
+        for child in (getattr(one, "features", None) or [one])
     )
 
 
-def settle(config: Any, document: Document, fitted: Path | None = None, blanks: bool = False) -> Any:
+def settle(
+    config: Any, document: Document, folder: Path | None, fitted: Path | None = None, blanks: bool = False
+) -> Any:
     """A generator's config whose features have ordinary keys in the place of `fit`.
 
     Args:
         config: The `GeneratorConfig`.
         document: What it was read from.
+        folder: Where relative files are looked up first.
         fitted: Folder of what was learned; by default the one beside the document's file.
         blanks: Take stand-ins where nothing was learned, for who wants to know what the features are before.
 
@@ -143,7 +161,6 @@ def settle(config: Any, document: Document, fitted: Path | None = None, blanks: 
 
     found = subjects(config.features, report)
     if not problems and not blanks:
-        folder = Path(document.file).parent if document.file else None
         configs = _fitted(found, config.hash, folder, document.file, fitted, report)
     if problems:
         raise ConfigError(sorted(problems, key=lambda p: (p.file, p.line)), document.file)
@@ -156,12 +173,13 @@ def _fitted(
     found: list[Subject], hash_name: str, folder: Path | None, file: str, fitted: Path | None, report: Any
 ) -> dict[str, StrictModel]:
     """Configs with what was learned, by feature."""
-    beside = folder_of(file) if file else None
-    home = fitted or beside
+    home = fitted or (folder_of(file) if file else None)
     command = f"run: easyrec fg fit -c {file or 'CONFIG'}"
     if home is None:
         for subject in found:
-            report((*subject.node.path, "fit"), "is not fitted: features that learn must come from a file, or with fitted=")
+            report(
+                (*subject.node.path, "fit"), "is not fitted: features that learn must come from a file, or with fitted="
+            )
         return {}
     manifest = read_manifest(home)
     learned = {} if manifest is None else manifest["features"]
@@ -181,7 +199,7 @@ def _fitted(
             place = home / named["name"]
             if not place.is_file() or hashlib.sha256(place.read_bytes()).hexdigest() != named["sha256"]:
                 broken = f"{place} is missing or was altered; {command}"
-            keys[key] = f"{home.name}/{named['name']}" if home == beside else str(place.resolve())
+            keys[key] = str(place.resolve())
         if broken:
             report(path, broken)
         else:
@@ -207,19 +225,30 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def carry(file: str, config: Path) -> bool:
-    """Copy what the features of `file` have learned beside the copy `config` of it, if they have.
+def carry(features: Document, config: Path) -> bool:
+    """Copy what features have learned beside the copy `config` of their config, if any of them learns.
+
+    Args:
+        features: A document `{"features": [...]}`.
+        config: File that holds the same features.
 
     Returns:
-        Whether there was anything.
+        Whether there was anything to copy.
+
+    Raises:
+        OutputError: The disk refuses.
     """
-    source = folder_of(file)
-    manifest = read_manifest(source) if file else None
-    if manifest is None or source.resolve() == folder_of(str(config)).resolve():
+    listed = [child for one in features.data["features"] for child in (one.get("features") or [one])]
+    if not features.file or not any("fit" in one for one in listed):
         return False
-    target = folder_of(str(config))
-    target.mkdir(parents=True, exist_ok=True)
-    names = [named["name"] for one in manifest["features"].values() for named in one["files"].values()]
-    for name in [*names, MANIFEST]:
-        _put(target / name, (source / name).read_bytes())
+    source, target = folder_of(features.file), folder_of(str(config))
+    manifest = None if source.resolve() == target.resolve() else read_manifest(source)
+    if manifest is None:
+        return False
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in [*sorted(_named(source)), MANIFEST]:
+            _put(target / name, (source / name).read_bytes())
+    except OSError as error:
+        raise OutputError(f"cannot copy {source} to {target}: {error.strerror or error}") from error
     return True
