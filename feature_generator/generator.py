@@ -112,11 +112,10 @@ class FeatureGenerator:
         Raises:
             ConfigError: All that is wrong with the features, with lines.
         """
-        if isinstance(source, str | os.PathLike):
-            if Path(source).is_dir():
-                from feature_generator.saved import load  # noqa: PLC0415 (it builds on this module)
+        if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+            from feature_generator.saved import load  # noqa: PLC0415 (it builds on this module)
 
-                return load(Path(source), mode)
+            return load(Path(source), mode)
         config, document, folder = read_features(source)
         if is_fitted(config.features):
             config = settle(config, document, folder, Path(fitted) if fitted is not None else None, blanks)

@@ -1,6 +1,8 @@
 """`easyrec fg fit` from the command line, and training on what was learned."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from easyrec.cli import main
 from easyrec.config import load_experiment
 from feature_generator import FeatureGenerator
 
+ROOT = Path(__file__).parents[1]
 CONFIG = """\
 name: tiny
 data:
@@ -141,3 +144,29 @@ def test_a_saved_generator_learns_nothing(here, capsys):
     assert "is frozen" in capsys.readouterr().err
     assert main([*FIT, "--shard", "3/2", "--partial", "x"]) == 2
     assert "invalid shard value: '3/2'" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- the page
+
+
+def lines(text):
+    return [line.rstrip() for line in text.rstrip().splitlines()]
+
+
+def test_the_page_shows_what_is_printed(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "guide" / "fit.md").read_text(encoding="utf-8")
+    (config,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    fitted, made = re.findall(r"```text\n(.*?)```", page, re.S)
+    commands = [
+        shlex.split(line)[1:] for block in re.findall(r"```bash\n(.*?)\n```", page, re.S) for line in block.splitlines()
+    ]
+    monkeypatch.chdir(tmp_path)
+    Path("shop.yaml").write_text(config)
+    assert main(commands[0]) == 0
+    assert lines(capsys.readouterr().out) == lines(fitted)
+    for command in commands[1:]:
+        assert main(command) == 0
+    assert lines(capsys.readouterr().out)[2:] == lines(fitted)
+    exec(program, {})
+    assert lines(capsys.readouterr().out) == lines(made)

@@ -98,7 +98,7 @@ def _print(output: Path, learned: Learned) -> None:
     shown = table(title, "feature", "learned", "size", "coverage", "missing", "", right=2, numbers=3)
     for name, made in learned.outcomes.items():
         told = made.told
-        size = count(told["size"]) if isinstance(told["size"], int) else told["size"]
+        size = "" if told["size"] is None else count(told["size"])
         covered = "" if told["coverage"] is None else f"{told['coverage']:.2%}"
         shown.add_row(name, told["what"], size, covered, f"{told['missing']:.2%}", told["note"])
     console().print(shown)

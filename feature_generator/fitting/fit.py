@@ -217,7 +217,7 @@ def _labels(batch: pa.RecordBatch, name: str) -> Array:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:
-        numbers = pc.cast(column, pa.float64())
+        numbers: Array = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowException:
         raise DataError(f"a label must be a number, but the column holds {column.type}", column=name) from None
-    return numbers.to_numpy(zero_copy_only=False)
+    return numbers

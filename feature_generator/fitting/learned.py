@@ -48,8 +48,9 @@ class Learned:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write or replace the folder's content. Files that the former content named stay until the next time: a job
-        that runs may still want to read them.
+        """Write or replace the folder's content.
+
+        Files that the former content named stay until the next time: a job that runs may still want to read them.
 
         Raises:
             OutputError: The disk refuses.

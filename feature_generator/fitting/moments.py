@@ -58,4 +58,5 @@ class Moments:
     @staticmethod
     def of(state: Mapping[str, Any]) -> Moments:
         """The moments behind `state`."""
-        return Moments(**{k: float.fromhex(v) if isinstance(v, str) else v for k, v in state.items()})
+        floats = [float.fromhex(state[key]) for key in ("mean", "m2", "min", "max")]
+        return Moments(int(state["count"]), *floats)

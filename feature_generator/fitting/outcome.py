@@ -28,7 +28,7 @@ class Outcome:
     Attributes:
         keys: Keys of the feature with what was learned.
         files: Content of files, by the key that is to name them.
-        told: The same for people: `what` was learned, its `size`, `coverage` (share of the values that are in the
+        told: The same for people: `what` was learned, its `size` if it has one, `coverage` (share of the values that are in the
             vocabulary; None elsewhere), `elements` seen, share of them that were `missing`, `note`.
     """
 
@@ -107,7 +107,9 @@ def _file(lines: str) -> bytes:
 
 def _numbers(subject: Subject, gathered: Numbers) -> Outcome:
     keys: dict[str, Any] = {}
-    what, size, notes = [], "", []
+    what: list[str] = []
+    notes: list[str] = []
+    size = None
     moments = gathered.moments
     if not moments.count:
         raise DataError("its normalizer makes no number of any value: there is nothing to learn", column=subject.name)
@@ -123,7 +125,7 @@ def _numbers(subject: Subject, gathered: Numbers) -> Outcome:
             edges = (edges - rule["shift"]) / rule["scale"]
         keys["boundaries"] = _written(edges)
         what.append(f"{subject.fit.boundaries.method} boundaries")
-        size = str(len(keys["boundaries"]) + 1)
+        size = len(keys["boundaries"]) + 1
         notes += [note] if note else []
         if gathered.quantiles is not None and gathered.quantiles.error:
             notes.append(f"ranks to within {gathered.quantiles.error / gathered.quantiles.count:.2%}")

@@ -108,11 +108,12 @@ def load(folder: Path, head: Mapping[str, Any], gatherers: Mapping[str, Gatherer
     Raises:
         ConfigError: It is damaged.
     """
-    for i, (name, gathered) in enumerate(gatherers.items()):
-        try:
+    name = ""
+    try:
+        for i, (name, gathered) in enumerate(gatherers.items()):
             _load(folder, i, head["features"][name], gathered)
-        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, EOFError) as error:
-            raise ConfigError(f"the state of '{name}' is damaged: {error}", str(folder)) from None
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, EOFError) as error:
+        raise ConfigError(f"the state of '{name}' is damaged: {error}", str(folder)) from None
 
 
 def _load(folder: Path, number: int, state: Mapping[str, Any], gathered: Gatherer) -> None:

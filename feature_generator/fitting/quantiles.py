@@ -29,12 +29,13 @@ class _Level:
 class Quantiles:
     """Keeps a sample of the numbers in levels; a number of level h stands for 2^h of them.
 
-    A level that has `capacity` numbers is sorted and paired: of each pair one number goes a level up, the lower and the
-    upper one by turns. A pair stands for its two numbers, so that of all numbers below any x such a step shifts at
-    most the 2^h of the one pair that lies around x. These steps are counted: `error` is the sum of their 2^h, and no
-    count below any x is wrong by more. A step at level h takes at least `capacity` of the at most n / 2^h numbers that
-    ever come there, hence ``error <= n / capacity * (1 + log2(n / capacity))``, however n numbers were cut into shards
-    and merged. Fewer numbers than `capacity` are kept as they are: the error is 0.
+    A level that has grown to twice the `capacity` is sorted. Numbers that are equal go up a level two by two, as one,
+    which costs nothing: fewer distinct numbers than `capacity` are counted exactly, however often they come. If
+    `capacity` numbers or more are left, all different, these are paired: of each pair one goes up, the lower and the
+    upper one by turns. It stands for both, so that of all numbers below any x such a step shifts at most the 2^h of the
+    one pair that lies around x. These steps are counted: `error` is the sum of their 2^h, and no count below any x is
+    wrong by more. A step at level h takes at least `capacity` of the at most n / 2^h numbers that ever come there, hence
+    ``error <= n / capacity * (1 + log2(n / capacity))``, however n numbers were cut into shards and merged.
 
     With labels a pair adds up the labels of its two. The same shifts bound the error of a sum of labels in 0 .. 1.
 
@@ -82,23 +83,27 @@ class Quantiles:
     def _settle(self) -> None:
         """Move half of every full level up."""
         for height, level in enumerate(self._levels):
-            size = level.size
-            if size < self.capacity:
+            if level.size < 2 * self.capacity:
                 continue
             values = np.concatenate(level.values)
             order = np.argsort(values, kind="stable")
-            paired = order[: size - size % 2]  # an odd one out, the largest, stays
+            first, second, rest = _equal_pairs(values[order])
+            pairs = [(order[first], order[second], order[first])]  # two, and which of them goes up
+            if len(rest) >= self.capacity:
+                low, high = order[rest[: len(rest) - 1 : 2]], order[rest[1::2]]
+                pairs.append((low, high, high if level.upper else low))
+                rest = rest[len(rest) - len(rest) % 2 :]  # an odd one out, the largest, stays
+                level.upper = not level.upper
+                self.error += 1 << height
             if height + 1 == len(self._levels):
                 self._levels.append(_Level())
-            above = self._levels[height + 1]
-            above.values.append(values[paired[int(level.upper) :: 2]])
-            level.values = [values[order[len(paired) :]]]
+            above, kept = self._levels[height + 1], order[rest]
+            above.values += [values[up] for _, _, up in pairs]
+            level.values = [values[kept]]
             if self.labelled:
                 labels = np.concatenate(level.labels)
-                above.labels.append(labels[paired[0::2]] + labels[paired[1::2]])
-                level.labels = [labels[order[len(paired) :]]]
-            level.upper = not level.upper
-            self.error += 1 << height
+                above.labels += [labels[one] + labels[other] for one, other, _ in pairs]
+                level.labels = [labels[kept]]
 
     def table(self) -> tuple[Array, Array, Array]:
         """What is kept.
@@ -166,3 +171,13 @@ class Quantiles:
             level = _Level([] if values is None else [values], [] if labels is None else [labels], upper)
             found._levels.append(level)
         return found
+
+
+def _equal_pairs(ordered: Array) -> tuple[Array, Array, Array]:
+    """Positions of ascending numbers: of both of each pair of equal ones, and of those that stay alone."""
+    starts = np.flatnonzero(np.concatenate([np.ones(1, bool), ordered[1:] != ordered[:-1]]))
+    lengths = np.diff(np.append(starts, len(ordered)))
+    within = np.arange(len(ordered)) - np.repeat(starts, lengths)
+    alone = (within == np.repeat(lengths, lengths) - 1) & (within % 2 == 0)
+    first = np.flatnonzero((within % 2 == 0) & ~alone)
+    return first, first + 1, np.flatnonzero(alone)

@@ -151,10 +151,12 @@ def problems(config: Any, fit: FitConfig) -> list[tuple[tuple[str, ...], str]]:
         "normalizer": ("normalizer", *KEYS),
         "doc_freq": TEXT_KEYS,
     }
-    for part in parts:
-        for key in clash[part]:
-            if key in config.model_fields_set and getattr(config, key, None) is not None:
-                found.append(((key,), f"does not go with fit.{part}: what is learned takes its place"))
+    found += [
+        ((key,), f"does not go with fit.{part}: what is learned takes its place")
+        for part in parts
+        for key in clash[part]
+        if key in config.model_fields_set and getattr(config, key, None) is not None
+    ]
     boundaries = fit.boundaries
     if boundaries is not None and boundaries.method != "tree" and "min_rows" in boundaries.model_fields_set:
         found.append((("fit", "boundaries", "min_rows"), "goes with method: tree"))

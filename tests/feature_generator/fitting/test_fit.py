@@ -1,6 +1,7 @@
 """`fit` end to end: config, rows, what is learned, and the generator that takes it in."""
 
 import hashlib
+import itertools
 import json
 import math
 from collections import Counter
@@ -50,7 +51,7 @@ def learn(path, columns, **options):
 def ids(table, name):
     column = table[name]
     ends = np.arange(len(column.values) + 1) if column.offsets is None else column.offsets
-    return [column.values[a:b].tolist() for a, b in zip(ends, ends[1:], strict=False)]
+    return [column.values[a:b].tolist() for a, b in itertools.pairwise(ends)]
 
 
 # ------------------------------------------------------------------------------------------- vocabularies
@@ -341,7 +342,7 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_refused(write, tmp_path):
     with pytest.raises(ConfigError, match="allow_pickle"):  # nothing in a state is run
         Fitting(path, "y").add_saved(tmp_path / "s")
     (tmp_path / "s" / "state.json").write_text("{}")
-    with pytest.raises(ConfigError, match="state.json is damaged"):
+    with pytest.raises(ConfigError, match=r"state\.json is damaged"):
         Fitting(path, "y").add_saved(tmp_path / "s")
 
 

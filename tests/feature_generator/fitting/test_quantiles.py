@@ -59,7 +59,21 @@ def test_ranks_keep_the_bound_on_many_numbers(shape):
     check(found, numbers)
     assert found.error > 0
     kept = sum(level.size for level in found._levels)
-    assert kept <= 256 * len(found._levels) < 256 * 16
+    assert kept <= 2 * 256 * len(found._levels) < 2 * 256 * 20
+
+
+def test_few_distinct_numbers_are_counted_exactly():
+    rng = np.random.default_rng(0)
+    numbers = np.minimum(rng.zipf(1.2, 300_000), 255).astype(float)
+    labels = rng.random(300_000)
+    found = Quantiles(labelled=True, capacity=256)
+    for part in np.array_split(np.arange(300_000), 97):
+        found.add(numbers[part], labels[part])
+    values, counts, sums = found.table()
+    assert found.error == 0
+    np.testing.assert_array_equal(values, np.unique(numbers))
+    np.testing.assert_array_equal(counts, np.unique(numbers, return_counts=True)[1])
+    np.testing.assert_allclose(sums[:, 0], [labels[numbers == value].sum() for value in values])
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=300), st.integers(2, 12))
