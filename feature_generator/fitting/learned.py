@@ -188,7 +188,7 @@ def _fitted(
     for subject in found:
         path, one = (*subject.node.path, "fit"), learned.get(subject.name)
         if one is None:
-            report(path, f"is not fitted yet: {home} holds nothing of '{subject.name}'; {command}")
+            report(path, f"is not fitted yet; {command}")
             continue
         settings = json.loads(json.dumps(subject.settings(hash_name, folder)))
         if settings != one["settings"]:
