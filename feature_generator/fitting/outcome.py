@@ -94,10 +94,29 @@ def _texts(subject: Subject, gathered: Texts) -> Outcome:
 
 def _writable(table: pa.Table) -> tuple[pa.Table, str]:
     """The words that a line of a file can hold, and what is to be said of the others."""
+    table, unreadable = _readable(table)
     broken = pc.match_substring(table["word"], "\n")
-    number = int(pc.sum(broken).as_py() or 0)
-    note = f"left out {number:,} words with line breaks" if number else ""
+    number = int(pc.sum(broken).as_py() or 0) + unreadable
+    note = f"left out {number:,} words with line breaks or bytes that are no text" if number else ""
     return (table.filter(pc.invert(broken)), note) if number else (table, "")
+
+
+def _readable(table: pa.Table) -> tuple[pa.Table, int]:
+    """The words that are UTF-8, and how many are not: columns of bytes may hold anything."""
+    try:
+        table["word"].validate(full=True)
+    except pa.ArrowInvalid:
+        good = pa.array([_is_text(word) for word in table["word"].cast(pa.large_binary()).to_pylist()])
+        return table.filter(good), len(table) - int(pc.sum(good).as_py())
+    return table, 0
+
+
+def _is_text(word: bytes) -> bool:
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _file(lines: str) -> bytes:

@@ -115,7 +115,7 @@ def test_words_that_a_file_could_mistake_keep_their_ids(write):
     learned.write(path.with_suffix(".fitted"))
     table = FeatureGenerator.load(path).transform({"w": pa.array([[word] for word in [*words, "two\nlines"]])})
     assert ids(table, "w") == [[2 + i] for i in range(len(words))] + [[1]]
-    assert learned.outcomes["w"].told["note"] == "left out 1 words with line breaks"
+    assert learned.outcomes["w"].told["note"] == "left out 1 words with line breaks or bytes that are no text"
 
 
 def test_words_on_disk_are_those_in_memory(write):
@@ -129,6 +129,13 @@ def test_words_on_disk_are_those_in_memory(write):
     ranked = sorted(Counter(rows["w"].to_pylist()).items(), key=lambda pair: (-pair[1], pair[0]))
     lines = [f"{word}\t{number}" for number, (word, n) in enumerate(ranked, 2) if n >= 2]
     assert large.learned().outcomes["w"].files["vocab_file"].decode().splitlines() == ["<OOV>\t1", *lines]
+
+
+def test_bytes_that_are_no_text_are_no_words(write):
+    path = write({**WORDS, "fit": {"vocabulary": {}}})
+    rows = {"w": pa.array([b"\xff\xfe", b"a", b"a", "\u00e9".encode()], pa.binary())}
+    generator = learn(path, rows)
+    assert ids(generator.transform(rows), "w") == [[1], [2], [2], [3]]
 
 
 # ------------------------------------------------------------------------------------------------ numbers
