@@ -108,7 +108,7 @@ void push_pair(Cells& cells, Text text, const Reading& reading) {
   if (sign != nullptr) {
     const auto size = static_cast<std::size_t>(sign - text.data);
     const Text second{sign + 1, text.size - size - 1};
-    push(seconds, second, *reading.pairs);
+    push(seconds, second, seconds.folded != Folded::no ? *reading.pairs->folded : *reading.pairs);
     text.size = size;
   }
   close_element(seconds);

@@ -130,3 +130,21 @@ TEST(numbers_beyond_63_bits_are_told) {
   CHECK_EQUAL(made.ends, std::vector<std::uint32_t>{1, 2, 2, 3});
   CHECK_EQUAL(made.faults, std::size_t{1});
 }
+
+TEST(pairs_inside_of_pairs_may_stay_folded) {
+  fg::Reading whole;
+  whole.split = false;
+  fg::Reading inner;
+  inner.separator = ',';
+  inner.pairs = std::make_shared<const fg::Reading>();
+  inner.folded = std::make_shared<const fg::Reading>(whole);
+  fg::Reading reading;
+  reading.separator = '|';
+  reading.assign = '^';
+  reading.pairs = std::make_shared<const fg::Reading>(inner);
+  for (const Layout& layout : test::layouts()) {
+    const Read made = read("string", "[s11:a^x:1,y:2|b]", reading, layout);
+    CHECK_EQUAL(made.texts, Texts{"a", "b"});
+    CHECK_EQUAL(made.seconds, Texts{"<x:1,y:2>", ""});
+  }
+}
