@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,10 @@ from typing_extensions import override
 
 from feature_generator.discretizer import IdConfig
 from feature_generator.features import Operator, Sided, Source
-from feature_generator.values import as_text
+from feature_generator.values import BadValueError, as_text
+
+MOST = 65536
+"""Combinations of one row's values; more are a bad value."""
 
 
 class Config(IdConfig):
@@ -48,4 +52,6 @@ class Config(IdConfig):
     @override
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
         texts = [[as_text(value) for value in values] for values in inputs]
+        if prod(map(len, texts)) > MOST and self.value_dim != 1:
+            raise BadValueError(f"crosses more than {MOST} combinations of values")
         return ["_".join(values) for values in product(*texts)]

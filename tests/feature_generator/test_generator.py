@@ -404,3 +404,16 @@ def test_mode_encoded_needs_no_discretizer_but_raw_does():
     assert FeatureGenerator.load({"features": features}, mode="encoded").outputs["id"].num_embeddings is None
     with pytest.raises(ConfigError, match="needs one of hash_bucket_size"):
         FeatureGenerator.load({"features": features})
+
+
+def test_a_cross_of_long_lists_is_a_bad_value(kit):
+    config = {"type": "combo", "name": "f", "expression": ["user:a", "item:b"], "hash_bucket_size": 50}
+    columns = {"a": pa.array([["x"] * 256, ["x"] * 257, ["y"]]), "b": pa.array([["z"] * 256] * 3)}
+    generator = kit.load([config])
+    table = generator.transform(columns, bad_rows="default")
+    assert table["f"].lengths.tolist() == [65536, 0, 256]
+    assert [(b.row, b.column) for b in table.bad] == [(1, "a")]
+    assert "more than 65536" in table.bad[0].reason
+    kit.compare(generator, columns, table)
+    first = kit.load([config | {"value_dim": 1}]).transform(columns)
+    assert first["f"].lengths.tolist() == [1, 1, 1]

@@ -34,6 +34,8 @@ void join_singles(const std::vector<Operand>& in, std::size_t elements, Cells& o
   out.arena.keep(static_cast<std::size_t>(p - start));
 }
 
+constexpr std::uint64_t most = 65536;  // combinations of an element: a row of long lists must not take all memory
+
 class Product final : public Operation {
  public:
   explicit Product(bool first_only) : first_only_(first_only) {}
@@ -52,14 +54,21 @@ class Product final : public Operation {
     if (single && !broken) return join_singles(in, elements, out);
     Slab<std::uint8_t> spoiled;
     carry_faults(in, elements, out, spoiled);
+    const bool carried = !out.faults.empty();
     const std::size_t count = in.size();
     std::vector<std::uint32_t> at(count), begin(count), end(count);
     for (std::size_t e = 0; e < elements; ++e) {
       bool any = spoiled.empty() || spoiled[e] == 0;
+      std::uint64_t crossed = first_only_ ? 0 : 1;
       for (std::size_t k = 0; k < count; ++k) {
         begin[k] = at[k] = in[k].begin(e);
         end[k] = in[k].end(e);
         any = any && begin[k] != end[k];
+        crossed = std::min<std::uint64_t>(crossed * (end[k] - begin[k]), std::uint64_t{1} << 31);
+      }
+      if (any && crossed > most) {
+        any = false;
+        fail(out, e, 0, "crosses more than " + std::to_string(most) + " combinations of values");
       }
       while (any) {
         join(in, at, out);
@@ -73,6 +82,9 @@ class Product final : public Operation {
       }
       out.ends.push(static_cast<std::uint32_t>(out.texts.size()));
     }
+    if (carried)
+      std::stable_sort(out.faults.begin(), out.faults.end(),
+                       [](const Fault& a, const Fault& b) { return a.at < b.at; });
   }
 
  private:
