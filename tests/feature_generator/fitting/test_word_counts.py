@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -96,23 +97,26 @@ def test_runs_merge_block_by_block(tmp_path_factory, tables):
     assert found == sorted(total.items(), key=lambda pair: pair[0].encode())
 
 
-PROGRAM = """
-import resource, sys
+PROGRAM = r"""
+import re, sys
 import numpy as np, pyarrow as pa
 from feature_generator.fitting.word_counts import WordCounts
 pa.set_memory_pool(pa.system_memory_pool())
-counts = WordCounts(int(sys.argv[1]) << 20)
 rng = np.random.default_rng(0)
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 names = np.char.add("some-long-word-that-takes-memory-", np.arange(1000).astype(str))
-counts.add(pa.array(names))
+def peak():
+    with open("/proc/self/status") as file:  # ru_maxrss would count what the parent had when it forked
+        return int(re.search(r"VmHWM:\s+(\d+)", file.read())[1]) // 1024
+def count(memory_bytes, blocks):
+    counts = WordCounts(memory_bytes)
+    for _ in range(blocks):
+        high, low = rng.integers(0, 500, 50_000), rng.integers(0, 1000, 50_000)
+        counts.add(pa.compute.binary_join_element_wise(pa.array(high.astype(str)), pa.array(names[low]), "-"))
+    return counts, counts.top(1, 1000)
+counts, _ = count(0, 3)  # the code of Arrow that is loaded on the way is no memory of ours
+assert counts.spilled
 before = peak()
-for _ in range(40):
-    high, low = rng.integers(0, 500, 50_000), rng.integers(0, 1000, 50_000)
-    texts = pa.compute.binary_join_element_wise(pa.array(high.astype(str)), pa.array(names[low]), "-")
-    counts.add(texts)
-top = counts.top(1, 1000)
+counts, top = count(int(sys.argv[1]) << 20, 40)
 assert top.num_rows == 1000 and counts.spilled == (sys.argv[2] == "disk")
 print(peak() - before)
 """
@@ -123,10 +127,11 @@ def peak_mb(memory_mb, where):
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_two_million_rows_of_half_a_million_words_stay_in_their_memory():
     bounded, free = peak_mb(16, "disk"), peak_mb(4096, "memory")
-    assert bounded < 64, "16 MB for the counts, and the blocks of rows that come in"
-    assert free > 2 * bounded, "without a bound it would not fit: the test measures something"
+    assert bounded < 48, "16 MB for the counts, and the blocks of rows that come in"
+    assert free > 4 * bounded, "without a bound it would not fit: the test measures something"
 
 
 def test_memory_below_a_megabyte_is_a_megabyte():
