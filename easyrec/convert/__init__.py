@@ -15,13 +15,17 @@ from typing import Any, Literal, TypeAlias
 
 from easyrec.convert import easyrec_config, fg_json, json_text, text_format, tzrec
 from easyrec.convert.draft import Draft
-from easyrec.convert.message import Message
+from easyrec.convert.message import Field, Message
 from easyrec.convert.report import Report
 from easyrec.errors import ConfigError, Problem
 
 Kind: TypeAlias = Literal["easyrec", "tzrec", "fg_json"]
 NAMES: dict[Kind, str] = {"easyrec": "EasyRec", "tzrec": "TorchEasyRec", "fg_json": "fg.json"}
 _CONVERTERS = {"easyrec": easyrec_config.convert, "tzrec": tzrec.convert, "fg_json": fg_json.convert}
+
+
+MOST_NAMES = 4
+"""Names that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,12 @@ def convert(source: str | os.PathLike[str], kind: Kind | None = None) -> Convert
     """
     file = str(source)
     text = _text(file)
-    json = kind == "fg_json" if kind else text.lstrip().startswith("{")
+    json = kind == "fg_json" if kind else re.match(r"\s*(\{|\[\s*\{)", text) is not None
     root = (json_text if json else text_format).parse(text, file)
+    if json and root.has("feature_type", "sequence_name"):  # one feature, as documents show them
+        root = Message(root.line, [Field("features", root, root.line)]).place(file)
+    if kind is None:
+        _refuse_pieces(root)
     found = kind or kind_of(root, json=json)
     report = Report()
     draft = _CONVERTERS[found](root, report)
@@ -83,7 +91,39 @@ def kind_of(root: Message, *, json: bool) -> Kind:
     if root.has("feature_config") or inside & {"model_class", "optimizer_config", "input_names", "feature_type"}:
         return "easyrec"
     text = "neither a config of EasyRec nor of TorchEasyRec: it has no feature_configs or feature_config"
-    raise ConfigError([Problem(f"{text}\n--from says whose it is", "", root.line, root.file)], root.file)
+    text += f", but {_listed(root)}\n--from says whose it is"
+    raise ConfigError([Problem(text, "", root.line, root.file)], root.file)
+
+
+_PARTS = (
+    "data_config",
+    "eval_config",
+    "feature_groups",
+    "input_fields",
+    "losses",
+    "metrics",
+    "model_config",
+    "sparse_optimizer",
+    "train_config",
+)
+
+
+def _refuse_pieces(root: Message) -> None:
+    """A piece of a config, as documents show it, becomes an experiment if features are in it."""
+    if root.has("feature_configs", "feature_config") or not root.has(*_PARTS):
+        return
+    text = f"a piece of a config: it has {_listed(root)}, and no features, without which there is no experiment"
+    todo = "put its feature_configs or feature_config into the same file; --from says whose it is and converts it so"
+    raise ConfigError([Problem(f"{text}\n{todo}", "", root.line, root.file)], root.file)
+
+
+def _listed(root: Message) -> str:
+    """The first names of a file."""
+    names = root.names()
+    return (
+        ", ".join(f"'{name}'" for name in names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+        or "nothing"
+    )
 
 
 def _text(file: str) -> str:

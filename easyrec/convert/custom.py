@@ -31,6 +31,10 @@ def struct(message: Message) -> dict[str, Any]:
     for entry in message.messages("fields"):
         value = entry.message("value")
         found[entry.text("key")] = None if value is None else _value(value)
+    if message.has("key"):  # as a page of theirs writes it, without `fields` and `value`
+        key = message.text("key")
+        rest = [f for f in message.fields if f.name != "key"]
+        found[key] = _value(Message(message.line, rest, message.path, message.file))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,12 @@ LENGTH = 1000
 
 NORMALIZERS = {"log1p": "log(1+x)", "sqrt": "sqrt(x)", "tanh": "tanh(x)", "sigmoid": "sigmoid(x)", "abs": "abs(x)"}
 """Functions of TensorFlow that our expressions have too."""
+
+_SAME = ("abs", "ceil", "cos", "exp", "floor", "log", "sigmoid", "sign", "sin", "sqrt", "tan", "tanh")
+FUNCTIONS = {"log1p": "log(1+", "maximum": "max(", "minimum": "min(", **{name: f"{name}(" for name in _SAME}}
+"""TensorFlow's functions that expressions have too: how a call begins here."""
+
+_FUNCTION = re.compile(r"\b(tf\.(?:\w+\.)*\w+)\s*\(")
 
 TYPES = ("Id", "Raw", "Tag", "Combo", "Lookup", "Sequence", "Expr", "PassThrough")
 """Feature types by their number."""
@@ -138,7 +145,7 @@ class Reader:
         return found | {"default_value": ""} | self._ids(message)
 
     def _expr(self, message: Message, inputs: list[str]) -> dict[str, Any]:
-        found: dict[str, Any] = {"type": "expr", "expression": message.text("expression")}
+        found: dict[str, Any] = {"type": "expr", "expression": self._formula(message)}
         found["variables"] = [self.source(name) for name in inputs]
         why = "theirs are Python's expressions, where & and | bind more tightly than comparisons"
         self.report.add("check", message, "expression", why, "put comparisons in parentheses")
@@ -160,16 +167,29 @@ class Reader:
             found |= self._ids(message)
             found |= {"separator": inner, "value_dim": 0} if inner else {}
         found["sequence_delim"] = message.text("separator", "|")
-        found["sequence_length"] = message.integer("max_seq_len") or LENGTH
-        if not message.has("max_seq_len"):
+        # `sequence_length` is what histories of numbers are filled up to; 1 is its default, and says nothing
+        filled = message.integer("sequence_length", 1)
+        length = message.integer("max_seq_len") or (filled if filled > 1 else 0)
+        found["sequence_length"] = length or LENGTH
+        if not length:
             why = f"nothing limits the sequence there; {LENGTH} elements are kept here, the newest"
             self.report.add("check", message, "", why, "set sequence_length to what your histories hold")
-        message.values("sequence_length")
         why = "outside of attention groups steps are averaged"
         self.report.lose(message, {"sequence_combiner": why}, "give the sequence an encoder in its group")
         return found | {"empty": "default"}
 
     # -------------------------------------------------------------------------------------------- parts
+
+    def _formula(self, message: Message) -> str:
+        """An expression, TensorFlow's functions by our names."""
+        text = message.text("expression")
+        unknown = [n for n in dict.fromkeys(_FUNCTION.findall(text)) if n.rpartition(".")[2] not in FUNCTIONS]
+        if unknown:
+            why = f"not among the functions of expressions: {', '.join(unknown)}"
+            self.report.add(
+                "lost", message, "expression", why, "write it with those that are: docs/reference/features/expr.md"
+            )
+        return _FUNCTION.sub(lambda m: FUNCTIONS.get(m[1].rpartition(".")[2], m[0]), text)
 
     def _colon(self, message: Message) -> None:
         """Keys and values stand with a colon between them."""

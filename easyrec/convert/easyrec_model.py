@@ -7,7 +7,7 @@ from typing import Any
 
 from easyrec.convert import layers, tasks
 from easyrec.convert.draft import Draft
-from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, union
+from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, stand_in, union
 from easyrec.convert.message import Message
 from easyrec.convert.outputs import Output, outputs
 from easyrec.convert.ranges import expand
@@ -87,13 +87,17 @@ class _Model:
         if method is not None and body is not None:
             result: dict[str, Any] = method(body, single)
             return result
-        why = f"{name or 'no model'} is not there; lr over the same features stands in its place, to start from"
-        report.add("lost", config, "model_class", why, "choose a model: docs/models")
-        self.attentions = {}
+        deep = self.deep() if self.groups or self.attentions else pooled(self.known, self.known)
+        kind = stand_in(deep, self.known)
+        if name:
+            why = f"{name} is not there; {kind} over the same features stands in its place, to start from"
+            report.add("lost", config, "model_class", why, "choose a model: docs/models")
+        else:
+            report.add("check", config, "", f"the source names no model: {kind} stands in its place")
         for key in (*_BODIES, "seq_att_groups", "model_params"):
             for message in config.messages(key):
                 message.settle()
-        return finish({"type": "lr", **single}, self.deep(), None, self.known)
+        return finish({"type": kind, **single}, deep, None, self.known)
 
     def _single(self) -> dict[str, Any]:
         """The task of a model with one."""
@@ -144,6 +148,7 @@ class _Model:
         dropped = ("allow_key_search", "need_key_feature", "allow_key_transform", "transform_dnn")
         self.report.drop(message, dict.fromkeys(dropped, "keys are features of the group"))
         message.values("tf_summary")
+        message.values("group_name")
         return attended(keys, steps, encoder, self.known, message, self.report)
 
     # -------------------------------------------------------------------------------------------- models
@@ -183,9 +188,10 @@ class _Model:
         body.values("use_variant")
         deep = self.deep()
         if why := crossable(deep, self.known):
-            why = f"a factorization machine needs fields of one width, but {why}: lr is in its place"
+            kind = stand_in(deep, self.known)
+            why = f"a factorization machine needs fields of one width, but {why}: {kind} is in its place"
             self.report.add("changed", body, "", why, "give all fields one embedding_dim and set type: fm")
-            return finish({"type": "lr", **single}, deep, None, self.known)
+            return finish({"type": kind, **single}, deep, None, self.known)
         return finish({"type": "fm", **single}, deep, None, self.known)
 
     def _dcn(self, body: Message, single: dict[str, Any]) -> dict[str, Any]:
@@ -212,6 +218,9 @@ class _Model:
             self.report.add("changed", body, "", "crosses and MLP read the same group, both groups together")
         return finish({"type": "dcn_v2", **keys, **single}, group, None, self.known)
 
+    def _multitowerbst(self, body: Message, single: dict[str, Any]) -> dict[str, Any]:
+        return self._multitowerdin(body, single)
+
     def _multitower(self, body: Message, single: dict[str, Any]) -> dict[str, Any]:
         return self._multitowerdin(body, single)
 
@@ -224,7 +233,12 @@ class _Model:
             group = self.attentions.get(tower.text("input"))
             if group is not None:
                 deep.add(self._attention(group, tower.message("dnn")))
-        self.report.lose(body, {"bst_towers": "transformers over histories are not there"})
+        for tower in body.messages("bst_towers"):
+            group = self.attentions.get(tower.text("input"))
+            why = "a transformer over the history is not there: din is in its place"
+            self.report.add("changed", body, "bst_towers", why, "see docs/models/sequences.md")
+            if group is not None:
+                deep.add(self._attention(group, None))
         final = body.message("final_dnn")
         last = layers.mlp(final, self.report, batch_norm=True) if final is not None else {"hidden": []}
         keys = dict(max(mlps, key=lambda m: sum(m["hidden"]), default=last))

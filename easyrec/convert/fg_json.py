@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from easyrec.convert import rtp
 from easyrec.convert.custom import built_in
 from easyrec.convert.draft import Draft
-from easyrec.convert.groups import finish, union
+from easyrec.convert.groups import finish, pooled, stand_in
 from easyrec.convert.message import Field, Message
-from easyrec.convert.outputs import outputs
+from easyrec.convert.outputs import keep_tables_apart, outputs
 from easyrec.convert.pyfg_features import OWN, Place, Reader
 from easyrec.convert.report import Report
 from easyrec.convert.tzrec import HASH
@@ -67,6 +68,7 @@ _COMMON = frozenset(
         "operator_name",
         "operator_lib_file",
         "is_op_thread_safe",
+        *rtp.KEYS,
     ]
 )
 """Keys of a custom feature that are not its operator's."""
@@ -78,34 +80,41 @@ def convert(root: Message, report: Report) -> Draft:
     draft.data = {"train": {"type": "parquet", "path": PLACEHOLDER.format(part="train")}, "labels": ["label"]}
     reserved = [name for name in dict.fromkeys(root.texts("reserves")) if name != "label"]
     draft.data |= {"reserved": reserved} if reserved else {}
+    rtp.modernize(root)
+    rtp.whole(root, draft.data, report)
     reader = Reader(report, NAMES, embedded=False)
     for message in root.messages("features"):
         report.target = ("features", len(draft.features))
-        found = _sequence(message, reader) if message.has("sequence_name") else _feature(message, reader)
-        draft.features += [found] if found is not None else []
+        if message.has("sequence_name"):
+            draft.features.append(_sequence(message, reader, root))
+        else:
+            found = _feature(message, reader, root)
+            draft.features += [found] if found is not None else []
+            draft.features += rtp.crossed(message, root, report)
     report.target = None
+    keep_tables_apart(draft.features, "")
     known = outputs(draft.features)
-    deep = union([])
-    deep.features += [output.name for output in known.values() if not output.sequence]
-    draft.model = finish({"type": "lr"}, deep, None, known)
+    group = pooled(known, known)
+    draft.model = finish({"type": stand_in(group, known)}, group, None, known)
     why = "holds features alone: data, labels and the model are places to fill in"
     report.add("check", root, "", why, "name your data, and choose a model", ("data",))
     report.add("check", root, "", HASH, "set hash: farmhash if so", ("hash",))
     return draft
 
 
-def _sequence(message: Message, reader: Reader) -> dict[str, Any]:
+def _sequence(message: Message, reader: Reader, root: Message) -> dict[str, Any]:
     sequence, children = reader.sequence(message), list[dict[str, Any]]()
     outer = reader.report.target or ()
     for child in message.messages("features"):
         reader.report.target = (*outer, "features", len(children))
-        found = _feature(child, reader, "child")
+        found = _feature(child, reader, root, "child")
         children += [found] if found is not None else []
     reader.report.target = outer
+    rtp.unpack(message, sequence, children, reader.report)
     return {**sequence, "features": children}
 
 
-def _feature(message: Message, reader: Reader, place: Place = "plain") -> dict[str, Any] | None:
+def _feature(message: Message, reader: Reader, root: Message, place: Place = "plain") -> dict[str, Any] | None:
     kind = message.text("feature_type")
     name = kind.removeprefix("sequence_").removesuffix("_feature")
     if name not in OWN:
@@ -124,6 +133,7 @@ def _feature(message: Message, reader: Reader, place: Place = "plain") -> dict[s
         found |= {**built_in(message, found, reader.report), **_params(message)}
     if name == "text_normalizer":
         found |= _normalizer(message)
+    rtp.extend(message, root, found, reader.report)
     if found.keys() & {"vocab_list", "vocab_dict"} and "default_bucketize_value" not in found:
         why = "nothing says the id of words outside of the vocabulary: 0 is a guess"
         reader.report.add("check", message, "", why, "set default_bucketize_value")

@@ -144,6 +144,11 @@ def finish(model: dict[str, Any], deep: Group, wide: Group | None, outputs: Mapp
     return result | ({"tasks": model["tasks"]} if model.get("tasks") else {})
 
 
+def stand_in(group: Group, outputs: Mapping[str, Output]) -> str:
+    """Type of the simplest model that reads all of a group: lr has no use for sequences of numbers."""
+    return "lr" if len(first_order_only(group, outputs).sequences) == len(group.sequences) else "din"
+
+
 def first_order_only(group: Group, outputs: Mapping[str, Output]) -> Group:
     """What a model without embeddings reads of a group: pooled sequences of ids."""
     numeric = {output.sequence for output in outputs.values() if output.numeric}

@@ -51,9 +51,14 @@ class _Parser:
         self.at = match.end()
         return self.text[self.at : self.at + 1]
 
+    def left_out(self) -> str:
+        """A hint where a document stands for what it leaves out."""
+        left_out = self.text.startswith(("...", "\u2026"), self.at)
+        return "\n'...' stands for what a document leaves out: write it, or take it away" if left_out else ""
+
     def string(self) -> str:
         if self.next() != '"':
-            raise self.error("expected a text in quotes")
+            raise self.error("expected a text in quotes" + self.left_out())
         try:
             value, self.at = _DECODER.raw_decode(self.text, self.at)
         except JSONDecodeError as error:
@@ -88,7 +93,7 @@ class _Parser:
         if self.ends(closing):
             return False
         if self.next() != ",":
-            raise self.error(f"expected ',' or '{closing}'")
+            raise self.error(f"expected ',' or '{closing}'" + self.left_out())
         self.at += 1
         if self.next() == closing:
             raise self.error("nothing follows the ','")
@@ -118,7 +123,7 @@ class _Parser:
             return Scalar("text", self.string(), line)
         match = _PLAIN.match(self.text, self.at)
         if match is None:
-            raise self.error("expected a value")
+            raise self.error("expected a value" + self.left_out())
         self.at = match.end()
         if match.group() == "null":
             return None

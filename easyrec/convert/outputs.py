@@ -48,10 +48,14 @@ def outputs(features: Iterable[Mapping[str, Any]]) -> dict[str, Output]:
     return found
 
 
+def has_ids(feature: Mapping[str, Any]) -> bool:
+    """Whether a feature's values are ids."""
+    return any(key in feature for key in _IDS) or feature["type"] not in NUMERIC
+
+
 def _output(name: str, sequence: str, feature: Mapping[str, Any]) -> Output:
     dim = feature.get("embedding_dim")
-    ids = any(key in feature for key in _IDS) or feature["type"] not in NUMERIC
-    return Output(name, sequence, dim, not ids and dim is None)
+    return Output(name, sequence, dim, not has_ids(feature) and dim is None)
 
 
 def keep_tables_apart(features: Iterable[dict[str, Any]], ending: str) -> None:

@@ -36,6 +36,13 @@ _LETTERS = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92
 _CLOSING = {"{": "}", "<": ">"}
 
 
+def _left_out(text: str) -> str:
+    """A hint where a document stands for what it leaves out."""
+    if text.startswith(("...", "\u2026")):
+        return "\n'...' stands for what a document leaves out: write it, or take the line away"
+    return "\n'${..}' stands for a name of yours: write it" if text.startswith(("${", "$")) else ""
+
+
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -70,7 +77,7 @@ class _Parser:
                 what = (
                     "the text has no closing quote"
                     if rest[0] in "\"'"
-                    else f"the character {rest[0]!r} has no meaning here"
+                    else f"the character {rest[0]!r} has no meaning here{_left_out(rest)}"
                 )
                 raise self.error(what, start)
             if match.lastgroup != "blank":
@@ -91,7 +98,8 @@ class _Parser:
     def expected(self, what: str) -> ConfigError:
         token = self.peek
         found = "the end of the file" if token.kind == "end" else f"'{token.text}'"
-        return self.error(f"expected {what}, but found {found}", token.start)
+        hint = _left_out(self.text[token.start : token.start + 3])
+        return self.error(f"expected {what}, but found {found}{hint}", token.start)
 
     # ------------------------------------------------------------------------------------------- grammar
 

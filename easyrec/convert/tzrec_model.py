@@ -8,7 +8,7 @@ from typing import Any
 
 from easyrec.convert import layers, tasks
 from easyrec.convert.draft import Draft
-from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, union
+from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, stand_in, union
 from easyrec.convert.message import Message
 from easyrec.convert.outputs import Output, outputs
 from easyrec.convert.report import Report
@@ -81,13 +81,14 @@ class _Model:
         if model is not None and method is not None:
             result: dict[str, Any] = method(model, single)
             return result
-        deep = self.deep()
+        deep = self.deep() if self.groups else pooled(self.known, self.known)
+        kind = stand_in(deep, self.known)
         if not name:
-            self.report.add("check", config, "", "the source names no model: lr stands in its place")
+            self.report.add("check", config, "", f"the source names no model: {kind} stands in its place")
         else:
-            why = "is not there; lr over the same features stands in its place, to start from"
+            why = f"is not there; {kind} over the same features stands in its place, to start from"
             self.report.add("lost", config, name, why, "choose a model: docs/models")
-        return finish({"type": "lr", **single}, deep, None, self.known)
+        return finish({"type": kind, **single}, deep, None, self.known)
 
     # -------------------------------------------------------------------------------------------- groups
 
@@ -231,16 +232,26 @@ def _group(message: Message, names: list[str], known: Mapping[str, Output], repo
     """A group: its features, and its sequences through their encoders, pooled where it names none."""
     group = pooled(names, known)
     inner = {g.text("group_name"): g for g in message.messages("sequence_groups")}
+    encoded: set[str] = set()
     for encoders in message.messages("sequence_encoders"):
         for name in encoders.names():
             encoder = encoders.message(name)
             assert encoder is not None
-            source = encoder.text("input")
-            members = inner[source].texts("feature_names") if source in inner else []
-            members = present(members, known, inner.get(source, encoder), report, "feature_names")
+            # an encoder that names no input reads the only group there is
+            source = encoder.text("input") or (next(iter(inner)) if len(inner) == 1 else "")
+            encoded.add(source)
+            if source not in inner:
+                why = f"reads no group of sequences: 'input' is {source!r}, but there are {sorted(inner)}"
+                report.add("lost", encoders, name, why, "name the group that it reads")
+                continue
+            members = inner[source].texts("feature_names")
+            members = present(members, known, inner[source], report, "feature_names")
             queries = [n for n in members if not known[n].sequence]
             steps = [n for n in members if known[n].sequence]
             group.add(attended(queries, steps, _encoder(name, encoder, encoders, report), known, encoder, report))
+    for name in inner.keys() - encoded:
+        report.add("lost", inner[name], "", "no encoder reads this group of sequences", "give it one, or leave it out")
+        inner[name].settle()
     return group
 
 

@@ -23,6 +23,7 @@ HASH, SIDES, CUT, PLACES = (
     "holds features alone",
 )
 WHOLE = {
+    "er_bst.config": {HASH, SIDES},
     "er_dcn.config": {HASH, SIDES},
     "er_deepfm.config": {HASH, SIDES},
     "er_din.config": {HASH, SIDES},
@@ -30,11 +31,13 @@ WHOLE = {
     "er_fm.config": {HASH, SIDES},
     "er_wide.config": {HASH, SIDES},
     "fg.json": {HASH, PLACES},
+    "fg_rtp.json": {HASH, PLACES},
     "odd.config": {HASH},
     "tz_din.config": {HASH, CUT},
     "tz_dssm.config": {HASH},
     "tz_encoded.config": {HASH, CUT},
     "tz_every_type.config": {HASH, CUT},
+    "tz_one_encoder.config": {HASH, CUT},
     "tz_tasks.config": {HASH},
     "tz_text.config": {HASH},
 }
@@ -42,6 +45,11 @@ WHOLE = {
 
 ADAM = "train_config.optimizer_config[1].adam_optimizer"
 REPORTED = {
+    "er_bst.config": [
+        ("check", "feature_config.features[2].expression", 8),
+        ("changed", "model_config.multi_tower", 19),
+        ("changed", "model_config.multi_tower.bst_towers", 20),
+    ],
     "er_dcn.config": [("lost", "model_config.dcn.final_dnn", 13)],
     "er_deepfm.config": [
         ("dropped", "model_dir", 3),
@@ -92,6 +100,25 @@ REPORTED = {
         ("dropped", "features[7].operator_lib_file", 19),
         ("dropped", "features[7].is_op_thread_safe", 19),
     ],
+    "fg_rtp.json": [
+        ("changed", "features[0].use_embedding_variable", 4),
+        ("dropped", "features[0].group", 4),
+        ("changed", "features[1].combiner", 6),
+        ("dropped", "features[1].group", 6),
+        ("dropped", "features[1].is_multi", 6),
+        ("dropped", "features[2].group", 10),
+        ("dropped", "features[3].combiner", 12),
+        ("dropped", "features[4].group", 14),
+        ("lost", "features[4].extra_combo_info", 15),
+        ("changed", "features[5].sequence_column", 16),
+        ("changed", "features[5].sequence_table", 16),
+        ("dropped", "features[5].feature_name", 17),
+        ("lost", "features[5].default_value", 17),
+        ("lost", "features[5].features[0].normalizer", 20),
+        ("dropped", "features[6].sequence_table", 23),
+        ("dropped", "separator", 31),
+        ("dropped", "model_type", 33),
+    ],
     "odd.config": [("check", "model_config", 12), ("lost", "[acme.extension]", 13)],
     "tz_din.config": [
         ("dropped", "model_dir", 4),
@@ -111,6 +138,11 @@ REPORTED = {
         ("dropped", "feature_configs[13].custom_feature.operator_lib_file", 32),
         ("lost", "model_config.wide_and_deep.final", 49),
         ("changed", "model_config.wide_and_deep.wide_embedding_dim", 49),
+    ],
+    "tz_one_encoder.config": [
+        ("lost", "model_config.feature_groups[1].sequence_groups[1]", 20),
+        ("lost", "model_config.feature_groups[1].sequence_encoders[0].pooling_encoder", 21),
+        ("lost", "model_config.some_model", 24),
     ],
     "tz_tasks.config": [
         ("lost", "train_input_path", 1),

@@ -154,6 +154,17 @@ TZREC = {
             "operator_params": {"n": 2, "l": [True, "x"], "s": {"i": None}},
         },
     ),
+    "custom-of-one-word": (
+        'custom_feature { feature_name: "a" operator_name: "SeqExpr" expression: "user:t"'
+        ' operator_params { key: "formula" string_value: "t" } }',
+        {
+            "type": "custom",
+            "name": "a",
+            "operator_name": "SeqExpr",
+            "expression": ["user:t"],
+            "operator_params": {"formula": "t"},
+        },
+    ),
     "sequence_id": (
         'sequence_id_feature { feature_name: "a" expression: "user:s" sequence_length: 5 num_buckets: 9 embedding_dim: 4'
         ' sequence_delim: "|" }',
@@ -266,6 +277,21 @@ EASYREC = {
         "feature_name: 'c' input_names: ['n', 'f'] feature_type: ExprFeature expression: '(n>1) & (f>2)'",
         {"type": "expr", "name": "c", "expression": "(n>1) & (f>2)", "variables": ["item:n", "item:f"]},
     ),
+    "expr-function": (
+        "feature_name: 'c' input_names: 'n' feature_type: ExprFeature expression: 'tf.math.log1p( n) * tf.sqrt(n)'",
+        {"type": "expr", "name": "c", "expression": "log(1+ n) * sqrt(n)", "variables": ["item:n"]},
+    ),
+    "sequence-filled": (
+        "input_names: 'f' feature_type: SequenceFeature sub_feature_type: RawFeature sequence_length: 9",
+        {
+            "type": "raw",
+            "name": "f",
+            "expression": "user:f",
+            "sequence_length": 9,
+            "sequence_delim": "|",
+            "empty": "default",
+        },
+    ),
     "sequence": (
         "input_names: 'f' feature_type: SequenceFeature hash_bucket_size: 9 embedding_dim: 4 max_seq_len: 7 seq_multi_sep: ','",
         {
@@ -312,6 +338,21 @@ def test_a_feature_of_easyrec(text, expected, convert_text):
     found = convert_text(f"{data}\nfeature_config {{ features {{ {text} }} }}", "easyrec")
     assert found.draft.features == [expected]
     assert [e for e in found.report.entries if e.why.startswith("the converter does not know")] == []
+
+
+def test_a_function_that_expressions_have_not_is_lost(convert_text):
+    text = "feature_config { features { input_names: 'n' feature_type: ExprFeature expression: 'tf.math.erf(n)' } }"
+    lost = [entry for entry in convert_text(text, "easyrec").report.entries if entry.kind == "lost"]
+    assert [(entry.path, entry.why) for entry in lost] == [
+        ("feature_config.features.expression", "not among the functions of expressions: tf.math.erf")
+    ]
+
+
+def test_one_feature_of_a_fg_json_is_enough(convert_text):
+    text = '{"feature_type": "id_feature", "feature_name": "a", "expression": "user:b", "hash_bucket_size": 9}'
+    found = convert_text(text)
+    assert found.kind == "fg_json"
+    assert found.draft.features == [{"type": "id", "name": "a", "expression": "user:b", "hash_bucket_size": 9}]
 
 
 def test_the_older_place_of_features_gives_the_same(convert_text):

@@ -122,14 +122,28 @@ def test_the_other_encoders(convert_text):
 
 
 @pytest.mark.parametrize("name", ["dlrm", "xdeepfm", "wukong", "mind"])
-def test_a_model_that_is_not_there_leaves_its_features_to_lr(name, convert_text):
+def test_a_model_that_is_not_there_leaves_its_features_to_a_simple_one(name, convert_text):
     found = model(
         convert_text,
         "tzrec",
         group("g", ["a", "d"]) + group("q", ["b", "s__b"], "group_type: SEQUENCE") + f"{name} {{ deep {{ x: 1 }} }}",
     )
-    assert found.draft.model == {"type": "lr", "groups": {"deep": ["a", "d", "b"]}}
+    # a step of 's' holds a number, of which lr would read nothing
+    steps = [{"sequence": "s", "encoder": {"type": "pooling", "pooling": "mean"}}]
+    assert found.draft.model == {"type": "din", "groups": {"deep": {"features": ["a", "d", "b"], "sequences": steps}}}
     assert [(e.kind, e.path) for e in found.report.entries if e.path] == [("lost", f"model_config.{name}")]
+    found = model(convert_text, "tzrec", group("g", ["a", "d"]) + f"{name} {{ deep {{ x: 1 }} }}")
+    assert found.draft.model == {"type": "lr", "groups": {"deep": ["a", "d"]}}
+
+
+def test_without_a_model_all_features_and_sequences_are_read(convert_text):
+    found = model(convert_text, "easyrec", "")
+    steps = [{"sequence": "h", "encoder": {"type": "pooling", "pooling": "mean"}}]
+    assert found.draft.model == {
+        "type": "lr",
+        "groups": {"deep": {"features": ["a", "b", "c", "d"], "sequences": steps}},
+    }
+    assert kinds(found) == ["check"]
 
 
 @pytest.mark.parametrize(

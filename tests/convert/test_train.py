@@ -171,6 +171,6 @@ def test_csv_of_torcheasyrec(convert_text):
 
 def test_an_environment_variable_is_told(convert_text):
     found = convert_text(
-        "train_input_path: 'a/${DAY}/b'\ndata_config { dataset_type: ParquetDataset label_fields: 'y' }"
+        "train_input_path: 'a/${DAY}/b'\ndata_config { dataset_type: ParquetDataset label_fields: 'y' }", "tzrec"
     )
     assert any("${DAY} is read from the environment" in entry.why for entry in found.report.entries)
