@@ -38,7 +38,7 @@ class Lookup final : public Operation {
   }
 
   struct Space final : Scratch {
-    explicit Space(char separator) : finder(separator, ':') {}
+    explicit Space(char separator) : finder(separator, ':', true) {}
     PairFinder finder;
     std::vector<double> vector, total;
   };
