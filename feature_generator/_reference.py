@@ -16,7 +16,7 @@ import numpy as np
 from feature_generator._reference_hashes import HASHES
 from feature_generator.discretizer import UNBOUNDED, Discretizer, SparseConfig
 from feature_generator.expressions import compile_expression, evaluate
-from feature_generator.features import Numbers, Reading
+from feature_generator.features import MULTIVAL, Numbers, Reading
 from feature_generator.planning import Input, Node, readings
 from feature_generator.program import beside, together
 from feature_generator.sinks import default_texts
@@ -39,7 +39,8 @@ def plain(cell: Any, reading: Reading, separator: str) -> list[Value]:
     if cell is None or cell == "":
         return []
     if isinstance(cell, str):
-        parts = [cell] if reading.separator is None else cell.split(reading.separator or separator)
+        between = MULTIVAL if reading.either and MULTIVAL in cell else reading.separator or separator
+        parts = [cell] if reading.separator is None else cell.split(between)
         return [_value(part, reading, separator) for part in parts if part]
     if isinstance(cell, list) and cell and isinstance(cell[0], tuple):  # a map
         if reading.pairs is not None:
@@ -93,7 +94,7 @@ def shape(elements: list[Any], node: Node, length: int, missing: Any) -> list[An
     """What the sequence's rule leaves: `missing` is the element of a padded empty sequence."""
     rule = node.rule
     elements = elements[:length]
-    if rule.order == "newest_first" and not node.encoded:  # what came out is oldest first
+    if rule.order == "newest_first" and not (node.encoded or node.inner):  # what came out is oldest first
         elements = elements[::-1]
     most = rule.sequence_length
     if most is not None and len(elements) > most:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
@@ -39,7 +39,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
-    """A frozen config in which an unknown key is an error that names the nearest known one."""
+    """A frozen config in which an unknown key is an error that names the nearest known one.
+
+    Attributes:
+        foreign: Keys that others call something by, and what to do with them here.
+    """
+
+    foreign: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
@@ -57,7 +63,8 @@ class StrictModel(BaseModel):
                 kind: Any = PydanticCustomError(item["type"], _text(item))
                 if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
                     key = str(item["loc"][0])
-                    text = "unknown key" + (nearest(key, known) or "; known: " + ", ".join(sorted(known)))
+                    told = f"; {cls.foreign[key]}" if key in cls.foreign else nearest(key, known)
+                    text = "unknown key" + (told or "; known: " + ", ".join(sorted(known)))
                     kind = PydanticCustomError("unknown_key", text)
                 details.append(InitErrorDetails(type=kind, loc=item["loc"], input=item["input"]))
             raise ValidationError.from_exception_data(cls.__name__, details) from None

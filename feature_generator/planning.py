@@ -48,6 +48,11 @@ class Node:
         return self.group is None and self.config.exploded
 
     @property
+    def inner(self) -> bool:
+        """Whether it reads siblings of its sequence, whose elements are in order and cut already."""
+        return self.group is not None and any(source.side == "feature" and source.sequence for source in self.inputs)
+
+    @property
     def rule(self) -> SequenceConfig | FeatureConfig:
         """Who says how the sequence is shaped."""
         return self.group or self.config
@@ -126,6 +131,12 @@ def resolve(nodes: Sequence[Node], report: Report) -> None:
         if node.sequence and not any(source.sequence for source in node.inputs):
             key = ("sequence_fields",) if node.config.sequence_fields is not None else ()
             report((*node.path, *key), "none of its inputs is a sequence; sequence_fields names those that are")
+        column = next((s.name for s in node.inputs if s.sequence and s.side != "feature"), None)
+        if node.inner and column is not None:
+            text = (
+                f"reads a sibling and the sequence's column '{column}': make the column a sibling too, with stub_type"
+            )
+            report((*node.path, *_key(node)), text)
     _check_sides(nodes, report)
     _levels(nodes, known, report)
 
@@ -151,8 +162,6 @@ def _input(node: Node, source: Source, known: dict[str, Node], report: Report) -
         if other is None:
             report((*node.path, *_key(node)), f"no feature is called '{source.name}'{nearest(source.name, known)}")
             return Input(source.name, "feature", node.sequence)
-        if other.group is not None and other.group is node.group and other is not node:
-            report((*node.path, *_key(node)), f"a child of a sequence cannot read its sibling '{source.name}'")
         if other.sequence and not node.sequence:
             report(
                 (*node.path, *_key(node)),

@@ -97,7 +97,7 @@ class Assembly:
             "shortest": rule.lengths == "shortest",
             "most": rule.sequence_length or 0,
             # What came out is oldest first, however the input was sorted.
-            "newest_first": rule.order == "newest_first" and not members[0].encoded,
+            "newest_first": rule.order == "newest_first" and not (members[0].encoded or members[0].inner),
             "keep_oldest": rule.truncate == "oldest",
             "pad_empty": node.pads and not self.values,
         }
@@ -181,7 +181,7 @@ def together(nodes: Sequence[Node]) -> list[list[Node]]:
         key: Any = (node.level, node.sided)
         if node.group is not None:
             # An encoded group may pad some children and not others; those have lengths of their own.
-            key = (*key, node.group.name, node.encoded and node.pads)
+            key = (*key, node.group.name, node.inner, node.encoded and node.pads)
         elif node.sequence:
             key = (*key, node.name, None)
         groups.setdefault(key, []).append(node)
@@ -189,9 +189,12 @@ def together(nodes: Sequence[Node]) -> list[list[Node]]:
 
 
 def beside(members: Sequence[Node], nodes: Sequence[Node]) -> list[Input]:
-    """Sequence columns of a group that its `members` do not read, but whose lengths count for all of it."""
+    """Sequence columns of a group that its `members` do not read, but whose lengths count for all of it.
+
+    Of members that read siblings none: what these made of the columns has lengths that were checked and cut.
+    """
     group = members[0].group
-    if group is None or members[0].encoded:
+    if group is None or members[0].encoded or members[0].inner:
         return []
     seen = {source for node in members for source in node.inputs}
     columns = {

@@ -50,6 +50,9 @@ void PairFinder::add(const Text& key, const Second& second) {
 
 bool PairFinder::find_in(const Text& text, Folded folded, const Text& key, Second& second) const noexcept {
   const char* const end = text.data + text.size;
+  const char separator = folded == Folded::many ? between(text) : '\0';
+  // In text a key ends at the first sign, and at a separator where there are any.
+  if (folded == Folded::many && std::memchr(key.data, separator, key.size) != nullptr) return false;
   // The first 8 bytes of key and sign, or all of them: they tell pairs apart in one comparison, which is rarely equal.
   std::uint64_t start = 0, mask = ~std::uint64_t{0};
   const std::size_t size = std::min<std::size_t>(key.size, 8);
@@ -70,7 +73,7 @@ bool PairFinder::find_in(const Text& text, Folded folded, const Text& key, Secon
       return false;
     const char* const from = p + key.size + 1;
     const auto left = static_cast<std::size_t>(end - from);
-    const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(from, separator_, left)) : nullptr;
+    const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(from, separator, left)) : nullptr;
     second.text = {from, cut != nullptr ? static_cast<std::size_t>(cut - from) : left};
     return !holds_nothing(second.text);
   };
@@ -78,12 +81,12 @@ bool PairFinder::find_in(const Text& text, Folded folded, const Text& key, Secon
   if (folded != Folded::many) return false;
   const char* p = text.data;
   for (; end - p >= 64; p += 64) {
-    for (std::uint64_t bits = bytes_equal(p, separator_); bits != 0; bits &= bits - 1) {
+    for (std::uint64_t bits = bytes_equal(p, separator); bits != 0; bits &= bits - 1) {
       if (hit(p + __builtin_ctzll(bits) + 1)) return true;
     }
   }
   for (; p != end; ++p) {
-    if (*p == separator_ && hit(p + 1)) return true;
+    if (*p == separator && hit(p + 1)) return true;
   }
   return false;
 }
@@ -99,11 +102,7 @@ bool PairFinder::find(const Text& key, Second& second) const noexcept {
     return false;
   }
   const bool folded = cells_ == nullptr || cells_->folded != Folded::no;
-  // In text a key ends at the first sign, and at a separator where there are any.
-  if (folded &&
-      (std::memchr(key.data, assign_, key.size) != nullptr || ((cells_ == nullptr || cells_->folded == Folded::many) &&
-                                                               std::memchr(key.data, separator_, key.size) != nullptr)))
-    return false;
+  if (folded && std::memchr(key.data, assign_, key.size) != nullptr) return false;
   if (cells_ == nullptr) return find_in(text_, Folded::many, key, second);
   for (std::uint32_t v = begin_; v < end_; ++v) {
     if (folded) {

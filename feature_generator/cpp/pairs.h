@@ -18,10 +18,10 @@ struct Second {
 class PairFinder {
  public:
   // `inner`: separates the values behind a key; where nothing else stands there, there are none. Of text that is not
-  // split, it is none.
+  // split, it is none. `either`: the pairs of a text that holds a chr(29) stand between those, whatever the separator.
   static constexpr int whole = -1;
-  PairFinder(char separator, char assign, int inner = whole) noexcept
-      : separator_(separator), assign_(assign), inner_(inner) {}
+  PairFinder(char separator, char assign, int inner = whole, bool either = false) noexcept
+      : separator_(separator), assign_(assign), inner_(inner), either_(either && separator != '\x1d') {}
 
   // The pairs of element `element`; `often`: more than one key will be looked up, so that an index pays.
   void look_into(const Cells& cells, std::uint32_t element, bool often);
@@ -58,8 +58,14 @@ class PairFinder {
     return begin == end || (seconds.folded == Folded::many && holds_nothing(seconds.texts[begin]));
   }
 
+  // What stands between the pairs of this text.
+  char between(const Text& text) const noexcept {
+    return either_ && std::memchr(text.data, '\x1d', text.size) != nullptr ? '\x1d' : separator_;
+  }
+
   char separator_, assign_;
   int inner_;
+  bool either_;
   const Cells* cells_ = nullptr;
   Text text_{nullptr, 0};
   std::uint32_t begin_ = 0, end_ = 0;
@@ -71,9 +77,10 @@ class PairFinder {
 template <class Use>
 bool PairFinder::unfold(const Text& text, Folded folded, const Use& use) const {
   const char *p = text.data, *const end = p + text.size;
+  const char separator = folded == Folded::many ? between(text) : '\0';
   while (p < end) {
     const auto left = static_cast<std::size_t>(end - p);
-    const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(p, separator_, left)) : nullptr;
+    const auto* cut = folded == Folded::many ? static_cast<const char*>(std::memchr(p, separator, left)) : nullptr;
     const char* const stop = cut != nullptr ? cut : end;
     const auto size = static_cast<std::size_t>(stop - p);
     if (const auto* sign = static_cast<const char*>(std::memchr(p, assign_, size)); sign != nullptr) {

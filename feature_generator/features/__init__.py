@@ -7,13 +7,14 @@ sequences, missing values, defaults, discretizers, normalizers, buckets - are wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, field_validator
 
+from feature_generator import foreign
 from feature_generator.config import StrictModel
 
 Side: TypeAlias = Literal["user", "item", "context", "feature", "const"]
@@ -71,6 +72,7 @@ class Reading:
         assign: Between a key and its rest.
         assign_last: The last `assign` of a text counts rather than the first.
         folded: Pairs in text reach the operator as that text: one that needs a few of many finds them faster so.
+        either: A text that holds a chr(29) is split there, whatever the separator.
     """
 
     separator: str | None = ""
@@ -79,6 +81,7 @@ class Reading:
     assign: str = ":"
     assign_last: bool = False
     folded: bool = False
+    either: bool = False
 
 
 @dataclass
@@ -121,6 +124,8 @@ class Numbers:
 
 class FeatureConfig(StrictModel):
     """Keys that every feature type has."""
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.KEYS
 
     type: str
     name: str = Field(pattern=r"^[^\s:]+$")

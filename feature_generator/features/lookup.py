@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from typing_extensions import override
 
+from feature_generator.discretizer import KEYS
 from feature_generator.features import Operator, Reading, Sided, Source
 from feature_generator.numeric import ValueConfig
 from feature_generator.values import BadValueError, as_number, as_text
@@ -19,11 +20,14 @@ class Config(ValueConfig):
 
     type: Literal["lookup"] = "lookup"
     map: Sided | None = None
-    """The map, as `side:name`: text `key:value` with the separator between, a list of such texts, or a map."""
+    """The map, as `side:name`: text `key:value` with chr(29) or the separator between, a list of such texts, or a map."""
     key: Sided | None = None
     """The key or keys, as `side:name`."""
     combiner: Literal["", "sum", "mean", "avg", "min", "max", "count"] = "sum"
-    """What becomes of the numbers of several keys; empty: with boundaries each its bucket, else the first."""
+    """What becomes of the numbers of several keys; empty: with boundaries each its bucket, else the first. Words are not
+    combined, whatever it says."""
+    need_discrete: bool = False
+    """Values are words. It follows from a key that makes ids of them; a stub without one passes its words on."""
     need_key: bool = False
     """Words are `<key>_<value>`."""
     value_dim: int | None = Field(None, ge=0, le=2**20)
@@ -44,13 +48,18 @@ class Config(ValueConfig):
         for key in ("map", "key"):
             if getattr(self, key) is None and not encoded:
                 problems.append((key, "needs a column, as side:name"))
-        if not self.numeric and "combiner" in self.model_fields_set and self.combiner:
-            problems.append(("combiner", "combines numbers; here every value becomes an id of its own"))
+        if self.numeric and self.need_discrete and not encoded:
+            problems.append(("need_discrete", f"words need one of {', '.join(KEYS)}, or to be a stub_type"))
         if self.numeric and self.combiner == "count" and (self.value_dim or 1) > 1:
             problems.append(("value_dim", "a count is one number"))
         if self.numeric and self.need_key:
             problems.append(("need_key", "goes with values that become ids"))
         return problems
+
+    @property
+    @override
+    def numeric(self) -> bool:
+        return super().numeric and not (self.need_discrete and self.stub_type)
 
     @property
     @override
@@ -71,7 +80,7 @@ class Config(ValueConfig):
     @override
     def readings(self) -> Sequence[Reading]:
         inner = Reading(separator=self.value_separator if self.numeric and (self.value_dim or 1) > 1 else None)
-        return [Reading(pairs=inner, folded=True), Reading()]
+        return [Reading(pairs=inner, folded=True, either=True), Reading()]
 
     @property
     @override

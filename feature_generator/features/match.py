@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from typing_extensions import override
 
+from feature_generator.discretizer import KEYS
 from feature_generator.features import Operator, Reading, Sided, Source
 from feature_generator.numeric import ValueConfig
 from feature_generator.values import as_number, as_text
@@ -36,6 +37,8 @@ class Config(ValueConfig):
     """The first key or keys, as `side:name`, or ALL."""
     skey: Key | None = None
     """The second key or keys, as `side:name`, or ALL."""
+    need_discrete: bool = False
+    """Values are words. It follows from a key that makes ids of them; a stub without one passes its words on."""
     show_pkey: bool = False
     """Words begin with `<first key>_`."""
     show_skey: bool = False
@@ -49,10 +52,17 @@ class Config(ValueConfig):
         for key in ("nested_map", "pkey", "skey"):
             if getattr(self, key) is None and not encoded:
                 problems.append((key, "needs a column, as side:name" + ("" if key == "nested_map" else ", or ALL")))
+        if self.numeric and self.need_discrete and not encoded:
+            problems.append(("need_discrete", f"words need one of {', '.join(KEYS)}, or to be a stub_type"))
         for key in ("show_pkey", "show_skey"):
             if self.numeric and getattr(self, key):
                 problems.append((key, "goes with values that become ids"))
         return problems
+
+    @property
+    @override
+    def numeric(self) -> bool:
+        return super().numeric and not (self.need_discrete and self.stub_type)
 
     @property
     def _all(self) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+import pyarrow as pa
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from feature_generator.discretizer import IdConfig
@@ -24,16 +24,25 @@ class Config(IdConfig):
     type: Literal["regex_replace"] = "regex_replace"
     expression: Sided = ""
     """The column, as `side:name`; by default `item:` and the feature's own name."""
-    regex_pattern: str = Field(min_length=1)
-    """What is replaced, in the syntax of RE2."""
+    regex_pattern: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    """What is replaced, in the syntax of RE2; several patterns are replaced one after another."""
     replacement: str = ""
     r"""What stands there instead: `\1` .. `\9` are the groups, `\0` the whole match, `\\` a backslash."""
+    replace_all: bool = True
+    """Every match is replaced; false: of each pattern the first in a value."""
+    icase: bool = False
+    """Upper and lower case match each other."""
+
+    @field_validator("regex_pattern", mode="before", json_schema_input_type=str | list[str])
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
-        wrong = check(self.regex_pattern, self.replacement)
         key = {"pattern": "regex_pattern", "replacement": "replacement"}
-        return [*super().problems(encoded), *([(key[wrong[0]], wrong[1])] if wrong else [])]
+        wrong = [check(pattern, self.replacement) for pattern in self.regex_pattern]
+        return [*super().problems(encoded), *((key[found[0]], found[1]) for found in wrong if found)]
 
     @property
     @override
@@ -42,10 +51,20 @@ class Config(IdConfig):
 
     @override
     def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:
-        run = partial(replace, pattern=self.regex_pattern, replacement=self.replacement)
-        return Operator("call", {"texts": True}, each(run))
+        return Operator("call", {"texts": True}, each(self._replaced))
+
+    def _replaced(self, texts: pa.LargeStringArray) -> pa.LargeStringArray:
+        for pattern in self._patterns:
+            texts = replace(texts, pattern, self.replacement, self.replace_all)
+        return texts
+
+    @property
+    def _patterns(self) -> list[str]:
+        return [f"(?i){pattern}" if self.icase else pattern for pattern in self.regex_pattern]
 
     @override
     def reference(self, inputs: list[list[Any]]) -> list[Any]:
-        made = [plain.replace(as_text(value), self.regex_pattern, self.replacement) for value in inputs[0]]
-        return [text for text in made if text]
+        texts = [as_text(value) for value in inputs[0]]
+        for pattern in self._patterns:
+            texts = [plain.replace(text, pattern, self.replacement, self.replace_all) for text in texts]
+        return [text for text in texts if text]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from feature_generator import foreign
 from feature_generator.config import Choice, StrictModel
 
 
@@ -15,6 +17,8 @@ class Config(StrictModel):
     The outputs are `<name>__<child>`; the inputs of a child that are sequences are columns `<name>__<column>`, or
     fields of the objects in a column `<name>`.
     """
+
+    foreign: ClassVar[Mapping[str, str]] = foreign.KEYS
 
     type: Literal["sequence"] = "sequence"
     name: str = Field(pattern=r"^[^\s:]+$")

@@ -72,8 +72,8 @@ def lower(char: str) -> str:
     return char.lower()[0]
 
 
-def replace(text: str, pattern: str, replacement: str) -> str:
-    """Every match replaced, left to right; an empty match right behind another match is none.
+def replace(text: str, pattern: str, replacement: str, every: bool = True) -> str:
+    """Every match replaced, or the first, left to right; an empty match right behind another match is none.
 
     Python's own engine, so patterns must mean the same to both: ASCII classes, no Unicode classes, no flags but `i`.
     """
@@ -89,6 +89,8 @@ def replace(text: str, pattern: str, replacement: str) -> str:
             continue
         made += _expand(replacement, match)
         at = end = match.end()
+        if not every:
+            break
     return made + text[at:]
 
 

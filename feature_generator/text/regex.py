@@ -21,15 +21,17 @@ def check(pattern: str, replacement: str) -> tuple[str, str] | None:
     return None if error is None else ("replacement", _rewrite(error))
 
 
-def replace(texts: pa.LargeStringArray, pattern: str, replacement: str) -> pa.LargeStringArray:
+def replace(texts: pa.LargeStringArray, pattern: str, replacement: str, every: bool = True) -> pa.LargeStringArray:
     r"""Every match replaced, left to right; an empty match right behind another match is none.
 
     Args:
         texts: Nulls stay null.
         pattern: RE2's syntax; case counts unless it says `(?i)`.
         replacement: `\1` .. `\9` stand for the groups, `\0` for the whole match, `\\` for a backslash.
+        every: False: only the first match of each text.
     """
-    return pc.replace_substring_regex(texts, pattern=pattern, replacement=replacement)
+    most = None if every else 1
+    return pc.replace_substring_regex(texts, pattern=pattern, replacement=replacement, max_replacements=most)
 
 
 def _refusal(pattern: str, replacement: str | None = None) -> str | None:

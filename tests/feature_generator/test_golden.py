@@ -121,9 +121,14 @@ def check_meta(case, generator):
             assert set(generator.inputs) == set(meta["inputs"])
         if "output_dim" in meta:
             assert (spec.embedding_dim or spec.value_dim) == meta["output_dim"]
+        if "fg_default" in meta:
+            raw = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]})
+            made = raw.transform({column: pa.nulls(1) for column in raw.inputs})[name].values
+            wanted = [] if meta["fg_default"] is None else np.ravel(meta["fg_default"])
+            assert made.ravel().tolist() == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("case", list(load("fg_cases.jsonl")))
+@pytest.mark.parametrize("case", [*load("fg_cases.jsonl"), *load("fg_more_cases.jsonl")])
 def test_raw_columns_become_the_golden_values(case, monkeypatch):
     monkeypatch.chdir(GOLDEN)
     generator = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]})

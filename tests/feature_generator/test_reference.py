@@ -109,6 +109,41 @@ def test_features_that_read_features(kit, data):
 
 
 @given(st.data())
+def test_children_of_a_sequence_that_read_each_other(kit, data):
+    rows = data.draw(ROWS)
+    columns = {"s__a": data.draw(kit.arrays(kit.plain | kit.nested, rows)), "u": data.draw(kit.arrays(kit.plain, rows))}
+    stub = {"stub_type": data.draw(st.booleans())}
+    first = data.draw(st.one_of(kit.ids("first", "a"), kit.raws("first", "a"))) | stub
+    second = data.draw(kit.raws("second", "first")) | {"expression": "feature:first"}
+    third = {
+        "type": "expr",
+        "name": "third",
+        "expression": "second + len(u)",
+        "variables": ["feature:second", "user:u"],
+    }
+    children = data.draw(st.permutations([first, second, third]))
+    generator = kit.load([{"type": "sequence", "name": "s", "features": children, **data.draw(kit.sequences)}])
+    kit.compare(generator, columns, generator.transform(columns, bad_rows="default"))
+
+
+@given(st.data())
+def test_a_lookup_in_a_map_of_either_separator(kit, data):
+    cells = st.text(alphabet="ab12:|\x1d", max_size=12)
+    rows = data.draw(ROWS)
+    columns = {name: pa.array(data.draw(st.lists(cells, min_size=rows, max_size=rows)), pa.string()) for name in "mk"}
+    feature = {
+        "type": "lookup",
+        "name": "f",
+        "map": "user:m",
+        "key": "user:k",
+        "separator": data.draw(st.sampled_from("|\x1d")),
+    }
+    ids = data.draw(st.sampled_from([{}, {"hash_bucket_size": 100, "need_discrete": True, "combiner": "sum"}]))
+    generator = kit.load([feature | ids])
+    kit.compare(generator, columns, generator.transform(columns, bad_rows="default"))
+
+
+@given(st.data())
 def test_encoded_columns(kit, data):
     rows = data.draw(ROWS)
     features = [data.draw(kit.ids("i", "x")), data.draw(kit.raws("r", "y"))]

@@ -161,3 +161,19 @@ def test_what_depends_on_no_column_is_computed_when_the_generator_is_built(kit):
     assert generator._whole.program.constants == []
     assert generator.values(data)["e"].to_pylist() == [["x_y"]] * 3
     assert generator.request({"x": "p"}).user["f"].lengths.tolist() == [1]
+
+
+def test_children_that_read_their_siblings_are_the_same_in_two_steps(kit):
+    words = {"type": "regex_replace", "name": "words", "expression": "item:x", "regex_pattern": "x", "stub_type": True}
+    number = {"type": "raw", "name": "number", "expression": "feature:words"}
+    formula = {"type": "expr", "name": "formula", "expression": "number * p + h", "sequence_fields": ["number"]}
+    formula["variables"] = ["feature:number", "item:p", "context:h"]
+    children = [formula, number, words]
+    group = {"type": "sequence", "name": "s", "sequence_length": 2, "order": "newest_first", "features": children}
+    generator = FeatureGenerator.load({"features": [group]})
+    user, items = {"s__x": "x1;2;3x"}, [{"p": 1.0}, {"p": 10.0}]
+    whole = generator.transform([{**user, **item, "h": 100} for item in items])
+    assert whole["s__formula"].values.ravel().tolist() == [102, 101, 120, 110]  # the newest two, oldest first
+    request = generator.request(user, {"h": 100})
+    kit.equal(request.score_items(items, tile=True), whole)
+    kit.equal(request.score_items(generator.items(items), tile=True), whole)

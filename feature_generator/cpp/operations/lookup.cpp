@@ -38,7 +38,7 @@ class Lookup final : public Operation {
   }
 
   struct Space final : Scratch {
-    Space(char separator, int inner) : finder(separator, ':', inner) {}
+    Space(char separator, int inner) : finder(separator, ':', inner, true) {}
     PairFinder finder;
     std::vector<double> vector, total;
   };

@@ -20,7 +20,9 @@ def features(draw, column):
         "type": "regex_replace",
         "name": "f",
         "expression": f"item:{column}",
-        "regex_pattern": draw(PATTERNS),
+        "regex_pattern": draw(PATTERNS | st.lists(PATTERNS, min_size=1, max_size=3)),
+        "replace_all": draw(st.booleans()),
+        "icase": draw(st.booleans()),
         "replacement": draw(REPLACEMENTS),
         "value_dim": draw(st.sampled_from([None, 0, 1])),
         "default_value": draw(st.sampled_from(["", "7"])),
@@ -69,6 +71,20 @@ def test_every_value_is_replaced_alone_and_an_empty_result_is_no_value(kit):
     assert made == [["a", "b"], [], []]
 
 
+def test_several_patterns_are_replaced_one_after_another(kit):
+    assert words(kit, ["a|b#c(d)", "abc"], regex_pattern=[r"\|", "#", r"\(.*\)"]) == [["abc"], ["abc"]]
+    assert words(kit, ["ab"], regex_pattern=["a", "bb"], replacement="b") == [["b"]]
+
+
+def test_only_the_first_match_of_each_pattern_is_replaced_where_that_is_asked_for(kit):
+    made = words(kit, ["1|2|3", "4\x1d5|6"], regex_pattern=r"\|", replacement=" ", replace_all=False)
+    assert made == [["1 2|3"], ["4", "5 6"]]
+
+
+def test_case_can_be_ignored(kit):
+    assert words(kit, ["ABCd", "abcD"], regex_pattern="abc", replacement="x", icase=True) == [["xd"], ["xD"]]
+
+
 def test_numbers_are_their_text(kit):
     assert words(kit, [12, 305], regex_pattern="0", replacement="o") == [["12"], ["3o5"]]
     assert words(kit, [1.5, 2.0], regex_pattern=r"\.", replacement="_") == [["1_5"], ["2"]]
@@ -93,9 +109,11 @@ def test_bytes_that_are_no_utf8_become_the_replacement_character(kit):
         ({"regex_pattern": "a(?=b)"}, "regex_pattern", r"invalid perl operator: \(\?=, at character 2"),
         ({"regex_pattern": "(a)", "replacement": r"\2"}, "replacement", r"names the group \\2, but the pattern has 1"),
         ({"regex_pattern": ""}, "regex_pattern", "at least 1 character"),
+        ({"regex_pattern": []}, "regex_pattern", "at least 1 item"),
+        ({"regex_pattern": ["a", "(b"]}, "regex_pattern", "missing \\)"),
         ({}, "regex_pattern", "(?i)required|missing|needs"),
     ],
-    ids=["pattern", "group", "empty", "none"],
+    ids=["pattern", "group", "empty", "empty-list", "second", "none"],
 )
 def test_a_wrong_config_is_told_at_load(kit, config, key, message):
     with pytest.raises(ConfigError, match=message) as caught:
