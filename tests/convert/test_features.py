@@ -348,6 +348,13 @@ def test_a_function_that_expressions_have_not_is_lost(convert_text):
     ]
 
 
+def test_the_inside_of_a_feature_config_is_enough(convert_text):
+    text = "features { input_names: 'f' hash_bucket_size: 9 }"
+    found = convert_text(text)
+    assert found.kind == "easyrec"
+    assert found.draft.features == convert_text(f"feature_config {{ {text} }}").draft.features != []
+
+
 def test_one_feature_of_a_fg_json_is_enough(convert_text):
     text = '{"feature_type": "id_feature", "feature_name": "a", "expression": "user:b", "hash_bucket_size": 9}'
     found = convert_text(text)

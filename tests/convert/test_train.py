@@ -152,6 +152,21 @@ def test_what_the_columns_hold(text, mode, convert_text):
     assert lost == (["data_config.fg_mode"] if "BUCKETIZE" in text else [])
 
 
+def test_a_piece_without_data_has_raw_columns_and_a_place_for_its_data(convert_text):
+    found = convert_text("feature_configs { id_feature { feature_name: 'a' expression: 'user:b' num_buckets: 3 } }")
+    assert found.draft.data["train"] == {"type": "parquet", "path": "data/train/*.parquet"}
+    assert "fg" not in found.draft.data
+    told = [(entry.kind, entry.path) for entry in found.report.entries if entry.path]
+    assert told == [("check", path) for path in ("train_input_path", "data_config", "data_config", "model_config")]
+
+
+def test_parquet_of_easyrec_under_its_other_name(convert_text):
+    text = "parquet_train_input: 'a/*.parquet' parquet_eval_input: 'b/*.parquet' data_config { input_type: ParquetInputV2 }"
+    found = convert_text(text, "easyrec").draft.data
+    assert found["train"] == {"type": "parquet", "path": "a/*.parquet"}
+    assert found["valid"] == {"type": "parquet", "path": "b/*.parquet"}
+
+
 def test_csv_of_torcheasyrec(convert_text):
     fields = (
         "input_fields { input_name: 'a' input_type: INT64 } input_fields { input_name: 'b' input_type: ARRAY_INT64 }"
