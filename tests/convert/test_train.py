@@ -91,6 +91,14 @@ def test_a_cosine_schedule(convert_text):
     assert rates(easyrec(convert_text, text), [0, 5, 10]) == pytest.approx([0.8, 0.4, 0.0])
 
 
+def test_a_moving_average_of_dense_parameters(convert_text):
+    found = tzrec(convert_text, "dense_optimizer { adam_optimizer { lr: 0.8 } ema { decay: 0.9 } }")
+    assert found.draft.train["ema"] == {"decay": 0.9}
+    found = tzrec(convert_text, "dense_optimizer { adam_optimizer { lr: 0.8 } ema {} }")
+    assert found.draft.train["ema"] == {"decay": 0.999}
+    assert [e for e in found.report.entries if e.path.startswith("train_config")] == []
+
+
 def test_a_schedule_by_epochs_is_lost(convert_text):
     text = "exponential_decay_learning_rate { decay_size: 2 by_epoch: true }"
     found = tzrec(convert_text, f"dense_optimizer {{ adam_optimizer {{ lr: 0.8 }} {text} }}")
