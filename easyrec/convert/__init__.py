@@ -61,7 +61,9 @@ def convert(source: str | os.PathLike[str], kind: Kind | None = None) -> Convert
     root = (json_text if json else text_format).parse(text, file)
     if json and root.has("feature_type", "sequence_name"):  # one feature, as documents show them
         root = Message(root.line, [Field("features", root, root.line)]).place(file)
-    if kind is None:
+    if not json and root.names() == ["features"]:  # what stands in EasyRec's feature_config
+        root = Message(root.line, [Field("feature_config", root, root.line)]).place(file)
+    if kind is None and not json:
         _refuse_pieces(root)
     found = kind or kind_of(root, json=json)
     report = Report()
@@ -97,14 +99,18 @@ def kind_of(root: Message, *, json: bool) -> Kind:
 
 _PARTS = (
     "data_config",
+    "dense_optimizer",
     "eval_config",
     "feature_groups",
     "input_fields",
+    "label_fields",
+    "loss_type",
     "losses",
     "metrics",
     "model_config",
     "sparse_optimizer",
     "train_config",
+    "variational_dropout",
 )
 
 

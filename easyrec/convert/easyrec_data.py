@@ -92,7 +92,8 @@ def convert(root: Message, draft: Draft, report: Report) -> dict[str, Column]:
     config = root.message("data_config") or Message(root.line, path="data_config", file=root.file)
     data, kind = draft.data, config.text("input_type", "CSVInput")
     known = columns(config, report)
-    for part, key in (("train", "train_input_path"), ("valid", "eval_input_path")):
+    for part, old in (("train", "train_input"), ("valid", "eval_input")):
+        key = f"parquet_{old}" if root.has(f"parquet_{old}") else f"{old}_path"
         source = _source(root, key, config, kind, part, known, report)
         data |= {part: source} if source else {}
     for name in root.names():

@@ -141,6 +141,8 @@ class Reader:
             found["value_map"] = {
                 k: _float(message, "value_map", v.text) for k, v in message.entries("value_map").items()
             }
+        if message.has("use_weight") and not message.flag("use_weight"):
+            self.report.add("changed", message, "use_weight", "weights of an id always weigh its embedding")
         if kind == "tokenize":
             found["vocab_file"] = asset(message, message.text("vocab_file"))
             normal = message.message("text_normalizer")

@@ -73,7 +73,11 @@ def convert(root: Message, draft: Draft, report: Report) -> str:
     _shuffle(config, data)
     if config.integer("fg_threads", 1) > 1:
         data["threads"] = config.integer("fg_threads")
-    _mode(config, data, report)
+    if root.has("data_config"):
+        _mode(config, data, report)
+    else:
+        why = "says whether the columns are raw or encoded; they are taken to be raw"
+        report.add("check", root, "data_config", why, "set data.fg: encoded if they are", ("data",))
     report.drop(config, _DROPPED)
     report.lose(config, _LOST)
     config.values("input_fields")
@@ -119,7 +123,7 @@ def _source(root: Message, key: str, config: Message, kind: str, part: str, repo
     elif kind in ("CsvDataset", "3"):
         if paths:
             return _csv(config, paths)
-    elif paths or part == "train":
+    elif paths:
         why = f"{kind} is not read here; {PLACEHOLDER.format(part=part)} is in its place"
         report.add("lost", root, key, why, "export the table to parquet and name it here", target)
         return {"type": "parquet", "path": PLACEHOLDER.format(part=part)}

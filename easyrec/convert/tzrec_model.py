@@ -18,7 +18,11 @@ MULTI_TASK = ("simple_multi_task", "mmoe", "dbmtl", "ple", "pepnet", "dc2vr")
 
 _SHARED = ("expert_mlp", "bottom_mlp")
 """MLPs that all tasks share, the nearest to ours first."""
-_DROPPED = {"kernel": "belongs to GPUs", "train_metrics": "the loss of training is always logged"}
+_DROPPED = {
+    "kernel": "belongs to GPUs",
+    "summaries_set": "the loss of training is always logged",
+    "train_metrics": "the loss of training is always logged",
+}
 _LOST = {
     "variational_dropout": "selects features while training, which is not there",
     "use_pareto_loss_weight": "losses have fixed weights",

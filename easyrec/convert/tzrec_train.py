@@ -63,6 +63,9 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
         if message is not None:
             report.target = ("train", section)
             train[section] = _optimizer(message, known, report)
+            average = message.message("ema")
+            if average is not None:
+                train["ema"] = {"decay": float(average.number("decay", 0.999))}
     report.target = None
     rhythm(config, train)
     if config.has("keep_checkpoint_max"):

@@ -142,7 +142,8 @@ REPORTED = {
     "tz_one_encoder.config": [
         ("lost", "model_config.feature_groups[1].sequence_groups[1]", 20),
         ("lost", "model_config.feature_groups[1].sequence_encoders[0].pooling_encoder", 21),
-        ("lost", "model_config.some_model", 24),
+        ("dropped", "model_config.summaries_set", 24),
+        ("lost", "model_config.some_model", 25),
     ],
     "tz_tasks.config": [
         ("lost", "train_input_path", 1),

@@ -348,11 +348,26 @@ def test_a_function_that_expressions_have_not_is_lost(convert_text):
     ]
 
 
+def test_the_inside_of_a_feature_config_is_enough(convert_text):
+    text = "features { input_names: 'f' hash_bucket_size: 9 }"
+    found = convert_text(text)
+    assert found.kind == "easyrec"
+    assert found.draft.features == convert_text(f"feature_config {{ {text} }}").draft.features != []
+
+
 def test_one_feature_of_a_fg_json_is_enough(convert_text):
     text = '{"feature_type": "id_feature", "feature_name": "a", "expression": "user:b", "hash_bucket_size": 9}'
     found = convert_text(text)
     assert found.kind == "fg_json"
     assert found.draft.features == [{"type": "id", "name": "a", "expression": "user:b", "hash_bucket_size": 9}]
+
+
+@pytest.mark.parametrize(("flag", "kinds"), [("true", []), ("false", ["changed"])])
+def test_weights_of_ids_always_count(flag, kinds, convert_text):
+    text = f"id_feature {{ feature_name: 'a' expression: 'user:b' num_buckets: 3 weighted: true use_weight: {flag} }}"
+    found = convert_text(f"data_config {{ fg_mode: FG_DAG label_fields: 'y' }} feature_configs {{ {text} }}", "tzrec")
+    assert found.draft.features[0]["weighted"]
+    assert [e.kind for e in found.report.entries if "id_feature" in e.path] == kinds
 
 
 def test_the_older_place_of_features_gives_the_same(convert_text):

@@ -91,6 +91,14 @@ def test_a_cosine_schedule(convert_text):
     assert rates(easyrec(convert_text, text), [0, 5, 10]) == pytest.approx([0.8, 0.4, 0.0])
 
 
+def test_a_moving_average_of_dense_parameters(convert_text):
+    found = tzrec(convert_text, "dense_optimizer { adam_optimizer { lr: 0.8 } ema { decay: 0.9 } }")
+    assert found.draft.train["ema"] == {"decay": 0.9}
+    found = tzrec(convert_text, "dense_optimizer { adam_optimizer { lr: 0.8 } ema {} }")
+    assert found.draft.train["ema"] == {"decay": 0.999}
+    assert [e for e in found.report.entries if e.path.startswith("train_config")] == []
+
+
 def test_a_schedule_by_epochs_is_lost(convert_text):
     text = "exponential_decay_learning_rate { decay_size: 2 by_epoch: true }"
     found = tzrec(convert_text, f"dense_optimizer {{ adam_optimizer {{ lr: 0.8 }} {text} }}")
@@ -150,6 +158,21 @@ def test_what_the_columns_hold(text, mode, convert_text):
     assert found.draft.data.get("fg") == mode
     lost = [e.path for e in found.report.entries if e.kind == "lost"]
     assert lost == (["data_config.fg_mode"] if "BUCKETIZE" in text else [])
+
+
+def test_a_piece_without_data_has_raw_columns_and_a_place_for_its_data(convert_text):
+    found = convert_text("feature_configs { id_feature { feature_name: 'a' expression: 'user:b' num_buckets: 3 } }")
+    assert found.draft.data["train"] == {"type": "parquet", "path": "data/train/*.parquet"}
+    assert "fg" not in found.draft.data
+    told = [(entry.kind, entry.path) for entry in found.report.entries if entry.path]
+    assert told == [("check", path) for path in ("train_input_path", "data_config", "data_config", "model_config")]
+
+
+def test_parquet_of_easyrec_under_its_other_name(convert_text):
+    text = "parquet_train_input: 'a/*.parquet' parquet_eval_input: 'b/*.parquet' data_config { input_type: ParquetInputV2 }"
+    found = convert_text(text, "easyrec").draft.data
+    assert found["train"] == {"type": "parquet", "path": "a/*.parquet"}
+    assert found["valid"] == {"type": "parquet", "path": "b/*.parquet"}
 
 
 def test_csv_of_torcheasyrec(convert_text):

@@ -158,3 +158,41 @@ def test_other_types_of_torcheasyrec(name, columns, expected, need_types):
     table = generated("tz_every_type.config", columns, only=[name])
     values = table[name].values.tolist()
     assert values == expected
+
+
+def test_rows_of_the_older_fg_json():
+    table = generated(
+        "fg_rtp.json",
+        {
+            "uid": ["abc", None],
+            "moods": ["abc|abc", "x"],
+            "tempo": [60.0, None],
+            "cover": ["1|2|3", None],
+            "genres": ["rock:abc|folk:y", "rock:1"],
+            "genre": ["rock", "jazz"],
+            "plays__id": ["abc;y", None],
+            "plays__at": ["1;2.5", None],
+            "covers__id": ["abc", "abc"],
+        },
+    )
+    assert ids(table, "uid") == [[MURMUR_ABC % 90], []]
+    assert ids(table, "moods")[0] == [MURMUR_ABC % 30] * 2  # split at multi_val_sep
+    assert len(ids(table, "uid_moods")[0]) == 2  # each mood crossed with the user
+    assert ids(table, "tempo") == [[1], [0]]  # 60, 90.5, 120; the default 0 is below all
+    assert table["cover"].values.tolist() == [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]
+    assert ids(table, "liked_genre")[0] == [MURMUR_ABC % 60]
+    assert ids(table, "plays__id")[0][0] == MURMUR_ABC % 40
+    assert [v[0] for row in ids(table, "plays__at") for v in row] == [1.0, 2.5, 0.0]
+    assert ids(table, "covers__id") == [[MURMUR_ABC % 40]] * 2
+
+
+def test_functions_of_tensorflow_and_histories_of_numbers():
+    rows = {"user_age": [-8.0, 0.5], "tempos": ["59;60;200", "1;2;3;4;5;6;7;130"]}
+    table = generated("er_bst.config", rows, only=["grown", "tempos"])
+    np.testing.assert_allclose(table["grown"].values[:, 0], np.float32([np.log(9) / 2, np.log(1.5) / 2]), rtol=1e-6)
+    assert ids(table, "tempos") == [[0, 1, 2], [0, 0, 0, 0, 0, 0, 2]]  # the newest seven of eight
+
+
+def test_an_operator_of_a_sequence_reads_columns_of_both_kinds():
+    table = generated("tz_one_encoder.config", {"now": [10.0, 3.0], "heard__at": ["1;4", "2"]}, only=["heard"])
+    assert [v[0] for row in ids(table, "heard__gap") for v in row] == [9.0, 6.0, 1.0]
