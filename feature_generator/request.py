@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,10 +161,20 @@ def _record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
 def _one(data: Any, columns: Sequence[str], side: str) -> pa.RecordBatch:
     if data is None:
         raise DataError(f"features read {side} columns, but the request has no {side}", column=columns[0])
-    batch = _record(data, columns)
+    batch = _record([data] if _is_row(data, columns) else data, columns)
     if batch.num_rows != 1:
         raise DataError(f"the {side} of a request is one row, but has {batch.num_rows}")
     return batch
+
+
+def _is_row(data: Any, columns: Sequence[str]) -> bool:
+    """Whether a mapping of nothing but lists is a row of lists, rather than columns of one row.
+
+    Columns would have one item each; and one object under the name of no column is a sequence of objects.
+    """
+    if not isinstance(data, Mapping) or not all(isinstance(value, list) for value in data.values()):
+        return False
+    return any(len(v) != 1 or (isinstance(v[0], Mapping) and name not in columns) for name, v in data.items())
 
 
 def _count(items: Any) -> int:

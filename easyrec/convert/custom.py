@@ -22,7 +22,10 @@ def built_in(message: Message, feature: dict[str, Any], report: Report) -> dict[
             report.add("lost", message, "operator_lib_file", why, "write it as an operator of your own")
     report.drop(message, {"is_op_thread_safe": "operators are free of state here"})
     params = message.message("operator_params")
-    return {"operator_params": struct(params)} if params is not None else {}
+    made = struct(params) if params is not None else {}
+    if name == "EditDistance":
+        made.setdefault("encoding", "latin")  # their default; ours compares characters
+    return {"operator_params": made} if params is not None or made else {}
 
 
 def struct(message: Message) -> dict[str, Any]:

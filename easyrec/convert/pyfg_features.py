@@ -46,7 +46,13 @@ OWN: dict[str, dict[str, str]] = {
     "bool_mask": {"expression": _LIST},
     "custom": {"operator_name": _TEXT, "expression": _LIST, "normalizer": _TEXT},
     "text_normalizer": {"expression": _TEXT},
-    "regex_replace": {"expression": _TEXT, "regex_pattern": _TEXT, "replacement": _TEXT},
+    "regex_replace": {
+        "expression": _TEXT,
+        "regex_pattern": _LIST,
+        "replacement": _TEXT,
+        "replace_all": _FLAG,
+        "icase": _FLAG,
+    },
     "slice": {"expression": _TEXT, "start": _INTEGER, "end": _INTEGER, "step": _INTEGER},
     "bm25": {
         "query": _TEXT,
@@ -66,6 +72,8 @@ _LIKE_OURS = {
     "show_pkey": False,
     "show_skey": False,
     "tokens_as_sequence": False,
+    "replace_all": True,
+    "icase": False,
     "normalizer": "",
     "value_separator": ",",
     "tokenizer_type": "bpe",

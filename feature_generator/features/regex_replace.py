@@ -24,7 +24,7 @@ class Config(IdConfig):
     type: Literal["regex_replace"] = "regex_replace"
     expression: Sided = ""
     """The column, as `side:name`; by default `item:` and the feature's own name."""
-    regex_pattern: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    regex_pattern: list[Annotated[str, Field(min_length=1)]] = []
     """What is replaced, in the syntax of RE2; several patterns are replaced one after another."""
     replacement: str = ""
     r"""What stands there instead: `\1` .. `\9` are the groups, `\0` the whole match, `\\` a backslash."""
@@ -42,7 +42,10 @@ class Config(IdConfig):
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
         key = {"pattern": "regex_pattern", "replacement": "replacement"}
         wrong = [check(pattern, self.replacement) for pattern in self.regex_pattern]
-        return [*super().problems(encoded), *((key[found[0]], found[1]) for found in wrong if found)]
+        problems = super().problems(encoded)
+        if not self.regex_pattern and not encoded:
+            problems.append(("regex_pattern", "this key is required: a pattern, or a list of patterns"))
+        return problems + [(key[found[0]], found[1]) for found in wrong if found]
 
     @property
     @override

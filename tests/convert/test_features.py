@@ -141,6 +141,30 @@ TZREC = {
         'bool_mask_feature { feature_name: "a" expression: "user:i" expression: "user:m" num_buckets: 9 embedding_dim: 4 }',
         {"type": "bool_mask", "name": "a", "expression": ["user:i", "user:m"], "num_buckets": 9, "embedding_dim": 4},
     ),
+    "custom-edit-distance": (
+        'custom_feature { feature_name: "a" operator_name: "EditDistance" expression: "user:b" expression: "item:c" }',
+        {
+            "type": "custom",
+            "name": "a",
+            "operator_name": "EditDistance",
+            "expression": ["user:b", "item:c"],
+            "operator_params": {"encoding": "latin"},
+        },
+    ),
+    "regex_replace": (
+        'regex_replace_feature { feature_name: "a" expression: "item:b" regex_pattern: ["x", "y"] replacement: "z"'
+        " replace_all: false icase: true hash_bucket_size: 9 }",
+        {
+            "type": "regex_replace",
+            "name": "a",
+            "expression": "item:b",
+            "regex_pattern": ["x", "y"],
+            "replacement": "z",
+            "replace_all": False,
+            "icase": True,
+            "hash_bucket_size": 9,
+        },
+    ),
     "custom": (
         'custom_feature { feature_name: "a" operator_name: "SeqExpr" operator_lib_file: "pyfg/lib/x.so"'
         ' expression: "user:t" operator_params { fields { key: "n" value { number_value: 2 } } fields { key: "l" value'

@@ -150,3 +150,9 @@ def test_raw_columns_become_the_values_that_we_decided_on(case, monkeypatch):
     generator = FeatureGenerator.load({"features": case["features"], "hash": case["hash"]})
     check(case, generator.transform(columns_of(case)))
     check_meta(case, generator)
+
+
+def test_every_decision_names_the_page_that_states_it():
+    sources = {case.values[0]["source"] for case in load("fg_decided_cases.jsonl")}
+    assert sources
+    assert all((GOLDEN.parents[1] / source).is_file() for source in sources)

@@ -177,3 +177,28 @@ def test_children_that_read_their_siblings_are_the_same_in_two_steps(kit):
     request = generator.request(user, {"h": 100})
     kit.equal(request.score_items(items, tile=True), whole)
     kit.equal(request.score_items(generator.items(items), tile=True), whole)
+
+
+@pytest.mark.parametrize(
+    ("user", "items", "taste"),
+    [
+        ({"clicks": [{"item": 7}, {"item": 9}], "taste": [0.5, 2.0]}, [7, 9], [0.5, 2.0]),
+        ({"clicks": [{"item": 7}], "taste": [0.5, 2.0]}, [7], [0.5, 2.0]),
+        ({"clicks": [], "taste": []}, [], [0.0, 0.0]),
+        ({"clicks__item": ["7;9"], "taste": [[0.5, 2.0]]}, [7, 9], [0.5, 2.0]),
+    ],
+    ids=["row", "row-of-one-click", "empty-row", "columns"],
+)
+def test_a_user_of_nothing_but_lists_is_one_row(kit, user, items, taste):
+    item = {"type": "id", "name": "item", "expression": "item:item", "num_buckets": 10}
+    vector = {"type": "raw", "name": "taste", "expression": "user:taste", "value_dim": 2}
+    generator = kit.load([{"type": "sequence", "name": "clicks", "features": [item]}, vector])
+    table = generator.request(user, {}).user
+    assert table["clicks__item"].values.tolist() == items
+    assert table["taste"].values.tolist() == [taste]
+
+
+def test_a_column_of_one_map_is_no_row_of_objects(kit):
+    lookup = {"type": "lookup", "name": "f", "map": "user:m", "key": "user:k"}
+    table = kit.load([lookup]).request({"m": [{"a": 5}], "k": ["a"]}, {}).user
+    assert table["f"].values.tolist() == [[5]]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_generator import ConfigError
+from feature_generator import ConfigError, FeatureGenerator
 
 PATTERNS = st.sampled_from(["a", "[ab1]+", "(a)(b)?", "x*", "^.", "[^0-9]", ";", "(?i)ABC", "é|中"])
 REPLACEMENTS = st.sampled_from(["", "-", "7", r"\0\0", r"<\0>"])
@@ -109,7 +109,7 @@ def test_bytes_that_are_no_utf8_become_the_replacement_character(kit):
         ({"regex_pattern": "a(?=b)"}, "regex_pattern", r"invalid perl operator: \(\?=, at character 2"),
         ({"regex_pattern": "(a)", "replacement": r"\2"}, "replacement", r"names the group \\2, but the pattern has 1"),
         ({"regex_pattern": ""}, "regex_pattern", "at least 1 character"),
-        ({"regex_pattern": []}, "regex_pattern", "at least 1 item"),
+        ({"regex_pattern": []}, "regex_pattern", "this key is required"),
         ({"regex_pattern": ["a", "(b"]}, "regex_pattern", "missing \\)"),
         ({}, "regex_pattern", "(?i)required|missing|needs"),
     ],
@@ -119,3 +119,9 @@ def test_a_wrong_config_is_told_at_load(kit, config, key, message):
     with pytest.raises(ConfigError, match=message) as caught:
         kit.load([{"type": "regex_replace", "name": "f", "hash_bucket_size": 9, **config}])
     assert [problem.where.rpartition(" ")[2] for problem in caught.value.problems] == [key]
+
+
+def test_an_encoded_column_needs_no_pattern():
+    config = {"type": "regex_replace", "name": "f", "hash_bucket_size": 9}
+    generator = FeatureGenerator.load({"features": [config]}, mode="encoded")
+    assert generator.transform({"f": ["1\x032", "", None]})["f"].values.tolist() == [1, 2]
