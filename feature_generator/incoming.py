@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_generator.errors import DataError, nearest
-from feature_generator.features import number_text
-
-_CASTS = (
-    (pa.types.is_decimal, pa.float64()),
-    (pa.types.is_float16, pa.float32()),
-)
+from feature_generator.objects import holds_objects, is_foreign, maps_in, maps_of, mixed, readable_type
 
 
 def record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
@@ -32,7 +28,7 @@ def record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
     if isinstance(data, pa.Table):
         return _one_batch(_select(data, columns))
     if isinstance(data, Mapping):
-        if not data or all(_is_array(value) for value in data.values()):
+        if is_arrays(data):
             return _from_arrays(data, columns)
         return _from_rows([data], columns)
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
@@ -45,6 +41,11 @@ def record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
 def missing(name: str, known: Sequence[str]) -> DataError:
     """The error of a column that is not there."""
     return DataError(f"the column is missing{nearest(name, known)}", column=name)
+
+
+def is_arrays(data: Mapping[str, Any]) -> bool:
+    """Whether a mapping holds columns, rather than the values of one row."""
+    return all(_is_array(value) for value in data.values())
 
 
 def _is_array(value: Any) -> bool:
@@ -81,7 +82,10 @@ def _field_of_lists(column: Any, name: str, part: str) -> Any:
     if isinstance(column, pa.ChunkedArray):
         return pa.chunked_array([_field_of_lists(chunk, name, part) for chunk in column.chunks])
     kind = column.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if pa.types.is_null(kind) or (listed and pa.types.is_null(kind.value_type)):
+        return column  # no row has an object
+    if not listed or not pa.types.is_struct(kind.value_type):
         raise DataError(f"must be a list of objects to hold '{part}', but is {kind}", column=name)
     known = [kind.value_type.field(i).name for i in range(kind.value_type.num_fields)]
     if part not in known:
@@ -95,22 +99,20 @@ def _field_of_lists(column: Any, name: str, part: str) -> Any:
 
 
 def _readable(column: Any, name: str) -> Any:
-    """The column in a type that the native reader knows."""
+    """The column in a type that the native reader knows: structs become maps, and what it lacks is cast."""
+    if isinstance(column, pa.ChunkedArray):
+        if readable_type(column.type) == column.type:
+            return column
+        return pa.chunked_array([_readable(column.combine_chunks(), name)])
     kind = column.type
-    for test, target in _CASTS:
-        if test(kind):
-            return column.cast(target)
-    if pa.types.is_fixed_size_list(kind):
-        return column.cast(pa.list_(_castable(kind.value_type)))
-    if pa.types.is_fixed_size_binary(kind):
-        return column.cast(pa.binary())
     if isinstance(column, pa.ExtensionArray):
         return _readable(column.storage, name)
-    return column
-
-
-def _castable(kind: pa.DataType) -> pa.DataType:
-    return pa.list_(_castable(kind.value_type)) if pa.types.is_fixed_size_list(kind) else kind
+    if pa.types.is_run_end_encoded(kind):
+        return _readable(pc.run_end_decode(column), name)
+    if is_foreign(kind):
+        return _readable(maps_of(column, name), name)
+    target = readable_type(kind)
+    return column if target == kind else column.cast(target)
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
@@ -147,10 +149,7 @@ def _from_arrays(data: Mapping[str, Any], columns: Sequence[str]) -> pa.RecordBa
             source = name.partition("__")[0]
             if source not in data:
                 raise missing(name, list(data))
-        array = _array(data[source], source)
-        fields[name] = _readable(
-            array if source == name else _field_of_lists(array, source, name.partition("__")[2]), name
-        )
+        fields[name] = _readable(_column(data[source], source, name), name)
     sizes = {len(array) for array in fields.values()}
     if len(sizes - {1}) > 1:
         told = ", ".join(f"'{name}' has {len(array)}" for name, array in fields.items())
@@ -176,10 +175,7 @@ def _from_pandas(frame: Any, columns: Sequence[str]) -> pa.RecordBatch:
         if source not in names:
             raise missing(name, names)
         series = frame.iloc[:, names.index(source)]
-        array = _array(series, source)
-        wanted[name] = _readable(
-            array if source == name else _field_of_lists(array, source, name.partition("__")[2]), name
-        )
+        wanted[name] = _readable(_column(series, source, name), name)
     return _batch(wanted, len(frame))
 
 
@@ -194,15 +190,29 @@ def _from_rows(rows: Sequence[Any], columns: Sequence[str]) -> pa.RecordBatch:
         for i, row in enumerate(rows):
             if name in row or not sign or head not in row:
                 values.append(row.get(name))
-                continue
-            steps = row[head]
-            if steps is not None and not (
-                isinstance(steps, Sequence) and all(isinstance(step, Mapping) for step in steps)
-            ):
-                raise DataError("must be a list of objects", row=i, column=head)
-            values.append(None if steps is None else [step.get(tail) for step in steps])
-        fields[name] = _array(values, name)
+            else:
+                values.append(_field_of_steps(row[head], i, head, tail))
+        fields[name] = _readable(_array(values, name), name)
     return _batch(fields, len(rows))
+
+
+def _column(values: Any, source: str, name: str) -> Any:
+    """The column `name`: `source` itself, or a field of its objects."""
+    if source == name:
+        return _array(values, name)
+    tail = name.partition("__")[2]
+    if isinstance(values, pa.Array | pa.ChunkedArray) or not holds_objects(values):
+        return _field_of_lists(_array(values, source), source, tail)
+    return _array([_field_of_steps(steps, i, source, tail) for i, steps in enumerate(values)], name)
+
+
+def _field_of_steps(steps: Any, row: int, name: str, part: str) -> list[Any] | None:
+    """One field of the objects of one row."""
+    if steps is None or (isinstance(steps, float) and math.isnan(steps)):
+        return None
+    if isinstance(steps, str) or not (isinstance(steps, Iterable) and all(isinstance(step, Mapping) for step in steps)):
+        raise DataError("must be a list of objects", row=row, column=name)
+    return [step.get(part) for step in steps]
 
 
 def _array(values: Any, name: str) -> Any:
@@ -210,52 +220,10 @@ def _array(values: Any, name: str) -> Any:
         return values.combine_chunks()
     if isinstance(values, pa.Array):
         return values
-    if _holds_pairs(values):
-        return _mixed(list(values), name)
+    if holds_objects(values):
+        return maps_in(list(values), name)
     try:  # in pandas nan means missing; elsewhere it is a number that is none, and the plan will say so
         array = pa.array(values, from_pandas=hasattr(values, "iloc"))
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        array = _mixed(list(values), name)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_struct(array.type):
-        return _mixed(list(values), name)
-    return array
-
-
-def _holds_pairs(values: Any) -> bool:
-    """Whether the cells are lists of (key, value) tuples, as Arrow gives maps to Python."""
-    if hasattr(values, "dtype") and str(values.dtype) != "object":
-        return False
-    cell = next((v for v in values if isinstance(v, list) and v), None)
-    return cell is not None and isinstance(cell[0], tuple) and len(cell[0]) == 2
-
-
-def _mixed(values: list[Any], name: str) -> pa.Array:
-    """Values of several kinds: mappings as maps, else everything as text."""
-    try:
-        if any(isinstance(value, Mapping) for value in values) or _holds_pairs(values):
-            maps = [v.items() if isinstance(v, Mapping) else v if isinstance(v, list) else None for v in values]
-            pairs = [None if v is None else [(_plain_text(k), w) for k, w in v] for v in maps]
-            return pa.array(pairs, pa.map_(pa.string(), pa.float64()))
-        return pa.array([_text(value) for value in values])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"the values have no common type: {str(error).splitlines()[0]}", column=name) from None
-
-
-def _text(value: Any) -> Any:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, list | tuple) or hasattr(value, "__array__"):
-        return [_text(v) for v in value]
-    return _plain_text(value)
-
-
-def _plain_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float):
-        return number_text(value)
-    if isinstance(value, str | int):
-        return str(value)
-    raise ValueError(f"a {type(value).__name__} is no plain value")
+        array = mixed(list(values), name)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -170,7 +170,7 @@ class Assembly:
     def _ghost(self, node: Node, source: Input) -> dict[str, Any]:
         """A column that only has a say in the lengths of a sequence."""
         column = self.columns.setdefault((source.name, source.side), len(self.columns))
-        rule = {"sequence": True, "delim": node.rule.sequence_delim, "split": False, "column": column}
+        rule = {"sequence": True, "delim": node.rule.sequence_delim, "lengths": True, "column": column}
         return {"inputs": [rule], "sink": {"discretizer": "text"}, "emitted": False}
 
 

@@ -118,13 +118,23 @@ class Call final : public Operation {
   static void clear_spoiled(const Slab<std::uint8_t>& spoiled, Cells& out) {
     Cells kept;
     kept.clear_like(out);
-    std::swap(kept.faults, out.faults);
+    const auto moved = [&](std::uint32_t value) {
+      const std::uint32_t e = element_of(out, value);
+      return kept.begin_of(e) + value - out.begin_of(e);
+    };
     for (std::size_t e = 0; e < out.elements(); ++e) {
       if (spoiled[e] == 0) copy_values(out, out.begin_of(e), out.ends[e], kept);
       close_element(kept);
     }
+    for (std::size_t i = 0; i < out.broken.size(); ++i) {
+      if (spoiled[element_of(out, out.broken[i])] == 0) kept.broken.push(moved(out.broken[i]));
+    }
+    for (Fault& fault : out.faults) {
+      if (fault.of_value && spoiled[element_of(out, fault)] != 0) continue;
+      if (fault.of_value) fault.at = moved(fault.at);
+      kept.faults.push_back(std::move(fault));
+    }
     std::swap(kept, out);
-    own_texts(out);
   }
 
   py::object function_;

@@ -91,6 +91,9 @@ class BoundPlan {
         } catch (const std::invalid_argument& error) {
           throw std::invalid_argument("column '" + columns_[c].name + "' has " + error.what());
         }
+        if (array->length != rows && array->length != 1)
+          throw std::invalid_argument("a batch has " + std::to_string(array->length) + " rows, but " +
+                                      std::to_string(rows) + " are computed");
         // A child of a record may be longer than the record.
         run.columns[c].length = array->length;
         found[c] = true;

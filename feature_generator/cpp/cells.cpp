@@ -32,6 +32,10 @@ void copy_values(const Cells& cells, std::uint32_t begin, std::uint32_t end, Cel
   const std::uint32_t first = from.begin_of(begin), base = static_cast<std::uint32_t>(to.values());
   copy_values(from, first, from.ends[end - 1], to);
   for (std::uint32_t i = begin; i < end; ++i) to.ends.push(base + from.ends[i] - first);
+  if (from.broken.empty()) return;
+  for (std::uint32_t v = first; v < from.ends[end - 1]; ++v) {
+    if (const std::string* const problem = problem_of(from, v)) reject(to, base + v - first, 0, *problem);
+  }
 }
 
 void copy_cells(const Cells& cells, Cells& out) {
@@ -45,6 +49,14 @@ void copy_cells(const Cells& cells, Cells& out) {
 std::uint32_t element_of(const Cells& cells, std::uint32_t value) noexcept {
   const std::uint32_t* first = cells.ends.data();
   return static_cast<std::uint32_t>(std::upper_bound(first, first + cells.ends.size(), value) - first);
+}
+
+const std::string* problem_of(const Cells& cells, std::uint32_t value) noexcept {
+  if (cells.broken.empty()) return nullptr;
+  for (const Fault& fault : cells.faults) {
+    if (fault.of_value && fault.at == value) return &fault.reason;
+  }
+  return nullptr;
 }
 
 void reject(Cells& cells, std::uint32_t value, std::uint16_t input, std::string reason) {

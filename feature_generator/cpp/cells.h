@@ -26,6 +26,7 @@ struct Fault {
   bool of_value;
   std::uint16_t input;
   std::string reason;
+  bool beside = false;  // of what stands beside all rows: every block finds it again, the batch tells it once
 };
 
 // Elements of one block. An element is a row of a plain feature, or one step of a sequence; it holds the values
@@ -101,6 +102,9 @@ std::string shown(double value);
 inline std::uint32_t element_of(const Cells& cells, const Fault& fault) noexcept {
   return fault.of_value ? element_of(cells, fault.at) : fault.at;
 }
+
+// Why a value is broken; null where it is good.
+const std::string* problem_of(const Cells& cells, std::uint32_t value) noexcept;
 
 // Marks a value as broken and says why.
 void reject(Cells& cells, std::uint32_t value, std::uint16_t input, std::string reason);

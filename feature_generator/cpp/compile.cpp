@@ -198,6 +198,7 @@ Reading compile_reading(const Plain& map) {
   reading.split = flag(map, "split", true);
   reading.sequence = flag(map, "sequence", false);
   reading.weighted = flag(map, "weighted", false);
+  reading.lengths = flag(map, "lengths", false);
   if (const Plain* const pairs = map.find("pairs"); pairs != nullptr)
     reading.pairs = std::make_shared<const Reading>(compile_reading(*pairs));
   if (flag(map, "folded", false)) {

@@ -51,7 +51,8 @@ void carry_faults(const std::vector<Operand>& in, std::size_t elements, Cells& o
       spoiled[e] |= hurt[at];
       if (told.empty()) continue;
       for (const Fault* fault : told[at])  // told once, however many elements it stands beside
-        out.faults.push_back({static_cast<std::uint32_t>(e), false, static_cast<std::uint16_t>(i), fault->reason});
+        out.faults.push_back({static_cast<std::uint32_t>(e), false, static_cast<std::uint16_t>(i), fault->reason,
+                              fault->beside || in[i].beside_all});
       told[at].clear();
     }
   }

@@ -15,6 +15,7 @@ namespace fg {
 struct Operand {
   Cells* cells;
   const std::uint32_t* at;  // null: e itself
+  bool beside_all = false;  // one element stands beside all rows of the batch
 
   std::uint32_t element(std::size_t e) const noexcept { return at != nullptr ? at[e] : static_cast<std::uint32_t>(e); }
   std::uint32_t begin(std::size_t e) const noexcept { return cells->begin_of(element(e)); }

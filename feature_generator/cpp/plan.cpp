@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <set>
 #include <stdexcept>
+#include <tuple>
 
 #include "parallel.h"
 #include "unit_run.h"
@@ -145,6 +147,15 @@ const std::int64_t* as_ids(const Feature& feature, const Unit& unit, const std::
   for (std::int64_t r = 0; r < rows; ++r)
     inside &= static_cast<std::uint64_t>(ids[r]) < static_cast<std::uint64_t>(sink.size);
   return inside ? ids : nullptr;
+}
+
+// What is wrong with a column that stands beside all rows was found once a block: the first row tells it.
+void tell_once(std::vector<Bad>& bad) {
+  std::set<std::tuple<int, int, std::string>> told;
+  const auto again = [&](const Bad& one) {
+    return one.beside && !told.insert({one.feature, one.column, one.reason}).second;
+  };
+  bad.erase(std::remove_if(bad.begin(), bad.end(), again), bad.end());
 }
 
 struct Task {
@@ -303,6 +314,7 @@ Result Plan::run(const Run& run) const {
   }
   std::stable_sort(result.bad.begin(), result.bad.end(),
                    [](const Bad& a, const Bad& b) { return a.row != b.row ? a.row < b.row : a.feature < b.feature; });
+  tell_once(result.bad);
   return result;
 }
 

@@ -44,6 +44,7 @@ struct Bad {
   std::int64_t row;
   int feature, column;
   std::string reason;
+  bool beside = false;  // of a column that stands beside all rows
 };
 
 struct Dense {

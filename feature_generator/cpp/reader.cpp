@@ -239,6 +239,11 @@ const Column* map_under(const Column& column) noexcept {
   return column.children.empty() || column.type == Type::record ? nullptr : map_under(column.children[0]);
 }
 
+// What the rows of a column hold, be they written out or entries of a dictionary.
+const Column& entries_of(const Column& column) noexcept {
+  return column.type == Type::dictionary ? column.children[0] : column;
+}
+
 // Whether pairs of this column stay folded in their text: those of a map have nothing to unfold.
 bool stays_folded(const Column& column, const Reading& reading) noexcept {
   return reading.folded != nullptr && map_under(column) == nullptr && form_of(column) == Form::text;
@@ -247,7 +252,7 @@ bool stays_folded(const Column& column, const Reading& reading) noexcept {
 void begin_reading(const Column& column, const Reading& reading, Cells& cells) {
   if (stays_folded(column, reading)) {
     begin_reading(column, *reading.folded, cells);
-    cells.folded = column.is_list() ? Folded::one : Folded::many;
+    cells.folded = entries_of(column).is_list() ? Folded::one : Folded::many;  // the items of a list do not split
     return;
   }
   cells.form = form_of(column);
@@ -473,19 +478,34 @@ void split_sequence(Text text, const Reading& reading, Cells& cells, Slab<std::u
   counts.push(count);
 }
 
-}  // namespace
-
-void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
-  begin_reading(column, reading, cells);
-  const Reading& used = cells.folded != Folded::no ? *reading.folded : reading;
-  read_flat(column, first, last, used, used.split, cells);
-  fill(reading, cells);
+// How many elements a row of a sequence has.
+std::uint32_t count_elements(const Column& column, std::int64_t row, char delim) noexcept {
+  if (column.is_null(row)) return 0;
+  if (column.type == Type::dictionary) {
+    const Column& entries = column.children[0];
+    const std::int64_t at = entry_at(column, row);
+    return at < 0 || at >= entries.length ? 0 : count_elements(entries, at, delim);
+  }
+  if (column.is_list()) return static_cast<std::uint32_t>(column.start(row + 1) - column.start(row));
+  if (!column.is_text()) return 1;
+  const Text text = text_at(column, row);
+  return text.size == 0 ? 0 : static_cast<std::uint32_t>(std::count(text.data, text.data + text.size, delim) + 1);
 }
 
-void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& given, Cells& cells,
-                    Slab<std::uint32_t>& counts) {
-  begin_reading(column.is_list() ? column.children[0] : column, given, cells);
-  const Reading& reading = cells.folded != Folded::no ? *given.folded : given;
+// The elements of rows [first, last), all of them empty.
+void count_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
+                     Slab<std::uint32_t>& counts) {
+  for (std::int64_t r = first; r < last; ++r) {
+    const std::uint32_t count = count_elements(column, r, reading.delim);
+    std::fill_n(cells.ends.grow(count), count, 0U);
+    cells.ends.set_size(cells.ends.size() + count);
+    counts.push(count);
+  }
+}
+
+// The elements of rows [first, last) of a sequence.
+void read_elements(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells,
+                   Slab<std::uint32_t>& counts) {
   if (column.type == Type::text32) {
     split_sequences<std::int32_t>(column, first, last, reading, cells, counts);
   } else if (column.type == Type::text64) {
@@ -517,20 +537,41 @@ void read_sequences(const Column& column, std::int64_t first, std::int64_t last,
       } else if (text->is_text()) {
         split_sequence(text_at(*text, at), reading, cells, counts);
       } else if (text->is_list()) {
-        Slab<std::uint32_t> one;
-        read_sequences(*text, at, at + 1, reading, cells, counts);
+        read_elements(*text, at, at + 1, reading, cells, counts);
       } else {  // a plain number is a sequence of one element
         read_flat(*text, at, at + 1, reading, reading.split, cells);
         counts.push(1);
       }
     }
   }
+}
+
+}  // namespace
+
+void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells) {
+  begin_reading(column, reading, cells);
+  const Reading& used = cells.folded != Folded::no ? *reading.folded : reading;
+  read_flat(column, first, last, used, used.split, cells);
+  fill(reading, cells);
+}
+
+void read_sequences(const Column& column, std::int64_t first, std::int64_t last, const Reading& given, Cells& cells,
+                    Slab<std::uint32_t>& counts) {
+  if (given.lengths) return count_sequences(column, first, last, given, cells, counts);
+  const Column& rows = entries_of(column);
+  begin_reading(rows.is_list() ? rows.children[0] : column, given, cells);
+  read_elements(column, first, last, cells.folded != Folded::no ? *given.folded : given, cells, counts);
   fill(given, cells);
 }
 
 const char* unreadable(const Column& column, const Reading& reading) noexcept {
-  const auto scalar = [](const Column& c) { return !c.is_list() && c.type != Type::map && c.type != Type::record; };
-  const auto plain = [&](const Column& c) {
+  const auto scalar = [](const Column& column) {
+    const Type type = entries_of(column).type;
+    return type != Type::list32 && type != Type::list64 && type != Type::map && type != Type::record &&
+           type != Type::dictionary;
+  };
+  const auto plain = [&](const Column& column) {
+    const Column& c = entries_of(column);
     if (c.type == Type::map) {
       if (!scalar(c.children[0])) return false;
       return reading.weighted ? scalar(c.children[1])
@@ -539,13 +580,13 @@ const char* unreadable(const Column& column, const Reading& reading) noexcept {
     if (c.is_list()) return scalar(c.children[0]);
     return scalar(c);
   };
-  const Column& column_or_entries = column.type == Type::dictionary ? column.children[0] : column;
+  const Column& rows = entries_of(column);
   if (reading.sequence) {
-    if (column_or_entries.is_list() ? plain(column_or_entries.children[0]) : scalar(column_or_entries)) return nullptr;
+    if (rows.is_list() ? reading.lengths || plain(rows.children[0]) : scalar(rows)) return nullptr;
     return "a sequence is delimited text, a list, or a list of lists";
   }
-  if (plain(column_or_entries)) return nullptr;
-  if (column_or_entries.type == Type::map)
+  if (plain(rows)) return nullptr;
+  if (rows.type == Type::map)
     return "a map is read by a weighted feature, or one that looks keys up, and its keys and values must be plain";
   return "a plain feature reads text, numbers, or a list of them";
 }

@@ -20,6 +20,7 @@ struct Reading {
   std::shared_ptr<const Reading> pairs;   // values are pairs; how what belongs to a key is read
   std::shared_ptr<const Reading> folded;  // pairs in text stay as they are, read so: what needs a few looks for them
   std::uint16_t input = 0;                // for faults
+  bool lengths = false;                   // of a sequence only the number of its elements counts: they stay empty
 };
 
 // Appends rows [first, last) of a plain column to `cells`, one element a row. Values that are empty or null are left

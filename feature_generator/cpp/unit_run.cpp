@@ -6,17 +6,28 @@ namespace fg {
 namespace {
 
 constexpr std::int64_t block_rows = 1024;
+constexpr std::int64_t most_weight = std::int64_t{1} << 29;  // of one row: values are counted in 32 bits
 constexpr std::int64_t block_weight = 8192;  // list items, or 8 bytes of text each: what the inner caches hold
 
 bool once(const Column& column, std::int64_t rows) noexcept { return column.length == 1 && rows != 1; }
 
-std::int64_t block_end(const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first,
+// Where the block from `first` on ends. Of a column that stands beside all rows, what is copied for each weighs.
+std::int64_t block_end(const Unit& unit, const std::vector<Feature>& features,
+                       const std::vector<std::vector<const Column*>>& columns, std::int64_t rows, std::int64_t first,
                        std::int64_t last) {
   std::int64_t end = std::min(last, first + block_rows);
-  for (const auto& inputs : columns) {
-    for (const Column* column : inputs) {
-      if (once(*column, rows)) continue;
-      while (end - first > 1 && weight_of(*column, first, end) > block_weight) end = first + (end - first) / 2;
+  for (std::size_t f = 0; f < columns.size(); ++f) {
+    const Feature& feature = features[static_cast<std::size_t>(unit.features[f])];
+    for (std::size_t i = 0; i < columns[f].size(); ++i) {
+      const Column& column = *columns[f][i];
+      const bool single = once(column, rows);
+      if (weight_of(column, single ? 0 : first, single ? 1 : first + 1) > most_weight)
+        throw std::invalid_argument("a row holds more than 4 GiB of text, or half a billion items");
+      if (single && feature.operation != nullptr && !feature.inputs[i].reading.sequence) continue;
+      const auto weight = [&] {
+        return single ? weight_of(column, 0, 1) * (end - first) : weight_of(column, first, end);
+      };
+      while (end - first > 1 && weight() > block_weight) end = first + (end - first) / 2;
     }
   }
   return end;
@@ -41,7 +52,7 @@ void reserve(Output& output, std::int64_t done, std::int64_t rows) {
 }
 
 void note(const Feature& feature, int number, const Fault& fault, std::int64_t row, std::vector<Bad>& bad) {
-  bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason});
+  bad.push_back({row, number, feature.inputs[fault.input].column, fault.reason, fault.beside});
 }
 
 // Zeros for `count` elements.
@@ -111,6 +122,7 @@ class UnitRun {
         if (!in.reading.sequence || feature_at(f).shared) continue;
         input.ready = &input.read;
         input.at = nullptr;
+        input.beside_all = false;
         if (!shape) continue;
         reshape(unit_.rule, input.read, input.counts.data(), space_.lengths.data(), rows, input.shaped,
                 space_.kept.data());
@@ -150,7 +162,8 @@ class UnitRun {
     input.read.clear();
     input.ready = &input.read;
     input.at = nullptr;
-    if (!once(column, rows_)) {
+    input.beside_all = once(column, rows_);
+    if (!input.beside_all) {
       read_rows(column, first, last, reading, input.read);
       return;
     }
@@ -160,6 +173,7 @@ class UnitRun {
     if (feature.operation != nullptr) return;
     const auto count = static_cast<std::uint32_t>(rows);
     repeat(input.read, &count, input.repeated);
+    for (Fault& fault : input.repeated.faults) fault.beside = true;
     input.ready = &input.repeated;
     input.at = nullptr;
   }
@@ -169,7 +183,8 @@ class UnitRun {
                    std::size_t elements, Workspace::PerInput& input) {
     input.read.clear();
     input.ready = &input.read;
-    if (once(column, rows_)) {
+    input.beside_all = once(column, rows_);
+    if (input.beside_all) {
       read_rows(column, 0, 1, reading, input.read);
       input.at = zeros(space_, elements);
       return;
@@ -234,7 +249,7 @@ class UnitRun {
     operands_.clear();
     for (std::size_t i = 0; i < feature.inputs.size(); ++i) {
       const Workspace::PerInput& input = *space_.inputs[base + i];
-      operands_.push_back({input.ready, input.at});
+      operands_.push_back({input.ready, input.at, input.beside_all});
     }
     const Operation& operation = *feature.operation;
     const auto [scratch, added] = space_.scratches.try_emplace(&operation);
@@ -291,7 +306,7 @@ void run_unit(const Unit& unit, const std::vector<Feature>& features,
   }
   bool reserved = false;
   for (std::int64_t at = first; at < last;) {
-    const std::int64_t end = block_end(columns, rows, at, last);
+    const std::int64_t end = block_end(unit, features, columns, rows, at, last);
     if (at != first && !reserved) {
       for (Output& output : stretch.outputs) reserve(output, at - first, (first == 0 ? rows : last) - first);
       reserved = true;

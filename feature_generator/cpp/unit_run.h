@@ -20,6 +20,7 @@ struct Workspace {
     Cells read, shaped, repeated;
     Slab<std::uint32_t> counts;
     Cells* ready = nullptr;
+    bool beside_all = false;            // one row for the whole batch
     const std::uint32_t* at = nullptr;  // which element stands beside each element of the result; null: its own
   };
   std::vector<std::unique_ptr<PerInput>> inputs;

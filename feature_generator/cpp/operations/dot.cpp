@@ -40,6 +40,10 @@ double weight(const Cells& cells, std::uint32_t v, std::string& problem) {
     if (!parse_number(text.data, text.size, value)) problem = quoted(text) + " is not a number";
     return value;
   }
+  if (const std::string* const broken = problem_of(weights, at)) {
+    problem = *broken;
+    return value;
+  }
   value = weights.form == Form::integer ? static_cast<double>(weights.integers[at]) : weights.numbers[at];
   if (!std::isfinite(value)) problem = shown(value) + " is not a finite number";
   return value;

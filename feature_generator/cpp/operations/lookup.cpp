@@ -88,9 +88,9 @@ class Lookup final : public Operation {
       }
       const Cells& values = *map.seconds;
       for (std::uint32_t v = values.begin_of(second.at); v < values.ends[second.at]; ++v) {
-        if (values.texts[v].size == 0) {  // a number that has no text
+        if (const std::string* const problem = problem_of(values, v)) {
           out.texts.set_size(before);
-          return fail(out, e, 0, "a value behind a key is not a finite number");
+          return fail(out, e, 0, "a value behind a key: " + *problem);
         }
         push(name, values.texts[v], out);
       }
@@ -185,6 +185,10 @@ class Lookup final : public Operation {
 
   static bool number(const Cells& values, std::uint32_t v, double& value, std::string& problem) {
     if (values.form == Form::text) return parse(values.texts[v], value, problem);
+    if (const std::string* const broken = problem_of(values, v)) {
+      problem = *broken;
+      return false;
+    }
     value = values.form == Form::integer ? static_cast<double>(values.integers[v]) : values.numbers[v];
     if (std::isfinite(value)) return true;
     problem = shown(value) + " is not a finite number";

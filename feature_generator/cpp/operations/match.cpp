@@ -67,9 +67,10 @@ class Match final : public Operation {
     const auto hit = [&](const Text& first, const Text& second, const Cells* values, const Second& found) {
       if (!problem.empty() || (!all_ && out.values() != before)) return;
       if (words_) {
-        const Text& value = values == nullptr ? found.text : values->texts[values->begin_of(found.at)];
-        if (value.size == 0) problem = "a value behind the keys is not a finite number";  // it has no text
-        push(first, second, value, out);
+        const std::uint32_t v = values == nullptr ? 0 : values->begin_of(found.at);
+        const std::string* const broken = values == nullptr ? nullptr : problem_of(*values, v);
+        if (broken != nullptr) problem = "a value behind the keys: " + *broken;
+        push(first, second, values == nullptr ? found.text : values->texts[v], out);
       } else {
         double value = 0;
         read(values, found, value, problem);
@@ -136,6 +137,10 @@ class Match final : public Operation {
   static void read(const Cells* values, const Second& found, double& value, std::string& problem) {
     if (values != nullptr && values->form != Form::text) {
       const std::uint32_t v = values->begin_of(found.at);
+      if (const std::string* const broken = problem_of(*values, v)) {
+        problem = *broken;
+        return;
+      }
       value = values->form == Form::integer ? static_cast<double>(values->integers[v]) : values->numbers[v];
       if (!std::isfinite(value)) problem = shown(value) + " is not a finite number";
       return;
