@@ -193,6 +193,7 @@ def test_ids_lie_inside_their_table(config, kit):
 @pytest.mark.parametrize("config", CASES)
 def test_a_column_of_maps_or_records_is_refused_in_words(config, kit):
     generator = kit.load([config])
-    record = pa.array([{"p": 1}], pa.struct([("p", pa.int64())]))
-    with pytest.raises(DataError, match=r"reads text, numbers|delimited text"):
+    inner = pa.struct([("q", pa.struct([("r", pa.struct([("s", pa.int64())]))]))])
+    record = pa.array([{"p": {"q": {"r": {"s": 1}}}}], pa.struct([("p", inner)]))
+    with pytest.raises(DataError, match=r"reads text, numbers|delimited text|a map is read by"):
         generator.transform(pa.RecordBatch.from_pydict(dict.fromkeys(generator.inputs, record)))
