@@ -191,6 +191,7 @@ def _check_sides(nodes: Sequence[Node], report: Report) -> None:
 def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> None:
     """Levels and sides, by following what each node reads; a chain that comes back is a cycle."""
     done: set[str] = set()
+    shapes: dict[str, list[Input]] = {}  # by sequence
     told: set[frozenset[str]] = set()
 
     def follow(node: Node, chain: tuple[str, ...]) -> None:
@@ -202,7 +203,9 @@ def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> No
             return
         if node.name in done:
             return
-        for source in node.inputs:
+        if node.group is not None and node.group.name not in shapes:
+            shapes[node.group.name] = shaping(node, nodes)
+        for source in (*node.inputs, *(shapes[node.group.name] if node.group is not None else ())):
             other = known.get(source.name) if source.side == "feature" else None
             if other is not None:
                 follow(other, (*chain, node.name))
@@ -214,6 +217,27 @@ def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> No
 
     for node in nodes:
         follow(node, ())
+
+
+def shaping(node: Node, nodes: Sequence[Node]) -> list[Input]:
+    """What has a say in the lengths of a child of a sequence, whether it reads it or not: all that its siblings read.
+
+    But for features that are made of the sequence itself.
+    """
+    if node.group is None or node.encoded:
+        return []
+    known = {other.name: other for other in nodes}
+    inputs = {s: None for other in nodes if other.group is node.group for s in other.inputs if s.sequence}
+    return [s for s in inputs if s.side != "feature" or not _made_of(s.name, node.group, known, set())]
+
+
+def _made_of(name: str, group: SequenceConfig, known: dict[str, Node], seen: set[str]) -> bool:
+    node = known.get(name)
+    if node is None or name in seen:
+        return False
+    seen.add(name)
+    below = (source.name for source in node.inputs if source.side == "feature")
+    return node.group is group or any(_made_of(other, group, known, seen) for other in below)
 
 
 def separator_of(node: Node) -> str:
