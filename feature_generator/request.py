@@ -183,6 +183,8 @@ def _record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
 def _one(data: Any, columns: Sequence[str], side: str) -> pa.RecordBatch:
     if data is None:
         raise DataError(f"features read {side} columns, but the request has no {side}", column=columns[0])
+    if isinstance(data, Mapping) and is_arrays(data) and any(len(value) != 1 for value in data.values()):
+        data = [data]  # one row whose values are all lists, and no columns of several rows
     batch = _record(data, columns)
     if batch.num_rows != 1:
         raise DataError(f"the {side} of a request is one row, but has {batch.num_rows}")

@@ -263,3 +263,13 @@ def test_a_bad_value_of_the_user_is_told_once_whatever_the_number_of_items(count
     table = request.score_items({"b": list(range(count))})
     assert [(bad.row, bad.column, bad.feature) for bad in table.bad] == [(0, "a", "e")]
     assert table["s"].lengths.tolist() == [2] * count
+
+
+@pytest.mark.parametrize(
+    "seen", [[], ["a"], ["a", "b"], np.array(["a", "b", "c"])], ids=["none", "one", "two", "numpy"]
+)
+def test_a_user_may_be_a_mapping_of_nothing_but_lists(seen):
+    feature = {"type": "id", "name": "seen", "expression": "user:seen", "hash_bucket_size": 1000}
+    generator = FeatureGenerator.load({"features": [feature]})
+    expected = generator.transform([{"seen": seen, "of": "no list"}])["seen"]
+    assert generator.request({"seen": seen}).user["seen"].values.tolist() == expected.values.tolist()
