@@ -173,7 +173,10 @@ def _row(
             else:
                 read[node.name, i] = plain(cell, reading, separator)
     for source in ghosts:
-        cell = columns[source.name][0 if len(columns[source.name]) == 1 and rows > 1 else row]
+        if source.side == "feature":
+            cell = made[source.name].passed[row]
+        else:
+            cell = columns[source.name][0 if len(columns[source.name]) == 1 and rows > 1 else row]
         lengths.append(len(steps(cell, members[0].rule.sequence_delim, Reading(separator=None), "")))
     length = min(lengths, default=0)
     if len(set(lengths)) > 1 and members[0].rule.lengths == "equal":

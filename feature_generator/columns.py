@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -214,6 +214,15 @@ class Table(Mapping[str, Column | Ragged]):
         rows = np.ascontiguousarray(indices, np.int64)
         ragged = {name: column.take(rows) for name, column in self._ragged.items()}
         return self._like(len(rows), ragged, native.take_rows(self.dense, rows))
+
+    def bad_of(self, rows: Array) -> list[BadValue]:
+        """The bad values of the rows at `rows`, told of their places there."""
+        if not self.bad:
+            return []
+        told: dict[int, list[BadValue]] = {}
+        for bad in self.bad:
+            told.setdefault(bad.row, []).append(bad)
+        return [replace(bad, row=i) for i, row in enumerate(rows.tolist()) for bad in told.get(row, ())]
 
     def slice(self, start: int, stop: int) -> Table:
         """The rows `start .. stop`; the values are not copied."""

@@ -26,6 +26,7 @@ class Node:
         inputs: What it reads, resolved.
         sides: Sides of all columns below it.
         level: 0, or one more than the highest feature it reads.
+        inner: Whether it reads what was made of its own sequence, whose elements are in order and cut already.
     """
 
     config: FeatureConfig
@@ -36,6 +37,7 @@ class Node:
     inputs: list[Input] = field(default_factory=list)
     sides: set[str] = field(default_factory=set)
     level: int = 0
+    inner: bool = False
 
     @property
     def sequence(self) -> bool:
@@ -46,11 +48,6 @@ class Node:
     def exploded(self) -> bool:
         """Whether its values, of no sequence, are handed out as one."""
         return self.group is None and self.config.exploded
-
-    @property
-    def inner(self) -> bool:
-        """Whether it reads siblings of its sequence, whose elements are in order and cut already."""
-        return self.group is not None and any(source.side == "feature" and source.sequence for source in self.inputs)
 
     @property
     def rule(self) -> SequenceConfig | FeatureConfig:
@@ -131,14 +128,24 @@ def resolve(nodes: Sequence[Node], report: Report) -> None:
         if node.sequence and not any(source.sequence for source in node.inputs):
             key = ("sequence_fields",) if node.config.sequence_fields is not None else ()
             report((*node.path, *key), "none of its inputs is a sequence; sequence_fields names those that are")
-        column = next((s.name for s in node.inputs if s.sequence and s.side != "feature"), None)
-        if node.inner and column is not None:
-            text = (
-                f"reads a sibling and the sequence's column '{column}': make the column a sibling too, with stub_type"
-            )
-            report((*node.path, *_key(node)), text)
+    for node in nodes:
+        _find_inner(node, known, report)
     _check_sides(nodes, report)
     _levels(nodes, known, report)
+
+
+def _find_inner(node: Node, known: dict[str, Node], report: Report) -> None:
+    """Say whether a child reads what was made of its own sequence; report those that also read what was not."""
+    group = node.group
+    if group is None or node.encoded:
+        return
+    sequences = [source for source in node.inputs if source.sequence]
+    own = [s for s in sequences if s.side == "feature" and _made_of(s.name, group, known, set())]
+    node.inner = bool(own)
+    others = [source.name for source in sequences if source not in own]
+    if own and others:
+        text = f"reads a sibling and the sequence '{others[0]}': make that a sibling too, with stub_type"
+        report((*node.path, *_key(node)), text)
 
 
 def _sources(node: Node) -> list[Source]:
@@ -200,6 +207,7 @@ def _check_sides(nodes: Sequence[Node], report: Report) -> None:
 def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> None:
     """Levels and sides, by following what each node reads; a chain that comes back is a cycle."""
     done: set[str] = set()
+    shapes: dict[tuple[str, bool], list[Input]] = {}  # by sequence
     told: set[frozenset[str]] = set()
 
     def follow(node: Node, chain: tuple[str, ...]) -> None:
@@ -211,7 +219,10 @@ def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> No
             return
         if node.name in done:
             return
-        for source in node.inputs:
+        key = ("" if node.group is None else node.group.name, node.inner)
+        if key not in shapes:
+            shapes[key] = shaping(node, nodes)
+        for source in (*node.inputs, *(shapes[key] if node.group is not None else ())):
             other = known.get(source.name) if source.side == "feature" else None
             if other is not None:
                 follow(other, (*chain, node.name))
@@ -223,6 +234,28 @@ def _levels(nodes: Sequence[Node], known: dict[str, Node], report: Report) -> No
 
     for node in nodes:
         follow(node, ())
+
+
+def shaping(node: Node, nodes: Sequence[Node]) -> list[Input]:
+    """What has a say in the lengths of a child of a sequence, whether it reads it or not: all that its siblings read.
+
+    But for features that are made of the sequence itself: what a child made of the columns has lengths that were checked
+    and cut, and a child that reads it needs no more.
+    """
+    if node.group is None or node.encoded or node.inner:
+        return []
+    known = {other.name: other for other in nodes}
+    inputs = {s: None for other in nodes if other.group is node.group for s in other.inputs if s.sequence}
+    return [s for s in inputs if s.side != "feature" or not _made_of(s.name, node.group, known, set())]
+
+
+def _made_of(name: str, group: SequenceConfig, known: dict[str, Node], seen: set[str]) -> bool:
+    node = known.get(name)
+    if node is None or name in seen:
+        return False
+    seen.add(name)
+    below = (source.name for source in node.inputs if source.side == "feature")
+    return node.group is group or any(_made_of(other, group, known, seen) for other in below)
 
 
 def separator_of(node: Node) -> str:

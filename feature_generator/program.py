@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_generator.calls import Called
-from feature_generator.planning import Input, Node, read_rule, readings
+from feature_generator.planning import Input, Node, read_rule, readings, shaping
 from feature_generator.sinks import Finished
 
 BITS = {"user": 1, "item": 2, "context": 4, "const": 8, "feature": 16, "folded": 32}
@@ -69,7 +69,7 @@ class Assembly:
         self.units: list[dict[str, Any]] = []
         self.ordered: list[Node | None] = []
         self._position: dict[str, int] = {}
-        self._read = {source.name for node in self.nodes for source in node.inputs if source.side == "feature"}
+        self._read = read_by(self.nodes, nodes)
 
     def program(self) -> Program:
         """The program."""
@@ -163,15 +163,25 @@ class Assembly:
 
     def _input(self, source: Input, node: Node, reading: Any) -> dict[str, Any]:
         rule = read_rule(reading, node) | {"sequence": source.sequence, "delim": node.rule.sequence_delim}
+        return rule | self._place(source)
+
+    def _place(self, source: Input) -> dict[str, int]:
+        """Where an input stands: an earlier feature, or a column."""
         if source.side == "feature" and source.name in self._position:
-            return rule | {"feature": self._position[source.name]}
-        return rule | {"column": self.columns.setdefault((source.name, source.side), len(self.columns))}
+            return {"feature": self._position[source.name]}
+        return {"column": self.columns.setdefault((source.name, source.side), len(self.columns))}
 
     def _ghost(self, node: Node, source: Input) -> dict[str, Any]:
-        """A column that only has a say in the lengths of a sequence."""
-        column = self.columns.setdefault((source.name, source.side), len(self.columns))
-        rule = {"sequence": True, "delim": node.rule.sequence_delim, "lengths": True, "column": column}
+        """An input that only has a say in the lengths of a sequence."""
+        rule = {"sequence": True, "delim": node.rule.sequence_delim, "lengths": True, **self._place(source)}
         return {"inputs": [rule], "sink": {"discretizer": "text"}, "emitted": False}
+
+
+def read_by(some: Sequence[Node], nodes: Sequence[Node]) -> set[str]:
+    """Names of the features that some of the nodes need, for their values or their lengths."""
+    groups = {(node.group.name, node.inner): node for node in some if node.group is not None}
+    needed = [node.inputs for node in some] + [shaping(node, nodes) for node in groups.values()]
+    return {source.name for inputs in needed for source in inputs if source.side == "feature"}
 
 
 def together(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -189,22 +199,9 @@ def together(nodes: Sequence[Node]) -> list[list[Node]]:
 
 
 def beside(members: Sequence[Node], nodes: Sequence[Node]) -> list[Input]:
-    """Sequence columns of a group that its `members` do not read, but whose lengths count for all of it.
-
-    Of members that read siblings none: what these made of the columns has lengths that were checked and cut.
-    """
-    group = members[0].group
-    if group is None or members[0].encoded or members[0].inner:
-        return []
+    """Sequences that `members` of a group do not read, but whose lengths count for all of it."""
     seen = {source for node in members for source in node.inputs}
-    columns = {
-        source: None
-        for node in nodes
-        if node.group is group
-        for source in node.inputs
-        if source.sequence and source.side != "feature" and source not in seen
-    }
-    return list(columns)
+    return [source for source in shaping(members[0], nodes) if source not in seen]
 
 
 def _alike(features: Sequence[tuple[Node, dict[str, Any]]]) -> list[list[tuple[Node, dict[str, Any]]]]:

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from feature_generator.columns import BadValue, Table
 from feature_generator.errors import DataError
-from feature_generator.incoming import record
-from feature_generator.program import BITS
+from feature_generator.incoming import is_arrays, record
+from feature_generator.program import BITS, read_by
 from feature_generator.stage import Stage
 
 if TYPE_CHECKING:
@@ -34,11 +34,20 @@ class Stages:
         cross = {node.name for node in nodes if node.sided == "item" and node.sides & {"user", "context"}}
         fixed = {node.name for node in nodes} - user - cross
 
-        def read_by(names: set[str]) -> set[str]:
-            return {s.name for node in nodes if node.name in names for s in node.inputs if s.side == "feature"}
+        def needed(names: set[str]) -> set[str]:
+            return read_by([node for node in nodes if node.name in names], nodes)
 
         def stage(names: set[str], later: set[str]) -> Stage:
-            return generator.stage(names, read_by(later) & names)
+            return generator.stage(names, needed(later) & names)
+
+        # What depends on no column counts as the user's, but items are computed where there is no user.
+        constant = {node.name for node in nodes if node.sides <= {"const"}} & needed(fixed | cross)
+        self.constants: list[tuple[int, pa.RecordBatch]] = []
+        if constant:
+            below = {node.name for node in nodes if node.sides <= {"const"}}
+            made = generator.stage(below, constant).run([], 1)[1]
+            assert made is not None
+            self.constants.append((BITS["feature"], made))
 
         self.user = stage(user, cross)
         self.items = stage(fixed | cross, set())
@@ -67,9 +76,11 @@ class ItemTable:
         Raises:
             IndexError: A row lies outside.
         """
-        table = self.table.take(rows)
-        indices = pa.array(np.asarray(rows, np.int64))
-        return ItemTable(table, self.raw.take(indices), None if self.handed is None else self.handed.take(indices))
+        places = np.asarray(rows, np.int64)
+        table, indices = self.table.take(places), pa.array(places)
+        table.bad = self.table.bad_of(places)
+        raw = self.raw.take(indices) if self.raw.num_columns else self.raw
+        return ItemTable(table, raw, None if self.handed is None else self.handed.take(indices))
 
 
 def precompute(generator: FeatureGenerator, data: Any, threads: int, bad_rows: BadRows) -> ItemTable:
@@ -80,8 +91,8 @@ def precompute(generator: FeatureGenerator, data: Any, threads: int, bad_rows: B
     """
     stages = generator.stages
     needed = list(dict.fromkeys([*stages.fixed.needs["item"], *stages.cross.needs["item"]]))
-    batch = _record(data, needed)
-    table, handed = _run(stages.fixed, [(BITS["item"], batch)], batch.num_rows, threads)
+    batch = record(data, needed) if needed else _rows(_count(data))
+    table, handed = _run(stages.fixed, [*stages.constants, (BITS["item"], batch)], batch.num_rows, threads)
     _refuse(table.bad, bad_rows)
     return ItemTable(table, batch.select(stages.cross.needs["item"]), handed)
 
@@ -104,6 +115,7 @@ class Request:
         ]
         self.user, handed = _run(self._stages.user, self._sources, 1, 1)
         _refuse(self.user.bad, bad_rows)
+        self._sources += self._stages.constants
         if handed is not None:
             self._sources.append((BITS["feature"], handed))
 
@@ -150,8 +162,18 @@ def _run(
 ) -> tuple[Table, pa.RecordBatch | None]:
     try:
         return stage.run(sources, rows, threads)
+    except (KeyError, ValueError):
+        pass
+    try:  # batches are taken as they are: they may have columns that need a cast, or fields of objects
+        return stage.run([(bits, _cast(stage, bits, batch)) for bits, batch in sources], rows, threads)
     except (KeyError, ValueError) as error:
         raise stage.data_error(error, [name for _, batch in sources for name in batch.schema.names]) from None
+
+
+def _cast(stage: Stage, bits: int, batch: pa.RecordBatch) -> pa.RecordBatch:
+    side = next((side for side in ("user", "item", "context") if BITS[side] == bits), None)
+    needs = stage.needs[side] if side is not None else []
+    return record(batch, needs) if needs else batch
 
 
 def _record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
@@ -172,13 +194,20 @@ def _is_row(data: Any, columns: Sequence[str]) -> bool:
 
     Columns would have one item each; and one object under the name of no column is a sequence of objects.
     """
-    if not isinstance(data, Mapping) or not all(isinstance(value, list) for value in data.values()):
+    if not isinstance(data, Mapping) or not is_arrays(data):
         return False
     return any(len(v) != 1 or (isinstance(v[0], Mapping) and name not in columns) for name, v in data.items())
 
 
 def _count(items: Any) -> int:
+    """Rows of items of which no column is read."""
+    if isinstance(items, Mapping):
+        return len(next(iter(items.values()), ())) if is_arrays(items) else 1
     return items.num_rows if hasattr(items, "num_rows") else len(items)
+
+
+def _rows(count: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
 
 
 def _refuse(bad: Sequence[BadValue], bad_rows: BadRows) -> None:

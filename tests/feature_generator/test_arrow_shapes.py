@@ -1,5 +1,6 @@
 """Arrow columns of unusual shape: what they hold is read as it is, or refused; memory is never read past its end."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -109,3 +110,53 @@ def test_a_batch_of_another_length_is_refused():
     plan = Plan([("v", 2)], [{"features": [{"inputs": [{"column": 0}], "sink": sink}]}])
     with pytest.raises(ValueError, match="a batch has 2 rows, but 3 are computed"):
         plan.run([(2, pa.RecordBatch.from_pydict({"v": ["a", "b"]}))], 3, 1)
+
+
+def called(function):
+    """A plan of one feature that a Python function computes from the numbers in the column `v`."""
+    sink = {"discretizer": "hash", "size": 2**40, "default_ids": [1]}
+    parameters = {"numbers": True}
+    feature = {"operator": "call", "call": function, "parameters": parameters, "inputs": [{"column": 0}], "sink": sink}
+    return Plan([("v", 2)], [{"features": [feature]}])
+
+
+def test_broken_results_of_a_function_keep_their_rows_where_other_rows_are_bad():
+    def function(_, elements):
+        kind = pa.list_(pa.uint64())
+        return pa.array([[2**63 + 5, 7] if i % 3 == 0 else [i] for i in range(elements)], kind)
+
+    made = {}
+    for texts in (["1", "2", "3", "4", "5", "6", "7"], ["1", "x", "3", "4", "oops", "6", "7"]):
+        (output,), _, bad = called(function).run([(2, pa.RecordBatch.from_pydict({"v": texts}))], 7, 1)
+        made[texts[1]] = np.split(output[0], output[1][1:-1]), bad
+    good, spoiled = made["2"], made["x"]
+    assert [bad[0] for bad in good[1]] == [0, 3, 6]
+    assert [bad[0] for bad in spoiled[1]] == [0, 1, 3, 4, 6]
+    for row, (one, other) in enumerate(zip(good[0], spoiled[0], strict=True)):
+        assert other.tolist() == ([1] if row in (1, 4) else one.tolist())
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_function_that_fails_on_several_threads_fails_once(threads):
+    def function(operands, elements):
+        raise ArithmeticError(f"of {elements}")
+
+    rows = 20_000
+    plan = called(function)
+    for _ in range(20):
+        with pytest.raises(ArithmeticError, match="of 1024"):
+            plan.run([(2, pa.RecordBatch.from_pydict({"v": np.arange(rows)}))], rows, threads)
+
+
+def test_blocks_and_threads_leave_what_stands_beside_all_rows_alone(kit):
+    features = [
+        {"type": "combo", "name": "c", "expression": ["user:w", "item:b"], "sequence_fields": ["w"], "sequence_length": 99, "hash_bucket_size": 999},
+        {"type": "id", "name": "k", "expression": "const:a\x1db\x1dc", "hash_bucket_size": 999, "weighted": True},
+    ]  # fmt: skip
+    generator = load(*features)
+    user = pa.RecordBatch.from_pydict({"w": [";".join(map(str, range(60)))]})
+    items = pa.RecordBatch.from_pydict({"b": list(range(3000))})
+    stage = generator.stage()
+    expected = generator.transform({"w": [user.column(0)[0].as_py()] * 3000, "b": items.column(0)})
+    for threads in (1, 3):
+        kit.equal(stage.run([(1, user), (2, items)], 3000, threads)[0], expected)

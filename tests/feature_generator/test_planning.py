@@ -19,7 +19,7 @@ BROKEN = {
     "words-of-a-match-without-ids": ([{"type": "match", "name": "f", "nested_map": "user:m", "pkey": "user:p", "skey": "ALL", "need_discrete": True}], "words need one of hash_bucket_size"),
     "sibling-and-column": (
         [{**SEQUENCE, "features": [{**ID, "name": "i"}, {**COMBO, "name": "c", "expression": ["feature:i", "item:a"]}]}],
-        "reads a sibling and the sequence's column 's__a': make the column a sibling too",
+        "reads a sibling and the sequence 's__a': make that a sibling too",
     ),
     "unknown-type": ([{**ID, "type": "ids"}], "unknown type 'ids'; did you mean 'id'"),
     "boundaries-fall": ([{**RAW, "boundaries": [18, 65, 18]}], "must ascend, but 65.0 is followed by 18.0"),

@@ -179,6 +179,24 @@ def test_children_that_read_their_siblings_are_the_same_in_two_steps(kit):
     kit.equal(request.score_items(generator.items(items), tile=True), whole)
 
 
+CONSTANTS = [
+    {"type": "id", "name": "kind", "expression": "const:abc", "stub_type": True},
+    {"type": "id", "name": "rated", "expression": "const:abc:0.5", "weighted": True, "hash_bucket_size": 100},
+    {"type": "combo", "name": "near", "expression": ["feature:kind", "item:x"], "hash_bucket_size": 1000},
+    {"type": "combo", "name": "far", "expression": ["feature:rated", "feature:kind", "item:x"], "hash_bucket_size": 1000},
+    {"type": "combo", "name": "both", "expression": ["feature:rated", "item:x", "user:u"], "hash_bucket_size": 1000},
+]  # fmt: skip
+
+
+def test_what_depends_on_no_column_is_known_where_there_is_no_user(kit):
+    generator = FeatureGenerator.load({"features": CONSTANTS})
+    items = [{"x": "a"}, {"x": None}, {"x": "b\x1dc"}]
+    whole = generator.transform([{"u": 7, **item} for item in items])
+    request = generator.request({"u": 7})
+    kit.equal(request.score_items(items, tile=True), whole)
+    kit.equal(request.score_items(generator.items(items), tile=True), whole)
+
+
 @pytest.mark.parametrize(
     ("user", "items", "taste"),
     [
@@ -202,3 +220,97 @@ def test_a_column_of_one_map_is_no_row_of_objects(kit):
     lookup = {"type": "lookup", "name": "f", "map": "user:m", "key": "user:k"}
     table = kit.load([lookup]).request({"m": [{"a": 5}], "k": ["a"]}, {}).user
     assert table["f"].values.tolist() == [[5]]
+
+
+STEP = st.sampled_from(["", "1", "2", "1;2", "3;;4", "5;6;7"]) | st.none()
+
+
+@given(
+    side=st.sampled_from(["user", "item"]),
+    lengths=st.sampled_from(["equal", "shortest"]),
+    user=st.fixed_dictionaries({"seen": STEP, "s__a": STEP, "s__b": STEP}),
+    items=st.lists(
+        st.fixed_dictionaries({"past": STEP, "x": STEP, "s__a": STEP, "s__b": STEP}), min_size=1, max_size=3
+    ),
+)
+def test_children_that_read_other_sides_than_their_sequence(kit, side, lengths, user, items):
+    children = [
+        {"type": "id", "name": "a", "expression": "item:a", "num_buckets": 10},
+        {"type": "id", "name": "seen", "expression": "feature:seen", "num_buckets": 10},
+        {"type": "id", "name": "past", "expression": "feature:past", "num_buckets": 10},
+        {"type": "combo", "name": "c", "expression": ["item:b", "item:x"], "sequence_fields": ["b"], "hash_bucket_size": 99},
+    ]  # fmt: skip
+    features = [
+        {"type": "id", "name": "seen", "expression": "user:seen", "sequence_length": 5, "num_buckets": 10},
+        {"type": "id", "name": "past", "expression": "item:past", "sequence_length": 5, "num_buckets": 10},
+        {"type": "sequence", "name": "s", "side": side, "lengths": lengths, "features": children},
+        {"type": "id", "name": "after", "expression": "feature:s__a", "sequence_length": 5, "num_buckets": 10},
+    ]
+    generator = FeatureGenerator.load({"features": features})
+    rows = [{**user, **item} if side == "item" else {**item, **user} for item in items]
+    whole = generator.transform(rows, bad_rows="default")
+    for name in ("s__seen", "s__past", "s__c"):
+        np.testing.assert_array_equal(whole[name].lengths, whole["s__a"].lengths)
+    request = generator.request(user)
+    kit.equal(request.score_items(items, tile=True), whole)
+    kit.equal(request.score_items(generator.items(items), tile=True), whole)
+
+
+def test_record_batches_of_a_request_may_need_a_cast(kit):
+    features = [
+        {"type": "sequence", "name": "s", "features": [{"type": "id", "name": "i", "num_buckets": 10}]},
+        {"type": "raw", "name": "v", "expression": "item:v", "value_dim": 2},
+        {"type": "combo", "name": "c", "expression": ["user:u", "item:d"], "hash_bucket_size": 1000},
+    ]
+    generator = FeatureGenerator.load({"features": features})
+    user = pa.RecordBatch.from_pydict({"s": [[{"i": 1}, {"i": 2}]], "u": pa.array([7], pa.decimal128(5, 1))})
+    vectors = pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2))
+    items = pa.RecordBatch.from_pydict({"v": vectors, "d": pa.array([1, 2], pa.decimal128(5, 1))})
+    expected = generator.transform(
+        [{"s__i": [1, 2], "u": 7, "v": v, "d": d} for v, d in (([1.0, 2.0], 1), (None, 2))], bad_rows="default"
+    )
+    request = generator.request(user)
+    kit.equal(request.score_items(items, tile=True), expected)
+    kit.equal(request.score_items(generator.items(items), tile=True), expected)
+
+
+def test_what_is_wrong_with_an_item_is_told_where_it_is_taken():
+    feature = {"type": "id", "name": "f", "expression": "item:v", "num_buckets": 10, "out_of_range": "error"}
+    generator = FeatureGenerator.load({"features": [feature]})
+    table = generator.items([{"v": 1}, {"v": 99}, {"v": 3}])
+    taken = generator.request().score_items(table.take([2, 1, 0, 1]))
+    assert [(bad.row, bad.column) for bad in taken.bad] == [(1, "v"), (3, "v")]
+    assert not generator.request().score_items(table.take([])).bad
+
+
+def test_items_of_which_nothing_is_read_are_still_counted():
+    generator = FeatureGenerator.load(
+        {"features": [{"type": "id", "name": "u", "expression": "user:u", "num_buckets": 9}]}
+    )
+    request = generator.request({"u": 1})
+    data = {"a": [1, 2, 3], "b": [1, 2, 3]}
+    for items in (data, pa.table(data), [{"a": 1}] * 3, generator.items(data), generator.items(data).take([0, 1, 2])):
+        assert request.score_items(items, tile=True)["u"].values.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5000])
+def test_a_bad_value_of_the_user_is_told_once_whatever_the_number_of_items(count):
+    features = [
+        {"type": "expr", "name": "e", "expression": "a + b", "variables": ["user:a", "item:b"]},
+        {"type": "combo", "name": "s", "expression": ["user:w", "item:b"], "sequence_fields": ["w"], "sequence_length": 9, "hash_bucket_size": 9},
+    ]  # fmt: skip
+    generator = FeatureGenerator.load({"features": features})
+    request = generator.request({"a": "oops", "w": "1;2"})
+    table = request.score_items({"b": list(range(count))})
+    assert [(bad.row, bad.column, bad.feature) for bad in table.bad] == [(0, "a", "e")]
+    assert table["s"].lengths.tolist() == [2] * count
+
+
+@pytest.mark.parametrize(
+    "seen", [[], ["a"], ["a", "b"], np.array(["a", "b", "c"])], ids=["none", "one", "two", "numpy"]
+)
+def test_a_user_may_be_a_mapping_of_nothing_but_lists(seen):
+    feature = {"type": "id", "name": "seen", "expression": "user:seen", "hash_bucket_size": 1000}
+    generator = FeatureGenerator.load({"features": [feature]})
+    expected = generator.transform([{"seen": seen, "of": "no list"}])["seen"]
+    assert generator.request({"seen": seen}).user["seen"].values.tolist() == expected.values.tolist()
