@@ -61,6 +61,16 @@ Sided: TypeAlias = Annotated[str, AfterValidator(_sided)]
 """A config's `side:name`."""
 
 
+def _one_byte(text: str) -> str:
+    if len(text.encode()) != 1:
+        raise ValueError(f"must be one ASCII character, but is {text!r}")
+    return text
+
+
+Byte: TypeAlias = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_one_byte)]
+"""A config's separator."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the cells of one input become the values of an element.
@@ -127,6 +137,9 @@ class FeatureConfig(StrictModel):
 
     foreign: ClassVar[Mapping[str, str]] = foreign.KEYS
 
+    single_input: ClassVar[bool] = True
+    """Whether the type has one input; it decides which inputs of a sequence are sequences."""
+
     type: str
     name: str = Field(pattern=r"^[^\s:]+$")
     """Output name. Inside a grouped sequence the output is called `<sequence>__<name>`."""
@@ -138,7 +151,7 @@ class FeatureConfig(StrictModel):
     """How the embeddings of several ids become one."""
     default_value: str = ""
     """Value of a missing input, as raw text. Empty: none (in a sequence "0")."""
-    separator: str = Field(MULTIVAL, min_length=1, max_length=1)
+    separator: Byte = MULTIVAL
     """Between the values of a multi-value text."""
     value_dim: int | None = Field(None, ge=0, le=2**20)
     """Values per element: 0 any number, 1 the first, for vectors their length."""
@@ -148,7 +161,7 @@ class FeatureConfig(StrictModel):
     """An intermediate feature: others read it as `feature:<name>`, it is not an output."""
     sequence_length: int | None = Field(None, ge=1, lt=2**31)
     """Makes the feature a simple sequence that keeps this many elements."""
-    sequence_delim: str = Field(";", min_length=1, max_length=1)
+    sequence_delim: Byte = ";"
     """Between the elements of a sequence in text."""
     sequence_fields: list[str] | None = None
     """Inputs, by column name, that are sequences; by default the type's rule decides."""
@@ -162,15 +175,8 @@ class FeatureConfig(StrictModel):
     """Inputs of unequal lengths in one row are an error, or are cut to the shortest."""
     fg_encoded_default_value: str | None = None
     """In encoded mode, what a missing value becomes; empty or unset: nothing (for vectors zeros)."""
-    fg_encoded_multival_sep: str = Field("\x03", min_length=1, max_length=1)
+    fg_encoded_multival_sep: Byte = "\x03"
     """In encoded mode, between the values of a multi-value text."""
-
-    @field_validator("separator", "sequence_delim", "fg_encoded_multival_sep")
-    @classmethod
-    def _one_byte(cls, value: str) -> str:
-        if len(value.encode()) != 1:
-            raise ValueError(f"must be one ASCII character, but is {value!r}")
-        return value
 
     @field_validator(
         "default_value", "fg_encoded_default_value", mode="before", json_schema_input_type=str | float | None
@@ -188,11 +194,6 @@ class FeatureConfig(StrictModel):
     def readings(self) -> Sequence[Reading]:
         """How each of `sources` is read."""
         return [Reading()] * len(self.sources)
-
-    @property
-    def single_input(self) -> bool:
-        """Whether the type has one input; it decides which inputs of a sequence are sequences."""
-        return True
 
     @property
     def named_sequences(self) -> Collection[str]:

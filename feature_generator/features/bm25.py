@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 from typing_extensions import override
@@ -17,6 +17,8 @@ from feature_generator.values import as_text
 
 class Config(NumericConfig):
     """Config of `bm25`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["bm25"] = "bm25"
     query: Sided = ""
@@ -75,11 +77,6 @@ class Config(NumericConfig):
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(self.query or f"user:{self.name}"), Source.of(self.title or f"item:{self.name}")]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @property
     @override

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,8 @@ from feature_generator.values import BadValueError, as_number
 
 class Config(IdConfig):
     """Config of `bool_mask`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["bool_mask"] = "bool_mask"
     expression: list[Sided] = Field([], max_length=2)
@@ -33,11 +35,6 @@ class Config(IdConfig):
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(text) for text in self.expression or [f"item:{self.name}"]]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @override
     def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:

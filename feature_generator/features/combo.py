@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -21,6 +21,8 @@ MOST = 65536
 
 class Config(IdConfig):
     """Config of `combo`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["combo"] = "combo"
     expression: list[Sided] = Field([], max_length=64)
@@ -39,11 +41,6 @@ class Config(IdConfig):
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(text) for text in self.expression or [f"item:{self.name}"]]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @override
     def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import pyarrow as pa
 from pydantic import Field, ValidationError
@@ -27,6 +27,8 @@ SEQUENCE = re.compile(r"(^|_)seq(uence)?(_|$)", re.IGNORECASE)
 
 class Config(ValueConfig):
     """Config of `custom`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["custom"] = "custom"
     operator_name: str = ""
@@ -92,11 +94,6 @@ class Config(ValueConfig):
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(text) for text in self.expression or [f"item:{self.name}"]]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @property
     @override

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -18,6 +18,8 @@ from feature_generator.values import BadValueError, as_number
 
 class Config(NumericConfig):
     """Config of `expr`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["expr"] = "expr"
     expression: str = ""
@@ -56,11 +58,6 @@ class Config(NumericConfig):
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(text) for text in self.variables or [f"item:{self.name}"]]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     def _program(self) -> Program:
         return _program(self.expression, tuple(source.name for source in self.sources))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import override
 
-from feature_generator.features import Operator, Reading, Sided, Source
+from feature_generator.features import Byte, Operator, Reading, Sided, Source
 from feature_generator.numeric import NumericConfig
 from feature_generator.values import as_number, as_text
 
@@ -17,22 +17,17 @@ from feature_generator.values import as_number, as_text
 class Config(NumericConfig):
     """Config of `kv_dot_product`."""
 
+    single_input: ClassVar[bool] = False
+
     type: Literal["kv_dot_product"] = "kv_dot_product"
     query: Sided | None = None
     """The first vector, as `side:name`: text `key:weight` with the separator between, a list of such texts, or a map."""
     document: Sided | None = None
     """The second vector, as `side:name`."""
-    kv_delimiter: str = Field(":", min_length=1, max_length=1)
+    kv_delimiter: Byte = ":"
     """Between a key and its weight; a bare key weighs 1."""
     value_dim: int | None = Field(None, ge=0, le=1)
     """There is one number whatever it says."""
-
-    @field_validator("kv_delimiter")
-    @classmethod
-    def _one_ascii(cls, value: str) -> str:
-        if len(value.encode()) != 1:
-            raise ValueError(f"must be one ASCII character, but is {value!r}")
-        return value
 
     @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
@@ -53,11 +48,6 @@ class Config(NumericConfig):
     def readings(self) -> Sequence[Reading]:
         pairs = Reading(pairs=Reading(separator=None), assign=self.kv_delimiter, assign_last=True)
         return [pairs] * len(self.sources)
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @override
     def default_numbers(self, text: str, encoded: bool = False) -> list[float]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 from typing_extensions import override
 
 from feature_generator.discretizer import KEYS
-from feature_generator.features import Operator, Reading, Sided, Source
+from feature_generator.features import Byte, Operator, Reading, Sided, Source
 from feature_generator.numeric import ValueConfig
 from feature_generator.values import BadValueError, as_number, as_text
 
 
 class Config(ValueConfig):
     """Config of `lookup`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["lookup"] = "lookup"
     map: Sided | None = None
@@ -32,15 +34,8 @@ class Config(ValueConfig):
     """Words are `<key>_<value>`."""
     value_dim: int | None = Field(None, ge=0, le=2**20)
     """Numbers per value, by default 1. Words are all kept, whatever it says."""
-    value_separator: str = Field(",", min_length=1, max_length=1)
+    value_separator: Byte = ","
     """Between the numbers of a value in text, with value_dim above 1."""
-
-    @field_validator("value_separator")
-    @classmethod
-    def _one_ascii(cls, value: str) -> str:
-        if len(value.encode()) != 1:
-            raise ValueError(f"must be one ASCII character, but is {value!r}")
-        return value
 
     @override
     def problems(self, encoded: bool) -> list[tuple[str, str]]:
@@ -81,11 +76,6 @@ class Config(ValueConfig):
     def readings(self) -> Sequence[Reading]:
         inner = Reading(separator=self.value_separator if self.numeric and (self.value_dim or 1) > 1 else None)
         return [Reading(pairs=inner, folded=True, either=True), Reading()]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @override
     def first_only(self, sequence: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from typing_extensions import override
@@ -29,6 +29,8 @@ Key = Annotated[str, AfterValidator(_key)]
 
 class Config(ValueConfig):
     """Config of `match`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["match"] = "match"
     nested_map: Sided | None = None
@@ -94,11 +96,6 @@ class Config(ValueConfig):
         inner = Reading(separator=",", pairs=Reading(separator=None), folded=True)
         outer = Reading(separator="|", assign="^", pairs=inner, folded=True)
         return [outer, *[Reading()] * (len(self.sources) - 1)]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @override
     def first_only(self, sequence: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 from typing_extensions import override
@@ -29,6 +29,8 @@ Method = Literal[
 
 class Config(NumericConfig):
     """Config of `overlap`."""
+
+    single_input: ClassVar[bool] = False
 
     type: Literal["overlap"] = "overlap"
     query: Sided = ""
@@ -63,11 +65,6 @@ class Config(NumericConfig):
     @override
     def sources(self) -> Sequence[Source]:
         return [Source.of(self.query or f"user:{self.name}"), Source.of(self.title or f"item:{self.name}")]
-
-    @property
-    @override
-    def single_input(self) -> bool:
-        return False
 
     @override
     def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from feature_generator import foreign
 from feature_generator.config import Choice, StrictModel
+from feature_generator.features import Byte
 
 
 class Config(StrictModel):
@@ -29,7 +30,7 @@ class Config(StrictModel):
     """Whose sequence it is, whatever side the children's columns name."""
     sequence_length: int | None = Field(None, ge=1, lt=2**31)
     """Most elements that a row keeps; by default all."""
-    sequence_delim: str = Field(";", min_length=1, max_length=1)
+    sequence_delim: Byte = ";"
     """Between the elements in text."""
     order: Literal["oldest_first", "newest_first"] = "oldest_first"
     """How the input is sorted; outputs are always oldest first."""
@@ -39,10 +40,3 @@ class Config(StrictModel):
     """An empty sequence has no element, or one that holds each child's default."""
     lengths: Literal["equal", "shortest"] = "equal"
     """Children of unequal lengths in one row are an error, or are cut to the shortest."""
-
-    @field_validator("sequence_delim")
-    @classmethod
-    def _one_byte(cls, value: str) -> str:
-        if len(value.encode()) != 1:
-            raise ValueError(f"must be one ASCII character, but is {value!r}")
-        return value
