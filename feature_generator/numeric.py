@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from feature_generator.discretizer import IdConfig
+from feature_generator.discretizer import KEYS, IdConfig
 from feature_generator.expressions import compile_expression, normalizer_expression
 from feature_generator.features import FeatureConfig, Numbers, number_text
 from feature_generator.fitting.config import FitConfig
@@ -127,6 +127,29 @@ class ValueConfig(NumericConfig, IdConfig):
     @override
     def discretized(self) -> bool:
         return not self.numeric
+
+
+class FoundConfig(ValueConfig):
+    """Keys of the feature types whose values are found behind keys: numbers, or words of which each match counts."""
+
+    need_discrete: bool = False
+    """Values are words. It follows from a key that makes ids of them; a stub without one passes its words on."""
+
+    @override
+    def problems(self, encoded: bool) -> list[tuple[str, str]]:
+        problems = super().problems(encoded)
+        if self.numeric and self.need_discrete and not encoded:
+            problems.append(("need_discrete", f"words need one of {', '.join(KEYS)}, or to be a stub_type"))
+        return problems
+
+    @property
+    @override
+    def numeric(self) -> bool:
+        return super().numeric and not (self.need_discrete and self.stub_type)
+
+    @override
+    def first_only(self, sequence: bool) -> bool:
+        return False
 
 
 def number_of(text: str) -> float:

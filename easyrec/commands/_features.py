@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyrec.commands._options import add_experiment, plug_all
+from easyrec.commands._options import plug_all
 from easyrec.config import Experiment, load_experiment
 from easyrec.data import PARTS, Part, open_sources
 from easyrec.data.feed import feed_of, source_of
@@ -72,11 +72,6 @@ class Features:
         if opened is None:
             raise ConfigError([Problem(f"the config names no data.{part}", "data", file=experiment.document.file)])
         return opened
-
-
-def add_features(parser: argparse.ArgumentParser) -> None:
-    """Add `-c`, `-o` and `--plugin`."""
-    add_experiment(parser)
 
 
 def add_rows(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from easyrec.commands._features import add_features, add_rows, features
+from easyrec.commands._features import add_rows, features
+from easyrec.commands._options import add_experiment
 from easyrec.commands._print import console, table
 from easyrec.errors import DataError
 from feature_generator.explain import explain
@@ -27,7 +28,7 @@ SHOWN = 8
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec fg explain`."""
-    add_features(parser)
+    add_experiment(parser)
     add_rows(parser)
     parser.add_argument("--row", type=int, default=0, metavar="K", help="row of the data, from 0 [0]")
     parser.add_argument("--feature", action="append", default=[], metavar="NAME", help="only this one; may be repeated")

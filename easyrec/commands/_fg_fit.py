@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from easyrec.commands._features import Features, add_features, add_rows, features
-from easyrec.commands._options import positive
+from easyrec.commands._features import Features, add_rows, features
+from easyrec.commands._options import add_experiment, positive
 from easyrec.commands._print import bar, console, count, table
 from easyrec.data.feed import PartFeed, feed_of
 from easyrec.errors import ConfigError
@@ -22,7 +22,7 @@ from feature_generator.fitting.learned import Learned, folder_of
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec fg fit`."""
-    add_features(parser)
+    add_experiment(parser)
     add_rows(parser)
     parser.add_argument("--label", metavar="COLUMN", help="what trees learn from [the config's first label]")
     parser.add_argument(

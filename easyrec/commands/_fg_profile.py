@@ -12,8 +12,8 @@ import json
 
 import pyarrow as pa
 
-from easyrec.commands._features import add_features, add_rows, features
-from easyrec.commands._options import positive
+from easyrec.commands._features import add_rows, features
+from easyrec.commands._options import add_experiment, positive
 from easyrec.commands._print import console, count, table
 from easyrec.errors import DataError
 from feature_generator.feed import Feed
@@ -23,7 +23,7 @@ from feature_generator.profiling import profile
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec fg profile`."""
-    add_features(parser)
+    add_experiment(parser)
     add_rows(parser)
     parser.add_argument("--batches", type=positive, default=10, metavar="N", help="batches that are measured [10]")
     parser.add_argument("--batch-rows", type=positive, default=4096, metavar="N", help="rows of a batch [4096]")

@@ -10,8 +10,8 @@ import argparse
 
 import pyarrow as pa
 
-from easyrec.commands._features import add_features, add_rows, features
-from easyrec.commands._options import positive
+from easyrec.commands._features import add_rows, features
+from easyrec.commands._options import add_experiment, positive
 from easyrec.commands._print import bar, console, count, size, table
 from feature_generator import offline
 
@@ -20,7 +20,7 @@ GROUP = f"{offline.GROUP_ROWS:,}"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec fg run`."""
-    add_features(parser)
+    add_experiment(parser)
     add_rows(parser)
     parser.add_argument("--output", required=True, metavar="FILE", help="parquet file to write")
     parser.add_argument(

@@ -9,13 +9,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from feature_generator.discretizer import KEYS
 from feature_generator.features import Byte, Operator, Reading, Sided, Source
-from feature_generator.numeric import ValueConfig
+from feature_generator.numeric import FoundConfig
 from feature_generator.values import BadValueError, as_number, as_text
 
 
-class Config(ValueConfig):
+class Config(FoundConfig):
     """Config of `lookup`."""
 
     single_input: ClassVar[bool] = False
@@ -28,8 +27,6 @@ class Config(ValueConfig):
     combiner: Literal["", "sum", "mean", "avg", "min", "max", "count"] = "sum"
     """What becomes of the numbers of several keys; empty: with boundaries each its bucket, else the first. Words are not
     combined, whatever it says."""
-    need_discrete: bool = False
-    """Values are words. It follows from a key that makes ids of them; a stub without one passes its words on."""
     need_key: bool = False
     """Words are `<key>_<value>`."""
     value_dim: int | None = Field(None, ge=0, le=2**20)
@@ -43,18 +40,11 @@ class Config(ValueConfig):
         for key in ("map", "key"):
             if getattr(self, key) is None and not encoded:
                 problems.append((key, "needs a column, as side:name"))
-        if self.numeric and self.need_discrete and not encoded:
-            problems.append(("need_discrete", f"words need one of {', '.join(KEYS)}, or to be a stub_type"))
         if self.numeric and self.combiner == "count" and (self.value_dim or 1) > 1:
             problems.append(("value_dim", "a count is one number"))
         if self.numeric and self.need_key:
             problems.append(("need_key", "goes with values that become ids"))
         return problems
-
-    @property
-    @override
-    def numeric(self) -> bool:
-        return super().numeric and not (self.need_discrete and self.stub_type)
 
     @property
     @override
@@ -76,10 +66,6 @@ class Config(ValueConfig):
     def readings(self) -> Sequence[Reading]:
         inner = Reading(separator=self.value_separator if self.numeric and (self.value_dim or 1) > 1 else None)
         return [Reading(pairs=inner, folded=True, either=True), Reading()]
-
-    @override
-    def first_only(self, sequence: bool) -> bool:
-        return False
 
     @override
     def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:

@@ -10,9 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from typing_extensions import override
 
-from feature_generator.discretizer import KEYS
 from feature_generator.features import Operator, Reading, Sided, Source
-from feature_generator.numeric import ValueConfig
+from feature_generator.numeric import FoundConfig
 from feature_generator.values import as_number, as_text
 
 ALL = "ALL"
@@ -27,7 +26,7 @@ def _key(text: str) -> str:
 Key = Annotated[str, AfterValidator(_key)]
 
 
-class Config(ValueConfig):
+class Config(FoundConfig):
     """Config of `match`."""
 
     single_input: ClassVar[bool] = False
@@ -39,8 +38,6 @@ class Config(ValueConfig):
     """The first key or keys, as `side:name`, or ALL."""
     skey: Key | None = None
     """The second key or keys, as `side:name`, or ALL."""
-    need_discrete: bool = False
-    """Values are words. It follows from a key that makes ids of them; a stub without one passes its words on."""
     show_pkey: bool = False
     """Words begin with `<first key>_`."""
     show_skey: bool = False
@@ -54,17 +51,10 @@ class Config(ValueConfig):
         for key in ("nested_map", "pkey", "skey"):
             if getattr(self, key) is None and not encoded:
                 problems.append((key, "needs a column, as side:name" + ("" if key == "nested_map" else ", or ALL")))
-        if self.numeric and self.need_discrete and not encoded:
-            problems.append(("need_discrete", f"words need one of {', '.join(KEYS)}, or to be a stub_type"))
         for key in ("show_pkey", "show_skey"):
             if self.numeric and getattr(self, key):
                 problems.append((key, "goes with values that become ids"))
         return problems
-
-    @property
-    @override
-    def numeric(self) -> bool:
-        return super().numeric and not (self.need_discrete and self.stub_type)
 
     @property
     def _all(self) -> bool:
@@ -96,10 +86,6 @@ class Config(ValueConfig):
         inner = Reading(separator=",", pairs=Reading(separator=None), folded=True)
         outer = Reading(separator="|", assign="^", pairs=inner, folded=True)
         return [outer, *[Reading()] * (len(self.sources) - 1)]
-
-    @override
-    def first_only(self, sequence: bool) -> bool:
-        return False
 
     @override
     def compile(self, default: str, sequence: bool, folder: Path | None = None) -> Operator:

@@ -180,19 +180,17 @@ def test_the_report_has_exactly_what_did_not_fit(source):
     assert len(whole) == len(WHOLE[source.name])
 
 
-def test_the_yaml_is_the_experiment_and_the_model_is_built(source, tmp_path, need_types):
+def test_the_yaml_is_the_experiment_and_the_model_is_built(source, tmp_path):
     shutil.copytree(ASSETS, tmp_path / "assets")
     found = convert(source)
     (tmp_path / "out.yaml").write_text(found.yaml, encoding="utf-8")
     assert read_yaml(tmp_path / "out.yaml").data == found.draft.plain()
-    need_types(found.draft.features)
     experiment = load_experiment(tmp_path / "out.yaml")
     assert build(experiment).dense_parameters > 0
 
 
-def test_the_schema_of_editors_agrees(source, need_types):
+def test_the_schema_of_editors_agrees(source):
     found = convert(source)
-    need_types(found.draft.features)
     errors = Draft202012Validator(experiment_schema()).iter_errors(found.draft.plain())
     assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
 
