@@ -197,6 +197,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
         lambda: plan_embeddings(generator.outputs, model),
         lambda: watched(_tasks(model, sections.data), sections.eval, sections.train),
     ]
+    problems += [_placed(document, problem) for problem in model.unfit(_tasks(model, sections.data))]
     for check in checks:
         try:
             check()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.config.mask import Mask
+from easyrec.errors import Problem
 from feature_generator.config import Choice, StrictModel, member, members
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -52,13 +54,23 @@ class GroupUse(StrictModel):
         fields: Embeddings of the group's features, side by side.
         first_order: One weight per id of every feature (dim 1).
         equal_dims: All embeddings must be equally wide.
+        pairs: An id has one embedding for each other field of the group, side by side: `Model.paired_fields`.
+        own: The group's embeddings are its own, not shared with other groups that read the same features.
         like: Group to take the features of where the config does not name this one.
+        optional: Where the config does not name the group, the model does without.
+        sequence: The group must have one.
+        about: Which features a first config puts there.
     """
 
     fields: bool = True
     first_order: bool = False
     equal_dims: bool = False
+    pairs: bool = False
+    own: bool = False
     like: str | None = None
+    optional: bool = False
+    sequence: bool = False
+    about: Literal["all", "user", "item", "domain"] = "all"
 
 
 DEFAULT_LOSSES = {"binary": "bce", "regression": "mse", "multiclass": "cross_entropy"}
@@ -160,7 +172,13 @@ class ModelConfig(StrictModel):
     """What every model's config has; a model's own `Config` derives from it.
 
     A group may be written as a plain list of features.
+
+    Attributes:
+        example_tasks: Tasks of a first config, over the labels `click` and `buy` (of a click), where one binary task
+            is not what the model is for.
     """
+
+    example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = ()
 
     type: str
     groups: dict[str, GroupConfig] | None = None
@@ -187,6 +205,22 @@ class ModelConfig(StrictModel):
         if repeated:
             raise ValueError(f"tasks must have different names, but '{repeated[0]}' is given twice")
         return value
+
+    @model_validator(mode="after")
+    def _has_its_sequences(self) -> Self:
+        for name, use in self.uses().items():
+            groups = self.groups or {}
+            group = groups.get(name) or groups.get(use.like or "")
+            if use.sequence and not (use.optional and group is None) and not (group and group.sequences):
+                raise ValueError(
+                    f"'{self.type}' needs a sequence in the group '{name}', e.g.\n"
+                    f"groups: {{{name}: {{features: [item_id], sequences: [{{sequence: click_seq}}]}}}}"
+                )
+        return self
+
+    def unfit(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+        """What stands against predicting these tasks, by dotted path such as `model.tasks.1.weight`."""
+        return iter(())
 
     def uses(self) -> dict[str, GroupUse]:
         """Groups that the model reads, and what of each."""

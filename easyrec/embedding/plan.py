@@ -63,7 +63,12 @@ class _Resolver:
             if name not in uses:
                 text = f"type '{self.model.type}' reads no group '{name}'{nearest(name, uses)}; it reads: {', '.join(uses)}"
                 self.problem(f"model.groups.{name}", text)
-        groups = {name: self.group(name, use, self.members(name, use, uses)) for name, use in uses.items()}
+        absent = {name for name, use in uses.items() if use.optional and name not in (self.model.groups or {})}
+        groups = {
+            name: self.group(name, use, self.members(name, use, uses))
+            for name, use in uses.items()
+            if name not in absent
+        }
         if self.problems:
             raise ConfigError(self.problems)
         return EmbeddingPlan(tuple(self.tables.values()), groups)
@@ -157,12 +162,14 @@ class _Resolver:
 
     def group(self, name: str, use: GroupUse, members: _Group) -> GroupPlan:
         fields = [spec for spec in members.features if not _is_input(spec)]
-        bags = [self.bag(spec, use.fields) for spec in fields]
+        others = len(fields) + sum(len(e.children) for e in members.entries) - 1
+        want = _Want(use.fields, max(others, 1) if use.pairs else 1, _suffix(name, use))
+        bags = [self.bag(spec, want) for spec in fields]
         for entry in members.entries:
             if entry.pooled is not None:
-                bags += [self.bag(child, use.fields, pooled=entry.pooled) for child in entry.children]
+                bags += [self.bag(child, want, pooled=entry.pooled) for child in entry.children]
         steps = [e for e in members.entries if e.pooled is None and use.fields]
-        sequences = [_side_by_side([self.bag(child, True) for child in e.children]) for e in steps]
+        sequences = [_side_by_side([self.bag(child, want) for child in e.children]) for e in steps]
         bags = _side_by_side(bags)
         if use.fields and use.equal_dims and len({bag.dim for bag in bags}) > 1:
             dims = ", ".join(f"{bag.feature} {bag.dim}" for bag in bags)
@@ -193,24 +200,26 @@ class _Resolver:
             layout, tuple(bags) if use.fields else (), tuple(_side_by_side(first)), tuple(tuple(s) for s in sequences)
         )
 
-    def bag(self, spec: OutputSpec, embedded: bool, pooled: str | None = None) -> BagSpec:
+    def bag(self, spec: OutputSpec, want: _Want, pooled: str | None = None) -> BagSpec:
         """The bag of one output; dim 0 where the model reads no embeddings of it."""
+        embedded = want.embedded
         mean = spec.pooling == "mean"
         linear = spec.kind in ("dense", "dense_sequence")
         if linear and spec.embedding_dim is None:
             dim = spec.value_dim if embedded else 0
             return BagSpec(spec.name, "copy", dim, 0, value_dim=spec.value_dim, mean=pooled == "mean")
         rows = self.rows(spec)
-        dim = self.dim(spec) if embedded else 0
+        dim = self.dim(spec) * want.copies if embedded else 0
+        name = f"{_table(spec)}{want.suffix}"
         if embedded:
-            self.table(_table(spec), rows, dim, spec)
+            self.table(name, rows, dim, spec)
         is_sequence = spec.kind in SEQUENCE_KINDS
         return BagSpec(
             spec.name,
             "linear" if linear else "ids",
             dim,
             0,
-            _table(spec),
+            name,
             spec.value_dim if linear else 1,
             mean=pooled == "mean" if is_sequence else mean,
             element_mean=is_sequence and mean,
@@ -270,6 +279,20 @@ class _Resolver:
         if config.type == "uniform":
             return Initializer("uniform", config.bound)
         return Initializer("normal", config.std)
+
+
+@dataclass(frozen=True)
+class _Want:
+    """What a group wants of its outputs: embeddings at all, how many side by side, and whose tables."""
+
+    embedded: bool
+    copies: int
+    suffix: str
+
+
+def _suffix(name: str, use: GroupUse) -> str:
+    """What sets the group's tables apart from those of other groups over the same features."""
+    return (f":{name}" if use.own else "") + (":pairs" if use.pairs else "")
 
 
 def _is_input(spec: OutputSpec) -> bool:

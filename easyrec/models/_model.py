@@ -21,7 +21,8 @@ from feature_generator.config import member
 class Model(nn.Module):
     """From an `Embedded` to ``{"logit": (B,)}``; with several tasks to ``{task: (B,)}``; (B, C) for C classes.
 
-    A model defines `forward`, in the words of the accessors below. Each takes the name of a group.
+    A model defines `forward`, in the words of the accessors below. Each takes the name of a group. While it trains it
+    may give further tensors beside the logits, for its own `auxiliary`.
 
     Args:
         config: The model's config.
@@ -39,6 +40,8 @@ class Model(nn.Module):
         self.dense_weights = nn.ModuleDict()
         problems: list[Problem] = []
         for name, use in config.uses().items():
+            if name not in self.layouts:  # optional, and not given
+                continue
             layout = self.layouts[name]
             for sequence in layout.sequences:
                 chosen = sequence.encoder or _default(config)
@@ -105,6 +108,26 @@ class Model(nn.Module):
         encoder = self._encoder(group, sequence)
         return encoder.dim + (sum(c.dim for c in encoder.paired) if encoder.config.product else 0)
 
+    # --------------------------------------------------------------------------------------------- training
+
+    def auxiliary(
+        self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Losses by name that training adds to those of the tasks; here those of the sequence encoders.
+
+        A model with losses of its own adds them to what this gives. Called after `forward` in training alone.
+
+        Args:
+            outputs: All that `forward` gave.
+            labels: (B,) float32 by label.
+            weights: (B,) sample weights, or None.
+
+        Returns:
+            Scalars, already weighted.
+        """
+        found = {name: encoder.auxiliary for name, encoder in self.encoders.items()}
+        return {name: loss for name, loss in found.items() if isinstance(loss, Tensor)}
+
     # --------------------------------------------------------------------------------- accessors, for forward
 
     def fields(self, x: Embedded, group: str = "deep") -> Tensor:
@@ -130,6 +153,11 @@ class Model(nn.Module):
             parts += [self.interest(x, s, group) for s in layout.sequences]
         parts += [x.dense(group)] if layout.dense else []
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+    def paired_fields(self, x: Embedded, group: str = "deep") -> Tensor:
+        """(B, F, F - 1, D), the embeddings of each field for each other one, in the order of the fields."""
+        flat = self.fields(x, group)
+        return torch.unflatten(flat, 2, (max(flat.shape[1] - 1, 1), -1))
 
     def first(self, x: Embedded, group: str = "deep") -> Tensor:
         """(B, F), the first-order weight of each field."""

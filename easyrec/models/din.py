@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
-from typing_extensions import Self
 
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
@@ -26,20 +25,11 @@ class Config(MLPConfig, ModelConfig):
 
     def uses(self) -> dict[str, GroupUse]:
         """Embeddings, dense inputs and sequences of `deep`."""
-        return {"deep": GroupUse()}
+        return {"deep": GroupUse(sequence=True)}
 
     def default_encoder(self) -> str | None:
         """Target attention."""
         return "din"
-
-    @model_validator(mode="after")
-    def _has_a_sequence(self) -> Self:
-        if self.groups is None or not any(group.sequences for group in self.groups.values()):
-            raise ValueError(
-                "'din' needs a sequence, e.g.\n"
-                "groups: {deep: {features: [item_id], sequences: [{sequence: click_seq}]}}"
-            )
-        return self
 
 
 class DIN(Model):

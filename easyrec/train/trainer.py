@@ -195,6 +195,8 @@ class Trainer:
         with self._autocast():
             logits = self.forward(inputs)
         loss: Tensor = self.objective(logits, batch.labels, batch.sample_weight)
+        for extra in self.model.auxiliary(logits, batch.labels, batch.sample_weight).values():
+            loss = loss + extra
         value = loss.item()  # on a CPU nothing waits for this
         if not math.isfinite(value):
             raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)

@@ -25,6 +25,7 @@ class SequenceEncoder(nn.Module):
         dim: Width of the output; the steps' own width unless an encoder says otherwise.
         paired: Children that are compared with a candidate.
         needs_query: Whether `forward` must be given the candidates.
+        auxiliary: A scalar loss of its own that `forward` left in training, weighted; None where there is none.
 
     Raises:
         ConfigError: A candidate is needed, and no child has one.
@@ -35,6 +36,7 @@ class SequenceEncoder(nn.Module):
     def __init__(self, config: Any, layout: SequenceLayout) -> None:
         super().__init__()
         self.config, self.layout = config, layout
+        self.auxiliary: Tensor | None = None
         self.dim = layout.dim
         self.paired = [c for c, q in zip(layout.children, layout.query, strict=True) if q is not None]
         if (self.needs_query or config.product) and not self.paired:

@@ -27,6 +27,7 @@ def made(name, layout=LAYOUT, **keys):
     return build(member("easyrec.modules.sequence", name).Config(**keys), layout).eval()
 
 
+@pytest.mark.family("easyrec.modules.sequence")
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("lengths", [[], [0], [1], [3, 0, 2, 0], [0, 0]], ids=str)
 def test_any_number_of_rows_and_steps(name, lengths):
@@ -38,11 +39,13 @@ def test_any_number_of_rows_and_steps(name, lengths):
         assert encoded.isfinite().all()
 
 
+@pytest.mark.family("easyrec.modules.sequence")
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_row_without_steps_is_zero(name):
     assert not made(name)(steps([2, 0, 3]), torch.randn(3, 7))[1].any()
 
 
+@pytest.mark.family("easyrec.modules.sequence")
 @pytest.mark.parametrize("name", ENCODERS)
 def test_rows_do_not_see_each_other(name):
     encoder, whole, query = made(name), steps([3, 0, 2]), torch.randn(3, 7)
@@ -53,6 +56,7 @@ def test_rows_do_not_see_each_other(name):
         torch.testing.assert_close(encoder(alone, query[row : row + 1]), encoded[row : row + 1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.family("easyrec.modules.sequence")
 @pytest.mark.parametrize("name", ENCODERS)
 def test_product_needs_a_candidate(name):
     with pytest.raises(ConfigError, match="compares the steps of 's' with a candidate"):
