@@ -94,10 +94,14 @@ docs: install-dev  ## build the site into site/
 bench: bench-reader bench-fg_throughput bench-train_throughput bench-step_profile  ## throughput beside the peers (hours)
 
 .PHONY: quality
-quality: bench-shop_quality bench-ctr_quality bench-ml1m_ctr  ## AUC on the shop and on published data (hours; resumes)
+quality: bench-shop_quality bench-ctr bench-ml1m_ctr  ## AUC on the shop and on published data (hours; resumes)
 
 bench-%: install-dev
 	$(PY) benchmarks/$*.py
+
+.PHONY: bench-ctr
+bench-ctr: install-dev  ## all CTR models on Frappe_x1 beside the published results (hours; resumes)
+	$(PY) benchmarks/frappe.py all
 
 SANITIZED := build/sanitized
 

@@ -2,7 +2,7 @@
 
 `python benchmarks/shop_quality.py [--rows 1150000] [--seeds 101 102] [--only lr deepfm ...]`
 
-1.15 M exposures are 1.0 M of training. A seed is another shop. Finished runs are kept, as in `ctr_quality.py`.
+1.15 M exposures are 1.0 M of training. A seed is another shop. Finished runs are kept, as long as the commit is the same.
 """
 
 from __future__ import annotations
