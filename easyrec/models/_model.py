@@ -69,7 +69,15 @@ class Model(nn.Module):
             dims = ", ".join(f"{span.name} {span.dim}" for span in spans)
             text = f"'{self.config.type}' needs fields of equal dims in '{layout.name}', but they are: {dims}"
             return [Problem(text, where)]
-        return []
+        return [
+            Problem(
+                f"'{self.config.type}' takes '{s.name}' as fields of dim {spans[0].dim}, but its encoder gives "
+                f"{self._interest_width(layout.name, s)} numbers: make that a multiple of {spans[0].dim}",
+                _place(self.config, layout.name, s.name),
+            )
+            for s in layout.sequences
+            if _key(layout.name, s.name) in self.encoders and self._interest_width(layout.name, s) % spans[0].dim
+        ]
 
     def _unread(self, name: str) -> list[Problem]:
         """Sequences of a group without embeddings whose steps would reach nothing."""
