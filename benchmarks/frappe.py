@@ -86,9 +86,9 @@ def sources(module: str) -> tuple[str, ...]:
         return ()
     found = {str(path)}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("easyrec.models", "easyrec.modules")):
-            if not str(node.module).endswith("._model"):  # the accessors of every model
-                found.update(sources(str(node.module)))
+        name = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+        if name.startswith(("easyrec.models.", "easyrec.modules.")) and not name.endswith("._model"):  # every model's
+            found.update(sources(name))
     return tuple(sorted(found))
 
 
