@@ -12,6 +12,7 @@ import logging
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ class MaskNet(nn.Module):
         self.serial = s["structure"] == "serial"
         if self.serial:
             widths = [width, *s["hidden"]]
-            self.blocks = nn.ModuleList(MaskBlock(width, a, b, s) for a, b in zip(widths, widths[1:], strict=False))
+            self.blocks = nn.ModuleList(MaskBlock(width, a, b, s) for a, b in pairwise(widths))
             self.last: nn.Module = nn.Linear(widths[-1], 1)
         else:
             self.blocks = nn.ModuleList(MaskBlock(width, width, s["block_dim"], s) for _ in range(s["blocks"]))
