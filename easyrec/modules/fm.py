@@ -1,4 +1,4 @@
-"""The second-order part of a factorization machine."""
+"""The second-order part of a factorization machine, as a number or as a vector."""
 
 from __future__ import annotations
 
@@ -29,10 +29,30 @@ class FM(nn.Module):
         """The sum over pairs."""
         plain = not self.training or torch.compiler.is_compiling()  # evaluation gives what is exported, bit for bit
         if plain or fields.device.type != "cpu" or fields.dtype != torch.float32:
-            total = fields.sum(dim=1)  # (B, D)
-            return 0.5 * (total.square() - fields.square().sum(dim=1)).sum(dim=1, keepdim=True)
+            return pooled(fields).sum(dim=1, keepdim=True)
         output: Tensor = _Fused.apply(fields)  # type: ignore[no-untyped-call]
         return output
+
+
+class BiInteraction(nn.Module):
+    """Sum of the element-wise products of all pairs of field embeddings: `FM` before its last sum.
+
+    Shape:
+        fields: (B, F, D)
+        output: (B, D)
+
+    Source:
+        He and Chua, "Neural Factorization Machines", SIGIR 2017, eq. (3) and (4).
+    """
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """The sum over pairs."""
+        return pooled(fields)
+
+
+def pooled(fields: Tensor) -> Tensor:
+    """(B, D), ``sum_{i<j} e_i * e_j`` as half of "square of the sum minus sum of the squares"."""
+    return 0.5 * (fields.sum(dim=1).square() - fields.square().sum(dim=1))
 
 
 class _Fused(torch.autograd.Function):

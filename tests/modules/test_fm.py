@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from easyrec.modules.fm import FM
+from easyrec.modules.fm import FM, BiInteraction
 
 
 def pairs(fields):
@@ -41,3 +41,12 @@ def test_a_view_of_a_wider_tensor():
 def test_other_dtypes_take_the_plain_form():
     fields = torch.randn(3, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(FM()(fields), pairs(fields).double())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_bi_interaction_equals_the_sum_of_products_of_pairs(shape):
+    fields = torch.randn(shape, dtype=torch.float64)
+    expected = fields.new_zeros(shape[0], shape[2])
+    for i, j in combinations(range(shape[1]), 2):
+        expected = expected + fields[:, i] * fields[:, j]
+    torch.testing.assert_close(BiInteraction()(fields), expected)
