@@ -102,6 +102,20 @@ class Model(nn.Module):
         layout = self.layouts[group]
         return (self.width(group) - layout.dense_width) // self.dim(group)
 
+    def num_pairs(self, group: str = "deep") -> int:
+        """F (F - 1) / 2 of `fields`.
+
+        Raises:
+            ConfigError: There is one field alone.
+        """
+        count = self.num_fields(group)
+        if count < 2:
+            layout = self.layouts[group]
+            (only,) = [*layout.fields, *(child for s in layout.sequences for child in s.children)]
+            text = f"'{self.config.type}' crosses the fields of '{layout.name}', but '{only.name}' is the only one"
+            raise ConfigError([Problem(f"{text}\nadd a feature with an embedding", _place(self.config, layout.name))])
+        return count * (count - 1) // 2
+
     def dim(self, group: str = "deep") -> int:
         """D of `fields`."""
         layout = self.layouts[group]

@@ -1,0 +1,61 @@
+"""Pairs of fields: their dot products, and sums of them with a weight per pair."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightedPairs(nn.Module):
+    """``sum_{i<j} e_i' M_ij e_j`` with a learned matrix M_ij per pair of fields.
+
+    `scalar`: ``M_ij = r_ij I``; `vector`: ``M_ij = diag(r_ij)``; `matrix`: any. The pairs are never laid out: with U
+    holding the M_ij of i < j, and zeros, it is the dot product of ``e`` and ``U e``, one product of matrices.
+
+    Weights start normal with variance 2 / (rows + columns) of the matrix of all of them, or of each M_ij.
+
+    Shape:
+        fields: (B, F, D)
+        output: (B, 1), unscaled logit
+
+    Args:
+        fields: F, two or more.
+        dim: D.
+        kind: What M_ij may be.
+
+    Source:
+        Pan et al., "Field-weighted Factorization Machines", WWW 2018, eq. (4); Sun et al., "FM^2: Field-matrixed
+        Factorization Machines", WWW 2021, eq. (7) and section 3.3.
+    """
+
+    places: Tensor
+
+    def __init__(self, fields: int, dim: int, kind: Literal["scalar", "vector", "matrix"]) -> None:
+        super().__init__()
+        self.fields, self.kind = fields, kind
+        i, j = torch.triu_indices(fields, fields, offset=1)
+        places = torch.full((fields, fields), len(i))  # the last is the zero of i >= j
+        places[i, j] = torch.arange(len(i))
+        self.register_buffer("places", places.flatten(), persistent=False)
+        shape = {"scalar": (1,), "vector": (dim,), "matrix": (dim, dim)}[kind]
+        std = (2.0 / (2 * dim if kind == "matrix" else len(i) + shape[0])) ** 0.5
+        self.weight = nn.Parameter(torch.randn(len(i), *shape) * std)
+
+    def upper(self) -> Tensor:
+        """(F, F, ...), the weight of each pair at i < j, else 0."""
+        zero = torch.zeros_like(self.weight[:1])
+        return torch.unflatten(torch.cat([self.weight, zero]).index_select(0, self.places), 0, (self.fields, -1))
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """The sum over pairs."""
+        upper = self.upper()
+        if self.kind == "scalar":
+            product = torch.einsum("fg,bgd->bfd", upper.squeeze(2), fields)
+        elif self.kind == "vector":
+            product = torch.einsum("fgd,bgd->bfd", upper, fields)
+        else:
+            square = upper.transpose(1, 2).flatten(2).flatten(0, 1)  # (F D, F D)
+            product = torch.unflatten(fields.flatten(1) @ square.t(), 1, (self.fields, -1))
+        return (fields * product).sum(dim=(1, 2)).unsqueeze(1)

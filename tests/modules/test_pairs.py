@@ -1,0 +1,34 @@
+from itertools import combinations
+
+import pytest
+import torch
+
+from easyrec.modules.pairs import WeightedPairs
+
+SHAPES = [(3, 4, 5), (5, 2, 8), (0, 3, 4), (1, 10, 1), (2, 26, 3)]
+
+
+def matrix(weight, kind, dim):
+    """M_ij of one pair."""
+    return {
+        "scalar": lambda: weight * torch.eye(dim, dtype=weight.dtype),
+        "vector": lambda: torch.diag(weight),
+        "matrix": lambda: weight,
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["scalar", "vector", "matrix"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_weighted_pairs_equal_the_sum_of_bilinear_forms(shape, kind):
+    torch.manual_seed(0)
+    pairs, fields = WeightedPairs(*shape[1:], kind).double(), torch.randn(shape, dtype=torch.float64)
+    expected = torch.zeros(shape[0], 1, dtype=torch.float64)
+    for row in range(shape[0]):
+        for weight, (i, j) in zip(pairs.weight, combinations(range(shape[1]), 2), strict=True):
+            expected[row] += fields[row, i] @ matrix(weight, kind, shape[2]) @ fields[row, j]
+    torch.testing.assert_close(pairs(fields), expected)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("scalar", 45), ("vector", 45 * 8), ("matrix", 45 * 64)])
+def test_each_pair_has_weights_of_its_own(kind, count):
+    assert sum(p.numel() for p in WeightedPairs(10, 8, kind).parameters()) == count
