@@ -1,4 +1,4 @@
-"""Pairs of fields: their dot products, and sums of them with a weight per pair."""
+"""Pairs of fields: their products, and sums of them with a weight per pair."""
 
 from __future__ import annotations
 
@@ -6,6 +6,28 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+
+class Products(nn.Module):
+    """The element-wise products of all pairs of fields, in the order (1, 2), (1, 3) .. (F - 1, F).
+
+    Shape:
+        fields: (B, F, D)
+        output: (B, F (F - 1) / 2, D)
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, fields: int) -> None:
+        super().__init__()
+        left, right = torch.triu_indices(fields, fields, offset=1)
+        self.register_buffer("left", left, persistent=False)
+        self.register_buffer("right", right, persistent=False)
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """The products."""
+        return fields.index_select(1, self.left) * fields.index_select(1, self.right)
 
 
 class WeightedPairs(nn.Module):

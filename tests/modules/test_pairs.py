@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from easyrec.modules.pairs import WeightedPairs
+from easyrec.modules.pairs import Products, WeightedPairs
 
 SHAPES = [(3, 4, 5), (5, 2, 8), (0, 3, 4), (1, 10, 1), (2, 26, 3)]
 
@@ -32,3 +32,10 @@ def test_weighted_pairs_equal_the_sum_of_bilinear_forms(shape, kind):
 @pytest.mark.parametrize(("kind", "count"), [("scalar", 45), ("vector", 45 * 8), ("matrix", 45 * 64)])
 def test_each_pair_has_weights_of_its_own(kind, count):
     assert sum(p.numel() for p in WeightedPairs(10, 8, kind).parameters()) == count
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_products_of_all_pairs(shape):
+    fields = torch.randn(shape)
+    expected = torch.stack([fields[:, i] * fields[:, j] for i, j in combinations(range(shape[1]), 2)], 1)
+    assert torch.equal(Products(shape[1])(fields), expected)
