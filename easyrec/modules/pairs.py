@@ -30,6 +30,58 @@ class Products(nn.Module):
         return fields.index_select(1, self.left) * fields.index_select(1, self.right)
 
 
+class InnerProducts(nn.Module):
+    """The dot products of all pairs of fields, in the order of `Products`.
+
+    Shape:
+        fields: (B, F, D)
+        output: (B, F (F - 1) / 2)
+
+    Source:
+        Qu et al., "Product-based Neural Networks", ICDM 2016, eq. (6): their matrix p, which is symmetric, without its
+        diagonal.
+    """
+
+    upper: Tensor
+
+    def __init__(self, fields: int) -> None:
+        super().__init__()
+        left, right = torch.triu_indices(fields, fields, offset=1)
+        self.register_buffer("upper", left * fields + right, persistent=False)
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """The dot products."""
+        return (fields @ fields.transpose(1, 2)).flatten(1).index_select(1, self.upper)
+
+
+class OuterProducts(nn.Module):
+    """The sum of the outer products of all pairs of fields, ``sum_i sum_j e_i e_j' = s s'`` with ``s = sum_i e_i``.
+
+    The matrix is symmetric, so its upper half says all; a layer above it can weigh no more.
+
+    Shape:
+        fields: (B, F, D)
+        output: (B, D (D + 1) / 2)
+
+    Source:
+        Qu et al., "Product-based Neural Networks", ICDM 2016, eq. (13).
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        left, right = torch.triu_indices(dim, dim)
+        self.register_buffer("left", left, persistent=False)
+        self.register_buffer("right", right, persistent=False)
+
+    def forward(self, fields: Tensor) -> Tensor:
+        """The upper half of the summed matrix, row by row."""
+        total = fields.sum(dim=1)  # (B, D)
+        return total.index_select(1, self.left) * total.index_select(1, self.right)
+
+
 class WeightedPairs(nn.Module):
     """``sum_{i<j} e_i' M_ij e_j`` with a learned matrix M_ij per pair of fields.
 

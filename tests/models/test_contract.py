@@ -137,6 +137,7 @@ VARIANTS = {
     "attention-in-deepfm": ("deepfm", attended()),
     "mixture": ("dcn_v2", {"low_rank": 2, "experts": 3, "structure": "stacked"}),
     "vectors-per-id": ("fwfm", {"linear": "feature"}),
+    "outer-products": ("pnn", {"products": "both"}),
     "norms": ("wide_and_deep", {"batch_norm": True, "layer_norm": True, "dropout": 0.5, "activation": "gelu"}),
 }
 

@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from easyrec.modules.pairs import Products, WeightedPairs
+from easyrec.modules.pairs import InnerProducts, OuterProducts, Products, WeightedPairs
 
 SHAPES = [(3, 4, 5), (5, 2, 8), (0, 3, 4), (1, 10, 1), (2, 26, 3)]
 
@@ -39,3 +39,21 @@ def test_products_of_all_pairs(shape):
     fields = torch.randn(shape)
     expected = torch.stack([fields[:, i] * fields[:, j] for i, j in combinations(range(shape[1]), 2)], 1)
     assert torch.equal(Products(shape[1])(fields), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_inner_products_of_all_pairs(shape):
+    fields = torch.randn(shape)
+    expected = torch.stack([(fields[:, i] * fields[:, j]).sum(1) for i, j in combinations(range(shape[1]), 2)], 1)
+    torch.testing.assert_close(InnerProducts(shape[1])(fields), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_outer_products_sum_over_all_ordered_pairs(shape):
+    fields = torch.randn(shape, dtype=torch.float64)
+    expected = torch.zeros(shape[0], shape[2], shape[2], dtype=torch.float64)
+    for i in range(shape[1]):
+        for j in range(shape[1]):
+            expected += fields[:, i, :, None] * fields[:, j, None, :]
+    rows, columns = torch.triu_indices(shape[2], shape[2])
+    torch.testing.assert_close(OuterProducts(shape[2])(fields), expected[:, rows, columns])
