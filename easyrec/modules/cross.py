@@ -1,4 +1,4 @@
-"""The cross layers of DCN-V2."""
+"""The cross layers of DCN-V2, and those of the first DCN."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from easyrec.modules.mlp import linear
+from easyrec.modules.mlp import in_float32, linear
 from feature_generator.config import StrictModel
 
 
@@ -86,3 +86,34 @@ class Experts(nn.Module):
         inner = torch.unflatten(torch.tanh(self.down(input)), 1, self.shape)  # (B, E, r)
         inner = torch.tanh(torch.einsum("ber,esr->bes", inner, self.inner))
         return self.up((gate * inner).flatten(1))  # type: ignore[no-any-return]
+
+
+class VectorCross(nn.Module):
+    """Cross layers ``x_{l+1} = x_0 (x_l . w_l) + b_l + x_l``, with a vector w_l per layer.
+
+    Every x_l is ``a_l x_0 + c_l`` with a number a_l per row and a vector c_l that all rows share, so one product of x_0
+    with all w is enough: ``a_{l+1} = a_l + a_l (x_0 . w_l) + c_l . w_l`` and ``c_{l+1} = c_l + b_l``.
+
+    Shape:
+        input, output: (B, width)
+
+    Source:
+        Wang et al., "Deep & Cross Network for Ad Click Predictions", ADKDD 2017, eq. (3); the form of x_l: Lian et al.,
+        "xDeepFM", KDD 2018, theorem 2.1.
+    """
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.weights = linear(width, layers, bias=False)
+        self.bias = nn.Parameter(torch.zeros(layers, width))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The last layer's output."""
+        layers = self.bias.shape[0]
+        dots = in_float32(self.weights, input)  # (B, layers), x_0 . w_l
+        shift = torch.zeros_like(self.bias[0])  # c_l
+        scale = torch.ones_like(dots[:, :1])  # a_l, (B, 1)
+        for layer in range(layers):
+            scale = scale + scale * dots[:, layer : layer + 1] + (shift * self.weights.weight[layer]).sum()
+            shift = shift + self.bias[layer]
+        return torch.addcmul(shift, scale, input)

@@ -138,6 +138,7 @@ VARIANTS = {
     "mixture": ("dcn_v2", {"low_rank": 2, "experts": 3, "structure": "stacked"}),
     "vectors-per-id": ("fwfm", {"linear": "feature"}),
     "outer-products": ("pnn", {"products": "both"}),
+    "stacked-vectors": ("dcn", {"structure": "stacked"}),
     "norms": ("wide_and_deep", {"batch_norm": True, "layer_norm": True, "dropout": 0.5, "activation": "gelu"}),
 }
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from easyrec.modules.cross import Cross, CrossConfig
+from easyrec.modules.cross import Cross, CrossConfig, VectorCross
 
 
 def explicit(cross, x0, row):
@@ -43,3 +43,15 @@ def test_layer_l_makes_crosses_of_degree_l_plus_one():
     values = torch.stack([cross(t * x) for t in range(7)])
     assert values.diff(6, dim=0).abs().max() < 1e-8
     assert values.diff(5, dim=0).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_vector_layers_equal_the_recursion(layers, rows):
+    torch.manual_seed(0)
+    cross, x0 = VectorCross(6, layers).double(), torch.randn(rows, 6, dtype=torch.float64)
+    torch.nn.init.normal_(cross.bias)
+    x = x0
+    for weight, bias in zip(cross.weights.weight, cross.bias, strict=True):
+        x = x0 * (x @ weight)[:, None] + bias + x
+    torch.testing.assert_close(cross(x0), x)
