@@ -171,16 +171,19 @@ class _Resolver:
         steps = [e for e in members.entries if e.pooled is None and use.fields]
         sequences = [_side_by_side([self.bag(child, want) for child in e.children]) for e in steps]
         bags = _side_by_side(bags)
-        if use.fields and use.equal_dims and len({bag.dim for bag in bags}) > 1:
-            dims = ", ".join(f"{bag.feature} {bag.dim}" for bag in bags)
+        vectors = ", ".join(bag.feature for bag in bags if bag.kind == "copy")
+        if use.pairs and vectors:
+            text = f"vectors have no embedding for each other field, but these are vectors: {vectors}"
+            self.problem(f"model.groups.{name}", text)
+        elif use.fields and use.equal_dims and len({bag.dim for bag in bags}) > 1:
+            dims = ", ".join(f"{bag.feature} {bag.dim // want.copies}" for bag in bags)
             self.problem(
                 f"model.groups.{name}", f"'{self.model.type}' needs fields of equal dims, but they are: {dims}"
             )
         first = [self.first(bag) for bag in bags if bag.kind != "copy"] if use.first_order else []
         if use.first_order and len(first) < len(bags):
-            copies = ", ".join(bag.feature for bag in bags if bag.kind == "copy")
             self.problem(
-                f"model.groups.{name}", f"vectors have no first-order weights, but these are vectors: {copies}"
+                f"model.groups.{name}", f"vectors have no first-order weights, but these are vectors: {vectors}"
             )
         layout = GroupLayout(
             name,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Products(nn.Module):
@@ -80,6 +81,54 @@ class OuterProducts(nn.Module):
         """The upper half of the summed matrix, row by row."""
         total = fields.sum(dim=1)  # (B, D)
         return total.index_select(1, self.left) * total.index_select(1, self.right)
+
+
+class FieldAwareProducts(nn.Module):
+    """The dot products ``<v_ij, v_ji>`` of all pairs of fields, where v_ij is the embedding of field i for field j.
+
+    Shape:
+        paired: (B, F, F - 1, D): of field i those for the fields 1 .. i - 1, i + 1 .. F
+        output: (B, F (F - 1) / 2), in the order of `Products`
+
+    Source:
+        Juan et al., "Field-aware Factorization Machines", RecSys 2016, eq. (4).
+    """
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, fields: int) -> None:
+        super().__init__()
+        self.fields = fields
+        i, j = torch.triu_indices(fields, fields, offset=1)
+        order = torch.cat([i * (fields - 1) + j - 1, j * (fields - 1) + i])  # all v_ij of i < j, then their v_ji
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", order.argsort(), persistent=False)
+
+    def forward(self, paired: Tensor) -> Tensor:
+        """The dot products."""
+        flat = paired.flatten(1, 2)  # (B, F (F - 1), D)
+        if not self.training or torch.compiler.is_compiling():
+            ordered = flat.index_select(1, self.order)
+        else:
+            ordered = _Reordered.apply(flat, self.order, self.back)  # type: ignore[no-untyped-call]
+        left, right = ordered.chunk(2, dim=1)
+        return (left * right).sum(dim=2)
+
+
+class _Reordered(torch.autograd.Function):
+    """`index_select` by a permutation, whose gradient is one by its inverse: nothing to add up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return values.index_select(1, order)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        return gradient.index_select(1, back), None, None
 
 
 class WeightedPairs(nn.Module):

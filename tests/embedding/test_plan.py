@@ -213,3 +213,106 @@ def test_the_lookup_pools_where_the_encoder_is_pooling(encoder, default, pooled)
 
 def test_an_output_without_a_number_of_ids_is_an_error():
     assert "does not say how many ids" in problems(output("a", num_embeddings=None))[0][1]
+
+
+PAIRS = {"deep": GroupUse(pairs=True, equal_dims=True)}
+
+
+def test_pairs_give_an_id_one_embedding_for_each_other_field():
+    specs = [output("a"), output("b"), output("n", "dense", dense_embedding="linear", value_dim=3), output("d")]
+    specs.append(output("x", "dense", embedding_dim=None))  # a dense input is no field
+    result = plan(*specs, use=PAIRS)
+    assert [(t.name, t.rows, t.dim) for t in result.tables] == [
+        ("a:pairs", 100, 24),
+        ("b:pairs", 100, 24),
+        ("n:pairs", 3, 24),
+        ("d:pairs", 100, 24),
+    ]
+    assert [(s.name, s.dim, s.start) for s in result.layouts["deep"].fields] == [
+        ("a", 24, 0),
+        ("b", 24, 24),
+        ("n", 24, 48),
+        ("d", 24, 72),
+    ]
+
+
+def test_pairs_count_the_children_of_every_sequence():
+    specs = [output("item"), child("item", embedding_name="item"), child("time")]
+    for encoder in ("din", "pooling"):
+        entry = {"sequence": "clicks", "encoder": encoder}
+        groups = {"deep": {"features": ["item"], "sequences": [entry]}}
+        result = plan(*specs, use=PAIRS, groups=groups)
+        assert [(t.name, t.dim, t.features) for t in result.tables] == [
+            ("item:pairs", 16, ("item", "clicks__item")),
+            ("clicks__time:pairs", 16, ("clicks__time",)),
+        ]
+        layout = result.layouts["deep"]
+        children = layout.sequences[0].children if layout.sequences else layout.fields[1:]
+        assert [s.dim for s in children] == [16, 16]
+
+
+def test_a_lone_field_of_pairs_has_one_embedding():
+    assert [t.dim for t in plan(output("a"), use=PAIRS).tables] == [8]
+
+
+def test_pairs_beside_plain_embeddings_are_other_tables():
+    use = {"deep": GroupUse(), "pairs": GroupUse(pairs=True, like="deep")}
+    result = plan(output("a"), output("b"), output("c"), use=use)
+    assert {t.name: t.dim for t in result.tables} == {
+        "a": 8, "b": 8, "c": 8, "a:pairs": 16, "b:pairs": 16, "c:pairs": 16,
+    }  # fmt: skip
+    assert result.layouts["pairs"].keys() == ("emb:pairs",)
+
+
+def test_first_order_weights_of_pairs_are_one_per_id():
+    result = plan(output("a"), output("b"), use={"deep": GroupUse(pairs=True, first_order=True)})
+    assert {t.name: t.dim for t in result.tables} == {
+        "a:pairs": 8,
+        "b:pairs": 8,
+        "a:pairs:first": 1,
+        "b:pairs:first": 1,
+    }
+
+
+def test_unequal_dims_of_pairs_are_told_as_the_config_says_them():
+    specs = [output("a"), output("b", embedding_dim=4), output("c")]
+    assert "a 8, b 4, c 8" in problems(*specs, use=PAIRS)[0][1]
+
+
+def test_a_vector_has_no_embedding_per_field():
+    specs = [output("item"), child("item", embedding_name="item")]
+    specs.append(output("clicks__look", "dense_sequence", sequence="clicks", embedding_dim=None, value_dim=16))
+    groups = {"deep": {"features": ["item"], "sequences": [{"sequence": "clicks"}]}}
+    for use in (PAIRS, {"deep": GroupUse(pairs=True)}):
+        ((where, message),) = problems(*specs, use=use, groups=groups)
+        assert where == "model.groups.deep"
+        assert message.endswith("these are vectors: clicks__look")
+
+
+def test_own_tables_are_not_shared_with_groups_that_read_the_same():
+    use = {"deep": GroupUse(), "gate": GroupUse(like="deep"), "mine": GroupUse(own=True, like="deep")}
+    result = plan(output("a"), output("b", embedding_name="a"), use=use)
+    assert {t.name: t.features for t in result.tables} == {"a": ("a", "b"), "a:mine": ("a", "b")}
+    names = {group: [bag.table for bag in result.groups[group].fields] for group in use}
+    assert names == {"deep": ["a", "a"], "gate": ["a", "a"], "mine": ["a:mine", "a:mine"]}
+
+
+def test_own_pairs_of_two_groups_are_two_tables():
+    use = {name: GroupUse(own=True, pairs=True, like="deep") for name in ("deep", "other")}
+    tables = plan(output("a"), output("b"), use=use).tables
+    assert [t.name for t in tables] == ["a:deep:pairs", "b:deep:pairs", "a:other:pairs", "b:other:pairs"]
+
+
+def test_an_optional_group_is_there_where_the_config_names_it():
+    use = {"deep": GroupUse(), "extra": GroupUse(optional=True)}
+    specs = [output("a"), output("b")]
+    for groups in (None, {"deep": ["a"]}):
+        assert list(plan(*specs, use=use, groups=groups).layouts) == ["deep"]
+    layouts = plan(*specs, use=use, groups={"deep": ["a"], "extra": ["b"]}).layouts
+    assert [s.name for s in layouts["extra"].fields] == ["b"]
+    assert problems(*specs, use=use, groups={"extra": ["b"]}) == [("model.groups", "type 'reads' needs a group 'deep'")]
+
+
+def test_an_optional_group_is_not_taken_from_the_one_that_it_is_like():
+    use = {"deep": GroupUse(), "extra": GroupUse(optional=True, like="deep")}
+    assert list(plan(output("a"), use=use).layouts) == ["deep"]

@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from easyrec.modules.pairs import InnerProducts, OuterProducts, Products, WeightedPairs
+from easyrec.modules.pairs import FieldAwareProducts, InnerProducts, OuterProducts, Products, WeightedPairs
 
 SHAPES = [(3, 4, 5), (5, 2, 8), (0, 3, 4), (1, 10, 1), (2, 26, 3)]
 
@@ -57,3 +57,23 @@ def test_outer_products_sum_over_all_ordered_pairs(shape):
             expected += fields[:, i, :, None] * fields[:, j, None, :]
     rows, columns = torch.triu_indices(shape[2], shape[2])
     torch.testing.assert_close(OuterProducts(shape[2])(fields), expected[:, rows, columns])
+
+
+def field_aware(paired):
+    """<v_ij, v_ji> of i < j; field i has no embedding for itself, so those of later fields stand one place earlier."""
+    count = paired.shape[1]
+    return torch.stack([(paired[:, i, j - 1] * paired[:, j, i]).sum(1) for i, j in combinations(range(count), 2)], 1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_field_aware_products_take_the_embedding_for_the_other_field(shape, training):
+    rows, count, dim = shape
+    paired = torch.randn(rows, count, count - 1, dim, dtype=torch.float64, requires_grad=True)
+    twin = paired.detach().clone().requires_grad_()
+    products, expected = FieldAwareProducts(count).train(training)(paired), field_aware(twin)
+    torch.testing.assert_close(products, expected)
+    gradient = torch.randn_like(expected)
+    products.backward(gradient)
+    expected.backward(gradient)
+    torch.testing.assert_close(paired.grad, twin.grad)
