@@ -27,7 +27,7 @@ class DeepCrossing(Model):
         output: {"logit": (B,)}, before the sigmoid
 
     Source:
-        Shan et al., "Deep Crossing", KDD 2016, section 5.
+        Shan et al., "Deep Crossing", KDD 2016.
     """
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:

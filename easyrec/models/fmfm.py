@@ -33,7 +33,7 @@ class FmFM(Model):
         output: {"logit": (B,)}, before the sigmoid
 
     Source:
-        Sun et al., "FM^2: Field-matrixed Factorization Machines", WWW 2021, eq. (7) and (8).
+        Sun et al., "FM^2: Field-matrixed Factorization Machines", WWW 2021, section 3.
     """
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:

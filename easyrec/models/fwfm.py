@@ -40,7 +40,7 @@ class FwFM(Model):
         output: {"logit": (B,)}, before the sigmoid
 
     Source:
-        Pan et al., "Field-weighted Factorization Machines", WWW 2018, eq. (4), (6) and (7).
+        Pan et al., "Field-weighted Factorization Machines", WWW 2018, section 3.
     """
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:

@@ -35,8 +35,8 @@ class ONN(Model):
         output: {"logit": (B,)}, before the sigmoid
 
     Source:
-        Yang et al., "Operation-aware Neural Networks for User Response Prediction", Neural Networks 121, 2020,
-        section 3.
+        Yang et al., "Operation-aware Neural Networks for User Response Prediction", Neural Networks 121,
+        2020.
     """
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:

@@ -37,7 +37,7 @@ class PNN(Model):
         output: {"logit": (B,)}, before the sigmoid
 
     Source:
-        Qu et al., "Product-based Neural Networks", ICDM 2016, eq. (1) to (6) and (13).
+        Qu et al., "Product-based Neural Networks", ICDM 2016, section III.
     """
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:

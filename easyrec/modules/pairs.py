@@ -39,8 +39,8 @@ class InnerProducts(nn.Module):
         output: (B, F (F - 1) / 2)
 
     Source:
-        Qu et al., "Product-based Neural Networks", ICDM 2016, eq. (6): their matrix p, which is symmetric, without its
-        diagonal.
+        Qu et al., "Product-based Neural Networks", ICDM 2016, section III-B: their matrix p, which is symmetric,
+        without its diagonal.
     """
 
     upper: Tensor
@@ -65,7 +65,7 @@ class OuterProducts(nn.Module):
         output: (B, D (D + 1) / 2)
 
     Source:
-        Qu et al., "Product-based Neural Networks", ICDM 2016, eq. (13).
+        Qu et al., "Product-based Neural Networks", ICDM 2016, section III-C.
     """
 
     left: Tensor
@@ -149,8 +149,8 @@ class WeightedPairs(nn.Module):
         kind: What M_ij may be.
 
     Source:
-        Pan et al., "Field-weighted Factorization Machines", WWW 2018, eq. (4); Sun et al., "FM^2: Field-matrixed
-        Factorization Machines", WWW 2021, eq. (7) and section 3.3.
+        Pan et al., "Field-weighted Factorization Machines", WWW 2018, section 3; Sun et al., "FM^2: Field-matrixed
+        Factorization Machines", WWW 2021, section 3.
     """
 
     places: Tensor

@@ -36,7 +36,7 @@ class Residual(nn.Module):
         config: What the unit is made of.
 
     Source:
-        Shan et al., "Deep Crossing", KDD 2016, section 5.3; He et al., "Deep Residual Learning for Image Recognition",
+        Shan et al., "Deep Crossing", KDD 2016, its residual layer; He et al., "Deep Residual Learning for Image Recognition",
         CVPR 2016, figure 2.
     """
 
