@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -40,14 +41,19 @@ class MLP(nn.Sequential):
         input: (B, width)
         output: (B, hidden[-1]); `out` is that width
 
+    Args:
+        width: Width of the input.
+        config: Widths and what stands between the layers.
+        layer: What makes a layer of (inputs, units) in place of ``W x + b``.
+
     Source:
         The weights' start: Glorot and Bengio, AISTATS 2010, eq. (16).
     """
 
-    def __init__(self, width: int, config: MLPConfig) -> None:
+    def __init__(self, width: int, config: MLPConfig, layer: Callable[[int, int], nn.Module] | None = None) -> None:
         layers: list[nn.Module] = []
         for units in config.hidden:
-            layers.append(linear(width, units))
+            layers.append((layer or linear)(width, units))
             layers += [BatchNorm(units)] if config.batch_norm else []
             layers += [nn.LayerNorm(units)] if config.layer_norm else []
             layers.append(activation(config.activation, units))
