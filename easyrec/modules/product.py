@@ -33,6 +33,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.contiguous()  # the weights' gradient of a slice would take a thousand times as long
         ctx.save_for_backward(x, weight)
         ctx.biased = bias is not None
         return _times(x, weight, bias)
