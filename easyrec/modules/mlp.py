@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
 from easyrec.modules.activation import Activation, BatchNorm, activation
@@ -32,6 +32,20 @@ class MLPConfig(StrictModel):
     """Normalise each layer over its units, before the activation."""
 
 
+class LayersConfig(MLPConfig):
+    """An MLP as a block of a config; `hidden: []` leaves it out."""
+
+    hidden: Widths = [128]
+
+
+def _widths_alone(value: Any) -> Any:
+    return {"hidden": value} if isinstance(value, list) else value
+
+
+Layers = Annotated[LayersConfig, BeforeValidator(_widths_alone, json_schema_input_type=LayersConfig | Widths)]
+"""An MLP as a block; a plain list is its `hidden`."""
+
+
 class MLP(nn.Sequential):
     """Layers of ``dropout(activation(norm(W x + b)))``.
 
@@ -39,7 +53,7 @@ class MLP(nn.Sequential):
 
     Shape:
         input: (B, width)
-        output: (B, hidden[-1]); `out` is that width
+        output: (B, hidden[-1]), the input itself without layers; `out` is that width
 
     Args:
         width: Width of the input.

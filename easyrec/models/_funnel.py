@@ -1,0 +1,107 @@
+"""What `esmm` and `escm2` share: a click, a conversion given a click, and both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from easyrec.config.model import TaskConfig
+from easyrec.errors import Problem
+from easyrec.models._towers import TowersConfig, unknown_task
+
+EXAMPLE = """tasks:
+  - {name: ctr, label: click}
+  - {name: cvr, label: buy, mask: "click == 1", weight: 0}
+  - {name: ctcvr, label: buy}"""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of the three tasks."""
+
+    click: str
+    conversion: str
+    both: str
+
+
+class FunnelConfig(TowersConfig):
+    """Keys of models of a click, a conversion given a click, and both; by default the tasks in this order."""
+
+    example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = (
+        {"name": "ctr", "label": "click"},
+        {"name": "cvr", "label": "buy", "mask": "click == 1", "weight": 0},
+        {"name": "ctcvr", "label": "buy"},
+    )
+
+    click: str | None = None
+    """Task of the click, over all rows."""
+    conversion: str | None = None
+    """Task of the conversion of a clicked row; learned through `both`, so its own weight is 0."""
+    both: str | None = None
+    """Task of click and conversion, over all rows."""
+
+    def roles(self, tasks: Sequence[TaskConfig]) -> Roles:
+        """Who is who: the keys, then the tasks that are left in their order."""
+        given = (self.click, self.conversion, self.both)
+        left = iter([task.name for task in tasks if task.name not in given])
+        return Roles(*(name or next(left) for name in given))
+
+    def unfit(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+        """What stands against these tasks, each told with its remedy."""
+        yield from super().unfit(tasks)
+        if len(tasks) != 3:
+            text = f"'{self.type}' has three tasks, a click, a conversion given a click, and both"
+            yield Problem(f"{text}, but there are {len(tasks)}; e.g.\n{EXAMPLE}", "model.tasks")
+            return
+        names = [task.name for task in tasks]
+        given = {"click": self.click, "conversion": self.conversion, "both": self.both}
+        unknown = {role: name for role, name in given.items() if name is not None and name not in names}
+        named = [name for name in given.values() if name is not None]
+        for role, name in unknown.items():
+            yield unknown_task(name, names, f"model.{role}")
+        if len(set(named)) < len(named):
+            yield Problem(
+                f"'click', 'conversion' and 'both' are three tasks, but these are: {', '.join(named)}", "model"
+            )
+        elif not unknown:
+            yield from self._misfits(tasks)
+
+    def _misfits(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+        found = self.roles(tasks)
+        place = {task.name: f"model.tasks.{index}" for index, task in enumerate(tasks)}
+        by_name = {task.name: task for task in tasks}
+        click, conversion, whole = (by_name[name] for name in (found.click, found.conversion, found.both))
+        for task in tasks:
+            if task.loss_config.type != "bce":
+                text = f"'{self.type}' predicts probabilities: leave the task binary, with the loss bce"
+                yield Problem(text, place[task.name])
+        for task in (click, whole):
+            if task.mask is not None:
+                text = f"'{task.name}' is learned from all rows: take the mask away"
+                yield Problem(text, f"{place[task.name]}.mask")
+        if conversion.label != whole.label:
+            text = f"'{conversion.name}' and '{whole.name}' have the same label, but '{whole.name}' has '{whole.label}'"
+            yield Problem(f"{text}: make it '{conversion.label}'", f"{place[whole.name]}.label")
+        if conversion.mask is None:
+            text = f"'{conversion.name}' is told of clicked rows alone: give it mask: \"{click.label} == 1\""
+            yield Problem(text, place[conversion.name])
+        if conversion.weight:
+            text = f"'{conversion.name}' is learned through '{whole.name}' over all rows: set its weight to 0"
+            where = "weight" in conversion.model_fields_set
+            yield Problem(text, place[conversion.name] + ".weight" * where)
+
+
+def both(click: Tensor, conversion: Tensor) -> Tensor:
+    """The logit of ``s(a) s(b)`` for logits a, b, without overflow or loss of digits.
+
+    The odds of the product are ``1 / (e^-a + e^-b + e^-(a + b))``.
+
+    Shape:
+        click, conversion, output: (B,)
+    """
+    a, b = click, conversion
+    return -torch.logsumexp(torch.stack([-a, -b, -a - b], dim=1), dim=1)
