@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from easyrec import models
-from easyrec.config import Experiment, TaskConfig
+from easyrec.config import Experiment
 from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Sample, make_loader, open_sources, sample
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
@@ -151,15 +151,11 @@ def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspect
 
 
 def classes(experiment: Experiment) -> dict[str, int | None]:
-    """For each label the number of classes that its task says; None for a plain number."""
+    """For each label what its task says of it, see `TaskConfig.label_classes`."""
     found: dict[str, int | None] = dict.fromkeys(experiment.data.labels)
     for task in experiment.tasks:
-        found[task.label] = _classes(task)
+        found[task.label] = task.label_classes
     return found
-
-
-def _classes(task: TaskConfig) -> int | None:
-    return 2 if task.type == "binary" else task.num_classes
 
 
 def columns(experiment: Experiment) -> list[str]:

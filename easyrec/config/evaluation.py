@@ -17,6 +17,7 @@ DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
     "binary": ("auc", "logloss"),
     "regression": ("rmse", "mae"),
     "multiclass": ("accuracy", "logloss"),
+    "ordinal": ("accuracy", "mae"),
     "ziln": ("rmse", "mae"),
 }
 
@@ -32,7 +33,8 @@ class EvalConfig(StrictModel):
 
     metrics: list[Annotated[Any, Choice("easyrec.metrics")]] = []
     """Each task gets those that fit its type. Default: auc and logloss for binary tasks, rmse and mae for regression,
-    accuracy and logloss for multiclass."""
+    accuracy and logloss for multiclass,
+    accuracy and mae for ordinal, rmse and mae for ziln."""
     slices: list[str] = []
     """Columns by whose values every metric is reported too."""
     calibration: CalibrationConfig | None = None

@@ -75,6 +75,8 @@ class GroupUse(StrictModel):
 
 DEFAULT_LOSSES = {"binary": "bce", "regression": "mse", "multiclass": "cross_entropy"}
 """Losses of tasks that name none. Other task types are called like their loss."""
+CLASSED = ("multiclass", "ordinal")
+"""Types of tasks whose labels are 0 to `num_classes - 1`."""
 
 
 class TaskConfig(StrictModel):
@@ -82,7 +84,7 @@ class TaskConfig(StrictModel):
 
     name: str
     label: str
-    type: Literal["binary", "regression", "multiclass", "ziln"] = "binary"
+    type: Literal["binary", "regression", "multiclass", "ordinal", "ziln"] = "binary"
     loss: Annotated[Any, Choice("easyrec.losses")] | None = None
     weight: float = Field(1.0, ge=0.0)
     mask: str | None = None
@@ -107,17 +109,19 @@ class TaskConfig(StrictModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (self.num_classes is not None) != (self.type == "multiclass"):
-            needs = "needs 'num_classes'" if self.type == "multiclass" else "takes no 'num_classes'"
+        if (self.num_classes is not None) != (self.type in CLASSED):
+            needs = "needs 'num_classes'" if self.type in CLASSED else "takes no 'num_classes'"
             raise ValueError(f"a task of type '{self.type}' {needs}")
-        known = members("easyrec.losses")
-        default = DEFAULT_LOSSES.get(self.type, self.type)
-        if self.loss is None and default not in known:
-            raise ValueError(f"a task of type '{self.type}' needs the loss '{default}'\nknown: {', '.join(known)}")
-        if self.type not in self.loss_config.task_types:
-            fitting = [n for n in known if self.type in member("easyrec.losses", n).Config.task_types]
-            text = f"loss '{self.loss_config.type}' is not for tasks of type '{self.type}'"
-            raise ValueError(f"{text}\nfitting: {', '.join(fitting) or 'none'}")
+        for part in self.loss_config.parts:
+            if self.type not in part.task_types:
+                fitting = [
+                    n for n in members("easyrec.losses") if self.type in member("easyrec.losses", n).Config.task_types
+                ]
+                text = f"loss '{part.type}' is not for tasks of type '{self.type}'"
+                raise ValueError(f"{text}\nfitting: {', '.join(fitting) or 'none'}")
+            if part.num_outputs(self.num_classes) != self.num_outputs:
+                text = f"loss '{part.type}' reads {part.num_outputs(self.num_classes)} outputs of the model, but "
+                raise ValueError(f"{text}the first of the sum, '{self.loss_config.parts[0].type}', {self.num_outputs}")
         for metric in self.metrics or []:
             if self.type not in metric.task_types:
                 raise ValueError(f"metric '{metric.type}' is not for tasks of type '{self.type}'")
@@ -133,6 +137,11 @@ class TaskConfig(StrictModel):
     def num_outputs(self) -> int:
         """Numbers per row that a model puts out for this task, before the loss's link function."""
         return int(self.loss_config.num_outputs(self.num_classes))
+
+    @property
+    def label_classes(self) -> int | None:
+        """Number of classes of the label; 0: it is a number of at least 0; None: any number."""
+        return {"binary": 2, "ziln": 0}.get(self.type, self.num_classes)
 
     @cached_property
     def rows(self) -> Mask | None:

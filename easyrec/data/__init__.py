@@ -124,7 +124,7 @@ def make_loader(
     part = Part(part) if isinstance(part, Source) else part
     classes: dict[str, int | None] = dict.fromkeys(config.labels, None)
     for task in experiment.tasks:
-        classes[task.label] = {"binary": 2, "multiclass": task.num_classes}.get(task.type)
+        classes[task.label] = task.label_classes
     if reserved is None:
         reserved = [] if training else [*config.reserved, *experiment.eval.columns(experiment.tasks)]
     demand = Demand(

@@ -33,7 +33,8 @@ class Demand:
     """Which rows are wanted, and which columns beside the features.
 
     Attributes:
-        labels: Label -> number of classes (2: binary), None for a regression. Empty in prediction.
+        labels: Label -> number of classes (2: binary), 0 for a number of at least 0, None for any number. Empty in
+            prediction.
         sample_weight: Column of the weights.
         reserved: Columns to pass through.
         predicate: Which rows are this part's; None: all.

@@ -33,7 +33,8 @@ def read_label(batch: pa.RecordBatch, column: str, classes: int | None) -> tuple
     Args:
         batch: n rows.
         column: Name of the label.
-        classes: 2 for a binary label, the number of classes of a multi-class label, None for a regression.
+        classes: 2 for a binary label, the number of classes of a multi-class label, 0 for a number of at least 0, None
+            for any number.
 
     Returns:
         (n,) float32, and what cannot be used.
@@ -41,6 +42,10 @@ def read_label(batch: pa.RecordBatch, column: str, classes: int | None) -> tuple
     values = _numbers(batch.column(column))
     if classes is None:
         return values, _wrong(batch, column, ~np.isfinite(values), "must be a finite number")
+    if classes == 0:
+        return values, _wrong(
+            batch, column, ~((values >= 0) & np.isfinite(values)), "must be a finite number, at least 0"
+        )
     if classes == 2:
         return values, _wrong(batch, column, (values != 0) & (values != 1), "must be 0 or 1")
     fits = (values >= 0) & (values < classes) & (values == np.floor(values))

@@ -105,7 +105,7 @@ def sample(
         source: What to read.
         rows: How many rows at most.
         generator: Describe its inputs and features too.
-        labels: Label -> number of classes (2: binary), None for a number.
+        labels: Label -> number of classes (2: binary), 0 for a number of at least 0, None for any.
         extra: More raw columns to describe.
 
     Raises:

@@ -155,8 +155,8 @@ def _signature(generator: FeatureGenerator, tasks: tuple[TaskConfig, ...], rows:
     outputs = [
         OutputColumn(
             name=task.name,
-            shape=[task.num_classes] if task.type == "multiclass" and task.num_classes else [],
-            meaning={"binary": "probability", "multiclass": "probabilities"}.get(task.type, "value"),
+            shape=[task.num_classes] if task.num_classes else [],
+            meaning="probabilities" if task.num_classes else "probability" if task.type == "binary" else "value",
         )
         for task in tasks
     ]

@@ -70,7 +70,7 @@ class TaskScoring(StrictModel):
     """
 
     name: str
-    type: Literal["binary", "multiclass", "regression", "ziln"]
+    type: Literal["binary", "multiclass", "ordinal", "regression", "ziln"]
     keep_rate: float | None = Field(None, gt=0.0, le=1.0)
     calibration: dict[str, Any] | None = None
 

@@ -33,13 +33,43 @@ class LossConfig(StrictModel):
         """Numbers per row that the loss reads from the model."""
         return num_classes or 1
 
+    @property
+    def parts(self) -> tuple[LossConfig, ...]:
+        """The losses that it is made of; every one must fit the task."""
+        return (self,)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Raw columns whose equal values make the sessions that the loss reads."""
+        return ()
+
+
+class SessionConfig(LossConfig):
+    """What the config of a loss over sessions has: rows that are compared with one another."""
+
+    by: str | None = None
+    """Column whose equal values form a session, such as the request or the user; default: the whole batch is one."""
+
+    def num_outputs(self, num_classes: int | None) -> int:
+        """One."""
+        return 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column of the sessions."""
+        return () if self.by is None else (self.by,)
+
 
 def build(task: TaskConfig) -> Loss:
     """The loss of a task."""
+    return build_of(task.loss_config, task)
+
+
+def build_of(config: LossConfig, task: TaskConfig) -> Loss:
+    """A loss of a task, or one of those that make it."""
     from easyrec.losses._loss import Loss as Base  # noqa: PLC0415 (torch stays out until a loss is built)
 
-    config = task.loss_config
-    return implementation("easyrec.losses", config.type, Base)(config)
+    return implementation("easyrec.losses", config.type, Base)(config, task)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from easyrec.losses import LossConfig
-from easyrec.losses._loss import Loss
+from easyrec.losses._loss import Loss, mean
 
 
 class Config(LossConfig):
@@ -28,3 +28,7 @@ class MSE(Loss):
     def predict(self, logits: Tensor) -> Tensor:
         """(B,), the value."""
         return logits.float()
+
+    def start(self, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(1,), the mean."""
+        return mean(labels, weights)[None]

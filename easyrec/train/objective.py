@@ -23,13 +23,20 @@ class Objective(nn.Module):
         self.tasks = tuple(tasks)
         self.losses = nn.ModuleList(losses.build(task) for task in tasks)
 
-    def forward(self, logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        logits: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor],
+        weights: Tensor | None,
+        groups: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Scalar loss.
 
         Args:
             logits: As a model gives them: `logit` for one task, by task name for several.
             labels: (B,) float32 by label.
             weights: (B,) sample weights, or None.
+            groups: Sessions by column: (B,) int64, equal where the raw column's values are.
         """
         total: Tensor | None = None
         for task, loss in zip(self.tasks, self.losses, strict=True):
@@ -39,7 +46,7 @@ class Objective(nn.Module):
             if task.rows is not None:
                 mask = task.rows.rows(labels).float()
                 counted = mask if weights is None else weights * mask
-            value = loss(logits[output(task, self.tasks)], labels[task.label], counted)
+            value = loss(logits[output(task, self.tasks)], labels[task.label], counted, groups)
             value = value if task.weight == 1.0 else value * task.weight
             total = value if total is None else total + value
         assert total is not None, "some task has a weight"
@@ -68,7 +75,8 @@ class Link:
         for task, loss in zip(tasks, self.objective.losses, strict=True):
             logit = logits[output(task, tasks)].float()
             shift = self.shifts.get(task.name)
-            result[task.name] = loss.predict(logit if shift is None else logit + shift)  # type: ignore[operator]
+            assert isinstance(loss, losses.Loss)
+            result[task.name] = loss.predict(logit if shift is None else loss.shifted(logit, shift))
         return result
 
 

@@ -35,7 +35,7 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
     loader = make_loader(experiment, part, training=False, labels=False, reserved=reserved)
     types = (part.source if isinstance(part, Part) else part).columns
     fields = [pa.field(name, types[raw_name(name, types, experiment.data.fg)]) for name in reserved]
-    fields += [pa.field(t.name, _type(t.type)) for t in experiment.tasks]
+    fields += [pa.field(t.name, pa.list_(pa.float32()) if t.num_classes else pa.float32()) for t in experiment.tasks]
     schema = pa.schema(fields)
     empty = True
     with scorer.averaged():
@@ -89,10 +89,6 @@ def _abandon(writer: pq.ParquetWriter) -> None:
         writer.close()
     except OSError:
         return
-
-
-def _type(kind: str) -> pa.DataType:
-    return pa.list_(pa.float32()) if kind == "multiclass" else pa.float32()
 
 
 def _array(scores: np.ndarray) -> pa.Array:

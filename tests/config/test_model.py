@@ -2,7 +2,6 @@ import pytest
 from pydantic import ValidationError
 
 from easyrec.config import TaskConfig
-from feature_generator.config import members
 
 
 def task(**keys):
@@ -12,20 +11,16 @@ def task(**keys):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        pytest.param(
-            {"type": "ziln"},
-            "needs the loss 'ziln'\nknown: bce, cross_entropy, mse",
-            marks=pytest.mark.skipif("ziln" in members("easyrec.losses"), reason="the loss is there"),
-        ),
         ({"loss": "mse"}, "loss 'mse' is not for tasks of type 'binary'\nfitting: "),
         ({"loss": "bcee"}, "unknown type 'bcee'; did you mean 'bce'"),
         ({"type": "multiclass"}, "a task of type 'multiclass' needs 'num_classes'"),
+        ({"type": "ordinal"}, "a task of type 'ordinal' needs 'num_classes'"),
         ({"num_classes": 3}, "a task of type 'binary' takes no 'num_classes'"),
         ({"metrics": ["rmse"]}, "metric 'rmse' is not for tasks of type 'binary'"),
         ({"mask": "click = 1"}, "click = 1"),
         ({"name": "a b"}, "must be a plain name"),
     ],
-    ids=["no-loss", "unfit-loss", "unknown-loss", "no-classes", "classes", "unfit-metric", "mask", "name"],
+    ids=["unfit-loss", "unknown-loss", "no-classes", "no-levels", "classes", "unfit-metric", "mask", "name"],
 )
 def test_what_cannot_work_is_refused(keys, message):
     with pytest.raises(ValidationError) as error:
@@ -39,8 +34,11 @@ def test_what_cannot_work_is_refused(keys, message):
         ({}, "bce", 1),
         ({"type": "regression"}, "mse", 1),
         ({"type": "multiclass", "num_classes": 5}, "cross_entropy", 5),
+        ({"type": "ordinal", "num_classes": 5}, "ordinal", 4),
+        ({"type": "ziln"}, "ziln", 3),
+        ({"loss": "jrc"}, "jrc", 2),
     ],
-    ids=["binary", "regression", "multiclass"],
+    ids=["binary", "regression", "multiclass", "ordinal", "ziln", "jrc"],
 )
 def test_a_type_has_a_loss_and_outputs(keys, loss, outputs):
     assert (task(**keys).loss_config.type, task(**keys).num_outputs) == (loss, outputs)

@@ -46,8 +46,9 @@ def test_labels_of_all_types_become_numbers(values):
         ([0, 2, 3], 3, [2], "must be a whole number from 0 to 2, but is 3"),
         ([0.0, 1.5], 3, [1], "must be a whole number from 0 to 2, but is 1.5"),
         ([0.5, float("inf")], None, [1], "must be a finite number, but is inf"),
+        ([0.0, 2.5, -0.5], 0, [2], "must be a finite number, at least 0, but is -0.5"),
     ],
-    ids=["two", "half", "null", "nan", "word", "list", "class-3", "class-1.5", "regression-inf"],
+    ids=["two", "half", "null", "nan", "word", "list", "class-3", "class-1.5", "regression-inf", "amount"],
 )
 def test_unusable_labels_are_told_by_row_and_value(values, classes, rows, sentence):
     _, wrong = read_label(batch(values), "y", classes)
