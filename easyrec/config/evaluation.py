@@ -75,7 +75,12 @@ class EvalConfig(StrictModel):
             result[task.name] = tuple(chosen)
         return result
 
+    def slices_of(self, tasks: Sequence[TaskConfig]) -> tuple[str, ...]:
+        """Columns by whose values some metric is reported: those of the section, then those of metrics."""
+        own = (column for chosen in self.for_tasks(tasks).values() for m in chosen for column in m.sliced_by)
+        return tuple(dict.fromkeys([*self.slices, *own]))
+
     def columns(self, tasks: Sequence[TaskConfig]) -> tuple[str, ...]:
         """Raw columns that slices and metrics read beside labels and predictions."""
-        metrics = [m for chosen in self.for_tasks(tasks).values() for m in chosen]
-        return tuple(dict.fromkeys([*self.slices, *(c for m in metrics for c in m.columns)]))
+        read = (column for chosen in self.for_tasks(tasks).values() for m in chosen for column in m.columns)
+        return tuple(dict.fromkeys([*self.slices_of(tasks), *read]))

@@ -53,9 +53,15 @@ class Evaluation:
         self.configs = config.for_tasks(tasks)
         self.whole = self._fresh()
         self.sliced: dict[tuple[str, str], dict[str, list[Metric]]] = {}
+        self.slices = config.slices_of(tasks)
 
-    def _fresh(self) -> dict[str, list[Metric]]:
-        return {task.name: [build(metric) for metric in self.configs[task.name]] for task in self.tasks}
+    def _fresh(self, column: str | None = None) -> dict[str, list[Metric]]:
+        """New metrics of each task: all, or those that are sliced by a column."""
+        every = column is None or column in self.config.slices
+        return {
+            task.name: [build(m) for m in self.configs[task.name] if every or column in m.sliced_by]
+            for task in self.tasks
+        }
 
     def update(
         self,
@@ -67,7 +73,7 @@ class Evaluation:
         """Take in B rows.
 
         Args:
-            predictions: By task: (B,) probabilities or values, (B, C) probabilities for multiclass tasks.
+            predictions: By task: (B,) probabilities or values, (B, C) probabilities for tasks with classes.
             labels: By label: (B,).
             weights: (B,) sample weights, or None.
             columns: The raw columns that slices and metrics read; `EvalConfig.columns` lists them.
@@ -76,7 +82,7 @@ class Evaluation:
             DataError: A column of slices has more than 1,000 values.
         """
         columns = columns or {}
-        slices = [(column, list(_values(columns[column]))) for column in self.config.slices]
+        slices = [(column, list(_values(columns[column]))) for column in self.slices]
         for task in self.tasks:
             rows = None if task.rows is None else np.flatnonzero(task.rows.rows(labels))
             part = _Part(labels[task.label], np.asarray(predictions[task.name]), weights, columns).take(rows)
@@ -92,7 +98,7 @@ class Evaluation:
         if found is None:
             if sum(c == column for c, _ in self.sliced) == MAX_SLICES:
                 raise DataError(f"eval.slices takes columns of at most {MAX_SLICES} values", column=column)
-            found = self.sliced[(column, value)] = self._fresh()
+            found = self.sliced[(column, value)] = self._fresh(column)
         return found
 
     def merge(self, other: Self) -> None:

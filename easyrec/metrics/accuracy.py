@@ -12,7 +12,7 @@ from easyrec.metrics._metric import Mean, MetricConfig
 class Config(MetricConfig):
     """Config of `accuracy`."""
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass", "ordinal"})
     better: ClassVar[Literal["higher", "lower"] | None] = "higher"
 
     type: Literal["accuracy"] = "accuracy"

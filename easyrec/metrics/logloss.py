@@ -15,7 +15,7 @@ EPSILON = 1e-7
 class Config(MetricConfig):
     """Config of `logloss`."""
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"binary", "multiclass", "ordinal"})
     better: ClassVar[Literal["higher", "lower"] | None] = "lower"
 
     type: Literal["logloss"] = "logloss"

@@ -6,13 +6,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from easyrec.metrics._metric import Mean, MetricConfig
+from easyrec.metrics._metric import Mean, MetricConfig, levels
 
 
 class Config(MetricConfig):
     """Config of `mae`."""
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"regression", "ziln"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"regression", "ordinal", "ziln"})
     better: ClassVar[Literal["higher", "lower"] | None] = "lower"
 
     type: Literal["mae"] = "mae"
@@ -23,4 +23,4 @@ class MAE(Mean):
 
     def of_rows(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """The absolute error of each row."""
-        return np.asarray(np.abs(predictions.astype(np.float64) - labels))
+        return np.asarray(np.abs(levels(predictions) - labels))

@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from easyrec.metrics._metric import Mean, MetricConfig
+from easyrec.metrics._metric import Mean, MetricConfig, levels
 
 
 class Config(MetricConfig):
     """Config of `rmse`."""
 
-    task_types: ClassVar[frozenset[str]] = frozenset({"regression", "ziln"})
+    task_types: ClassVar[frozenset[str]] = frozenset({"regression", "ordinal", "ziln"})
     better: ClassVar[Literal["higher", "lower"] | None] = "lower"
 
     type: Literal["rmse"] = "rmse"
@@ -24,7 +24,7 @@ class RMSE(Mean):
 
     def of_rows(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
         """The squared error of each row."""
-        return np.asarray((predictions.astype(np.float64) - labels) ** 2)
+        return np.asarray((levels(predictions) - labels) ** 2)
 
     def compute(self) -> float:
         """The root of the mean."""

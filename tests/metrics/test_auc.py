@@ -28,6 +28,25 @@ def test_equals_scikit_learn(decimals, weighted):
     assert auc(labels, scores, weights) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_classes_is_each_against_the_rest(weighted):
+    r = np.random.default_rng(0)
+    scores = r.dirichlet([1, 2, 3, 1], 3000).astype(np.float32)
+    labels = np.array([r.choice(4, p=p / p.sum()) for p in scores.astype(float)], np.float32)
+    weights = r.random(3000).astype(np.float32) if weighted else None
+    sample, p = None if weights is None else weights.astype(float), scores.astype(float)
+    expected = roc_auc_score(
+        labels, p / p.sum(axis=1, keepdims=True), multi_class="ovr", average="macro", sample_weight=sample
+    )
+    assert auc(labels, scores, weights) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_class_that_no_row_has_does_not_count():
+    scores = [[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.6, 0.1, 0.3]]
+    assert auc([0, 1, 0], scores) == 1.0
+    assert np.isnan(auc([1, 1, 1], scores))
+
+
 def test_negative_zero_ties_with_zero():
     assert auc([1, 0], [0.0, -0.0]) == auc([1, 0], [-0.0, 0.0]) == 0.5
 

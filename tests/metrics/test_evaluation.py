@@ -84,6 +84,21 @@ def test_a_slice_is_the_metric_over_its_rows(task):
         assert found[f"auc[country={country or 'null'}]"] == pytest.approx(expected)
 
 
+def test_a_metric_may_have_slices_of_its_own():
+    by = {"type": "logloss", "by": "country"}
+    of_groups = {"type": "gauc", "by": "user", "slices": ["country"]}
+    config = {"metrics": ["auc", by, of_groups]}
+    assert EvalConfig(**config).columns([CLICK]) == ("country", "user")
+    found = run([drawn()], [CLICK, PRICE], **config)
+    places = [f"[country={value}]" for value in ("CN", "US", "null")]
+    assert list(found) == [
+        *("click/auc", "click/logloss", "click/gauc"),
+        *(f"click/{metric}{place}" for place in places for metric in ("logloss", "gauc")),
+    ]
+    everything = run([drawn()], [CLICK, PRICE], metrics=["logloss"], slices=["country"])
+    assert found["click/logloss[country=US]"] == everything["click/logloss[country=US]"]
+
+
 def test_batches_and_merged_shards_equal_one_pass():
     rows, config = drawn(), EvalConfig(metrics=["auc", {"type": "gauc", "by": "user"}, "logloss"], slices=["country"])
     parts = []
