@@ -9,6 +9,10 @@ holds (`sympy.sympify`), so that whoever writes the file runs code in the reader
 Values are numbered: inputs first, then weights, then the result of each call. In a call `[operator, [argument, ...],
 {keyword: argument}]` an argument is a number, text, null, a list, `{"value": n}` for the value numbered n,
 `{"dtype": "float32"}`, or `{"float": "inf"}` for a float that JSON cannot write.
+
+One call holds calls: `["repeat", [turns, [carried, ...], [given, ...], {"body": [[call, ...], [result, ...]]}], {}]`.
+In a body values are numbered anew: what is carried, what is given, then the result of each call. Its results are what
+the next turn carries, and after the last turn the result of the whole.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ DTYPES = {
     for name in ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 }
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "preserve": torch.preserve_format}
+REPEAT = "repeat"
 
 
 class Value(NamedTuple):
@@ -59,6 +64,19 @@ class Call:
     kwargs: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Body:
+    """What the call `repeat` does each turn, as its argument.
+
+    Attributes:
+        calls: In the order in which they run; none of them repeats.
+        results: Value numbers of what the next turn carries.
+    """
+
+    calls: tuple[Call, ...]
+    results: tuple[int, ...]
+
+
 class _Step(NamedTuple):
     """A call made ready: where the values go in its arguments, and which values nobody reads after it."""
 
@@ -68,6 +86,80 @@ class _Step(NamedTuple):
     direct: tuple[tuple[int, int], ...]  # (position, value number)
     nested: tuple[tuple[int, Any], ...]  # positions of lists that hold values
     free: tuple[int, ...]
+
+
+class _Block:
+    """Calls over some given values, made ready to run.
+
+    Args:
+        calls: The calls.
+        given: How many values there are before the first call.
+        results: By how they are told in errors, numbers of the values wanted.
+        inside: Whether the calls are the body of a `repeat`, where none may repeat.
+
+    Raises:
+        ValueError: A call reads what does not exist.
+    """
+
+    def __init__(self, calls: Sequence[Call], given: int, results: Mapping[str, int], *, inside: bool = False) -> None:
+        last_use = {}
+        for index, call in enumerate(calls):
+            for number in _numbers((call.args, tuple(call.kwargs.values()))):
+                if not 0 <= number < given + index:
+                    raise ValueError(f"call {index} reads value {number}, which does not exist yet")
+                last_use[number] = index
+        for name, number in results.items():
+            if type(number) is not int or not 0 <= number < given + len(calls):
+                raise ValueError(f"{name} is value {number}, which does not exist")
+            last_use.pop(number, None)
+        self.results = tuple(results.values())
+        self._steps = []
+        for index, call in enumerate(calls):
+            direct = tuple((i, a.number) for i, a in enumerate(call.args) if isinstance(a, Value))
+            nested = tuple((i, a) for i, a in enumerate(call.args) if isinstance(a, list) and _numbers(a))
+            if _numbers(list(call.kwargs.values())):
+                raise ValueError(f"call {index} has a value as a keyword's argument")
+            free = tuple(n for n, last in last_use.items() if last == index)
+            function, args = find(call.operator) if call.operator != REPEAT else _repeat, list(call.args)
+            if call.operator == REPEAT:
+                args[3:] = [_body(call, inside=inside)]
+            elif any(isinstance(a, Body) for a in args):
+                raise ValueError(f"call {index} has a body, but a body belongs to a repeat")
+            self._steps.append(_Step(function, args, dict(call.kwargs), direct, nested, free))
+
+    def __call__(self, values: list[Any]) -> list[Any]:
+        """The results; `values` is used up."""
+        for function, args_template, keywords, direct, nested, free in self._steps:
+            args = args_template.copy()
+            for position, number in direct:
+                args[position] = values[number]
+            for position, template in nested:
+                args[position] = _fill(template, values)
+            values.append(function(*args, **keywords))
+            for number in free:
+                values[number] = None
+        return [values[number] for number in self.results]
+
+
+def _body(call: Call, *, inside: bool) -> _Block:
+    """The body of a `repeat`, made ready."""
+    match call.args:
+        case [Value(), list() as carried, list() as given, Body() as body] if not inside and not call.kwargs:
+            if len(body.results) != len(carried):
+                raise ValueError(f"a repeat carries {len(carried)} values, but its body gives {len(body.results)}")
+            results = {f"result {i} of a repeat": number for i, number in enumerate(body.results)}
+            return _Block(body.calls, len(carried) + len(given), results, inside=True)
+    raise ValueError("a repeat takes turns, what is carried, what is given, and a body that does not repeat")
+
+
+def _repeat(turns: Tensor, carried: list[Any], given: list[Any], body: _Block) -> list[Any]:
+    """The carried values after some turns; they are no more than the rows of the largest value, so that it ends."""
+    most = max((v.shape[0] for v in (*carried, *given) if isinstance(v, Tensor) and v.dim()), default=0)
+    if turns > most:
+        raise ValueError(f"a repeat of {int(turns)} turns over values of at most {most} rows")
+    for _ in range(int(turns)):
+        carried = body([*carried, *given])
+    return carried
 
 
 class Program:
@@ -84,7 +176,8 @@ class Program:
         self, inputs: Sequence[str], weights: Mapping[str, Tensor], calls: Sequence[Call], outputs: Mapping[str, int]
     ) -> None:
         self.inputs, self.weights, self.calls, self.outputs = tuple(inputs), dict(weights), tuple(calls), dict(outputs)
-        self._steps = self._prepare()
+        results = {f"output '{name}'": number for name, number in outputs.items()}
+        self._block = _Block(self.calls, len(self.inputs) + len(self.weights), results)
 
     def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run the calls.
@@ -95,16 +188,7 @@ class Program:
         values: list[Any] = [tensors[name] for name in self.inputs]
         values += self.weights.values()
         with torch.inference_mode():
-            for function, args_template, keywords, direct, nested, free in self._steps:
-                args = args_template.copy()
-                for position, number in direct:
-                    args[position] = values[number]
-                for position, template in nested:
-                    args[position] = _fill(template, values)
-                values.append(function(*args, **keywords))
-                for number in free:
-                    values[number] = None
-            return {name: values[number] for name, number in self.outputs.items()}
+            return dict(zip(self.outputs, self._block(values), strict=True))
 
     def save(self, folder: Path) -> None:
         """Write `program.json` and `weights.safetensors` into an existing folder."""
@@ -113,7 +197,7 @@ class Program:
             "torch": torch.__version__,
             "inputs": list(self.inputs),
             "weights": list(self.weights),
-            "calls": [[c.operator, _encode(c.args), _encode(dict(c.kwargs))] for c in self.calls],
+            "calls": _encode_calls(self.calls),
             "outputs": self.outputs,
         }
         (folder / PROGRAM).write_bytes(dump(description))
@@ -137,7 +221,7 @@ class Program:
             if not all(isinstance(name, str) for name in (*data["inputs"], *data["weights"])):
                 raise ValueError("inputs and weights must be names")
             weights = safetensors.torch.load_file(folder / WEIGHTS)
-            calls = [Call(name, tuple(_decode(args)), _decode_keywords(kwargs)) for name, args, kwargs in data["calls"]]
+            calls = _decode_calls(data["calls"])
             ordered = {name: weights[name] for name in data["weights"]}
             return Program(data["inputs"], ordered, calls, data["outputs"])
         except BundleError as error:
@@ -146,28 +230,6 @@ class Program:
             raise BundleError(f"{file}: is damaged: {error}") from None
         except (OSError, safetensors.SafetensorError) as error:
             raise BundleError(f"{folder / WEIGHTS}: cannot be read: {error}") from None
-
-    def _prepare(self) -> list[_Step]:
-        first = len(self.inputs) + len(self.weights)
-        last_use = {}
-        for index, call in enumerate(self.calls):
-            for number in _numbers((call.args, tuple(call.kwargs.values()))):
-                if not 0 <= number < first + index:
-                    raise ValueError(f"call {index} reads value {number}, which does not exist yet")
-                last_use[number] = index
-        for name, number in self.outputs.items():
-            if not isinstance(number, int) or not 0 <= number < first + len(self.calls):
-                raise ValueError(f"output '{name}' is value {number}, which does not exist")
-            last_use.pop(number, None)
-        steps = []
-        for index, call in enumerate(self.calls):
-            direct = tuple((i, a.number) for i, a in enumerate(call.args) if isinstance(a, Value))
-            nested = tuple((i, a) for i, a in enumerate(call.args) if isinstance(a, list) and _numbers(a))
-            if _numbers(list(call.kwargs.values())):
-                raise ValueError(f"call {index} has a value as a keyword's argument")
-            free = tuple(n for n, last in last_use.items() if last == index)
-            steps.append(_Step(find(call.operator), list(call.args), dict(call.kwargs), direct, nested, free))
-        return steps
 
 
 def _numbers(argument: Any) -> list[int]:
@@ -186,9 +248,15 @@ def _fill(template: Any, values: list[Any]) -> Any:
 # --------------------------------------------------------------------------------------- arguments as JSON
 
 
+def _encode_calls(calls: Sequence[Call]) -> list[Any]:
+    return [[c.operator, _encode(c.args), _encode(dict(c.kwargs))] for c in calls]
+
+
 def _encode(argument: Any) -> Any:
     if isinstance(argument, Value):
         return {"value": argument.number}
+    if isinstance(argument, Body):
+        return {"body": [_encode_calls(argument.calls), list(argument.results)]}
     if isinstance(argument, dict):
         return {k: _encode(v) for k, v in argument.items()}
     if isinstance(argument, list | tuple):
@@ -200,6 +268,10 @@ def _encode(argument: Any) -> Any:
     if isinstance(argument, float) and argument - argument != 0.0:  # inf - inf and nan - nan are nan
         return {"float": str(argument)}
     return argument
+
+
+def _decode_calls(data: Any) -> tuple[Call, ...]:
+    return tuple(Call(name, tuple(_decode(args)), _decode_keywords(kwargs)) for name, args, kwargs in data)
 
 
 def _decode(data: Any) -> Any:
@@ -216,6 +288,9 @@ def _decode(data: Any) -> Any:
         return MEMORY_FORMATS[content]
     if kind == "float" and content in ("inf", "-inf", "nan"):
         return float(content)
+    if kind == "body":
+        calls, results = content
+        return Body(_decode_calls(calls), tuple(results))
     raise ValueError(f"no argument of a call: {str(data)[:100]}")
 
 

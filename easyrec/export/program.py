@@ -16,7 +16,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from easyrec.batch import Embedded
 from easyrec.errors import RunError
-from easyrec.export.calls import Call, Program, Value
+from easyrec.export.calls import REPEAT, Body, Call, Program, Value
 from easyrec.export.operators import KEPT, PYTHON, allowed, find
 from easyrec.layout import GroupLayout
 
@@ -114,7 +114,15 @@ def to_calls(captured: Captured) -> Program:
     nodes = list(program.graph.nodes)
     needed = _needed(nodes)
     weights = {node: weight for node, weight in weights.items() if node in needed}
-    numbers = {name: number for number, name in enumerate([*inputs, *weights])}
+    calls, results = _calls(program.graph_module, [*inputs, *weights])
+    return Program(captured.inputs, dict(weights.values()), calls, dict(zip(captured.outputs, results, strict=True)))
+
+
+def _calls(module: Any, given: list[str]) -> tuple[list[Call], list[int]]:
+    """A graph as calls over values of these names, and the numbers of its results."""
+    nodes = list(module.graph.nodes)
+    needed = _needed(nodes)
+    numbers = {name: number for number, name in enumerate(given)}
     calls: list[Call] = []
     for node in nodes:
         if node.op != "call_function" or node.name not in needed:
@@ -122,11 +130,45 @@ def to_calls(captured: Captured) -> Program:
         if _takes_all(node):
             numbers[node.name] = numbers[node.args[0].name]
             continue
+        numbers[node.name] = len(given) + len(calls)
+        if node.target is torch.ops.higher_order.while_loop:
+            calls.append(_repeated(module, node, numbers))
+            continue
         kwargs = {k: _argument(v, numbers) for k, v in node.kwargs.items() if k not in _IGNORED}
         calls.append(Call(_operator(node.target), tuple(_argument(a, numbers) for a in node.args), kwargs))
-        numbers[node.name] = len(inputs) + len(weights) + len(calls) - 1
-    results = [numbers[result.name] for result in nodes[-1].args[0]]
-    return Program(captured.inputs, dict(weights.values()), calls, dict(zip(captured.outputs, results, strict=True)))
+    return calls, [numbers[result.name] for result in nodes[-1].args[0]]
+
+
+def _repeated(module: Any, node: Any, numbers: Mapping[str, int]) -> Call:
+    """A loop, as `easyrec.modules.repeat` writes it: what it carries first counts the turns from 0."""
+    condition, body = (module.get_submodule(graph.target) for graph in node.args[:2])
+    carried, given = node.args[2:]
+    places, test = _placed(condition)
+    counted = _is(carried[0], torch.ops.aten.full.default, [], 0)
+    counted = counted and len(test) == 1 and _is(test[0], torch.ops.aten.lt.Tensor, places[0])
+    names, _ = _placed(body)
+    if not counted or not any(_is(n, torch.ops.aten.add.Tensor, names[0], 1) for n in _results(body)[:1]):
+        raise RunError("the model cannot be exported: it loops until something holds, not a number of turns")
+    turns = given[places.index(test[0].args[1]) - len(carried)]
+    calls, results = _calls(body, [n.name for n in names])
+    return Call(
+        REPEAT, (*(_argument(a, numbers) for a in (turns, carried, given)), Body(tuple(calls), tuple(results))), {}
+    )
+
+
+def _placed(module: Any) -> tuple[list[Any], list[Any]]:
+    """The nodes of a graph: what it is given, and what it calls."""
+    nodes = list(module.graph.nodes)
+    return [n for n in nodes if n.op == "placeholder"], [n for n in nodes if n.op == "call_function"]
+
+
+def _results(module: Any) -> list[Any]:
+    return list(list(module.graph.nodes)[-1].args[0])
+
+
+def _is(node: Any, target: Any, *args: Any) -> bool:
+    """Whether a node calls `target` with these first arguments."""
+    return node.target is target and list(node.args[: len(args)]) == list(args)
 
 
 def _example(layouts: Mapping[str, GroupLayout]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from easyrec.batch import Embedded
 from easyrec.errors import BundleError, RunError
-from easyrec.export.calls import Call, Program, Value
+from easyrec.export.calls import Body, Call, Program, Value
 from easyrec.export.operators import allowed, find
 from easyrec.export.program import export_program, to_calls
 from easyrec.layout import GroupLayout, SequenceLayout, Span
@@ -213,6 +213,57 @@ def test_a_forged_program_is_refused(small, change, message):
     forged(small, change)
     with pytest.raises(BundleError, match=message):
         Program.load(small)
+
+
+DOUBLE = Body((Call("aten.add.Tensor", (Value(0), Value(0)), {}),), (1,))
+
+
+def doubling():
+    calls = [Call("repeat", (Value(1), [Value(0)], [], DOUBLE), {}), Call("getitem", (Value(2), 0), {})]
+    return Program(["a", "n"], {}, calls, {"y": 3})
+
+
+def test_a_repeat_is_stored_and_done(tmp_path):
+    doubling().save(tmp_path)
+    for turns, expected in ((0, [3.0, 1.0, 2.0]), (3, [24.0, 8.0, 16.0])):
+        found = Program.load(tmp_path)({"a": torch.tensor([3.0, 1.0, 2.0]), "n": torch.tensor(turns)})
+        assert found["y"].tolist() == expected
+
+
+def test_a_repeat_takes_no_more_turns_than_its_values_have_rows():
+    with pytest.raises(ValueError, match="4 turns over values of at most 3 rows"):
+        doubling()({"a": torch.ones(3), "n": torch.tensor(4)})
+
+
+def repeat(d):
+    return d["calls"][0][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda d: repeat(d)[3]["body"][0].append(json.loads(json.dumps(d["calls"][0]))),
+            "a body that does not repeat",
+        ),
+        (lambda d: repeat(d)[3]["body"].__setitem__(1, [2]), "result 0 of a repeat is value 2, which does not exist"),
+        (lambda d: repeat(d)[3]["body"].__setitem__(1, [True]), "result 0 of a repeat is value True"),
+        (lambda d: repeat(d)[3]["body"].__setitem__(1, []), "carries 1 values, but its body gives 0"),
+        (lambda d: repeat(d)[3]["body"].append(1), "damaged"),
+        (lambda d: repeat(d)[3]["body"][0][0].__setitem__(0, "aten.add_.Tensor"), "not among the operators"),
+        (lambda d: repeat(d)[3]["body"][0][0][1].__setitem__(0, {"value": 1}), "does not exist yet"),
+        (lambda d: repeat(d).__setitem__(0, 3), "a repeat takes"),
+        (lambda d: repeat(d).pop(), "a repeat takes"),
+        (lambda d: repeat(d).append(1), "a repeat takes"),
+        (lambda d: d["calls"][0].__setitem__(2, {"x": 1}), "a repeat takes"),
+        (lambda d: d["calls"][1].__setitem__(1, [repeat(d)[3], 0]), "a body belongs to a repeat"),
+    ],
+)
+def test_a_forged_repeat_is_refused(tmp_path, change, message):
+    doubling().save(tmp_path)
+    forged(tmp_path, change)
+    with pytest.raises(BundleError, match=message):
+        Program.load(tmp_path)
 
 
 def test_weights_are_no_pickle(small):
