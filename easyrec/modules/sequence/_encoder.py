@@ -25,13 +25,16 @@ class SequenceEncoder(nn.Module):
         dim: Width of the output; the steps' own width unless an encoder says otherwise.
         paired: Children that are compared with a candidate.
         needs_query: Whether `forward` must be given the candidates.
+        stepwise: Whether the output has the columns of a step, so that it can be multiplied with the candidate.
         auxiliary: A scalar loss of its own that `forward` left in training, weighted; None where there is none.
 
     Raises:
-        ConfigError: A candidate is needed, and no child has one.
+        ConfigError: A candidate is needed, and no child has one; or `product` is wanted of an encoder whose output
+            is no step.
     """
 
     needs_query = True
+    stepwise = True
 
     def __init__(self, config: Any, layout: SequenceLayout) -> None:
         super().__init__()
@@ -48,6 +51,8 @@ class SequenceEncoder(nn.Module):
                 f"set 'query' on the sequence, e.g. query: {{{layout.children[0].name.rpartition('__')[2]}: "
                 "a feature of the group}"
             )
+        if config.product and not self.stepwise:
+            raise ConfigError(f"encoder '{config.type}' gives no step, so it takes no 'product' with the candidate")
 
     def forward(self, steps: Seq, query: Tensor | None) -> Tensor:
         """Encode.
@@ -60,6 +65,17 @@ class SequenceEncoder(nn.Module):
             (B, dim) float32.
         """
         raise TypeError(f"{type(self).__name__} must define forward")
+
+    def as_step(self, query: Tensor) -> Tensor:
+        """(B, D), the candidate at the place of the children that it is paired with, 0 for the others."""
+        parts, start = [], 0
+        for child in self.layout.children:
+            if child in self.paired:
+                parts.append(query[:, start : start + child.dim])
+                start += child.dim
+            else:
+                parts.append(query.new_zeros((query.shape[0], child.dim)))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def compared(self, values: Tensor) -> Tensor:
         """The columns of `values` (N, D) that are paired with a candidate, side by side."""
@@ -75,10 +91,32 @@ def sum_steps(values: Tensor, steps: Seq) -> Tensor:
     return zeros.index_add(0, steps.rows, values.float())
 
 
+def max_steps(values: Tensor, steps: Seq) -> Tensor:
+    """(B, D) float32, the greatest of each column of `values` (N, D) over each row's steps; 0 where there are none."""
+    zeros = values.new_zeros((steps.offsets.shape[0] - 1, values.shape[1]), dtype=torch.float32)
+    rows = steps.rows.unsqueeze(1).expand_as(values)
+    return zeros.scatter_reduce(0, rows, values.float(), "amax", include_self=False)
+
+
 def softmax_steps(scores: Tensor, steps: Seq) -> Tensor:
-    """(N,), each row's `scores` (N,) as probabilities over its steps."""
-    lowest = scores.new_full((steps.offsets.shape[0] - 1,), -torch.inf)
-    highest = lowest.scatter_reduce(0, steps.rows, scores.detach(), "amax")
+    """`scores`, (N,) or (N, H), as probabilities over the steps of each row."""
+    rows = steps.rows if scores.dim() == 1 else steps.rows.unsqueeze(1).expand_as(scores)
+    lowest = scores.new_full((steps.offsets.shape[0] - 1, *scores.shape[1:]), -torch.inf)
+    highest = lowest.scatter_reduce(0, rows, scores.detach(), "amax")
     powers = torch.exp(scores - highest.index_select(0, steps.rows))
     totals = torch.zeros_like(lowest).index_add(0, steps.rows, powers)
     return powers / totals.index_select(0, steps.rows)
+
+
+def age(steps: Seq) -> Tensor:
+    """(N,) int64, how many steps of the row are newer."""
+    ends = steps.offsets.index_select(0, steps.rows + 1)
+    return ends - 1 - torch.arange(steps.rows.shape[0], device=steps.rows.device)
+
+
+def newest(steps: Seq, count: int) -> Seq:
+    """The newest `count` steps of each row."""
+    kept = torch.nonzero(age(steps) < count).squeeze(1)
+    lengths = steps.offsets.diff().clamp_max(count)
+    offsets = torch.cat([steps.offsets.new_zeros(1), lengths.cumsum(0)])
+    return Seq(steps.values.index_select(0, kept), steps.rows.index_select(0, kept), offsets)

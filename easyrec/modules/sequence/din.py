@@ -14,7 +14,7 @@ from easyrec.layout import SequenceLayout
 from easyrec.modules.activation import Activation, activation
 from easyrec.modules.mlp import linear
 from easyrec.modules.product import product
-from easyrec.modules.sequence._encoder import SequenceEncoder, softmax_steps, sum_steps
+from easyrec.modules.sequence._encoder import SequenceEncoder, age, softmax_steps, sum_steps
 
 
 class Config(EncoderConfig):
@@ -74,12 +74,6 @@ class DIN(SequenceEncoder):
         matrix = torch.cat([per_key - difference, match, self.first.weight[:, 4 * self.width :]], dim=1)
         hidden = product(torch.cat(parts, dim=1), matrix) + of_row.index_select(0, steps.rows)  # (N, H)
         if self.recency is not None:
-            hidden = hidden + self.recency.index_select(0, self.age(steps))
+            hidden = hidden + self.recency.index_select(0, age(steps).clamp_max(self.config.positions - 1))
         scores = self.last(self.rest(hidden)).squeeze(1).float()
         return softmax_steps(scores, steps) if self.config.softmax else scores
-
-    def age(self, steps: Seq) -> Tensor:
-        """(N,) int64, 0 for the newest step of a row, at most positions - 1."""
-        ends = steps.offsets.index_select(0, steps.rows + 1)
-        place = torch.arange(steps.rows.shape[0], device=steps.rows.device)
-        return (ends - 1 - place).clamp_max(self.config.positions - 1)

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
-from easyrec.batch import Seq
+from easyrec.batch import Embedded, Seq
 from easyrec.errors import ConfigError
-from easyrec.layout import SequenceLayout, Span
+from easyrec.export.program import export_program, to_calls
+from easyrec.layout import GroupLayout, SequenceLayout, Span
 from easyrec.modules.sequence import build
 from feature_generator.config import member, members
 
@@ -61,3 +63,47 @@ def test_rows_do_not_see_each_other(name):
 def test_product_needs_a_candidate(name):
     with pytest.raises(ConfigError, match="compares the steps of 's' with a candidate"):
         made(name, SequenceLayout("s", CHILDREN, (None, None, None)), product=True)
+
+
+class Alone(nn.Module):
+    """An encoder as a model."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x):
+        return {"vector": self.encoder(x.sequence("s"), x.flat("deep"))}
+
+
+@pytest.mark.family("easyrec.modules.sequence")
+@pytest.mark.parametrize("name", ENCODERS)
+def test_exported_equals_eager(name):
+    encoder = made(name)
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    layouts = {"deep": GroupLayout("deep", (Span("item", 4, 0), Span("cate", 3, 4)), (), (LAYOUT,))}
+    model = Alone(encoder).eval()
+    program = to_calls(export_program(model, layouts))
+    for lengths in ([], [0], [1], [3, 0, 2, 0], [0, 0], [*range(80), 3, 3]):
+        given, query = steps(lengths), torch.randn(len(lengths), 7)
+        inputs = dict(zip(("seq:deep/s", "rows:deep/s", "offsets:deep/s"), given, strict=True))
+        found = program({"emb:deep": query, **inputs})["vector"]
+        with torch.no_grad():
+            expected = model(Embedded({"emb:deep": query, **inputs}, layouts))["vector"]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.family("easyrec.modules.sequence")
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_parameter_gets_a_gradient_and_its_own_loss_comes_in_training_alone(name):
+    encoder = made(name).train()
+    loss = (encoder(steps([3, 0, 6, 2]), torch.randn(4, 7)) ** 2).sum()
+    if encoder.auxiliary is not None:
+        assert encoder.auxiliary.shape == ()
+        loss = loss + encoder.auxiliary
+    if loss.requires_grad:
+        loss.backward()
+    assert [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
+    encoder.eval()(steps([3, 0, 6, 2]), torch.randn(4, 7))
+    assert encoder.auxiliary is None
