@@ -143,27 +143,21 @@ def _repeated(module: Any, node: Any, numbers: Mapping[str, int]) -> Call:
     """A loop, as `easyrec.modules.repeat` writes it: what it carries first counts the turns from 0."""
     condition, body = (module.get_submodule(graph.target) for graph in node.args[:2])
     carried, given = node.args[2:]
-    places, test = _placed(condition)
-    counted = _is(carried[0], torch.ops.aten.full.default, [], 0)
-    counted = counted and len(test) == 1 and _is(test[0], torch.ops.aten.lt.Tensor, places[0])
-    names, _ = _placed(body)
-    if not counted or not any(_is(n, torch.ops.aten.add.Tensor, names[0], 1) for n in _results(body)[:1]):
+    places, test = _parts(condition)
+    names, (count, *_) = _parts(body)
+    counted = _is(carried[0], torch.ops.aten.full.default, [], 0) and _is(count, torch.ops.aten.add.Tensor, names[0], 1)
+    if not counted or not _is(test, torch.ops.aten.lt.Tensor, places[0]) or test.args[1] not in places:
         raise RunError("the model cannot be exported: it loops until something holds, not a number of turns")
-    turns = given[places.index(test[0].args[1]) - len(carried)]
+    turns = given[places.index(test.args[1]) - len(carried)]
     calls, results = _calls(body, [n.name for n in names])
-    return Call(
-        REPEAT, (*(_argument(a, numbers) for a in (turns, carried, given)), Body(tuple(calls), tuple(results))), {}
-    )
+    arguments = [_argument(a, numbers) for a in (turns, carried, given)]
+    return Call(REPEAT, (*arguments, Body(tuple(calls), tuple(results))), {})
 
 
-def _placed(module: Any) -> tuple[list[Any], list[Any]]:
-    """The nodes of a graph: what it is given, and what it calls."""
+def _parts(module: Any) -> tuple[list[Any], Any]:
+    """The nodes that a graph is given, and those that it gives."""
     nodes = list(module.graph.nodes)
-    return [n for n in nodes if n.op == "placeholder"], [n for n in nodes if n.op == "call_function"]
-
-
-def _results(module: Any) -> list[Any]:
-    return list(list(module.graph.nodes)[-1].args[0])
+    return [n for n in nodes if n.op == "placeholder"], nodes[-1].args[0]
 
 
 def _is(node: Any, target: Any, *args: Any) -> bool:
