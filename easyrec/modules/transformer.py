@@ -12,21 +12,49 @@ from easyrec.modules.mlp import linear
 from feature_generator.config import StrictModel
 
 
-class TransformerConfig(StrictModel):
-    """Keys of a transformer."""
+class BlockConfig(StrictModel):
+    """Keys of a transformer's block."""
 
     heads: int = Field(4, gt=0)
     """Heads of attention; their dims add up to the width of a step, or to a little more where it is not divisible."""
-    layers: int = Field(1, gt=0)
-    """Blocks, one after another."""
     feedforward: int | None = Field(None, gt=0)
     """Units inside the feed-forward part; null: the width of a step."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability of zeroing what attention and the feed-forward part add, while training."""
 
 
+class TransformerConfig(BlockConfig):
+    """Keys of a transformer."""
+
+    layers: int = Field(1, gt=0)
+    """Blocks, one after another."""
+
+
+class Heads(nn.Module):
+    """``softmax(Q_h K_h' / sqrt(d)) V_h`` among the steps of each row, with projections Q, K and V for each head h.
+
+    The d of all heads add up to the width of a step, or to a little more where they do not divide it.
+
+    Shape:
+        x: (N, width); offsets: (B+1,)
+        output: (N, H, d)
+
+    Source:
+        Vaswani et al., "Attention Is All You Need", NIPS 2017, eq. (1).
+    """
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        self.count, self.dim = count, -(-width // count)
+        self.projected = linear(width, 3 * count * self.dim, bias=False)
+
+    def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
+        """What each head makes of each step."""
+        return attend(torch.unflatten(self.projected(x), 1, (3, self.count, self.dim)), offsets)
+
+
 class SelfAttention(nn.Module):
-    """``[head_1 .. head_H] W`` with ``head = softmax(Q K' / sqrt(d)) V`` among the steps of each row.
+    """``[head_1 .. head_H] W``.
 
     Shape:
         x: (N, width); offsets: (B+1,)
@@ -38,18 +66,12 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.dim = heads, -(-width // heads)
-        inner = heads * self.dim
-        self.projected = linear(width, 3 * inner, bias=False)
-        self.out = linear(inner, width, bias=False)
+        self.heads = Heads(width, heads)
+        self.out = linear(heads * self.heads.dim, width, bias=False)
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
         """The steps, each a mixture of those of its row."""
-        return self.out(self.by_head(x, offsets).flatten(1))  # type: ignore[no-any-return]
-
-    def by_head(self, x: Tensor, offsets: Tensor) -> Tensor:
-        """(N, H, d), what each head gives."""
-        return attend(torch.unflatten(self.projected(x), 1, (3, self.heads, self.dim)), offsets)
+        return self.out(self.heads(x, offsets).flatten(1))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -63,7 +85,7 @@ class Block(nn.Module):
         Chen et al., "Behavior Sequence Transformer", DLP-KDD 2019, eq. (3)-(5).
     """
 
-    def __init__(self, width: int, config: TransformerConfig) -> None:
+    def __init__(self, width: int, config: BlockConfig) -> None:
         super().__init__()
         inner = config.feedforward or width
         self.attention = SelfAttention(width, config.heads)

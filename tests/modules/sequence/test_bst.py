@@ -35,9 +35,9 @@ def layer_norm(x, norm):
 
 def block(x, layer):
     """One row's steps, head by head."""
-    heads, (q, k, v) = [], (x @ w.T for w in layer.attention.projected.weight.chunk(3))
-    dim = q.shape[1] // layer.attention.heads
-    for head in range(layer.attention.heads):
+    heads, (q, k, v) = [], (x @ w.T for w in layer.attention.heads.projected.weight.chunk(3))
+    dim = q.shape[1] // layer.attention.heads.count
+    for head in range(layer.attention.heads.count):
         at = slice(head * dim, (head + 1) * dim)
         heads.append(torch.softmax(q[:, at] @ k[:, at].T / math.sqrt(dim), 1) @ v[:, at])
     y = layer_norm(x + torch.cat(heads, 1) @ layer.attention.out.weight.T, layer.norms[0])
