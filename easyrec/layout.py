@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from typing_extensions import Self
 
@@ -23,6 +23,28 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Search:
+    """Which steps of a sequence are looked up at all; the others cost no more than a look at their ids.
+
+    Attributes:
+        kind: `newest` keeps the newest steps; `hard` the newest that share an id with the candidate; `hash` those whose
+            SimHash is the nearest to the candidate's; `soft` those whose embedding has the largest inner product with
+            the candidate's.
+        top: How many are kept at most.
+        child: The child that is compared with its candidate, by its short name; in a plan the whole name. None: an
+            encoder leaves the choice to the plan.
+        bits: Length of a SimHash, at most 64.
+        seed: Decides the directions of a SimHash.
+    """
+
+    kind: Literal["newest", "hard", "hash", "soft"]
+    top: int
+    child: str | None = None
+    bits: int = 64
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class SequenceLayout:
     """A sequence that reaches the model step by step.
 
@@ -31,12 +53,14 @@ class SequenceLayout:
         children: Columns of its children inside `seq:<group>/<name>`, (N, dim), in the order of the config.
         query: For each child the feature of the group that is its candidate, or None.
         encoder: Config of the encoder that the experiment names; None: the model's own default.
+        search: Which steps are there; None: all.
     """
 
     name: str
     children: tuple[Span, ...]
     query: tuple[str | None, ...]
     encoder: Any = field(default=None, compare=False)
+    search: Search | None = None
 
     @property
     def dim(self) -> int:
@@ -121,7 +145,12 @@ class GroupLayout:
             "fields": [[s.name, s.dim, s.start] for s in self.fields],
             "dense": [[s.name, s.dim, s.start] for s in self.dense],
             "sequences": [
-                {"name": s.name, "children": [[c.name, c.dim, c.start] for c in s.children], "query": list(s.query)}
+                {
+                    "name": s.name,
+                    "children": [[c.name, c.dim, c.start] for c in s.children],
+                    "query": list(s.query),
+                    "search": None if s.search is None else asdict(s.search),
+                }
                 for s in self.sequences
             ],
             "first_order": self.first_order,
@@ -135,7 +164,12 @@ class GroupLayout:
             tuple(Span(*s) for s in data["fields"]),
             tuple(Span(*s) for s in data["dense"]),
             tuple(
-                SequenceLayout(s["name"], tuple(Span(*c) for c in s["children"]), tuple(s["query"]))
+                SequenceLayout(
+                    s["name"],
+                    tuple(Span(*c) for c in s["children"]),
+                    tuple(s["query"]),
+                    search=Search(**s["search"]) if s.get("search") else None,
+                )
                 for s in data["sequences"]
             ),
             data["first_order"],

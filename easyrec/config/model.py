@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from easyrec.config.mask import Mask
 from easyrec.errors import Problem
+from easyrec.layout import Search
 from feature_generator.config import Choice, StrictModel, member, members
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -27,6 +28,11 @@ class EncoderConfig(StrictModel):
     @property
     def lookup_pooling(self) -> Literal["sum", "mean"] | None:
         """How the embedding lookup alone can do the encoder's work; None: the steps must reach the model."""
+        return None
+
+    @property
+    def search(self) -> Search | None:
+        """Which steps the embedding lookup is to find; None: all of them."""
         return None
 
 

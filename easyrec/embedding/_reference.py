@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from easyrec.embedding.lookup import Columns, Parts
+from easyrec.embedding.lookup import Columns
+from easyrec.embedding.search import Parts, directions
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
+from easyrec.layout import Search, SequenceLayout
 
 if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
@@ -19,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 def lookup(plan: EmbeddingPlan, weights: Mapping[str, np.ndarray], columns: Columns) -> Arrays:
     """The `emb:`, `first:` and `seq:` tensors by their definition."""
     result: Arrays = {}
-    for key, bags, size, parts in _buffers(plan, columns):
+    for key, bags, size, parts in _buffers(plan, columns, weights):
         out = np.zeros((size, sum(bag.dim for bag in bags)))
         for bag, part in zip(bags, parts, strict=True):
             place = slice(bag.start, bag.start + bag.dim)
@@ -34,7 +36,10 @@ def lookup(plan: EmbeddingPlan, weights: Mapping[str, np.ndarray], columns: Colu
 
 
 def gradients(
-    plan: EmbeddingPlan, columns: Columns, upstream: Mapping[str, np.ndarray]
+    plan: EmbeddingPlan,
+    columns: Columns,
+    upstream: Mapping[str, np.ndarray],
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[Arrays, dict[str, np.ndarray]]:
     """The gradient of every table, dense, and which of its rows were looked up.
 
@@ -42,10 +47,11 @@ def gradients(
         plan: What was looked up.
         columns: In which columns.
         upstream: Gradients of the tensors of `lookup`.
+        weights: Of each table, where a search compares them.
     """
     sums = {spec.name: np.zeros((spec.rows, spec.dim)) for spec in plan.tables}
     seen = {spec.name: np.zeros(spec.rows, bool) for spec in plan.tables}
-    for key, bags, size, parts in _buffers(plan, columns):
+    for key, bags, size, parts in _buffers(plan, columns, weights or {}):
         if key not in upstream:
             continue
         for bag, part in zip(bags, parts, strict=True):
@@ -110,22 +116,103 @@ def step(
     weights[rows] = w
 
 
-def _buffers(plan: EmbeddingPlan, columns: Columns) -> Iterator[tuple[str, Sequence[BagSpec], int, list[Parts]]]:
+def kept_steps(
+    search: Search, steps: Parts, candidates: Parts, rows: int, table: np.ndarray | None = None
+) -> list[list[int]]:
+    """For each row the steps that a search keeps, oldest first.
+
+    Args:
+        search: What is kept.
+        steps: The column of the child that is compared.
+        candidates: The column that it is compared with.
+        rows: Number of rows.
+        table: (rows, dim), the embeddings of both.
+    """
+    result = []
+    offsets = np.arange(rows + 1) if steps[1] is None else steps[1]
+    for row in range(rows):
+        own = list(range(offsets[row], offsets[row + 1]))
+        if search.kind == "newest":
+            result.append(own[-search.top :])
+            continue
+        others = candidates[1]
+        elements = range(row, row + 1) if others is None else range(others[row], others[row + 1])
+        wanted = [i for element in elements for i in _ids(candidates, element)]
+        if search.kind == "hard":
+            result.append([step for step in own if set(_ids(steps, step)) & set(wanted)][-search.top :])
+            continue
+        assert table is not None
+        goodness = [_likeness(search, table, _ids(steps, step)[:1], wanted[:1]) for step in own]
+        best = sorted(own, key=lambda step: (goodness[step - own[0]], step), reverse=True)[: search.top]
+        result.append(sorted(best))
+    return result
+
+
+def _ids(part: Parts, element: int) -> list[int]:
+    values, _, _, keys = part
+    return [
+        int(i) for i in (values[element : element + 1] if keys is None else values[keys[element] : keys[element + 1]])
+    ]
+
+
+def _likeness(search: Search, table: np.ndarray, one: list[int], two: list[int]) -> float:
+    """How alike the rows of two ids are; steps without a row come last, and without a candidate all are alike."""
+    if not two or not 0 <= two[0] < len(table):
+        return 0.0
+    if not one or not 0 <= one[0] < len(table):
+        return -np.inf
+    a, b = table[one[0]].astype(np.float64), table[two[0]].astype(np.float64)
+    if search.kind == "soft":
+        return float(a @ b)
+    sides = directions(table.shape[1], search.seed).astype(np.float64)[:, : search.bits]
+    return -float(((a @ sides > 0) != (b @ sides > 0)).sum())
+
+
+def _buffers(
+    plan: EmbeddingPlan, columns: Columns, weights: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, Sequence[BagSpec], int, list[Parts]]]:
     """Key, bags, rows and inputs of every tensor."""
     for name, group in plan.groups.items():
         if group.layout.width:
             yield f"emb:{name}", group.fields, columns.size, [_parts(bag, columns) for bag in group.fields]
         if group.first:
             yield f"first:{name}", group.first, columns.size, [_parts(bag, columns) for bag in group.first]
-        yield from _steps(name, group, columns)
+        yield from _steps(name, group, columns, weights)
 
 
-def _steps(name: str, group: GroupPlan, columns: Columns) -> Iterator[tuple[str, Sequence[BagSpec], int, list[Parts]]]:
+def _steps(
+    name: str, group: GroupPlan, columns: Columns, weights: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, Sequence[BagSpec], int, list[Parts]]]:
     """A sequence gives one row per element: whatever belongs to an element is that row's."""
     for layout, bags in zip(group.layout.sequences, group.sequences, strict=True):
         parts = [columns.ragged(bag.feature) for bag in bags]
+        if layout.search is not None:
+            kept = [step for row in _searched(layout, bags, columns, weights) for step in row]
+            parts = [_only(part, kept) for part in parts]
         size = len(parts[0][0]) if parts[0][3] is None else len(parts[0][3]) - 1
         yield f"seq:{name}/{layout.name}", bags, size, [(values, None, w, keys) for values, _, w, keys in parts]
+
+
+def _searched(
+    layout: SequenceLayout, bags: Sequence[BagSpec], columns: Columns, weights: Mapping[str, np.ndarray]
+) -> list[list[int]]:
+    search = layout.search
+    assert search is not None
+    place = next((i for i, child in enumerate(layout.children) if child.name == search.child), 0)
+    candidate, table = layout.query[place], bags[place].table
+    steps = columns.ragged(bags[place].feature)
+    others = steps if search.kind == "newest" else columns.ragged(candidate or "")
+    return kept_steps(search, steps, others, columns.size, weights.get(table or ""))
+
+
+def _only(part: Parts, kept: list[int]) -> Parts:
+    """Some elements of a column."""
+    values, _, weights, keys = part
+    if keys is None:
+        return values[kept], None, None if weights is None else weights[kept], None
+    places = [key for element in kept for key in range(keys[element], keys[element + 1])]
+    ends = np.cumsum([0, *(keys[element + 1] - keys[element] for element in kept)])
+    return values[places], None, None if weights is None else weights[places], ends
 
 
 def _parts(bag: BagSpec, columns: Columns) -> Parts:

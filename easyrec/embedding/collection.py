@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
-from easyrec.embedding.lookup import Buffer, Lookup, Parts, fill
+from easyrec.embedding.lookup import Buffer, Lookup, fill
+from easyrec.embedding.search import Parts
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import TrainedTables
 
@@ -83,10 +84,12 @@ class EmbeddingCollection(nn.Module):
         self._layouts = plan.layouts
         self._anchor = torch.empty(0, requires_grad=True)
         self._gradients: list[tuple[Any, np.ndarray]] = []
+        self._weights_were_given = False
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """(rows, dim) float32 of each table, as views."""
+        """(rows, dim) float32 of each table, as views; ask anew before each change, for searches to know of it."""
+        self._weights_were_given = True
         return {spec.name: w for spec, w in zip(self.plan.tables, self.tables.weights, strict=True)}
 
     def forward(self, batch: Batch) -> Embedded:
@@ -99,6 +102,9 @@ class EmbeddingCollection(nn.Module):
         Raises:
             DataError: An id is outside its table, or a column has not the expected shape.
         """
+        if self._weights_were_given:  # whoever has them may have changed them
+            self._weights_were_given = False
+            self.tables.native.refresh_codes()
         columns = BatchColumns(batch)
         buffers, others = self._lookup.bind(columns)
         filled = []

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
 from easyrec.embedding import native
+from easyrec.embedding.search import Parts, StepSearch, take
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
 from easyrec.errors import DataError
 from feature_generator.columns import Column, Table
-
-Parts: TypeAlias = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]
-"""(values, offsets, weights, key_offsets) of a ragged column."""
 
 KINDS = {"ids": 0, "linear": 1, "copy": 2}
 
@@ -60,11 +58,17 @@ class Buffer:
 
 
 class _Group:
-    def __init__(self, plan: GroupPlan, tables: Any, index: Mapping[str, int]) -> None:
+    def __init__(
+        self, plan: GroupPlan, tables: Any, index: Mapping[str, int], codes: dict[tuple[str, int], int]
+    ) -> None:
         self.plan, self.layout = plan, plan.layout
         self.fields = _native_bags(plan.fields, tables, index)
         self.first = _native_bags(plan.first, tables, index)
         self.sequences = [_native_bags(bags, tables, index, steps=True) for bags in plan.sequences]
+        self.searches = [
+            None if layout.search is None else StepSearch(layout, bags, tables, index, codes)
+            for layout, bags in zip(plan.layout.sequences, plan.sequences, strict=True)
+        ]
 
 
 def _native_bags(bags: Sequence[BagSpec], tables: Any, index: Mapping[str, int], steps: bool = False) -> Any:
@@ -91,11 +95,15 @@ class Lookup:
     Args:
         plan: What to look up.
         tables: Native tables in the order of `plan.tables`.
+
+    Attributes:
+        codes: Numbers of the SimHash codes that the tables keep for searches, by table and seed.
     """
 
     def __init__(self, plan: EmbeddingPlan, tables: Any) -> None:
         index = {table.name: i for i, table in enumerate(plan.tables)}
-        self.groups = {name: _Group(group, tables, index) for name, group in plan.groups.items()}
+        self.codes: dict[tuple[str, int], int] = {}
+        self.groups = {name: _Group(group, tables, index, self.codes) for name, group in plan.groups.items()}
 
     def bind(self, columns: Columns) -> tuple[list[Buffer], dict[str, np.ndarray]]:
         """What to fill for these columns, and the tensors that need no filling (`rows:`, `offsets:`).
@@ -113,16 +121,19 @@ class Lookup:
                         buffers.append(Buffer(f"emb:{name}", group.fields.bind(data, columns.size), group.plan.fields))
                     if group.layout.first_order:
                         buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
-                for layout, bags, kernel in zip(
-                    group.layout.sequences, group.plan.sequences, group.sequences, strict=True
+                for layout, bags, kernel, search in zip(
+                    group.layout.sequences, group.plan.sequences, group.sequences, group.searches, strict=True
                 ):
                     key = f"{name}/{layout.name}"
                     data, offsets, steps = _steps(bags, columns)
+                    if search is not None:
+                        picked, offsets = search.find(columns, offsets, steps)
+                        data, steps = [take(parts, picked) for parts in data], len(picked)
                     rows = np.empty(steps, np.int64)
                     native.row_ids(offsets, rows)
                     others |= {f"rows:{key}": rows, f"offsets:{key}": offsets}
                     buffers.append(Buffer(f"seq:{key}", kernel.bind(data, steps), bags))
-        except (TypeError, ValueError) as error:  # the binding's checks of shape and type
+        except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
             raise DataError(str(error)) from error
         return buffers, others
 

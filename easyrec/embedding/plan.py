@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, TableSpec
 from easyrec.errors import ConfigError, Problem, nearest
-from easyrec.layout import GroupLayout, SequenceLayout, Span
+from easyrec.layout import GroupLayout, Search, SequenceLayout, Span
+from feature_generator.config import member
 
 if TYPE_CHECKING:
     from easyrec.config.model import GroupUse, ModelConfig
@@ -30,13 +31,14 @@ def plan_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) -> Em
 
 @dataclass
 class _Entry:
-    """A sequence of a group: its outputs, candidates, and whether the lookup pools it."""
+    """A sequence of a group: its outputs, candidates, whether the lookup pools it, and which steps it looks up."""
 
     name: str
     children: list[OutputSpec]
     query: list[str | None]
     encoder: Any
     pooled: str | None  # "sum", "mean", or None: the steps reach the model
+    search: Search | None
 
 
 @dataclass
@@ -121,7 +123,8 @@ class _Resolver:
                 children = self.sequences[entry.sequence]
                 pooled = self.pooled(entry.encoder)
                 query = self.candidates(entry.sequence, children, entry.query or {}, group.features, path)
-                group.entries.append(_Entry(entry.sequence, children, query, entry.encoder, pooled))
+                search = None if pooled else self.search(entry.sequence, children, query, entry.encoder, path)
+                group.entries.append(_Entry(entry.sequence, children, query, entry.encoder, pooled, search))
         return group
 
     def pooled(self, encoder: Any) -> str | None:
@@ -158,6 +161,35 @@ class _Resolver:
         shared = {_table(spec): spec.name for spec in reversed(list(fields.values()))}
         return [given.get(c.name, shared.get(_table(c)) if c.kind == "sparse_sequence" else None) for c in children]
 
+    def search(
+        self, sequence: str, children: list[OutputSpec], query: list[str | None], encoder: Any, path: str
+    ) -> Search | None:
+        """Which steps the encoder wants looked up, with the child by which they are found."""
+        chosen = encoder or member("easyrec.modules.sequence", self.model.default_encoder() or "pooling").Config()
+        want: Search | None = chosen.search
+        if want is None or want.kind == "newest":
+            return want
+        pairs = ((child, self.outputs.get(candidate or "")) for child, candidate in zip(children, query, strict=True))
+        able = {_short(child, sequence): child for child, spec in pairs if spec is not None and _same_ids(child, spec)}
+        if want.child is None and able:
+            # Categories are few, items are many.
+            sizes = {name: child.num_embeddings or 0 for name, child in able.items()}
+            pick = min if want.kind == "hard" else max
+            return replace(want, child=able[pick(sizes, key=lambda name: sizes[name])].name)
+        found = able.get(want.child or "") or next((c for c in able.values() if c.name == want.child), None)
+        if found is not None:
+            return replace(want, child=found.name)
+        if not able:
+            text = f"encoder '{chosen.type}' finds steps by ids that they share with the candidate, but no child of "
+            text += f"'{sequence}' shares an embedding_name with a feature of the group"
+        else:
+            text = (
+                f"'{want.child}' is no child of '{sequence}' that shares an embedding_name with a feature of the group"
+            )
+            text += f"{nearest(want.child or '', able)}; such are: {', '.join(able)}"
+        self.problem(f"{path}.encoder" if encoder else path, text)
+        return None
+
     # ------------------------------------------------------------------------------------------ columns
 
     def group(self, name: str, use: GroupUse, members: _Group) -> GroupPlan:
@@ -191,7 +223,11 @@ class _Resolver:
             tuple(_spans([(s.name, s.value_dim) for s in members.features if _is_input(s)])),
             tuple(
                 SequenceLayout(
-                    e.name, tuple(Span(b.feature, b.dim, b.start) for b in children), tuple(e.query), e.encoder
+                    e.name,
+                    tuple(Span(b.feature, b.dim, b.start) for b in children),
+                    tuple(e.query),
+                    e.encoder,
+                    e.search,
                 )
                 for e, children in zip(steps, sequences, strict=True)
             ),
@@ -301,6 +337,11 @@ def _suffix(name: str, use: GroupUse) -> str:
 def _is_input(spec: OutputSpec) -> bool:
     """Whether the output is a numeric input of its group, not a field."""
     return spec.kind == "dense" and spec.embedding_dim is None
+
+
+def _same_ids(child: OutputSpec, candidate: OutputSpec) -> bool:
+    """Whether equal ids of a sequence's child and of a feature mean the same."""
+    return (child.kind, candidate.kind) == ("sparse_sequence", "sparse") and _table(child) == _table(candidate)
 
 
 def _table(spec: OutputSpec) -> str:

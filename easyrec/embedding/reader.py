@@ -22,7 +22,7 @@ from easyrec.embedding import native
 from easyrec.embedding.lookup import Lookup, TableColumns
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import BundleError
-from easyrec.layout import GroupLayout, Span
+from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Table
 
 FORMAT = "easyrec-tables"
@@ -153,6 +153,8 @@ def _check(plan: EmbeddingPlan) -> None:
         listed: list[tuple[tuple[BagSpec, ...], tuple[Span, ...] | None]] = [(group.fields, layout.fields)]
         listed += [(group.first, None)]
         listed += [(bags, s.children) for bags, s in zip(group.sequences, layout.sequences, strict=True)]
+        for sequence in layout.sequences:
+            _check_search(sequence)
         for bags, spans in listed:
             start = 0
             for number, bag in enumerate(bags):
@@ -160,3 +162,18 @@ def _check(plan: EmbeddingPlan) -> None:
                 if (span.name, span.dim, span.start, start) != (bag.feature, bag.dim, bag.start, bag.start):
                     raise ValueError(f"the columns of '{bag.feature}' do not fit together")
                 start += bag.dim
+
+
+def _check_search(sequence: SequenceLayout) -> None:
+    """Refuse a search that no plan holds."""
+    search = sequence.search
+    if search is None:
+        return
+    numbers = all(type(n) is int for n in (search.top, search.bits, search.seed))
+    if (
+        search.kind not in ("newest", "hard", "hash", "soft")
+        or not numbers
+        or search.top < 1
+        or not 1 <= search.bits <= 64
+    ):
+        raise ValueError(f"the search in '{sequence.name}' is unknown: {search}")

@@ -157,6 +157,7 @@ class TrainedTables:
         for name, array in own.items():
             array[...] = arrays[name]
         self.step = int(arrays["step"])
+        self.native.refresh_codes()
 
     def load_weights(self, arrays: Mapping[str, np.ndarray]) -> list[str]:
         """Take over the weights of equal name and shape; returns the names of these tables."""
@@ -166,4 +167,5 @@ class TrainedTables:
             if array is not None and array.shape == weights.shape:
                 weights[...] = array
                 taken.append(spec.name)
+        self.native.refresh_codes()
         return taken

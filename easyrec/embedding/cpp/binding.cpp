@@ -1,6 +1,4 @@
 // Python's view of the kernels: arrays in, checks, the GIL released around the work.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -8,72 +6,13 @@
 #include <memory>
 #include <string>
 
+#include "bound_tables.h"
 #include "lookup.h"
-#include "update.h"
 
 namespace py = pybind11;
 using namespace embedding;
 
 namespace {
-
-// The array behind `object`, whose type must be T already: a silent copy would cut the tie to the caller's memory.
-template <class T>
-py::array_t<T> array_of(const py::handle& object, const std::string& what, py::ssize_t ndim) {
-  if (!py::isinstance<py::array_t<T>>(object)) throw py::type_error(what + " has the wrong type");
-  auto array = py::reinterpret_borrow<py::array_t<T>>(object);
-  if (array.ndim() != ndim) throw py::value_error(what + " has the wrong number of dimensions");
-  return array;
-}
-
-template <class T>
-const T* contiguous(const py::array_t<T>& array, const std::string& what) {
-  if (!(array.flags() & py::array::c_style)) throw py::value_error(what + " must be contiguous");
-  return array.data();
-}
-
-// Floats from row to row of a matrix whose rows are contiguous.
-std::int64_t row_stride(const py::array_t<float>& matrix, const std::string& what) {
-  if (matrix.shape(1) > 1 && matrix.shape(0) > 0 && matrix.strides(1) != sizeof(float))
-    throw py::value_error(what + " must have contiguous rows");
-  if (matrix.shape(0) < 2) return matrix.shape(1);
-  if (matrix.strides(0) % static_cast<py::ssize_t>(sizeof(float)) || matrix.strides(0) < 0)
-    throw py::value_error(what + " has an odd stride");
-  return matrix.strides(0) / static_cast<py::ssize_t>(sizeof(float));
-}
-
-// The tables of a model, and the threads that work on them.
-class Tables {
- public:
-  // weights[t] (rows, dim); a[t], b[t] the optimizer's state or None; trainable[t].
-  Tables(const py::list& weights, const py::list& a, const py::list& b, std::vector<bool> trainable, int threads)
-      : trainable(std::move(trainable)), pool(threads) {
-    for (std::size_t t = 0; t < weights.size(); ++t) {
-      auto matrix = array_of<float>(weights[t], "a table", 2);
-      const float* data = contiguous(matrix, "a table");
-      if (matrix.shape(1) > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
-      tables.push_back(
-          {const_cast<float*>(data), state(a, t), state(b, t), matrix.shape(0), static_cast<int>(matrix.shape(1))});
-      keep_.push_back(matrix);
-    }
-  }
-
-  std::vector<Table> tables;
-  std::vector<bool> trainable;
-  Pool pool;
-  Updater updater;
-  std::mutex updating;
-
- private:
-  float* state(const py::list& states, std::size_t t) {
-    if (t >= states.size() || states[t].is_none()) return nullptr;
-    auto matrix = array_of<float>(states[t], "optimizer state", 2);
-    keep_.push_back(matrix);
-    contiguous(matrix, "optimizer state");
-    return matrix.mutable_data();
-  }
-
-  std::vector<py::object> keep_;
-};
 
 // Bags over the memory of one batch.
 class Call {
@@ -311,12 +250,14 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
            py::arg("l2") = 0.0f, py::arg("beta") = 0.0f, py::arg("scale") = 1.0f, py::arg("regularizer") = 0.0f,
            py::arg("dense") = false);
 
-  py::class_<Tables, std::shared_ptr<Tables>>(m, "Tables", py::module_local())
+  py::class_<Tables, std::shared_ptr<Tables>> bound(m, "Tables", py::module_local());
+  bound
       .def(py::init<const py::list&, const py::list&, const py::list&, std::vector<bool>, int>(), py::arg("weights"),
            py::arg("a"), py::arg("b"), py::arg("trainable"), py::arg("threads"))
       .def("apply", [](Tables& self, const py::list& calls, const Step& step) { Work(self, calls, step).apply(); })
       .def("square_sum",
            [](Tables& self, const py::list& calls, const Step& step) { return Work(self, calls, step).square_sum(); });
+  bind_search(bound);
 
   py::class_<Call>(m, "Call", py::module_local())
       .def_readonly("num_rows", &Call::num_rows)

@@ -140,6 +140,8 @@ int Updater::apply(const std::vector<Table>& tables, const std::vector<std::vect
                                                          kept_[t].sums.data(), step);
         });
       });
+      for (const Coding& coding : tables[t].codings)
+        encode(tables[t].weights, tables[t].dim, range.begin, range.end, coding);
     });
     for (std::size_t t = 0; t < tables.size(); ++t)
       for (const std::int64_t row : kept_[t].rows) where_[t][static_cast<std::size_t>(row)] = -1;
@@ -165,6 +167,9 @@ int Updater::apply(const std::vector<Table>& tables, const std::vector<std::vect
     with_rule(step.rule, [&](auto rule) {
       with_dim(table.dim, [&](auto d) { step_rows<decltype(rule), decltype(d)::value>(table, reduced, step.hyper); });
     });
+    for (const Coding& coding : table.codings)
+      encode_rows(table.weights, table.dim, reduced.rows.data(), static_cast<std::int64_t>(reduced.rows.size()),
+                  coding);
   });
   return wrong;
 }

@@ -7,6 +7,7 @@
 #include "optimizers.h"
 #include "pool.h"
 #include "reduce.h"
+#include "simhash.h"
 
 namespace embedding {
 
@@ -16,6 +17,7 @@ struct Table {
   float* b;
   std::int64_t rows;
   int dim;
+  std::vector<Coding> codings = {};  // kept true to the weights
 };
 
 // What a step does besides the rule.

@@ -1,0 +1,101 @@
+// What the bindings share: checks of arrays, and the tables as Python holds them.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "update.h"
+
+namespace embedding {
+
+namespace py = pybind11;
+
+// The array behind `object`, whose type must be T already: a silent copy would cut the tie to the caller's memory.
+template <class T>
+py::array_t<T> array_of(const py::handle& object, const std::string& what, py::ssize_t ndim) {
+  if (!py::isinstance<py::array_t<T>>(object)) throw py::type_error(what + " has the wrong type");
+  auto array = py::reinterpret_borrow<py::array_t<T>>(object);
+  if (array.ndim() != ndim) throw py::value_error(what + " has the wrong number of dimensions");
+  return array;
+}
+
+template <class T>
+const T* contiguous(const py::array_t<T>& array, const std::string& what) {
+  if (!(array.flags() & py::array::c_style)) throw py::value_error(what + " must be contiguous");
+  return array.data();
+}
+
+// Floats from row to row of a matrix whose rows are contiguous.
+inline std::int64_t row_stride(const py::array_t<float>& matrix, const std::string& what) {
+  if (matrix.shape(1) > 1 && matrix.shape(0) > 0 && matrix.strides(1) != sizeof(float))
+    throw py::value_error(what + " must have contiguous rows");
+  if (matrix.shape(0) < 2) return matrix.shape(1);
+  if (matrix.strides(0) % static_cast<py::ssize_t>(sizeof(float)) || matrix.strides(0) < 0)
+    throw py::value_error(what + " has an odd stride");
+  return matrix.strides(0) / static_cast<py::ssize_t>(sizeof(float));
+}
+
+// The tables of a model, and the threads that work on them.
+class __attribute__((visibility("hidden"))) Tables {
+ public:
+  // weights[t] (rows, dim); a[t], b[t] the optimizer's state or None; trainable[t].
+  Tables(const py::list& weights, const py::list& a, const py::list& b, std::vector<bool> trainable, int threads)
+      : trainable(std::move(trainable)), pool(threads) {
+    for (std::size_t t = 0; t < weights.size(); ++t) {
+      auto matrix = array_of<float>(weights[t], "a table", 2);
+      const float* data = contiguous(matrix, "a table");
+      if (matrix.shape(1) > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
+      tables.push_back(
+          {const_cast<float*>(data), state(a, t), state(b, t), matrix.shape(0), static_cast<int>(matrix.shape(1))});
+      keep_.push_back(matrix);
+    }
+  }
+
+  std::vector<Table> tables;
+  std::vector<bool> trainable;
+  Pool pool;
+  Updater updater;
+  std::mutex updating;
+
+  // Keeps a code of every row of a table, along `directions` (dim, 64); returns its number.
+  std::size_t add_codes(std::size_t table, const py::object& directions);
+
+  // Computes all codes anew: weights were changed by someone else.
+  void refresh_codes();
+
+  // The memory of the codes numbered `index`, and their table.
+  std::pair<const std::uint64_t*, std::size_t> codes(std::size_t index) const {
+    return {codes_.at(index)->codes.data(), codes_.at(index)->table};
+  }
+
+ private:
+  float* state(const py::list& states, std::size_t t) {
+    if (t >= states.size() || states[t].is_none()) return nullptr;
+    auto matrix = array_of<float>(states[t], "optimizer state", 2);
+    keep_.push_back(matrix);
+    contiguous(matrix, "optimizer state");
+    return matrix.mutable_data();
+  }
+
+  struct Codes {
+    std::size_t table;
+    std::vector<float> directions;
+    std::vector<std::uint64_t> codes;
+  };
+
+  std::vector<py::object> keep_;
+  std::vector<std::unique_ptr<Codes>> codes_;  // the tables point into them
+};
+
+// Adds the methods that choose steps of sequences.
+void bind_search(py::class_<Tables, std::shared_ptr<Tables>>& tables);
+
+}  // namespace embedding

@@ -1,0 +1,197 @@
+#include "search.h"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "bag.h"
+#include "rows.h"
+
+namespace embedding {
+namespace {
+
+constexpr std::int64_t kBlock = 4096;  // steps per unit of work
+constexpr std::int64_t kAhead = 8;     // rows of the table prefetched before they are read
+constexpr int kFar = 65;               // distance of what has no code: beyond all others
+
+// The first of the ids low .. high - 1; -1 where there is none, or it lies outside the table.
+inline std::int64_t first_id(const Elements& elements, std::int64_t low, std::int64_t high,
+                             std::int64_t num_table_rows) {
+  if (low == high) return -1;
+  const std::int64_t id = elements.ids[low];
+  return static_cast<std::uint64_t>(id) < static_cast<std::uint64_t>(num_table_rows) ? id : -1;
+}
+
+inline std::int64_t id_of_step(const Elements& steps, std::int64_t step, std::int64_t num_table_rows) {
+  return first_id(steps, steps.first_key(step), steps.first_key(step + 1), num_table_rows);
+}
+
+// Memory of one worker.
+struct Scratch {
+  std::vector<std::uint8_t> distances;
+  std::vector<float> scores, sorted;
+};
+
+// The part of a row's search that all kinds share: steps begin .. end, places written from `last` backwards.
+struct Kept {
+  std::int64_t* last;  // behind the newest place
+  std::int64_t* next;  // the oldest place so far
+  std::int64_t count() const { return last - next; }
+  void take(std::int64_t step) { *--next = step; }
+};
+
+void newest(std::int64_t begin, std::int64_t end, std::int64_t top, Kept& kept) {
+  for (std::int64_t step = end; step > begin && kept.count() < top;) kept.take(--step);
+}
+
+// Blocks of ids are compared without a branch: most hold no match.
+void equal_plain(const std::int64_t* ids, std::int64_t begin, std::int64_t end, std::int64_t id, std::int64_t top,
+                 Kept& kept) {
+  constexpr std::int64_t kWidth = 32;
+  std::int64_t step = end;
+  while (step - begin >= kWidth && kept.count() < top) {
+    const std::int64_t* block = ids + step - kWidth;
+    std::int64_t same = 0;
+    for (std::int64_t i = 0; i < kWidth; ++i) same |= -static_cast<std::int64_t>(block[i] == id);
+    if (same)
+      for (std::int64_t i = kWidth; i > 0 && kept.count() < top;)
+        if (block[--i] == id) kept.take(step - kWidth + i);
+    step -= kWidth;
+  }
+  while (step > begin && kept.count() < top)
+    if (ids[--step] == id) kept.take(step);
+}
+
+void equal(const Elements& steps, std::int64_t begin, std::int64_t end, const std::int64_t* ids, std::int64_t num_ids,
+           std::int64_t top, Kept& kept) {
+  if (!steps.key_offsets && num_ids == 1) return equal_plain(steps.ids, begin, end, *ids, top, kept);
+  for (std::int64_t step = end; step > begin && kept.count() < top;) {
+    --step;
+    const std::int64_t *low = steps.ids + steps.first_key(step), *high = steps.ids + steps.first_key(step + 1);
+    if (std::find_first_of(low, high, ids, ids + num_ids) != high) kept.take(step);
+  }
+}
+
+void nearest_codes(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t end,
+                   std::int64_t candidate, Scratch& scratch, Kept& kept) {
+  const std::int64_t size = end - begin;
+  const std::uint64_t code = search.code[candidate];
+  if (scratch.distances.size() < static_cast<std::size_t>(size))
+    scratch.distances.resize(static_cast<std::size_t>(size));
+  std::uint8_t* distances = scratch.distances.data();
+  std::int64_t counts[4][kFar + 1] = {};  // four, as neighbours are often alike: an addition need not wait for the last
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
+    const int distance = id < 0 ? kFar : __builtin_popcountll((search.code[id] ^ code) & search.mask);
+    distances[i] = static_cast<std::uint8_t>(distance);
+    ++counts[i & 3][distance];
+  }
+  std::int64_t left = search.top;  // how many may still be taken at the distance `limit`
+  int limit = 0;
+  for (;; ++limit) {
+    const std::int64_t count = counts[0][limit] + counts[1][limit] + counts[2][limit] + counts[3][limit];
+    if (count >= left) break;
+    left -= count;
+  }
+  for (std::int64_t i = size; i > 0 && kept.count() < search.top;) {
+    --i;
+    if (distances[i] < limit || (distances[i] == limit && left-- > 0)) kept.take(begin + i);
+  }
+}
+
+template <int D>
+float inner_product(const float* a, const float* b, int dim) noexcept {
+  float lanes[16] = {};
+  chunks<D>(dim, [&](auto w, int i) {
+    using L = Lanes<decltype(w)::value>;
+    L sum = L::load(lanes);
+    sum.v += L::load(a + i).v * L::load(b + i).v;
+    sum.store(lanes);
+  });
+  for (int width = 8; width; width /= 2)
+    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+  return lanes[0];
+}
+
+void largest_products(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t end,
+                      std::int64_t candidate, Scratch& scratch, Kept& kept) {
+  constexpr float kLowest = -std::numeric_limits<float>::infinity();
+  const std::int64_t size = end - begin;
+  scratch.scores.resize(static_cast<std::size_t>(size));
+  float* scores = scratch.scores.data();
+  with_dim(search.dim, [&](auto d) {
+    constexpr int D = decltype(d)::value;
+    const float* query = search.rows + candidate * search.dim;
+    for (std::int64_t i = 0; i < size; ++i) {
+      if (i + kAhead < size) {
+        const std::int64_t later = id_of_step(steps, begin + i + kAhead, search.num_table_rows);
+        if (later >= 0) prefetch_row<D>(search.rows + later * search.dim, search.dim);
+      }
+      const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
+      const float score = id < 0 ? kLowest : inner_product<D>(search.rows + id * search.dim, query, search.dim);
+      scores[i] = score == score ? score : kLowest;  // what is no number has no place in an order
+    }
+  });
+  scratch.sorted = scratch.scores;
+  const auto place = scratch.sorted.begin() + (search.top - 1);
+  std::nth_element(scratch.sorted.begin(), place, scratch.sorted.end(), std::greater<float>());
+  const float limit = *place;
+  std::int64_t left = search.top;
+  for (std::int64_t i = 0; i < size; ++i) left -= scores[i] > limit;
+  for (std::int64_t i = size; i > 0 && kept.count() < search.top;) {
+    --i;
+    if (scores[i] > limit || (scores[i] == limit && left-- > 0)) kept.take(begin + i);
+  }
+}
+
+void search_row(const Search& search, const Elements& steps, const Elements& candidates, std::int64_t row,
+                Scratch& scratch, Kept& kept) {
+  const std::int64_t begin = steps.begin(row), end = steps.begin(row + 1);
+  if (search.kind == Search::newest) return newest(begin, end, search.top, kept);
+  const std::int64_t low = candidates.first_key(candidates.begin(row));
+  const std::int64_t high = candidates.first_key(candidates.begin(row + 1));
+  if (search.kind == Search::equal) {
+    if (low < high) equal(steps, begin, end, candidates.ids + low, high - low, search.top, kept);
+    return;
+  }
+  if (end - begin <= search.top) return newest(begin, end, search.top, kept);
+  const std::int64_t candidate = first_id(candidates, low, high, search.num_table_rows);
+  if (candidate < 0) return newest(begin, end, search.top, kept);
+  if (search.kind == Search::codes) nearest_codes(search, steps, begin, end, candidate, scratch, kept);
+  else largest_products(search, steps, begin, end, candidate, scratch, kept);
+}
+
+bool ascends(const std::int64_t* offsets, std::int64_t size, std::int64_t last) noexcept {
+  bool good = offsets[0] == 0 && offsets[size] == last;
+  for (std::int64_t i = 0; i < size; ++i) good &= offsets[i] <= offsets[i + 1];
+  return good;
+}
+
+}  // namespace
+
+bool sound(const Elements& elements, std::int64_t num_rows, std::int64_t num_elements) noexcept {
+  if (elements.offsets ? !ascends(elements.offsets, num_rows, num_elements) : num_rows != num_elements) return false;
+  return elements.key_offsets ? ascends(elements.key_offsets, num_elements, elements.num_ids)
+                              : num_elements == elements.num_ids;
+}
+
+void search(const Search& search, const Elements& steps, const Elements& candidates, std::int64_t num_rows,
+            const std::int64_t* starts, std::int64_t* found, std::int64_t* counts, Pool& pool) {
+  const std::int64_t mean = steps.begin(num_rows) / std::max<std::int64_t>(num_rows, 1);
+  const std::int64_t block = std::clamp<std::int64_t>(kBlock / std::max<std::int64_t>(mean, 1), 1, 512);
+  std::vector<Scratch> scratch(static_cast<std::size_t>(pool.size()));
+  pool.run((num_rows + block - 1) / block, [&](std::int64_t unit, int worker) {
+    const std::int64_t last = std::min(num_rows, (unit + 1) * block);
+    for (std::int64_t row = unit * block; row < last; ++row) {
+      const std::int64_t room = std::min(steps.begin(row + 1) - steps.begin(row), search.top);
+      std::int64_t* const slot = found + starts[row];
+      Kept kept{slot + room, slot + room};
+      search_row(search, steps, candidates, row, scratch[static_cast<std::size_t>(worker)], kept);
+      counts[row] = kept.count();
+      if (kept.next != slot) std::copy(kept.next, kept.last, slot);
+    }
+  });
+}
+
+}  // namespace embedding
