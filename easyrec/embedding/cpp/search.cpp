@@ -11,9 +11,11 @@
 namespace embedding {
 namespace {
 
-constexpr std::int64_t kBlock = 4096;  // steps per unit of work
-constexpr std::int64_t kAhead = 8;     // rows of the table prefetched before they are read
-constexpr int kFar = 65;               // distance of what has no code: beyond all others
+constexpr std::int64_t kBlock = 4096;   // steps per unit of work
+constexpr std::int64_t kAhead = 32;     // codes that are prefetched before they are read
+constexpr std::int64_t kWidth = 32;     // steps that are passed over at once where none of them is kept
+constexpr std::int64_t kRowsAhead = 8;  // rows that are prefetched before they are read
+constexpr int kFar = 65;                // distance of what has no code: beyond all others
 
 // The first of the ids low .. high - 1; -1 where there is none, or it lies outside the table.
 inline std::int64_t first_id(const Elements& elements, std::int64_t low, std::int64_t high,
@@ -48,7 +50,6 @@ void newest(std::int64_t begin, std::int64_t end, std::int64_t top, Kept& kept) 
 // Blocks of ids are compared without a branch: most hold no match.
 void equal_plain(const std::int64_t* ids, std::int64_t begin, std::int64_t end, std::int64_t id, std::int64_t top,
                  Kept& kept) {
-  constexpr std::int64_t kWidth = 32;
   std::int64_t step = end;
   while (step - begin >= kWidth && kept.count() < top) {
     const std::int64_t* block = ids + step - kWidth;
@@ -73,20 +74,42 @@ void equal(const Elements& steps, std::int64_t begin, std::int64_t end, const st
   }
 }
 
+// distances[i] for the steps begin + i.
+void measure(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t size, std::uint64_t code,
+             std::uint8_t* distances) {
+  const std::int64_t num_rows = search.num_table_rows;
+  const auto distance = [&](std::int64_t id) { return __builtin_popcountll((search.code[id] ^ code) & search.mask); };
+  if (steps.key_offsets) {
+    for (std::int64_t i = 0; i < size; ++i) {
+      const std::int64_t id = id_of_step(steps, begin + i, num_rows);
+      distances[i] = static_cast<std::uint8_t>(id < 0 ? kFar : distance(id));
+    }
+    return;
+  }
+  const std::int64_t* ids = steps.ids + begin;
+  const auto one = [&](std::int64_t i) {  // without a branch, so that many codes are on their way at once
+    const bool inside = static_cast<std::uint64_t>(ids[i]) < static_cast<std::uint64_t>(num_rows);
+    const int found = distance(inside ? ids[i] : 0);
+    distances[i] = static_cast<std::uint8_t>(inside ? found : kFar);
+  };
+  std::int64_t i = 0;
+  for (; i < size - kAhead; ++i) {
+    // The id is not checked yet: prefetching a wrong address is harmless, computing it as a pointer is not.
+    const auto bytes = static_cast<std::uintptr_t>(ids[i + kAhead]) * sizeof(std::uint64_t);
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(search.code) + bytes));
+    one(i);
+  }
+  for (; i < size; ++i) one(i);
+}
+
 void nearest_codes(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t end,
                    std::int64_t candidate, Scratch& scratch, Kept& kept) {
   const std::int64_t size = end - begin;
-  const std::uint64_t code = search.code[candidate];
-  if (scratch.distances.size() < static_cast<std::size_t>(size))
-    scratch.distances.resize(static_cast<std::size_t>(size));
+  scratch.distances.resize(static_cast<std::size_t>(size));
   std::uint8_t* distances = scratch.distances.data();
+  measure(search, steps, begin, size, search.code[candidate], distances);
   std::int64_t counts[4][kFar + 1] = {};  // four, as neighbours are often alike: an addition need not wait for the last
-  for (std::int64_t i = 0; i < size; ++i) {
-    const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
-    const int distance = id < 0 ? kFar : __builtin_popcountll((search.code[id] ^ code) & search.mask);
-    distances[i] = static_cast<std::uint8_t>(distance);
-    ++counts[i & 3][distance];
-  }
+  for (std::int64_t i = 0; i < size; ++i) ++counts[i & 3][distances[i]];
   std::int64_t left = search.top;  // how many may still be taken at the distance `limit`
   int limit = 0;
   for (;; ++limit) {
@@ -94,10 +117,20 @@ void nearest_codes(const Search& search, const Elements& steps, std::int64_t beg
     if (count >= left) break;
     left -= count;
   }
-  for (std::int64_t i = size; i > 0 && kept.count() < search.top;) {
-    --i;
-    if (distances[i] < limit || (distances[i] == limit && left-- > 0)) kept.take(begin + i);
+  std::int64_t i = size;
+  const auto back_to = [&](std::int64_t end) {
+    while (i > end && kept.count() < search.top) {
+      --i;
+      if (distances[i] < limit || (distances[i] == limit && left-- > 0)) kept.take(begin + i);
+    }
+  };
+  while (i >= kWidth && kept.count() < search.top) {
+    std::uint8_t least = kFar;
+    for (std::int64_t k = 0; k < kWidth; ++k) least = std::min(least, distances[i - kWidth + k]);
+    if (least <= limit) back_to(i - kWidth);
+    else i -= kWidth;
   }
+  back_to(0);
 }
 
 template <int D>
@@ -124,8 +157,8 @@ void largest_products(const Search& search, const Elements& steps, std::int64_t 
     constexpr int D = decltype(d)::value;
     const float* query = search.rows + candidate * search.dim;
     for (std::int64_t i = 0; i < size; ++i) {
-      if (i + kAhead < size) {
-        const std::int64_t later = id_of_step(steps, begin + i + kAhead, search.num_table_rows);
+      if (i + kRowsAhead < size) {
+        const std::int64_t later = id_of_step(steps, begin + i + kRowsAhead, search.num_table_rows);
         if (later >= 0) prefetch_row<D>(search.rows + later * search.dim, search.dim);
       }
       const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
