@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem
+from easyrec.layout import GroupLayout
 from feature_generator import FeatureGenerator
 from feature_generator.config import Choice, Document, StrictModel, override, problems_of, read_yaml, repeat_names
 
@@ -193,17 +194,18 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             text = f"'{name}' is the name of a task too, and a column of predictions is called like its task"
             text += "\ngive the task another name under model.tasks"
             problems.append(document.problem(("data", "reserved", index), text))
-    checks: list[Callable[[], object]] = [
-        lambda: plan_embeddings(generator.outputs, model),
-        lambda: watched(_tasks(model, sections.data), sections.eval, sections.train),
-    ]
-    problems += [_placed(document, problem) for problem in model.unfit(_tasks(model, sections.data))]
-    for check in checks:
-        try:
-            check()
-        except ConfigError as error:  # noqa: PERF203 (two)
-            problems += [_placed(document, problem) for problem in error.problems]
-    return problems
+    resolved, layouts = _tasks(model, sections.data), dict[str, GroupLayout]()
+    found = [*model.unfit(resolved)]
+    try:
+        layouts = plan_embeddings(generator.outputs, model).layouts
+    except ConfigError as error:
+        found += error.problems
+    try:
+        watched(resolved, sections.eval, sections.train)
+    except ConfigError as error:
+        found += error.problems
+    found += model.misfits(layouts, resolved)
+    return problems + [_placed(document, problem) for problem in found]
 
 
 def _placed(document: Document, problem: Problem) -> Problem:

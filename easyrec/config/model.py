@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from easyrec.config.mask import Mask
 from easyrec.errors import Problem
-from easyrec.layout import Search
+from easyrec.layout import GroupLayout, Search
 from feature_generator.config import Choice, StrictModel, member, members
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -191,9 +191,11 @@ class ModelConfig(StrictModel):
     Attributes:
         example_tasks: Tasks of a first config, over the labels `click` and `buy` (of a click), where one binary task
             is not what the model is for.
+        example: Keys of a first config, where the model has some without a default.
     """
 
     example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    example: ClassVar[Mapping[str, Any]] = {}
 
     type: str
     groups: dict[str, GroupConfig] | None = None
@@ -235,6 +237,15 @@ class ModelConfig(StrictModel):
 
     def unfit(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
         """What stands against predicting these tasks, by dotted path such as `model.tasks.1.weight`."""
+        return iter(())
+
+    def misfits(self, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+        """What stands against building the model that can be told beside all other problems of the config.
+
+        Args:
+            layouts: The groups, resolved; those that cannot be are missing.
+            tasks: What is predicted.
+        """
         return iter(())
 
     def uses(self) -> dict[str, GroupUse]:

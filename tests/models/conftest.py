@@ -94,13 +94,17 @@ def case(generator: FeatureGenerator) -> Callable[..., Case]:
 
     def make(type: str, features: list[str] | None = None, sequences: Any = None, **keys: Any) -> Case:
         config_class = member("easyrec.models", type).Config
+        keys = {**config_class.example, **keys}
         chosen = [*IDS, *DENSE] if features is None else features
         if "groups" not in keys:
             used = {
                 "features": chosen,
                 "sequences": sequences if sequences is not None else [{"sequence": "clicks"}],
             }
-            keys["groups"] = dict.fromkeys(config_class.model_construct(groups=None).uses(), used)
+            first = config_class.model_construct(groups=None)
+            if config_class.example:  # what it reads depends on its keys
+                first = config_class.model_validate({"type": type, **keys})
+            keys["groups"] = dict.fromkeys(first.uses(), used)
         config = config_class.model_validate({"type": type, "embedding_dim": 4, **keys})
         return Case(config, plan_embeddings(generator.outputs, config))
 
