@@ -18,7 +18,6 @@ from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem
-from easyrec.layout import GroupLayout
 from feature_generator import FeatureGenerator
 from feature_generator.config import Choice, Document, StrictModel, override, problems_of, read_yaml, repeat_names
 
@@ -174,7 +173,7 @@ def _tasks(model: ModelConfig, data: DataConfig) -> tuple[TaskConfig, ...]:
 
 def _across(document: Document, sections: Sections, generator: FeatureGenerator) -> list[Problem]:
     """What one section says of another: tasks' labels, groups' features, the embedding plan."""
-    from easyrec.embedding.plan import plan_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
+    from easyrec.embedding.plan import examine_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
 
     problems = []
     model: ModelConfig = sections.model
@@ -194,17 +193,14 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             text = f"'{name}' is the name of a task too, and a column of predictions is called like its task"
             text += "\ngive the task another name under model.tasks"
             problems.append(document.problem(("data", "reserved", index), text))
-    resolved, layouts = _tasks(model, sections.data), dict[str, GroupLayout]()
-    found = [*model.unfit(resolved)]
-    try:
-        layouts = plan_embeddings(generator.outputs, model).layouts
-    except ConfigError as error:
-        found += error.problems
+    resolved = _tasks(model, sections.data)
+    plan, unplanned = examine_embeddings(generator.outputs, model)
+    found = [*model.unfit(resolved), *unplanned]
     try:
         watched(resolved, sections.eval, sections.train)
     except ConfigError as error:
         found += error.problems
-    found += model.misfits(layouts, resolved)
+    found += model.misfits(plan.layouts, resolved)
     return problems + [_placed(document, problem) for problem in found]
 
 

@@ -26,7 +26,25 @@ def plan_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) -> Em
     Raises:
         ConfigError: All problems at once; `where` is the dotted path of a value, e.g. `model.groups.deep.features.2`.
     """
-    return _Resolver(outputs, model).resolve()
+    plan, problems = examine_embeddings(outputs, model)
+    if problems:
+        raise ConfigError(problems)
+    return plan
+
+
+def examine_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) -> tuple[EmbeddingPlan, list[Problem]]:
+    """The plan as far as it can be told, and all that is wrong with it.
+
+    Groups with problems are left out; all are where the trouble is not with a group.
+    """
+    resolver = _Resolver(outputs, model)
+    plan = resolver.resolve()
+    unfit = set[str]()
+    for problem in resolver.problems:
+        _, _, name = problem.where.partition("model.groups.")
+        unfit |= {name.partition(".")[0]} if name else set(plan.groups)
+    groups = {name: group for name, group in plan.groups.items() if name not in unfit}
+    return EmbeddingPlan(plan.tables, groups), resolver.problems
 
 
 @dataclass
@@ -71,8 +89,6 @@ class _Resolver:
             for name, use in uses.items()
             if name not in absent
         }
-        if self.problems:
-            raise ConfigError(self.problems)
         return EmbeddingPlan(tuple(self.tables.values()), groups)
 
     def problem(self, where: str, message: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from easyrec.config.model import NAME
 from easyrec.errors import Problem, nearest
@@ -59,28 +59,31 @@ def wire(
     found = Wiring()
     nodes: list[Node] = []
     names = set(inputs)
+    nameless: set[str] = set()
     for index, block in enumerate(blocks):
         where = f"{path}.{index}"
         name = block.name
         if name is None:
             found.problems.append(Problem("needs a 'name', by which others read it", where))
             name = f"_{index}"
+            nameless.add(name)
         elif not NAME.match(name) or "__" in name:
             text = f"must be a plain name of letters, digits and single '_', but is '{name}'"
             found.problems.append(Problem(text, f"{where}.name"))
         elif name in names:
             found.problems.append(Problem(f"the name '{name}' is given twice", f"{where}.name"))
             name = f"_{index}"
+            nameless.add(name)
         names.add(name)
         nodes += _node(name, block, where, found.problems)
     for where, (name, value) in readers.items():
         wired, refs = _inputs(name, value, where, found.problems)
         nodes += wired
         found.reads[where] = refs
-    known = [*inputs, *(node.name for node in nodes if not node.inline)]
+    known = [*inputs, *(node.name for node in nodes if not node.inline and node.name not in nameless)]
     _unknown(nodes, found, known, {node.name for node in nodes} | set(inputs))
     found.nodes = _ordered(nodes, found.problems)
-    _unused(nodes, found, inputs, path)
+    _unused([node for node in nodes if node.name not in nameless], nodes, found, inputs, path)
     return found
 
 
@@ -149,11 +152,12 @@ def _ordered(nodes: Sequence[Node], problems: list[Problem]) -> list[Node]:
         if name in state:
             return state[name] == "done"
         state[name] = "open"
-        reads = [ref for refs in by_name[name].inputs.values() for ref in refs]
+        node = by_name[name]
+        reads = [] if isinstance(node.config, Broken) else [ref for refs in node.inputs.values() for ref in refs]
         visited = [visit(ref, (*chain, name)) for ref in reads]  # all of them, for all circles
         if all(visited) and state[name] == "open":
             state[name] = "done"
-            ordered.append(by_name[name])
+            ordered.append(node)
         else:
             state[name] = "bad"
         return state[name] == "done"
@@ -163,8 +167,8 @@ def _ordered(nodes: Sequence[Node], problems: list[Problem]) -> list[Node]:
     return ordered
 
 
-def _unused(nodes: Sequence[Node], found: Wiring, inputs: Sequence[str], path: str) -> None:
-    """Blocks that reach no reader."""
+def _unused(blamed: Sequence[Node], nodes: Sequence[Node], found: Wiring, inputs: Sequence[str], path: str) -> None:
+    """Blocks that reach no reader; `blamed` are those to be told of."""
     by_name = {node.name: node for node in nodes}
     reached: set[str] = set()
     waiting = [ref for refs in found.reads.values() for ref in refs]
@@ -174,7 +178,7 @@ def _unused(nodes: Sequence[Node], found: Wiring, inputs: Sequence[str], path: s
             reached.add(name)
             node = by_name.get(name)
             waiting += [ref for refs in node.inputs.values() for ref in refs] if node else []
-    for node in nodes:
+    for node in blamed:
         if node.name not in reached and not node.inline:
             what = "reaches no head" if not inputs and path == "model.blocks" else "does not reach the output"
             text = f"'{node.name}' {what}: name it as an input, or leave it out"
@@ -206,3 +210,5 @@ def stand_in(raw: Any) -> BlockConfig:
 
 class Broken(LayerConfig):
     """See `stand_in`."""
+
+    optional: ClassVar[frozenset[str]] = frozenset({"input"})
