@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import os
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
@@ -16,6 +16,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import Self
 
+from feature_generator import plugins
 from feature_generator.document import Document, Path_, override, read_yaml, repeat_names
 from feature_generator.errors import ConfigError, Problem, nearest
 
@@ -43,9 +44,11 @@ class StrictModel(BaseModel):
 
     Attributes:
         foreign: Keys that others call something by, and what to do with them here.
+        family: Import name of the family whose members' configs derive from this one.
     """
 
     foreign: ClassVar[Mapping[str, str]] = {}
+    family: ClassVar[str | None] = None
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
@@ -114,31 +117,22 @@ def _is_scalar(value: Any) -> bool:
 # ---------------------------------------------------------------------------------------------- families
 
 
-_plugged: list[str] = []
-
-
-def plug(package: str) -> None:
-    """Let families find the members of an outside package that is laid out like ours.
+def plug(plugin: str | os.PathLike[str]) -> None:
+    """Let families find members from outside: those of a package that is laid out like ours, or that of one file.
 
     After `plug("acme")` the file `acme/models/x.py` is the model type `x`, `acme/features/y.py` the feature type `y`,
-    `acme/operators/z.py` the operator `Z` of `custom` features.
+    `acme/operators/z.py` the operator `Z` of `custom` features. After `plug("my_model.py")` that file is the type
+    `my_model` of the family whose base config its `Config` derives from. A file that has changed is run again.
     An installed package needs no `plug` where it names its members as entry points of the family's import name.
 
     Raises:
-        ConfigError: There is no such package.
+        ConfigError: There is no such package or file, or the file is no member of a family.
     """
-    if not _exists(package):
-        raise ConfigError(f"there is no package '{package}' to plug in")
-    if package not in _plugged:
-        _plugged.append(package)
-        members.cache_clear()
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):  # a parent is missing, or the name is no name
-        return False
+    if plugins.is_file(plugin):
+        plugins.add_file(plugin, members)
+    else:
+        plugins.add_package(str(plugin))
+    members.cache_clear()
 
 
 def _files(package: str) -> set[str]:
@@ -150,14 +144,15 @@ def _files(package: str) -> set[str]:
 def _homes(package: str) -> list[str]:
     """The packages whose files are members of the family: its own, then those that are plugged in."""
     inside = package.partition(".")[2]
-    outside = [f"{plugin}.{inside}" for plugin in _plugged if _exists(f"{plugin}.{inside}")]
+    outside = [f"{plugin}.{inside}" for plugin in plugins.packages if plugins.exists(f"{plugin}.{inside}")]
     return [package, *outside]
 
 
 @cache
 def members(package: str) -> tuple[str, ...]:
-    """Names of a family's members: its files, and those of outside packages, sorted."""
+    """Names of a family's members: its files, those of outside packages, and single files, sorted."""
     files = {name for home in _homes(package) for name in _files(home)}
+    files |= {name for family, name in plugins.files if family == package}
     return tuple(sorted(files | {e.name for e in entry_points(group=package)}))
 
 
@@ -172,6 +167,8 @@ def member(package: str, name: str) -> ModuleType:
     for home in _homes(package):
         if name in _files(home):
             return importlib.import_module(f"{home}.{name}")
+    if (package, name) in plugins.files:
+        return plugins.files[package, name].module
     (entry,) = entry_points(group=package, name=name)
     loaded: ModuleType = entry.load()
     return loaded
@@ -208,7 +205,9 @@ class Choice:
         if kind is None:
             raise PydanticCustomError("choice", f"needs a 'type'\nknown: {known}")
         if not isinstance(kind, str) or kind not in members(self.package):
-            text = f"unknown type '{kind}'{nearest(str(kind), members(self.package))}\nknown: {known}"
+            near = nearest(str(kind), members(self.package))
+            text = f"unknown type '{kind}'{near}\nknown: {known}"
+            text += "" if near else "\none from a file or package of yours: --plugin FILE.py, plugins=[...]"
             error = InitErrorDetails(type=PydanticCustomError("choice", text), loc=("type",), input=kind)
             raise ValidationError.from_exception_data("Choice", [error])
         return member(self.package, kind).Config.model_validate({**value, "type": kind})

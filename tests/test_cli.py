@@ -82,7 +82,7 @@ def plugins(monkeypatch):
     """Forgets the plugins of a test."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    config._plugged.clear()
+    config.plugins.packages.clear()
     config.members.cache_clear()
 
 

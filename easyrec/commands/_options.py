@@ -49,8 +49,8 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
         "--plugin",
         action="append",
         default=[],
-        metavar="PACKAGE",
-        help="package with more feature types, models, ...: PACKAGE/models/x.py is the model type x",
+        metavar="FILE_OR_PACKAGE",
+        help="more models, losses, features, ...: my_model.py is the type my_model, acme/models/x.py the model type x",
     )
     parser.add_argument(
         "--operators",
@@ -68,11 +68,11 @@ def experiment(args: argparse.Namespace) -> Experiment:
 
 
 def plug_all(args: argparse.Namespace) -> None:
-    """Make the members of every `--plugin` package known, which may lie in the current folder, and load `--operators`."""
+    """Make the members of every `--plugin` known, whose package may lie in the current folder, and load `--operators`."""
     if args.plugin and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    for package in args.plugin:
-        plug(package)
+    for plugin in args.plugin:
+        plug(plugin)
     for library in args.operators:
         load_operators(library)
 

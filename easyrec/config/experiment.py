@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,7 +20,11 @@ from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem
 from feature_generator import FeatureGenerator
-from feature_generator.config import Choice, Document, StrictModel, override, problems_of, read_yaml, repeat_names
+from feature_generator.config import Choice, Document, StrictModel, override, plug, problems_of, read_yaml, repeat_names
+from feature_generator.plugins import missing, used
+
+PLUGINS = "plugins.json"
+"""Beside the config of a run: the plugins that it was trained with."""
 
 
 class Sections(StrictModel):
@@ -83,6 +88,10 @@ class Experiment:
         """The resolved config: base and overrides merged, a features file read in, `${ENV}` as written."""
         return {**self.document.raw, "name": self.name, **self.features.raw}
 
+    def plugins(self) -> list[dict[str, str]]:
+        """The plugins whose members the config names, as `feature_generator.plugins.used` tells them."""
+        return used(self.sections, self.generator.features)
+
     def to_yaml(self) -> str:
         """The resolved config as YAML."""
         return yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True, width=120)
@@ -93,6 +102,7 @@ def load_experiment(
     overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     blanks: bool = False,
+    plugins: Sequence[str | os.PathLike[str]] = (),
 ) -> Experiment:
     """Read, merge and validate an experiment.
 
@@ -100,10 +110,14 @@ def load_experiment(
         source: Path of a YAML file or of a run's folder, or the file's content as a dict.
         overrides: `path=value` texts as `-o` takes them, or a mapping of path to value.
         blanks: Give features that are still to be fitted stand-ins for what they learn.
+        plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`; they
+            stay plugged in.
 
     Raises:
         ConfigError: Everything wrong with the config, with lines, in one report.
     """
+    for plugin in plugins:
+        plug(plugin)
     document = Document.of(source) if isinstance(source, Mapping) else read_yaml(_file(Path(source)))
     document = override(document, overrides)
     problems: list[Problem] = []
@@ -133,11 +147,25 @@ def load_experiment(
 
 def _file(path: Path) -> Path:
     """The config's file: the path itself, or what lies in the folder of a run."""
-    if not path.is_dir():
-        return path
-    if not (path / "config.yaml").is_file():
+    if path.is_dir() and not (path / "config.yaml").is_file():
         raise ConfigError("is a folder, but not that of a run: it has no config.yaml", str(path))
-    return path / "config.yaml"
+    file = path / "config.yaml" if path.is_dir() else path
+    if file.name == "config.yaml":
+        _require_plugins(file)
+    return file
+
+
+def _require_plugins(file: Path) -> None:
+    """Refuse the config of a run that was trained with plugins which are not plugged in."""
+    try:
+        recorded = json.loads((file.parent / PLUGINS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or not ours
+        return
+    lacking = missing(recorded)
+    if lacking:
+        options, listed = " ".join(f"--plugin {name}" for name in lacking), ", ".join(f'"{name}"' for name in lacking)
+        text = f"was trained with the plugin {', '.join(lacking)}, which is not plugged in"
+        raise ConfigError(f"{text}\ngive {options}, in Python plugins=[{listed}]", str(file))
 
 
 def _features(document: Document) -> Document:

@@ -21,6 +21,8 @@ NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 class EncoderConfig(StrictModel):
     """What every sequence encoder's config has; an encoder's own `Config` derives from it."""
 
+    family: ClassVar[str | None] = "easyrec.modules.sequence"
+
     type: str
     product: bool = False
     """Also give the model the encoded vector times the candidate, element by element."""
@@ -194,6 +196,7 @@ class ModelConfig(StrictModel):
         example: Keys of a first config, where the model has some without a default.
     """
 
+    family: ClassVar[str | None] = "easyrec.models"
     example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
 

@@ -90,6 +90,7 @@ def export_bundle(
             name=experiment.name,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             config=experiment.resolved(),
+            plugins=experiment.plugins(),
             fingerprint=generator.fingerprint,
             features=[_feature(spec) for spec in generator.outputs.values()],
             embeddings=collection.plan.to_json(),

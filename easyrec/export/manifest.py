@@ -105,6 +105,8 @@ class Manifest(StrictModel):
     """ISO time, UTC."""
     config: dict[str, Any]
     """The experiment, `base` and overrides merged, `${ENV}` as written."""
+    plugins: list[dict[str, str]] = []
+    """Plugins whose members the config names. Of those only features and sources are needed to score."""
     fingerprint: str
     """Of the generator: its config and vocabularies."""
     features: list[dict[str, Any]]

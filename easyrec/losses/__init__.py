@@ -25,6 +25,7 @@ class LossConfig(StrictModel):
         task_types: Types of tasks that the loss is for.
     """
 
+    family: ClassVar[str | None] = "easyrec.losses"
     task_types: ClassVar[frozenset[str]]
 
     type: str

@@ -28,6 +28,7 @@ class MetricConfig(StrictModel):
             by this metric.
     """
 
+    family: ClassVar[str | None] = "easyrec.metrics"
     task_types: ClassVar[frozenset[str]]
     better: ClassVar[Literal["higher", "lower"] | None]
 

@@ -16,9 +16,9 @@ from easyrec.config.model import ModelConfig, TaskConfig
 
 if TYPE_CHECKING:
     from easyrec.embedding.spec import EmbeddingPlan
-    from easyrec.models._model import Model
+    from easyrec.models._model import Head, Model
 
-__all__ = ["Model", "ModelConfig", "build"]
+__all__ = ["Head", "Model", "ModelConfig", "build"]
 
 
 def build(config: ModelConfig, plan: EmbeddingPlan, tasks: Sequence[TaskConfig]) -> Model:
@@ -38,8 +38,8 @@ def build(config: ModelConfig, plan: EmbeddingPlan, tasks: Sequence[TaskConfig])
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Model":
-        from easyrec.models._model import Model  # noqa: PLC0415 (torch stays out until it is asked for)
+    if name in ("Head", "Model"):
+        from easyrec.models import _model  # noqa: PLC0415 (torch stays out until it is asked for)
 
-        return Model
+        return getattr(_model, name)
     raise AttributeError(f"module 'easyrec.models' has no attribute '{name}'")

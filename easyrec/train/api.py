@@ -34,6 +34,7 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 Config: TypeAlias = AnyPath | Mapping[str, Any] | Experiment
 """A YAML file, the folder of a run, the content of a config as a dict, or a loaded experiment."""
 Overrides: TypeAlias = Sequence[str] | Mapping[str, Any]
+Plugins: TypeAlias = Sequence[AnyPath]
 
 
 def train(
@@ -41,6 +42,7 @@ def train(
     *,
     data: Mapping[str, Any] | None = None,
     overrides: Overrides = (),
+    plugins: Plugins = (),
     run_dir: AnyPath | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -54,6 +56,7 @@ def train(
         data: Rows by part (`train`, `valid`, `test`) that stand in for the config's: DataFrames, Arrow tables, dicts
             of arrays, or sources as a config writes them.
         overrides: Settings laid over the config: `{"train.epochs": 1}`, or texts as `-o` takes them.
+        plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
         resume: Go on from the newest checkpoint in the folder, if there is one.
         overwrite: Remove what is in the folder.
@@ -66,7 +69,7 @@ def train(
         RunError: The folder is taken, or a signal came (`Interrupted`; the state is saved then).
         CheckpointError: A checkpoint cannot be written or read.
     """
-    experiment, folder = _experiment(config, overrides, run_dir)
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "bar": progress, "export": export}
     return Trainer(experiment, folder, data=data, **options).fit()
 
@@ -76,6 +79,7 @@ def evaluate(
     *,
     data: Mapping[str, Any] | None = None,
     overrides: Overrides = (),
+    plugins: Plugins = (),
     run_dir: AnyPath | None = None,
     checkpoint: AnyPath | None = None,
 ) -> Run:
@@ -85,13 +89,14 @@ def evaluate(
         config: What was trained; the folder of the run will do.
         data: Rows by part, as for `train`; with it only these parts are evaluated.
         overrides: Settings laid over the config, e.g. other metrics or slices.
+        plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
         checkpoint: Folder of another checkpoint than the best one.
 
     Returns:
         A run with the metrics of this evaluation: `{"valid": {...}, "test": {...}}`.
     """
-    experiment, folder = _experiment(config, overrides, run_dir)
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
     scorer = restore(experiment, folder, checkpoint)
     sources = open_sources(experiment, data)
     found: dict[str, dict[str, float]] = {}
@@ -114,6 +119,7 @@ def predict(
     output: AnyPath | None = None,
     *,
     overrides: Overrides = (),
+    plugins: Plugins = (),
     run_dir: AnyPath | None = None,
     checkpoint: AnyPath | None = None,
 ) -> Path | pd.DataFrame:
@@ -125,6 +131,7 @@ def predict(
             it; default: `data.test`.
         output: Parquet file to write.
         overrides: Settings laid over the config, e.g. `data.reserved`.
+        plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
         checkpoint: Folder of another checkpoint than the best one.
 
@@ -132,7 +139,7 @@ def predict(
         `output`, or without it a DataFrame: `data.reserved` columns, and one column per task. Integers of which
         some are missing stay Python's, in a column of objects.
     """
-    experiment, folder = _experiment(config, overrides, run_dir)
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
     tables = predictions(experiment, restore(experiment, folder, checkpoint), _input(experiment, input))
     with kept_memory():
         if output is not None:
@@ -148,6 +155,7 @@ def export(
     *,
     data: Mapping[str, Any] | None = None,
     overrides: Overrides = (),
+    plugins: Plugins = (),
     run_dir: AnyPath | None = None,
     checkpoint: AnyPath | None = None,
     output: AnyPath | None = None,
@@ -159,6 +167,7 @@ def export(
         config: What was trained; the folder of the run will do.
         data: Rows by part for warming up that stand in for the config's.
         overrides: Settings laid over the config, e.g. of `export`.
+        plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
         checkpoint: Folder of another checkpoint than the best one.
         output: Where the bundle goes; default `bundle` in the folder of the run.
@@ -167,17 +176,19 @@ def export(
     Returns:
         The run, with the new bundle.
     """
-    experiment, folder = _experiment(config, overrides, run_dir)
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
     return export_run(experiment, folder, checkpoint=checkpoint, output=output, data=data, overwrite=overwrite)
 
 
-def _experiment(config: Config, overrides: Overrides, run_dir: AnyPath | None) -> tuple[Experiment, Path]:
+def _experiment(
+    config: Config, overrides: Overrides, plugins: Plugins, run_dir: AnyPath | None
+) -> tuple[Experiment, Path]:
     """The experiment and the folder of its run."""
     folder = None if run_dir is None else Path(run_dir)
     if not isinstance(config, Experiment):
         if not isinstance(config, Mapping) and Path(config).is_dir():
             folder = folder or Path(config)
-        config = load_experiment(config, overrides)
+        config = load_experiment(config, overrides, plugins=plugins)
     elif overrides:
         raise ConfigError("overrides are laid over a file or a dict; this experiment is loaded already")
     return config, folder or run_path(config.name)

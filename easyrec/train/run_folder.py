@@ -4,6 +4,7 @@
 runs/<name>/
     config.yaml       the resolved config, `${ENV}` as written
     config.fitted/    what features with `fit` had learned
+    plugins.json      the plugins that the config needs, where there are any
     metrics.jsonl     one line per evaluation; the same bytes however often training was interrupted
     progress.jsonl    one line per `log_every` steps: loss, rates, and the clock's numbers
     metrics.json      final metrics

@@ -16,6 +16,7 @@ from torch import Tensor
 from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
+from easyrec.config.experiment import PLUGINS
 from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
@@ -358,6 +359,8 @@ class Trainer:
         found = self.store.newest() if self.folder.resume else None
         self.folder.write_text("config.yaml", self.experiment.to_yaml())
         carry(self.experiment.features, self.folder.path / "config.yaml")
+        if plugins := self.experiment.plugins():
+            self.folder.write_json(PLUGINS, plugins)
         if found is not None:
             step, snapshot, problems = found
             for problem in problems:

@@ -135,6 +135,7 @@ class Numbers:
 class FeatureConfig(StrictModel):
     """Keys that every feature type has."""
 
+    family: ClassVar[str | None] = "feature_generator.features"
     foreign: ClassVar[Mapping[str, str]] = foreign.KEYS
 
     single_input: ClassVar[bool] = True

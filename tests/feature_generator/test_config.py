@@ -412,9 +412,9 @@ def test_a_plugged_package_adds_members_where_it_mirrors_ours(tmp_path, monkeypa
         assert "sparkle" in members("feature_generator.features")
         assert member("feature_generator.features", "sparkle").__name__ == f"{name}.features.sparkle"
     finally:
-        from feature_generator import config
+        from feature_generator import plugins
 
-        config._plugged.remove(name)
+        plugins.packages.remove(name)
         members.cache_clear()
 
 

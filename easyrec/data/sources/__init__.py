@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -133,6 +133,8 @@ class Source(ABC):
 
 class SourceConfig(StrictModel, ABC):
     """Config of a source; a member's `Config` derives from it."""
+
+    family: ClassVar[str | None] = "easyrec.data.sources"
 
     type: str
 

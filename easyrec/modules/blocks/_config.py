@@ -35,6 +35,7 @@ class BlockConfig(StrictModel):
         optional: Those among them that may be left out; `forward` gets None then.
     """
 
+    family: ClassVar[str | None] = "easyrec.modules.blocks"
     takes: ClassVar[Mapping[str, Takes]] = {}
     optional: ClassVar[frozenset[str]] = frozenset()
 

@@ -172,7 +172,7 @@ def package(tmp_path, monkeypatch):
     (folder / "words.py").write_text(WORDS)
     monkeypatch.syspath_prepend(tmp_path)
     yield "acme_operators"
-    config._plugged.clear()
+    config.plugins.packages.clear()
     config.members.cache_clear()
     for name in [name for name in sys.modules if name.startswith("acme_operators")]:
         del sys.modules[name]
