@@ -72,11 +72,11 @@ class Model(nn.Module):
         return [
             Problem(
                 f"'{self.config.type}' takes '{s.name}' as fields of dim {spans[0].dim}, but its encoder gives "
-                f"{self._interest_width(layout.name, s)} numbers: make that a multiple of {spans[0].dim}",
+                f"{self.interest_width(layout.name, s)} numbers: make that a multiple of {spans[0].dim}",
                 _place(self.config, layout.name, s.name),
             )
             for s in layout.sequences
-            if _key(layout.name, s.name) in self.encoders and self._interest_width(layout.name, s) % spans[0].dim
+            if _key(layout.name, s.name) in self.encoders and self.interest_width(layout.name, s) % spans[0].dim
         ]
 
     def _unread(self, name: str) -> list[Problem]:
