@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -14,8 +15,6 @@ from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Column, Ragged, Table
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from feature_generator import OutputSpec
 
 __all__ = ["Batch", "Embedded", "GroupLayout", "Jagged", "Seq", "SequenceLayout", "Span"]
@@ -122,6 +121,14 @@ class Batch:
             sample_weight=None if sample_weight is None else as_tensor(sample_weight),
             reserved=reserved,
         )
+
+    def codes(self, column: str) -> Tensor:
+        """(B,) int64, equal where the reserved column's values are; null is a value."""
+        assert self.reserved is not None, "the loader was asked for the column"
+        array = self.reserved.column(column).combine_chunks()
+        if isinstance(array, pa.DictionaryArray):
+            array = array.dictionary_decode()
+        return as_tensor(array.dictionary_encode("encode").indices.to_numpy(zero_copy_only=False)).long()
 
     def jagged(self, name: str) -> Jagged:
         """The ragged column `name`, sequence or not."""

@@ -161,7 +161,8 @@ def classes(experiment: Experiment) -> dict[str, int | None]:
 def columns(experiment: Experiment) -> list[str]:
     """Raw columns that are read beside features and labels."""
     data = experiment.data
-    names = [*data.reserved, *experiment.eval.columns(experiment.tasks)]
+    names = [*data.reserved, *experiment.eval.columns(experiment.tasks), *experiment.training_columns]
+    names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
     names += [data.sample_weight] if data.sample_weight else []
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []

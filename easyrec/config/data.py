@@ -20,6 +20,9 @@ class Shuffle(StrictModel):
     """Rows that are permuted together: whole row groups in random order until this many are in memory."""
     buffer_mb: int = Field(512, gt=0)
     """Most memory of those rows after the generator, in MB: long sequences fill it with fewer rows."""
+    together: str | None = None
+    """Column of sessions: adjacent rows of equal value stay together, in one batch. Default: the `by` of the first
+    loss that has one."""
 
 
 class NegativeSampling(StrictModel):

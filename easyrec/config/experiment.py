@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from easyrec.config.data import DataConfig
+from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.evaluation import EvalConfig
 from easyrec.config.export import ExportConfig
 from easyrec.config.model import ModelConfig, TaskConfig
@@ -75,6 +75,24 @@ class Experiment:
     def watched(self) -> Watched | None:
         """The metric that decides which checkpoint is best and when training stops."""
         return watched(self.tasks, self.eval, self.train)
+
+    @cached_property
+    def session_columns(self) -> tuple[str, ...]:
+        """Raw columns whose equal values make the sessions that losses read."""
+        return tuple(dict.fromkeys(column for task in self.tasks for column in task.loss_config.columns))
+
+    @property
+    def training_columns(self) -> tuple[str, ...]:
+        """Raw columns that training reads beside features, labels and weights."""
+        return self.session_columns
+
+    @property
+    def shuffle(self) -> Shuffle | None:
+        """How training rows are mixed: where a loss has sessions, these stay together."""
+        found = self.data.shuffle or None
+        if found is not None and found.together is None and self.session_columns:
+            found = found.model_copy(update={"together": self.session_columns[0]})
+        return found
 
     def placed(self, error: ConfigError) -> ConfigError:
         """The same error with files and lines, for problems whose `where` is a dotted path such as `model.groups.deep`.

@@ -112,8 +112,8 @@ def make_loader(
         training: Shuffle, sample negatives, and merge a last batch of one row; else read in order, in batches of
             `eval_batch_size`.
         labels: Whether labels and sample weights are read; prediction needs none.
-        reserved: Raw columns to pass through; default: in training none, else `data.reserved`, `eval.slices` and
-            the columns that metrics group by.
+        reserved: Raw columns to pass through; default: in training those that losses and metrics group by, else
+            `data.reserved`, `eval.slices` and the columns that metrics group by.
         shard: (i, n): this worker's number and how many share the data.
 
     Raises:
@@ -125,8 +125,12 @@ def make_loader(
     classes: dict[str, int | None] = dict.fromkeys(config.labels, None)
     for task in experiment.tasks:
         classes[task.label] = task.label_classes
+    shuffle = experiment.shuffle if training else None
     if reserved is None:
-        reserved = [] if training else [*config.reserved, *experiment.eval.columns(experiment.tasks)]
+        evaluated = [*config.reserved, *experiment.eval.columns(experiment.tasks)]
+        reserved = experiment.training_columns if training else evaluated
+    if shuffle is not None and shuffle.together is not None:
+        reserved = [*reserved, shuffle.together]
     demand = Demand(
         labels=classes if labels else {},
         sample_weight=config.sample_weight if labels else None,
@@ -144,7 +148,7 @@ def make_loader(
             generator or experiment.generator,
             demand,
             batch_size=config.batch_size if training else config.rows_per_eval_batch,
-            shuffle=(config.shuffle or None) if training else None,
+            shuffle=shuffle,
             seed=experiment.train.seed,
             shard=shard,
             prefetch=config.prefetch,

