@@ -239,6 +239,10 @@ class Backbone(Model):
         self.heads.append(nn.ModuleList(heads))
         self.plan.append((refs, tuple(task.name for task in mine)))
 
+    def interest_width(self, group: str, sequence: SequenceLayout) -> int:
+        """Width of `interest`, for blocks."""
+        return self._interest_width(group, sequence)
+
     def interest(self, x: Embedded, sequence: SequenceLayout, group: str = "deep") -> Tensor:
         """(B, D), a sequence encoded; once, however many blocks read it."""
         if not isinstance(x, _Once):

@@ -1,0 +1,133 @@
+"""First configs: a commented YAML for any model, over the embedded shop or over the columns of a file."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from easyrec.config.model import ModelConfig
+from easyrec.errors import ConfigError, Problem, nearest
+from easyrec.starter.columns import columns_of
+from easyrec.starter.groups import groups_of
+from easyrec.starter.keys import comment, flow, keys_of, listed
+from easyrec.starter.rows import Rows
+from easyrec.starter.shop import shop
+from feature_generator.config import member, members
+
+__all__ = ["models", "starter"]
+
+FAMILY = "easyrec.models"
+TRAIN = """\
+train:
+  # Passes over the training rows; `early_stop: {metric: auc, patience: 2}` ends them when the metric no longer rises.
+  epochs: 1
+  # Of the embedding tables, and of all other weights.
+  sparse_optimizer: {type: lazy_adam, lr: 0.005}
+  dense_optimizer: {type: adam, lr: 0.002}
+"""
+
+
+def models() -> dict[str, str]:
+    """Every model with the first line of its file, without its name."""
+    found = {}
+    for name in members(FAMILY):
+        spec = importlib.util.find_spec(f"{FAMILY}.{name}")
+        if spec is not None and spec.origin:  # ours: read, not run
+            text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+        else:
+            text = member(FAMILY, name).__doc__
+        found[name] = (text or "").strip().partition("\n")[0].removeprefix(f"`{name}`: ").rstrip(".")
+    return found
+
+
+def starter(model: str, data: str | None = None, labels: list[str] | None = None) -> str:
+    """A config of a model with every key explained, valid as it is.
+
+    Args:
+        model: The model's type.
+        data: A parquet or csv file whose columns become features; omitted: the embedded shop.
+        labels: Its labels; omitted: 0/1 columns that are called like ones.
+
+    Raises:
+        ConfigError: There is no such model, or the data lack what it needs.
+    """
+    if model not in members(FAMILY):
+        hint = nearest(model, members(FAMILY))
+        raise ConfigError([Problem(f"unknown model '{model}'{hint}\nknown: {', '.join(members(FAMILY))}", "--model")])
+    config: type[ModelConfig] = member(FAMILY, model).Config
+    rows = shop() if data is None else columns_of(data, labels)
+    uses = _uses(config)
+    tasks = _tasks(config, rows)
+    wanted = [str(task["label"]) for task in tasks] or rows.labels[:1]
+    needed = [name for name in rows.labels if name in wanted or any(name in str(t.get("mask", "")) for t in tasks)]
+    groups = groups_of(model, uses, rows)
+    dim = 4 if any(use.pairs for use in uses.values()) else 16
+    lines = [
+        f"# {model}: {models()[model]}.",
+        "# Written by `easyrec new`; `easyrec check` says what is wrong with it, `easyrec train` trains it.",
+        f"name: {'shop' if data is None else Path(data).stem}_{model}",
+        "",
+        "data:",
+        *rows.sources,
+        "  # Columns to learn from, those of masks included.",
+        f"  labels: {flow(needed)}",
+        "  # Columns that predictions keep and metrics may group by.",
+        f"  reserved: {flow(rows.reserved)}",
+        f"  batch_size: {rows.batch_size}",
+        "",
+        *(line for text in rows.about for line in comment(text, 0)),
+        "features:",
+        *(line for feature in rows.features for line in _lines(feature)),
+        "",
+        "model:",
+        f"  type: {model}",
+        "  # Features that are read together.",
+        "  groups:",
+        *(f"    {name}: {flow(group)}" for name, group in groups.items()),
+        "  # What is predicted. Omitted: one binary task on the first label, called like it.",
+        *(listed("tasks", tasks, 2) if tasks else [f"  # tasks: {flow([{'name': needed[0], 'label': needed[0]}])}"]),
+        *keys_of(config, {"embedding_dim": dim, **config.example}, 2, leave=("type", "groups", "tasks")),
+        "",
+        TRAIN,
+        "eval:",
+        f"  metrics: {flow(_metrics(tasks, rows))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _uses(config: type[ModelConfig]) -> Any:
+    """The groups that a first config of the model has."""
+    if config.example:  # what it reads depends on its keys
+        return config.model_validate({"type": config.model_fields["type"].default, **config.example}).uses()
+    return config.model_construct(type="", groups=None).uses()
+
+
+def _tasks(config: type[ModelConfig], rows: Rows) -> list[dict[str, Any]]:
+    """The tasks that the model is for, over the labels that there are: `click` and `buy` are the first and the second."""
+    named = {"click": rows.labels[0], "buy": rows.labels[1] if len(rows.labels) > 1 else rows.labels[0]}
+    tasks = [dict(task) for task in config.example_tasks]
+    for task in tasks:
+        task["label"] = named.get(task["label"], task["label"])
+        if "mask" in task:
+            for old, new in named.items():
+                task["mask"] = task["mask"].replace(old, new)
+    return tasks
+
+
+def _lines(feature: dict[str, Any]) -> list[str]:
+    """A feature; a sequence has a line for each child."""
+    if feature["type"] != "sequence":
+        return [f"  - {flow(feature)}"]
+    first, *others = [(key, value) for key, value in feature.items() if key != "features"]
+    lines = [f"  - {first[0]}: {flow(first[1])}", *(f"    {key}: {flow(value)}" for key, value in others)]
+    return [*lines, *listed("features", feature["features"], 4)]
+
+
+def _metrics(tasks: list[dict[str, Any]], rows: Rows) -> list[Any]:
+    kinds = {task.get("type", "binary") for task in tasks} or {"binary"}
+    grouped: list[Any] = [{"type": "gauc", "by": rows.user}] if rows.user else []
+    found: list[Any] = ["auc", *grouped, "logloss"] if "binary" in kinds else []
+    found += ["accuracy"] if "multiclass" in kinds else []
+    return found + (["mae", "rmse"] if "regression" in kinds else [])

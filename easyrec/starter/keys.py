@@ -1,0 +1,71 @@
+"""The keys of a config as YAML lines: each with its default, its docstring above it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+WIDTH = 116
+
+
+def keys_of(
+    config: type[BaseModel], given: Mapping[str, Any], indent: int, leave: Collection[str] = ()
+) -> Iterator[str]:
+    """Every key of a config.
+
+    Args:
+        config: The config's class.
+        given: Values in the place of defaults.
+        indent: Spaces before each line.
+        leave: Keys to leave out.
+    """
+    properties = config.model_json_schema().get("properties", {})
+    for name, field in config.model_fields.items():
+        if name in leave:
+            continue
+        text = " ".join((field.description or "").split())
+        allowed = properties.get(name, {}).get("enum")
+        if allowed and name != "type":
+            text = f"{text} One of {', '.join(map(str, allowed))}.".strip()
+        yield from comment(text, indent)
+        value = given[name] if name in given else _plain(field.get_default(call_default_factory=True))
+        if value is None:
+            yield f"{' ' * indent}# {name}:"
+        else:
+            yield from listed(name, value, indent)
+
+
+def comment(text: str, indent: int) -> Iterator[str]:
+    """A text as comment lines."""
+    for line in textwrap.wrap(text, WIDTH - indent - 2):
+        yield f"{' ' * indent}# {line}"
+
+
+def listed(name: str, value: Any, indent: int) -> Iterator[str]:
+    """A key and its value; a list of mappings has one line for each."""
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        yield f"{' ' * indent}{name}:"
+        yield from (f"{' ' * (indent + 2)}- {flow(item)}" for item in value)
+    else:
+        yield f"{' ' * indent}{name}: {flow(value)}"
+
+
+def flow(value: Any) -> str:
+    """A value on one line of YAML."""
+    return (
+        yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, allow_unicode=True, width=1_000_000)
+        .removesuffix("...\n")
+        .strip()
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

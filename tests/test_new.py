@@ -1,0 +1,135 @@
+"""`easyrec new`: the first config of every model is valid as it is."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import easyrec
+from easyrec.check import build
+from easyrec.cli import main
+from easyrec.config import load_experiment
+from easyrec.errors import ConfigError
+from easyrec.starter import models, starter
+from feature_generator.config import member, members
+
+MODELS = members("easyrec.models")
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A file of most kinds of columns."""
+    rng = np.random.default_rng(0)
+    rows = 500
+    users = rng.integers(0, 40, rows)
+    steps = [rng.integers(0, 50, rng.integers(0, 5)).tolist() for _ in range(rows)]
+    columns = {
+        "user_id": users,
+        "user_age": rng.integers(18, 60, rows),
+        "item_id": rng.integers(0, 50, rows),
+        "title": np.array(["a b", "c", "d"])[users % 3],
+        "price": rng.random(rows),
+        "hour": rng.integers(0, 24, rows),
+        "country": np.array(["de", "cn"])[users % 2],
+        "tags": [["x", "y"][: n % 3] for n in range(rows)],
+        "clicks__item_id": steps,
+        "clicks__age": [[float(s) for s in step] for step in steps],
+        "day": [date(2026, 1, 1)] * rows,
+        "click": (rng.random(rows) < (users % 3) / 3).astype(np.int64),
+        "buy": np.arange(rows) % 7 == 0,
+    }
+    path = tmp_path_factory.mktemp("log") / "log.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("rows", ["shop", "log"])
+def test_the_first_config_of_every_model_is_valid_and_names_every_key(name, rows, log, tmp_path):
+    text = starter(name, None if rows == "shop" else str(log))
+    (tmp_path / "first.yaml").write_text(text)
+    experiment = load_experiment(tmp_path / "first.yaml")
+    assert build(experiment).plan.layouts
+    lines = [line.strip().removeprefix("# ") for line in text.splitlines()]
+    for key in member("easyrec.models", name).Config.model_fields:
+        assert any(line.startswith(f"{key}:") for line in lines), key
+    assert all(len(line) <= 120 for line in text.splitlines() if line.lstrip().startswith("#"))
+
+
+def test_the_first_config_says_what_its_keys_do():
+    text = starter("deepfm")
+    assert "  # Widths of the layers, input side first.\n  hidden: [256, 128]\n" in text
+    assert "  # Activation of every layer. One of relu, " in text
+    assert text.startswith("# deepfm: a factorization machine and an MLP over one shared embedding.\n")
+    assert "  # Rank of the weights; omitted: full rank.\n  # low_rank:\n" in starter("dcn_v2")
+
+
+def test_columns_become_features_by_their_type(log):
+    text = starter("din", str(log))
+    for line in (
+        "- {type: id, name: user_id, expression: 'user:user_id', hash_bucket_size: 500}",
+        "- {type: raw, name: price, expression: 'item:price'}",
+        "- {type: id, name: hour, expression: 'context:hour', hash_bucket_size: 500}",
+        "- {type: id, name: tags, expression: 'user:tags', hash_bucket_size: 20, sequence_length: 50}",
+        "- {type: id, name: item_id, expression: 'item:item_id', hash_bucket_size: 500, embedding_name: item_id}",
+        "sequences: [{sequence: clicks}]",
+        "# Left out, as neither ids nor numbers nor lists of them: day (date32[day]).",
+        "labels: [click]",
+    ):
+        assert line in text
+    assert "type: id, name: click," not in text
+
+
+def test_labels_may_be_named(log):
+    assert "labels: [buy]" in starter("lr", str(log), ["buy"])
+    with pytest.raises(ConfigError, match="there is no column 'bui'; did you mean 'buy'"):
+        starter("lr", str(log), ["bui"])
+
+
+def test_what_the_data_lack_is_told(log, tmp_path):
+    bare = pq.read_table(log, columns=["user_id", "item_id", "click"])
+    pq.write_table(bare, tmp_path / "bare.parquet")
+    with pytest.raises(ConfigError, match="'din' needs a sequence in its group 'deep', but no column of the data"):
+        starter("din", str(tmp_path / "bare.parquet"))
+    pq.write_table(bare.drop_columns(["click"]), tmp_path / "bare.parquet")
+    with pytest.raises(ConfigError, match="say which columns are labels; there are: user_id, item_id"):
+        starter("lr", str(tmp_path / "bare.parquet"))
+
+
+def test_without_a_model_they_are_listed(capsys):
+    assert main(["new"]) == 0
+    out = capsys.readouterr().out
+    assert set(models()) == set(MODELS)
+    assert "deepfm" in out
+    assert "a factorization machine and an MLP over one shared embedding" in out
+
+
+def test_an_unknown_model_is_told_with_the_nearest(capsys):
+    assert main(["new", "--model", "deepfn"]) == 2
+    assert "unknown model 'deepfn'; did you mean 'deepfm'?" in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "--model", "lr"]) == 0
+    assert "easyrec train -c lr.yaml" in capsys.readouterr().out
+    Path("lr.yaml").write_text("mine")
+    assert main(["new", "--model", "lr"]) == 2
+    assert Path("lr.yaml").read_text() == "mine"
+    assert main(["new", "--model", "lr", "--overwrite"]) == 0
+    assert Path("lr.yaml").read_text() != "mine"
+
+
+def test_the_first_config_trains(log, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "--model", "din", "--data", str(log), "--output", "din.yaml"]) == 0
+    run = easyrec.train("din.yaml", data={"valid": pq.read_table(log)}, progress=False)
+    assert run.metrics["valid"]["auc"] > 0.5
+    shop = starter("deepfm").replace("name: shop,", "name: shop, rows: 4000,")
+    Path("shop.yaml").write_text(shop)
+    easyrec.train("shop.yaml", progress=False, export=False)
+    assert "auc" in json.loads(Path("runs/shop_deepfm/metrics.json").read_text())["test"]
