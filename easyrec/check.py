@@ -43,11 +43,16 @@ class Built:
 
     Attributes:
         plan: Tables and groups.
-        dense_parameters: Weights of the dense part.
+        model: The dense part.
     """
 
     plan: EmbeddingPlan
-    dense_parameters: int
+    model: models.Model
+
+    @property
+    def dense_parameters(self) -> int:
+        """Weights of the dense part."""
+        return sum(p.numel() for p in self.model.parameters())
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def build(experiment: Experiment) -> Built:
         model = models.build(experiment.model, plan, experiment.tasks)
     except ConfigError as error:
         raise experiment.placed(error) from None
-    return Built(plan, sum(p.numel() for p in model.parameters()))
+    return Built(plan, model)
 
 
 def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspection:

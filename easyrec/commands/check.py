@@ -1,6 +1,6 @@
 """Name everything wrong with a config, then build the model, sample the data and print the plan.
 
-Nothing is trained and nothing is written.
+Nothing is trained, and nothing is written but the drawing that --graph asks for.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import sys
 from rich.console import Console
 from rich.markup import escape
 
-from easyrec.check import Inspection, build, inspect
+from easyrec.check import Built, Inspection, build, inspect
 from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
+from easyrec.config import Experiment
 from easyrec.errors import DataError
+from easyrec.models._picture import picture
+from easyrec.report.graph import write_graph
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec check`."""
     add_experiment(parser)
     parser.add_argument("--config-only", action="store_true", help="stop after config and model: touch no data")
+    parser.add_argument("--graph", metavar="SVG", help="draw the model: groups, blocks, heads")
     parser.add_argument(
         "--rows", type=positive, default=10_000, metavar="N", help="rows to sample of each part [10000]"
     )
@@ -31,6 +35,8 @@ def run(args: argparse.Namespace) -> None:
     found = experiment(args)
     out = console()
     built = build(found)
+    if args.graph:
+        _draw(args.graph, found, built)
     inspection = None if args.config_only else inspect(found, built, args.rows)
     out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
     if inspection is None:
@@ -43,6 +49,13 @@ def run(args: argparse.Namespace) -> None:
     faults = inspection.faults()
     if faults:
         raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _draw(path: str, found: Experiment, built: Built) -> None:
+    subtitle = (
+        f"{found.model.type}: {built.plan.parameters:,} weights in tables, {built.dense_parameters:,} in the dense part"
+    )
+    write_graph(path, picture(built.model, built.plan), found.name, subtitle)
 
 
 def _parts(out: Console, found: Inspection) -> None:

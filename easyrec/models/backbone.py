@@ -15,13 +15,16 @@ from typing_extensions import Self
 
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.errors import ConfigError, Problem, nearest
 from easyrec.layout import GroupLayout, SequenceLayout
 from easyrec.models._model import Head, Model
+from easyrec.models._picture import Box, Panel, Picture, group_box, weights
 from easyrec.modules.blocks import BLOCKS, AnyBlock, BlockConfig, GroupBlockConfig, Wires
-from easyrec.modules.blocks._block import Form, Value, join, joined, spread, told
-from easyrec.modules.blocks._graph import Graph, Surroundings, key
+from easyrec.modules.blocks._block import Block, Form, Value, join, joined, spread, told
+from easyrec.modules.blocks._graph import Graph, Package, Surroundings, key
 from easyrec.modules.blocks._wiring import Wiring, every, stand_in, wire
+from easyrec.modules.blocks.package import Config as PackageBlock
 from feature_generator.config import Choice, StrictModel
 
 
@@ -239,6 +242,27 @@ class Backbone(Model):
         self.heads.append(nn.ModuleList(heads))
         self.plan.append((refs, tuple(task.name for task in mine)))
 
+    def picture(self, plan: EmbeddingPlan) -> Picture:
+        """Groups, blocks and heads; then each package by itself."""
+        blocks = _boxes(self.graph)
+        read = {ref for box in blocks for ref in box.reads}
+        groups = [group_box(layout, plan) for layout in self.layouts.values()]
+        boxes = [*(box for box in groups if box.id in read), *blocks]
+        for number, ((refs, names), head) in enumerate(zip(self.plan, self.heads, strict=True)):
+            reads = tuple(ref for given in refs.values() for ref in given)
+            boxes.append(Box(f"head {number}", ", ".join(names), "head", ("head", weights(head)), reads))
+        panels = [Panel("", tuple(boxes))]
+        for name, package in self.packages.items():
+            assert isinstance(package, Package)
+            within = {node.config.group for node in package.graph.nodes if isinstance(node.config, GroupBlockConfig)}
+            given = zip(package.inputs, package.given, strict=True)
+            inside = [Box(one, one, "group", ("input", told(form))) for one, form in given]
+            inside += [group_box(self.layouts[group], plan) for group in sorted(within)]
+            inside += _boxes(package.graph)
+            inside.append(Box("output", "output", "head", (told(package.shape or ()),), package.output))
+            panels.append(Panel(f"package {name}, {weights(package) or 'without weights'}", tuple(inside)))
+        return Picture(panels)
+
     def interest_width(self, group: str, sequence: SequenceLayout) -> int:
         """Width of `interest`, for blocks."""
         return self._interest_width(group, sequence)
@@ -266,6 +290,30 @@ class Backbone(Model):
         if len(self.tasks) == 1:
             return {"logit": next(iter(logits.values()))}
         return {task.name: logits[task.name] for task in self.tasks}
+
+
+def _boxes(graph: Graph) -> list[Box]:
+    """The blocks of a graph."""
+    found = []
+    for node in graph.nodes:
+        block, config = graph.blocks[key(node.name)], node.config
+        assert isinstance(block, Block)
+        read = tuple(ref for refs in node.inputs.values() for ref in refs)
+        if isinstance(config, GroupBlockConfig):
+            read = (f"group:{config.group}",)
+        kind, what = "block", config.type
+        if isinstance(config, PackageBlock):
+            kind, what = "package", f"package {config.package}"
+        for _, inner in config.inner():
+            what += f": {times} x {inner.type}" if (times := getattr(config, "times", None)) else f" of {inner.type}"
+        lines = (
+            what if what != node.name and not (node.inline and what == config.type) else "",
+            told(block.shape),
+            weights(block),
+        )  # type: ignore[arg-type]
+        title = config.type if node.inline else node.name
+        found.append(Box(node.name, title, kind, tuple(line for line in lines if line), read))  # type: ignore[arg-type]
+    return found
 
 
 class _Once(Embedded):
