@@ -56,7 +56,7 @@ class DIN(SequenceEncoder):
             layers += [linear(first, units), activation(config.activation, units)]
             first = units
         self.rest = nn.Sequential(*layers)
-        self.last = linear(first, 1)
+        self.last = linear(first, 1, bias=not config.softmax)  # softmax ignores what all steps share
 
     def forward(self, steps: Seq, query: Tensor | None) -> Tensor:
         """(B, D), the interest of each row in its candidate."""
