@@ -1,9 +1,10 @@
-"""Click prediction on MovieLens-1M (the frozen task `ml1m_ctr`): DIN beside its mean-pooling twin.
+"""Click prediction on MovieLens-1M (the frozen task `ml1m_ctr`): models of sequences beside a mean-pooling twin.
 
-`python benchmarks/ml1m_ctr.py [--seeds 1] [--only prepare]`
+`python benchmarks/ml1m_ctr.py [--seeds 1] [--only prepare] [--only din bst]`
 
 Joins the task's rows with the user's history (items at positions before the row, the newest 200), user features and
-movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`.
+movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`. Rows of models that ran
+earlier on the same day stay in the result.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, save, table
+from record import ROOT, commit, save, saved, table
 
 OUT = ROOT / ".data" / "ml1m_ctr"
-CONFIGS = ("din", "din_pooled")
+CONFIGS = ("din", "din_pooled", "pooled_ids", "din_ids", "transact", "dmr", "bst", "dmin", "dien")
 HISTORY = 200
 
 
@@ -104,7 +105,7 @@ def main() -> None:
     import easyrec  # noqa: PLC0415 (preparing needs no torch)
 
     os.environ["EASYREC_ML1M"] = str(OUT)
-    rows = []
+    rows = {row["model"]: row for row in saved("ml1m_ctr").get("rows", [])}
     for name in args.only:
         results = []
         for seed in range(args.seeds):
@@ -116,9 +117,13 @@ def main() -> None:
             results.append(run.metrics)
             print(name, seed, run.metrics, flush=True)
         mean = {s: statistics.mean(r[s]["auc"] for r in results) for s in ("valid", "test")}
-        rows.append({"model": name, "seeds": args.seeds, "valid AUC": mean["valid"], "test AUC": mean["test"]})
-    table(rows)
-    save("ml1m_ctr", {"rows": rows})
+        seconds = statistics.mean(r["seconds"] for r in results)
+        rows[name] = {
+            "model": name, "seeds": args.seeds, "valid AUC": mean["valid"], "test AUC": mean["test"], "seconds": seconds,
+            "commit": commit(),
+        }  # fmt: skip
+        save("ml1m_ctr", {"rows": list(rows.values())})
+    table(list(rows.values()))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def save(name: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def saved(name: str) -> dict[str, Any]:
+    """What `save` wrote today; empty where it did not."""
+    path = RESULTS / f"{name}-{date.today().isoformat()}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def kept(benchmark: str, name: str, run: Callable[[], dict[str, float]]) -> dict[str, float]:
     """What a run gave, from its file in `.data/` where this commit has one: a stopped script goes on where it stopped."""
     path = ROOT / ".data" / benchmark / f"{name}-{commit().rstrip('+')}.json"
