@@ -154,8 +154,9 @@ class Embedded:
     """The inputs of a model: a flat dict of tensors, and the layout that names their columns.
 
     Args:
-        tensors: By key: `emb:<group>` (B, width), `first:<group>` (B, F), `dense:<group>` (B, n), and
-            `seq:`, `rows:`, `offsets:<group>/<sequence>`. An exported program takes the same dict.
+        tensors: By key: `emb:<group>` (B, width), `first:<group>` (B, F), `dense:<group>` (B, n), `num:<group>` (B, m)
+            of the numeric fields, and `seq:`, `rows:`, `offsets:<group>/<sequence>`. An exported program takes the
+            same dict.
         layouts: The layout of each group.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from typing_extensions import Self
@@ -45,6 +45,30 @@ class Search:
 
 
 @dataclass(frozen=True)
+class NumericField:
+    """A field that a module of the model makes of numbers.
+
+    Attributes:
+        name: The feature's name.
+        dim: Width of the embedding.
+        start: First column of the numbers inside `num:<group>`.
+        size: Number of numbers.
+        config: How they become an embedding: a config of the family `easyrec.modules.numeric`.
+    """
+
+    name: str
+    dim: int
+    start: int
+    size: int = 1
+    config: Any = field(default=None, compare=False)
+
+    @property
+    def columns(self) -> slice:
+        """The columns of the numbers."""
+        return slice(self.start, self.start + self.size)
+
+
+@dataclass(frozen=True)
 class SequenceLayout:
     """A sequence that reaches the model step by step.
 
@@ -79,6 +103,7 @@ class GroupLayout:
         dense: Columns of the numeric inputs inside `dense:<name>`, (B, dense_width).
         sequences: Sequences that are not pooled by the lookup.
         first_order: Whether `first:<name>`, (B, F), exists: one weight per field.
+        numeric: Fields that come after `fields`, made of the columns of `num:<name>`.
     """
 
     name: str
@@ -86,11 +111,12 @@ class GroupLayout:
     dense: tuple[Span, ...] = ()
     sequences: tuple[SequenceLayout, ...] = ()
     first_order: bool = False
+    numeric: tuple[NumericField, ...] = ()
 
     @property
     def num_fields(self) -> int:
         """F, the number of fields."""
-        return len(self.fields)
+        return len(self.fields) + len(self.numeric)
 
     @property
     def width(self) -> int:
@@ -101,6 +127,19 @@ class GroupLayout:
     def dense_width(self) -> int:
         """Columns of `dense:<name>`."""
         return sum(span.dim for span in self.dense)
+
+    @property
+    def numeric_width(self) -> int:
+        """Columns of `num:<name>`."""
+        return sum(numeric.size for numeric in self.numeric)
+
+    def joined(self) -> GroupLayout:
+        """The layout once the numeric fields stand beside the others in `emb:<name>`."""
+        spans, start = list(self.fields), self.width
+        for numeric in self.numeric:
+            spans.append(Span(numeric.name, numeric.dim, start))
+            start += numeric.dim
+        return replace(self, fields=tuple(spans), numeric=())
 
     @property
     def dim(self) -> int:
@@ -134,12 +173,13 @@ class GroupLayout:
         names = [f"emb:{self.name}"] if self.width else []
         names += [f"first:{self.name}"] if self.first_order else []
         names += [f"dense:{self.name}"] if self.dense else []
+        names += [f"num:{self.name}"] if self.numeric else []
         for sequence in self.sequences:
             names += [f"{kind}:{self.name}/{sequence.name}" for kind in ("seq", "rows", "offsets")]
         return tuple(names)
 
     def to_json(self) -> dict[str, Any]:
-        """The layout as plain data; encoders are left out, the model knows them."""
+        """The layout as plain data; configs of encoders and numeric fields are left out, the model knows them."""
         return {
             "name": self.name,
             "fields": [[s.name, s.dim, s.start] for s in self.fields],
@@ -154,6 +194,7 @@ class GroupLayout:
                 for s in self.sequences
             ],
             "first_order": self.first_order,
+            "numeric": [[n.name, n.dim, n.start, n.size] for n in self.numeric],
         }
 
     @classmethod
@@ -173,4 +214,5 @@ class GroupLayout:
                 for s in data["sequences"]
             ),
             data["first_order"],
+            tuple(NumericField(*n) for n in data.get("numeric", ())),
         )

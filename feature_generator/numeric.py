@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -31,8 +31,9 @@ class NumericConfig(FeatureConfig):
     `method=minmax,min=..,max=..` or `method=expression,expr=<formula in x>`. The default value is not normalised."""
     boundaries: list[float] | None = Field(None, min_length=1)
     """Ascending edges of buckets; a value equal to an edge belongs to the upper bucket."""
-    dense_embedding: Literal["linear", "mlp", "autodis", "periodic"] = "linear"
-    """With embedding_dim and without boundaries: how a number becomes an embedding."""
+    dense_embedding: str | dict[str, Any] = "linear"
+    """With embedding_dim and without boundaries: how a number becomes an embedding, by name or as a mapping with a
+    `type`; the model reads it."""
     fit: FitConfig | None = None
     """What `easyrec fg fit` learns from data: `boundaries`, `normalizer`, and `vocabulary` where values may be ids."""
 
@@ -52,6 +53,13 @@ class NumericConfig(FeatureConfig):
     @classmethod
     def _known_method(cls, value: str) -> str:
         read_normalizer(value)
+        return value
+
+    @field_validator("dense_embedding")
+    @classmethod
+    def _named(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(value, dict) and not isinstance(value.get("type"), str):
+            raise ValueError("must be a name, or a mapping with a 'type'")
         return value
 
     @field_validator("boundaries")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -33,7 +34,7 @@ class OutputSpec:
         trainable: Whether the embedding learns.
         weighted: Ids have weights.
         sequence: The grouped sequence it belongs to, or its own name if it is a simple sequence.
-        dense_embedding: How a number with an embedding_dim and no boundaries becomes a field.
+        dense_embedding: How a number with an embedding_dim and no boundaries becomes a field, as the config says it.
         config: The feature's config.
     """
 
@@ -49,7 +50,7 @@ class OutputSpec:
     trainable: bool
     weighted: bool
     sequence: str | None
-    dense_embedding: str | None
+    dense_embedding: str | Mapping[str, Any] | None
     config: Any
 
 

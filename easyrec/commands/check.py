@@ -103,15 +103,17 @@ def _features(out: Console, found: Inspection) -> None:
     dims = {bag.feature: bag for group in found.plan.groups.values() for bag in group.fields}
     dims |= {bag.feature: bag for g in found.plan.groups.values() for bags in g.sequences for bag in bags}
     shown = table("features", "feature", "side", "kind", "table", "ids", "dim", "empty", "unknown", "distinct", right=4)
+    numeric = {field.name: field for layout in found.plan.layouts.values() for field in layout.numeric}
     for name, spec in found.experiment.generator.outputs.items():
-        bag, sampled = dims.get(name), seen.get(name)
+        bag, made, sampled = dims.get(name), numeric.get(name), seen.get(name)
+        dim = bag.dim if bag else made.dim if made else spec.value_dim if spec.kind == "dense" else ""
         shown.add_row(
             name,
             spec.side,
             spec.kind.replace("_", " "),
-            (bag.table or "") if bag else "",
+            (bag.table or "") if bag else f"({made.config.type})" if made else "",
             count(spec.num_embeddings) if spec.num_embeddings else "",
-            str(bag.dim) if bag else str(spec.value_dim) if spec.kind == "dense" else "",
+            str(dim),
             f"{sampled.empty:.1%}" if sampled else "",
             f"{sampled.unknown:.1%}" if sampled and sampled.unknown is not None else "",
             count(sampled.distinct) if sampled and sampled.distinct is not None else "",
@@ -138,7 +140,7 @@ def _groups(out: Console, found: Inspection) -> None:
     shown = table("what the model reads", "group", "fields", "width", "dense", "sequences", right=1, numbers=3)
     for name, layout in found.plan.layouts.items():
         sequences = ", ".join(f"{s.name} ({s.dim} wide)" for s in layout.sequences)
-        shown.add_row(name, str(layout.num_fields), str(layout.width), str(layout.dense_width), sequences)
+        shown.add_row(name, str(layout.num_fields), str(layout.joined().width), str(layout.dense_width), sequences)
     out.print(shown)
 
 

@@ -38,6 +38,12 @@ class EncoderConfig(StrictModel):
         return None
 
 
+class FeatureWiseConfig(StrictModel):
+    """What the config of every layer over the fields of a group has; a layer's own `Config` derives from it."""
+
+    type: str
+
+
 class SequenceEntry(StrictModel):
     """A sequence in a group, and how it becomes a vector."""
 
@@ -53,6 +59,8 @@ class GroupConfig(StrictModel):
 
     features: list[str] = []
     sequences: list[SequenceEntry] = []
+    feature_wise: list[Annotated[Any, Choice("easyrec.modules.feature_wise")]] = []
+    """What weighs the group's fields before the model reads them, one after another."""
 
 
 class GroupUse(StrictModel):

@@ -241,10 +241,10 @@ class Reader:
             return {}
         report, found = self.report, dict[str, Any]()
         ids = message.has("boundaries", *PRECEDENCE) or kind not in NUMERIC
-        dense = next((key for key in ("autodis", "mlp") if message.has(key)), "")
-        if dense and not ids:
-            why = f"a number's embedding is its value times a learned vector here, in place of {dense}"
-            report.add("changed", message, dense, why)
+        mixed = message.message("autodis")
+        dense = mixed is not None or message.message("mlp") is not None
+        if mixed is not None and not ids:
+            found["dense_embedding"] = autodis(mixed)
         if message.has("embedding_dim"):
             if ids or dense:
                 found["embedding_dim"] = message.integer("embedding_dim")
@@ -263,6 +263,18 @@ class Reader:
         if message.text("data_type", "FP32") != "FP32":
             report.add("changed", message, "data_type", "tables are float32")
         return found
+
+
+def autodis(message: Message) -> dict[str, Any]:
+    """The keys of a mixture of vectors, where they are not the defaults; an `mlp` there is `linear` here."""
+    found: dict[str, Any] = {"type": "autodis"}
+    if message.has("num_channels"):
+        found["buckets"] = message.integer("num_channels")
+    if message.has("temperature"):
+        found["temperature"] = message.number("temperature")
+    if message.has("keep_prob"):
+        found["skip"] = message.number("keep_prob")
+    return found
 
 
 def text_normalizer(message: Message) -> dict[str, Any]:

@@ -116,9 +116,11 @@ class Lookup:
         try:
             for name, group in self.groups.items():
                 if group.layout.width or group.layout.first_order:
-                    data = [_parts(bag, columns) for bag in group.plan.fields or group.plan.first]
+                    fields = group.plan.fields  # the first ones of `first`, where the group has such
+                    data = [_parts(bag, columns) for bag in group.plan.first or fields]
                     if group.layout.width:
-                        buffers.append(Buffer(f"emb:{name}", group.fields.bind(data, columns.size), group.plan.fields))
+                        call = group.fields.bind(data[: len(fields)], columns.size)
+                        buffers.append(Buffer(f"emb:{name}", call, fields))
                     if group.layout.first_order:
                         buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
                 for layout, bags, kernel, search in zip(
@@ -138,7 +140,7 @@ class Lookup:
         return buffers, others
 
     def dense(self, columns: Columns, take: Callable[[slice | list[int]], Any]) -> dict[str, Any]:
-        """The `dense:` tensors: a view of neighbouring columns, else a copy.
+        """The `dense:` and `num:` tensors: a view of neighbouring columns, else a copy.
 
         Args:
             columns: Where the columns are.
@@ -146,14 +148,15 @@ class Lookup:
         """
         result = {}
         for name, group in self.groups.items():
-            if group.layout.dense:
-                slices = [columns.dense_slices[span.name] for span in group.layout.dense]
-                neighbours = all(a.stop == b.start for a, b in pairwise(slices))
-                result[f"dense:{name}"] = take(
-                    slice(slices[0].start, slices[-1].stop)
-                    if neighbours
-                    else [i for s in slices for i in range(s.start, s.stop)]
-                )
+            for key, spans in (("dense", group.layout.dense), ("num", group.layout.numeric)):
+                slices = [columns.dense_slices[span.name] for span in spans]
+                if slices:
+                    neighbours = all(a.stop == b.start for a, b in pairwise(slices))
+                    result[f"{key}:{name}"] = take(
+                        slice(slices[0].start, slices[-1].stop)
+                        if neighbours
+                        else [i for s in slices for i in range(s.start, s.stop)]
+                    )
         return result
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from easyrec.config.numeric import dense_embedding
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, TableSpec
 from easyrec.errors import ConfigError, Problem, nearest
-from easyrec.layout import GroupLayout, Search, SequenceLayout, Span
+from easyrec.layout import GroupLayout, NumericField, Search, SequenceLayout, Span
 from feature_generator.config import member
 
 if TYPE_CHECKING:
@@ -212,24 +213,28 @@ class _Resolver:
         fields = [spec for spec in members.features if not _is_input(spec)]
         others = len(fields) + sum(len(e.children) for e in members.entries) - 1
         want = _Want(use.fields, max(others, 1) if use.pairs else 1, _suffix(name, use))
-        bags = [self.bag(spec, want) for spec in fields]
+        numeric = self.numeric(fields, want)
+        made = {field.name for field in numeric}
+        bags = [self.bag(spec, want) for spec in fields if spec.name not in made]
         for entry in members.entries:
             if entry.pooled is not None:
                 bags += [self.bag(child, want, pooled=entry.pooled) for child in entry.children]
         steps = [e for e in members.entries if e.pooled is None and use.fields]
         sequences = [_side_by_side([self.bag(child, want) for child in e.children]) for e in steps]
         bags = _side_by_side(bags)
+        widths = [(bag.feature, bag.dim) for bag in bags] + [(field.name, field.dim) for field in numeric]
         vectors = ", ".join(bag.feature for bag in bags if bag.kind == "copy")
         if use.pairs and vectors:
             text = f"vectors have no embedding for each other field, but these are vectors: {vectors}"
             self.problem(f"model.groups.{name}", text)
-        elif use.fields and use.equal_dims and len({bag.dim for bag in bags}) > 1:
-            dims = ", ".join(f"{bag.feature} {bag.dim // want.copies}" for bag in bags)
+        elif use.fields and use.equal_dims and len({dim for _, dim in widths}) > 1:
+            dims = ", ".join(f"{feature} {dim // want.copies}" for feature, dim in widths)
             self.problem(
                 f"model.groups.{name}", f"'{self.model.type}' needs fields of equal dims, but they are: {dims}"
             )
-        first = [self.first(bag) for bag in bags if bag.kind != "copy"] if use.first_order else []
-        if use.first_order and len(first) < len(bags):
+        plain = [BagSpec(f.name, "linear", 0, 0, _table(self.outputs[f.name]), f.size) for f in numeric]
+        first = [self.first(bag) for bag in [*bags, *plain] if bag.kind != "copy"] if use.first_order else []
+        if use.first_order and len(first) < len(widths):
             self.problem(
                 f"model.groups.{name}", f"vectors have no first-order weights, but these are vectors: {vectors}"
             )
@@ -248,12 +253,47 @@ class _Resolver:
                 for e, children in zip(steps, sequences, strict=True)
             ),
             bool(first),
+            tuple(numeric),
         )
-        if not (bags or layout.dense or layout.sequences) and not self.problems:
+        if not (bags or numeric or layout.dense or layout.sequences) and not self.problems:
             self.problem(f"model.groups.{name}", "has no features")
         return GroupPlan(
             layout, tuple(bags) if use.fields else (), tuple(_side_by_side(first)), tuple(tuple(s) for s in sequences)
         )
+
+    def numeric(self, fields: list[OutputSpec], want: _Want) -> list[NumericField]:
+        """The fields that the model makes of numbers; those of one kind and dim are neighbours."""
+        found: dict[tuple[str, int], list[tuple[OutputSpec, Any]]] = {}
+        for spec in fields if want.embedded else ():
+            config = self.dense_embedding(spec)
+            if config is not None:
+                kind = (config.model_dump_json(), self.dim(spec) * want.copies)
+                found.setdefault(kind, []).append((spec, config))
+        made = [(spec, dim, config) for (_, dim), specs in found.items() for spec, config in specs]
+        columns = _spans([(spec.name, spec.value_dim) for spec, _, _ in made])
+        return [
+            NumericField(spec.name, dim, span.start, span.dim, config)
+            for (spec, dim, config), span in zip(made, columns, strict=True)
+        ]
+
+    def dense_embedding(self, spec: OutputSpec) -> Any:
+        """How a number becomes a field; None: by a table."""
+        if spec.dense_embedding is None:
+            return None
+        try:
+            config = dense_embedding(spec.dense_embedding)
+        except ConfigError as error:
+            for problem in error.problems:
+                self.problem("features", f"'{spec.name}' . {problem.where}: {problem.message}")
+            return None
+        if config is not None and spec.kind == "dense_sequence":
+            text = f"'{spec.name}' is a sequence: its dense_embedding must be 'linear', not '{config.type}'"
+            self.problem("features", f"{text}; or give it boundaries")
+        if config is not None and (spec.embedding_name != spec.name or not spec.trainable):
+            key = "trainable" if spec.embedding_name == spec.name else "embedding_name"
+            text = f"'{spec.name}' has '{key}', which is for tables: dense_embedding '{config.type}' has none"
+            self.problem("features", text)
+        return config
 
     def bag(self, spec: OutputSpec, want: _Want, pooled: str | None = None) -> BagSpec:
         """The bag of one output; dim 0 where the model reads no embeddings of it."""
@@ -263,6 +303,8 @@ class _Resolver:
         if linear and spec.embedding_dim is None:
             dim = spec.value_dim if embedded else 0
             return BagSpec(spec.name, "copy", dim, 0, value_dim=spec.value_dim, mean=pooled == "mean")
+        if spec.kind == "dense_sequence":
+            self.dense_embedding(spec)
         rows = self.rows(spec)
         dim = self.dim(spec) * want.copies if embedded else 0
         name = f"{_table(spec)}{want.suffix}"
@@ -291,9 +333,6 @@ class _Resolver:
     def rows(self, spec: OutputSpec) -> int:
         """Rows of an output's table."""
         if spec.kind in ("dense", "dense_sequence"):
-            if spec.dense_embedding not in (None, "linear"):
-                text = f"'{spec.name}' has dense_embedding '{spec.dense_embedding}', but only linear is there; or give it boundaries"
-                self.problem("features", text)
             return spec.value_dim
         if spec.num_embeddings is None:
             self.problem("features", f"'{spec.name}' does not say how many ids it has: give it num_buckets")

@@ -162,6 +162,11 @@ def _check(plan: EmbeddingPlan) -> None:
                 if (span.name, span.dim, span.start, start) != (bag.feature, bag.dim, bag.start, bag.start):
                     raise ValueError(f"the columns of '{bag.feature}' do not fit together")
                 start += bag.dim
+        start = 0
+        for numeric in layout.numeric:
+            if numeric.start != start:
+                raise ValueError(f"the columns of '{numeric.name}' do not fit together")
+            start += numeric.size
 
 
 def _check_search(sequence: SequenceLayout) -> None:

@@ -170,7 +170,12 @@ def _example(layouts: Mapping[str, GroupLayout]) -> dict[str, Tensor]:
     rows, steps = 7, 31
     tensors: dict[str, Tensor] = {}
     for layout in layouts.values():
-        widths = {"emb": layout.width, "first": layout.num_fields, "dense": layout.dense_width}
+        widths = {
+            "emb": layout.width,
+            "first": layout.num_fields,
+            "dense": layout.dense_width,
+            "num": layout.numeric_width,
+        }
         for key in layout.keys():  # noqa: SIM118 (not a dict)
             kind, _, rest = key.partition(":")
             if kind in widths:

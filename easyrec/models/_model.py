@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import TaskConfig
+from easyrec.config.model import GroupConfig, TaskConfig
 from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout, SequenceLayout
+from easyrec.modules import feature_wise, numeric
 from easyrec.modules import sequence as encoders
 from easyrec.modules.mlp import in_float32, linear
+from easyrec.modules.numeric._embedding import NumericEmbedding
 from easyrec.modules.sequence._encoder import SequenceEncoder
 from feature_generator.config import member
 
@@ -23,6 +26,10 @@ class Model(nn.Module):
 
     A model defines `forward`, in the words of the accessors below. Each takes the name of a group. While it trains it
     may give further tensors beside the logits, for its own `auxiliary`.
+
+    What stands between the lookup and the model - modules that make fields of numbers, and the layers that the config
+    puts on a group's fields - has run before `forward`: models see fields like any others. A method that is called
+    beside `forward` calls `prepared` first.
 
     Args:
         config: The model's config.
@@ -35,7 +42,10 @@ class Model(nn.Module):
 
     def __init__(self, config: Any, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__()
-        self.config, self.layouts, self.tasks = config, dict(layouts), tuple(tasks)
+        self.config, self.tasks = config, tuple(tasks)
+        self.layouts = {name: layout.joined() for name, layout in layouts.items()}
+        self.numeric = nn.ModuleDict()
+        self.feature_wise = nn.ModuleDict()
         self.encoders = nn.ModuleDict()
         self.dense_weights = nn.ModuleDict()
         problems: list[Problem] = []
@@ -43,6 +53,15 @@ class Model(nn.Module):
             if name not in self.layouts:  # optional, and not given
                 continue
             layout = self.layouts[name]
+            if layouts[name].numeric:
+                self.numeric[name] = _numeric(layouts[name], config.embedding_init)
+            layers = _listed(config, name).feature_wise
+            if layers and use.fields and layout.fields:
+                dims = [span.dim for span in layout.fields]
+                self.feature_wise[name] = nn.Sequential(*(feature_wise.build(layer, dims) for layer in layers))
+            elif layers and name in (config.groups or {}):
+                text = f"'{config.type}' reads no fields in '{name}' that 'feature_wise' could weigh"
+                problems.append(Problem(text, f"model.groups.{name}.feature_wise"))
             for sequence in layout.sequences:
                 chosen = sequence.encoder or _default(config)
                 try:
@@ -57,6 +76,8 @@ class Model(nn.Module):
                 problems += self._unread(name)
         if problems:
             raise ConfigError(problems)
+        if self.numeric or self.feature_wise:
+            self.register_forward_pre_hook(_prepare)
 
     def _unequal(self, layout: GroupLayout) -> list[Problem]:
         """What stands against crossing the fields of a group."""
@@ -151,6 +172,25 @@ class Model(nn.Module):
         return {name: loss for name, loss in found.items() if isinstance(loss, Tensor)}
 
     # --------------------------------------------------------------------------------- accessors, for forward
+
+    def prepared(self, x: Embedded) -> Embedded:
+        """The input as `forward` gets it: numeric fields beside the others, and the layers on fields applied."""
+        if x.layouts is self.layouts or not (self.numeric or self.feature_wise):
+            return x
+        tensors = dict(x.tensors)
+        for name, modules in self.numeric.items():
+            values, key, start = tensors.pop(f"num:{name}"), f"emb:{name}", 0
+            parts = [tensors[key]] if key in tensors else []
+            assert isinstance(modules, nn.ModuleList)
+            for module in modules:
+                assert isinstance(module, NumericEmbedding)
+                end = start + sum(module.sizes)
+                parts.append(module(values[:, start:end]).flatten(1))
+                start = end
+            tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        for name, layers in self.feature_wise.items():
+            tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
+        return Embedded(tensors, self.layouts)
 
     def fields(self, x: Embedded, group: str = "deep") -> Tensor:
         """(B, F, D), one embedding per field; encoded sequences count as one field per child."""
@@ -259,6 +299,23 @@ class Head(nn.Module):
                 logits = logits + term
         parts = torch.split(logits, self.sizes, dim=1)
         return {n: p.squeeze(1) if p.shape[1] == 1 else p for n, p in zip(self.names, parts, strict=True)}
+
+
+def _prepare(model: Model, args: tuple[Embedded]) -> tuple[Embedded]:
+    return (model.prepared(*args),)
+
+
+def _numeric(layout: GroupLayout, init: Any) -> nn.ModuleList:
+    """One module for all neighbours of a kind and dim."""
+    runs = groupby(layout.numeric, key=lambda field: (field.config, field.dim))
+    return nn.ModuleList(numeric.build(c, [field.size for field in run], dim, init) for (c, dim), run in runs)
+
+
+def _listed(config: Any, group: str) -> GroupConfig:
+    """What the config says of a group, its own or that of the one it is like."""
+    groups = config.groups or {}
+    found: GroupConfig = groups.get(group) or groups.get(config.uses()[group].like) or GroupConfig()
+    return found
 
 
 def _key(group: str, sequence: str) -> str:

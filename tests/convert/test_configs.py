@@ -153,7 +153,6 @@ REPORTED = {
         ("lost", "feature_configs[1].id_feature.init_fn", 6),
         ("lost", "feature_configs[1].id_feature.use_mask", 6),
         ("dropped", "feature_configs[2].raw_feature.embedding_dim", 7),
-        ("changed", "feature_configs[3].raw_feature.autodis", 8),
         ("lost", "model_config.feature_groups.embedding_name_suffix", 10),
         ("changed", "model_config.mmoe", 12),
         ("lost", "model_config.mmoe.gate_mlp", 13),

@@ -54,6 +54,16 @@ TZREC = {
             "pooling": "mean",
         },
     ),
+    "raw-autodis": (
+        'raw_feature { feature_name: "a" expression: "item:b" autodis { num_channels: 3 keep_prob: 0.5 } embedding_dim: 4 }',
+        {
+            "type": "raw",
+            "name": "a",
+            "expression": "item:b",
+            "embedding_dim": 4,
+            "dense_embedding": {"type": "autodis", "buckets": 3, "skip": 0.5},
+        },
+    ),
     "raw-mlp": (
         'raw_feature { feature_name: "a" expression: "item:b" mlp {} embedding_dim: 4 }',
         {"type": "raw", "name": "a", "expression": "item:b", "embedding_dim": 4},

@@ -86,6 +86,8 @@ def make_world():
             output("frozen", trainable=False, **sizes),
             output("number", "dense", embedding_dim=dim, dense_embedding="linear"),
             output("vector", "dense", value_dim=3, embedding_dim=dim, dense_embedding="linear"),
+            output("wave", "dense", embedding_dim=dim, dense_embedding="periodic"),
+            output("curve", "dense", value_dim=2, embedding_dim=dim, dense_embedding={"type": "mlp", "hidden": 3}),
             output("plain", "dense", embedding_dim=None),
             output("pair", "dense", value_dim=2, embedding_dim=None),
             output("seq__one", "sparse_sequence", sequence="seq", embedding_name="one", pooling="mean", **sizes),
@@ -96,10 +98,22 @@ def make_world():
         outputs = {spec.name: spec for spec in specs}
         groups = {
             "deep": GroupConfig(
-                features=["one", "many", "number", "mean", "plain", "weighted", "vector", "pair", "frozen"],
+                features=[
+                    "one",
+                    "many",
+                    "curve",
+                    "number",
+                    "mean",
+                    "plain",
+                    "weighted",
+                    "wave",
+                    "vector",
+                    "pair",
+                    "frozen",
+                ],
                 sequences=[SequenceEntry(sequence="seq"), SequenceEntry(sequence="pooled", encoder="pooling")],
             ),
-            "wide": GroupConfig(features=["many", "number", "plain"]),
+            "wide": GroupConfig(features=["many", "wave", "number", "plain"]),
         }
         use = {"deep": GroupUse(first_order=True), "wide": GroupUse()}
         plan = plan_embeddings(outputs, Reads(**{"groups": groups, "use": use, "encoder": "din", **reads}))
@@ -111,8 +125,9 @@ def make_world():
         ragged["seq__one"] = first
         ragged["seq__own"] = Ragged((rng.random(steps) * large).astype(np.int64), first.offsets)
         ragged["seq__vector"] = Ragged(rng.normal(size=(steps, 2)).astype(np.float32), first.offsets)
-        dense = rng.normal(size=(rows, 7)).astype(np.float32)
+        dense = rng.normal(size=(rows, 10)).astype(np.float32)
         slices = {"number": slice(0, 1), "vector": slice(1, 4), "plain": slice(4, 5), "pair": slice(5, 7)}
+        slices |= {"wave": slice(7, 8), "curve": slice(8, 10)}
         return World(plan, Table(rows, ragged, dense, slices), outputs)
 
     return make

@@ -90,6 +90,81 @@ def test_the_vectors_of_a_linear_field_start_like_the_rows_of_ids():
     assert tables["n"].init == tables["a"].init == Initializer("normal", 1e-4)
 
 
+def test_a_field_that_a_module_makes_is_no_table():
+    deep = {"type": "mlp", "hidden": 3}
+    specs = [
+        output("x", "dense", dense_embedding="autodis"),
+        output("a"),
+        output("v", "dense", dense_embedding=deep, value_dim=3),
+        output("y", "dense", dense_embedding={"type": "autodis"}, embedding_dim=2),
+        output("w", "dense", dense_embedding=deep),
+        output("n", "dense", dense_embedding={"type": "linear"}),
+    ]
+    result = plan(*specs, use={"deep": GroupUse(first_order=True)})
+    layout = result.layouts["deep"]
+    assert [s.name for s in layout.fields] == ["a", "n"]
+    assert [(f.name, f.dim, f.start, f.size, f.config.type) for f in layout.numeric] == [
+        ("x", 8, 0, 1, "autodis"),
+        ("v", 8, 1, 3, "mlp"),
+        ("w", 8, 4, 1, "mlp"),
+        ("y", 2, 5, 1, "autodis"),
+    ]
+    assert layout.keys() == ("emb:deep", "first:deep", "num:deep")
+    assert (layout.width, layout.num_fields, layout.numeric_width) == (16, 6, 6)
+    assert {t.name: t.rows for t in result.tables if t.dim > 1} == {"a": 100, "n": 1}
+    assert [(bag.feature, bag.kind) for bag in result.groups["deep"].first] == [
+        ("a", "ids"), ("n", "linear"), ("x", "linear"), ("v", "linear"), ("w", "linear"), ("y", "linear"),
+    ]  # fmt: skip
+    assert {t.name: t.rows for t in result.tables if t.dim == 1}["v:first"] == 3
+    assert [(s.name, s.dim, s.start) for s in layout.joined().fields] == [
+        ("a", 8, 0), ("n", 8, 8), ("x", 8, 16), ("v", 8, 24), ("w", 8, 32), ("y", 2, 40),
+    ]  # fmt: skip
+
+
+def test_a_model_without_fields_needs_no_modules():
+    use = {"deep": GroupUse(fields=False, first_order=True)}
+    result = plan(output("x", "dense", dense_embedding="autodis"), use=use)
+    assert result.layouts["deep"].keys() == ("first:deep",)
+    assert [(t.name, t.rows) for t in result.tables] == [("x:first", 1)]
+
+
+def test_a_field_for_each_other_one_is_made_of_numbers_too():
+    specs = [output("a"), output("b"), output("x", "dense", dense_embedding="mlp")]
+    (field,) = plan(*specs, use={"deep": GroupUse(pairs=True)}).layouts["deep"].numeric
+    assert field.dim == 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dense_embedding": "autodi"}, "'x' . dense_embedding: unknown type 'autodi'; did you mean 'autodis'?\nknown: linear, autodis, mlp, periodic"),
+        ({"dense_embedding": {"type": "autodis", "bukets": 3}}, "'x' . dense_embedding . bukets: unknown key; did you mean 'buckets'?"),
+        ({"dense_embedding": {"type": "mlp", "hidden": 0}}, "'x' . dense_embedding . hidden: must be greater than 0, but is 0"),
+        ({"dense_embedding": {"type": "linear", "hidden": 2}}, "'x' . dense_embedding: 'linear' has no keys, but has 'hidden'"),
+        ({"dense_embedding": "mlp", "embedding_name": "y"}, "'x' has 'embedding_name', which is for tables: dense_embedding 'mlp' has none"),
+        ({"dense_embedding": "mlp", "trainable": False}, "'x' has 'trainable', which is for tables: dense_embedding 'mlp' has none"),
+    ],
+    ids=["unknown", "key", "value", "linear", "shared", "frozen"],
+)  # fmt: skip
+def test_what_is_wrong_with_a_dense_embedding_is_told(changes, message):
+    assert problems(output("a"), output("x", "dense", **changes)) == [("features", message)]
+
+
+def test_steps_of_numbers_are_embedded_by_tables_alone():
+    price = output("clicks__price", "dense_sequence", sequence="clicks", dense_embedding="mlp")
+    groups = {"deep": {"features": ["a"], "sequences": [{"sequence": "clicks"}]}}
+    for encoder in (None, "din"):
+        ((where, message),) = problems(output("a"), price, groups=groups, encoder=encoder)
+        assert where == "features"
+        assert "'clicks__price' is a sequence: its dense_embedding must be 'linear', not 'mlp'" in message
+
+
+def test_unequal_dims_of_fields_made_of_numbers_are_named():
+    x = output("x", "dense", dense_embedding="mlp", embedding_dim=4)
+    ((where, message),) = problems(output("a"), x, use={"deep": GroupUse(equal_dims=True)})
+    assert (where, "a 8, x 4" in message) == ("model.groups.deep", True)
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [({"num_embeddings": 50}, "rows"), ({"embedding_dim": 4}, "embedding_dim"), ({"trainable": False}, "trainable")],

@@ -22,8 +22,18 @@ FEATURES = {
         {"type": "id", "name": "user", "expression": "user:user", "num_buckets": 20},
         {"type": "id", "name": "item", "expression": "item:item", "num_buckets": 30},
         {"type": "id", "name": "cate", "expression": "item:cate", "num_buckets": 10},
+        {"type": "id", "name": "scene", "expression": "user:scene", "num_buckets": 5},
         {"type": "raw", "name": "price", "expression": "item:price"},
         {"type": "raw", "name": "size", "expression": "item:size", "value_dim": 2},
+        {"type": "raw", "name": "age", "expression": "user:age", "embedding_dim": 4, "dense_embedding": "autodis"},
+        {
+            "type": "raw",
+            "name": "place",
+            "expression": "item:place",
+            "value_dim": 2,
+            "embedding_dim": 4,
+            "dense_embedding": "mlp",
+        },
         {
             "type": "sequence",
             "name": "clicks",
@@ -64,10 +74,13 @@ class Case:
         tensors: dict[str, Tensor] = {}
         for name, layout in self.layouts.items():
             widths = {"emb": layout.width, "first": layout.num_fields, "dense": layout.dense_width}
+            widths["num"] = layout.numeric_width
             for key in layout.keys():  # noqa: SIM118 (not a dict)
                 kind = key.partition(":")[0]
                 if kind in widths:
-                    tensors[key] = torch.randn(rows, widths[kind], generator=drawn).requires_grad_(kind != "dense")
+                    tensors[key] = torch.randn(rows, widths[kind], generator=drawn).requires_grad_(
+                        kind not in ("dense", "num")
+                    )
             for sequence in layout.sequences:
                 counts = torch.randint(0, 7, (rows,), generator=drawn)
                 counts[2:3] = 0

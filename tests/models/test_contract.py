@@ -65,7 +65,7 @@ def test_a_row_scores_the_same_alone_and_in_company(case, name):
         part = {}
         for key, tensor in x.tensors.items():
             kind, _, rest = key.partition(":")
-            if kind in ("emb", "first", "dense"):
+            if kind in ("emb", "first", "dense", "num"):
                 part[key] = tensor[row : row + 1]
             else:
                 start, end = x.tensors[f"offsets:{rest}"][row : row + 2]

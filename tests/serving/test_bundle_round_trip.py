@@ -48,6 +48,49 @@ def test_tasks_of_every_type(make_toy, toy_rows, tmp_path):
     assert outputs == [("ctr", "probability", []), ("kind", "probabilities", [3]), ("spent", "value", [])]
 
 
+NUMERIC = [
+    {
+        "type": "raw",
+        "name": "waves",
+        "expression": "item:score",
+        "embedding_dim": 8,
+        "dense_embedding": {"type": "periodic", "sigma": 0.3},
+    },
+    {
+        "type": "raw",
+        "name": "mixed",
+        "expression": "user:level",
+        "default_value": 1,
+        "embedding_dim": 8,
+        "dense_embedding": "autodis",
+    },
+    {"type": "raw", "name": "curve", "expression": "item:price", "embedding_dim": 8, "dense_embedding": "mlp"},
+]
+
+
+def test_fields_made_of_numbers_and_layers_over_fields_are_served_as_they_train(make_toy, toy_rows, tmp_path):
+    features = [NUMERIC[0], *TRAINED, *NUMERIC[1:]]
+    deep = {"features": [f["name"] for f in features], "feature_wise": ["senet", {"type": "dropout"}, "gate"]}
+    model = {
+        "type": "deepfm",
+        "hidden": [16],
+        "embedding_init": {"type": "normal", "std": 0.5},
+        "groups": {"deep": deep},
+    }
+    toy = make_toy(model, tmp_path / "bundle", features=features)
+    batch = toy_rows(300, seed=5)
+    trained = toy.scores(batch)["click"]
+    assert trained.std() > 0.05
+    with Predictor.load(toy.bundle) as predictor:
+        np.testing.assert_allclose(predictor.predict_batch(batch)["click"], trained, rtol=0, atol=1e-6)
+        alone = [predictor.predict_batch(batch.slice(row, 1))["click"] for row in range(20)]
+        np.testing.assert_allclose(np.concatenate(alone), trained[:20], rtol=0, atol=1e-6)
+        names = [span["name"] for span in predictor.manifest.features]
+        (group,) = predictor.manifest.embeddings["groups"]
+    assert [name for name, *_ in group["layout"]["numeric"]] == ["waves", "mixed", "curve"]
+    assert set(names) == set(deep["features"])
+
+
 def test_sampling_is_corrected_and_then_calibrated(make_toy, toy_rows, tmp_path):
     """By hand: odds times the kept share, then the logistic map of the calibration."""
     platt = {"method": "platt", "slope": 0.5, "shift": -1.0}
