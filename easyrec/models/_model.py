@@ -116,7 +116,7 @@ class Model(nn.Module):
     def width(self, group: str = "deep") -> int:
         """Width of `flat`."""
         layout = self.layouts[group]
-        return layout.width + layout.dense_width + sum(self._interest_width(group, s) for s in layout.sequences)
+        return layout.width + layout.dense_width + sum(self.interest_width(group, s) for s in layout.sequences)
 
     def num_fields(self, group: str = "deep") -> int:
         """F of `fields`."""
@@ -147,7 +147,7 @@ class Model(nn.Module):
         assert isinstance(encoder, SequenceEncoder)
         return encoder
 
-    def _interest_width(self, group: str, sequence: SequenceLayout) -> int:
+    def interest_width(self, group: str, sequence: SequenceLayout) -> int:
         encoder = self._encoder(group, sequence)
         return encoder.dim + (sum(c.dim for c in encoder.paired) if encoder.config.product else 0)
 

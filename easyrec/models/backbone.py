@@ -310,7 +310,7 @@ def _boxes(graph: Graph) -> list[Box]:
             what if what != node.name and not (node.inline and what == config.type) else "",
             told(block.shape),
             weights(block),
-        )  # type: ignore[arg-type]
+        )
         title = config.type if node.inline else node.name
         found.append(Box(node.name, title, kind, tuple(line for line in lines if line), read))  # type: ignore[arg-type]
     return found
