@@ -148,6 +148,7 @@ class Model(nn.Module):
         return encoder
 
     def interest_width(self, group: str, sequence: SequenceLayout) -> int:
+        """Width of `interest`."""
         encoder = self._encoder(group, sequence)
         return encoder.dim + (sum(c.dim for c in encoder.paired) if encoder.config.product else 0)
 

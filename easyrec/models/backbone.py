@@ -263,10 +263,6 @@ class Backbone(Model):
             panels.append(Panel(f"package {name}, {weights(package) or 'without weights'}", tuple(inside)))
         return Picture(panels)
 
-    def interest_width(self, group: str, sequence: SequenceLayout) -> int:
-        """Width of `interest`, for blocks."""
-        return self._interest_width(group, sequence)
-
     def interest(self, x: Embedded, sequence: SequenceLayout, group: str = "deep") -> Tensor:
         """(B, D), a sequence encoded; once, however many blocks read it."""
         if not isinstance(x, _Once):

@@ -54,7 +54,7 @@ class EDCN(Model):
         super().__init__(config, layouts, tasks)
         width, count, layout = self.width(), config.cross_layers, self.layouts["deep"]
         dims = [span.dim for span in layout.fields]
-        dims += [self._interest_width("deep", sequence) for sequence in layout.sequences]
+        dims += [self.interest_width("deep", sequence) for sequence in layout.sequences]
         dims += [span.dim for span in layout.dense]
         layer = MLPConfig(hidden=[width], activation=config.activation, dropout=config.dropout)
         self.shares = nn.ModuleList(
