@@ -44,15 +44,28 @@ def projections(width: int, units: int, count: int) -> Linear:
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, fields: int, heads: int, *, scale: bool, dropout: nn.Module | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    fields: int,
+    heads: int,
+    *,
+    scale: bool,
+    dropout: nn.Module | None = None,
+    asked: int | None = None,
 ) -> Tensor:
     """For each row and head ``softmax(Q K' / s) V`` over its fields, with s the root of the head's width or 1.
 
     Shape:
-        query, key, value: (B * fields, units)
+        query: (B * fields, units)
+        key, value: (B * asked, units); `asked` is `fields` unless other fields are asked
         output: (B * fields, units)
     """
-    parts = [torch.unflatten(torch.unflatten(t, 1, (heads, -1)), 0, (-1, fields)) for t in (query, key, value)]
+    counts = (fields, asked or fields, asked or fields)
+    parts = [
+        torch.unflatten(torch.unflatten(t, 1, (heads, -1)), 0, (-1, n))
+        for t, n in zip((query, key, value), counts, strict=True)
+    ]
     query, key, value = (part.transpose(1, 2) for part in parts)  # (B, heads, F, units / heads)
     if scale:
         query = query * query.shape[3] ** -0.5
