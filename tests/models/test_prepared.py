@@ -108,6 +108,17 @@ def test_the_contract_of_models_holds(case, task, name):
     assert [k for k, t in x.tensors.items() if t.requires_grad and (t.grad is None or not t.grad.abs().sum() > 0)] == []
 
 
+def test_a_composed_model_reads_them_too(case, task):
+    blocks = [{"name": "fields", "type": "fields"}, {"name": "fm", "type": "fm", "input": "fields"}]
+    groups = {"deep": {"features": [*NUMERIC, "scene"], "feature_wise": FEATURE_WISE}}
+    found, model = made(case, task, "backbone", groups, blocks=blocks, heads=[{"terms": ["fm"]}])
+    assert list(found.config.misfits(found.layouts, [task])) == []
+    x = found.inputs(5)
+    fields = model.eval().fields(model.prepared(x))
+    expected = (fields.sum(1).square() - fields.square().sum(1)).sum(1) / 2
+    torch.testing.assert_close(model(x)["logit"], expected, rtol=1e-4, atol=1e-6)
+
+
 def test_layers_over_fields_need_fields(case, task):
     groups = {"deep": ["user"], "wide": {"features": ["user"], "feature_wise": ["senet"]}}
     found = case("wide_and_deep", groups=groups)

@@ -25,7 +25,7 @@ class FeatureWise(nn.Module):
     def __init__(self, config: Any, dims: Sequence[int]) -> None:
         super().__init__()
         self.config, self.dims = config, tuple(dims)
-        owner = torch.repeat_interleave(torch.arange(len(dims)), torch.tensor(dims))
+        owner = torch.tensor([field for field, dim in enumerate(dims) for _ in range(dim)])
         self.register_buffer("owner", None if len(set(dims)) == 1 else owner, persistent=False)
 
     def sums(self, fields: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class NumericEmbedding(nn.Module):
     def __init__(self, config: Any, sizes: Sequence[int], dim: int, init: Init) -> None:
         super().__init__()
         self.config, self.sizes, self.dim, self.init = config, tuple(sizes), dim, init
-        owner = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        owner = torch.tensor([field for field, size in enumerate(sizes) for _ in range(size)])
         self.register_buffer("owner", None if max(sizes) == 1 else owner, persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
