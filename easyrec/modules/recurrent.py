@@ -60,7 +60,8 @@ def unroll(cell: Cell, x: Tensor, attention: Tensor | None, offsets: Tensor) -> 
     place = _by_turn(offsets.index_select(0, order), lengths, len(sizes))
     given = cell.input(x).float().index_select(0, place)
     scores = None if attention is None else attention.float().index_select(0, place)
-    states: Tensor = _Turns.apply(given, cell.state.weight, scores, sizes, cell.kind)  # type: ignore[no-untyped-call]
+    with torch.autocast(x.device.type, enabled=False):
+        states: Tensor = _Turns.apply(given, cell.state.weight, scores, sizes, cell.kind)  # type: ignore[no-untyped-call]
     states = torch.cat([states.index_select(0, _inverse(place)), states.new_zeros(1, cell.units)])
     last = torch.where(offsets.diff() > 0, offsets[1:] - 1, x.shape[0])
     return states[:-1], states.index_select(0, last)

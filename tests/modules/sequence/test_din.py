@@ -83,7 +83,7 @@ def test_gradients_equal_those_of_the_padded_form():
 
 def test_softmax_weights_sum_to_one_and_bear_large_scores():
     encoder = made(softmax=True)
-    torch.nn.init.constant_(encoder.last.bias, 500.0)
+    torch.nn.init.constant_(encoder.last.weight, 500.0)
     steps, query = inputs()
     totals = torch.zeros(4).index_add(0, steps.rows, encoder.weights(steps, query))
     torch.testing.assert_close(totals, torch.tensor([1.0, 0.0, 1.0, 1.0]))
