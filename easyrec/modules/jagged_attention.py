@@ -14,6 +14,8 @@ from easyrec.modules.repeat import repeat
 
 ROWS = 64
 """Rows that a stored program attends to at once."""
+NEVER = -1e30
+"""A score that weighs nothing, and unlike -inf has a gradient."""
 
 
 def attend(projected: Tensor, offsets: Tensor) -> Tensor:
@@ -80,15 +82,23 @@ def _padded(projected: Tensor, lengths: Tensor, longest: int) -> Tensor:
 
 
 def _captured(projected: Tensor, offsets: Tensor) -> Tensor:
-    """The same as a loop over groups of rows, every operator of which a stored program may call."""
+    """The same as a loop over groups of rows, every operator of which a stored program may call.
+
+    Places without a step hold a key that no query takes: queries and keys have one column more, of ones and of zeros,
+    there a large negative number. So no mask goes over the scores.
+    """
     total, _, heads, dim = projected.shape
+    queries, keys, values = projected[:, 0] / math.sqrt(dim), projected[:, 1], projected[:, 2]  # (N, H, d) each
+    one = projected.new_ones(total, heads, 1)
+    steps = torch.cat([queries, one, keys, torch.zeros_like(one), values], dim=2)  # (N, H, 3d + 2)
+    none = projected.new_zeros(1, heads, 2 * dim + 1)
+    none = torch.cat([none, projected.new_full((1, heads, 1), NEVER), none[:, :, :dim]], dim=2)
+    source = torch.cat([steps, none]).flatten(1)
     lengths, order = torch.sort(offsets.diff(), descending=True)
-    rows = order.shape[0]
-    behind = lengths.sum()  # N, where a row of zeros lies
-    # One row more, without steps, for the places behind the last.
+    rows, behind = order.shape[0], lengths.sum()  # N, where `none` lies
+    # Rows without steps, for the places behind the last.
     lengths = torch.cat([lengths, lengths.new_zeros(ROWS)])
     starts = torch.cat([offsets.index_select(0, order), offsets.new_zeros(ROWS)])
-    source = torch.cat([projected.flatten(1), projected.new_zeros(1, 3 * heads * dim)])
     group = torch.arange(ROWS, device=offsets.device)
 
     def attend_to_some(turn: Tensor, output: Tensor) -> tuple[Tensor]:
@@ -97,14 +107,11 @@ def _captured(projected: Tensor, offsets: Tensor) -> Tensor:
         longest = cast(int, own.amax().clamp_min(1).item())
         torch._check(longest >= 1)  # type: ignore[no-untyped-call]
         within = torch.arange(longest, device=offsets.device)
-        inside = within < own  # (R, L)
-        place = torch.where(inside, start + within, behind).flatten()
-        filled = source.index_select(0, place).view(ROWS, longest, 3, heads, dim)
-        queries, keys, values = filled.permute(2, 0, 3, 1, 4).unbind(0)  # (R, H, L, d) each
-        scores = queries @ keys.transpose(2, 3) / math.sqrt(dim)
-        weights = torch.softmax(scores + torch.where(inside, 0.0, -torch.inf)[:, None, None], dim=3)
-        attended = (weights @ values).transpose(1, 2).reshape(ROWS * longest, heads * dim)
-        return (output.index_put((place,), attended),)
+        place = torch.where(within < own, start + within, behind).flatten()  # (R * L,)
+        filled = source.index_select(0, place).view(ROWS, longest, heads, 3 * dim + 2).transpose(1, 2)  # (R, H, L, ..)
+        scores = filled[..., : dim + 1] @ filled[..., dim + 1 : 2 * dim + 2].transpose(2, 3)
+        attended = (torch.softmax(scores, dim=3) @ filled[..., 2 * dim + 2 :]).transpose(1, 2)
+        return (output.index_put((place,), attended.reshape(ROWS * longest, heads * dim)),)
 
     turns = torch.full((), (rows + ROWS - 1) // ROWS, dtype=torch.int64, device=offsets.device)
     (output,) = repeat(turns, attend_to_some, projected.new_zeros(total + 1, heads * dim))
