@@ -40,6 +40,8 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "sim hard": {"type": "sim", "by": "cate", "top": TOP},
     "eta": {"type": "eta", "by": "item", "top": TOP},
     "sim soft": {"type": "sim", "mode": "soft", "by": "item", "top": TOP},
+    "sdim": {"type": "sdim"},
+    "twin": {"type": "twin", "top": TOP},
 }
 BARS = ("sim hard", "eta")
 

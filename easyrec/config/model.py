@@ -52,6 +52,15 @@ class SequenceEntry(StrictModel):
     """Child -> candidate feature. Default: the feature of the group that shares the child's `embedding_name`."""
     encoder: Annotated[Any, Choice("easyrec.modules.sequence")] | None = None
     """Default: what the model's docs say, else mean pooling."""
+    newest: int | None = Field(None, gt=0)
+    """Look up the newest steps alone, at most this many. Default: all, or those that the encoder searches for."""
+    name: str | None = Field(None, pattern=NAME.pattern)
+    """What the sequence is called in the group, where that holds it twice. Default: as it is called."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the group."""
+        return self.name or self.sequence
 
 
 class GroupConfig(StrictModel):

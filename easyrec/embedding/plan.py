@@ -13,7 +13,7 @@ from easyrec.layout import GroupLayout, NumericField, Search, SequenceLayout, Sp
 from feature_generator.config import member
 
 if TYPE_CHECKING:
-    from easyrec.config.model import GroupUse, ModelConfig
+    from easyrec.config.model import GroupUse, ModelConfig, SequenceEntry
     from feature_generator import OutputSpec
 
 __all__ = ["BagSpec", "EmbeddingPlan", "GroupPlan", "Initializer", "TableSpec", "plan_embeddings"]
@@ -134,14 +134,14 @@ class _Resolver:
                 names = ", ".join(self.sequences) or "none"
                 hint = nearest(entry.sequence, self.sequences) or f"; known: {names}"
                 self.problem(f"{path}.sequence", f"no sequence is called '{entry.sequence}'{hint}")
-            elif any(entry.sequence == e.name for e in group.entries):
-                self.problem(f"{path}.sequence", f"'{entry.sequence}' is listed twice")
+            elif any(entry.key == e.name for e in group.entries):
+                self.problem(f"{path}.sequence", f"'{entry.key}' is listed twice: give one of them another 'name'")
             else:
                 children = self.sequences[entry.sequence]
-                pooled = self.pooled(entry.encoder)
+                pooled = None if entry.newest else self.pooled(entry.encoder)
                 query = self.candidates(entry.sequence, children, entry.query or {}, group.features, path)
-                search = None if pooled else self.search(entry.sequence, children, query, entry.encoder, path)
-                group.entries.append(_Entry(entry.sequence, children, query, entry.encoder, pooled, search))
+                search = None if pooled else self.search(entry, children, query, path)
+                group.entries.append(_Entry(entry.key, children, query, entry.encoder, pooled, search))
         return group
 
     def pooled(self, encoder: Any) -> str | None:
@@ -179,11 +179,16 @@ class _Resolver:
         return [given.get(c.name, shared.get(_table(c)) if c.kind == "sparse_sequence" else None) for c in children]
 
     def search(
-        self, sequence: str, children: list[OutputSpec], query: list[str | None], encoder: Any, path: str
+        self, entry: SequenceEntry, children: list[OutputSpec], query: list[str | None], path: str
     ) -> Search | None:
         """Which steps the encoder wants looked up, with the child by which they are found."""
+        sequence, encoder = entry.sequence, entry.encoder
         chosen = encoder or member("easyrec.modules.sequence", self.model.default_encoder() or "pooling").Config()
         want: Search | None = chosen.search
+        if entry.newest:
+            if want is not None:
+                self.problem(f"{path}.newest", f"encoder '{chosen.type}' chooses the steps by itself: leave this out")
+            return Search("newest", entry.newest)
         if want is None or want.kind == "newest":
             return want
         pairs = ((child, self.outputs.get(candidate or "")) for child, candidate in zip(children, query, strict=True))

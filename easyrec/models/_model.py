@@ -108,7 +108,7 @@ class Model(nn.Module):
             if chosen.lookup_pooling is None:
                 text = f"'{self.config.type}' reads no embeddings in '{name}', so '{chosen.type}' has nothing to encode"
                 text += "\ntake encoder: {type: pooling} without 'product'"
-                problems.append(Problem(text, _place(self.config, name, entry.sequence)))
+                problems.append(Problem(text, _place(self.config, name, entry.key)))
         return problems
 
     # ------------------------------------------------------------------------------------ sizes, for __init__
@@ -334,5 +334,5 @@ def _place(config: Any, group: str, sequence: str | None = None) -> str:
     groups, like = config.groups or {}, config.uses()[group].like
     name = group if group in groups or like not in groups else like
     entries = groups[name].sequences if name in groups else []
-    index = next((i for i, entry in enumerate(entries) if entry.sequence == sequence), None)
+    index = next((i for i, entry in enumerate(entries) if entry.key == sequence), None)
     return f"model.groups.{name}" + ("" if index is None else f".sequences.{index}")

@@ -135,6 +135,7 @@ VARIANTS = {
         {"sequences": [{"sequence": "clicks", "encoder": {"type": "pooling", "product": True}}]},
     ),
     "attention-in-deepfm": ("deepfm", attended()),
+    "chosen-steps": ("twin", {"sequences": [{"sequence": "clicks", "encoder": {"type": "twin", "top": 2}}]}),
     "mixture": ("dcn_v2", {"low_rank": 2, "experts": 3, "structure": "stacked"}),
     "vectors-per-id": ("fwfm", {"linear": "feature"}),
     "outer-products": ("pnn", {"products": "both"}),

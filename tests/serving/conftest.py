@@ -41,6 +41,13 @@ FEATURES = [
 ]  # fmt: skip
 PLAIN = [f["name"] for f in FEATURES[:-1]]
 SEQUENCE = {"groups": {"deep": {"features": PLAIN, "sequences": [{"sequence": "click_seq"}]}}}
+
+
+def searched(encoder: dict[str, Any]) -> dict[str, Any]:
+    """Groups whose sequence has an encoder that chooses steps."""
+    return {"groups": {"deep": {"features": PLAIN, "sequences": [{"sequence": "click_seq", "encoder": encoder}]}}}
+
+
 WIDE = {"groups": {"deep": PLAIN, "wide": ["level_x_cate", "cate"]}}
 MODELS: dict[str, dict[str, Any]] = {
     "lr": {"type": "lr"},
@@ -49,6 +56,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "deepfm": {"type": "deepfm", "hidden": [16, 8], "dropout": 0.5, "batch_norm": True},
     "dcn_v2": {"type": "dcn_v2", "hidden": [16]},
     "din": {"type": "din", "hidden": [16], **SEQUENCE},
+    "eta": {"type": "eta", "hidden": [16], **searched({"type": "eta", "top": 2})},
+    "twin": {"type": "twin", "hidden": [16], **searched({"type": "twin", "top": 2})},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from easyrec.batch import Seq
 from easyrec.errors import ConfigError
 from easyrec.layout import SequenceLayout
+
+PART = 8192
+"""Steps that `in_parts` takes at a time."""
 
 
 class SequenceEncoder(nn.Module):
@@ -120,3 +124,14 @@ def newest(steps: Seq, count: int) -> Seq:
     lengths = steps.offsets.diff().clamp_max(count)
     offsets = torch.cat([steps.offsets.new_zeros(1), lengths.cumsum(0)])
     return Seq(steps.values.index_select(0, kept), steps.rows.index_select(0, kept), offsets)
+
+
+def in_parts(function: Callable[[Tensor, Tensor], Tensor], steps: Seq) -> Tensor:
+    """`function(values, rows)` (N,) of many steps, a part at a time so that what it makes stays in the cache.
+
+    Under torch.export of all at once.
+    """
+    if torch.compiler.is_exporting() or steps.values.shape[0] <= PART:
+        return function(steps.values, steps.rows)
+    parts = zip(torch.split(steps.values, PART), torch.split(steps.rows, PART), strict=True)
+    return torch.cat([function(values, rows) for values, rows in parts])
