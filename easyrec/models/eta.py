@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import Field
-from torch import Tensor
-
-from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
-from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
-from easyrec.modules.mlp import MLP, MLPConfig, Widths
+from easyrec.models._interest import Interest, InterestConfig
 
 
-class Config(MLPConfig, ModelConfig):
+class Config(InterestConfig):
     """Config of `eta`."""
 
     type: Literal["eta"] = "eta"
-    hidden: Widths = Field([200, 80], min_length=1)
-
-    def uses(self) -> dict[str, GroupUse]:
-        """Embeddings, dense inputs and sequences of `deep`."""
-        return {"deep": GroupUse(sequence=True)}
-
-    def default_encoder(self) -> str | None:
-        """Attention over the steps that hash like the candidate."""
-        return "eta"
 
 
-class ETA(Model):
+class ETA(Interest):
     """Logit = MLP of the features, the dense inputs and one vector per sequence.
 
-    Each sequence goes through its own encoder, by default `eta`: attention over the steps of the nearest hash.
+    Each sequence goes through its own encoder, by default attention over the steps of the nearest hash.
 
     Shape:
         output: {"logit": (B,)}, before the sigmoid
@@ -42,12 +25,3 @@ class ETA(Model):
         Chen et al., "End-to-End User Behavior Retrieval in Click-Through Rate Prediction Model", arXiv 2108.04468,
         section 3.
     """
-
-    def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
-        super().__init__(config, layouts, tasks)
-        self.deep = MLP(self.width(), config)
-        self.head = Head(tasks, self.deep.out)
-
-    def forward(self, x: Embedded) -> dict[str, Tensor]:
-        """The logits."""
-        return self.head(self.deep(self.flat(x)))

@@ -30,7 +30,7 @@ def test_the_default_encoder_is_the_model_s_own(case, task, name):
 
 @pytest.mark.parametrize("name", TYPES)
 def test_the_logit_is_the_mlp_of_features_and_encoded_steps(case, task, name):
-    made = case(name, hidden=[6, 5])
+    made = case(name, hidden=[6, 5], activation="relu")
     torch.manual_seed(0)
     model, x = build(made.config, made.plan, [task]).eval(), made.inputs(5)
     (encoder,) = model.encoders.values()
