@@ -1,0 +1,113 @@
+"""Models of several tasks beside models of one: UCI Adult (income, never married) and the embedded shop (click, buy).
+
+`python benchmarks/multi_task.py [--part adult shop] [--seeds 3] [--rows 1150000] [--only mmoe ...]`
+
+Finished runs are kept in `.data/`, as in `ctr_quality.py`. Adult is made of the folder `adult/` in `EASYREC_DATA`: its
+own test set, and the last tenth of its training set, shuffled once, as valid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+from record import ROOT, kept, save, table
+
+import easyrec
+
+OUT = ROOT / ".data" / "adult"
+COLUMNS = (
+    "age workclass weight education education_num marital occupation relationship race sex gain loss hours country income"
+).split()
+ADULT = ("single_income", "single_marital", "shared_bottom", "mmoe", "ple")
+
+
+def prepare() -> None:
+    """Write train, valid and test of Adult as parquet."""
+    if (OUT / "test.parquet").exists():
+        return
+    folder = Path(os.environ.get("EASYREC_DATA", ROOT.parent / "shared" / "data")) / "adult"
+    if not (folder / "adult.data").exists():
+        sys.exit(f"Adult is not here ({folder}): set EASYREC_DATA to the folder that holds adult/")
+    OUT.mkdir(parents=True, exist_ok=True)
+    train, test = _rows(folder / "adult.data"), _rows(folder / "adult.test")
+    train = train.take(np.random.default_rng(2026).permutation(train.num_rows))
+    cut = train.num_rows * 9 // 10
+    for name, part in (("train", train.slice(0, cut)), ("valid", train.slice(cut)), ("test", test)):
+        pq.write_table(part, OUT / f"{name}.parquet")
+
+
+def _rows(path: Path) -> pa.Table:
+    """The rows of a file, with the two labels in place of what they are made of."""
+    text = path.read_bytes().replace(b", ", b",")
+    lines = [line for line in text.splitlines() if line.count(b",") == len(COLUMNS) - 1]
+    rows = csv.read_csv(pa.py_buffer(b"\n".join(lines)), csv.ReadOptions(column_names=COLUMNS))
+    income = [int(text.startswith(">50K")) for text in rows["income"].to_pylist()]
+    single = [int(text == "Never-married") for text in rows["marital"].to_pylist()]
+    rows = rows.drop_columns(["income", "marital", "education_num"])  # the last is `education` once more
+    return rows.append_column("income", pa.array(income, pa.int8())).append_column(
+        "never_married", pa.array(single, pa.int8())
+    )
+
+
+def adult(name: str, seed: int) -> dict[str, float]:
+    """AUC of each task of a config of `configs/adult/`."""
+    config = ROOT / "configs" / "adult" / f"{name}.yaml"
+    run = easyrec.train(config, overrides={"name": f"adult-{name}-{seed}", "train.seed": seed}, overwrite=True)
+    tasks = ["income", "marital"] if name not in ("single_income", "single_marital") else [name.partition("_")[2]]
+    values = {
+        f"{part} {task}": run.metrics[part][f"{task}/auc" if len(tasks) > 1 else "auc"]
+        for part in ("valid", "test")
+        for task in tasks
+    }
+    return {**values, "seconds": run.metrics["seconds"]}
+
+
+def measure_adult(names: Sequence[str], seeds: int) -> list[dict[str, Any]]:
+    """Means over seeds, beside those of the single models."""
+    prepare()
+    os.environ["EASYREC_ADULT"] = str(OUT)
+    rows = [_mean(name, "adult", partial(adult, name), range(2021, 2021 + seeds)) for name in names]
+    single = {key: v for row in rows if row["config"].startswith("single") for key, v in row.items() if "test" in key}
+    for row in rows:
+        if not row["config"].startswith("single"):
+            row |= {f"{key} gain": row[key] - v for key, v in single.items() if key in row}
+    return rows
+
+
+def _mean(name: str, part: str, run: Callable[[int], dict[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
+    results = [kept("multi_task", f"{part}-{name}-{seed}", partial(run, seed)) for seed in seeds]
+    print(name, results, flush=True)
+    return {"config": name} | {key: statistics.mean(r[key] for r in results) for key in results[0]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", nargs="*", default=["adult"], choices=["adult"])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*")
+    args = parser.parse_args()
+    logging.disable(logging.INFO)
+    if "adult" in args.part:
+        rows = measure_adult([name for name in ADULT if name in (args.only or ADULT)], args.seeds)
+        _show(rows)
+        save("multi_task-adult", {"seeds": args.seeds, "rows": rows})
+
+
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    table([{k: f"{v:.5f}" if isinstance(v, float) and k != "seconds" else v for k, v in row.items()} for row in rows])
+
+
+if __name__ == "__main__":
+    main()
