@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -69,6 +70,13 @@ class Logits(nn.Module):
         self.names = [task.name for task in tasks] if len(tasks) > 1 else ["logit"]
         pairs = zip(tasks, widths, strict=True)
         self.vectors = nn.ModuleList(linear(width, task.num_outputs) for task, width in pairs)
+
+    @torch.no_grad()
+    def begin(self, name: str, logits: Tensor) -> None:
+        """Make the logits of one task start around these, (C,): they become its bias."""
+        vector = self.vectors[self.names.index(name)]
+        assert isinstance(vector, nn.Linear)
+        vector.bias.copy_(logits)
 
     def forward(self, hidden: Sequence[Tensor]) -> dict[str, Tensor]:
         """The logits, float32."""

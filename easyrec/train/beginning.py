@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from easyrec.losses import Loss
 from easyrec.models._model import Head
+from easyrec.models._towers import Logits
 from easyrec.train.objective import Objective, output
 
 
@@ -15,7 +16,7 @@ def begin(model: nn.Module, objective: Objective, labels: Mapping[str, Tensor], 
     """Give the heads of a new model the constants that fit these rows best, for losses that have a `start`.
 
     Args:
-        model: Whose `Head` begins; a model without one begins at 0.
+        model: Whose `Head` or `Logits` begin; a model with neither, or with several for a task, begins at 0.
         objective: Knows the tasks and their losses.
         labels: (B,) float32 by label.
         weights: (B,) sample weights, or None.
@@ -24,7 +25,7 @@ def begin(model: nn.Module, objective: Objective, labels: Mapping[str, Tensor], 
         Whether anything was changed.
     """
     changed = False
-    heads = [module for module in model.modules() if isinstance(module, Head)]
+    heads = [module for module in model.modules() if isinstance(module, Head | Logits)]
     for task, loss in zip(objective.tasks, objective.losses, strict=True):
         values, counted = labels[task.label], weights
         if task.rows is not None:
