@@ -28,6 +28,15 @@ class CalibrationConfig(StrictModel):
     method: Literal["platt", "isotonic"] = "platt"
 
 
+def different_keys(metrics: list[Any]) -> list[Any]:
+    """The metrics, whose keys must differ."""
+    keys = [metric.key for metric in metrics]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f"two metrics would be reported as '{key}': give one of them a 'name'")
+    return metrics
+
+
 class EvalConfig(StrictModel):
     """The `eval` section."""
 
@@ -42,11 +51,7 @@ class EvalConfig(StrictModel):
     @field_validator("metrics")
     @classmethod
     def _keys_differ(cls, value: list[Any]) -> list[Any]:
-        keys = [metric.key for metric in value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"two metrics would be reported as '{key}': give one of them a 'name'")
-        return value
+        return different_keys(value)
 
     @field_validator("slices")
     @classmethod

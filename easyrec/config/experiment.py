@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.evaluation import EvalConfig
 from easyrec.config.export import ExportConfig
+from easyrec.config.measured import Measured, measured
 from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
@@ -84,7 +85,12 @@ class Experiment:
     @property
     def training_columns(self) -> tuple[str, ...]:
         """Raw columns that training reads beside features, labels and weights."""
-        return self.session_columns
+        return tuple(dict.fromkeys([*self.session_columns, *(self.measured.columns if self.measured else ())]))
+
+    @cached_property
+    def measured(self) -> Measured | None:
+        """What training measures of the rows that it learns, None where nothing."""
+        return measured(self.tasks, self.eval, self.train)
 
     @property
     def shuffle(self) -> Shuffle | None:
@@ -242,10 +248,11 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     resolved = _tasks(model, sections.data)
     plan, unplanned = examine_embeddings(generator.outputs, model)
     found = [*model.unfit(resolved), *unplanned]
-    try:
-        watched(resolved, sections.eval, sections.train)
-    except ConfigError as error:
-        found += error.problems
+    for ask in (watched, measured):
+        try:
+            ask(resolved, sections.eval, sections.train)
+        except ConfigError as error:  # noqa: PERF203 (two)
+            found += error.problems
     found += model.misfits(plan.layouts, resolved)
     return problems + [_placed(document, problem) for problem in found]
 

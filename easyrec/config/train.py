@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
-from feature_generator.config import StrictModel
+from easyrec.config.evaluation import different_keys
+from feature_generator.config import Choice, StrictModel
 
 # ------------------------------------------------------------------------------------------- schedules
 
@@ -196,6 +197,22 @@ class EMA(StrictModel):
     decay: float = Field(0.999, gt=0.0, lt=1.0)
 
 
+class TrainMetrics(StrictModel):
+    """Metrics of the rows that were learned lately, measured at every log. A list stands for its `metrics`."""
+
+    metrics: list[Annotated[Any, Choice("easyrec.metrics")]] = []
+    """Each task gets those that fit its type. Default: those that are evaluated."""
+    decay: float = Field(0.9, ge=0.0, lt=1.0)
+    """Rows of k logs ago weigh decay^k, and below 0.05 nothing."""
+    rows: int = Field(20_000, gt=0)
+    """Rows of each log that are measured: some of its batches, evenly spaced."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _keys_differ(cls, value: list[Any]) -> list[Any]:
+        return different_keys(value)
+
+
 class TrainConfig(StrictModel):
     """The `train` section."""
 
@@ -225,6 +242,13 @@ class TrainConfig(StrictModel):
     distributed: Any = None
     log_every: int = Field(100, gt=0)
     """Steps between lines in the log and points in TensorBoard."""
+    metrics: TrainMetrics | None = None
+    """Metrics in these lines and points; default: none."""
+
+    @field_validator("metrics", mode="before", json_schema_input_type=TrainMetrics | list[Any] | None)
+    @classmethod
+    def _a_list_is_of_metrics(cls, value: Any) -> Any:
+        return {"metrics": value} if isinstance(value, list) else value
 
     @field_validator("grad_clip", mode="before", json_schema_input_type=GradClip | float | None)
     @classmethod

@@ -46,7 +46,14 @@ class Progress:
         if self._bar is not None:
             self._bar.update(1)
 
-    def log(self, step: int, epochs: float, loss: float, lr: Mapping[str, float]) -> float:
+    def log(
+        self,
+        step: int,
+        epochs: float,
+        loss: float,
+        lr: Mapping[str, float],
+        metrics: Mapping[str, float] | None = None,
+    ) -> float:
         """Report the last steps and start counting anew.
 
         Returns:
@@ -55,15 +62,18 @@ class Progress:
         seconds = max(self.clock() - self.started, 1e-9)
         speed = self.samples / seconds
         self.loss = loss
+        measured = {name: value for name, value in (metrics or {}).items() if "[" not in name}
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {loss:.4f}, {speed:,.0f} samples/s", refresh=False)
+            shown = "".join(f", {name} {value:.4f}" for name, value in measured.items())
+            self._bar.set_postfix_str(f"loss {loss:.4f}{shown}, {speed:,.0f} samples/s", refresh=False)
         else:
             of = f"/{self.total_steps:,}" if self.total_steps else ""
             rates = ", ".join(f"{name} {rate:.3g}" for name, rate in lr.items())
             left = self._left(step, seconds)
+            shown = "".join(f", {name} {value:.5f}" for name, value in measured.items())
             logger.info(
-                "step %s%s, epoch %.2f: loss %.5f, lr %s, %s samples/s%s",
-                f"{step:,}", of, epochs, loss, rates, f"{speed:,.0f}", left,
+                "step %s%s, epoch %.2f: loss %.5f%s, lr %s, %s samples/s%s",
+                f"{step:,}", of, epochs, loss, shown, rates, f"{speed:,.0f}", left,
             )  # fmt: skip
         self.restart()
         self._logged = step

@@ -38,6 +38,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
     tensors = {"dense": trainer.model.state_dict(), "optimizer": trainer.updates.state(), "random": generators}
     if trainer.ema is not None:
         tensors["ema"] = trainer.ema.state()
+    if trainer.recent is not None:
+        tensors["recent"] = trainer.recent.state()
     return Snapshot(state, tensors, trainer.collection.state_arrays())
 
 
@@ -60,6 +62,8 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     trainer.updates.load_state(snapshot.tensors["optimizer"])
     if trainer.ema is not None:
         trainer.ema.load_state(snapshot.tensors.get("ema", snapshot.tensors["dense"]))
+    if trainer.recent is not None:
+        trainer.recent.load_state(snapshot.tensors.get("recent", {}))
     trainer.step, trainer.samples, trainer.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
     trainer.evaluated_step, trainer.former_seconds = state["evaluated_step"], state["seconds"]
     if trainer.best is not None and state["best"] is not None:

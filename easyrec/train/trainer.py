@@ -38,6 +38,7 @@ from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
 from easyrec.train.progress import Progress
 from easyrec.train.randomness import seed_all
+from easyrec.train.recent import Recent
 from easyrec.train.rhythm import Rhythm
 from easyrec.train.run import Run
 from easyrec.train.run_folder import METRICS, PROGRESS, RunFolder, run_path
@@ -126,6 +127,7 @@ class Trainer:
         self.model.train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
         self.objective = Objective(experiment.tasks)
+        self.recent = self._measure_lately()
         self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer)
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         self.scorer = Scorer(self.model, self.collection, self.objective, task_scorings(experiment), self.ema)
@@ -135,6 +137,12 @@ class Trainer:
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
+
+    def _measure_lately(self) -> Recent | None:
+        measured, config = self.experiment.measured, self.config
+        if measured is None or config.metrics is None:
+            return None
+        return Recent(config.metrics, measured, self.objective, config.log_every, self.experiment.data.batch_size)
 
     def _watch_for_the_best(self) -> EarlyStop | None:
         watched, stop = self.experiment.watched, self.config.early_stop
@@ -205,6 +213,8 @@ class Trainer:
         value = loss.item()  # on a CPU nothing waits for this
         if not math.isfinite(value):
             raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
+        if self.recent is not None:
+            self.recent.add(self.step, batch, logits)
         loss.backward()  # type: ignore[no-untyped-call]
         self._update()
         self.step, self.unsaved = self.step + 1, True
@@ -331,10 +341,12 @@ class Trainer:
 
     def _log(self) -> None:
         loss, rates = self.loss_since_log.take(), self._rates()
-        speed = self.progress.log(self.step, self.epochs, loss, rates)
+        values = {} if self.recent is None else self.recent.take()
+        speed = self.progress.log(self.step, self.epochs, loss, rates, values)
         record = {"step": self.step, "loss": loss, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
-        self.folder.append(PROGRESS, record)
+        self.folder.append(PROGRESS, record | ({"metrics": values} if values else {}))
         scalars = {"train/loss": loss, "train/samples_per_second": speed}
+        scalars |= {f"train/{name}": value for name, value in values.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _tell_of_bad_rows(self, loader: Loader, part: str) -> None:

@@ -27,6 +27,20 @@ def test_plain_lines_hold_loss_speed_and_time_left(caplog):
     ]
 
 
+def test_metrics_are_shown_beside_the_loss_but_for_slices(caplog, capsys):
+    progress = Progress(None, bar=False, clock=lambda: 0.0)
+    with caplog.at_level(logging.INFO, "easyrec.train"):
+        progress.log(10, 0.1, 0.4, {}, {"auc": 0.75, "auc[scene=home]": 0.5})
+    assert ": loss 0.40000, auc 0.75000, lr" in caplog.text
+    assert "scene" not in caplog.text
+    bar = Progress(10, bar=True)
+    bar.step(4)
+    bar.log(10, 1.0, 0.25, {}, {"auc": 0.75})
+    bar.say("")
+    bar.close()
+    assert "auc 0.7500" in capsys.readouterr().err
+
+
 def test_speed_counts_from_the_last_restart():
     now = [0.0]
     progress = Progress(None, bar=False, clock=lambda: now[0])

@@ -34,6 +34,7 @@ SETTINGS = {
     "data__sample_weight": "weight",
     "data__batch_size": 70,
     "eval__calibration": {"method": "platt"},
+    "train__metrics": {"metrics": ["auc", {"type": "gauc", "by": "user_id"}], "decay": 0.5, "rows": 150},
 }
 
 
