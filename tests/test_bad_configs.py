@@ -88,7 +88,7 @@ CASES = {
     "group-that-the-model-does-not-read": ("    deep:\n", "    deeep:\n", 21, "model . groups . deeep", "did you mean 'deep'?"),
     "dims-that-do-not-fit": ("boundaries: [1, 5, 20]}", "boundaries: [1, 5, 20], embedding_dim: 4}", 21, "model . groups . deep",
                              "needs fields of equal dims, but they are: user_id 8, item_id 8, price 4"),
-    "shared-table-of-two-sizes": ("num_buckets: 50, embedding_name", "num_buckets: 60, embedding_name", 6, "features",
+    "shared-table-of-two-sizes": ("num_buckets: 50, embedding_name", "num_buckets: 60, embedding_name", 15, "features[4] 'seq' . features[0] 'item_id'",
                                   "share the table 'item_id', but rows is 50"),
     "early-stop-by-what-is-not-measured": ("{metric: auc,", "{metric: gauc,", 27, "train . early_stop . metric", "'gauc' is not evaluated"),
     "task-without-a-label": ("model:\n", "model:\n  tasks: [{name: a, label: clik}]\n", 17, "model . tasks[0] 'a' . label",
@@ -182,6 +182,32 @@ MODELS = {
     "a-child-of-another-dim": (
         {CHILD: CHILD + CATE, "{sequence: seq}": f"{{sequence: seq, {ATTENTION}}}"},
         22, "model . groups . deep", "user_id 8, item_id 8, price 8, cross 8, seq__item_id 8, seq__cate 4",
+    ),
+    "a-group-that-is-missing": (
+        {"type: deepfm": "type: wide_and_deep", "    deep:\n": "    wide:\n"},
+        20, "model . groups", "type 'wide_and_deep' needs a group 'deep'\n           given: wide; add e.g. deep: [user_id, item_id, price]",
+    ),
+    "dims-that-cannot-be-shared": (
+        {", embedding_name: item_id}": ", embedding_name: item_id, embedding_dim: 4}", "type: deepfm": "type: dcn_v2"},
+        15, "features[4] 'seq' . features[0] 'item_id'",
+        "'item_id' and 'seq__item_id' share the table 'item_id', but embedding_dim is 8 for 'item_id' and 4 for 'seq__item_id'\n"
+        "           make them equal, or give one another embedding_name",
+    ),
+    "a-sequence-model-without-a-sequence": (
+        {DEEP: "      features: [user_id, item_id]\n", "type: deepfm": "type: din"},
+        16, "model", "'din' needs a sequence in the group 'deep', e.g.",
+    ),
+    "a-sequence-model-without-groups": (
+        {"  groups:\n    deep:\n" + DEEP: "", "type: deepfm": "type: din"},
+        16, "model", "'din' needs a sequence in the group 'deep', e.g.",
+    ),
+    "a-task-without-a-label": (
+        {"  hidden: [16, 8]\n": "  hidden: [16, 8]\n  tasks:\n    - {name: ctr}\n"},
+        21, "model . tasks[0] 'ctr' . label", "this key is required",
+    ),
+    "a-task-whose-label-is-not-read": (
+        {"  hidden: [16, 8]\n": "  hidden: [16, 8]\n  tasks:\n    - {name: ctr, label: clicked}\n"},
+        21, "model . tasks[0] 'ctr' . label", "'clicked' is not among data.labels: click; did you mean 'click'?\n           add its column to data.labels, or name one of those",
     ),
     "numeric-inputs-alone": (
         {DEEP: "      features: [price]\n", ", boundaries: [1, 5, 20]": ""},

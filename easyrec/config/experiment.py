@@ -19,9 +19,19 @@ from easyrec.config.measured import Measured, measured
 from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
-from easyrec.errors import ConfigError, Problem
+from easyrec.errors import ConfigError, Problem, nearest
 from feature_generator import FeatureGenerator
-from feature_generator.config import Choice, Document, StrictModel, override, plug, problems_of, read_yaml, repeat_names
+from feature_generator.config import (
+    Choice,
+    Document,
+    Path_,
+    StrictModel,
+    override,
+    plug,
+    problems_of,
+    read_yaml,
+    repeat_names,
+)
 from feature_generator.plugins import missing, used
 
 PLUGINS = "plugins.json"
@@ -231,13 +241,11 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     model: ModelConfig = sections.model
     for index, task in enumerate(model.tasks or []):
         if task.label not in sections.data.labels:
-            known = ", ".join(sections.data.labels)
-            text = f"'{task.label}' is not among data.labels: {known}"
+            text = _no_label(task.label, sections.data.labels)
             problems.append(document.problem(("model", "tasks", index, "label"), text))
         for label in task.rows.labels if task.rows else ():
             if label not in sections.data.labels:
-                known = ", ".join(sections.data.labels)
-                text = f"'{label}' is not among data.labels: {known}"
+                text = _no_label(label, sections.data.labels)
                 problems.append(document.problem(("model", "tasks", index, "mask"), text))
     tasks = [task.name for task in _tasks(model, sections.data)]
     for index, name in enumerate(sections.data.reserved):
@@ -257,8 +265,28 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     return problems + [_placed(document, problem) for problem in found]
 
 
+def _no_label(name: str, labels: Sequence[str]) -> str:
+    text = f"'{name}' is not among data.labels: {', '.join(labels)}{nearest(name, labels)}"
+    return f"{text}\nadd its column to data.labels, or name one of those"
+
+
+def _feature(document: Document, output: str) -> Path_:
+    """The path of the feature with an output of this name."""
+    listed = document.data.get("features") if isinstance(document.data, dict) else None
+    for index, one in enumerate(listed if isinstance(listed, list) else []):
+        name = one.get("name") if isinstance(one, dict) else None
+        if name == output:
+            return ("features", index)
+        for place, child in enumerate(one.get("features") or [] if isinstance(one, dict) else []):
+            if isinstance(child, dict) and f"{name}__{child.get('name')}" == output:
+                return ("features", index, "features", place)
+    return ("features",)
+
+
 def _placed(document: Document, problem: Problem) -> Problem:
-    """A problem whose `where` is a dotted path, with its line."""
+    """A problem whose `where` is a dotted path, with its line; `features.<output>` names a feature."""
+    if problem.where.startswith("features."):
+        return document.problem(_feature(document, problem.where.removeprefix("features.")), problem.message)
     parts = [part.strip() for part in problem.where.split(".")] if problem.where else []
     path = tuple(int(part) if part.isdigit() else part for part in parts)
     return document.problem(path or ("model",), problem.message)

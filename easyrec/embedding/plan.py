@@ -108,8 +108,14 @@ class _Resolver:
             return self.members(use.like, uses.get(use.like, use), uses)
         if groups is None and (name == "deep" or len(uses) == 1):
             return _Group([spec for spec in self.outputs.values() if spec.kind not in SEQUENCE_KINDS])
-        self.problem("model.groups", f"type '{self.model.type}' needs a group '{name}'")
+        given = ", ".join(groups or {}) or "none"
+        text = f"type '{self.model.type}' needs a group '{name}'\ngiven: {given}; add e.g. {name}: [{self.some()}]"
+        self.problem("model.groups", text)
         return _Group()
+
+    def some(self) -> str:
+        """The first features, as an example."""
+        return ", ".join([name for name, spec in self.outputs.items() if spec.kind not in SEQUENCE_KINDS][:3])
 
     def listed(self, name: str) -> _Group:
         assert self.model.groups is not None
@@ -340,7 +346,9 @@ class _Resolver:
         if spec.kind in ("dense", "dense_sequence"):
             return spec.value_dim
         if spec.num_embeddings is None:
-            self.problem("features", f"'{spec.name}' does not say how many ids it has: give it num_buckets")
+            self.problem(
+                f"features.{spec.name}", f"'{spec.name}' does not say how many ids it has: give it num_buckets"
+            )
         return spec.num_embeddings or 1
 
     def dim(self, spec: OutputSpec) -> int:
@@ -366,7 +374,9 @@ class _Resolver:
         ):
             if ours != theirs:
                 shared = f"'{first}' and '{spec.name}' share the table '{_table(spec)}'"
-                self.problem("features", f"{shared}, but {what} is {theirs} for '{first}' and {ours} for '{spec.name}'")
+                text = f"{shared}, but {what} is {theirs} for '{first}' and {ours} for '{spec.name}'"
+                text += "\nmake them equal, or give one another embedding_name"
+                self.problem(f"features.{spec.name}", text)
         if spec.name not in known.features:
             self.tables[name] = replace(known, features=(*known.features, spec.name))
 

@@ -171,7 +171,7 @@ def test_unequal_dims_of_fields_made_of_numbers_are_named():
 )
 def test_sharers_of_a_table_must_agree(changes, what):
     ((where, message),) = problems(output("a"), output("b", embedding_name="a", **changes))
-    assert where == "features"
+    assert where == "features.b"
     assert "'a' and 'b' share the table 'a'" in message
     assert what in message
 
@@ -207,7 +207,7 @@ def test_all_problems_of_the_groups_come_at_once():
 def test_a_group_that_the_model_needs_must_be_there():
     use = {"user": GroupUse(), "item": GroupUse()}
     assert problems(output("a"), use=use, groups={"user": ["a"]}) == [
-        ("model.groups", "type 'reads' needs a group 'item'")
+        ("model.groups", "type 'reads' needs a group 'item'\ngiven: user; add e.g. item: [a]")
     ]
 
 

@@ -29,7 +29,7 @@ def test_the_logit_is_the_head_of_what_the_blocks_give(case, task):
     model, made = composed(case, task, blocks, "[{input: square, terms: one}]")
     x = made.inputs(5)
     flat = torch.cat([x.tensors["emb:deep"], x.tensors["dense:deep"]], 1)
-    layer, head = model.graph.blocks["hidden"].layer, model.heads[0][0]
+    layer, head = model.graph.blocks["hidden"].layer, model.heads[0].layers[0]
     expected = (layer(flat) ** 2) @ head.vector.weight[0] + model.linear(x)[:, 0]
     torch.testing.assert_close(model(x)["logit"], expected)
 
@@ -141,13 +141,13 @@ def test_each_task_has_its_head(case, task):
     x = made.inputs(5)
     values, logits = model.graph(model, x, {}), model(x)
     assert list(logits) == ["ctr", "cvr"]
-    for name, tower, head in zip(logits, values["towers"], model.heads[0], strict=True):
+    for name, tower, head in zip(logits, values["towers"], model.heads[0].layers, strict=True):
         torch.testing.assert_close(logits[name], tower @ head.vector.weight[0] + head.bias)
     apart = "[{tasks: [cvr], input: b}, {tasks: [ctr], input: a}]"
     other, _ = composed(case, task, blocks.rpartition("- {name: towers")[0], apart, TWO)
     logits, values = other(x), other.graph(other, x, {})
     assert list(logits) == ["ctr", "cvr"]
-    torch.testing.assert_close(logits["cvr"], values["b"] @ other.heads[0][0].vector.weight[0])
+    torch.testing.assert_close(logits["cvr"], values["b"] @ other.heads[0].layers[0].vector.weight[0])
 
 
 def test_a_sequence_is_read_pooled_or_attended_and_encoded_once(case, task, monkeypatch):
@@ -243,6 +243,7 @@ REFUSED = {
     "each-of-two": ("{tasks: [cvr], input: [a, deep]}", "{tasks: [cvr], each: [a, deep]}", [(22, "model . heads[1] . each", "has 2 vectors for 1 tasks: cvr")]),
     "package-input": ("input: cate}", "input: [cate, cate]}", [(18, "model . blocks[3] 'a'", "package 'tower' has 1 inputs (x), but is given 2")]),
     "package-shapes": ("input: [fields, a]", "input: [fields, a, {type: package, package: tower, input: fields}]", [(19, "model . blocks[4] 'deep' . input[2]", "package 'tower' was first called with (B, 4), here with (B, 2, 8)")]),
+    "package-name": ("name: tower, inputs", "name: a.b, inputs", [(13, "model . packages[0] 'a.b' . name", "must be a plain name"), (18, "model . blocks[3] 'a' . package", "no package is called 'tower'"), (13, "model . packages[0] 'a.b'", "no block calls the package 'a.b'")]),
     "package-unused-input": ("inputs: [x]", "inputs: [x, y]", [(13, "model . packages[0] 'tower' . inputs[1]", "the input 'y' does not reach the output"), (18, "model . blocks[3] 'a'", "has 2 inputs (x, y), but is given 1")]),
     "package-inside": ("type: mlp, input: x, hidden: [4]", "type: fm, input: x", [(13, "model . packages[0] 'tower' . blocks[0] 'h'", "reads fields (F, D), but is given (B, 4)")]),
     "package-unknown": ("input: x, hidden: [4]", "input: z, hidden: [4]", [(13, "model . packages[0] 'tower' . blocks[0] 'h' . input", "no block is called 'z'\n           known: x, h"), (13, "model . packages[0] 'tower' . inputs[0]", "the input 'x' does not reach")]),
@@ -250,6 +251,7 @@ REFUSED = {
     "wrong-field": ("{name: cate, type: flat, group: other}", "{name: cate, type: field, group: other, feature: cat}", [(17, "model . blocks[2] 'cate'", "group 'other' has no field 'cat'; did you mean 'cate'?")]),
     "no-sequence": ("{name: cate, type: flat, group: other}", "{name: cate, type: sequence, group: other, sequence: clicks}", [(17, "model . blocks[2] 'cate'", "group 'other' has no sequence 'clicks'\n           it has: none; list it under model.groups.other.sequences")]),
     "no-numbers": ("{name: cate, type: flat, group: other}", "{name: cate, type: dense, group: other}", [(17, "model . blocks[2] 'cate'", "group 'other' has no numeric inputs")]),
+    "own-package-calls-itself": ("{name: h, type: mlp, input: x, hidden: [4]}", "{name: h, type: package, package: tower, own: true, input: x}", [(13, "model . packages[0] 'tower'", "package 'tower' calls itself")]),
     "below-a-copy": ("{name: deep, type: mlp, input: [fields, a], hidden: [8]}", "{name: deep, type: repeat, times: 2, input: a, block: {type: fm}}", [(19, "model . blocks[4] 'deep' . block", "reads fields (F, D), but is given (B, 4)")]),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "backbone"
 MODELS = {
     "deepfm": (
         {"hidden": [128, 64], "dropout": 0.1},
-        {"deep.": "graph.blocks.deep.layer.", "head.": "heads.0.0."},
+        {"deep.": "graph.blocks.deep.layer.", "head.": "heads.0.layers.0."},
     ),
     "dcn_v2": (
         {"hidden": [128, 64], "cross_layers": 3},
@@ -26,14 +26,14 @@ MODELS = {
             "cross.layers.1.": "graph.blocks.cross.copies.1.layer.",
             "cross.layers.2.": "graph.blocks.cross.copies.2.layer.",
             "deep.": "graph.blocks.deep.layer.",
-            "head.": "heads.0.0.",
+            "head.": "heads.0.layers.0.",
         },
     ),
     "din": (
         {"hidden": [128, 64]},
         {
             "deep.": "graph.blocks.deep.layer.",
-            "head.": "heads.0.0.",
+            "head.": "heads.0.layers.0.",
             "encoders.deep__": "encoders.clicks__",
         },
     ),

@@ -32,7 +32,7 @@ def texts(root):
 
 def test_a_composed_model_shows_groups_blocks_heads_shapes_and_weights():
     found, model, _ = boxes(ROOT / "configs" / "backbone" / "dcn_v2.yaml")
-    assert found["cross"].lines == ("recurrence: 3 x cross_layer", "(B, 240)", "173,520 weights")
+    assert found["cross"].lines == ("recurrence 3 x cross_layer", "(B, 240)", "173,520 weights")
     assert found["cross"].reads == ("flat",)
     assert found["flat"].reads == ("group:deep",)
     assert found["click"].kind == "head"

@@ -112,6 +112,7 @@ class Surroundings:
     ) -> None:
         self.model, self.tasks, self.packages, self.groups = model, tasks, packages, groups
         self.built: dict[str, Package | None] = {}
+        self._open: list[str] = []
         self.problems: list[Problem] = []
 
     def made(self, config: BlockConfig, forms: Mapping[str, Sequence[Form]]) -> Block:
@@ -135,7 +136,7 @@ class Surroundings:
 
     def package(self, name: str, forms: Sequence[Form], own: bool) -> Package | None:
         """The graph of a package; None where it has problems, which are told already."""
-        if name not in self.packages:
+        if name not in self.packages or name in self._open:
             return None  # told with the names
         inputs, wiring, output = self.packages[name]
         if len(inputs) != len(forms):
@@ -152,7 +153,9 @@ class Surroundings:
             return known
         self.built.setdefault(name, None)
         before = len(self.problems)
+        self._open.append(name)
         package = Package(inputs, wiring, output, self, forms)
+        self._open.pop()
         if package.shape is None or len(self.problems) > before:
             return None
         if not own:
