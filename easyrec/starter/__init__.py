@@ -63,6 +63,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
     wanted = [str(task["label"]) for task in tasks] or rows.labels[:1]
     needed = [name for name in rows.labels if name in wanted or any(name in str(t.get("mask", "")) for t in tasks)]
     groups = groups_of(model, uses, rows)
+    written = {"type": model, "groups": groups, "tasks": tasks or None}
     dim = 4 if any(use.pairs for use in uses.values()) else 16
     lines = [
         f"# {model}: {models()[model]}.",
@@ -88,7 +89,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *(f"    {name}: {flow(group)}" for name, group in groups.items()),
         "  # What is predicted. Omitted: one binary task on the first label, called like it.",
         *(listed("tasks", tasks, 2) if tasks else [f"  # tasks: {flow([{'name': needed[0], 'label': needed[0]}])}"]),
-        *keys_of(config, {"embedding_dim": dim, **config.example}, 2, leave=("type", "groups", "tasks")),
+        *keys_of(config, {"embedding_dim": dim, **config.example}, 2, written),
         "",
         TRAIN,
         "eval:",

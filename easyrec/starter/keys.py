@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 WIDTH = 116
 
 
 def keys_of(
-    config: type[BaseModel], given: Mapping[str, Any], indent: int, leave: Collection[str] = ()
+    config: type[BaseModel], given: Mapping[str, Any], indent: int, written: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Every key of a config.
+    """Every key of a config; one that does not go with the others stands as a comment.
 
     Args:
         config: The config's class.
         given: Values in the place of defaults.
         indent: Spaces before each line.
-        leave: Keys to leave out.
+        written: Keys that are written already.
     """
+    present = {**written, **given}
     properties = config.model_json_schema().get("properties", {})
     for name, field in config.model_fields.items():
-        if name in leave:
+        if name in written:
             continue
         text = " ".join((field.description or "").split())
         allowed = properties.get(name, {}).get("enum")
@@ -35,8 +36,19 @@ def keys_of(
         value = given[name] if name in given else _plain(field.get_default(call_default_factory=True))
         if value is None:
             yield f"{' ' * indent}# {name}:"
+        elif not _fits(config, {**present, name: value}):
+            yield f"{' ' * indent}# {name}: {flow(value)}"
         else:
+            present[name] = value
             yield from listed(name, value, indent)
+
+
+def _fits(config: type[BaseModel], values: Mapping[str, Any]) -> bool:
+    try:
+        config.model_validate(values)
+    except ValidationError:
+        return False
+    return True
 
 
 def comment(text: str, indent: int) -> Iterator[str]:

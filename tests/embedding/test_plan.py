@@ -385,7 +385,9 @@ def test_an_optional_group_is_there_where_the_config_names_it():
         assert list(plan(*specs, use=use, groups=groups).layouts) == ["deep"]
     layouts = plan(*specs, use=use, groups={"deep": ["a"], "extra": ["b"]}).layouts
     assert [s.name for s in layouts["extra"].fields] == ["b"]
-    assert problems(*specs, use=use, groups={"extra": ["b"]}) == [("model.groups", "type 'reads' needs a group 'deep'")]
+    assert problems(*specs, use=use, groups={"extra": ["b"]}) == [
+        ("model.groups", "type 'reads' needs a group 'deep'\ngiven: extra; add e.g. deep: [a, b]")
+    ]
 
 
 def test_an_optional_group_is_not_taken_from_the_one_that_it_is_like():
