@@ -20,16 +20,30 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
+from pyarrow import csv
 from record import ROOT, kept, save, table
 
 import easyrec
 
 OUT = ROOT / ".data" / "adult"
-COLUMNS = (
-    "age workclass weight education education_num marital occupation relationship race sex gain loss hours country income"
-).split()
+COLUMNS = [
+    "age",
+    "workclass",
+    "weight",
+    "education",
+    "education_num",
+    "marital",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "gain",
+    "loss",
+    "hours",
+    "country",
+    "income",
+]
 ADULT = ("single_income", "single_marital", "shared_bottom", "mmoe", "ple")
 
 
