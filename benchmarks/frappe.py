@@ -1,6 +1,6 @@
 """CTR models on Frappe_x1 beside the published results: tuning on valid, then the table.
 
-`make bench-ctr`, or `python benchmarks/frappe.py [tune | table | page] [--models deepfm ...] [--trials 6]`
+`make bench-ctr`, or `python benchmarks/frappe.py [tune | table | page] [--models deepfm ...] [--trials 2]`
 
 - `tune`: the same number of trials for every model: first the settings of `configs/frappe/<name>.yaml`, then draws from
   one space over all models. Valid AUC decides; test is not looked at.
@@ -189,14 +189,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", choices=["tune", "table", "page", "all"], default="all")
     parser.add_argument("--models", nargs="*", default=names(), choices=names(), metavar="MODEL")
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=2, help="trials of each model, from the first")
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of the trials to run now")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     os.environ.setdefault("EASYREC_DATA", str(ROOT.parent / "shared" / "data"))
     if not (Path(os.environ["EASYREC_DATA"]) / "frappe_x1").exists():
         sys.exit("Frappe_x1 is not here: set EASYREC_DATA to the folder that holds frappe_x1/")
     if args.what in ("tune", "all"):
-        for number in range(args.trials):
+        for number in range(args.trials) if args.only is None else args.only:
             for name in args.models:
                 run(name, number, SEED)
     if args.what != "tune":
