@@ -17,6 +17,9 @@ from easyrec.modules.dropout import Dropout
 from easyrec.modules.mlp import in_float32, linear
 from easyrec.modules.pairs import Products
 
+AT_A_TIME = 4096
+"""Products that the attention network reads at a time: what it makes of more leaves the cache, at thrice the time."""
+
 
 class Config(ModelConfig):
     """Config of `afm`."""
@@ -56,8 +59,13 @@ class AFM(Model):
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
         products = self.products(self.fields(x))  # (B, P, D)
-        hidden = torch.relu(self.hidden(products.flatten(0, 1)))  # (B P, attention_dim)
-        scores = torch.unflatten(in_float32(self.score, hidden), 0, (-1, self.pairs))  # (B, P, 1)
-        attention = self.attention_dropout(torch.softmax(scores, dim=1))
+        attention = self.attention_dropout(torch.softmax(self.scores(products), dim=1))  # (B, P, 1)
         pooled = self.pooled_dropout((attention * products).sum(dim=1))  # (B, D)
         return self.head(pooled, self.linear(x))
+
+    def scores(self, products: Tensor) -> Tensor:
+        """(B, P, 1), what the attention network says of each product."""
+        flat = products.flatten(0, 1)  # (B P, D)
+        parts = [flat] if torch.compiler.is_compiling() else torch.split(flat, AT_A_TIME)
+        scores = [in_float32(self.score, torch.relu(self.hidden(part))) for part in parts]
+        return torch.unflatten(scores[0] if len(scores) == 1 else torch.cat(scores), 0, (-1, self.pairs))

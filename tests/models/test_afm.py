@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from easyrec.errors import ConfigError
-from easyrec.models import build
+from easyrec.models import afm, build
 
 
 def test_logit_is_linear_plus_the_attended_pairs(case, task):
@@ -20,6 +20,14 @@ def test_logit_is_linear_plus_the_attended_pairs(case, task):
         pooled = sum(share * p for share, p in zip(shares, pairs, strict=True))
         expected[row] = expected[row] + model.head.vector.weight[0] @ pooled
     torch.testing.assert_close(model(x)["logit"], expected + model.head.bias, rtol=1e-4, atol=1e-5)
+
+
+def test_products_are_scored_some_at_a_time(case, task, monkeypatch):
+    made = case("afm")
+    model, x = build(made.config, made.plan, [task]), made.inputs(7)
+    whole = model(x)["logit"]
+    monkeypatch.setattr(afm, "AT_A_TIME", 11)  # pairs of a row in several parts, and a short last one
+    torch.testing.assert_close(model(x)["logit"], whole)
 
 
 def test_equal_attention_makes_it_a_mean_of_pairs(case, task):
