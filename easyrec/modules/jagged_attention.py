@@ -31,6 +31,12 @@ def attend(projected: Tensor, offsets: Tensor) -> Tensor:
     """
     if torch.compiler.is_exporting():
         return _captured(projected, offsets)
+    attended: Tensor = _in_groups(projected, offsets)
+    return attended
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # the number of groups is in the data
+def _in_groups(projected: Tensor, offsets: Tensor) -> Tensor:
     lengths, order = torch.sort(offsets.diff(), descending=True)
     groups = [g for g in alike(lengths.tolist()) if g[2]]
     if not groups:

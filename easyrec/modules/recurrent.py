@@ -45,6 +45,7 @@ class Cell(nn.Module):
         return state + gate * (fresh - state)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # the number of turns is in the data
 def unroll(cell: Cell, x: Tensor, attention: Tensor | None, offsets: Tensor) -> tuple[Tensor, Tensor]:
     """The states after all steps, and after the last step of each row; zeros where a row has none. In float32.
 

@@ -60,3 +60,14 @@ def test_sequences_of_different_kinds_and_encoders_in_one_group(case, task):
     program = to_calls(export_program(model.eval(), made.layouts))
     found = program({key: tensor.detach() for key, tensor in x.tensors.items()})["logit"]
     torch.testing.assert_close(found, model(x)["logit"].detach(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, where it leaves a graph
+@pytest.mark.parametrize("name", ["bst", "dien"])
+def test_compiled_equals_eager_whatever_the_lengths(case, task, name):
+    made = case(name)
+    model = build(made.config, made.plan, [task])
+    compiled = torch.compile(model, backend="eager", dynamic=True)
+    for rows in (3, 5, 8):
+        x = made.inputs(rows, seed=rows)
+        torch.testing.assert_close(compiled(x)["logit"], model(x)["logit"], rtol=1e-4, atol=1e-5)

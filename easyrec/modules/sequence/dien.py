@@ -59,9 +59,10 @@ class DIEN(SequenceEncoder):
         loss = next_step_loss(states, steps) if self.training and self.config.auxiliary else None
         self.auxiliary = None if loss is None else self.config.auxiliary * loss
         scores = softmax_steps((states * target.index_select(0, steps.rows)).float().sum(1), steps)
-        if self.config.evolution == "aigru":
-            return unroll(self.evolution, states * scores.unsqueeze(1), None, steps.offsets)[1]
-        return unroll(self.evolution, states, scores, steps.offsets)[1]
+        inside = self.config.evolution == "aigru"
+        given, gate = (states * scores.unsqueeze(1), None) if inside else (states, scores)
+        last: Tensor = unroll(self.evolution, given, gate, steps.offsets)[1]
+        return last
 
     def _captured(self, steps: Seq, target: Tensor) -> Tensor:
         """The same in two loops over all rows; the second has the states anew, since no loop collects them."""
