@@ -83,7 +83,10 @@ class Inspection:
         """What may be meant but seldom is, one sentence each."""
         read = {column.partition("__")[0] for column in self.experiment.generator.inputs}
         labels = [name for name in self.experiment.data.labels if name in read]
-        return [f"the label '{name}' is also read by a feature: is it known when the item is shown?" for name in labels]
+        found = [
+            f"the label '{name}' is also read by a feature: is it known when the item is shown?" for name in labels
+        ]
+        return found + self.experiment.doubts()
 
     def faults(self) -> list[str]:
         """What would stop training or spoil it, one sentence each."""

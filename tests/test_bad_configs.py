@@ -341,3 +341,12 @@ def test_a_label_that_is_no_label_is_bad_data(folder, monkeypatch, capsys):
     assert code == 3
     assert "label 'age' is unusable" in err
     assert "age" in out
+
+
+def test_a_label_without_a_task_is_a_warning(folder, monkeypatch, capsys):
+    text = GOOD.replace("labels: [click]", "labels: [click, age]")
+    code, out, _ = check(folder, text, monkeypatch, capsys)
+    assert code == 0
+    assert "the label 'age' is predicted by no task: give it one under model.tasks" in out
+    _, out, _ = check(folder, GOOD, monkeypatch, capsys)
+    assert "no task" not in out

@@ -87,6 +87,16 @@ class Experiment:
         """The metric that decides which checkpoint is best and when training stops."""
         return watched(self.tasks, self.eval, self.train)
 
+    def doubts(self) -> list[str]:
+        """What the config says and may not mean, one sentence each."""
+        read = {label for task in self.tasks for label in task.labels}
+        read |= {self.data.labels[0]} if self.data.negative_sampling else set()
+        return [
+            f"the label '{label}' is predicted by no task: give it one under model.tasks, or leave it out of data.labels"
+            for label in self.data.labels
+            if label not in read
+        ]
+
     @cached_property
     def session_columns(self) -> tuple[str, ...]:
         """Raw columns whose equal values make the sessions that losses read."""

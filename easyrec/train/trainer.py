@@ -102,6 +102,8 @@ class Trainer:
         sources = open_sources(self.experiment, data)
         if sources.train is None:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
+        for doubt in self.experiment.doubts():
+            logger.warning("%s", doubt)
         self.part = sources.train
         self.loader = make_loader(self.experiment, sources.train, training=True)
         self.valid, self.test = self._measured(sources.valid), self._measured(sources.test)

@@ -450,3 +450,13 @@ def test_it_goes_on_without_tensorboard(toy, monkeypatch, caplog):
         run = toy.trainer(train__steps=2).fit()
     assert [m for m in caplog.messages if "no TensorBoard curves" in m and "pip install" in m]
     assert not (run.path / "tensorboard").exists()
+
+
+def test_a_label_that_nothing_predicts_is_warned_of(toy, caplog):
+    toy.trainer()
+    assert "the label 'buy' is predicted by no task" in caplog.text
+    caplog.clear()
+    tasks = [{"name": "cvr", "label": "click", "mask": "buy == 1"}]
+    toy.trainer(run="other", model__tasks=tasks)
+    toy.trainer(run="third", data__labels=["click"])
+    assert "no task" not in caplog.text
