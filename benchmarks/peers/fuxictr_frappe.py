@@ -140,7 +140,8 @@ class MaskNet(nn.Module):
 
     def __init__(self, fm: FeatureMap, width: int, s: Settings) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(s["embedding_dim"]) for _ in range(fm.num_fields))
+        norm = nn.LayerNorm if s["embedding_norm"] else lambda _: nn.Identity()
+        self.norms = nn.ModuleList(norm(s["embedding_dim"]) for _ in range(fm.num_fields))
         self.serial = s["structure"] == "serial"
         if self.serial:
             widths = [width, *s["hidden"]]
