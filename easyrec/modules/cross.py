@@ -1,4 +1,4 @@
-"""The cross layers of DCN-V2, and those of the first DCN."""
+"""The cross layers of DCN-V2, the gated ones of GDCN, and those of the first DCN."""
 
 from __future__ import annotations
 
@@ -86,6 +86,37 @@ class Experts(nn.Module):
         inner = torch.unflatten(torch.tanh(self.down(input)), 1, self.shape)  # (B, E, r)
         inner = torch.tanh(torch.einsum("ber,esr->bes", inner, self.inner))
         return self.up((gate * inner).flatten(1))  # type: ignore[no-any-return]
+
+
+class GatedCross(nn.Module):
+    """Cross layers ``x_{l+1} = x_0 * (W x_l + b) * sigmoid(G x_l) + x_l``, where * is element by element.
+
+    The gate keeps of each new cross what is worth keeping. W and G are one product.
+
+    Shape:
+        input, output: (B, width)
+
+    Source:
+        Wang et al., "Towards Deeper, Lighter and Interpretable Cross Network for CTR Prediction", CIKM 2023, the gated
+        cross layer.
+    """
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        weights = [linear(width, 2 * width, bias=False) for _ in range(layers)]
+        for layer in weights:
+            for half in torch.chunk(layer.weight.detach(), 2):
+                nn.init.xavier_normal_(half)
+        self.weights = nn.ModuleList(weights)
+        self.bias = nn.Parameter(torch.zeros(layers, width))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The last layer's output."""
+        x = input
+        for layer, bias in zip(self.weights, self.bias, strict=True):
+            crossed, gate = torch.chunk(layer(x), 2, dim=1)
+            x = torch.addcmul(x, input, ((crossed + bias) * torch.sigmoid(gate)).to(x.dtype))
+        return x
 
 
 class VectorCross(nn.Module):

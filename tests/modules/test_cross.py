@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from easyrec.modules.cross import Cross, CrossConfig, VectorCross
+from easyrec.modules.cross import Cross, CrossConfig, GatedCross, VectorCross
 
 
 def explicit(cross, x0, row):
@@ -55,3 +55,16 @@ def test_vector_layers_equal_the_recursion(layers, rows):
     for weight, bias in zip(cross.weights.weight, cross.bias, strict=True):
         x = x0 * (x @ weight)[:, None] + bias + x
     torch.testing.assert_close(cross(x0), x)
+
+
+def test_gated_layers_keep_of_each_cross_what_the_gate_lets_through():
+    torch.manual_seed(0)
+    cross, x = GatedCross(6, 3), torch.randn(5, 6)
+    for parameter in cross.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    expected = x
+    for layer, bias in zip(cross.weights, cross.bias, strict=True):
+        of_cross, of_gate = layer.weight[:6], layer.weight[6:]
+        gate = 1 / (1 + torch.exp(-(expected @ of_gate.T)))
+        expected = x * (expected @ of_cross.T + bias) * gate + expected
+    torch.testing.assert_close(cross(x), expected, rtol=1e-4, atol=1e-5)

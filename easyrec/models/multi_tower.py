@@ -1,0 +1,58 @@
+"""`multi_tower`: an MLP per group, and one over them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from easyrec.batch import Embedded
+from easyrec.config.model import ModelConfig, TaskConfig
+from easyrec.layout import GroupLayout
+from easyrec.models._model import Head, Model
+from easyrec.modules.mlp import MLP, Layers, LayersConfig, MLPConfig
+
+
+class Config(MLPConfig, ModelConfig):
+    """Config of `multi_tower`; the keys of an MLP are those of the last one."""
+
+    type: Literal["multi_tower"] = "multi_tower"
+    tower: Layers = LayersConfig(hidden=[256, 128])
+    """Layers of each group's tower; a list is their `hidden`."""
+    towers: dict[str, Layers] = Field({})
+    """By group, the layers of those that differ."""
+
+    @model_validator(mode="after")
+    def _towers_are_of_groups(self) -> Self:
+        known = self.uses()
+        unknown = [name for name in self.towers if name not in known]
+        if unknown:
+            raise ValueError(f"'towers' names '{unknown[0]}', which is no group\ngroups: {', '.join(known)}")
+        return self
+
+
+class MultiTower(Model):
+    """Logit = w . MLP([tower_1(x_1) .. tower_G(x_G)]) + b, with all inputs x_g of group g.
+
+    Shape:
+        output: {"logit": (B,)}, before the sigmoid
+
+    Source:
+        The model of this name in EasyRec.
+    """
+
+    def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
+        super().__init__(config, layouts, tasks)
+        towers = {name: MLP(self.width(name), config.towers.get(name, config.tower)) for name in self.layouts}
+        self.towers = nn.ModuleDict(towers)
+        self.deep = MLP(sum(tower.out for tower in towers.values()), config)
+        self.head = Head(tasks, self.deep.out)
+
+    def forward(self, x: Embedded) -> dict[str, Tensor]:
+        """The logits."""
+        parts = [tower(self.flat(x, name)) for name, tower in self.towers.items()]
+        return self.head(self.deep(torch.cat(parts, dim=1)))
