@@ -67,13 +67,10 @@ class FiBiNET(Model):
         super().__init__(config, layouts, tasks)
         self.plus = config.version == "plus"
         fields, dim = self.num_fields(), self.dim()
-        where = "model.groups.deep" if config.groups else "model"
-        if fields < 2:
-            raise ConfigError([Problem("'fibinet' crosses pairs of fields, but 'deep' has one field", where)])
         if self.plus and dim % config.squeeze_groups:
             text = f"'squeeze_groups' must divide the fields' dim, but {config.squeeze_groups} does not divide {dim}"
             raise ConfigError([Problem(text, "model.squeeze_groups")])
-        pairs, groups = fields * (fields - 1) // 2, config.squeeze_groups
+        pairs, groups = self.num_pairs(), config.squeeze_groups
         self.norm = BatchNorm(fields * dim) if self.plus else None
         self.squeeze: SqueezeExcitation | SqueezeExcitationPlus = (
             SqueezeExcitationPlus(fields, dim, groups, config.reduction)

@@ -60,7 +60,7 @@ def test_groups_must_divide_the_dim(case, task):
 
 def test_a_single_field_has_no_pairs(case, task):
     made = case("fibinet", groups={"deep": ["user", "price"]})
-    with pytest.raises(ConfigError, match="'deep' has one field"):
+    with pytest.raises(ConfigError, match="'user' is the only one"):
         build(made.config, made.plan, [task])
 
 
