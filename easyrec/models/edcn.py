@@ -28,7 +28,7 @@ class Config(ModelConfig):
     """How the outputs of a layer of both networks are joined."""
     temperature: float = Field(1.0, gt=0.0)
     """Of the softmax over fields by which a joined vector is shared out; the higher, the more equal."""
-    batch_norm: bool = False
+    batch_norm: bool = True
     """Normalise what is shared out over the batch."""
     activation: Activation = "relu"
     """Activation of every deep layer."""
@@ -39,8 +39,9 @@ class Config(ModelConfig):
 class EDCN(Model):
     """Logit = w . [c_L, h_L, s_L] + b: the last cross layer, the last deep layer, and what joins them.
 
-    ``c_l = c_0 (w_l . c'_l) + b_l + c'_l`` and ``h_l = act(W_l h'_l + a_l)``, where both inputs are shares of the
-    joined ``s_l = bridge(c_l, h_l)`` of the layer before, field by field, and c_0 the first of them.
+    ``c_l = c_0 (w_l . c'_l) + b_l`` and ``h_l = act(W_l h'_l + a_l)``, where both inputs are shares of the joined
+    ``s_l = bridge(c_l, h_l)`` of the layer before, field by field, and c_0 the first of them. What a cross layer reads is
+    not added to what it puts out, unlike in DCN: from small embeddings that learns much later.
 
     Shape:
         output: {"logit": (B,)}, before the sigmoid
@@ -74,7 +75,7 @@ class EDCN(Model):
         ):
             crossed, hidden = share(joined)
             first = crossed if first is None else first
-            crossed = torch.addcmul(crossed + shift, first, cross(crossed).to(first.dtype))
+            crossed = torch.addcmul(shift, first, cross(crossed).to(first.dtype))
             hidden = deep(hidden)
             joined = bridge(crossed, hidden.to(crossed.dtype))
         return self.head(torch.cat([crossed, hidden.to(crossed.dtype), joined], dim=1))

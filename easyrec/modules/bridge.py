@@ -46,9 +46,7 @@ class Bridge(nn.Module):
 
 
 class Regulation(nn.Module):
-    """``norm_k(F softmax(g_k / t) * x)`` for two networks k, where every field has a weight in each g.
-
-    F, the number of fields, makes the weights' mean 1: else each module would shrink what passes it.
+    """``norm_k(softmax(g_k / t) * x)`` for two networks k, where every field has a weight in each g.
 
     Shape:
         input: (B, width)
@@ -75,7 +73,7 @@ class Regulation(nn.Module):
 
     def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """The input as each network gets it."""
-        gates = torch.softmax(self.weight / self.temperature, dim=1) * self.weight.shape[1]
+        gates = torch.softmax(self.weight / self.temperature, dim=1)  # (2, F)
         first, second = gates.index_select(1, self.columns)  # (width,) each
         outputs = first * input, second * input
         if self.norms is not None:

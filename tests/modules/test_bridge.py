@@ -31,11 +31,11 @@ def test_each_bridge_is_its_formula(join):
 def test_a_share_weighs_fields_of_any_width_by_a_softmax():
     torch.manual_seed(0)
     share, x = Regulation([2, 1, 3], 0.5, batch_norm=False), torch.randn(4, 6)
-    torch.testing.assert_close(share(x), (x, x))  # equal weights change nothing
+    torch.testing.assert_close(share(x), (x / 3, x / 3))
     torch.nn.init.normal_(share.weight)
     for output, weights in zip(share(x), share.weight.tolist(), strict=True):
         exps = [math.exp(w / 0.5) for w in weights]
-        a, b, c = (3 * e / sum(exps) for e in exps)
+        a, b, c = (e / sum(exps) for e in exps)
         torch.testing.assert_close(output, x * torch.tensor([a, a, b, c, c, c]))
 
 
