@@ -59,5 +59,5 @@ class RankMixer(Model):
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        tokens = self.blocks(self.cut(self.flat(x)))  # (B, T, dim)
-        return self.head(tokens.mean(dim=1))
+        tokens = self.blocks(self.cut(self.flat(x)))  # (T, B, dim)
+        return self.head(tokens.mean(dim=0))

@@ -1,4 +1,7 @@
-"""Blocks over the tokens of a row that mix by exchanging slices, each followed by a layer per token."""
+"""Blocks over the tokens of a row that mix by exchanging slices, each followed by a layer per token.
+
+Tokens come first, (T, B, dim): so each one's layers read rows that lie together.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class Tokens(nn.Module):
 
     Shape:
         input: (B, width)
-        output: (B, T, dim)
+        output: (T, B, dim)
 
     Source:
         Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", 2025, section 3.2.
@@ -32,7 +35,7 @@ class Tokens(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """The tokens."""
         padded = F.pad(input, (0, self.padding)) if self.padding else input
-        return self.project(torch.unflatten(padded, 1, (self.tokens, -1)))  # type: ignore[no-any-return]
+        return _of_tokens(self.project, torch.unflatten(padded, 1, (self.tokens, -1)).transpose(0, 1))
 
 
 class MixerBlock(nn.Module):
@@ -42,7 +45,7 @@ class MixerBlock(nn.Module):
     weights, and tokens of unlike features share none in the layers after it.
 
     Shape:
-        input, output: (B, T, dim); T divides dim
+        input, output: (T, B, dim); T divides dim
 
     Source:
         Zhu et al., "RankMixer: Scaling Up Ranking Models in Industrial Recommenders", 2025, section 3.3.
@@ -58,7 +61,12 @@ class MixerBlock(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The tokens of the next block."""
-        slices = torch.unflatten(input, 2, (self.tokens, -1))  # (B, T, T, dim / T)
-        mixed = self.norms[0](slices.transpose(1, 2).flatten(2) + input)
-        hidden = self.dropout(F.gelu(self.inner(mixed)))
-        return self.norms[1](self.outer(hidden) + mixed)  # type: ignore[no-any-return]
+        slices = torch.unflatten(input, 2, (self.tokens, -1))  # (T, B, T, dim / T)
+        mixed = self.norms[0](slices.transpose(0, 2).flatten(2) + input)
+        hidden = self.dropout(F.gelu(_of_tokens(self.inner, mixed)))
+        return self.norms[1](_of_tokens(self.outer, hidden) + mixed)  # type: ignore[no-any-return]
+
+
+def _of_tokens(layers: Linears, input: Tensor) -> Tensor:
+    """(T, B, units), a layer of each token."""
+    return torch.baddbmm(layers.bias.unsqueeze(1), input, layers.weight.transpose(1, 2))

@@ -11,10 +11,10 @@ def test_the_logit_reads_the_mean_of_the_tokens(case, task):
     made = case("rankmixer", tokens=3, dim=6, blocks=2)
     model, x = build(made.config, made.plan, [task]), made.inputs(5)
     tokens = model.cut(torch.cat([x.tensors["emb:deep"], x.tensors["dense:deep"]], 1))
-    assert tokens.shape == (5, 3, 6)
+    assert tokens.shape == (3, 5, 6)
     for block in model.blocks:
         tokens = block(tokens)
-    expected = sum(tokens.unbind(1)) / 3 @ model.head.vector.weight[0] + model.head.bias
+    expected = sum(tokens) / 3 @ model.head.vector.weight[0] + model.head.bias
     torch.testing.assert_close(model(x)["logit"], expected, rtol=1e-4, atol=1e-5)
 
 
