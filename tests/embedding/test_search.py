@@ -90,6 +90,20 @@ def test_kept_steps_are_those_of_the_reference(seed, kind, rows, longest, top, d
     assert len(found) == ends[-1]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("top", [3, 700])
+@pytest.mark.parametrize("several", [False, True], ids=["one-id", "several-ids"])
+def test_kept_of_many_steps_are_those_of_the_reference(kind, top, several):
+    """Longer than what the kernel takes at once."""
+    rng = np.random.default_rng(top)
+    table, steps = rng.integers(-2, 3, (IDS, 8)).astype(np.float32), column(rng, 3, 9_000, several, True)
+    candidates = column(rng, 3, 2, False, True, False)
+    search = Search(kind, top)
+    expected = _reference.kept_steps(search, steps, candidates, 3, table)
+    found, ends = searched(search, table, steps, candidates, 3)
+    assert [found[a:b].tolist() for a, b in pairwise(ends)] == expected
+
+
 def test_hard_search_by_hand():
     steps = (np.array([7, 3, 7, 7, 1, 7]), np.array([0, 4, 6]), None, None)
     found, ends = searched(Search("hard", 2), np.zeros((9, 1), np.float32), steps, (np.array([7, 1]),) + (None,) * 3, 2)

@@ -12,7 +12,8 @@ namespace embedding {
 namespace {
 
 constexpr std::int64_t kBlock = 4096;   // steps per unit of work
-constexpr std::int64_t kAhead = 32;     // codes that are prefetched before they are read
+constexpr std::int64_t kAhead = 128;    // codes that are prefetched before they are read
+constexpr std::int64_t kChunk = 4096;   // distances that are computed at once
 constexpr std::int64_t kWidth = 32;     // steps that are passed over at once where none of them is kept
 constexpr std::int64_t kRowsAhead = 8;  // rows that are prefetched before they are read
 constexpr int kFar = 65;                // distance of what has no code: beyond all others
@@ -29,9 +30,14 @@ inline std::int64_t id_of_step(const Elements& steps, std::int64_t step, std::in
   return first_id(steps, steps.first_key(step), steps.first_key(step + 1), num_table_rows);
 }
 
+struct Known {
+  std::int64_t place;
+  int distance;
+};
+
 // Memory of one worker.
 struct Scratch {
-  std::vector<std::uint8_t> distances;
+  std::vector<Known> known;
   std::vector<float> scores, sorted;
 };
 
@@ -102,35 +108,40 @@ void measure(const Search& search, const Elements& steps, std::int64_t begin, st
   for (; i < size; ++i) one(i);
 }
 
+// From the newest step backwards: what is to be kept must be nearer than the `top` that are known, so that most blocks
+// are passed over after one comparison.
 void nearest_codes(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t end,
                    std::int64_t candidate, Scratch& scratch, Kept& kept) {
-  const std::int64_t size = end - begin;
-  scratch.distances.resize(static_cast<std::size_t>(size));
-  std::uint8_t* distances = scratch.distances.data();
-  measure(search, steps, begin, size, search.code[candidate], distances);
-  std::int64_t counts[4][kFar + 1] = {};  // four, as neighbours are often alike: an addition need not wait for the last
-  for (std::int64_t i = 0; i < size; ++i) ++counts[i & 3][distances[i]];
-  std::int64_t left = search.top;  // how many may still be taken at the distance `limit`
-  int limit = 0;
-  for (;; ++limit) {
-    const std::int64_t count = counts[0][limit] + counts[1][limit] + counts[2][limit] + counts[3][limit];
-    if (count >= left) break;
-    left -= count;
-  }
-  std::int64_t i = size;
-  const auto back_to = [&](std::int64_t end) {
-    while (i > end && kept.count() < search.top) {
-      --i;
-      if (distances[i] < limit || (distances[i] == limit && left-- > 0)) kept.take(begin + i);
+  std::uint8_t distances[kChunk];
+  std::int64_t counts[kFar + 1] = {};  // of the known steps, by distance
+  std::int64_t nearer = 0;             // known steps of distance `bound` or less, fewer than `top`
+  int bound = kFar;
+  scratch.known.clear();
+  for (std::int64_t last = end; last > begin && bound >= 0;) {
+    const std::int64_t first = std::max(begin, last - kChunk);
+    std::int64_t i = last - first;
+    measure(search, steps, first, i, search.code[candidate], distances);
+    const auto back_to = [&](std::int64_t stop) {
+      while (i > stop) {
+        const int distance = distances[--i];
+        if (distance > bound) continue;
+        scratch.known.push_back({first + i, distance});
+        ++counts[distance];
+        for (++nearer; nearer >= search.top; --bound) nearer -= counts[bound];
+      }
+    };
+    while (i >= kWidth) {
+      std::uint8_t least = kFar;
+      for (std::int64_t k = 0; k < kWidth; ++k) least = std::min(least, distances[i - kWidth + k]);
+      if (least <= bound) back_to(i - kWidth);
+      else i -= kWidth;
     }
-  };
-  while (i >= kWidth && kept.count() < search.top) {
-    std::uint8_t least = kFar;
-    for (std::int64_t k = 0; k < kWidth; ++k) least = std::min(least, distances[i - kWidth + k]);
-    if (least <= limit) back_to(i - kWidth);
-    else i -= kWidth;
+    back_to(0);
+    last = first;
   }
-  back_to(0);
+  std::int64_t left = search.top - nearer;  // how many of those just beyond the bound are kept
+  for (const Known& step : scratch.known)
+    if (step.distance <= bound || (step.distance == bound + 1 && left-- > 0)) kept.take(step.place);
 }
 
 template <int D>
