@@ -27,23 +27,8 @@ from record import ROOT, kept, save, table
 import easyrec
 
 OUT = ROOT / ".data" / "adult"
-COLUMNS = [
-    "age",
-    "workclass",
-    "weight",
-    "education",
-    "education_num",
-    "marital",
-    "occupation",
-    "relationship",
-    "race",
-    "sex",
-    "gain",
-    "loss",
-    "hours",
-    "country",
-    "income",
-]
+COLUMNS = ["age", "workclass", "weight", "education", "education_num", "marital", "occupation", "relationship", "race"]
+COLUMNS += ["sex", "gain", "loss", "hours", "country", "income"]
 ADULT = ("single_income", "single_marital", "shared_bottom", "mmoe", "ple")
 
 

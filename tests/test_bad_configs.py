@@ -217,6 +217,43 @@ MODELS = {
         {"type: deepfm": "type: lr", "  hidden: [16, 8]\n": "", "{sequence: seq}": f"{{sequence: seq, {ATTENTION}}}"},
         22, "model . groups . deep . sequences[0]", "'lr' reads no embeddings in 'deep', so 'din' has nothing to encode",
     ),
+    "a-chain-of-one-task": (
+        {"type: deepfm": "type: aitm", "  hidden: [16, 8]\n": ""},
+        16, "model . tasks", "so it needs two tasks or more, e.g.\n           tasks: [{name: click, label: click}",
+    ),
+    "a-tower-of-no-task": (
+        {"type: deepfm": "type: mmoe", "  hidden: [16, 8]\n": "  towers: {buy: [16]}\n"},
+        19, "model . towers . buy", "no task is called 'buy'; tasks: click",
+    ),
+    "a-conversion-with-a-loss-of-its-own": (
+        {"type: deepfm": "type: esmm", "labels: [click]": "labels: [click, buy]", "  hidden: [16, 8]\n": """\
+  tasks:
+    - {name: ctr, label: click}
+    - {name: cvr, label: buy, mask: "click == 1",
+       weight: 0.5}
+    - {name: ctcvr, label: buy}
+"""},
+        22, "model . tasks[1] 'cvr' . weight", "'cvr' is learned through 'ctcvr' over all rows: set its weight to 0",
+    ),
+    "two-tasks-where-three-are-needed": (
+        {"type: deepfm": "type: escm2", "labels: [click]": "labels: [click, buy]", "  hidden: [16, 8]\n": """\
+  tasks:
+    - {name: ctr, label: click}
+    - {name: ctcvr, label: buy}
+"""},
+        19, "model . tasks", "but there are 2; e.g.",
+    ),
+    "a-relation-to-itself": (
+        {"type: deepfm": "type: dbmtl", "  hidden: [16, 8]\n": "  relations: {click: [click]}\n"},
+        19, "model . relations", "through each other: click",
+    ),
+    "no-domain": (
+        {"type: deepfm": "type: star"}, 20, "model . groups", "needs a group 'domain'\n           given: deep; add e.g. domain: [",
+    ),
+    "a-domain-of-too-many-ids": (
+        {"type: deepfm": "type: star", "[{sequence: seq}]\n": "[{sequence: seq}]\n    domain: [cross]\n"},
+        24, "model . groups . domain", "tells at most 128 ids of 'domain' apart, but 'cross' has 1,000",
+    ),
 }  # fmt: skip
 
 

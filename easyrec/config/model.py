@@ -81,6 +81,7 @@ class GroupUse(StrictModel):
         equal_dims: All embeddings must be equally wide.
         pairs: An id has one embedding for each other field of the group, side by side: `Model.paired_fields`.
         own: The group's embeddings are its own, not shared with other groups that read the same features.
+        one_hot: The group has one feature of ids, and an id comes as its one-hot vector, which is not trained.
         like: Group to take the features of where the config does not name this one.
         optional: Where the config does not name the group, the model does without.
         sequence: The group must have one.
@@ -92,6 +93,7 @@ class GroupUse(StrictModel):
     equal_dims: bool = False
     pairs: bool = False
     own: bool = False
+    one_hot: bool = False
     like: str | None = None
     optional: bool = False
     sequence: bool = False

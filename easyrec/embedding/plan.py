@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["BagSpec", "EmbeddingPlan", "GroupPlan", "Initializer", "TableSpec", "plan_embeddings"]
 
 SEQUENCE_KINDS = ("sparse_sequence", "dense_sequence")
+MOST_ONE_HOT = 128
+"""Ids of a feature that may come as one-hot vectors."""
 
 
 def plan_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) -> EmbeddingPlan:
@@ -221,6 +223,8 @@ class _Resolver:
     # ------------------------------------------------------------------------------------------ columns
 
     def group(self, name: str, use: GroupUse, members: _Group) -> GroupPlan:
+        if use.one_hot:
+            return self.one_hot(name, members)
         fields = [spec for spec in members.features if not _is_input(spec)]
         others = len(fields) + sum(len(e.children) for e in members.entries) - 1
         want = _Want(use.fields, max(others, 1) if use.pairs else 1, _suffix(name, use))
@@ -271,6 +275,26 @@ class _Resolver:
         return GroupPlan(
             layout, tuple(bags) if use.fields else (), tuple(_side_by_side(first)), tuple(tuple(s) for s in sequences)
         )
+
+    def one_hot(self, name: str, members: _Group) -> GroupPlan:
+        """A group of one feature of ids, as vectors that tell the ids apart."""
+        where, kinds = f"model.groups.{name}", [spec.kind for spec in members.features]
+        if members.entries or kinds != ["sparse"]:
+            listed = ", ".join([spec.name for spec in members.features] + [e.name for e in members.entries])
+            text = f"'{self.model.type}' needs one feature of ids in '{name}', but it has: {listed or 'none'}"
+            if listed or not self.problems:  # a group that is missing has been told
+                self.problem(where, f"{text}\njoin several ids with a combo feature, give a number boundaries")
+            return GroupPlan(GroupLayout(name), (), (), ())
+        (spec,) = members.features
+        rows = self.rows(spec)
+        if rows > MOST_ONE_HOT:
+            text = f"'{self.model.type}' tells at most {MOST_ONE_HOT} ids of '{name}' apart, but '{spec.name}' has {rows:,}"
+            self.problem(where, f"{text}\ngive it fewer buckets")
+            return GroupPlan(GroupLayout(name), (), (), ())
+        table = f"{_table(spec)}:one_hot"
+        self.tables[table] = TableSpec(table, rows, rows, (spec.name,), False, Initializer("identity", 1.0))
+        layout = GroupLayout(name, (Span(spec.name, rows, 0),))
+        return GroupPlan(layout, (BagSpec(spec.name, "ids", rows, 0, table, mean=True),), (), ())
 
     def numeric(self, fields: list[OutputSpec], want: _Want) -> list[NumericField]:
         """The fields that the model makes of numbers; those of one kind and dim are neighbours."""

@@ -16,11 +16,11 @@ class Initializer:
     """How a new table is filled.
 
     Attributes:
-        type: `normal` (mean 0), `uniform` (in [-value, value]).
-        value: Standard deviation, or bound.
+        type: `normal` (mean 0), `uniform` (in [-value, value]), `identity` (value on the diagonal, else 0).
+        value: Standard deviation, bound, or diagonal.
     """
 
-    type: Literal["normal", "uniform"]
+    type: Literal["normal", "uniform", "identity"]
     value: float
 
 

@@ -57,6 +57,9 @@ def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, width: int | None
 
 def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
     """Fill a table in place, from the seed and its name alone: other tables do not matter."""
+    if spec.init.type == "identity":
+        weights[...] = np.float32(spec.init.value) * np.eye(spec.rows, spec.dim, dtype=np.float32)
+        return
     key = hashlib.blake2b(f"{seed}:{spec.name}".encode(), digest_size=16).digest()
     random = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
     if spec.init.type == "normal":

@@ -38,11 +38,12 @@ class LayersConfig(MLPConfig):
     hidden: Widths = [128]
 
 
-def _widths_alone(value: Any) -> Any:
+def widths_alone(value: Any) -> Any:
+    """A plain list as the block whose `hidden` it is."""
     return {"hidden": value} if isinstance(value, list) else value
 
 
-Layers = Annotated[LayersConfig, BeforeValidator(_widths_alone, json_schema_input_type=LayersConfig | Widths)]
+Layers = Annotated[LayersConfig, BeforeValidator(widths_alone, json_schema_input_type=LayersConfig | Widths)]
 """An MLP as a block; a plain list is its `hidden`."""
 
 

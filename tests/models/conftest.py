@@ -117,7 +117,8 @@ def case(generator: FeatureGenerator) -> Callable[..., Case]:
             first = config_class.model_construct(groups=None)
             if config_class.example:  # what it reads depends on its keys
                 first = config_class.model_validate({"type": type, **keys})
-            keys["groups"] = dict.fromkeys(first.uses(), used)
+            domain = {"features": ["cate"]}
+            keys["groups"] = {name: domain if use.about == "domain" else used for name, use in first.uses().items()}
         config = config_class.model_validate({"type": type, "embedding_dim": 4, **keys})
         return Case(config, plan_embeddings(generator.outputs, config))
 
