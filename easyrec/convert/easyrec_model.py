@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from easyrec.convert import layers, tasks
+from easyrec.convert import layers, losses, tasks
 from easyrec.convert.draft import Draft
 from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, stand_in, union
 from easyrec.convert.message import Message
@@ -27,13 +27,6 @@ _LOST = {
     "backbone": "blocks that are wired in the config have no counterpart",
     "restore_filters": "their checkpoints cannot be read",
 }
-_PLAIN_LOSSES = (
-    "CLASSIFICATION",
-    "CROSS_ENTROPY_LOSS",
-    "L2_LOSS",
-    "SOFTMAX_CROSS_ENTROPY",
-    "BINARY_CROSS_ENTROPY_LOSS",
-)
 
 
 def convert(root: Message, draft: Draft, report: Report) -> None:
@@ -101,26 +94,15 @@ class _Model:
 
     def _single(self) -> dict[str, Any]:
         """The task of a model with one."""
-        kind = tasks.typed(self._losses(self.config), self.config.integer("num_class", 1))
+        kind = losses.typed(
+            losses.of_easyrec(self.config, self.report), self.config.integer("num_class", 1), self.report
+        )
         if self.config.has("label_name"):
             label = self.config.text("label_name")
             labels = self.draft.data["labels"]
             labels += [] if label in labels else [label]
             return {"tasks": [{"name": tasks.plain_name(label), "label": label, **kind}]}
         return tasks.single(self.draft, kind)
-
-    def _losses(self, message: Message) -> list[str]:
-        names = [message.text("loss_type")] if message.has("loss_type") else []
-        for loss in message.messages("losses"):
-            names.append(loss.text("loss_type"))
-            if loss.number("weight", 1.0) != 1.0:
-                self.report.add("lost", loss, "weight", "a task has one loss")
-        for name in names:
-            if name not in _PLAIN_LOSSES:
-                where = "loss_type" if message.has("loss_type") else "losses"
-                why = f"{name} is not there: the default loss of the task's type is in its place"
-                self.report.add("lost", message, where, why)
-        return names
 
     # -------------------------------------------------------------------------------------------- groups
 
@@ -275,7 +257,7 @@ class _Model:
         label = tower.text("label_name") or labels[min(index, len(labels) - 1)]
         if label not in labels:
             labels.append(label)
-        kind = tasks.typed(self._losses(tower), tower.integer("num_class", 1))
+        kind = losses.typed(losses.of_easyrec(tower, self.report), tower.integer("num_class", 1), self.report)
         task = {"name": tasks.plain_name(tower.text("tower_name") or label), "label": label, **kind}
         if tower.number("weight", 1.0) != 1.0:
             task["weight"] = float(tower.number("weight"))
@@ -337,12 +319,13 @@ def _metric(name: str, inner: Message | None) -> Any:
         "mean_absolute_error": "mae",
         "mean_squared_error": "mse",
         "root_mean_squared_error": "rmse",
+        "max_f1": "max_f1",
+        "precision": "precision",
+        "recall": "recall",
     }
     if inner is not None and name in ("gauc", "session_auc"):
         by = inner.text("uid_field") if name == "gauc" else inner.text("session_id_field")
-        weighting = _WEIGHTING.get(inner.text("reduction", "mean"), "plain")
-        found = {"type": "gauc", "by": by, "weighting": weighting}
-        return found if name == "gauc" else {**found, "name": "session_auc"}
+        return {"type": name, "by": by, "weighting": _WEIGHTING.get(inner.text("reduction", "mean"), "plain")}
     if inner is not None and name in known:
         inner.settle()
     return known.get(name)

@@ -9,28 +9,9 @@ from typing import Any
 from easyrec.convert.draft import Draft
 from easyrec.convert.message import Message
 from easyrec.convert.report import Report
-
-TASK_TYPES = {
-    "auc": {"binary"},
-    "gauc": {"binary"},
-    "accuracy": {"binary", "multiclass"},
-    "mae": {"regression"},
-    "mse": {"regression"},
-    "rmse": {"regression"},
-}
-"""Metrics that both sides know, and the tasks they are for."""
+from feature_generator.config import member
 
 Metric = Callable[[Message, Report], Any]
-
-
-def typed(losses: Iterable[str], classes: int) -> dict[str, Any]:
-    """Type of a task from the names of its losses and its number of classes."""
-    names = [loss.lower() for loss in losses]
-    if any("l2" in name for name in names):
-        return {"type": "regression"}
-    if classes > 1 and not any(name.startswith(("jrc", "binary", "f1")) for name in names):
-        return {"type": "multiclass", "num_classes": classes}
-    return {"type": "binary"}
 
 
 def plain_name(text: str) -> str:
@@ -47,6 +28,12 @@ def single(draft: Draft, kind: dict[str, Any]) -> dict[str, Any]:
     return {"tasks": [{"name": plain_name(label), "label": label, **kind}]}
 
 
+def columns(draft: Draft) -> dict[str, str]:
+    """The raw column of each feature that reads one: theirs group by features, ours by columns."""
+    read = [f for f in draft.features if f["type"] in ("id", "raw") and f.get("expression")]
+    return {f["name"]: str(f["expression"]).partition(":")[2] for f in read if draft.data.get("fg") != "encoded"}
+
+
 def metrics(found: Iterable[tuple[Any, Message, str]], kinds: set[str], report: Report) -> list[Any]:
     """Metrics that fit the tasks, each once.
 
@@ -60,7 +47,7 @@ def metrics(found: Iterable[tuple[Any, Message, str]], kinds: set[str], report: 
         key = metric["type"] if isinstance(metric, dict) else metric
         if metric is None:
             report.add("lost", message, name, "is not measured here", target=("eval",))
-        elif not TASK_TYPES[key] & kinds:
+        elif not member("easyrec.metrics", key).Config.task_types & kinds:
             report.add("lost", message, name, f"'{key}' is not for tasks of type {', '.join(sorted(kinds))}")
         elif metric not in kept:
             kept.append(metric)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from easyrec.convert import layers, tasks
+from easyrec.convert import layers, losses, tasks
 from easyrec.convert.draft import Draft
 from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, stand_in, union
 from easyrec.convert.message import Message
@@ -21,7 +21,6 @@ _SHARED = ("expert_mlp", "bottom_mlp")
 _DROPPED = {
     "kernel": "belongs to GPUs",
     "summaries_set": "the loss of training is always logged",
-    "train_metrics": "the loss of training is always logged",
 }
 _LOST = {
     "variational_dropout": "selects features while training, which is not there",
@@ -44,16 +43,18 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
     name = next((n for n in config.names() if n not in _NOT_MODELS and _is_message(config, n)), "")
     model = config.message(name) if name else None
     report.target = ("model",)
-    task = tasks.typed(_losses(config, report), config.integer("num_class", 1))
+    found_losses = losses.of_torcheasyrec(config, report, tasks.columns(draft))
+    task = losses.typed(found_losses, config.integer("num_class", 1), report)
     found = _Model(draft, report, groups, known).of(name, model, config, task)
     report.target = None
     draft.model = found
     types = {task["type"] for task in found.get("tasks", [])} or {"binary"}
     metrics = tasks.metrics(_metrics(config, draft), types, report)
     draft.eval |= {"metrics": metrics} if metrics else {}
+    _measured(config, draft, types, report)
 
 
-_NOT_MODELS = ("feature_groups", "losses", "metrics", *_DROPPED, *_LOST, "num_class")
+_NOT_MODELS = ("feature_groups", "losses", "metrics", "train_metrics", *_DROPPED, *_LOST, "num_class")
 
 
 def _is_message(message: Message, name: str) -> bool:
@@ -209,7 +210,8 @@ class _Model:
         label = tower.text("label_name") or labels[min(index, len(labels) - 1)]
         if label not in labels:
             labels.append(label)
-        kind = tasks.typed(_losses(tower, self.report), tower.integer("num_class", 1))
+        found = losses.of_torcheasyrec(tower, self.report, tasks.columns(self.draft))
+        kind = losses.typed(found, tower.integer("num_class", 1), self.report)
         task = {"name": tasks.plain_name(tower.text("tower_name") or label), "label": label, **kind}
         if tower.number("weight", 1.0) != 1.0:
             task["weight"] = float(tower.number("weight"))
@@ -226,7 +228,7 @@ class _Model:
                 "sample_weight_name": "one weight serves all tasks: data.sample_weight",
             },
         )
-        self.report.drop(tower, {"train_metrics": _DROPPED["train_metrics"]})
+        _measured(tower, self.draft, {kind["type"]}, self.report)
         if tower.has("mlp") and tower.message("mlp") is not shared:
             self.report.add("lost", tower, "mlp", "a single layer follows the shared MLP")
         return task
@@ -271,36 +273,54 @@ def _encoder(name: str, encoder: Message, outer: Message, report: Report) -> dic
     return {"type": "din", "softmax": True}
 
 
-def _losses(message: Message, report: Report) -> list[str]:
-    names = []
-    for loss in message.messages("losses"):
-        for name in loss.names():
-            names.append(name)
-            inner = loss.message(name)
-            if name not in ("binary_cross_entropy", "softmax_cross_entropy", "l2_loss"):
-                report.add("lost", loss, name, "is not there: the default loss of the task's type is in its place")
-            elif inner is not None:
-                report.lose(inner, {"label_smoothing": "labels are taken as they are"})
-    return names
-
-
 def _metrics(config: Message, draft: Draft) -> list[tuple[Any, Message, str]]:
     """Metrics; theirs group by a feature, ours by a column."""
-    read = [f for f in draft.features if f["type"] in ("id", "raw") and f.get("expression")]
-    columns = {f["name"]: str(f["expression"]).partition(":")[2] for f in read if draft.data.get("fg") != "encoded"}
+    return _listed(config.messages("metrics"), draft)
+
+
+def _measured(message: Message, draft: Draft, kinds: set[str], report: Report) -> None:
+    """Metrics of training; theirs decay by steps and with a rate each, ours at every log and with one."""
+    listed = message.messages("train_metrics")
+    found = tasks.metrics(_listed(listed, draft), kinds, report)
+    for metric in listed:
+        if metric.has("decay_step"):
+            report.add("changed", metric, "decay_step", "rows decay at every log: train.log_every")
+    if found:
+        kept = draft.train.setdefault("metrics", {"metrics": []})
+        kept["metrics"] += [metric for metric in found if metric not in kept["metrics"]]
+        rates = [float(metric.number("decay_rate", 0.9)) for metric in listed]
+        kept.update({"decay": rates[0]} if rates[0] != 0.9 else {})
+
+
+def _listed(messages: Sequence[Message], draft: Draft) -> list[tuple[Any, Message, str]]:
+    columns = tasks.columns(draft)
     found: list[tuple[Any, Message, str]] = []
-    for metric in config.messages("metrics"):
+    for metric in messages:
         for name in metric.names():
+            if name in ("decay_rate", "decay_step"):
+                continue
             inner = metric.message(name)
             found.append((_metric(name, inner, columns), metric, name))
     return found
 
 
 def _metric(name: str, inner: Message | None, columns: Mapping[str, str]) -> Any:
-    if name == "grouped_auc" and inner is not None:
+    if inner is None:
+        return None
+    if name in ("grouped_auc", "grouped_xauc"):
         key = inner.text("grouping_key")
-        return {"type": "gauc", "by": columns.get(key, key), "weighting": "plain"}
-    known = {"auc": "auc", "mean_absolute_error": "mae", "mean_squared_error": "mse", "accuracy": "accuracy"}
-    if inner is not None and name in known:
+        inner.values("max_pairs_per_group")  # ours counts all pairs
+        kind = "gauc" if name == "grouped_auc" else "grouped_xauc"
+        return {"type": kind, "by": columns.get(key, key), "weighting": "plain"}
+    known = {
+        "auc": "auc",
+        "multiclass_auc": "auc",
+        "mean_absolute_error": "mae",
+        "mean_squared_error": "mse",
+        "accuracy": "accuracy",
+        "xauc": "xauc",
+        "normalized_entropy": "normalized_entropy",
+    }
+    if name in known:
         inner.settle()  # thresholds of an approximate AUC; ours is exact
     return known.get(name)

@@ -152,7 +152,7 @@ def test_without_a_model_all_features_and_sequences_are_read(convert_text):
         ("binary_cross_entropy {}", 1, None),
         ("softmax_cross_entropy {}", 3, {"type": "multiclass", "num_classes": 3}),
         ("l2_loss {}", 1, {"type": "regression"}),
-        ("jrc_loss { session_name: 'a' }", 2, None),
+        ("jrc_loss { session_name: 'a' }", 2, {"type": "binary", "loss": {"type": "jrc", "alpha": 0.5, "by": "ca"}}),
     ],
 )
 def test_the_task_follows_from_the_loss(losses, classes, expected, convert_text):
@@ -161,7 +161,7 @@ def test_the_task_follows_from_the_loss(losses, classes, expected, convert_text)
     tasks = found.draft.model.get("tasks")
     assert tasks == (None if expected is None else [{"name": "y", "label": "y", **expected}])
     kind = (expected or {"type": "binary"})["type"]
-    assert found.draft.eval.get("metrics") == {"binary": ["auc"], "regression": ["mse"], "multiclass": None}[kind]
+    assert found.draft.eval.get("metrics") == {"binary": ["auc"], "regression": ["mse"], "multiclass": ["auc"]}[kind]
 
 
 def test_a_grouped_auc_groups_by_the_features_column(convert_text):
