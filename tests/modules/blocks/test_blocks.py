@@ -56,6 +56,55 @@ def lines(copies):
     return [copy.layer for copy in copies]
 
 
+def products(x):
+    return torch.stack([x[:, i] * x[:, j] for i, j in combinations(range(x.shape[1]), 2)], 1)
+
+
+def layer(module, x):
+    return x @ module.weight.T + (0 if module.bias is None else module.bias)
+
+
+def bilinear(block, x):
+    return torch.stack([(x[:, i] @ block.layer.weight[0]) * x[:, j] for i, j in combinations(range(x.shape[1]), 2)], 1)
+
+
+def squeezed(block, x):
+    weights = torch.relu(layer(block.layer.excite, torch.relu(layer(block.layer.squeeze, x.mean(2)))))
+    return x * weights[:, :, None]
+
+
+def masked(block, x, mask):
+    made = layer(block.layer.up, torch.relu(layer(block.layer.down, mask)))
+    return torch.relu(layer(block.layer.hidden[0], made * x))
+
+
+def gated(block, x, by):
+    return x * 2 * torch.sigmoid(layer(block.layer.gate, torch.relu(layer(block.layer.hidden[0], by))))
+
+
+def expert(experts, e, x):
+    (first,) = experts.linears
+    return torch.relu(x @ first.weight[e].T + first.bias[e])
+
+
+def mixed(block, x):
+    scores, count = block.gate.scores, block.experts.number
+    outputs = []
+    for task in range(2):
+        shares = torch.softmax(x @ scores.weight[task].T + scores.bias[task], 1)
+        outputs.append(sum(shares[:, [e]] * expert(block.experts, e, x) for e in range(count)))
+    return torch.stack(outputs, 1)
+
+
+def factorized(block, x):
+    kept, other = layer(block.layer.maps, x).split(2, 1)
+    return torch.cat([kept, kept * other], 1)
+
+
+def residual(block, x):
+    return torch.relu(x + layer(block.layer.inner[2], torch.relu(layer(block.layer.inner[0], x))))
+
+
 LINE = {"type": "linear", "units": 6}
 DEEP = {"type": "mlp", "hidden": [6]}
 
@@ -118,6 +167,46 @@ FORMULAS = {
     "mix": [
         ({"softmax": False}, [[V, V], W], lambda b, i, w: w[:, :1] * i[0] + w[:, 1:] * i[1]),
         ({}, [F, (4,)], lambda b, i, w: sum(torch.softmax(w, 1)[:, e, None] * i[:, e] for e in range(4))),
+    ],
+    "dot": [
+        ({}, [F], lambda b, i: products(i).sum(2)),
+        ({}, [[F, (1, 3)]], lambda b, i: products(torch.cat(i, 1)).sum(2)),
+    ],
+    "pairs": [({}, [F], lambda b, i: products(i))],
+    "outer": [
+        (
+            {},
+            [F],
+            lambda b, i: torch.stack([i.sum(1)[:, r] * i.sum(1)[:, c] for r in range(3) for c in range(r, 3)], 1),
+        )
+    ],
+    "bilinear": [({}, [F], bilinear)],
+    "senet": [({"reduction": 2}, [F], squeezed)],
+    "anova": [
+        (
+            {"order": 3},
+            [F],
+            lambda b, i: sum(
+                (i[:, f] * i[:, g] * i[:, h]).sum(1, keepdim=True) for f, g, h in combinations(range(4), 3)
+            ),
+        )
+    ],
+    "mask_block": [
+        ({"units": 5, "layer_norm": False}, [V, W], masked),
+        ({"units": 5, "layer_norm": False}, [V], lambda b, i: masked(b, i, i)),
+    ],
+    "gate": [({"hidden": [4]}, [V, W], gated), ({}, [V], lambda b, i: i)],
+    "factorized": [({"units": 4}, [V], factorized)],
+    "residual": [({"units": 4}, [V], residual)],
+    "experts": [
+        ({"experts": 3, "hidden": [5]}, [V], lambda b, i: torch.stack([expert(b.layer, e, i) for e in range(3)], 1))
+    ],
+    "mmoe": [({"experts": 3, "hidden": [5], "outputs": 2}, [V], mixed)],
+    # Their modules have formulas of their own.
+    "cin": [({"cin_units": [6, 4]}, [F], lambda b, i: b.layer(i))],
+    "logarithmic": [({"neurons": 5}, [F], lambda b, i: b.layer(i))],
+    "attention": [
+        ({"units": 8}, [F], lambda b, i: torch.stack([b.layer(row) for row in i]) if len(i) else i.new_zeros(0, 4, 8))
     ],
     "repeat": [
         ({"block": DEEP, "times": 3}, [V], lambda b, i: chained([c.layer[0] for c in b.copies], i)),
@@ -184,6 +273,9 @@ REFUSED = {
     "unflatten": ({"type": "unflatten", "fields": 4}, [V], "cannot cut (B, 6) into 4 equal fields"),
     "mix": ({"type": "mix"}, [[V, V], V], "mixes 2 experts, but 'weights' is (B, 6)"),
     "cross-layer": ({"type": "cross_layer"}, [[V, W]], "takes two vectors of equal width, x_0 and x"),
+    "dot-of-one-field": ({"type": "dot"}, [(1, 3)], "crosses pairs of fields, but is given (B, 1, 3)"),
+    "heads": ({"type": "attention", "units": 8, "heads": 3}, [F], "'heads' must divide 'units', but 3 does not"),
+    "odd-units": ({"type": "factorized", "units": 5}, [V], "'units' must be even where 'residual' is concat"),
     "shared": (
         {"type": "repeat", "times": 2, "shared": True, "block": {"type": "linear", "units": 2}},
         [V],
