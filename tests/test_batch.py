@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -75,3 +76,21 @@ def test_a_child_without_a_candidate_makes_no_query():
     layout = GroupLayout("deep", (Span("a", 2, 0),), (), (SequenceLayout("s", (Span("s__t", 2, 0),), (None,)),))
     with pytest.raises(KeyError, match="'s__t' of sequence 's' is paired with no feature"):
         Embedded({}, {"deep": layout}).query("s")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.chunked_array([["a", None], ["b", "a", None]]),
+        pa.chunked_array([pa.array(["a", None]).dictionary_encode(), pa.array(["b", "a", None]).dictionary_encode()]),
+        pa.chunked_array([[7, None, 5, 7, None]]),
+    ],
+    ids=["text", "dictionaries", "numbers"],
+)
+def test_codes_are_equal_where_a_columns_values_are(column):
+    batch = Batch(5, torch.zeros(5, 0), {}, {}, reserved=pa.table({"user": column}))
+    codes = batch.codes("user")
+    assert codes.dtype == torch.int64
+    same = codes[:, None] == codes[None, :]
+    values = column.to_pylist()
+    assert same.tolist() == [[one == two for two in values] for one in values]

@@ -45,7 +45,26 @@ def ziln(z, y):
     return torch.where(y > 0, -torch.log(p) - normal, -torch.log(1 - p))
 
 
+def bce(z, y, smoothing=0.0):
+    p, y = 1 / (1 + torch.exp(-z)), y * (1 - smoothing) + smoothing / 2
+    return -y * torch.log(p) - (1 - y) * torch.log(1 - p)
+
+
+def cross_entropy(z, y, smoothing=0.0):
+    p = torch.exp(z) / torch.exp(z).sum(dim=1, keepdim=True)
+    own = -torch.log(p[torch.arange(len(y)), y.long()])
+    return (1 - smoothing) * own - smoothing * torch.log(p).mean(dim=1)
+
+
 CASES = [
+    ("binary", {"type": "bce"}, bce),
+    ("binary", {"type": "bce", "label_smoothing": 0.2}, lambda z, y: bce(z, y, 0.2)),
+    ("multiclass", {"type": "cross_entropy", "num_classes": 4}, cross_entropy),
+    (
+        "multiclass",
+        {"type": "cross_entropy", "num_classes": 4, "label_smoothing": 0.2},
+        lambda z, y: cross_entropy(z, y, 0.2),
+    ),
     ("binary", {"type": "focal", "gamma": 1.7, "alpha": 0.25}, lambda z, y: focal(z, y, 1.7, 0.25)),
     ("binary", {"type": "focal", "gamma": 0.5}, lambda z, y: 2 * focal(z, y, 0.5)),
     ("regression", {"type": "mae"}, lambda z, y: torch.where(z > y, z - y, y - z)),
