@@ -21,6 +21,7 @@ class ComposedHead(nn.Module):
         reads: Names of the blocks that `input`, `each` and `terms` name.
         forms: The shapes of what these give.
         path: Dotted path of the head in the config.
+        alone: Whether the model predicts nothing else, so that its one output is called `logit`.
 
     Raises:
         ConfigError: It cannot read what they give.
@@ -32,6 +33,7 @@ class ComposedHead(nn.Module):
         reads: Mapping[str, Sequence[str]],
         forms: Mapping[str, Sequence[Form]],
         path: str,
+        alone: bool,
     ) -> None:
         super().__init__()
         self.tasks, self.reads = [task.name for task in tasks], {key: tuple(names) for key, names in reads.items()}
@@ -43,7 +45,7 @@ class ComposedHead(nn.Module):
         terms = len(reads["terms"])
         if not reads["each"]:
             width = joined("vector", forms["input"])[0] if reads["input"] else 0
-            self.layers = nn.ModuleList([Head(tasks, _number(width), terms)])
+            self.layers = nn.ModuleList([_head(tasks, _number(width), terms, alone)])
             return
         shapes: list[Any] = spread(forms["each"])
         if len(shapes) == 1 and len(shapes[0]) > 1:
@@ -52,26 +54,31 @@ class ComposedHead(nn.Module):
             text = f"has {len(shapes)} vectors for {len(tasks)} tasks: {', '.join(self.tasks)}"
             raise ConfigError([Problem(text, f"{path}.each")])
         widths = [_number(joined("vector", [shape])[0]) for shape in shapes]
-        self.layers = nn.ModuleList(Head([task], width, terms) for task, width in zip(tasks, widths, strict=True))
+        pairs = zip(tasks, widths, strict=True)
+        self.layers = nn.ModuleList(_head([task], width, terms, alone) for task, width in pairs)
 
     def forward(self, values: Mapping[str, Value]) -> dict[str, Tensor]:
-        """The logits by task."""
+        """The logits by output."""
         terms = [values[name] for name in self.reads["terms"]]
-        if self.reads["each"]:
-            logits = [
-                layer(hidden, *terms)["logit"] for layer, hidden in zip(self.layers, self._each(values), strict=True)
-            ]
-            return dict(zip(self.tasks, logits, strict=True))
-        hidden = join("vector", [values[name] for name in self.reads["input"]]) if self.reads["input"] else None
-        found: dict[str, Tensor] = self.layers[0](hidden, *terms)
-        return {self.tasks[0]: found["logit"]} if len(self.tasks) == 1 else found
+        found: dict[str, Tensor] = {}
+        for layer, hidden in zip(self.layers, self._hidden(values), strict=True):
+            found |= layer(hidden, *terms)
+        return found
 
-    def _each(self, values: Mapping[str, Value]) -> list[Value]:
-        """The vector of each task."""
+    def _hidden(self, values: Mapping[str, Value]) -> list[Value | None]:
+        """What each layer reads."""
+        if not self.reads["each"]:
+            return [join("vector", [values[name] for name in self.reads["input"]]) if self.reads["input"] else None]
         vectors = spread([values[name] for name in self.reads["each"]])
         if len(vectors) == 1 and vectors[0].dim() > 2:
             vectors = list(vectors[0].unbind(1))
         return [join("vector", [vector]) for vector in vectors]
+
+
+def _head(tasks: Sequence[TaskConfig], width: int, terms: int, alone: bool) -> Head:
+    head = Head(tasks, width, terms)
+    head.names = ["logit"] if alone else [task.name for task in tasks]
+    return head
 
 
 def _number(width: Any) -> int:

@@ -130,7 +130,7 @@ class Backbone(Model):
         tasks = [task for task in self.tasks if config.tasks is None or task.name in config.tasks]
         if not tasks or any(form is None for given in forms.values() for form in given):
             return []
-        return [ComposedHead(tasks, reads, forms, path)]  # type: ignore[arg-type]
+        return [ComposedHead(tasks, reads, forms, path, len(self.tasks) == 1)]  # type: ignore[arg-type]
 
     def picture(self, plan: EmbeddingPlan) -> Picture:
         """Groups, blocks and heads; then each package by itself."""
@@ -152,8 +152,7 @@ class Backbone(Model):
         logits: dict[str, Tensor] = {}
         for head in self.heads:
             logits |= head(values)
-        names = [task.name for task in self.tasks]
-        return {"logit": logits[names[0]]} if len(names) == 1 else {name: logits[name] for name in names}
+        return logits if len(logits) == 1 else {task.name: logits[task.name] for task in self.tasks}
 
 
 class _Once(Embedded):

@@ -6,8 +6,10 @@ from pydantic import ValidationError
 from easyrec.config import TaskConfig, load_experiment
 from easyrec.errors import ConfigError
 from easyrec.export.program import export_program, to_calls
-from easyrec.models import build
+from easyrec.models import Head, build
 from easyrec.models.backbone import Config
+from easyrec.train.beginning import begin
+from easyrec.train.objective import Objective
 
 TWO = [TaskConfig(name="ctr", label="click"), TaskConfig(name="cvr", label="buy")]
 DEEP = {"features": ["user", "item", "cate", "price", "size"], "sequences": [{"sequence": "clicks"}]}
@@ -148,6 +150,43 @@ def test_each_task_has_its_head(case, task):
     logits, values = other(x), other.graph(other, x, {})
     assert list(logits) == ["ctr", "cvr"]
     torch.testing.assert_close(logits["cvr"], values["b"] @ other.heads[0].layers[0].vector.weight[0])
+
+
+def test_values_begin_at_their_mean_in_heads_of_their_own(case, task):
+    tasks = [task, TaskConfig(name="price", label="price", type="regression")]
+    for heads in ("[{tasks: [click], input: all}, {tasks: [price], input: all}]", "[{input: all}]"):
+        model, _ = composed(case, task, "[{name: all, type: flat}]", heads, tasks)
+        assert begin(model, Objective(tasks), {"click": torch.ones(4), "price": torch.tensor([1.0, 2, 3, 6])}, None)
+        names = [name for head in model.modules() if isinstance(head, Head) for name in head.names]
+        assert sorted(names) == ["click", "price"]
+        biases = [b for head in model.modules() if isinstance(head, Head) for b in head.bias.tolist()]
+        assert biases == [0.0, 3.0]
+
+
+def test_an_alias_of_a_sequence_is_read_by_its_name(case, task):
+    entries = [{"sequence": "clicks"}, {"sequence": "clicks", "name": "again", "encoder": "din"}]
+    for name, width in (("clicks", 12), ("again", 12)):
+        blocks = f"[{{name: all, type: flat}}, {{name: s, type: sequence, sequence: {name}}}]"
+        model, made = composed(
+            case, task, blocks, "[{input: [all, s]}]", groups={"deep": {**DEEP, "sequences": entries}}
+        )
+        assert model.graph.forms["s"] == (width,)
+        model(made.inputs(5))
+    pooled = [{"sequence": "clicks", "name": "again"}]
+    model, _ = composed(
+        case,
+        task,
+        "[{name: s, type: sequence, sequence: again}]",
+        "[{input: s}]",
+        groups={"deep": {**DEEP, "sequences": pooled}},
+    )
+    assert model.graph.forms["s"] == (12,)
+    twice = [{"sequence": "clicks"}, {"sequence": "clicks", "name": "again"}]
+    blocks = "[{name: a, type: sequence, sequence: clicks}, {name: b, type: sequence, sequence: again}]"
+    model, made = composed(case, task, blocks, "[{input: [a, b]}]", groups={"deep": {**DEEP, "sequences": twice}})
+    x = made.inputs(5)
+    values = model.graph(model, x, {})
+    assert torch.equal(torch.cat([values["a"], values["b"]], 1), x.tensors["emb:deep"][:, 12:])
 
 
 def test_a_sequence_is_read_pooled_or_attended_and_encoded_once(case, task, monkeypatch):

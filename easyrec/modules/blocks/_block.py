@@ -26,6 +26,7 @@ Form: TypeAlias = Shape | list[Shape]
 class Reader(Protocol):
     """What a block may ask of the model: its groups, see `easyrec.models.Model`."""
 
+    config: Any
     layouts: dict[str, GroupLayout]
 
     def width(self, group: str = ...) -> int: ...

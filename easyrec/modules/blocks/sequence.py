@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse
+from easyrec.config.model import GroupConfig, GroupUse, SequenceEntry
 from easyrec.errors import ConfigError, nearest
+from easyrec.layout import GroupLayout, Span
 from easyrec.modules.blocks import GroupBlockConfig
 from easyrec.modules.blocks._block import Around, Block, Reader
 
@@ -38,17 +38,16 @@ class Sequence(Block):
     def __init__(self, config: Config, around: Around) -> None:
         super().__init__(config, around)
         layout = around.model.layouts[config.group]
+        entries = _entries(around.model, config.group)
         self.steps = next((s for s in layout.sequences if s.name == config.sequence), None)
-        # One that the lookup pools is a field per child.
-        pooled = [span for span in layout.fields if span.name.partition("__")[0] == config.sequence]
-        self.pooled = [span.name for span in pooled]
+        pooled = {} if self.steps else _pooled(layout, entries)
         if self.steps is not None:
             self.shape = (around.model.interest_width(config.group, self.steps),)
-        elif pooled:
-            self.shape = (sum(span.dim for span in pooled),)
+        elif config.sequence in pooled:
+            self.columns = pooled[config.sequence]
+            self.shape = (self.columns.stop - self.columns.start,)
         else:
-            known = [s.name for s in layout.sequences]
-            known += sorted({span.name.partition("__")[0] for span in layout.fields if "__" in span.name})
+            known = [entry.key for entry in entries]
             raise ConfigError(
                 f"group '{config.group}' has no sequence '{config.sequence}'{nearest(config.sequence, known)}\n"
                 f"it has: {', '.join(known) or 'none'}; list it under model.groups.{config.group}.sequences"
@@ -56,8 +55,31 @@ class Sequence(Block):
 
     def forward(self, model: Reader, x: Embedded) -> Tensor:
         """The vector."""
-        group = self.config.group
         if self.steps is not None:
-            return model.interest(x, self.steps, group)
-        parts = [x.feature(group, child) for child in self.pooled]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+            return model.interest(x, self.steps, self.config.group)
+        return x.tensors[f"emb:{self.config.group}"][:, self.columns]
+
+
+def _entries(model: Reader, group: str) -> list[SequenceEntry]:
+    """The sequences that the config lists in a group."""
+    groups: dict[str, GroupConfig] = model.config.groups or {}
+    return groups[group].sequences if group in groups else []
+
+
+def _pooled(layout: GroupLayout, entries: list[SequenceEntry]) -> dict[str, slice]:
+    """The columns of each sequence that the lookup pools: a field per child, in the order of the config."""
+    steps = {sequence.name for sequence in layout.sequences}
+    found: dict[str, slice] = {}
+    spans = list(layout.fields)
+    for entry in entries:
+        if entry.key in steps:
+            continue
+        own: list[Span] = []
+        for span in spans:
+            of_entry = span.name == entry.sequence or span.name.startswith(f"{entry.sequence}__")
+            if of_entry and span.name not in [other.name for other in own]:
+                own.append(span)
+        spans = [span for span in spans if span not in own]
+        if own:
+            found[entry.key] = slice(own[0].start, own[-1].columns.stop)
+    return found
