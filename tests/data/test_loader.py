@@ -202,6 +202,9 @@ def test_blocks_may_end_inside_of_a_batch(source, generator):
     ids = [ids_of(batch) for batch in by_session(source, generator, 100, buffer_rows=64)]
     assert sorted(i for batch in ids for i in batch) == list(range(ROWS))
     assert all(len(batch) > 100 - 7 for batch in ids[:-1])
+    parts = sum(len({i // 7 for i in batch}) for batch in ids)
+    blocks = {(i // 7, i // 1000, i % 1000 // 190, i % 1000 % 190 // 64) for i in range(ROWS)}
+    assert parts <= len(blocks)  # a session is parted where a block ends and nowhere else
 
 
 def test_a_session_longer_than_a_batch_is_cut(source, generator):
