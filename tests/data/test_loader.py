@@ -198,10 +198,11 @@ def test_rows_that_belong_together_are_dealt_out_together(source, generator):
     assert ROWS // 7 + 1 <= parts <= ROWS // 7 + 1 + row_groups  # only where a row group ends is a session parted
 
 
-def test_blocks_may_end_inside_of_a_batch(source, generator):
-    ids = [ids_of(batch) for batch in by_session(source, generator, 100, buffer_rows=64)]
+@pytest.mark.parametrize("size", [66, 100], ids=["the-next-session-does-not-fit", "it-fits"])
+def test_blocks_may_end_inside_of_a_batch(source, generator, size):
+    ids = [ids_of(batch) for batch in by_session(source, generator, size, buffer_rows=64)]
     assert sorted(i for batch in ids for i in batch) == list(range(ROWS))
-    assert all(len(batch) > 100 - 7 for batch in ids[:-1])
+    assert all(size - 7 < len(batch) <= size for batch in ids[:-1])
     parts = sum(len({i // 7 for i in batch}) for batch in ids)
     blocks = {(i // 7, i // 1000, i % 1000 // 190, i % 1000 % 190 // 64) for i in range(ROWS)}
     assert parts <= len(blocks)  # a session is parted where a block ends and nowhere else
