@@ -271,7 +271,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             ask(resolved, sections.eval, sections.train)
         except ConfigError as error:  # noqa: PERF203 (two)
             found += error.problems
-    found += model.misfits(plan.layouts, resolved)
+    found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     return problems + [_placed(document, problem) for problem in found]
 
 

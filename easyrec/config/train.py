@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.config.evaluation import different_keys
+from easyrec.errors import Problem
 from feature_generator.config import Choice, StrictModel
+
+if TYPE_CHECKING:
+    from easyrec.config.model import TaskConfig
 
 # ------------------------------------------------------------------------------------------- schedules
 
@@ -142,6 +147,48 @@ class AdamW(_Optimizer):
 SparseOptimizer = Annotated[Adam | LazyAdam | RowwiseAdagrad | Adagrad | SGD | FTRL, Field(discriminator="type")]
 DenseOptimizer = Annotated[Adam | AdamW | Adagrad | SGD, Field(discriminator="type")]
 
+# ------------------------------------------------------------------------------------- several tasks
+
+
+class Fixed(StrictModel):
+    """The losses are added up, each times the `weight` of its task."""
+
+    type: Literal["fixed"] = "fixed"
+
+
+class Uncertainty(StrictModel):
+    """A noise per task is learned, and a noisy task weighs less (Kendall et al., CVPR 2018)."""
+
+    type: Literal["uncertainty"] = "uncertainty"
+
+
+class GradNorm(StrictModel):
+    """Weights that let all tasks learn at one pace (Chen et al., ICML 2018)."""
+
+    type: Literal["gradnorm"] = "gradnorm"
+    alpha: float = Field(1.5, ge=0.0)
+    """How strongly a task that lags behind is pulled along."""
+    lr: float = Field(0.025, gt=0.0)
+    """Learning rate of the weights."""
+
+
+class PCGrad(StrictModel):
+    """What a task's gradient has against another one's is taken off (Yu et al., NeurIPS 2020)."""
+
+    type: Literal["pcgrad"] = "pcgrad"
+
+
+class MGDA(StrictModel):
+    """The shortest mixture of the tasks' gradients, along which no task loses (Sener and Koltun, NeurIPS 2018)."""
+
+    type: Literal["mgda"] = "mgda"
+    normalize: Literal["none", "norm", "loss", "loss_norm"] = "none"
+    """What each gradient is divided by before the mixture is sought: its norm, its loss, or both."""
+
+
+WeightingType = Literal["fixed", "uncertainty", "gradnorm", "pcgrad", "mgda"]
+TaskWeighting = Annotated[Fixed | Uncertainty | GradNorm | PCGrad | MGDA, Field(discriminator="type")]
+
 # ---------------------------------------------------------------------------------------------- rhythm
 
 
@@ -232,6 +279,8 @@ class TrainConfig(StrictModel):
     """lambda of lambda/2 * ||W||^2 over all dense parameters, biases included."""
     sparse_optimizer: SparseOptimizer = LazyAdam()
     dense_optimizer: DenseOptimizer = Adam()
+    task_weighting: TaskWeighting = Fixed()
+    """How the losses of several tasks become one step."""
     grad_clip: GradClip | None = None
     ema: EMA | None = None
     early_stop: EarlyStop | None = None
@@ -249,6 +298,11 @@ class TrainConfig(StrictModel):
     @classmethod
     def _a_list_is_of_metrics(cls, value: Any) -> Any:
         return {"metrics": value} if isinstance(value, list) else value
+
+    @field_validator("task_weighting", mode="before", json_schema_input_type=TaskWeighting | WeightingType)
+    @classmethod
+    def _a_name_is_a_type(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
 
     @field_validator("grad_clip", mode="before", json_schema_input_type=GradClip | float | None)
     @classmethod
@@ -268,6 +322,21 @@ class TrainConfig(StrictModel):
         if value is not None:
             raise ValueError("this version trains in one process: leave the key out")
         return value
+
+    @model_validator(mode="after")
+    def _a_compiled_graph_goes_back_once(self) -> Self:
+        kind = self.task_weighting.type
+        if self.compile and kind in ("gradnorm", "pcgrad", "mgda"):
+            text = f"task_weighting '{kind}' takes a backward pass per task, and a compiled graph bears one: leave"
+            raise ValueError(f"{text} 'compile' out, or take 'fixed' or 'uncertainty'")
+        return self
+
+    def unweighable(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+        """What stands against weighing these tasks, by dotted path."""
+        learned = [task.name for task in tasks if task.weight]
+        if not isinstance(self.task_weighting, Fixed) and len(learned) < 2:
+            text = f"'{self.task_weighting.type}' weighs the losses of several tasks, but there is one: "
+            yield Problem(f"{text}{', '.join(learned) or 'none'}\nleave task_weighting out", "train.task_weighting")
 
     @model_validator(mode="after")
     def _who_watches_keeps_the_best(self) -> Self:

@@ -30,7 +30,18 @@ class Objective(nn.Module):
         weights: Tensor | None,
         groups: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Scalar loss.
+        """Scalar loss, of what `by_task` takes."""
+        first, *others = self.by_task(logits, labels, weights, groups).values()
+        return sum(others, first)
+
+    def by_task(
+        self,
+        logits: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor],
+        weights: Tensor | None,
+        groups: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Scalar losses of the tasks that have a weight, by name, the weights multiplied in.
 
         Args:
             logits: As a model gives them: `logit` for one task, by task name for several.
@@ -38,7 +49,7 @@ class Objective(nn.Module):
             weights: (B,) sample weights, or None.
             groups: Sessions by column: (B,) int64, equal where the raw column's values are.
         """
-        total: Tensor | None = None
+        found: dict[str, Tensor] = {}
         for task, loss in zip(self.tasks, self.losses, strict=True):
             if not task.weight:
                 continue
@@ -47,10 +58,9 @@ class Objective(nn.Module):
                 mask = task.rows.rows(labels).float()
                 counted = mask if weights is None else weights * mask
             value = loss(logits[output(task, self.tasks)], labels[task.label], counted, groups)
-            value = value if task.weight == 1.0 else value * task.weight
-            total = value if total is None else total + value
-        assert total is not None, "some task has a weight"
-        return total
+            found[task.name] = value if task.weight == 1.0 else value * task.weight
+        assert found, "some task has a weight"
+        return found
 
 
 class Link:

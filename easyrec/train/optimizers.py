@@ -19,10 +19,19 @@ class DenseUpdates:
         module: The dense part; it may have no parameters at all.
         optimizer: How they move.
         regularizer: lambda of lambda/2 * ||W||^2 over all of them.
+        others: What else it moves, which is not regularized; their names start with `others.`.
     """
 
-    def __init__(self, module: nn.Module, optimizer: DenseOptimizer, regularizer: float = 0.0) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: DenseOptimizer,
+        regularizer: float = 0.0,
+        others: nn.Module | None = None,
+    ) -> None:
         named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        self.regularized: list[Tensor] = [p for _, p in named]
+        named += [] if others is None else [(f"others.{name}", p) for name, p in others.named_parameters()]
         self.names = [name for name, _ in named]
         self.parameters: list[Tensor] = [p for _, p in named]
         self.regularizer = regularizer
@@ -31,10 +40,12 @@ class DenseUpdates:
     @torch.no_grad()
     def gradients(self) -> list[Tensor]:
         """The gradients of the last backward pass, the regularizer's part added; changing them changes the step."""
-        moved = [p for p in self.parameters if p.grad is not None]
-        gradients = [p.grad for p in moved if p.grad is not None]
-        if self.regularizer and gradients:
-            torch._foreach_add_(gradients, moved, alpha=self.regularizer)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if self.regularizer:
+            regularized = [p for p in self.regularized if p.grad is not None]
+            if regularized:
+                of_these = [p.grad for p in regularized if p.grad is not None]
+                torch._foreach_add_(of_these, regularized, alpha=self.regularizer)
         return gradients
 
     def step(self, lr: float) -> None:

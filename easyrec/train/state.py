@@ -40,6 +40,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         tensors["ema"] = trainer.ema.state()
     if trainer.recent is not None:
         tensors["recent"] = trainer.recent.state()
+    if weighting := trainer.weighting.state_dict():
+        tensors["weighting"] = weighting
     return Snapshot(state, tensors, trainer.collection.state_arrays())
 
 
@@ -53,8 +55,8 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     if state["features"] != trainer.experiment.generator.fingerprint:
         raise CheckpointError("cannot resume: the features or their vocabularies have changed since the checkpoint")
     for name, kind in _optimizers(trainer).items():
-        if state["optimizers"][name] != kind:
-            was = state["optimizers"][name]
+        was = state["optimizers"].get(name, "fixed")  # the first checkpoints know of no other weighting
+        if was != kind:
             raise CheckpointError(f"cannot resume: the {name} was '{was}' until the checkpoint, and is '{kind}' now")
     check_shapes(snapshot, trainer.model)
     trainer.collection.load_state_arrays(snapshot.arrays)
@@ -62,6 +64,7 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     trainer.updates.load_state(snapshot.tensors["optimizer"])
     if trainer.ema is not None:
         trainer.ema.load_state(snapshot.tensors.get("ema", snapshot.tensors["dense"]))
+    trainer.weighting.load_state_dict(snapshot.tensors.get("weighting", {}))
     if trainer.recent is not None:
         trainer.recent.load_state(snapshot.tensors.get("recent", {}))
     trainer.step, trainer.samples, trainer.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
@@ -82,4 +85,8 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
 
 def _optimizers(trainer: Trainer) -> dict[str, str]:
     config = trainer.config
-    return {"dense_optimizer": config.dense_optimizer.type, "sparse_optimizer": config.sparse_optimizer.type}
+    return {
+        "dense_optimizer": config.dense_optimizer.type,
+        "sparse_optimizer": config.sparse_optimizer.type,
+        "task_weighting": config.task_weighting.type,
+    }

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from easyrec import metrics, models
 from easyrec.batch import Batch
@@ -32,7 +31,7 @@ from easyrec.train.ema import EMA
 from easyrec.train.finish import finish
 from easyrec.train.init_from import init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
-from easyrec.train.mean import Mean
+from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
@@ -47,6 +46,7 @@ from easyrec.train.scorer import Scorer, task_scorings
 from easyrec.train.state import go_to, snapshot_of
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
+from easyrec.train.weighting import build as build_weighting
 from feature_generator.fitting.learned import carry
 
 logger = logging.getLogger("easyrec.train")
@@ -94,7 +94,7 @@ class Trainer:
         self.epoch_rows = 0  # rows of the running epoch that were learned
         self.evaluated_step, self.saved_step = -1, -1
         self.unsaved = False
-        self.loss_since_log, self.loss_since_evaluation = Mean(), Mean()
+        self.loss_since_log, self.loss_since_evaluation = LossMeans(), LossMeans()
         self.former_seconds = 0.0  # of the sessions before an interruption
         self.finishing = False
 
@@ -130,7 +130,8 @@ class Trainer:
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
         self.objective = Objective(experiment.tasks)
         self.recent = self._measure_lately()
-        self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer)
+        self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
+        self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer, self.weighting)
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         self.scorer = Scorer(self.model, self.collection, self.objective, task_scorings(experiment), self.ema)
         steps = self._expected_steps()
@@ -209,22 +210,23 @@ class Trainer:
         with self._autocast():
             logits = self.forward(inputs)
         sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
-        loss: Tensor = self.objective(logits, batch.labels, batch.sample_weight, sessions)
-        for extra in self.model.auxiliary(logits, batch.labels, batch.sample_weight).values():
-            loss = loss + extra
+        losses = self.objective.by_task(logits, batch.labels, batch.sample_weight, sessions)
+        extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
+        loss = self.weighting.total(losses, extras)
         value = loss.item()  # on a CPU nothing waits for this
         if not math.isfinite(value):
             raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
         if self.recent is not None:
             self.recent.add(self.step, batch, logits)
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.weighting.backward(loss, losses, extras, inputs)
         self._update()
         self.step, self.unsaved = self.step + 1, True
         self.samples += batch.size
         self.learned += batch.size
         self.epoch_rows += batch.size
-        self.loss_since_log.add(value)
-        self.loss_since_evaluation.add(value)
+        parts = {name: part.item() for name, part in (losses | extras).items()}
+        self.loss_since_log.add_all(value, parts)
+        self.loss_since_evaluation.add_all(value, parts)
         self.progress.step(batch.size)
         if self.step % self.config.log_every == 0:
             self._log()
@@ -342,14 +344,21 @@ class Trainer:
         return {"dense": self.dense_rate.at(self.step), "sparse": self.sparse_rate.at(self.step)}
 
     def _log(self) -> None:
-        loss, rates = self.loss_since_log.take(), self._rates()
+        learned, rates = self._learned(self.loss_since_log), self._rates()
         values = {} if self.recent is None else self.recent.take()
-        speed = self.progress.log(self.step, self.epochs, loss, rates, values)
-        record = {"step": self.step, "loss": loss, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
+        speed = self.progress.log(self.step, self.epochs, learned["loss"], rates, values)
+        record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
         self.folder.append(PROGRESS, record | ({"metrics": values} if values else {}))
-        scalars = {"train/loss": loss, "train/samples_per_second": speed}
+        scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
         scalars |= {f"train/{name}": value for name, value in values.items()}
+        scalars |= {f"loss/{name}": value for name, value in learned.get("losses", {}).items()}
+        scalars |= {f"weight/{name}": value for name, value in learned.get("weights", {}).items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
+
+    def _learned(self, since: LossMeans) -> dict[str, Any]:
+        """The mean loss of some steps, those of its parts, and what the tasks weigh now."""
+        weights = self.weighting.weights()
+        return since.take_all() | ({"weights": weights} if weights else {})
 
     def _tell_of_bad_rows(self, loader: Loader, part: str) -> None:
         if loader.report.num_bad:
@@ -359,7 +368,7 @@ class Trainer:
         record = {
             "step": self.step,
             "epoch": round(self.epochs, 4),
-            "train": {"loss": self.loss_since_evaluation.take()},
+            "train": self._learned(self.loss_since_evaluation),
             "valid": values,
             "best": improved,
         }

@@ -182,6 +182,21 @@ def test_every_optimizer_resumes_exactly(toy, optimizers):
     assert_equal(outcome(toy.trainer(resume=True, **settings).fit().path), expected)
 
 
+TASKS = [{"name": "click", "label": "click"}, {"name": "buy", "label": "buy"}]
+
+
+@pytest.mark.parametrize("kind", ["fixed", "uncertainty", "gradnorm", "pcgrad", "mgda"])
+def test_every_task_weighting_resumes_exactly(toy, kind):
+    """The metrics' rhythm and the log's fall together with the signal, after and before a checkpoint."""
+    settings = {**SETTINGS, "train__epochs": 2, "train__task_weighting": kind, "model__tasks": TASKS}
+    expected = outcome(toy.trainer(run="undisturbed", **settings).fit().path)
+    for at in (7, 18):
+        shutil.rmtree(toy.path / "run", ignore_errors=True)
+        with pytest.raises(Interrupted):
+            toy.trainer(kind=type("At", (Signalled,), {"at": at}), **settings).fit()
+        assert_equal(outcome(toy.trainer(resume=True, **settings).fit().path), expected)
+
+
 # ---------------------------------------------------------------------------------------- refusals
 
 
@@ -198,8 +213,9 @@ def stopped(toy, **settings):
         ({"features[user_id]__num_buckets": 41}, "features"),
         ({"train__sparse_optimizer": {"type": "adagrad"}}, "sparse_optimizer was 'lazy_adam'.*'adagrad' now"),
         ({"train__dense_optimizer": {"type": "sgd"}}, "dense_optimizer was 'adam'.*'sgd' now"),
+        ({"model__tasks": TASKS, "train__task_weighting": "gradnorm"}, "task_weighting was 'fixed'.*'gradnorm' now"),
     ],
-    ids=["width", "dim", "buckets", "sparse-optimizer", "dense-optimizer"],
+    ids=["width", "dim", "buckets", "sparse-optimizer", "dense-optimizer", "weighting"],
 )
 def test_another_model_is_refused_by_name(toy, change, message):
     stopped(toy)
