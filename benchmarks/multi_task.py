@@ -2,6 +2,11 @@
 
 `python benchmarks/multi_task.py [--part adult shop] [--seeds 3] [--rows 1150000] [--only mmoe ...]`
 
+On the shop the test AUC of purchases is also measured against the chance that each was drawn from (`p_buy`), without the
+noise of 600 draws: every row counts as a purchase by that chance, and as none by the rest. Models with a conversion are
+measured in the same way over all exposures, clicked or not, against `p_buy_all`, the chance of a purchase after a click;
+beside that AUC stand the correlation of the logits and the mean of the squared error. A seed is another shop.
+
 Finished runs are kept in `.data/`, as in `ctr_quality.py`. Adult is made of the folder `adult/` in `EASYREC_DATA`: its
 own test set, and the last tenth of its training set, shuffled once, as valid.
 """
@@ -23,12 +28,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 from record import ROOT, kept, save, table
+from sklearn.metrics import roc_auc_score
 
 import easyrec
 
 OUT = ROOT / ".data" / "adult"
 COLUMNS = ["age", "workclass", "weight", "education", "education_num", "marital", "occupation", "relationship", "race"]
 COLUMNS += ["sex", "gain", "loss", "hours", "country", "income"]
+SHOP = ("single_buy", "mmoe", "ple", "aitm", "esmm", "escm2")
+HIDDEN = ["p_buy", "p_buy_all"]
 ADULT = ("single_income", "single_marital", "shared_bottom", "mmoe", "ple")
 
 
@@ -85,6 +93,34 @@ def measure_adult(names: Sequence[str], seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def expected_auc(chances: np.ndarray, scores: np.ndarray) -> float:
+    """AUC where a row is a positive by its chance and a negative by the rest."""
+    rows, weights = np.r_[scores, scores], np.r_[chances, 1 - chances]
+    labels = np.r_[np.ones(len(scores)), np.zeros(len(scores))]
+    return float(roc_auc_score(labels, rows, sample_weight=weights))
+
+
+def shop(name: str, rows: int, seed: int) -> dict[str, float]:
+    """What a config of `configs/shop/` knows of purchases on the last two days of a shop."""
+    where = {f"data.{part}.{k}": v for part in ("train", "valid", "test") for k, v in (("rows", rows), ("seed", seed))}
+    config = ROOT / "configs" / "shop" / f"{name}.yaml"
+    run = easyrec.train(config, overrides={**where, "name": f"shop-{name}-{seed}"}, overwrite=True, export=False)
+    found = {"buy AUC": run.metrics["test"]["auc" if name == "single_buy" else "ctcvr/auc"]}
+    scores = easyrec.predict(run.path, overrides={"data.reserved": HIDDEN})
+    truth = {column: scores[column].to_numpy().astype(np.float64) for column in HIDDEN}
+    found["buy AUC by chance"] = expected_auc(truth["p_buy"], scores["ctcvr"].to_numpy())
+    found["best by chance"] = expected_auc(truth["p_buy"], truth["p_buy"])
+    if "cvr" in scores:
+        cvr = np.clip(scores["cvr"].to_numpy().astype(np.float64), 1e-7, 1 - 1e-7)
+        found["conversion AUC"] = expected_auc(truth["p_buy_all"], cvr)
+        found["best conversion AUC"] = expected_auc(truth["p_buy_all"], truth["p_buy_all"])
+        logits = [np.log(p / (1 - p)) for p in (truth["p_buy_all"], cvr)]
+        found["conversion correlation"] = float(np.corrcoef(*logits)[0, 1])
+        found["conversion squared error"] = float(np.mean((cvr - truth["p_buy_all"]) ** 2))
+        found["mean conversion"], found["mean p_buy_all"] = float(cvr.mean()), float(truth["p_buy_all"].mean())
+    return {**found, "seconds": run.metrics["seconds"]}
+
+
 def _mean(name: str, part: str, run: Callable[[int], dict[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
     results = [kept("multi_task", f"{part}-{name}-{seed}", partial(run, seed)) for seed in seeds]
     print(name, results, flush=True)
@@ -93,8 +129,9 @@ def _mean(name: str, part: str, run: Callable[[int], dict[str, float]], seeds: S
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--part", nargs="*", default=["adult"], choices=["adult"])
+    parser.add_argument("--part", nargs="*", default=["adult"], choices=["adult", "shop"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1_150_000)
     parser.add_argument("--only", nargs="*")
     args = parser.parse_args()
     logging.disable(logging.INFO)
@@ -102,6 +139,11 @@ def main() -> None:
         rows = measure_adult([name for name in ADULT if name in (args.only or ADULT)], args.seeds)
         _show(rows)
         save("multi_task-adult", {"seeds": args.seeds, "rows": rows})
+    if "shop" in args.part:
+        names, seeds = [name for name in SHOP if name in (args.only or SHOP)], range(101, 101 + args.seeds)
+        rows = [_mean(name, f"shop-{args.rows}", partial(shop, name, args.rows), seeds) for name in names]
+        _show(rows)
+        save("multi_task-shop", {"seeds": args.seeds, "shop": args.rows, "rows": rows})
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
