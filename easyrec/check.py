@@ -10,6 +10,7 @@ from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Sample, make_loader, open_sources, sample
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, Problem
+from easyrec.models._boxes import Picture
 
 STATE_PER_WEIGHT = {"adam": 2.0, "lazy_adam": 2.0, "adagrad": 1.0, "ftrl": 2.0, "sgd": 0.0, "rowwise_adagrad": 0.0}
 """Numbers that a sparse optimizer keeps beside each weight."""
@@ -53,6 +54,12 @@ class Built:
     def dense_parameters(self) -> int:
         """Weights of the dense part."""
         return sum(p.numel() for p in self.model.parameters())
+
+    def picture(self) -> Picture:
+        """The model as boxes, for `easyrec.report.graph`."""
+        from easyrec.models._picture import picture  # noqa: PLC0415 (torch stays out until a model is built)
+
+        return picture(self.model, self.plan)
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,17 @@ def log(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("rows", ["shop", "log"])
-def test_the_first_config_of_every_model_is_valid_and_names_every_key(name, rows, log, tmp_path):
-    text = starter(name, None if rows == "shop" else str(log))
+def test_the_first_config_of_every_model_is_valid_and_names_every_key(name, tmp_path):
+    is_valid(name, starter(name), tmp_path)
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", MODELS)
+def test_so_it_is_over_the_columns_of_a_file(name, log, tmp_path):
+    is_valid(name, starter(name, str(log)), tmp_path)
+
+
+def is_valid(name, text, tmp_path):
     (tmp_path / "first.yaml").write_text(text)
     experiment = load_experiment(tmp_path / "first.yaml")
     assert build(experiment).plan.layouts

@@ -16,7 +16,6 @@ from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
 from easyrec.config import Experiment
 from easyrec.errors import DataError
-from easyrec.models._picture import picture
 from easyrec.report.graph import write_graph
 
 
@@ -55,7 +54,7 @@ def _draw(path: str, found: Experiment, built: Built) -> None:
     subtitle = (
         f"{found.model.type}: {built.plan.parameters:,} weights in tables, {built.dense_parameters:,} in the dense part"
     )
-    write_graph(path, picture(built.model, built.plan), found.name, subtitle)
+    write_graph(path, built.picture(), found.name, subtitle)
 
 
 def _parts(out: Console, found: Inspection) -> None:

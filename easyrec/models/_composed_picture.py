@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.layout import GroupLayout
+from easyrec.models._boxes import Box, Kind, Panel, Picture
 from easyrec.models._composed_head import ComposedHead
-from easyrec.models._picture import Box, Kind, Panel, Picture, group_box, weights
+from easyrec.models._picture import group_box, weights
 from easyrec.modules.blocks import GroupBlockConfig
 from easyrec.modules.blocks._block import Block, told
 from easyrec.modules.blocks._graph import Graph, Package, key

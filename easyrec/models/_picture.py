@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,46 +11,10 @@ from torch import Tensor, nn
 from easyrec.batch import Embedded
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.layout import GroupLayout
+from easyrec.models._boxes import Box, Panel, Picture
 from easyrec.models._model import Head, Model
 
 NUMBERS = "numbers of "
-Kind = Literal["group", "block", "package", "head"]
-
-
-@dataclass(frozen=True)
-class Box:
-    """One box.
-
-    Attributes:
-        id: What `reads` calls it; unique in its panel.
-        title: Its name.
-        kind: What it stands for.
-        lines: What stands below the title: type, shape, number of weights.
-        reads: Boxes to its left, in order.
-        note: What it says on pointing at it.
-    """
-
-    id: str
-    title: str
-    kind: Kind
-    lines: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Boxes that are drawn together: the model, or one of its packages."""
-
-    title: str
-    boxes: tuple[Box, ...]
-
-
-@dataclass
-class Picture:
-    """All panels of a model."""
-
-    panels: list[Panel] = field(default_factory=list)
 
 
 def picture(model: Model, plan: EmbeddingPlan) -> Picture:

@@ -17,11 +17,11 @@ from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout, SequenceLayout
+from easyrec.models._boxes import Picture
 from easyrec.models._composed_head import ComposedHead
 from easyrec.models._composed_picture import composed_picture
 from easyrec.models._composition import READS, HeadConfig, PackageConfig, Parts, wired_raw
 from easyrec.models._model import Model
-from easyrec.models._picture import Picture
 from easyrec.modules.blocks import AnyBlock
 from easyrec.modules.blocks._graph import Graph, Surroundings, key
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from easyrec.durable import write_text
-from easyrec.models._picture import Box, Panel, Picture
+from easyrec.models._boxes import Box, Panel, Picture
 from easyrec.report.layered import place
 
 MARGIN, GAP_X, GAP_Y, LINE, PAD = 24, 56, 18, 16, 10

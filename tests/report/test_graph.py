@@ -8,7 +8,8 @@ from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.models import build
-from easyrec.models._picture import Box, Panel, Picture, picture
+from easyrec.models._boxes import Box, Panel, Picture
+from easyrec.models._picture import picture
 from easyrec.report.graph import graph, write_graph
 from easyrec.starter import starter
 from feature_generator.config import members
@@ -66,6 +67,7 @@ def test_a_package_has_a_panel_of_its_own(tmp_path):
     assert found["output"].reads == ("h",)
 
 
+@pytest.mark.family("easyrec.models")
 @pytest.mark.parametrize("name", members("easyrec.models"))
 def test_every_model_is_drawn(name, tmp_path):
     (tmp_path / "first.yaml").write_text(starter(name))
