@@ -79,6 +79,11 @@ def _parts(model: Model) -> list[tuple[str, nn.Module, str | None]]:
     for name, module in model.named_children():
         if name == "encoders":
             found += [(key, encoder, key.partition("__")[0]) for key, encoder in module.named_children()]
+        elif name in ("numeric", "feature_wise"):
+            for group, layers in module.named_children():
+                found += [
+                    (f"{name}_{group}_{key}__{one.config.type}", one, group) for key, one in layers.named_children()
+                ]
         elif name == "dense_weights":
             found += [(f"{NUMBERS}{key}", layer, key) for key, layer in module.named_children()]
         else:

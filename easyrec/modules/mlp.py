@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 import torch
@@ -93,9 +94,15 @@ def linear(width: int, units: int, *, bias: bool = True) -> nn.Linear:
     return layer
 
 
+def exactly(input: Tensor) -> AbstractContextManager[Any]:
+    """Around what float32 alone can hold, also under autocast; the tensors that it reads must be float32."""
+    device = input.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+
+
 def in_float32(layer: nn.Linear, input: Tensor) -> Tensor:
     """`layer(input)` in float32, also under autocast: logits in bfloat16 would tie."""
     if not torch.is_autocast_enabled(input.device.type):
         return layer(input)  # type: ignore[no-any-return]
-    with torch.autocast(input.device.type, enabled=False):
+    with exactly(input):
         return layer(input.float())  # type: ignore[no-any-return]

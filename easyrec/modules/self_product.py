@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from easyrec.modules.dropout import Dropout
 from easyrec.modules.field_attention import projections
+from easyrec.modules.mlp import exactly
 
 
 class SelfProduct(nn.Module):
-    """``o_n = 1/F sum_m <e_n, K e_m> w_nm + Q e_n`` (`weights`), or with ``e_n * e_m`` in place of w_nm (`products`).
+    """``o_n = sum_m <e_n, K e_m> w_nm + Q e_n`` (`weights`), or with ``e_n * e_m`` in place of w_nm (`products`).
 
-    w_nm is a learned vector per pair of fields. Each layer is of the third degree in its input; the mean over m, where
-    the paper has a sum, keeps a stack of them in bounds. Since ``sum_m s_nm (e_n * e_m) = e_n * sum_m s_nm e_m``, the products of
+    w_nm is a learned vector per pair of fields. A stack of layers multiplies its input many times, so they stay in
+    float32 under autocast. Since ``sum_m s_nm (e_n * e_m) = e_n * sum_m s_nm e_m``, the products of
     all pairs are never there.
 
     Shape:
@@ -35,11 +36,13 @@ class SelfProduct(nn.Module):
 
     def forward(self, fields: Tensor) -> Tensor:
         """The fields of the next layer."""
-        mapped = torch.unflatten(self.maps(fields.flatten(0, 1)), 0, (-1, self.fields))  # (B, F, 2D)
-        keys, kept = torch.chunk(mapped, 2, dim=2)
-        scores = (fields / self.fields).to(keys.dtype) @ keys.transpose(1, 2)  # (B, F, F)
-        if self.weights is None:
-            found = fields * (scores @ fields.to(scores.dtype))
-        else:
-            found = torch.bmm(scores.transpose(0, 1), self.weights.to(scores.dtype)).transpose(0, 1)
-        return self.dropout(found + kept)  # type: ignore[no-any-return]
+        with exactly(fields):
+            fields = fields.float()
+            mapped = torch.unflatten(self.maps(fields.flatten(0, 1)), 0, (-1, self.fields))  # (B, F, 2D)
+            keys, kept = torch.chunk(mapped, 2, dim=2)
+            scores = fields @ keys.transpose(1, 2)  # (B, F, F)
+            if self.weights is None:
+                found = fields * (scores @ fields)
+            else:
+                found = torch.bmm(scores.transpose(0, 1), self.weights).transpose(0, 1)
+            return self.dropout(found + kept)  # type: ignore[no-any-return]

@@ -15,6 +15,6 @@ def test_equals_the_sum_over_pairs(values):
     for n in range(3):
         expected = fields[:, n] @ kept.T
         for m in range(3):
-            score = (fields[:, n] * (fields[:, m] @ key.T)).sum(1, keepdim=True) / 3
+            score = (fields[:, n] * (fields[:, m] @ key.T)).sum(1, keepdim=True)
             expected = expected + score * (fields[:, n] * fields[:, m] if values == "products" else layer.weights[n, m])
         torch.testing.assert_close(found[:, n], expected, rtol=1e-4, atol=1e-4)

@@ -83,6 +83,22 @@ def test_every_model_is_drawn(name, tmp_path):
         assert task.name in ", ".join(found)
 
 
+def test_what_makes_and_weighs_fields_stands_at_its_group():
+    number = {"type": "raw", "name": "x", "expression": "item:x", "embedding_dim": 4, "dense_embedding": "periodic"}
+    config = {
+        "name": "n",
+        "data": {"labels": ["click"], "train": {"type": "parquet", "path": "none.parquet"}},
+        "features": [number, {"type": "id", "name": "i", "expression": "item:i", "num_buckets": 5, "embedding_dim": 4}],
+        "model": {"type": "fm", "groups": {"deep": {"features": ["x", "i"], "feature_wise": ["senet"]}}},
+    }
+    found, _, _ = boxes(config)
+    assert found["periodic"].reads == found["senet"].reads == ("group:deep",)
+    assert found["periodic"].lines[0] == "Periodic"
+    assert found["senet"].id in found["pairs"].reads
+    plain, _, _ = boxes({**config, "features": config["features"][1:], "model": {"type": "fm"}})
+    assert "numeric" not in plain
+
+
 def test_drawing_changes_nothing_of_the_model():
     _, model, plan = boxes(ROOT / "configs" / "shop" / "din.yaml")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from easyrec.config.model import Init, UniformInit, XavierInit
+from easyrec.modules.mlp import exactly
 
 
 class NumericEmbedding(nn.Module):
@@ -38,9 +38,7 @@ class NumericEmbedding(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """The embeddings."""
-        device = values.device.type
-        reduced = torch.is_autocast_enabled(device)
-        with torch.autocast(device, enabled=False) if reduced else nullcontext():
+        with exactly(values):
             return self.embed(values.t().float()).transpose(0, 1)
 
     def embed(self, values: Tensor) -> Tensor:
