@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from easyrec.convert.message import Message
 from easyrec.convert.outputs import Output, outputs
 from easyrec.convert.ranges import expand
 from easyrec.convert.report import Report
+from easyrec.convert.towers import Towers
 
 L2 = 1e-4
 """Regularization of models that name none."""
@@ -234,25 +236,61 @@ class _Model:
         return finish({"type": kind, **keys, **single}, deep, None, self.known)
 
     def multi_task(self, name: str, body: Message) -> dict[str, Any]:
-        """An MLP that all tasks share."""
+        """A model with a tower for each task."""
         self._regularize(body)
-        towers = [*body.messages("task_towers"), *body.messages("ctr_tower"), *body.messages("cvr_tower")]
-        shared = next((key for key in ("expert_dnn", "bottom_dnn") if body.has(key)), "")
-        dnns = (m for t in towers if (m := t.message("dnn")) is not None)
-        chosen = body.message(shared) if shared else next(dnns, None)
-        keys = layers.mlp(chosen, self.report, batch_norm=True) if chosen is not None else {}
-        found = [self._tower(tower, index, chosen) for index, tower in enumerate(towers)]
-        why = f"{name} is not there: wide_and_deep shares one MLP among the tasks and adds first-order weights"
-        self.report.add("changed", body, "", why, "the tasks, their losses, weights and metrics are as they were")
-        if name == "ESMM":
-            why = "there the second task is learned through the product of both over all rows; here by its label alone"
-            self.report.add("changed", body, "", why, "give it mask: <label of the first> == 1")
-        for key in body.names():
-            if key not in ("task_towers", "ctr_tower", "cvr_tower", "l2_regularization", shared):
-                self.report.lose(body, {key: "has no counterpart in the shared MLP"})
-        return finish({"type": "wide_and_deep", **keys, "tasks": found}, self.deep(), self.wide(), self.known)
+        if self.wides:
+            why = "models of several tasks read no first-order weights"
+            self.report.add("lost", body, "", why, "list the features in the group 'deep' where they are not yet")
+        messages = [*body.messages("task_towers"), *body.messages("ctr_tower"), *body.messages("cvr_tower")]
+        found = [self._tower(tower, index) for index, tower in enumerate(messages)]
+        names, towers = [task["name"] for task in found], Towers("dnn", batch_norm=True, report=self.report)
+        keys: dict[str, Any] = {"type": "shared_bottom", "bottom": []}
+        if name == "MMoE":
+            keys = {"type": "mmoe", **self._experts(body, towers)}
+        elif name == "PLE":
+            keys = {"type": "ple", **towers.levels(body)}
+        elif name == "DBMTL":
+            keys = {"type": "dbmtl", "bottom": towers.block(body.message("bottom_dnn")), **towers.experts(body, 0)}
+            keys |= towers.relations(names, messages)
+        elif name == "ESMM":
+            keys, found = self._esmm(body, found)
+        why = "has no counterpart: features enter the layers as they are"
+        self.report.lose(body, dict.fromkeys(("bottom_cmbf", "bottom_uniter", "use_feature_bn", "sequence_dnn"), why))
+        return finish({**keys, **towers.of_tasks(names, messages), "tasks": found}, self.deep(), None, self.known)
 
-    def _tower(self, tower: Message, index: int, shared: Message | None) -> dict[str, Any]:
+    def _experts(self, body: Message, towers: Towers) -> dict[str, Any]:
+        """Experts by their number, or one by one as they were once written."""
+        listed = body.messages("experts")
+        for expert in listed:
+            expert.values("expert_name")
+        blocks = [towers.block(expert.message("dnn")) for expert in listed]
+        if not blocks:
+            return towers.experts(body, 0)
+        if any(block != blocks[0] for block in blocks):
+            self.report.add("changed", body, "experts", "all experts have the layers of the first")
+        return {"experts": len(blocks), "expert": blocks[0]}
+
+    def _esmm(self, body: Message, found: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Their conversion is learned through the product over all rows, a task of its own here."""
+        for group in body.messages("groups"):
+            group.values("input")
+            self.report.lose(group, {"dnn": "the towers read the embeddings, groups have no layers of their own"})
+        plain = len(found) == 2 and all(task["type"] == "binary" for task in found)
+        if not plain or not re.fullmatch(r"[A-Za-z_]\w*", found[0]["label"]):
+            self.report.add("changed", body, "", "the tasks are no click and conversion: shared_bottom is in its place")
+            return {"type": "shared_bottom", "bottom": []}, found
+        click, conversion = ({k: v for k, v in task.items() if k != "mask"} for task in found)
+        name = next(
+            n for n in ("ctcvr", "both", "click_and_conversion") if n not in (click["name"], conversion["name"])
+        )
+        both = {**conversion, "name": name}
+        conversion = {k: v for k, v in conversion.items() if k != "weight"}
+        conversion |= {"mask": f"{click['label']} == 1", "weight": 0}
+        why = f"'{conversion['label']}' is also the label of click and conversion together: it is 0 where nothing was clicked"
+        self.report.add("check", body, "", why)
+        return {"type": "esmm"}, [click, conversion, both]
+
+    def _tower(self, tower: Message, index: int) -> dict[str, Any]:
         labels = self.draft.data["labels"]
         label = tower.text("label_name") or labels[min(index, len(labels) - 1)]
         if label not in labels:
@@ -264,11 +302,7 @@ class _Model:
         task |= tasks.in_space(tower, self.report, "task_space_indicator_label")
         metrics = tasks.metrics(_metrics(tower, "metrics_set"), {kind["type"]}, self.report)
         task |= {"metrics": metrics} if metrics else {}
-        why = "tasks do not read each other's towers"
-        self.report.lose(tower, {"relation_tower_names": why, "relation_dnn": why})
         self.report.drop(tower, {"use_sample_weight": "data.sample_weight serves all tasks"})
-        if tower.has("dnn") and tower.message("dnn") is not shared:
-            self.report.add("lost", tower, "dnn", "a single layer follows the shared MLP")
         return task
 
 

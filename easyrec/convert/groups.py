@@ -125,8 +125,14 @@ def crossable(group: Group, outputs: Mapping[str, Output]) -> str:
     return "" if len(dims) == 1 else f"its fields differ in width: {', '.join(map(str, dims))}"
 
 
-def finish(model: dict[str, Any], deep: Group, wide: Group | None, outputs: Mapping[str, Output]) -> dict[str, Any]:
-    """The model with its groups, the keys in a readable order."""
+def finish(
+    model: dict[str, Any],
+    deep: Group,
+    wide: Group | None,
+    outputs: Mapping[str, Output],
+    others: Mapping[str, Group] | None = None,
+) -> dict[str, Any]:
+    """The model with its groups, the keys in a readable order; `others` are groups beside `deep`."""
     kind = model["type"]
     if kind == "lr":
         deep = first_order_only(deep, outputs)
@@ -134,9 +140,11 @@ def finish(model: dict[str, Any], deep: Group, wide: Group | None, outputs: Mapp
     if kind == "wide_and_deep" and groups:
         chosen = [n for n in (wide or deep).features if n not in outputs or not outputs[n].sequence]
         groups["wide"] = chosen or list(deep.features) or first_order_only(deep, outputs).plain()
+    groups |= {name: group.plain() for name, group in (others or {}).items()}
     result: dict[str, Any] = {"type": kind}
-    sequences = {entry["sequence"] for entry in deep.sequences}
-    read = [o for o in outputs.values() if not groups or o.name in deep.features or o.sequence in sequences]
+    everything = union([deep, *(others or {}).values()])
+    sequences = {entry["sequence"] for entry in everything.sequences}
+    read = [o for o in outputs.values() if not groups or o.name in everything.features or o.sequence in sequences]
     if kind != "lr" and any(not o.numeric and o.dim is None for o in read):
         result["embedding_dim"] = EMBEDDING_DIM
     result |= {k: v for k, v in model.items() if k not in ("type", "tasks")}

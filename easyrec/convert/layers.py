@@ -52,12 +52,12 @@ def mlp(message: Message, report: Report, *, batch_norm: bool) -> dict[str, Any]
     return found
 
 
-def activation(message: Message, report: Report) -> str:
-    """The activation by our name."""
-    text = message.text("activation", "relu")
+def activation(message: Message, report: Report, field: str = "activation") -> str:
+    """The activation in a field, by our name."""
+    text = message.text(field, "relu")
     name = text.split(",")[0].rpartition(".")[2].replace("_", "").lower()
     if name not in ACTIVATIONS:
-        report.add("changed", message, "activation", f"'{text}' is unknown, relu stands in its place")
+        report.add("changed", message, field, f"'{text}' is unknown, relu stands in its place")
         return "relu"
     return ACTIVATIONS[name]
 

@@ -12,12 +12,11 @@ from easyrec.convert.groups import Group, attended, crossable, finish, pooled, p
 from easyrec.convert.message import Message
 from easyrec.convert.outputs import Output, outputs
 from easyrec.convert.report import Report
+from easyrec.convert.towers import Towers
 
 MULTI_TASK = ("simple_multi_task", "mmoe", "dbmtl", "ple", "pepnet", "dc2vr")
 """Models of several tasks; each has `task_towers`."""
 
-_SHARED = ("expert_mlp", "bottom_mlp")
-"""MLPs that all tasks share, the nearest to ours first."""
 _DROPPED = {
     "kernel": "belongs to GPUs",
     "summaries_set": "the loss of training is always logged",
@@ -189,23 +188,63 @@ class _Model:
         return attended(queries, steps, encoder, self.known, tower, self.report)
 
     def multi_task(self, name: str, model: Message) -> dict[str, Any]:
-        """An MLP that all tasks share."""
-        shared = next((key for key in _SHARED if model.has(key)), "")
-        towers = model.messages("task_towers")
-        chosen = (
-            model.message(shared) if shared else next((m for t in towers if (m := t.message("mlp")) is not None), None)
-        )
-        keys = layers.mlp(chosen, self.report, batch_norm=False) if chosen is not None else {}
-        found = [self._tower(tower, index, chosen) for index, tower in enumerate(towers)]
-        why = f"{name} is not there: wide_and_deep shares one MLP among the tasks and adds first-order weights"
-        self.report.add("changed", model, "", why, "the tasks, their losses, weights and metrics are as they were")
-        for key in model.names():
-            if key not in ("task_towers", shared):
-                self.report.lose(model, {key: "has no counterpart in the shared MLP"})
-        deep, wide = self.deep(), self.wide()
-        return finish({"type": "wide_and_deep", **keys, "tasks": found}, deep, wide, self.known)
+        """A model with a tower for each task."""
+        messages = model.messages("task_towers")
+        found = [self._tower(tower, index) for index, tower in enumerate(messages)]
+        names, towers = [task["name"] for task in found], Towers("mlp", batch_norm=False, report=self.report)
+        self.report.lose(model, {"mask_net": "fields enter the layers as they are"})
+        if self.wide() is not None:
+            why = "models of several tasks read no first-order weights"
+            self.report.add("lost", model, "", why, "list the features in the group 'deep' where they are not yet")
+        if name == "pepnet":
+            return self._pepnet(model, found, messages)
+        keys: dict[str, Any] = {"type": name}
+        if name == "simple_multi_task":
+            keys = {"type": "shared_bottom", "bottom": []}
+        elif name == "mmoe":
+            keys |= towers.experts(model, 3)
+        elif name == "ple":
+            keys |= towers.levels(model)
+        else:
+            if name == "dc2vr":
+                self.report.add("changed", model, "", "dbmtl is in its place: the same layers, without interventions")
+            keys = {"type": "dbmtl", "bottom": towers.block(model.message("bottom_mlp")), **towers.experts(model, 3)}
+            keys |= towers.relations(names, messages)
+        return finish({**keys, **towers.of_tasks(names, messages), "tasks": found}, self.deep(), None, self.known)
 
-    def _tower(self, tower: Message, index: int, shared: Message | None) -> dict[str, Any]:
+    def _pepnet(self, model: Message, found: list[dict[str, Any]], messages: list[Message]) -> dict[str, Any]:
+        """Their gated layers, then each task's own, are one gated tower here."""
+        towers = Towers("mlp", batch_norm=False, report=self.report)
+        names = {role: model.text(f"{role}_group_name") for role in ("main", "domain", "uia")}
+        main = self.group(names["main"]) if names["main"] in self.groups else self.deep()
+        blocks = [towers.block(tower.message("mlp")) for tower in messages]
+        widest: dict[str, Any] = max(blocks, key=lambda block: sum(block["hidden"]), default={"hidden": []})
+        if any(block != widest for block in blocks):
+            self.report.add("changed", model, "task_towers", "all tasks have equal layers, the widest ones")
+        own = model.integers("ppnet_hidden_units")
+        if own and widest["hidden"]:
+            self.report.add("changed", model, "ppnet_hidden_units", "the layers of the towers are gated too")
+        tower = {**widest, "hidden": [*own, *widest["hidden"]] or [64]}
+        rates = model.numbers("ppnet_dropout_ratio")
+        tower |= {"dropout": float(max(rates))} if rates and max(rates) > 0 else {}
+        if model.has("ppnet_activation"):
+            tower["activation"] = layers.activation(model, self.report, "ppnet_activation")
+        keys: dict[str, Any] = {"tower": tower}
+        width = model.integer("epnet_hidden_unit")
+        others = {
+            ours: self.group(names[role]) for ours, role in (("domain", "domain"), ("gate", "uia")) if names[role]
+        }
+        if not others:
+            self.report.add("changed", model, "", "names no group that gates read: shared_bottom without a bottom")
+            return finish({"type": "shared_bottom", "bottom": [], **keys, "tasks": found}, main, None, self.known)
+        if "gate" not in others:
+            self.report.add("changed", model, "", "the gates of the towers read the domain, as no other group is named")
+            others["gate"] = others["domain"]
+        keys |= {"gate_hidden": width} if width else {}
+        kind = "pepnet" if "domain" in others else "ppnet"
+        return finish({"type": kind, **keys, "tasks": found}, main, None, self.known, others)
+
+    def _tower(self, tower: Message, index: int) -> dict[str, Any]:
         labels = self.draft.data["labels"]
         label = tower.text("label_name") or labels[min(index, len(labels) - 1)]
         if label not in labels:
@@ -221,16 +260,12 @@ class _Model:
         self.report.lose(
             tower,
             {
-                "relation_tower_names": "tasks do not read each other's towers",
-                "relation_mlp": "tasks do not read each other's towers",
-                "intervention_tower_names": "tasks do not read each other's towers",
-                "low_rank_dim": "tasks do not read each other's towers",
+                "intervention_tower_names": "tasks do not intervene in each other's towers",
+                "low_rank_dim": "tasks do not intervene in each other's towers",
                 "sample_weight_name": "one weight serves all tasks: data.sample_weight",
             },
         )
         _measured(tower, self.draft, {kind["type"]}, self.report)
-        if tower.has("mlp") and tower.message("mlp") is not shared:
-            self.report.add("lost", tower, "mlp", "a single layer follows the shared MLP")
         return task
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -15,13 +15,21 @@ from easyrec.models._model import Model
 from easyrec.models._towers import Logits, Towers, TowersConfig
 from easyrec.modules.cgc import CGC, CGCConfig
 
+Count = Annotated[int, Field(gt=0)]
+
 
 class Config(CGCConfig, TowersConfig):
     """Config of `ple`; with one level it is CGC."""
 
     type: Literal["ple"] = "ple"
-    levels: int = Field(2, gt=0)
-    """Levels of experts, all of the same keys."""
+    levels: Count | Annotated[list[CGCConfig], Field(min_length=1)] = 2
+    """Levels of experts: how many, or for each what differs from the keys below."""
+
+    def by_level(self) -> list[CGCConfig]:
+        """The keys of each level."""
+        own = {name: getattr(self, name) for name in CGCConfig.model_fields}
+        listed = [CGCConfig()] * self.levels if isinstance(self.levels, int) else self.levels
+        return [CGCConfig(**{**own, **{n: getattr(level, n) for n in level.model_fields_set}}) for level in listed]
 
 
 class PLE(Model):
@@ -36,9 +44,10 @@ class PLE(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        levels = [CGC(len(tasks), self.width(), config, last=config.levels == 1)]
-        for level in range(2, config.levels + 1):
-            levels.append(CGC(len(tasks), levels[-1].out, config, last=level == config.levels))
+        levels: list[CGC] = []
+        for keys in (chosen := config.by_level()):
+            width = levels[-1].out if levels else self.width()
+            levels.append(CGC(len(tasks), width, keys, last=len(levels) == len(chosen) - 1))
         self.levels = nn.ModuleList(levels)
         self.towers = Towers(tasks, levels[-1].out, config)
         self.logits = Logits(tasks, self.towers.outs)

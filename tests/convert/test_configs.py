@@ -73,10 +73,8 @@ REPORTED = {
     "er_esmm.config": [
         ("check", "train_input_path", 1),
         ("lost", "kafka_train_input", 1),
-        ("changed", "model_config.esmm", 9),
-        ("changed", "model_config.esmm", 9),
-        ("lost", "model_config.esmm.groups", 9),
-        ("lost", "model_config.esmm.cvr_tower.dnn", 11),
+        ("lost", "model_config.esmm.groups.dnn", 9),
+        ("check", "model_config.esmm", 9),
     ],
     "er_fm.config": [("lost", "feature_config.features[1].sequence_combiner", 6)],
     "er_wide.config": [
@@ -153,10 +151,7 @@ REPORTED = {
         ("lost", "feature_configs[1].id_feature.use_mask", 6),
         ("dropped", "feature_configs[2].raw_feature.embedding_dim", 7),
         ("lost", "model_config.feature_groups.embedding_name_suffix", 10),
-        ("changed", "model_config.mmoe", 12),
         ("lost", "model_config.mmoe.gate_mlp", 13),
-        ("lost", "model_config.mmoe.num_expert", 14),
-        ("lost", "model_config.mmoe.task_towers[0].mlp", 15),
         ("lost", "model_config.variational_dropout", 23),
     ],
     "tz_text.config": [],

@@ -1,4 +1,6 @@
+import pytest
 import torch
+from pydantic import ValidationError
 
 from easyrec.config import TaskConfig
 from easyrec.models import build
@@ -27,3 +29,18 @@ def test_two_levels_equal_loops_over_experts(case):
         tower, vector = model.towers.mlps[index][0], model.logits.vectors[index]
         hidden = (reads[index] @ tower.weight.T + tower.bias).clamp_min(0)
         torch.testing.assert_close(logit, (hidden @ vector.weight.T + vector.bias)[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_levels_may_differ(case):
+    made = case("ple", levels=[{"expert": [6], "task_experts": 1}, {"shared_experts": 3}], expert=[5], tower=[4])
+    model = build(made.config, made.plan, TASKS).eval()
+    first, second = (level.experts for level in model.levels)
+    assert (first.number, first.out) == (1 + 1 + 2, 6)
+    assert (second.number, second.out, second.widths[0]) == (2 + 2 + 3, 5, 6)
+    assert list(model(made.inputs(2))) == ["click", "buy"]
+
+
+@pytest.mark.parametrize("levels", [0, [], "two"])
+def test_levels_are_a_number_or_a_list(case, levels):
+    with pytest.raises(ValidationError):
+        case("ple", levels=levels)
