@@ -46,15 +46,31 @@ class _Product(torch.autograd.Function):
         dx, dw, db = ctx.needs_input_grad
         return (
             _times(gradient, weight.t(), None) if dx else None,
-            _times(gradient.t(), x.t(), None) if dw else None,
+            outer(gradient, x) if dw else None,
             gradient.sum(0) if db and ctx.biased else None,
         )
 
 
 def _times(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x W' + b`` for x (n, k) and W (m, k)."""
+    most = usual(x.shape[0])
+    if most == x.shape[0]:
+        return _onednn(x, weight, bias)
+    return torch.cat([_onednn(x[:most], weight, bias), F.linear(x[most:], weight, bias)])
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return product
+
+
+def usual(rows: int) -> int:
+    """How many of some rows oneDNN multiplies; torch does the rest, a sixteenth at most.
+
+    oneDNN keeps a plan and its memory for each of the last thousand shapes. The steps of sequences are of another number
+    in every batch, and would take gigabytes; so there are but sixteen numbers from each power of two to the next.
+    """
+    return rows - rows % max(1 << rows.bit_length() >> 5, 1)
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -80,6 +96,15 @@ def times(x: Tensor, weight: Tensor) -> Tensor:
     if x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel() or not onednn_is_faster():
         return F.linear(x, weight)
     return _times(x, weight, None)
+
+
+def outer(gradient: Tensor, x: Tensor) -> Tensor:
+    """``G' x``, the gradient of a weight, for G (n, m) and x (n, k), both contiguous; as fast as `times`."""
+    if x.dtype != torch.float32 or x.device.type != "cpu" or not x.numel() or not onednn_is_faster():
+        return gradient.t() @ x
+    most = usual(x.shape[0])
+    product = _onednn(gradient[:most].t(), x[:most].t(), None)
+    return product if most == x.shape[0] else product.addmm_(gradient[most:].t(), x[most:])
 
 
 class Linear(nn.Linear):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from easyrec.modules.mlp import linear
-from easyrec.modules.product import times
+from easyrec.modules.product import outer, times
 
 
 class Cell(nn.Module):
@@ -123,7 +123,7 @@ class _Turns(torch.autograd.Function):
             of_given[at, units:] = of_gates
             of_own[at, units:] = of_gates
             carried[:size] = of_state * (1.0 - gate) + times(of_own[at], back)
-        of_weight = times(of_own.t(), before.t()) if sizes else torch.zeros_like(weight)
+        of_weight = outer(of_own, before)
         return of_given, of_weight, of_scores, None, None
 
 

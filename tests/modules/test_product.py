@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from easyrec.modules.product import Linear, _Product, product
+from easyrec.modules.product import Linear, _Product, outer, product, usual
 
 onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"),
@@ -12,7 +12,7 @@ onednn = pytest.mark.skipif(
 
 @onednn
 @pytest.mark.parametrize("biased", [True, False], ids=["bias", "no-bias"])
-@pytest.mark.parametrize("rows", [1, 5, 300])
+@pytest.mark.parametrize("rows", [1, 5, 300, 999])
 def test_product_and_its_gradients_equal_the_plain_formula(rows, biased):
     torch.manual_seed(0)
     x = torch.randn(rows, 40, requires_grad=True)
@@ -49,3 +49,17 @@ def test_slices_are_laid_out_before_their_product():
     wide, weight = torch.randn(8, 100), torch.randn(24, 40, requires_grad=True)
     (saved, _) = _Product.apply(wide[:, 10:50], weight, None).grad_fn.saved_tensors
     assert saved.is_contiguous()
+
+
+def test_onednn_meets_few_numbers_of_rows_and_nearly_all_of_each():
+    for low in (64, 1024, 65536):
+        taken = {usual(rows) for rows in range(low, 2 * low)}
+        assert len(taken) == 16
+        assert all(rows - usual(rows) < low / 16 for rows in range(low, 2 * low))
+    assert [usual(rows) for rows in (0, 1, 31, 2048, 3072, 4096)] == [0, 1, 31, 2048, 3072, 4096]
+
+
+@onednn
+def test_the_gradient_of_a_weight_is_right_where_torch_does_the_rest():
+    gradient, x = torch.randn(999, 24), torch.randn(999, 40)
+    torch.testing.assert_close(outer(gradient, x), gradient.t() @ x, rtol=1e-4, atol=1e-4)
