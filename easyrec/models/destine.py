@@ -51,7 +51,9 @@ class DESTINE(Model):
         fields, units = self.num_fields(), config.attention_dim
         self.attention = nn.Sequential(
             *(
-                DisentangledAttention(units if layer else self.dim(), config, residual=config.residual == "each")
+                DisentangledAttention(
+                    units if layer else self.dim(), fields, config, residual=config.residual == "each"
+                )
                 for layer in range(config.attention_layers)
             )
         )
@@ -64,10 +66,10 @@ class DESTINE(Model):
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
         fields = self.fields(x)  # (B, F, D)
-        attended = self.attention(fields)  # (B, F, attention_dim)
+        attended = self.attention(fields.flatten(0, 1))  # (B * F, attention_dim)
         if self.map is not None:
-            attended = attended + self.map(fields)
-        parts = [attended.flatten(1)]
+            attended = attended + self.map(fields.flatten(0, 1))
+        parts = [torch.unflatten(attended, 0, (-1, fields.shape[1])).flatten(1)]  # (B, F * attention_dim)
         parts += [self.deep(self.flat(x, fields=fields))] if self.deep is not None else []
         parts += [x.dense("deep")] if self.beside else []
         hidden = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

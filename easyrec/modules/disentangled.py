@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from easyrec.modules.attention import attention_mix, attention_weights
 from easyrec.modules.dropout import Dropout
 from easyrec.modules.field_attention import AttentionConfig, projections
 from easyrec.modules.mlp import linear
@@ -17,37 +18,28 @@ class DisentangledAttention(nn.Module):
     and u have no biases, and b stands for those of v and R. s is the root of the head's width with `scale`, else 1.
 
     Shape:
-        input: (B, F, width)
-        output: (B, F, attention_dim)
+        input: (B * fields, width), the fields of a row one after another
+        output: (B * fields, attention_dim)
 
     Source:
         Xu et al., "Disentangled Self-Attentive Neural Networks for Click-Through Rate Prediction", CIKM 2021, eq. (4)-(10).
     """
 
-    def __init__(self, width: int, config: AttentionConfig, *, residual: bool) -> None:
+    def __init__(self, width: int, fields: int, config: AttentionConfig, *, residual: bool) -> None:
         super().__init__()
-        self.config, units = config, config.attention_dim
-        self.maps = projections(width, units, 4 if residual else 3)
+        self.fields, self.config, units = fields, config, config.attention_dim
+        self.queries_keys = projections(width, units, 2)
+        self.values = projections(width, units, 2 if residual else 1)  # then R
         self.unary = linear(width, config.heads, bias=False)
         self.bias = nn.Parameter(torch.zeros(units))
         self.dropout = Dropout(config.attention_dropout) if config.attention_dropout else None
 
     def forward(self, input: Tensor) -> Tensor:
         """The fields after attention."""
-        fields, heads = input.shape[1], self.config.heads
-        flat = input.flatten(0, 1)
-        query, key, value, *mapped = (
-            torch.unflatten(part, 0, (-1, fields))
-            for part in torch.split(self.maps(flat), self.config.attention_dim, 1)
-        )  # (B, F, attention_dim)
-        query = query - query.mean(dim=1, keepdim=True)
-        query, key, value = (torch.unflatten(t, 2, (heads, -1)).transpose(1, 2) for t in (query, key, value))
-        if self.config.scale:
-            query = query * query.shape[3] ** -0.5
-        pairs = torch.softmax(query @ key.transpose(2, 3), dim=3)  # (B, heads, F, F)
-        alone = torch.softmax(torch.unflatten(self.unary(flat), 0, (-1, fields)), dim=1)  # (B, F, heads)
+        config, maps = self.config, self.queries_keys(input)
+        pairs = attention_weights(maps, self.fields, config.heads, scale=config.scale, centred=True)  # (B, heads, F, F)
+        alone = torch.softmax(torch.unflatten(self.unary(input), 0, (-1, self.fields)), dim=1)  # (B, F, heads)
         weights = pairs + alone.transpose(1, 2).unsqueeze(2)
         if self.dropout is not None:
             weights = self.dropout(weights)
-        output = (weights.to(value.dtype) @ value).transpose(1, 2).flatten(2) + self.bias
-        return output + mapped[0] if mapped else output
+        return attention_mix(weights, self.values(input), config.attention_dim) + self.bias

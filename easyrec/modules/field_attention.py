@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from easyrec.modules.attention import attention_mix, attention_weights
 from easyrec.modules.dropout import Dropout
 from easyrec.modules.product import Linear
 from feature_generator.config import StrictModel
@@ -92,20 +93,20 @@ class FieldAttention(nn.Module):
         self, width: int, fields: int, config: AttentionConfig, *, residual: bool = True, layer_norm: bool = False
     ) -> None:
         super().__init__()
-        self.fields, self.config, self.residual = fields, config, residual
-        units = config.attention_dim
-        self.maps = projections(width, units, 4 if residual and width != units else 3)
+        self.fields, self.config, units = fields, config, config.attention_dim
+        self.same = residual and width == units
+        self.queries_keys = projections(width, units, 2)
+        self.values = projections(width, units, 2 if residual and not self.same else 1)  # then R
         self.dropout = Dropout(config.attention_dropout) if config.attention_dropout else None
         self.norm = nn.LayerNorm(units) if layer_norm else None
 
     def forward(self, input: Tensor) -> Tensor:
         """The fields after attention."""
-        query, key, value, *mapped = torch.split(self.maps(input), self.config.attention_dim, dim=1)
-        output = attention(
-            query, key, value, self.fields, self.config.heads, scale=self.config.scale, dropout=self.dropout
-        )
-        if self.residual:
-            output = output + (mapped[0] if mapped else input)
+        config = self.config
+        weights = attention_weights(self.queries_keys(input), self.fields, config.heads, scale=config.scale)
+        if self.dropout is not None:
+            weights = self.dropout(weights)
+        output = attention_mix(weights, self.values(input), config.attention_dim, input if self.same else None)
         if self.norm is not None:
             output = self.norm(output)
         return torch.relu(output)

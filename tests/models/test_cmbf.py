@@ -20,7 +20,8 @@ def heads(q, k, v, count):
 
 
 def self_attended(layer, fields, count):
-    q, k, v, residual = (fields @ layer.maps.weight.T).split(layer.config.attention_dim, dim=1)
+    maps = torch.cat([layer.queries_keys.weight, layer.values.weight])
+    q, k, v, residual = (fields @ maps.T).split(layer.config.attention_dim, dim=1)
     return (heads(q, k, v, count) + residual).clamp_min(0)
 
 

@@ -12,10 +12,10 @@ def test_logit_is_attention_and_the_optional_parts(case, task, hidden, linear, r
     made = case("destine", hidden=hidden, linear=linear, residual=residual, attention_layers=2, attention_dim=6)
     model, x = build(made.config, made.plan, [task]).eval(), made.inputs(5)
     fields, dense = x.tensors["emb:deep"].view(5, 6, 4), x.tensors["dense:deep"]
-    attended = model.attention[1](model.attention[0](fields))
-    assert (model.attention[0].maps.weight.shape[0] == 24) is (residual == "each")
+    attended = model.attention[1](model.attention[0](fields.reshape(30, 4)))
+    assert (model.attention[0].values.weight.shape[0] == 12) is (residual == "each")
     if residual == "last":
-        attended = attended + fields @ model.map.weight.T
+        attended = attended + fields.reshape(30, 4) @ model.map.weight.T
     parts = [attended.reshape(5, 36)]
     if hidden:
         deep = torch.cat([x.tensors["emb:deep"], dense], 1)

@@ -16,7 +16,8 @@ def explicit(layer, e):
     """The paper's equations for one row: queries and keys without their means, head by head."""
     config, fields = layer.config, len(e)
     size = config.attention_dim // config.heads
-    query, key, value, *mapped = (e @ w.T for w in layer.maps.weight.split(config.attention_dim))
+    weights = torch.cat([layer.queries_keys.weight, layer.values.weight]).split(config.attention_dim)
+    query, key, value, *mapped = (e @ w.T for w in weights)
     query, key = query - query.mean(0), key - key.mean(0)
     result = torch.zeros(fields, config.attention_dim)
     for h in range(config.heads):
@@ -35,9 +36,9 @@ def explicit(layer, e):
 def test_equals_the_loop_over_heads_and_fields(residual, scale):
     torch.manual_seed(0)
     config = AttentionConfig(attention_dim=6, heads=2, scale=scale)
-    layer, x = DisentangledAttention(5, config, residual=residual), torch.randn(4, 3, 5)
+    layer, x = DisentangledAttention(5, 3, config, residual=residual), torch.randn(4, 3, 5)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    output = layer(x)
+    output = layer(x.flatten(0, 1)).view(4, 3, 6)
     for row in range(4):
         torch.testing.assert_close(output[row], explicit(layer, x[row]), rtol=1e-4, atol=1e-5)

@@ -4,7 +4,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from easyrec.modules.field_attention import AttentionConfig, FieldAttention, projections
+from easyrec.modules.field_attention import (
+    AttentionConfig,
+    FieldAttention,
+    projections,
+)
 
 
 def explicit(layer, x, row):
@@ -12,7 +16,8 @@ def explicit(layer, x, row):
     config, fields = layer.config, layer.fields
     units, own = config.attention_dim, x.view(-1, fields, x.shape[1])[row]
     size = units // config.heads
-    query, key, value, *rest = (own @ weight.T for weight in layer.maps.weight.split(units))
+    weights = torch.cat([layer.queries_keys.weight, layer.values.weight]).split(units)
+    query, key, value, *rest = (own @ weight.T for weight in weights)
     result = torch.zeros(fields, units)
     for h in range(config.heads):
         part = slice(h * size, (h + 1) * size)
@@ -20,7 +25,7 @@ def explicit(layer, x, row):
             scores = [query[i, part] @ key[j, part] / (math.sqrt(size) if config.scale else 1) for j in range(fields)]
             exps = [torch.exp(score) for score in scores]
             result[i, part] = sum(e / sum(exps) * value[j, part] for j, e in enumerate(exps))
-    if layer.residual:
+    if rest or layer.same:
         result = result + (rest[0] if rest else own)
     if layer.norm is not None:
         mean, var = result.mean(1, keepdim=True), result.var(1, unbiased=False, keepdim=True)
@@ -44,9 +49,9 @@ def test_equals_the_loop_over_heads_and_fields(width, residual, keys):
 
 def test_no_map_is_added_where_the_width_stays():
     config = AttentionConfig(attention_dim=8)
-    assert FieldAttention(8, 3, config).maps.weight.shape == (24, 8)
-    assert FieldAttention(5, 3, config).maps.weight.shape == (32, 5)
-    assert FieldAttention(5, 3, config, residual=False).maps.weight.shape == (24, 5)
+    assert FieldAttention(8, 3, config).values.weight.shape == (8, 8)
+    assert FieldAttention(5, 3, config).values.weight.shape == (16, 5)
+    assert FieldAttention(5, 3, config, residual=False).values.weight.shape == (8, 5)
 
 
 def test_each_map_starts_as_one_of_its_own_size():
