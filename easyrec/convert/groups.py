@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from easyrec.convert.message import Message
@@ -12,6 +13,9 @@ from easyrec.convert.report import Report
 
 EMBEDDING_DIM = 16
 """Width of embeddings whose feature names none."""
+
+_ALONE = ("pooling", "self_attention")
+"""Encoders that compare steps with no candidate."""
 
 
 @dataclass
@@ -24,8 +28,13 @@ class Group:
     def add(self, other: Group) -> Group:
         """Take over what another group has beyond this one."""
         self.features += [name for name in other.features if name not in self.features]
-        known = {entry["sequence"] for entry in self.sequences}
-        self.sequences += [entry for entry in other.sequences if entry["sequence"] not in known]
+        for entry in other.sequences:
+            if not any(_unnamed(entry) == _unnamed(known) for known in self.sequences):
+                taken = {known.get("name", known["sequence"]) for known in self.sequences}
+                names = (entry["sequence"] if n == 1 else f"{entry['sequence']}_{n}" for n in count(1))
+                name = next(name for name in names if name not in taken)
+                plain = _unnamed(entry)
+                self.sequences.append(plain if name == entry["sequence"] else {**plain, "name": name})
         return self
 
     def plain(self) -> Any:
@@ -33,6 +42,11 @@ class Group:
         if not self.sequences:
             return list(self.features)
         return {"features": list(self.features), "sequences": self.sequences}
+
+
+def _unnamed(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A sequence's entry without what it is called in its group."""
+    return {key: value for key, value in entry.items() if key != "name"}
 
 
 def union(groups: Iterable[Group]) -> Group:
@@ -73,6 +87,7 @@ def attended(
     outputs: Mapping[str, Output],
     message: Message,
     report: Report,
+    newest: int = 0,
 ) -> Group:
     """Sequences that are compared with candidates: the i-th query belongs to the i-th column of a step.
 
@@ -83,7 +98,9 @@ def attended(
         outputs: All outputs.
         message: Where the source says so, for the report.
         report: Where to say what is not carried.
+        newest: How many steps are read at most; 0: all.
     """
+    cut = {"newest": newest} if newest else {}
     group = Group(list(dict.fromkeys(q for q in queries if not outputs[q].sequence)))
     pairs = dict(zip(steps, queries, strict=False))
     sequences = list(dict.fromkeys(outputs[name].sequence for name in steps))
@@ -97,13 +114,13 @@ def attended(
             why = f"all children of '{sequence}' are read, these too: {', '.join(unused)}"
             report.add("changed", message, "", why)
         query = {c.short: pairs[c.name] for c in children if c.name in pairs and _match(c, outputs[pairs[c.name]])}
-        if query or encoder["type"] == "pooling":
-            entry = {"sequence": sequence, "encoder": dict(encoder)}
-            group.sequences.append(entry | ({"query": query} if query and encoder["type"] != "pooling" else {}))
+        if query or encoder["type"] in _ALONE:
+            entry = {"sequence": sequence, "encoder": dict(encoder), **cut}
+            group.sequences.append(entry | ({"query": query} if query and encoder["type"] not in _ALONE else {}))
         else:
             why = f"'{sequence}' has no candidate of its width among the features, so its steps are averaged"
             report.add("changed", message, "", why, "give them equal embedding_dims")
-            group.sequences.append({"sequence": sequence, "encoder": {"type": "pooling", "pooling": "mean"}})
+            group.sequences.append({"sequence": sequence, "encoder": {"type": "pooling", "pooling": "mean"}, **cut})
     return group
 
 
@@ -125,30 +142,30 @@ def crossable(group: Group, outputs: Mapping[str, Output]) -> str:
     return "" if len(dims) == 1 else f"its fields differ in width: {', '.join(map(str, dims))}"
 
 
-def finish(
-    model: dict[str, Any],
-    deep: Group,
-    wide: Group | None,
-    outputs: Mapping[str, Output],
-    others: Mapping[str, Group] | None = None,
-) -> dict[str, Any]:
-    """The model with its groups, the keys in a readable order; `others` are groups beside `deep`."""
-    kind = model["type"]
-    if kind == "lr":
+def finish(model: dict[str, Any], deep: Group, wide: Group | None, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """The model over the group `deep`, of `wide_and_deep` also over `wide`."""
+    if model["type"] == "lr":
         deep = first_order_only(deep, outputs)
-    groups = {"deep": deep.plain()} if deep.features or deep.sequences else {}
-    if kind == "wide_and_deep" and groups:
+    groups = {"deep": deep}
+    if model["type"] == "wide_and_deep" and (deep.features or deep.sequences):
         chosen = [n for n in (wide or deep).features if n not in outputs or not outputs[n].sequence]
-        groups["wide"] = chosen or list(deep.features) or first_order_only(deep, outputs).plain()
-    groups |= {name: group.plain() for name, group in (others or {}).items()}
+        names = chosen or list(deep.features)
+        groups["wide"] = Group(names) if names else first_order_only(deep, outputs)
+    return over(model, groups, outputs)
+
+
+def over(model: dict[str, Any], groups: Mapping[str, Group], outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """The model with its groups, the keys in a readable order."""
+    kind = model["type"]
+    plain = {name: group.plain() for name, group in groups.items() if group.features or group.sequences}
+    whole = union(group for name, group in groups.items() if (kind, name) != ("wide_and_deep", "wide"))
     result: dict[str, Any] = {"type": kind}
-    everything = union([deep, *(others or {}).values()])
-    sequences = {entry["sequence"] for entry in everything.sequences}
-    read = [o for o in outputs.values() if not groups or o.name in everything.features or o.sequence in sequences]
+    sequences = {entry["sequence"] for entry in whole.sequences}
+    read = [o for o in outputs.values() if not plain or o.name in whole.features or o.sequence in sequences]
     if kind != "lr" and any(not o.numeric and o.dim is None for o in read):
         result["embedding_dim"] = EMBEDDING_DIM
     result |= {k: v for k, v in model.items() if k not in ("type", "tasks")}
-    result |= {"groups": groups} if groups else {}
+    result |= {"groups": plain} if plain else {}
     return result | ({"tasks": model["tasks"]} if model.get("tasks") else {})
 
 

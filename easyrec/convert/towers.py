@@ -48,10 +48,12 @@ class Towers:
         blocks: list[Keys] = []
         for task, tower in zip(names, towers, strict=True):
             others = [tasks.plain_name(name) for name in tower.texts("relation_tower_names")]
-            before = [name for name in dict.fromkeys(others) if name in names and name != task]
-            if len(before) < len(others):
-                self.report.add("lost", tower, "relation_tower_names", "names what is no other task")
-            if before:
+            before = [name for name in dict.fromkeys(others) if name in names[: names.index(task)]]
+            if len(before) < len(set(others)):
+                self.report.add("lost", tower, "relation_tower_names", "names what is no task before it")
+            if before and self.mlp == "mlp" and not tower.has("relation_mlp"):
+                self.report.drop(tower, {"relation_tower_names": "has no effect there without relation_mlp"})
+            elif before:
                 found[task] = before
                 block = self.block(tower.message(f"relation_{self.mlp}"))
                 if blocks and block != blocks[0]:

@@ -48,6 +48,8 @@ REPORTED = {
     "er_bst.config": [
         ("check", "feature_config.features[2].expression", 8),
         ("changed", "model_config.multi_tower", 19),
+        ("changed", "model_config.multi_tower", 19),
+        ("changed", "model_config.multi_tower", 19),
         ("changed", "model_config.multi_tower.bst_towers", 20),
     ],
     "er_dcn.config": [("lost", "model_config.dcn.final_dnn", 13)],
@@ -122,7 +124,6 @@ REPORTED = {
         ("dropped", "train_config.use_tensorboard", 17),
         ("dropped", "data_config.num_workers", 28),
         ("dropped", "feature_configs[1].id_feature.fg_value_type", 41),
-        ("changed", "model_config.multi_tower_din", 90),
     ],
     "tz_dssm.config": [("lost", "data_config.negative_sampler", 7), ("lost", "model_config.dssm", 14)],
     "tz_encoded.config": [
