@@ -18,8 +18,8 @@ NEVER = -1e30
 """A score that weighs nothing, and unlike -inf has a gradient."""
 
 
-def attend(projected: Tensor, offsets: Tensor) -> Tensor:
-    """``softmax(Q K' / sqrt(d)) V`` among the steps of each row, for each head.
+def attend(projected: Tensor, offsets: Tensor, *, causal: bool = False) -> Tensor:
+    """``softmax(Q K' / sqrt(d)) V`` among the steps of each row, for each head; with `causal` no step sees a later one.
 
     Rows are taken in the order of their lengths: in groups whose lengths differ by a fifth at most, each padded to its
     own longest; under torch.export 64 at a time, in a loop that a stored program repeats.
@@ -30,13 +30,13 @@ def attend(projected: Tensor, offsets: Tensor) -> Tensor:
         output: (N, H, d)
     """
     if torch.compiler.is_exporting():
-        return _captured(projected, offsets)
-    attended: Tensor = _in_groups(projected, offsets)
+        return _captured(projected, offsets, causal=causal)
+    attended: Tensor = _in_groups(projected, offsets, causal=causal)
     return attended
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # the number of groups is in the data
-def _in_groups(projected: Tensor, offsets: Tensor) -> Tensor:
+def _in_groups(projected: Tensor, offsets: Tensor, *, causal: bool) -> Tensor:
     lengths, order = torch.sort(offsets.diff(), descending=True)
     groups = [g for g in alike(lengths.tolist()) if g[2]]
     if not groups:
@@ -44,7 +44,7 @@ def _in_groups(projected: Tensor, offsets: Tensor) -> Tensor:
     place = _places(offsets.index_select(0, order), lengths)  # by length: where each step of the row lies
     parts = torch.split(projected.index_select(0, place), [steps for *_, steps in groups])
     results = [
-        _padded(part, lengths[first:last], int(lengths[first]))
+        _padded(part, lengths[first:last], int(lengths[first]), causal=causal)
         for part, (first, last, _) in zip(parts, groups, strict=True)
     ]
     back = torch.empty_like(place)
@@ -71,7 +71,7 @@ def _places(starts: Tensor, lengths: Tensor) -> Tensor:
     return shift + torch.arange(shift.shape[0], device=shift.device)
 
 
-def _padded(projected: Tensor, lengths: Tensor, longest: int) -> Tensor:
+def _padded(projected: Tensor, lengths: Tensor, longest: int, *, causal: bool) -> Tensor:
     """(n, H, d), attention among rows of these lengths, (n, 3, H, d), padded to the longest."""
     rows, (steps, _, heads, dim) = lengths.shape[0], projected.shape
     if steps == rows * longest:
@@ -80,18 +80,28 @@ def _padded(projected: Tensor, lengths: Tensor, longest: int) -> Tensor:
         inside = torch.arange(longest, device=lengths.device) < lengths.unsqueeze(1)  # (R, L)
         place = torch.nonzero(inside.flatten()).squeeze(1)
         bias = torch.zeros(rows, 1, 1, longest, dtype=projected.dtype, device=projected.device)
-        bias = bias.masked_fill(~inside[:, None, None], -torch.inf)
+        hidden = ~inside[:, None, None]
+        if causal:
+            hidden, bias = hidden | _later(longest, lengths), bias.expand(-1, -1, longest, -1)
+        bias = bias.masked_fill(hidden, -torch.inf)
         filled = projected.new_zeros(rows * longest, 3, heads, dim).index_copy(0, place, projected)
     queries, keys, values = filled.view(rows, longest, 3, heads, dim).permute(2, 0, 3, 1, 4)  # (R, H, L, d) each
-    attended = F.scaled_dot_product_attention(queries, keys, values, bias).transpose(1, 2).flatten(0, 1)
+    given = {"is_causal": True} if causal and bias is None else {"attn_mask": bias}
+    attended = F.scaled_dot_product_attention(queries, keys, values, **given).transpose(1, 2).flatten(0, 1)
     return attended if place is None else attended.index_select(0, place)
 
 
-def _captured(projected: Tensor, offsets: Tensor) -> Tensor:
+def _later(longest: int, like: Tensor) -> Tensor:
+    """(L, L), whether a key lies behind its query."""
+    within = torch.arange(longest, device=like.device)
+    return within > within.unsqueeze(1)
+
+
+def _captured(projected: Tensor, offsets: Tensor, *, causal: bool = False) -> Tensor:
     """The same as a loop over groups of rows, every operator of which a stored program may call.
 
     Places without a step hold a key that no query takes: queries and keys have one column more, of ones and of zeros,
-    there a large negative number. So no mask goes over the scores.
+    there a large negative number. So no mask goes over the scores unless they are causal.
     """
     total, _, heads, dim = projected.shape
     queries, keys, values = projected[:, 0] / math.sqrt(dim), projected[:, 1], projected[:, 2]  # (N, H, d) each
@@ -116,6 +126,8 @@ def _captured(projected: Tensor, offsets: Tensor) -> Tensor:
         place = torch.where(within < own, start + within, behind).flatten()  # (R * L,)
         filled = source.index_select(0, place).view(ROWS, longest, heads, 3 * dim + 2).transpose(1, 2)  # (R, H, L, ..)
         scores = filled[..., : dim + 1] @ filled[..., dim + 1 : 2 * dim + 2].transpose(2, 3)
+        if causal:
+            scores = scores.masked_fill(within > within.unsqueeze(1), NEVER)
         attended = (torch.softmax(scores, dim=3) @ filled[..., 2 * dim + 2 :]).transpose(1, 2)
         return (output.index_put((place,), attended.reshape(ROWS * longest, heads * dim)),)
 

@@ -33,7 +33,8 @@ class TransformerConfig(BlockConfig):
 class Heads(nn.Module):
     """``softmax(Q_h K_h' / sqrt(d)) V_h`` among the steps of each row, with projections Q, K and V for each head h.
 
-    The d of all heads add up to the width of a step, or to a little more where they do not divide it.
+    The d of all heads add up to the width of a step, or to a little more where they do not divide it. With `causal` a
+    step sees none that is newer than itself.
 
     Shape:
         x: (N, width); offsets: (B+1,)
@@ -43,14 +44,15 @@ class Heads(nn.Module):
         Vaswani et al., "Attention Is All You Need", NIPS 2017, eq. (1).
     """
 
-    def __init__(self, width: int, count: int) -> None:
+    def __init__(self, width: int, count: int, *, causal: bool = False) -> None:
         super().__init__()
-        self.count, self.dim = count, -(-width // count)
+        self.count, self.dim, self.causal = count, -(-width // count), causal
         self.projected = linear(width, 3 * count * self.dim, bias=False)
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
         """What each head makes of each step."""
-        return attend(torch.unflatten(self.projected(x), 1, (3, self.count, self.dim)), offsets)
+        projected = torch.unflatten(self.projected(x), 1, (3, self.count, self.dim))
+        return attend(projected, offsets, causal=self.causal)
 
 
 class SelfAttention(nn.Module):
@@ -64,9 +66,9 @@ class SelfAttention(nn.Module):
         Vaswani et al., "Attention Is All You Need", NIPS 2017, section 3.2.2.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
-        self.heads = Heads(width, heads)
+        self.heads = Heads(width, heads, causal=causal)
         self.out = linear(heads * self.heads.dim, width, bias=False)
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
@@ -77,6 +79,8 @@ class SelfAttention(nn.Module):
 class Block(nn.Module):
     """``F(x) = norm(y + W_2 leaky_relu(W_1 y + b_1) + b_2)`` with ``y = norm(x + attention(x))``.
 
+    With `causal` attention sees no newer steps.
+
     Shape:
         x: (N, width); offsets: (B+1,)
         output: (N, width)
@@ -85,10 +89,10 @@ class Block(nn.Module):
         Chen et al., "Behavior Sequence Transformer", DLP-KDD 2019, eq. (3)-(5).
     """
 
-    def __init__(self, width: int, config: BlockConfig) -> None:
+    def __init__(self, width: int, config: BlockConfig, *, causal: bool = False) -> None:
         super().__init__()
         inner = config.feedforward or width
-        self.attention = SelfAttention(width, config.heads)
+        self.attention = SelfAttention(width, config.heads, causal=causal)
         self.feedforward = nn.Sequential(linear(width, inner), nn.LeakyReLU(), linear(inner, width))
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.dropout = Dropout(config.dropout)

@@ -22,11 +22,12 @@ def inputs(lengths, heads=2, dim=3):
     return torch.randn(sum(lengths), 3, heads, dim, generator=drawn, requires_grad=True), offsets
 
 
-def looped(projected, offsets):
+def looped(projected, offsets, causal):
     """Step by step: each row, head and query by itself."""
     result = []
-    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        for step in range(start, end):
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        for step in range(start, stop):
+            end = step + 1 if causal else stop
             heads = []
             for head in range(projected.shape[2]):
                 q, k, v = projected[step, 0, head], projected[start:end, 1, head], projected[start:end, 2, head]
@@ -37,11 +38,13 @@ def looped(projected, offsets):
 
 @pytest.mark.parametrize("lengths", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("form", ["in-groups", "as-exported"])
-def test_equals_a_loop_over_steps_with_gradients(lengths, form, monkeypatch):
+@pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
+def test_equals_a_loop_over_steps_with_gradients(lengths, form, causal, monkeypatch):
     monkeypatch.setattr(jagged_attention, "ROWS", 4)
     projected, offsets = inputs(lengths)
-    expected = looped(projected, offsets)
-    found = attend(projected, offsets) if form == "in-groups" else jagged_attention._captured(projected, offsets)
+    expected = looped(projected, offsets, causal)
+    function = attend if form == "in-groups" else jagged_attention._captured
+    found = function(projected, offsets, causal=causal)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     if len(projected):
         weights = torch.randn_like(expected)

@@ -40,7 +40,8 @@ class DMIN(SequenceEncoder):
     Refined steps are ``r = transformer block(s)``. The heads of another attention among them, each projected to the
     width W of the candidate, are z^h; the weights a are those of `din` with softmax and positions, one unit for all.
 
-    While training, r_l should tell the next step from one of another row.
+    While training, r_l should tell the next step from one of another row. So no step attends to newer ones, as in the
+    authors' code: r_l would know what it should tell.
 
     Shape:
         output: (B, H * W)
@@ -54,8 +55,8 @@ class DMIN(SequenceEncoder):
     def __init__(self, config: Config, layout: SequenceLayout) -> None:
         super().__init__(config, layout)
         self.width = sum(child.dim for child in self.paired)
-        self.refiner = Block(layout.dim, config)
-        self.heads = Heads(layout.dim, config.interests)
+        self.refiner = Block(layout.dim, config, causal=True)
+        self.heads = Heads(layout.dim, config.interests, causal=True)
         drawn = [linear(self.heads.dim, self.width, bias=False).weight for _ in range(config.interests)]
         self.projections = nn.Parameter(torch.stack([w.detach().t() for w in drawn]))  # (H, d, W)
         unit = din.Config(hidden=config.hidden, activation=config.activation, softmax=True, positions=config.positions)

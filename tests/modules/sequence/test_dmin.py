@@ -39,7 +39,10 @@ def looped(encoder, steps, query):
         q, k, v = (own @ w.T for w in encoder.heads.projected.weight.chunk(3))
         for interest in range(encoder.config.interests):
             at = slice(interest * dim, (interest + 1) * dim)
-            z = torch.softmax(q[:, at] @ k[:, at].T / math.sqrt(dim), 1) @ v[:, at] @ encoder.projections[interest]
+            scores = (q[:, at] @ k[:, at].T / math.sqrt(dim)).masked_fill(
+                torch.ones(length, length).triu(1) > 0, -torch.inf
+            )
+            z = torch.softmax(scores, 1) @ v[:, at] @ encoder.projections[interest]
             c = query[row].expand(length, 7)
             hidden = torch.cat([c, z, c - z, c * z], 1) @ unit.first.weight.T + unit.first.bias
             hidden = hidden + torch.stack(
@@ -64,3 +67,14 @@ def test_refined_steps_tell_the_next_one():
     torch.manual_seed(7)
     expected = next_step_loss(encoder.refiner(steps.values, steps.offsets), steps)
     torch.testing.assert_close(encoder.auxiliary, 0.5 * expected)
+
+
+def test_a_refined_step_does_not_know_the_next_one():
+    encoder, (steps, _) = made().eval(), inputs()
+    before = encoder.refiner(steps.values, steps.offsets)
+    changed = steps.values.clone()
+    changed[[2, 7]] += 1.0  # the newest steps of two rows
+    after = encoder.refiner(changed, steps.offsets)
+    same = torch.tensor([0, 1, 3, 4, 5, 6, 8])
+    torch.testing.assert_close(after[same], before[same])
+    assert not torch.allclose(after[[2, 7]], before[[2, 7]])
