@@ -111,12 +111,17 @@ class _Resolver:
         if groups is None and (name == "deep" or len(uses) == 1):
             return _Group([spec for spec in self.outputs.values() if spec.kind not in SEQUENCE_KINDS])
         given = ", ".join(groups or {}) or "none"
-        text = f"type '{self.model.type}' needs a group '{name}'\ngiven: {given}; add e.g. {name}: [{self.some()}]"
+        text = f"type '{self.model.type}' needs a group '{name}'\ngiven: {given}; add e.g. {name}: [{self.some(use)}]"
         self.problem("model.groups", text)
         return _Group()
 
-    def some(self) -> str:
-        """The first features, as an example."""
+    def some(self, use: GroupUse) -> str:
+        """The first features, as an example; where ids are told apart the one with the fewest."""
+        if use.one_hot:
+            sparse = [spec for spec in self.outputs.values() if spec.kind == "sparse"]
+            return (
+                min(sparse, key=lambda spec: spec.num_embeddings or MOST_ONE_HOT).name if sparse else "a feature of ids"
+            )
         return ", ".join([name for name, spec in self.outputs.items() if spec.kind not in SEQUENCE_KINDS][:3])
 
     def listed(self, name: str) -> _Group:

@@ -52,7 +52,7 @@ def test_a_domain_comes_as_a_one_hot_vector_that_training_leaves_alone(case):
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"deep": ["user"]}, "needs a group 'domain'\ngiven: deep; add e.g. domain: ["),
+        ({"deep": ["user"]}, "needs a group 'domain'\ngiven: deep; add e.g. domain: [scene]"),
         (
             {"deep": ["user"], "domain": ["cate", "user"]},
             "needs one feature of ids in 'domain', but it has: cate, user",
