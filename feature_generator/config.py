@@ -84,6 +84,9 @@ def _text(item: Any) -> str:
         known = [t.strip(" '") for t in item["ctx"]["expected_tags"].split(",")]
         tag = item["ctx"]["tag"]
         return f"unknown type '{tag}'{nearest(tag, known)}\nknown: {', '.join(sorted(known))}"
+    if kind in ("too_short", "string_too_short") and "ctx" in item:
+        least, of = item["ctx"]["min_length"], "item" if kind == "too_short" else "character"
+        return f"must have at least {least} {of}{'s' * (least != 1)}, but has {len(value)}"
     if kind in _WANTED:
         return f"must be a {_WANTED[kind]}" + (f", but is {value!r}" if _is_scalar(value) else "")
     if not str(item["msg"]).startswith("Input should"):
