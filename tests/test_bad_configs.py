@@ -107,6 +107,8 @@ CASES = {
     "no-rows-to-train-on": ("  train: {type: parquet, path: train.parquet}\n", "", 1, "data . train", "training needs a source of rows"),
     "early-stop-without-valid": ("  valid: {type: parquet, path: train.parquet}\n", "", 26, "train . early_stop", "needs data.valid"),
     "metric-that-fits-no-task": ("[auc, logloss]", "[auc, logloss, rmse]", 29, "eval . metrics[2]", "'rmse' fits none of the tasks"),
+    "nothing-to-learn": ("  embedding_dim: 8\n", "  embedding_dim: 8\n  tasks: [{name: ctr, label: click, weight: 0}]\n", 19,
+                         "model . tasks[0] 'ctr' . weight", "no task has a weight above 0"),
     "weighting-of-one-task": ("epochs: 1\n", "epochs: 1\n  task_weighting: uncertainty\n", 26, "train . task_weighting",
                               "'uncertainty' weighs the losses of several tasks, but there is one: click"),
     "absent-label": ("labels: [click]", "labels: [clicked]", 2, "data . train", "no column 'clicked'; did you mean 'click'?"),

@@ -257,6 +257,9 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             if label not in sections.data.labels:
                 text = _no_label(label, sections.data.labels)
                 problems.append(document.problem(("model", "tasks", index, "mask"), text))
+    if model.tasks and not any(task.weight for task in model.tasks):
+        text = "no task has a weight above 0, so there is nothing to learn"
+        problems.append(document.problem(("model", "tasks", 0, "weight"), text))
     tasks = [task.name for task in _tasks(model, sections.data)]
     for index, name in enumerate(sections.data.reserved):
         if name in tasks:

@@ -14,10 +14,11 @@ from easyrec.modules.product import product
 class StarLinear(nn.Module):
     """``(W * W_d) x + b + b_d`` for a row of domain d, where * is element by element.
 
-    The weights of all domains are applied, and the row's domain picks one result. W_d starts at 1, b_d at 0.
+    The weights of all domains are applied, and the row's domain picks one result. W_d starts at 1, b_d at 0; they stay
+    so for a row without a domain.
 
     Shape:
-        input: (B, width); domain: (B, N), one-hot
+        input: (B, width); domain: (B, N), one-hot, or all 0 for a row without a domain
         output: (B, units)
 
     Source:
@@ -26,17 +27,18 @@ class StarLinear(nn.Module):
 
     def __init__(self, domains: int, width: int, units: int) -> None:
         super().__init__()
-        self.shape = (domains, units)
+        self.shape = (domains + 1, units)
         self.shared = linear(width, units)
         self.weight = nn.Parameter(torch.ones(domains, units, width))
         self.bias = nn.Parameter(torch.zeros(domains, units))
 
     def forward(self, input: Tensor, domain: Tensor) -> Tensor:
         """The layer."""
-        weights = self.weight * self.shared.weight  # (N, units, width)
-        everywhere = torch.unflatten(product(input, weights.flatten(0, 1)), 1, self.shape)  # (B, N, units)
-        biased = everywhere + self.bias
-        return torch.bmm(domain.to(biased.dtype).unsqueeze(1), biased).squeeze(1) + self.shared.bias
+        weights = torch.cat([(self.weight * self.shared.weight).flatten(0, 1), self.shared.weight])
+        everywhere = torch.unflatten(product(input, weights), 1, self.shape)  # (B, N + 1, units)
+        biased = everywhere + torch.cat([self.bias, torch.zeros_like(self.bias[:1])])
+        chosen = torch.cat([domain, 1.0 - domain.sum(dim=1, keepdim=True)], dim=1)  # (B, N + 1)
+        return torch.bmm(chosen.to(biased.dtype).unsqueeze(1), biased).squeeze(1) + self.shared.bias
 
 
 class StarMLP(nn.Module):
@@ -71,10 +73,11 @@ class PartitionedNorm(nn.Module):
     """``g g_d (x - mean_d) / sqrt(var_d + eps) + b + b_d`` for a row of domain d.
 
     Mean and variance are those of the domain's rows in the batch, in evaluation the moving averages of its batches; of a
-    domain with fewer than two rows in the batch too.
+    domain with fewer than two rows in the batch too. A row without a domain has g_d = 1, b_d = 0 and the mean of the
+    domains' moving averages.
 
     Shape:
-        input, output: (B, width); domain: (B, N), one-hot
+        input, output: (B, width); domain: (B, N), one-hot, or all 0 for a row without a domain
 
     Source:
         Sheng et al., "One Model to Serve All", CIKM 2021, section 3.3.
@@ -93,20 +96,25 @@ class PartitionedNorm(nn.Module):
 
     def forward(self, input: Tensor, domain: Tensor) -> Tensor:
         """The normalised rows."""
-        index = domain.argmax(dim=1)  # (B,)
+        none = 1.0 - domain.sum(dim=1, keepdim=True)  # (B, 1)
+        index = torch.cat([domain, none], dim=1).argmax(dim=1)  # (B,), N for a row without a domain
         mean, var = self._batch(input, index) if self.training else (self.mean, self.var)
+        mean = torch.cat([mean, self.mean.mean(dim=0, keepdim=True)])
+        var = torch.cat([var, self.var.mean(dim=0, keepdim=True)])
         normal = (input - mean.index_select(0, index)) * torch.rsqrt(var.index_select(0, index) + self.eps)
         own = domain.unsqueeze(1)  # (B, 1, N)
         scale, shift = ((own * of.t()).sum(dim=2) for of in (self.scales, self.shifts))
-        return normal * (self.scale * scale) + self.shift + shift
+        return normal * (self.scale * (scale + none)) + self.shift + shift
 
     def _batch(self, input: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """Statistics of the domains' rows, which the moving averages take in."""
-        number = torch.bincount(index, minlength=len(self.mean)).unsqueeze(1)  # (N, 1)
-        zeros = torch.zeros_like(self.mean)
+        domains = len(self.mean)
+        number = torch.bincount(index, minlength=domains + 1).unsqueeze(1)  # (N + 1, 1)
+        zeros = self.mean.new_zeros(domains + 1, self.mean.shape[1])
         mean = zeros.index_add(0, index, input) / number.clamp_min(1)
         squares = (input - mean.index_select(0, index)).square()
         var = zeros.index_add(0, index, squares) / number.clamp_min(1)
+        number, mean, var = number[:domains], mean[:domains], var[:domains]
         enough = number >= 2
         with torch.no_grad():
             share = self.momentum * enough

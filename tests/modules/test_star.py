@@ -62,3 +62,16 @@ def test_a_lone_row_of_a_domain_is_normalised_as_in_evaluation():
     norm, x = PartitionedNorm(4, 5).train(), torch.randn(8, 5)
     torch.testing.assert_close(norm(x, one_hot(DOMAINS))[5], x[5], rtol=1e-4, atol=1e-4)
     assert norm(x[:0], one_hot(DOMAINS[:0])).shape == (0, 5)
+
+
+def test_a_row_without_a_domain_goes_through_what_all_share():
+    layer, norm, x = random(StarLinear(4, 5, 3)), random(PartitionedNorm(4, 5)), torch.randn(3, 5)
+    nowhere = torch.zeros(3, 4)
+    torch.testing.assert_close(layer(x, nowhere), layer.shared(x), rtol=1e-4, atol=1e-5)
+    norm.mean.copy_(torch.randn(4, 5))
+    norm.var.copy_(torch.rand(4, 5) + 0.5)
+    expected = (x - norm.mean.mean(0)) / (norm.var.mean(0) + 1e-5).sqrt() * norm.scale + norm.shift
+    torch.testing.assert_close(norm.eval()(x, nowhere), expected, rtol=1e-4, atol=1e-5)
+    before = norm.train().mean.clone()
+    norm(x, nowhere)
+    assert torch.equal(norm.mean, before)  # no domain learns from them
