@@ -62,6 +62,7 @@ def test_sequences_of_different_kinds_and_encoders_in_one_group(case, task):
     torch.testing.assert_close(found, model(x)["logit"].detach(), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, where it leaves a graph
 @pytest.mark.parametrize("name", ["bst", "dien"])
 def test_compiled_equals_eager_whatever_the_lengths(case, task, name):
