@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from functools import partial
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from record import ROOT, interleave, kept, save, table
-from train_throughput import peers_python
+from train_throughput import contestant, peers_python
 
 import easyrec
 from easyrec.config import load_experiment
@@ -72,17 +71,10 @@ def settings(model: str) -> dict[str, Any]:
 def theirs(model: str, seed: int, threads: int, epochs: int | None = None) -> dict[str, float]:
     """One run of FuxiCTR."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        path = Path(name) / "spec.json"
         spec = {"model": model, "settings": settings(model), "source": str(source()), "seed": seed, "epochs": epochs}
-        (folder / "spec.json").write_text(json.dumps(spec))
-        command = [str(peers_python()), str(ROOT / "benchmarks" / "peers" / "fuxictr_frappe.py")]
-        command += [str(folder / "spec.json"), str(folder / "out.json"), str(threads)]
-        environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "PYTHONWARNINGS": "ignore"}
-        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            sys.exit(f"FuxiCTR failed on {model}:\n{done.stderr[-4000:]}")
-        result: dict[str, float] = json.loads((folder / "out.json").read_text())
-    return result
+        path.write_text(json.dumps(spec))
+        return contestant(peers_python(), "peers/fuxictr_frappe.py", path, str(threads))()
 
 
 def ours(model: str, seed: int, threads: int, precision: str = "fp32", epochs: int | None = None) -> dict[str, float]:

@@ -112,10 +112,3 @@ class Towers(nn.Module):
         """The vectors of the tasks."""
         inputs = input.unbind(1) if input.dim() == 3 else [input] * len(self.mlps)
         return [mlp(x) for mlp, x in zip(self.mlps, inputs, strict=True)]
-
-
-def mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean of the rows' values (B,) by their weights (B,), as a loss takes it."""
-    if weights is None:
-        return values.sum() / max(values.shape[0], 1)
-    return (values * weights).sum() / weights.sum().clamp_min(1e-12)

@@ -13,8 +13,9 @@ from easyrec.batch import Embedded
 from easyrec.config.model import TaskConfig
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout
+from easyrec.losses._loss import mean
 from easyrec.models._model import Model
-from easyrec.models._towers import Logits, Towers, TowersConfig, mean, too_few
+from easyrec.models._towers import Logits, Towers, TowersConfig, too_few
 from easyrec.modules.mlp import MLP, Layers, LayersConfig
 from easyrec.modules.transfer import Transfer
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from easyrec.batch import Embedded
 from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
+from easyrec.losses._loss import mean
 from easyrec.models._funnel import FunnelConfig, both
 from easyrec.models._model import Model
-from easyrec.models._towers import Logits, Towers, mean
+from easyrec.models._towers import Logits, Towers
 from easyrec.modules.mlp import MLP, in_float32, linear
 
 IMPUTED = "escm2:imputed"

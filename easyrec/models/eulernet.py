@@ -10,15 +10,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
-from easyrec.modules.dense_field import DenseField
+from easyrec.models._dense_field import DenseFieldConfig, DenseFieldModel
+from easyrec.models._model import Head
 from easyrec.modules.euler import EulerLayer
-from easyrec.modules.mlp import Layers, LayersConfig
 
 
-class Config(ModelConfig):
+class Config(DenseFieldConfig):
     """Config of `eulernet`."""
 
     type: Literal["eulernet"] = "eulernet"
@@ -28,15 +27,9 @@ class Config(ModelConfig):
     """Probability of zeroing an input of a layer while training."""
     layer_norm: bool = False
     """Normalise each product over its dims after every layer."""
-    bottom: Layers = LayersConfig(hidden=[64])
-    """Layers over the dense inputs, below the one that is as wide as an embedding; a list is their `hidden`."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """Embeddings of equal dims of `deep`."""
-        return {"deep": GroupUse(equal_dims=True)}
 
 
-class EulerNet(Model):
+class EulerNet(DenseFieldModel):
     """Logit = w . Re(o) + w . Im(o) + b, of the last layer's o, over ``c_j = m_j exp(i e_j)``.
 
     An MLP makes one field of the dense inputs.
@@ -51,9 +44,7 @@ class EulerNet(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        dense, fields, dim = self.layouts["deep"].dense_width, self.num_fields(), self.dim()
-        self.bottom = DenseField(dense, dim, config.bottom) if dense else None
-        fields += 1 if dense else 0
+        fields, dim = self.count, self.dim()
         self.moduli = nn.Parameter(torch.ones(fields, 1))
         widths = [fields, *config.orders]
         self.layers = nn.ModuleList(
@@ -64,9 +55,7 @@ class EulerNet(Model):
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        fields = self.fields(x)  # (B, F, D)
-        if self.bottom is not None:
-            fields = self.bottom(fields, x.dense("deep"))
+        fields = self.all_fields(x)  # (B, F, D)
         real, imaginary = self.moduli * torch.cos(fields), self.moduli * torch.sin(fields)
         for layer in self.layers:
             real, imaginary = layer(real, imaginary)

@@ -10,15 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
-from easyrec.modules.dense_field import DenseField
+from easyrec.models._dense_field import DenseFieldConfig, DenseFieldModel
+from easyrec.models._model import Head
 from easyrec.modules.field_graph import Edges, GatedUpdate, Messages
-from easyrec.modules.mlp import Layers, LayersConfig, linear
+from easyrec.modules.mlp import linear
 
 
-class Config(ModelConfig):
+class Config(DenseFieldConfig):
     """Config of `fignn`."""
 
     type: Literal["fignn"] = "fignn"
@@ -30,15 +30,9 @@ class Config(ModelConfig):
     """A gated unit updates the states; otherwise messages are added."""
     residual: bool = True
     """Add the embeddings after each step."""
-    bottom: Layers = LayersConfig(hidden=[64])
-    """Layers over the dense inputs, below the one that is as wide as an embedding; a list is their `hidden`."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """Embeddings of equal dims of `deep`."""
-        return {"deep": GroupUse(equal_dims=True)}
 
 
-class FiGNN(Model):
+class FiGNN(DenseFieldModel):
     """Logit = w . sum_i g_i h_i + b of the last states h, with ``g = sigmoid(G [h_1 .. h_F])``.
 
     The states start as the embeddings e; a step is ``h_i <- update(m_i, h_i) + e_i`` with the messages m of the graph. An
@@ -54,11 +48,9 @@ class FiGNN(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        dense, fields, dim = self.layouts["deep"].dense_width, self.num_fields(), self.dim()
-        if not dense:
+        fields, dim = self.count, self.dim()
+        if self.bottom is None:
             self.num_pairs()  # one field alone has no neighbours
-        self.bottom = DenseField(dense, dim, config.bottom) if dense else None
-        fields += 1 if dense else 0
         self.edges = Edges(fields, dim)
         self.messages = nn.ModuleList(Messages(fields, dim) for _ in range(1 if config.shared else config.steps))
         self.update = GatedUpdate(dim) if config.gru else None
@@ -67,9 +59,7 @@ class FiGNN(Model):
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        fields = self.fields(x)  # (B, F, D)
-        if self.bottom is not None:
-            fields = self.bottom(fields, x.dense("deep"))
+        fields = self.all_fields(x)  # (B, F, D)
         edges, states = self.edges(fields), fields
         for step in range(self.config.steps):
             message = self.messages[0 if self.config.shared else step](edges, states)

@@ -15,6 +15,7 @@ from typing_extensions import Self
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
 from easyrec.layout import GroupLayout
+from easyrec.losses._loss import mean
 from easyrec.models._model import Head, Model
 from easyrec.modules.factorized import FactorizedInteraction, FieldGate, Residual
 from easyrec.modules.mlp import MLP, MLPConfig
@@ -94,8 +95,7 @@ class FinalNet(Model):
             parts = []
             for name, task in zip(self.head1.names, self.tasks, strict=True):
                 rows = _against(outputs[f"{block}/{name}"], outputs[name].detach(), task)
-                mean = rows.mean() if weights is None else (rows * weights).sum() / weights.sum().clamp_min(1e-12)
-                parts.append(task.weight * mean)
+                parts.append(task.weight * mean(rows, weights))
             losses[block] = torch.stack(parts).sum()
         return losses
 

@@ -10,16 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
+from easyrec.models._dense_field import DenseFieldConfig, DenseFieldModel
+from easyrec.models._model import Head
 from easyrec.modules.attentive_pooling import AttentivePooling
-from easyrec.modules.dense_field import DenseField
 from easyrec.modules.field_attention import AttentionConfig, FieldAttention
-from easyrec.modules.mlp import MLP, Layers, LayersConfig, MLPConfig, linear
+from easyrec.modules.mlp import MLP, MLPConfig, linear
 
 
-class Config(AttentionConfig, MLPConfig, ModelConfig):
+class Config(AttentionConfig, MLPConfig, DenseFieldConfig):
     """Config of `interhat`."""
 
     type: Literal["interhat"] = "interhat"
@@ -28,15 +28,9 @@ class Config(AttentionConfig, MLPConfig, ModelConfig):
     """Highest order of the crosses."""
     pooling_dim: int = Field(32, gt=0)
     """Width of the hidden layer that weighs vectors before they are pooled."""
-    bottom: Layers = LayersConfig(hidden=[64])
-    """Layers over the dense inputs, below the one that is as wide as an embedding; a list is their `hidden`."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """Embeddings of equal dims of `deep`."""
-        return {"deep": GroupUse(equal_dims=True)}
 
 
-class InterHAt(Model):
+class InterHAt(DenseFieldModel):
     """Logit = w . MLP(pool(u_1 .. u_K)) + b with ``u_k = pool(X_k)`` and ``X_{k+1} = u_k * X_1 + X_k``.
 
     X_1 is attention between the fields and a layer over each. Each `pool` is a weighted sum, whose weights tell which
@@ -51,11 +45,8 @@ class InterHAt(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        dense, self.count, dim = self.layouts["deep"].dense_width, self.num_fields(), self.dim()
-        self.bottom = DenseField(dense, dim, config.bottom) if dense else None
-        self.count += 1 if dense else 0
         units = config.attention_dim
-        widths = [dim] + [units] * (config.attention_layers - 1)
+        widths = [self.dim()] + [units] * (config.attention_layers - 1)
         self.attention = nn.Sequential(
             *(FieldAttention(width, self.count, config, layer_norm=True) for width in widths)
         )
@@ -67,9 +58,7 @@ class InterHAt(Model):
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        fields = self.fields(x)  # (B, F, D)
-        if self.bottom is not None:
-            fields = self.bottom(fields, x.dense("deep"))
+        fields = self.all_fields(x)  # (B, F, D)
         attended = self.attention(fields.flatten(0, 1))  # (B F, units)
         attended = self.norm(attended + self.outer(torch.relu(self.inner(attended))))
         first = crossed = torch.unflatten(attended, 0, (-1, self.count))  # (B, F, units)

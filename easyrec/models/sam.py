@@ -9,15 +9,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
-from easyrec.modules.dense_field import DenseField
-from easyrec.modules.mlp import Layers, LayersConfig
+from easyrec.models._dense_field import DenseFieldConfig, DenseFieldModel
+from easyrec.models._model import Head
 from easyrec.modules.self_product import SelfProduct
 
 
-class Config(ModelConfig):
+class Config(DenseFieldConfig):
     """Config of `sam`."""
 
     type: Literal["sam"] = "sam"
@@ -29,15 +28,9 @@ class Config(ModelConfig):
     """Probability of zeroing a number of a layer's output while training."""
     aggregation: Literal["concat", "sum"] = "concat"
     """The logit reads the last fields side by side, or their sum."""
-    bottom: Layers = LayersConfig(hidden=[64])
-    """Layers over the dense inputs, below the one that is as wide as an embedding; a list is their `hidden`."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """Embeddings of equal dims of `deep`."""
-        return {"deep": GroupUse(equal_dims=True)}
 
 
-class SAM(Model):
+class SAM(DenseFieldModel):
     """Logit = w . [o_1 .. o_F] + b of the last layer's fields; an MLP makes one field of the dense inputs.
 
     Shape:
@@ -49,17 +42,13 @@ class SAM(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        dense, fields, dim = self.layouts["deep"].dense_width, self.num_fields(), self.dim()
-        self.bottom = DenseField(dense, dim, config.bottom) if dense else None
-        fields += 1 if dense else 0
+        fields, dim = self.count, self.dim()
         layers = (SelfProduct(fields, dim, config.values, config.dropout) for _ in range(config.interaction_layers))
         self.layers = nn.Sequential(*layers)
         self.head = Head(tasks, dim * (fields if config.aggregation == "concat" else 1))
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        fields = self.fields(x)  # (B, F, D)
-        if self.bottom is not None:
-            fields = self.bottom(fields, x.dense("deep"))
+        fields = self.all_fields(x)  # (B, F, D)
         fields = self.layers(fields)
         return self.head(fields.flatten(1) if self.config.aggregation == "concat" else fields.sum(dim=1))

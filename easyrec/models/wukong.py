@@ -8,27 +8,21 @@ from typing import Literal
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
-from easyrec.modules.dense_field import DenseField
-from easyrec.modules.mlp import MLP, Layers, LayersConfig, MLPConfig
+from easyrec.models._dense_field import DenseFieldConfig, DenseFieldModel
+from easyrec.models._model import Head
+from easyrec.modules.mlp import MLP, MLPConfig
 from easyrec.modules.wukong import WukongConfig, WukongLayer
 
 
-class Config(MLPConfig, WukongConfig, ModelConfig):
+class Config(MLPConfig, WukongConfig, DenseFieldConfig):
     """Config of `wukong`; the keys of an MLP are those of the last one, `dropout` also holds for the layers."""
 
     type: Literal["wukong"] = "wukong"
-    bottom: Layers = LayersConfig(hidden=[64])
-    """Layers over the dense inputs, below the one that is as wide as an embedding; a list is their `hidden`."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """Embeddings of equal dims of `deep`."""
-        return {"deep": GroupUse(equal_dims=True)}
 
 
-class Wukong(Model):
+class Wukong(DenseFieldModel):
     """Logit = w . MLP(X_n) + b with ``X_{l+1} = norm([fm(X_l), linear(X_l)] + X_l)`` of the fields X_0.
 
     An MLP makes one field of the dense inputs.
@@ -42,9 +36,7 @@ class Wukong(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        dense, fields, dim = self.layouts["deep"].dense_width, self.num_fields(), self.dim()
-        self.bottom = DenseField(dense, dim, config.bottom) if dense else None
-        fields += 1 if dense else 0
+        fields, dim = self.count, self.dim()
         layers = []
         for _ in range(config.layers):
             layers.append(WukongLayer(fields, dim, config, config.dropout))
@@ -55,7 +47,5 @@ class Wukong(Model):
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        fields = self.fields(x)  # (B, F, D)
-        if self.bottom is not None:
-            fields = self.bottom(fields, x.dense("deep"))
+        fields = self.all_fields(x)  # (B, F, D)
         return self.head(self.deep(self.layers(fields).flatten(1)))

@@ -3,7 +3,8 @@ import torch
 from pydantic import ValidationError
 
 from easyrec.config import TaskConfig
-from easyrec.models._towers import Logits, Towers, TowersConfig, mean
+from easyrec.losses._loss import mean
+from easyrec.models._towers import Logits, Towers, TowersConfig
 
 CLICK, BUY = TaskConfig(name="click", label="click"), TaskConfig(name="buy", label="buy")
 
