@@ -14,27 +14,20 @@ several may run side by side on models of their own. A line counts as long as co
 from __future__ import annotations
 
 import argparse
-import ast
-import hashlib
-import json
 import logging
 import os
 import random
-import re
 import statistics
 import sys
 import tempfile
-from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from record import RESULTS, ROOT, commit, table
+from record import ROOT, fingerprint, found, once, table
 
 import easyrec
 from easyrec.config import load_experiment
 
-LINES = RESULTS / "frappe_x1.jsonl"
 PAGE = ROOT / "docs" / "benchmarks.md"
 CONFIGS = ROOT / "configs" / "frappe"
 PUBLISHED = {  # test AUC, BARS leaderboard of Frappe_x1
@@ -78,83 +71,52 @@ def trial(name: str, number: int) -> dict[str, Any]:
     return chosen
 
 
-@cache
-def sources(module: str) -> tuple[str, ...]:
-    """The model's or layer's file and those of the models and layers that it imports."""
-    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-    if not path.exists():
-        return ()
-    found = {str(path)}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        name = str(node.module) if isinstance(node, ast.ImportFrom) else ""
-        if name.startswith(("easyrec.models.", "easyrec.modules.")) and not name.endswith("._model"):  # every model's
-            found.update(sources(name))
-    return tuple(sorted(found))
-
-
-def fingerprint(name: str, overrides: dict[str, Any]) -> str:
-    """Changes where the config or the code of the model changes."""
-    experiment = load_experiment(CONFIGS / f"{name}.yaml", overrides)
-    content = re.sub(r"path: .*", "", experiment.to_yaml())
-    for path in sources(f"easyrec.models.{experiment.model.type}"):
-        content += ast.dump(ast.parse(Path(path).read_text(encoding="utf-8")))
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def done() -> dict[tuple[str, int], dict[str, Any]]:
-    """Finished runs by fingerprint and seed."""
-    lines = LINES.read_text(encoding="utf-8").splitlines() if LINES.exists() else []
-    runs = [json.loads(line) for line in lines]
-    return {(run["fingerprint"], run["seed"]): run for run in runs}
+def key(name: str, number: int) -> str:
+    """Fingerprint of a trial."""
+    return fingerprint(load_experiment(CONFIGS / f"{name}.yaml", trial(name, number)))
 
 
 def run(name: str, number: int, seed: int) -> dict[str, Any]:
     """One training, or what it gave before."""
     overrides = trial(name, number)
-    key = fingerprint(name, overrides)
-    found = done().get((key, seed))
-    if found is not None:
-        return found
-    with tempfile.TemporaryDirectory() as folder:
-        finished = easyrec.train(
-            CONFIGS / f"{name}.yaml",
-            overrides={**overrides, "train.seed": seed, "train.log_every": 1_000_000},
-            run_dir=Path(folder) / "run",
-            export=False,
-            progress=False,
-        )
-    metrics = finished.metrics
-    result = {"model": name, "trial": number, "seed": seed, "overrides": overrides, "fingerprint": key}
-    result |= {f"{part}_{k}": round(metrics[part][k], 6) for part in ("valid", "test") for k in ("auc", "logloss")}
-    result |= {"best_step": metrics["best_step"], "seconds": round(metrics["seconds"], 1)}
-    result |= {"threads": os.environ.get("OMP_NUM_THREADS", ""), "commit": commit(), "date": date.today().isoformat()}
-    LINES.parent.mkdir(parents=True, exist_ok=True)
-    with LINES.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
-    shown = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in overrides.items())
-    print(f"{name} trial {number} seed {seed} [{shown}]: valid {result['valid_auc']:.5f}", flush=True)
-    return result
+
+    def train() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            metrics = easyrec.train(
+                CONFIGS / f"{name}.yaml",
+                overrides={**overrides, "train.seed": seed, "train.log_every": 1_000_000},
+                run_dir=Path(folder) / "run",
+                export=False,
+                progress=False,
+            ).metrics
+        auc = {f"{part}_{k}": round(metrics[part][k], 6) for part in ("valid", "test") for k in ("auc", "logloss")}
+        shown = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in overrides.items())
+        print(f"{name} trial {number} seed {seed} [{shown}]: valid {auc['valid_auc']:.5f}", flush=True)
+        return {**auc, "best_step": metrics["best_step"], "seconds": round(metrics["seconds"], 1)}
+
+    about = {"model": name, "trial": number, "overrides": overrides}
+    return once("frappe_x1", key(name, number), seed, about, train)
 
 
 def best_trial(name: str, trials: int) -> tuple[int, dict[str, Any]] | None:
     """The finished trial with the best valid AUC, and its run."""
-    runs = done()
-    found = [(number, runs.get((fingerprint(name, trial(name, number)), SEED))) for number in range(trials)]
-    finished = [(number, run) for number, run in found if run is not None]
+    runs = [(number, found("frappe_x1", key(name, number), SEED)) for number in range(trials)]
+    finished = [(number, run) for number, run in runs if run is not None]
     return max(finished, key=lambda pair: pair[1]["valid_auc"], default=None)
 
 
 def rows(chosen: list[str], trials: int, *, train: bool) -> list[dict[str, Any]]:
     """The table, best test AUC first; with `train` the seeds of the best six are run."""
-    best = {name: found for name in chosen if (found := best_trial(name, trials)) is not None}
+    best = {name: tuned for name in chosen if (tuned := best_trial(name, trials)) is not None}
     leaders = sorted(best, key=lambda name: -best[name][1]["valid_auc"])[:BEST]
     result = []
     for name, (number, first) in best.items():
         runs = [first]
         if name in leaders:
-            known, key = done(), fingerprint(name, trial(name, number))
-            more = (run(name, number, s) if train else known.get((key, s)) for s in MORE_SEEDS)
-            runs += [r for r in more if r is not None]
+            seeds = [
+                found("frappe_x1", key(name, number), s) if not train else run(name, number, s) for s in MORE_SEEDS
+            ]
+            runs += [r for r in seeds if r is not None]
         auc, published = statistics.mean(r["test_auc"] for r in runs), PUBLISHED.get(name)
         result.append(
             {
@@ -171,11 +133,11 @@ def rows(chosen: list[str], trials: int, *, train: bool) -> list[dict[str, Any]]
     return sorted(result, key=lambda row: row["test AUC"], reverse=True)
 
 
-def write_page(found: list[dict[str, Any]]) -> None:
+def write_page(rows: list[dict[str, Any]]) -> None:
     """Put the table between the marks of the page."""
     columns = ["model", "seeds", "valid AUC", "test AUC", "logloss", "published"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in found:
+    for row in rows:
         cells = [str(row[c]) for c in columns]
         lines.append("| " + " | ".join([f"`{cells[0]}`", *cells[1:]]) + " |")
     start, end = "<!-- frappe_x1 -->\n", "<!-- /frappe_x1 -->\n"
@@ -201,13 +163,13 @@ def main() -> None:
             for name in args.models:
                 run(name, number, SEED)
     if args.what != "tune":
-        found = rows(args.models, args.trials, train=args.what in ("table", "all"))
-        table(found)
-        short = [row["model"] for row in found if row["wanted"] == "no"]
-        print(f"{len(found)} models; below the published AUC by more than {MARGIN}: {', '.join(short) or 'none'}")
-        print(f"best: {found[0]['model']} {found[0]['test AUC']}; FuxiCTR's best on this data: {PEER}" if found else "")
+        shown = rows(args.models, args.trials, train=args.what in ("table", "all"))
+        table(shown)
+        short = [row["model"] for row in shown if row["wanted"] == "no"]
+        print(f"{len(shown)} models; below the published AUC by more than {MARGIN}: {', '.join(short) or 'none'}")
+        print(f"best: {shown[0]['model']} {shown[0]['test AUC']}; FuxiCTR's best on this data: {PEER}" if shown else "")
     if args.what in ("page", "all"):
-        write_page(found)
+        write_page(shown)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,38 @@
 """Click prediction on MovieLens-1M (the frozen task `ml1m_ctr`): models of sequences beside a mean-pooling twin.
 
-`python benchmarks/ml1m_ctr.py [--seeds 1] [--only prepare] [--only din bst]`
+`python benchmarks/ml1m_ctr.py [--seeds 1] [--only prepare] [--only din bst twin_ids] [--peers DIN TWIN] [--epochs 3]`
 
 Joins the task's rows with the user's history (items at positions before the row, the newest 200), user features and
-movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`. Rows of models that ran
-earlier on the same day stay in the result.
+movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`. A name that ends in
+`_ids` and has no config is the model before it with the features of `ids.yaml`: item ids alone, as FuxiCTR's models get
+them, which `--peers` trains. Finished runs are kept in `.data/`; the result gathers all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import statistics
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, commit, save, saved, table
+import yaml
+from record import ROOT, digest, fingerprint, once, table
+from train_throughput import peers_python
 
 OUT = ROOT / ".data" / "ml1m_ctr"
-CONFIGS = ("din", "din_pooled", "pooled_ids", "din_ids", "transact", "dmr", "bst", "dmin", "dien")
+CONFIGS = ROOT / "configs" / "ml1m"
+FULL = ("din", "din_pooled", "sim", "sim_soft", "eta", "sdim", "twin", "transact", "dmr", "bst", "dmin", "dien")
+IDS = ("pooled_ids", "din_ids", "sim_soft_ids", "eta_ids", "sdim_ids", "twin_ids", "transact_ids", "dien_ids")
+PEERS = ("DIN", "SIM", "ETA", "SDIM", "TWIN", "TransAct", "DIEN")
 HISTORY = 200
 
 
@@ -94,36 +104,85 @@ def prepare() -> None:
         pq.write_table(shuffled, OUT / f"{split}.parquet", row_group_size=32768, compression="lz4")
 
 
+def overrides(name: str) -> tuple[str, dict[str, Any]]:
+    """Config of a model, and what is laid over it."""
+    if (CONFIGS / f"{name}.yaml").exists():
+        return name, {}
+    features = yaml.safe_load((CONFIGS / "ids.yaml").read_text())["features"]
+    return name.removesuffix("_ids"), {"features": features, "model.groups.deep.features": ["item_id"]}
+
+
+def ours(name: str, seed: int) -> dict[str, Any]:
+    """AUC of a model, trained where there is no line of it."""
+    from easyrec import load_experiment, train  # noqa: PLC0415 (preparing needs no torch)
+
+    os.environ["EASYREC_ML1M"] = str(OUT)
+    config, laid = overrides(name)
+
+    def run() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            metrics = train(
+                CONFIGS / f"{config}.yaml",
+                overrides={**laid, "train.seed": seed, "train.log_every": 1_000_000},
+                run_dir=Path(folder) / "run",
+                export=False,
+                progress=False,
+            ).metrics
+        auc = {f"{part}_{k}": round(metrics[part][k], 6) for part in ("valid", "test") for k in ("auc", "gauc")}
+        print(name, seed, auc, flush=True)
+        return {**auc, "best_step": metrics["best_step"], "seconds": round(metrics["seconds"], 1)}
+
+    key = fingerprint(load_experiment(CONFIGS / f"{config}.yaml", laid))
+    return once("ml1m_ctr", key, seed, {"model": name}, run)
+
+
+def theirs(name: str, seed: int, epochs: int) -> dict[str, Any]:
+    """AUC of FuxiCTR's model."""
+    script, options = "peers/fuxictr_ml1m.py", ("--epochs", str(epochs), "--seed", str(seed))
+
+    def run() -> dict[str, Any]:
+        command = [str(peers_python()), str(ROOT / "benchmarks" / script), name, str(source())]
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out.json"
+            done = subprocess.run([*command, str(out), *options], check=False, capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(f"{script} {name} failed:\n{done.stderr[-4000:]}")
+            found = json.loads(out.read_text())
+        print(f"FuxiCTR {name}", seed, found, flush=True)
+        return {"test_auc": round(found["auc"], 6), "seconds": round(found["seconds"], 1), "epochs": epochs}
+
+    key = digest(f"{name} {epochs}", [ROOT / "benchmarks" / script])
+    return once("ml1m_ctr", key, seed, {"model": f"FuxiCTR {name}"}, run)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=list(CONFIGS))
+    parser.add_argument("--only", nargs="*", default=[*FULL, *IDS])
+    parser.add_argument("--peers", nargs="*", default=[], choices=PEERS)
+    parser.add_argument("--epochs", type=int, default=3, help="at most as many for the peers")
     args = parser.parse_args()
     prepare()
     if args.only == ["prepare"]:
         return
-    import easyrec  # noqa: PLC0415 (preparing needs no torch)
-
-    os.environ["EASYREC_ML1M"] = str(OUT)
-    rows = {row["model"]: row for row in saved("ml1m_ctr").get("rows", [])}
-    for name in args.only:
-        results = []
-        for seed in range(args.seeds):
-            run = easyrec.train(
-                ROOT / "configs" / "ml1m" / f"{name}.yaml",
-                overrides={"name": f"ml1m-{name}-{seed}", "train.seed": 2026 + seed},
-                overwrite=True,
-            )
-            results.append(run.metrics)
-            print(name, seed, run.metrics, flush=True)
-        mean = {s: statistics.mean(r[s]["auc"] for r in results) for s in ("valid", "test")}
-        seconds = statistics.mean(r["seconds"] for r in results)
-        rows[name] = {
-            "model": name, "seeds": args.seeds, "valid AUC": mean["valid"], "test AUC": mean["test"], "seconds": seconds,
-            "commit": commit(),
-        }  # fmt: skip
-        save("ml1m_ctr", {"rows": list(rows.values())})
-    table(list(rows.values()))
+    seeds = range(2026, 2026 + args.seeds)
+    runs = {name: [ours(name, seed) for seed in seeds] for name in args.only}
+    runs |= {f"FuxiCTR {name}": [theirs(name, seed, args.epochs) for seed in seeds] for name in args.peers}
+    table(
+        [
+            {
+                "model": name,
+                "seeds": len(found),
+                **{
+                    key: f"{statistics.mean(run[key] for run in found):.5f}"
+                    for key in ("valid_auc", "test_auc", "test_gauc")
+                    if key in found[0]
+                },
+                "seconds": statistics.mean(run["seconds"] for run in found),
+            }
+            for name, found in runs.items()
+        ]
+    )
 
 
 if __name__ == "__main__":

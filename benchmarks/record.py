@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from easyrec.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -55,12 +61,6 @@ def save(name: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
-def saved(name: str) -> dict[str, Any]:
-    """What `save` wrote today; empty where it did not."""
-    path = RESULTS / f"{name}-{date.today().isoformat()}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
 def kept(benchmark: str, name: str, run: Callable[[], dict[str, float]]) -> dict[str, float]:
     """What a run gave, from its file in `.data/` where this commit has one: a stopped script goes on where it stopped."""
     path = ROOT / ".data" / benchmark / f"{name}-{commit().rstrip('+')}.json"
@@ -71,6 +71,71 @@ def kept(benchmark: str, name: str, run: Callable[[], dict[str, float]]) -> dict
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result))
     return result
+
+
+def lines(benchmark: str) -> list[dict[str, Any]]:
+    """All finished runs in `results/<benchmark>.jsonl`."""
+    path = RESULTS / f"{benchmark}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def found(benchmark: str, fingerprint: str, seed: int) -> dict[str, Any] | None:
+    """The line of a finished run."""
+    runs = lines(benchmark)
+    return next((run for run in runs if (run["fingerprint"], run["seed"]) == (fingerprint, seed)), None)
+
+
+def once(
+    benchmark: str, fingerprint: str, seed: int, about: Mapping[str, Any], run: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The line of a run, which is trained where there is none: several scripts may share the work, and stop any time.
+
+    Args:
+        benchmark: Name of the file.
+        fingerprint: Decides, with the seed, whether a line is that of this run.
+        seed: Seed of the run.
+        about: What the line tells of the run.
+        run: Gives its figures.
+    """
+    known = found(benchmark, fingerprint, seed)
+    if known is not None:
+        return known
+    line = {**about, "seed": seed, "fingerprint": fingerprint, **run()}
+    line |= {"threads": os.environ.get("OMP_NUM_THREADS", ""), "commit": commit(), "date": date.today().isoformat()}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with (RESULTS / f"{benchmark}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return line
+
+
+def fingerprint(experiment: Experiment) -> str:
+    """Changes where the config, or the code of the model, its modules and encoders changes; paths of data do not count."""
+    text = re.sub(r"path: .*", "", experiment.to_yaml())
+    groups = (experiment.model.groups or {}).values()
+    encoders = {entry.encoder.type for group in groups for entry in group.sequences if entry.encoder is not None}
+    modules = [f"easyrec.models.{experiment.model.type}", *(f"easyrec.modules.sequence.{e}" for e in sorted(encoders))]
+    return digest(text, dict.fromkeys(path for module in modules for path in _sources(module)))
+
+
+def digest(text: str, paths: Iterable[Path | str]) -> str:
+    """Hash of a text and of what Python files do, not of how they are written."""
+    for path in paths:
+        text += ast.dump(ast.parse(Path(path).read_text(encoding="utf-8")))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def _sources(module: str) -> tuple[str, ...]:
+    """The file of a model or layer, and those of the models and layers that it imports."""
+    path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    if not path.exists():
+        return ()
+    files = {str(path)}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+        if name.startswith(("easyrec.models.", "easyrec.modules.")) and not name.endswith("._model"):  # every model's
+            files.update(_sources(name))
+    return tuple(sorted(files))
 
 
 def table(rows: list[dict[str, Any]]) -> None:
