@@ -10,6 +10,12 @@ def num_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def num_threads() -> int:
+    """Threads of a computation: `OMP_NUM_THREADS` where it is set, as in torch, else one per processor."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # one number per level of nesting
+    return int(text) if text.isdecimal() and int(text) else num_processors()
+
+
 def wait_asleep() -> None:
     """Let threads that wait for a parallel region sleep, unless the user has set a policy; before torch is loaded.
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from easyrec.processors import num_processors, num_threads
+
 ROOT = Path(__file__).parents[1]
 SHOW = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
 
@@ -34,3 +36,14 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(code):
 
 def test_an_import_alone_changes_nothing():
     assert policy("import easyrec, feature_generator, serving") == "None"
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [(None, num_processors()), ("1", 1), ("3", 3), ("4,2", 4), ("0", num_processors()), ("all", num_processors())],
+)
+def test_threads_are_those_of_the_environment_else_one_per_processor(monkeypatch, given, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert num_threads() == threads

@@ -272,7 +272,7 @@ class TrainConfig(StrictModel):
     compile: bool = False
     """torch.compile of the dense part."""
     threads: int | None = Field(None, gt=0)
-    """Threads of the training step; default: the processors that this process may use."""
+    """Threads of the training step; default: `OMP_NUM_THREADS`, else the processors that this process may use."""
     embedding_regularizer: float = Field(0.0, ge=0.0)
     """lambda of lambda/2 * ||E||^2 over whole tables (dense gradient)."""
     net_regularizer: float = Field(0.0, ge=0.0)

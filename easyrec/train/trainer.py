@@ -21,7 +21,7 @@ from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError, DataError
-from easyrec.processors import num_processors
+from easyrec.processors import num_threads
 from easyrec.train.beginning import begin
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
@@ -84,7 +84,7 @@ class Trainer:
         self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
         self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
-        self.threads = self.config.threads or num_processors()
+        self.threads = self.config.threads or num_threads()
         self._open_data(data)
         with using_threads(self.threads):
             self._build()
