@@ -7,8 +7,8 @@ noise of 600 draws: every row counts as a purchase by that chance, and as none b
 measured in the same way over all exposures, clicked or not, against `p_buy_all`, the chance of a purchase after a click;
 beside that AUC stand the correlation of the logits and the mean of the squared error. A seed is another shop.
 
-Finished runs are kept in `.data/`, as in `ctr_quality.py`. Adult is made of the folder `adult/` in `EASYREC_DATA`: its
-own test set, and the last tenth of its training set, shuffled once, as valid.
+Finished runs are lines of `results/multi_task.jsonl`, as in `frappe.py`. Adult is made of the folder `adult/` in
+`EASYREC_DATA`: its own test set, and the last tenth of its training set, shuffled once, as valid.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
-from record import ROOT, kept, save, table
+from record import ROOT, fingerprint, once, save, table
 from sklearn.metrics import roc_auc_score
 
 import easyrec
+from easyrec.config import load_experiment
 
 OUT = ROOT / ".data" / "adult"
 COLUMNS = ["age", "workclass", "weight", "education", "education_num", "marital", "occupation", "relationship", "race"]
@@ -122,9 +123,12 @@ def shop(name: str, rows: int, seed: int) -> dict[str, float]:
 
 
 def _mean(name: str, part: str, run: Callable[[int], dict[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
-    results = [kept("multi_task", f"{part}-{name}-{seed}", partial(run, seed)) for seed in seeds]
+    config = load_experiment(ROOT / "configs" / part.partition("-")[0] / f"{name}.yaml")
+    about = {"config": name, "part": part}
+    results = [once("multi_task", fingerprint(config) + part, seed, about, partial(run, seed)) for seed in seeds]
     print(name, results, flush=True)
-    return {"config": name} | {key: statistics.mean(r[key] for r in results) for key in results[0]}
+    figures = [key for key, value in results[0].items() if isinstance(value, float)]
+    return {"config": name} | {key: statistics.mean(r[key] for r in results) for key in figures}
 
 
 def main() -> None:
