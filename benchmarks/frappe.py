@@ -23,12 +23,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, fingerprint, found, once, table
+from record import ROOT, fingerprint, found, once, section, table
 
 import easyrec
 from easyrec.config import load_experiment
 
-PAGE = ROOT / "docs" / "benchmarks.md"
 CONFIGS = ROOT / "configs" / "frappe"
 PUBLISHED = {  # test AUC, BARS leaderboard of Frappe_x1
     "lr": 0.9356, "fm": 0.9671, "ffm": 0.9786, "fwfm": 0.9776, "fmfm": 0.9749, "afm": 0.9697, "nfm": 0.9804,
@@ -133,20 +132,6 @@ def rows(chosen: list[str], trials: int, *, train: bool) -> list[dict[str, Any]]
     return sorted(result, key=lambda row: row["test AUC"], reverse=True)
 
 
-def write_page(rows: list[dict[str, Any]]) -> None:
-    """Put the table between the marks of the page."""
-    columns = ["model", "seeds", "valid AUC", "test AUC", "logloss", "published"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in rows:
-        cells = [str(row[c]) for c in columns]
-        lines.append("| " + " | ".join([f"`{cells[0]}`", *cells[1:]]) + " |")
-    start, end = "<!-- frappe_x1 -->\n", "<!-- /frappe_x1 -->\n"
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(start)
-    _, _, after = rest.partition(end)
-    PAGE.write_text(f"{before}{start}{chr(10).join(lines)}\n{end}{after}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", choices=["tune", "table", "page", "all"], default="all")
@@ -169,7 +154,8 @@ def main() -> None:
         print(f"{len(shown)} models; below the published AUC by more than {MARGIN}: {', '.join(short) or 'none'}")
         print(f"best: {shown[0]['model']} {shown[0]['test AUC']}; FuxiCTR's best on this data: {PEER}" if shown else "")
     if args.what in ("page", "all"):
-        write_page(shown)
+        columns = ["model", "seeds", "valid AUC", "test AUC", "logloss", "published"]
+        section("frappe_x1", [{column: row[column] for column in columns} for row in shown])
 
 
 if __name__ == "__main__":

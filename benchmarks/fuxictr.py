@@ -2,8 +2,8 @@
 
 `python benchmarks/fuxictr.py [quality | speed] [--models deepfm ...] [--seeds 1] [--runs 3] [--threads 2]`
 
-- `quality`: both train to their early stop under the settings of `configs/frappe/<model>.yaml`. Finished runs are kept,
-  so a stopped script goes on where it stopped.
+- `quality`: both train to their early stop under the settings of `configs/frappe/<model>.yaml`. Finished runs are
+  lines of `results/fuxictr.jsonl`, ours of `results/frappe_x1.jsonl`: a stopped script goes on where it stopped.
 - `speed`: two epochs of training from files to weights, evaluation not counted; contestants in turn, medians.
 
 FuxiCTR runs in an environment of its own, which `train_throughput.py` makes.
@@ -22,7 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, interleave, kept, save, table
+import frappe
+from record import ROOT, digest, interleave, once, save, section, table
 from train_throughput import contestant, peers_python
 
 import easyrec
@@ -98,15 +99,18 @@ def quality(models: list[str], seeds: int, threads: int) -> None:
     rows = []
     for model in models:
         found: dict[str, list[float]] = {"easyrec": [], "FuxiCTR": []}
+        told = json.dumps(settings(model), sort_keys=True)
+        key = digest(f"{model} {told}", [ROOT / "benchmarks" / "peers" / "fuxictr_frappe.py"])
         for seed in range(2021, 2021 + seeds):
-            for name, run in (("easyrec", ours), ("FuxiCTR", theirs)):
-                found[name].append(kept("fuxictr", f"{name}-{model}-{seed}", partial(run, model, seed, threads))["auc"])
+            found["easyrec"].append(frappe.run(model, 0, seed)["test_auc"])
+            peer = once("fuxictr", key, seed, {"model": model}, partial(theirs, model, seed, threads))
+            found["FuxiCTR"].append(peer["auc"])
         means = {name: statistics.mean(values) for name, values in found.items()}
         difference = means["easyrec"] - means["FuxiCTR"]
         rows.append({"model": model, **{n: f"{v:.5f}" for n, v in means.items()}, "difference": f"{difference:+.5f}"})
         table(rows[-1:])
     table(rows)
-    save("fuxictr-quality", {"seeds": seeds, "rows": rows})
+    section("fuxictr-quality", rows)
 
 
 def speed(models: list[str], runs: int, threads: int) -> None:
@@ -127,6 +131,7 @@ def speed(models: list[str], runs: int, threads: int) -> None:
         table(rows[-1:])
     table(rows)
     save("fuxictr-speed", {"runs": runs, "threads": threads, "epochs": EPOCHS, "rows": rows})
+    section("fuxictr-speed", rows)
 
 
 def main() -> None:

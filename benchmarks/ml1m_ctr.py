@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from record import ROOT, digest, fingerprint, once, table
+from record import ROOT, digest, fingerprint, once, section, table
 from train_throughput import peers_python
 
 OUT = ROOT / ".data" / "ml1m_ctr"
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*FULL, *IDS])
     parser.add_argument("--peers", nargs="*", default=[], choices=PEERS)
     parser.add_argument("--epochs", type=int, default=3, help="at most as many for the peers")
+    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
     args = parser.parse_args()
     prepare()
     if args.only == ["prepare"]:
@@ -168,21 +169,17 @@ def main() -> None:
     seeds = range(2026, 2026 + args.seeds)
     runs = {name: [ours(name, seed) for seed in seeds] for name in args.only}
     runs |= {f"FuxiCTR {name}": [theirs(name, seed, args.epochs) for seed in seeds] for name in args.peers}
-    table(
-        [
-            {
-                "model": name,
-                "seeds": len(found),
-                **{
-                    key: f"{statistics.mean(run[key] for run in found):.5f}"
-                    for key in ("valid_auc", "test_auc", "test_gauc")
-                    if key in found[0]
-                },
-                "seconds": statistics.mean(run["seconds"] for run in found),
-            }
-            for name, found in runs.items()
-        ]
-    )
+    shown = {"valid_auc": "valid AUC", "test_auc": "test AUC", "test_gauc": "test GAUC"}
+    rows: list[dict[str, Any]] = []
+    for name, found in runs.items():
+        mean = {k: statistics.mean(run[k] for run in found) for k in (*shown, "seconds") if k in found[0]}
+        rows.append(
+            {"model": name, "seeds": len(found), **{t: f"{mean[k]:.5f}" for k, t in shown.items() if k in mean}}
+        )
+        rows[-1]["seconds"] = round(mean["seconds"])
+    table(rows)
+    if args.page:
+        section("ml1m_ctr", rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Models of several tasks beside models of one: UCI Adult (income, never married) and the embedded shop (click, buy).
 
-`python benchmarks/multi_task.py [--part adult shop] [--seeds 3] [--rows 1150000] [--only mmoe ...]`
+`python benchmarks/multi_task.py [--part adult shop] [--seeds 3] [--rows 1150000] [--only mmoe ...] [--page]`
 
 On the shop the test AUC of purchases is also measured against the chance that each was drawn from (`p_buy`), without the
 noise of 600 draws: every row counts as a purchase by that chance, and as none by the rest. Models with a conversion are
@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
-from record import ROOT, fingerprint, once, save, table
+from record import ROOT, fingerprint, once, save, section, table
 from sklearn.metrics import roc_auc_score
 
 import easyrec
@@ -137,17 +137,27 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_150_000)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
     args = parser.parse_args()
     logging.disable(logging.INFO)
     if "adult" in args.part:
         rows = measure_adult([name for name in ADULT if name in (args.only or ADULT)], args.seeds)
         _show(rows)
         save("multi_task-adult", {"seeds": args.seeds, "rows": rows})
+        if args.page:
+            _page("multi_task-adult", rows, ["test income", "test marital"])
     if "shop" in args.part:
         names, seeds = [name for name in SHOP if name in (args.only or SHOP)], range(101, 101 + args.seeds)
         rows = [_mean(name, f"shop-{args.rows}", partial(shop, name, args.rows), seeds) for name in names]
         _show(rows)
         save("multi_task-shop", {"seeds": args.seeds, "shop": args.rows, "rows": rows})
+        if args.page:
+            columns = ["buy AUC", "buy AUC by chance", "conversion AUC", "conversion correlation", "mean conversion"]
+            _page("multi_task-shop", rows, columns)
+
+
+def _page(name: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    section(name, [{"config": r["config"]} | {c: f"{r[c]:.5f}" if c in r else "" for c in columns} for r in rows])
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from easyrec.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 def commit() -> str:
@@ -145,6 +146,22 @@ def table(rows: list[dict[str, Any]]) -> None:
     widths = [max(len(c), *(len(r[i]) for r in cells)) for i, c in enumerate(columns)]
     for line in [columns, ["-" * w for w in widths], *cells]:
         print("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip())
+
+
+def section(name: str, rows: list[dict[str, Any]]) -> None:
+    """Put rows as a table between the marks `<!-- name -->` and `<!-- /name -->` of `docs/benchmarks.md`."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    first, *others = columns
+    cells = [columns, *([f"`{row[first]}`", *(_cell(row.get(c, "")) for c in others)] for row in rows)]
+    lines = ["| " + " | ".join(line) + " |" for line in cells]
+    lines.insert(1, "|" + "---|" * len(columns))
+    start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    text = PAGE.read_text(encoding="utf-8")
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"{PAGE} must hold {start.strip()} and {end.strip()} once each")
+    before, _, rest = text.partition(start)
+    _, _, after = rest.partition(end)
+    PAGE.write_text("".join([before, start, *(line + "\n" for line in lines), end, after]), encoding="utf-8")
 
 
 def _cell(value: Any) -> str:
