@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from easyrec import models
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ROWS, unmet
-from easyrec.data import Sample, make_loader, open_sources, sample
+from easyrec.data import Sample, make_loader, open_sources, sample, unread
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, Problem
 from easyrec.models._boxes import Picture
@@ -146,14 +146,16 @@ def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspect
     sources = open_sources(experiment)
     if sources.train is None:
         raise experiment.placed(ConfigError([NO_ROWS]))
-    counted, problems = True, list[Problem]()
-    parts = {"train": sources.train} if experiment.data.split else vars(sources)  # a split reads one source
+    parts = {name: part for name, part in vars(sources).items() if part is not None}
+    evaluated = [part for name, part in parts.items() if name != "train"]
+    absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
+    counted, problems = True, [problem for found in absent for listed in found.values() for problem in listed]
+    parts = {"train": sources.train} if experiment.data.split else parts  # a split reads one source
     for name, part in parts.items():
-        if part is None:
-            continue
+        named = [column for column in columns(experiment, name) if all(column not in found for found in absent)]
         try:
-            samples[name] = sample(part.source, rows, experiment.generator, classes(experiment), columns(experiment))
-            if name == "train":
+            samples[name] = sample(part.source, rows, experiment.generator, classes(experiment), named)
+            if name == "train" and not problems:
                 counted = make_loader(experiment, part, training=True).num_rows is not None
         except ConfigError as error:
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
@@ -173,11 +175,15 @@ def classes(experiment: Experiment) -> dict[str, int | None]:
     return found
 
 
-def columns(experiment: Experiment) -> list[str]:
-    """Raw columns that are read beside features and labels."""
+def columns(experiment: Experiment, part: str) -> list[str]:
+    """Raw columns of a part that are read beside features and labels."""
     data = experiment.data
-    names = [*data.reserved, *experiment.eval.columns(experiment.tasks), *experiment.training_columns]
-    names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
+    names = list(data.reserved)
+    if part == "train":
+        names += experiment.training_columns
+        names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
+    if part != "train" or data.split:
+        names += experiment.eval.columns(experiment.tasks)
     names += [data.sample_weight] if data.sample_weight else []
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []

@@ -87,7 +87,8 @@ CASES = {
                                 "no sequence is called 'sec'; did you mean 'seq'?"),
     "group-that-the-model-does-not-read": ("    deep:\n", "    deeep:\n", 21, "model . groups . deeep", "did you mean 'deep'?"),
     "dims-that-do-not-fit": ("boundaries: [1, 5, 20]}", "boundaries: [1, 5, 20], embedding_dim: 4}", 21, "model . groups . deep",
-                             "needs fields of equal dims, but they are: user_id 8, item_id 8, price 4"),
+                             "needs fields of equal dims, but those of 'deep' are: user_id 8, item_id 8, price 4, cross 8, seq__item_id 8\n"
+                             "           set embedding_dim: 8 at: price; or leave it out there, for model.embedding_dim"),
     "shared-table-of-two-sizes": ("num_buckets: 50, embedding_name", "num_buckets: 60, embedding_name", 15, "features[4] 'seq' . features[0] 'item_id'",
                                   "share the table 'item_id', but rows is 50"),
     "early-stop-by-what-is-not-measured": ("{metric: auc,", "{metric: gauc,", 27, "train . early_stop . metric", "'gauc' is not evaluated"),
@@ -95,6 +96,28 @@ CASES = {
                              "'clik' is not among data.labels: click"),
     "mask-that-is-no-expression": ("model:\n", "model:\n  tasks: [{name: a, label: click, mask: 'click ='}]\n", 17,
                                    "model . tasks[0] 'a' . mask", "means nothing in 'click ='"),
+    "loss-of-another-type": ("model:\n", "model:\n  tasks:\n  - name: a\n    label: click\n    loss: mse\n", 20,
+                             "model . tasks[0] 'a' . loss", "'mse' is not for tasks of type 'binary'\n           fitting: bce"),
+    "loss-of-another-type-in-a-sum": (
+        "model:\n", "model:\n  tasks:\n  - name: a\n    label: click\n    loss:\n      type: sum\n      losses:\n      - {loss: bce}\n      - {loss: mse}\n",
+        24, "model . tasks[0] 'a' . loss . losses[1] . loss", "'mse' is not for tasks of type 'binary'"),
+    "metric-of-another-type": (
+        "model:\n", "model:\n  tasks:\n  - name: a\n    label: click\n    metrics:\n    - auc\n    - rmse\n", 22,
+        "model . tasks[0] 'a' . metrics[1]", "metric 'rmse' is not for tasks of type 'binary'\n           fitting: accuracy"),
+    "groups-of-a-metric": ("[auc, logloss]", "\n  - auc\n  - type: gauc\n    by: usr_id\n", 32, "eval . metrics[1] . by",
+                           "data.valid has no column 'usr_id'; did you mean 'user_id'?"),
+    "groups-of-a-metric-of-a-task": (
+        "model:\n", "model:\n  tasks: \n  - name: a\n    label: click\n    metrics: [auc, {type: gauc, by: usr_id}]\n", 20,
+        "model . tasks[0] 'a' . metrics[1] . by", "data.valid has no column 'usr_id'; did you mean 'user_id'?"),
+    "slices": ("  metrics: [auc, logloss]", "  slices: [user_id, citty]\n  metrics: [auc, logloss]", 29, "eval . slices[1]",
+               "data.valid has no column 'citty'"),
+    "slices-of-a-metric": ("[auc, logloss]", "[auc, {type: logloss, slices: [cat]}]", 29, "eval . metrics[1] . slices[0]",
+                           "data.valid has no column 'cat'; did you mean 'cate'?"),
+    "metrics-of-training": ("epochs: 1\n", "epochs: 1\n  metrics: [auc, {type: gauc, by: usr_id}]\n", 26, "train . metrics[1] . by",
+                            "data.train has no column 'usr_id'; did you mean 'user_id'?"),
+    "sessions-of-a-loss": (
+        "model:\n", "model:\n  tasks:\n  - name: a\n    label: click\n    loss: {type: sum, losses: [{loss: bce}, {loss: {type: softmax, by: usr_id}}]}\n",
+        20, "model . tasks[0] 'a' . loss . losses[1] . loss . by", "data.train has no column 'usr_id'"),
     "key-twice": ("  batch_size: 64\n", "  batch_size: 64\n  labels: [buy]\n", 6, "data . labels", "key is given twice"),
     "unset-variable": ("path: train.parquet}\n  valid", "path: '${NO_SUCH_FOLDER}/x'}\n  valid", 2, "data . train . path",
                        "environment variable 'NO_SUCH_FOLDER' is not set"),
@@ -161,6 +184,24 @@ def test_a_broken_config_is_told_with_line_place_and_mend(folder, monkeypatch, c
     assert f"\n  line {line}  {where}\n" in err, err
     assert message in err, err
     assert len(err.splitlines()) < 25
+
+
+@pytest.mark.parametrize("case", ["groups-of-a-metric", "metrics-of-training", "sessions-of-a-loss"])
+def test_training_tells_columns_where_they_are_named(folder, monkeypatch, capsys, case):
+    old, new, line, where, message = CASES[case]
+    check(folder, GOOD.replace(old, new), monkeypatch, capsys)
+    assert main(["train", "-c", "shop.yaml"]) == 2
+    err = capsys.readouterr().err
+    assert f"\n  line {line}  {where}\n           {message}" in err, err
+
+
+def test_rows_to_train_on_need_no_column_of_metrics(folder, monkeypatch, capsys):
+    table = pq.read_table(folder / "train.parquet")
+    pq.write_table(table.append_column("country", pa.array(["nl", "de"] * 100)), folder / "valid.parquet")
+    text = GOOD.replace("valid: {type: parquet, path: train.parquet}", "valid: {type: parquet, path: valid.parquet}")
+    text = text.replace("  metrics: [auc, logloss]", "  metrics: [auc, {type: gauc, by: country}]\n  slices: [country]")
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert (code, err) == (0, "")
 
 
 DEEP = "      features: [user_id, item_id, price, cross]\n      sequences: [{sequence: seq}]\n"

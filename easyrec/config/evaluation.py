@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import field_validator
@@ -80,6 +80,22 @@ class EvalConfig(StrictModel):
             result[task.name] = tuple(chosen)
         return result
 
+    def readers(self, tasks: Sequence[TaskConfig], where: str = "eval") -> Iterator[tuple[str, str]]:
+        """Who reads raw columns: dotted paths, each with its column.
+
+        Args:
+            tasks: The tasks.
+            where: Path of this section.
+        """
+        yield from ((f"{where}.slices.{index}", column) for index, column in enumerate(self.slices))
+        shared = {task.type for task in tasks if task.metrics is None}
+        for index, metric in enumerate(self.metrics):
+            if shared & metric.task_types:
+                yield from _readers(metric, f"{where}.metrics.{index}")
+        for number, task in enumerate(tasks):
+            for index, metric in enumerate(task.metrics or []):
+                yield from _readers(metric, f"model.tasks.{number}.metrics.{index}")
+
     def slices_of(self, tasks: Sequence[TaskConfig]) -> tuple[str, ...]:
         """Columns by whose values some metric is reported: those of the section, then those of metrics."""
         own = (column for chosen in self.for_tasks(tasks).values() for m in chosen for column in m.sliced_by)
@@ -89,3 +105,13 @@ class EvalConfig(StrictModel):
         """Raw columns that slices and metrics read beside labels and predictions."""
         read = (column for chosen in self.for_tasks(tasks).values() for m in chosen for column in m.columns)
         return tuple(dict.fromkeys([*self.slices_of(tasks), *read]))
+
+
+def _readers(metric: Any, where: str) -> Iterator[tuple[str, str]]:
+    """The keys of a metric that name raw columns, with these; the metric itself where none shows."""
+    for column in dict.fromkeys([*metric.columns, *metric.sliced_by]):
+        keys = [key for key in type(metric).model_fields if key not in ("type", "name")]
+        found = [f"{where}.{key}" for key in keys if getattr(metric, key) == column]
+        listed = [(key, value) for key in keys if isinstance(value := getattr(metric, key), list) and column in value]
+        found += [f"{where}.{key}.{value.index(column)}" for key, value in listed]
+        yield from ((place, column) for place in found or [where])

@@ -17,6 +17,7 @@ from easyrec.config.evaluation import EvalConfig
 from easyrec.config.export import ExportConfig
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import ModelConfig, TaskConfig
+from easyrec.config.places import placed
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
@@ -24,7 +25,6 @@ from feature_generator import FeatureGenerator
 from feature_generator.config import (
     Choice,
     Document,
-    Path_,
     StrictModel,
     override,
     plug,
@@ -107,6 +107,22 @@ class Experiment:
         """Raw columns that training reads beside features, labels and weights."""
         return tuple(dict.fromkeys([*self.session_columns, *(self.measured.columns if self.measured else ())]))
 
+    def readers(self, *, training: bool) -> list[tuple[str, str]]:
+        """Who reads raw columns beside features, labels and weights: dotted paths, each with its column.
+
+        Args:
+            training: Rows that are learned from; else rows that are evaluated.
+        """
+        if not training:
+            return list(self.eval.readers(self.tasks))
+        found = [
+            (".".join(map(str, ("model.tasks", number, "loss", *path, "by"))), column)
+            for number, task in enumerate(self.tasks)
+            for path, part in task.loss_config.placed()
+            for column in part.columns
+        ]
+        return found + (list(self.measured.readers()) if self.measured else [])
+
     @cached_property
     def measured(self) -> Measured | None:
         """What training measures of the rows that it learns, None where nothing."""
@@ -125,7 +141,7 @@ class Experiment:
 
         A problem that names no place is one of the `model` section.
         """
-        problems = [p if p.line or p.file else _placed(self.document, p) for p in error.problems]
+        problems = [p if p.line or p.file else placed(self.document, p) for p in error.problems]
         return ConfigError(problems, self.document.file)
 
     def resolved(self) -> dict[str, Any]:
@@ -275,31 +291,9 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
         except ConfigError as error:  # noqa: PERF203 (two)
             found += error.problems
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
-    return problems + [_placed(document, problem) for problem in found]
+    return problems + [placed(document, problem) for problem in found]
 
 
 def _no_label(name: str, labels: Sequence[str]) -> str:
     text = f"'{name}' is not among data.labels: {', '.join(labels)}{nearest(name, labels)}"
     return f"{text}\nadd its column to data.labels, or name one of those"
-
-
-def _feature(document: Document, output: str) -> Path_:
-    """The path of the feature with an output of this name."""
-    listed = document.data.get("features") if isinstance(document.data, dict) else None
-    for index, one in enumerate(listed if isinstance(listed, list) else []):
-        name = one.get("name") if isinstance(one, dict) else None
-        if name == output:
-            return ("features", index)
-        for place, child in enumerate(one.get("features") or [] if isinstance(one, dict) else []):
-            if isinstance(child, dict) and f"{name}__{child.get('name')}" == output:
-                return ("features", index, "features", place)
-    return ("features",)
-
-
-def _placed(document: Document, problem: Problem) -> Problem:
-    """A problem whose `where` is a dotted path, with its line; `features.<output>` names a feature."""
-    if problem.where.startswith("features."):
-        return document.problem(_feature(document, problem.where.removeprefix("features.")), problem.message)
-    parts = [part.strip() for part in problem.where.split(".")] if problem.where else []
-    path = tuple(int(part) if part.isdigit() else part for part in parts)
-    return document.problem(path or ("model",), problem.message)

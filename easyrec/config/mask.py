@@ -25,7 +25,18 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
     r"|(?P<name>[A-Za-z_]\w*)|(?P<sign>==|!=|<=|>=|<|>|\(|\)))"
 )
+_WORDS = ("and", "or", "not")
 _DEEPEST = 50
+_EXAMPLE = "e.g. click == 1 and dwell >= 3.5"
+_INSTEAD = {
+    "&": "write 'and'",
+    "|": "write 'or'",
+    "!": "write 'not' before a comparison, '!=' inside one",
+    "=": "write '=='",
+    "'": "write labels and numbers without quotes",
+    '"': "write labels and numbers without quotes",
+}
+"""What to write in place of a sign that means nothing."""
 
 Rows: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
@@ -81,13 +92,19 @@ class _Parser:
             return
         match = _TOKEN.match(self.text, self.end)
         if match is None:
-            raise ValueError(f"'{self.text[self.start]}' at character {self.start + 1} means nothing in '{self.text}'")
+            sign = self.text[self.start]
+            remedy = _INSTEAD.get(sign, f"a mask compares labels with numbers, {_EXAMPLE}")
+            text = f"'{sign}' at character {self.start + 1} means nothing in '{self.text}'"
+            raise ValueError(f"{text}\n{remedy}")
         self.kind, self.end = str(match.lastgroup), match.end()
         self.token = match[self.kind]
 
     def expected(self, what: str) -> ValueError:
         found = f"'{self.token}'" if self.kind else "the end"
-        return ValueError(f"expected {what} at character {self.start + 1}, but found {found} in '{self.text}'")
+        text = f"expected {what} at character {self.start + 1}, but found {found} in '{self.text}'"
+        lower = self.token.lower()
+        remedy = f"write '{lower}'" if lower != self.token and lower in _WORDS else _EXAMPLE
+        return ValueError(f"{text}\n{remedy}")
 
     def take(self, token: str) -> bool:
         if self.token != token:
@@ -109,7 +126,7 @@ class _Parser:
 
     def factor(self, depth: int) -> Rows:
         if depth > _DEEPEST:
-            raise ValueError(f"is nested more than {_DEEPEST} levels deep")
+            raise ValueError(f"is nested more than {_DEEPEST} levels deep\ntake parentheses away that change nothing")
         if self.take("not"):
             inner = self.factor(depth + 1)
             return lambda labels: ~inner(labels)
@@ -121,7 +138,7 @@ class _Parser:
         return self.comparison()
 
     def comparison(self) -> Rows:
-        if self.kind != "name" or self.token in ("and", "or", "not"):
+        if self.kind != "name" or self.token.lower() in _WORDS:
             raise self.expected("a label")
         label = self.token
         self.labels[label] = None

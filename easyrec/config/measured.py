@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from easyrec.config.evaluation import EvalConfig
@@ -18,15 +18,21 @@ class Measured:
     Attributes:
         tasks: The tasks; without metrics of their own where `train.metrics` lists any.
         evaluation: The metrics.
+        where: Dotted path of what holds them.
     """
 
     tasks: tuple[TaskConfig, ...]
     evaluation: EvalConfig
+    where: str = "eval"
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Raw columns that the metrics read."""
         return self.evaluation.columns(self.tasks)
+
+    def readers(self) -> Iterator[tuple[str, str]]:
+        """Who reads raw columns: dotted paths, each with its column."""
+        return self.evaluation.readers(self.tasks, self.where)
 
 
 def measured(tasks: Sequence[TaskConfig], evaluation: EvalConfig, train: TrainConfig) -> Measured | None:
@@ -43,7 +49,7 @@ def measured(tasks: Sequence[TaskConfig], evaluation: EvalConfig, train: TrainCo
     if not train.metrics.metrics:
         return Measured(tuple(tasks), EvalConfig(metrics=evaluation.metrics))
     plain = tuple(task.model_copy(update={"metrics": None}) for task in tasks)
-    result = Measured(plain, EvalConfig(metrics=train.metrics.metrics))
+    result = Measured(plain, EvalConfig(metrics=train.metrics.metrics), "train.metrics")
     try:
         result.evaluation.for_tasks(plain)
     except ConfigError as error:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
 from easyrec.config.mask import Mask
@@ -86,6 +88,7 @@ class GroupUse(StrictModel):
         optional: Where the config does not name the group, the model does without.
         sequence: The group must have one.
         about: Which features a first config puts there.
+        where: Dotted path of what needs equal dims, where that is a part of the model.
     """
 
     fields: bool = True
@@ -98,6 +101,7 @@ class GroupUse(StrictModel):
     optional: bool = False
     sequence: bool = False
     about: Literal["all", "user", "item", "domain"] = "all"
+    where: str | None = None
 
 
 DEFAULT_LOSSES = {"binary": "bce", "regression": "mse", "multiclass": "cross_entropy"}
@@ -139,20 +143,40 @@ class TaskConfig(StrictModel):
         if (self.num_classes is not None) != (self.type in CLASSED):
             needs = "needs 'num_classes'" if self.type in CLASSED else "takes no 'num_classes'"
             raise ValueError(f"a task of type '{self.type}' {needs}")
-        for part in self.loss_config.parts:
-            if self.type not in part.task_types:
-                fitting = [
-                    n for n in members("easyrec.losses") if self.type in member("easyrec.losses", n).Config.task_types
-                ]
-                text = f"loss '{part.type}' is not for tasks of type '{self.type}'"
-                raise ValueError(f"{text}\nfitting: {', '.join(fitting) or 'none'}")
-            if part.num_outputs(self.num_classes) != self.num_outputs:
-                text = f"loss '{part.type}' reads {part.num_outputs(self.num_classes)} outputs of the model, but "
-                raise ValueError(f"{text}the first of the sum, '{self.loss_config.parts[0].type}', {self.num_outputs}")
-        for metric in self.metrics or []:
-            if self.type not in metric.task_types:
-                raise ValueError(f"metric '{metric.type}' is not for tasks of type '{self.type}'")
+        wrong = [
+            InitErrorDetails(type=PydanticCustomError("unfit", text), loc=place, input=None)
+            for place, text in [*self._unfit_losses(), *self._unfit_metrics()]
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data("TaskConfig", wrong)
         return self
+
+    def _unfit_losses(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Where and why the losses do not suit the task."""
+        for place, part in self.loss_config.placed():
+            outputs = part.num_outputs(self.num_classes)
+            if self.type not in part.task_types:
+                text = f"loss '{part.type}' is not for tasks of type '{self.type}'"
+                yield ("loss", *place), f"{text}\nfitting: {self._fitting('easyrec.losses')}"
+            elif outputs != self.num_outputs:
+                text = f"loss '{part.type}' reads {outputs} outputs of the model, but the first of the sum, "
+                text += f"'{self.loss_config.parts[0].type}', {self.num_outputs}"
+                yield (
+                    ("loss", *place),
+                    f"{text}\nsum losses that read equally many, or give this one to a task of its own",
+                )
+
+    def _unfit_metrics(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Where and why metrics do not suit the task."""
+        for index, metric in enumerate(self.metrics or []):
+            if self.type not in metric.task_types:
+                text = f"metric '{metric.type}' is not for tasks of type '{self.type}'"
+                yield ("metrics", index), f"{text}\nfitting: {self._fitting('easyrec.metrics')}"
+
+    def _fitting(self, family: str) -> str:
+        """The members of a family that are for tasks of this type."""
+        names = [name for name in members(family) if self.type in member(family, name).Config.task_types]
+        return ", ".join(names) or "none"
 
     @cached_property
     def loss_config(self) -> Any:
@@ -273,6 +297,39 @@ class ModelConfig(StrictModel):
     def uses(self) -> dict[str, GroupUse]:
         """Groups that the model reads, and what of each."""
         return {name: GroupUse() for name in self.groups or ["deep"]}
+
+    def place_of(self, group: str, sequence: str | None = None) -> str:
+        """Dotted path of a group, or of a sequence in it; of the group that it is like where it is not named."""
+        groups, use = self.groups or {}, self.uses().get(group)
+        name = use.like if use and use.like in groups and group not in groups else group
+        entries = groups[name].sequences if name in groups else []
+        index = next((i for i, entry in enumerate(entries) if entry.key == sequence), None)
+        return f"model.groups.{name}" + ("" if index is None else f".sequences.{index}")
+
+    def against(self, group: str, problem: Problem) -> bool:
+        """Whether a group cannot be read for a problem with its features: it is one of the group, or of none."""
+        uses = self.uses()
+        of = [name for name, use in uses.items() if problem.where in (use.where, self.place_of(name))]
+        of += [name for name in uses if problem.where.startswith(f"{self.place_of(name)}.")]
+        return group in of or not (of or problem.where.startswith("model.groups."))
+
+    def unequal(self, group: str, dims: Sequence[tuple[str, int]]) -> Iterator[Problem]:
+        """The problem of a group whose fields have other dims than each other.
+
+        Args:
+            group: Its name.
+            dims: Fields and their dims.
+        """
+        ((common, _), *others) = Counter(dim for _, dim in dims).most_common()
+        if others:
+            odd = ", ".join(name for name, dim in dims if dim != common)
+            place = self.place_of(group)
+            shown = place.removeprefix("model.groups.")
+            text = f"'{self.type}' needs fields of equal dims, but those of '{shown}' are: "
+            text += ", ".join(f"{name} {dim}" for name, dim in dims)
+            text += f"\nset embedding_dim: {common} at: {odd}"
+            text += "; or leave it out there, for model.embedding_dim" if common == self.embedding_dim else ""
+            yield Problem(text, self.uses()[group].where or place)
 
     def default_encoder(self) -> str | None:
         """Sequence encoder of entries that name none; None: mean pooling."""

@@ -36,6 +36,7 @@ __all__ = [
     "make_loader",
     "open_sources",
     "sample",
+    "unread",
 ]
 
 PARTS: tuple[PartName, ...] = ("train", "valid", "test")
@@ -126,6 +127,7 @@ def make_loader(
     for task in experiment.tasks:
         classes[task.label] = task.label_classes
     shuffle = experiment.shuffle if training else None
+    absent: dict[str, list[Problem]] = {} if reserved is not None else unread(experiment, [part], training=training)
     if reserved is None:
         evaluated = [*config.reserved, *experiment.eval.columns(experiment.tasks)]
         reserved = experiment.training_columns if training else evaluated
@@ -134,7 +136,7 @@ def make_loader(
     demand = Demand(
         labels=classes if labels else {},
         sample_weight=config.sample_weight if labels else None,
-        reserved=list(dict.fromkeys(reserved)),
+        reserved=[name for name in dict.fromkeys(reserved) if name not in absent],
         predicate=part.predicate,
         negatives=config.negative_sampling if training else None,
         leakage=config.leakage,
@@ -142,8 +144,9 @@ def make_loader(
         seed=experiment.train.seed,
         threads=config.threads,
     )
+    problems = [problem for found in absent.values() for problem in found]
     try:
-        return Loader(
+        loader = Loader(
             part.source,
             generator or experiment.generator,
             demand,
@@ -156,5 +159,26 @@ def make_loader(
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""
-        problems = [Problem(p.message, where or p.where) for p in error.problems]
-        raise experiment.placed(ConfigError(problems)) from None
+        problems += [Problem(p.message, where or p.where) for p in error.problems]
+    if problems:
+        raise experiment.placed(ConfigError(problems))
+    return loader
+
+
+def unread(experiment: Experiment, parts: Sequence[Part], *, training: bool) -> dict[str, list[Problem]]:
+    """Columns that losses, metrics and slices name and parts lack, each with the problems of those that name it.
+
+    Args:
+        experiment: The experiment.
+        parts: Parts of its data.
+        training: Whether rows of the parts are learned from; else they are evaluated.
+    """
+    found: dict[str, list[Problem]] = {}
+    for where, column in experiment.readers(training=training):
+        lacking = [p for p in parts if raw_name(column, p.source.columns, experiment.data.fg) not in p.source.columns]
+        if lacking:
+            names = " and ".join(f"data.{part.name}" for part in lacking if part.name)
+            text = f"{names or 'the data'} {'have' if len(lacking) > 1 else 'has'} no column "
+            text += f"{lacking[0].source.hint(column)}\nname one of these, or add the column to the data"
+            found.setdefault(column, []).append(Problem(text, where))
+    return found

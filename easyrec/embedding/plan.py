@@ -42,11 +42,11 @@ def examine_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) ->
     """
     resolver = _Resolver(outputs, model)
     plan = resolver.resolve()
-    unfit = set[str]()
-    for problem in resolver.problems:
-        _, _, name = problem.where.partition("model.groups.")
-        unfit |= {name.partition(".")[0]} if name else set(plan.groups)
-    groups = {name: group for name, group in plan.groups.items() if name not in unfit}
+    groups = {
+        name: group
+        for name, group in plan.groups.items()
+        if not any(model.against(name, problem) for problem in resolver.problems)
+    }
     return EmbeddingPlan(plan.tables, groups), resolver.problems
 
 
@@ -247,11 +247,9 @@ class _Resolver:
         if use.pairs and vectors:
             text = f"vectors have no embedding for each other field, but these are vectors: {vectors}"
             self.problem(f"model.groups.{name}", text)
-        elif use.fields and use.equal_dims and len({dim for _, dim in widths}) > 1:
-            dims = ", ".join(f"{feature} {dim // want.copies}" for feature, dim in widths)
-            self.problem(
-                f"model.groups.{name}", f"'{self.model.type}' needs fields of equal dims, but they are: {dims}"
-            )
+        elif use.fields and use.equal_dims and widths:
+            for unequal in self.model.unequal(name, [(feature, dim // want.copies) for feature, dim in widths]):
+                self.problem(unequal.where, unequal.message)
         plain = [BagSpec(f.name, "linear", 0, 0, _table(self.outputs[f.name]), f.size) for f in numeric]
         first = [self.first(bag) for bag in [*bags, *plain] if bag.kind != "copy"] if use.first_order else []
         if use.first_order and len(first) < len(widths):

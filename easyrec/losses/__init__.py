@@ -6,6 +6,7 @@ The contract of the family: `easyrec/losses/<type>.py` holds the loss's `Config`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from easyrec.config.family import implementation
@@ -34,10 +35,14 @@ class LossConfig(StrictModel):
         """Numbers per row that the loss reads from the model."""
         return num_classes or 1
 
+    def placed(self) -> Iterator[tuple[tuple[str | int, ...], LossConfig]]:
+        """The losses that it is made of, each with its path below this one; every one must fit the task."""
+        yield (), self
+
     @property
     def parts(self) -> tuple[LossConfig, ...]:
-        """The losses that it is made of; every one must fit the task."""
-        return (self,)
+        """The losses that it is made of."""
+        return tuple(part for _, part in self.placed())
 
     @property
     def columns(self) -> tuple[str, ...]:

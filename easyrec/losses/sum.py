@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -33,10 +34,10 @@ class Config(LossConfig):
         """Those of the first."""
         return int(self.losses[0].loss.num_outputs(num_classes))
 
-    @property
-    def parts(self) -> tuple[LossConfig, ...]:
+    def placed(self) -> Iterator[tuple[tuple[str | int, ...], LossConfig]]:
         """The losses of the terms."""
-        return tuple(part for term in self.losses for part in term.loss.parts)
+        for index, term in enumerate(self.losses):
+            yield from ((("losses", index, "loss", *path), part) for path, part in term.loss.placed())
 
     @property
     def columns(self) -> tuple[str, ...]:

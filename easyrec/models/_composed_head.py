@@ -51,7 +51,7 @@ class ComposedHead(nn.Module):
         if len(shapes) == 1 and len(shapes[0]) > 1:
             shapes = [shapes[0][1:]] * shapes[0][0]
         if len(shapes) != len(tasks):
-            text = f"has {len(shapes)} vectors for {len(tasks)} tasks: {', '.join(self.tasks)}"
+            text = f"has {len(shapes)} vectors for {len(tasks)} tasks: {', '.join(self.tasks)}\nname a vector for each task"
             raise ConfigError([Problem(text, f"{path}.each")])
         widths = [_number(joined("vector", [shape])[0]) for shape in shapes]
         pairs = zip(tasks, widths, strict=True)

@@ -98,7 +98,8 @@ class Parts(NamedTuple):
         for number, package in enumerate(self.packages):
             path = f"model.packages.{number}"
             if package.name in seen:
-                yield Problem(f"the name '{package.name}' is given twice", f"{path}.name")
+                text = f"the name '{package.name}' is given twice: call one of the packages otherwise"
+                yield Problem(text, f"{path}.name")
             seen.add(package.name)
             given = {f"{path}.name": package.name}
             given |= {f"{path}.inputs.{index}": name for index, name in enumerate(package.inputs)}
@@ -134,7 +135,8 @@ class Parts(NamedTuple):
                 text = f"no block calls the package '{name}'\ncall it by {{type: package, package: {name}}}"
                 yield Problem(text, where)
             if name in _below(name, callees):
-                yield Problem(f"package '{name}' calls itself", where)
+                text = f"package '{name}' calls itself: take the call out of it, and out of what it calls"
+                yield Problem(text, where)
 
     def untold(self, tasks: Sequence[TaskConfig], listed: bool) -> Iterator[Problem]:
         """Tasks without a head, or with several; heads for tasks that are not there.
@@ -152,9 +154,8 @@ class Parts(NamedTuple):
         headed = list(chain.from_iterable(head.tasks or names for head in self.heads))
         for index, name in enumerate(names):
             if name not in headed:
-                yield Problem(
-                    f"no head predicts the task '{name}'", f"model.tasks.{index}" if listed else "model.heads"
-                )
+                text = f"no head predicts the task '{name}': add a head, or name it under the 'tasks' of one"
+                yield Problem(text, f"model.tasks.{index}" if listed else "model.heads")
             elif headed.count(name) > 1:
                 text = f"{headed.count(name)} heads predict the task '{name}': say which by their 'tasks'"
                 yield Problem(text, "model.heads")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from easyrec.config.model import TaskConfig
 from easyrec.errors import Problem
-from easyrec.models._towers import TowersConfig, unknown_task
+from easyrec.models._towers import TowersConfig, no_probabilities, unknown_task
 
 EXAMPLE = """tasks:
   - {name: ctr, label: click}
@@ -75,10 +75,7 @@ class FunnelConfig(TowersConfig):
         place = {task.name: f"model.tasks.{index}" for index, task in enumerate(tasks)}
         by_name = {task.name: task for task in tasks}
         click, conversion, whole = (by_name[name] for name in (found.click, found.conversion, found.both))
-        for task in tasks:
-            if task.loss_config.type != "bce":
-                text = f"'{self.type}' predicts probabilities: leave the task binary, with the loss bce"
-                yield Problem(text, place[task.name])
+        yield from no_probabilities(self.type, tasks)
         for task in (click, whole):
             if task.mask is not None:
                 text = f"'{task.name}' is learned from all rows: take the mask away"

@@ -67,7 +67,7 @@ class Model(nn.Module):
                 try:
                     self.encoders[_key(name, sequence.name)] = encoders.build(chosen, sequence)
                 except ConfigError as error:
-                    problems += [Problem(p.message, _place(config, name, sequence.name)) for p in error.problems]
+                    problems += [Problem(p.message, config.place_of(name, sequence.name)) for p in error.problems]
             if use.first_order and layout.dense:
                 self.dense_weights[name] = linear(layout.dense_width, 1, bias=False)
             if use.equal_dims:
@@ -75,26 +75,23 @@ class Model(nn.Module):
             if not use.fields:
                 problems += self._unread(name)
         if problems:
-            raise ConfigError(problems)
+            raise ConfigError(list(dict.fromkeys(problems)))
         if self.numeric or self.feature_wise:
             self.register_forward_pre_hook(_prepare)
 
     def _unequal(self, layout: GroupLayout) -> list[Problem]:
         """What stands against crossing the fields of a group."""
         spans = [*layout.fields, *(child for s in layout.sequences for child in s.children)]
-        where = _place(self.config, layout.name)
+        where = self.config.place_of(layout.name)
         if not spans:
             text = f"'{self.config.type}' needs fields in '{layout.name}', but it has numeric inputs alone"
             return [Problem(f"{text}\ngive one of them an embedding_dim, or boundaries", where)]
-        if len({span.dim for span in spans}) > 1:
-            dims = ", ".join(f"{span.name} {span.dim}" for span in spans)
-            text = f"'{self.config.type}' needs fields of equal dims in '{layout.name}', but they are: {dims}"
-            return [Problem(text, where)]
-        return [
+        unequal = list(self.config.unequal(layout.name, [(span.name, span.dim) for span in spans]))
+        return unequal or [
             Problem(
                 f"'{self.config.type}' takes '{s.name}' as fields of dim {spans[0].dim}, but its encoder gives "
                 f"{self.interest_width(layout.name, s)} numbers: make that a multiple of {spans[0].dim}",
-                _place(self.config, layout.name, s.name),
+                self.config.place_of(layout.name, s.name),
             )
             for s in layout.sequences
             if _key(layout.name, s.name) in self.encoders and self.interest_width(layout.name, s) % spans[0].dim
@@ -108,7 +105,7 @@ class Model(nn.Module):
             if chosen.lookup_pooling is None:
                 text = f"'{self.config.type}' reads no embeddings in '{name}', so '{chosen.type}' has nothing to encode"
                 text += "\ntake encoder: {type: pooling} without 'product'"
-                problems.append(Problem(text, _place(self.config, name, entry.key)))
+                problems.append(Problem(text, self.config.place_of(name, entry.key)))
         return problems
 
     # ------------------------------------------------------------------------------------ sizes, for __init__
@@ -134,7 +131,7 @@ class Model(nn.Module):
             layout = self.layouts[group]
             (only,) = [*layout.fields, *(child for s in layout.sequences for child in s.children)]
             text = f"'{self.config.type}' crosses the fields of '{layout.name}', but '{only.name}' is the only one"
-            raise ConfigError([Problem(f"{text}\nadd a feature with an embedding", _place(self.config, layout.name))])
+            raise ConfigError([Problem(f"{text}\nadd a feature with an embedding", self.config.place_of(layout.name))])
         return count * (count - 1) // 2
 
     def dim(self, group: str = "deep") -> int:
@@ -327,12 +324,3 @@ def _key(group: str, sequence: str) -> str:
 def _default(config: Any) -> Any:
     """Config of the encoder of sequences that name none."""
     return member("easyrec.modules.sequence", config.default_encoder() or "pooling").Config()
-
-
-def _place(config: Any, group: str, sequence: str | None = None) -> str:
-    """Dotted path of a group, or of a sequence in it, in the config."""
-    groups, like = config.groups or {}, config.uses()[group].like
-    name = group if group in groups or like not in groups else like
-    entries = groups[name].sequences if name in groups else []
-    index = next((i for i, entry in enumerate(entries) if entry.key == sequence), None)
-    return f"model.groups.{name}" + ("" if index is None else f".sequences.{index}")

@@ -46,6 +46,15 @@ def unknown_task(name: str, names: Sequence[str], where: str) -> Problem:
     return Problem(f"no task is called '{name}'{nearest(name, names)}; tasks: {', '.join(names)}", where)
 
 
+def no_probabilities(kind: str, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+    """The problems of tasks whose logit is not that of one probability."""
+    for index, task in enumerate(tasks):
+        if task.loss_config.type != "bce":
+            text = f"'{kind}' reads probabilities, and '{task.name}' is none: make it binary, with the loss bce"
+            key = "loss" if task.loss is not None else "type"
+            yield Problem(text, f"model.tasks.{index}.{key}")
+
+
 def too_few(kind: str, tasks: Sequence[TaskConfig], why: str) -> Iterator[Problem]:
     """The problem of a single task."""
     if len(tasks) < 2:

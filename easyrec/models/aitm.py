@@ -15,7 +15,7 @@ from easyrec.errors import Problem
 from easyrec.layout import GroupLayout
 from easyrec.losses._loss import mean
 from easyrec.models._model import Model
-from easyrec.models._towers import Logits, Towers, TowersConfig, too_few
+from easyrec.models._towers import Logits, Towers, TowersConfig, no_probabilities, too_few
 from easyrec.modules.mlp import MLP, Layers, LayersConfig
 from easyrec.modules.transfer import Transfer
 
@@ -35,11 +35,9 @@ class Config(TowersConfig):
         """A chain of one, or of what are no events."""
         yield from super().unfit(tasks)
         yield from too_few(self.type, tasks, "passes on what an earlier task knows")
+        yield from no_probabilities(self.type, tasks)
         for index, task in enumerate(tasks):
-            if task.loss_config.type != "bce":
-                text = f"'aitm' compares probabilities, and '{task.name}' is none: make it binary, with the loss bce"
-                yield Problem(text, f"model.tasks.{index}")
-            elif task.mask is not None:
+            if task.mask is not None:
                 text = f"'{task.name}' is compared with its neighbours over all rows: take the mask away"
                 yield Problem(text, f"model.tasks.{index}.mask")
 

@@ -72,10 +72,11 @@ class Config(ModelConfig):
     def uses(self) -> dict[str, GroupUse]:
         """What the blocks read, all together."""
         found: dict[str, GroupUse] = {}
-        for _, block in self.parts.every():
+        for path, block in self.parts.every():
             used = block.use()
             if used is not None and used[0] in self.parts.groups:  # others are told where the block names them
                 name, use = used
+                use = use.model_copy(update={"where": path}) if use.equal_dims else use
                 found[name] = _both(found[name], use) if name in found else use
         return found or super().uses()
 
@@ -101,7 +102,7 @@ class Backbone(Model):
             super().__init__(config, layouts, tasks)
         except ConfigError as error:  # the rest is checked as well, but for blocks that read these groups
             problems += error.problems
-        unfit = {problem.where.split(".")[2] for problem in problems if problem.where.startswith("model.groups.")}
+        unfit = {name for name in self.layouts if any(config.against(name, problem) for problem in problems)}
         parts = config.parts
         wiring = parts.wired()
         around = Surroundings(self, tasks, parts.graphs(), set(self.layouts) - unfit)
@@ -169,4 +170,5 @@ def _both(first: GroupUse, second: GroupUse) -> GroupUse:
         fields=first.fields or second.fields,
         first_order=first.first_order or second.first_order,
         equal_dims=first.equal_dims or second.equal_dims,
+        where=first.where or second.where,
     )

@@ -59,9 +59,11 @@ class Config(ModelConfig):
         """Losses that compare rows, which the rare ones alone are too few for."""
         yield from super().unfit(tasks)
         for index, task in enumerate(tasks) if self.rebalance is not None else ():
-            if task.loss_config.columns:
-                text = f"'{task.loss_config.type}' compares rows of a session, which 'rebalance' weighs one by one"
-                yield Problem(text, f"model.tasks.{index}.loss")
+            for path, loss in task.loss_config.placed():
+                if loss.columns:
+                    text = f"'{loss.type}' compares rows of a session, which 'rebalance' weighs one by one"
+                    place = ".".join(map(str, ("loss", *path)))
+                    yield Problem(f"{text}\ntake another loss, or rebalance: null", f"model.tasks.{index}.{place}")
 
 
 class CDN(Model):

@@ -49,7 +49,7 @@ class Config(TowersConfig):
         if known and len(self.order(names)) < len(names):
             left = [name for name in names if name not in self.order(names)]
             text = f"a task may not depend on itself, but these do, through each other: {', '.join(left)}"
-            yield Problem(text, "model.relations")
+            yield Problem(f"{text}\ntake one of them out of the list of another", "model.relations")
 
     def order(self, names: Sequence[str]) -> list[str]:
         """The tasks, each after those that it depends on; without those in a circle."""

@@ -54,7 +54,8 @@ class Config(TowersConfig):
                 if name not in names:
                     yield unknown_task(name, names, where)
                 elif name in seen:
-                    yield Problem(f"a task is in one category, but '{name}' is given twice", where)
+                    text = f"a task is in one category, but '{name}' is given twice: leave it in one of them"
+                    yield Problem(text, where)
                 seen.add(name)
 
     def categories_of(self, names: Sequence[str]) -> list[int]:

@@ -45,7 +45,11 @@ def test_the_calibrator_counts_a_later_event_that_is_more_probable(case):
     ("tasks", "where", "message"),
     [
         (TASKS[:1], "model.tasks", "needs two tasks or more, e.g.\ntasks: [{name: click"),
-        ([TASKS[0], TaskConfig(name="price", label="price", type="regression")], "model.tasks.1", "make it binary"),
+        (
+            [TASKS[0], TaskConfig(name="price", label="price", type="regression")],
+            "model.tasks.1.type",
+            "make it binary",
+        ),
         (
             [TASKS[0], TaskConfig(name="buy", label="buy", mask="click == 1")],
             "model.tasks.1.mask",

@@ -276,7 +276,7 @@ REFUSED = {
     "circle": ("input: cate}", "input: deep}", [(18, "model . blocks[3] 'a'", "blocks read each other in a circle: a -> deep -> a"), (17, "model . blocks[2] 'cate'", "reaches no head")]),
     "unused": ("terms: fm}", "terms: []}", [(16, "model . blocks[1] 'fm'", "'fm' reaches no head")]),
     "rank": ("input: fields}", "input: cate}", [(16, "model . blocks[1] 'fm'", "reads fields (F, D), but is given (B, 4)")]),
-    "dims": ("[user, item, price]", "[user, item, cate]", [(11, "model . groups . deep", "needs fields of equal dims, but they are: user 8, item 8, cate 4")]),
+    "dims": ("[user, item, price]", "[user, item, cate]", [(15, "model . blocks[0] 'fields'", "needs fields of equal dims, but those of 'deep' are: user 8, item 8, cate 4\n           set embedding_dim: 8 at: cate")]),
     "term-of-a-vector": ("terms: fm}", "terms: [fm, a]}", [(21, "model . heads[0] . terms", "a term is one number per row, (B, 1), but 'a' is (B, 4)")]),
     "head-of-nothing": (", input: [a, deep]}", "}", [(22, "model . heads[1]", "needs 'input', 'each' or 'terms'")]),
     "each-of-two": ("{tasks: [cvr], input: [a, deep]}", "{tasks: [cvr], each: [a, deep]}", [(22, "model . heads[1] . each", "has 2 vectors for 1 tasks: cvr")]),

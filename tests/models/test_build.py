@@ -75,5 +75,5 @@ def test_steps_of_another_dim_than_the_fields_are_named(case, task, generator):
     narrow = replace(clicks, children=(*clicks.children[:2], replace(clicks.children[2], dim=3)))
     layout = replace(group.layout, sequences=(narrow,))
     plan = replace(made.plan, groups={"deep": replace(group, layout=layout)})
-    with pytest.raises(ConfigError, match=r"fields of equal dims in 'deep'.*clicks__cate 4, clicks__hour 3"):
+    with pytest.raises(ConfigError, match=r"those of 'deep' are: .*clicks__cate 4, clicks__hour 3"):
         build(made.config, plan, [task])

@@ -74,11 +74,12 @@ def test_roles_may_be_named_in_any_order():
         (
             {},
             [TaskConfig(name="ctr", label="click", type="regression"), CVR, CTCVR],
-            "model.tasks.0",
-            "leave the task binary",
+            "model.tasks.0.type",
+            "make it binary",
         ),
+        ({}, [TaskConfig(name="ctr", label="click", loss="focal"), CVR, CTCVR], "model.tasks.0.loss", "the loss bce"),
     ],
-    ids=["two", "unknown", "same", "weight", "no-mask", "mask", "label", "regression"],
+    ids=["two", "unknown", "same", "weight", "no-mask", "mask", "label", "regression", "loss"],
 )
 def test_other_tasks_are_refused_with_the_remedy(keys, tasks, where, message):
     (problem,) = Config(**keys).unfit(tasks)

@@ -90,14 +90,13 @@ class Source(ABC):
         """
         missing = [name for name in dict.fromkeys(columns) if name not in self.columns]
         if missing:
-            listed = list(self.columns)
-            known = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")
-            raise ConfigError(
-                [
-                    Problem(f"the data has no column '{name}'{nearest(name, listed)}\nknown: {known}", why)
-                    for name in missing
-                ]
-            )
+            raise ConfigError([Problem(f"the data has no column {self.hint(name)}", why) for name in missing])
+
+    def hint(self, name: str) -> str:
+        """The name of a column that there is not, the nearest one that there is, and all of them."""
+        listed = list(self.columns)
+        known = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")
+        return f"'{name}'{nearest(name, listed)}\nknown: {known}"
 
     def locate(self, unit: Unit, row: int) -> Place:
         """Where the row `row` of the unit is found."""
