@@ -11,9 +11,10 @@ from easyrec.models._composed_head import ComposedHead
 from easyrec.models._picture import group_box, weights
 from easyrec.modules.blocks import GroupBlockConfig
 from easyrec.modules.blocks._block import Block, told
-from easyrec.modules.blocks._graph import Graph, Package, key
+from easyrec.modules.blocks._graph import Graph, Package
 from easyrec.modules.blocks._wiring import Node
 from easyrec.modules.blocks.package import Config as PackageBlock
+from easyrec.modules.named import module_name
 
 
 def composed_picture(
@@ -48,7 +49,7 @@ def _boxes(graph: Graph) -> list[Box]:
     """The blocks of a graph."""
     found = []
     for node in graph.nodes:
-        block, config = graph.blocks[key(node.name)], node.config
+        block, config = graph.blocks[module_name(node.name)], node.config
         assert isinstance(block, Block)
         read = tuple(ref for refs in node.inputs.values() for ref in refs)
         if isinstance(config, GroupBlockConfig):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from easyrec.layout import GroupLayout, SequenceLayout
 from easyrec.modules import feature_wise, numeric
 from easyrec.modules import sequence as encoders
 from easyrec.modules.mlp import in_float32, linear
+from easyrec.modules.named import module_name
 from easyrec.modules.numeric._embedding import NumericEmbedding
 from easyrec.modules.sequence._encoder import SequenceEncoder
 from feature_generator.config import member
@@ -54,22 +55,23 @@ class Model(nn.Module):
                 continue
             layout = self.layouts[name]
             if layouts[name].numeric:
-                self.numeric[name] = _numeric(layouts[name], config.embedding_init)
+                self.numeric[module_name(name)] = _numeric(layouts[name], config.embedding_init)
             layers = _listed(config, name).feature_wise
             if layers and use.fields and layout.fields:
                 dims = [span.dim for span in layout.fields]
-                self.feature_wise[name] = nn.Sequential(*(feature_wise.build(layer, dims) for layer in layers))
+                built = [feature_wise.build(layer, dims) for layer in layers]
+                self.feature_wise[module_name(name)] = nn.Sequential(*built)
             elif layers and name in (config.groups or {}):
                 text = f"'{config.type}' reads no fields in '{name}' that 'feature_wise' could weigh"
                 problems.append(Problem(text, f"model.groups.{name}.feature_wise"))
             for sequence in layout.sequences:
                 chosen = sequence.encoder or _default(config)
                 try:
-                    self.encoders[_key(name, sequence.name)] = encoders.build(chosen, sequence)
+                    self.encoders[encoder_name(name, sequence.name)] = encoders.build(chosen, sequence)
                 except ConfigError as error:
                     problems += [Problem(p.message, config.place_of(name, sequence.name)) for p in error.problems]
             if use.first_order and layout.dense:
-                self.dense_weights[name] = linear(layout.dense_width, 1, bias=False)
+                self.dense_weights[module_name(name)] = linear(layout.dense_width, 1, bias=False)
             if use.equal_dims:
                 problems += self._unequal(layout)
             if not use.fields:
@@ -94,7 +96,7 @@ class Model(nn.Module):
                 self.config.place_of(layout.name, s.name),
             )
             for s in layout.sequences
-            if _key(layout.name, s.name) in self.encoders and self.interest_width(layout.name, s) % spans[0].dim
+            if encoder_name(layout.name, s.name) in self.encoders and self.interest_width(layout.name, s) % spans[0].dim
         ]
 
     def _unread(self, name: str) -> list[Problem]:
@@ -140,7 +142,7 @@ class Model(nn.Module):
         return layout.dim if layout.fields else layout.sequences[0].children[0].dim
 
     def _encoder(self, group: str, sequence: SequenceLayout) -> SequenceEncoder:
-        encoder = self.encoders[_key(group, sequence.name)]
+        encoder = self.encoders[encoder_name(group, sequence.name)]
         assert isinstance(encoder, SequenceEncoder)
         return encoder
 
@@ -176,7 +178,7 @@ class Model(nn.Module):
         if x.layouts is self.layouts or not (self.numeric or self.feature_wise):
             return x
         tensors = dict(x.tensors)
-        for name, modules in self.numeric.items():
+        for name, modules in of_groups(self.numeric, self.layouts):
             values, key, start = tensors.pop(f"num:{name}"), f"emb:{name}", 0
             parts = [tensors[key]] if key in tensors else []
             assert isinstance(modules, nn.ModuleList)
@@ -186,7 +188,7 @@ class Model(nn.Module):
                 parts.append(module(values[:, start:end]).flatten(1))
                 start = end
             tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        for name, layers in self.feature_wise.items():
+        for name, layers in of_groups(self.feature_wise, self.layouts):
             tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
         return Embedded(tensors, self.layouts)
 
@@ -231,7 +233,7 @@ class Model(nn.Module):
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def _dense(self, x: Embedded, group: str) -> Tensor:
-        layer = self.dense_weights[group]
+        layer = self.dense_weights[module_name(group)]
         assert isinstance(layer, nn.Linear)
         return in_float32(layer, x.dense(group))
 
@@ -316,9 +318,15 @@ def _listed(config: Any, group: str) -> GroupConfig:
     return found
 
 
-def _key(group: str, sequence: str) -> str:
-    """Name of an encoder among the modules; names of modules hold no dots or slashes."""
-    return f"{group}__{sequence}"
+def encoder_name(group: str, sequence: str) -> str:
+    """Name of an encoder among the modules."""
+    return module_name(f"{group}__{sequence}")
+
+
+def of_groups(modules: nn.ModuleDict, groups: Iterable[str]) -> list[tuple[str, nn.Module]]:
+    """The groups that have a module, each with it."""
+    named = ((group, module_name(group)) for group in groups)
+    return [(group, modules[name]) for group, name in named if name in modules]
 
 
 def _default(config: Any) -> Any:

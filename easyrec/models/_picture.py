@@ -12,7 +12,7 @@ from easyrec.batch import Embedded
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.layout import GroupLayout
 from easyrec.models._boxes import Box, Panel, Picture
-from easyrec.models._model import Head, Model
+from easyrec.models._model import Head, Model, encoder_name, of_groups
 
 NUMBERS = "numbers of "
 
@@ -78,14 +78,17 @@ def _parts(model: Model) -> list[tuple[str, nn.Module, str | None]]:
     found: list[tuple[str, nn.Module, str | None]] = []
     for name, module in model.named_children():
         if name == "encoders":
-            found += [(key, encoder, key.partition("__")[0]) for key, encoder in module.named_children()]
-        elif name in ("numeric", "feature_wise"):
-            for group, layers in module.named_children():
+            of = {
+                encoder_name(group, s.name): group for group, layout in model.layouts.items() for s in layout.sequences
+            }
+            found += [(key, encoder, of[key]) for key, encoder in module.named_children()]
+        elif isinstance(module, nn.ModuleDict) and name in ("numeric", "feature_wise"):
+            for group, layers in of_groups(module, model.layouts):
                 found += [
                     (f"{name}_{group}_{key}__{one.config.type}", one, group) for key, one in layers.named_children()
                 ]
-        elif name == "dense_weights":
-            found += [(f"{NUMBERS}{key}", layer, key) for key, layer in module.named_children()]
+        elif isinstance(module, nn.ModuleDict) and name == "dense_weights":
+            found += [(f"{NUMBERS}{group}", layer, group) for group, layer in of_groups(module, model.layouts)]
         else:
             found.append((name, module, None))
     return found

@@ -23,7 +23,8 @@ from easyrec.models._composed_picture import composed_picture
 from easyrec.models._composition import READS, HeadConfig, PackageConfig, Parts, wired_raw
 from easyrec.models._model import Model
 from easyrec.modules.blocks import AnyBlock
-from easyrec.modules.blocks._graph import Graph, Surroundings, key
+from easyrec.modules.blocks._graph import Graph, Surroundings
+from easyrec.modules.named import module_name
 
 
 class Config(ModelConfig):
@@ -107,7 +108,7 @@ class Backbone(Model):
         wiring = parts.wired()
         around = Surroundings(self, tasks, parts.graphs(), set(self.layouts) - unfit)
         self.graph = Graph(wiring, around, {})
-        self.packages = nn.ModuleDict({key(name): package for name, package in around.built.items() if package})
+        self.packages = nn.ModuleDict({module_name(name): package for name, package in around.built.items() if package})
         problems += [*wiring.problems, *around.problems]
         heads: list[ComposedHead] = []
         for number, head in enumerate(config.heads):
@@ -135,7 +136,8 @@ class Backbone(Model):
 
     def picture(self, plan: EmbeddingPlan) -> Picture:
         """Groups, blocks and heads; then each package by itself."""
-        packages: Any = dict(self.packages.items())
+        named = {package.name: module_name(package.name) for package in self.config.packages}
+        packages: Any = {name: self.packages[key] for name, key in named.items() if key in self.packages}
         return composed_picture(self.layouts, plan, self.graph, packages, list(self.heads))  # type: ignore[arg-type]
 
     def interest(self, x: Embedded, sequence: SequenceLayout, group: str = "deep") -> Tensor:

@@ -17,6 +17,7 @@ from easyrec.models._model import Model
 from easyrec.models._towers import Logits, Towers, TowersConfig, unknown_task
 from easyrec.modules.experts import Experts, Gate, mix
 from easyrec.modules.mlp import MLP, Layers, LayersConfig
+from easyrec.modules.named import module_name
 
 
 class Config(TowersConfig):
@@ -83,7 +84,7 @@ class DBMTL(Model):
         for name in self.order:
             if before := config.relations.get(name):
                 relation = MLP(widths[name] + sum(widths[other] for other in before), config.relation)
-                self.relations[name], widths[name] = relation, relation.out
+                self.relations[module_name(name)], widths[name] = relation, relation.out
         self.logits = Logits(tasks, [widths[name] for name in self.names])
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
@@ -94,5 +95,7 @@ class DBMTL(Model):
         h = dict(zip(self.names, self.towers(shared), strict=True))
         for name in self.order:
             if before := self.config.relations.get(name):
-                h[name] = self.relations[name](torch.cat([h[name], *(h[other] for other in before)], dim=1))
+                h[name] = self.relations[module_name(name)](
+                    torch.cat([h[name], *(h[other] for other in before)], dim=1)
+                )
         return self.logits([h[name] for name in self.names])

@@ -15,6 +15,7 @@ from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.mlp import MLP, Layers, LayersConfig, MLPConfig
+from easyrec.modules.named import module_name
 
 
 class Config(MLPConfig, ModelConfig):
@@ -48,11 +49,11 @@ class MultiTower(Model):
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
         towers = {name: MLP(self.width(name), config.towers.get(name, config.tower)) for name in self.layouts}
-        self.towers = nn.ModuleDict(towers)
+        self.towers = nn.ModuleDict({module_name(name): tower for name, tower in towers.items()})
         self.deep = MLP(sum(tower.out for tower in towers.values()), config)
         self.head = Head(tasks, self.deep.out)
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        parts = [tower(self.flat(x, name)) for name, tower in self.towers.items()]
+        parts = [tower(self.flat(x, name)) for name, tower in zip(self.layouts, self.towers.values(), strict=True)]
         return self.head(self.deep(torch.cat(parts, dim=1)))

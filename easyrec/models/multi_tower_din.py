@@ -15,6 +15,7 @@ from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
 from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.mlp import MLP, MLPConfig
+from easyrec.modules.named import module_name
 
 
 class Config(MLPConfig, ModelConfig):
@@ -65,13 +66,14 @@ class MultiTowerDIN(Model):
             for name, layout in self.layouts.items()
             if layout.width + layout.dense_width
         }
-        self.towers = nn.ModuleDict(towers)
+        self.names = list(towers)
+        self.towers = nn.ModuleDict({module_name(name): tower for name, tower in towers.items()})
         interests = sum(self.width(name) - layout.width - layout.dense_width for name, layout in self.layouts.items())
         self.deep = MLP(sum(tower.out for tower in towers.values()) + interests, config)
         self.head = Head(tasks, self.deep.out)
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
-        parts = [tower(x.flat(name)) for name, tower in self.towers.items()]
+        parts = [tower(x.flat(name)) for name, tower in zip(self.names, self.towers.values(), strict=True)]
         parts += [self.interest(x, s, name) for name, layout in self.layouts.items() for s in layout.sequences]
         return self.head(self.deep(torch.cat(parts, dim=1)))

@@ -13,14 +13,7 @@ from easyrec.errors import ConfigError, Problem
 from easyrec.modules.blocks import BLOCKS, BlockConfig, GroupBlockConfig
 from easyrec.modules.blocks._block import Block, Form, Reader, Value, joined, run, spread, told
 from easyrec.modules.blocks._wiring import Broken, Node, Wiring
-
-RESERVED = frozenset(dir(nn.ModuleDict()))
-"""Names that a module's children cannot have."""
-
-
-def key(name: str) -> str:
-    """Name of a block among the modules."""
-    return f"{name}__" if name in RESERVED else name
+from easyrec.modules.named import module_name
 
 
 class Graph(nn.Module):
@@ -52,14 +45,14 @@ class Graph(nn.Module):
             except ConfigError as error:
                 around.problems += [_below(node.path, problem) for problem in error.problems]
                 continue
-            self.blocks[key(node.name)] = block
+            self.blocks[module_name(node.name)] = block
             self.forms[node.name] = block.shape
 
     def forward(self, model: Reader, x: Embedded, inputs: Mapping[str, Value]) -> dict[str, Value]:
         """What every block gives, by name."""
         values = dict(inputs)
         for node in self.nodes:
-            block = self.blocks[key(node.name)]
+            block = self.blocks[module_name(node.name)]
             assert isinstance(block, Block)
             read = {k: [values[ref] for ref in refs] for k, refs in node.inputs.items()}
             values[node.name] = run(block, model, x, read)
