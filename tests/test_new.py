@@ -1,6 +1,7 @@
 """`easyrec new`: the first config of every model is valid as it is."""
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import easyrec
 from easyrec.check import build
 from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError
-from easyrec.starter import models, starter
+from easyrec.starter import grouped, models, starter
 from feature_generator.config import member, members
 
 MODELS = members("easyrec.models")
@@ -84,7 +86,8 @@ def test_columns_become_features_by_their_type(log):
         "- {type: id, name: hour, expression: 'context:hour', hash_bucket_size: 500}",
         "- {type: id, name: tags, expression: 'user:tags', hash_bucket_size: 20, sequence_length: 50}",
         "- {type: id, name: item_id, expression: 'item:item_id', hash_bucket_size: 500, embedding_name: item_id}",
-        "sequences: [{sequence: clicks}]",
+        "        - sequence: clicks",
+        "- {type: id, name: country, expression: 'item:country', vocab_list: [cn, de]}",
         "# Left out, as neither ids nor numbers nor lists of them: day (date32[day]).",
         "labels: [click]",
     ):
@@ -114,6 +117,47 @@ def test_without_a_model_they_are_listed(capsys):
     assert set(models()) == set(MODELS)
     assert "deepfm" in out
     assert "a factorization machine and an MLP over one shared embedding" in out
+
+
+def test_models_are_listed_by_family_in_the_order_of_their_pages(capsys):
+    assert main(["new"]) == 0
+    listed = re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    index = Path(__file__).parents[1] / "docs" / "models" / "index.md"
+    pages = re.findall(r"^\| \[`(\w+)`\]", index.read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(MODELS)
+    assert [name for name in pages if name != "backbone"] == [name for name in listed if name != "backbone"]
+    assert grouped(["mine", "lr"]) == {"linear models and factorization machines": ["lr"], "of your own": ["mine"]}
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "- sequence: click_seq" in starter(name)])
+def test_the_keys_of_the_encoder_stand_below_its_sequence(name, tmp_path):
+    text = starter(name)
+    before, sign, keys = text.partition("          # encoder:")
+    plain = load(text, tmp_path)
+    found = load(before + (sign + keys).replace("          # ", "          "), tmp_path)
+    assert found.model.groups["deep"].sequences[0].encoder is not None
+    assert repr(build(found).model) == repr(build(plain).model)
+
+
+def load(text, tmp_path):
+    (tmp_path / "first.yaml").write_text(text)
+    return load_experiment(tmp_path / "first.yaml")
+
+
+def test_groups_of_one_kind_take_a_share_each():
+    found = {name: {n: g.features for n, g in load_text(starter(name)).groups.items()} for name in ("cmbf", "finalmlp")}
+    cmbf = [feature for features in found["cmbf"].values() for feature in features]
+    assert len(cmbf) == len(set(cmbf)) == 11
+    assert (found["finalmlp"]["context1"], found["finalmlp"]["context2"]) == (["user_id"], ["item_id"])
+
+
+def load_text(text):
+    return load_experiment(yaml.safe_load(text)).model
+
+
+def test_domains_are_told_one_by_one():
+    assert "vocab_list: [home, detail, cart]" in starter("star")
+    assert build(load_experiment(yaml.safe_load(starter("star")))).plan.groups["domain"].layout.fields[0].dim == 5
 
 
 def test_an_unknown_model_is_told_with_the_nearest(capsys):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from easyrec.commands._options import add_plugin, plug_all
 from easyrec.errors import ConfigError
-from easyrec.starter import models, starter
+from easyrec.starter import grouped, models, starter
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
     if args.model is None:
         known = models()
         width = max(map(len, known))
-        print(
-            "\n".join([*(f"{name:<{width}}  {text}" for name, text in known.items()), "", "easyrec new --model TYPE"])
-        )
+        for family, names in grouped(known).items():
+            print("\n".join([family, *(f"  {name:<{width}}  {known[name]}" for name in names), ""]))
+        print("easyrec new --model TYPE")
         return
     text = starter(args.model, args.data, args.labels)
     if args.output == "-":

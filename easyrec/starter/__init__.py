@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from easyrec.config.model import ModelConfig
 from easyrec.errors import ConfigError, Problem, nearest
 from easyrec.starter.columns import columns_of
-from easyrec.starter.groups import groups_of
+from easyrec.starter.families import grouped
+from easyrec.starter.groups import group_lines, groups_of
 from easyrec.starter.keys import comment, flow, keys_of, listed
 from easyrec.starter.rows import Rows
 from easyrec.starter.shop import shop
 from feature_generator.config import member, members
 
-__all__ = ["models", "starter"]
+__all__ = ["grouped", "models", "starter"]
 
 FAMILY = "easyrec.models"
 TRAIN = """\
@@ -63,6 +65,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
     wanted = [str(task["label"]) for task in tasks] or rows.labels[:1]
     needed = [name for name in rows.labels if name in wanted or any(name in str(t.get("mask", "")) for t in tasks)]
     groups = groups_of(model, uses, rows)
+    alike = any(uses[name] == uses[other] for name, other in combinations(groups, 2))
     written = {"type": model, "groups": groups, "tasks": tasks or None}
     dim = 4 if any(use.pairs for use in uses.values()) else 16
     lines = [
@@ -85,8 +88,9 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         "model:",
         f"  type: {model}",
         "  # Features that are read together.",
+        *comment(f"Groups of one kind take a share each: docs/models/{model}.md says what they are for." * alike, 2),
         "  groups:",
-        *(f"    {name}: {flow(group)}" for name, group in groups.items()),
+        *(line for name, group in groups.items() for line in group_lines(name, group, _encoder(config))),
         "  # What is predicted. Omitted: one binary task on the first label, called like it.",
         *(listed("tasks", tasks, 2) if tasks else [f"  # tasks: {flow([{'name': needed[0], 'label': needed[0]}])}"]),
         *keys_of(config, {"embedding_dim": dim, **config.example}, 2, written),
@@ -103,6 +107,12 @@ def _uses(config: type[ModelConfig]) -> Any:
     if config.example:  # what it reads depends on its keys
         return config.model_validate({"type": config.model_fields["type"].default, **config.example}).uses()
     return config.model_construct(type="", groups=None).uses()
+
+
+def _encoder(config: type[ModelConfig]) -> str:
+    """The encoder of sequences that name none."""
+    kind = config.model_fields["type"].default
+    return config.model_construct(type=kind, groups=None).default_encoder() or "pooling"
 
 
 def _tasks(config: type[ModelConfig], rows: Rows) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ CONTEXT = ("hour", "weekday", "day_of_week", "scene", "device", "os", "channel",
 DOMAIN = ("domain", "scene", "scenario", "market", "country", "channel", "tab")
 SAMPLED = 20_000
 LENGTH = 50
+FEW = 50
+"""Domains that are told one by one; buckets of a hash would mostly be empty."""
 
 
 def columns_of(path: str, labels: list[str] | None) -> Rows:
@@ -57,6 +59,10 @@ def columns_of(path: str, labels: list[str] | None) -> Rows:
     if not rows.sides:
         raise ConfigError([Problem("no column can be a feature: there are neither ids nor numbers", "--data")])
     rows.domain = [name for name in DOMAIN if name in rows.sides and name not in rows.numbers][:1]
+    for feature in rows.features:
+        if feature["name"] in rows.domain and (words := _few(sample[feature["name"]])):
+            del feature["hash_bucket_size"]
+            feature["vocab_list"] = words
     rows.user = next((name for name in ("user_id", "uid", "user", "member_id") if name in names), None)
     rows.reserved = [rows.user] if rows.user else []
     return rows
@@ -167,6 +173,12 @@ def _buckets(column: pa.ChunkedArray) -> int:
         size for power in range(12) for size in (10**power, 2 * 10**power, 5 * 10**power) if size >= 10 * seen
     )
     return next(sizes)
+
+
+def _few(column: pa.ChunkedArray) -> list[str]:
+    """The values of a column that has few, as texts."""
+    words = sorted(pc.unique(column.drop_null().cast(pa.string())).to_pylist())
+    return words if len(words) <= FEW else []
 
 
 def _boundaries(column: pa.ChunkedArray) -> list[float]:

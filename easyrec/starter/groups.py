@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from easyrec.config.model import GroupUse
 from easyrec.errors import ConfigError, Problem
+from easyrec.starter.keys import comment, flow, keys_of
 from easyrec.starter.rows import Rows
+from feature_generator.config import member
 
 
 def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str, Any]:
     """The groups that the model reads, by what each is about; one that is like another is left to its default.
+
+    Groups that are alike divide the features; an optional group beside them holds those that no other has.
 
     Raises:
         ConfigError: The model needs a sequence, and the data have none.
@@ -20,7 +24,8 @@ def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str,
     for name, use in uses.items():
         if use.like in uses and use.like != name and not use.sequence:
             continue
-        features = _features(use, rows)
+        alike = [other for other, theirs in uses.items() if theirs == use]
+        features = _features(use, rows) if len(alike) == 1 else _share(use, rows, alike.index(name), len(alike))
         if not use.sequence:
             found[name] = features
             continue
@@ -30,6 +35,10 @@ def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str,
         sequence, candidates = max(rows.sequences.items(), key=lambda pair: len(pair[1]))  # one with a candidate
         features = [*features, *(candidate for candidate in candidates if candidate not in features)]
         found[name] = {"features": features, "sequences": [{"sequence": sequence}]}
+    for name, use in uses.items():
+        if use.optional and not use.own and use.about == "all" and len(found) > 1:
+            others = {feature for other, features in found.items() if other != name for feature in features}
+            found[name] = [feature for feature in found[name] if feature not in others] or found[name]
     return found
 
 
@@ -39,3 +48,42 @@ def _features(use: GroupUse, rows: Rows) -> list[str]:
     if use.fields or use.first_order:  # numbers alone are no fields
         return chosen if set(chosen) - rows.numbers else every
     return chosen or every
+
+
+def _share(use: GroupUse, rows: Rows, index: int, count: int) -> list[str]:
+    """What the one of so many groups that are alike gets: an id of a side, or its part of the features."""
+    features = _features(use, rows)
+    ids = [name for name in features if name not in rows.numbers]
+    if use.about == "all":
+        firsts = {rows.sides[name]: name for name in reversed(ids)}
+        order = [firsts[side] for side in ("user", "item", "context") if side in firsts]
+        return [order[index % len(order)]] if order else features
+    if len(ids) < count:
+        return features
+    start, stop = (-(-len(ids) * number // count) for number in (index, index + 1))
+    numbers = [name for name in features if name in rows.numbers]
+    return [*ids[start:stop], *(numbers if index == count - 1 else [])]
+
+
+def group_lines(name: str, group: Any, encoder: str) -> Iterator[str]:
+    """A group as YAML; under its sequence stand, as comments, the keys of the encoder that it has.
+
+    Args:
+        name: The group's name.
+        group: The group.
+        encoder: Type of the encoder of sequences that name none.
+    """
+    if not isinstance(group, Mapping):
+        yield f"    {name}: {flow(group)}"
+        return
+    yield f"    {name}:"
+    yield f"      features: {flow(group['features'])}"
+    yield "      sequences:"
+    for entry in group["sequences"]:
+        yield f"        - sequence: {entry['sequence']}"
+        yield from comment(f"How it becomes a vector; omitted: {encoder}, as it stands here.", 10)
+        yield "          # encoder:"
+        yield f"          #   type: {encoder}"
+        config = member("easyrec.modules.sequence", encoder).Config
+        for line in keys_of(config, {}, 12, {"type": encoder}):
+            yield f"{line[:10]}# {line[10:]}"

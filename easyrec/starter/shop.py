@@ -26,7 +26,7 @@ def shop() -> Rows:
             "boundaries": [8, 14, 20, 27, 35, 45, 58, 75, 100],
         },
         {"type": "id", "name": "hour", "expression": "context:hour", "num_buckets": 24},
-        {"type": "id", "name": "scene", "expression": "context:scene", "hash_bucket_size": 100},
+        {"type": "id", "name": "scene", "expression": "context:scene", "vocab_list": ["home", "detail", "cart"]},
         {
             "type": "sequence",
             "name": "click_seq",
