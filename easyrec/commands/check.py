@@ -39,15 +39,20 @@ def run(args: argparse.Namespace) -> None:
     inspection = None if args.config_only else inspect(found, built, args.rows)
     out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
     if inspection is None:
+        _warn(out, found.doubts())
         return
     for part in (_parts, _labels, _bad, _columns, _features, _tables, _groups, _totals):
         part(out, inspection)
-    for doubt in inspection.doubts():
-        out.print(f"[yellow]warning:[/] {escape(doubt)}", soft_wrap=True)
+    _warn(out, inspection.doubts())
     sys.stdout.flush()
     faults = inspection.faults()
     if faults:
         raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _warn(out: Console, doubts: list[str]) -> None:
+    for doubt in doubts:
+        out.print(f"[yellow]warning:[/] {escape(doubt)}", soft_wrap=True)
 
 
 def _draw(path: str, found: Experiment, built: Built) -> None:

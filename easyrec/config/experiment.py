@@ -91,7 +91,10 @@ class Experiment:
         """What the config says and may not mean, one sentence each."""
         read = {label for task in self.tasks for label in task.labels}
         read |= {self.data.labels[0]} if self.data.negative_sampling else set()
-        return [
+        train, others = self.data.train, {"valid": self.data.valid, "test": self.data.test}
+        unlike = {part: train.unlike(config) if train and config else "" for part, config in others.items()}
+        found = [f"data.train and data.{part} {why}" for part, why in unlike.items() if why]
+        return found + [
             f"the label '{label}' is predicted by no task: give it one under model.tasks, or leave it out of data.labels"
             for label in self.data.labels
             if label not in read

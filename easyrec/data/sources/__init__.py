@@ -137,6 +137,11 @@ class SourceConfig(StrictModel, ABC):
 
     type: str
 
+    def unlike(self, other: object) -> str:
+        """Why a model of these rows says little of those of another source; empty where nothing speaks against it."""
+        del other
+        return ""
+
     @abstractmethod
     def open(self, bad_rows: Policy = "fail") -> Source:
         """The source, with its columns and units known.

@@ -35,6 +35,17 @@ class Config(SourceConfig):
     size: Literal["small", "large"] = "small"
     split: Literal["train", "valid", "test", "all"] = "all"
 
+    def unlike(self, other: object) -> str:
+        """They are of one log where version, seed, size and rows are equal."""
+        if not isinstance(other, Config):
+            return ""
+        keys = [key for key in ("version", "seed", "size", "rows") if getattr(self, key) != getattr(other, key)]
+        if not keys:
+            return ""
+        told = " and ".join(f"{key} ({getattr(self, key)} and {getattr(other, key)})" for key in keys)
+        others = "requests, pages and labels" if keys == ["rows"] else "users, items and effects"
+        return f"are of different shops, of other {others}: make {told} equal"
+
     def open(self, bad_rows: Policy = "fail") -> Source:
         """The source; nothing is generated before its units are asked for."""
         del bad_rows  # the shop has none
