@@ -280,6 +280,17 @@ MODELS = {
 """},
         22, "model . tasks[1] 'cvr' . weight", "'cvr' is learned through 'ctcvr' over all rows: set its weight to 0",
     ),
+    "a-sample-that-cannot-be-corrected": (
+        {"type: deepfm": "type: esmm", "labels: [click]": "negative_sampling: {keep_rate: 0.5}\n  labels: [buy, click]",
+         "  hidden: [16, 8]\n": """\
+  tasks:
+    - {name: ctr, label: click}
+    - {name: cvr, label: buy, mask: "click == 1", weight: 0}
+    - {name: ctcvr, label: buy}
+"""},
+        5, "data . labels[0]", "negatives by 'buy' are sampled, but 'esmm' can correct 'ctr' alone, and what is made of it\n"
+        "           make 'click' the first of data.labels",
+    ),
     "two-tasks-where-three-are-needed": (
         {"type: deepfm": "type: escm2", "labels: [click]": "labels: [click, buy]", "  hidden: [16, 8]\n": """\
   tasks:

@@ -288,6 +288,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     resolved = _tasks(model, sections.data)
     plan, unplanned = examine_embeddings(generator.outputs, model)
     found = [*model.unfit(resolved), *unplanned]
+    found += model.unsampled(resolved, sections.data.labels[0]) if sections.data.negative_sampling else []
     for ask in (watched, measured):
         try:
             ask(resolved, sections.eval, sections.train)

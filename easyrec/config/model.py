@@ -285,6 +285,10 @@ class ModelConfig(StrictModel):
         """What stands against predicting these tasks, by dotted path such as `model.tasks.1.weight`."""
         return iter(())
 
+    def unsampled(self, tasks: Sequence[TaskConfig], label: str) -> Iterator[Problem]:
+        """What stands against scoring all rows after training on a sample of the rows whose `label` is 0."""
+        return iter(())
+
     def misfits(self, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
         """What stands against building the model that can be told beside all other problems of the config.
 

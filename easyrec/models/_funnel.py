@@ -11,7 +11,9 @@ from torch import Tensor
 
 from easyrec.config.model import TaskConfig
 from easyrec.errors import Problem
-from easyrec.models._towers import TowersConfig, no_probabilities, unknown_task
+from easyrec.layout import GroupLayout
+from easyrec.models._model import Model
+from easyrec.models._towers import Logits, Towers, TowersConfig, no_probabilities, unknown_task
 
 EXAMPLE = """tasks:
   - {name: ctr, label: click}
@@ -70,6 +72,16 @@ class FunnelConfig(TowersConfig):
         elif not unknown:
             yield from self._misfits(tasks)
 
+    def unsampled(self, tasks: Sequence[TaskConfig], label: str) -> Iterator[Problem]:
+        """A sample of other rows than all clicks: what is left of the others distorts every probability differently."""
+        if list(self.unfit(tasks)):
+            return
+        (click,) = (task for task in tasks if task.name == self.roles(tasks).click)
+        if click.label != label:
+            text = f"negatives by '{label}' are sampled, but '{self.type}' can correct '{click.name}' alone, and what "
+            text += f"is made of it\nmake '{click.label}' the first of data.labels, or leave data.negative_sampling out"
+            yield Problem(text, "data.labels.0")
+
     def _misfits(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
         found = self.roles(tasks)
         place = {task.name: f"model.tasks.{index}" for index, task in enumerate(tasks)}
@@ -90,6 +102,22 @@ class FunnelConfig(TowersConfig):
             text = f"'{conversion.name}' is learned through '{whole.name}' over all rows: set its weight to 0"
             where = "weight" in conversion.model_fields_set
             yield Problem(text, place[conversion.name] + ".weight" * where)
+
+
+class Funnel(Model):
+    """The towers of click and conversion, and both of them composed."""
+
+    def __init__(self, config: FunnelConfig, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
+        super().__init__(config, layouts, tasks)
+        self.roles = config.roles(tasks)
+        learned = [task for task in tasks if task.name != self.roles.both]
+        self.towers = Towers(learned, self.width(), config)
+        self.logits = Logits(learned, self.towers.outs)
+
+    def composed(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The logits in the order of the tasks, that of both made of the others."""
+        whole = both(logits[self.roles.click], logits[self.roles.conversion])
+        return {task.name: whole if task.name == self.roles.both else logits[task.name] for task in self.tasks}
 
 
 def both(click: Tensor, conversion: Tensor) -> Tensor:

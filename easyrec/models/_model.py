@@ -171,6 +171,12 @@ class Model(nn.Module):
         found = {name: encoder.auxiliary for name, encoder in self.encoders.items()}
         return {name: loss for name, loss in found.items() if isinstance(loss, Tensor)}
 
+    # --------------------------------------------------------------------------------------------- scoring
+
+    def composed(self, logits: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The logits by task, those that are made of others made anew, after these were corrected for sampling."""
+        return logits
+
     # --------------------------------------------------------------------------------- accessors, for forward
 
     def prepared(self, x: Embedded) -> Embedded:

@@ -14,9 +14,7 @@ from easyrec.batch import Embedded
 from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
 from easyrec.losses._loss import mean
-from easyrec.models._funnel import FunnelConfig, both
-from easyrec.models._model import Model
-from easyrec.models._towers import Logits, Towers
+from easyrec.models._funnel import Funnel, FunnelConfig
 from easyrec.modules.mlp import MLP, in_float32, linear
 
 IMPUTED = "escm2:imputed"
@@ -35,7 +33,7 @@ class Config(FunnelConfig):
     """Click probabilities below count as this."""
 
 
-class ESCM2(Model):
+class ESCM2(Funnel):
     """ESMM's outputs; training adds the risk R of the conversion over all rows, clicked (o = 1) or not.
 
     With the loss e_i of row i by its conversion tower and the click probability p_i, clipped and not moved by R:
@@ -55,20 +53,14 @@ class ESCM2(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        self.roles = config.roles(tasks)
         self.by_name = {task.name: task for task in tasks}
-        learned = [task for task in tasks if task.name != self.roles.both]
-        self.towers = Towers(learned, self.width(), config)
-        self.logits = Logits(learned, self.towers.outs)
         self.imputation = MLP(self.width(), config.tower_of(self.roles.conversion)) if config.risk == "dr" else None
         self.imputed = linear(self.imputation.out, 1) if self.imputation is not None else None
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits; in training also that of the imputed conversion."""
         flat = self.flat(x)  # (B, width)
-        logits = self.logits(self.towers(flat))
-        logits[self.roles.both] = both(logits[self.roles.click], logits[self.roles.conversion])
-        found = {task.name: logits[task.name] for task in self.tasks}
+        found = self.composed(self.logits(self.towers(flat)))
         if self.training and self.imputation is not None and self.imputed is not None:
             found[IMPUTED] = in_float32(self.imputed, self.imputation(flat)).squeeze(1)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -67,27 +67,37 @@ class Link:
     """From the logits of a model to predictions by task: the losses' link functions.
 
     For a task whose negatives were down-sampled the log of the kept share is added to the logit: training on a share
-    `keep_rate` of the negatives has multiplied the odds by 1 / keep_rate.
+    `keep_rate` of the negatives has multiplied the odds by 1 / keep_rate. Logits that are made of others are then made
+    anew.
 
     Args:
         objective: Knows the tasks and their losses.
         keep_rates: By task.
+        compose: Makes the logits that are made of others, by task; see `Model.composed`.
     """
 
-    def __init__(self, objective: Objective, keep_rates: Mapping[str, float]) -> None:
-        self.objective = objective
+    def __init__(
+        self,
+        objective: Objective,
+        keep_rates: Mapping[str, float],
+        compose: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        self.objective, self.compose = objective, compose
         self.shifts = {name: math.log(rate) for name, rate in keep_rates.items()}
 
     def __call__(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """(B,) float32 by task: probabilities or values; (B, C) for multi-class tasks."""
-        result: dict[str, Tensor] = {}
         tasks = self.objective.tasks
+        found: Mapping[str, Tensor] = {task.name: logits[output(task, tasks)].float() for task in tasks}
+        by_name: dict[str, losses.Loss] = {}
         for task, loss in zip(tasks, self.objective.losses, strict=True):
-            logit = logits[output(task, tasks)].float()
-            shift = self.shifts.get(task.name)
             assert isinstance(loss, losses.Loss)
-            result[task.name] = loss.predict(logit if shift is None else loss.shifted(logit, shift))
-        return result
+            by_name[task.name] = loss
+        if self.shifts:
+            shifted = {name: by_name[name].shifted(found[name], shift) for name, shift in self.shifts.items()}
+            found = {**found, **shifted}
+            found = found if self.compose is None else self.compose(found)
+        return {name: loss.predict(found[name]) for name, loss in by_name.items()}
 
 
 def output(task: TaskConfig, tasks: Sequence[TaskConfig]) -> str:

@@ -25,7 +25,8 @@ from easyrec.train.snapshot import Snapshot
 def task_scorings(experiment: Experiment) -> list[TaskScoring]:
     """How each task is scored, before any calibration.
 
-    The correction of a down-sampling of negatives is exact for tasks on the first label, whose negatives are sampled.
+    The correction of a down-sampling of negatives is exact for tasks on the first label, whose negatives are sampled;
+    a task that the model composes of others is composed after it.
     A task whose mask leaves only rows with that label needs none; of any other task the rows are thinned whatever
     its own label is, and its scores stay as they are.
     """
@@ -62,7 +63,8 @@ class Scorer:
         ema: EMA | None = None,
     ) -> None:
         self.model, self.collection, self.ema = model, collection, ema
-        self.link = Link(objective, {task.name: task.keep_rate for task in tasks if task.keep_rate is not None})
+        rates = {task.name: task.keep_rate for task in tasks if task.keep_rate is not None}
+        self.link = Link(objective, rates, getattr(model, "composed", None))
         self.scoring = Scoring(tasks)
 
     def calibrate(self, calibrations: Mapping[str, Mapping[str, Any]]) -> None:

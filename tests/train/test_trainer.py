@@ -11,6 +11,13 @@ from easyrec.train.ema import EMA
 from easyrec.train.restore import restore
 from easyrec.train.run import Run
 from easyrec.train.snapshot import read_folder
+from serving import Predictor
+
+FUNNEL = [
+    {"name": "ctr", "label": "click"},
+    {"name": "cvr", "label": "buy", "mask": "click == 1", "weight": 0},
+    {"name": "ctcvr", "label": "buy"},
+]
 
 
 def lines(path, name="metrics.jsonl"):
@@ -398,6 +405,23 @@ def test_scores_of_a_model_trained_on_a_share_of_the_negatives_are_of_all_rows(t
     trainer.scorer.link.shifts.clear()
     sampled = np.concatenate([trainer.scorer.predict(batch)["click"] for batch in trainer.test])
     np.testing.assert_allclose(sampled / (1 - sampled), 4 * odds, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["esmm", "escm2"])
+def test_what_a_model_composes_of_corrected_probabilities_is_of_all_rows_too(toy, kind):
+    model = {"type": kind, "embedding_dim": 8, "tower": [8], "tasks": FUNNEL}
+    sampled = {"data__negative_sampling": {"keep_rate": 0.25}, "train__epochs": 3, "model": model}
+    test = toy.rows(4000, 77)
+    trainer = toy.trainer(data={"train": toy.rows(6000, 5), "test": test}, export=True, **sampled)
+    run = trainer.fit()
+    found = [trainer.scorer.predict(batch) for batch in trainer.test]
+    ctr, cvr, ctcvr = (np.concatenate([scores[name] for scores in found]) for name in ("ctr", "cvr", "ctcvr"))
+    np.testing.assert_allclose(ctcvr, ctr * cvr, rtol=1e-4)
+    assert ctr.mean() == pytest.approx(test["click"].mean(), abs=0.05)
+    assert ctcvr.mean() == pytest.approx(test["buy"].mean(), abs=0.04)
+    with Predictor.load(run.bundle) as predictor:
+        served = predictor.predict_batch(test.head(20))
+    np.testing.assert_allclose(served["ctcvr"], ctcvr[:20], atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------- calibration
