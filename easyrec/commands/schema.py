@@ -23,4 +23,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the schema."""
     plug_all(args)
-    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(experiment_schema(), indent=1, ensure_ascii=False))

@@ -424,6 +424,32 @@ def test_a_package_that_is_not_there_cannot_be_plugged_in(name):
         plug(name)
 
 
+def test_what_members_hold_alike_is_defined_once(family, tmp_path):
+    for name, kind in {"ant": "int", "bee": "int", "wasp": "str"}.items():
+        (tmp_path / "animals" / f"{name}.py").write_text(
+            "from typing import Literal\n"
+            "from feature_generator.config import StrictModel\n"
+            f"class Leg(StrictModel):\n    title: {kind}\n"
+            "class Legs(StrictModel):\n    left: list[Leg]\n"
+            f"class Config(StrictModel):\n    type: Literal['{name}'] = '{name}'\n    legs: Legs\n"
+        )
+    members.cache_clear()
+
+    class Swarm(StrictModel):
+        animal: Annotated[Any, Choice("animals")]
+
+    schema = json_schema(Swarm)
+    legs = sorted(name for name in schema["$defs"] if "Leg" in name)
+    assert legs == ["animals.ant.Leg", "animals.ant.Legs", "animals.wasp.Leg", "animals.wasp.Legs"]
+    allowed = Draft202012Validator(schema)
+    for name, title in {"ant": 1, "bee": 1, "wasp": "one"}.items():
+        assert allowed.is_valid({"animal": {"type": name, "legs": {"left": [{"title": title}]}}})
+        assert not allowed.is_valid({"animal": {"type": name, "legs": {"left": [{"title": None}]}}})
+    (tmp_path / "animals" / "wasp.py").unlink()
+    members.cache_clear()
+    assert {"Leg", "Legs"} <= set(json_schema(Swarm)["$defs"])
+
+
 def test_a_familys_json_schema_is_one_of_its_members(family):
     class Fresh(StrictModel):
         animal: Annotated[Any, Choice("animals", default="cat")]
