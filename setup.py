@@ -11,6 +11,7 @@ from glob import glob
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import OptionError
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
 WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules")
@@ -90,7 +91,10 @@ class BuildKernels(build_ext):
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
-        if self.only:
+        if self.only is not None:
+            known = dict.fromkeys(package.split(".")[0] for package in WITH_KERNELS)
+            if self.only not in known:
+                raise OptionError(f"--only takes a package with kernels, {' or '.join(known)}, not '{self.only}'")
             self.extensions = [e for e in self.extensions if e.name.split(".")[0] == self.only]
         if self.host:
             self._keep(host_level())

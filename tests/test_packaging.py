@@ -37,6 +37,12 @@ def test_the_wheel_holds_exactly_the_four_packages(wheel):
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
 
 
+def test_kernels_of_a_package_that_has_none_are_refused(tmp_path):
+    done = python("setup.py", "-q", "build_ext", "--only", "easyrec.x", "--build-lib", str(tmp_path))
+    assert done.returncode == 1
+    assert "takes a package with kernels, feature_generator or easyrec, not 'easyrec.x'" in done.stderr
+
+
 def test_the_wheel_is_called_easyrec_torch_and_brings_the_easyrec_command(wheel):
     files = {name.rpartition("/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
     assert "Name: easyrec-torch\n" in wheel.read(files["METADATA"]).decode()
