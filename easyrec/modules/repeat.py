@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch._higher_order_ops.while_loop import while_loop
 
 
 def repeat(turns: Tensor, body: Callable[..., tuple[Tensor, ...]], *carried: Tensor) -> tuple[Tensor, ...]:
@@ -23,6 +22,8 @@ def repeat(turns: Tensor, body: Callable[..., tuple[Tensor, ...]], *carried: Ten
         for turn in range(int(turns)):
             carried = body(torch.tensor(turn, device=turns.device), *carried)
         return carried
+    from torch._higher_order_ops.while_loop import while_loop  # noqa: PLC0415 (imports the compiler: 1.6 s)
+
     _, *results = while_loop(  # type: ignore[no-untyped-call]
         lambda turn, *_: turn < turns,
         lambda turn, *values: (turn + 1, *body(turn, *values)),
