@@ -108,7 +108,7 @@ def test_a_package_is_called_inside_copies_and_reads_groups_and_gives_lists(case
         - name: residual
           inputs: [first, x]
           blocks:
-            - {name: gate, type: activation, function: sigmoid, input: {type: linear, units: 4, input: {type: field, feature: user}}}
+            - {name: gate, type: activation, activation: sigmoid, input: {type: linear, units: 4, input: {type: field, feature: user}}}
             - {name: moved, type: product, input: [gate, {type: linear, units: 4, input: x}]}
             - {name: out, type: sum, input: [moved, first]}
           output: [out, gate]

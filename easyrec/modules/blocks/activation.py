@@ -19,7 +19,7 @@ class Config(LayerConfig):
     takes: ClassVar[Mapping[str, Takes]] = {"input": "tensor"}
 
     type: Literal["activation"] = "activation"
-    function: Activation = "relu"
+    activation: Activation = "relu"
     """Which one."""
 
 
@@ -32,7 +32,7 @@ class ActivationBlock(Block):
 
     def __init__(self, config: Config, around: Around, input: Shape) -> None:
         super().__init__(config, around)
-        self.layer = activation(config.function, prod(input))
+        self.layer = activation(config.activation, prod(input))
         self.shape = input
 
     def forward(self, input: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ class Config(LayerConfig):
     takes: ClassVar[Mapping[str, Takes]] = {"input": "tensor"}
 
     type: Literal["dropout"] = "dropout"
-    probability: float = Field(0.1, ge=0.0, lt=1.0)
+    rate: float = Field(0.1, ge=0.0, lt=1.0)
     """Probability of zeroing a unit."""
 
 
@@ -32,7 +32,7 @@ class DropoutBlock(Block):
 
     def __init__(self, config: Config, around: Around, input: Shape) -> None:
         super().__init__(config, around)
-        self.layer = Dropout(config.probability)
+        self.layer = Dropout(config.rate)
         self.shape = input
 
     def forward(self, input: Tensor) -> Tensor:

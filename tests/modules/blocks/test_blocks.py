@@ -148,7 +148,7 @@ FORMULAS = {
     "flatten": [({}, [[F, W]], lambda b, i: torch.cat([i[0].reshape(-1, 12), i[1]], 1))],
     "unflatten": [({"fields": 2}, [V], lambda b, i: torch.stack([i[:, :3], i[:, 3:]], 1))],
     "transpose": [({}, [F], lambda b, i: torch.einsum("bfd->bdf", i))],
-    "dropout": [({"probability": 0.5}, [V], lambda b, i: i)],
+    "dropout": [({"rate": 0.5}, [V], lambda b, i: i)],
     "layer_norm": [
         (
             {},
@@ -160,7 +160,7 @@ FORMULAS = {
         )
     ],
     "batch_norm": [({}, [F], lambda b, i: i / (1 + 1e-5) ** 0.5)],
-    "activation": [({"function": "tanh"}, [F], lambda b, i: torch.tanh(i))],
+    "activation": [({"activation": "tanh"}, [F], lambda b, i: torch.tanh(i))],
     "softmax": [({}, [V], lambda b, i: i.exp() / i.exp().sum(1, keepdim=True))],
     "scale": [({"factor": 0.5}, [F], lambda b, i: i / 2)],
     "stop_gradient": [({}, [F], lambda b, i: i)],
@@ -313,7 +313,7 @@ def test_a_block_inside_another_one_is_bare(block, message):
 
 
 def test_dropout_zeroes_while_training_alone():
-    block, x = made({"type": "dropout", "probability": 0.5}, (1000,)), torch.ones(8, 1000)
+    block, x = made({"type": "dropout", "rate": 0.5}, (1000,)), torch.ones(8, 1000)
     assert torch.equal(called(block, x), x)
     assert 0.4 < (block.train()(x) == 0).float().mean() < 0.6
 
