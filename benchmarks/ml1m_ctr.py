@@ -30,7 +30,22 @@ from train_throughput import peers_python
 
 OUT = ROOT / ".data" / "ml1m_ctr"
 CONFIGS = ROOT / "configs" / "ml1m"
-FULL = ("din", "din_pooled", "sim", "sim_soft", "eta", "sdim", "twin", "transact", "dmr", "bst", "dmin", "dien")
+FULL = (
+    "din",
+    "din_pooled",
+    "sim",
+    "sim_soft",
+    "eta",
+    "sdim",
+    "twin",
+    "transact",
+    "dmr",
+    "bst",
+    "dmin",
+    "dien",
+    "multi_window_din",
+    "multi_tower_din",
+)
 IDS = ("pooled_ids", "din_ids", "sim_soft_ids", "eta_ids", "sdim_ids", "twin_ids", "transact_ids", "dien_ids")
 PEERS = ("DIN", "SIM", "ETA", "SDIM", "TWIN", "TransAct", "DIEN")
 HISTORY = 200

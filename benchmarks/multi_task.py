@@ -38,7 +38,21 @@ COLUMNS = ["age", "workclass", "weight", "education", "education_num", "marital"
 COLUMNS += ["sex", "gain", "loss", "hours", "country", "income"]
 SHOP = ("single_buy", "mmoe", "ple", "aitm", "esmm", "escm2")
 HIDDEN = ["p_buy", "p_buy_all"]
-ADULT = ("single_income", "single_marital", "shared_bottom", "mmoe", "ple")
+SEEDS = {"adult": range(2021, 2031), "shop": range(101, 111)}
+"""By part; the first ones are taken."""
+ADULT = (
+    "single_income",
+    "single_marital",
+    "shared_bottom",
+    "mmoe",
+    "ple",
+    "dbmtl",
+    "home",
+    "ppnet",
+    "pepnet",
+    "m2m",
+    "star",
+)
 
 
 def prepare() -> None:
@@ -86,7 +100,7 @@ def measure_adult(names: Sequence[str], seeds: int) -> list[dict[str, Any]]:
     """Means over seeds, beside those of the single models."""
     prepare()
     os.environ["EASYREC_ADULT"] = str(OUT)
-    rows = [_mean(name, "adult", partial(adult, name), range(2021, 2021 + seeds)) for name in names]
+    rows = [_mean(name, "adult", partial(adult, name), SEEDS["adult"][:seeds]) for name in names]
     single = {key: v for row in rows if row["config"].startswith("single") for key, v in row.items() if "test" in key}
     for row in rows:
         if not row["config"].startswith("single"):
@@ -147,7 +161,7 @@ def main() -> None:
         if args.page:
             _page("multi_task-adult", rows, ["test income", "test marital"])
     if "shop" in args.part:
-        names, seeds = [name for name in SHOP if name in (args.only or SHOP)], range(101, 101 + args.seeds)
+        names, seeds = [name for name in SHOP if name in (args.only or SHOP)], SEEDS["shop"][: args.seeds]
         rows = [_mean(name, f"shop-{args.rows}", partial(shop, name, args.rows), seeds) for name in names]
         _show(rows)
         save("multi_task-shop", {"seeds": args.seeds, "shop": args.rows, "rows": rows})
