@@ -164,10 +164,16 @@ def main() -> None:
         names, seeds = [name for name in SHOP if name in (args.only or SHOP)], SEEDS["shop"][: args.seeds]
         rows = [_mean(name, f"shop-{args.rows}", partial(shop, name, args.rows), seeds) for name in names]
         _show(rows)
-        save("multi_task-shop", {"seeds": args.seeds, "shop": args.rows, "rows": rows})
+        save(f"multi_task-shop-{args.rows}", {"seeds": args.seeds, "rows": rows})
         if args.page:
-            columns = ["buy AUC", "buy AUC by chance", "conversion AUC", "conversion correlation", "mean conversion"]
-            _page("multi_task-shop", rows, columns)
+            columns = [
+                "buy AUC",
+                "buy AUC by chance",
+                "conversion AUC",
+                "conversion correlation",
+                "conversion squared error",
+            ]
+            _page(f"multi_task-shop-{args.rows}", rows, columns)
 
 
 def _page(name: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
