@@ -140,7 +140,6 @@ def _mean(name: str, part: str, run: Callable[[int], dict[str, float]], seeds: S
     config = load_experiment(ROOT / "configs" / part.partition("-")[0] / f"{name}.yaml")
     about = {"config": name, "part": part}
     results = [once("multi_task", fingerprint(config) + part, seed, about, partial(run, seed)) for seed in seeds]
-    print(name, results, flush=True)
     figures = [key for key, value in results[0].items() if isinstance(value, float)]
     return {"config": name} | {key: statistics.mean(r[key] for r in results) for key in figures}
 

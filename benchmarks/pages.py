@@ -28,7 +28,7 @@ def frappe_rows() -> list[tuple[str, dict[str, Any]]]:
     """Test AUC on Frappe_x1 of the best trial on valid."""
     rows = []
     for name in frappe.names():
-        best = frappe.best_trial(name, 2)
+        best = frappe.best_trial(name)
         if best is None:
             continue
         _, run = best
