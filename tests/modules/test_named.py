@@ -6,7 +6,7 @@ from easyrec.modules.named import RESERVED, module_name
 ODD = ["", ".", "a.b", "a..b", "a%2Eb", "a%252Eb", "%", "train", "train%", "train%25", "T_destination", "a b/c:d"]
 
 
-@pytest.mark.parametrize("name", [*ODD, *RESERVED])
+@pytest.mark.parametrize("name", [*ODD, *sorted(RESERVED - set(ODD))])
 def test_torch_takes_any_name(name):
     modules = nn.ModuleDict({module_name(name): nn.Linear(1, 1)})
     assert list(modules.state_dict()) == [f"{module_name(name)}.weight", f"{module_name(name)}.bias"]
