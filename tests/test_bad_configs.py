@@ -333,6 +333,15 @@ def test_what_the_model_alone_knows_is_told_like_the_rest(
         assert not (folder / "runs").exists()
 
 
+def test_a_sample_that_keeps_all_needs_no_correction(folder, monkeypatch, capsys):
+    texts, *_ = MODELS["a-sample-that-cannot-be-corrected"]
+    text = GOOD
+    for old, new in texts.items():
+        text = text.replace(old, new.replace("keep_rate: 0.5", "keep_rate: 1.0"))
+    code, _, err = check(folder, text, monkeypatch, capsys, "--config-only")
+    assert (code, err) == (0, "")
+
+
 def test_all_that_the_model_knows_comes_in_one_report(folder, monkeypatch, capsys):
     text = GOOD.replace("type: deepfm", "type: wide_and_deep").replace("    deep:\n", "    wide: &g\n")
     text = text.replace("[{sequence: seq}]", f"[{{sequence: seq, {ATTENTION}}}]").replace("item_id, price", "price")

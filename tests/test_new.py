@@ -160,6 +160,23 @@ def test_domains_are_told_one_by_one():
     assert build(load_experiment(yaml.safe_load(starter("star")))).plan.groups["domain"].layout.fields[0].dim == 5
 
 
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [(pa.array([True, False, True]), "vocab_list: ['0', '1']"), (pa.array(["cn", "de", "cn"]), "hash_bucket_size")],
+    ids=["flags", "also-steps"],
+)
+def test_domains_keep_what_their_steps_and_flags_are(column, words, tmp_path):
+    columns = {"user_id": [1, 2, 3], "item_id": [4, 5, 6], "click": [0, 1, 0], "market": column}
+    columns["clicks__item_id"] = [[4], [5], [6]]
+    if words == "hash_bucket_size":
+        columns["clicks__market"] = [["cn"], ["de"], ["fr"]]
+    pq.write_table(pa.table(columns), tmp_path / "log.parquet")
+    text = starter("din", str(tmp_path / "log.parquet"), ["click"])
+    market = next(line for line in text.splitlines() if line.startswith("  - {") and "name: market" in line)
+    assert words in market
+    build(load_experiment(yaml.safe_load(text)))
+
+
 def test_an_unknown_model_is_told_with_the_nearest(capsys):
     assert main(["new", "--model", "deepfn"]) == 2
     assert "unknown model 'deepfn'; did you mean 'deepfm'?" in capsys.readouterr().err

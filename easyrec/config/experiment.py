@@ -288,7 +288,8 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     resolved = _tasks(model, sections.data)
     plan, unplanned = examine_embeddings(generator.outputs, model)
     found = [*model.unfit(resolved), *unplanned]
-    found += model.unsampled(resolved, sections.data.labels[0]) if sections.data.negative_sampling else []
+    sampling = sections.data.negative_sampling
+    found += model.unsampled(resolved, sections.data.labels[0]) if sampling and sampling.keep_rate < 1 else []
     for ask in (watched, measured):
         try:
             ask(resolved, sections.eval, sections.train)

@@ -138,12 +138,14 @@ class _Parser:
         return self.comparison()
 
     def comparison(self) -> Rows:
-        if self.kind != "name" or self.token.lower() in _WORDS:
+        if self.kind != "name" or self.token in _WORDS:
             raise self.expected("a label")
         label = self.token
         self.labels[label] = None
         self.advance()
         compare = OPERATORS.get(self.token)
+        if compare is None and label.lower() in _WORDS:
+            raise ValueError(f"'{label}' is followed by no comparison in '{self.text}'\nwrite '{label.lower()}'")
         if compare is None:
             raise self.expected(f"one of {' '.join(OPERATORS)}")
         self.advance()

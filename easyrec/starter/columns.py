@@ -59,8 +59,9 @@ def columns_of(path: str, labels: list[str] | None) -> Rows:
     if not rows.sides:
         raise ConfigError([Problem("no column can be a feature: there are neither ids nor numbers", "--data")])
     rows.domain = [name for name in DOMAIN if name in rows.sides and name not in rows.numbers][:1]
+    steps = {child.partition("__")[2] for children in groups.values() for child in children}  # read the same table
     for feature in rows.features:
-        if feature["name"] in rows.domain and (words := _few(sample[feature["name"]])):
+        if feature["name"] in rows.domain and feature["name"] not in steps and (words := _few(sample[feature["name"]])):
             del feature["hash_bucket_size"]
             feature["vocab_list"] = words
     rows.user = next((name for name in ("user_id", "uid", "user", "member_id") if name in names), None)
@@ -176,7 +177,8 @@ def _buckets(column: pa.ChunkedArray) -> int:
 
 
 def _few(column: pa.ChunkedArray) -> list[str]:
-    """The values of a column that has few, as texts."""
+    """The values of a column that has few, as the FeatureGenerator writes them."""
+    column = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
     words = sorted(pc.unique(column.drop_null().cast(pa.string())).to_pylist())
     return words if len(words) <= FEW else []
 

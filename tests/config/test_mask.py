@@ -48,7 +48,7 @@ def test_names_its_labels():
         ("!(click == 1)", "write 'not' before a comparison"),
         ("click == '1'", "write labels and numbers without quotes"),
         ("click == 1 AND buy == 1", "but found 'AND' in 'click == 1 AND buy == 1'\nwrite 'and'"),
-        ("NOT click == 1", "expected a label at character 1, but found 'NOT' in 'NOT click == 1'\nwrite 'not'"),
+        ("NOT click == 1", "'NOT' is followed by no comparison in 'NOT click == 1'\nwrite 'not'"),
         ("click + buy", "means nothing in 'click + buy'\na mask compares labels with numbers, e.g. click == 1"),
         ("click == 1 buy", "expected 'and', 'or' or the end at character 12"),
         ("(click == 1", "expected ')'"),
@@ -63,3 +63,7 @@ def test_names_its_labels():
 def test_anything_else_is_an_error_that_says_where(text, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         Mask.parse(text)
+
+
+def test_a_label_may_be_called_like_a_word_in_capitals():
+    assert Mask.parse("OR == 1 and NOT != 0").labels == ("OR", "NOT")
