@@ -115,8 +115,11 @@ def fingerprint(experiment: Experiment) -> str:
     """Changes where the config, or the code of the model, its modules and encoders changes; paths of data do not count."""
     text = re.sub(r"path: .*", "", experiment.to_yaml())
     groups = (experiment.model.groups or {}).values()
-    encoders = {entry.encoder.type for group in groups for entry in group.sequences if entry.encoder is not None}
+    default = experiment.model.default_encoder() or "pooling"
+    encoders = {entry.encoder.type if entry.encoder else default for group in groups for entry in group.sequences}
+    layers = {layer.type for group in groups for layer in group.feature_wise}
     modules = [f"easyrec.models.{experiment.model.type}", *(f"easyrec.modules.sequence.{e}" for e in sorted(encoders))]
+    modules += [f"easyrec.modules.feature_wise.{layer}" for layer in sorted(layers)]
     return digest(text, dict.fromkeys(path for module in modules for path in _sources(module)))
 
 
@@ -135,9 +138,11 @@ def _sources(module: str) -> tuple[str, ...]:
         return ()
     files = {str(path)}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        name = str(node.module) if isinstance(node, ast.ImportFrom) else ""
-        if name.startswith(("easyrec.models.", "easyrec.modules.")) and not name.endswith("._model"):  # every model's
-            files.update(_sources(name))
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for name in (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)):
+            if name.startswith(("easyrec.models.", "easyrec.modules.")) and "._model" not in name:  # every model's
+                files.update(_sources(name))
     return tuple(sorted(files))
 
 
