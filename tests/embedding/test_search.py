@@ -1,6 +1,5 @@
 import json
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from easyrec.batch import Batch
-from easyrec.config.model import EncoderConfig, GroupConfig, GroupUse, SequenceEntry
+from easyrec.config.model import EncoderConfig, GroupConfig, ModelConfig, NormalInit, SequenceEntry
 from easyrec.config.train import SGD, Adagrad, Adam, LazyAdam
 from easyrec.embedding import _reference, native
 from easyrec.embedding.collection import EmbeddingCollection
@@ -178,10 +177,7 @@ class Finds(EncoderConfig):
 
 def reading(groups):
     """A model that reads a group whose sequence entries are no real members."""
-    return SimpleNamespace(
-        type="reads", groups=groups, embedding_dim=None, default_encoder=lambda: None,
-        embedding_init=SimpleNamespace(type="normal", std=1.0), uses=lambda: {"deep": GroupUse()},
-    )  # fmt: skip
+    return ModelConfig.model_construct(type="reads", groups=groups, embedding_init=NormalInit(std=1.0))
 
 
 @pytest.fixture(scope="session")
