@@ -19,14 +19,12 @@ import os
 import random
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from record import ROOT, fingerprint, found, once, section, table
+from record import ROOT, fingerprint, found, once, section, table, trained
 
-import easyrec
 from easyrec.config import load_experiment
 
 CONFIGS = ROOT / "configs" / "frappe"
@@ -83,18 +81,10 @@ def run(name: str, number: int, seed: int) -> dict[str, Any]:
     overrides = trial(name, number)
 
     def train() -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            metrics = easyrec.train(
-                CONFIGS / f"{name}.yaml",
-                overrides={**overrides, "train.seed": seed, "train.log_every": 1_000_000},
-                run_dir=Path(folder) / "run",
-                export=False,
-                progress=False,
-            ).metrics
-        auc = {f"{part}_{k}": round(metrics[part][k], 6) for part in ("valid", "test") for k in ("auc", "logloss")}
+        result = trained(CONFIGS / f"{name}.yaml", overrides, seed, ("auc", "logloss"))
         shown = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in overrides.items())
-        print(f"{name} trial {number} seed {seed} [{shown}]: valid {auc['valid_auc']:.5f}", flush=True)
-        return {**auc, "best_step": metrics["best_step"], "seconds": round(metrics["seconds"], 1)}
+        print(f"{name} trial {number} seed {seed} [{shown}]: valid {result['valid_auc']:.5f}", flush=True)
+        return result
 
     about = {"model": name, "trial": number, "overrides": overrides}
     return once("frappe_x1", key(name, number), seed, about, train)

@@ -25,8 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from record import ROOT, digest, fingerprint, once, section, table
+from record import ROOT, digest, fingerprint, once, section, table, trained
 from train_throughput import peers_python
+
+from easyrec.config import load_experiment
 
 OUT = ROOT / ".data" / "ml1m_ctr"
 CONFIGS = ROOT / "configs" / "ml1m"
@@ -129,23 +131,13 @@ def overrides(name: str) -> tuple[str, dict[str, Any]]:
 
 def ours(name: str, seed: int) -> dict[str, Any]:
     """AUC of a model, trained where there is no line of it."""
-    from easyrec import load_experiment, train  # noqa: PLC0415 (preparing needs no torch)
-
     os.environ["EASYREC_ML1M"] = str(OUT)
     config, laid = overrides(name)
 
     def run() -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            metrics = train(
-                CONFIGS / f"{config}.yaml",
-                overrides={**laid, "train.seed": seed, "train.log_every": 1_000_000},
-                run_dir=Path(folder) / "run",
-                export=False,
-                progress=False,
-            ).metrics
-        auc = {f"{part}_{k}": round(metrics[part][k], 6) for part in ("valid", "test") for k in ("auc", "gauc")}
-        print(name, seed, auc, flush=True)
-        return {**auc, "best_step": metrics["best_step"], "seconds": round(metrics["seconds"], 1)}
+        result = trained(CONFIGS / f"{config}.yaml", laid, seed, ("auc", "gauc"))
+        print(name, seed, result, flush=True)
+        return result
 
     key = fingerprint(load_experiment(CONFIGS / f"{config}.yaml", laid))
     return once("ml1m_ctr", key, seed, {"model": name}, run)

@@ -10,12 +10,14 @@ import platform
 import re
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import easyrec
 from easyrec.config import Experiment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +113,27 @@ def once(
     return line
 
 
+def trained(config: Path, overrides: Mapping[str, Any], seed: int, metrics: Iterable[str]) -> dict[str, Any]:
+    """Train a config and leave nothing behind: its metrics on valid and test, the best step and the seconds.
+
+    Args:
+        config: The config.
+        overrides: What is laid over it.
+        seed: Its seed.
+        metrics: Names of the metrics that are told, as `<part>_<name>`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = easyrec.train(
+            config,
+            overrides={**overrides, "train.seed": seed, "train.log_every": 1_000_000},
+            run_dir=Path(folder) / "run",
+            export=False,
+            progress=False,
+        ).metrics
+    told = {f"{part}_{name}": round(found[part][name], 6) for part in ("valid", "test") for name in metrics}
+    return {**told, "best_step": found["best_step"], "seconds": round(found["seconds"], 1)}
+
+
 def fingerprint(experiment: Experiment) -> str:
     """Changes where the config, or the code of the model, its modules and encoders changes; paths of data do not count."""
     text = re.sub(r"path: .*", "", experiment.to_yaml())
@@ -158,10 +181,9 @@ def table(rows: list[dict[str, Any]]) -> None:
 def section(name: str, rows: list[dict[str, Any]]) -> None:
     """Put rows as a table between the marks `<!-- name -->` and `<!-- /name -->` of `docs/benchmarks.md`."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    first, *others = columns
-    cells = [columns, *([f"`{row[first]}`", *(_cell(row.get(c, "")) for c in others)] for row in rows)]
-    lines = ["| " + " | ".join(line) + " |" for line in cells]
-    lines.insert(1, "|" + "---|" * len(columns))
+    cells = [columns, *([f"`{row[columns[0]]}`", *(_cell(row.get(c, "")) for c in columns[1:])] for row in rows)]
+    lines = ["| " + " | ".join(line) + " |" for line in cells] if rows else []
+    lines[1:1] = ["|" + "---|" * len(columns)] if rows else []
     start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     text = PAGE.read_text(encoding="utf-8")
     if text.count(start) != 1 or text.count(end) != 1:
