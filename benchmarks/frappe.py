@@ -5,7 +5,7 @@
 - `tune`: the same trials for every model. Trial 0 is `configs/frappe/<name>.yaml` as it is, trial 1 has `embedding_dim`
   20, others are draws from one space over all models. Valid AUC decides; test is not looked at.
 - `table`: the best trial of each model, seed 2021; the best six by valid AUC with two more seeds.
-- `page`: writes the table into `docs/benchmarks.md`.
+- `page`: writes the table of all models that have run into `docs/benchmarks.md`.
 
 Every finished run is a line of `benchmarks/results/frappe_x1.jsonl`, so a stopped script goes on where it stopped, and
 several may run side by side on models of their own. A line counts as long as config, model and its modules are the same.
@@ -15,15 +15,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import random
 import statistics
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from record import ROOT, fingerprint, found, once, section, table, trained
+from record import ROOT, data, fingerprint, finished, found, once, section, table, trained
 
 from easyrec.config import load_experiment
 
@@ -105,10 +102,10 @@ def rows(chosen: list[str], trials: Sequence[int], *, train: bool) -> list[dict[
     for name, (number, first) in best.items():
         runs = [first]
         if name in leaders:
-            seeds = [
-                found("frappe_x1", key(name, number), s) if not train else run(name, number, s) for s in MORE_SEEDS
-            ]
-            runs += [r for r in seeds if r is not None]
+            if train:
+                for seed in MORE_SEEDS:
+                    run(name, number, seed)
+            runs += finished("frappe_x1", key(name, number), MORE_SEEDS)
         auc, published = statistics.mean(r["test_auc"] for r in runs), PUBLISHED.get(name)
         result.append(
             {
@@ -132,9 +129,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, nargs="*", default=TRIALS, help="numbers of the trials of each model")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    os.environ.setdefault("EASYREC_DATA", str(ROOT.parent / "shared" / "data"))
-    if not (Path(os.environ["EASYREC_DATA"]) / "frappe_x1").exists():
-        sys.exit("Frappe_x1 is not here: set EASYREC_DATA to the folder that holds frappe_x1/")
+    data("frappe_x1")
     if args.what in ("tune", "all"):
         for number in args.trials:
             for name in args.models:
@@ -147,7 +142,8 @@ def main() -> None:
         print(f"best: {shown[0]['model']} {shown[0]['test AUC']}; FuxiCTR's best on this data: {PEER}" if shown else "")
     if args.what in ("page", "all"):
         columns = ["model", "seeds", "valid AUC", "test AUC", "logloss", "published"]
-        section("frappe_x1", [{column: row[column] for column in columns} for row in shown])
+        every = rows(names(), args.trials, train=False)
+        section("frappe_x1", [{column: row[column] for column in columns} for row in every])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Six models beside FuxiCTR's on Frappe_x1: the same data, hyper-parameters and machine; test AUC and training speed.
 
-`python benchmarks/fuxictr.py [quality | speed] [--models deepfm ...] [--seeds 1] [--runs 3] [--threads 2]`
+`python benchmarks/fuxictr.py [quality | speed | page] [--models deepfm ...] [--seeds 1] [--runs 3] [--threads 2]`
 
 - `quality`: both train to their early stop under the settings of `configs/frappe/<model>.yaml`. Finished runs are
   lines of `results/fuxictr.jsonl`, ours of `results/frappe_x1.jsonl`: a stopped script goes on where it stopped.
-- `speed`: two epochs of training from files to weights, evaluation not counted; contestants in turn, medians.
+- `speed`: two epochs of training from files to weights, evaluation not counted; contestants in turn, medians, a line of
+  `results/fuxictr_speed.jsonl` per model.
+- `page`: writes what has run into `docs/benchmarks.md`, as the others do at their end.
 
 FuxiCTR runs in an environment of its own, which `train_throughput.py` makes.
 """
@@ -14,29 +16,24 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import statistics
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import frappe
-from record import ROOT, digest, interleave, once, save, section, table
+from record import ROOT, data, digest, finished, interleave, machine, once, section, table
 from train_throughput import contestant, peers_python
 
 import easyrec
 from easyrec.config import load_experiment
 
 MODELS = ("deepfm", "dcn_v2", "finalmlp", "autoint_plus", "masknet", "xdeepfm")
+SEEDS = range(2021, 2031)
+"""The first ones are taken."""
 EPOCHS = 2
 ROWS = 202_027
-
-
-def source() -> Path:
-    """Folder of the data."""
-    return Path(os.environ["EASYREC_DATA"]) / "frappe_x1"
 
 
 def config(model: str) -> Path:
@@ -73,7 +70,13 @@ def theirs(model: str, seed: int, threads: int, epochs: int | None = None) -> di
     """One run of FuxiCTR."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "spec.json"
-        spec = {"model": model, "settings": settings(model), "source": str(source()), "seed": seed, "epochs": epochs}
+        spec = {
+            "model": model,
+            "settings": settings(model),
+            "source": str(data("frappe_x1")),
+            "seed": seed,
+            "epochs": epochs,
+        }
         path.write_text(json.dumps(spec))
         return contestant(peers_python(), "peers/fuxictr_frappe.py", path, str(threads))()
 
@@ -94,62 +97,85 @@ def ours(model: str, seed: int, threads: int, precision: str = "fp32", epochs: i
         return {"seconds": seconds, "auc": run.metrics["test"]["auc"]}
 
 
+def peer_key(model: str, what: str) -> str:
+    """Fingerprint of FuxiCTR's runs: what it is told, and its script."""
+    told = json.dumps(settings(model), sort_keys=True)
+    return digest(f"{model} {what}{told}", [ROOT / "benchmarks" / "peers" / "fuxictr_frappe.py"])
+
+
 def quality(models: list[str], seeds: int, threads: int) -> None:
-    """Test AUC of both."""
-    rows = []
+    """Train both to their early stop."""
     for model in models:
-        found: dict[str, list[float]] = {"easyrec": [], "FuxiCTR": []}
-        told = json.dumps(settings(model), sort_keys=True)
-        key = digest(f"{model} {told}", [ROOT / "benchmarks" / "peers" / "fuxictr_frappe.py"])
-        for seed in range(2021, 2021 + seeds):
-            found["easyrec"].append(frappe.run(model, 0, seed)["test_auc"])
-            peer = once("fuxictr", key, seed, {"model": model}, partial(theirs, model, seed, threads))
-            found["FuxiCTR"].append(peer["auc"])
-        means = {name: statistics.mean(values) for name, values in found.items()}
-        difference = means["easyrec"] - means["FuxiCTR"]
-        rows.append({"model": model, **{n: f"{v:.5f}" for n, v in means.items()}, "difference": f"{difference:+.5f}"})
-        table(rows[-1:])
-    table(rows)
-    section("fuxictr-quality", rows)
+        for seed in SEEDS[:seeds]:
+            frappe.run(model, 0, seed)
+            once("fuxictr", peer_key(model, ""), seed, {"model": model}, partial(theirs, model, seed, threads))
+
+
+def quality_rows() -> list[dict[str, str]]:
+    """Test AUC of both, of the seeds that both have."""
+    rows = []
+    for model in MODELS:
+        runs = {"easyrec": finished("frappe_x1", frappe.key(model, 0), SEEDS)}
+        runs["FuxiCTR"] = finished("fuxictr", peer_key(model, ""), SEEDS)
+        auc = {
+            name: {run["seed"]: run["test_auc" if name == "easyrec" else "auc"] for run in found}
+            for name, found in runs.items()
+        }
+        seeds = auc["easyrec"].keys() & auc["FuxiCTR"].keys()
+        if seeds:
+            mean = {name: statistics.mean(found[seed] for seed in seeds) for name, found in auc.items()}
+            row = {"model": model, "seeds": str(len(seeds)), **{name: f"{value:.5f}" for name, value in mean.items()}}
+            rows.append(row | {"difference": f"{mean['easyrec'] - mean['FuxiCTR']:+.5f}"})
+    return rows
+
+
+def speed_key(model: str, runs: int, threads: int) -> str:
+    """Fingerprint of a comparison in speed."""
+    return frappe.key(model, 0) + peer_key(model, f"{EPOCHS} {runs} {threads}")
 
 
 def speed(models: list[str], runs: int, threads: int) -> None:
-    """Training time of both."""
-    rows = []
+    """Time the training of both, in turn."""
+
+    def measured(model: str) -> dict[str, float]:
+        contestants = {p: partial(ours, model, 2021, threads, p, EPOCHS) for p in ("fp32", "bf16")}
+        medians = interleave(contestants | {"FuxiCTR": partial(theirs, model, 2021, threads, EPOCHS)}, runs)
+        return {name: found["seconds"] for name, found in medians.items()}
+
     for model in models:
-        medians = interleave(
-            {
-                "fp32": partial(ours, model, 2021, threads, "fp32", EPOCHS),
-                "bf16": partial(ours, model, 2021, threads, "bf16", EPOCHS),
-                "FuxiCTR": partial(theirs, model, 2021, threads, EPOCHS),
-            },
-            runs,
-        )
-        base = medians["FuxiCTR"]["seconds"]
-        row = {"model": model, **{f"{n} rows/s": round(EPOCHS * ROWS / m["seconds"]) for n, m in medians.items()}}
-        rows.append(row | {f"{n} x": round(base / medians[n]["seconds"], 2) for n in ("fp32", "bf16")})
-        table(rows[-1:])
-    table(rows)
-    save("fuxictr-speed", {"runs": runs, "threads": threads, "epochs": EPOCHS, "rows": rows})
-    section("fuxictr-speed", rows)
+        about = {"model": model, "runs": runs, "epochs": EPOCHS, "machine": machine()}
+        once("fuxictr_speed", speed_key(model, runs, threads), 2021, about, partial(measured, model))
+
+
+def speed_rows(runs: int, threads: int) -> list[dict[str, Any]]:
+    """Training speed of both, and how many times faster ours is."""
+    rows = []
+    for model in MODELS:
+        for line in finished("fuxictr_speed", speed_key(model, runs, threads), [2021]):
+            seconds = {name: line[name] for name in ("fp32", "bf16", "FuxiCTR")}
+            row: dict[str, Any] = {f"{name} rows/s": round(EPOCHS * ROWS / value) for name, value in seconds.items()}
+            row |= {f"{name} x": f"{seconds['FuxiCTR'] / seconds[name]:.2f}" for name in ("fp32", "bf16")}
+            rows.append({"model": model} | row)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["quality", "speed", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["quality", "speed", "page", "all"], default="all")
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS, metavar="MODEL")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     logging.disable(logging.WARNING)
-    os.environ.setdefault("EASYREC_DATA", str(ROOT.parent / "shared" / "data"))
-    if not source().exists():
-        sys.exit("Frappe_x1 is not here: set EASYREC_DATA to the folder that holds frappe_x1/")
+    data("frappe_x1")
     if args.what in ("speed", "all"):
         speed(args.models, args.runs, args.threads)
     if args.what in ("quality", "all"):
         quality(args.models, args.seeds, args.threads)
+    for name, rows in (("speed", speed_rows(args.runs, args.threads)), ("quality", quality_rows())):
+        table(rows)
+        section(f"fuxictr-{name}", rows)
 
 
 if __name__ == "__main__":

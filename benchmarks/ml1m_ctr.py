@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from record import ROOT, digest, fingerprint, once, section, table, trained
+from record import ROOT, data, digest, fingerprint, finished, once, section, table, trained
 from train_throughput import peers_python
 
 from easyrec.config import load_experiment
@@ -50,22 +50,19 @@ FULL = (
 )
 IDS = ("pooled_ids", "din_ids", "sim_soft_ids", "eta_ids", "sdim_ids", "twin_ids", "transact_ids", "dien_ids")
 PEERS = ("DIN", "SIM", "ETA", "SDIM", "TWIN", "TransAct", "DIEN")
+SCRIPT = ROOT / "benchmarks" / "peers" / "fuxictr_ml1m.py"
+SEEDS = range(2026, 2036)
+"""The first ones are taken."""
+EPOCHS = 3
 HISTORY = 200
-
-
-def source() -> Path:
-    """Folder that holds ml-1m/ and ml1m_ctr/."""
-    folder = Path(os.environ.get("EASYREC_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "ml1m_ctr").exists():
-        sys.exit(f"ml1m_ctr is not here ({folder}): set EASYREC_DATA to the folder that holds ml1m_ctr/ and ml-1m/")
-    return folder
 
 
 def prepare() -> None:
     """Write train, valid and test parquet with history, user and movie features."""
     if (OUT / "test.parquet").exists():
         return
-    folder = source()
+    data("ml1m_ctr")
+    folder = data("ml-1m").parent
     OUT.mkdir(parents=True, exist_ok=True)
     log = pq.read_table(folder / "ml-1m" / "sequences.parquet").to_pandas().sort_values(["user", "pos"])
     movie_of = dict(np.loadtxt(folder / "ml-1m" / "item_map.txt", dtype=np.int64))
@@ -129,37 +126,64 @@ def overrides(name: str) -> tuple[str, dict[str, Any]]:
     return name.removesuffix("_ids"), {"features": features, "model.groups.deep.features": ["item_id"]}
 
 
-def ours(name: str, seed: int) -> dict[str, Any]:
-    """AUC of a model, trained where there is no line of it."""
+def key(name: str) -> str:
+    """Fingerprint of a model of ours."""
     os.environ["EASYREC_ML1M"] = str(OUT)
     config, laid = overrides(name)
+    return fingerprint(load_experiment(CONFIGS / f"{config}.yaml", laid))
+
+
+def peer_key(name: str, epochs: int = EPOCHS) -> str:
+    """Fingerprint of a model of FuxiCTR."""
+    return digest(f"{name} {epochs}", [SCRIPT])
+
+
+def ours(name: str, seed: int) -> dict[str, Any]:
+    """AUC of a model, trained where there is no line of it."""
 
     def run() -> dict[str, Any]:
+        config, laid = overrides(name)
         result = trained(CONFIGS / f"{config}.yaml", laid, seed, ("auc", "gauc"))
         print(name, seed, result, flush=True)
         return result
 
-    key = fingerprint(load_experiment(CONFIGS / f"{config}.yaml", laid))
-    return once("ml1m_ctr", key, seed, {"model": name}, run)
+    return once("ml1m_ctr", key(name), seed, {"model": name}, run)
 
 
 def theirs(name: str, seed: int, epochs: int) -> dict[str, Any]:
     """AUC of FuxiCTR's model."""
-    script, options = "peers/fuxictr_ml1m.py", ("--epochs", str(epochs), "--seed", str(seed))
 
     def run() -> dict[str, Any]:
-        command = [str(peers_python()), str(ROOT / "benchmarks" / script), name, str(source())]
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out.json"
-            done = subprocess.run([*command, str(out), *options], check=False, capture_output=True, text=True)
+            command = [str(peers_python()), str(SCRIPT), name, str(data("ml1m_ctr").parent), str(out)]
+            command += ["--epochs", str(epochs), "--seed", str(seed)]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode:
-                sys.exit(f"{script} {name} failed:\n{done.stderr[-4000:]}")
+                sys.exit(f"{SCRIPT.name} {name} failed:\n{done.stderr[-4000:]}")
             found = json.loads(out.read_text())
         print(f"FuxiCTR {name}", seed, found, flush=True)
         return {"test_auc": round(found["auc"], 6), "seconds": round(found["seconds"], 1), "epochs": epochs}
 
-    key = digest(f"{name} {epochs}", [ROOT / "benchmarks" / script])
-    return once("ml1m_ctr", key, seed, {"model": f"FuxiCTR {name}"}, run)
+    return once("ml1m_ctr", peer_key(name, epochs), seed, {"model": f"FuxiCTR {name}"}, run)
+
+
+def rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Means over the runs of each model that has any."""
+    shown = {"valid_auc": "valid AUC", "test_auc": "test AUC", "test_gauc": "test GAUC"}
+    result: list[dict[str, Any]] = []
+    for name, found in runs.items():
+        if found:
+            mean = {k: statistics.mean(run[k] for run in found) for k in (*shown, "seconds") if k in found[0]}
+            told = {title: f"{mean[k]:.5f}" for k, title in shown.items() if k in mean}
+            result.append({"model": name, "seeds": len(found), **told, "seconds": round(mean["seconds"])})
+    return result
+
+
+def kept_rows() -> list[dict[str, Any]]:
+    """Everything that has run."""
+    runs = {name: finished("ml1m_ctr", key(name), SEEDS) for name in (*FULL, *IDS)}
+    return rows(runs | {f"FuxiCTR {name}": finished("ml1m_ctr", peer_key(name), SEEDS) for name in PEERS})
 
 
 def main() -> None:
@@ -167,26 +191,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[*FULL, *IDS])
     parser.add_argument("--peers", nargs="*", default=[], choices=PEERS)
-    parser.add_argument("--epochs", type=int, default=3, help="at most as many for the peers")
-    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most as many for the peers")
+    parser.add_argument("--page", action="store_true", help="write all that has run into docs/benchmarks.md")
     args = parser.parse_args()
     prepare()
     if args.only == ["prepare"]:
         return
-    seeds = range(2026, 2026 + args.seeds)
+    seeds = SEEDS[: args.seeds]
     runs = {name: [ours(name, seed) for seed in seeds] for name in args.only}
     runs |= {f"FuxiCTR {name}": [theirs(name, seed, args.epochs) for seed in seeds] for name in args.peers}
-    shown = {"valid_auc": "valid AUC", "test_auc": "test AUC", "test_gauc": "test GAUC"}
-    rows: list[dict[str, Any]] = []
-    for name, found in runs.items():
-        mean = {k: statistics.mean(run[k] for run in found) for k in (*shown, "seconds") if k in found[0]}
-        rows.append(
-            {"model": name, "seeds": len(found), **{t: f"{mean[k]:.5f}" for k, t in shown.items() if k in mean}}
-        )
-        rows[-1]["seconds"] = round(mean["seconds"])
-    table(rows)
+    table(rows(runs))
     if args.page:
-        section("ml1m_ctr", rows)
+        section("ml1m_ctr", kept_rows())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import argparse
 import logging
 import os
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
-from record import ROOT, fingerprint, once, save, section, table
+from record import ROOT, data, fingerprint, finished, once, section, table
 from sklearn.metrics import roc_auc_score
 
 import easyrec
@@ -59,9 +58,7 @@ def prepare() -> None:
     """Write train, valid and test of Adult as parquet."""
     if (OUT / "test.parquet").exists():
         return
-    folder = Path(os.environ.get("EASYREC_DATA", ROOT.parent / "shared" / "data")) / "adult"
-    if not (folder / "adult.data").exists():
-        sys.exit(f"Adult is not here ({folder}): set EASYREC_DATA to the folder that holds adult/")
+    folder = data("adult")
     OUT.mkdir(parents=True, exist_ok=True)
     train, test = _rows(folder / "adult.data"), _rows(folder / "adult.test")
     train = train.take(np.random.default_rng(2026).permutation(train.num_rows))
@@ -136,47 +133,53 @@ def shop(name: str, rows: int, seed: int) -> dict[str, float]:
     return {**found, "seconds": run.metrics["seconds"]}
 
 
+def key(name: str, part: str) -> str:
+    """Fingerprint of a config in a part."""
+    return fingerprint(load_experiment(ROOT / "configs" / part.partition("-")[0] / f"{name}.yaml")) + part
+
+
 def _mean(name: str, part: str, run: Callable[[int], dict[str, float]], seeds: Sequence[int]) -> dict[str, Any]:
-    config = load_experiment(ROOT / "configs" / part.partition("-")[0] / f"{name}.yaml")
     about = {"config": name, "part": part}
-    results = [once("multi_task", fingerprint(config) + part, seed, about, partial(run, seed)) for seed in seeds]
+    return {"config": name} | _means([once("multi_task", key(name, part), s, about, partial(run, s)) for s in seeds])
+
+
+def _means(results: Sequence[dict[str, Any]]) -> dict[str, float]:
     figures = [key for key, value in results[0].items() if isinstance(value, float)]
-    return {"config": name} | {key: statistics.mean(r[key] for r in results) for key in figures}
+    return {key: statistics.mean(r[key] for r in results) for key in figures}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", nargs="*", default=["adult"], choices=["adult", "shop"])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, choices=range(1, 11))
     parser.add_argument("--rows", type=int, default=1_150_000)
     parser.add_argument("--only", nargs="*")
-    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
+    parser.add_argument("--page", action="store_true", help="write all that has run into docs/benchmarks.md")
     args = parser.parse_args()
     logging.disable(logging.INFO)
     if "adult" in args.part:
         rows = measure_adult([name for name in ADULT if name in (args.only or ADULT)], args.seeds)
         _show(rows)
-        save("multi_task-adult", {"seeds": args.seeds, "rows": rows})
         if args.page:
-            _page("multi_task-adult", rows, ["test income", "test marital"])
+            _page("adult", ADULT, ["test income", "test marital"])
     if "shop" in args.part:
-        names, seeds = [name for name in SHOP if name in (args.only or SHOP)], SEEDS["shop"][: args.seeds]
-        rows = [_mean(name, f"shop-{args.rows}", partial(shop, name, args.rows), seeds) for name in names]
-        _show(rows)
-        save(f"multi_task-shop-{args.rows}", {"seeds": args.seeds, "rows": rows})
+        part, seeds = f"shop-{args.rows}", SEEDS["shop"][: args.seeds]
+        names = [name for name in SHOP if name in (args.only or SHOP)]
+        _show([_mean(name, part, partial(shop, name, args.rows), seeds) for name in names])
         if args.page:
-            columns = [
-                "buy AUC",
-                "buy AUC by chance",
-                "conversion AUC",
-                "conversion correlation",
-                "conversion squared error",
-            ]
-            _page(f"multi_task-shop-{args.rows}", rows, columns)
+            conversion = ["conversion AUC", "conversion correlation", "conversion squared error"]
+            _page(part, SHOP, ["buy AUC", "buy AUC by chance", *conversion])
 
 
-def _page(name: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    section(name, [{"config": r["config"]} | {c: f"{r[c]:.5f}" if c in r else "" for c in columns} for r in rows])
+def _page(part: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    rows = []
+    for name in names:
+        runs = finished("multi_task", key(name, part), SEEDS[part.partition("-")[0]])
+        if runs:
+            mean = _means(runs)
+            told = {c: f"{mean[c]:.5f}" if c in mean else "" for c in columns}
+            rows.append({"config": name, "seeds": len(runs), **told})
+    section(f"multi_task-{part}", rows)
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
@@ -23,6 +24,14 @@ from easyrec.config import Experiment
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def data(name: str) -> Path:
+    """Folder of a data set in `EASYREC_DATA`, which is set for configs where it was not; else the end of the script."""
+    folder = Path(os.environ.setdefault("EASYREC_DATA", str(ROOT.parent / "shared" / "data")))
+    if not (folder / name).exists():
+        sys.exit(f"{name} is not here ({folder}): set EASYREC_DATA to the folder that holds {name}/")
+    return folder / name
 
 
 def commit() -> str:
@@ -88,6 +97,11 @@ def found(benchmark: str, fingerprint: str, seed: int) -> dict[str, Any] | None:
     """The line of a finished run."""
     runs = lines(benchmark)
     return next((run for run in runs if (run["fingerprint"], run["seed"]) == (fingerprint, seed)), None)
+
+
+def finished(benchmark: str, fingerprint: str, seeds: Iterable[int]) -> list[dict[str, Any]]:
+    """The lines of those seeds that have run."""
+    return [run for seed in seeds if (run := found(benchmark, fingerprint, seed)) is not None]
 
 
 def once(

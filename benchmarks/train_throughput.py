@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, interleave, save, table
+from record import ROOT, data, interleave, save, table
 
 PEERS = ROOT / ".peers"
 PACKAGES = ("torch==2.13.0", "fuxictr==2.3.10", "deepctr-torch==0.3.0", "polars<2", "ray")
@@ -72,9 +72,7 @@ def synthetic(rows: int) -> dict:
 
 def frappe(_: int) -> dict:
     """Frappe_x1 with the published settings, two epochs."""
-    source = Path(os.environ.get("EASYREC_DATA", ROOT.parent / "shared" / "data")) / "frappe_x1"
-    if not source.exists():
-        sys.exit(f"Frappe_x1 is not here ({source}): set EASYREC_DATA to the folder that holds frappe_x1/")
+    source = data("frappe_x1")
     folder = PEERS / "frappe"
     folder.mkdir(parents=True, exist_ok=True)
     parts = {split: pq.read_table(source / f"{split}.parquet") for split in ("train", "test")}

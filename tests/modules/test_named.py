@@ -3,10 +3,10 @@ from torch import nn
 
 from easyrec.modules.named import RESERVED, module_name
 
-ODD = ["", ".", "a.b", "a..b", "a%2Eb", "a%252Eb", "%", "train", "train%", "train%25", "T_destination", "a b/c:d"]
+ODD = ["", ".", "a.b", "a..b", "a%2Eb", "a%252Eb", "%", "train", "train%", "train%25", "T_destination", "a b/c:d", "_x"]
 
 
-@pytest.mark.parametrize("name", [*ODD, *sorted(RESERVED - set(ODD))])
+@pytest.mark.parametrize("name", [*ODD, *sorted({*RESERVED, *dir(nn.ModuleDict())} - set(ODD))])
 def test_torch_takes_any_name(name):
     modules = nn.ModuleDict({module_name(name): nn.Linear(1, 1)})
     assert list(modules.state_dict()) == [f"{module_name(name)}.weight", f"{module_name(name)}.bias"]
