@@ -195,6 +195,15 @@ def test_training_tells_columns_where_they_are_named(folder, monkeypatch, capsys
     assert f"\n  line {line}  {where}\n           {message}" in err, err
 
 
+def test_a_source_that_is_split_is_named_where_it_lacks_a_column(folder, monkeypatch, capsys):
+    text = GOOD.replace(
+        "  valid: {type: parquet, path: train.parquet}\n",
+        "  split: {by: column, column: cate, train: [0, 1], valid: [2], test: [3]}\n",
+    )
+    code, _, err = check(folder, text.replace("[auc, logloss]", "[auc, {type: gauc, by: usr_id}]"), monkeypatch, capsys)
+    assert (code, err.count("data.train has no column 'usr_id'; did you mean 'user_id'?")) == (2, 1), err
+
+
 def test_rows_to_train_on_need_no_column_of_metrics(folder, monkeypatch, capsys):
     table = pq.read_table(folder / "train.parquet")
     pq.write_table(table.append_column("country", pa.array(["nl", "de"] * 100)), folder / "valid.parquet")

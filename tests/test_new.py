@@ -15,8 +15,11 @@ import easyrec
 from easyrec.check import build
 from easyrec.cli import main
 from easyrec.config import load_experiment
+from easyrec.config.model import GroupUse
 from easyrec.errors import ConfigError
 from easyrec.starter import grouped, models, starter
+from easyrec.starter.groups import groups_of
+from easyrec.starter.rows import Rows
 from feature_generator.config import member, members
 
 MODELS = members("easyrec.models")
@@ -149,6 +152,19 @@ def test_groups_of_one_kind_take_a_share_each():
     cmbf = [feature for features in found["cmbf"].values() for feature in features]
     assert len(cmbf) == len(set(cmbf)) == 11
     assert (found["finalmlp"]["context1"], found["finalmlp"]["context2"]) == (["user_id"], ["item_id"])
+
+
+def test_an_optional_group_holds_what_no_other_has_and_one_like_another_is_left_out():
+    rows = Rows([], [], sides={"user_id": "user", "item_id": "item", "tag": "item"}, sequences={"clicks": ["item_id"]})
+    rows.features = [{"name": name} for name in rows.sides]
+    every = GroupUse(optional=True)
+    uses = {"deep": GroupUse(sequence=True, about="item"), "wide": every, "twin": GroupUse(optional=True, like="wide")}
+    found = groups_of("plugged", uses, rows)
+    assert found == {
+        "deep": {"features": ["item_id", "tag"], "sequences": [{"sequence": "clicks"}]},
+        "wide": ["user_id"],
+    }
+    assert groups_of("plugged", {"deep": GroupUse(), "wide": every}, rows)["wide"] == list(rows.sides)
 
 
 def load_text(text):

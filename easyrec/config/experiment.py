@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,13 +87,19 @@ class Experiment:
         """The metric that decides which checkpoint is best and when training stops."""
         return watched(self.tasks, self.eval, self.train)
 
-    def doubts(self) -> list[str]:
-        """What the config says and may not mean, one sentence each."""
+    def doubts(self, given: Container[str] = ()) -> list[str]:
+        """What the config says and may not mean, one sentence each.
+
+        Args:
+            given: Parts of the data that others stand in for.
+        """
         read = {label for task in self.tasks for label in task.labels}
         read |= {self.data.labels[0]} if self.data.negative_sampling else set()
-        train, others = self.data.train, {"valid": self.data.valid, "test": self.data.test}
-        unlike = {part: train.unlike(config) if train and config else "" for part, config in others.items()}
-        found = [f"data.train and data.{part} {why}" for part, why in unlike.items() if why]
+        parts = {"train": self.data.train, "valid": self.data.valid, "test": self.data.test}
+        parts = {name: config for name, config in parts.items() if config and name not in given}
+        train = parts.pop("train", None)
+        unlike = {name: train.unlike(config) for name, config in parts.items()} if train else {}
+        found = [f"data.train and data.{name} {why}" for name, why in unlike.items() if why]
         return found + [
             f"the label '{label}' is predicted by no task: give it one under model.tasks, or leave it out of data.labels"
             for label in self.data.labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -317,22 +317,32 @@ class ModelConfig(StrictModel):
         of += [name for name in uses if problem.where.startswith(f"{self.place_of(name)}.")]
         return group in of or not (of or problem.where.startswith("model.groups."))
 
-    def unequal(self, group: str, dims: Sequence[tuple[str, int]]) -> Iterator[Problem]:
+    def unequal(
+        self, group: str, dims: Sequence[tuple[str, int]], vectors: Container[str] = frozenset()
+    ) -> Iterator[Problem]:
         """The problem of a group whose fields have other dims than each other.
 
         Args:
             group: Its name.
             dims: Fields and their dims.
+            vectors: Those that are no embeddings: their dims are what the data have.
         """
         ((common, _), *others) = Counter(dim for _, dim in dims).most_common()
         if others:
+            fixed = [(name, dim) for name, dim in dims if name in vectors]
+            common = fixed[0][1] if fixed else common
             odd = ", ".join(name for name, dim in dims if dim != common)
             place = self.place_of(group)
             shown = place.removeprefix("model.groups.")
             text = f"'{self.type}' needs fields of equal dims, but those of '{shown}' are: "
             text += ", ".join(f"{name} {dim}" for name, dim in dims)
-            text += f"\nset embedding_dim: {common} at: {odd}"
-            text += "; or leave it out there, for model.embedding_dim" if common == self.embedding_dim else ""
+            if len({dim for _, dim in fixed}) > 1:
+                names = ", ".join(name for name, _ in fixed)
+                text += f"\nthese are vectors, whose dims are those of the data: {names}; keep those of one dim alone"
+            else:
+                text += f"\nset embedding_dim: {common} at: {odd}"
+                text += f"; the dim of the vector {fixed[0][0]} is that of the data" if fixed else ""
+                text += "; or leave it out there, for model.embedding_dim" if common == self.embedding_dim else ""
             yield Problem(text, self.uses()[group].where or place)
 
     def default_encoder(self) -> str | None:

@@ -177,8 +177,9 @@ def unread(experiment: Experiment, parts: Sequence[Part], *, training: bool) -> 
     for where, column in experiment.readers(training=training):
         lacking = [p for p in parts if raw_name(column, p.source.columns, experiment.data.fg) not in p.source.columns]
         if lacking:
-            names = " and ".join(f"data.{part.name}" for part in lacking if part.name)
-            text = f"{names or 'the data'} {'have' if len(lacking) > 1 else 'has'} no column "
+            one = "train" if experiment.data.split else None  # whose rows are those of every part
+            names = list(dict.fromkeys(f"data.{one or part.name}" for part in lacking if part.name))
+            text = f"{' and '.join(names) or 'the data'} {'have' if len(names) > 1 else 'has'} no column "
             text += f"{lacking[0].source.hint(column)}\nname one of these, or add the column to the data"
             found.setdefault(column, []).append(Problem(text, where))
     return found

@@ -243,12 +243,16 @@ class _Resolver:
         sequences = [_side_by_side([self.bag(child, want) for child in e.children]) for e in steps]
         bags = _side_by_side(bags)
         widths = [(bag.feature, bag.dim) for bag in bags] + [(field.name, field.dim) for field in numeric]
+        every = [*bags, *(child for children in sequences for child in children)]
         vectors = ", ".join(bag.feature for bag in bags if bag.kind == "copy")
         if use.pairs and vectors:
             text = f"vectors have no embedding for each other field, but these are vectors: {vectors}"
             self.problem(f"model.groups.{name}", text)
         elif use.fields and use.equal_dims and widths:
-            for unequal in self.model.unequal(name, [(feature, dim // want.copies) for feature, dim in widths]):
+            crossed = [(bag.feature, bag.dim // want.copies) for bag in every]
+            crossed += [(field.name, field.dim // want.copies) for field in numeric]
+            fixed = {bag.feature for bag in every if bag.kind == "copy"}
+            for unequal in self.model.unequal(name, crossed, fixed):
                 self.problem(unequal.where, unequal.message)
         plain = [BagSpec(f.name, "linear", 0, 0, _table(self.outputs[f.name]), f.size) for f in numeric]
         first = [self.first(bag) for bag in [*bags, *plain] if bag.kind != "copy"] if use.first_order else []

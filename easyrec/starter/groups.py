@@ -36,8 +36,8 @@ def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str,
         features = [*features, *(candidate for candidate in candidates if candidate not in features)]
         found[name] = {"features": features, "sequences": [{"sequence": sequence}]}
     for name, use in uses.items():
-        if use.optional and not use.own and use.about == "all" and len(found) > 1:
-            others = {feature for other, features in found.items() if other != name for feature in features}
+        if use.optional and not use.own and use.about == "all" and not use.sequence and {name} < found.keys():
+            others = {feature for other, group in found.items() if other != name for feature in _listed(group)}
             found[name] = [feature for feature in found[name] if feature not in others] or found[name]
     return found
 
@@ -48,6 +48,11 @@ def _features(use: GroupUse, rows: Rows) -> list[str]:
     if use.fields or use.first_order:  # numbers alone are no fields
         return chosen if set(chosen) - rows.numbers else every
     return chosen or every
+
+
+def _listed(group: Any) -> list[str]:
+    features: list[str] = group["features"] if isinstance(group, Mapping) else group
+    return features
 
 
 def _share(use: GroupUse, rows: Rows, index: int, count: int) -> list[str]:

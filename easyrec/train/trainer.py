@@ -102,7 +102,7 @@ class Trainer:
         sources = open_sources(self.experiment, data)
         if sources.train is None:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
-        for doubt in self.experiment.doubts():
+        for doubt in self.experiment.doubts(data or ()):
             logger.warning("%s", doubt)
         self.part = sources.train
         self.loader = make_loader(self.experiment, sources.train, training=True)

@@ -8,14 +8,14 @@ from easyrec.config import load_experiment
 SHOP = {"type": "synthetic", "name": "shop"}
 
 
-def doubts(**parts):
+def doubts(given=(), **parts):
     return load_experiment(
         {
             "data": {**parts, "labels": ["click"]},
             "features": [{"type": "id", "name": "user_id", "expression": "user:user_id", "num_buckets": 9}],
             "model": {"type": "lr"},
         }
-    ).doubts()
+    ).doubts(given)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,12 @@ def test_parts_of_one_shop_and_of_other_sources_are_not():
     assert not doubts(train=SHOP, valid={"type": "parquet", "path": "x.parquet"})
     assert not doubts(train={"type": "parquet", "path": "x.parquet"}, test=SHOP)
     assert not doubts(valid=SHOP, test={**SHOP, "seed": 1})
+
+
+@pytest.mark.parametrize(("given", "told"), [(["train"], 0), (["valid"], 1), (["valid", "test"], 0)])
+def test_parts_that_others_stand_in_for_are_not(given, told):
+    other = {**SHOP, "seed": 1}
+    assert len(doubts(given, train=SHOP, valid=other, test=other)) == told
 
 
 def test_they_are_told_where_no_data_are_touched(tmp_path, monkeypatch, capsys):

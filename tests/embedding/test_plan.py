@@ -364,6 +364,29 @@ def test_a_vector_has_no_embedding_per_field():
         assert message.endswith("these are vectors: clicks__look")
 
 
+def test_fields_take_the_dim_of_a_vector_which_has_that_of_the_data():
+    look, tone = (
+        output(f"clicks__{name}", "dense_sequence", sequence="clicks", embedding_dim=None, value_dim=dim)
+        for name, dim in (("look", 4), ("tone", 6))
+    )
+    groups = {"deep": {"features": ["a", "b"], "sequences": [{"sequence": "clicks"}]}}
+    for pooled in (True, False):
+        entry = {"sequence": "clicks"} if pooled else {"sequence": "clicks", "encoder": {"type": "din"}}
+        groups["deep"]["sequences"] = [entry]
+        ((_, message),) = problems(
+            output("a"), output("b"), look, use={"deep": GroupUse(equal_dims=True)}, groups=groups
+        )
+        assert message.endswith("set embedding_dim: 4 at: a, b; the dim of the vector clicks__look is that of the data")
+        ((_, message),) = problems(
+            output("a"),
+            look,
+            tone,
+            use={"deep": GroupUse(equal_dims=True)},
+            groups={"deep": {**groups["deep"], "features": ["a"]}},
+        )
+        assert message.endswith("those of the data: clicks__look, clicks__tone; keep those of one dim alone")
+
+
 def test_own_tables_are_not_shared_with_groups_that_read_the_same():
     use = {"deep": GroupUse(), "gate": GroupUse(like="deep"), "mine": GroupUse(own=True, like="deep")}
     result = plan(output("a"), output("b", embedding_name="a"), use=use)
