@@ -47,6 +47,8 @@ FULL = (
     "dien",
     "multi_window_din",
     "multi_tower_din",
+    "cmbf",
+    "cdn",
 )
 IDS = ("pooled_ids", "din_ids", "sim_soft_ids", "eta_ids", "sdim_ids", "twin_ids", "transact_ids", "dien_ids")
 PEERS = ("DIN", "SIM", "ETA", "SDIM", "TWIN", "TransAct", "DIEN")
@@ -59,7 +61,8 @@ HISTORY = 200
 
 def prepare() -> None:
     """Write train, valid and test parquet with history, user and movie features."""
-    if (OUT / "test.parquet").exists():
+    last = OUT / "test.parquet"
+    if last.exists() and "log_count" in pq.read_schema(last).names:
         return
     data("ml1m_ctr")
     folder = data("ml-1m").parent
@@ -83,6 +86,8 @@ def prepare() -> None:
     for row, (user, position) in enumerate(zip(log["user"], log["pos"], strict=True)):
         if user not in starts:
             starts[user] = row - position
+    watched = pq.read_table(folder / "ml1m_ctr" / "train.parquet", filters=[("label", "==", 1)])["item"].to_numpy()
+    counts = np.bincount(watched, minlength=size).astype(np.float32)
     for split in ("train", "valid", "test"):
         rows = pq.read_table(folder / "ml1m_ctr" / f"{split}.parquet").to_pandas()
         ends = np.array([starts[u] + p for u, p in zip(rows["user"], rows["pos"], strict=True)])
@@ -108,6 +113,7 @@ def prepare() -> None:
             "genres": pa.array([g.split("|") for g in genres[item]]),
             "genre_set": pa.array(genres[item].tolist()),
             "year": pa.array(years[item]),
+            "log_count": pa.array(np.log1p(counts[item])),
             "history__item_id": listed(steps),
             "history__genre_set": pa.ListArray.from_arrays(pa.array(offsets), pa.array(genres[steps].tolist())),
             "history__year": listed(years[steps]),
