@@ -337,6 +337,18 @@ class TrainConfig(StrictModel):
         if not isinstance(self.task_weighting, Fixed) and len(learned) < 2:
             text = f"'{self.task_weighting.type}' weighs the losses of several tasks, but there is one: "
             yield Problem(f"{text}{', '.join(learned) or 'none'}\nleave task_weighting out", "train.task_weighting")
+        below = {part.type for task in tasks if task.weight for part in task.loss_config.parts if part.below_zero}
+        chosen = self.task_weighting
+        of_losses = (
+            chosen.normalize in ("loss", "loss_norm")
+            if isinstance(chosen, MGDA)
+            else not isinstance(chosen, Fixed | PCGrad)
+        )
+        if below and of_losses:
+            text = f"'{chosen.type}' takes losses for no less than 0, but '{', '.join(sorted(below))}' falls below"
+            yield Problem(
+                f"{text}\ntake fixed, pcgrad, or mgda that is not normalized by losses", "train.task_weighting"
+            )
 
     @model_validator(mode="after")
     def _who_watches_keeps_the_best(self) -> Self:

@@ -24,10 +24,12 @@ class LossConfig(StrictModel):
 
     Attributes:
         task_types: Types of tasks that the loss is for.
+        below_zero: Whether it has values below 0, as densities have.
     """
 
     family: ClassVar[str | None] = "easyrec.losses"
     task_types: ClassVar[frozenset[str]]
+    below_zero: ClassVar[bool] = False
 
     type: str
 

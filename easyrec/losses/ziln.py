@@ -22,6 +22,7 @@ class Config(LossConfig):
     """Config of `ziln`."""
 
     task_types: ClassVar[frozenset[str]] = frozenset({"ziln"})
+    below_zero: ClassVar[bool] = True
 
     type: Literal["ziln"] = "ziln"
 

@@ -33,7 +33,7 @@ class Config(MLPConfig, ModelConfig):
 class STAR(Model):
     """Logit = star(norm(x)) + auxiliary([norm(x), domain]).
 
-    The number of domains is that of the feature's ids.
+    The number of domains is that of the feature's ids. A domain that was never trained scores as none: by what all share.
 
     Shape:
         output: {"logit": (B,)}, before the sigmoid
@@ -43,6 +43,8 @@ class STAR(Model):
         CIKM 2021, section 3.
     """
 
+    seen: Tensor
+
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
         width, domains = self.width(), self.width("domain")
@@ -51,10 +53,15 @@ class STAR(Model):
         self.last = StarLinear(domains, self.star.out, sum(task.num_outputs for task in tasks))
         self.deep = MLP(width + domains, config.auxiliary)
         self.head = Head(tasks, self.deep.out)
+        self.register_buffer("seen", torch.zeros(domains))
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits."""
         flat, domain = self.flat(x), self.flat(x, "domain")  # (B, width), (B, N)
+        if self.training:
+            self.seen.copy_(torch.maximum(self.seen, (domain.detach().sum(dim=0) > 0).to(self.seen.dtype)))
+        else:
+            domain = domain * self.seen
         if self.norm is not None:
             flat = self.norm(flat, domain)
         logits = self.head(self.deep(torch.cat([flat, domain], dim=1)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -19,7 +17,7 @@ class GatedConfig(StrictModel):
     gate_hidden: int = Field(64, gt=0)
     """Width of the hidden layer of a gate."""
     tower: Layers = LayersConfig(hidden=[128, 64])
-    """Layers of each task's tower; the gates scale the input of each."""
+    """Layers of each task's tower; gates scale the input of each, and of the logits."""
 
 
 class GateNU(nn.Module):
@@ -43,13 +41,13 @@ class GateNU(nn.Module):
 
 
 class GatedTowers(nn.Module):
-    """A tower per task over one input, the input of each of its layers scaled by a gate.
+    """A tower per task over one input, scaled by a gate before its first layer and after each.
 
     The gates read the prior and the input, which they do not move.
 
     Shape:
         input: (B, width); prior: (B, prior)
-        output: (B, T, tower.hidden[-1]), the width is `out`
+        output: (B, T, tower.hidden[-1]), or the input's width without layers; that width is `out`
 
     Source:
         Chang et al., "PEPNet", KDD 2023, section 3.3.
@@ -58,15 +56,15 @@ class GatedTowers(nn.Module):
     def __init__(self, tasks: int, width: int, prior: int, config: GatedConfig) -> None:
         super().__init__()
         self.towers = Experts(tasks, width, config.tower)
-        self.shapes = [(tasks, units) for units in self.towers.widths[:-1]]
+        self.shapes = [(tasks, units) for units in self.towers.widths]
         self.gates = nn.ModuleList(GateNU(width + prior, config.gate_hidden, tasks * units) for _, units in self.shapes)
         self.out = self.towers.out
 
     def forward(self, input: Tensor, prior: Tensor) -> Tensor:
-        """The towers' last layers."""
+        """The towers' last layers, scaled."""
         about = torch.cat([prior, input.detach()], dim=1)  # (B, prior + width)
-        gates: Sequence[Tensor] = [
+        *gates, last = [
             torch.unflatten(gate(about), 1, shape) for gate, shape in zip(self.gates, self.shapes, strict=True)
         ]
-        found: Tensor = self.towers(input, gates)
+        found: Tensor = self.towers(input, gates) * last
         return found

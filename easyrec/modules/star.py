@@ -74,7 +74,7 @@ class PartitionedNorm(nn.Module):
 
     Mean and variance are those of the domain's rows in the batch, in evaluation the moving averages of its batches; of a
     domain with fewer than two rows in the batch too. A row without a domain has g_d = 1, b_d = 0 and the mean of the
-    domains' moving averages.
+    moving averages over the domains that have any, which also stands in for those of a domain without.
 
     Shape:
         input, output: (B, width); domain: (B, N), one-hot, or all 0 for a row without a domain
@@ -85,6 +85,7 @@ class PartitionedNorm(nn.Module):
 
     mean: Tensor
     var: Tensor
+    known: Tensor
 
     def __init__(self, domains: int, width: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -93,20 +94,32 @@ class PartitionedNorm(nn.Module):
         self.scales, self.shifts = nn.Parameter(torch.ones(domains, width)), nn.Parameter(torch.zeros(domains, width))
         self.register_buffer("mean", torch.zeros(domains, width))
         self.register_buffer("var", torch.ones(domains, width))
+        self.register_buffer("known", torch.zeros(domains, 1))
 
     def forward(self, input: Tensor, domain: Tensor) -> Tensor:
         """The normalised rows."""
         none = 1.0 - domain.sum(dim=1, keepdim=True)  # (B, 1)
         index = torch.cat([domain, none], dim=1).argmax(dim=1)  # (B,), N for a row without a domain
-        mean, var = self._batch(input, index) if self.training else (self.mean, self.var)
-        mean = torch.cat([mean, self.mean.mean(dim=0, keepdim=True)])
-        var = torch.cat([var, self.var.mean(dim=0, keepdim=True)])
+        every = self._averages()
+        mean, var = self._batch(input, index, every) if self.training else (of[:-1] for of in every)
+        mean, var = torch.cat([mean, every[0][-1:]]), torch.cat([var, every[1][-1:]])
         normal = (input - mean.index_select(0, index)) * torch.rsqrt(var.index_select(0, index) + self.eps)
         own = domain.unsqueeze(1)  # (B, 1, N)
         scale, shift = ((own * of.t()).sum(dim=2) for of in (self.scales, self.shifts))
         return normal * (self.scale * (scale + none)) + self.shift + shift
 
-    def _batch(self, input: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _averages(self) -> tuple[Tensor, Tensor]:
+        """(N + 1, width) each, the moving averages, their mean over the known domains last and where a domain has none."""
+        share = self.known / self.known.sum().clamp_min(1)  # (N, 1)
+        mean = (self.mean * share).sum(dim=0, keepdim=True)
+        var = (self.var * share).sum(dim=0, keepdim=True) + (1 - share.sum())  # 1 where none is known
+        known = self.known > 0
+        return (
+            torch.cat([torch.where(known, self.mean, mean), mean]),
+            torch.cat([torch.where(known, self.var, var), var]),
+        )
+
+    def _batch(self, input: Tensor, index: Tensor, every: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Statistics of the domains' rows, which the moving averages take in."""
         domains = len(self.mean)
         number = torch.bincount(index, minlength=domains + 1).unsqueeze(1)  # (N + 1, 1)
@@ -120,4 +133,5 @@ class PartitionedNorm(nn.Module):
             share = self.momentum * enough
             self.mean += share * (mean - self.mean)
             self.var += share * (var * number / (number - 1).clamp_min(1) - self.var)
-        return torch.where(enough, mean, self.mean), torch.where(enough, var, self.var)
+            self.known.copy_(torch.maximum(self.known, enough.to(self.known.dtype)))
+        return torch.where(enough, mean, every[0][:-1]), torch.where(enough, var, every[1][:-1])

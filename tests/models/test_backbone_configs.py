@@ -67,13 +67,14 @@ def of_towers(weights):
     found = {}
     for task, tower in enumerate(("click", "buy")):
         home = f"graph.blocks.{tower}_tower.package.graph.blocks."
-        for index, (gate, mlp) in enumerate((("first__input", "first"), ("second__input", "second"))):
-            units = weights[f"towers.towers.linears.{index}.weight"].shape[2]
+        for index, (gate, mlp) in enumerate((("first__input", "first"), ("second__input", "second"), ("scaled", None))):
+            units = weights[f"towers.gates.{index}.outer.weight"].shape[0] // 2
             own = slice(task * units, (task + 1) * units)
             for kind in ("weight", "bias"):
                 found[f"{home}{gate}.layer.hidden.0.{kind}"] = weights[f"towers.gates.{index}.inner.{kind}"]
                 found[f"{home}{gate}.layer.gate.{kind}"] = weights[f"towers.gates.{index}.outer.{kind}"][own]
-                found[f"{home}{mlp}.layer.0.{kind}"] = weights[f"towers.towers.linears.{index}.{kind}"][task]
+                if mlp is not None:
+                    found[f"{home}{mlp}.layer.0.{kind}"] = weights[f"towers.towers.linears.{index}.{kind}"][task]
         found[f"heads.{task}.layers.0.vector.weight"] = weights[f"logits.vectors.{task}.weight"]
         found[f"heads.{task}.layers.0.bias"] = weights[f"logits.vectors.{task}.bias"]
     return found

@@ -21,9 +21,10 @@ def flat(x, group):
 
 
 @pytest.mark.parametrize("name", ["ppnet", "pepnet"])
-def test_gates_scale_embeddings_and_every_layer(case, name):
+@pytest.mark.parametrize("tower", [[6, 5], []], ids=["layers", "none"])
+def test_gates_scale_embeddings_and_the_input_of_every_layer_and_of_the_logits(case, name, tower):
     groups = {group: features for group, features in GROUPS.items() if name == "pepnet" or group != "domain"}
-    made = case(name, groups=groups, tower=[6, 5], gate_hidden=3)
+    made = case(name, groups=groups, tower={"hidden": tower}, gate_hidden=3)
     model, x = build(made.config, made.plan, TASKS), made.inputs(5)
     e = flat(x, "deep")
     if name == "pepnet":
@@ -31,10 +32,13 @@ def test_gates_scale_embeddings_and_every_layer(case, name):
     about = torch.cat([flat(x, "gate"), e], 1)
     for task, logit in enumerate(model(x).values()):
         h = e
-        for gate, linears in zip(model.towers.gates, model.towers.towers.linears, strict=True):
+        for number, gate in enumerate(model.towers.gates):
             units = h.shape[1]
             h = h * factors(gate, about)[:, task * units : (task + 1) * units]
-            h = (h @ linears.weight[task].T + linears.bias[task]).clamp_min(0)
+            if number < len(tower):
+                linears = model.towers.towers.linears[number]
+                h = (h @ linears.weight[task].T + linears.bias[task]).clamp_min(0)
+        assert number == len(tower)
         torch.testing.assert_close(logit, affine(model.logits.vectors[task], h)[:, 0], rtol=1e-4, atol=1e-5)
 
 

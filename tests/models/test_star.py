@@ -21,6 +21,7 @@ def test_logits_are_those_of_the_domains_network_plus_the_auxiliary(case):
     model, x = build(made.config, made.plan, TASKS).eval(), made.inputs(5)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
+    model.seen.fill_(1)
     domain = torch.nn.functional.one_hot(DOMAINS, 10).float()
     x.tensors["emb:domain"] = domain
     flat = torch.cat([x.tensors["emb:deep"], x.tensors["dense:deep"]], 1)
@@ -37,6 +38,25 @@ def test_logits_are_those_of_the_domains_network_plus_the_auxiliary(case):
     expected, logits = torch.stack(rows), model(x)
     torch.testing.assert_close(logits["click"], expected[:, 0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(logits["stars"], expected[:, 1:], rtol=1e-4, atol=1e-5)
+
+
+def test_a_domain_that_was_never_trained_scores_as_none(case):
+    made = case("star", hidden=[6], auxiliary=[4], groups={"deep": ["user", "item", "price"], "domain": ["cate"]})
+    model, x = build(made.config, made.plan, TASKS), made.inputs(5)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    x.tensors["emb:domain"] = torch.nn.functional.one_hot(DOMAINS, 10).float()
+    model.train()(x)
+    assert model.seen.nonzero().flatten().tolist() == [0, 3, 7, 9]
+    model.eval()
+    with torch.no_grad():
+        told = model(x)["click"]
+        x.tensors["emb:domain"] = torch.nn.functional.one_hot(torch.tensor([3, 0, 9, 5, 5]), 10).float()
+        other = model(x)["click"]
+        x.tensors["emb:domain"] = torch.zeros(5, 10)
+        none = model(x)["click"]
+    torch.testing.assert_close(other, torch.cat([told[:3], none[3:]]))
+    assert (told[3:] - none[3:]).abs().min() > 1e-4
 
 
 def test_a_domain_comes_as_a_one_hot_vector_that_training_leaves_alone(case):

@@ -50,6 +50,7 @@ def test_moving_averages_are_those_of_batch_norm_over_the_domains_rows():
     for d, one in plain.items():
         torch.testing.assert_close(norm.mean[d], one.running_mean)
         torch.testing.assert_close(norm.var[d], one.running_var)
+    assert norm.known.flatten().tolist() == [1, 0, 1, 0]
     for d in (1, 3):  # one row a batch, and none
         assert torch.equal(norm.mean[d], torch.zeros(5))
         assert torch.equal(norm.var[d], torch.ones(5))
@@ -68,10 +69,14 @@ def test_a_row_without_a_domain_goes_through_what_all_share():
     layer, norm, x = random(StarLinear(4, 5, 3)), random(PartitionedNorm(4, 5)), torch.randn(3, 5)
     nowhere = torch.zeros(3, 4)
     torch.testing.assert_close(layer(x, nowhere), layer.shared(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(norm.eval()(x, nowhere), x / (1 + 1e-5) ** 0.5 * norm.scale + norm.shift)
     norm.mean.copy_(torch.randn(4, 5))
     norm.var.copy_(torch.rand(4, 5) + 0.5)
-    expected = (x - norm.mean.mean(0)) / (norm.var.mean(0) + 1e-5).sqrt() * norm.scale + norm.shift
-    torch.testing.assert_close(norm.eval()(x, nowhere), expected, rtol=1e-4, atol=1e-5)
+    norm.known.copy_(torch.tensor([[1.0], [0.0], [1.0], [0.0]]))
+    expected = (x - norm.mean[::2].mean(0)) / (norm.var[::2].mean(0) + 1e-5).sqrt()
+    torch.testing.assert_close(norm(x, nowhere), expected * norm.scale + norm.shift, rtol=1e-4, atol=1e-5)
+    unknown = expected * norm.scale * norm.scales[3] + norm.shift + norm.shifts[3]
+    torch.testing.assert_close(norm(x, one_hot(torch.tensor([3, 3, 3]))), unknown, rtol=1e-4, atol=1e-5)
     before = norm.train().mean.clone()
     norm(x, nowhere)
     assert torch.equal(norm.mean, before)  # no domain learns from them

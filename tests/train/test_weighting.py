@@ -224,6 +224,18 @@ def test_gradnorm_equals_adam_on_its_loss():
     assert not torch.allclose(weighting.w, torch.ones(2).double())
 
 
+@pytest.mark.parametrize("normalize", ["none", "norm", "loss", "loss_norm"])
+def test_mgda_leaves_a_task_without_rows_out(normalize):
+    """Its gradient of 0 would be the shortest mixture, and no task would take a step."""
+    _, model, _, _, _ = stage("mgda")
+    weighting = build(config.MGDA(normalize=normalize), TASKS, model)
+    products, ones = torch.tensor([[4.0, 0.0], [0.0, 0.0]]).double(), [1.0, 1.0]
+    together, alone = weighting.factors(products, torch.tensor([0.7, 0.0]).double())
+    assert (together.tolist(), alone.tolist()) == ([1.0, 0.0], ones)
+    together, _ = weighting.factors(products * 0, torch.zeros(2).double())
+    assert together.tolist() == [0.0, 0.0]
+
+
 def test_gradnorm_bears_a_task_without_rows_in_its_first_batch():
     weighting, model, _, x, losses = stage("gradnorm")
     losses["b"] = losses["b"] * 0
@@ -305,3 +317,12 @@ def test_a_task_of_weight_0_is_none_to_weigh(toy, experiment):
     tasks = [TWO[0], {**TWO[1], "weight": 0}]
     with pytest.raises(ConfigError, match="but there is one: click"):
         toy.experiment(**{**experiment, "model__tasks": tasks}, train__task_weighting="uncertainty")
+
+
+@pytest.mark.parametrize("chosen", ["uncertainty", "gradnorm", {"type": "mgda", "normalize": "loss"}], ids=str)
+def test_losses_below_0_are_weighed_by_their_gradients_alone(toy, experiment, chosen):
+    tasks = [TWO[0], {**TWO[1], "type": "ziln"}]
+    with pytest.raises(ConfigError, match=r"'ziln' falls below\n.*take fixed, pcgrad, or mgda"):
+        toy.experiment(**{**experiment, "model__tasks": tasks}, train__task_weighting=chosen)
+    for fitting in ("fixed", "pcgrad", "mgda"):
+        toy.experiment(**{**experiment, "model__tasks": tasks}, train__task_weighting=fitting)

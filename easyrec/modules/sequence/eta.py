@@ -34,7 +34,7 @@ class Config(EncoderConfig):
 
 
 class ETA(TargetAttention):
-    """``[sum_l a^h_l V_h s_l]_h W`` over the found steps l, with ``a^h = softmax((Q_h q) . (K_h k_l) / sqrt(d))``.
+    """``[sum_l a^h_l V_h s_l]_h W`` over the found steps l, with ``a^h = softmax((Q_h q) . (K_h s_l) / sqrt(d))``.
 
     Found are the steps whose code ``sign(H e)``, of the embedding e of one child, has the least Hamming distance to the
     candidate's. The search is done by the embedding lookup, which keeps the code of every row of the table and renews it

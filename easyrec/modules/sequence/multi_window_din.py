@@ -6,8 +6,9 @@ from itertools import accumulate
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
+from typing_extensions import Self
 
 from easyrec.batch import Seq
 from easyrec.layout import SequenceLayout
@@ -21,6 +22,14 @@ class Config(din.Config):
     type: Literal["multi_window_din"] = "multi_window_din"  # type: ignore[assignment]
     windows: list[Annotated[int, Field(gt=0)]] = Field([1, 4, 15, 30, 150], min_length=1)
     """Lengths of the windows: the newest steps, those before them, and so on. Older steps are left out."""
+
+    @model_validator(mode="after")
+    def _windows_are_means(self) -> Self:
+        if self.softmax:
+            raise ValueError(
+                "windows are means over their steps, whose weights do not share a sum: leave 'softmax' out"
+            )
+        return self
 
 
 class MultiWindowDIN(din.DIN):

@@ -32,7 +32,7 @@ class Config(EncoderConfig):
 
 
 class SIM(TargetAttention):
-    """``[sum_l a^h_l V_h s_l]_h W`` over the found steps l, with ``a^h = softmax((Q_h q) . (K_h k_l) / sqrt(d))``.
+    """``[sum_l a^h_l V_h s_l]_h W`` over the found steps l, with ``a^h = softmax((Q_h q) . (K_h s_l) / sqrt(d))``.
 
     The search is done by the embedding lookup, before anything is looked up: only the steps that it finds are read,
     reach the model and are trained.

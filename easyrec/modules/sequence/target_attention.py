@@ -28,8 +28,8 @@ class TargetAttention(SequenceEncoder):
     """``sum_l a_l s_l`` with ``a = softmax(q . k_l / sqrt(d))`` over a row's steps.
 
     q is the candidate, k_l the columns of the step s_l that are paired with it. With heads
-    ``[sum_l a^h_l V_h s_l]_h W`` and ``a^h = softmax((Q_h q) . (K_h k_l) / sqrt(d))``, where the d of all heads add up to
-    the width of a step, or to a little more where they do not divide it.
+    ``[sum_l a^h_l V_h s_l]_h W`` and ``a^h = softmax((Q_h q) . (K_h s_l) / sqrt(d))``: all that a step has, its age for
+    one, weighs. The d of all heads add up to the width of a step, or to a little more where they do not divide it.
 
     Source:
         Vaswani et al., "Attention Is All You Need", NIPS 2017, eq. (1) and section 3.2.2.
@@ -41,17 +41,17 @@ class TargetAttention(SequenceEncoder):
         self.heads = config.heads
         if self.heads:
             inner = -(-layout.dim // self.heads) * self.heads
-            self.query, self.key = linear(width, inner, bias=False), linear(width, inner, bias=False)
+            self.query, self.key = linear(width, inner, bias=False), linear(layout.dim, inner, bias=False)
             self.value, self.out = linear(layout.dim, inner, bias=False), linear(inner, layout.dim, bias=False)
 
     def forward(self, steps: Seq, query: Tensor | None) -> Tensor:
         """(B, D), the steps weighted."""
         assert query is not None
-        keys = self.compared(steps.values)  # (N, W)
         if not self.heads:
+            keys = self.compared(steps.values)  # (N, W)
             return sum_steps(self._weights(keys.unsqueeze(1), query.unsqueeze(1), steps) * steps.values, steps)
         by_head = (self.heads, -1)
-        keys, query = (torch.unflatten(t, 1, by_head) for t in (self.key(keys), self.query(query)))
+        keys, query = (torch.unflatten(t, 1, by_head) for t in (self.key(steps.values), self.query(query)))
         values = torch.unflatten(self.value(steps.values), 1, by_head)  # (N, H, d)
         weighted = self._weights(keys, query, steps).unsqueeze(2) * values
         return self.out(sum_steps(weighted.flatten(1), steps)).float()  # type: ignore[no-any-return]

@@ -17,6 +17,8 @@ _STEPS, _ENOUGH = 250, 1e-6
 class MGDA(OfGradients):
     """``sum_t a_t g_t`` with the a on the simplex that makes it shortest, by Frank-Wolfe; 0 where no step helps all.
 
+    A task without a gradient, as one whose mask leaves no row of the batch, has the factor 0 and no say.
+
     Source:
         Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization", NeurIPS 2018, eq. (3)-(5), algorithm 2.
     """
@@ -33,7 +35,11 @@ class MGDA(OfGradients):
         if self.normalize in ("loss", "loss_norm"):
             scale = scale * losses
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        return shortest(products / (scale.unsqueeze(0) * scale.unsqueeze(1))), torch.ones_like(losses)
+        scaled, moving = products / (scale.unsqueeze(0) * scale.unsqueeze(1)), products.diagonal() > 0
+        mixture = torch.zeros_like(losses)  # of a task without rows, whose gradient of 0 would be the shortest
+        if moving.any():
+            mixture[moving] = shortest(scaled[moving][:, moving])
+        return mixture, torch.ones_like(losses)
 
 
 def shortest(products: Tensor) -> Tensor:

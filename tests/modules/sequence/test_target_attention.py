@@ -36,7 +36,7 @@ def looped(encoder, steps, query):
             at = slice(head * size, (head + 1) * size)
             q, k, v = (
                 x @ layer.weight[at].T
-                for x, layer in ((query[row], encoder.query), (keys, encoder.key), (own, encoder.value))
+                for x, layer in ((query[row], encoder.query), (own, encoder.key), (own, encoder.value))
             )
             parts.append(torch.softmax(k @ q / math.sqrt(size), 0) @ v)
         result[row] = torch.cat(parts) @ encoder.out.weight.T
