@@ -161,10 +161,26 @@ def fingerprint(experiment: Experiment) -> str:
 
 
 def digest(text: str, paths: Iterable[Path | str]) -> str:
-    """Hash of a text and of what Python files do, not of how they are written."""
+    """Hash of a text and of what Python files do: not of how they are written, what they say of it, or what they refuse."""
     for path in paths:
-        text += ast.dump(ast.parse(Path(path).read_text(encoding="utf-8")))
+        text += ast.dump(_Doing().visit(ast.parse(Path(path).read_text(encoding="utf-8"))))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class _Doing(ast.NodeTransformer):
+    """Drops docstrings, and what only refuses configs: validators (the config that they leave is hashed itself), `unfit`."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        named = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
+        if node.name == "unfit" or "model_validator" in named or "field_validator" in named:
+            return None
+        return self.generic_visit(node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        return None
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -297,6 +297,20 @@ class ModelConfig(StrictModel):
             tasks: What is predicted.
         """
         return iter(())
+
+    def refuse(self, keys: Iterable[str], why: str) -> None:
+        """Complain of keys that are given and would do nothing; for validators.
+
+        Args:
+            keys: Names of keys.
+            why: What follows the key in the message.
+
+        Raises:
+            ValueError: One of them is given.
+        """
+        given = sorted(set(keys) & self.model_fields_set)
+        if given:
+            raise ValueError(f"'{given[0]}' {why}")
 
     def uses(self) -> dict[str, GroupUse]:
         """Groups that the model reads, and what of each."""

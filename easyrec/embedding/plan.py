@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BagSpec", "EmbeddingPlan", "GroupPlan", "Initializer", "TableSpec", "plan_embeddings"]
 
+FIRST_ORDER = Initializer("normal", 1e-4)
+"""How first-order weights start, whatever embeddings do: those of ids that are hardly met would be noise in every sum."""
+
 SEQUENCE_KINDS = ("sparse_sequence", "dense_sequence")
 MOST_ONE_HOT = 128
 """Ids of a feature that may come as one-hot vectors."""
@@ -369,7 +372,7 @@ class _Resolver:
         spec = self.outputs[bag.feature]
         rows = self.rows(spec)
         name = f"{bag.table}:first"
-        self.table(name, rows, 1, spec)
+        self.table(name, rows, 1, spec, FIRST_ORDER)
         return replace(bag, dim=1, table=name)
 
     def rows(self, spec: OutputSpec) -> int:
@@ -391,11 +394,11 @@ class _Resolver:
             self.problem("model", f"'{spec.name}' needs an embedding_dim: set it there, or model.embedding_dim for all")
         return dim or 1
 
-    def table(self, name: str, rows: int, dim: int, spec: OutputSpec) -> None:
+    def table(self, name: str, rows: int, dim: int, spec: OutputSpec, init: Initializer | None = None) -> None:
         """Note that `spec` looks up in a table, which must agree with what is known of it."""
         known = self.tables.get(name)
         if known is None:
-            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), spec.trainable, self.init(rows, dim))
+            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), spec.trainable, init or self.init(rows, dim))
             return
         first = known.features[0]
         for what, ours, theirs in (

@@ -66,6 +66,20 @@ class Loss(nn.Module):
         return None
 
 
+def counted(task: TaskConfig, labels: Mapping[str, Tensor], weights: Tensor | None) -> Tensor | None:
+    """(B,), the weights of the rows that count for a task; None: all count alike.
+
+    Args:
+        task: The task.
+        labels: (B,) float32 by label.
+        weights: (B,) sample weights, or None.
+    """
+    if task.rows is None:
+        return weights
+    mask: Tensor = task.rows.rows(labels).float()
+    return mask if weights is None else weights * mask
+
+
 def mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """The weighted mean; 0 where all weights are 0 or there are no values."""
     if weights is None:

@@ -6,8 +6,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from easyrec.errors import DataError
 from easyrec.metrics._lists import ListMetric, Lists
 from easyrec.metrics._metric import ListConfig
+
+LARGEST = 60.0
+"""Of labels with exponential gain: 2^60 beside 1 is all that float64 tells apart."""
 
 
 class Config(ListConfig):
@@ -34,7 +38,11 @@ class NDCG(ListMetric):
     def of_lists(self, lists: Lists) -> tuple[np.ndarray, np.ndarray]:
         """(G,), the quotients, and where there is a gain."""
         gain = np.maximum(lists.labels, 0.0)
-        gain = gain if self.config.gain == "linear" else np.exp2(gain) - 1.0
+        if self.config.gain == "exponential":
+            if gain.max(initial=0.0) > LARGEST:
+                text = f"ndcg with 'gain: exponential' takes labels to {LARGEST:.0f}, but one is {gain.max():g}"
+                raise DataError(f"{text}: take 'gain: linear', or labels that are grades")
+            gain = np.exp2(gain) - 1.0
         discount = self.inside(lists) / np.log2(lists.position + 2.0)
         best = gain[np.lexsort((-gain, lists.list))]  # lists keep their places
         ideal = lists.sum(best * discount)

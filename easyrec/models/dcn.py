@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
+from typing_extensions import Self
 
 from easyrec.config.model import ModelConfig
 from easyrec.models._crossed import Crossed
@@ -21,6 +22,12 @@ class Config(MLPConfig, ModelConfig):
     """The MLP beside the cross layers, on top of them, or left out."""
     cross_layers: int = Field(3, gt=0)
     """Number of cross layers; layer l adds crosses of degree l + 1."""
+
+    @model_validator(mode="after")
+    def _cross_has_no_mlp(self) -> Self:
+        if self.structure == "cross":
+            self.refuse(MLPConfig.model_fields, "is a key of the MLP, which 'structure: cross' leaves out")
+        return self
 
 
 class DCN(Crossed):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
 from torch import nn
+from typing_extensions import Self
 
 from easyrec.config.model import ModelConfig
 from easyrec.models._crossed import Crossed
@@ -18,6 +20,12 @@ class Config(MLPConfig, CrossConfig, ModelConfig):
     type: Literal["dcn_v2"] = "dcn_v2"
     structure: Literal["parallel", "stacked", "cross"] = "parallel"
     """The MLP beside the cross layers, on top of them, or left out."""
+
+    @model_validator(mode="after")
+    def _cross_has_no_mlp(self) -> Self:
+        if self.structure == "cross":
+            self.refuse(MLPConfig.model_fields, "is a key of the MLP, which 'structure: cross' leaves out")
+        return self
 
 
 class DCNv2(Crossed):

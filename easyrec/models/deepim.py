@@ -11,6 +11,7 @@ from torch import Tensor
 
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.activation import BatchNorm
@@ -49,6 +50,9 @@ class DeepIM(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
+        if (count := self.num_fields()) < config.order:
+            text = f"order {config.order} crosses {config.order} different fields, but 'deep' has {count}"
+            raise ConfigError([Problem(text, "model.order")])
         width, dense = config.order * self.dim(), self.layouts["deep"].dense_width
         self.crosses = InteractionMachine(config.order)
         self.norm = BatchNorm(width) if config.interaction_norm else None

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.losses._loss import mean
+from easyrec.losses._loss import counted, mean
 from easyrec.models._model import Head, Model
 from easyrec.modules.factorized import FactorizedInteraction, FieldGate, Residual
 from easyrec.modules.mlp import MLP, MLPConfig
@@ -95,15 +95,15 @@ class FinalNet(Model):
             parts = []
             for name, task in zip(self.head1.names, self.tasks, strict=True):
                 rows = _against(outputs[f"{block}/{name}"], outputs[name].detach(), task)
-                parts.append(task.weight * mean(rows, weights))
+                parts.append(task.weight * mean(rows, counted(task, labels, weights)))
             losses[block] = torch.stack(parts).sum()
         return losses
 
 
 def _against(logits: Tensor, target: Tensor, task: TaskConfig) -> Tensor:
     """(B,), the loss of logits where the prediction of others is the label."""
-    if task.type == "binary":
+    if task.type == "binary" and logits.dim() == 1:
         return F.binary_cross_entropy_with_logits(logits, torch.sigmoid(target), reduction="none")
-    if task.type == "multiclass":
+    if task.type in ("binary", "multiclass"):  # binary with a logit per class, as `jrc` has
         return -(torch.softmax(target, dim=1) * torch.log_softmax(logits, dim=1)).sum(dim=1)
     return (logits - target).square().flatten(1).mean(dim=1) if logits.dim() > 1 else (logits - target).square()

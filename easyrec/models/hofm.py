@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
@@ -25,6 +26,14 @@ class Config(ModelConfig):
     """Most fields that are crossed."""
     shared: bool = False
     """All orders read the same embeddings; otherwise each has tables of its own."""
+
+    @model_validator(mode="after")
+    def _products_are_not_too_small(self) -> Self:
+        init = self.embedding_init
+        if self.order > 3 and not self.shared and init.type == "normal" and init.std < 0.01:
+            text = f"own tables of order {self.order} do not learn from {init.std:g}: their gradients are products of the others"
+            raise ValueError(f"{text}; set embedding_init: {{type: normal, std: 0.05}}, or shared: true")
+        return self
 
     def uses(self) -> dict[str, GroupUse]:
         """Embeddings of equal dims and first-order weights of `deep`; of each higher order m those of `order_m`."""

@@ -24,6 +24,7 @@ class Config(AttentionConfig, MLPConfig, DenseFieldConfig):
 
     type: Literal["interhat"] = "interhat"
     attention_layers: int = Field(1, gt=0)
+    scale: bool = True
     order: int = Field(3, gt=0)
     """Highest order of the crosses."""
     pooling_dim: int = Field(32, gt=0)
@@ -33,7 +34,7 @@ class Config(AttentionConfig, MLPConfig, DenseFieldConfig):
 class InterHAt(DenseFieldModel):
     """Logit = w . MLP(pool(u_1 .. u_K)) + b with ``u_k = pool(X_k)`` and ``X_{k+1} = u_k * X_1 + X_k``.
 
-    X_1 is attention between the fields and a layer over each. Each `pool` is a weighted sum, whose weights tell which
+    X_1 is attention between the fields, as in `autoint`, and a layer over each. Each `pool` is a weighted sum, whose weights tell which
     fields and which orders counted. An MLP makes one field of the dense inputs.
 
     Shape:

@@ -37,10 +37,9 @@ class Config(MLPConfig, ModelConfig):
 
     @model_validator(mode="after")
     def _fits_the_structure(self) -> Self:
-        unread = sorted({"blocks", "block_dim", "batch_norm"} & self.model_fields_set)
-        if self.structure == "serial" and unread:
-            text = f"a serial masknet takes no '{unread[0]}'"
-            raise ValueError(f"{text}: it has one block per width in 'hidden', normalised by 'layer_norm'")
+        if self.structure == "serial":
+            why = "is for 'structure: parallel': a serial masknet has one block per width in 'hidden', normalised by 'layer_norm'"
+            self.refuse(("blocks", "block_dim", "batch_norm"), why)
         return self
 
     def uses(self) -> dict[str, GroupUse]:

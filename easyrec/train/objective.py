@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from easyrec import losses
 from easyrec.config.model import TaskConfig
+from easyrec.losses._loss import counted
 
 
 class Objective(nn.Module):
@@ -53,11 +54,8 @@ class Objective(nn.Module):
         for task, loss in zip(self.tasks, self.losses, strict=True):
             if not task.weight:
                 continue
-            counted = weights
-            if task.rows is not None:
-                mask = task.rows.rows(labels).float()
-                counted = mask if weights is None else weights * mask
-            value = loss(logits[output(task, self.tasks)], labels[task.label], counted, groups)
+            rows = counted(task, labels, weights)
+            value = loss(logits[output(task, self.tasks)], labels[task.label], rows, groups)
             found[task.name] = value if task.weight == 1.0 else value * task.weight
         assert found, "some task has a weight"
         return found

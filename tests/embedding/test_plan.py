@@ -69,6 +69,16 @@ def test_a_model_without_fields_needs_no_dims():
     assert result.layouts["deep"].num_fields == 1
 
 
+@pytest.mark.parametrize(
+    "init", [{"type": "normal", "std": 0.5}, {"type": "uniform", "bound": 0.5}, {"type": "xavier"}], ids=str
+)
+def test_first_order_weights_start_near_0_whatever_embeddings_do(init):
+    result = plan(output("a"), use={"deep": GroupUse(first_order=True)}, embedding_init=init)
+    first, other = sorted(result.tables, key=lambda table: table.dim)
+    assert (first.init.type, first.init.value) == ("normal", 1e-4)
+    assert other.init != first.init
+
+
 def test_first_order_weights_are_shared_like_the_embeddings():
     specs = [output("a"), output("b", embedding_name="a"), output("n", "dense", dense_embedding="linear", value_dim=2)]
     result = plan(*specs, use={"deep": GroupUse(first_order=True)})

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, ndcg_score
 
+from easyrec.errors import DataError
 from easyrec.metrics import build
 from feature_generator.config import member
 
@@ -121,3 +122,8 @@ def test_session_auc_counts_sessions_once():
     assert value("session_auc") == pytest.approx((1 / 4 + 1) / 2)
     assert value("session_auc", weighting="samples") == pytest.approx((4 * 1 / 4 + 2 * 1) / 6)
     assert value("gauc") == pytest.approx((4 * 1 / 4 + 2 * 1) / 6)
+
+
+def test_a_gain_beyond_all_numbers_is_refused():
+    with pytest.raises(DataError, match="takes labels to 60, but one is 2000: take 'gain: linear'"):
+        value("ndcg", [3, 2000], [0.1, 0.2], ["a"] * 2, gain="exponential")

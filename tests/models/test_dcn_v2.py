@@ -9,7 +9,9 @@ from easyrec.models.dcn_v2 import Config
 @pytest.mark.parametrize("rank", [{}, {"low_rank": 2}, {"low_rank": 2, "experts": 3}], ids=["full", "low", "mixture"])
 @pytest.mark.parametrize("structure", ["parallel", "stacked", "cross"])
 def test_structures_join_cross_and_mlp(case, task, structure, rank):
-    made = case("dcn_v2", structure=structure, hidden=[3], cross_layers=2, **rank)
+    made = case(
+        "dcn_v2", structure=structure, cross_layers=2, **rank, **({} if structure == "cross" else {"hidden": [3]})
+    )
     model, x = build(made.config, made.plan, [task]).eval(), made.inputs(5)
     flat = torch.cat([x.tensors["emb:deep"], x.tensors["dense:deep"]], 1)
 

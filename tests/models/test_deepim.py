@@ -3,6 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
+from easyrec.errors import ConfigError
 from easyrec.models import build
 
 
@@ -25,3 +26,9 @@ def test_logit_is_crosses_plus_mlp(case, task, hidden, norm):
             beside = (beside @ layer.weight.T + layer.bias).clamp_min(0)
     expected = torch.cat([crosses, beside], 1) @ model.head.vector.weight[0] + model.head.bias
     torch.testing.assert_close(model(x)["logit"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_order_above_the_number_of_fields_is_refused(case, task):
+    made = case("deepim", order=4, groups={"deep": ["user", "item", "cate"]})
+    with pytest.raises(ConfigError, match="order 4 crosses 4 different fields, but 'deep' has 3"):
+        build(made.config, made.plan, [task])

@@ -87,6 +87,25 @@ def test_other_tasks_are_compared_by_their_own_link(case):
     torch.testing.assert_close(model.auxiliary(outputs, {}, None)["block2"], wanted)
 
 
+def test_rows_that_a_task_does_not_count_teach_no_block(case):
+    task = TaskConfig(name="buy", label="buy", mask="click == 1")
+    model, x = drawn(case, [task], **TWO)
+    outputs, labels = model.train()(x), {"click": torch.tensor([1.0, 0, 0, 1, 0]), "buy": torch.zeros(5)}
+    got = model.auxiliary(outputs, labels, torch.tensor([2.0, 5, 5, 1, 5]))["block1"]
+    assert torch.equal(
+        got, model.auxiliary(outputs, {**labels, "click": torch.ones(5)}, torch.tensor([2.0, 0, 0, 1, 0]))["block1"]
+    )
+
+
+def test_a_binary_task_with_a_logit_per_class_is_compared_by_their_softmax(case):
+    model, x = drawn(case, [TaskConfig(name="click", label="click", loss="jrc")], **TWO)
+    outputs = model.train()(x)
+    teacher, student = torch.softmax(outputs["logit"], 1), torch.log_softmax(outputs["block1/logit"], 1)
+    weights = torch.tensor([1.0, 0, 2, 1, 1])
+    got = model.auxiliary(outputs, {}, weights)["block1"]
+    torch.testing.assert_close(got, -((teacher * student).sum(1) * weights).sum() / 5)
+
+
 def test_one_block_has_no_loss_of_its_own(case, task):
     model, x = drawn(case, [task], block1={"hidden": [4]}, gates=False)
     outputs = model.train()(x)

@@ -2,9 +2,11 @@ from itertools import combinations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from easyrec.errors import ConfigError
 from easyrec.models import build
+from easyrec.models.hofm import Config
 
 READ = {"features": ["user", "item", "cate", "price", "size"], "sequences": [{"sequence": "clicks"}]}
 
@@ -17,7 +19,7 @@ def crossed(flat, order, dim=4):
 
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_logit_is_linear_plus_the_crosses_of_each_order(case, task, order):
-    made = case("hofm", order=order, groups={"deep": READ})
+    made = case("hofm", order=order, groups={"deep": READ}, embedding_init={"type": "normal", "std": 0.05})
     model, x = build(made.config, made.plan, [task]), made.inputs(5)
     expected = x.tensors["first:deep"].sum(1) + x.tensors["dense:deep"] @ model.dense_weights["deep"].weight[0]
     for m in range(2, order + 1):
@@ -34,10 +36,20 @@ def test_orders_have_tables_of_their_own_unless_they_share(case, shared):
 
 
 def test_orders_without_enough_fields_are_refused(case, task):
-    made = case("hofm", order=4, groups={"deep": ["user", "item", "cate"], "order_3": ["user"]})
+    groups = {"deep": ["user", "item", "cate"], "order_3": ["user"]}
+    made = case("hofm", order=4, groups=groups, embedding_init={"type": "xavier"})
     with pytest.raises(ConfigError) as caught:
         build(made.config, made.plan, [task])
     assert [(p.where, p.message) for p in caught.value.problems] == [
         ("model.order", "order 3 crosses 3 different fields, but 'order_3' has 1"),
         ("model.order", "order 4 crosses 4 different fields, but 'order_4' has 3"),
     ]
+
+
+def test_tables_whose_gradients_would_be_too_small_to_learn_are_refused():
+    with pytest.raises(
+        ValidationError, match=r"order 4 do not learn from 0\.0001.*set embedding_init.*or shared: true"
+    ):
+        Config(order=4)
+    for keys in ({"shared": True}, {"embedding_init": {"type": "normal", "std": 0.05}}, {"order": 3}):
+        Config(**{"order": 4, **keys})

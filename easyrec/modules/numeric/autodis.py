@@ -22,7 +22,7 @@ class Config(NumericConfig):
     buckets: int = Field(20, ge=2)
     """Vectors that a number mixes."""
     temperature: float = Field(0.1, gt=0.0)
-    """Of the shares: near 0 a number takes one vector, as a bucket does."""
+    """Of the shares: near 0 a number takes one vector, which its sign alone decides."""
     skip: float = Field(0.8, ge=0.0)
     """Weight of the first layer beside the second."""
 
