@@ -5,7 +5,8 @@
 Joins the task's rows with the user's history (items at positions before the row, the newest 200), user features and
 movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`. A name that ends in
 `_ids` and has no config is the model before it with the features of `ids.yaml`: item ids alone, as FuxiCTR's models get
-them, which `--peers` trains. Finished runs are kept in `.data/`; the result gathers all of them.
+them. `--peers` trains these and ours for as many epochs, each with its best on valid. Finished runs are lines of
+`results/ml1m_ctr.jsonl`, as in `frappe.py`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,16 @@ FULL = (
     "cdn",
 )
 IDS = ("pooled_ids", "din_ids", "sim_soft_ids", "eta_ids", "sdim_ids", "twin_ids", "transact_ids", "dien_ids")
-PEERS = ("DIN", "SIM", "ETA", "SDIM", "TWIN", "TransAct", "DIEN")
+PEERS = {
+    "DIN": "din_ids",
+    "SIM": "sim_soft_ids",
+    "ETA": "eta_ids",
+    "SDIM": "sdim_ids",
+    "TWIN": "twin_ids",
+    "TransAct": "transact_ids",
+    "DIEN": "dien_ids",
+}
+"""Models of FuxiCTR, and ours of the same name."""
 SCRIPT = ROOT / "benchmarks" / "peers" / "fuxictr_ml1m.py"
 SEEDS = range(2026, 2036)
 """The first ones are taken."""
@@ -124,18 +134,19 @@ def prepare() -> None:
         pq.write_table(shuffled, OUT / f"{split}.parquet", row_group_size=32768, compression="lz4")
 
 
-def overrides(name: str) -> tuple[str, dict[str, Any]]:
+def overrides(name: str, epochs: int | None = None) -> tuple[str, dict[str, Any]]:
     """Config of a model, and what is laid over it."""
+    fewer = {} if epochs is None else {"train.epochs": epochs}
     if (CONFIGS / f"{name}.yaml").exists():
-        return name, {}
+        return name, fewer
     features = yaml.safe_load((CONFIGS / "ids.yaml").read_text())["features"]
-    return name.removesuffix("_ids"), {"features": features, "model.groups.deep.features": ["item_id"]}
+    return name.removesuffix("_ids"), {"features": features, "model.groups.deep.features": ["item_id"]} | fewer
 
 
-def key(name: str) -> str:
+def key(name: str, epochs: int | None = None) -> str:
     """Fingerprint of a model of ours."""
     os.environ["EASYREC_ML1M"] = str(OUT)
-    config, laid = overrides(name)
+    config, laid = overrides(name, epochs)
     return fingerprint(load_experiment(CONFIGS / f"{config}.yaml", laid))
 
 
@@ -144,16 +155,17 @@ def peer_key(name: str, epochs: int = EPOCHS) -> str:
     return digest(f"{name} {epochs}", [SCRIPT])
 
 
-def ours(name: str, seed: int) -> dict[str, Any]:
+def ours(name: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
     """AUC of a model, trained where there is no line of it."""
 
     def run() -> dict[str, Any]:
-        config, laid = overrides(name)
+        config, laid = overrides(name, epochs)
         result = trained(CONFIGS / f"{config}.yaml", laid, seed, ("auc", "gauc"))
         print(name, seed, result, flush=True)
         return result
 
-    return once("ml1m_ctr", key(name), seed, {"model": name}, run)
+    about = {"model": name} if epochs is None else {"model": name, "epochs": epochs}
+    return once("ml1m_ctr", key(name, epochs), seed, about, run)
 
 
 def theirs(name: str, seed: int, epochs: int) -> dict[str, Any]:
@@ -188,16 +200,29 @@ def rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def kept_rows() -> list[dict[str, Any]]:
     """Everything that has run."""
-    runs = {name: finished("ml1m_ctr", key(name), SEEDS) for name in (*FULL, *IDS)}
-    return rows(runs | {f"FuxiCTR {name}": finished("ml1m_ctr", peer_key(name), SEEDS) for name in PEERS})
+    return rows({name: finished("ml1m_ctr", key(name), SEEDS) for name in (*FULL, *IDS)})
+
+
+def beside(epochs: int = EPOCHS) -> list[dict[str, str]]:
+    """Test AUC beside FuxiCTR's models, of the seeds that both have."""
+    rows = []
+    for peer, name in PEERS.items():
+        both = {"easyrec": key(name, epochs), "FuxiCTR": peer_key(peer, epochs)}
+        auc = {side: {r["seed"]: r["test_auc"] for r in finished("ml1m_ctr", k, SEEDS)} for side, k in both.items()}
+        seeds = auc["easyrec"].keys() & auc["FuxiCTR"].keys()
+        if seeds:
+            mean = {side: statistics.mean(found[seed] for seed in seeds) for side, found in auc.items()}
+            row = {"model": peer, "seeds": str(len(seeds)), **{side: f"{value:.5f}" for side, value in mean.items()}}
+            rows.append(row | {"difference": f"{mean['easyrec'] - mean['FuxiCTR']:+.5f}"})
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[*FULL, *IDS])
-    parser.add_argument("--peers", nargs="*", default=[], choices=PEERS)
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most as many for the peers")
+    parser.add_argument("--peers", nargs="*", default=[], choices=PEERS, help="ours and FuxiCTR's, both for --epochs")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most as many beside the peers")
     parser.add_argument("--page", action="store_true", help="write all that has run into docs/benchmarks.md")
     args = parser.parse_args()
     prepare()
@@ -205,10 +230,15 @@ def main() -> None:
         return
     seeds = SEEDS[: args.seeds]
     runs = {name: [ours(name, seed) for seed in seeds] for name in args.only}
-    runs |= {f"FuxiCTR {name}": [theirs(name, seed, args.epochs) for seed in seeds] for name in args.peers}
     table(rows(runs))
+    for peer in args.peers:
+        for seed in seeds:
+            ours(PEERS[peer], seed, args.epochs)
+            theirs(peer, seed, args.epochs)
+    table(beside(args.epochs))
     if args.page:
         section("ml1m_ctr", kept_rows())
+        section("ml1m_ctr-peers", beside())
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def main() -> None:
         )  # fmt: skip
         fm.labels, fm.num_fields, fm.total_features, fm.default_emb_dim = ["label"], 1, items, 32
         fm.sum_emb_out_dim = lambda *_: 32
-        keys = {"embedding_dim": 32, "dnn_hidden_units": [200, 80], "net_dropout": 0.3, "learning_rate": 1e-3}
+        keys = {"embedding_dim": 32, "dnn_hidden_units": [200, 80], "net_dropout": 0.3, "learning_rate": 2e-3}
         keys |= {**DEFAULT_KEYS, **MODEL_KEYS.get(args.model, {})}
         common = {"task": "binary_classification", "gpu": -1, "verbose": 0, "model_root": name, "metrics": ["AUC"]}
         common |= {"monitor": "AUC", "monitor_mode": "max", "save_best_only": True, "early_stop_patience": 2}
