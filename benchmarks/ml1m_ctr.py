@@ -1,6 +1,6 @@
 """Click prediction on MovieLens-1M (the frozen task `ml1m_ctr`): models of sequences beside a mean-pooling twin.
 
-`python benchmarks/ml1m_ctr.py [--seeds 1] [--only prepare] [--only din bst twin_ids] [--peers DIN TWIN] [--epochs 3]`
+`python benchmarks/ml1m_ctr.py [--seeds 1] [--only prepare] [--only din bst twin_ids] [--peers DIN TWIN] [--epochs 12]`
 
 Joins the task's rows with the user's history (items at positions before the row, the newest 200), user features and
 movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`. A name that ends in
@@ -65,7 +65,7 @@ PEERS = {
 SCRIPT = ROOT / "benchmarks" / "peers" / "fuxictr_ml1m.py"
 SEEDS = range(2026, 2036)
 """The first ones are taken."""
-EPOCHS = 3
+EPOCHS = 12
 HISTORY = 200
 
 

@@ -1,6 +1,6 @@
 """FuxiCTR's sequence models on the frozen MovieLens-1M clicks, item ids alone: test AUC of one seed.
 
-Runs in the peers' environment: `python fuxictr_ml1m.py MODEL DATA OUT.json [--epochs 3] [--seed 2026] [--threads 1]`.
+Runs in the peers' environment: `python fuxictr_ml1m.py MODEL DATA OUT.json [--epochs 12] [--seed 2026] [--threads 1]`.
 MODEL is one of those that its package ships (`model_zoo.LongCTR`); its own loader pads the newest 200 items of the
 history. DATA holds `ml1m_ctr/` and `ml-1m/`.
 """
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=int, help="rows of training, to try it")
