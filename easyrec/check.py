@@ -10,6 +10,7 @@ from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Sample, make_loader, open_sources, sample, unread
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, Problem
+from easyrec.export.trial import try_out
 from easyrec.models._boxes import Picture
 
 STATE_PER_WEIGHT = {"adam": 2.0, "lazy_adam": 2.0, "adagrad": 1.0, "ftrl": 2.0, "sgd": 0.0, "rowwise_adagrad": 0.0}
@@ -127,6 +128,7 @@ def build(experiment: Experiment) -> Built:
         model = models.build(experiment.model, plan, experiment.tasks)
     except ConfigError as error:
         raise experiment.placed(error) from None
+    try_out(model, plan.layouts, experiment.tasks)
     return Built(plan, model)
 
 

@@ -146,8 +146,12 @@ def _report(error: Exception, with_traceback: bool) -> int:
         name = error.filename2 or error.filename
         text = f"{name}: {error.strerror}" if name else error.strerror
     else:
-        text = f"{type(error).__name__}: {error}"
-        if not with_traceback:
+        from feature_generator.plugins import blamed  # noqa: PLC0415 (help must not wait for it)
+
+        text, plugin = f"{type(error).__name__}: {error}", blamed(error)
+        if plugin:
+            text = f"{plugin}: {text}\n\nThe plugin fails here; --traceback shows how it came to that."
+        elif not with_traceback:
             text += "\n\nThis is a fault of the program; --traceback shows where it arose."
     print(text, file=sys.stderr)
     return int(code or 1)

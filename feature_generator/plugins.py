@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ packages: list[str] = []
 """Packages whose files are members of families, in the order in which they were plugged in."""
 files: dict[tuple[str, str], PluggedFile] = {}
 """Single files by family and name."""
+_running: list[str] = []
+"""Files that are being read."""
 
 
 def is_file(plugin: str | os.PathLike[str]) -> bool:
@@ -93,22 +96,44 @@ def add_file(plugin: str | os.PathLike[str], known: Any) -> None:
     files[family, name] = PluggedFile(path, family, name, module, digest)
 
 
+def blamed(error: BaseException) -> str | None:
+    """`file:line` of a plugin in which an error arose; None: it arose elsewhere."""
+    homes = [str(file.path) for file in files.values()] + _running
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        homes += [f"{folder}{os.sep}" for folder in (spec.submodule_search_locations or [] if spec else [])]
+    if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(tuple(homes)):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f"{f.filename}:{f.lineno}" for f in reversed(frames) if f.filename.startswith(tuple(homes))), None)
+
+
 def _run(path: Path, place: str) -> ModuleType:
     """The file's content as a module."""
+    if str(path) in _running:
+        text = "plugs itself in while it is read"
+        raise ConfigError(f'{text}: put what it runs below  if __name__ == "__main__":', place)
     spec = importlib.util.spec_from_file_location(f"plugged_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     former = sys.modules.get(spec.name)
     sys.modules[spec.name] = module
+    _running.append(str(path))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        line = (blamed(error) or "").rpartition(":")[2]
         if former is None:
             del sys.modules[spec.name]
         else:
             sys.modules[spec.name] = former
-        raise ConfigError(f"cannot be plugged in: {type(error).__name__}: {error}", place) from error
+        told = (
+            f"cannot be plugged in: {error if isinstance(error, ConfigError) else f'{type(error).__name__}: {error}'}"
+        )
+        raise ConfigError(told, f"{place}:{line}" if line else place) from error
+    finally:
+        _running.remove(str(path))
     return module
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,11 @@ import pytest
 import torch
 
 import easyrec
+from easyrec import models
 from easyrec.cli import main
+from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError
+from easyrec.export.trial import try_out
 from feature_generator import plugins
 from feature_generator.config import member, members, plug
 
@@ -221,3 +225,58 @@ def test_a_config_cannot_plug_in_anything(here, capsys):
     Path("tiny.yaml").write_text("plugins: [my_model.py]\n" + CONFIG)
     assert main(["check", "-c", "tiny.yaml"]) == 2
     assert "plugins\n           unknown key" in capsys.readouterr().err
+
+
+BROKEN = {
+    "build": ("self.head = Head(tasks, self.deep.out)", "self.head = Head(tasks, self.width)", 2, "TypeError"),
+    "key": ("self.config.strength", "self.config.strenght", 2, "no attribute 'strenght'"),
+    "shapes": ("linear(self.width(), self.num_fields())", "linear(self.width(), 5)", 2, "RuntimeError"),
+    "names": ("return self.head(", "return {'z': 1} or self.head(", 0, "forward must give logits by name, logit, but gives z"),
+    "tensor": ("return self.head(", "return fields.sum((1, 2)) + 0 * self.head(", 2, "TypeError"),
+    "wide": ("return self.head(self.deep(self.flat(x, fields=fields * gates.unsqueeze(2))))",
+             "return {'logit': gates[:, :1]}", 0, "the logits 'logit' of 7 rows must be (B,) = (7,), but are (7, 1)"),
+    "company": ("fields = self.fields(x)", "fields = self.fields(x) - self.fields(x).mean(0)", 0,
+                "a row has another 'logit' alone than among 7 rows"),
+    "branch": ("gates = ", "fields = fields * (2 if self.gate.weight.sum() > 0 else 1)\n        gates = ", 2, "cannot be exported"),
+    "two": ("class GatedFields(Model)", "class Other(Model):\n    pass\n\n\nclass GatedFields(Model)", 0,
+            "must define one class over Model, but defines: Other, GatedFields"),
+    "import": ("import torch\n", "import torchh\n", 2, "cannot be plugged in: ModuleNotFoundError: No module named 'torchh'"),
+    "itself": ("class GatedFields(Model)", "import easyrec\neasyrec.train('tiny.yaml', plugins=[__file__])\n\n\nclass GatedFields(Model)", 2,
+               'plugs itself in while it is read: put what it runs below  if __name__ == "__main__":'),
+}  # fmt: skip
+"""id: (text to replace, its replacement, whether a line is told, what the message says)"""
+
+
+@pytest.mark.parametrize(("old", "new", "lines", "message"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("command", [["check", "--config-only"], ["train", "--no-bar"]], ids=["check", "train"])
+def test_a_model_that_would_fail_later_fails_at_once_and_is_told_where(here, capsys, command, old, new, lines, message):
+    text = MODEL.read_text()
+    assert old in text
+    Path("my_model.py").write_text(text.replace(old, new))
+    assert main([command[0], "-c", "tiny.yaml", "--plugin", "my_model.py", *command[1:]]) in (1, 2)
+    err = capsys.readouterr().err
+    assert message in err, err
+    assert "a fault of the program" not in err
+    assert "my_model.py" in err
+    assert bool(re.search(r"my_model\.py:\d+", err)) == bool(lines), err
+    assert not Path("runs/tiny/checkpoints/step-1").exists()
+    assert len(err.splitlines()) < 12, err
+
+
+def test_a_trial_leaves_the_weights_and_the_random_numbers_as_they_were(here):
+    """Losses of the first steps are those of a run without a trial."""
+    experiment = easyrec.load_experiment("tiny.yaml", plugins=["my_model.py"])
+    plan = plan_embeddings(experiment.generator.outputs, experiment.model)
+    torch.manual_seed(3)
+    model = models.build(experiment.model, plan, experiment.tasks)
+    before, drawn = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
+    try_out(model, plan.layouts, experiment.tasks)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_first_config_is_trained_with_the_plugin(here, capsys):
+    assert main(["new", "--model", "my_model", "--plugin", "my_model.py", "--output", "first.yaml"]) == 0
+    assert capsys.readouterr().out == "first.yaml: easyrec train -c first.yaml --plugin my_model.py\n"

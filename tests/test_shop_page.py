@@ -34,3 +34,8 @@ def test_the_page_lists_the_spread_of_every_term():
 
 def test_the_page_has_the_formula_of_every_term():
     assert [row[0] for row in rows(["term", "x"])] == list(SPREAD)
+
+
+def test_the_config_that_others_lie_over_is_the_one_that_is_shipped():
+    shown = PAGE.partition("## The config that others lie over")[2].partition("```yaml\n")[2].partition("```")[0]
+    assert shown == (Path(__file__).parents[1] / "configs" / "shop" / "shop.yaml").read_text(encoding="utf-8")

@@ -46,4 +46,5 @@ def run(args: argparse.Namespace) -> None:
     if target.exists() and not args.overwrite:
         raise ConfigError("is there already: --overwrite replaces it, --output names another file", str(target))
     target.write_text(text, encoding="utf-8")
-    print(f"{target}: easyrec train -c {target}")
+    options = "".join(f" --plugin {name}" for name in args.plugin)
+    print(f"{target}: easyrec train -c {target}{options}")

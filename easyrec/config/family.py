@@ -6,6 +6,8 @@ import inspect
 from typing import TypeVar
 
 from feature_generator.config import member
+from feature_generator.errors import ConfigError
+from feature_generator.plugins import files
 
 T = TypeVar("T")
 
@@ -17,7 +19,8 @@ def implementation(package: str, name: str, of: type[T]) -> type[T]:
 
     Raises:
         KeyError: There is no such member.
-        TypeError: The file defines no such class, or several.
+        ConfigError: A file that is plugged in defines no such class, or several.
+        TypeError: So does one of ours.
     """
     module = member(package, name)
     found = [
@@ -27,5 +30,9 @@ def implementation(package: str, name: str, of: type[T]) -> type[T]:
     ]
     if len(found) != 1:
         names = ", ".join(c.__name__ for c in found) or "none"
-        raise TypeError(f"{module.__name__} must define one class over {of.__name__}, but defines: {names}")
+        text = f"must define one class over {of.__name__}, but defines: {names}"
+        plugged = next((str(file.path) for file in files.values() if file.module is module), None)
+        if plugged is not None:
+            raise ConfigError(text, plugged)
+        raise TypeError(f"{module.__name__} {text}")
     return found[0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,6 +33,7 @@ _OPERATORS: dict[Any, str] = {
 Predict: TypeAlias = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 """Predictions by task from the logits of a model."""
 
+EXAMPLE_ROWS = 7
 _IGNORED = {"device", "layout", "pin_memory", "non_blocking"}
 
 
@@ -81,11 +85,12 @@ def export_program(
     training = model.training
     dense.eval()
     try:
-        example = tuple(_example(layouts).values())
+        inputs = tuple(example(layouts).values())
         dynamic = (tuple({0: Dim.DYNAMIC} for _ in keys),)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch's own, about its pytrees
-            program = export(dense, example, dynamic_shapes=dynamic)
+            with _quiet():
+                program = export(dense, inputs, dynamic_shapes=dynamic)
             _drop_dropout(program)
             program = program.run_decompositions(_decompositions())
     except (torch._dynamo.exc.TorchDynamoException, RuntimeError, ValueError, TypeError) as error:
@@ -93,6 +98,19 @@ def export_program(
     finally:
         model.train(training)
     return Captured(program, keys, dense.names)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the graphs that torch prints where it fails: the error tells what matters."""
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def to_calls(captured: Captured) -> Program:
@@ -165,9 +183,9 @@ def _is(node: Any, target: Any, *args: Any) -> bool:
     return node.target is target and list(node.args[: len(args)]) == list(args)
 
 
-def _example(layouts: Mapping[str, GroupLayout]) -> dict[str, Tensor]:
-    """Inputs with sizes that no two dimensions share by chance, so that none is taken for another."""
-    rows, steps = 7, 31
+def example(layouts: Mapping[str, GroupLayout]) -> dict[str, Tensor]:
+    """Inputs of `EXAMPLE_ROWS` rows, with sizes that no two dimensions share by chance, so that none is taken for another."""
+    rows, steps = EXAMPLE_ROWS, 31
     tensors: dict[str, Tensor] = {}
     for layout in layouts.values():
         widths = {
@@ -197,6 +215,8 @@ _FIXED = re.compile(r"L\['tensors'\]\[(\d+)\]\.size\(\)\[0\] as dynamic but your
 def _reason(text: str, keys: tuple[str, ...]) -> str:
     """What torch says, or in our words that a length was fixed."""
     fixed = [f"'{keys[int(number)]}' must have {length} rows" for number, length in _FIXED.findall(text)]
+    if "data-dependent" in text:
+        return "it branches on the numbers of a tensor: take torch.where, which computes both"
     return f"it works for one length only: {', '.join(fixed)}" if fixed else text.partition("\n\n")[0]
 
 

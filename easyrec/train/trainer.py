@@ -21,6 +21,7 @@ from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError, DataError
+from easyrec.export.trial import try_out
 from easyrec.processors import num_threads
 from easyrec.train.beginning import begin
 from easyrec.train.checkpoint import CheckpointStore
@@ -126,6 +127,7 @@ class Trainer:
             self.model = models.build(experiment.model, plan, experiment.tasks)
         except ConfigError as error:
             raise experiment.placed(error) from None
+        try_out(self.model, plan.layouts, experiment.tasks)
         self.model.train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
         self.objective = Objective(experiment.tasks)

@@ -40,6 +40,8 @@ class Graph(nn.Module):
             self.forms[node.name] = None
             if any(form is None for given in forms.values() for form in given) or isinstance(node.config, Broken):
                 continue
+            if any(not forms.get(key) for key in node.config.takes if key not in node.config.optional):
+                continue  # told with the names
             try:
                 block = around.made(node.config, forms)  # type: ignore[arg-type]
             except ConfigError as error:

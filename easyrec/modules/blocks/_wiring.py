@@ -95,7 +95,8 @@ def _node(name: str, block: BlockConfig, path: str, problems: list[Problem], inl
         yield from wired
         inputs[key] = refs
         if not refs and key not in block.optional:
-            problems.append(Problem(f"'{block.type}' needs '{key}', the block that it reads", path))
+            text = f"'{block.type}' needs '{key}', what it reads\ngive a block's name, a block written in place, or a list of these"
+            problems.append(Problem(text, path))
     yield Node(name, block, path, inputs, inline)
 
 
