@@ -255,6 +255,10 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
         text = _text(item)
         if item["type"] == "extra_forbidden":
             text = "unknown key"
+        if item["type"] == "missing" and loc and (not where or where[-1] != loc[-1]):
+            text = f"needs the key '{loc[-1]}'" + (
+                f": {{type: {value}, {loc[-1]}: ...}}" if isinstance(value, str) else ""
+            )
         result.append(document.problem(where, text))
     return result
 

@@ -98,6 +98,13 @@ def test_columns_become_features_by_their_type(log):
     assert "type: id, name: click," not in text
 
 
+def test_a_model_of_several_tasks_wants_as_many_labels(log):
+    with pytest.raises(
+        ConfigError, match=r"'esmm' has tasks of 2 labels, such as click and buy, but here is \[click\]"
+    ):
+        starter("esmm", str(log), ["click"])
+
+
 def test_labels_may_be_named(log):
     assert "labels: [buy]" in starter("lr", str(log), ["buy"])
     with pytest.raises(ConfigError, match="there is no column 'bui'; did you mean 'buy'"):

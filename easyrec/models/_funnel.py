@@ -70,7 +70,14 @@ class FunnelConfig(TowersConfig):
                 f"'click', 'conversion' and 'both' are three tasks, but these are: {', '.join(named)}", "model"
             )
         elif not unknown:
-            yield from self._misfits(tasks)
+            first, *others = [*self._misfits(tasks), None]
+            if first is not None and not named:
+                roles = self.roles(tasks)
+                told = f"by their order '{roles.click}' is the click, '{roles.conversion}' the conversion, '{roles.both}' both"
+                first = Problem(
+                    f"{first.message}\n({told}; the keys click, conversion and both name others)", first.where
+                )
+            yield from (problem for problem in (first, *others) if problem is not None)
 
     def unsampled(self, tasks: Sequence[TaskConfig], label: str) -> Iterator[Problem]:
         """A sample of other rows than all clicks: what is left of the others distorts every probability differently."""

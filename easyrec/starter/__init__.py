@@ -119,6 +119,13 @@ def _tasks(config: type[ModelConfig], rows: Rows) -> list[dict[str, Any]]:
     """The tasks that the model is for, over the labels that there are: `click` and `buy` are the first and the second."""
     named = {"click": rows.labels[0], "buy": rows.labels[1] if len(rows.labels) > 1 else rows.labels[0]}
     tasks = [dict(task) for task in config.example_tasks]
+    wanted = list(dict.fromkeys(str(task["label"]) for task in tasks))
+    if len(wanted) > len(rows.labels):
+        kind = config.model_fields["type"].default
+        text = f"'{kind}' has tasks of {len(wanted)} labels, such as {' and '.join(wanted)}, but here is {flow(rows.labels)}"
+        raise ConfigError(
+            [Problem(f"{text}\nname {len(wanted)} columns by --labels, the most frequent event first", "--labels")]
+        )
     for task in tasks:
         task["label"] = named.get(task["label"], task["label"])
         if "mask" in task:
