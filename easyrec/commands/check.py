@@ -15,7 +15,7 @@ from easyrec.check import Built, Inspection, build, inspect
 from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
 from easyrec.config import Experiment
-from easyrec.errors import DataError
+from easyrec.errors import ConfigError, DataError
 from easyrec.report.graph import write_graph
 
 
@@ -56,10 +56,13 @@ def _warn(out: Console, doubts: list[str]) -> None:
 
 
 def _draw(path: str, found: Experiment, built: Built) -> None:
+    if not path.lower().endswith(".svg"):
+        raise ConfigError("the drawing is SVG: name a file that ends in .svg", path)
     subtitle = (
         f"{found.model.type}: {built.plan.parameters:,} weights in tables, {built.dense_parameters:,} in the dense part"
     )
     write_graph(path, built.picture(), found.name, subtitle)
+    console().print(f"{escape(path)}: the model, drawn", soft_wrap=True)
 
 
 def _parts(out: Console, found: Inspection) -> None:

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_run_dir(parser)
     add_checkpoint(parser)
     parser.add_argument("--input", metavar="PATH", help="file, folder or glob; default: the config's data.test")
-    parser.add_argument("--output", required=True, metavar="FILE", help="parquet file to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help="file to write, parquet or .csv")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from easyrec.config import Experiment
 from easyrec.data import Part, Source, make_loader
@@ -52,38 +53,48 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
 
 
 def write_predictions(tables: Iterator[pa.Table], output: str | os.PathLike[str]) -> int:
-    """Write the tables as one parquet file, all of it or nothing.
+    """Write the tables as one file, all of it or nothing: csv where it is called so, else parquet.
 
     Returns:
         Number of rows.
 
     Raises:
-        RunError: The disk refuses; a former file stays.
+        RunError: The disk refuses, or csv cannot hold a column; a former file stays.
     """
     path = Path(output)
     partial = path.with_name(f".{path.name}.writing")
     rows = 0
-    writer: pq.ParquetWriter | None = None
+    writer: pq.ParquetWriter | csv.CSVWriter | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for table in tables:
-            writer = writer or pq.ParquetWriter(partial, table.schema)
+            writer = writer or _writer(path, partial, table.schema)
             writer.write_table(table)
             rows += table.num_rows
         if writer is not None:
             writer.close()
             partial.replace(path)
+            writer = None
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if writer is not None and writer.is_open:
+        if writer is not None:
             _abandon(writer)
         if partial.exists():
             partial.unlink()
     return rows
 
 
-def _abandon(writer: pq.ParquetWriter) -> None:
+def _writer(path: Path, partial: Path, schema: pa.Schema) -> pq.ParquetWriter | csv.CSVWriter:
+    if path.suffix.lower() != ".csv":
+        return pq.ParquetWriter(partial, schema)
+    listed = [field.name for field in schema if pa.types.is_nested(field.type)]
+    if listed:
+        raise RunError(f"cannot write {path}: csv holds no lists, such as those of {', '.join(listed)}: take parquet")
+    return csv.CSVWriter(partial, schema)
+
+
+def _abandon(writer: pq.ParquetWriter | csv.CSVWriter) -> None:
     """Close a writer whose file will be removed; that its end cannot be written matters to nobody."""
     try:
         writer.close()

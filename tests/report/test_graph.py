@@ -137,6 +137,10 @@ def test_check_draws_the_model(tmp_path, capsys):
         main(["check", "-c", str(ROOT / "configs" / "backbone" / "din.yaml"), "--config-only", "--graph", str(target)])
         == 0
     )
+    assert "model.svg: the model, drawn" in capsys.readouterr().out.replace("\n", "")
+    config = str(ROOT / "configs" / "shop" / "lr.yaml")
+    assert main(["check", "-c", config, "--config-only", "--graph", str(tmp_path / "model.png")]) == 2
+    assert "name a file that ends in .svg" in capsys.readouterr().err
     shown = texts(ElementTree.parse(target).getroot())
     for text in ("backbone_din", "deep", "clicks", "interest", "click", "(B, 64)"):
         assert text in shown

@@ -44,6 +44,12 @@ def test_every_kind_of_input_gives_the_trainers_scores(toy, trained, scores, dat
     assert np.array_equal(found["click"], scores)
 
 
+def test_a_csv_holds_the_same_scores(toy, trained, scores, data):
+    api.predict(trained.experiment, data["test"], toy.path / "out.csv", run_dir=toy.path / "run")
+    found = pd.read_csv(toy.path / "out.csv")
+    np.testing.assert_array_equal(found["click"].to_numpy(np.float32), scores)
+
+
 def test_without_output_it_gives_a_frame(toy, trained, scores, data):
     found = api.predict(trained.experiment, data["test"], run_dir=toy.path / "run")
     assert isinstance(found, pd.DataFrame)
@@ -86,6 +92,9 @@ def test_classes_come_as_lists(toy, data):
     found = api.predict(toy.path / "run", data["test"])
     assert np.allclose([sum(row) for row in found["kind"]], 1.0, atol=1e-6)
     assert {len(row) for row in found["kind"]} == {3}
+    with pytest.raises(RunError, match="csv holds no lists, such as those of kind: take parquet"):
+        api.predict(toy.path / "run", data["test"], toy.path / "out.csv")
+    assert not list(toy.path.glob("*out.csv*"))
 
 
 def test_a_reserved_column_called_like_a_task_is_refused(toy, trained, data):
