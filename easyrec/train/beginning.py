@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from easyrec.losses import Loss
 from easyrec.models._model import Head
 from easyrec.models._towers import Logits
 from easyrec.train.objective import Objective, output
+
+MANY, MOSTLY = 32, 0.9
+"""Rows of a batch that tell something, and the share of lone sessions that is doubted."""
 
 
 def begin(model: nn.Module, objective: Objective, labels: Mapping[str, Tensor], weights: Tensor | None) -> bool:
@@ -41,3 +45,19 @@ def begin(model: nn.Module, objective: Objective, labels: Mapping[str, Tensor], 
             of_task[0].begin(name, logits)
             changed = True
     return changed
+
+
+def scattered(sessions: Mapping[str, Tensor]) -> list[str]:
+    """What stands against learning from these sessions of a first batch, one sentence each.
+
+    Args:
+        sessions: (B,) int64 by column, equal where rows are of one session.
+    """
+    found = []
+    for column, codes in sessions.items():
+        sizes = torch.bincount(codes)
+        lone = float((sizes == 1).sum() / max(int((sizes > 0).sum()), 1))
+        if len(codes) >= MANY and lone > MOSTLY:
+            text = f"{lone:.0%} of the sessions by '{column}' in the first batch are single rows, which a loss over "
+            found.append(f"{text}sessions learns nothing from: rows of a session must lie side by side in the data")
+    return found

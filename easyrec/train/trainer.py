@@ -23,7 +23,7 @@ from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
 from easyrec.processors import num_threads
-from easyrec.train.beginning import begin
+from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.diagnosis import diagnose
@@ -212,6 +212,9 @@ class Trainer:
         with self._autocast():
             logits = self.forward(inputs)
         sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
+        if not self.step:
+            for doubt in scattered(sessions):
+                logger.warning("%s", doubt)
         losses = self.objective.by_task(logits, batch.labels, batch.sample_weight, sessions)
         extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
         loss = self.weighting.total(losses, extras)

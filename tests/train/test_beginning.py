@@ -4,7 +4,7 @@ from torch import nn
 from easyrec.config import TaskConfig
 from easyrec.models._model import Head
 from easyrec.models._towers import Logits
-from easyrec.train.beginning import begin
+from easyrec.train.beginning import begin, scattered
 from easyrec.train.objective import Objective
 
 CLICK = TaskConfig(name="click", label="click")
@@ -50,3 +50,20 @@ def test_a_task_with_two_heads_begins_at_0():
     heads = nn.ModuleList([Head([PRICE], 2), Head([PRICE], 2)])
     assert not begin(heads, Objective([PRICE]), LABELS, None)
     assert not heads[0].bias.any()
+
+
+def test_sessions_whose_rows_do_not_lie_side_by_side_are_doubted():
+    lone, whole = torch.arange(64), torch.arange(64) // 8
+    (told,) = scattered({"request": lone, "user": whole})
+    assert told.startswith("100% of the sessions by 'request' in the first batch are single rows")
+    assert not scattered({"request": lone[:20]})  # too few to tell
+    assert not scattered({"request": torch.cat([lone[:40], lone[:24]])})
+
+
+def test_training_tells_of_them(toy, data, caplog):
+    loss = {"model__tasks": [{"name": "click", "label": "click", "loss": {"type": "softmax", "by": "session"}}]}
+    for rows_per_session, told in ((1, True), (8, False)):
+        caplog.clear()
+        train = data["train"].assign(session=range(len(data["train"]))).eval(f"session = session // {rows_per_session}")
+        toy.trainer(run=str(told), data={"train": train}, train__epochs=1, **loss).fit()
+        assert any("single rows" in message for message in caplog.messages) == told
