@@ -10,7 +10,6 @@ from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Sample, make_loader, open_sources, sample, unread
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, Problem
-from easyrec.export.trial import try_out
 from easyrec.models._boxes import Picture
 
 STATE_PER_WEIGHT = {"adam": 2.0, "lazy_adam": 2.0, "adagrad": 1.0, "ftrl": 2.0, "sgd": 0.0, "rowwise_adagrad": 0.0}
@@ -123,6 +122,8 @@ def build(experiment: Experiment) -> Built:
     Raises:
         ConfigError: The groups do not suit the model.
     """
+    from easyrec.export.trial import try_out  # noqa: PLC0415 (torch stays out until a model is built)
+
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)
     try:
         model = models.build(experiment.model, plan, experiment.tasks)

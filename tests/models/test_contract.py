@@ -140,7 +140,14 @@ VARIANTS = {
     "vectors-per-id": ("fwfm", {"linear": "feature"}),
     "outer-products": ("pnn", {"products": "both"}),
     "stacked-vectors": ("dcn", {"structure": "stacked"}),
-    "order-five": ("hofm", {"order": 5, "groups": {"deep": {"features": ["item", "user", "cate"], **attended()}}}),
+    "order-five": (
+        "hofm",
+        {
+            "order": 5,
+            "embedding_init": {"type": "normal", "std": 0.05},
+            "groups": {"deep": {"features": ["item", "user", "cate"], **attended()}},
+        },
+    ),
     "norms": ("wide_and_deep", {"batch_norm": True, "layer_norm": True, "dropout": 0.5, "activation": "gelu"}),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -35,13 +35,17 @@ class TargetAttention(SequenceEncoder):
         Vaswani et al., "Attention Is All You Need", NIPS 2017, eq. (1) and section 3.2.2.
     """
 
+    keys_of_whole_steps: ClassVar[bool] = True
+    """Keys of heads read all columns of a step; else those that are paired with the candidate."""
+
     def __init__(self, config: Config, layout: SequenceLayout) -> None:
         super().__init__(config, layout)
         width = sum(child.dim for child in self.paired)
         self.heads = config.heads
         if self.heads:
             inner = -(-layout.dim // self.heads) * self.heads
-            self.query, self.key = linear(width, inner, bias=False), linear(layout.dim, inner, bias=False)
+            read = layout.dim if self.keys_of_whole_steps else width
+            self.query, self.key = linear(width, inner, bias=False), linear(read, inner, bias=False)
             self.value, self.out = linear(layout.dim, inner, bias=False), linear(inner, layout.dim, bias=False)
 
     def forward(self, steps: Seq, query: Tensor | None) -> Tensor:
@@ -51,7 +55,8 @@ class TargetAttention(SequenceEncoder):
             keys = self.compared(steps.values)  # (N, W)
             return sum_steps(self._weights(keys.unsqueeze(1), query.unsqueeze(1), steps) * steps.values, steps)
         by_head = (self.heads, -1)
-        keys, query = (torch.unflatten(t, 1, by_head) for t in (self.key(steps.values), self.query(query)))
+        read = steps.values if self.keys_of_whole_steps else self.compared(steps.values)
+        keys, query = (torch.unflatten(t, 1, by_head) for t in (self.key(read), self.query(query)))
         values = torch.unflatten(self.value(steps.values), 1, by_head)  # (N, H, d)
         weighted = self._weights(keys, query, steps).unsqueeze(2) * values
         return self.out(sum_steps(weighted.flatten(1), steps)).float()  # type: ignore[no-any-return]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -38,6 +38,8 @@ class TWIN(TargetAttention):
         Chang et al., "TWIN: TWo-stage Interest Network for Lifelong User Behavior Modeling in CTR Prediction at
         Kuaishou", KDD 2023, section 4.3.
     """
+
+    keys_of_whole_steps: ClassVar[bool] = False
 
     def __init__(self, config: Any, layout: SequenceLayout) -> None:
         super().__init__(config, layout)
