@@ -93,6 +93,14 @@ class Inspection:
         found = [
             f"the label '{name}' is also read by a feature: is it known when the item is shown?" for name in labels
         ]
+        part, sample = next(iter(self.samples.items()))
+        missing = [name for name, seen in sample.columns.items() if seen.missing == 1.0 and sample.rows]
+        found += [f"{part}: the column '{name}' has no value in any sampled row" for name in missing]
+        found += [
+            f"the feature '{name}' knows none of the sampled values: is its vocabulary that of the data?"
+            for name, seen in sample.features.items()
+            if seen.unknown == 1.0
+        ]
         return found + self.experiment.doubts()
 
     def faults(self) -> list[str]:

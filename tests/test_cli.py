@@ -189,6 +189,15 @@ def test_check_warns_of_a_feature_that_reads_the_label(here, capsys):
     assert "the label 'click' is also read by a feature" in capsys.readouterr().out
 
 
+def test_check_warns_of_features_that_know_nothing(here, capsys):
+    assert main(["check", "-c", "tiny.yaml", "-o", "features[tags].vocab_list=[A, B]"]) == 0
+    assert "the feature 'tags' knows none of the sampled values" in capsys.readouterr().out.replace("\n", " ")
+    rows = pd.read_parquet("rows.parquet")
+    rows.assign(price=np.full(len(rows), np.nan, np.float32)).to_parquet("rows.parquet")
+    assert main(["check", "-c", "tiny.yaml"]) == 0
+    assert "train: the column 'price' has no value in any sampled row" in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_check_counts_the_parameters_that_training_has(trained, capsys):
     assert main(["check", "-c", "tiny.yaml"]) == 0
     tables, dense = re.search(
