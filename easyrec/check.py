@@ -110,7 +110,7 @@ class Inspection:
             if not seen.rows:
                 found.append(f"{part}: has no rows")
             found += [
-                f"{part}: label '{name}' is unusable in {label.unusable:.1%} of the rows: {label.wrong}"
+                f"{part}: label '{name}' is unusable in {max(label.unusable, 0.001):.1%} of the rows: {label.wrong}"
                 for name, label in seen.labels.items()
                 if label.unusable and (fails or label.unusable == 1.0)
             ]

@@ -88,7 +88,9 @@ def _text(item: Any) -> str:
         least, of = item["ctx"]["min_length"], "item" if kind == "too_short" else "character"
         return f"must have at least {least} {of}{'s' * (least != 1)}, but has {len(value)}"
     if kind in _WANTED:
-        return f"must be a {_WANTED[kind]}" + (f", but is {value!r}" if _is_scalar(value) else "")
+        kinds = {"a mapping": Mapping, "a list": list | tuple}
+        shown = repr(value) if _is_scalar(value) else next((n for n, k in kinds.items() if isinstance(value, k)), "")
+        return f"must be a {_WANTED[kind]}" + (f", but is {shown}" if shown else "")
     if not str(item["msg"]).startswith("Input should"):
         return str(item["msg"])
     text = str(item["msg"]).replace("Input should be", "must be").replace("Input should", "must")

@@ -60,7 +60,7 @@ CASES = {
     "text-for-a-number": ("batch_size: 64", "batch_size: many", 5, "data . batch_size", "must be a whole number, but is 'many'"),
     "number-for-a-list": ("hidden: [16, 8]", "hidden: 16", 19, "model . hidden", "must be a list, but is 16"),
     "list-for-a-section": ("  epochs: 1\n  sparse_optimizer: {type: lazy_adam, lr: 0.003}\n  early_stop: {metric: auc, patience: 2}\n",
-                           "  [1]\n", 24, "train", "must be a mapping"),
+                           "  [1]\n", 24, "train", "must be a mapping, but is a list"),
     "empty-list": ("hidden: [16, 8]", "hidden: []", 19, "model . hidden", "must have at least 1 item, but has 0"),
     "negative-rate": ("lr: 0.003", "lr: -1", 26, "train . sparse_optimizer . lr", "must be greater than 0, but is -1"),
     "no-epochs": ("epochs: 1", "epochs: 0", 25, "train . epochs", "must be greater than 0, but is 0"),
