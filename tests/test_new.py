@@ -105,6 +105,15 @@ def test_a_model_of_several_tasks_wants_as_many_labels(log):
         starter("esmm", str(log), ["click"])
 
 
+@pytest.mark.parametrize(("model", "steps"), [("sim", 300), ("twin", 300), ("din", 50)])
+def test_a_search_gets_the_whole_history(model, steps, tmp_path):
+    lists = [[1] * 300, [2] * 7, [3]] * 20
+    pq.write_table(
+        pa.table({"item_id": [1, 2, 3] * 20, "clicks__item_id": lists, "click": [0, 1, 0] * 20}), tmp_path / "l.parquet"
+    )
+    assert f"sequence_length: {steps}\n" in starter(model, str(tmp_path / "l.parquet"))
+
+
 def test_labels_may_be_named(log):
     assert "labels: [buy]" in starter("lr", str(log), ["buy"])
     with pytest.raises(ConfigError, match="there is no column 'bui'; did you mean 'buy'"):

@@ -21,6 +21,8 @@ from feature_generator.config import member, members
 __all__ = ["grouped", "models", "starter"]
 
 FAMILY = "easyrec.models"
+LONG, MOST_STEPS = ("sim", "eta", "sdim", "twin"), 10_000
+"""Encoders for histories as long as they are; those of others are cut."""
 TRAIN = """\
 train:
   # Passes over the training rows; `early_stop: {metric: auc, patience: 2}` ends them when the metric no longer rises.
@@ -65,6 +67,11 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
     wanted = [str(task["label"]) for task in tasks] or rows.labels[:1]
     needed = [name for name in rows.labels if name in wanted or any(name in str(t.get("mask", "")) for t in tasks)]
     groups = groups_of(model, uses, rows)
+    if _encoder(config) in LONG:
+        for feature in rows.features:
+            if feature["name"] in rows.longest:
+                steps = min(max(rows.longest[feature["name"]], feature["sequence_length"]), MOST_STEPS)
+                feature["sequence_length"] = steps
     alike = any(uses[name] == uses[other] for name, other in combinations(groups, 2))
     written = {"type": model, "groups": groups, "tasks": tasks or None}
     dim = 4 if any(use.pairs for use in uses.values()) else 16

@@ -158,6 +158,7 @@ def _add_sequence(group: str, children: list[str], sample: pa.Table, rows: Rows)
         )
     rows.features.append({"type": "sequence", "name": group, "sequence_length": LENGTH, "features": features})
     rows.sequences[group] = candidates
+    rows.longest[group] = max(pc.max(pc.list_value_length(sample[column])).as_py() or 0 for column in children)
 
 
 def _side(name: str, is_list: bool) -> Side:

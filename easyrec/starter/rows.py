@@ -19,6 +19,7 @@ class Rows:
         sides: Whose each feature that is no sequence is.
         numbers: Features that become numeric inputs.
         sequences: For each sequence the features that are candidates for its children.
+        longest: Steps of the longest row of each sequence, as far as the rows were looked at.
         domain: Features that tell scenes or markets apart.
         user: Column that tells users apart.
         reserved: Columns that predictions keep.
@@ -32,6 +33,7 @@ class Rows:
     sides: dict[str, Side] = field(default_factory=dict)
     numbers: set[str] = field(default_factory=set)
     sequences: dict[str, list[str]] = field(default_factory=dict)
+    longest: dict[str, int] = field(default_factory=dict)
     domain: list[str] = field(default_factory=list)
     user: str | None = None
     reserved: list[str] = field(default_factory=list)
