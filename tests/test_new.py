@@ -114,6 +114,26 @@ def test_a_search_gets_the_whole_history(model, steps, tmp_path):
     assert f"sequence_length: {steps}\n" in starter(model, str(tmp_path / "l.parquet"))
 
 
+def test_texts_that_look_like_lists_are_split(tmp_path):
+    rows = ["item_id,tags,clicks__item_id,title,click"]
+    rows += [
+        f"{n % 9},{'a|b' if n % 2 else 'c'},{';'.join(str(n % k) for k in range(2, 8))},a {n}; b {n},{n % 2}"
+        for n in range(200)
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    text = starter("din", str(tmp_path / "log.csv"))
+    assert "# Texts that look like lists are split: tags (" in text
+    found = load(text, tmp_path)
+    features = {feature["name"]: feature for feature in found.features.data["features"]}
+    assert (features["tags"]["separator"], features["tags"]["type"]) == ("|", "id")
+    assert "separator" not in features["title"]  # its parts are as many words as its texts
+    (child,) = features["clicks"]["features"]
+    assert (features["clicks"]["sequence_length"], child["embedding_name"]) == (50, "item_id")
+    columns = {"item_id": [1], "tags": ["a|b"], "clicks__item_id": ["3;4"], "title": ["x"], "click": [0]}
+    made = found.generator.values(pa.table(columns))
+    assert len(made["tags"][0]) == len(made["clicks__item_id"][0]) == 2
+
+
 def test_labels_may_be_named(log):
     assert "labels: [buy]" in starter("lr", str(log), ["buy"])
     with pytest.raises(ConfigError, match="there is no column 'bui'; did you mean 'buy'"):

@@ -20,6 +20,8 @@ CONTEXT = ("hour", "weekday", "day_of_week", "scene", "device", "os", "channel",
 DOMAIN = ("domain", "scene", "scenario", "market", "country", "channel", "tab")
 SAMPLED = 20_000
 LENGTH = 50
+SIGNS, SHARE, DELIMITER = (";", "|", "\x1d", ","), 0.2, ";"
+"""What may part texts that are lists, the share of values that must hold it, and what sequences are split by anyway."""
 FEW = 50
 """Domains that are told one by one; buckets of a hash would mostly be empty."""
 
@@ -45,15 +47,21 @@ def columns_of(path: str, labels: list[str] | None) -> Rows:
         f"Guessed from the first rows of {path}: look at sides (user, item, context), ids and lengths.",
     ]
     names = [name for name in sample.column_names if name not in rows.labels]
+    sample, separators = _split(sample, names)
     groups = _sequences(sample, names)
     skipped: list[str] = []
     for name in names:
         if not any(name in children for children in groups.values()):
-            feature = _feature(sample[name], name, rows)
+            feature = _feature(sample[name], name, rows, separators.get(name))
             skipped += [] if feature else [f"{name} ({sample[name].type})"]
             rows.features += [feature] if feature else []
     for group, children in groups.items():
         _add_sequence(group, children, sample, rows)
+        used = {separators[child] for child in children if child in separators}
+        rows.features[-1] |= {"sequence_delim": used.pop()} if used and used != {DELIMITER} else {}
+    if separators:
+        told = ", ".join(f"{name} ({sign!r})" for name, sign in separators.items())
+        rows.about.append(f"Texts that look like lists are split: {told}.")
     if skipped:
         rows.about.append(f"Left out, as neither ids nor numbers nor lists of them: {', '.join(skipped)}.")
     if not rows.sides:
@@ -91,6 +99,30 @@ def _is_flag(column: pa.ChunkedArray) -> bool:
     return set(pc.unique(column.drop_null()).to_pylist()) <= {0, 1}
 
 
+def _split(sample: pa.Table, names: list[str]) -> tuple[pa.Table, dict[str, str]]:
+    """The sample with texts such as `a;b;a` as lists, and what parts them by column.
+
+    A sign parts a column where a fifth of the values hold it, and parts recur: they are hardly more different words than
+    the values are.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        column = sample[name]
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            continue
+        known = column.drop_null()
+        for sign in SIGNS:
+            holding = pc.sum(pc.match_substring(known, sign)).as_py() or 0
+            if not len(known) or holding < SHARE * len(known):
+                continue
+            lists = pc.split_pattern(column, sign)
+            if len(pc.unique(pc.list_flatten(lists))) < 1.5 * len(pc.unique(known)) + 2:
+                found[name] = sign
+                sample = sample.set_column(sample.schema.get_field_index(name), name, lists)
+                break
+    return sample, found
+
+
 def _sequences(sample: pa.Table, names: list[str]) -> dict[str, list[str]]:
     """Lists whose names share what stands before `__`: children of one sequence."""
     found: dict[str, list[str]] = {}
@@ -110,12 +142,16 @@ def _element(kind: pa.DataType) -> pa.DataType | None:
     return inner if plain or pa.types.is_large_string(inner) else None
 
 
-def _feature(column: pa.ChunkedArray, name: str, rows: Rows) -> dict[str, Any] | None:
+def _feature(column: pa.ChunkedArray, name: str, rows: Rows, separator: str | None) -> dict[str, Any] | None:
     """The feature of one column; None where there is none for its type."""
     kind = column.type
+    if separator is not None:
+        rows.sides[name] = _side(name, False)
+        one = {"name": name, "expression": f"{rows.sides[name]}:{name}", "separator": separator}
+        return {"type": "id", **one, "hash_bucket_size": _buckets(column)}
     element = _element(kind)
     side = _side(name, element is not None)
-    one: dict[str, Any] = {"name": name, "expression": f"{side}:{name}"}
+    one = {"name": name, "expression": f"{side}:{name}"}
     if element is not None:
         rows.sequences[name] = []
         if pa.types.is_floating(element):
