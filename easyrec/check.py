@@ -110,7 +110,7 @@ class Inspection:
             if not seen.rows:
                 found.append(f"{part}: has no rows")
             found += [
-                f"{part}: label '{name}' is unusable in {max(label.unusable, 0.001):.1%} of the rows: {label.wrong}"
+                f"{part}: label '{name}' is unusable in {_share(label.unusable)} of the rows: {label.wrong}"
                 for name, label in seen.labels.items()
                 if label.unusable and (fails or label.unusable == 1.0)
             ]
@@ -122,6 +122,10 @@ class Inspection:
             if fails:
                 found += [f"{part}: column '{column}': {reason}, {n} times" for (column, reason), n in seen.bad.items()]
         return found
+
+
+def _share(part: float) -> str:
+    return f"{part:.1%}" if part >= 0.001 else "less than 0.1%"
 
 
 def build(experiment: Experiment) -> Built:

@@ -37,7 +37,7 @@ def try_out(model: nn.Module, layouts: Mapping[str, GroupLayout], tasks: Sequenc
     outside = [m for m in (*model.modules(), *losses_) if not type(m).__module__.startswith(OURS)]
     if not outside:
         return
-    place = inspect.getsourcefile(type(outside[0])) or ""
+    place = next((found for module in outside if (found := _source(type(module)))), "")
     with torch.random.fork_rng(devices=()):
         model, tensors = copy.deepcopy(model), example(layouts)
         try:
@@ -49,6 +49,14 @@ def try_out(model: nn.Module, layouts: Mapping[str, GroupLayout], tasks: Sequenc
         except Exception as error:
             text = str(error) if type(error).__module__.startswith("easyrec.") else f"{type(error).__name__}: {error}"
             raise ConfigError(text, blamed(error.__cause__ or error) or blamed(error) or place) from error
+
+
+def _source(of: type) -> str:
+    """The file of a class, where there is one."""
+    try:
+        return inspect.getsourcefile(of) or ""
+    except (OSError, TypeError):  # a notebook's cell, an extension's class
+        return ""
 
 
 def _score(
