@@ -16,14 +16,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import frappe
-from record import ROOT, data, digest, finished, interleave, machine, once, section, table
+from record import ROOT, data, digest, finished, interleave, machine, once, section, table, versus
 from train_throughput import contestant, peers_python
 
 import easyrec
@@ -115,17 +114,9 @@ def quality_rows() -> list[dict[str, str]]:
     """Test AUC of both, of the seeds that both have."""
     rows = []
     for model in MODELS:
-        runs = {"easyrec": finished("frappe_x1", frappe.key(model, 0), SEEDS)}
-        runs["FuxiCTR"] = finished("fuxictr", peer_key(model, ""), SEEDS)
-        auc = {
-            name: {run["seed"]: run["test_auc" if name == "easyrec" else "auc"] for run in found}
-            for name, found in runs.items()
-        }
-        seeds = auc["easyrec"].keys() & auc["FuxiCTR"].keys()
-        if seeds:
-            mean = {name: statistics.mean(found[seed] for seed in seeds) for name, found in auc.items()}
-            row = {"model": model, "seeds": str(len(seeds)), **{name: f"{value:.5f}" for name, value in mean.items()}}
-            rows.append(row | {"difference": f"{mean['easyrec'] - mean['FuxiCTR']:+.5f}"})
+        ours_ = finished("frappe_x1", frappe.key(model, 0), SEEDS)
+        cells = versus(ours_, finished("fuxictr", peer_key(model, ""), SEEDS), "auc")
+        rows += [{"model": model, **cells}] if cells else []
     return rows
 
 

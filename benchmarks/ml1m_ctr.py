@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from record import ROOT, data, digest, fingerprint, finished, once, section, table, trained
+from record import ROOT, data, digest, fingerprint, finished, once, section, table, trained, versus
 from train_throughput import peers_python
 
 from easyrec.config import load_experiment
@@ -207,13 +207,9 @@ def beside(epochs: int = EPOCHS) -> list[dict[str, str]]:
     """Test AUC beside FuxiCTR's models, of the seeds that both have."""
     rows = []
     for peer, name in PEERS.items():
-        both = {"easyrec": key(name, epochs), "FuxiCTR": peer_key(peer, epochs)}
-        auc = {side: {r["seed"]: r["test_auc"] for r in finished("ml1m_ctr", k, SEEDS)} for side, k in both.items()}
-        seeds = auc["easyrec"].keys() & auc["FuxiCTR"].keys()
-        if seeds:
-            mean = {side: statistics.mean(found[seed] for seed in seeds) for side, found in auc.items()}
-            row = {"model": peer, "seeds": str(len(seeds)), **{side: f"{value:.5f}" for side, value in mean.items()}}
-            rows.append(row | {"difference": f"{mean['easyrec'] - mean['FuxiCTR']:+.5f}"})
+        ours_ = finished("ml1m_ctr", key(name, epochs), SEEDS)
+        cells = versus(ours_, finished("ml1m_ctr", peer_key(peer, epochs), SEEDS))
+        rows += [{"model": peer, **cells}] if cells else []
     return rows
 
 

@@ -104,6 +104,23 @@ def finished(benchmark: str, fingerprint: str, seeds: Iterable[int]) -> list[dic
     return [run for seed in seeds if (run := found(benchmark, fingerprint, seed)) is not None]
 
 
+def versus(ours: Iterable[dict[str, Any]], theirs: Iterable[dict[str, Any]], told: str = "test_auc") -> dict[str, str]:
+    """Cells of a table: means of a figure of ours and of FuxiCTR's, of the seeds that both have; none where there are none.
+
+    Args:
+        ours: Lines with a `test_auc`.
+        theirs: Lines of FuxiCTR.
+        told: What the figure is called there.
+    """
+    found = {run["seed"]: run["test_auc"] for run in ours}, {run["seed"]: run[told] for run in theirs}
+    seeds = found[0].keys() & found[1].keys()
+    if not seeds:
+        return {}
+    mean = [statistics.mean(side[seed] for seed in seeds) for side in found]
+    cells = {"seeds": str(len(seeds)), "easyrec": f"{mean[0]:.5f}", "FuxiCTR": f"{mean[1]:.5f}"}
+    return cells | {"difference": f"{mean[0] - mean[1]:+.5f}"}
+
+
 def once(
     benchmark: str, fingerprint: str, seed: int, about: Mapping[str, Any], run: Callable[[], Mapping[str, Any]]
 ) -> dict[str, Any]:

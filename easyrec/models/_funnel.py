@@ -70,14 +70,13 @@ class FunnelConfig(TowersConfig):
                 f"'click', 'conversion' and 'both' are three tasks, but these are: {', '.join(named)}", "model"
             )
         elif not unknown:
-            first, *others = [*self._misfits(tasks), None]
-            if first is not None and not named:
+            found = list(self._misfits(tasks))
+            if found and not named:
                 roles = self.roles(tasks)
                 told = f"by their order '{roles.click}' is the click, '{roles.conversion}' the conversion, '{roles.both}' both"
-                first = Problem(
-                    f"{first.message}\n({told}; the keys click, conversion and both name others)", first.where
-                )
-            yield from (problem for problem in (first, *others) if problem is not None)
+                text = f"{found[0].message}\n({told}; the keys click, conversion and both name others)"
+                found[0] = Problem(text, found[0].where)
+            yield from found
 
     def unsampled(self, tasks: Sequence[TaskConfig], label: str) -> Iterator[Problem]:
         """A sample of other rows than all clicks: what is left of the others distorts every probability differently."""
