@@ -5,7 +5,7 @@
 Joins the task's rows with the user's history (items at positions before the row, the newest 200), user features and
 movie features into parquet under `.data/ml1m_ctr`, then trains the configs in `configs/ml1m/`. A name that ends in
 `_ids` and has no config is the model before it with the features of `ids.yaml`: item ids alone, as FuxiCTR's models get
-them. `--peers` trains these and ours for as many epochs, each with its best on valid. Finished runs are lines of
+them. `--peers` trains these (on `--gpu 0`, say) and ours for as many epochs, each with its best on valid. Finished runs are lines of
 `results/ml1m_ctr.jsonl`, as in `frappe.py`.
 """
 
@@ -168,14 +168,14 @@ def ours(name: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
     return once("ml1m_ctr", key(name, epochs), seed, about, run)
 
 
-def theirs(name: str, seed: int, epochs: int) -> dict[str, Any]:
-    """AUC of FuxiCTR's model."""
+def theirs(name: str, seed: int, epochs: int, gpu: int = -1) -> dict[str, Any]:
+    """AUC of FuxiCTR's model, on the processor or a GPU."""
 
     def run() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out.json"
             command = [str(peers_python()), str(SCRIPT), name, str(data("ml1m_ctr").parent), str(out)]
-            command += ["--epochs", str(epochs), "--seed", str(seed)]
+            command += ["--epochs", str(epochs), "--seed", str(seed), "--gpu", str(gpu)]
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(f"{SCRIPT.name} {name} failed:\n{done.stderr[-4000:]}")
@@ -183,7 +183,8 @@ def theirs(name: str, seed: int, epochs: int) -> dict[str, Any]:
         print(f"FuxiCTR {name}", seed, found, flush=True)
         return {"test_auc": round(found["auc"], 6), "seconds": round(found["seconds"], 1), "epochs": epochs}
 
-    return once("ml1m_ctr", peer_key(name, epochs), seed, {"model": f"FuxiCTR {name}"}, run)
+    about = {"model": f"FuxiCTR {name}", "device": "cpu" if gpu < 0 else "gpu"}
+    return once("ml1m_ctr", peer_key(name, epochs), seed, about, run)
 
 
 def rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*FULL, *IDS])
     parser.add_argument("--peers", nargs="*", default=[], choices=PEERS, help="ours and FuxiCTR's, both for --epochs")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most as many beside the peers")
+    parser.add_argument("--gpu", type=int, default=-1, help="GPU of the peers; -1: the processor")
     parser.add_argument("--page", action="store_true", help="write all that has run into docs/benchmarks.md")
     args = parser.parse_args()
     prepare()
@@ -230,7 +232,7 @@ def main() -> None:
     for peer in args.peers:
         for seed in seeds:
             ours(PEERS[peer], seed, args.epochs)
-            theirs(peer, seed, args.epochs)
+            theirs(peer, seed, args.epochs, args.gpu)
     table(beside(args.epochs))
     if args.page:
         section("ml1m_ctr", kept_rows())

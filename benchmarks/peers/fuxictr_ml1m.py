@@ -1,6 +1,7 @@
 """FuxiCTR's sequence models on the frozen MovieLens-1M clicks, item ids alone: test AUC of one seed.
 
-Runs in the peers' environment: `python fuxictr_ml1m.py MODEL DATA OUT.json [--epochs 12] [--seed 2026] [--threads 1]`.
+Runs in the peers' environment: `python fuxictr_ml1m.py MODEL DATA OUT.json [--epochs 12] [--seed 2026] [--threads 1]
+[--gpu 0]`.
 MODEL is one of those that its package ships (`model_zoo.LongCTR`); its own loader pads the newest 200 items of the
 history. DATA holds `ml1m_ctr/` and `ml-1m/`.
 """
@@ -61,6 +62,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpu", type=int, default=-1, help="number of the GPU; -1: the processor")
+    parser.add_argument("--workers", type=int, default=0, help="processes that load batches")
     parser.add_argument("--rows", type=int, help="rows of training, to try it")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -87,7 +90,13 @@ def main() -> None:
         fm.sum_emb_out_dim = lambda *_: 32
         keys = {"embedding_dim": 32, "dnn_hidden_units": [200, 80], "net_dropout": 0.3, "learning_rate": 2e-3}
         keys |= {**DEFAULT_KEYS, **MODEL_KEYS.get(args.model, {})}
-        common = {"task": "binary_classification", "gpu": -1, "verbose": 0, "model_root": name, "metrics": ["AUC"]}
+        common = {
+            "task": "binary_classification",
+            "gpu": args.gpu,
+            "verbose": 0,
+            "model_root": name,
+            "metrics": ["AUC"],
+        }
         common |= {"monitor": "AUC", "monitor_mode": "max", "save_best_only": True, "early_stop_patience": 2}
         common |= {"eval_steps": None, "reduce_lr_on_plateau": True, "optimizer": "adam", "loss": "binary_crossentropy"}
         net = model_class(fm, model_id=args.model, embedding_regularizer=3e-6, **keys, **common)
@@ -97,7 +106,7 @@ def main() -> None:
             path = str(folder / f"{part}.parquet")
             shuffle = part == "train"
             return loader_class(
-                fm, path, **info, batch_size=2048, shuffle=shuffle, num_workers=0, max_len=200, padding="pre"
+                fm, path, **info, batch_size=2048, shuffle=shuffle, num_workers=args.workers, max_len=200, padding="pre"
             )
 
         started = time.perf_counter()
