@@ -1,6 +1,7 @@
 // Operators of shared libraries that the caller has loaded.
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>

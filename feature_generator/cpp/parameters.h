@@ -1,6 +1,7 @@
 // What a config says of an operation, as plain values by name.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <stdexcept>
 #include <string>
