@@ -203,7 +203,8 @@ def rows(runs: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def kept_rows() -> list[dict[str, Any]]:
     """Everything that has run."""
-    return rows({name: finished("ml1m_ctr", key(name), SEEDS) for name in (*FULL, *IDS)})
+    epochs = {PEERS[peer]: most for peer, most in FEWER_EPOCHS.items()}
+    return rows({name: finished("ml1m_ctr", key(name, epochs.get(name)), SEEDS) for name in (*FULL, *IDS)})
 
 
 def budget(peer: str, most: int = EPOCHS) -> int:

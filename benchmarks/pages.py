@@ -54,7 +54,7 @@ def ml1m_rows() -> list[tuple[str, dict[str, Any]]]:
             rows.append((model, _row("MovieLens-1M", where, "test AUC", told, "")))
     for row in ml1m_ctr.beside():
         config, _ = ml1m_ctr.overrides(ml1m_ctr.PEERS[row["model"]])
-        where = f"`configs/ml1m/{config}.yaml`, item ids alone, {ml1m_ctr.EPOCHS} epochs"
+        where = f"`configs/ml1m/{config}.yaml`, item ids alone, {row['epochs']} epochs"
         told = _row("MovieLens-1M", where, "test AUC", [float(row["easyrec"])], f"{row['FuxiCTR']} (FuxiCTR)")
         rows.append((row["model"].lower(), told | {"seeds": row["seeds"]}))
     return rows

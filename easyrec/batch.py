@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -73,6 +73,7 @@ class Batch:
         labels: (B,) float32 each.
         sample_weight: (B,) float32, or None.
         reserved: Raw columns that pass through to predictions and grouped metrics.
+        matches: While a matching model trains, the items that its users are compared with.
     """
 
     size: int
@@ -83,6 +84,7 @@ class Batch:
     labels: Mapping[str, Tensor] = field(default_factory=dict)
     sample_weight: Tensor | None = None
     reserved: pa.Table | None = None
+    matches: Matches | None = None
 
     @staticmethod
     def of(
@@ -122,6 +124,10 @@ class Batch:
             reserved=reserved,
         )
 
+    def against(self, matches: Matches) -> Batch:
+        """The same rows, whose users are compared with these items."""
+        return replace(self, matches=matches)
+
     def codes(self, column: str) -> Tensor:
         """(B,) int64, equal where the reserved column's values are; null is a value."""
         assert self.reserved is not None, "the loader was asked for the column"
@@ -134,6 +140,33 @@ class Batch:
         """The ragged column `name`, sequence or not."""
         found = self.sparse.get(name)
         return self.sequences[name] if found is None else found
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The items that P positions of a batch are compared with; a position is a user, or a step of one's sequence.
+
+    Attributes:
+        items: Item features of C candidates.
+        numbers: (C,) int64, which item of the catalogue each is.
+        targets: (P,) int64, which of the candidates is the position's own.
+        first_shared: Candidates from here on are compared with every position. Those before it, if any, are the
+            positions' own alone; else each position's own is among the shared ones.
+        rows: (P,) int64, whose positions they are, ascending.
+        log_q: (C,) float32, log of the probability that each is a candidate; None: all alike.
+    """
+
+    items: Batch
+    numbers: Tensor
+    targets: Tensor
+    rows: Tensor
+    first_shared: int = 0
+    log_q: Tensor | None = None
+
+    @property
+    def columns(self) -> Tensor:
+        """(P,) int64, where the position's own stands among the logits of its candidates."""
+        return torch.zeros_like(self.targets) if self.first_shared else self.targets
 
 
 class Seq(NamedTuple):
@@ -158,10 +191,13 @@ class Embedded:
             of the numeric fields, and `seq:`, `rows:`, `offsets:<group>/<sequence>`. An exported program takes the
             same dict.
         layouts: The layout of each group.
+        matches: What the users are compared with, in training.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], layouts: Mapping[str, GroupLayout]) -> None:
-        self.tensors, self.layouts = tensors, layouts
+    def __init__(
+        self, tensors: Mapping[str, Tensor], layouts: Mapping[str, GroupLayout], matches: Matches | None = None
+    ) -> None:
+        self.tensors, self.layouts, self.matches = tensors, layouts, matches
 
     def fields(self, group: str) -> Tensor:
         """(B, F, D), one embedding per field; the group's dims must be equal."""

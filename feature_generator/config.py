@@ -141,9 +141,9 @@ def plug(plugin: str | os.PathLike[str]) -> None:
 
 
 def _files(package: str) -> set[str]:
-    """Names of a package's modules that are members: all but those that start with `_`."""
+    """Names of a package's modules that are members: all files but those that start with `_`."""
     found = pkgutil.iter_modules(importlib.import_module(package).__path__)
-    return {module.name for module in found if not module.name.startswith("_")}
+    return {module.name for module in found if not module.ispkg and not module.name.startswith("_")}
 
 
 def _homes(package: str) -> list[str]:

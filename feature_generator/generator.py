@@ -138,6 +138,28 @@ class FeatureGenerator:
 
         return fingerprint(self)
 
+    def only(self, names: Collection[str]) -> FeatureGenerator:
+        """A generator of some outputs: of the features that make them, sequences whole, and of those that these read.
+
+        Args:
+            names: Outputs.
+
+        Raises:
+            KeyError: There is no such output.
+        """
+        nodes = {node.name: node for node in self._resolved}
+        wanted = {nodes[name].path[1] for name in names}
+        while True:
+            read = {
+                i.name for node in nodes.values() if node.path[1] in wanted for i in node.inputs if i.side == "feature"
+            }
+            more = {nodes[name].path[1] for name in read} - wanted
+            if not more:
+                break
+            wanted |= more
+        chosen = [feature for index, feature in enumerate(self.config.features) if index in wanted]
+        return FeatureGenerator(self.config.model_copy(update={"features": chosen}), self.mode, self.folder)
+
     # ------------------------------------------------------------------------------------------------ running
 
     def values(self, data: Any, *, threads: int = 1) -> dict[str, pa.Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from feature_generator.config import Choice, StrictModel
@@ -96,10 +96,26 @@ class Leakage(StrictModel):
 class DataConfig(StrictModel):
     """The `data` section."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["sampler"]},
+                {"required": ["labels"], "properties": {"labels": {"minItems": 1}}},
+            ]
+        }
+    )
+
     train: Source | None = None
     valid: Source | None = None
     test: Source | None = None
-    labels: list[str] = Field(min_length=1)
+    items: Source | None = None
+    """The catalogue: one row per item that can be recommended. With `sampler` and `eval.retrieval`."""
+    item_id: str = "item_id"
+    """Feature that tells items apart."""
+    sampler: Annotated[Any, Choice("easyrec.data.samplers")] | None = None
+    """Rows are what users took: they are compared with other items of the catalogue, and labels are not needed."""
+    labels: list[str] = Field([], validate_default=True)
+    """Columns that are predicted."""
     sample_weight: str | None = None
     reserved: list[str] = []
     """Columns that `predict` copies to its output and metrics may group by."""
@@ -123,6 +139,13 @@ class DataConfig(StrictModel):
     def _default_shuffle(cls, value: Any) -> Any:
         return {} if value is True else value
 
+    @field_validator("labels")
+    @classmethod
+    def _some(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if not value and info.data.get("sampler") is None:
+            raise ValueError("must have at least 1 item, but has 0; rows of a 'sampler' alone need none")
+        return value
+
     @field_validator("labels", "reserved")
     @classmethod
     def _no_repeats(cls, value: list[str]) -> list[str]:
@@ -135,6 +158,12 @@ class DataConfig(StrictModel):
     def _one_way_to_split(self) -> Self:
         if self.split is not None and (self.valid is not None or self.test is not None):
             raise ValueError("'split' divides 'train' alone: leave out 'valid' and 'test', or leave out 'split'")
+        return self
+
+    @model_validator(mode="after")
+    def _samples_items(self) -> Self:
+        if self.sampler is not None and self.negative_sampling is not None:
+            raise ValueError("'negative_sampling' thins out rows of label 0; with a 'sampler' there are none")
         return self
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from easyrec.errors import ConfigError, Problem
 from feature_generator.config import Choice, StrictModel, member
@@ -28,6 +28,23 @@ class CalibrationConfig(StrictModel):
     method: Literal["platt", "isotonic"] = "platt"
 
 
+class RetrievalEval(StrictModel):
+    """The whole catalogue is ranked for each row of valid and test; the row's item is what was wanted."""
+
+    metrics: list[Annotated[Any, Choice("easyrec.retrieval.metrics")]] = Field([], validate_default=True)
+    """Default: recall, ndcg and mrr at 10, recall at 100, coverage at 10."""
+    exclude: str | None = None
+    """Feature with ids of items that are not recommended to the row's user, such as those of the history."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _some_that_differ(cls, value: list[Any]) -> list[Any]:
+        if not value:
+            chosen = [("recall", 10), ("ndcg", 10), ("mrr", 10), ("recall", 100), ("coverage", 10)]
+            value = [member("easyrec.retrieval.metrics", name).Config(type=name, k=k) for name, k in chosen]
+        return different_keys(value)
+
+
 def different_keys(metrics: list[Any]) -> list[Any]:
     """The metrics, whose keys must differ."""
     keys = [metric.key for metric in metrics]
@@ -47,6 +64,8 @@ class EvalConfig(StrictModel):
     slices: list[str] = []
     """Columns by whose values every metric is reported too."""
     calibration: CalibrationConfig | None = None
+    retrieval: RetrievalEval | None = None
+    """Full ranking in place of the tasks' metrics, which need labels. Default with `data.sampler`."""
 
     @field_validator("metrics")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from easyrec.config.data import DataConfig, Shuffle
-from easyrec.config.evaluation import EvalConfig
+from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import ModelConfig, TaskConfig
@@ -34,6 +34,8 @@ from feature_generator.config import (
 )
 from feature_generator.plugins import missing, used
 
+MATCH = "match"
+"""The task of a model that is trained without labels."""
 PLUGINS = "plugins.json"
 """Beside the config of a run: the plugins that it was trained with."""
 
@@ -74,7 +76,7 @@ class Experiment:
         self.data: DataConfig = sections.data
         self.model: ModelConfig = sections.model
         self.train: TrainConfig = sections.train
-        self.eval: EvalConfig = sections.eval
+        self.eval: EvalConfig = _evaluation(sections)
         self.export: ExportConfig = sections.export
 
     @cached_property
@@ -94,6 +96,7 @@ class Experiment:
             given: Parts of the data that others stand in for.
         """
         read = {label for task in self.tasks for label in task.labels}
+        read |= set(self.data.labels) if self.data.sampler else set()
         read |= {self.data.labels[0]} if self.data.negative_sampling else set()
         parts = {"train": self.data.train, "valid": self.data.valid, "test": self.data.test}
         parts = {name: config for name, config in parts.items() if config and name not in given}
@@ -263,8 +266,15 @@ def _features(document: Document) -> Document:
     return Document({"features": listed.data, **extra}, {"features": listed.raw, **extra}, places, part.file)
 
 
+def _evaluation(sections: Sections) -> EvalConfig:
+    """The `eval` section; training against sampled items is measured by retrieval where it says nothing."""
+    if sections.data.sampler is None or sections.eval.retrieval is not None:
+        return sections.eval
+    return sections.eval.model_copy(update={"retrieval": RetrievalEval()})
+
+
 def _tasks(model: ModelConfig, data: DataConfig) -> tuple[TaskConfig, ...]:
-    label = data.labels[0]
+    label = data.labels[0] if data.labels else MATCH
     return tuple(model.tasks or [TaskConfig(name=label, label=label)])
 
 
@@ -298,11 +308,33 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     found += model.unsampled(resolved, sections.data.labels[0]) if sampling and sampling.keep_rate < 1 else []
     for ask in (watched, measured):
         try:
-            ask(resolved, sections.eval, sections.train)
+            ask(resolved, _evaluation(sections), sections.train)
         except ConfigError as error:  # noqa: PERF203 (two)
             found += error.problems
+    found += [*_unmatched(sections, generator)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     return problems + [placed(document, problem) for problem in found]
+
+
+def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Problem]:
+    """What stands against comparing users with sampled items, and against ranking the catalogue."""
+    data, retrieval = sections.data, sections.eval.retrieval
+    if data.sampler is None and retrieval is None:
+        return
+    where = "data.sampler" if data.sampler is not None else "eval.retrieval"
+    if not sections.model.item_groups:
+        yield Problem(f"'{sections.model.type}' makes no vectors of items that users could be compared with", where)
+        return
+    key = generator.outputs.get(data.item_id)
+    if key is None or key.kind != "sparse":
+        known = [name for name, spec in generator.outputs.items() if spec.kind == "sparse"]
+        text = f"'{data.item_id}' is no feature of ids{nearest(data.item_id, known)}\nfeatures: {', '.join(known)}"
+        yield Problem(text, "data.item_id")
+    if retrieval is not None and retrieval.exclude is not None and retrieval.exclude not in generator.outputs:
+        known = list(generator.outputs)
+        yield Problem(
+            f"no feature is called '{retrieval.exclude}'{nearest(retrieval.exclude, known)}", "eval.retrieval.exclude"
+        )
 
 
 def _no_label(name: str, labels: Sequence[str]) -> str:

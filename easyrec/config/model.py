@@ -237,11 +237,15 @@ class ModelConfig(StrictModel):
         example_tasks: Tasks of a first config, over the labels `click` and `buy` (of a click), where one binary task
             is not what the model is for.
         example: Keys of a first config, where the model has some without a default.
+        item_groups: Groups that describe an item alone, of models that compare users with items by vectors.
+        next_item: Whether the steps of the user's first sequence are what such a model learns to tell.
     """
 
     family: ClassVar[str | None] = "easyrec.models"
     example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
+    item_groups: ClassVar[tuple[str, ...]] = ()
+    next_item: ClassVar[bool] = False
 
     type: str
     groups: dict[str, GroupConfig] | None = None

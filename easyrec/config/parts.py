@@ -7,6 +7,9 @@ from easyrec.config.train import Cosine, Plateau, TrainConfig
 from easyrec.errors import Problem
 
 NO_ROWS = Problem("training needs a source of rows", "data.train")
+NO_ITEMS = Problem(
+    "users are compared with the items of a catalogue, one row each: items: {type: parquet, path: ...}", "data.items"
+)
 
 
 def unmet(train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: bool) -> list[Problem]:

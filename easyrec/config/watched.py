@@ -34,7 +34,10 @@ def watched(tasks: Sequence[TaskConfig], evaluation: EvalConfig, train: TrainCon
         ConfigError: It is not among the experiment's metrics, or has no better direction.
     """
     found: dict[str, str | None] = {}
-    for task, configs in evaluation.for_tasks(tasks).items():
+    if evaluation.retrieval is not None:
+        found = {metric.key: metric.better for metric in evaluation.retrieval.metrics}
+        tasks = tasks[:1]
+    for task, configs in ({} if evaluation.retrieval else evaluation.for_tasks(tasks)).items():
         prefix = f"{task}/" if len(tasks) > 1 else ""
         found |= {f"{prefix}{config.key}": config.better for config in configs}
     first = tasks[0].name

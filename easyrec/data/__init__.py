@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from easyrec.config.data import DataConfig
 from easyrec.data.beside import raw_name
 from easyrec.data.intake import Demand
 from easyrec.data.loader import Loader
+from easyrec.data.matching import Matcher
 from easyrec.data.report import Report
 from easyrec.data.sample import Sample, sample
 from easyrec.data.sources import Source, SourceConfig, Unit
@@ -44,11 +45,12 @@ PARTS: tuple[PartName, ...] = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Sources:
-    """The parts of an experiment's data; None where the config names none."""
+    """The parts of an experiment's data, and the catalogue; None where the config names none."""
 
     train: Part | None = None
     valid: Part | None = None
     test: Part | None = None
+    items: Source | None = None
 
 
 def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | None = None) -> Sources:
@@ -65,11 +67,14 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
     """
     config = experiment if isinstance(experiment, DataConfig) else experiment.data
     for name in data or {}:
-        if name not in PARTS:
-            raise ConfigError([Problem(f"there is no part '{name}'{nearest(name, PARTS)}; known: train, valid, test")])
+        if name not in (*PARTS, "items"):
+            known = f"there is no part '{name}'{nearest(name, PARTS)}; known: train, valid, test, items"
+            raise ConfigError([Problem(known)])
+    items = _open(config, "items", (data or {}).get("items"))
     opened = {name: _open(config, name, (data or {}).get(name)) for name in PARTS}
     if config.split is None:
-        return Sources(**{name: Part(source, None, name) for name, source in opened.items() if source is not None})
+        parts = {name: Part(source, None, name) for name, source in opened.items() if source is not None}
+        return Sources(**parts, items=items)
     whole = opened["train"]
     if whole is None or opened["valid"] or opened["test"]:
         raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
@@ -79,14 +84,14 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
     parts = {name: Part(whole, part_of(split, name, kind), name) for name in PARTS}
     if config.split.by == "time" and config.split.test_from is None:
         del parts["test"]
-    return Sources(**parts)
+    return Sources(**parts, items=items)
 
 
-def _open(config: DataConfig, name: PartName, given: Any) -> Source | None:
+def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> Source | None:
     if isinstance(given, Source):
         return given
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
-        given = DataConfig.model_validate({"labels": config.labels, name: dict(given)})
+        given = DataConfig.model_validate({"labels": config.labels or ["-"], name: dict(given)})
         given = getattr(given, name)
     if given is not None and not isinstance(given, SourceConfig):
         return FrameSource(given, name)
@@ -103,6 +108,7 @@ def make_loader(
     labels: bool = True,
     reserved: Sequence[str] | None = None,
     shard: tuple[int, int] = (0, 1),
+    matcher: Matcher | None = None,
 ) -> Loader:
     """The loader of one part.
 
@@ -116,6 +122,7 @@ def make_loader(
         reserved: Raw columns to pass through; default: in training those that losses and metrics group by, else
             `data.reserved`, `eval.slices` and the columns that metrics group by.
         shard: (i, n): this worker's number and how many share the data.
+        matcher: Gives the batches items that their users are compared with.
 
     Raises:
         ConfigError: The data lacks a column.
@@ -125,7 +132,8 @@ def make_loader(
     part = Part(part) if isinstance(part, Source) else part
     classes: dict[str, int | None] = dict.fromkeys(config.labels, None)
     for task in experiment.tasks:
-        classes[task.label] = task.label_classes
+        if task.label in config.labels:
+            classes[task.label] = task.label_classes
     shuffle = experiment.shuffle if training else None
     absent: dict[str, list[Problem]] = {} if reserved is not None else unread(experiment, [part], training=training)
     if reserved is None:
@@ -156,6 +164,7 @@ def make_loader(
             shard=shard,
             prefetch=config.prefetch,
             merge_single=training,
+            matcher=matcher,
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""

@@ -28,6 +28,7 @@ from easyrec.processors import num_processors
 if TYPE_CHECKING:
     from easyrec.batch import Batch
     from easyrec.config.data import Shuffle
+    from easyrec.data.matching import Matcher
     from easyrec.data.sources import Source
     from feature_generator import FeatureGenerator
 
@@ -105,6 +106,7 @@ class Loader:
         shard: (i, n): this loader is the i-th of n that share the epoch's units.
         prefetch: Batches made ahead.
         merge_single: Give a last batch of one row to the batch before it, for models that need a variance.
+        matcher: Gives the batches items that their users are compared with.
 
     Raises:
         ConfigError: The source lacks a column, or has fewer units than there are shards.
@@ -122,10 +124,11 @@ class Loader:
         shard: tuple[int, int] = (0, 1),
         prefetch: int = 4,
         merge_single: bool = False,
+        matcher: Matcher | None = None,
     ) -> None:
         self.source, self.generator, self.demand = source, generator, demand
         self.batch_size, self.shuffle, self.seed, self.shard = batch_size, shuffle, seed, shard
-        self.prefetch, self.merge_single = prefetch, merge_single
+        self.prefetch, self.merge_single, self.matcher = prefetch, merge_single, matcher
         self._intake = Intake(source, generator, demand)
         self._units = source.units() if demand.predicate is None else demand.predicate.units(source)
         if len(self._units) < shard[1] != 1:
@@ -222,7 +225,9 @@ class Loader:
         outputs = self.generator.outputs
         for rows, after, report in self._dealt(epoch, start):
             batch = None
-            if rows is not None:
+            if rows is not None and self.matcher is not None:
+                batch = self.matcher(rows, outputs, (epoch, after.unit, after.row, after.taken))
+            elif rows is not None:
                 batch = Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, outputs)
             yield _Step(batch, after, report)
 

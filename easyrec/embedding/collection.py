@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,7 @@ class EmbeddingCollection(nn.Module):
         regularizer: lambda of lambda/2 * ||E||^2 over all trainable tables: its gradient reaches every row.
         seed: Decides the first weights, each table's by its name.
         threads: How many threads share the work; default: torch's number. Results do not depend on it.
+        item_groups: Groups that describe items where a batch has others to compare with.
     """
 
     def __init__(
@@ -76,9 +78,10 @@ class EmbeddingCollection(nn.Module):
         regularizer: float = 0.0,
         seed: int = 0,
         threads: int | None = None,
+        item_groups: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.plan = plan
+        self.plan, self._item_groups = plan, tuple(item_groups)
         self.tables = TrainedTables(plan.tables, optimizer, regularizer, seed, threads or torch.get_num_threads())
         self._lookup = Lookup(plan, self.tables.native)
         self._layouts = plan.layouts
@@ -96,8 +99,12 @@ class EmbeddingCollection(nn.Module):
         """The same as `lookup`."""
         return self.lookup(batch)
 
-    def lookup(self, batch: Batch) -> Embedded:
-        """The inputs of the model for a batch.
+    def lookup(self, batch: Batch, groups: Collection[str] | None = None) -> Embedded:
+        """The inputs of the model for a batch; of items to compare with, the groups that describe items.
+
+        Args:
+            batch: The rows.
+            groups: The groups that are looked up; None: all.
 
         Raises:
             DataError: An id is outside its table, or a column has not the expected shape.
@@ -105,8 +112,22 @@ class EmbeddingCollection(nn.Module):
         if self._weights_were_given:  # whoever has them may have changed them
             self._weights_were_given = False
             self.tables.native.refresh_codes()
-        columns = BatchColumns(batch)
-        buffers, others = self._lookup.bind(columns)
+        if batch.matches is None:
+            return Embedded(self._looked_up([(batch, groups)]), self._layouts)
+        users = [name for name in self._layouts if name not in self._item_groups]
+        parts = [(batch, users), (batch.matches.items, self._item_groups)]
+        return Embedded(self._looked_up(parts), self._layouts, batch.matches)
+
+    def _looked_up(self, parts: Sequence[tuple[Batch, Collection[str] | None]]) -> dict[str, Tensor]:
+        """The tensors of some groups, of some rows each."""
+        buffers: list[Buffer] = []
+        tensors: dict[str, Tensor] = {}
+        for batch, groups in parts:
+            columns = BatchColumns(batch)
+            bound, others = self._lookup.bind(columns, groups)
+            buffers += bound
+            tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
+            tensors |= self._lookup.dense(columns, partial(_columns_of, batch.dense), groups)
         filled = []
         for buffer in buffers:
             out = torch.empty(buffer.call.num_rows, buffer.call.width)
@@ -114,10 +135,7 @@ class EmbeddingCollection(nn.Module):
             filled.append(out)
         if torch.is_grad_enabled() and filled:
             filled = list(_Node.apply(self._anchor, self, buffers, filled))  # type: ignore[no-untyped-call]
-        tensors = {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
-        tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
-        tensors |= self._lookup.dense(columns, lambda c: batch.dense[:, c])
-        return Embedded(tensors, self._layouts)
+        return tensors | {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
 
     def collect(self, buffers: Sequence[Buffer], gradients: Sequence[Tensor | None]) -> None:
         """Keep gradients of looked-up tensors for the next step."""
@@ -157,3 +175,7 @@ class EmbeddingCollection(nn.Module):
             CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
         """
         self.tables.load(arrays)
+
+
+def _columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:
+    return dense[:, columns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -105,8 +105,14 @@ class Lookup:
         self.codes: dict[tuple[str, int], int] = {}
         self.groups = {name: _Group(group, tables, index, self.codes) for name, group in plan.groups.items()}
 
-    def bind(self, columns: Columns) -> tuple[list[Buffer], dict[str, np.ndarray]]:
+    def bind(
+        self, columns: Columns, groups: Collection[str] | None = None
+    ) -> tuple[list[Buffer], dict[str, np.ndarray]]:
         """What to fill for these columns, and the tensors that need no filling (`rows:`, `offsets:`).
+
+        Args:
+            columns: Where the columns are.
+            groups: The groups that are looked up; None: all.
 
         Raises:
             DataError: A column has not the shape that the plan expects.
@@ -114,7 +120,7 @@ class Lookup:
         buffers: list[Buffer] = []
         others: dict[str, np.ndarray] = {}
         try:
-            for name, group in self.groups.items():
+            for name, group in self._chosen(groups):
                 if group.layout.width or group.layout.first_order:
                     fields = group.plan.fields  # the first ones of `first`, where the group has such
                     data = [_parts(bag, columns) for bag in group.plan.first or fields]
@@ -139,15 +145,24 @@ class Lookup:
             raise DataError(str(error)) from error
         return buffers, others
 
-    def dense(self, columns: Columns, take: Callable[[slice | list[int]], Any]) -> dict[str, Any]:
+    def _chosen(self, groups: Collection[str] | None) -> list[tuple[str, _Group]]:
+        return [(name, group) for name, group in self.groups.items() if groups is None or name in groups]
+
+    def dense(
+        self,
+        columns: Columns,
+        take: Callable[[slice | list[int]], Any],
+        groups: Collection[str] | None = None,
+    ) -> dict[str, Any]:
         """The `dense:` and `num:` tensors: a view of neighbouring columns, else a copy.
 
         Args:
             columns: Where the columns are.
             take: Selects columns of the dense block.
+            groups: The groups that are looked up; None: all.
         """
         result = {}
-        for name, group in self.groups.items():
+        for name, group in self._chosen(groups):
             for key, spans in (("dense", group.layout.dense), ("num", group.layout.numeric)):
                 slices = [columns.dense_slices[span.name] for span in spans]
                 if slices:

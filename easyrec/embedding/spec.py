@@ -97,6 +97,13 @@ class GroupPlan:
     first: tuple[BagSpec, ...]
     sequences: tuple[tuple[BagSpec, ...], ...]
 
+    @property
+    def features(self) -> set[str]:
+        """Outputs that are read."""
+        bags = [*self.fields, *self.first, *(bag for bags in self.sequences for bag in bags)]
+        spans = {span.name for span in self.layout.dense} | {field.name for field in self.layout.numeric}
+        return {bag.feature for bag in bags} | spans
+
 
 @dataclass(frozen=True)
 class EmbeddingPlan:

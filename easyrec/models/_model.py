@@ -196,7 +196,7 @@ class Model(nn.Module):
             tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         for name, layers in of_groups(self.feature_wise, self.layouts):
             tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
-        return Embedded(tensors, self.layouts)
+        return Embedded(tensors, self.layouts, x.matches)
 
     def fields(self, x: Embedded, group: str = "deep") -> Tensor:
         """(B, F, D), one embedding per field; encoded sequences count as one field per child."""

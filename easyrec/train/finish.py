@@ -61,7 +61,7 @@ def finish(trainer: Trainer) -> Run:
         (folder.path / CALIBRATION).unlink(missing_ok=True)  # of a run that was resumed without it
     bundle = None
     try:
-        if trainer.export:
+        if trainer.export and trainer.matching is None:
             with watch.part("export"), trainer.scorer.averaged():
                 bundle = _export(trainer, result)
     finally:  # what was trained is worth a report also where it cannot be exported
@@ -78,7 +78,7 @@ def _export(trainer: Trainer, metrics: Mapping[str, Any]) -> Path:
 
 def _measure(trainer: Trainer, loader: Loader) -> tuple[dict[str, float], dict[str, Any]]:
     """Metrics of a part, and by binary task what the report plots."""
-    tasks = [task for task in trainer.experiment.tasks if task.type == "binary"]
+    tasks = [task for task in trainer.experiment.tasks if task.type == "binary" and trainer.matching is None]
     curves = {task.name: Curves() for task in tasks}
 
     def watch(batch: Batch, predictions: Mapping[str, np.ndarray]) -> None:
@@ -95,7 +95,7 @@ def _measure(trainer: Trainer, loader: Loader) -> tuple[dict[str, float], dict[s
 
 def _details(trainer: Trainer) -> dict[str, Any]:
     experiment, watch = trainer.experiment, trainer.watch
-    generator, plan = experiment.generator, trainer.collection.plan
+    generator, plan = trainer.loader.generator, trainer.collection.plan
     raw = read_sample(trainer.part, SAMPLED_ROWS, raw_columns(generator, trainer.part.source))
     sample = generator.transform(raw, bad_rows="default", threads=trainer.threads)
     busy = watch.seconds.get("training", 0.0) + watch.seconds.get("waiting for data", 0.0)

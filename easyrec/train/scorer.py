@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.errors import CheckpointError
 from easyrec.export.manifest import TaskScoring
 from easyrec.export.scoring import Scoring
+from easyrec.models._matching import Matching
 from easyrec.train.checkpoint import differences, shapes
 from easyrec.train.ema import EMA
 from easyrec.train.objective import Link, Objective
@@ -30,13 +31,13 @@ def task_scorings(experiment: Experiment) -> list[TaskScoring]:
     A task whose mask leaves only rows with that label needs none; of any other task the rows are thinned whatever
     its own label is, and its scores stay as they are.
     """
-    sampling, first = experiment.data.negative_sampling, experiment.data.labels[0]
+    sampling, first = experiment.data.negative_sampling, experiment.data.labels[:1]
     return [
         TaskScoring(
             name=task.name,
             type=task.type,
             keep_rate=sampling.keep_rate
-            if sampling and task.type == "binary" and task.label == first and task.mask is None
+            if sampling and task.type == "binary" and task.label in first and task.mask is None
             else None,
         )
         for task in experiment.tasks
@@ -94,6 +95,24 @@ class Scorer:
         finally:
             self.model.train(training)
         return {name: tensor.numpy() for name, tensor in self.link(logits).items()}
+
+    @torch.no_grad()
+    def vectors(self, batch: Batch, side: Literal["user", "item"], groups: Collection[str]) -> Tensor:
+        """(B, D) float32, the vectors that a matching model compares, in evaluation mode.
+
+        Args:
+            batch: Rows with the features of the side.
+            side: Whose vectors.
+            groups: The groups that describe it.
+        """
+        assert isinstance(self.model, Matching)
+        training = self.model.training
+        self.model.eval()
+        try:
+            x = self.model.prepared(self.collection.lookup(batch, groups))
+            return self.model.scaled(self.model.user(x) if side == "user" else self.model.item(x))
+        finally:
+            self.model.train(training)
 
     def load(self, snapshot: Snapshot) -> None:
         """Take over the weights of a checkpoint, not the optimizers' state.

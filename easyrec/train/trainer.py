@@ -16,7 +16,7 @@ from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.experiment import PLUGINS
-from easyrec.config.parts import NO_ROWS, unmet
+from easyrec.config.parts import NO_ITEMS, NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
@@ -32,6 +32,7 @@ from easyrec.train.ema import EMA
 from easyrec.train.finish import finish
 from easyrec.train.init_from import init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
+from easyrec.train.matching import Matching
 from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
@@ -105,23 +106,31 @@ class Trainer:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
         for doubt in self.experiment.doubts(data or ()):
             logger.warning("%s", doubt)
-        self.part = sources.train
-        self.loader = make_loader(self.experiment, sources.train, training=True)
-        self.valid, self.test = self._measured(sources.valid), self._measured(sources.test)
+        self.part, self.plan = sources.train, plan_embeddings(self.experiment.generator.outputs, self.experiment.model)
+        self.matching: Matching | None = None
+        if self.experiment.data.sampler is not None:
+            if sources.items is None:
+                raise self.experiment.placed(ConfigError([NO_ITEMS]))
+            self.matching = Matching(self.experiment, self.plan, sources.items, sources.train)
+        self.loader = self._reader(sources.train, training=True)
+        self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
+        self.test = None if sources.test is None else self._reader(sources.test, training=False)
         counted = self.loader.num_rows is not None
         problems = unmet(self.config, self.experiment.eval, valid=self.valid is not None, counted=counted)
         if problems:
             raise self.experiment.placed(ConfigError(problems))
 
-    def _measured(self, part: Part | None) -> Loader | None:
-        return None if part is None else make_loader(self.experiment, part, training=False)
+    def _reader(self, part: Part, *, training: bool) -> Loader:
+        if self.matching is not None:
+            return self.matching.loader(part, training=training)
+        return make_loader(self.experiment, part, training=training)
 
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
         seed_all(config.seed)
-        plan = plan_embeddings(experiment.generator.outputs, experiment.model)
+        plan, groups = self.plan, experiment.model.item_groups
         self.collection = EmbeddingCollection(
-            plan, config.sparse_optimizer, config.embedding_regularizer, config.seed, self.threads
+            plan, config.sparse_optimizer, config.embedding_regularizer, config.seed, self.threads, groups
         )
         try:
             self.model = models.build(experiment.model, plan, experiment.tasks)
@@ -145,7 +154,7 @@ class Trainer:
 
     def _measure_lately(self) -> Recent | None:
         measured, config = self.experiment.measured, self.config
-        if measured is None or config.metrics is None:
+        if measured is None or config.metrics is None or self.matching is not None:
             return None
         return Recent(config.metrics, measured, self.objective, config.log_every, self.experiment.data.batch_size)
 
@@ -206,16 +215,12 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> None:
         """One step."""
-        if not self.step and self.config.init_from is None:
+        if not self.step and self.config.init_from is None and self.matching is None:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch)
         with self._autocast():
             logits = self.forward(inputs)
-        sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
-        if not self.step:
-            for doubt in scattered(sessions):
-                logger.warning("%s", doubt)
-        losses = self.objective.by_task(logits, batch.labels, batch.sample_weight, sessions)
+        losses = self._losses(batch, logits)
         extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
         loss = self.weighting.total(losses, extras)
         value = loss.item()  # on a CPU nothing waits for this
@@ -235,6 +240,16 @@ class Trainer:
         self.progress.step(batch.size)
         if self.step % self.config.log_every == 0:
             self._log()
+
+    def _losses(self, batch: Batch, logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The losses of the tasks."""
+        if self.matching is not None:
+            return self.matching.objective(logits, batch)
+        sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
+        if not self.step:
+            for doubt in scattered(sessions):
+                logger.warning("%s", doubt)
+        return self.objective.by_task(logits, batch.labels, batch.sample_weight, sessions)
 
     def _begin_at(self, batch: Batch) -> None:
         """Let a new model's outputs start where the labels of its first rows are."""
@@ -291,6 +306,9 @@ class Trainer:
         Raises:
             Interrupted: A signal came.
         """
+        if self.matching is not None:
+            with self.scorer.averaged():
+                return self.matching.measure(self.scorer, loader, self.heed_signals)
 
         def predict(batch: Batch) -> Mapping[str, Any]:
             self.heed_signals()

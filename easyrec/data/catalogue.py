@@ -1,0 +1,111 @@
+"""The catalogue: the features of all items that can be recommended, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from easyrec.data.intake import Demand, Intake, raw_columns
+from easyrec.data.rows import Rows
+from easyrec.data.split import Part
+from easyrec.errors import DataError
+from feature_generator.columns import Column, Ragged, Table
+
+if TYPE_CHECKING:
+    from easyrec.data.sources import Source
+    from feature_generator import FeatureGenerator, OutputSpec
+
+
+class Catalogue:
+    """N items, numbered from 0 in the order of their source.
+
+    Args:
+        table: Their features.
+        ids: (N,) their ids in the data.
+        key: The feature that tells items apart.
+        outputs: What the table's columns are.
+
+    Attributes:
+        numbers: (ids of the key,) which item has an id of the key feature, -1 where none has.
+
+    Raises:
+        DataError: There is no item, one has no single id, or two have the same.
+    """
+
+    def __init__(self, table: Table, ids: pa.Array, key: str, outputs: Mapping[str, OutputSpec]) -> None:
+        self.table, self.ids, self.key, self.outputs = table, ids, key, outputs
+        if not table.num_rows:
+            raise DataError("the catalogue has no items", file="data.items")
+        own = single(table, key)
+        self.numbers = np.full(int(own.max()) + 1, -1, np.int64)
+        self.numbers[own[::-1]] = np.arange(len(own))[::-1]
+        twice = np.flatnonzero(self.numbers[own] != np.arange(len(own)))
+        if len(twice):
+            row = int(twice[0])
+            text = f"'{ids[row]}' has the id {own[row]} of an earlier item: an item must be there once, and if it is, "
+            text += f"'{key}' needs more ids (num_buckets, hash_bucket_size)"
+            raise DataError(text, column=key, row=row, file="data.items")
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """(n,) int64, the items with these ids of the key feature, -1 where there is none."""
+        known = (keys >= 0) & (keys < len(self.numbers))
+        return np.where(known, self.numbers[np.where(known, keys, 0)], -1)
+
+
+def read_catalogue(source: Source, generator: FeatureGenerator, features: Collection[str], key: str) -> Catalogue:
+    """The items of a source.
+
+    Args:
+        source: One row per item.
+        generator: Makes the features.
+        features: Outputs that describe an item.
+        key: The output that tells items apart.
+
+    Raises:
+        ConfigError: The source lacks a column.
+        DataError: A row is bad, or two items have the same id.
+    """
+    made = generator.only({*features, key})
+    (column, *_) = raw_columns(generator.only([key]), source)
+    parts = list(rows_of(Part(source), made, [column]))
+    if not parts:
+        raise DataError("the catalogue has no items", file="data.items")
+    whole = Rows.concat(parts)
+    assert whole.reserved is not None
+    return Catalogue(whole.table, whole.reserved.column(column).combine_chunks(), key, made.outputs)
+
+
+def rows_of(part: Part, generator: FeatureGenerator, reserved: Sequence[str] = ()) -> Iterator[Rows]:
+    """All rows of a part after a generator, in order, without labels."""
+    intake = Intake(part.source, generator, Demand(labels={}, reserved=reserved, predicate=part.predicate))
+    for unit in part.source.units() if part.predicate is None else part.predicate.units(part.source):
+        row = 0
+        for batch in part.source.read(unit, intake.columns):
+            rows, _ = intake(batch, unit, row, 0)
+            row += batch.num_rows
+            if rows is not None:
+                yield rows
+
+
+def single(table: Table, key: str) -> np.ndarray:
+    """(n,) int64, the ids of a feature that has one in every row.
+
+    Raises:
+        DataError: A row has none, or several.
+    """
+    column = table[key]
+    if isinstance(column, Column):
+        raise DataError("must be a feature of ids", column=key)
+    assert isinstance(column, Ragged)
+    if column.offsets is not None:
+        wrong = np.flatnonzero(np.diff(column.offsets) != 1)
+        if len(wrong):
+            count = int(np.diff(column.offsets)[wrong[0]])
+            raise DataError(f"an item has one id, but here are {count or 'none'}", column=key, row=int(wrong[0]))
+    return column.values

@@ -1,0 +1,82 @@
+"""Samplers: which items a batch's users are compared with beside their own.
+
+The contract of the family: `easyrec/data/samplers/<type>.py` holds the sampler's `Config` over `SamplerConfig`, and one
+class over `Sampler`. Same random generator, same items. Knows no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from easyrec.config.family import implementation
+from feature_generator.config import StrictModel
+
+__all__ = ["Draw", "Sampler", "SamplerConfig", "build"]
+
+
+class SamplerConfig(StrictModel):
+    """What the config of every sampler has; a sampler's own `Config` derives from it.
+
+    Attributes:
+        counted: Whether the sampler must know how often each item is met in training.
+    """
+
+    family: ClassVar[str | None] = "easyrec.data.samplers"
+    counted: ClassVar[bool] = False
+
+    type: str
+    logq: bool = True
+    """Lower each logit by the log of the probability that its item is a candidate, where that is not equal for all."""
+
+
+class Draw:
+    """What a batch's positions share.
+
+    Attributes:
+        items: (C,) int64, candidates, numbers in the catalogue, ascending and each once.
+        log_q: (C,) float32, log of the probability that each is among them; None: all alike.
+        own_log_q: (U,) float32, the same for the batch's own items, ascending and each once.
+        inside: Whether the batch's own items are among the candidates.
+
+    Source:
+        That the softmax over a set of candidates is that over all items once each logit is lowered by the log of its
+        probability to be in the set: TensorFlow, "What is Candidate Sampling", section "Sampled Softmax".
+    """
+
+    def __init__(
+        self,
+        items: np.ndarray,
+        *,
+        inside: bool,
+        log_q: np.ndarray | None = None,
+        own_log_q: np.ndarray | None = None,
+    ) -> None:
+        self.items, self.inside, self.log_q, self.own_log_q = items, inside, log_q, own_log_q
+
+
+class Sampler:
+    """Draws the candidates of a batch; a sampler defines `draw`.
+
+    Args:
+        config: The sampler's config.
+        counts: (N,) how often each item of the catalogue is met in training; ones where the sampler needs none.
+    """
+
+    def __init__(self, config: Any, counts: np.ndarray) -> None:
+        self.config, self.counts = config, counts
+
+    def draw(self, own: np.ndarray, random: np.random.Generator) -> Draw:
+        """The candidates of a batch.
+
+        Args:
+            own: (P,) int64, the positions' own items.
+            random: Where chance comes from.
+        """
+        raise TypeError(f"{type(self).__name__} must define draw")
+
+
+def build(config: SamplerConfig, counts: np.ndarray) -> Sampler:
+    """A sampler."""
+    return implementation("easyrec.data.samplers", config.type, Sampler)(config, counts)

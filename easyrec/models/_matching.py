@@ -1,0 +1,108 @@
+"""What matching models share: a vector of the user, a vector of an item, and how near they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from easyrec.batch import Embedded, Matches
+from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.errors import ConfigError, Problem
+from easyrec.layout import GroupLayout
+from easyrec.models._model import Head, Model
+from feature_generator.config import Choice
+
+
+class MatchingConfig(ModelConfig):
+    """Keys of models that compare a user with items by their vectors."""
+
+    item_groups: ClassVar[tuple[str, ...]] = ("item",)
+
+    similarity: Literal["cosine", "dot"] = "cosine"
+    """How two vectors are compared."""
+    temperature: float = Field(1.0, gt=0.0)
+    """What the similarity is divided by, to be the logit."""
+    loss: Annotated[Any, Choice("easyrec.losses.sampled")] | None = None
+    """What training with `data.sampler` minimises. Default: softmax."""
+
+    def uses(self) -> dict[str, GroupUse]:
+        """All of `user` and of `item`."""
+        return {"user": GroupUse(about="user"), "item": GroupUse(about="item")}
+
+
+class Matching(Model):
+    """Logit = <u, v> / T + b, of cosines with u and v scaled to length 1.
+
+    A model defines `user` and `item`, which read nothing of each other: either can be computed alone.
+
+    Shape:
+        output: {"logit": (B,)}, before the sigmoid
+    """
+
+    def __init__(self, config: MatchingConfig, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
+        super().__init__(config, layouts, tasks)
+        problems = [
+            Problem(f"'{config.type}' computes a user without an item: '{encoder.config.type}' looks at both", place)
+            for name, layout in self.layouts.items()
+            for sequence in layout.sequences
+            if (encoder := self._encoder(name, sequence)).needs_query or encoder.config.product
+            for place in [config.place_of(name, sequence.name)]
+        ]
+        if problems:
+            raise ConfigError(problems)
+        self.head = Head(tasks, 0, terms=1)
+
+    def user(self, x: Embedded) -> Tensor:
+        """(B, D), the vectors of the rows' users."""
+        raise TypeError(f"{type(self).__name__} must define user")
+
+    def positions(self, x: Embedded) -> Tensor:
+        """(P, D), what training compares with items: here the rows' users, P = B."""
+        return self.user(x)
+
+    def item(self, x: Embedded) -> Tensor:
+        """(B, D), the vectors of the rows' items."""
+        raise TypeError(f"{type(self).__name__} must define item")
+
+    def scaled(self, vectors: Tensor) -> Tensor:
+        """The vectors as they are compared, float32."""
+        vectors = vectors.float()
+        if self.config.similarity == "dot":
+            return vectors
+        return vectors / vectors.square().sum(dim=1, keepdim=True).clamp_min(1e-24).sqrt()
+
+    def forward(self, x: Embedded) -> dict[str, Tensor]:
+        """The logits of each row's user and item; where the batch was given candidates, those of `against`."""
+        if x.matches is not None:
+            return {"logit": self.against(x, x.matches)}
+        products = self.scaled(self.user(x)) * self.scaled(self.item(x))
+        return self.head(None, products.sum(dim=1, keepdim=True) / self.config.temperature)
+
+    def against(self, x: Embedded, matches: Matches) -> Tensor:
+        """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for its own once more.
+
+        Where the shared candidates do not hold the position's own, that stands before them.
+
+        Source:
+            The correction by the probability q of being a candidate: Bengio and Senecal, IEEE Transactions on Neural
+            Networks 2008, eq. (9); of what a batch shows: Yi et al., RecSys 2019, eq. (4).
+        """
+        positions, items = self.scaled(self.positions(x)) / self.config.temperature, self.scaled(self.item(x))
+        first, targets = matches.first_shared, matches.targets
+        own = matches.numbers.index_select(0, targets).unsqueeze(1)
+        again = matches.numbers[first:] == own  # (P, C)
+        shared = positions @ items[first:].T
+        if matches.log_q is not None:
+            shared = shared - matches.log_q[first:]
+        if not first:
+            again[torch.arange(targets.shape[0], device=targets.device), targets] = False
+            spared: Tensor = shared.masked_fill(again, -torch.inf)
+            return spared
+        mine = (positions * items.index_select(0, targets)).sum(1, keepdim=True)
+        if matches.log_q is not None:
+            mine = mine - matches.log_q.index_select(0, targets).unsqueeze(1)
+        return torch.cat([mine, shared.masked_fill(again, -torch.inf)], dim=1)

@@ -1,0 +1,89 @@
+"""What sequential models share: they read a sequence step by step, and compare what is known after a step with items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from easyrec.batch import Embedded
+from easyrec.config.model import GroupUse, TaskConfig
+from easyrec.layout import GroupLayout
+from easyrec.models._matching import Matching, MatchingConfig
+from easyrec.modules.mlp import linear
+from easyrec.modules.sequence._causal import CausalEncoder
+from easyrec.modules.sequence._encoder import age
+
+
+class SequentialConfig(MatchingConfig):
+    """Keys of these models. The encoder of sequences that name none is the one called like the model."""
+
+    next_item: ClassVar[bool] = True
+
+    similarity: Literal["cosine", "dot"] = "dot"
+    output_dim: int | None = Field(None, gt=0)
+    """D, the width of the vectors that are compared; null: that of the sequence's output."""
+
+    def uses(self) -> dict[str, GroupUse]:
+        """All of `user`, with its sequence, and of `item`."""
+        return {"user": GroupUse(about="user", sequence=True), "item": GroupUse(about="item")}
+
+    def default_encoder(self) -> str | None:
+        """The paper's."""
+        return self.type
+
+
+class Sequential(Matching):
+    """Logit = <u, v> / T + b, where u is what is known after the newest step of the user's first sequence.
+
+    Where the user has other features too, u is a linear map of these and the output of the sequence. Where items are not
+    as wide as u, v is a linear map of the item's features; else the item's embedding itself.
+
+    Shape:
+        output: {"logit": (B,)}, before the sigmoid
+    """
+
+    def __init__(
+        self, config: SequentialConfig, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]
+    ) -> None:
+        super().__init__(config, layouts, tasks)
+        self.main, *self.others = self.layouts["user"].sequences
+        encoder = self._encoder("user", self.main)
+        assert isinstance(encoder, CausalEncoder)
+        self.encoder_dim = encoder.dim
+        dim, known = config.output_dim or encoder.dim, self.width("user")
+        plain = known == encoder.dim == dim
+        self.joined = nn.Identity() if plain else linear(known, dim)
+        width = self.width("item")
+        self.described = nn.Identity() if width == dim and not self.layouts["item"].dense else linear(width, dim)
+
+    def user(self, x: Embedded) -> Tensor:
+        """(B, D), what is known after the newest step."""
+        return self._known(x, self.interest(x, self.main, "user"))
+
+    def item(self, x: Embedded) -> Tensor:
+        """(B, D), the items' vectors."""
+        return self.described(self.flat(x, "item"))  # type: ignore[no-any-return]
+
+    def positions(self, x: Embedded) -> Tensor:
+        """(P, D), what is known after each step that another one follows."""
+        steps = x.sequence(self.main.name, "user")
+        encoder = self._encoder("user", self.main)
+        assert isinstance(encoder, CausalEncoder)
+        followed = torch.nonzero(age(steps)).squeeze(1)
+        outputs = encoder.outputs(steps).index_select(0, followed)
+        return self._known(x, outputs, steps.rows.index_select(0, followed))
+
+    def _known(self, x: Embedded, outputs: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Outputs of the sequence joined by the other features of their rows."""
+        if isinstance(self.joined, nn.Identity):
+            return outputs
+        layout = self.layouts["user"]
+        parts = [x.tensors["emb:user"]] if layout.width else []
+        parts += [self.interest(x, s, "user") for s in self.others]
+        parts += [x.dense("user")] if layout.dense else []
+        parts = parts if rows is None else [part.index_select(0, rows) for part in parts]
+        return self.joined(torch.cat([outputs, *parts], dim=1))  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Retrieval: items for users out of a whole catalogue, and how good they are."""

@@ -1,0 +1,102 @@
+"""Full ranking: every item of the catalogue is scored for every user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from easyrec.retrieval.metrics import Found, RetrievalMetric
+
+SCORES = 1 << 24
+"""Scores that are held at once."""
+
+
+@dataclass(frozen=True)
+class Users:
+    """B users who ask.
+
+    Attributes:
+        vectors: (B, D) float32.
+        wanted: (R,) int64, the items that they want; -1 for items that the catalogue does not have.
+        offsets: (B+1,) int64, whose they are.
+        spared: (S,) int64, items that are not recommended to them, -1 for none; None: no such.
+        spared_offsets: (B+1,) int64, to whom.
+    """
+
+    vectors: Tensor
+    wanted: np.ndarray
+    offsets: np.ndarray
+    spared: np.ndarray | None = None
+    spared_offsets: np.ndarray | None = None
+
+    def slice(self, start: int, stop: int) -> Users:
+        """The users from `start` to before `stop`."""
+        low, high = self.offsets[start], self.offsets[stop]
+        part = Users(self.vectors[start:stop], self.wanted[low:high], self.offsets[start : stop + 1] - low)
+        if self.spared is None or self.spared_offsets is None:
+            return part
+        low, high = self.spared_offsets[start], self.spared_offsets[stop]
+        spared_offsets = self.spared_offsets[start : stop + 1] - low
+        return Users(part.vectors, part.wanted, part.offsets, self.spared[low:high], spared_offsets)
+
+
+def rank(users: Users, items: Tensor, k: int) -> Iterator[Found]:
+    """The first k items of each user, and the ranks of wanted ones; a wanted item is never spared.
+
+    A wanted item stands behind all items that score as much as it does.
+
+    Args:
+        users: Who asks.
+        items: (N, D) float32.
+        k: How many items are named.
+    """
+    step = max(SCORES // max(len(items), 1), 1)
+    for start in range(0, len(users.vectors), step):
+        part = users.slice(start, min(start + step, len(users.vectors)))
+        scores = part.vectors @ items.T  # (b, N)
+        rows = np.repeat(np.arange(len(scores)), np.diff(part.offsets))
+        known = part.wanted >= 0
+        who, what = torch.from_numpy(rows[known]), torch.from_numpy(part.wanted[known])
+        own = scores[who, what]
+        if part.spared is not None and part.spared_offsets is not None:
+            whom = np.repeat(np.arange(len(scores)), np.diff(part.spared_offsets))[part.spared >= 0]
+            scores[torch.from_numpy(whom), torch.from_numpy(part.spared[part.spared >= 0])] = -torch.inf
+            scores[who, what] = own
+        ranks = np.full(len(part.wanted), -1, np.int64)
+        ranks[known] = (torch.cat([_behind(scores, w, o) for w, o in _pieces(who, own, len(items))]).numpy()) - 1
+        values, best = scores.topk(min(k, len(items)), dim=1)
+        best = best.masked_fill(values == -torch.inf, -1)
+        yield Found(best.numpy(), ranks, part.offsets)
+
+
+def _pieces(who: Tensor, own: Tensor, items: int) -> Iterator[tuple[Tensor, Tensor]]:
+    size = max(SCORES // max(items, 1), 1)
+    yield from zip(torch.split(who, size), torch.split(own, size), strict=True)
+
+
+def _behind(scores: Tensor, who: Tensor, own: Tensor) -> Tensor:
+    """(r,), how many items score as much as a wanted one or more, itself among them."""
+    return (scores.index_select(0, who) >= own.unsqueeze(1)).sum(1)
+
+
+def measure(users: Iterable[Users], items: Tensor, metrics: list[RetrievalMetric]) -> dict[str, float]:
+    """Rank all items for all users and measure.
+
+    Args:
+        users: Who asks, batch by batch.
+        items: (N, D) float32.
+        metrics: What is measured, fed here.
+
+    Returns:
+        Values by key.
+    """
+    most = max((metric.config.k for metric in metrics), default=1)
+    for batch in users:
+        for found in rank(batch, items, most):
+            for metric in metrics:
+                metric.update(found)
+    return {metric.config.key: metric.compute() for metric in metrics}

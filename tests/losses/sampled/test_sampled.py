@@ -1,0 +1,85 @@
+"""Losses over a position's candidates equal the formulas, worked out candidate by candidate."""
+
+import math
+
+import pytest
+import torch
+
+from easyrec.losses.sampled import build
+from feature_generator.config import member, members
+
+FAMILY = "easyrec.losses.sampled"
+LOGITS = [[0.5, -1.0, 2.0], [0.1, 0.7, -math.inf], [-0.3, 0.2, 0.4]]
+COLUMNS = [0, 1, 2]
+ITEMS = 9
+
+
+def s(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def rests(row, own):
+    return [z for column, z in enumerate(row) if column != own and z > -math.inf]
+
+
+def beta():
+    share = (len(LOGITS[0]) - 1) / (ITEMS - 1)
+    return share * (0.75 * (1 - 1 / share) + 1 / share)
+
+
+FORMULAS = {
+    "softmax": lambda z, row: -math.log(math.exp(z) / (math.exp(z) + sum(math.exp(r) for r in row))),
+    "bce": lambda z, row: -math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
+    "gbce": lambda z, row: -beta() * math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
+    "bpr": lambda z, row: sum(-math.log(s(z - r)) for r in row) / len(row),
+    "hinge": lambda z, row: sum(max(0, 1 - z + r) for r in row) / len(row),
+}
+
+
+def built(name, **keys):
+    return build(member(FAMILY, name).Config(type=name, **keys), ITEMS)
+
+
+def test_every_loss_has_a_formula():
+    assert sorted(FORMULAS) == list(members(FAMILY))
+
+
+@pytest.mark.family(FAMILY)
+@pytest.mark.parametrize("name", members(FAMILY))
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5, 2.0]], ids=["alike", "weighted"])
+def test_a_loss_equals_its_formula(name, weights):
+    values = [FORMULAS[name](row[own], rests(row, own)) for row, own in zip(LOGITS, COLUMNS, strict=True)]
+    shares = weights or [1.0] * 3
+    expected = sum(v * w for v, w in zip(values, shares, strict=True)) / sum(shares)
+    given = None if weights is None else torch.tensor(weights)
+    found = built(name)(torch.tensor(LOGITS), torch.tensor(COLUMNS), given)
+    torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.family(FAMILY)
+@pytest.mark.parametrize("name", members(FAMILY))
+def test_the_own_item_is_pulled_and_the_others_pushed_unless_spared(name):
+    logits, keys = torch.tensor(LOGITS, requires_grad=True), {"margin": 4.0} if name == "hinge" else {}
+    built(name, **keys)(logits, torch.tensor(COLUMNS)).backward()
+    for row, own in enumerate(COLUMNS):
+        for column in range(3):
+            gradient = logits.grad[row, column]
+            if column == own:
+                assert gradient < 0
+            elif LOGITS[row][column] == -math.inf:
+                assert gradient == 0
+            else:
+                assert gradient > 0
+
+
+@pytest.mark.family(FAMILY)
+@pytest.mark.parametrize("name", members(FAMILY))
+def test_no_positions_cost_nothing(name):
+    loss = built(name)(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    assert loss.item() == 0.0
+
+
+def test_the_mean_of_many_negatives_weighs_as_much_as_one():
+    one = built("bce")(torch.tensor([[0.5, -1.0]]), torch.tensor([0]))
+    many = built("bce", average=True)(torch.tensor([[0.5, -1.0, -1.0, -1.0]]), torch.tensor([0]))
+    torch.testing.assert_close(one, many)

@@ -1,0 +1,107 @@
+"""Models that compare vectors: what a batch's positions are compared with, and that a user is known without an item."""
+
+import math
+
+import pytest
+import torch
+
+from easyrec.batch import Batch, Embedded, Matches
+from easyrec.config import TaskConfig
+from easyrec.errors import ConfigError
+from easyrec.models import build
+from feature_generator.config import member, members
+
+TASKS = [TaskConfig(name="click", label="click")]
+MATCHING = [n for n in members("easyrec.models") if member("easyrec.models", n).Config.item_groups]
+SEQUENTIAL = [n for n in MATCHING if member("easyrec.models", n).Config.next_item]
+NONE = Batch(0, torch.zeros(0, 0), {}, {})
+
+
+def made(case, name, **keys):
+    torch.manual_seed(1)
+    found = case(name, **keys)
+    return found, build(found.config, found.plan, TASKS)
+
+
+def of_side(x, side):
+    """The tensors of the groups of one side."""
+    groups = {key: key.partition(":")[2].partition("/")[0] for key in x.tensors}
+    return {key: tensor for key, tensor in x.tensors.items() if groups[key] == side}
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", MATCHING)
+def test_a_user_is_known_without_an_item_and_an_item_without_a_user(case, name):
+    found, model = made(case, name)
+    x = found.inputs(5)
+    model.eval()
+    user = model.user(model.prepared(Embedded(of_side(x, "user"), x.layouts)))
+    item = model.item(model.prepared(Embedded(of_side(x, "item"), x.layouts)))
+    logits = (model.scaled(user) * model.scaled(item)).sum(1) / found.config.temperature
+    torch.testing.assert_close(model(x)["logit"], logits + model.head.bias)
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", MATCHING)
+@pytest.mark.parametrize("first", [0, 3], ids=["own-inside", "own-apart"])
+@pytest.mark.parametrize("corrected", [False, True])
+def test_positions_are_compared_with_all_candidates_but_their_own_once_more(case, name, first, corrected):
+    found, model = made(case, name, temperature=0.5)
+    model.eval()
+    users, items = found.inputs(5), found.inputs(7, seed=1)
+    positions = model.scaled(model.positions(model.prepared(users))).detach()
+    vectors = model.scaled(model.item(model.prepared(items))).detach()
+    count = positions.shape[0]
+    numbers = torch.tensor([4, 9, 2, 4, 6, 9, 1])  # the items of candidates
+    targets = torch.arange(count) % (first or 7)
+    log_q = torch.linspace(-2, 1, 7) if corrected else None
+    matches = Matches(NONE, numbers, targets, torch.zeros(count, dtype=torch.int64), first, log_q)
+    tensors = {**of_side(users, "user"), **of_side(items, "item")}
+    logits = model(Embedded(tensors, users.layouts, matches))["logit"].detach()
+    candidates = [*([None] if first else []), *range(first, 7)]
+    assert logits.shape == (count, len(candidates))
+    for p in range(count):
+        own = int(targets[p])
+        for column, candidate in enumerate(candidates):
+            c = own if candidate is None else candidate
+            expected = float(positions[p] @ vectors[c]) / 0.5 - (float(log_q[c]) if corrected else 0.0)
+            is_own = column == int(matches.columns[p])
+            if not is_own and numbers[c] == numbers[own]:
+                expected = -math.inf
+            assert logits[p, column].item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_the_future_does_not_change_what_is_known_after_a_step(case, name):
+    found, model = made(case, name)
+    model.eval()
+    x = found.inputs(3, lengths=[6, 6, 0])
+    before = model.positions(model.prepared(x))  # 5 of row 0, then 5 of row 1
+    assert before.shape[0] == 10
+    changed = dict(x.tensors)
+    steps = changed["seq:user/clicks"].detach().clone()
+    steps[3:6] = steps[[5, 3, 4]] + 1.0  # the newest three of row 0
+    changed["seq:user/clicks"] = steps
+    after = model.positions(model.prepared(Embedded(changed, x.layouts)))
+    torch.testing.assert_close(after[:3], before[:3])
+    torch.testing.assert_close(after[5:], before[5:])
+    assert not torch.allclose(after[3:5], before[3:5])
+
+
+def test_vectors_of_no_length_are_compared_too(case):
+    _, model = made(case, "dssm")
+    vectors = torch.zeros(2, 4, requires_grad=True)
+    model.scaled(vectors).sum().backward()
+    assert vectors.grad.isfinite().all()
+
+
+def test_an_encoder_that_looks_at_the_item_is_refused(case):
+    with pytest.raises(ConfigError, match="computes a user without an item: 'din' looks at both"):
+        made(case, "dssm", sequences=[{"sequence": "clicks", "encoder": {"type": "din"}}])
+
+
+def test_separate_embeddings_are_two_tables(case):
+    one = case("dssm").plan
+    two = case("dssm", separate_embeddings=True).plan
+    assert len(two.tables) > len(one.tables)

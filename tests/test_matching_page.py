@@ -1,0 +1,52 @@
+"""The page about matching is complete, and its configs run."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import easyrec
+from feature_generator.config import member, members
+
+PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "matching.md").read_text(encoding="utf-8")
+FIRST, SECOND = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
+FAMILIES = ("easyrec.data.samplers", "easyrec.losses.sampled", "easyrec.retrieval.metrics")
+
+
+def taken(rows):
+    random = np.random.default_rng(1)
+    return pd.DataFrame({"user_id": random.integers(0, 50, rows), "item_id": random.integers(0, 30, rows)})
+
+
+ITEMS = pd.DataFrame({"item_id": np.arange(30), "cate": np.arange(30) % 4})
+
+
+@pytest.mark.parametrize(("family", "name"), [(f, n) for f in FAMILIES for n in members(f)])
+def test_every_member_is_listed_with_its_keys(family, name):
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
+    keys = set(member(family, name).Config.model_fields) - {"type", "logq", "k"}
+    assert {key for key in keys if f"`{key}`" not in row} == set()
+
+
+def trained(config, data, tmp_path):
+    run = easyrec.train(config, data=data, run_dir=tmp_path / "run", export=False, progress=False)
+    return run.metrics["valid"]
+
+
+def test_the_two_towers_train(tmp_path):
+    data = {"train": taken(300), "valid": taken(50), "items": ITEMS}
+    assert set(trained(FIRST, data, tmp_path)) == {"recall@100", "ndcg@10"}
+
+
+def test_the_sequence_trains(tmp_path):
+    past = [list(range(start, start + 5)) for start in range(20)]
+    data = {
+        "train": pd.DataFrame({"history__item_id": past}),
+        "valid": pd.DataFrame({"history__item_id": past, "item_id": [walk[-1] + 1 for walk in past]}),
+        "items": ITEMS,
+    }
+    found = trained({**FIRST, **SECOND, "eval": {}}, data, tmp_path)
+    assert set(found) == {"recall@10", "ndcg@10", "mrr@10", "recall@100", "coverage@10"}

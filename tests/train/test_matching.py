@@ -1,0 +1,240 @@
+"""Training against a catalogue: what is learned, how it is measured, and that it resumes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from easyrec.batch import Batch
+from easyrec.config import load_experiment
+from easyrec.errors import ConfigError, DataError
+from easyrec.train.interrupt import Interrupted
+from easyrec.train.trainer import Trainer
+
+USERS, ITEMS = 12, 20
+CONFIG = {
+    "name": "match",
+    "data": {"sampler": {"type": "in_batch"}, "batch_size": 64, "shuffle": {"buffer_rows": 5000}},
+    "features": [
+        {"type": "id", "name": "user_id", "expression": "user:user_id", "num_buckets": USERS},
+        {"type": "id", "name": "item_id", "expression": "item:item_id", "num_buckets": 2 * ITEMS},
+        {"type": "id", "name": "cate", "expression": "item:cate", "num_buckets": 5},
+    ],
+    "model": {
+        "type": "dssm",
+        "embedding_dim": 16,
+        "hidden": [32],
+        "output_dim": 16,
+        "similarity": "dot",
+        "groups": {"user": ["user_id"], "item": ["item_id", "cate"]},
+    },
+    "train": {
+        "epochs": 3,
+        "threads": 1,
+        "sparse_optimizer": {"type": "adam", "lr": 0.02},
+        "dense_optimizer": {"type": "adam", "lr": 0.005},
+    },
+    "eval": {
+        "retrieval": {"metrics": [{"type": "ndcg", "k": 5}, {"type": "recall", "k": 5}, {"type": "popularity", "k": 5}]}
+    },
+}
+SEQUENCES = {
+    "data.sampler": {"type": "everything"},
+    "features": [
+        CONFIG["features"][1],
+        {
+            "type": "sequence",
+            "name": "past",
+            "sequence_length": 8,
+            "features": [{**CONFIG["features"][1], "embedding_name": "item_id"}],
+        },
+    ],
+    "model": {
+        "type": "sasrec",
+        "embedding_dim": 16,
+        "embedding_init": {"type": "normal", "std": 0.1},
+        "groups": {"user": {"sequences": [{"sequence": "past"}]}, "item": ["item_id"]},
+    },
+}
+
+
+def items():
+    """The catalogue, in an order of its own."""
+    ids = np.random.default_rng(5).permutation(ITEMS)
+    return pd.DataFrame({"item_id": ids, "cate": ids % 5})
+
+
+def truth():
+    """(U, N), what each user takes: a softmax of tastes, times how popular items are."""
+    random = np.random.default_rng(3)
+    logits = random.normal(0, 1.0, (USERS, 4)) @ random.normal(0, 1.0, (4, ITEMS)) - 0.15 * np.arange(ITEMS)
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    return shares / shares.sum(1, keepdims=True)
+
+
+def taken(rows, seed):
+    random = np.random.default_rng(seed)
+    users = random.integers(0, USERS, rows)
+    shares = truth()
+    return pd.DataFrame({"user_id": users, "item_id": [random.choice(ITEMS, p=shares[u]) for u in users]})
+
+
+def chains(rows, seed, *, asked):
+    """Walks whose next step is three further on, mostly."""
+    random = np.random.default_rng(seed)
+    steps = np.where(random.random((rows, 9)) < 0.9, 3, 7).cumsum(1) + random.integers(0, ITEMS, (rows, 1))
+    steps %= ITEMS
+    past = [list(walk[: random.integers(1, 9)]) for walk in steps]
+    found = {"past__item_id": past}
+    if asked:
+        found["item_id"] = [(walk[-1] + 3) % ITEMS for walk in past]
+    return pd.DataFrame(found)
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    def make(data, run="run", kind=Trainer, resume=False, **overrides):
+        settings = {key.replace("__", "."): value for key, value in overrides.items()}
+        experiment = load_experiment(CONFIG, settings)
+        return kind(experiment, tmp_path / run, data={"items": items(), **data}, resume=resume, bar=False, export=False)
+
+    return make
+
+
+def shares_of(trained):
+    """(U, N), the softmax of what a model makes of all users and items, items by id."""
+    matching, scorer = trained.matching, trained.scorer
+    generator = trained.loader.generator
+    table = generator.transform({"user_id": np.arange(USERS), "item_id": np.zeros(USERS, np.int64)})
+    vectors = scorer.vectors(Batch.of(table, outputs=generator.outputs), "user", ["user"])
+    by_id = np.argsort(matching.catalogue.ids.to_numpy())
+    logits = vectors @ matching.items(scorer)[by_id].T / trained.experiment.model.temperature
+    return torch.softmax(logits, 1).numpy()
+
+
+def distance(found):
+    """Mean over users of the total variation from the truth."""
+    return float(np.abs(found - truth()).sum(1).mean() / 2)
+
+
+SETTLING = {
+    "data__batch_size": 16,
+    "train__epochs": 3,
+    "train__sparse_optimizer": {"type": "adam", "lr": 0.02, "schedule": {"type": "cosine"}},
+    "train__dense_optimizer": {"type": "adam", "lr": 0.005, "schedule": {"type": "cosine"}},
+}
+
+
+@pytest.mark.parametrize("sampler", ["everything", "in_batch", "mixed", "popularity", "uniform"])
+def test_corrected_training_finds_the_true_softmax(trainer, sampler):
+    """The rows themselves are 0.033 away from it, by chance."""
+    keys = {} if sampler in ("everything", "in_batch") else {"negatives": 40}
+    made = trainer({"train": taken(12_000, 1)}, data__sampler={"type": sampler, **keys}, **SETTLING)
+    made.fit()
+    assert distance(shares_of(made)) < 0.06
+
+
+def test_without_the_correction_popular_items_are_pushed_down(trainer):
+    made = trainer({"train": taken(12_000, 1)}, data__sampler={"type": "in_batch", "logq": False}, **SETTLING)
+    made.fit()
+    found = shares_of(made)
+    assert distance(found) > 0.2
+    popular = truth().mean(0) > 2 / ITEMS
+    assert found[:, popular].sum() < 0.8 * truth()[:, popular].sum()
+
+
+def test_the_catalogue_is_ranked_for_every_row(trainer):
+    made = trainer({"train": taken(4000, 1), "valid": taken(500, 2), "test": taken(500, 3)})
+    run = made.fit()
+    assert set(run.metrics["test"]) == {"ndcg@5", "recall@5", "popularity@5"}
+    best = np.sort(truth(), 1)[:, -5:].sum(1).mean()
+    assert 0.8 * best < run.metrics["test"]["recall@5"] < 1.1 * best
+    assert made.best.metric == "ndcg@5"
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce", "gbce", "bpr", "hinge"])
+def test_a_sequence_is_continued_with_every_loss(trainer, loss):
+    data = {"train": chains(600, 1, asked=False), "valid": chains(200, 2, asked=True)}
+    settings = {**SEQUENCES, "model.loss": {"type": loss}, "train.epochs": 15}
+    run = trainer(data, **{k.replace(".", "__"): v for k, v in settings.items()}).fit()
+    assert run.metrics["valid"]["recall@5"] > 0.9
+    assert run.metrics["valid"]["ndcg@5"] > 0.8
+
+
+class Stopped(Trainer):
+    def _do_what_is_due(self):
+        if self.step == 30:
+            self.stop.name = "SIGTERM"
+        super()._do_what_is_due()
+
+
+@pytest.mark.parametrize("sampler", ["in_batch", "mixed", "popularity"])
+def test_a_resumed_run_draws_what_one_that_never_stopped_draws(trainer, sampler):
+    data = {"train": taken(3000, 1), "valid": taken(300, 2)}
+    keys = {"data__sampler": {"type": sampler}}
+    whole = trainer(data, run="whole", **keys)
+    whole.fit()
+    with pytest.raises(Interrupted):
+        trainer(data, kind=Stopped, **keys).fit()
+    resumed = trainer(data, resume=True, **keys)
+    resumed.fit()
+    for name, table in whole.collection.weights.items():
+        np.testing.assert_array_equal(resumed.collection.weights[name], table)
+    for name, tensor in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+def test_weights_of_rows_are_those_of_their_positions(trainer):
+    data = chains(300, 1, asked=False)
+    odd = np.arange(300) % 2
+    data.loc[odd == 1, "past__item_id"] = data.loc[odd == 1, "past__item_id"].map(lambda walk: walk[::-1])
+    asked = chains(200, 2, asked=True)
+    settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
+    weighted = {"train": data.assign(weight=1.0 - odd), "valid": asked}
+    run = trainer(weighted, **settings, data__sample_weight="weight", train__epochs=20).fit()
+    assert run.metrics["valid"]["recall@5"] > 0.9
+
+
+def test_an_item_that_the_catalogue_lacks_is_told(trainer):
+    wrong = taken(100, 1)
+    wrong.loc[7, "item_id"] = ITEMS + 3
+    with pytest.raises(DataError, match=f"id {ITEMS + 3} is that of no item of data.items"):
+        trainer({"train": wrong}).fit()
+
+
+def test_an_item_that_is_there_twice_is_told(trainer):
+    with pytest.raises(DataError, match="'3' has the id 3 of an earlier item"):
+        trainer({"train": taken(100, 1), "items": pd.DataFrame({"item_id": [3, 4, 3], "cate": [0, 1, 2]})})
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"model": {"type": "dnn"}}, "'dnn' makes no vectors of items that users could be compared with"),
+        ({"data.item_id": "item"}, "'item' is no feature of ids; did you mean 'item_id'?"),
+        ({"eval.retrieval.exclude": "seen"}, "no feature is called 'seen'"),
+        ({"data.sampler.type": "in_bach"}, "did you mean 'in_batch'?"),
+        ({"model.loss": {"type": "softmx"}}, "did you mean 'softmax'?"),
+        ({"train.early_stop": {"metric": "recall@10"}}, "'recall@10' is not evaluated"),
+    ],
+    ids=["model", "item-id", "exclude", "sampler", "loss", "metric"],
+)
+def test_what_cannot_be_matched_is_refused(settings, text):
+    with pytest.raises(ConfigError) as error:
+        load_experiment(CONFIG, settings)
+    assert text in str(error.value)
+
+
+def test_a_catalogue_is_asked_for(trainer):
+    with pytest.raises(ConfigError, match="items of a catalogue"):
+        trainer({"train": taken(100, 1), "items": None})
+
+
+def test_a_sequence_of_something_else_is_refused(trainer):
+    other = [
+        SEQUENCES["features"][0],
+        {**SEQUENCES["features"][1], "features": [{**CONFIG["features"][1], "embedding_name": "other"}]},
+    ]
+    settings = {k.replace(".", "__"): v for k, v in {**SEQUENCES, "features": other}.items()}
+    with pytest.raises(ConfigError, match="no child of 'past' shares the embedding_name of 'item_id'"):
+        trainer({"train": chains(50, 1, asked=False)}, **settings)
