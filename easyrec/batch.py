@@ -150,8 +150,8 @@ class Matches:
         items: Item features of C candidates.
         numbers: (C,) int64, which item of the catalogue each is.
         targets: (P,) int64, which of the candidates is the position's own.
-        first_shared: Candidates from here on are compared with every position. Those before it, if any, are the
-            positions' own alone; else each position's own is among the shared ones.
+        first_shared: Candidates from here on, each item once, are compared with every position. Those before it, if
+            any, are the positions' own; else each position's own is among the shared ones.
         rows: (P,) int64, whose positions they are, ascending.
         log_q: (C,) float32, log of the probability that each is a candidate; None: all alike.
     """

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from easyrec import models
 from easyrec.config import Experiment
-from easyrec.config.parts import NO_ROWS, unmet
-from easyrec.data import Sample, make_loader, open_sources, sample, unread
+from easyrec.config.parts import NO_ITEMS, NO_ROWS, unmet
+from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample, unread
+from easyrec.data.sides import Sides
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, Problem
 from easyrec.models._boxes import Picture
+from feature_generator import FeatureGenerator
 
 STATE_PER_WEIGHT = {"adam": 2.0, "lazy_adam": 2.0, "adagrad": 1.0, "ftrl": 2.0, "sgd": 0.0, "rowwise_adagrad": 0.0}
 """Numbers that a sparse optimizer keeps beside each weight."""
@@ -161,17 +163,25 @@ def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspect
     sources = open_sources(experiment)
     if sources.train is None:
         raise experiment.placed(ConfigError([NO_ROWS]))
-    parts = {name: part for name, part in vars(sources).items() if part is not None}
+    parts: dict[str, Part] = {name: part for name in PARTS if (part := getattr(sources, name)) is not None}
     evaluated = [part for name, part in parts.items() if name != "train"]
+    generators = _generators(experiment)
+    if generators and sources.items is None:
+        raise experiment.placed(ConfigError([NO_ITEMS]))
     absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
     counted, problems = True, [problem for found in absent for listed in found.values() for problem in listed]
     parts = {"train": sources.train} if experiment.data.split else parts  # a split reads one source
+    if sources.items is not None:
+        parts["items"] = Part(sources.items)
     for name, part in parts.items():
         named = [column for column in columns(experiment, name) if all(column not in found for found in absent)]
+        generator = generators.get(name, experiment.generator)
+        labels = classes(experiment) if generator is experiment.generator else {}
         try:
-            samples[name] = sample(part.source, rows, experiment.generator, classes(experiment), named)
+            samples[name] = sample(part.source, rows, generator, labels, named if name != "items" else ())
             if name == "train" and not problems:
-                counted = make_loader(experiment, part, training=True).num_rows is not None
+                loader = make_loader(experiment, part, generator, training=True, labels=bool(labels))
+                counted = loader.num_rows is not None
         except ConfigError as error:
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
@@ -186,8 +196,23 @@ def classes(experiment: Experiment) -> dict[str, int | None]:
     """For each label what its task says of it, see `TaskConfig.label_classes`."""
     found: dict[str, int | None] = dict.fromkeys(experiment.data.labels)
     for task in experiment.tasks:
-        found[task.label] = task.label_classes
+        if task.label in found:
+            found[task.label] = task.label_classes
     return found
+
+
+def _generators(experiment: Experiment) -> dict[str, FeatureGenerator]:
+    """What makes the features of each part where a catalogue is ranked; empty where none is."""
+    if experiment.eval.retrieval is None:
+        return {}
+    sides = Sides(experiment)
+    learned = sides.generator("learned") if experiment.data.sampler is not None else experiment.generator
+    return {
+        "train": learned,
+        "valid": sides.generator("asked"),
+        "test": sides.generator("asked"),
+        "items": sides.generator("items"),
+    }
 
 
 def columns(experiment: Experiment, part: str) -> list[str]:

@@ -15,6 +15,7 @@ from easyrec.check import Built, Inspection, build, inspect
 from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
 from easyrec.config import Experiment
+from easyrec.data.sample import FeatureSample
 from easyrec.errors import ConfigError, DataError
 from easyrec.report.graph import write_graph
 
@@ -106,7 +107,9 @@ def _columns(out: Console, found: Inspection) -> None:
 
 
 def _features(out: Console, found: Inspection) -> None:
-    seen = next(iter(found.samples.values())).features
+    seen: dict[str, FeatureSample] = {}
+    for sample in reversed(found.samples.values()):
+        seen |= sample.features
     dims = {bag.feature: bag for group in found.plan.groups.values() for bag in group.fields}
     dims |= {bag.feature: bag for g in found.plan.groups.values() for bags in g.sequences for bag in bags}
     shown = table("features", "feature", "side", "kind", "table", "ids", "dim", "empty", "unknown", "distinct", right=4)

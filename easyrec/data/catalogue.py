@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from easyrec.errors import DataError
 from feature_generator.columns import Column, Ragged, Table
 
 if TYPE_CHECKING:
+    from easyrec.data.sides import Sides
     from easyrec.data.sources import Source
     from feature_generator import FeatureGenerator, OutputSpec
 
@@ -58,27 +59,25 @@ class Catalogue:
         return np.where(known, self.numbers[np.where(known, keys, 0)], -1)
 
 
-def read_catalogue(source: Source, generator: FeatureGenerator, features: Collection[str], key: str) -> Catalogue:
+def read_catalogue(source: Source, sides: Sides) -> Catalogue:
     """The items of a source.
 
     Args:
         source: One row per item.
-        generator: Makes the features.
-        features: Outputs that describe an item.
-        key: The output that tells items apart.
+        sides: What describes an item.
 
     Raises:
         ConfigError: The source lacks a column.
         DataError: A row is bad, or two items have the same id.
     """
-    made = generator.only({*features, key})
-    (column, *_) = raw_columns(generator.only([key]), source)
+    made = sides.generator("items")
+    (column, *_) = raw_columns(made.only([sides.key]), source)
     parts = list(rows_of(Part(source), made, [column]))
     if not parts:
         raise DataError("the catalogue has no items", file="data.items")
     whole = Rows.concat(parts)
     assert whole.reserved is not None
-    return Catalogue(whole.table, whole.reserved.column(column).combine_chunks(), key, made.outputs)
+    return Catalogue(whole.table, whole.reserved.column(column).combine_chunks(), sides.key, made.outputs)
 
 
 def rows_of(part: Part, generator: FeatureGenerator, reserved: Sequence[str] = ()) -> Iterator[Rows]:

@@ -85,7 +85,7 @@ class Matching(Model):
     def against(self, x: Embedded, matches: Matches) -> Tensor:
         """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for its own once more.
 
-        Where the shared candidates do not hold the position's own, that stands before them.
+        Where the shared candidates are not known to hold the position's own, that stands before them.
 
         Source:
             The correction by the probability q of being a candidate: Bengio and Senecal, IEEE Transactions on Neural
@@ -93,16 +93,13 @@ class Matching(Model):
         """
         positions, items = self.scaled(self.positions(x)) / self.config.temperature, self.scaled(self.item(x))
         first, targets = matches.first_shared, matches.targets
-        own = matches.numbers.index_select(0, targets).unsqueeze(1)
-        again = matches.numbers[first:] == own  # (P, C)
-        shared = positions @ items[first:].T
+        shared: Tensor = positions @ items[first:].T  # (P, C)
         if matches.log_q is not None:
             shared = shared - matches.log_q[first:]
         if not first:
-            again[torch.arange(targets.shape[0], device=targets.device), targets] = False
-            spared: Tensor = shared.masked_fill(again, -torch.inf)
-            return spared
+            return shared
+        own = matches.numbers.index_select(0, targets).unsqueeze(1)
         mine = (positions * items.index_select(0, targets)).sum(1, keepdim=True)
         if matches.log_q is not None:
             mine = mine - matches.log_q.index_select(0, targets).unsqueeze(1)
-        return torch.cat([mine, shared.masked_fill(again, -torch.inf)], dim=1)
+        return torch.cat([mine, shared.masked_fill(matches.numbers[first:] == own, -torch.inf)], dim=1)

@@ -18,6 +18,7 @@ from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
 from easyrec.train.bundling import export_run
+from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
@@ -100,10 +101,13 @@ def evaluate(
     scorer = restore(experiment, folder, checkpoint)
     sources = open_sources(experiment, data)
     found: dict[str, dict[str, float]] = {}
+    matching = Matching(experiment, sources) if experiment.eval.retrieval is not None else None
     with kept_memory(), scorer.averaged():
         for name in data or ("valid", "test"):
             part = getattr(sources, name)
-            if part is not None:
+            if matching is not None and isinstance(part, Part):
+                found[name] = matching.measure(scorer, matching.asked(part))
+            elif isinstance(part, Part):
                 loader = make_loader(experiment, part, training=False)
                 found[name] = metrics.evaluate(scorer.predict, loader, experiment.tasks, experiment.eval)
                 if loader.report.num_bad:

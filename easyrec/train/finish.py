@@ -61,7 +61,7 @@ def finish(trainer: Trainer) -> Run:
         (folder.path / CALIBRATION).unlink(missing_ok=True)  # of a run that was resumed without it
     bundle = None
     try:
-        if trainer.export and trainer.matching is None:
+        if trainer.export and not trainer.sampled:
             with watch.part("export"), trainer.scorer.averaged():
                 bundle = _export(trainer, result)
     finally:  # what was trained is worth a report also where it cannot be exported

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,13 +11,15 @@ from torch import Tensor
 
 from easyrec.batch import Batch
 from easyrec.config import Experiment
-from easyrec.data import Loader, Part, Source, make_loader
+from easyrec.config.parts import NO_ITEMS, NO_ROWS
+from easyrec.data import Loader, Part, Sources, make_loader
 from easyrec.data.catalogue import read_catalogue, rows_of
 from easyrec.data.matching import Matcher, own_items
 from easyrec.data.samplers import build as build_sampler
-from easyrec.embedding.spec import EmbeddingPlan
-from easyrec.errors import ConfigError, Problem
+from easyrec.data.sides import Sides
+from easyrec.errors import ConfigError
 from easyrec.losses import sampled
+from easyrec.losses.sampled._loss import SampledLoss
 from easyrec.losses.sampled.softmax import Config as Softmax
 from easyrec.retrieval import metrics
 from easyrec.retrieval.ranking import Users, measure
@@ -31,51 +34,50 @@ class Matching:
 
     Args:
         experiment: What is trained.
-        plan: Its groups.
-        items: Source of the catalogue.
-        train: The rows that are learned.
+        sources: Its data: the catalogue, and the rows that are learned where these must be counted.
+
+    Raises:
+        ConfigError: There is no catalogue, or no rows to count.
+        DataError: An item is bad.
     """
 
-    def __init__(self, experiment: Experiment, plan: EmbeddingPlan, items: Source, train: Part) -> None:
-        self.experiment, model = experiment, experiment.model
-        self.item_groups = model.item_groups
-        self.user_groups = [name for name in plan.groups if name not in self.item_groups]
-        of_items = {f for name in self.item_groups for f in plan.groups[name].features}
-        self.of_users = {f for name in self.user_groups for f in plan.groups[name].features}
-        self.key = experiment.data.item_id
-        self.catalogue = read_catalogue(items, experiment.generator, of_items, self.key)
-        self.sequence = _next_child(experiment, plan) if model.next_item else None
+    def __init__(self, experiment: Experiment, sources: Sources) -> None:
+        self.experiment, self.sources, self.sides = experiment, sources, Sides(experiment)
+        if sources.items is None:
+            raise experiment.placed(ConfigError([NO_ITEMS]))
+        self.catalogue = read_catalogue(sources.items, self.sides)
         assert experiment.eval.retrieval is not None
         self.measured = experiment.eval.retrieval
-        self.counts = np.ones(len(self.catalogue))
-        sampler = experiment.data.sampler
-        assert sampler is not None
-        if sampler.counted or any(metric.counted for metric in self.measured.metrics):
-            self.counts = self._count(train)
-        drawn = build_sampler(sampler, self.counts)
-        self.matcher = Matcher(self.catalogue, drawn, self.sequence, experiment.train.seed)
-        loss = getattr(model, "loss", None) or Softmax()
-        self.loss = sampled.build(loss, len(self.catalogue))
 
-    def _count(self, train: Part) -> np.ndarray:
+    @cached_property
+    def counts(self) -> np.ndarray:
         """(N,), how often each item is learned."""
+        if self.sources.train is None:
+            raise self.experiment.placed(ConfigError([NO_ROWS]))
         counts = np.zeros(len(self.catalogue))
-        generator = self.experiment.generator.only([self.sequence or self.key])
-        for rows in rows_of(train, generator):
-            own, _ = own_items(rows.table, self.catalogue, self.sequence)
+        generator = self.experiment.generator.only([self.sides.sequence or self.sides.key])
+        for rows in rows_of(self.sources.train, generator):
+            own, _ = own_items(rows.table, self.catalogue, self.sides.sequence)
             counts += np.bincount(own, minlength=len(counts))
         return counts
 
-    def loader(self, part: Part, *, training: bool) -> Loader:
-        """The rows of a part: users, and while not training the items that they want."""
-        names = set(self.of_users)
-        if not (training and self.sequence):
-            names.add(self.key)
-        if not training and self.measured.exclude is not None:
-            names.add(self.measured.exclude)
-        generator = self.experiment.generator.only(names)
-        matcher = self.matcher if training else None
-        return make_loader(self.experiment, part, generator, training=training, labels=False, matcher=matcher)
+    @cached_property
+    def loss(self) -> SampledLoss:
+        """What training with a sampler minimises."""
+        return sampled.build(getattr(self.experiment.model, "loss", None) or Softmax(), len(self.catalogue))
+
+    def learned(self, part: Part) -> Loader:
+        """The rows of a part, each batch with candidates."""
+        config = self.experiment.data.sampler
+        assert config is not None
+        sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
+        matcher = Matcher(self.catalogue, sampler, self.sides.sequence, self.experiment.train.seed)
+        generator = self.sides.generator("learned")
+        return make_loader(self.experiment, part, generator, training=True, labels=False, matcher=matcher)
+
+    def asked(self, part: Part) -> Loader:
+        """The rows of a part: users, and the items that they want."""
+        return make_loader(self.experiment, part, self.sides.generator("asked"), training=False, labels=False)
 
     def objective(self, logits: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """The loss, by the name of the task."""
@@ -93,9 +95,9 @@ class Matching:
             Batch.of(self.catalogue.table.slice(s, min(s + ITEMS, len(self.catalogue))), outputs=self.catalogue.outputs)
             for s in starts
         ]
-        return torch.cat([scorer.vectors(part, "item", self.item_groups) for part in parts])
+        return torch.cat([scorer.vectors(part, "item", self.sides.item_groups) for part in parts])
 
-    def measure(self, scorer: Scorer, loader: Loader, heed: Callable[[], None]) -> dict[str, float]:
+    def measure(self, scorer: Scorer, loader: Loader, heed: Callable[[], None] = lambda: None) -> dict[str, float]:
         """All retrieval metrics of a part.
 
         Args:
@@ -103,37 +105,21 @@ class Matching:
             loader: The part.
             heed: Called for every batch.
         """
-        built = [metrics.build(config, len(self.catalogue), self.counts) for config in self.measured.metrics]
+        counts = self.counts if any(m.counted for m in self.measured.metrics) else np.ones(len(self.catalogue))
+        built = [metrics.build(config, len(self.catalogue), counts) for config in self.measured.metrics]
         return measure(self._users(scorer, loader, heed), self.items(scorer), built)
 
     def _users(self, scorer: Scorer, loader: Loader, heed: Callable[[], None]) -> Iterator[Users]:
         for batch in loader:
             heed()
-            wanted, offsets = self._found(batch, self.key)
+            wanted, offsets = self._found(batch, self.sides.key)
             spared, whom = None, None
             if self.measured.exclude is not None:
                 spared, whom = self._found(batch, self.measured.exclude)
-            yield Users(scorer.vectors(batch, "user", self.user_groups), wanted, offsets, spared, whom)
+            yield Users(scorer.vectors(batch, "user", self.sides.user_groups), wanted, offsets, spared, whom)
 
     def _found(self, batch: Batch, feature: str) -> tuple[np.ndarray, np.ndarray]:
         """The items of the catalogue that a feature names, and whose they are."""
         jagged = batch.jagged(feature)
         offsets = np.arange(batch.size + 1) if jagged.offsets is None else jagged.offsets.numpy()
         return self.catalogue.find(jagged.values.numpy()), offsets
-
-
-def _next_child(experiment: Experiment, plan: EmbeddingPlan) -> str:
-    """The child of the user's first sequence that holds items.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    user = plan.groups["user"]
-    key = experiment.generator.outputs[experiment.data.item_id]
-    table = next((t.name for t in plan.tables if key.name in t.features), None)
-    for bag in user.sequences[0]:
-        if bag.table == table:
-            return bag.feature
-    sequence = user.layout.sequences[0]
-    text = f"no child of '{sequence.name}' shares the embedding_name of '{key.name}', so its steps are no items"
-    raise experiment.placed(ConfigError([Problem(text, experiment.model.place_of("user", sequence.name))]))

@@ -16,7 +16,7 @@ from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.experiment import PLUGINS
-from easyrec.config.parts import NO_ITEMS, NO_ROWS, unmet
+from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
@@ -107,11 +107,8 @@ class Trainer:
         for doubt in self.experiment.doubts(data or ()):
             logger.warning("%s", doubt)
         self.part, self.plan = sources.train, plan_embeddings(self.experiment.generator.outputs, self.experiment.model)
-        self.matching: Matching | None = None
-        if self.experiment.data.sampler is not None:
-            if sources.items is None:
-                raise self.experiment.placed(ConfigError([NO_ITEMS]))
-            self.matching = Matching(self.experiment, self.plan, sources.items, sources.train)
+        self.matching = None if self.experiment.eval.retrieval is None else Matching(self.experiment, sources)
+        self.sampled = self.experiment.data.sampler is not None
         self.loader = self._reader(sources.train, training=True)
         self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
         self.test = None if sources.test is None else self._reader(sources.test, training=False)
@@ -121,9 +118,9 @@ class Trainer:
             raise self.experiment.placed(ConfigError(problems))
 
     def _reader(self, part: Part, *, training: bool) -> Loader:
-        if self.matching is not None:
-            return self.matching.loader(part, training=training)
-        return make_loader(self.experiment, part, training=training)
+        if self.matching is None or (training and not self.sampled):
+            return make_loader(self.experiment, part, training=training)
+        return self.matching.learned(part) if training else self.matching.asked(part)
 
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
@@ -154,7 +151,7 @@ class Trainer:
 
     def _measure_lately(self) -> Recent | None:
         measured, config = self.experiment.measured, self.config
-        if measured is None or config.metrics is None or self.matching is not None:
+        if measured is None or config.metrics is None or self.sampled:
             return None
         return Recent(config.metrics, measured, self.objective, config.log_every, self.experiment.data.batch_size)
 
@@ -215,7 +212,7 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> None:
         """One step."""
-        if not self.step and self.config.init_from is None and self.matching is None:
+        if not self.step and self.config.init_from is None and not self.sampled:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch)
         with self._autocast():
@@ -243,7 +240,8 @@ class Trainer:
 
     def _losses(self, batch: Batch, logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The losses of the tasks."""
-        if self.matching is not None:
+        if self.sampled:
+            assert self.matching is not None
             return self.matching.objective(logits, batch)
         sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
         if not self.step:

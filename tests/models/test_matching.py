@@ -52,7 +52,7 @@ def test_positions_are_compared_with_all_candidates_but_their_own_once_more(case
     positions = model.scaled(model.positions(model.prepared(users))).detach()
     vectors = model.scaled(model.item(model.prepared(items))).detach()
     count = positions.shape[0]
-    numbers = torch.tensor([4, 9, 2, 4, 6, 9, 1])  # the items of candidates
+    numbers = torch.tensor([4, 9, 2, 4, 6, 9, 1] if first else [4, 9, 2, 3, 6, 8, 1])  # the items of candidates
     targets = torch.arange(count) % (first or 7)
     log_q = torch.linspace(-2, 1, 7) if corrected else None
     matches = Matches(NONE, numbers, targets, torch.zeros(count, dtype=torch.int64), first, log_q)

@@ -1,11 +1,17 @@
 """Training against a catalogue: what is learned, how it is measured, and that it resumes."""
 
+import copy
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
+import easyrec
 from easyrec.batch import Batch
+from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError
 from easyrec.train.interrupt import Interrupted
@@ -238,3 +244,32 @@ def test_a_sequence_of_something_else_is_refused(trainer):
     settings = {k.replace(".", "__"): v for k, v in {**SEQUENCES, "features": other}.items()}
     with pytest.raises(ConfigError, match="no child of 'past' shares the embedding_name of 'item_id'"):
         trainer({"train": chains(50, 1, asked=False)}, **settings)
+
+
+def test_a_run_is_evaluated_again_and_checked(tmp_path, capsys):
+    parts = {"train": taken(1500, 1), "valid": taken(200, 2), "items": items()}
+    for name, frame in parts.items():
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    config = copy.deepcopy(CONFIG)
+    config["data"] |= {name: {"type": "parquet", "path": str(tmp_path / f"{name}.parquet")} for name in parts}
+    (tmp_path / "match.yaml").write_text(yaml.safe_dump(config))
+    run = easyrec.train(tmp_path / "match.yaml", run_dir=tmp_path / "run", progress=False)
+    again = easyrec.evaluate(tmp_path / "run")
+    assert again.metrics["valid"] == run.metrics["valid"]
+    assert main(["check", "-c", str(tmp_path / "match.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"items +parquet .* 20 +20 *\n", shown)
+    assert re.search(r"\n *cate +item +sparse +cate +5 +16", shown)
+    assert main(["check", "-c", str(tmp_path / "match.yaml"), "-o", "data.items=null"]) == 2
+    assert "items of a catalogue" in capsys.readouterr().err
+
+
+def test_a_model_of_labels_is_measured_by_retrieval_too(trainer):
+    rows, random = taken(3000, 1), np.random.default_rng(4)
+    rows["click"] = 1
+    others = rows.assign(item_id=random.integers(0, ITEMS, 3000), click=0)
+    labelled = pd.concat([rows, others]).assign(cate=lambda frame: frame["item_id"] % 5)
+    keys = {"data__sampler": None, "data__labels": ["click"], "data__shuffle": {}}
+    run = trainer({"train": labelled, "valid": taken(300, 2)}, **keys).fit()
+    best = np.sort(truth(), 1)[:, -5:].sum(1).mean()
+    assert run.metrics["valid"]["recall@5"] > 0.7 * best
