@@ -158,10 +158,13 @@ def test_the_catalogue_is_ranked_for_every_row(trainer):
     assert made.best.metric == "ndcg@5"
 
 
-@pytest.mark.parametrize("loss", ["softmax", "bce", "gbce", "bpr", "hinge"])
-def test_a_sequence_is_continued_with_every_loss(trainer, loss):
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [("gru4rec", "softmax"), *(("sasrec", loss) for loss in ("softmax", "bce", "gbce", "bpr", "hinge"))],
+)
+def test_a_sequence_is_continued_with_every_loss(trainer, model, loss):
     data = {"train": chains(600, 1, asked=False), "valid": chains(200, 2, asked=True)}
-    settings = {**SEQUENCES, "model.loss": {"type": loss}, "train.epochs": 15}
+    settings = {**SEQUENCES, "model.type": model, "model.loss": {"type": loss}, "train.epochs": 15}
     run = trainer(data, **{k.replace(".", "__"): v for k, v in settings.items()}).fit()
     assert run.metrics["valid"]["recall@5"] > 0.9
     assert run.metrics["valid"]["ndcg@5"] > 0.8

@@ -80,8 +80,8 @@ class Alone(nn.Module):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_exported_equals_eager(name):
     encoder = made(name)
-    for parameter in encoder.parameters():
-        nn.init.normal_(parameter, std=0.5)
+    for parameter in encoder.parameters():  # wide recurrent layers with more are chaotic: rounding would grow
+        nn.init.normal_(parameter, std=min(0.5, 1.5 / parameter.shape[-1] ** 0.5))
     layouts = {"deep": GroupLayout("deep", (Span("item", 4, 0), Span("cate", 3, 4)), (), (LAYOUT,))}
     model = Alone(encoder).eval()
     program = to_calls(export_program(model, layouts))
