@@ -165,8 +165,13 @@ def trained(config: Path, overrides: Mapping[str, Any], seed: int, metrics: Iter
     return {**told, "best_step": found["best_step"], "seconds": round(found["seconds"], 1)}
 
 
-def fingerprint(experiment: Experiment) -> str:
-    """Changes where the config, or the code of the model, its modules and encoders changes; paths of data do not count."""
+def fingerprint(experiment: Experiment, more: Iterable[str] = ()) -> str:
+    """Changes where the config, or the code of the model, its modules and encoders changes; paths of data do not count.
+
+    Args:
+        experiment: What is trained.
+        more: Modules whose code counts too.
+    """
     text = re.sub(r"path: .*", "", experiment.to_yaml())
     groups = (experiment.model.groups or {}).values()
     default = experiment.model.default_encoder() or "pooling"
@@ -174,7 +179,7 @@ def fingerprint(experiment: Experiment) -> str:
     layers = {layer.type for group in groups for layer in group.feature_wise}
     modules = [f"easyrec.models.{experiment.model.type}", *(f"easyrec.modules.sequence.{e}" for e in sorted(encoders))]
     modules += [f"easyrec.modules.feature_wise.{layer}" for layer in sorted(layers)]
-    return digest(text, dict.fromkeys(path for module in modules for path in _sources(module)))
+    return digest(text, dict.fromkeys(path for module in (*modules, *more) for path in _sources(module)))
 
 
 def digest(text: str, paths: Iterable[Path | str]) -> str:

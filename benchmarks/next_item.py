@@ -1,0 +1,136 @@
+"""What comes next on MovieLens-1M and Amazon Beauty: every item is ranked for every user, the last one is the test.
+
+`python benchmarks/next_item.py [ml-1m | beauty] [--only sasrec_softmax ...] [--threads 2] [--page]`
+
+Writes parquet under `.data/next_item/<data>`, then trains the configs in `configs/next_item/`. A user's last item is the
+test, the one before it is valid and chooses the checkpoint; what the user had before is not recommended. A run that was
+stopped goes on from its newest checkpoint under `.data/next_item/runs`; finished ones are lines of
+`results/next_item.jsonl`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from record import ROOT, data, fingerprint, finished, once, section, table
+
+import easyrec
+from easyrec.config import load_experiment
+
+OUT = ROOT / ".data" / "next_item"
+CONFIGS = ROOT / "configs" / "next_item"
+SEED = 2026
+DATA = ("ml-1m", "beauty")
+PUBLISHED = {  # recall@10 and ndcg@10
+    ("ml-1m", "sasrec_bce"): (0.2392, 0.1259),
+    ("ml-1m", "sasrec_gbce"): (0.3003, 0.1726),
+    ("beauty", "sasrec_bce"): (0.0605, 0.0318),
+    ("beauty", "sasrec_softmax"): (0.0859, 0.0503),
+}
+"""MovieLens-1M: gSASRec-pytorch; Beauty: the TIGER paper, and one reproduction with the full softmax."""
+SIZES: dict[str, dict[str, Any]] = {"ml-1m": {}, "beauty": {"features[history].sequence_length": 50}}
+"""What a data set changes in the configs."""
+
+
+def names() -> list[str]:
+    """The configs."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "next_item")
+
+
+def histories(name: str) -> list[np.ndarray]:
+    """Each user's items, oldest first."""
+    if name == "ml-1m":
+        log = pq.read_table(data("ml-1m") / "sequences.parquet").to_pandas().sort_values(["user", "pos"])
+        return [items.to_numpy(np.int64) for _, items in log.groupby("user")["item"]]
+    lines = (data("amazon_beauty_5core") / "sequences.txt").read_text().splitlines()
+    return [np.array(line.split()[1:], np.int64) for line in lines]
+
+
+def prepare(name: str) -> Path:
+    """Write train, valid, test and the items; gives the folder."""
+    folder = OUT / name
+    if (folder / "items.parquet").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    users = [items for items in histories(name) if len(items) >= 3]
+
+    def write(part: str, past: list[np.ndarray], wanted: list[int] | None = None) -> None:
+        listed = pa.array([items.tolist() for items in past], pa.list_(pa.int64()))
+        columns = {"history__item_id": listed, "seen": listed}
+        columns |= {"item_id": pa.array(wanted)} if wanted is not None else {}
+        pq.write_table(pa.table(columns), folder / f"{part}.parquet", row_group_size=4096)
+
+    write("train", [items[:-2] for items in users])
+    write("valid", [items[:-2] for items in users], [int(items[-2]) for items in users])
+    write("test", [items[:-1] for items in users], [int(items[-1]) for items in users])
+    known = np.unique(np.concatenate(users))
+    pq.write_table(pa.table({"item_id": known}), folder / "items.parquet")
+    return folder
+
+
+def key(where: str, name: str) -> str:
+    """Fingerprint of a run."""
+    os.environ["EASYREC_NEXT_ITEM"] = str(OUT / where)
+    experiment = load_experiment(CONFIGS / f"{name}.yaml", SIZES[where])
+    loss = getattr(experiment.model, "loss", None)
+    modules = [f"easyrec.losses.sampled.{'softmax' if loss is None else loss.type}"]
+    modules += ["easyrec.models._matching", "easyrec.models._sequential"]
+    modules += [f"easyrec.data.samplers.{experiment.data.sampler.type}"] if experiment.data.sampler else []
+    return where + fingerprint(experiment, modules)
+
+
+def run(where: str, name: str, threads: int) -> dict[str, Any]:
+    """One training, or what it gave before."""
+    found = key(where, name)
+
+    def train() -> dict[str, Any]:
+        folder = OUT / "runs" / f"{found}"
+        settings = {**SIZES[where], "train.seed": SEED, "train.threads": threads}
+        result = easyrec.train(
+            CONFIGS / f"{name}.yaml", overrides=settings, run_dir=folder, resume=True, export=False
+        ).metrics
+        told = {f"{part}_{k}": round(v, 6) for part in ("valid", "test") for k, v in result[part].items()}
+        return {**told, "best_step": result["best_step"], "seconds": round(result["seconds"], 1)}
+
+    return once("next_item", found, SEED, {"data": where, "model": name}, train)
+
+
+def rows(where: str) -> list[dict[str, Any]]:
+    """All that has run on a data set."""
+    result = []
+    for name in names():
+        for line in finished("next_item", key(where, name), [SEED]):
+            recall, ndcg = PUBLISHED.get((where, name), (None, None))
+            told = {
+                title: f"{line[f'test_{k}']:.4f}" for k, title in (("recall@10", "recall@10"), ("ndcg@10", "ndcg@10"))
+            }
+            told |= {"coverage@10": f"{line['test_coverage@10']:.3f}", "minutes": f"{line['seconds'] / 60:.0f}"}
+            told |= {"published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}"}
+            result.append({"model": name, **told})
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="*", default=list(DATA), choices=DATA)
+    parser.add_argument("--only", nargs="*", default=names(), choices=names(), metavar="CONFIG")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", action="store_true", help="write all that has run into docs/benchmarks.md")
+    args = parser.parse_args()
+    for where in args.data:
+        prepare(where)
+        for name in args.only:
+            run(where, name, args.threads)
+        table(rows(where))
+        if args.page:
+            section(f"next_item-{where}", rows(where))
+
+
+if __name__ == "__main__":
+    main()
