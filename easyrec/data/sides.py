@@ -58,9 +58,11 @@ class Sides:
         text = f"no child of '{entry.sequence}' shares the embedding_name of '{self.key}', so its steps are no items"
         raise self.experiment.placed(ConfigError([Problem(text, f"model.groups.{name}.sequences.0")]))
 
-    def generator(self, rows: Literal["learned", "asked", "items"]) -> FeatureGenerator:
-        """The generator of some rows: users with what they took, users with what they want, or the catalogue."""
+    def generator(self, rows: Literal["learned", "asked", "items", "user", "item"]) -> FeatureGenerator:
+        """The generator of some rows: users with what they took or with what they want, the catalogue, or one side alone."""
         retrieval, whole = self.experiment.eval.retrieval, self.experiment.generator
+        if rows in ("user", "item"):
+            return whole.only(self.users if rows == "user" else self.items)
         if rows == "items":
             return whole.only({*self.items, self.key})
         if rows == "learned":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -98,11 +98,20 @@ class GroupPlan:
     sequences: tuple[tuple[BagSpec, ...], ...]
 
     @property
+    def bags(self) -> list[BagSpec]:
+        """All that is looked up."""
+        return [*self.fields, *self.first, *(bag for bags in self.sequences for bag in bags)]
+
+    @property
+    def tables(self) -> set[str]:
+        """Tables that are looked up in."""
+        return {bag.table for bag in self.bags if bag.table is not None}
+
+    @property
     def features(self) -> set[str]:
         """Outputs that are read."""
-        bags = [*self.fields, *self.first, *(bag for bags in self.sequences for bag in bags)]
         spans = {span.name for span in self.layout.dense} | {field.name for field in self.layout.numeric}
-        return {bag.feature for bag in bags} | spans
+        return {bag.feature for bag in self.bags} | spans
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,12 @@ class EmbeddingPlan:
     def bytes(self) -> int:
         """Memory of the weights in fp32, optimizer state not counted."""
         return sum(table.bytes for table in self.tables)
+
+    def only(self, groups: Collection[str]) -> Self:
+        """The plan of some groups, and of the tables that they look up in."""
+        chosen = {name: group for name, group in self.groups.items() if name in groups}
+        used = {name for group in chosen.values() for name in group.tables}
+        return type(self)(tuple(table for table in self.tables if table.name in used), chosen)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain data."""

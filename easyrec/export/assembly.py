@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -28,7 +28,7 @@ from feature_generator.incoming import record
 if TYPE_CHECKING:
     from easyrec.config import Experiment
     from easyrec.config.model import TaskConfig
-    from easyrec.embedding.collection import EmbeddingCollection
+    from easyrec.embedding.spec import EmbeddingPlan
     from feature_generator import FeatureGenerator, OutputSpec
 
 PROGRAM, TABLES = "program", "tables"
@@ -37,12 +37,37 @@ TOLERANCES = {"torch_export": {"fp32": 1e-6}}
 LIBRARIES = ("torch", "numpy", "pyarrow", "pydantic", "safetensors")
 
 
+class Tables(Protocol):
+    """Trained tables, as `EmbeddingCollection` holds them."""
+
+    @property
+    def plan(self) -> EmbeddingPlan:
+        """The tables and the groups that look up in them."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """(rows, dim) float32 of each table."""
+        ...
+
+
 class Trained(Protocol):
     """A trained model, as `easyrec.train.scorer.Scorer` is one."""
 
-    model: nn.Module
-    collection: EmbeddingCollection
-    scoring: Scoring
+    @property
+    def model(self) -> nn.Module:
+        """Gives logits by name."""
+        ...
+
+    @property
+    def collection(self) -> Tables:
+        """Its tables."""
+        ...
+
+    @property
+    def scoring(self) -> Scoring:
+        """What comes after predictions."""
+        ...
 
     def link(self, logits: Mapping[str, Tensor], /) -> Mapping[str, Tensor]:
         """Predictions by task from the model's logits."""
@@ -61,6 +86,8 @@ def export_bundle(
     *,
     metrics: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    generator: FeatureGenerator | None = None,
+    outputs: Callable[[Mapping[str, np.ndarray]], list[OutputColumn]] | None = None,
 ) -> Path:
     """Write the bundle of a trained model, whole or not at all.
 
@@ -72,12 +99,14 @@ def export_bundle(
         directory: Where the bundle goes.
         metrics: Of training, for the manifest.
         overwrite: Replace a bundle that is there.
+        generator: Makes what the model reads; default: the experiment's.
+        outputs: What the bundle answers, told by predictions; default: the experiment's tasks.
 
     Raises:
         DataError: No row is without a bad value.
         RunError: The model cannot be captured, or does not score as it was captured, or the disk refuses.
     """
-    generator, collection = experiment.generator, trained.collection
+    generator, collection = generator or experiment.generator, trained.collection
     warmup = _warmup(generator, trained, rows, experiment.export.warmup_rows)
     program = to_calls(export_program(trained.model, collection.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
@@ -94,7 +123,9 @@ def export_bundle(
             fingerprint=generator.fingerprint,
             features=[_feature(spec) for spec in generator.outputs.values()],
             embeddings=collection.plan.to_json(),
-            signature=_signature(generator, experiment.tasks, warmup.rows),
+            signature=_signature(
+                generator, warmup.rows, (outputs or _outputs_of(experiment.tasks))(warmup.predictions)
+            ),
             scoring=list(trained.scoring.tasks),
             runtimes={name: RuntimeEntry(folder=PROGRAM, tolerance=t) for name, t in TOLERANCES.items()},
             runtime="torch_export",
@@ -148,18 +179,22 @@ def _feature(spec: OutputSpec) -> dict[str, Any]:
     return {**plain, "sequence": spec.sequence, "type": spec.config.type}
 
 
-def _signature(generator: FeatureGenerator, tasks: tuple[TaskConfig, ...], rows: pa.RecordBatch) -> Signature:
-    inputs: list[Any] = [
-        InputColumn(name=name, side=side, type=str(rows.schema.field(name).type))
-        for name, side in generator.inputs.items()
-    ]
-    outputs = [
+def _outputs_of(tasks: tuple[TaskConfig, ...]) -> Callable[[Any], list[OutputColumn]]:
+    """What a bundle answers for tasks."""
+    return lambda _: [
         OutputColumn(
             name=task.name,
             shape=[task.num_classes] if task.num_classes else [],
             meaning="probabilities" if task.num_classes else "probability" if task.type == "binary" else "value",
         )
         for task in tasks
+    ]
+
+
+def _signature(generator: FeatureGenerator, rows: pa.RecordBatch, outputs: list[OutputColumn]) -> Signature:
+    inputs: list[Any] = [
+        InputColumn(name=name, side=side, type=str(rows.schema.field(name).type))
+        for name, side in generator.inputs.items()
     ]
     return Signature(inputs=inputs, outputs=outputs)
 

@@ -42,14 +42,14 @@ class OutputColumn(StrictModel):
     Attributes:
         name: The task's name.
         type: Always `float32`.
-        shape: Of one candidate's answer: `[]`, or `[num_classes]`.
-        meaning: `probability`, `value` or `probabilities`.
+        shape: Of one candidate's answer: `[]`, `[num_classes]`, or `[D]`.
+        meaning: `probability`, `value`, `probabilities`, or `vector`, to be compared with those of the other side.
     """
 
     name: str
     type: Literal["float32"] = "float32"
     shape: list[int] = []
-    meaning: Literal["probability", "value", "probabilities"]
+    meaning: Literal["probability", "value", "probabilities", "vector"]
 
 
 class Signature(StrictModel):
@@ -64,13 +64,13 @@ class TaskScoring(StrictModel):
 
     Attributes:
         name: The task's name; the program has an output of this name.
-        type: What the prediction is: a probability, a value, or probabilities.
+        type: What the prediction is: a probability, a value, probabilities, or a vector.
         keep_rate: Share of negatives that training kept. The program multiplies the odds by it; stated for readers.
         calibration: Fitted calibration of the probability, as `easyrec.modules.calibration` writes it.
     """
 
     name: str
-    type: Literal["binary", "multiclass", "ordinal", "regression", "ziln"]
+    type: Literal["binary", "multiclass", "ordinal", "regression", "ziln", "vector"]
     keep_rate: float | None = Field(None, gt=0.0, le=1.0)
     calibration: dict[str, Any] | None = None
 

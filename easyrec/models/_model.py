@@ -185,6 +185,8 @@ class Model(nn.Module):
             return x
         tensors = dict(x.tensors)
         for name, modules in of_groups(self.numeric, self.layouts):
+            if f"num:{name}" not in tensors:  # of the other side of a matching model
+                continue
             values, key, start = tensors.pop(f"num:{name}"), f"emb:{name}", 0
             parts = [tensors[key]] if key in tensors else []
             assert isinstance(modules, nn.ModuleList)
@@ -195,7 +197,8 @@ class Model(nn.Module):
                 start = end
             tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         for name, layers in of_groups(self.feature_wise, self.layouts):
-            tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
+            if f"emb:{name}" in tensors:
+                tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
         return Embedded(tensors, self.layouts, x.matches)
 
     def fields(self, x: Embedded, group: str = "deep") -> Tensor:

@@ -6,21 +6,26 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from easyrec.config import Experiment
-from easyrec.data import Part, open_sources
+from easyrec.config.parts import NO_ITEMS, NO_ROWS
+from easyrec.data import Part, Sources, open_sources
 from easyrec.data.intake import raw_columns
 from easyrec.data.sample import read_sample
+from easyrec.data.sides import Sides
 from easyrec.errors import BundleError, ConfigError, DataError
 from easyrec.export import export_bundle
 from easyrec.export.bundle import Bundle
+from easyrec.export.towers import export_towers
 from easyrec.export.warmup import FOLDER, WarmupRows
+from easyrec.models._matching import Matching
 from easyrec.train.restore import restore
 from easyrec.train.run import Run
 from easyrec.train.run_folder import read_json
+from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
 
@@ -60,12 +65,48 @@ def export_run(
         BundleError: There is one, and it is damaged or too new.
     """
     scorer = restore(experiment, run_dir, checkpoint)
+    if experiment.data.sampler is not None:
+        sources = open_sources(experiment, data)
+        found = read_json(run_dir / "metrics.json") or {}
+        path = Path(output) if output is not None else run_dir / "bundle"
+        with scorer.averaged():
+            return Run(found, run_dir, export_both(experiment, scorer, sources, path, found, overwrite=overwrite))
     target = Path(output) if output is not None else run_dir / "bundle"
     metrics = read_json(run_dir / "metrics.json") or {}
     rows = _rows(experiment, run_dir, data)
     with scorer.averaged():
         bundle = export_bundle(experiment, scorer, rows, target, metrics=metrics, overwrite=overwrite)
     return Run(metrics, run_dir, bundle)
+
+
+def export_both(
+    experiment: Experiment,
+    scorer: Scorer,
+    sources: Sources,
+    directory: Path,
+    metrics: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> Path:
+    """Write the two towers of a matching model, warmed up with rows of training and of the catalogue.
+
+    Averages must be in place where there are any.
+
+    Raises:
+        ConfigError: A source is missing.
+    """
+    if sources.train is None or sources.items is None:
+        raise experiment.placed(ConfigError([NO_ROWS if sources.train is None else NO_ITEMS]))
+    parts, sides = {"user": sources.train, "item": Part(sources.items)}, Sides(experiment)
+
+    def rows(side: Literal["user", "item"]) -> pa.Table:
+        part = parts[side]
+        columns = raw_columns(sides.generator(side), part.source)
+        return read_sample(part, SPARE * experiment.export.warmup_rows, columns)
+
+    assert isinstance(scorer.model, Matching)
+    options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite}
+    return export_towers(experiment, scorer.model, scorer.collection, rows, directory, **options)
 
 
 def _rows(experiment: Experiment, run_dir: Path, data: Mapping[str, Any] | None) -> Any:

@@ -19,7 +19,7 @@ from easyrec.report import write_report
 from easyrec.report.curves import Curves
 from easyrec.report.environment import environment
 from easyrec.report.statistics import statistics
-from easyrec.train.bundling import export_rows
+from easyrec.train.bundling import export_both, export_rows
 from easyrec.train.calibrate import fit_calibration
 from easyrec.train.run import Run
 from easyrec.train.run_folder import CALIBRATION
@@ -61,7 +61,7 @@ def finish(trainer: Trainer) -> Run:
         (folder.path / CALIBRATION).unlink(missing_ok=True)  # of a run that was resumed without it
     bundle = None
     try:
-        if trainer.export and not trainer.sampled:
+        if trainer.export:
             with watch.part("export"), trainer.scorer.averaged():
                 bundle = _export(trainer, result)
     finally:  # what was trained is worth a report also where it cannot be exported
@@ -72,7 +72,12 @@ def finish(trainer: Trainer) -> Run:
 
 
 def _export(trainer: Trainer, metrics: Mapping[str, Any]) -> Path:
-    rows, target = export_rows(trainer.experiment, trainer.part), trainer.folder.path / "bundle"
+    target = trainer.folder.path / "bundle"
+    if trainer.sampled:
+        assert trainer.matching is not None
+        sources = trainer.matching.sources
+        return export_both(trainer.experiment, trainer.scorer, sources, target, metrics, overwrite=True)
+    rows = export_rows(trainer.experiment, trainer.part)
     return export_bundle(trainer.experiment, trainer.scorer, rows, target, metrics=metrics, overwrite=True)
 
 

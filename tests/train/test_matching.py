@@ -16,6 +16,7 @@ from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError
 from easyrec.train.interrupt import Interrupted
 from easyrec.train.trainer import Trainer
+from serving import Predictor
 
 USERS, ITEMS = 12, 20
 CONFIG = {
@@ -99,10 +100,12 @@ def chains(rows, seed, *, asked):
 
 @pytest.fixture
 def trainer(tmp_path):
-    def make(data, run="run", kind=Trainer, resume=False, **overrides):
+    def make(data, run="run", kind=Trainer, resume=False, export=False, **overrides):
         settings = {key.replace("__", "."): value for key, value in overrides.items()}
         experiment = load_experiment(CONFIG, settings)
-        return kind(experiment, tmp_path / run, data={"items": items(), **data}, resume=resume, bar=False, export=False)
+        return kind(
+            experiment, tmp_path / run, data={"items": items(), **data}, resume=resume, bar=False, export=export
+        )
 
     return make
 
@@ -276,3 +279,46 @@ def test_a_model_of_labels_is_measured_by_retrieval_too(trainer):
     run = trainer({"train": labelled, "valid": taken(300, 2)}, **keys).fit()
     best = np.sort(truth(), 1)[:, -5:].sum(1).mean()
     assert run.metrics["valid"]["recall@5"] > 0.7 * best
+
+
+FEATURES = [
+    *CONFIG["features"],
+    {"type": "raw", "name": "age", "expression": "user:age", "embedding_dim": 4, "dense_embedding": "autodis"},
+    {"type": "raw", "name": "price", "expression": "item:price"},
+]
+
+
+@pytest.mark.parametrize("ema", [None, {"decay": 0.9}], ids=["", "averaged"])
+def test_the_two_bundles_answer_with_the_vectors_that_were_trained(trainer, ema):
+    """Vectors of the split bundles, compared, are the logits of the whole model."""
+    known = taken(1000, 1).assign(age=lambda rows: rows["user_id"] * 1.5)
+    described = items().assign(price=lambda rows: rows["item_id"] / 7)
+    groups = {"user": ["user_id", "age"], "item": ["item_id", "cate", "price"]}
+    keys = {"features": FEATURES, "model__groups": groups, "model__similarity": "cosine", "train__ema": ema}
+    made = trainer({"train": known, "items": described}, export=True, train__epochs=1, **keys)
+    run = made.fit()
+    users, catalogue = (Predictor.load(run.bundle / side) for side in ("user", "item"))
+    assert set(users.generator.inputs) == {"user_id", "age"}
+    assert set(catalogue.generator.inputs) == {"item_id", "cate", "price"}
+    u = users.predict_batch(known[:50])["vector"]
+    v = catalogue.predict_batch(described)["vector"]
+    assert (u.shape, v.shape) == ((50, 16), (ITEMS, 16))
+    np.testing.assert_allclose(np.linalg.norm(v, axis=1), 1.0, rtol=1e-5)
+    pairs = known[:50].assign(**{name: described[name].iloc[3] for name in ("item_id", "cate", "price")})
+    generator = made.experiment.generator
+    with made.scorer.averaged(), torch.no_grad():
+        made.model.eval()
+        logits = made.model(made.collection.lookup(Batch.of(generator.transform(pairs), outputs=generator.outputs)))
+    whole = (logits["logit"] - made.model.head.bias).detach().numpy()
+    np.testing.assert_allclose(u @ v[3] / made.experiment.model.temperature, whole, atol=1e-6)
+    assert users.predict(known.iloc[0][["user_id", "age"]].to_dict(), [{}])["vector"].shape == (1, 16)
+
+
+def test_a_sequential_model_is_exported_again_from_its_run(tmp_path, trainer):
+    data = {"train": chains(300, 1, asked=False), "items": items()}
+    settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
+    run = trainer(data, train__epochs=1, **settings).fit()
+    again = easyrec.export(run.path, data=data, output=tmp_path / "out")
+    with Predictor.load(again.bundle / "user") as users:
+        assert users.predict({"past__item_id": [1, 2, 3]}, [{}])["vector"].shape == (1, 16)
+        assert not users.predict({"past__item_id": []}, [{}])["vector"].any()
