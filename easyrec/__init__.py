@@ -19,16 +19,18 @@ from easyrec.processors import wait_asleep
 
 if TYPE_CHECKING:
     from easyrec.config import load_experiment
-    from easyrec.train.api import evaluate, export, predict, train
+    from easyrec.train.api import embed, evaluate, export, predict, retrieve, train
     from easyrec.train.run import Run
 
-__all__ = ["Run", "evaluate", "export", "load_experiment", "predict", "train"]
+__all__ = ["Run", "embed", "evaluate", "export", "load_experiment", "predict", "retrieve", "train"]
 
 _HOMES = {
     "Run": "easyrec.train.run",
+    "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",
     "predict": "easyrec.train.api",
+    "retrieve": "easyrec.train.api",
 }
 
 

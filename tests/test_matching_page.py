@@ -13,7 +13,12 @@ from feature_generator.config import member, members
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "matching.md").read_text(encoding="utf-8")
 FIRST, SECOND = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
-FAMILIES = ("easyrec.data.samplers", "easyrec.losses.sampled", "easyrec.retrieval.metrics")
+FAMILIES = (
+    "easyrec.data.samplers",
+    "easyrec.losses.sampled",
+    "easyrec.retrieval.metrics",
+    "easyrec.retrieval.indexes",
+)
 
 
 def taken(rows):
@@ -27,7 +32,7 @@ ITEMS = pd.DataFrame({"item_id": np.arange(30), "cate": np.arange(30) % 4})
 @pytest.mark.parametrize(("family", "name"), [(f, n) for f in FAMILIES for n in members(f)])
 def test_every_member_is_listed_with_its_keys(family, name):
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
-    keys = set(member(family, name).Config.model_fields) - {"type", "logq", "k"}
+    keys = set(member(family, name).Config.model_fields) - {"type", "logq", "k", "metric"}
     assert {key for key in keys if f"`{key}`" not in row} == set()
 
 
@@ -50,3 +55,13 @@ def test_the_sequence_trains(tmp_path):
     }
     found = trained({**FIRST, **SECOND, "eval": {}}, data, tmp_path)
     assert set(found) == {"recall@10", "ndcg@10", "mrr@10", "recall@100", "coverage@10"}
+
+
+def test_the_index_that_is_shown_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (shown,) = (text for text in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if "indexes" in text)
+    found = {}
+    exec(shown, found)
+    assert found["ids"].max() < 100
+    assert 7 not in found["ids"]
+    assert len(found["index"]) == 999

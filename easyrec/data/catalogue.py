@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from easyrec.data.rows import Rows
 from easyrec.data.split import Part
 from easyrec.errors import DataError
 from feature_generator.columns import Column, Ragged, Table
+
+logger = logging.getLogger("easyrec.data")
 
 if TYPE_CHECKING:
     from easyrec.data.sides import Sides
@@ -33,7 +36,7 @@ class Catalogue:
         numbers: (ids of the key,) which item has an id of the key feature, -1 where none has.
 
     Raises:
-        DataError: There is no item, one has no single id, or two have the same.
+        DataError: There is no item, one has no single id, or one is there twice.
     """
 
     def __init__(self, table: Table, ids: pa.Array, key: str, outputs: Mapping[str, OutputSpec]) -> None:
@@ -43,12 +46,16 @@ class Catalogue:
         own = single(table, key)
         self.numbers = np.full(int(own.max()) + 1, -1, np.int64)
         self.numbers[own[::-1]] = np.arange(len(own))[::-1]
-        twice = np.flatnonzero(self.numbers[own] != np.arange(len(own)))
-        if len(twice):
-            row = int(twice[0])
-            text = f"'{ids[row]}' has the id {own[row]} of an earlier item: an item must be there once, and if it is, "
-            text += f"'{key}' needs more ids (num_buckets, hash_bucket_size)"
-            raise DataError(text, column=key, row=row, file="data.items")
+        first = self.numbers[own]
+        shared = np.flatnonzero(first != np.arange(len(own)))
+        twice = [row for row in shared.tolist() if ids[row].as_py() == ids[int(first[row])].as_py()]
+        if twice:
+            raise DataError(f"'{ids[twice[0]]}' is there twice", column=key, row=twice[0], file="data.items")
+        if len(shared):
+            text = (
+                "%s of %s items have the id of another one after hashing, for which they are taken: give '%s' more ids"
+            )
+            logger.warning(text, f"{len(shared):,}", f"{len(own):,}", key)
 
     def __len__(self) -> int:
         return self.table.num_rows

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import pyarrow as pa
 
 from easyrec import metrics
 from easyrec.config import DataConfig, Experiment, load_experiment
+from easyrec.config.parts import NO_ITEMS
 from easyrec.data import Part, Source, make_loader, open_sources
 from easyrec.data.feed import source_of
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
-from easyrec.errors import ConfigError, Problem
+from easyrec.errors import ConfigError, Problem, nearest
 from easyrec.train.bundling import export_run
+from easyrec.train.embed import embed_items
 from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
+from easyrec.train.retrieve import Found, retrieved
 from easyrec.train.run import Run
 from easyrec.train.run_folder import run_path
 from easyrec.train.trainer import Trainer
+from feature_generator.config import Choice, StrictModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,6 +189,119 @@ def export(
     return export_run(experiment, folder, checkpoint=checkpoint, output=output, data=data, overwrite=overwrite)
 
 
+def embed(
+    config: Config,
+    items: Any = None,
+    output: AnyPath | None = None,
+    *,
+    index: Mapping[str, Any] | str = "hnsw",
+    overrides: Overrides = (),
+    plugins: Plugins = (),
+    run_dir: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
+    overwrite: bool = False,
+    progress: bool | None = None,
+) -> Path:
+    """Make the vectors of a catalogue, and an index over them. Stopped at any moment, the same call goes on.
+
+    Args:
+        config: What was trained; the folder of the run will do.
+        items: The catalogue: a parquet or csv file (or folder, or glob), a DataFrame or Arrow table, or a source as a
+            config writes it; default: `data.items`.
+        output: Folder to write; default `items` in the folder of the run.
+        index: Type of the index, or its config.
+        overrides: Settings laid over the config.
+        plugins: Files and packages with more models, features, ..., see `feature_generator.config.plug`.
+        run_dir: Folder of the run; default `runs/<name>`.
+        checkpoint: Folder of another checkpoint than the best one.
+        overwrite: Replace vectors of other items or by another model.
+        progress: Whether to draw a progress bar; default: whether stderr is a terminal.
+
+    Returns:
+        The folder.
+    """
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    _compares(experiment)
+    source = _source(experiment, items, experiment.data.items, NO_ITEMS)
+    made = dict(index) if isinstance(index, Mapping) else {"type": index}
+    chosen = _Indexed.model_validate({"index": made}).index
+    target = folder / "items" if output is None else Path(output)
+    bar = sys.stderr.isatty() if progress is None else progress
+    scorer = restore(experiment, folder, checkpoint)
+    with kept_memory(), scorer.averaged():
+        return embed_items(experiment, scorer, source, target, chosen, overwrite=overwrite, bar=bar)
+
+
+def retrieve(
+    config: Config,
+    users: Any = None,
+    output: AnyPath | None = None,
+    *,
+    k: int = 100,
+    items: AnyPath | None = None,
+    exclude: str | None = None,
+    overrides: Overrides = (),
+    plugins: Plugins = (),
+    run_dir: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
+) -> Path | pd.DataFrame:
+    """Find the nearest items of users, among those that `embed` made vectors of.
+
+    Args:
+        config: What was trained; the folder of the run will do.
+        users: Rows of users, as `embed` takes items; default: `data.test`.
+        output: Parquet file to write.
+        k: How many items a user gets.
+        items: Folder that `embed` wrote; default `items` in the folder of the run.
+        exclude: Feature with ids of items that a user does not get, such as those of the history.
+        overrides: Settings laid over the config, e.g. `data.reserved`.
+        plugins: Files and packages with more models, features, ..., see `feature_generator.config.plug`.
+        run_dir: Folder of the run; default `runs/<name>`.
+        checkpoint: Folder of another checkpoint than the best one.
+
+    Returns:
+        `output`, or without it a DataFrame: `data.reserved` columns, `items` and `scores`.
+    """
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    _compares(experiment)
+    if exclude is not None and exclude not in experiment.generator.outputs:
+        known = list(experiment.generator.outputs)
+        raise ConfigError([Problem(f"no feature is called '{exclude}'{nearest(exclude, known)}", "--exclude")])
+    source = _source(experiment, users, experiment.data.test, Problem("name the rows of users", "data.test"))
+    found = Found(folder / "items" if items is None else Path(items))
+    scorer = restore(experiment, folder, checkpoint)
+    with kept_memory(), scorer.averaged():
+        tables = retrieved(experiment, scorer, source, found, k, exclude)
+        if output is not None:
+            write_predictions(tables, output)
+            return Path(output)
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(integer_object_nulls=True)
+        return frame
+
+
+class _Indexed(StrictModel):
+    """An index as a call names it."""
+
+    index: Annotated[Any, Choice("easyrec.retrieval.indexes")]
+
+
+def _compares(experiment: Experiment) -> None:
+    if not experiment.model.item_groups:
+        text = f"'{experiment.model.type}' makes no vectors of items that users could be compared with"
+        raise experiment.placed(ConfigError([Problem(text, "model.type")]))
+
+
+def _source(experiment: Experiment, given: Any, default: Any, lacking: Problem) -> Source:
+    """The source of what a call names, or of the config."""
+    if given is None and default is None:
+        raise experiment.placed(ConfigError([lacking]))
+    if given is None:
+        opened: Source = default.open(experiment.data.bad_rows)
+        return opened
+    found = _input(experiment, given)
+    return found.source if isinstance(found, Part) else found
+
+
 def _experiment(
     config: Config, overrides: Overrides, plugins: Plugins, run_dir: AnyPath | None
 ) -> tuple[Experiment, Path]:
@@ -208,9 +326,9 @@ def _input(experiment: Experiment, given: Any) -> Part | Source:
         return given
     if isinstance(given, str | os.PathLike):
         data = experiment.data
-        given = source_of(os.fspath(given), (data.test, data.valid, data.train))
+        given = source_of(os.fspath(given), (data.test, data.valid, data.train, data.items))
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
-        labels = experiment.data.labels
+        labels = experiment.data.labels or ["-"]
         given = DataConfig.model_validate({"labels": labels, "test": dict(given)}).test
     if isinstance(given, SourceConfig):
         return given.open(experiment.data.bad_rows)

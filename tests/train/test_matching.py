@@ -215,7 +215,7 @@ def test_an_item_that_the_catalogue_lacks_is_told(trainer):
 
 
 def test_an_item_that_is_there_twice_is_told(trainer):
-    with pytest.raises(DataError, match="'3' has the id 3 of an earlier item"):
+    with pytest.raises(DataError, match="row 2, column 'item_id': '3' is there twice"):
         trainer({"train": taken(100, 1), "items": pd.DataFrame({"item_id": [3, 4, 3], "cate": [0, 1, 2]})})
 
 
@@ -322,3 +322,12 @@ def test_a_sequential_model_is_exported_again_from_its_run(tmp_path, trainer):
     with Predictor.load(again.bundle / "user") as users:
         assert users.predict({"past__item_id": [1, 2, 3]}, [{}])["vector"].shape == (1, 16)
         assert not users.predict({"past__item_id": []}, [{}])["vector"].any()
+
+
+def test_items_that_hash_to_one_id_are_counted(trainer, caplog):
+    names = pd.DataFrame({"item_id": [f"name {number}" for number in range(ITEMS)], "cate": np.arange(ITEMS) % 5})
+    few = [{"type": "id", "name": "item_id", "expression": "item:item_id", "hash_bucket_size": 4}]
+    features = [CONFIG["features"][0], *few, CONFIG["features"][2]]
+    rows = pd.DataFrame({"user_id": [1, 2] * 20, "item_id": ["name 1", "name 2"] * 20})
+    trainer({"train": rows, "items": names}, features=features)
+    assert "16 of 20 items have the id of another one after hashing" in caplog.text

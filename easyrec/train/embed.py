@@ -1,0 +1,219 @@
+"""The vectors of a catalogue of any size, part by part: a stopped run goes on where it stopped.
+
+parts/00003-00000.parquet   some items of unit 3: the id column, `key`, and `vector`
+index/                      the index over all of them, by number; see `easyrec.retrieval.indexes`
+items.json                  which model and which items; `items`, how many, once all is there
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from easyrec.batch import Batch
+from easyrec.config import Experiment
+from easyrec.data.catalogue import single
+from easyrec.data.intake import Demand, Intake, raw_columns
+from easyrec.data.rows import Rows
+from easyrec.data.sides import Sides
+from easyrec.data.sources import Source, Unit
+from easyrec.durable import sync, write_text
+from easyrec.errors import RunError
+from easyrec.retrieval.indexes import Index, IndexConfig
+from easyrec.retrieval.indexes import build as build_index
+from easyrec.train.scorer import Scorer
+
+logger = logging.getLogger("easyrec.train")
+
+ITEMS = "items.json"
+PART_ROWS = 1 << 16
+"""Items of a part: what a stopped run loses at most."""
+LAST = b"easyrec.last"
+"""In a part's metadata: whether its unit has no further ones."""
+
+
+def embed_items(
+    experiment: Experiment,
+    scorer: Scorer,
+    source: Source,
+    output: Path,
+    index: IndexConfig,
+    *,
+    overwrite: bool = False,
+    bar: bool = False,
+) -> Path:
+    """Write the vectors of all items of a source, and an index over them.
+
+    Args:
+        experiment: What was trained.
+        scorer: Its weights, averages in place where there are any.
+        source: One row per item.
+        output: Folder to write.
+        index: What finds the nearest ones.
+        overwrite: Replace what is there of other items or another model.
+        bar: Whether to draw a progress bar.
+
+    Raises:
+        ConfigError: The source lacks a column.
+        DataError: An item is bad.
+        RunError: The folder holds something else, or the disk refuses.
+    """
+    identity = _identity(experiment, scorer, source) | {"index": index.model_dump()}
+    _prepare(output, identity, overwrite=overwrite)
+    sides = Sides(experiment)
+    generator = sides.generator("items")
+    column = id_column(sides, source)
+    intake = Intake(source, generator, Demand(labels={}, reserved=[column], bad_rows=experiment.data.bad_rows))
+    with tqdm(total=source.num_rows, unit="items", disable=not bar) as shown:
+        for unit in source.units():
+            for number, rows in _missing(source, unit, intake, output, shown):
+                table = _part(rows, scorer, sides, generator, column)
+                _write(output / "parts" / _name(unit, number), table, last=rows.last)
+    total = _build(output, index)
+    write_text(output / ITEMS, json.dumps({**identity, "id": column, "items": total}, indent=1) + "\n")
+    return output
+
+
+def id_column(sides: Sides, source: Source) -> str:
+    """The raw column of the feature that tells items apart."""
+    return raw_columns(sides.experiment.generator.only([sides.key]), source)[0]
+
+
+class _Some:
+    """Rows of a unit, and whether they are its last ones."""
+
+    def __init__(self, rows: Rows | None, *, last: bool) -> None:
+        self.rows, self.last = rows, last
+
+
+def _missing(source: Source, unit: Unit, intake: Intake, output: Path, shown: Any) -> Iterator[tuple[int, _Some]]:
+    """The parts of a unit that are not there yet, by number."""
+    number = 0
+    while (path := output / "parts" / _name(unit, number)).exists():
+        found = pq.read_metadata(path)
+        shown.update(found.num_rows)
+        if (found.metadata or {})[LAST] == b"1":
+            return
+        number += 1
+    kept: list[Rows] = []
+    start, read = number * PART_ROWS, 0
+    for batch in source.read(unit, intake.columns, start):
+        taken = 0
+        while taken < batch.num_rows:
+            piece = batch.slice(taken, min(batch.num_rows - taken, PART_ROWS - read))
+            rows, _ = intake(piece, unit, start, 0)
+            kept += [] if rows is None else [rows]
+            taken, start, read = taken + piece.num_rows, start + piece.num_rows, read + piece.num_rows
+            shown.update(piece.num_rows)
+            if read == PART_ROWS:
+                yield number, _Some(Rows.concat(kept) if kept else None, last=False)
+                number, read, kept = number + 1, 0, []
+    yield number, _Some(Rows.concat(kept) if kept else None, last=True)
+
+
+def _part(some: _Some, scorer: Scorer, sides: Sides, generator: Any, column: str) -> pa.Table:
+    rows = some.rows
+    if rows is None:
+        return pa.table({})
+    assert rows.reserved is not None
+    vectors = scorer.vectors(Batch.of(rows.table, outputs=generator.outputs), "item", sides.item_groups).numpy()
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), pa.float32())
+    return pa.table(
+        {
+            column: rows.reserved.column(column),
+            "key": pa.array(single(rows.table, sides.key)),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        }
+    )
+
+
+def _write(path: Path, table: pa.Table, *, last: bool) -> None:
+    """Write a part, all of it or nothing."""
+    partial = path.with_name(f".{path.name}.writing")
+    try:
+        pq.write_table(table.replace_schema_metadata({LAST: b"1" if last else b"0"}), partial)
+        sync(partial)
+        partial.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _name(unit: Unit, number: int) -> str:
+    return f"{unit.index:05d}-{number:05d}.parquet"
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """The parts of a folder that hold items, in order."""
+    paths = sorted((folder / "parts").glob("[0-9]*.parquet"))
+    return [path for path in paths if pq.read_metadata(path).num_columns]
+
+
+def vectors_of(table: pa.Table) -> np.ndarray:
+    """(n, D) float32, the vectors of a part."""
+    column = table.column("vector").combine_chunks()
+    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1)
+
+
+def _build(output: Path, config: IndexConfig) -> int:
+    """Build the index over all parts; gives the number of items."""
+    built: Index | None = None
+    total = 0
+    for path in parts_of(output):
+        vectors = vectors_of(pq.read_table(path, columns=["vector"]))
+        built = built or build_index(config, vectors.shape[1])
+        built.add(np.arange(total, total + len(vectors)), vectors)
+        total += len(vectors)
+    if built is None:
+        raise RunError(f"{output}: there are no items")
+    built.save(output / "index")
+    return total
+
+
+def _identity(experiment: Experiment, scorer: Scorer, source: Source) -> dict[str, Any]:
+    """What must be the same for parts to belong together."""
+    digest = hashlib.sha256(experiment.generator.fingerprint.encode())
+    for name, tensor in scorer.model.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    for name, table in scorer.collection.weights.items():
+        digest.update(name.encode() + np.ascontiguousarray(table).data)
+    units = [[unit.description, unit.rows] for unit in source.units()]
+    told = hashlib.sha256(json.dumps(units).encode()).hexdigest()
+    return {"format": 1, "name": experiment.name, "model": digest.hexdigest(), "source": told, "part_rows": PART_ROWS}
+
+
+def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
+    """Make the folder ready: what is there must be of the same items and the same model."""
+    known = output / ITEMS
+    if known.exists():
+        found = json.loads(known.read_text(encoding="utf-8"))
+        if {key: found.get(key) for key in identity} == identity:
+            return
+        if not overwrite:
+            raise RunError(
+                f"{output}: holds vectors of other items, or by another model; overwrite it, or take another"
+            )
+    elif output.exists() and any(output.iterdir()) and not overwrite:
+        raise RunError(f"{output}: is not empty, and holds no vectors of items")
+    if output.exists():
+        for name in ("parts", "index"):
+            shutil.rmtree(output / name, ignore_errors=True)
+        known.unlink(missing_ok=True)
+    try:
+        (output / "parts").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {os.fspath(output)}: {error.strerror or error}") from error
+    write_text(known, json.dumps(identity, indent=1) + "\n")

@@ -1,0 +1,114 @@
+"""The nearest items of many users: rows of users in, a list of items per user out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from easyrec.batch import Batch
+from easyrec.config import Experiment
+from easyrec.data import Part, Source, make_loader
+from easyrec.data.sides import Sides
+from easyrec.errors import RunError
+from easyrec.retrieval.indexes import Index
+from easyrec.train.embed import ITEMS, parts_of
+from easyrec.train.scorer import Scorer
+
+
+class Found:
+    """Items that `embed_items` wrote.
+
+    Args:
+        folder: Where they are.
+
+    Attributes:
+        ids: (N,) their ids in the data.
+        keys: (N,) int64, their ids of the key feature.
+        index: The index over their vectors, by number.
+
+    Raises:
+        RunError: They are not there, or not all.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            about = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{folder}: holds no vectors of items; make them by `easyrec embed`") from error
+        if "items" not in about:
+            raise RunError(f"{folder}: not all items are there; the same `easyrec embed` goes on")
+        tables = [pq.read_table(path, columns=[about["id"], "key"]) for path in parts_of(folder)]
+        whole = pa.concat_tables(tables)
+        if whole.num_rows != about["items"]:
+            raise RunError(f"{folder}: there should be {about['items']} items, but there are {whole.num_rows}")
+        self.ids: pa.Array = whole.column(about["id"]).combine_chunks()
+        self.keys: np.ndarray = whole.column("key").to_numpy()
+        self.index = Index.load(folder / "index")
+
+
+def retrieved(
+    experiment: Experiment, scorer: Scorer, part: Part | Source, items: Found, k: int, exclude: str | None = None
+) -> Iterator[pa.Table]:
+    """Batch by batch: `data.reserved` columns, `items` and `scores`, the nearest first.
+
+    Args:
+        experiment: What was trained.
+        scorer: Its weights, averages in place where there are any.
+        part: Rows of users.
+        items: What can be found.
+        k: How many items a user gets.
+        exclude: Feature with ids of items that a user does not get.
+
+    Raises:
+        ConfigError: The data lacks a column.
+        DataError: A row cannot be used.
+    """
+    sides, whole = Sides(experiment), experiment.generator
+    generator = whole.only({*sides.users, *([exclude] if exclude else [])})
+    reserved = experiment.data.reserved
+    for batch in make_loader(experiment, part, generator, training=False, labels=False, reserved=reserved):
+        vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()
+        spared, whom = _spared(batch, exclude)
+        most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
+        numbers, scores = items.index.search(vectors, min(k + most, max(len(items.index), 1)))
+        if len(whom):
+            numbers, scores = _without(numbers, scores, items.keys, spared, whom)
+        columns = [] if batch.reserved is None else [batch.reserved[name] for name in reserved]
+        yield pa.table(
+            [*columns, *_lists(numbers[:, :k], scores[:, :k], items.ids)], names=[*reserved, "items", "scores"]
+        )
+
+
+def _spared(batch: Batch, exclude: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Ids that users do not get, and whose."""
+    if exclude is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    jagged = batch.jagged(exclude)
+    lengths = np.ones(batch.size, np.int64) if jagged.offsets is None else np.diff(jagged.offsets.numpy())
+    return jagged.values.numpy(), np.repeat(np.arange(batch.size), lengths)
+
+
+def _without(
+    numbers: np.ndarray, scores: np.ndarray, keys: np.ndarray, spared: np.ndarray, whom: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is found less what is spared, in the same order."""
+    most = int(max(keys.max(), spared.max())) + 1
+    pairs = np.unique(whom * most + spared)
+    rows = np.arange(len(numbers))[:, None]
+    wanted = rows * most + np.where(numbers >= 0, keys[numbers], 0)
+    gone = np.isin(wanted, pairs) | (numbers < 0)
+    order = np.argsort(gone, axis=1, kind="stable")
+    numbers = np.where(gone, -1, numbers)
+    return np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def _lists(numbers: np.ndarray, scores: np.ndarray, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
+    known = numbers >= 0
+    offsets = pa.array(np.concatenate([[0], np.cumsum(known.sum(1))]).astype(np.int32))
+    found = ids.take(pa.array(numbers[known]))
+    return pa.ListArray.from_arrays(offsets, found), pa.ListArray.from_arrays(offsets, pa.array(scores[known]))

@@ -1,0 +1,203 @@
+"""Vectors of a catalogue: all there, once, in order, also after being stopped; and what is found among them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import easyrec
+from easyrec.cli import main
+from easyrec.errors import ConfigError, RunError
+from easyrec.retrieval.indexes import Index
+from easyrec.train import embed as embedding
+from easyrec.train.embed import parts_of, vectors_of
+
+USERS, ITEMS = 30, 1000
+CONFIG = {
+    "name": "match",
+    "data": {"sampler": {"type": "uniform", "negatives": 64}, "batch_size": 64, "reserved": ["user_id"]},
+    "features": [
+        {"type": "id", "name": "user_id", "expression": "user:user_id", "num_buckets": USERS},
+        {"type": "id", "name": "item_id", "expression": "item:item_id", "hash_bucket_size": 1_000_000},
+        {
+            "type": "id",
+            "name": "seen",
+            "expression": "user:seen",
+            "hash_bucket_size": 1_000_000,
+            "embedding_name": "item_id",
+        },
+        {"type": "id", "name": "cate", "expression": "item:cate", "num_buckets": 5},
+    ],
+    "model": {
+        "type": "dssm",
+        "embedding_dim": 8,
+        "hidden": [16],
+        "output_dim": 8,
+        "groups": {"user": ["user_id"], "item": ["item_id", "cate"]},
+    },
+    "train": {"epochs": 1, "threads": 1},
+}
+
+
+def catalogue(count=ITEMS):
+    names = [f"item-{number:05d}" for number in np.random.default_rng(5).permutation(count)]
+    return pa.table({"item_id": names, "cate": np.arange(count) % 5})
+
+
+def taken():
+    random = np.random.default_rng(1)
+    names = [f"item-{number:05d}" for number in random.integers(0, ITEMS, 400)]
+    return pd.DataFrame({"user_id": random.integers(0, USERS, 400), "item_id": names, "seen": names})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("match") / "run"
+    data = {"train": taken(), "items": catalogue()}
+    return easyrec.train(CONFIG, data=data, run_dir=folder, export=False, progress=False)
+
+
+@pytest.fixture
+def items(tmp_path):
+    path = tmp_path / "items.parquet"
+    pq.write_table(catalogue(), path, row_group_size=300)
+    return path
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(embedding, "PART_ROWS", 128)
+
+
+def whole(folder):
+    return pa.concat_tables([pq.read_table(path) for path in parts_of(folder)])
+
+
+def test_every_item_has_its_vector_in_order(run, items, tmp_path, small_parts):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    found = whole(folder)
+    assert found["item_id"].to_pylist() == catalogue()["item_id"].to_pylist()
+    assert len(parts_of(folder)) == 10  # of 300, 300, 300 and 100 rows
+    assert json.loads((folder / "items.json").read_text())["items"] == ITEMS
+    assert len(Index.load(folder / "index")) == ITEMS
+    again = easyrec.embed(run.path, catalogue(), tmp_path / "frame", index="flat")
+    np.testing.assert_array_equal(vectors_of(whole(again)), vectors_of(found))
+
+
+@pytest.mark.parametrize("written", [0, 1, 3, 9])
+def test_a_stopped_run_goes_on_without_gaps_or_doubles(run, items, tmp_path, small_parts, written, monkeypatch):
+    easyrec.embed(run.path, items, tmp_path / "whole", index="flat")
+    real, count = embedding._write, [0]
+
+    def write(*args, **kwargs):
+        if count[0] == written:
+            raise KeyboardInterrupt
+        count[0] += 1
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(embedding, "_write", write)
+    with pytest.raises(KeyboardInterrupt):
+        easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    monkeypatch.setattr(embedding, "_write", real)
+    stamps = {path: path.stat().st_mtime_ns for path in parts_of(tmp_path / "out")}
+    assert len(stamps) == written
+    with pytest.raises(RunError, match="not all items are there"):
+        easyrec.retrieve(run.path, taken(), items=tmp_path / "out")
+    easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    assert whole(tmp_path / "out").equals(whole(tmp_path / "whole"))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+KILLED = """
+import sys, time, easyrec
+from easyrec.train import embed
+embed.PART_ROWS = 64
+real = embed._write
+def slowly(*args, **kwargs):
+    real(*args, **kwargs)
+    print("part", flush=True)
+    time.sleep(0.02)
+embed._write = slowly
+easyrec.embed(sys.argv[1], sys.argv[2], sys.argv[3], index="flat")
+"""
+
+
+def test_a_killed_run_goes_on(run, items, tmp_path, monkeypatch):
+    command = [sys.executable, "-c", KILLED, str(run.path), str(items), str(tmp_path / "out")]
+    for parts in (2, 5):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
+            for _ in range(parts):
+                process.stdout.readline()
+            process.kill()
+    monkeypatch.setattr(embedding, "PART_ROWS", 64)
+    assert 7 <= len(parts_of(tmp_path / "out")) < 18
+    easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    assert whole(tmp_path / "out")["item_id"].to_pylist() == catalogue()["item_id"].to_pylist()
+
+
+def test_vectors_of_something_else_are_not_mixed_in(run, items, tmp_path):
+    easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    with pytest.raises(RunError, match="holds vectors of other items, or by another model"):
+        easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="flat")
+    easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="flat", overwrite=True)
+    assert whole(tmp_path / "out").num_rows == 50
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("here")
+    with pytest.raises(RunError, match="is not empty"):
+        easyrec.embed(run.path, items, tmp_path / "other", index="flat")
+
+
+def test_users_get_their_nearest_items(run, items, tmp_path):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    users = taken()[:40]
+    found = easyrec.retrieve(run.path, users, k=7, items=folder)
+    assert list(found.columns) == ["user_id", "items", "scores"]
+    assert found["user_id"].tolist() == users["user_id"].tolist()
+    pairs = users.loc[users.index.repeat(ITEMS)].reset_index(drop=True)
+    every = pd.concat([catalogue().to_pandas()] * 40, ignore_index=True)
+    scored = easyrec.predict(run.path, pairs.assign(item_id=every["item_id"], cate=every["cate"]))
+    logits = np.log(scored["match"] / (1 - scored["match"])).to_numpy().reshape(40, ITEMS)
+    names = np.array(catalogue()["item_id"].to_pylist())
+    for row in range(40):
+        best = np.argsort(-logits[row], kind="stable")[:7]
+        assert set(found["items"][row]) == set(names[best])
+        np.testing.assert_allclose(np.sort(found["scores"][row]), np.sort(logits[row][best]), atol=1e-4)
+
+
+def test_what_users_have_is_left_out(run, items, tmp_path):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    users = taken()[:20]
+    first = easyrec.retrieve(run.path, users, k=12, items=folder)
+    had = [list(row[:3]) for row in first["items"]]
+    left = easyrec.retrieve(run.path, users.assign(seen=had), k=9, items=folder, exclude="seen")
+    for row in range(20):
+        assert list(left["items"][row]) == list(first["items"][row][3:12])
+
+
+def test_the_commands_embed_and_retrieve(run, items, tmp_path, capsys):
+    users = tmp_path / "users.parquet"
+    taken()[:5].to_parquet(users)
+    out = ["--output", str(tmp_path / "vectors")]
+    assert main(["embed", "-c", str(run.path), "--items", str(items), *out, "--index", "hnsw"]) == 0
+    found = tmp_path / "found.parquet"
+    options = ["--users", str(users), "--items", str(tmp_path / "vectors"), "-k", "3", "--output", str(found)]
+    assert main(["retrieve", "-c", str(run.path), *options]) == 0
+    assert pq.read_table(found)["items"].to_pylist()[0][0].startswith("item-")
+    assert capsys.readouterr().out.split() == [str(tmp_path / "vectors"), str(found)]
+
+
+def test_what_cannot_be_embedded_or_retrieved_is_told(run, tmp_path):
+    with pytest.raises(ConfigError, match="items of a catalogue"):
+        easyrec.embed(run.path)
+    with pytest.raises(RunError, match="holds no vectors of items; make them by `easyrec embed`"):
+        easyrec.retrieve(run.path, taken(), items=tmp_path)
+    with pytest.raises(ConfigError, match="no feature is called 'sean'; did you mean 'seen'"):
+        easyrec.retrieve(run.path, taken(), exclude="sean")
+    with pytest.raises(Exception, match="did you mean 'hnsw'"):
+        easyrec.embed(run.path, catalogue(), index="hnws")
