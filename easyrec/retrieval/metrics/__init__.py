@@ -35,11 +35,13 @@ class RetrievalConfig(StrictModel):
     type: str
     k: int = Field(10, gt=0)
     """Items that are found for each user."""
+    name: str | None = None
+    """What the metric is called in results. Default: `<type>@<k>`."""
 
     @property
     def key(self) -> str:
         """What the metric is called in results."""
-        return f"{self.type}@{self.k}"
+        return self.name or f"{self.type}@{self.k}"
 
 
 @dataclass(frozen=True)
