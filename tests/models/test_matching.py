@@ -24,9 +24,9 @@ def made(case, name, **keys):
 
 
 def of_side(x, side):
-    """The tensors of the groups of one side."""
+    """The tensors of the groups of one side, which are called after it."""
     groups = {key: key.partition(":")[2].partition("/")[0] for key in x.tensors}
-    return {key: tensor for key, tensor in x.tensors.items() if groups[key] == side}
+    return {key: tensor for key, tensor in x.tensors.items() if groups[key].partition("_")[0] == side}
 
 
 @pytest.mark.family("easyrec.models")
@@ -105,3 +105,17 @@ def test_separate_embeddings_are_two_tables(case):
     one = case("dssm").plan
     two = case("dssm", separate_embeddings=True).plan
     assert len(two.tables) > len(one.tables)
+
+
+def test_a_user_without_memory_is_known_by_content(case):
+    """With nothing to forget the towers read both parts; what is forgotten is forgotten for whole rows."""
+    found, model = made(case, "dropoutnet", forget_users=0.5, forget_items=0.0)
+    x = found.inputs(64)
+    model.train()
+    memory = model.flat(x, "user_memory").detach()
+    known = model._known(x, "user", 0.5).detach()[:, : memory.shape[1]]
+    forgotten = (known == 0).all(1)
+    assert 16 < int(forgotten.sum()) < 48
+    torch.testing.assert_close(known[~forgotten], memory[~forgotten])
+    model.eval()
+    torch.testing.assert_close(model._known(x, "user", 0.5)[:, : memory.shape[1]], memory)
