@@ -35,6 +35,8 @@ class RetrievalEval(StrictModel):
     """Default: recall, ndcg and mrr at 10, recall at 100, coverage at 10."""
     exclude: str | None = None
     """Feature with ids of items that are not recommended to the row's user, such as those of the history."""
+    cold: int | None = Field(None, ge=0)
+    """Rows that want an item which training met at most so often are told apart too, as `recall@10[cold]`."""
 
     @field_validator("metrics")
     @classmethod

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Users:
         offsets: (B+1,) int64, whose they are.
         spared: (S,) int64, items that are not recommended to them, -1 for none; None: no such.
         spared_offsets: (B+1,) int64, to whom.
+        slices: By name, the ascending numbers of the users of a slice.
     """
 
     vectors: Tensor
@@ -32,6 +33,7 @@ class Users:
     offsets: np.ndarray
     spared: np.ndarray | None = None
     spared_offsets: np.ndarray | None = None
+    slices: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def slice(self, start: int, stop: int) -> Users:
         """The users from `start` to before `stop`."""
@@ -83,20 +85,35 @@ def _behind(scores: Tensor, who: Tensor, own: Tensor) -> Tensor:
     return (scores.index_select(0, who) >= own.unsqueeze(1)).sum(1)
 
 
-def measure(users: Iterable[Users], items: Tensor, metrics: list[RetrievalMetric]) -> dict[str, float]:
-    """Rank all items for all users and measure.
+class Measured:
+    """Metrics over all users and over slices of them.
 
     Args:
-        users: Who asks, batch by batch.
-        items: (N, D) float32.
-        metrics: What is measured, fed here.
-
-    Returns:
-        Values by key.
+        fresh: Makes metrics that were fed nothing.
     """
-    most = max((metric.config.k for metric in metrics), default=1)
-    for batch in users:
-        for found in rank(batch, items, most):
-            for metric in metrics:
+
+    def __init__(self, fresh: Callable[[], list[RetrievalMetric]]) -> None:
+        self.fresh, self.whole = fresh, fresh()
+        self.sliced: dict[str, list[RetrievalMetric]] = {}
+        self.most = max((metric.config.k for metric in self.whole), default=1)
+
+    def update(self, users: Users, items: Tensor) -> None:
+        """Rank all items for some users, and feed the metrics."""
+        start = 0
+        for found in rank(users, items, self.most):
+            stop = start + len(found.items)
+            for metric in self.whole:
                 metric.update(found)
-    return {metric.config.key: metric.compute() for metric in metrics}
+            for name, rows in users.slices.items():
+                inside = rows[(rows >= start) & (rows < stop)] - start
+                if len(inside):
+                    for metric in self.sliced.setdefault(name, self.fresh()):
+                        metric.update(found.of(inside))
+            start = stop
+
+    def compute(self) -> dict[str, float]:
+        """All values: `recall@10`; of a slice `recall@10[country=US]`."""
+        found = {metric.config.key: metric.compute() for metric in self.whole}
+        for name, metrics in sorted(self.sliced.items()):
+            found |= {f"{metric.config.key}[{name}]": metric.compute() for metric in metrics}
+        return found

@@ -22,7 +22,7 @@ from easyrec.losses import sampled
 from easyrec.losses.sampled._loss import SampledLoss
 from easyrec.losses.sampled.softmax import Config as Softmax
 from easyrec.retrieval import metrics
-from easyrec.retrieval.ranking import Users, measure
+from easyrec.retrieval.ranking import Measured, Users
 from easyrec.train.scorer import Scorer
 
 ITEMS = 8192
@@ -105,21 +105,44 @@ class Matching:
             loader: The part.
             heed: Called for every batch.
         """
-        counts = self.counts if any(m.counted for m in self.measured.metrics) else np.ones(len(self.catalogue))
-        built = [metrics.build(config, len(self.catalogue), counts) for config in self.measured.metrics]
-        return measure(self._users(scorer, loader, heed), self.items(scorer), built)
-
-    def _users(self, scorer: Scorer, loader: Loader, heed: Callable[[], None]) -> Iterator[Users]:
+        told = any(m.counted for m in self.measured.metrics) or self.measured.cold is not None
+        counts = self.counts if told else np.ones(len(self.catalogue))
+        found = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics])
+        items = self.items(scorer)
         for batch in loader:
             heed()
-            wanted, offsets = self._found(batch, self.sides.key)
-            spared, whom = None, None
-            if self.measured.exclude is not None:
-                spared, whom = self._found(batch, self.measured.exclude)
-            yield Users(scorer.vectors(batch, "user", self.sides.user_groups), wanted, offsets, spared, whom)
+            found.update(self._users(scorer, batch, counts), items)
+        return found.compute()
+
+    def _users(self, scorer: Scorer, batch: Batch, counts: np.ndarray) -> Users:
+        wanted, offsets = self._found(batch, self.sides.key)
+        spared, whom = None, None
+        if self.measured.exclude is not None:
+            spared, whom = self._found(batch, self.measured.exclude)
+        slices = {
+            f"{column}={value}": rows
+            for column in self.experiment.eval.slices
+            for value, rows in _values(batch, column)
+        }
+        if self.measured.cold is not None:
+            met = np.where(wanted >= 0, counts[wanted], 0.0) <= self.measured.cold
+            slices["cold"] = np.flatnonzero(
+                np.add.reduceat(np.append(met, False), offsets[:-1]) * (np.diff(offsets) > 0)
+            )
+        return Users(scorer.vectors(batch, "user", self.sides.user_groups), wanted, offsets, spared, whom, slices)
 
     def _found(self, batch: Batch, feature: str) -> tuple[np.ndarray, np.ndarray]:
         """The items of the catalogue that a feature names, and whose they are."""
         jagged = batch.jagged(feature)
         offsets = np.arange(batch.size + 1) if jagged.offsets is None else jagged.offsets.numpy()
         return self.catalogue.find(jagged.values.numpy()), offsets
+
+
+def _values(batch: Batch, column: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Each value of a raw column as text, and the ascending numbers of its rows."""
+    assert batch.reserved is not None
+    codes, values = batch.codes(column).numpy(), batch.reserved.column(column).to_pylist()
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        value = values[int(rows[0])]
+        yield "null" if value is None else str(value), rows

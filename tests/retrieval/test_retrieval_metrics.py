@@ -60,6 +60,12 @@ def test_nothing_is_known_of_no_users(name):
     assert math.isnan(metric(name).compute())
 
 
+def test_some_of_the_users_are_taken_with_what_they_want():
+    some = FOUND.of(np.array([0, 2, 3]))
+    assert some.items.tolist() == ITEMS[[0, 2, 3]].tolist()
+    assert (some.ranks.tolist(), some.offsets.tolist()) == ([0, 4, -1, 3], [0, 2, 4, 4])
+
+
 def test_the_ideal_of_ndcg_is_cut_at_k():
     made = metric("ndcg", k=1)
     made.update(Found(np.array([[0, 1]]), np.array([0, 1]), np.array([0, 2])))

@@ -331,3 +331,18 @@ def test_items_that_hash_to_one_id_are_counted(trainer, caplog):
     rows = pd.DataFrame({"user_id": [1, 2] * 20, "item_id": ["name 1", "name 2"] * 20})
     trainer({"train": rows, "items": names}, features=features)
     assert "16 of 20 items have the id of another one after hashing" in caplog.text
+
+
+def test_slices_and_cold_items_are_told_apart(trainer):
+    """The mean over the slices is the whole; cold rows are those that want what training never met."""
+    asked = taken(400, 2)
+    asked["half"] = np.where(asked["user_id"] < 6, "first", "second")
+    known = taken(2000, 1)
+    known = known[known["item_id"] != 3]
+    keys = {"eval__slices": ["half"], "eval__retrieval__cold": 0}
+    found = trainer({"train": known, "valid": asked}, **keys).fit().metrics["valid"]
+    counts = asked["half"].value_counts()
+    parts = sum(counts[half] * found[f"recall@5[half={half}]"] for half in ("first", "second"))
+    assert parts / len(asked) == pytest.approx(found["recall@5"])
+    assert (asked["item_id"] == 3).sum() > 5
+    assert found["recall@5[cold]"] < 0.3 < found["recall@5"]

@@ -64,6 +64,12 @@ class Found:
         """(B,) int64, how many items each user wants."""
         return np.diff(self.offsets)
 
+    def of(self, rows: np.ndarray) -> Found:
+        """What was found for some of the users, by their ascending numbers."""
+        wanted = self.wanted
+        chosen = np.isin(np.repeat(np.arange(len(wanted)), wanted), rows)
+        return Found(self.items[rows], self.ranks[chosen], np.concatenate([[0], np.cumsum(wanted[rows])]))
+
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(B,) float64, the sums over each user's wanted items of `values`, (R,)."""
         before = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
