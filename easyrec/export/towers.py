@@ -117,6 +117,6 @@ def export_towers(
             metrics=metrics,
             overwrite=overwrite,
             generator=sides.generator(side),
-            outputs=lambda found: [OutputColumn(name=VECTOR, shape=[found[VECTOR].shape[1]], meaning=VECTOR)],
+            outputs=lambda found: [OutputColumn(name=VECTOR, shape=list(found[VECTOR].shape[1:]), meaning=VECTOR)],
         )
     return directory

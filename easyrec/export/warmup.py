@@ -10,6 +10,7 @@ Knows no torch.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class WarmupRows:
 
     Attributes:
         rows: R rows of the raw columns that the generator reads.
-        predictions: By task, (R,) or (R, num_classes) float32: before calibration.
+        predictions: By task, (R,) float32, (R, num_classes), or a vector per row: before calibration.
         scores: The same after it.
         features: Digest of each output, as `feature_digests` makes it.
     """
@@ -107,17 +108,21 @@ def _digest(arrays: Iterable[np.ndarray]) -> str:
 
 
 def _to_arrow(values: np.ndarray) -> pa.Array:
-    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
-    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    column = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+    for size in reversed(values.shape[1:]):
+        column = pa.FixedSizeListArray.from_arrays(column, size)
+    return column
 
 
 def _to_numpy(column: pa.Array, folder: Path) -> np.ndarray:
-    width = column.type.list_size if pa.types.is_fixed_size_list(column.type) else 0
-    flat = column.flatten() if width else column
-    if not pa.types.is_float32(flat.type) or flat.null_count:
+    shape = [len(column)]
+    while pa.types.is_fixed_size_list(column.type):
+        shape.append(column.type.list_size)
+        column = column.flatten()
+    if not pa.types.is_float32(column.type) or column.null_count or len(column) != math.prod(shape):
         raise BundleError(f"{folder / 'scores.arrow'}: scores must be float32 without nulls")
-    values: np.ndarray = flat.to_numpy(zero_copy_only=False)
-    return values.reshape(-1, width) if width else values
+    values: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return values.reshape(shape)
 
 
 def _write(path: Path, batch: pa.RecordBatch) -> None:

@@ -57,11 +57,11 @@ class Matching(Model):
         self.head = Head(tasks, 0, terms=1)
 
     def user(self, x: Embedded) -> Tensor:
-        """(B, D), the vectors of the rows' users."""
+        """(B, D), the vectors of the rows' users; (B, K, D) of models that know a user by several."""
         raise TypeError(f"{type(self).__name__} must define user")
 
     def positions(self, x: Embedded) -> Tensor:
-        """(P, D), what training compares with items: here the rows' users, P = B."""
+        """(P, D) or (P, K, D), what training compares with items: here the rows' users, P = B."""
         return self.user(x)
 
     def item(self, x: Embedded) -> Tensor:
@@ -73,14 +73,18 @@ class Matching(Model):
         vectors = vectors.float()
         if self.config.similarity == "dot":
             return vectors
-        return vectors / vectors.square().sum(dim=1, keepdim=True).clamp_min(1e-24).sqrt()
+        return vectors / vectors.square().sum(dim=-1, keepdim=True).clamp_min(1e-24).sqrt()
 
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits of each row's user and item; where the batch was given candidates, those of `against`."""
         if x.matches is not None:
             return {"logit": self.against(x, x.matches)}
-        products = self.scaled(self.user(x)) * self.scaled(self.item(x))
-        return self.head(None, products.sum(dim=1, keepdim=True) / self.config.temperature)
+        users, items = self.scaled(self.user(x)), self.scaled(self.item(x))
+        if users.dim() == 3:
+            nearest = (users * items.unsqueeze(1)).sum(dim=2).amax(dim=1, keepdim=True)
+        else:
+            nearest = (users * items).sum(dim=1, keepdim=True)
+        return self.head(None, nearest / self.config.temperature)
 
     def against(self, x: Embedded, matches: Matches) -> Tensor:
         """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for its own once more.
@@ -93,6 +97,9 @@ class Matching(Model):
         """
         positions, items = self.scaled(self.positions(x)) / self.config.temperature, self.scaled(self.item(x))
         first, targets = matches.first_shared, matches.targets
+        if positions.dim() == 3:  # by the vector that is the nearest to the position's own item
+            nearest = (positions * items.index_select(0, targets).unsqueeze(1)).sum(dim=2).argmax(dim=1)
+            positions = positions[torch.arange(positions.shape[0], device=nearest.device), nearest]
         shared: Tensor = positions @ items[first:].T  # (P, C)
         if matches.log_q is not None:
             shared = shared - matches.log_q[first:]

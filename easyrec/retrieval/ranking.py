@@ -20,7 +20,7 @@ class Users:
     """B users who ask.
 
     Attributes:
-        vectors: (B, D) float32.
+        vectors: (B, D) float32, or (B, K, D) where a user has several: the nearest to an item counts.
         wanted: (R,) int64, the items that they want; -1 for items that the catalogue does not have.
         offsets: (B+1,) int64, whose they are.
         spared: (S,) int64, items that are not recommended to them, -1 for none; None: no such.
@@ -56,10 +56,12 @@ def rank(users: Users, items: Tensor, k: int) -> Iterator[Found]:
         items: (N, D) float32.
         k: How many items are named.
     """
-    step = max(SCORES // max(len(items), 1), 1)
+    several = users.vectors.shape[1] if users.vectors.dim() == 3 else 1
+    step = max(SCORES // max(len(items) * several, 1), 1)
     for start in range(0, len(users.vectors), step):
         part = users.slice(start, min(start + step, len(users.vectors)))
-        scores = part.vectors @ items.T  # (b, N)
+        scores = part.vectors @ items.T  # (b, N) or (b, K, N)
+        scores = scores.amax(dim=1) if scores.dim() == 3 else scores
         rows = np.repeat(np.arange(len(scores)), np.diff(part.offsets))
         known = part.wanted >= 0
         who, what = torch.from_numpy(rows[known]), torch.from_numpy(part.wanted[known])

@@ -72,16 +72,35 @@ def retrieved(
     generator = whole.only({*sides.users, *([exclude] if exclude else [])})
     reserved = experiment.data.reserved
     for batch in make_loader(experiment, part, generator, training=False, labels=False, reserved=reserved):
-        vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()
+        vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
         spared, whom = _spared(batch, exclude)
         most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
-        numbers, scores = items.index.search(vectors, min(k + most, max(len(items.index), 1)))
+        numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)))
         if len(whom):
             numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         columns = [] if batch.reserved is None else [batch.reserved[name] for name in reserved]
         yield pa.table(
             [*columns, *_lists(numbers[:, :k], scores[:, :k], items.ids)], names=[*reserved, "items", "scores"]
         )
+
+
+def _search(index: Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of each user; where one has several vectors, each item counts by the nearest of these."""
+    if vectors.ndim == 2:
+        return index.search(vectors, k)
+    users, several, dim = vectors.shape
+    numbers, scores = index.search(vectors.reshape(-1, dim), k)
+    numbers, scores = numbers.reshape(users, several * k), scores.reshape(users, several * k)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    numbers, scores = np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1)
+    by_number = np.argsort(numbers, axis=1, kind="stable")
+    ordered = np.take_along_axis(numbers, by_number, 1)
+    again = np.zeros(numbers.shape, bool)
+    np.put_along_axis(again, by_number[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
+    gone = again | (numbers < 0)
+    kept = np.argsort(gone, axis=1, kind="stable")[:, :k]
+    numbers, scores = np.where(gone, -1, numbers), np.where(gone, -np.inf, scores)
+    return np.take_along_axis(numbers, kept, 1), np.take_along_axis(scores, kept, 1)
 
 
 def _spared(batch: Batch, exclude: str | None) -> tuple[np.ndarray, np.ndarray]:

@@ -14,9 +14,11 @@ import pytest
 import easyrec
 from easyrec.cli import main
 from easyrec.errors import ConfigError, RunError
-from easyrec.retrieval.indexes import Index
+from easyrec.retrieval.indexes import Index, build
+from easyrec.retrieval.indexes.flat import Config as Flat
 from easyrec.train import embed as embedding
 from easyrec.train.embed import parts_of, vectors_of
+from easyrec.train.retrieve import _search
 
 USERS, ITEMS = 30, 1000
 CONFIG = {
@@ -201,3 +203,20 @@ def test_what_cannot_be_embedded_or_retrieved_is_told(run, tmp_path):
         easyrec.retrieve(run.path, taken(), exclude="sean")
     with pytest.raises(Exception, match="did you mean 'hnsw'"):
         easyrec.embed(run.path, catalogue(), index="hnws")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_several_vectors_of_a_user_the_nearest_counts(seed):
+    random = np.random.default_rng(seed)
+    index = build(Flat(), 4)
+    vectors = random.normal(size=(30, 4)).astype(np.float32)
+    index.add(np.arange(30), vectors)
+    users = random.normal(size=(6, 3, 4)).astype(np.float32)
+    numbers, scores = _search(index, users, 8)
+    best = (users @ vectors.T).max(1)
+    for row in range(6):
+        order = np.argsort(-best[row])[:8]
+        assert numbers[row].tolist() == order.tolist()
+        np.testing.assert_allclose(scores[row], best[row][order], rtol=1e-5)
+    numbers, _ = _search(index, users, 30)
+    assert sorted(numbers[0].tolist()) == list(range(30))

@@ -346,3 +346,19 @@ def test_slices_and_cold_items_are_told_apart(trainer):
     assert parts / len(asked) == pytest.approx(found["recall@5"])
     assert (asked["item_id"] == 3).sum() > 5
     assert found["recall@5[cold]"] < 0.3 < found["recall@5"]
+
+
+@pytest.mark.parametrize("model", ["mind", "comirec"])
+def test_a_user_with_several_interests_is_exported_with_all_of_them(trainer, model):
+    data = {"train": taken(800, 1).assign(past__item_id=[[1, 2, 3]] * 800), "valid": taken(50, 2)}
+    data["valid"]["past__item_id"] = [[1, 2, 3]] * 50
+    groups = {"user": {"features": ["user_id"], "sequences": [{"sequence": "past"}]}, "item": ["item_id"]}
+    features = [*CONFIG["features"], SEQUENCES["features"][1]]
+    keys = {"features": features, "model": {"type": model, "embedding_dim": 8, "hidden": [16], "groups": groups}}
+    made = trainer(data, export=True, **keys)
+    run = made.fit()
+    assert run.metrics["valid"]["recall@5"] > 0.4
+    with Predictor.load(run.bundle / "user") as users:
+        found = users.predict_batch(data["valid"])["vector"]
+    assert found.shape == (50, 4, 8)
+    assert np.abs(found[0] - found[0][:1]).max() > 0
