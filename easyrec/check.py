@@ -222,9 +222,10 @@ def columns(experiment: Experiment, part: str) -> list[str]:
     if part == "train":
         names += experiment.training_columns
         names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
+    ranked = experiment.eval.retrieval is not None and part != "train"
     if part != "train" or data.split:
-        names += experiment.eval.columns(experiment.tasks)
-    names += [data.sample_weight] if data.sample_weight else []
+        names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)
+    names += [data.sample_weight] if data.sample_weight and not ranked else []
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
     return list(dict.fromkeys(names))

@@ -27,7 +27,7 @@ def as_text(value: Any) -> str:
         raise BadValueError(f"{value} is not finite")
     if float(value).is_integer() and abs(value) < 2**63:
         return str(int(value))
-    return str(value) if isinstance(value, np.float32) else repr(float(value))
+    return repr(float(str(value)) if isinstance(value, np.float32) else float(value))  # numpy writes 1e-04
 
 
 def as_number(value: Any) -> float:

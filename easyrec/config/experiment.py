@@ -21,7 +21,7 @@ from easyrec.config.places import placed
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
-from feature_generator import FeatureGenerator
+from feature_generator import FeatureGenerator, OutputSpec
 from feature_generator.config import (
     Choice,
     Document,
@@ -330,11 +330,61 @@ def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Prob
         known = [name for name, spec in generator.outputs.items() if spec.kind == "sparse"]
         text = f"'{data.item_id}' is no feature of ids{nearest(data.item_id, known)}\nfeatures: {', '.join(known)}"
         yield Problem(text, "data.item_id")
-    if retrieval is not None and retrieval.exclude is not None and retrieval.exclude not in generator.outputs:
-        known = list(generator.outputs)
-        yield Problem(
-            f"no feature is called '{retrieval.exclude}'{nearest(retrieval.exclude, known)}", "eval.retrieval.exclude"
-        )
+    yield from _idle(sections)
+    yield from _crossing(sections, generator)
+    if retrieval is not None and retrieval.exclude is not None:
+        yield from unfit_exclusion(generator, data.item_id, retrieval.exclude, "eval.retrieval.exclude")
+
+
+def _idle(sections: Sections) -> Iterator[Problem]:
+    """Keys that are given and would do nothing where the catalogue is ranked."""
+    evaluation, sampled = sections.eval, sections.data.sampler is not None
+    why = "does nothing where the catalogue is ranked"
+    if evaluation.metrics:
+        yield Problem(f"{why}: list its metrics under eval.retrieval.metrics", "eval.metrics")
+    if evaluation.calibration is not None:
+        yield Problem(f"{why}, which needs no probabilities", "eval.calibration")
+    if sampled and sections.model.tasks is not None:
+        yield Problem("with a 'sampler' there is one task, to find what a user took: leave 'tasks' out", "model.tasks")
+    if sampled and sections.train.metrics is not None:
+        yield Problem("measures tasks by labels, which training with a 'sampler' has none of", "train.metrics")
+
+
+def _crossing(sections: Sections, generator: FeatureGenerator) -> Iterator[Problem]:
+    """Features of one side's groups that need the other side."""
+    model = sections.model
+    for name in model.groups or {}:
+        of_item = name in model.item_groups
+        for index, feature in enumerate(model.groups[name].features if model.groups else ()):
+            spec = generator.outputs.get(feature)
+            if spec is None or ((spec.side == "item") == of_item and not spec.mixed):
+                continue
+            other = "user" if of_item else "item"
+            text = f"'{feature}' reads the {other}, but the group '{name}' describes "
+            text += "an item alone, as it is computed once for all users" if of_item else "a user alone"
+            yield Problem(text, f"model.groups.{name}.features.{index}")
+
+
+def unfit_exclusion(generator: FeatureGenerator, key: str, feature: str, where: str) -> Iterator[Problem]:
+    """What stands against leaving out the items that a feature names.
+
+    Args:
+        generator: Makes the features.
+        key: The feature that tells items apart.
+        feature: The feature.
+        where: Who names it.
+    """
+    outputs = generator.outputs
+    ids = {n: s for n, s in outputs.items() if s.kind in ("sparse", "sparse_sequence") and n != key}
+    if feature not in outputs:
+        yield Problem(f"no feature is called '{feature}'{nearest(feature, list(ids))}", where)
+    elif key in outputs and (feature not in ids or _table_of(outputs[feature]) != _table_of(outputs[key])):
+        text = f"'{feature}' holds no ids of items: it must share the embedding_name of '{key}'"
+        yield Problem(text, where)
+
+
+def _table_of(spec: OutputSpec) -> str:
+    return str(spec.config.embedding_name or spec.config.name)
 
 
 def _no_label(name: str, labels: Sequence[str]) -> str:

@@ -106,6 +106,7 @@ def make_loader(
     *,
     training: bool,
     labels: bool = True,
+    weights: bool | None = None,
     reserved: Sequence[str] | None = None,
     shard: tuple[int, int] = (0, 1),
     matcher: Matcher | None = None,
@@ -118,7 +119,8 @@ def make_loader(
         generator: Default: the experiment's.
         training: Shuffle, sample negatives, and merge a last batch of one row; else read in order, in batches of
             `eval_batch_size`.
-        labels: Whether labels and sample weights are read; prediction needs none.
+        labels: Whether labels are read; prediction needs none.
+        weights: Whether sample weights are read; default: where labels are.
         reserved: Raw columns to pass through; default: in training those that losses and metrics group by, else
             `data.reserved`, `eval.slices` and the columns that metrics group by.
         shard: (i, n): this worker's number and how many share the data.
@@ -143,7 +145,7 @@ def make_loader(
         reserved = [*reserved, shuffle.together]
     demand = Demand(
         labels=classes if labels else {},
-        sample_weight=config.sample_weight if labels else None,
+        sample_weight=config.sample_weight if (labels if weights is None else weights) else None,
         reserved=[name for name in dict.fromkeys(reserved) if name not in absent],
         predicate=part.predicate,
         negatives=config.negative_sampling if training else None,

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from easyrec.data.intake import Demand, Intake, raw_columns
 from easyrec.data.rows import Rows
+from easyrec.data.sources import Policy
 from easyrec.data.split import Part
 from easyrec.errors import DataError
 from feature_generator.columns import Column, Ragged, Table
@@ -79,7 +80,7 @@ def read_catalogue(source: Source, sides: Sides) -> Catalogue:
     """
     made = sides.generator("items")
     (column, *_) = raw_columns(made.only([sides.key]), source)
-    parts = list(rows_of(Part(source), made, [column]))
+    parts = list(rows_of(Part(source), made, [column], sides.experiment.data.bad_rows))
     if not parts:
         raise DataError("the catalogue has no items", file="data.items")
     whole = Rows.concat(parts)
@@ -87,9 +88,12 @@ def read_catalogue(source: Source, sides: Sides) -> Catalogue:
     return Catalogue(whole.table, whole.reserved.column(column).combine_chunks(), sides.key, made.outputs)
 
 
-def rows_of(part: Part, generator: FeatureGenerator, reserved: Sequence[str] = ()) -> Iterator[Rows]:
+def rows_of(
+    part: Part, generator: FeatureGenerator, reserved: Sequence[str] = (), bad_rows: Policy = "fail"
+) -> Iterator[Rows]:
     """All rows of a part after a generator, in order, without labels."""
-    intake = Intake(part.source, generator, Demand(labels={}, reserved=reserved, predicate=part.predicate))
+    demand = Demand(labels={}, reserved=reserved, predicate=part.predicate, bad_rows=bad_rows)
+    intake = Intake(part.source, generator, demand)
     for unit in part.source.units() if part.predicate is None else part.predicate.units(part.source):
         row = 0
         for batch in part.source.read(unit, intake.columns):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._matching import Matching, MatchingConfig
+from easyrec.models._matching import Matching, MatchingConfig, first_encoded
 from easyrec.modules.mlp import MLP, MLPConfig, linear
+from easyrec.modules.sequence.comirec import ComiRec
+from easyrec.modules.sequence.mind import MIND
 
 
 class InterestsConfig(MLPConfig, MatchingConfig):
@@ -46,7 +48,7 @@ class Interests(Matching):
         self, config: InterestsConfig, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]
     ) -> None:
         super().__init__(config, layouts, tasks)
-        self.main, *self.others = self.layouts["user"].sequences
+        self.main, *self.others = first_encoded(self, "user", (MIND, ComiRec))
         encoder = self._encoder("user", self.main)
         self.count: int = encoder.config.interests
         width = encoder.dim // self.count

@@ -12,8 +12,9 @@ from torch import Tensor
 from easyrec.batch import Embedded, Matches
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
 from easyrec.errors import ConfigError, Problem
-from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
+from easyrec.layout import GroupLayout, SequenceLayout
+from easyrec.models._model import Head, Model, encoder_name
+from easyrec.modules.mlp import exactly
 from feature_generator.config import Choice
 
 
@@ -32,6 +33,25 @@ class MatchingConfig(ModelConfig):
     def uses(self) -> dict[str, GroupUse]:
         """All of `user` and of `item`."""
         return {"user": GroupUse(about="user"), "item": GroupUse(about="item")}
+
+
+def first_encoded(model: Model, group: str, kinds: Any) -> tuple[SequenceLayout, ...]:
+    """The sequences of a group, the first of which must have a certain kind of encoder.
+
+    Raises:
+        ConfigError: It has another, or the lookup pools it.
+    """
+    config = model.config
+    entry = config.groups[group].sequences[0]
+    found = model.layouts[group].sequences
+    encoder = model.encoders[encoder_name(group, entry.key)] if found and found[0].name == entry.key else None
+    if not isinstance(encoder, kinds):
+        given = entry.encoder.type if entry.encoder is not None else config.default_encoder()
+        text = f"'{config.type}' needs an encoder of its own kind at the first sequence of '{group}', but here is '{given}'"
+        raise ConfigError(
+            [Problem(f"{text}\nleave 'encoder' out, for {config.default_encoder()}", config.place_of(group, entry.key))]
+        )
+    return found
 
 
 class Matching(Model):
@@ -78,7 +98,9 @@ class Matching(Model):
     def forward(self, x: Embedded) -> dict[str, Tensor]:
         """The logits of each row's user and item; where the batch was given candidates, those of `against`."""
         if x.matches is not None:
-            return {"logit": self.against(x, x.matches)}
+            positions, items = self.scaled(self.positions(x)), self.scaled(self.item(x))
+            with exactly(positions):  # in bfloat16 candidates would tie
+                return {"logit": self.against(positions, items, x.matches)}
         users, items = self.scaled(self.user(x)), self.scaled(self.item(x))
         if users.dim() == 3:
             nearest = (users * items.unsqueeze(1)).sum(dim=2).amax(dim=1, keepdim=True)
@@ -86,7 +108,7 @@ class Matching(Model):
             nearest = (users * items).sum(dim=1, keepdim=True)
         return self.head(None, nearest / self.config.temperature)
 
-    def against(self, x: Embedded, matches: Matches) -> Tensor:
+    def against(self, positions: Tensor, items: Tensor, matches: Matches) -> Tensor:
         """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for its own once more.
 
         Where the shared candidates are not known to hold the position's own, that stands before them.
@@ -95,7 +117,7 @@ class Matching(Model):
             The correction by the probability q of being a candidate: Bengio and Senecal, IEEE Transactions on Neural
             Networks 2008, eq. (9); of what a batch shows: Yi et al., RecSys 2019, eq. (4).
         """
-        positions, items = self.scaled(self.positions(x)) / self.config.temperature, self.scaled(self.item(x))
+        positions = positions / self.config.temperature
         first, targets = matches.first_shared, matches.targets
         if positions.dim() == 3:  # by the vector that is the nearest to the position's own item
             nearest = (positions * items.index_select(0, targets).unsqueeze(1)).sum(dim=2).argmax(dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupUse, TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._matching import Matching, MatchingConfig
+from easyrec.models._matching import Matching, MatchingConfig, first_encoded
 from easyrec.modules.mlp import linear
 from easyrec.modules.sequence._causal import CausalEncoder
 from easyrec.modules.sequence._encoder import age
@@ -50,9 +50,8 @@ class Sequential(Matching):
         self, config: SequentialConfig, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]
     ) -> None:
         super().__init__(config, layouts, tasks)
-        self.main, *self.others = self.layouts["user"].sequences
+        self.main, *self.others = first_encoded(self, "user", CausalEncoder)
         encoder = self._encoder("user", self.main)
-        assert isinstance(encoder, CausalEncoder)
         self.encoder_dim = encoder.dim
         dim, known = config.output_dim or encoder.dim, self.width("user")
         plain = known == encoder.dim == dim

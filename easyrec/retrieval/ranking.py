@@ -109,7 +109,9 @@ class Measured:
             for name, rows in users.slices.items():
                 inside = rows[(rows >= start) & (rows < stop)] - start
                 if len(inside):
-                    for metric in self.sliced.setdefault(name, self.fresh()):
+                    if name not in self.sliced:
+                        self.sliced[name] = self.fresh()
+                    for metric in self.sliced[name]:
                         metric.update(found.of(inside))
             start = stop
 

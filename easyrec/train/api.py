@@ -13,14 +13,15 @@ import pyarrow as pa
 
 from easyrec import metrics
 from easyrec.config import DataConfig, Experiment, load_experiment
+from easyrec.config.experiment import unfit_exclusion
 from easyrec.config.parts import NO_ITEMS
 from easyrec.data import Part, Source, make_loader, open_sources
 from easyrec.data.feed import source_of
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
-from easyrec.errors import ConfigError, Problem, nearest
+from easyrec.errors import ConfigError, Problem
 from easyrec.train.bundling import export_run
-from easyrec.train.embed import embed_items
+from easyrec.train.embed import digest_of, embed_items
 from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
@@ -108,15 +109,18 @@ def evaluate(
     found: dict[str, dict[str, float]] = {}
     matching = Matching(experiment, sources) if experiment.eval.retrieval is not None else None
     with kept_memory(), scorer.averaged():
-        for name in data or ("valid", "test"):
+        for name in [part for part in data or () if part != "items"] or ("valid", "test"):
             part = getattr(sources, name)
-            if matching is not None and isinstance(part, Part):
-                found[name] = matching.measure(scorer, matching.asked(part))
-            elif isinstance(part, Part):
+            if part is None:
+                continue
+            if matching is not None:
+                loader = matching.asked(part)
+                found[name] = matching.measure(scorer, loader)
+            else:
                 loader = make_loader(experiment, part, training=False)
                 found[name] = metrics.evaluate(scorer.predict, loader, experiment.tasks, experiment.eval)
-                if loader.report.num_bad:
-                    logger.warning("%s: %s", name, loader.report.summary())
+            if loader.report.num_bad:
+                logger.warning("%s: %s", name, loader.report.summary())
     if not found:
         raise ConfigError([Problem("there is neither data.valid nor data.test to evaluate on", "data")])
     return Run(found, folder)
@@ -264,12 +268,14 @@ def retrieve(
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _compares(experiment)
-    if exclude is not None and exclude not in experiment.generator.outputs:
-        known = list(experiment.generator.outputs)
-        raise ConfigError([Problem(f"no feature is called '{exclude}'{nearest(exclude, known)}", "--exclude")])
+    problems = [Problem(f"a user gets at least one item, not {k}", "k")] if k < 1 else []
+    if exclude is not None:
+        problems += unfit_exclusion(experiment.generator, experiment.data.item_id, exclude, "exclude")
+    if problems:
+        raise ConfigError(problems)
     source = _source(experiment, users, experiment.data.test, Problem("name the rows of users", "data.test"))
-    found = Found(folder / "items" if items is None else Path(items))
     scorer = restore(experiment, folder, checkpoint)
+    found = Found(folder / "items" if items is None else Path(items), digest_of(experiment, scorer))
     with kept_memory(), scorer.averaged():
         tables = retrieved(experiment, scorer, source, found, k, exclude)
         if output is not None:
@@ -289,6 +295,10 @@ def _compares(experiment: Experiment) -> None:
     if not experiment.model.item_groups:
         text = f"'{experiment.model.type}' makes no vectors of items that users could be compared with"
         raise experiment.placed(ConfigError([Problem(text, "model.type")]))
+    key = experiment.generator.outputs.get(experiment.data.item_id)
+    if key is None or key.kind != "sparse":
+        text = f"'{experiment.data.item_id}' is no feature of ids: name the one that tells items apart"
+        raise experiment.placed(ConfigError([Problem(text, "data.item_id")]))
 
 
 def _source(experiment: Experiment, given: Any, default: Any, lacking: Problem) -> Source:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -29,14 +30,16 @@ from easyrec.data.rows import Rows
 from easyrec.data.sides import Sides
 from easyrec.data.sources import Source, Unit
 from easyrec.durable import sync, write_text
-from easyrec.errors import RunError
-from easyrec.retrieval.indexes import Index, IndexConfig
+from easyrec.errors import DataError, RunError
+from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.indexes import build as build_index
 from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
 
 ITEMS = "items.json"
+LEARNED = 200_000
+"""Vectors that an index learns from at most."""
 PART_ROWS = 1 << 16
 """Items of a part: what a stopped run loses at most."""
 LAST = b"easyrec.last"
@@ -69,10 +72,17 @@ def embed_items(
         DataError: An item is bad.
         RunError: The folder holds something else, or the disk refuses.
     """
-    identity = _identity(experiment, scorer, source) | {"index": index.model_dump()}
-    _prepare(output, identity, overwrite=overwrite)
     sides = Sides(experiment)
     generator = sides.generator("items")
+    columns = raw_columns(generator, source)
+    identity = {
+        "format": 1,
+        "name": experiment.name,
+        "model": digest_of(experiment, scorer),
+        "source": _content(source, columns),
+        "part_rows": PART_ROWS,
+    }
+    _prepare(output, identity, overwrite=overwrite)
     column = id_column(sides, source)
     intake = Intake(source, generator, Demand(labels={}, reserved=[column], bad_rows=experiment.data.bad_rows))
     with tqdm(total=source.num_rows, unit="items", disable=not bar) as shown:
@@ -80,7 +90,8 @@ def embed_items(
             for number, rows in _missing(source, unit, intake, output, shown):
                 table = _part(rows, scorer, sides, generator, column)
                 _write(output / "parts" / _name(unit, number), table, last=rows.last)
-    total = _build(output, index)
+    write_text(output / ITEMS, json.dumps(identity, indent=1) + "\n")  # not complete while the index is built anew
+    total = _build(output, column, index)
     write_text(output / ITEMS, json.dumps({**identity, "id": column, "items": total}, indent=1) + "\n")
     return output
 
@@ -168,31 +179,68 @@ def vectors_of(table: pa.Table) -> np.ndarray:
     return values.reshape(len(column), -1)
 
 
-def _build(output: Path, config: IndexConfig) -> int:
+def _build(output: Path, column: str, config: IndexConfig) -> int:
     """Build the index over all parts; gives the number of items."""
-    built: Index | None = None
+    paths = parts_of(output)
+    if not paths:
+        raise RunError(f"{output}: there are no items")
+    _refuse_doubles(output, column, paths)
+    shown = _sample(paths)
+    built = build_index(config, shown.shape[1])
+    if not built.inside.is_trained:
+        built.train(shown)
     total = 0
-    for path in parts_of(output):
+    for path in paths:
         vectors = vectors_of(pq.read_table(path, columns=["vector"]))
-        built = built or build_index(config, vectors.shape[1])
         built.add(np.arange(total, total + len(vectors)), vectors)
         total += len(vectors)
-    if built is None:
-        raise RunError(f"{output}: there are no items")
     built.save(output / "index")
     return total
 
 
-def _identity(experiment: Experiment, scorer: Scorer, source: Source) -> dict[str, Any]:
-    """What must be the same for parts to belong together."""
+def _refuse_doubles(output: Path, column: str, paths: list[Path]) -> None:
+    ids = pa.concat_tables([pq.read_table(path, columns=[column]) for path in paths]).column(column)
+    counts = pc.value_counts(ids)
+    twice = counts.filter(pc.greater(pc.struct_field(counts, "counts"), 1))
+    if len(twice):
+        raise DataError(f"'{twice[0]['values']}' is there twice, in the items of {output}", column=column)
+
+
+def _sample(paths: list[Path]) -> np.ndarray:
+    """Vectors of all parts, for an index to learn from."""
+    share = max(LEARNED // len(paths), 1)
+    found = []
+    for path in paths:
+        vectors = vectors_of(pq.read_table(path, columns=["vector"]))
+        found.append(vectors[:: max(len(vectors) // share, 1)][:share])
+    return np.concatenate(found)
+
+
+def _content(source: Source, columns: list[str]) -> str:
+    """Digest of what items are: of files their names, sizes and times; of rows in memory these themselves."""
+    units = source.units()
+    digest = hashlib.sha256(json.dumps([[unit.description, unit.rows] for unit in units]).encode())
+    files = [Path(file.name) for file in getattr(source, "files", ()) if file.local]
+    for path in files:
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns};".encode())
+    for unit in [] if files else units:
+        for batch in source.read(unit, columns):
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+            digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+def digest_of(experiment: Experiment, scorer: Scorer) -> str:
+    """Digest of a model: its features, weights and tables."""
     digest = hashlib.sha256(experiment.generator.fingerprint.encode())
     for name, tensor in scorer.model.state_dict().items():
         digest.update(name.encode() + tensor.numpy().tobytes())
     for name, table in scorer.collection.weights.items():
         digest.update(name.encode() + np.ascontiguousarray(table).data)
-    units = [[unit.description, unit.rows] for unit in source.units()]
-    told = hashlib.sha256(json.dumps(units).encode()).hexdigest()
-    return {"format": 1, "name": experiment.name, "model": digest.hexdigest(), "source": told, "part_rows": PART_ROWS}
+    return digest.hexdigest()
 
 
 def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
@@ -201,19 +249,20 @@ def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None
     if known.exists():
         found = json.loads(known.read_text(encoding="utf-8"))
         if {key: found.get(key) for key in identity} == identity:
+            (output / "parts").mkdir(exist_ok=True)
             return
         if not overwrite:
             raise RunError(
                 f"{output}: holds vectors of other items, or by another model; overwrite it, or take another"
             )
-    elif output.exists() and any(output.iterdir()) and not overwrite:
-        raise RunError(f"{output}: is not empty, and holds no vectors of items")
-    if output.exists():
+        known.unlink()
         for name in ("parts", "index"):
             shutil.rmtree(output / name, ignore_errors=True)
-        known.unlink(missing_ok=True)
+    elif output.exists() and any(path.name[:1] != "." for path in output.iterdir()):
+        raise RunError(f"{output}: is not empty, and holds no vectors of items")
     try:
-        (output / "parts").mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(known, json.dumps(identity, indent=1) + "\n")
+        (output / "parts").mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot write {os.fspath(output)}: {error.strerror or error}") from error
-    write_text(known, json.dumps(identity, indent=1) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Matching:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
         counts = np.zeros(len(self.catalogue))
         generator = self.experiment.generator.only([self.sides.sequence or self.sides.key])
-        for rows in rows_of(self.sources.train, generator):
+        for rows in rows_of(self.sources.train, generator, bad_rows=self.experiment.data.bad_rows):
             own, _ = own_items(rows.table, self.catalogue, self.sides.sequence)
             counts += np.bincount(own, minlength=len(counts))
         return counts
@@ -70,10 +71,13 @@ class Matching:
         """The rows of a part, each batch with candidates."""
         config = self.experiment.data.sampler
         assert config is not None
+        if config.logq is None:
+            config = config.model_copy(update={"logq": self.loss.config.corrected})
         sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
         matcher = Matcher(self.catalogue, sampler, self.sides.sequence, self.experiment.train.seed)
         generator = self.sides.generator("learned")
-        return make_loader(self.experiment, part, generator, training=True, labels=False, matcher=matcher)
+        options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher}
+        return make_loader(self.experiment, part, generator, training=True, **options)
 
     def asked(self, part: Part) -> Loader:
         """The rows of a part: users, and the items that they want."""

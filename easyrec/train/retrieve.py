@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +14,14 @@ import pyarrow.parquet as pq
 from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.data import Part, Source, make_loader
+from easyrec.data.beside import raw_name
 from easyrec.data.sides import Sides
 from easyrec.errors import RunError
 from easyrec.retrieval.indexes import Index
 from easyrec.train.embed import ITEMS, parts_of
 from easyrec.train.scorer import Scorer
+
+logger = logging.getLogger("easyrec.train")
 
 
 class Found:
@@ -25,6 +29,7 @@ class Found:
 
     Args:
         folder: Where they are.
+        model: Digest of the model that asks, see `digest_of`.
 
     Attributes:
         ids: (N,) their ids in the data.
@@ -32,16 +37,18 @@ class Found:
         index: The index over their vectors, by number.
 
     Raises:
-        RunError: They are not there, or not all.
+        RunError: They are not there, or not all, or another model made them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: str) -> None:
         try:
             about = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{folder}: holds no vectors of items; make them by `easyrec embed`") from error
         if "items" not in about:
             raise RunError(f"{folder}: not all items are there; the same `easyrec embed` goes on")
+        if about["model"] != model:
+            raise RunError(f"{folder}: another model or checkpoint made its vectors; make them anew by `easyrec embed`")
         tables = [pq.read_table(path, columns=[about["id"], "key"]) for path in parts_of(folder)]
         whole = pa.concat_tables(tables)
         if whole.num_rows != about["items"]:
@@ -71,7 +78,12 @@ def retrieved(
     sides, whole = Sides(experiment), experiment.generator
     generator = whole.only({*sides.users, *([exclude] if exclude else [])})
     reserved = experiment.data.reserved
-    for batch in make_loader(experiment, part, generator, training=False, labels=False, reserved=reserved):
+    loader = make_loader(experiment, part, generator, training=False, labels=False, reserved=reserved)
+    types = (part.source if isinstance(part, Part) else part).columns
+    told = [pa.field("items", pa.list_(items.ids.type)), pa.field("scores", pa.list_(pa.float32()))]
+    schema = pa.schema([*(pa.field(n, types[raw_name(n, types, experiment.data.fg)]) for n in reserved), *told])
+    empty = True
+    for batch in loader:
         vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
         spared, whom = _spared(batch, exclude)
         most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
@@ -79,9 +91,13 @@ def retrieved(
         if len(whom):
             numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         columns = [] if batch.reserved is None else [batch.reserved[name] for name in reserved]
-        yield pa.table(
-            [*columns, *_lists(numbers[:, :k], scores[:, :k], items.ids)], names=[*reserved, "items", "scores"]
-        )
+        lists = _lists(numbers[:, :k], scores[:, :k], items.ids)
+        yield pa.table([*columns, *lists], names=schema.names).cast(schema)
+        empty = False
+    if loader.report.num_bad:
+        logger.warning("%s", loader.report.summary())
+    if empty:
+        yield schema.empty_table()
 
 
 def _search(index: Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -306,7 +306,9 @@ class Trainer:
         """
         if self.matching is not None:
             with self.scorer.averaged():
-                return self.matching.measure(self.scorer, loader, self.heed_signals)
+                values = self.matching.measure(self.scorer, loader, self.heed_signals)
+            self._tell_of_bad_rows(loader, "valid" if loader is self.valid else "test")
+            return values
 
         def predict(batch: Batch) -> Mapping[str, Any]:
             self.heed_signals()

@@ -13,8 +13,8 @@ COUNTS = np.array([40.0, 1, 7, 0, 12, 25, 3, 12])
 OWN = np.array([5, 0, 0, 4, 0, 7])
 
 
-def sampler(name, **keys):
-    return build(member(FAMILY, name).Config(type=name, **keys), COUNTS)
+def sampler(name, logq=True, **keys):
+    return build(member(FAMILY, name).Config(type=name, logq=logq, **keys), COUNTS)
 
 
 def shares(name):

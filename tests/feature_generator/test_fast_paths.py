@@ -104,6 +104,7 @@ def test_numbers_in_text_are_rounded_correctly(texts):
 @example(
     [5e-324, 2.2250738585072014e-308, 1e15, 1e16, 1e17, 123456789012345680.0, 1e-4, 1e-5, 0.1, -0.0, 2.0**63], False
 )
+@example([1e-4, 1e-5, 9.999e-5, 1.1e-4], True)
 @example([1e-45, 1.1754943508222875e-38, 16777216.0, 16777217.0, 3.4028234663852886e38, 0.1, 2.0**63], True)
 def test_numbers_are_written_as_python_writes_them(numbers, narrow):
     if narrow:

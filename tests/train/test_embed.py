@@ -13,7 +13,7 @@ import pytest
 
 import easyrec
 from easyrec.cli import main
-from easyrec.errors import ConfigError, RunError
+from easyrec.errors import ConfigError, DataError, RunError
 from easyrec.retrieval.indexes import Index, build
 from easyrec.retrieval.indexes.flat import Config as Flat
 from easyrec.train import embed as embedding
@@ -149,6 +149,10 @@ def test_vectors_of_something_else_are_not_mixed_in(run, items, tmp_path):
         easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="flat")
     easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="flat", overwrite=True)
     assert whole(tmp_path / "out").num_rows == 50
+    changed = catalogue(50).set_column(1, "cate", pa.array([4] * 50))
+    with pytest.raises(RunError, match="holds vectors of other items"):  # as many, but others
+        easyrec.embed(run.path, changed, tmp_path / "out", index="flat")
+    easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="hnsw")  # another index alone
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("here")
     with pytest.raises(RunError, match="is not empty"):
@@ -201,6 +205,10 @@ def test_what_cannot_be_embedded_or_retrieved_is_told(run, tmp_path):
         easyrec.retrieve(run.path, taken(), items=tmp_path)
     with pytest.raises(ConfigError, match="no feature is called 'sean'; did you mean 'seen'"):
         easyrec.retrieve(run.path, taken(), exclude="sean")
+    with pytest.raises(ConfigError, match="'user_id' holds no ids of items"):
+        easyrec.retrieve(run.path, taken(), exclude="user_id")
+    with pytest.raises(ConfigError, match="at least one item, not 0"):
+        easyrec.retrieve(run.path, taken(), k=0)
     with pytest.raises(Exception, match="did you mean 'hnsw'"):
         easyrec.embed(run.path, catalogue(), index="hnws")
 
@@ -220,3 +228,30 @@ def test_of_several_vectors_of_a_user_the_nearest_counts(seed):
         np.testing.assert_allclose(scores[row], best[row][order], rtol=1e-5)
     numbers, _ = _search(index, users, 30)
     assert sorted(numbers[0].tolist()) == list(range(30))
+
+
+def test_an_item_that_is_there_twice_is_told(run, tmp_path):
+    twice = pa.concat_tables([catalogue(20), catalogue(20).slice(3, 1)])
+    with pytest.raises(DataError, match=r"'item-\d+' is there twice"):
+        easyrec.embed(run.path, twice, tmp_path / "out", index="flat")
+
+
+def test_vectors_of_another_model_are_not_searched(run, items, tmp_path):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    data = {"train": taken(), "items": catalogue()}
+    other = easyrec.train(CONFIG, data=data, overrides={"train.seed": 7}, run_dir=tmp_path / "run", export=False)
+    with pytest.raises(RunError, match="another model or checkpoint made its vectors"):
+        easyrec.retrieve(other.path, taken(), items=folder)
+
+
+def test_no_users_get_nothing(run, items, tmp_path):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    found = easyrec.retrieve(run.path, taken()[:0], items=folder)
+    assert list(found.columns) == ["user_id", "items", "scores"]
+    assert not len(found)
+
+
+def test_too_few_items_for_the_lists_are_told(run, items, tmp_path):
+    with pytest.raises(ConfigError, match="'ivf' learns from at least 1024 vectors, but here are 1000"):
+        easyrec.embed(run.path, items, tmp_path / "out", index="ivf")
+    easyrec.embed(run.path, items, tmp_path / "out", index={"type": "ivf", "lists": 16})

@@ -197,14 +197,30 @@ def test_a_resumed_run_draws_what_one_that_never_stopped_draws(trainer, sampler)
 
 
 def test_weights_of_rows_are_those_of_their_positions(trainer):
-    data = chains(300, 1, asked=False)
-    odd = np.arange(300) % 2
-    data.loc[odd == 1, "past__item_id"] = data.loc[odd == 1, "past__item_id"].map(lambda walk: walk[::-1])
-    asked = chains(200, 2, asked=True)
+    """The loss of a batch is the mean over positions, each weighing as much as its row."""
+    rows = chains(60, 1, asked=False)
+    rows = rows[~rows["past__item_id"].map(tuple).duplicated()][:40]
+    data = {"train": rows.assign(weight=np.arange(40) % 5)}
     settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
-    weighted = {"train": data.assign(weight=1.0 - odd), "valid": asked}
-    run = trainer(weighted, **settings, data__sample_weight="weight", train__epochs=20).fit()
-    assert run.metrics["valid"]["recall@5"] > 0.9
+    made = trainer(data, **settings, data__sample_weight="weight", data__batch_size=40)
+    batch = next(iter(made.loader))
+    made.model.eval()
+    with torch.no_grad():
+        logits = made.model(made.collection.lookup(batch))
+        (loss,) = made.matching.objective(logits, batch).values()
+    walks = list(data["train"]["past__item_id"])
+    by_walk = {tuple(walk): weight for walk, weight in zip(walks, data["train"]["weight"], strict=True)}
+    ids = made.matching.catalogue.ids.to_numpy()
+    values = batch.sequences["past__item_id"]
+    position, total, weights = 0, 0.0, 0.0
+    for row in range(40):
+        walk = values.values[values.offsets[row] : values.offsets[row + 1]].tolist()
+        for wanted in walk[1:]:
+            own = int(np.flatnonzero(ids == wanted)[0])
+            cost = -torch.log_softmax(logits["logit"][position], 0)[own].item()
+            total, weights = total + by_walk[tuple(walk)] * cost, weights + by_walk[tuple(walk)]
+            position += 1
+    assert loss.item() == pytest.approx(total / weights, rel=1e-5)
 
 
 def test_an_item_that_the_catalogue_lacks_is_told(trainer):
@@ -228,8 +244,33 @@ def test_an_item_that_is_there_twice_is_told(trainer):
         ({"data.sampler.type": "in_bach"}, "did you mean 'in_batch'?"),
         ({"model.loss": {"type": "softmx"}}, "did you mean 'softmax'?"),
         ({"train.early_stop": {"metric": "recall@10"}}, "'recall@10' is not evaluated"),
+        ({"eval.retrieval.exclude": "cate"}, "'cate' holds no ids of items"),
+        ({"eval.calibration": {"method": "platt"}}, "which needs no probabilities"),
+        ({"eval.metrics": ["auc"]}, "list its metrics under eval.retrieval.metrics"),
+        ({"model.tasks": [{"name": "a", "label": "a"}], "data.labels": ["a"]}, "leave 'tasks' out"),
+        (
+            {"model.groups.user": ["user_id", "cate"]},
+            "'cate' reads the item, but the group 'user' describes a user alone",
+        ),
+        (
+            {"model.groups.item": ["item_id", "user_id"]},
+            "'user_id' reads the user, but the group 'item' describes an item",
+        ),
     ],
-    ids=["model", "item-id", "exclude", "sampler", "loss", "metric"],
+    ids=[
+        "model",
+        "item-id",
+        "exclude",
+        "sampler",
+        "loss",
+        "metric",
+        "no-ids",
+        "calibration",
+        "metrics",
+        "tasks",
+        "item-for-user",
+        "user-for-item",
+    ],
 )
 def test_what_cannot_be_matched_is_refused(settings, text):
     with pytest.raises(ConfigError) as error:
@@ -350,8 +391,8 @@ def test_slices_and_cold_items_are_told_apart(trainer):
 
 @pytest.mark.parametrize("model", ["mind", "comirec"])
 def test_a_user_with_several_interests_is_exported_with_all_of_them(trainer, model):
-    data = {"train": taken(800, 1).assign(past__item_id=[[1, 2, 3]] * 800), "valid": taken(50, 2)}
-    data["valid"]["past__item_id"] = [[1, 2, 3]] * 50
+    data = {"train": taken(800, 1).assign(past__item_id=[list(range(8))] * 800), "valid": taken(50, 2)}
+    data["valid"]["past__item_id"] = [list(range(8))] * 50
     groups = {"user": {"features": ["user_id"], "sequences": [{"sequence": "past"}]}, "item": ["item_id"]}
     features = [*CONFIG["features"], SEQUENCES["features"][1]]
     keys = {"features": features, "model": {"type": model, "embedding_dim": 8, "hidden": [16], "groups": groups}}
@@ -362,3 +403,23 @@ def test_a_user_with_several_interests_is_exported_with_all_of_them(trainer, mod
         found = users.predict_batch(data["valid"])["vector"]
     assert found.shape == (50, 4, 8)
     assert np.abs(found[0] - found[0][:1]).max() > 0
+
+
+@pytest.mark.parametrize("model", ["sasrec", "mind"])
+def test_another_kind_of_encoder_is_refused(trainer, model):
+    settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
+    groups = {"user": {"sequences": [{"sequence": "past", "encoder": {"type": "pooling"}}]}, "item": ["item_id"]}
+    settings["model"] = {"type": model, "embedding_dim": 8, "groups": groups}
+    with pytest.raises(ConfigError, match="needs an encoder of its own kind at the first sequence of 'user'"):
+        trainer({"train": chains(50, 1, asked=True)}, **settings)
+
+
+def test_a_bad_item_follows_the_policy(trainer, caplog):
+    features = [*CONFIG["features"], {"type": "raw", "name": "price", "expression": "item:price"}]
+    described = items().assign(price="1.5")
+    described.loc[4, "price"] = "abc"
+    keys = {"features": features, "model__groups": {"user": ["user_id"], "item": ["item_id", "price"]}}
+    with pytest.raises(DataError, match="price"):
+        trainer({"train": taken(50, 1), "items": described}, **keys)
+    made = trainer({"train": taken(50, 1), "items": described}, run="default", **keys, data__bad_rows="default")
+    assert len(made.matching.catalogue) == ITEMS

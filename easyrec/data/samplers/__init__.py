@@ -27,8 +27,9 @@ class SamplerConfig(StrictModel):
     counted: ClassVar[bool] = False
 
     type: str
-    logq: bool = True
-    """Lower each logit by the log of the probability that its item is a candidate, where that is not equal for all."""
+    logq: bool | None = None
+    """Lower each logit by the log of the probability that its item is a candidate, where that is not equal for all.
+    Default: with the loss softmax, whose softmax over all items that makes it learn."""
 
 
 class Draw:

@@ -18,8 +18,14 @@ __all__ = ["SampledLossConfig", "build"]
 
 
 class SampledLossConfig(StrictModel):
-    """What the config of every such loss has; a loss's own `Config` derives from it."""
+    """What the config of every such loss has; a loss's own `Config` derives from it.
 
+    Attributes:
+        corrected: Whether logits are lowered by the log of how likely their items are candidates, unless the sampler
+            says otherwise.
+    """
+
+    corrected: ClassVar[bool] = False
     family: ClassVar[str | None] = "easyrec.losses.sampled"
 
     type: str

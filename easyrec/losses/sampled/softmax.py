@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,6 +13,8 @@ from easyrec.losses.sampled._loss import SampledLoss
 
 class Config(SampledLossConfig):
     """Config of `softmax`."""
+
+    corrected: ClassVar[bool] = True
 
     type: Literal["softmax"] = "softmax"
 

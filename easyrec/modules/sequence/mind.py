@@ -30,7 +30,7 @@ class MIND(SequenceEncoder):
     """``[u_1 .. u_K]``, capsules of the votes ``S s_l``, the same to all, routed from ``b_lk = <r_k, S s_l>``.
 
     r_k are fixed random directions; the paper draws every b_lk anew, which no two scorings would agree on. A row with L
-    steps has ``max(1, min(K, log2 L))`` capsules, the others are zeros.
+    steps has ``max(1, min(K, log2 L))`` capsules, in the places of the others the first one again.
 
     Shape:
         output: (B, K * width of a step)
@@ -60,5 +60,5 @@ class MIND(SequenceEncoder):
         start = mapped.detach() @ self.directions.T
         start = start.masked_fill(~open_.index_select(0, rows), -1e9)
         votes = mapped.unsqueeze(1).expand(-1, count, -1)
-        capsules = route(votes, start, steps, self.config.turns) * open_.unsqueeze(2)
-        return capsules.flatten(1)
+        capsules = route(votes, start, steps, self.config.turns)
+        return torch.where(open_.unsqueeze(2), capsules, capsules[:, :1]).flatten(1)

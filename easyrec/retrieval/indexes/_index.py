@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from easyrec.durable import write_text
-from easyrec.errors import RunError
+from easyrec.errors import ConfigError, RunError
 from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.indexes._faiss import faiss
 from feature_generator.config import member
@@ -96,7 +96,15 @@ class Index:
         self._places = None
 
     def train(self, vectors: np.ndarray) -> None:
-        """Let an index that learns see vectors; `add` does so with the first ones."""
+        """Let an index that learns see vectors; `add` does so with the first ones.
+
+        Raises:
+            ConfigError: They are fewer than the index has lists, or codes.
+        """
+        least = max(getattr(self.config, "lists", 0), 256 if hasattr(self.config, "bytes") else 0)
+        if len(vectors) < least:
+            text = f"'{self.config.type}' learns from at least {least} vectors, but here are {len(vectors)}"
+            raise ConfigError(f"{text}: set fewer 'lists', or take 'flat' or 'hnsw'")
         self.inside.train(self._checked(vectors))
 
     def delete(self, ids: np.ndarray) -> int:
@@ -135,12 +143,17 @@ class Index:
             products or cosines, or squared distances below 0, so that more is nearer; -inf where there is none.
         """
         queries = self._checked(queries)
+        if not len(self.ids):
+            return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32)
         places = None if only is None else self._allowed(only)
         if places is not None and len(places) <= FEW:
             return self._one_by_one(queries, k, places)
         chosen = None
         if places is not None or not self.alive.all():
-            allowed = self.alive if places is None else np.isin(np.arange(len(self.ids)), places)
+            allowed = self.alive
+            if places is not None:
+                allowed = np.zeros(len(self.ids), bool)
+                allowed[places] = True
             bits = np.packbits(allowed, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
         values, found = self.inside.search(queries, k, params=self.parameters(chosen))
