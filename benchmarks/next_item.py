@@ -1,6 +1,6 @@
 """What comes next on MovieLens-1M and Amazon Beauty: every item is ranked for every user, the last one is the test.
 
-`python benchmarks/next_item.py [ml-1m | beauty] [--only sasrec_softmax ...] [--threads 2] [--page]`
+`python benchmarks/next_item.py [ml-1m | beauty] [--only sasrec_softmax ...] [--threads 2]`
 
 Writes parquet under `.data/next_item/<data>`, then trains the configs in `configs/next_item/`. A user's last item is the
 test, the one before it is valid and chooses the checkpoint; what the user had before is not recommended. A run that was
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, data, fingerprint, finished, once, section, table
+from record import ROOT, data, fingerprint, finished, once, table
 
 import easyrec
 from easyrec.config import load_experiment
@@ -80,7 +80,8 @@ def key(where: str, name: str) -> str:
     experiment = load_experiment(CONFIGS / f"{name}.yaml", SIZES[where])
     loss = getattr(experiment.model, "loss", None)
     modules = [f"easyrec.losses.sampled.{'softmax' if loss is None else loss.type}"]
-    modules += ["easyrec.models._matching", "easyrec.models._sequential"]
+    modules += ["easyrec.models._matching", "easyrec.models._sequential", "easyrec.data.matching"]
+    modules += ["easyrec.data.samplers._shares", "easyrec.retrieval.ranking", "easyrec.retrieval.metrics.__init__"]
     modules += [f"easyrec.data.samplers.{experiment.data.sampler.type}"] if experiment.data.sampler else []
     return where + fingerprint(experiment, modules)
 
@@ -121,15 +122,12 @@ def main() -> None:
     parser.add_argument("data", nargs="*", default=list(DATA), choices=DATA)
     parser.add_argument("--only", nargs="*", default=names(), choices=names(), metavar="CONFIG")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--page", action="store_true", help="write all that has run into docs/benchmarks.md")
     args = parser.parse_args()
     for where in args.data:
         prepare(where)
         for name in args.only:
             run(where, name, args.threads)
         table(rows(where))
-        if args.page:
-            section(f"next_item-{where}", rows(where))
 
 
 if __name__ == "__main__":
