@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._matching import Matching, MatchingConfig, first_encoded
+from easyrec.models._matching import EncodedConfig, Matching, first_encoded
 from easyrec.modules.mlp import MLP, MLPConfig, linear
 from easyrec.modules.sequence.comirec import ComiRec
 from easyrec.modules.sequence.mind import MIND
 
 
-class InterestsConfig(MLPConfig, MatchingConfig):
-    """Keys of these models. The encoder of sequences that name none is the one called like the model."""
+class InterestsConfig(MLPConfig, EncodedConfig):
+    """Keys of these models."""
 
-    similarity: Literal["cosine", "dot"] = "dot"
     output_dim: int | None = Field(None, gt=0)
     """D, the width of the vectors that are compared; null: that of an item."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """All of `user`, with its sequence, and of `item`."""
-        return {"user": GroupUse(about="user", sequence=True), "item": GroupUse(about="item")}
-
-    def default_encoder(self) -> str | None:
-        """The paper's."""
-        return self.type
 
 
 class Interests(Matching):

@@ -35,6 +35,20 @@ class MatchingConfig(ModelConfig):
         return {"user": GroupUse(about="user"), "item": GroupUse(about="item")}
 
 
+class EncodedConfig(MatchingConfig):
+    """Keys of models that know a user by a sequence. Sequences that name no encoder have the one called like the model."""
+
+    similarity: Literal["cosine", "dot"] = "dot"
+
+    def uses(self) -> dict[str, GroupUse]:
+        """All of `user`, with its sequence, and of `item`."""
+        return {"user": GroupUse(about="user", sequence=True), "item": GroupUse(about="item")}
+
+    def default_encoder(self) -> str | None:
+        """The paper's."""
+        return self.type
+
+
 def first_encoded(model: Model, group: str, kinds: Any) -> tuple[SequenceLayout, ...]:
     """The sequences of a group, the first of which must have a certain kind of encoder.
 

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded
-from easyrec.config.model import GroupUse, TaskConfig
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._matching import Matching, MatchingConfig, first_encoded
+from easyrec.models._matching import EncodedConfig, Matching, first_encoded
 from easyrec.modules.mlp import linear
 from easyrec.modules.sequence._causal import CausalEncoder
 from easyrec.modules.sequence._encoder import age
 
 
-class SequentialConfig(MatchingConfig):
-    """Keys of these models. The encoder of sequences that name none is the one called like the model."""
+class SequentialConfig(EncodedConfig):
+    """Keys of these models."""
 
     next_item: ClassVar[bool] = True
 
-    similarity: Literal["cosine", "dot"] = "dot"
     output_dim: int | None = Field(None, gt=0)
     """D, the width of the vectors that are compared; null: that of the sequence's output."""
-
-    def uses(self) -> dict[str, GroupUse]:
-        """All of `user`, with its sequence, and of `item`."""
-        return {"user": GroupUse(about="user", sequence=True), "item": GroupUse(about="item")}
-
-    def default_encoder(self) -> str | None:
-        """The paper's."""
-        return self.type
 
 
 class Sequential(Matching):
