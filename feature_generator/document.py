@@ -263,7 +263,7 @@ def override(document: Document, settings: Sequence[str] | Mapping[str, Any]) ->
     raw, places = _copy(document.raw), dict(document.places)
     for key, value, origin in pairs:
         steps = [(name or index).strip() for name, index in _STEP.findall(key) if name or index]
-        message = _set(raw, steps, value, origin, places)
+        message = _set(raw, steps, _copy(value), origin, places)  # a later path may lead into it
         if message:
             problems.append(Problem(message, origin))
     if problems:

@@ -286,6 +286,12 @@ def test_overrides_leave_the_document_they_came_from_alone():
     assert document.data == layers_document().data
 
 
+def test_overrides_that_lead_into_one_another_leave_the_given_values_alone():
+    settings = {"train": {"epochs": 1}, "train.epochs": 9}
+    assert override(layers_document(), settings).data["train"] == {"epochs": 9}
+    assert settings == {"train": {"epochs": 1}, "train.epochs": 9}
+
+
 def test_a_problem_with_an_override_names_the_override():
     document = override(Document.of({"name": "x", "lr": 0.5}), ["lr=quick"])
     with pytest.raises(ConfigError) as error:
