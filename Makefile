@@ -108,7 +108,7 @@ SANITIZED := build/sanitized
 .PHONY: sanitize
 sanitize: install-dev  ## the kernels' tests under AddressSanitizer and UBSan
 	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
-	cp -r feature_generator easyrec serving rag tests setup.py pyproject.toml README.md LICENSE $(SANITIZED)
+	cp -r feature_generator easyrec serving rag tests docs configs examples setup.py pyproject.toml README.md LICENSE $(SANITIZED)
 	find $(SANITIZED) -name '*.so' -delete
 	cd $(SANITIZED) && $(abspath $(PY)) setup.py --quiet build_ext --inplace --sanitize
 	cd $(SANITIZED) && $(ONE_THREAD) ASAN_OPTIONS=detect_leaks=0 \

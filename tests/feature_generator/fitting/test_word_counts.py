@@ -102,6 +102,7 @@ import re, sys
 import numpy as np, pyarrow as pa
 from feature_generator.fitting.word_counts import WordCounts
 pa.set_memory_pool(pa.system_memory_pool())
+pa.set_cpu_count(1)  # with several threads the peak is what chance lets run at the same time
 rng = np.random.default_rng(0)
 names = np.char.add("some-long-word-that-takes-memory-", np.arange(1000).astype(str))
 def peak():
