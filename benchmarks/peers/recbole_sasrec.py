@@ -1,0 +1,132 @@
+"""RecBole's SASRec on MovieLens-1M under its defaults: NDCG@10 of every epoch, and how long it took.
+
+Runs in an environment with RecBole: `python recbole_sasrec.py DATA OUT.json [--epochs 300] [--batches N] [--threads 2]
+[--gpu 0]`.
+
+DATA holds `ml-1m/sequences.parquet`. `--batches` trains that many batches, without evaluation, to time a machine on
+which a whole run would take days; the result tells seconds per batch and batches per epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+# RecBole 1.2.1 was written for NumPy 1 and older torch, and imports Ray for its tuner, which is not used here.
+for _name, _kind in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
+    if not hasattr(np, _name):
+        setattr(np, _name, _kind)
+
+SEED = 2026
+
+
+def write(source: Path, folder: Path) -> None:
+    """The interactions as RecBole reads them; a user's order stands for time."""
+    log = pd.read_parquet(source / "ml-1m" / "sequences.parquet")
+    there = folder / "ml"
+    there.mkdir(parents=True)
+    table = log[["user", "item", "pos"]]
+    table.columns = ["user_id:token", "item_id:token", "timestamp:float"]
+    table.to_csv(there / "ml.inter", sep="\t", index=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--batches", type=int, default=None)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--gpu", type=int, default=-1)
+    args = parser.parse_args()
+    sys.argv = sys.argv[:1]  # RecBole reads it too
+    torch.set_num_threads(args.threads)
+
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.model.sequential_recommender import SASRec
+    from recbole.trainer import Trainer
+    from recbole.utils import init_seed
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(args.data, folder)
+        settings: dict[str, Any] = {
+            "data_path": str(folder),
+            "checkpoint_dir": str(folder / "saved"),
+            "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+            "train_neg_sample_args": None,  # its cross-entropy over all items, the default of its SASRec
+            "epochs": args.epochs,
+            "seed": SEED,
+            "use_gpu": args.gpu >= 0,
+            "gpu_id": str(max(args.gpu, 0)),
+            "metrics": ["Recall", "NDCG"],
+            "topk": [10],
+            "valid_metric": "NDCG@10",
+            "show_progress": False,
+        }
+        config = Config(model="SASRec", dataset="ml", config_dict=settings)
+        init_seed(SEED, config["reproducibility"])
+        dataset = create_dataset(config)
+        train, valid, test = data_preparation(config, dataset)
+        model = SASRec(config, train.dataset).to(config["device"])
+        found: dict[str, Any] = {"batches_per_epoch": len(train), "rows": len(train.dataset), "epochs": []}
+        found["device"] = torch.cuda.get_device_name(args.gpu) if args.gpu >= 0 else "cpu"
+        trainer = Trainer(config, model)
+        if args.batches:
+            _time(trainer, train, args.batches, found)
+        else:
+            _train(trainer, train, valid, test, found, args.out)
+        args.out.write_text(json.dumps(found))
+
+
+def _time(trainer: Any, train: Any, batches: int, found: dict[str, Any]) -> None:
+    model, began = trainer.model.train(), 0.0
+    for number, batch in enumerate(train):
+        if number == 1:  # the first one warms up
+            began = time.perf_counter()
+        if number > batches:
+            break
+        trainer.optimizer.zero_grad()
+        model.calculate_loss(batch.to(trainer.device)).backward()
+        trainer.optimizer.step()
+    found["seconds_per_batch"] = (time.perf_counter() - began) / batches
+
+
+def _train(trainer: Any, train: Any, valid: Any, test: Any, found: dict[str, Any], out: Path) -> None:
+    """Its early stop: ten epochs without a better one."""
+    best, behind, seconds, weights = -1.0, 0, 0.0, None
+    for epoch in range(trainer.epochs):
+        began = time.perf_counter()
+        trainer._train_epoch(train, epoch)
+        seconds += time.perf_counter() - began
+        value = float(trainer.evaluate(valid, load_best_model=False)["ndcg@10"])
+        found["epochs"].append({"ndcg@10": value, "training_seconds": seconds})
+        if value > best:
+            best, behind = value, 0
+            weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        else:
+            behind += 1
+        out.write_text(json.dumps({**found, "best_valid_ndcg@10": best}))
+        if behind >= trainer.stopping_step:
+            break
+    trainer.model.load_state_dict(weights)
+    told = trainer.evaluate(test, load_best_model=False)
+    found |= {
+        "best_valid_ndcg@10": best,
+        "test_ndcg@10": float(told["ndcg@10"]),
+        "test_recall@10": float(told["recall@10"]),
+    }
+
+
+if __name__ == "__main__":
+    main()
