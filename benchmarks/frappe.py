@@ -78,7 +78,7 @@ def run(name: str, number: int, seed: int) -> dict[str, Any]:
     overrides = trial(name, number)
 
     def train() -> dict[str, Any]:
-        result = trained(CONFIGS / f"{name}.yaml", overrides, seed, ("auc", "logloss"))
+        result = trained(CONFIGS / f"{name}.yaml", overrides, seed, ("auc", "logloss"), key(name, number))
         shown = ", ".join(f"{k.rpartition('.')[2]} {v}" for k, v in overrides.items())
         print(f"{name} trial {number} seed {seed} [{shown}]: valid {result['valid_auc']:.5f}", flush=True)
         return result

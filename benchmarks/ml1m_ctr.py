@@ -162,7 +162,7 @@ def ours(name: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
 
     def run() -> dict[str, Any]:
         config, laid = overrides(name, epochs)
-        result = trained(CONFIGS / f"{config}.yaml", laid, seed, ("auc", "gauc"))
+        result = trained(CONFIGS / f"{config}.yaml", laid, seed, ("auc", "gauc"), key(name, epochs))
         print(name, seed, result, flush=True)
         return result
 

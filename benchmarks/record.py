@@ -8,10 +8,10 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import cache
@@ -144,23 +144,22 @@ def once(
     return line
 
 
-def trained(config: Path, overrides: Mapping[str, Any], seed: int, metrics: Iterable[str]) -> dict[str, Any]:
-    """Train a config and leave nothing behind: its metrics on valid and test, the best step and the seconds.
+def trained(config: Path, overrides: Mapping[str, Any], seed: int, metrics: Iterable[str], key: str) -> dict[str, Any]:
+    """Train a config, or go on where that was stopped: its metrics on valid and test, the best step and the seconds.
+
+    The run is kept under `.data/runs` until it has ended.
 
     Args:
         config: The config.
         overrides: What is laid over it.
         seed: Its seed.
         metrics: Names of the metrics that are told, as `<part>_<name>`.
+        key: Tells the run from others, its fingerprint.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        found = easyrec.train(
-            config,
-            overrides={**overrides, "train.seed": seed, "train.log_every": 1_000_000},
-            run_dir=Path(folder) / "run",
-            export=False,
-            progress=False,
-        ).metrics
+    folder = ROOT / ".data" / "runs" / f"{key}-{seed}"
+    laid = {**overrides, "train.seed": seed, "train.log_every": 1_000_000}
+    found = easyrec.train(config, overrides=laid, run_dir=folder, resume=True, export=False, progress=False).metrics
+    shutil.rmtree(folder)
     told = {f"{part}_{name}": round(found[part][name], 6) for part in ("valid", "test") for name in metrics}
     return {**told, "best_step": found["best_step"], "seconds": round(found["seconds"], 1)}
 

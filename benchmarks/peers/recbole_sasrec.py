@@ -51,11 +51,11 @@ def main() -> None:
     sys.argv = sys.argv[:1]  # RecBole reads it too
     torch.set_num_threads(args.threads)
 
-    from recbole.config import Config
-    from recbole.data import create_dataset, data_preparation
-    from recbole.model.sequential_recommender import SASRec
-    from recbole.trainer import Trainer
-    from recbole.utils import init_seed
+    from recbole.config import Config  # noqa: PLC0415 (NumPy must have its old names first)
+    from recbole.data import create_dataset, data_preparation  # noqa: PLC0415
+    from recbole.model.sequential_recommender import SASRec  # noqa: PLC0415
+    from recbole.trainer import Trainer  # noqa: PLC0415
+    from recbole.utils import init_seed  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
