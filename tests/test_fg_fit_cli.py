@@ -170,3 +170,27 @@ def test_the_page_shows_what_is_printed(tmp_path, monkeypatch, capsys):
     assert lines(capsys.readouterr().out)[2:] == lines(fitted)
     exec(program, {})
     assert lines(capsys.readouterr().out) == lines(made)
+
+
+def test_a_config_without_labels_is_fitted(here):
+    config = CONFIG.replace("  labels: [click]\n", "  sampler: {type: uniform}\n  item_id: item\n").split("features:")[
+        0
+    ]
+    config += """features:
+  - {type: id, name: user_id, expression: "user:user_id", fit: {vocabulary: {min_count: 2}}}
+  - {type: id, name: item, expression: "item:day", num_buckets: 6}
+model: {type: dssm, hidden: [8], embedding_dim: 4, groups: {user: [user_id], item: [item]}}
+"""
+    Path("tiny.yaml").write_text(config)
+    assert main(FIT) == 0
+    assert learned()["rows"] == 600
+
+
+def test_boundaries_by_a_label_need_one(here, capsys):
+    config = CONFIG.replace("  labels: [click]\n", "  sampler: {type: uniform}\n  item_id: item\n").split("model:")[0]
+    config += """  - {type: id, name: item, expression: "item:day", num_buckets: 6}
+model: {type: dssm, hidden: [8], embedding_dim: 4, groups: {user: [user_id], item: [item]}}
+"""
+    Path("tiny.yaml").write_text(config)
+    assert main(FIT) == 2
+    assert "label" in capsys.readouterr().err

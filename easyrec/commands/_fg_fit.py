@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
     found = features(args, blanks=True)
     if found.document is None:
         raise ConfigError("a saved generator is frozen: there is nothing to learn", args.config)
-    label = args.label or (found.experiment.data.labels[0] if found.experiment else None)
+    labels = found.experiment.data.labels if found.experiment else []
+    label = args.label or next(iter(labels), None)
     if args.merge:
         fitting = Fitting(found.document, label, args.memory_mb)
         for folder in args.merge:

@@ -20,6 +20,7 @@ from easyrec.data.sources import Source, SourceConfig, Unit
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.split import Part, PartName, part_of
 from easyrec.errors import ConfigError, Problem, nearest
+from feature_generator.config import Document, validate
 
 if TYPE_CHECKING:
     from easyrec.config import Experiment
@@ -91,7 +92,7 @@ def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> 
     if isinstance(given, Source):
         return given
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
-        given = DataConfig.model_validate({"labels": config.labels or ["-"], name: dict(given)})
+        given = validate(DataConfig, Document.of({"labels": config.labels or ["-"], name: dict(given)}))
         given = getattr(given, name)
     if given is not None and not isinstance(given, SourceConfig):
         return FrameSource(given, name)

@@ -30,7 +30,7 @@ from easyrec.train.retrieve import Found, retrieved
 from easyrec.train.run import Run
 from easyrec.train.run_folder import run_path
 from easyrec.train.trainer import Trainer
-from feature_generator.config import Choice, StrictModel
+from feature_generator.config import Choice, Document, StrictModel, validate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +228,7 @@ def embed(
     _compares(experiment)
     source = _source(experiment, items, experiment.data.items, NO_ITEMS)
     made = dict(index) if isinstance(index, Mapping) else {"type": index}
-    chosen = _Indexed.model_validate({"index": made}).index
+    chosen = validate(_Indexed, Document.of({"index": made})).index
     target = folder / "items" if output is None else Path(output)
     bar = sys.stderr.isatty() if progress is None else progress
     scorer = restore(experiment, folder, checkpoint)
@@ -308,7 +308,7 @@ def _source(experiment: Experiment, given: Any, default: Any, lacking: Problem) 
     if given is None:
         opened: Source = default.open(experiment.data.bad_rows)
         return opened
-    found = _input(experiment, given)
+    found = _input(experiment, given, default)
     return found.source if isinstance(found, Part) else found
 
 
@@ -326,7 +326,8 @@ def _experiment(
     return config, folder or run_path(config.name)
 
 
-def _input(experiment: Experiment, given: Any) -> Part | Source:
+def _input(experiment: Experiment, given: Any, like: SourceConfig | None = None) -> Part | Source:
+    """The rows that a call names; a path is read with the options of the first source of its type, `like` before others."""
     if given is None:
         part = open_sources(experiment).test
         if part is None:
@@ -336,10 +337,10 @@ def _input(experiment: Experiment, given: Any) -> Part | Source:
         return given
     if isinstance(given, str | os.PathLike):
         data = experiment.data
-        given = source_of(os.fspath(given), (data.test, data.valid, data.train, data.items))
+        given = source_of(os.fspath(given), (like, data.test, data.valid, data.train, data.items))
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
         labels = experiment.data.labels or ["-"]
-        given = DataConfig.model_validate({"labels": labels, "test": dict(given)}).test
+        given = validate(DataConfig, Document.of({"labels": labels, "test": dict(given)})).test
     if isinstance(given, SourceConfig):
         return given.open(experiment.data.bad_rows)
     return FrameSource(given, "input")

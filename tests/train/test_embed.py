@@ -209,8 +209,27 @@ def test_what_cannot_be_embedded_or_retrieved_is_told(run, tmp_path):
         easyrec.retrieve(run.path, taken(), exclude="user_id")
     with pytest.raises(ConfigError, match="at least one item, not 0"):
         easyrec.retrieve(run.path, taken(), k=0)
-    with pytest.raises(Exception, match="did you mean 'hnsw'"):
+    with pytest.raises(ConfigError, match="did you mean 'hnsw'"):
         easyrec.embed(run.path, catalogue(), index="hnws")
+    with pytest.raises(ConfigError, match=r"index \. ef_serch\s+unknown key; did you mean 'ef_search'"):
+        easyrec.embed(run.path, catalogue(), index={"type": "hnsw", "ef_serch": 8})
+    with pytest.raises(ConfigError, match="did you mean 'path'"):
+        easyrec.embed(run.path, {"type": "parquet", "pth": "items.parquet"})
+    with pytest.raises(ConfigError, match="did you mean 'parquet'"):
+        easyrec.retrieve(run.path, {"type": "parqet", "path": "users.parquet"})
+
+
+def test_a_file_of_items_is_read_like_the_catalogue(run, tmp_path):
+    """Not like the rows of users, which have another separator."""
+    (tmp_path / "today.csv").write_text("item_id|cate\nitem-00001|3\nitem-00002|4\n")
+    (tmp_path / "users.csv").write_text("user_id;item_id\n1;item-00001\n")
+    sources = {
+        "data.items": {"type": "csv", "path": "yesterday.csv", "separator": "|"},
+        "data.test": {"type": "csv", "path": str(tmp_path / "users.csv"), "separator": ";"},
+    }
+    path = str(tmp_path / "today.csv")
+    folder = easyrec.embed(run.path, path, tmp_path / "vectors", overrides=sources, index="flat", progress=False)
+    assert whole(folder)["item_id"].to_pylist() == ["item-00001", "item-00002"]
 
 
 @pytest.mark.parametrize("seed", range(5))
