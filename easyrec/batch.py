@@ -154,6 +154,9 @@ class Matches:
             any, are the positions' own; else each position's own is among the shared ones.
         rows: (P,) int64, whose positions they are, ascending.
         log_q: (C,) float32, log of the probability that each is a candidate; None: all alike.
+        end_shared: Where the shared candidates end; None: they are the last.
+        spared: (2, S) int64, positions, and shared candidates, counted from the first, that each is not compared with.
+        apart: (P, H) int64, candidates that are compared with one position alone, -1 for none; as certain to be there.
     """
 
     items: Batch
@@ -162,6 +165,9 @@ class Matches:
     rows: Tensor
     first_shared: int = 0
     log_q: Tensor | None = None
+    end_shared: int | None = None
+    spared: Tensor | None = None
+    apart: Tensor | None = None
 
     @property
     def columns(self) -> Tensor:

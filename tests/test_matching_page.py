@@ -12,7 +12,7 @@ import easyrec
 from feature_generator.config import member, members
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "matching.md").read_text(encoding="utf-8")
-FIRST, SECOND = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
+FIRST, HARD, SECOND = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
 FAMILIES = (
     "easyrec.data.samplers",
     "easyrec.losses.sampled",
@@ -32,7 +32,7 @@ ITEMS = pd.DataFrame({"item_id": np.arange(30), "cate": np.arange(30) % 4})
 @pytest.mark.parametrize(("family", "name"), [(f, n) for f in FAMILIES for n in members(f)])
 def test_every_member_is_listed_with_its_keys(family, name):
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |"))
-    keys = set(member(family, name).Config.model_fields) - {"type", "logq", "k", "metric", "name"}
+    keys = set(member(family, name).Config.model_fields) - {"type", "logq", "known", "k", "metric", "name"}
     assert {key for key in keys if f"`{key}`" not in row} == set()
 
 
@@ -44,6 +44,13 @@ def trained(config, data, tmp_path):
 def test_the_two_towers_train(tmp_path):
     data = {"train": taken(300), "valid": taken(50), "items": ITEMS}
     assert set(trained(FIRST, data, tmp_path)) == {"recall@100", "ndcg@10"}
+
+
+def test_hard_negatives_train(tmp_path):
+    random = np.random.default_rng(2)
+    named = {name: random.integers(0, 30, (300, 4)).tolist() for name in ("left", "taken")}
+    data = {"train": taken(300).assign(**named), "valid": taken(50), "items": ITEMS}
+    assert "recall@10" in trained({**HARD, "eval": {}}, data, tmp_path)
 
 
 def test_the_sequence_trains(tmp_path):

@@ -334,6 +334,8 @@ def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Prob
     yield from _crossing(sections, generator)
     if retrieval is not None and retrieval.exclude is not None:
         yield from unfit_exclusion(generator, data.item_id, retrieval.exclude, "eval.retrieval.exclude")
+    for place, feature in data.sampler.features.items() if data.sampler is not None else ():
+        yield from unfit_exclusion(generator, data.item_id, feature, f"data.sampler.{place}")
 
 
 def _idle(sections: Sections) -> Iterator[Problem]:
@@ -366,7 +368,7 @@ def _crossing(sections: Sections, generator: FeatureGenerator) -> Iterator[Probl
 
 
 def unfit_exclusion(generator: FeatureGenerator, key: str, feature: str, where: str) -> Iterator[Problem]:
-    """What stands against leaving out the items that a feature names.
+    """What stands against taking a feature for names of items, such as of those that are left out.
 
     Args:
         generator: Makes the features.

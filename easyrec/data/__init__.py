@@ -154,6 +154,7 @@ def make_loader(
         bad_rows=config.bad_rows,
         seed=experiment.train.seed,
         threads=config.threads,
+        missing=None if matcher is None else matcher.missing,
     )
     problems = [problem for found in absent.values() for problem in found]
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -89,10 +89,14 @@ def read_catalogue(source: Source, sides: Sides) -> Catalogue:
 
 
 def rows_of(
-    part: Part, generator: FeatureGenerator, reserved: Sequence[str] = (), bad_rows: Policy = "fail"
+    part: Part,
+    generator: FeatureGenerator,
+    reserved: Sequence[str] = (),
+    bad_rows: Policy = "fail",
+    missing: Any = None,
 ) -> Iterator[Rows]:
     """All rows of a part after a generator, in order, without labels."""
-    demand = Demand(labels={}, reserved=reserved, predicate=part.predicate, bad_rows=bad_rows)
+    demand = Demand(labels={}, reserved=reserved, predicate=part.predicate, bad_rows=bad_rows, missing=missing)
     intake = Intake(part.source, generator, demand)
     for unit in part.source.units() if part.predicate is None else part.predicate.units(part.source):
         row = 0

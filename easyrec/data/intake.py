@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,7 @@ class Demand:
         bad_rows: What becomes of rows that break the rules.
         seed: Seed of the down-sampling.
         threads: Threads of the generator.
+        missing: Tells which rows of a table, made of raw ones, are about items that there are not.
     """
 
     labels: Mapping[str, int | None]
@@ -54,6 +55,7 @@ class Demand:
     bad_rows: Policy = "fail"
     seed: int = 0
     threads: int = 1
+    missing: Callable[[Table, pa.RecordBatch], Wrong | None] | None = None
 
 
 def raw_columns(generator: FeatureGenerator, source: Source) -> list[str]:
@@ -135,8 +137,17 @@ class Intake:
         table = self._transform(batch, unit, rows)
         chosen = np.flatnonzero(keep)
         if table.kept is not None:
-            chosen = chosen[table.kept]
-            batch = batch.take(pa.array(table.kept)) if self.demand.reserved else batch
+            chosen, rows = chosen[table.kept], rows[table.kept]
+            batch = batch.take(pa.array(table.kept)) if self.demand.reserved or self.demand.missing else batch
+        bad = table.bad
+        lacking = None if self.demand.missing is None else self.demand.missing(table, batch)
+        if lacking is not None:
+            if self.demand.bad_rows == "fail":
+                raise self._error(lacking, unit, rows)
+            stay = np.ones(len(rows), bool)
+            stay[lacking.rows] = False
+            table, chosen, batch = table.take(np.flatnonzero(stay)), chosen[stay], batch.filter(pa.array(stay))
+            report += Report(bad={(lacking.column, lacking.reason): len(lacking.rows)})
         made = Rows(
             table,
             {
@@ -146,7 +157,7 @@ class Intake:
             weight if weight is None or len(chosen) == len(weight) else weight[chosen],
             self._passed(batch) if self.demand.reserved else None,
         )
-        report += Report(kept=len(made), bad=count({(b.row, b.column, b.reason) for b in table.bad}))
+        report += Report(kept=len(made), bad=count({(b.row, b.column, b.reason) for b in bad}))
         return (made if len(made) else None), report
 
     def _passed(self, batch: pa.RecordBatch) -> pa.Table:

@@ -87,6 +87,7 @@ class _Step:
     batch: Batch | None
     after: Position
     report: Report
+    earlier: tuple[np.ndarray, ...] = ()
 
 
 class Loader:
@@ -135,6 +136,7 @@ class Loader:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
+        self._earlier: tuple[np.ndarray, ...] = ()  # what the matcher keeps of batches before the position
         self._memory = Gathering()
         self._counted: tuple[int, int | None] | None = None
         self._identity = self._describe()
@@ -168,7 +170,7 @@ class Loader:
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""
         at = self._position
-        return {
+        state = {
             "epoch": self._epoch,
             "unit": at.unit,
             "row": at.row,
@@ -176,6 +178,7 @@ class Loader:
             "before": at.before.to_json(),
             "data": self._identity,
         }
+        return state | ({"earlier": [items.tolist() for items in self._earlier]} if self._earlier else {})
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go to a position that `state` gave; the next batch is the one that followed it.
@@ -193,6 +196,7 @@ class Loader:
             int(state["unit"]), int(state["row"]), int(state["taken"]), Report.from_json(state["before"])
         )
         self._report = self._position.before
+        self._earlier = tuple(np.array(items, np.int64) for items in state.get("earlier", ()))
 
     def __iter__(self) -> Iterator[Batch]:
         self.close()
@@ -207,10 +211,12 @@ class Loader:
             running.close()
 
     def _batches(self) -> Generator[Batch]:
+        if self.matcher is not None:
+            self.matcher.sampler.earlier = self._earlier
         ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
         try:
             for step in ahead:
-                self._position, self._report = step.after, step.report
+                self._position, self._report, self._earlier = step.after, step.report, step.earlier
                 if step.batch is not None:
                     yield step.batch
             self._epoch, self._position = self._epoch + 1, Position()
@@ -229,7 +235,7 @@ class Loader:
                 batch = self.matcher(rows, outputs, (epoch, after.unit, after.row, after.taken))
             elif rows is not None:
                 batch = Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, outputs)
-            yield _Step(batch, after, report)
+            yield _Step(batch, after, report, () if self.matcher is None else self.matcher.sampler.earlier)
 
     def _dealt(self, epoch: int, start: Position) -> Iterator[tuple[Rows | None, Position, Report]]:
         """Rows of each batch, the position after it and the report up to it; at last (None, end, report)."""

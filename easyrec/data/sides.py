@@ -66,6 +66,8 @@ class Sides:
         if rows == "items":
             return whole.only({*self.items, self.key})
         if rows == "learned":
-            return whole.only(self.users if self.sequence else {*self.users, self.key})
+            sampler = self.experiment.data.sampler
+            named = sampler.features.values() if sampler is not None else ()
+            return whole.only({*self.users, *named, *([] if self.sequence else [self.key])})
         spared = [retrieval.exclude] if retrieval is not None and retrieval.exclude is not None else []
         return whole.only({*self.users, self.key, *spared})

@@ -123,26 +123,34 @@ class Matching(Model):
         return self.head(None, nearest / self.config.temperature)
 
     def against(self, positions: Tensor, items: Tensor, matches: Matches) -> Tensor:
-        """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for its own once more.
+        """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for those that it is spared.
 
-        Where the shared candidates are not known to hold the position's own, that stands before them.
+        Where the shared candidates are not known to hold the position's own, that stands before them; those that a
+        position has for itself stand behind them, with q = 1.
 
         Source:
             The correction by the probability q of being a candidate: Bengio and Senecal, IEEE Transactions on Neural
             Networks 2008, eq. (9); of what a batch shows: Yi et al., RecSys 2019, eq. (4).
         """
         positions = positions / self.config.temperature
-        first, targets = matches.first_shared, matches.targets
+        first, end, targets = matches.first_shared, matches.end_shared, matches.targets
         if positions.dim() == 3:  # by the vector that is the nearest to the position's own item
             nearest = (positions * items.index_select(0, targets).unsqueeze(1)).sum(dim=2).argmax(dim=1)
             positions = positions[torch.arange(positions.shape[0], device=nearest.device), nearest]
-        shared: Tensor = positions @ items[first:].T  # (P, C)
+        shared: Tensor = positions @ items[first:end].T  # (P, C)
         if matches.log_q is not None:
-            shared = shared - matches.log_q[first:]
-        if not first:
-            return shared
-        own = matches.numbers.index_select(0, targets).unsqueeze(1)
-        mine = (positions * items.index_select(0, targets)).sum(1, keepdim=True)
-        if matches.log_q is not None:
-            mine = mine - matches.log_q.index_select(0, targets).unsqueeze(1)
-        return torch.cat([mine, shared.masked_fill(matches.numbers[first:] == own, -torch.inf)], dim=1)
+            shared = shared - matches.log_q[first:end]
+        if matches.spared is not None:
+            shared[matches.spared[0], matches.spared[1]] = -torch.inf
+        parts = [shared]
+        if first:
+            own = matches.numbers.index_select(0, targets).unsqueeze(1)
+            mine = (positions * items.index_select(0, targets)).sum(1, keepdim=True)
+            if matches.log_q is not None:
+                mine = mine - matches.log_q.index_select(0, targets).unsqueeze(1)
+            parts = [mine, shared.masked_fill(matches.numbers[first:end] == own, -torch.inf)]
+        if matches.apart is not None:
+            theirs = items.index_select(0, matches.apart.clamp_min(0).flatten())
+            logits = (torch.unflatten(theirs, 0, matches.apart.shape) @ positions.unsqueeze(2)).squeeze(2)  # (P, H)
+            parts.append(logits.masked_fill(matches.apart < 0, -torch.inf))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)

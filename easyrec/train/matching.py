@@ -15,7 +15,8 @@ from easyrec.config import Experiment
 from easyrec.config.parts import NO_ITEMS, NO_ROWS
 from easyrec.data import Loader, Part, Sources, make_loader
 from easyrec.data.catalogue import read_catalogue, rows_of
-from easyrec.data.matching import Matcher, own_items
+from easyrec.data.intake import raw_columns
+from easyrec.data.matching import Matcher, Missing, own_items
 from easyrec.data.samplers import build as build_sampler
 from easyrec.data.sides import Sides
 from easyrec.errors import ConfigError
@@ -57,7 +58,11 @@ class Matching:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
         counts = np.zeros(len(self.catalogue))
         generator = self.experiment.generator.only([self.sides.sequence or self.sides.key])
-        for rows in rows_of(self.sources.train, generator, bad_rows=self.experiment.data.bad_rows):
+        options: dict[str, Any] = {
+            "bad_rows": self.experiment.data.bad_rows,
+            "missing": self._missing(self.sources.train),
+        }
+        for rows in rows_of(self.sources.train, generator, **options):
             own, _ = own_items(rows.table, self.catalogue, self.sides.sequence)
             counts += np.bincount(own, minlength=len(counts))
         return counts
@@ -74,10 +79,15 @@ class Matching:
         if config.logq is None:
             config = config.model_copy(update={"logq": self.loss.config.corrected})
         sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
-        matcher = Matcher(self.catalogue, sampler, self.sides.sequence, self.experiment.train.seed)
+        missing = self._missing(part)
+        matcher = Matcher(self.catalogue, sampler, self.sides.sequence, self.experiment.train.seed, missing)
         generator = self.sides.generator("learned")
         options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher}
         return make_loader(self.experiment, part, generator, training=True, **options)
+
+    def _missing(self, part: Part) -> Missing:
+        (raw, *_) = raw_columns(self.experiment.generator.only([self.sides.key]), part.source)
+        return Missing(self.catalogue, self.sides.sequence, raw)
 
     def asked(self, part: Part) -> Loader:
         """The rows of a part: users, and the items that they want."""

@@ -81,6 +81,35 @@ def test_positions_are_compared_with_all_candidates_but_their_own_once_more(case
             assert logits[p, column].item() == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["dssm", "mind"])
+@pytest.mark.parametrize("first", [0, 2], ids=["own-inside", "own-apart"])
+def test_a_position_is_spared_some_and_has_others_alone(case, name, first):
+    """Against the logits without either; those that it has alone are not corrected, and those spared get no gradient."""
+    _, model = made(case, name)
+    torch.manual_seed(2)
+    several = (3,) if name == "mind" else ()
+    positions, items = torch.randn(2, *several, 4), torch.randn(7, 4, requires_grad=True)
+    numbers, targets = torch.tensor([4, 9, 2, 3, 6, 8, 1]), torch.tensor([0, 1])
+    log_q = torch.linspace(-2, 1, 7)
+    rows = torch.arange(2)
+    plain = model.against(positions, items, Matches(NONE, numbers, targets, rows, first, log_q))
+    spared, apart = torch.tensor([[0, 0, 1], [2, 1, 2]]), torch.tensor([[5, -1], [6, 5]])
+    matches = Matches(NONE, numbers, targets, rows, first, log_q, 5, spared, apart)
+    logits = model.against(positions, items, matches)
+    begin = 1 if first else 0  # the own one before the shared ones
+    width = begin + 5 - first
+    expected = plain[:, :width].detach().clone()
+    expected[[0, 0, 1], [begin + 2, begin + 1, begin + 2]] = -math.inf
+    torch.testing.assert_close(logits[:, :width], expected)
+    for (p, column), candidate in {(0, 0): 5, (1, 0): 6, (1, 1): 5}.items():
+        alone = plain[p, candidate - first + begin] + log_q[candidate]
+        torch.testing.assert_close(logits[p, width + column], alone)
+    assert logits[0, width + 1] == -math.inf
+    torch.nn.functional.cross_entropy(logits, matches.columns).backward()
+    assert not items.grad[first + 2].any()  # spared both
+    assert items.grad[[first + 1, 5, 6]].any(1).all()
+
+
 @pytest.mark.family("easyrec.models")
 @pytest.mark.parametrize("name", SEQUENTIAL)
 def test_the_future_does_not_change_what_is_known_after_a_step(case, name):

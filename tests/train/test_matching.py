@@ -113,8 +113,8 @@ def trainer(tmp_path):
 def shares_of(trained):
     """(U, N), the softmax of what a model makes of all users and items, items by id."""
     matching, scorer = trained.matching, trained.scorer
-    generator = trained.loader.generator
-    table = generator.transform({"user_id": np.arange(USERS), "item_id": np.zeros(USERS, np.int64)})
+    generator = matching.sides.generator("user")
+    table = generator.transform({"user_id": np.arange(USERS)})
     vectors = scorer.vectors(Batch.of(table, outputs=generator.outputs), "user", ["user"])
     by_id = np.argsort(matching.catalogue.ids.to_numpy())
     logits = vectors @ matching.items(scorer)[by_id].T / trained.experiment.model.temperature
@@ -134,11 +134,28 @@ SETTLING = {
 }
 
 
-@pytest.mark.parametrize("sampler", ["everything", "in_batch", "mixed", "popularity", "uniform"])
+SHOWN = {
+    "type": "id",
+    "name": "shown",
+    "expression": "user:shown",
+    "num_buckets": 2 * ITEMS,
+    "embedding_name": "item_id",
+}
+"""Items that a row names."""
+
+
+@pytest.mark.parametrize("sampler", ["cross_batch", "everything", "hard", "in_batch", "mixed", "popularity", "uniform"])
 def test_corrected_training_finds_the_true_softmax(trainer, sampler):
     """The rows themselves are 0.033 away from it, by chance."""
-    keys = {} if sampler in ("everything", "in_batch") else {"negatives": 40}
-    made = trainer({"train": taken(12_000, 1)}, data__sampler={"type": sampler, **keys}, **SETTLING)
+    chosen = {
+        "cross_batch": {"batches": 2},
+        "hard": {"feature": "shown", "negatives": 2, "beside": {"type": "popularity", "negatives": 10}},
+    }
+    keys = chosen.get(sampler, {} if sampler in ("everything", "in_batch") else {"negatives": 40})
+    rows = taken(12_000, 1)
+    rows["shown"] = [one.tolist() for one in np.random.default_rng(8).integers(0, 8, (12_000, 3))]  # popular ones
+    settings = {**SETTLING, "features": [*CONFIG["features"], SHOWN]}
+    made = trainer({"train": rows}, data__sampler={"type": sampler, **keys}, **settings)
     made.fit()
     assert distance(shares_of(made)) < 0.06
 
@@ -180,10 +197,16 @@ class Stopped(Trainer):
         super()._do_what_is_due()
 
 
-@pytest.mark.parametrize("sampler", ["in_batch", "mixed", "popularity"])
+@pytest.mark.parametrize("sampler", ["cross_batch", "hard", "in_batch", "mixed", "popularity"])
 def test_a_resumed_run_draws_what_one_that_never_stopped_draws(trainer, sampler):
-    data = {"train": taken(3000, 1), "valid": taken(300, 2)}
-    keys = {"data__sampler": {"type": sampler}}
+    rows = taken(3000, 1)
+    rows["shown"] = [one.tolist() for one in np.random.default_rng(8).integers(0, ITEMS, (3000, 4))]
+    data = {"train": rows, "valid": taken(300, 2)}
+    chosen = {
+        "hard": {"feature": "shown", "negatives": 2, "beside": {"type": "cross_batch"}},
+        "cross_batch": {"batches": 3},
+    }
+    keys = {"data__sampler": {"type": sampler, **chosen.get(sampler, {})}, "features": [*CONFIG["features"], SHOWN]}
     whole = trainer(data, run="whole", **keys)
     whole.fit()
     with pytest.raises(Interrupted):
@@ -223,11 +246,113 @@ def test_weights_of_rows_are_those_of_their_positions(trainer):
     assert loss.item() == pytest.approx(total / weights, rel=1e-5)
 
 
-def test_an_item_that_the_catalogue_lacks_is_told(trainer):
+def gradients(made):
+    """(P, N) bool: which items of the first batch move with the loss of each of its positions."""
+    batch = next(iter(made.loader))
+    made.loader.close()
+    torch.manual_seed(0)
+    matches, dim = batch.matches, 4
+    positions, items = torch.randn(len(matches.targets), dim), torch.randn(matches.items.size, dim, requires_grad=True)
+    logits = made.model.against(positions, items, matches)
+    found = np.zeros((len(positions), ITEMS), bool)
+    ids = made.matching.catalogue.ids.to_numpy()
+    for p in range(len(positions)):
+        (gradient,) = torch.autograd.grad(
+            made.matching.loss(logits[p : p + 1], matches.columns[p : p + 1]), items, retain_graph=True
+        )
+        found[p, ids[matches.numbers[gradient.any(1)]]] = True
+    return batch, found
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"type": "everything"},
+        {"type": "in_batch"},
+        {"type": "uniform", "negatives": 200},
+        {"type": "hard", "feature": "shown", "beside": {"type": "uniform", "negatives": 4}},
+    ],
+    ids=lambda keys: keys["type"],
+)
+def test_items_that_a_user_knows_are_not_held_against_their_own(trainer, sampler):
+    rows, random = taken(64, 1), np.random.default_rng(8)
+    rows["seen"] = [one.tolist() for one in random.integers(0, ITEMS + 5, (64, 6))]
+    rows["shown"] = [one.tolist() for one in random.integers(0, ITEMS, (64, 3))]
+    features = [*CONFIG["features"], SHOWN, {**SHOWN, "name": "seen", "expression": "user:seen"}]
+    made = trainer({"train": rows}, features=features, data__sampler={**sampler, "known": "seen"}, data__shuffle=False)
+    _, moved = gradients(made)
+    seen, own = np.zeros((64, ITEMS), bool), np.zeros((64, ITEMS), bool)
+    for row, known in enumerate(rows["seen"]):
+        seen[row, [item for item in known if item < ITEMS]] = True
+    own[np.arange(64), rows["item_id"]] = True
+    assert moved[own].all()
+    assert not moved[seen & ~own].any()
+    if sampler["type"] != "hard":
+        assert (moved == moved.any(0) & ~(seen & ~own)).all()
+    else:
+        shown = np.zeros((64, ITEMS), bool)
+        for row, named in enumerate(rows["shown"]):
+            shown[row, named] = True
+        assert moved[shown & ~seen].all()
+        assert moved.sum() < (own | shown | (moved.sum(0) > 32)).sum() + 64
+
+
+def test_the_steps_of_a_sequence_are_not_held_against_each_other(trainer):
+    walks = chains(20, 1, asked=False)
+    settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
+    settings["data__sampler"] = {"type": "in_batch", "known": "past__item_id"}
+    made = trainer({"train": walks}, **settings, data__shuffle=False)
+    batch, moved = gradients(made)
+    others = np.zeros(ITEMS, bool)
+    others[[item for walk in walks["past__item_id"] for item in walk[1:]]] = True
+    own = [item for walk in walks["past__item_id"] for item in walk[1:]]
+    for p, row in enumerate(batch.matches.rows.tolist()):
+        expected = others.copy()
+        expected[walks["past__item_id"][row]] = False
+        expected[own[p]] = True
+        assert moved[p].tolist() == expected.tolist()
+
+
+def test_all_items_are_the_same_batch_every_time(trainer):
+    made = trainer({"train": taken(200, 1)}, data__sampler={"type": "everything"})
+    first, second, *_ = made.loader
+    assert first.matches.items is second.matches.items
+
+
+def test_an_item_that_the_catalogue_lacks_is_told(trainer, tmp_path):
     wrong = taken(100, 1)
     wrong.loc[7, "item_id"] = ITEMS + 3
-    with pytest.raises(DataError, match=f"id {ITEMS + 3} is that of no item of data.items"):
-        trainer({"train": wrong}).fit()
+    wrong.to_parquet(tmp_path / "train.parquet")
+    told = f"train.parquet, row 7, column 'item_id': {ITEMS + 3} is no item of data.items"
+    with pytest.raises(DataError, match=re.escape(told)):
+        trainer(
+            {"train": {"type": "parquet", "path": str(tmp_path / "train.parquet")}}, data__sampler__type="uniform"
+        ).fit()
+    with pytest.raises(DataError, match=re.escape(told)):  # while items are counted
+        trainer({"train": {"type": "parquet", "path": str(tmp_path / "train.parquet")}}, run="other")
+
+
+@pytest.mark.parametrize("policy", ["skip", "default"])
+@pytest.mark.parametrize("sampler", ["in_batch", "uniform"])
+def test_rows_about_an_item_that_the_catalogue_lacks_are_left_out(trainer, caplog, policy, sampler):
+    wrong = taken(100, 1).astype({"item_id": "Int64"})
+    wrong.loc[[7, 20], "item_id"] = ITEMS + 3
+    wrong.loc[30, "item_id"] = None
+    made = trainer({"train": wrong}, data__sampler={"type": sampler}, data__bad_rows=policy, train__epochs=1)
+    assert sum(batch.size for batch in made.loader) == 97
+    assert (made.loader.report.kept, made.loader.report.read) == (97, 100)
+    assert made.loader.report.bad == {("item_id", "is no item of data.items"): 3}
+    assert made.matching.counts.sum() == 97
+
+
+def test_sequences_with_a_step_that_the_catalogue_lacks_are_left_out(trainer):
+    walks = chains(30, 1, asked=False)
+    walks.at[4, "past__item_id"] = [1, ITEMS + 3, 2]
+    settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
+    with pytest.raises(DataError, match=f"row 4, column 'past__item_id': id {ITEMS + 3} is no item of data.items"):
+        trainer({"train": walks}, run="fails", **settings).fit()
+    made = trainer({"train": walks}, **settings, data__bad_rows="skip")
+    assert sum(batch.size for batch in made.loader) == 29
 
 
 def test_an_item_that_is_there_twice_is_told(trainer):
@@ -242,6 +367,8 @@ def test_an_item_that_is_there_twice_is_told(trainer):
         ({"data.item_id": "item"}, "'item' is no feature of ids; did you mean 'item_id'?"),
         ({"eval.retrieval.exclude": "seen"}, "no feature is called 'seen'"),
         ({"data.sampler.type": "in_bach"}, "did you mean 'in_batch'?"),
+        ({"data.sampler.known": "cate"}, "'cate' holds no ids of items"),
+        ({"data.sampler": {"type": "hard", "feature": "shwn"}}, "no feature is called 'shwn'"),
         ({"model.loss": {"type": "softmx"}}, "did you mean 'softmax'?"),
         ({"train.early_stop": {"metric": "recall@10"}}, "'recall@10' is not evaluated"),
         ({"eval.retrieval.exclude": "cate"}, "'cate' holds no ids of items"),
@@ -262,6 +389,8 @@ def test_an_item_that_is_there_twice_is_told(trainer):
         "item-id",
         "exclude",
         "sampler",
+        "known",
+        "hard",
         "loss",
         "metric",
         "no-ids",

@@ -18,6 +18,10 @@ class Config(SamplerConfig):
 class Everything(Sampler):
     """Nothing is left to chance: with the loss `softmax` the full softmax."""
 
+    def __init__(self, config: Config, counts: np.ndarray) -> None:
+        super().__init__(config, counts)
+        self.whole = Draw(np.arange(len(counts)), inside=True)
+
     def draw(self, own: np.ndarray, random: np.random.Generator) -> Draw:
         """The catalogue."""
-        return Draw(np.arange(len(self.counts)), inside=True)
+        return self.whole

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from easyrec.data.samplers import Draw, Sampler, SamplerConfig
+from easyrec.data.samplers._distinct import distinct
 from easyrec.data.samplers._shares import log_taken
 
 
 class Config(SamplerConfig):
     """Config of `in_batch`."""
 
-    counted: ClassVar[bool] = True
-
     type: Literal["in_batch"] = "in_batch"
+
+    @property
+    def counted(self) -> bool:
+        """Yes."""
+        return True
 
 
 class InBatch(Sampler):
@@ -32,6 +36,6 @@ class InBatch(Sampler):
 
     def draw(self, own: np.ndarray, random: np.random.Generator) -> Draw:
         """The batch's own items, ascending."""
-        items = np.unique(own)
+        items = distinct(own)
         log_q = log_taken(self.shares, items, len(own)) if self.config.logq else None
         return Draw(items, inside=True, log_q=log_q)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from easyrec.data.samplers import Draw, Sampler, SamplerConfig
+from easyrec.data.samplers._distinct import distinct
 from easyrec.data.samplers._shares import log_taken
 
 
 class Config(SamplerConfig):
     """Config of `mixed`."""
 
-    counted: ClassVar[bool] = True
-
     type: Literal["mixed"] = "mixed"
     negatives: int = Field(256, gt=0)
     """Draws, uniform and with replacement: items of the catalogue beside those of the batch."""
+
+    @property
+    def counted(self) -> bool:
+        """Yes."""
+        return True
 
 
 class Mixed(Sampler):
@@ -35,7 +39,7 @@ class Mixed(Sampler):
     def draw(self, own: np.ndarray, random: np.random.Generator) -> Draw:
         """The batch's own items and the drawn ones."""
         drawn = random.integers(len(self.counts), size=self.config.negatives)
-        items = np.unique(np.concatenate([own, drawn]))
+        items = distinct(np.concatenate([own, drawn]))
         if not self.config.logq:
             return Draw(items, inside=True)
         elsewhere = (1.0 - 1.0 / len(self.counts)) ** self.config.negatives  # in no draw

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from easyrec.data.samplers import Draw, Sampler, SamplerConfig
+from easyrec.data.samplers._distinct import distinct
 from easyrec.data.samplers._shares import Shares, log_taken
 
 
 class Config(SamplerConfig):
     """Config of `popularity`."""
 
-    counted: ClassVar[bool] = True
-
     type: Literal["popularity"] = "popularity"
     negatives: int = Field(256, gt=0)
     """Draws, with replacement: items that a batch's positions share."""
     alpha: float = Field(0.75, ge=0.0)
     """The power: 0 is uniform, 1 in proportion to the items' counts."""
+
+    @property
+    def counted(self) -> bool:
+        """Yes."""
+        return True
 
 
 class Popularity(Sampler):
@@ -39,7 +43,7 @@ class Popularity(Sampler):
 
     def draw(self, own: np.ndarray, random: np.random.Generator) -> Draw:
         """The drawn items."""
-        items = np.unique(self.shares.draw(self.config.negatives, random))
+        items = distinct(self.shares.draw(self.config.negatives, random))
         if not self.config.logq:
             return Draw(items, inside=False)
-        return Draw(items, inside=False, log_q=self.logs[items], own_log_q=self.logs[np.unique(own)])
+        return Draw(items, inside=False, log_q=self.logs[items], own_log_q=self.logs[distinct(own)])

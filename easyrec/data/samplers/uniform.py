@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from easyrec.data.samplers import Draw, Sampler, SamplerConfig
+from easyrec.data.samplers._distinct import distinct
 
 
 class Config(SamplerConfig):
@@ -23,4 +24,4 @@ class Uniform(Sampler):
 
     def draw(self, own: np.ndarray, random: np.random.Generator) -> Draw:
         """The drawn items."""
-        return Draw(np.unique(random.integers(len(self.counts), size=self.config.negatives)), inside=False)
+        return Draw(distinct(random.integers(len(self.counts), size=self.config.negatives)), inside=False)
