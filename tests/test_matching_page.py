@@ -12,7 +12,7 @@ import easyrec
 from feature_generator.config import member, members
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "matching.md").read_text(encoding="utf-8")
-FIRST, HARD, SECOND = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
+FIRST, HARD, SECOND, SAMPLED = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
 FAMILIES = (
     "easyrec.data.samplers",
     "easyrec.losses.sampled",
@@ -49,8 +49,10 @@ def test_the_two_towers_train(tmp_path):
 def test_hard_negatives_train(tmp_path):
     random = np.random.default_rng(2)
     named = {name: random.integers(0, 30, (300, 4)).tolist() for name in ("left", "taken")}
-    data = {"train": taken(300).assign(**named), "valid": taken(50), "items": ITEMS}
-    assert "recall@10" in trained({**HARD, "eval": {}}, data, tmp_path)
+    rows = taken(300).assign(**named)
+    found = trained({**HARD, **SAMPLED}, {"train": rows, "valid": rows[:50], "items": ITEMS}, tmp_path)
+    assert set(found) == {"ndcg@10", "sampled_ndcg@10/20"}
+    assert found["ndcg@10"] < found["sampled_ndcg@10/20"]
 
 
 def test_the_sequence_trains(tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from easyrec.retrieval.few import Few
 from easyrec.retrieval.metrics import Found, RetrievalMetric
 
 SCORES = 1 << 24
@@ -46,7 +47,7 @@ class Users:
         return Users(part.vectors, part.wanted, part.offsets, self.spared[low:high], spared_offsets)
 
 
-def rank(users: Users, items: Tensor, k: int) -> Iterator[Found]:
+def rank(users: Users, items: Tensor, k: int, few: Sequence[Few] = ()) -> Iterator[Found]:
     """The first k items of each user, and the ranks of wanted ones; a wanted item is never spared.
 
     A wanted item stands behind all items that score as much as it does.
@@ -55,6 +56,7 @@ def rank(users: Users, items: Tensor, k: int) -> Iterator[Found]:
         users: Who asks.
         items: (N, D) float32.
         k: How many items are named.
+        few: Draw items among which the wanted ones are ranked too.
     """
     several = users.vectors.shape[1] if users.vectors.dim() == 3 else 1
     step = max(SCORES // max(len(items) * several, 1), 1)
@@ -74,7 +76,10 @@ def rank(users: Users, items: Tensor, k: int) -> Iterator[Found]:
         ranks[known] = (torch.cat([_behind(scores, w, o) for w, o in _pieces(who, own, len(items))]).numpy()) - 1
         values, best = scores.topk(min(k, len(items)), dim=1)
         best = best.masked_fill(values == -torch.inf, -1)
-        yield Found(best.numpy(), ranks, part.offsets)
+        drawn = {one.drawn: np.full(len(part.wanted), -1, np.int64) for one in few}
+        for one in few:
+            drawn[one.drawn][known] = one.ranks(scores, who, what)
+        yield Found(best.numpy(), ranks, part.offsets, drawn)
 
 
 def _pieces(who: Tensor, own: Tensor, items: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -92,17 +97,20 @@ class Measured:
 
     Args:
         fresh: Makes metrics that were fed nothing.
+        counts: (N,) how often each item is met in training; ones where no metric asks.
     """
 
-    def __init__(self, fresh: Callable[[], list[RetrievalMetric]]) -> None:
+    def __init__(self, fresh: Callable[[], list[RetrievalMetric]], counts: np.ndarray) -> None:
         self.fresh, self.whole = fresh, fresh()
+        drawn = dict.fromkeys(metric.config.drawn for metric in self.whole)
+        self.few = [Few(one, counts) for one in drawn if one is not None]
         self.sliced: dict[str, list[RetrievalMetric]] = {}
         self.most = max((metric.config.k for metric in self.whole), default=1)
 
     def update(self, users: Users, items: Tensor) -> None:
         """Rank all items for some users, and feed the metrics."""
         start = 0
-        for found in rank(users, items, self.most):
+        for found in rank(users, items, self.most, self.few):
             stop = start + len(found.items)
             for metric in self.whole:
                 metric.update(found)

@@ -121,7 +121,7 @@ class Matching:
         """
         told = any(m.counted for m in self.measured.metrics) or self.measured.cold is not None
         counts = self.counts if told else np.ones(len(self.catalogue))
-        found = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics])
+        found = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics], counts)
         items = self.items(scorer)
         for batch in loader:
             heed()

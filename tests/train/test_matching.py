@@ -178,6 +178,20 @@ def test_the_catalogue_is_ranked_for_every_row(trainer):
     assert made.best.metric == "ndcg@5"
 
 
+def test_ranks_among_a_few_items_are_told_by_their_name(trainer):
+    """The same again, and with all of the other items those of full ranking."""
+    few = [{"type": "sampled_recall", "k": 5, "negatives": n} for n in (8, ITEMS)]
+    few += [{"type": "sampled_ndcg", "k": 5, "negatives": 8, "by": "popularity"}]
+    metrics = [{"type": "recall", "k": 5}, *few]
+    data = {"train": taken(1000, 1), "valid": taken(300, 2)}
+    made = trainer(data, eval__retrieval__metrics=metrics, train__early_stop={"metric": "sampled_recall@5/8"})
+    found = made.fit().metrics["valid"]
+    assert set(found) == {"recall@5", "sampled_recall@5/8", f"sampled_recall@5/{ITEMS}", "sampled_ndcg@5/8/popularity"}
+    assert found[f"sampled_recall@5/{ITEMS}"] == found["recall@5"]
+    assert found["recall@5"] + 0.1 < found["sampled_recall@5/8"] < 1
+    assert made.measure(made.valid) == made.measure(made.valid)
+
+
 @pytest.mark.parametrize(
     ("model", "loss"),
     [("gru4rec", "softmax"), *(("sasrec", loss) for loss in ("softmax", "bce", "gbce", "bpr", "hinge"))],

@@ -7,8 +7,9 @@ would be that was fed them all. Knows no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -17,7 +18,7 @@ from typing_extensions import Self
 from easyrec.config.family import implementation
 from feature_generator.config import StrictModel
 
-__all__ = ["Found", "ListMetric", "RetrievalConfig", "RetrievalMetric", "build"]
+__all__ = ["Drawn", "Found", "ListMetric", "RetrievalConfig", "RetrievalMetric", "build"]
 
 
 class RetrievalConfig(StrictModel):
@@ -25,12 +26,10 @@ class RetrievalConfig(StrictModel):
 
     Attributes:
         better: Which direction is better; None where that depends on the task.
-        counted: Whether the metric must know how often each item is met in training.
     """
 
     family: ClassVar[str | None] = "easyrec.retrieval.metrics"
     better: ClassVar[Literal["higher", "lower"] | None] = "higher"
-    counted: ClassVar[bool] = False
 
     type: str
     k: int = Field(10, gt=0)
@@ -43,6 +42,30 @@ class RetrievalConfig(StrictModel):
         """What the metric is called in results."""
         return self.name or f"{self.type}@{self.k}"
 
+    @property
+    def counted(self) -> bool:
+        """Whether the metric must know how often each item is met in training."""
+        return False
+
+    @property
+    def drawn(self) -> Drawn | None:
+        """The items among which wanted ones are ranked; None: all."""
+        return None
+
+
+class Drawn(NamedTuple):
+    """A few items that wanted ones are ranked among, drawn for each user.
+
+    Attributes:
+        negatives: How many.
+        by: Whether all items are equally likely, or in proportion to how often they are met in training.
+        seed: Where chance starts.
+    """
+
+    negatives: int
+    by: Literal["uniform", "popularity"]
+    seed: int
+
 
 @dataclass(frozen=True)
 class Found:
@@ -53,11 +76,13 @@ class Found:
         ranks: (R,) int64, from 0, where the wanted items of all users stand among all items; -1 for those that the
             catalogue does not have.
         offsets: (B+1,) int64, whose they are.
+        drawn: Their ranks among a few items, like `ranks`.
     """
 
     items: np.ndarray
     ranks: np.ndarray
     offsets: np.ndarray
+    drawn: Mapping[Drawn, np.ndarray] = field(default_factory=dict)
 
     @property
     def wanted(self) -> np.ndarray:
@@ -68,7 +93,8 @@ class Found:
         """What was found for some of the users, by their ascending numbers."""
         wanted = self.wanted
         chosen = np.isin(np.repeat(np.arange(len(wanted)), wanted), rows)
-        return Found(self.items[rows], self.ranks[chosen], np.concatenate([[0], np.cumsum(wanted[rows])]))
+        drawn = {key: ranks[chosen] for key, ranks in self.drawn.items()}
+        return Found(self.items[rows], self.ranks[chosen], np.concatenate([[0], np.cumsum(wanted[rows])]), drawn)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(B,) float64, the sums over each user's wanted items of `values`, (R,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,9 +13,12 @@ from easyrec.retrieval.metrics._shown import ShownMetric
 class Config(RetrievalConfig):
     """Config of `novelty`."""
 
-    counted: ClassVar[bool] = True
-
     type: Literal["novelty"] = "novelty"
+
+    @property
+    def counted(self) -> bool:
+        """Yes."""
+        return True
 
 
 class Novelty(ShownMetric):

@@ -14,9 +14,13 @@ class Config(RetrievalConfig):
     """Config of `popularity`."""
 
     better: ClassVar[Literal["higher", "lower"] | None] = None
-    counted: ClassVar[bool] = True
 
     type: Literal["popularity"] = "popularity"
+
+    @property
+    def counted(self) -> bool:
+        """Yes."""
+        return True
 
 
 class Popularity(ShownMetric):
