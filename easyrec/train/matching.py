@@ -17,7 +17,9 @@ from easyrec.data import Loader, Part, Sources, make_loader
 from easyrec.data.catalogue import read_catalogue, rows_of
 from easyrec.data.intake import raw_columns
 from easyrec.data.matching import Matcher, Missing, own_items
+from easyrec.data.samplers import Sampler
 from easyrec.data.samplers import build as build_sampler
+from easyrec.data.samplers.hard import Hard
 from easyrec.data.sides import Sides
 from easyrec.errors import ConfigError
 from easyrec.losses import sampled
@@ -25,8 +27,11 @@ from easyrec.losses.sampled._loss import SampledLoss
 from easyrec.losses.sampled.softmax import Config as Softmax
 from easyrec.retrieval import metrics
 from easyrec.retrieval.ranking import Measured, Users
+from easyrec.train.near import near_items
 from easyrec.train.scorer import Scorer
 
+NEAR = "sampler/near"
+"""Of a checkpoint: the items near each one."""
 ITEMS = 8192
 """Items whose vectors are made at once."""
 
@@ -50,6 +55,8 @@ class Matching:
         self.catalogue = read_catalogue(sources.items, self.sides)
         assert experiment.eval.retrieval is not None
         self.measured = experiment.eval.retrieval
+        self.sampler: Sampler | None = None
+        self.refreshed = 0  # the epoch before which the items near each one were found
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -78,9 +85,9 @@ class Matching:
         assert config is not None
         if config.logq is None:
             config = config.model_copy(update={"logq": self.loss.config.corrected})
-        sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
+        self.sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
         missing = self._missing(part)
-        matcher = Matcher(self.catalogue, sampler, self.sides.sequence, self.experiment.train.seed, missing)
+        matcher = Matcher(self.catalogue, self.sampler, self.sides.sequence, self.experiment.train.seed, missing)
         generator = self.sides.generator("learned")
         options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher}
         return make_loader(self.experiment, part, generator, training=True, **options)
@@ -99,6 +106,34 @@ class Matching:
         weights = batch.sample_weight
         weights = None if weights is None else weights.index_select(0, batch.matches.rows)
         return {self.experiment.tasks[0].name: self.loss(logits["logit"], batch.matches.columns, weights)}
+
+    # ---------------------------------------------------------------------------------------- hard negatives
+
+    def refresh(self, scorer: Scorer, epoch: int) -> None:
+        """Find the items near each one, where that is due before an epoch; no batch of it may have been made.
+
+        Args:
+            scorer: The model.
+            epoch: From 0.
+        """
+        if not isinstance(self.sampler, Hard) or self.sampler.config.index is None or epoch == self.refreshed:
+            return
+        if epoch % self.sampler.config.refresh == 0:
+            vectors = self.items(scorer).numpy()
+            self.sampler.near = near_items(vectors, self.sampler.config.index, self.sampler.config.top)
+        self.refreshed = epoch
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What was found, by name; it cannot be found again when the model has moved on."""
+        if not isinstance(self.sampler, Hard) or self.sampler.near is None:
+            return {}
+        return {NEAR: self.sampler.near}
+
+    def load_state(self, arrays: Mapping[str, np.ndarray], refreshed: int) -> None:
+        """Take over what `state` gave, and `refreshed`."""
+        self.refreshed = refreshed
+        if isinstance(self.sampler, Hard) and NEAR in arrays:
+            self.sampler.near = np.array(arrays[NEAR])
 
     # ------------------------------------------------------------------------------------------- evaluation
 

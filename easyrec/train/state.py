@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from easyrec.errors import CheckpointError
+from easyrec.train.matching import NEAR
 from easyrec.train.randomness import load_random_state, random_state
 from easyrec.train.run_folder import METRICS, PROGRESS
 from easyrec.train.scorer import check_shapes
@@ -34,6 +35,7 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         "files": {name: trainer.folder.size(name) for name in (METRICS, PROGRESS)},
         "seconds": trainer.seconds,
         "random": plain,
+        "refreshed": trainer.matching.refreshed if trainer.matching else 0,
     }
     tensors = {"dense": trainer.model.state_dict(), "optimizer": trainer.updates.state(), "random": generators}
     if trainer.ema is not None:
@@ -42,7 +44,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         tensors["recent"] = trainer.recent.state()
     if weighting := trainer.weighting.state_dict():
         tensors["weighting"] = weighting
-    return Snapshot(state, tensors, trainer.collection.state_arrays())
+    found = trainer.matching.state() if trainer.matching else {}
+    return Snapshot(state, tensors, trainer.collection.state_arrays() | found)
 
 
 def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
@@ -59,7 +62,9 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
         if was != kind:
             raise CheckpointError(f"cannot resume: the {name} was '{was}' until the checkpoint, and is '{kind}' now")
     check_shapes(snapshot, trainer.model)
-    trainer.collection.load_state_arrays(snapshot.arrays)
+    trainer.collection.load_state_arrays({name: a for name, a in snapshot.arrays.items() if name != NEAR})
+    if trainer.matching is not None:
+        trainer.matching.load_state(snapshot.arrays, state.get("refreshed", 0))
     trainer.model.load_state_dict(snapshot.tensors["dense"])
     trainer.updates.load_state(snapshot.tensors["optimizer"])
     if trainer.ema is not None:

@@ -193,6 +193,8 @@ class Trainer:
     def _train(self) -> None:
         self._do_what_is_due()  # an interruption may have come before it
         while not self._done():
+            if self.matching is not None:
+                self.matching.refresh(self.scorer, self.loader.epoch)
             for batch in self.watch.waiting(self.loader, "waiting for data"):
                 with self.watch.part("training"):
                     self._learn(batch)

@@ -171,6 +171,32 @@ def test_what_cannot_stand_beside_hard_is_refused(beside, text):
         sampler("hard", beside=beside)
 
 
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"feature": None}, "give one of them"),
+        ({"index": {"type": "flat"}}, "give one of them"),
+        ({"feature": None, "index": {"type": "flat"}, "top": [5, 5]}, "there is no rank from 5 to before 5"),
+    ],
+)
+def test_hard_items_come_from_one_place(keys, text):
+    with pytest.raises(ValidationError, match=text):
+        member(FAMILY, "hard").Config(**{"feature": "shown", **keys})
+
+
+def test_ranks_of_near_items_are_drawn_uniformly():
+    made = build(member(FAMILY, "hard").Config(index={"type": "flat"}, negatives=2), COUNTS)
+    own, random, found = np.array([3, 6]), np.random.default_rng(14), np.zeros(5)
+    assert made.apart(own, own, {}, random).shape == (2, 0)  # before the first are found
+    made.near = np.arange(40).reshape(8, 5)
+    for _ in range(4_000):
+        block = made.apart(own, own, {}, random)
+        assert (np.diff(np.sort(block, axis=1), axis=1) > 0).all()
+        assert (block // 5 == own[:, None]).all()
+        found[block[0] % 5] += 1
+    assert chisquare(found).pvalue > 0.01
+
+
 def test_the_catalogue_is_listed_once():
     made = sampler("everything")
     assert made.draw(OWN, None).items is made.draw(OWN, None).items

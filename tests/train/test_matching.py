@@ -206,18 +206,19 @@ def test_a_sequence_is_continued_with_every_loss(trainer, model, loss):
 
 class Stopped(Trainer):
     def _do_what_is_due(self):
-        if self.step == 30:
+        if self.step == 60:  # in the second epoch
             self.stop.name = "SIGTERM"
         super()._do_what_is_due()
 
 
-@pytest.mark.parametrize("sampler", ["cross_batch", "hard", "in_batch", "mixed", "popularity"])
+@pytest.mark.parametrize("sampler", ["cross_batch", "hard", "near", "in_batch", "mixed", "popularity"])
 def test_a_resumed_run_draws_what_one_that_never_stopped_draws(trainer, sampler):
     rows = taken(3000, 1)
     rows["shown"] = [one.tolist() for one in np.random.default_rng(8).integers(0, ITEMS, (3000, 4))]
     data = {"train": rows, "valid": taken(300, 2)}
     chosen = {
         "hard": {"feature": "shown", "negatives": 2, "beside": {"type": "cross_batch"}},
+        "near": {"type": "hard", "index": {"type": "flat"}, "top": [0, 5], "negatives": 3},
         "cross_batch": {"batches": 3},
     }
     keys = {"data__sampler": {"type": sampler, **chosen.get(sampler, {})}, "features": [*CONFIG["features"], SHOWN]}
@@ -258,6 +259,37 @@ def test_weights_of_rows_are_those_of_their_positions(trainer):
             total, weights = total + by_walk[tuple(walk)] * cost, weights + by_walk[tuple(walk)]
             position += 1
     assert loss.item() == pytest.approx(total / weights, rel=1e-5)
+
+
+def test_hard_items_are_near_the_own_one_and_found_again_in_time(trainer):
+    """After the second and the fourth of five epochs, by the vectors of then."""
+    keys = {"type": "hard", "index": {"type": "flat"}, "top": [1, 4], "negatives": 2, "refresh": 2}
+    beside = {"type": "uniform", "negatives": 1}
+    made = trainer({"train": taken(640, 1)}, data__sampler={**keys, "beside": beside}, train__epochs=5)
+    found = []
+
+    def refresh(scorer, epoch):
+        before = made.matching.sampler.near
+        type(made.matching).refresh(made.matching, scorer, epoch)
+        vectors = made.matching.items(scorer).numpy()
+        found.append((epoch, made.matching.sampler.near is not before, made.matching.sampler.near, vectors))
+
+    made.matching.refresh = refresh
+    made.fit()
+    assert [(epoch, anew) for epoch, anew, *_ in found] == [(0, False), (1, False), (2, True), (3, False), (4, True)]
+    assert found[1][2] is None
+    for _, anew, near, vectors in found:
+        if anew:
+            scores = vectors @ vectors.T
+            np.fill_diagonal(scores, -np.inf)
+            np.testing.assert_array_equal(near, np.argsort(-scores, axis=1)[:, 1:4])
+    made.loader.load_state({**made.loader.state(), "epoch": 0})
+    batch = next(iter(made.loader))
+    matches = batch.matches
+    assert matches.apart.shape == (64, 2)
+    for p, places in enumerate(matches.apart.tolist()):
+        own = int(matches.numbers[matches.targets[p]])
+        assert {int(matches.numbers[place]) for place in places} <= set(made.matching.sampler.near[own].tolist())
 
 
 def gradients(made):

@@ -1,4 +1,4 @@
-"""`hard`: items that a row names, such as what its user was shown and left, beside what another sampler draws."""
+"""`hard`: items that a row names, or that are near its own, beside what another sampler draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
 from easyrec.data.samplers import Draw, Lists, Sampler, SamplerConfig, build
 from easyrec.data.samplers._distinct import distinct
@@ -17,10 +18,18 @@ class Config(SamplerConfig):
     """Config of `hard`."""
 
     type: Literal["hard"] = "hard"
-    feature: str
-    """Feature of the rows with ids of items: the row's positions, and no others, are compared with these."""
+    feature: str | None = None
+    """Feature of the rows with ids of items, such as those that were shown and left: the row's positions, and no others, are
+    compared with these."""
+    index: Annotated[Any, Choice("easyrec.retrieval.indexes")] | None = None
+    """In place of `feature`: finds the items whose vectors are the nearest to that of a position's own item."""
+    refresh: int = Field(1, gt=0)
+    """Of `index`: epochs after which the vectors of all items are made anew; before the first time there are none."""
+    top: tuple[int, int] = (10, 100)
+    """Of `index`: ranks among the nearest, from 0, from which and before which items are taken; the very nearest may be as
+    good as the own one."""
     negatives: int = Field(16, gt=0)
-    """Most of them that a row is compared with; of more so many are drawn, all equally likely."""
+    """Most of these items that a position is compared with; of more so many are drawn, all equally likely."""
     beside: Annotated[Any, Choice("easyrec.data.samplers")] = Field({"type": "in_batch"}, validate_default=True)
     """The sampler of the candidates that all positions share."""
 
@@ -34,6 +43,21 @@ class Config(SamplerConfig):
                 raise ValueError(f"'{key}' is a key of 'hard' itself, for all candidates")
         return value
 
+    @field_validator("top")
+    @classmethod
+    def _some_ranks(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 0 <= value[0] < value[1]:
+            raise ValueError(f"there is no rank from {value[0]} to before {value[1]}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.feature is None) == (self.index is None):
+            raise ValueError(
+                "hard items are those of a 'feature' of the row, or are found by an 'index': give one of them"
+            )
+        return self
+
     @property
     def counted(self) -> bool:
         """Whether the sampler beside it must know."""
@@ -42,15 +66,20 @@ class Config(SamplerConfig):
     @property
     def features(self) -> dict[str, str]:
         """The row's items too."""
-        return {**super().features, "feature": self.feature}
+        return super().features | ({} if self.feature is None else {"feature": self.feature})
 
 
 class Hard(Sampler):
-    """With a row's items apart, each position's softmax over all items stays what it is expected to be.
+    """With hard items apart, each position's softmax over all items stays what it is expected to be.
 
-    An item of the row is there with probability 1, in place of the same one among the shared candidates; one of the row
-    that was not drawn is met among these as any other.
+    A hard item that was taken is there with probability 1, in place of the same one among the shared candidates; one that
+    was not is met among these as any other.
+
+    Attributes:
+        near: (N, W) int32, the items that are near each one, -1 for none; None until they are known.
     """
+
+    near: np.ndarray | None = None
 
     def __init__(self, config: Config, counts: np.ndarray) -> None:
         self.beside = build(config.beside.model_copy(update={"logq": config.logq}), counts)
@@ -66,8 +95,16 @@ class Hard(Sampler):
     def apart(
         self, own: np.ndarray, rows: np.ndarray, named: Mapping[str, Lists], random: np.random.Generator
     ) -> np.ndarray:
-        """(P, H), the items of each position's row."""
-        block: np.ndarray = some_of(named["feature"], len(self.counts), self.config.negatives, random)[rows]
+        """(P, H), the items of each position's row, or those near its own."""
+        most = self.config.negatives
+        if self.config.feature is not None:
+            block: np.ndarray = some_of(named["feature"], len(self.counts), most, random)[rows]
+        elif self.near is None:
+            block = np.full((len(own), 0), -1, np.int64)
+        else:
+            width = self.near.shape[1]
+            ranks = random.choice(width, min(most, width), replace=False)  # for all positions the same
+            block = self.near[own[:, None], ranks].astype(np.int64)
         return block
 
 
