@@ -41,7 +41,7 @@ def _in_groups(projected: Tensor, offsets: Tensor, *, causal: bool) -> Tensor:
     groups = [g for g in alike(lengths.tolist()) if g[2]]
     if not groups:
         return projected[:, 0]
-    place = _places(offsets.index_select(0, order), lengths)  # by length: where each step of the row lies
+    place = places(offsets.index_select(0, order), lengths)  # by length: where each step of the row lies
     parts = torch.split(projected.index_select(0, place), [steps for *_, steps in groups])
     results = [
         _padded(part, lengths[first:last], int(lengths[first]), causal=causal)
@@ -64,7 +64,7 @@ def alike(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         yield first, len(lengths), steps
 
 
-def _places(starts: Tensor, lengths: Tensor) -> Tensor:
+def places(starts: Tensor, lengths: Tensor) -> Tensor:
     """(N,), where the steps of rows lie that start at `starts`, row after row."""
     before = lengths.cumsum(0) - lengths
     shift = torch.repeat_interleave(starts - before, lengths)

@@ -33,8 +33,8 @@ class TransformerConfig(BlockConfig):
 class Heads(nn.Module):
     """``softmax(Q_h K_h' / sqrt(d)) V_h`` among the steps of each row, with projections Q, K and V for each head h.
 
-    The d of all heads add up to the width of a step, or to a little more where they do not divide it. With `causal` a
-    step sees none that is newer than itself.
+    Without `dim` the d of all heads add up to the width of a step, or to a little more where they do not divide it. With
+    `causal` a step sees none that is newer than itself.
 
     Shape:
         x: (N, width); offsets: (B+1,)
@@ -44,9 +44,9 @@ class Heads(nn.Module):
         Vaswani et al., "Attention Is All You Need", NIPS 2017, eq. (1).
     """
 
-    def __init__(self, width: int, count: int, *, causal: bool = False) -> None:
+    def __init__(self, width: int, count: int, *, causal: bool = False, dim: int | None = None) -> None:
         super().__init__()
-        self.count, self.dim, self.causal = count, -(-width // count), causal
+        self.count, self.dim, self.causal = count, dim or -(-width // count), causal
         self.projected = linear(width, 3 * count * self.dim, bias=False)
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
@@ -66,9 +66,9 @@ class SelfAttention(nn.Module):
         Vaswani et al., "Attention Is All You Need", NIPS 2017, section 3.2.2.
     """
 
-    def __init__(self, width: int, heads: int, *, causal: bool = False) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = False, dim: int | None = None) -> None:
         super().__init__()
-        self.heads = Heads(width, heads, causal=causal)
+        self.heads = Heads(width, heads, causal=causal, dim=dim)
         self.out = linear(heads * self.heads.dim, width, bias=False)
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
