@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from easyrec.config import load_experiment
     from easyrec.train.api import embed, evaluate, export, predict, retrieve, train
     from easyrec.train.run import Run
+    from easyrec.train.semantic_ids import semantic_ids
 
-__all__ = ["Run", "embed", "evaluate", "export", "load_experiment", "predict", "retrieve", "train"]
+__all__ = ["Run", "embed", "evaluate", "export", "load_experiment", "predict", "retrieve", "semantic_ids", "train"]
 
 _HOMES = {
     "Run": "easyrec.train.run",
@@ -31,6 +32,7 @@ _HOMES = {
     "load_experiment": "easyrec.config",
     "predict": "easyrec.train.api",
     "retrieve": "easyrec.train.api",
+    "semantic_ids": "easyrec.train.semantic_ids",
 }
 
 

@@ -22,7 +22,7 @@ EXIT_CODES = "exit codes: 0 done, 2 bad config or usage, 3 bad data, 1 everythin
 
 def commands() -> dict[str, str]:
     """Every command with its one-line help: the files in `commands/`, read but not imported."""
-    return {path.stem: first_line(path) for path in sorted(COMMANDS.glob("[a-z]*.py"))}
+    return {path.stem.replace("_", "-"): first_line(path) for path in sorted(COMMANDS.glob("[a-z]*.py"))}
 
 
 def tools(command: str) -> dict[str, str]:
@@ -95,7 +95,7 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"easyrec: unknown command '{name}'{nearest(name, known)}\n\n{overview()}", file=sys.stderr)
         return 2
-    module, found = importlib.import_module(f"easyrec.commands.{name}"), tools(name)
+    module, found = importlib.import_module(f"easyrec.commands.{name.replace('-', '_')}"), tools(name)
     if found and (not rest or rest[0] in ("-h", "--help", "help")):
         print(_tools_overview(name, module.__doc__ or "", found))
         return 0 if rest else 2

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from easyrec.report import pieces
 from easyrec.report.run_files import RunFiles
 from easyrec.report.svg import Series, bar_chart, line_chart, number, spark
-
-STYLE = Path(__file__).with_name("style.css")
 
 
 def page(run: RunFiles) -> str:
     """The whole page."""
-    root = Element("html", {"lang": "en"})
-    head = SubElement(root, "head")
-    SubElement(head, "meta", {"charset": "utf-8"})
-    SubElement(head, "meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"})
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    SubElement(head, "meta", {"http-equiv": "Content-Security-Policy", "content": policy})
-    SubElement(head, "title").text = f"{run.name}: easyrec report"
-    SubElement(head, "style").text = STYLE.read_text(encoding="utf-8")
-    main = SubElement(SubElement(root, "body"), "main")
+    root, main = pieces.document(f"{run.name}: easyrec report")
     _header(main, run)
-    for section in (_progress, _quality, _final, _features, _tables, _timings, _config, _environment):
-        section(main, run)
+    for part in (_progress, _quality, _final, _features, _tables, _timings, _config, _environment):
+        part(main, run)
     return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
 
 
@@ -44,17 +33,17 @@ def _header(main: Element, run: RunFiles) -> None:
     tiles = SubElement(main, "div", {"class": "tiles"})
     for split in ("test", "valid"):
         for name, value in list(_leaves(run.metrics.get(split)))[:4]:
-            _tile(tiles, f"{split} {name}", _metric(value))
+            pieces.tile(tiles, f"{split} {name}", _metric(value))
         if run.metrics.get(split):
             break
     if "best_step" in run.metrics:
-        _tile(tiles, "best step", number(run.metrics["best_step"]))
+        pieces.tile(tiles, "best step", number(run.metrics["best_step"]))
     if "seconds" in run.metrics:
-        _tile(tiles, "training time", duration(run.metrics["seconds"]))
+        pieces.tile(tiles, "training time", duration(run.metrics["seconds"]))
     if training.get("samples_per_second"):
-        _tile(tiles, "samples / s", number(training["samples_per_second"], 3))
+        pieces.tile(tiles, "samples / s", number(training["samples_per_second"], 3))
     if training.get("parameters"):
-        _tile(tiles, "parameters", number(training["parameters"], 3))
+        pieces.tile(tiles, "parameters", number(training["parameters"], 3))
 
 
 def _progress(main: Element, run: RunFiles) -> None:
@@ -76,11 +65,11 @@ def _progress(main: Element, run: RunFiles) -> None:
     best = run.metrics.get("best_step")
     mark = (float(best), "best") if isinstance(best, int) else None
     span = (0.0, float(max(step for lines_ in charts.values() for series in lines_ for step in series.xs)))
-    cards = _section(main, "Training", "cards three")
+    cards = pieces.section(main, "Training", "cards three")
     for name, lines_ in charts.items():
-        card = _card(cards, name)
+        card = pieces.card(cards, name)
         if len(lines_) > 1:
-            _legend(card, [s.name for s in lines_])
+            pieces.legend(card, [s.name for s in lines_])
         card.append(line_chart(lines_, f"{name} by training step", "training step", "", mark=mark, span=span))
 
 
@@ -91,11 +80,11 @@ def _quality(main: Element, run: RunFiles) -> None:
         return
     for task in tasks:
         found = {split: curves[split][task] for split in ("valid", "test") if task in curves.get(split, {})}
-        cards = _section(main, f"Quality of {task}" if len(tasks) > 1 else "Quality", "cards three")
+        cards = pieces.section(main, f"Quality of {task}" if len(tasks) > 1 else "Quality", "cards three")
         roc = [Series(split, c["roc"]["fpr"], c["roc"]["tpr"]) for split, c in found.items() if c["roc"]["fpr"]]
         if roc:
-            card = _card(cards, "ROC")
-            _legend(card, [s.name for s in roc])
+            card = pieces.card(cards, "ROC")
+            pieces.legend(card, [s.name for s in roc])
             chance = Series("chance", [0, 1], [0, 1], dashed=True)
             plot = line_chart([*roc, chance], "ROC curve", "false positive rate", "true positive rate", unit=True)
             card.append(plot)
@@ -107,15 +96,15 @@ def _quality(main: Element, run: RunFiles) -> None:
         if reliability:
             top = max(max(*s.xs, *s.ys) for s in reliability)
             low = min(min(*s.xs, *s.ys) for s in reliability)
-            card = _card(cards, "Calibration")
-            _legend(card, [s.name for s in reliability])
+            card = pieces.card(cards, "Calibration")
+            pieces.legend(card, [s.name for s in reliability])
             perfect = Series("perfect", [low, top], [low, top], dashed=True)
             label = "observed rate by predicted probability"
             card.append(line_chart([*reliability, perfect], label, "predicted probability", "observed rate"))
             SubElement(card, "p").text = "20 groups of equal size; on the dashed line predictions are true rates"
         split, last = list(found.items())[-1]
         if any(last["histogram"]["counts"]):
-            card = _card(cards, f"Predictions on {split}")
+            card = pieces.card(cards, f"Predictions on {split}")
             histogram = last["histogram"]
             plot = bar_chart(histogram["counts"], histogram["edges"], "rows by probability", "probability", "rows")
             card.append(plot)
@@ -128,14 +117,14 @@ def _final(main: Element, run: RunFiles) -> None:
         return
     values = {s: dict(_leaves(run.metrics[s])) for s in splits}
     rows = [[name, *(_metric(values[s][name]) if name in values[s] else "" for s in splits)] for name in names]
-    _table(_section(main, "Metrics of the best checkpoint", "card"), ["metric", *splits], rows, text=1)
+    pieces.table(pieces.section(main, "Metrics of the best checkpoint", "card"), ["metric", *splits], rows, text=1)
 
 
 def _features(main: Element, run: RunFiles) -> None:
     features = run.details.get("features", [])
     if not features:
         return
-    card = _section(main, "Features", "card")
+    card = pieces.section(main, "Features", "card")
     head = [
         "feature",
         "kind",
@@ -148,7 +137,7 @@ def _features(main: Element, run: RunFiles) -> None:
         "mean",
         "std",
     ]
-    table = _table(card, head, [], text=3)
+    table = pieces.table(card, head, [], text=3)
     for f in features:
         row = SubElement(table, "tr")
         SubElement(row, "td", {"class": "name"}).text = f["name"]
@@ -181,17 +170,17 @@ def _tables(main: Element, run: RunFiles) -> None:
         if first:
             total = number(sum(t["rows"] for t in first))
             rows.append([f"first-order weights of {len(first)} tables", total, "1", total])
-        card = _section(main, "Embedding tables", "card")
-        _table(card, ["table", "rows", "dim", "parameters"], rows, text=1)
+        card = pieces.section(main, "Embedding tables", "card")
+        pieces.table(card, ["table", "rows", "dim", "parameters"], rows, text=1)
 
 
 def _timings(main: Element, run: RunFiles) -> None:
     timings: dict[str, float] = run.details.get("timings", {})
     if not timings:
         return
-    card = _section(main, "Where the time went", "card")
+    card = pieces.section(main, "Where the time went", "card")
     total = sum(timings.values()) or 1.0
-    table = _table(card, ["part", "", "time", "share"], [], text=2)
+    table = pieces.table(card, ["part", "", "time", "share"], [], text=2)
     for name, seconds in sorted(timings.items(), key=lambda item: -item[1]):
         row = SubElement(table, "tr")
         SubElement(row, "td", {"class": "name"}).text = name.replace("_", " ")
@@ -202,57 +191,17 @@ def _timings(main: Element, run: RunFiles) -> None:
 
 
 def _config(main: Element, run: RunFiles) -> None:
-    SubElement(_section(main, "Config", "card"), "pre").text = run.config
+    SubElement(pieces.section(main, "Config", "card"), "pre").text = run.config
 
 
 def _environment(main: Element, run: RunFiles) -> None:
     facts = run.details.get("environment", {})
     if facts:
         rows = [[name, str(value)] for name, value in facts.items()]
-        _table(_section(main, "Environment", "card"), [], rows, text=2)
+        pieces.table(pieces.section(main, "Environment", "card"), [], rows, text=2)
 
 
 # ---------------------------------------------------------------------------------------------- pieces
-
-
-def _section(main: Element, title: str, kind: str) -> Element:
-    section = SubElement(main, "section")
-    SubElement(section, "h2").text = title
-    return SubElement(section, "div", {"class": kind})
-
-
-def _card(cards: Element, title: str) -> Element:
-    card = SubElement(cards, "div", {"class": "card"})
-    SubElement(card, "h3").text = title
-    return card
-
-
-def _tile(tiles: Element, name: str, value: str) -> None:
-    tile = SubElement(tiles, "div", {"class": "tile"})
-    SubElement(tile, "div", {"class": "name"}).text = name
-    SubElement(tile, "div", {"class": "value"}).text = value
-
-
-def _legend(card: Element, names: Sequence[str]) -> None:
-    legend = SubElement(card, "div", {"class": "legend"})
-    for index, name in enumerate(names):
-        entry = SubElement(legend, "span")
-        key = SubElement(entry, "i", {"class": f"key s{index % 6}"})
-        key.text, key.tail = "", name
-
-
-def _table(card: Element, head: Sequence[str], rows: Iterable[Sequence[str]], text: int) -> Element:
-    """A table whose first `text` columns are words and whose others are numbers."""
-    table = SubElement(SubElement(card, "div", {"class": "scroll"}), "table")
-    if head:
-        line = SubElement(table, "tr")
-        for index, name in enumerate(head):
-            SubElement(line, "th", {"class": "n"} if index >= text else {}).text = name
-    for row in rows:
-        line = SubElement(table, "tr")
-        for index, value in enumerate(row):
-            SubElement(line, "td", {"class": "n" if index >= text else "name"}).text = value
-    return table
 
 
 def _leaves(metrics: Any) -> list[tuple[str, float]]:

@@ -1,0 +1,134 @@
+"""The codes of a catalogue's items, for models that write them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from easyrec.config import Experiment
+from easyrec.data.catalogue import Catalogue, single
+from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.errors import ConfigError, DataError, Problem
+from easyrec.retrieval.trie import Trie
+
+logger = logging.getLogger("easyrec.train")
+
+CODES = "codes"
+"""Column of a file of semantic ids."""
+SHOWN = 3
+
+
+def write_codes(collection: EmbeddingCollection, experiment: Experiment, catalogue: Catalogue) -> None:
+    """Put the codes of all items into their table; ids that no item has get -1.
+
+    Raises:
+        ConfigError: There is no file of them, or its codes are others than the model's.
+        DataError: An item has none, or two have the same.
+    """
+    table = collection.weights[_table(experiment, collection)]
+    codes = codes_of(experiment, catalogue)
+    table[:] = -1
+    table[single(catalogue.table, catalogue.key)] = codes
+
+
+def trie_of(collection: EmbeddingCollection, experiment: Experiment, catalogue: Catalogue) -> Trie:
+    """The items of a catalogue that have codes, by number.
+
+    Raises:
+        DataError: None has, or two have the same.
+    """
+    codes = collection.weights[_table(experiment, collection)][single(catalogue.table, catalogue.key)].astype(np.int64)
+    known = np.flatnonzero((codes >= 0).all(axis=1))
+    if len(known) < len(codes):
+        text = "%s of %s items have no codes, so they are not found: the model was trained without them"
+        logger.warning(text, f"{len(codes) - len(known):,}", f"{len(codes):,}")
+    try:
+        return Trie(codes[known], known)
+    except ValueError as error:
+        raise DataError(str(error), column=catalogue.key, file="data.items") from None
+
+
+def codes_of(experiment: Experiment, catalogue: Catalogue) -> np.ndarray:
+    """(N, L) int64, the codes of a catalogue's items.
+
+    Raises:
+        ConfigError, DataError: As for `write_codes`.
+    """
+    wanted: Any = experiment.model.semantic_ids  # type: ignore[attr-defined]  # of models that are generative
+    file = read_codes(experiment, wanted.path)
+    ids, lists = file.column(0).combine_chunks(), file.column(CODES).combine_chunks()
+    places = pc.index_in(_alike(catalogue.ids, ids.type), value_set=ids)
+    lacking = pc.is_null(places).to_numpy(zero_copy_only=False)
+    if lacking.any():
+        shown = ", ".join(f"'{catalogue.ids[int(row)]}'" for row in np.flatnonzero(lacking)[:SHOWN])
+        text = f"{int(lacking.sum()):,} of {len(lacking):,} items have no codes in {wanted.path}, such as {shown}"
+        text += "\nmake them of the vectors of all items: easyrec semantic-ids"
+        raise DataError(text, column=catalogue.key, file="data.items")
+    flat = lists.take(places).flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    sizes = pc.list_value_length(lists).unique().to_pylist()
+    problems = []
+    if sizes != [wanted.levels]:
+        text = f"is {wanted.levels}, but items have {' or '.join(map(str, sizes))} codes in {wanted.path}"
+        problems.append(Problem(text, "model.semantic_ids.levels"))
+    elif flat.min() < 0:
+        raise DataError(f"{flat.min()} is no code", column=CODES, file=str(wanted.path))
+    elif flat.max() >= wanted.codes:
+        text = f"is {wanted.codes}, but the codes in {wanted.path} go up to {flat.max()}: set it to {flat.max() + 1}"
+        problems.append(Problem(text, "model.semantic_ids.codes"))
+    if problems:
+        raise experiment.placed(ConfigError(problems))
+    codes: np.ndarray = flat.reshape(len(catalogue), -1)
+    keys = single(catalogue.table, catalogue.key)
+    if len(np.unique(keys)) < len(keys):
+        text = "items share an id of this feature after hashing, and codes tell all apart: give it more ids"
+        raise DataError(text, column=catalogue.key, file="data.items")
+    try:
+        Trie(codes)
+    except ValueError:
+        _, first, counts = np.unique(codes, axis=0, return_index=True, return_counts=True)
+        row = int(first[counts > 1][0])
+        same = np.flatnonzero((codes == codes[row]).all(axis=1))[:2]
+        both = " and ".join(f"'{catalogue.ids[int(number)]}'" for number in same)
+        text = f"the items {both} have the same codes: {codes[row].tolist()}"
+        raise DataError(text, column=CODES, file=str(wanted.path)) from None
+    return codes
+
+
+def read_codes(experiment: Experiment, path: str) -> pa.Table:
+    """A file of semantic ids: the column of ids, and their codes.
+
+    Raises:
+        ConfigError: It is not there, or is another file.
+    """
+    try:
+        found = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        text = f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        text += "\nmake it of the vectors of all items: easyrec semantic-ids"
+        raise experiment.placed(ConfigError([Problem(text, "model.semantic_ids.path")])) from None
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if CODES not in found.column_names[1:] or not any(kind(found.schema.field(CODES).type) for kind in kinds):
+        text = f"{path} is no file of semantic ids: it has the columns {', '.join(found.column_names)}, but is to have "
+        text += f"the ids of items and then their lists of '{CODES}'"
+        raise experiment.placed(ConfigError([Problem(text, "model.semantic_ids.path")]))
+    return found
+
+
+def _alike(ids: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Ids in the type of others; those that it cannot hold become null, or stay what they are."""
+    try:
+        return ids.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(ids), kind)
+
+
+def _table(experiment: Experiment, collection: EmbeddingCollection) -> str:
+    (group,) = experiment.model.item_groups
+    table = collection.plan.groups[group].fields[0].table
+    assert table is not None
+    return table
