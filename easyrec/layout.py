@@ -10,11 +10,16 @@ from typing_extensions import Self
 
 @dataclass(frozen=True)
 class Span:
-    """The columns `start .. start + dim` of a flat tensor, and whose they are."""
+    """The columns `start .. start + dim` of a flat tensor, and whose they are.
+
+    Attributes:
+        coded: Whether they are the codes of an item, and no embedding.
+    """
 
     name: str
     dim: int
     start: int
+    coded: bool = field(default=False, compare=False)
 
     @property
     def columns(self) -> slice:

@@ -318,7 +318,10 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
 
 def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Problem]:
     """What stands against comparing users with sampled items, and against ranking the catalogue."""
-    data, retrieval = sections.data, sections.eval.retrieval
+    data, retrieval, model = sections.data, sections.eval.retrieval, sections.model
+    if model.generative and (data.sampler is None or data.sampler.type != "in_batch"):
+        text = f"'{model.type}' learns to write the items of a sequence and compares them with no others\n"
+        yield Problem(f"{text}set sampler: {{type: in_batch}}", "data" if data.sampler is None else "data.sampler")
     if data.sampler is None and retrieval is None:
         return
     where = "data.sampler" if data.sampler is not None else "eval.retrieval"

@@ -84,6 +84,8 @@ class GroupUse(StrictModel):
         pairs: An id has one embedding for each other field of the group, side by side: `Model.paired_fields`.
         own: The group's embeddings are its own, not shared with other groups that read the same features.
         one_hot: The group has one feature of ids, and an id comes as its one-hot vector, which is not trained.
+        codes: Instead of an embedding an item comes as so many numbers, which are not trained: the one feature of a group
+            about items, and the children of sequences that share its table.
         like: Group to take the features of where the config does not name this one.
         optional: Where the config does not name the group, the model does without.
         sequence: The group must have one.
@@ -97,6 +99,7 @@ class GroupUse(StrictModel):
     pairs: bool = False
     own: bool = False
     one_hot: bool = False
+    codes: int = 0
     like: str | None = None
     optional: bool = False
     sequence: bool = False
@@ -239,6 +242,7 @@ class ModelConfig(StrictModel):
         example: Keys of a first config, where the model has some without a default.
         item_groups: Groups that describe an item alone, of models that compare users with items by vectors.
         next_item: Whether the steps of the user's first sequence are what such a model learns to tell.
+        generative: Whether such a model writes the codes of items, and compares no vectors.
     """
 
     family: ClassVar[str | None] = "easyrec.models"
@@ -246,6 +250,7 @@ class ModelConfig(StrictModel):
     example: ClassVar[Mapping[str, Any]] = {}
     item_groups: ClassVar[tuple[str, ...]] = ()
     next_item: ClassVar[bool] = False
+    generative: ClassVar[bool] = False
 
     type: str
     groups: dict[str, GroupConfig] | None = None

@@ -108,7 +108,7 @@ class _Resolver:
         """The features and sequences of a group, as the config lists them or by default."""
         groups = self.model.groups
         if groups is not None and name in groups:
-            return self.listed(name)
+            return self.listed(name, use)
         if use.like is not None and use.like != name:
             return self.members(use.like, uses.get(use.like, use), uses)
         if groups is None and (name == "deep" or len(uses) == 1):
@@ -127,7 +127,7 @@ class _Resolver:
             )
         return ", ".join([name for name, spec in self.outputs.items() if spec.kind not in SEQUENCE_KINDS][:3])
 
-    def listed(self, name: str) -> _Group:
+    def listed(self, name: str, use: GroupUse) -> _Group:
         assert self.model.groups is not None
         config, group = self.model.groups[name], _Group()
         where = f"model.groups.{name}"
@@ -154,7 +154,7 @@ class _Resolver:
                 self.problem(f"{path}.sequence", f"'{entry.key}' is listed twice: give one of them another 'name'")
             else:
                 children = self.sequences[entry.sequence]
-                pooled = None if entry.newest else self.pooled(entry.encoder)
+                pooled = None if entry.newest or use.codes else self.pooled(entry.encoder)
                 query = self.candidates(entry.sequence, children, entry.query or {}, group.features, path)
                 search = None if pooled else self.search(entry, children, query, path)
                 group.entries.append(_Entry(entry.key, children, query, entry.encoder, pooled, search))
@@ -233,17 +233,25 @@ class _Resolver:
     def group(self, name: str, use: GroupUse, members: _Group) -> GroupPlan:
         if use.one_hot:
             return self.one_hot(name, members)
+        if use.codes and not self.fits_codes(name, use, members):
+            return GroupPlan(GroupLayout(name), (), (), ())
         fields = [spec for spec in members.features if not _is_input(spec)]
         others = len(fields) + sum(len(e.children) for e in members.entries) - 1
         want = _Want(use.fields, max(others, 1) if use.pairs else 1, _suffix(name, use))
         numeric = self.numeric(fields, want)
         made = {field.name for field in numeric}
-        bags = [self.bag(spec, want) for spec in fields if spec.name not in made]
+        coded = {s.name for e in members.entries for s in e.children if use.codes and self.is_item(s)}
+        coded |= {s.name for s in fields if use.codes and use.about == "item"}
+
+        def bag_of(spec: OutputSpec) -> BagSpec:
+            return self.coded(spec, use.codes) if spec.name in coded else self.bag(spec, want)
+
+        bags = [bag_of(spec) for spec in fields if spec.name not in made]
         for entry in members.entries:
             if entry.pooled is not None:
                 bags += [self.bag(child, want, pooled=entry.pooled) for child in entry.children]
         steps = [e for e in members.entries if e.pooled is None and use.fields]
-        sequences = [_side_by_side([self.bag(child, want) for child in e.children]) for e in steps]
+        sequences = [_side_by_side([bag_of(child) for child in e.children]) for e in steps]
         bags = _side_by_side(bags)
         widths = [(bag.feature, bag.dim) for bag in bags] + [(field.name, field.dim) for field in numeric]
         every = [*bags, *(child for children in sequences for child in children)]
@@ -265,12 +273,12 @@ class _Resolver:
             )
         layout = GroupLayout(
             name,
-            tuple(Span(bag.feature, bag.dim, bag.start) for bag in bags),
+            tuple(Span(bag.feature, bag.dim, bag.start, bag.feature in coded) for bag in bags),
             tuple(_spans([(s.name, s.value_dim) for s in members.features if _is_input(s)])),
             tuple(
                 SequenceLayout(
                     e.name,
-                    tuple(Span(b.feature, b.dim, b.start) for b in children),
+                    tuple(Span(b.feature, b.dim, b.start, b.feature in coded) for b in children),
                     tuple(e.query),
                     e.encoder,
                     e.search,
@@ -305,6 +313,39 @@ class _Resolver:
         self.tables[table] = TableSpec(table, rows, rows, (spec.name,), False, Initializer("identity", 1.0))
         layout = GroupLayout(name, (Span(spec.name, rows, 0),))
         return GroupPlan(layout, (BagSpec(spec.name, "ids", rows, 0, table, mean=True),), (), ())
+
+    def fits_codes(self, name: str, use: GroupUse, members: _Group) -> bool:
+        """Whether it is clear what stands for items in a group."""
+        where, before = f"model.groups.{name}", len(self.problems)
+        if use.about == "item" and ([s.kind for s in members.features] != ["sparse"] or members.entries):
+            listed = ", ".join([spec.name for spec in members.features] + [e.name for e in members.entries])
+            if listed or not self.problems:  # a group that is missing has been told
+                text = f"'{self.model.type}' knows an item by its codes: give '{name}' the feature of its id alone"
+                self.problem(where, f"{text}\nit has: {listed or 'nothing'}")
+            return False
+        for index, entry in enumerate(members.entries):
+            if len([child for child in entry.children if self.is_item(child)]) != 1:
+                children = ", ".join(f"{child.name} of {_table(child)}" for child in entry.children)
+                text = f"'{self.model.type}' needs a sequence of items: one child of '{entry.name}' shares the "
+                text += f"embedding_name of the feature in '{self.item_group()}'\nits children: {children}"
+                self.problem(f"{where}.sequences.{index}", text)
+        return len(self.problems) == before
+
+    def item_group(self) -> str:
+        """The group whose one feature tells items apart."""
+        return next((n for n, use in self.model.uses().items() if use.codes and use.about == "item"), "")
+
+    def is_item(self, spec: OutputSpec) -> bool:
+        """Whether an output's ids are those of items that come as codes."""
+        group = (self.model.groups or {}).get(self.item_group())
+        found = [self.outputs[name] for name in group.features if name in self.outputs] if group else []
+        return any(spec.kind in ("sparse", "sparse_sequence") and _table(spec) == _table(item) for item in found)
+
+    def coded(self, spec: OutputSpec, codes: int) -> BagSpec:
+        """The bag of an id that comes as the codes of its item."""
+        table, rows = f"{_table(spec)}:codes", self.rows(spec)
+        self.table(table, rows, codes, spec, Initializer("normal", 0.0), trainable=False)
+        return BagSpec(spec.name, "ids", codes, 0, table)
 
     def numeric(self, fields: list[OutputSpec], want: _Want) -> list[NumericField]:
         """The fields that the model makes of numbers; those of one kind and dim are neighbours."""
@@ -394,17 +435,25 @@ class _Resolver:
             self.problem("model", f"'{spec.name}' needs an embedding_dim: set it there, or model.embedding_dim for all")
         return dim or 1
 
-    def table(self, name: str, rows: int, dim: int, spec: OutputSpec, init: Initializer | None = None) -> None:
+    def table(
+        self,
+        name: str,
+        rows: int,
+        dim: int,
+        spec: OutputSpec,
+        init: Initializer | None = None,
+        trainable: bool | None = None,
+    ) -> None:
         """Note that `spec` looks up in a table, which must agree with what is known of it."""
-        known = self.tables.get(name)
+        known, trainable = self.tables.get(name), spec.trainable if trainable is None else trainable
         if known is None:
-            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), spec.trainable, init or self.init(rows, dim))
+            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), trainable, init or self.init(rows, dim))
             return
         first = known.features[0]
         for what, ours, theirs in (
             ("rows", rows, known.rows),
             ("embedding_dim", dim, known.dim),
-            ("trainable", spec.trainable, known.trainable),
+            ("trainable", trainable, known.trainable),
         ):
             if ours != theirs:
                 shared = f"'{first}' and '{spec.name}' share the table '{_table(spec)}'"

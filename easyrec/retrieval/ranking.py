@@ -82,6 +82,20 @@ def rank(users: Users, items: Tensor, k: int, few: Sequence[Few] = ()) -> Iterat
         yield Found(best.numpy(), ranks, part.offsets, drawn)
 
 
+def listed(items: np.ndarray, wanted: np.ndarray, offsets: np.ndarray, count: int) -> Found:
+    """What was found as lists; a wanted item that is not in its user's list stands behind all items.
+
+    Args:
+        items: (B, K) the best items first, -1 behind the last.
+        wanted: (R,) the items that are wanted, -1 for those that the catalogue does not have.
+        offsets: (B+1,) whose they are.
+        count: Items of the catalogue.
+    """
+    same = items[np.repeat(np.arange(len(items)), np.diff(offsets))] == wanted[:, None]
+    ranks = np.where(same.any(axis=1), same.argmax(axis=1) if items.shape[1] else 0, count)
+    return Found(items, np.where(wanted >= 0, ranks, -1), offsets)
+
+
 def _pieces(who: Tensor, own: Tensor, items: int) -> Iterator[tuple[Tensor, Tensor]]:
     size = max(SCORES // max(items, 1), 1)
     yield from zip(torch.split(who, size), torch.split(own, size), strict=True)
@@ -111,17 +125,26 @@ class Measured:
         """Rank all items for some users, and feed the metrics."""
         start = 0
         for found in rank(users, items, self.most, self.few):
-            stop = start + len(found.items)
-            for metric in self.whole:
-                metric.update(found)
-            for name, rows in users.slices.items():
-                inside = rows[(rows >= start) & (rows < stop)] - start
-                if len(inside):
-                    if name not in self.sliced:
-                        self.sliced[name] = self.fresh()
-                    for metric in self.sliced[name]:
-                        metric.update(found.of(inside))
-            start = stop
+            self.take(found, users.slices, start)
+            start += len(found.items)
+
+    def take(self, found: Found, slices: Mapping[str, np.ndarray], start: int = 0) -> None:
+        """Feed the metrics.
+
+        Args:
+            found: What was found for some users.
+            slices: By name, the ascending numbers of the users of a slice.
+            start: The number of the first user.
+        """
+        for metric in self.whole:
+            metric.update(found)
+        for name, rows in slices.items():
+            inside = rows[(rows >= start) & (rows < start + len(found.items))] - start
+            if len(inside):
+                if name not in self.sliced:
+                    self.sliced[name] = self.fresh()
+                for metric in self.sliced[name]:
+                    metric.update(found.of(inside))
 
     def compute(self) -> dict[str, float]:
         """All values: `recall@10`; of a slice `recall@10[country=US]`."""

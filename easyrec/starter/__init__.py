@@ -33,6 +33,13 @@ train:
 """
 
 
+CATALOGUE = [
+    "  # The items that can be found, one row each, and what training reads of them.",
+    "  items: {type: parquet, path: items.parquet}",
+    "  sampler: {type: in_batch}",
+]
+
+
 def models() -> dict[str, str]:
     """Every model with the first line of its file, without its name."""
     found = {}
@@ -82,8 +89,9 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         "",
         "data:",
         *rows.sources,
+        *(CATALOGUE if config.generative else []),
         "  # Columns to learn from, those of masks included.",
-        f"  labels: {flow(needed)}",
+        f"  labels: {flow([] if config.generative else needed)}",
         "  # Columns that predictions keep and metrics may group by.",
         f"  reserved: {flow(rows.reserved)}",
         f"  batch_size: {rows.batch_size}",
@@ -103,8 +111,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *keys_of(config, {"embedding_dim": dim, **config.example}, 2, written),
         "",
         TRAIN,
-        "eval:",
-        f"  metrics: {flow(_metrics(tasks, rows))}",
+        *(["eval: {retrieval: {}}"] if config.generative else ["eval:", f"  metrics: {flow(_metrics(tasks, rows))}"]),
     ]
     return "\n".join(lines) + "\n"
 

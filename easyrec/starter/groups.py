@@ -24,6 +24,10 @@ def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str,
     for name, use in uses.items():
         if use.like in uses and use.like != name and not use.sequence:
             continue
+        if use.codes and use.about == "item":  # known by its id alone
+            items = [candidate for candidates in rows.sequences.values() for candidate in candidates]
+            found[name] = [*items, *_features(use, rows)][:1]
+            continue
         alike = [other for other, theirs in uses.items() if theirs == use]
         features = _features(use, rows) if len(alike) == 1 else _share(use, rows, alike.index(name), len(alike))
         if not use.sequence:
@@ -33,7 +37,8 @@ def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str,
             text = f"'{model}' needs a sequence in its group '{name}', but no column of the data holds lists"
             raise ConfigError([Problem(text, "--data")])
         sequence, candidates = max(rows.sequences.items(), key=lambda pair: len(pair[1]))  # one with a candidate
-        features = [*features, *(candidate for candidate in candidates if candidate not in features)]
+        if not use.codes:
+            features = [*features, *(candidate for candidate in candidates if candidate not in features)]
         found[name] = {"features": features, "sequences": [{"sequence": sequence}]}
     for name, use in uses.items():
         if use.optional and not use.own and use.about == "all" and not use.sequence and {name} < found.keys():

@@ -26,7 +26,7 @@ from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
-from easyrec.train.retrieve import Found, retrieved
+from easyrec.train.retrieve import Found, Written, retrieved
 from easyrec.train.run import Run
 from easyrec.train.run_folder import run_path
 from easyrec.train.trainer import Trainer
@@ -226,6 +226,11 @@ def embed(
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _compares(experiment)
+    if experiment.model.generative:
+        text = (
+            f"'{experiment.model.type}' writes the codes of items and has no vectors: easyrec retrieve finds its items"
+        )
+        raise experiment.placed(ConfigError([Problem(text, "model.type")]))
     source = _source(experiment, items, experiment.data.items, NO_ITEMS)
     made = dict(index) if isinstance(index, Mapping) else {"type": index}
     chosen = validate(_Indexed, Document.of({"index": made})).index
@@ -251,6 +256,8 @@ def retrieve(
 ) -> Path | pd.DataFrame:
     """Find the nearest items of users, among those that `embed` made vectors of.
 
+    A model that writes the codes of items finds those of `data.items`, and needs no vectors of them.
+
     Args:
         config: What was trained; the folder of the run will do.
         users: Rows of users, as `embed` takes items; default: `data.test`.
@@ -269,13 +276,20 @@ def retrieve(
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _compares(experiment)
     problems = [Problem(f"a user gets at least one item, not {k}", "k")] if k < 1 else []
+    if experiment.model.generative and items is not None:
+        text = f"'{experiment.model.type}' needs no vectors of items: it finds those of data.items"
+        problems.append(Problem(text, "items"))
     if exclude is not None:
         problems += unfit_exclusion(experiment.generator, experiment.data.item_id, exclude, "exclude")
     if problems:
         raise ConfigError(problems)
     source = _source(experiment, users, experiment.data.test, Problem("name the rows of users", "data.test"))
     scorer = restore(experiment, folder, checkpoint)
-    found = Found(folder / "items" if items is None else Path(items), digest_of(experiment, scorer))
+    found: Found | Written
+    if experiment.model.generative:
+        found = Written(experiment, scorer)
+    else:
+        found = Found(folder / "items" if items is None else Path(items), digest_of(experiment, scorer))
     with kept_memory(), scorer.averaged():
         tables = retrieved(experiment, scorer, source, found, k, exclude)
         if output is not None:

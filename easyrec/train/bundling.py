@@ -16,7 +16,7 @@ from easyrec.data import Part, Sources, open_sources
 from easyrec.data.intake import raw_columns
 from easyrec.data.sample import read_sample
 from easyrec.data.sides import Sides
-from easyrec.errors import BundleError, ConfigError, DataError
+from easyrec.errors import BundleError, ConfigError, DataError, RunError
 from easyrec.export import export_bundle
 from easyrec.export.bundle import Bundle
 from easyrec.export.towers import export_towers
@@ -36,6 +36,14 @@ SPARE = 4
 def export_rows(experiment: Experiment, part: Part) -> pa.Table:
     """Raw rows of a part for a bundle to choose from, spread over its source."""
     return read_sample(part, SPARE * experiment.export.warmup_rows, raw_columns(experiment.generator, part.source))
+
+
+def no_bundle(experiment: Experiment) -> str:
+    """Why a model that writes the codes of items has no bundle, and what to do."""
+    text = (
+        f"'{experiment.model.type}' finds items by a search over the codes that it writes, which is no stored program: "
+    )
+    return f"{text}it has no bundle\nfind items with the run itself: easyrec retrieve -c its folder --users ..."
 
 
 def export_run(
@@ -64,6 +72,8 @@ def export_run(
         ConfigError, DataError: No rows for warming up can be read, and there is no bundle to take some of.
         BundleError: There is one, and it is damaged or too new.
     """
+    if experiment.model.generative:
+        raise RunError(no_bundle(experiment))
     scorer = restore(experiment, run_dir, checkpoint)
     if experiment.data.sampler is not None:
         sources = open_sources(experiment, data)

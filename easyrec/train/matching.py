@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -23,10 +24,12 @@ from easyrec.data.samplers.hard import Hard
 from easyrec.data.sides import Sides
 from easyrec.errors import ConfigError
 from easyrec.losses import sampled
+from easyrec.losses._loss import mean
 from easyrec.losses.sampled._loss import SampledLoss
 from easyrec.losses.sampled.softmax import Config as Softmax
 from easyrec.retrieval import metrics
-from easyrec.retrieval.ranking import Measured, Users
+from easyrec.retrieval.ranking import Measured, Users, listed
+from easyrec.train.codes import trie_of
 from easyrec.train.near import near_items
 from easyrec.train.scorer import Scorer
 
@@ -103,9 +106,12 @@ class Matching:
     def objective(self, logits: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """The loss, by the name of the task."""
         assert batch.matches is not None
-        weights = batch.sample_weight
+        weights, name = batch.sample_weight, self.experiment.tasks[0].name
+        if self.experiment.model.generative:  # the logits are log-probabilities of what is to be written
+            shares = None if weights is None else weights.index_select(0, logits["rows"])
+            return {name: mean(-logits["logit"], shares)}
         weights = None if weights is None else weights.index_select(0, batch.matches.rows)
-        return {self.experiment.tasks[0].name: self.loss(logits["logit"], batch.matches.columns, weights)}
+        return {name: self.loss(logits["logit"], batch.matches.columns, weights)}
 
     # ---------------------------------------------------------------------------------------- hard negatives
 
@@ -157,13 +163,23 @@ class Matching:
         told = any(m.counted for m in self.measured.metrics) or self.measured.cold is not None
         counts = self.counts if told else np.ones(len(self.catalogue))
         found = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics], counts)
+        if self.experiment.model.generative:
+            trie = trie_of(scorer.collection, self.experiment, self.catalogue)
+            for batch in loader:
+                heed()
+                users = self._asking(batch, counts)
+                lists, _ = scorer.found(batch, self.sides.user_groups, trie, found.most, _barred(users))
+                found.take(listed(lists, users.wanted, users.offsets, len(self.catalogue)), users.slices)
+            return found.compute()
         items = self.items(scorer)
         for batch in loader:
             heed()
-            found.update(self._users(scorer, batch, counts), items)
+            vectors = scorer.vectors(batch, "user", self.sides.user_groups)
+            found.update(replace(self._asking(batch, counts), vectors=vectors), items)
         return found.compute()
 
-    def _users(self, scorer: Scorer, batch: Batch, counts: np.ndarray) -> Users:
+    def _asking(self, batch: Batch, counts: np.ndarray) -> Users:
+        """The users of a batch, without vectors."""
         wanted, offsets = self._found(batch, self.sides.key)
         spared, whom = None, None
         if self.measured.exclude is not None:
@@ -178,13 +194,25 @@ class Matching:
             slices["cold"] = np.flatnonzero(
                 np.add.reduceat(np.append(met, False), offsets[:-1]) * (np.diff(offsets) > 0)
             )
-        return Users(scorer.vectors(batch, "user", self.sides.user_groups), wanted, offsets, spared, whom, slices)
+        return Users(torch.zeros(batch.size, 0), wanted, offsets, spared, whom, slices)
 
     def _found(self, batch: Batch, feature: str) -> tuple[np.ndarray, np.ndarray]:
         """The items of the catalogue that a feature names, and whose they are."""
         jagged = batch.jagged(feature)
         offsets = np.arange(batch.size + 1) if jagged.offsets is None else jagged.offsets.numpy()
         return self.catalogue.find(jagged.values.numpy()), offsets
+
+
+def _barred(users: Users) -> tuple[np.ndarray, np.ndarray] | None:
+    """Users and items that are not found together: those that are spared, and not wanted."""
+    if users.spared is None or users.spared_offsets is None:
+        return None
+    whom = np.repeat(np.arange(len(users.spared_offsets) - 1), np.diff(users.spared_offsets))
+    who = np.repeat(np.arange(len(users.offsets) - 1), np.diff(users.offsets))
+    most = int(max(users.spared.max(initial=-1), users.wanted.max(initial=-1))) + 1
+    wanted = np.isin(whom * most + users.spared, who * most + users.wanted)
+    kept = (users.spared >= 0) & ~wanted
+    return whom[kept], users.spared[kept]
 
 
 def _values(batch: Batch, column: str) -> Iterator[tuple[str, np.ndarray]]:

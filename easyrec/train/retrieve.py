@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 
 from easyrec.batch import Batch
 from easyrec.config import Experiment
+from easyrec.config.parts import NO_ITEMS
 from easyrec.data import Part, Source, make_loader
 from easyrec.data.beside import raw_name
+from easyrec.data.catalogue import read_catalogue
 from easyrec.data.sides import Sides
-from easyrec.errors import RunError
+from easyrec.errors import ConfigError, RunError
 from easyrec.retrieval.indexes import Index
+from easyrec.train.codes import trie_of
 from easyrec.train.embed import ITEMS, parts_of
 from easyrec.train.scorer import Scorer
 
@@ -58,8 +61,56 @@ class Found:
         self.index = Index.load(folder / "index")
 
 
+class Written:
+    """Items that a model finds by writing their codes: those of `data.items`.
+
+    Args:
+        experiment: What was trained.
+        scorer: Its weights.
+
+    Attributes:
+        ids: (N,) their ids in the data.
+        catalogue: The items.
+        trie: The same by their codes.
+
+    Raises:
+        ConfigError: The config names no items.
+        DataError: An item is bad, or none has codes.
+    """
+
+    def __init__(self, experiment: Experiment, scorer: Scorer) -> None:
+        if experiment.data.items is None:
+            raise experiment.placed(ConfigError([NO_ITEMS]))
+        source = experiment.data.items.open(experiment.data.bad_rows)
+        self.catalogue = read_catalogue(source, Sides(experiment))
+        self.ids: pa.Array = self.catalogue.ids
+        self.trie = trie_of(scorer.collection, experiment, self.catalogue)
+
+    def search(
+        self, scorer: Scorer, batch: Batch, groups: Collection[str], k: int, spared: np.ndarray, whom: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(B, k) the items of users, -1 behind the last, and (B, k) their log-probabilities.
+
+        Args:
+            scorer: The model.
+            batch: The users.
+            groups: What describes them.
+            k: How many are found.
+            spared: Ids of the key feature that users do not get.
+            whom: Whose they are.
+        """
+        numbers = self.catalogue.find(spared)
+        known = numbers >= 0
+        return scorer.found(batch, groups, self.trie, k, (whom[known], numbers[known]))
+
+
 def retrieved(
-    experiment: Experiment, scorer: Scorer, part: Part | Source, items: Found, k: int, exclude: str | None = None
+    experiment: Experiment,
+    scorer: Scorer,
+    part: Part | Source,
+    items: Found | Written,
+    k: int,
+    exclude: str | None = None,
 ) -> Iterator[pa.Table]:
     """Batch by batch: `data.reserved` columns, `items` and `scores`, the nearest first.
 
@@ -84,12 +135,15 @@ def retrieved(
     schema = pa.schema([*(pa.field(n, types[raw_name(n, types, experiment.data.fg)]) for n in reserved), *told])
     empty = True
     for batch in loader:
-        vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
         spared, whom = _spared(batch, exclude)
-        most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
-        numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)))
-        if len(whom):
-            numbers, scores = _without(numbers, scores, items.keys, spared, whom)
+        if isinstance(items, Written):
+            numbers, scores = items.search(scorer, batch, sides.user_groups, k, spared, whom)
+        else:
+            vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
+            most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
+            numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)))
+            if len(whom):
+                numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         columns = [] if batch.reserved is None else [batch.reserved[name] for name in reserved]
         lists = _lists(numbers[:, :k], scores[:, :k], items.ids)
         yield pa.table([*columns, *lists], names=schema.names).cast(schema)

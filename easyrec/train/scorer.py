@@ -17,6 +17,7 @@ from easyrec.errors import CheckpointError
 from easyrec.export.manifest import TaskScoring
 from easyrec.export.scoring import Scoring
 from easyrec.models._matching import Matching
+from easyrec.retrieval.trie import Trie
 from easyrec.train.checkpoint import differences, shapes
 from easyrec.train.ema import EMA
 from easyrec.train.objective import Link, Objective
@@ -113,6 +114,29 @@ class Scorer:
             return self.model.scaled(self.model.user(x) if side == "user" else self.model.item(x))
         finally:
             self.model.train(training)
+
+    @torch.no_grad()
+    def found(
+        self, batch: Batch, groups: Collection[str], trie: Trie, k: int, barred: tuple[np.ndarray, np.ndarray] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(B, k) the items that a model writes for users, -1 behind the last, and (B, k) their log-probabilities.
+
+        Args:
+            batch: Rows with the features of users.
+            groups: The groups that describe them.
+            trie: The items.
+            k: How many are found.
+            barred: Users and items (n,) that are not found together; None: no such.
+        """
+        training = self.model.training
+        self.model.eval()
+        try:
+            x = self.model.prepared(self.collection.lookup(batch, groups))  # type: ignore[operator]
+            bars = None if barred is None else tuple(torch.from_numpy(part) for part in barred)
+            items, scores = self.model.find(x, trie, k, bars)  # type: ignore[operator]
+        finally:
+            self.model.train(training)
+        return items.numpy(), scores.numpy()
 
     def load(self, snapshot: Snapshot) -> None:
         """Take over the weights of a checkpoint, not the optimizers' state.

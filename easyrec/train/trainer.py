@@ -26,6 +26,7 @@ from easyrec.processors import num_threads
 from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
+from easyrec.train.codes import write_codes
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
@@ -133,6 +134,9 @@ class Trainer:
             self.model = models.build(experiment.model, plan, experiment.tasks)
         except ConfigError as error:
             raise experiment.placed(error) from None
+        if experiment.model.generative:
+            assert self.matching is not None
+            write_codes(self.collection, experiment, self.matching.catalogue)
         try_out(self.model, plan.layouts, experiment.tasks)
         self.model.train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model

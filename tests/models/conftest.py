@@ -13,7 +13,7 @@ from easyrec.batch import Embedded
 from easyrec.config import TaskConfig
 from easyrec.config.model import ModelConfig
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
-from easyrec.layout import GroupLayout
+from easyrec.layout import GroupLayout, SequenceLayout
 from feature_generator import FeatureGenerator
 from feature_generator.config import member
 
@@ -77,7 +77,9 @@ class Case:
             widths["num"] = layout.numeric_width
             for key in layout.keys():  # noqa: SIM118 (not a dict)
                 kind = key.partition(":")[0]
-                if kind in widths:
+                if kind == "emb" and any(span.coded for span in layout.fields):
+                    tensors[key] = torch.randint(0, 5, (rows, layout.width), generator=drawn).float()
+                elif kind in widths:
                     tensors[key] = torch.randn(rows, widths[kind], generator=drawn).requires_grad_(
                         kind not in ("dense", "num")
                     )
@@ -90,10 +92,19 @@ class Case:
                 offsets = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
                 steps = int(offsets[-1])
                 key = f"{name}/{sequence.name}"
-                tensors[f"seq:{key}"] = torch.randn(steps, sequence.dim, generator=drawn).requires_grad_()
+                tensors[f"seq:{key}"] = _steps(sequence, steps, drawn)
                 tensors[f"rows:{key}"] = torch.repeat_interleave(torch.arange(rows), counts)
                 tensors[f"offsets:{key}"] = offsets
         return Embedded(tensors, self.layouts)
+
+
+def _steps(sequence: SequenceLayout, steps: int, drawn: torch.Generator) -> Tensor:
+    """Random steps that want gradients; codes of items are whole numbers, and want none."""
+    values = torch.randn(steps, sequence.dim, generator=drawn)
+    for child in sequence.children:
+        if child.coded:
+            values[:, child.columns] = torch.randint(0, 5, (steps, child.dim), generator=drawn).float()
+    return values.requires_grad_(not all(child.coded for child in sequence.children))
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +130,9 @@ def case(generator: FeatureGenerator) -> Callable[..., Case]:
                 first = config_class.model_validate({"type": type, **keys})
             domain = {"features": ["cate"]}
             keys["groups"] = {name: domain if use.about == "domain" else used for name, use in first.uses().items()}
+            for name, use in first.uses().items():
+                if use.codes and use.about == "item":
+                    keys["groups"][name] = {"features": ["item"]}
         config = config_class.model_validate({"type": type, "embedding_dim": 4, **keys})
         return Case(config, plan_embeddings(generator.outputs, config))
 

@@ -12,8 +12,9 @@ from easyrec.models import build
 from feature_generator.config import member, members
 
 TASKS = [TaskConfig(name="click", label="click")]
-MATCHING = [n for n in members("easyrec.models") if member("easyrec.models", n).Config.item_groups]
-SEQUENTIAL = [n for n in MATCHING if member("easyrec.models", n).Config.next_item]
+CONFIGS = {n: member("easyrec.models", n).Config for n in members("easyrec.models")}
+MATCHING = [n for n, config in CONFIGS.items() if config.item_groups and not config.generative]
+SEQUENTIAL = [n for n in MATCHING if CONFIGS[n].next_item]
 NONE = Batch(0, torch.zeros(0, 0), {}, {})
 
 

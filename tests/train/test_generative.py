@@ -1,0 +1,170 @@
+"""Models that write the codes of items: trained, measured, and asked for items."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import easyrec
+from easyrec.config import load_experiment
+from easyrec.errors import ConfigError, DataError, RunError
+from easyrec.train.trainer import Trainer
+
+ITEMS = 20
+CONFIG = {
+    "name": "written",
+    "data": {"sampler": {"type": "in_batch"}, "batch_size": 64, "shuffle": {"buffer_rows": 5000}},
+    "features": [
+        {"type": "id", "name": "item_id", "expression": "item:item_id", "num_buckets": 2 * ITEMS},
+        {
+            "type": "sequence",
+            "name": "past",
+            "sequence_length": 8,
+            "features": [
+                {
+                    "type": "id",
+                    "name": "item_id",
+                    "expression": "item:item_id",
+                    "num_buckets": 2 * ITEMS,
+                    "embedding_name": "item_id",
+                }
+            ],
+        },
+    ],
+    "model": {
+        "type": "tiger",
+        "width": 32,
+        "layers": 1,
+        "decoder_layers": 1,
+        "heads": 2,
+        "head_dim": None,
+        "feedforward": 64,
+        "dropout": 0.0,
+        "beam": 10,
+        "semantic_ids": {"path": "ids.parquet", "levels": 3, "codes": 5},
+        "groups": {"user": {"sequences": [{"sequence": "past"}]}, "item": ["item_id"]},
+    },
+    "train": {"epochs": 12, "threads": 1, "dense_optimizer": {"type": "adam", "lr": 0.005}},
+    "eval": {
+        "retrieval": {"metrics": [{"type": "ndcg", "k": 5}, {"type": "recall", "k": 5}, {"type": "coverage", "k": 1}]}
+    },
+}
+
+
+def catalogue():
+    """The items, in an order of their own."""
+    return pd.DataFrame({"item_id": np.random.default_rng(5).permutation(ITEMS)})
+
+
+def codes():
+    """The codes of the items by their id: two digits, and one that tells nothing apart but a few."""
+    ids = np.arange(ITEMS)
+    return np.stack([ids % 5, ids // 5 // 2, ids // 5 % 2], axis=1)
+
+
+def chains(rows, seed, *, asked):
+    """Walks whose next step is three further on, mostly."""
+    random = np.random.default_rng(seed)
+    steps = np.where(random.random((rows, 9)) < 0.9, 3, 7).cumsum(1) + random.integers(0, ITEMS, (rows, 1))
+    past = [(walk % ITEMS)[: random.integers(1, 9)].tolist() for walk in steps]
+    found = {"past__item_id": past}
+    if asked:
+        found["item_id"] = [(walk[-1] + 3) % ITEMS for walk in past]
+    return pd.DataFrame(found)
+
+
+def write_ids(path, found=None, ids=None):
+    found = codes() if found is None else found
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.asarray(found).reshape(-1), pa.int32()), found.shape[1])
+    pq.write_table(pa.table({"item_id": np.arange(len(found)) if ids is None else ids, "codes": lists}), path)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Files of a catalogue and its codes, and a config that names them."""
+    write_ids(tmp_path / "ids.parquet")
+    frames = {"train": chains(600, 1, asked=False), "valid": chains(200, 2, asked=True), "items": catalogue()}
+    for name, frame in frames.items():
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    named = {f"data.{name}": {"type": "parquet", "path": str(tmp_path / f"{name}.parquet")} for name in frames}
+    return {**named, "model.semantic_ids.path": str(tmp_path / "ids.parquet")}
+
+
+def test_a_sequence_is_continued_and_its_items_are_found(parts, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "easyrec")
+    run = easyrec.train(CONFIG, overrides=parts, run_dir=tmp_path / "run", progress=False)
+    assert run.metrics["valid"]["recall@5"] > 0.9
+    assert run.metrics["valid"]["ndcg@5"] > 0.8
+    assert run.metrics["valid"]["coverage@1"] == 1.0
+    assert run.bundle is None
+    assert "it has no bundle" in caplog.text
+    assert easyrec.evaluate(tmp_path / "run").metrics["valid"] == run.metrics["valid"]
+    users = pd.DataFrame({"past__item_id": [[1, 4, 7], [2], []]})
+    found = easyrec.retrieve(tmp_path / "run", users, k=5)
+    assert [items[0] for items in found["items"][:2]] == [10, 5]
+    assert [len(items) for items in found["items"]] == [5, 5, 5]
+    assert all((np.diff(scores) <= 0).all() for scores in found["scores"])
+    spared = easyrec.retrieve(tmp_path / "run", users, k=ITEMS, exclude="past__item_id")
+    assert [len(items) for items in spared["items"]] == [ITEMS - 3, ITEMS - 1, ITEMS]
+    assert not {1, 4, 7} & set(spared["items"][0])
+    with pytest.raises(RunError, match="find items with the run itself: easyrec retrieve"):
+        easyrec.export(tmp_path / "run")
+    with pytest.raises(ConfigError, match="'tiger' writes the codes of items and has no vectors"):
+        easyrec.embed(tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"it finds those of data\.items"):
+        easyrec.retrieve(tmp_path / "run", users, items=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "ids", "error", "text"),
+    [
+        (codes()[:, :2], None, ConfigError, "is 3, but items have 2 codes"),
+        (codes() + np.array([0, 0, 4]), None, ConfigError, "set it to 6"),
+        (codes()[:-1], None, DataError, "1 of 20 items have no codes"),
+        (codes(), np.array([f"i{n}" for n in range(ITEMS)]), DataError, "20 of 20 items have no codes"),
+        (codes() - [1, 0, 0], None, DataError, "-1 is no code"),
+        (codes() * [1, 1, 0], None, DataError, "have the same codes: [0, 0, 0]"),
+    ],
+    ids=["levels", "codes", "item", "ids", "negative", "equal"],
+)
+def test_other_codes_than_those_of_the_items_are_refused(parts, tmp_path, found, ids, error, text):
+    write_ids(tmp_path / "ids.parquet", found, ids)
+    with pytest.raises(error) as raised:
+        Trainer(load_experiment(CONFIG, parts), tmp_path / "run", bar=False)
+    assert text in str(raised.value)
+
+
+def test_another_file_and_none_are_refused(parts, tmp_path):
+    for path, text in (
+        (tmp_path / "items.parquet", "is no file of semantic ids"),
+        ("none.parquet", "easyrec semantic-ids"),
+    ):
+        settings = {**parts, "model.semantic_ids.path": str(path)}
+        with pytest.raises(ConfigError, match=text):
+            Trainer(load_experiment(CONFIG, settings), tmp_path / "run", bar=False)
+
+
+@pytest.mark.parametrize("sampler", [None, {"type": "everything"}])
+def test_it_compares_with_nothing(sampler):
+    with pytest.raises(ConfigError, match="compares them with no others"):
+        load_experiment(CONFIG, {"data.sampler": sampler, "data.labels": ["click"]})
+
+
+def test_a_resumed_run_ends_like_one_that_never_stopped(parts, tmp_path):
+    """Steps that are learned are drawn at random, and drawn alike."""
+    settings = {**parts, "model.prefixes": 2, "model.dropout": 0.1, "train.epochs": 2}
+    whole = easyrec.train(CONFIG, overrides=settings, run_dir=tmp_path / "whole", progress=False)
+    easyrec.train(CONFIG, overrides={**settings, "train.epochs": 1}, run_dir=tmp_path / "two", progress=False)
+    resumed = easyrec.train(CONFIG, overrides=settings, run_dir=tmp_path / "two", progress=False, resume=True)
+    assert resumed.metrics["valid"] == whole.metrics["valid"]
+
+
+def test_items_that_came_later_are_not_found(parts, tmp_path, caplog):
+    run = easyrec.train(CONFIG, overrides={**parts, "train.epochs": 1}, run_dir=tmp_path / "run", progress=False)
+    pd.concat([catalogue(), pd.DataFrame({"item_id": [30, 31]})]).to_parquet(tmp_path / "items.parquet")
+    found = easyrec.retrieve(run.path, pd.DataFrame({"past__item_id": [[1, 2], [3]]}), k=30)
+    assert [len(items) for items in found["items"]] == [ITEMS, ITEMS]
+    assert "2 of 22 items have no codes" in caplog.text
