@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from next_item import CONFIGS, DATA, OUT, SEED, SIZES, prepare
-from record import fingerprint, finished, lines, once, table
+from record import ROOT, digest, fingerprint, finished, lines, once, table
 
 import easyrec
 from easyrec.config import load_experiment
@@ -64,12 +64,13 @@ def ids_of(where: str, folder: Path, quantizer: str, changes: dict[str, Any], th
     settings = {**SIZES[where], **changes, "train.seed": SEED, "train.threads": threads}
     if not (run / "metrics.json").exists():
         easyrec.train(CONFIGS / "sasrec_softmax.yaml", overrides=settings, run_dir=run, resume=True, export=False)
-    path = run / f"{quantizer}.parquet"
+    rows = pq.read_metadata(folder / "items.parquet").num_rows
+    config = {**QUANTIZERS[quantizer], "codes": 256 if rows >= 2048 else rows // 8, "seed": SEED}
+    code = [ROOT / "easyrec" / "retrieval" / "semantic_ids" / f"{name}.py" for name in (quantizer, "_residual")]
+    path = run / f"{quantizer}-{digest(json.dumps(config), code)}.parquet"
     if not path.exists():
         easyrec.embed(run, index="flat", progress=False)
-        rows = pq.read_metadata(folder / "items.parquet").num_rows
-        codes = {"codes": 256 if rows >= 2048 else rows // 8}
-        easyrec.semantic_ids(run / "items", path, config={**QUANTIZERS[quantizer], **codes, "seed": SEED})
+        easyrec.semantic_ids(run / "items", path, config=config)
     return path
 
 
@@ -84,9 +85,10 @@ def run(where: str, args: argparse.Namespace) -> dict[str, Any]:
     size["model.semantic_ids.codes"] = max(256, told["alike"])
     settings = {**SIZES[where], **LONG[where], **size, **few}
     code = fingerprint(
-        load_experiment(CONFIGS / "tiger.yaml", settings), ["easyrec.retrieval.beam", "easyrec.train.codes"]
+        load_experiment(CONFIGS / "tiger.yaml", settings),
+        ["easyrec.retrieval.beam", "easyrec.retrieval.trie", "easyrec.train.codes"],
     )
-    found = f"{folder.name}-{args.quantizer}-{code}"
+    found = f"{folder.name}-{ids.parent.name[-16:]}-{ids.stem}-{code}"
     about = {"data": folder.name, "model": "tiger", "size": args.size, "quantizer": args.quantizer}
 
     def train() -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -15,16 +14,14 @@ from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
-from easyrec.modules.encoder_decoder import Decoder, Encoder, EncoderDecoderConfig, Past
+from easyrec.models._writing import found
+from easyrec.modules.encoder_decoder import Decoder, Encoder, EncoderDecoderConfig
 from easyrec.modules.jagged_attention import places
 from easyrec.modules.mlp import exactly, linear
 from easyrec.modules.sequence._encoder import age, newest
-from easyrec.retrieval.beam import beam_search
 from easyrec.retrieval.trie import Trie
 from feature_generator.config import StrictModel
 
-BEAMS = 1 << 14
-"""Beams that are continued at once."""
 NEVER = -1e4
 """Log-probability of an item that has no codes."""
 
@@ -187,47 +184,8 @@ class TIGER(Model):
             k: How many are found; the beam is as wide at least.
             barred: Users and items (n,) that are not found together.
         """
-        encoded = self.encoded(x, newest(x.sequence(self.sequence.name, "user"), self.config.history))
-        users, beam = encoded.offsets.shape[0] - 1, min(max(self.config.beam, k), len(trie.items))
-        step, found = max(BEAMS // beam, 1), [(torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k))]
-        for start in range(0, users, step):
-            stop = min(start + step, users)
-            bars = None
-            if barred is not None:
-                mine = (barred[0] >= start) & (barred[0] < stop)
-                bars = barred[0][mine] - start, barred[1][mine]
-            part = _Writing(self, _of_rows(encoded, start, stop))
-            items, scores = beam_search(trie, part.advance, stop - start, beam, bars)
-            short = max(k - items.shape[1], 0)
-            found.append(
-                (F.pad(items[:, :k], (0, short), value=-1), F.pad(scores[:, :k], (0, short), value=-torch.inf))
-            )
-        return torch.cat([items for items, _ in found]), torch.cat([scores for _, scores in found])
-
-
-class _Writing:
-    """The codes that some users' beams have written so far, with keys and values of the decoder."""
-
-    def __init__(self, model: TIGER, encoded: Seq) -> None:
-        self.model, self.users = model, encoded.offsets.shape[0] - 1
-        self.memory, self.level = model.decoder.memory(encoded), 0
-        self.past: list[Past] | None = None
-
-    def advance(self, parents: Tensor | None, codes: Tensor | None) -> Tensor:
-        """As `beam_search` asks."""
-        model = self.model
-        if parents is None or codes is None:
-            token = model.starts[1].expand(self.users, 1, -1)
-        else:
-            assert self.past is not None
-            width = self.past[0][0].shape[0] // max(self.users, 1)
-            kept = (parents + torch.arange(self.users).unsqueeze(1) * width).flatten()
-            self.past = [(keys.index_select(0, kept), values.index_select(0, kept)) for keys, values in self.past]
-            token = model.tokens.index_select(0, codes.flatten() + (self.level - 1) * (model.codes + 1)).unsqueeze(1)
-        hidden, self.past = model.decoder(token, self.memory, self.past)
-        logs = torch.log_softmax(hidden.squeeze(1).float() @ model.outputs[self.level], dim=1)
-        self.level += 1
-        return logs.view(self.users, -1, model.codes)
+        steps = newest(x.sequence(self.sequence.name, "user"), self.config.history)
+        return found(self, self.encoded(x, steps), trie, k, barred)
 
 
 def _drawn(told: Tensor, rows: Tensor, count: int, most: int) -> Tensor:
@@ -236,10 +194,3 @@ def _drawn(told: Tensor, rows: Tensor, count: int, most: int) -> Tensor:
     sizes = torch.bincount(rows, minlength=count)
     turn = torch.arange(rows.shape[0]) - (sizes.cumsum(0) - sizes).index_select(0, rows)
     return torch.sort(told.index_select(0, order[turn < most])).values
-
-
-def _of_rows(encoded: Seq, start: int, stop: int) -> Seq:
-    """What the encoder made of some rows."""
-    first, last = int(encoded.offsets[start]), int(encoded.offsets[stop])
-    offsets = encoded.offsets[start : stop + 1] - first
-    return Seq(encoded.values[first:last], encoded.rows[first:last] - start, offsets)

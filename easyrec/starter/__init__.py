@@ -89,7 +89,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         "",
         "data:",
         *rows.sources,
-        *(CATALOGUE if config.generative else []),
+        *([*CATALOGUE, f"  item_id: {groups['item'][0]}"] if config.generative else []),
         "  # Columns to learn from, those of masks included.",
         f"  labels: {flow([] if config.generative else needed)}",
         "  # Columns that predictions keep and metrics may group by.",
@@ -105,7 +105,11 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         "  # Features that are read together.",
         *comment(f"Groups of one kind take a share each: docs/models/{model}.md says what they are for." * alike, 2),
         "  groups:",
-        *(line for name, group in groups.items() for line in group_lines(name, group, _encoder(config))),
+        *(
+            line
+            for name, group in groups.items()
+            for line in group_lines(name, group, None if config.generative else _encoder(config))
+        ),
         "  # What is predicted. Omitted: one binary task on the first label, called like it.",
         *(listed("tasks", tasks, 2) if tasks else [f"  # tasks: {flow([{'name': needed[0], 'label': needed[0]}])}"]),
         *keys_of(config, {"embedding_dim": dim, **config.example}, 2, written),

@@ -15,7 +15,7 @@ FAMILIES = {
     "long sequences of behaviour": "sim eta sdim twin",
     "several tasks": "shared_bottom mmoe ple esmm escm2 aitm dbmtl home",
     "several domains": "star m2m ppnet pepnet",
-    "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf dropoutnet mind comirec sasrec gru4rec",
+    "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf dropoutnet mind comirec sasrec gru4rec tiger",
     "of your own": "backbone",
 }
 """Types by family, in the order of docs/models/index.md; what is plugged in is of your own."""

@@ -75,13 +75,13 @@ def _share(use: GroupUse, rows: Rows, index: int, count: int) -> list[str]:
     return [*ids[start:stop], *(numbers if index == count - 1 else [])]
 
 
-def group_lines(name: str, group: Any, encoder: str) -> Iterator[str]:
+def group_lines(name: str, group: Any, encoder: str | None) -> Iterator[str]:
     """A group as YAML; under its sequence stand, as comments, the keys of the encoder that it has.
 
     Args:
         name: The group's name.
         group: The group.
-        encoder: Type of the encoder of sequences that name none.
+        encoder: Type of the encoder of sequences that name none; None: the model encodes them itself.
     """
     if not isinstance(group, Mapping):
         yield f"    {name}: {flow(group)}"
@@ -91,6 +91,8 @@ def group_lines(name: str, group: Any, encoder: str) -> Iterator[str]:
     yield "      sequences:"
     for entry in group["sequences"]:
         yield f"        - sequence: {entry['sequence']}"
+        if encoder is None:
+            continue
         yield from comment(f"How it becomes a vector; omitted: {encoder}, as it stands here.", 10)
         yield "          # encoder:"
         yield f"          #   type: {encoder}"

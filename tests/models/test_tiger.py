@@ -97,7 +97,7 @@ def test_probabilities_of_all_codes_add_up_to_one(case):
 def test_what_is_found_is_ordered_by_exact_log_probability(case, beam, monkeypatch):
     """The search keeps what the decoder knows of codes before; scoring does not. 60 beams hold all 50 items."""
     found, model = made(case, beam=beam)
-    monkeypatch.setattr("easyrec.models.tiger.BEAMS", 120)  # two users at once
+    monkeypatch.setattr("easyrec.models._writing.BEAMS", 120)  # two users at once
     every = np.array(list(itertools.product(range(5), repeat=3)))
     codes = every[np.random.default_rng(3).permutation(125)[:50]]
     x = found.inputs(5)

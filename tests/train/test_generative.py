@@ -1,6 +1,7 @@
 """Models that write the codes of items: trained, measured, and asked for items."""
 
 import logging
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import easyrec
+from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError, RunError
 from easyrec.train.trainer import Trainer
@@ -168,3 +170,11 @@ def test_items_that_came_later_are_not_found(parts, tmp_path, caplog):
     found = easyrec.retrieve(run.path, pd.DataFrame({"past__item_id": [[1, 2], [3]]}), k=30)
     assert [len(items) for items in found["items"]] == [ITEMS, ITEMS]
     assert "2 of 22 items have no codes" in caplog.text
+
+
+def test_it_is_checked_and_drawn(parts, tmp_path, capsys):
+    config = load_experiment(CONFIG, parts).to_yaml()
+    (tmp_path / "written.yaml").write_text(config)
+    assert main(["check", "-c", str(tmp_path / "written.yaml"), "--graph", str(tmp_path / "model.svg")]) == 0
+    assert re.search(r"\n *item_id:codes .* 40 +3", capsys.readouterr().out)
+    assert "<svg" in (tmp_path / "model.svg").read_text()
