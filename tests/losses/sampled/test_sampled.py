@@ -27,13 +27,29 @@ def beta():
     return share * (0.75 * (1 - 1 / share) + 1 / share)
 
 
+def circle(z, row, m, g):
+    own = max(0, 1 + m - z) * (z - 1 + m)
+    return math.log(1 + sum(math.exp(g * (max(0, r + m) * (r - m) - own)) for r in row))
+
+
 FORMULAS = {
     "softmax": lambda z, row: -math.log(math.exp(z) / (math.exp(z) + sum(math.exp(r) for r in row))),
     "bce": lambda z, row: -math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
     "gbce": lambda z, row: -beta() * math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
     "bpr": lambda z, row: sum(-math.log(s(z - r)) for r in row) / len(row),
     "hinge": lambda z, row: sum(max(0, 1 - z + r) for r in row) / len(row),
+    "circle": lambda z, row: circle(z, row, 0.25, 32.0),
+    "multi_similarity": lambda z, row: (
+        math.log(1 + math.exp(-2 * (z - 1))) / 2
+        + math.log(1 + sum(math.exp(50 * (r - 1)) for r in row if r > z - 0.1)) / 50
+    ),
 }
+GENTLE = {
+    "hinge": {"margin": 4.0},
+    "circle": {"margin": 4.0, "gamma": 0.05},
+    "multi_similarity": {"beta": 2.0, "mining": None},
+}
+"""Keys with which no candidate is so easy that it counts for nothing."""
 
 
 def built(name, **keys):
@@ -59,8 +75,8 @@ def test_a_loss_equals_its_formula(name, weights):
 @pytest.mark.family(FAMILY)
 @pytest.mark.parametrize("name", members(FAMILY))
 def test_the_own_item_is_pulled_and_the_others_pushed_unless_spared(name):
-    logits, keys = torch.tensor(LOGITS, requires_grad=True), {"margin": 4.0} if name == "hinge" else {}
-    built(name, **keys)(logits, torch.tensor(COLUMNS)).backward()
+    logits = torch.tensor(LOGITS, requires_grad=True)
+    built(name, **GENTLE.get(name, {}))(logits, torch.tensor(COLUMNS)).backward()
     for row, own in enumerate(COLUMNS):
         for column in range(3):
             gradient = logits.grad[row, column]
@@ -83,3 +99,27 @@ def test_the_mean_of_many_negatives_weighs_as_much_as_one():
     one = built("bce")(torch.tensor([[0.5, -1.0]]), torch.tensor([0]))
     many = built("bce", average=True)(torch.tensor([[0.5, -1.0, -1.0, -1.0]]), torch.tensor([0]))
     torch.testing.assert_close(one, many)
+
+
+@pytest.mark.parametrize("name", ["circle", "multi_similarity"])
+def test_the_weights_of_metric_learning_are_constants(name):
+    """The gradient is that of the formula with its weights and its choice of candidates held."""
+    z, r = 0.6, 0.55
+    logits = torch.tensor([[z, r]], dtype=torch.float64, requires_grad=True)
+    loss = built(name).of_positions(logits, torch.tensor([0]))
+    loss.sum().backward()
+    if name == "circle":
+        a_y, a_c = 1.25 - z, r + 0.25
+        held = s(32 * (a_c * (r - 0.25) - a_y * (z - 0.75)))
+        expected = [-32 * a_y * held, 32 * a_c * held]
+    else:
+        expected = [-s(-2 * (z - 1)), s(50 * (r - 1))]
+    assert logits.grad[0].tolist() == pytest.approx(expected)
+
+
+def test_mining_leaves_out_candidates_that_are_far_behind():
+    near, far = torch.tensor([[0.6, 0.55]]), torch.tensor([[0.6, 0.55, 0.4]])
+    column = torch.tensor([0])
+    torch.testing.assert_close(built("multi_similarity")(far, column), built("multi_similarity")(near, column))
+    every = [built("multi_similarity", mining=None, beta=2.0)(logits, column) for logits in (near, far)]
+    assert every[1] > every[0] + 0.01
