@@ -114,13 +114,23 @@ class Matching(Model):
         if x.matches is not None:
             positions, items = self.scaled(self.positions(x)), self.scaled(self.item(x))
             with exactly(positions):  # in bfloat16 candidates would tie
-                return {"logit": self.against(positions, items, x.matches)}
+                return {"logit": self.against(positions, items, x.matches)} | self.noted(x, positions, items)
         users, items = self.scaled(self.user(x)), self.scaled(self.item(x))
         if users.dim() == 3:
             nearest = (users * items.unsqueeze(1)).sum(dim=2).amax(dim=1, keepdim=True)
         else:
             nearest = (users * items).sum(dim=1, keepdim=True)
-        return self.head(None, nearest / self.config.temperature)
+        return self.head(None, nearest / self.config.temperature) | self.noted(x, users, items)
+
+    def noted(self, x: Embedded, positions: Tensor, items: Tensor) -> dict[str, Tensor]:
+        """What `forward` gives beside the logits while it trains, for `auxiliary`.
+
+        Args:
+            x: The input.
+            positions: (P, D) or (P, K, D) float32, as they are compared.
+            items: (C, D) float32, those of all candidates, or of the rows.
+        """
+        return {}
 
     def against(self, positions: Tensor, items: Tensor, matches: Matches) -> Tensor:
         """(P, C), ``<u_p, v_c> / T - log q_c``, each position's logits of its candidates; -inf for those that it is spared.

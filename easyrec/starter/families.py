@@ -9,13 +9,14 @@ FAMILIES = {
     "MLPs and interactions of features": (
         "wide_and_deep dnn deepcrossing deepfm nfm pnn onn ccpm dcn dcn_v2 gdcn xdeepfm autoint sam interhat fignn "
         "destine deepim aoanet afn fibinet edcn masknet finalmlp finalnet cmbf dlrm wukong eulernet apg rankmixer "
-        "multi_tower ncf cdn"
+        "multi_tower ncf pdn cdn"
     ),
     "sequences of behaviour": "din multi_window_din multi_tower_din dmr bst transact dmin dien",
     "long sequences of behaviour": "sim eta sdim twin",
     "several tasks": "shared_bottom mmoe ple esmm escm2 aitm dbmtl home",
     "several domains": "star m2m ppnet pepnet",
-    "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf dropoutnet mind comirec sasrec gru4rec tiger",
+    "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf dat dropoutnet co_metric_learning_i2i mind comirec "
+    "sasrec gru4rec tiger",
     "of your own": "backbone",
 }
 """Types by family, in the order of docs/models/index.md; what is plugged in is of your own."""
