@@ -119,24 +119,22 @@ def prepare() -> None:
     random = np.random.default_rng(2026)
     new_users = set(random.permutation(sorted(past))[: round(SHARE * len(past))].tolist())
     new_items = np.sort(random.permutation(every)[: round(SHARE * len(every))])
-    warm, fresh = {}, {}
+    warm, fresh = dict[int, np.ndarray](), dict[int, int]()
     for user, items in past.items():
         new = np.isin(items, new_items)
         if (~new).sum() >= 3:
             warm[user] = items[~new]
         if new.any():
-            fresh[user] = int(items[new][-1])
+            fresh[user] = int(np.flatnonzero(new)[-1])
     known = {user: items for user, items in warm.items() if user not in new_users}
     folder = OUT / "cold"
     log.write(folder / "train.parquet", learned({u: i[:-2] for u, i in known.items()}), asked=False)
     for part, last in (("valid", -2), ("test", -1)):
         log.write(folder / f"{part}.parquet", [(u, i[:last], int(i[last])) for u, i in known.items()], asked=True)
-    nothing = np.zeros(0, np.int32)
-    strangers = [(user, nothing, int(items[-1])) for user, items in warm.items() if user in new_users]
+    strangers = [(user, items[:-1], int(items[-1])) for user, items in warm.items() if user in new_users]
     log.write(folder / "cold_users.parquet", strangers, asked=True)
-    log.write(
-        folder / "to_cold_items.parquet", [(u, i[:-2], fresh[u]) for u, i in known.items() if u in fresh], asked=True
-    )
+    wanting = [(user, past[user][:at], int(past[user][at])) for user, at in fresh.items() if user in known]
+    log.write(folder / "to_cold_items.parquet", wanting, asked=True)
     log.write_items(folder / "items.parquet", np.setdiff1d(every, new_items))
     log.write_items(folder / "cold_items.parquet", new_items)
 
