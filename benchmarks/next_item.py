@@ -81,6 +81,7 @@ def key(where: str, name: str) -> str:
     loss = getattr(experiment.model, "loss", None)
     modules = [f"easyrec.losses.sampled.{'softmax' if loss is None else loss.type}"]
     modules += ["easyrec.models._matching", "easyrec.models._sequential", "easyrec.data.matching"]
+    modules += ["easyrec.data.positions"]
     modules += ["easyrec.data.samplers._shares", "easyrec.retrieval.ranking", "easyrec.retrieval.metrics.__init__"]
     modules += [f"easyrec.data.samplers.{experiment.data.sampler.type}"] if experiment.data.sampler else []
     return where + fingerprint(experiment, modules)

@@ -157,6 +157,7 @@ class Matches:
         end_shared: Where the shared candidates end; None: they are the last.
         spared: (2, S) int64, positions, and shared candidates, counted from the first, that each is not compared with.
         apart: (P, H) int64, candidates that are compared with one position alone, -1 for none; as certain to be there.
+        steps: (P,) int64, which of all rows' steps each is about, ascending; None where positions are users.
     """
 
     items: Batch
@@ -168,6 +169,7 @@ class Matches:
     end_shared: int | None = None
     spared: Tensor | None = None
     apart: Tensor | None = None
+    steps: Tensor | None = None
 
     @property
     def columns(self) -> Tensor:

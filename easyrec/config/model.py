@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
 from easyrec.config.mask import Mask
+from easyrec.config.steps import LearnedSteps
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout, Search
 from feature_generator.config import Choice, StrictModel, member, members
@@ -241,7 +242,6 @@ class ModelConfig(StrictModel):
             is not what the model is for.
         example: Keys of a first config, where the model has some without a default.
         item_groups: Groups that describe an item alone, of models that compare users with items by vectors.
-        next_item: Whether the steps of the user's first sequence are what such a model learns to tell.
         generative: Whether such a model writes the codes of items, and compares no vectors.
     """
 
@@ -249,7 +249,6 @@ class ModelConfig(StrictModel):
     example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
     item_groups: ClassVar[tuple[str, ...]] = ()
-    next_item: ClassVar[bool] = False
     generative: ClassVar[bool] = False
 
     type: str
@@ -367,6 +366,10 @@ class ModelConfig(StrictModel):
                 text += f"; the dim of the vector {fixed[0][0]} is that of the data" if fixed else ""
                 text += "; or leave it out there, for model.embedding_dim" if common == self.embedding_dim else ""
             yield Problem(text, self.uses()[group].where or place)
+
+    def learned_steps(self) -> LearnedSteps | None:
+        """Steps of the user's first sequence that such a model learns to tell; None: rows have items of their own."""
+        return None
 
     def default_encoder(self) -> str | None:
         """Sequence encoder of entries that name none; None: mean pooling."""

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.data.candidates import Arranger
-from easyrec.data.catalogue import Catalogue, single
+from easyrec.data.catalogue import Catalogue
 from easyrec.data.labels import Wrong
+from easyrec.data.positions import Positions
 from easyrec.data.rows import Rows
 from easyrec.data.samplers import Lists, Sampler
-from easyrec.errors import DataError
-from feature_generator.columns import Column, Ragged, Table
+from feature_generator.columns import Table
 
 if TYPE_CHECKING:
     from easyrec.batch import Batch
@@ -26,13 +26,13 @@ class Missing:
     """Finds rows about items that the catalogue lacks.
 
     Args:
-        catalogue: The items.
-        sequence: As for `Matcher`.
+        positions: What is learned of rows.
         raw: Column of the data that names a row's own item, to tell its value.
     """
 
-    def __init__(self, catalogue: Catalogue, sequence: str | None, raw: str) -> None:
-        self.catalogue, self.sequence, self.raw = catalogue, sequence, raw
+    def __init__(self, positions: Positions, raw: str) -> None:
+        self.positions, self.raw = positions, raw
+        self.catalogue, self.sequence = positions.catalogue, positions.sequence
 
     def __call__(self, table: Table, batch: pa.RecordBatch) -> Wrong | None:
         """The rows that cannot be learned, None where all can.
@@ -48,7 +48,7 @@ class Missing:
             keys, rows = column.values[offsets[:-1][single]], np.flatnonzero(single)
             several = np.flatnonzero(~single)
         else:
-            keys, rows = positions(table, self.catalogue.key, self.sequence)
+            keys, rows, _ = self.positions.possible(table)
             several = np.zeros(0, np.int64)
         unknown = self.catalogue.find(keys) < 0
         keys, rows = keys[unknown], rows[unknown]
@@ -65,26 +65,22 @@ class Missing:
 
 
 class Matcher:
-    """Gives batches their candidates. Same seed, key and earlier batches, same candidates.
+    """Gives batches their positions and candidates. Same seed, key and earlier batches, same ones.
 
     Args:
-        catalogue: The items.
+        positions: What users are compared with items at.
         sampler: Draws the candidates.
-        sequence: Child of a sequence whose steps after the first are the positions' own items; None: a row's own item is
-            that of the catalogue's key.
         seed: Where chance starts.
         missing: Finds rows that cannot be learned.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, sampler: Sampler, sequence: str | None, seed: int, missing: Missing
-    ) -> None:
-        self.catalogue, self.sampler, self.sequence, self.seed = catalogue, sampler, sequence, seed
-        self.missing, self.arrange = missing, Arranger(len(catalogue))
+    def __init__(self, positions: Positions, sampler: Sampler, seed: int, missing: Missing) -> None:
+        self.positions, self.catalogue, self.sampler, self.seed = positions, positions.catalogue, sampler, seed
+        self.missing, self.arrange = missing, Arranger(len(positions.catalogue))
         self._whole: Batch | None = None
 
     def __call__(self, rows: Rows, outputs: Any, key: Sequence[int]) -> Batch:
-        """The batch of some rows, with candidates.
+        """The batch of some rows, with positions and candidates.
 
         Args:
             rows: The rows.
@@ -95,8 +91,8 @@ class Matcher:
 
         from easyrec.batch import Batch, Matches  # noqa: PLC0415
 
-        own, of_rows = own_items(rows.table, self.catalogue, self.sequence)
         random = np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, *key])
+        own, of_rows, steps = self.positions.drawn(rows.table, random)
         named = {k: named_items(rows.table, name, self.catalogue) for k, name in self.sampler.config.features.items()}
         draw = self.sampler.draw(own, random)
         apart = self.sampler.apart(own, of_rows, named, random)
@@ -114,6 +110,7 @@ class Matcher:
                 end_shared=found.shared[1],
                 spared=None if spared is None else torch.from_numpy(spared),
                 apart=None if apart is None else torch.from_numpy(apart),
+                steps=None if steps is None else torch.from_numpy(steps),
             )
         )
 
@@ -129,33 +126,6 @@ class Matcher:
         return self._whole
 
 
-def own_items(table: Table, catalogue: Catalogue, sequence: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) int64, the items that the positions of some rows are about, -1 for those that the catalogue lacks, and their rows.
-
-    Args:
-        table: The rows.
-        catalogue: The items.
-        sequence: As for `Matcher`.
-
-    Raises:
-        DataError: A row has not one id.
-    """
-    keys, rows = positions(table, catalogue.key, sequence)
-    return catalogue.find(keys), rows
-
-
-def positions(table: Table, key: str, sequence: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """(P,) int64, the ids that the positions of some rows are about, and (P,) the rows of these."""
-    if sequence is None:
-        keys = single(table, key)
-        return keys, np.arange(len(keys))
-    keys, offsets = steps(table, sequence)
-    lengths = np.diff(offsets)
-    followed = np.ones(len(keys), bool)
-    followed[offsets[:-1][lengths > 0]] = False
-    return keys[followed], np.repeat(np.arange(len(lengths)), lengths)[followed]
-
-
 def named_items(table: Table, feature: str, catalogue: Catalogue) -> Lists:
     """The items that the rows name by a feature, a sequence or not."""
     column = table.ragged(feature)
@@ -163,18 +133,3 @@ def named_items(table: Table, feature: str, catalogue: Catalogue) -> Lists:
     if column.key_offsets is not None:
         offsets = column.key_offsets[offsets]
     return Lists(catalogue.find(column.values), offsets)
-
-
-def steps(table: Table, child: str) -> tuple[np.ndarray, np.ndarray]:
-    """The ids of a sequence's steps, and the offsets of its rows.
-
-    Raises:
-        DataError: A step has not one id.
-    """
-    column = table[child]
-    assert isinstance(column, Ragged)
-    assert not isinstance(column, Column)
-    if column.key_offsets is not None and (np.diff(column.key_offsets) != 1).any():
-        raise DataError("a step of the sequence has not one id", column=child)
-    offsets = np.arange(len(column.values) + 1) if column.offsets is None else column.offsets
-    return column.values, offsets

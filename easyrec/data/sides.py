@@ -21,7 +21,8 @@ class Sides:
         user_groups, item_groups: Groups that describe either.
         users, items: Outputs that these read.
         key: Output that tells items apart.
-        sequence: Child of the user's first sequence whose steps are what is learned; None: a row's own item is.
+        learned: Steps of the user's first sequence that are learned; None: a row's own item is.
+        sequence: The child of it that tells items apart.
 
     Raises:
         ConfigError: The steps are to be learned, and are no items.
@@ -34,7 +35,8 @@ class Sides:
         self.users = {name for group in self.user_groups for name in self._of_group(group)}
         self.items = {name for group in self.item_groups for name in self._of_group(group)}
         self.key = experiment.data.item_id
-        self.sequence = self._steps() if model.next_item else None
+        self.learned = model.learned_steps()
+        self.sequence = None if self.learned is None else self._steps()
 
     def _of_group(self, name: str) -> set[str]:
         group = (self.experiment.model.groups or {}).get(name)

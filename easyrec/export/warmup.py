@@ -79,12 +79,19 @@ def feature_digests(table: Table) -> dict[str, str]:
 
 
 def largest_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest |found - expected| / max(1, |expected|); infinite where shapes differ or one alone is NaN."""
+    """Largest |found - expected| / max(1, |expected|); infinite where shapes differ or one alone is NaN.
+
+    Of vectors, (B, .., D), the length counts as |expected|: rounding is shared among their numbers.
+    """
     if found.shape != expected.shape:
         return float("inf")
     same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    found, expected = found[~same].astype(np.float64), expected[~same].astype(np.float64)
-    error = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
+    exact = expected.astype(np.float64)
+    scale = np.abs(exact)
+    if exact.ndim > 1:
+        lengths = np.linalg.norm(np.where(np.isfinite(exact), exact, 0.0), axis=-1, keepdims=True)
+        scale = np.broadcast_to(lengths, exact.shape)
+    error = np.abs(found[~same] - exact[~same]) / np.maximum(1.0, scale[~same])
     return float(np.where(np.isnan(error), np.inf, error).max(initial=0.0))
 
 

@@ -11,20 +11,24 @@ from torch import Tensor, nn
 
 from easyrec.batch import Embedded
 from easyrec.config.model import TaskConfig
+from easyrec.config.steps import LearnedSteps
+from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout
 from easyrec.models._matching import EncodedConfig, Matching, first_encoded
 from easyrec.modules.mlp import linear
 from easyrec.modules.sequence._causal import CausalEncoder
-from easyrec.modules.sequence._encoder import age
+from easyrec.modules.sequence._telling import TellingEncoder
 
 
 class SequentialConfig(EncodedConfig):
     """Keys of these models."""
 
-    next_item: ClassVar[bool] = True
-
     output_dim: int | None = Field(None, gt=0)
     """D, the width of the vectors that are compared; null: that of the sequence's output."""
+
+    def learned_steps(self) -> LearnedSteps | None:
+        """Each step that another one precedes."""
+        return LearnedSteps()
 
 
 class Sequential(Matching):
@@ -35,13 +39,24 @@ class Sequential(Matching):
 
     Shape:
         output: {"logit": (B,)}, before the sigmoid
+
+    Attributes:
+        kind: What the sequence's encoder must be.
     """
+
+    kind: ClassVar[type[TellingEncoder]] = CausalEncoder
 
     def __init__(
         self, config: SequentialConfig, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]
     ) -> None:
         super().__init__(config, layouts, tasks)
-        self.main, *self.others = first_encoded(self, "user", CausalEncoder)
+        self.main, *self.others = first_encoded(self, "user", self.kind)
+        if self.main.search is not None:
+            where = config.place_of("user", self.main.name)
+            text = f"'{config.type}' learns the steps of '{self.main.name}', so that all of them are looked up"
+            raise ConfigError(
+                [Problem(f"{text}\ninstead of 'newest' set sequence_length at the feature", f"{where}.newest")]
+            )
         encoder = self._encoder("user", self.main)
         self.encoder_dim = encoder.dim
         dim, known = config.output_dim or encoder.dim, self.width("user")
@@ -59,13 +74,12 @@ class Sequential(Matching):
         return self.described(self.flat(x, "item"))  # type: ignore[no-any-return]
 
     def positions(self, x: Embedded) -> Tensor:
-        """(P, D), what is known after each step that another one follows."""
-        steps = x.sequence(self.main.name, "user")
-        encoder = self._encoder("user", self.main)
-        assert isinstance(encoder, CausalEncoder)
-        followed = torch.nonzero(age(steps)).squeeze(1)
-        outputs = encoder.outputs(steps).index_select(0, followed)
-        return self._known(x, outputs, steps.rows.index_select(0, followed))
+        """(P, D), what is known of the steps that are learned."""
+        matches, encoder = x.matches, self._encoder("user", self.main)
+        assert matches is not None
+        assert matches.steps is not None
+        assert isinstance(encoder, TellingEncoder)
+        return self._known(x, encoder.unseen(x.sequence(self.main.name, "user"), matches.steps), matches.rows)
 
     def _known(self, x: Embedded, outputs: Tensor, rows: Tensor | None = None) -> Tensor:
         """Outputs of the sequence joined by the other features of their rows."""

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from easyrec.batch import Embedded, Seq
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.config.steps import LearnedSteps
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.models._writing import found
+from easyrec.modules.alike import places
 from easyrec.modules.encoder_decoder import Decoder, Encoder, EncoderDecoderConfig
-from easyrec.modules.jagged_attention import places
 from easyrec.modules.mlp import exactly, linear
 from easyrec.modules.sequence._encoder import age, newest
 from easyrec.retrieval.trie import Trie
@@ -41,7 +42,6 @@ class Config(EncoderDecoderConfig, ModelConfig):
     """Config of `tiger`."""
 
     item_groups: ClassVar[tuple[str, ...]] = ("item",)
-    next_item: ClassVar[bool] = True
     generative: ClassVar[bool] = True
 
     type: Literal["tiger"] = "tiger"
@@ -59,6 +59,10 @@ class Config(EncoderDecoderConfig, ModelConfig):
         levels = self.semantic_ids.levels
         user = GroupUse(about="user", sequence=True, codes=levels)
         return {"user": user, "item": GroupUse(about="item", codes=levels)}
+
+    def learned_steps(self) -> LearnedSteps | None:
+        """Every step but the first, or some of these."""
+        return LearnedSteps(most=self.prefixes)
 
     def misfits(self, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
         """Further sequences, and encoders."""
@@ -81,7 +85,7 @@ class TIGER(Model):
     In training the loss is ``-log p`` of items of the sequence, each given those before it.
 
     Shape:
-        output: {"logit": (B,)}; while it trains against a catalogue also {"rows": (E,)}, whose examples the (E,) are
+        output: {"logit": (B,)}, (P,) of the steps that are learned while it trains against a catalogue
 
     Source:
         Rajput et al., "Recommender Systems with Generative Retrieval", NeurIPS 2023, section 3.2.
@@ -109,23 +113,21 @@ class TIGER(Model):
         """The log-probability of each row's item; where the batch was given a catalogue, that of the sequence's own items."""
         steps = x.sequence(self.sequence.name, "user")
         if x.matches is not None:
-            rows, past, items = self.examples(steps)
-            return {"logit": self.log_probability(self.encoded(x, past, rows), items), "rows": rows}
+            assert x.matches.steps is not None
+            past, items = self.examples(steps, x.matches.steps)
+            return {"logit": self.log_probability(self.encoded(x, past, x.matches.rows), items)}
         told = self.log_probability(self.encoded(x, newest(steps, self.config.history)), x.tensors["emb:item"])
         return self.head(None, told.unsqueeze(1))
 
-    def examples(self, steps: Seq) -> tuple[Tensor, Seq, Tensor]:
-        """(E,) the rows of what is learned, for each the steps before it, and (E, L) the codes of its item."""
-        lengths, own = steps.offsets.diff(), torch.arange(steps.rows.shape[0])
-        told = torch.nonzero(own > steps.offsets[:-1].index_select(0, steps.rows)).squeeze(1)
-        if self.config.prefixes is not None:
-            told = _drawn(told, steps.rows.index_select(0, told), lengths.shape[0], self.config.prefixes)
-        rows = steps.rows.index_select(0, told)
-        counts = (told - steps.offsets.index_select(0, rows)).clamp_max(self.config.history)
-        picked, offsets = places(told - counts, counts), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        examples = torch.repeat_interleave(torch.arange(rows.shape[0]), counts)
+    def examples(self, steps: Seq, learned: Tensor) -> tuple[Seq, Tensor]:
+        """For each step that is learned, (P,), the steps before it, and (P, L) the codes of its item."""
+        counts = (learned - steps.offsets.index_select(0, steps.rows.index_select(0, learned))).clamp_max(
+            self.config.history
+        )
+        picked, offsets = places(learned - counts, counts), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        examples = torch.repeat_interleave(torch.arange(counts.shape[0]), counts)
         past = Seq(steps.values.index_select(0, picked), examples, offsets)
-        return rows, past, steps.values.index_select(0, told)[:, self.coded.columns]
+        return past, steps.values.index_select(0, learned)[:, self.coded.columns]
 
     def encoded(self, x: Embedded, past: Seq, rows: Tensor | None = None) -> Seq:
         """What the encoder makes of the tokens: 1 + L n in a row with n steps.
@@ -133,7 +135,7 @@ class TIGER(Model):
         Args:
             x: The users.
             past: Their steps.
-            rows: (E,) whose steps they are, where these are other rows than those of `x`.
+            rows: (P,) whose steps they are, where these are other rows than those of `x`.
         """
         items, levels = self.embedded(past.values[:, self.coded.columns]), self.levels  # (N, L, D)
         beside = self.ages.index_select(0, age(past).clamp_max(self.config.history - 1))
@@ -187,10 +189,3 @@ class TIGER(Model):
         steps = newest(x.sequence(self.sequence.name, "user"), self.config.history)
         return found(self, self.encoded(x, steps), trie, k, barred)
 
-
-def _drawn(told: Tensor, rows: Tensor, count: int, most: int) -> Tensor:
-    """At most so many of each row, drawn at random, ascending."""
-    order = torch.argsort(rows + torch.rand(rows.shape[0], dtype=torch.float64))
-    sizes = torch.bincount(rows, minlength=count)
-    turn = torch.arange(rows.shape[0]) - (sizes.cumsum(0) - sizes).index_select(0, rows)
-    return torch.sort(told.index_select(0, order[turn < most])).values

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from easyrec.batch import Seq
-from easyrec.modules.jagged_attention import alike, places
+from easyrec.modules.alike import alike, places
 from easyrec.modules.sequence._encoder import softmax_steps
 
 

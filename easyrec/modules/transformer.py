@@ -77,9 +77,9 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """``F(x) = norm(y + W_2 leaky_relu(W_1 y + b_1) + b_2)`` with ``y = norm(x + attention(x))``.
+    """``F(x) = norm(y + W_2 f(W_1 y + b_1) + b_2)`` with ``y = norm(x + attention(x))``, and f a leaky ReLU.
 
-    With `causal` attention sees no newer steps.
+    With `causal` attention sees no newer steps; `activation` takes the place of f.
 
     Shape:
         x: (N, width); offsets: (B+1,)
@@ -89,11 +89,13 @@ class Block(nn.Module):
         Chen et al., "Behavior Sequence Transformer", DLP-KDD 2019, eq. (3)-(5).
     """
 
-    def __init__(self, width: int, config: BlockConfig, *, causal: bool = False) -> None:
+    def __init__(
+        self, width: int, config: BlockConfig, *, causal: bool = False, activation: type[nn.Module] = nn.LeakyReLU
+    ) -> None:
         super().__init__()
         inner = config.feedforward or width
         self.attention = SelfAttention(width, config.heads, causal=causal)
-        self.feedforward = nn.Sequential(linear(width, inner), nn.LeakyReLU(), linear(inner, width))
+        self.feedforward = nn.Sequential(linear(width, inner), activation(), linear(inner, width))
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.dropout = Dropout(config.dropout)
 
@@ -111,9 +113,9 @@ class Transformer(nn.Module):
         output: (N, width)
     """
 
-    def __init__(self, width: int, config: TransformerConfig) -> None:
+    def __init__(self, width: int, config: TransformerConfig, *, activation: type[nn.Module] = nn.LeakyReLU) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([Block(width, config) for _ in range(config.layers)])
+        self.blocks = nn.ModuleList([Block(width, config, activation=activation) for _ in range(config.layers)])
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
         """The steps after the last block."""

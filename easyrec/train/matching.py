@@ -17,7 +17,8 @@ from easyrec.config.parts import NO_ITEMS, NO_ROWS
 from easyrec.data import Loader, Part, Sources, make_loader
 from easyrec.data.catalogue import read_catalogue, rows_of
 from easyrec.data.intake import raw_columns
-from easyrec.data.matching import Matcher, Missing, own_items
+from easyrec.data.matching import Matcher, Missing
+from easyrec.data.positions import Positions
 from easyrec.data.samplers import Sampler
 from easyrec.data.samplers import build as build_sampler
 from easyrec.data.samplers.hard import Hard
@@ -56,6 +57,7 @@ class Matching:
         if sources.items is None:
             raise experiment.placed(ConfigError([NO_ITEMS]))
         self.catalogue = read_catalogue(sources.items, self.sides)
+        self.positions = Positions(self.catalogue, self.sides.sequence, self.sides.learned)
         assert experiment.eval.retrieval is not None
         self.measured = experiment.eval.retrieval
         self.sampler: Sampler | None = None
@@ -63,7 +65,7 @@ class Matching:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """(N,), how often each item is learned."""
+        """(N,), how often each item is learned in an epoch, as is to be expected where chance decides."""
         if self.sources.train is None:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
         counts = np.zeros(len(self.catalogue))
@@ -73,8 +75,7 @@ class Matching:
             "missing": self._missing(self.sources.train),
         }
         for rows in rows_of(self.sources.train, generator, **options):
-            own, _ = own_items(rows.table, self.catalogue, self.sides.sequence)
-            counts += np.bincount(own, minlength=len(counts))
+            counts += np.bincount(*self.positions.expected(rows.table), minlength=len(counts))
         return counts
 
     @cached_property
@@ -90,14 +91,14 @@ class Matching:
             config = config.model_copy(update={"logq": self.loss.config.corrected})
         self.sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
         missing = self._missing(part)
-        matcher = Matcher(self.catalogue, self.sampler, self.sides.sequence, self.experiment.train.seed, missing)
+        matcher = Matcher(self.positions, self.sampler, self.experiment.train.seed, missing)
         generator = self.sides.generator("learned")
         options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher}
         return make_loader(self.experiment, part, generator, training=True, **options)
 
     def _missing(self, part: Part) -> Missing:
         (raw, *_) = raw_columns(self.experiment.generator.only([self.sides.key]), part.source)
-        return Missing(self.catalogue, self.sides.sequence, raw)
+        return Missing(self.positions, raw)
 
     def asked(self, part: Part) -> Loader:
         """The rows of a part: users, and the items that they want."""

@@ -3,8 +3,10 @@ import math
 import pytest
 import torch
 
+from easyrec.modules import alike as alike_rows
 from easyrec.modules import jagged_attention
-from easyrec.modules.jagged_attention import alike, attend
+from easyrec.modules.alike import alike
+from easyrec.modules.jagged_attention import attend
 
 CASES = {
     "none": [],
@@ -40,7 +42,7 @@ def looped(projected, offsets, causal):
 @pytest.mark.parametrize("form", ["in-groups", "as-exported"])
 @pytest.mark.parametrize("causal", [False, True], ids=["all", "causal"])
 def test_equals_a_loop_over_steps_with_gradients(lengths, form, causal, monkeypatch):
-    monkeypatch.setattr(jagged_attention, "ROWS", 4)
+    monkeypatch.setattr(alike_rows, "ROWS", 4)
     projected, offsets = inputs(lengths)
     expected = looped(projected, offsets, causal)
     function = attend if form == "in-groups" else jagged_attention._captured

@@ -230,8 +230,23 @@ def test_the_manifest_tells_the_whole_story(toys):
         ([0.5], [np.nan], np.inf),
         ([np.inf], [np.inf], 0.0),
         ([0.5, 0.5], [0.5], np.inf),
+        ([[3.0, 4.5], [0.5, 0.0]], [[3.0, 4.0], [0.25, 0.0]], 0.25),
+        ([[3.0, 4.5], [0.0, 0.0]], [[3.0, 4.0], [0.0, 0.0]], 0.1),
+        ([[0.5, np.inf]], [[0.25, np.inf]], 0.25),
     ],
-    ids=["equal", "absolute", "relative", "nan", "nan-found", "nan-expected", "infinite", "shape"],
+    ids=[
+        "equal",
+        "absolute",
+        "relative",
+        "nan",
+        "nan-found",
+        "nan-expected",
+        "infinite",
+        "shape",
+        "short-vector",
+        "long-vector",
+        "infinite-vector",
+    ],
 )
 def test_the_largest_error(found, expected, error):
     assert largest_error(np.float32(found), np.float32(expected)) == pytest.approx(error)

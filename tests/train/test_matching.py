@@ -16,6 +16,7 @@ from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError
 from easyrec.train.interrupt import Interrupted
 from easyrec.train.trainer import Trainer
+from feature_generator.config import member, members
 from serving import Predictor
 
 USERS, ITEMS = 12, 20
@@ -45,6 +46,8 @@ CONFIG = {
         "retrieval": {"metrics": [{"type": "ndcg", "k": 5}, {"type": "recall", "k": 5}, {"type": "popularity", "k": 5}]}
     },
 }
+MODELS = {name: member("easyrec.models", name).Config for name in members("easyrec.models")}
+SEQUENTIAL = [name for name, config in MODELS.items() if config.model_construct().learned_steps()]
 SEQUENCES = {
     "data.sampler": {"type": "everything"},
     "features": [
@@ -192,16 +195,33 @@ def test_ranks_among_a_few_items_are_told_by_their_name(trainer):
     assert made.measure(made.valid) == made.measure(made.valid)
 
 
-@pytest.mark.parametrize(
-    ("model", "loss"),
-    [("gru4rec", "softmax"), *(("sasrec", loss) for loss in ("softmax", "bce", "gbce", "bpr", "hinge"))],
-)
-def test_a_sequence_is_continued_with_every_loss(trainer, model, loss):
+def continued(trainer, model, loss, epochs):
+    """How a model that was trained on walks continues others."""
     data = {"train": chains(600, 1, asked=False), "valid": chains(200, 2, asked=True)}
-    settings = {**SEQUENCES, "model.type": model, "model.loss": {"type": loss}, "train.epochs": 15}
-    run = trainer(data, **{k.replace(".", "__"): v for k, v in settings.items()}).fit()
-    assert run.metrics["valid"]["recall@5"] > 0.9
-    assert run.metrics["valid"]["ndcg@5"] > 0.8
+    settings = {**SEQUENCES, "model.type": model, "model.loss": {"type": loss}, "train.epochs": epochs}
+    return trainer(data, **{k.replace(".", "__"): v for k, v in settings.items()}).fit().metrics["valid"]
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bce", "gbce", "bpr", "hinge"])
+def test_a_sequence_is_continued_with_every_loss(trainer, loss):
+    found = continued(trainer, "sasrec", loss, 15)
+    assert found["recall@5"] > 0.9
+    assert found["ndcg@5"] > 0.8
+
+
+EPOCHS = {"fmlp_rec": 30, "bert4rec": 40, "narm": 20}
+"""Of models that learn less from a batch."""
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize(
+    "name",
+    [n for n in members("easyrec.models") if member("easyrec.models", n).Config.model_construct().learned_steps()],
+)
+def test_a_sequence_is_continued_by_every_model(trainer, name):
+    found = continued(trainer, name, "softmax", EPOCHS.get(name, 15))
+    assert found["recall@5"] > 0.9
+    assert found["ndcg@5"] > 0.8
 
 
 class Stopped(Trainer):
@@ -232,6 +252,93 @@ def test_a_resumed_run_draws_what_one_that_never_stopped_draws(trainer, sampler)
         np.testing.assert_array_equal(resumed.collection.weights[name], table)
     for name, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", ["bert4rec", "cl4srec", "fmlp_rec"])
+def test_what_chance_hides_is_the_same_after_a_resume(trainer, name):
+    settings = {**SEQUENCES, "model.type": name, "train.epochs": 4, "data.batch_size": 32}
+    settings = {k.replace(".", "__"): v for k, v in settings.items()}
+    data = {"train": chains(600, 1, asked=False), "valid": chains(50, 2, asked=True)}
+    whole = trainer(data, run="whole", **settings)
+    whole.fit()
+    with pytest.raises(Interrupted):
+        trainer(data, kind=Stopped, **settings).fit()
+    resumed = trainer(data, resume=True, **settings)
+    resumed.fit()
+    for name, tensor in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+def led(rows, seed, *, asked):
+    """Walks whose next step is three further on after an action of one kind, seven after the other."""
+    random = np.random.default_rng(seed)
+    kinds = random.integers(0, 2, (rows, 8))
+    walks = np.concatenate([random.integers(0, ITEMS, (rows, 1)), np.where(kinds == 0, 3, 7)], axis=1).cumsum(1) % ITEMS
+    lengths = random.integers(2, 9, rows)
+    past = [list(walk[:length]) for walk, length in zip(walks, lengths, strict=True)]
+    found = {
+        "past__item_id": past,
+        "past__action": [list(row[:length]) for row, length in zip(kinds, lengths, strict=True)],
+        "past__cate": [[item % 5 for item in walk] for walk in past],
+    }
+    if asked:
+        found["item_id"] = [int(walk[length]) for walk, length in zip(walks, lengths, strict=True)]
+    return pd.DataFrame(found)
+
+
+def told_by(child, model, **keys):
+    """Settings of a model that is told the way by a child of the sequence."""
+    sequence = SEQUENCES["features"][1]
+    children = [*sequence["features"], *child]
+    settings = {
+        **SEQUENCES,
+        "features": [CONFIG["features"][1], CONFIG["features"][2], {**sequence, "features": children}],
+    }
+    groups = {"user": {"sequences": [{"sequence": "past", **keys}]}, "item": ["item_id", "cate"]}
+    settings["model"] = {**SEQUENCES["model"], "type": model, "groups": groups}
+    settings["eval.retrieval.metrics"] = [{"type": "recall", "k": 1}]
+    return {key.replace(".", "__"): value for key, value in {**settings, "train.epochs": 10}.items()}
+
+
+def test_kinds_of_behaviour_and_features_of_items_are_children_of_the_sequence(trainer):
+    """The newest action alone tells which of two items comes next."""
+    action = {"type": "id", "name": "action", "expression": "user:action", "num_buckets": 2, "embedding_dim": 4}
+    cate = {**CONFIG["features"][2], "embedding_name": "cate"}
+    data = {"train": led(600, 1, asked=False), "valid": led(200, 2, asked=True)}
+    settings = told_by([action, cate], "sasrec")
+    run = trainer(data, **settings, train__dense_optimizer={"type": "adam", "lr": 0.01}).fit()
+    assert run.metrics["valid"]["recall@1"] > 0.9
+
+
+@pytest.mark.slow
+def test_times_between_steps_tell_hstu_what_comes_next(trainer):
+    """The time since the step before the newest alone tells which of two items comes next."""
+    data = {"train": after_pauses(600, 1, asked=False), "valid": after_pauses(200, 2, asked=True)}
+    time = {"type": "raw", "name": "time", "expression": "user:time"}
+    settings = told_by([time], "hstu", encoder={"type": "hstu", "time": "time", "dropout": 0.0})
+    settings |= {"train__epochs": 30, "train__dense_optimizer": {"type": "adam", "lr": 0.02}}
+    assert trainer(data, **settings).fit().metrics["valid"]["recall@1"] > 0.9
+
+
+def after_pauses(rows, seed, *, asked):
+    """Walks whose next step is seven further on after a pause, else three."""
+    random = np.random.default_rng(seed)
+    pauses = random.integers(0, 2, (rows, 8))
+    start = random.integers(0, ITEMS, (rows, 1))
+    walks = (
+        np.concatenate([start, start + 1, (start + 1) + np.where(pauses[:, 1:] == 0, 3, 7).cumsum(1)], axis=1) % ITEMS
+    )
+    times = np.where(pauses == 0, 10.0, 3000.0) * random.uniform(0.7, 1.3, pauses.shape)
+    times[:, 0] = random.uniform(0, 1e6, rows)  # then the pause before each step
+    lengths = random.integers(2, 9, rows)
+    found = {
+        "past__item_id": [list(walk[:length]) for walk, length in zip(walks, lengths, strict=True)],
+        "past__time": [list(row[:length]) for row, length in zip(times.cumsum(1), lengths, strict=True)],
+    }
+    if asked:
+        found["item_id"] = [int(walk[length]) for walk, length in zip(walks, lengths, strict=True)]
+    return pd.DataFrame(found)
 
 
 def test_weights_of_rows_are_those_of_their_positions(trainer):
@@ -530,13 +637,20 @@ def test_the_two_bundles_answer_with_the_vectors_that_were_trained(trainer, ema)
     assert users.predict(known.iloc[0][["user_id", "age"]].to_dict(), [{}])["vector"].shape == (1, 16)
 
 
-def test_a_sequential_model_is_exported_again_from_its_run(tmp_path, trainer):
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_a_sequential_model_is_exported_again_from_its_run(tmp_path, trainer, name):
     data = {"train": chains(300, 1, asked=False), "items": items()}
-    settings = {k.replace(".", "__"): v for k, v in SEQUENCES.items()}
-    run = trainer(data, train__epochs=1, **settings).fit()
+    settings = {k.replace(".", "__"): v for k, v in {**SEQUENCES, "model.type": name}.items()}
+    made = trainer(data, train__epochs=1, **settings)
+    run = made.fit()
+    asked, generator = chains(40, 2, asked=True), made.experiment.generator
+    batch = Batch.of(generator.transform(asked), outputs=generator.outputs)
+    expected = made.scorer.vectors(batch, "user", ["user"]).detach().numpy()
     again = easyrec.export(run.path, data=data, output=tmp_path / "out")
     with Predictor.load(again.bundle / "user") as users:
-        assert users.predict({"past__item_id": [1, 2, 3]}, [{}])["vector"].shape == (1, 16)
+        found = users.predict_batch(asked[["past__item_id"]])["vector"]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
         assert not users.predict({"past__item_id": []}, [{}])["vector"].any()
 
 
