@@ -188,4 +188,3 @@ class TIGER(Model):
         """
         steps = newest(x.sequence(self.sequence.name, "user"), self.config.history)
         return found(self, self.encoded(x, steps), trie, k, barred)
-

@@ -108,10 +108,9 @@ class Matching:
         """The loss, by the name of the task."""
         assert batch.matches is not None
         weights, name = batch.sample_weight, self.experiment.tasks[0].name
-        if self.experiment.model.generative:  # the logits are log-probabilities of what is to be written
-            shares = None if weights is None else weights.index_select(0, logits["rows"])
-            return {name: mean(-logits["logit"], shares)}
         weights = None if weights is None else weights.index_select(0, batch.matches.rows)
+        if self.experiment.model.generative:  # the logits are log-probabilities of what is to be written
+            return {name: mean(-logits["logit"], weights)}
         return {name: self.loss(logits["logit"], batch.matches.columns, weights)}
 
     # ---------------------------------------------------------------------------------------- hard negatives

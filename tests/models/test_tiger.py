@@ -9,6 +9,7 @@ import torch
 
 from easyrec.batch import Batch, Embedded, Matches
 from easyrec.config import TaskConfig
+from easyrec.config.steps import LearnedSteps
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.errors import ConfigError
 from easyrec.models import build
@@ -120,8 +121,11 @@ def test_what_is_found_is_ordered_by_exact_log_probability(case, beam, monkeypat
 
 
 def learned(model, x):
-    matches = Matches(NONE, *[torch.zeros(0, dtype=torch.int64)] * 3)
-    return model(Embedded(dict(x.tensors), x.layouts, matches))
+    """With every step but a row's first."""
+    offsets, rows = x.tensors["offsets:user/clicks"], x.tensors["rows:user/clicks"]
+    steps = torch.nonzero(torch.arange(len(rows)) > offsets[:-1][rows]).squeeze(1)
+    none = torch.zeros(0, dtype=torch.int64)
+    return model(Embedded(dict(x.tensors), x.layouts, Matches(NONE, none, none, rows[steps], steps=steps)))
 
 
 def test_every_step_but_the_first_is_learned_from_those_before(case):
@@ -129,7 +133,7 @@ def test_every_step_but_the_first_is_learned_from_those_before(case):
     x = found.inputs(3, lengths=[4, 1, 2])
     with torch.no_grad():
         told = learned(model, x)
-        assert told["rows"].tolist() == [0, 0, 0, 2]
+        assert told["logit"].shape == (4,)
         for example, (row, step) in enumerate([(0, 1), (0, 2), (0, 3), (2, 1)]):
             start = int(x.tensors["offsets:user/clicks"][row])
             cut = alone(x, row)
@@ -155,23 +159,9 @@ def test_the_future_does_not_change_what_is_learned_before_it(case):
     assert not torch.isclose(after[2:5], before[2:5]).any()
 
 
-def test_some_steps_are_drawn_evenly(case):
-    found, model = made(case, prefixes=2)
-    x = found.inputs(3, lengths=[6, 1, 2])
-    steps = x.sequence("clicks", "user")
-    torch.manual_seed(4)
-    counts = torch.zeros(9)
-    for _ in range(400):
-        rows, past, _ = model.examples(steps)
-        assert rows.tolist() == [0, 0, 2]
-        drawn = past.offsets.diff()
-        assert drawn[2] == 1
-        counts[drawn[0]] += 1
-    assert counts[1] > 100  # the first of five, as first of two of them: 2/5 of the time
-    torch.manual_seed(5)
-    first = model.examples(steps)
-    torch.manual_seed(5)
-    assert torch.equal(model.examples(steps)[1].values, first[1].values)
+def test_no_more_steps_are_learned_than_are_asked_for(case):
+    assert made(case)[1].config.learned_steps() == LearnedSteps()
+    assert made(case, prefixes=2)[1].config.learned_steps() == LearnedSteps(most=2)
 
 
 def test_an_item_without_codes_is_read_as_unknown_and_never_written(case):

@@ -14,6 +14,7 @@ from easyrec.batch import Batch
 from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError
+from easyrec.models._sequential import SequentialConfig
 from easyrec.train.interrupt import Interrupted
 from easyrec.train.trainer import Trainer
 from feature_generator.config import member, members
@@ -47,7 +48,7 @@ CONFIG = {
     },
 }
 MODELS = {name: member("easyrec.models", name).Config for name in members("easyrec.models")}
-SEQUENTIAL = [name for name, config in MODELS.items() if config.model_construct().learned_steps()]
+SEQUENTIAL = [name for name, config in MODELS.items() if issubclass(config, SequentialConfig)]
 SEQUENCES = {
     "data.sampler": {"type": "everything"},
     "features": [
@@ -214,10 +215,7 @@ EPOCHS = {"fmlp_rec": 30, "bert4rec": 40, "narm": 20}
 
 
 @pytest.mark.family("easyrec.models")
-@pytest.mark.parametrize(
-    "name",
-    [n for n in members("easyrec.models") if member("easyrec.models", n).Config.model_construct().learned_steps()],
-)
+@pytest.mark.parametrize("name", SEQUENTIAL)
 def test_a_sequence_is_continued_by_every_model(trainer, name):
     found = continued(trainer, name, "softmax", EPOCHS.get(name, 15))
     assert found["recall@5"] > 0.9
