@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from easyrec import models
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ITEMS, NO_ROWS, unmet
+from easyrec.config.statistic import StatisticConfig
 from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample, unread
 from easyrec.data.sides import Sides
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
@@ -46,19 +47,21 @@ class Built:
 
     Attributes:
         plan: Tables and groups.
-        model: The dense part.
+        model: The dense part; None of a statistic, which is counted.
     """
 
     plan: EmbeddingPlan
-    model: models.Model
+    model: models.Model | None
 
     @property
     def dense_parameters(self) -> int:
         """Weights of the dense part."""
-        return sum(p.numel() for p in self.model.parameters())
+        return 0 if self.model is None else sum(p.numel() for p in self.model.parameters())
 
     def picture(self) -> Picture:
         """The model as boxes, for `easyrec.report.graph`."""
+        if self.model is None:
+            raise ConfigError("a statistic has no layers that could be drawn")
         from easyrec.models._picture import picture  # noqa: PLC0415 (torch stays out until a model is built)
 
         return picture(self.model, self.plan)
@@ -138,6 +141,8 @@ def build(experiment: Experiment) -> Built:
     """
     from easyrec.export.trial import try_out  # noqa: PLC0415 (torch stays out until a model is built)
 
+    if isinstance(experiment.model, StatisticConfig):
+        return Built(EmbeddingPlan((), {}), None)
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)
     try:
         model = models.build(experiment.model, plan, experiment.tasks)
@@ -186,7 +191,12 @@ def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspect
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
             part.source.close()
-    problems += unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
+    trained = built.model is not None
+    problems += (
+        []
+        if not trained
+        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
+    )
     if problems:
         raise experiment.placed(ConfigError(problems))
     return Inspection(experiment, samples, built.plan, built.dense_parameters)
@@ -206,7 +216,8 @@ def _generators(experiment: Experiment) -> dict[str, FeatureGenerator]:
     if experiment.eval.retrieval is None:
         return {}
     sides = Sides(experiment)
-    learned = sides.generator("learned") if experiment.data.sampler is not None else experiment.generator
+    against = experiment.data.sampler is not None or isinstance(experiment.model, StatisticConfig)
+    learned = sides.generator("learned") if against else experiment.generator
     return {
         "train": learned,
         "valid": sides.generator("asked"),

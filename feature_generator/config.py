@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -179,8 +179,14 @@ def member(package: str, name: str) -> ModuleType:
     return loaded
 
 
+def homes_of(packages: Sequence[str]) -> dict[str, str]:
+    """The members of some families, sorted, each with the first family that has it."""
+    found = {name: package for package in reversed(packages) for name in members(package)}
+    return dict(sorted(found.items()))
+
+
 FAMILY = "x-family"
-"""Key that stands for a family in the JSON schema of a single config."""
+"""Key that stands for families in the JSON schema of a single config."""
 
 
 class Choice:
@@ -192,10 +198,11 @@ class Choice:
     Args:
         package: Import name of the family; also the entry-point group of outside members.
         default: The type of a mapping that names none.
+        beside: Families whose members may stand there too; where two have a type of one name, the first is meant.
     """
 
-    def __init__(self, package: str, default: str | None = None) -> None:
-        self.package, self.default = package, default
+    def __init__(self, package: str, default: str | None = None, *, beside: tuple[str, ...] = ()) -> None:
+        self.packages, self.default = (package, *beside), default
 
     def resolve(self, value: Any) -> Any:
         """The validated `Config` of the member that `value` names."""
@@ -206,16 +213,17 @@ class Choice:
         if not isinstance(value, Mapping):
             raise PydanticCustomError("choice", "must be a mapping with a 'type'")
         kind = value.get("type", self.default)
-        known = ", ".join(members(self.package))
+        homes = homes_of(self.packages)
+        known = ", ".join(homes)
         if kind is None:
             raise PydanticCustomError("choice", f"needs a 'type'\nknown: {known}")
-        if not isinstance(kind, str) or kind not in members(self.package):
-            near = nearest(str(kind), members(self.package))
+        if not isinstance(kind, str) or kind not in homes:
+            near = nearest(str(kind), list(homes))
             text = f"unknown type '{kind}'{near}\nknown: {known}"
             text += "" if near else "\none from a file or package of yours: --plugin FILE.py, plugins=[...]"
             error = InitErrorDetails(type=PydanticCustomError("choice", text), loc=("type",), input=kind)
             raise ValidationError.from_exception_data("Choice", [error])
-        return member(self.package, kind).Config.model_validate({**value, "type": kind})
+        return member(homes[kind], kind).Config.model_validate({**value, "type": kind})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -223,7 +231,7 @@ class Choice:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {FAMILY: self.package, "x-default": self.default}  # `feature_generator.schema` resolves it
+        return {FAMILY: list(self.packages), "x-default": self.default}  # `feature_generator.schema` resolves it
 
 
 def _dump(value: Any) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from feature_generator.config import FAMILY, member, members
+from feature_generator.config import FAMILY, homes_of, member
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PART = ":"
@@ -87,14 +87,15 @@ def _rewrite(value: Any, name: str, definitions: dict[str, Any]) -> Any:
     return result
 
 
-def _family(package: str, default: str | None, definitions: dict[str, Any]) -> str:
-    """The definition's name of a family, which is made where it is not there yet."""
-    key = f"{package}-or-{default}" if default else package
+def _family(packages: Sequence[str], default: str | None, definitions: dict[str, Any]) -> str:
+    """The definition's name of families that stand side by side, which is made where it is not there yet."""
+    key = "-and-".join(packages) + (f"-or-{default}" if default else "")
     if key in definitions:
         return key
     definitions[key] = {}  # members may hold the family itself
     options: list[dict[str, Any]] = []
-    for name in members(package):
+    homes = homes_of(packages)
+    for name, package in homes.items():
         option = f"{package}.{name}"
         if option not in definitions:
             definitions[option] = {}
@@ -102,7 +103,7 @@ def _family(package: str, default: str | None, definitions: dict[str, Any]) -> s
         options.append({"$ref": f"#/$defs/{option}"})
         if name != default:
             options[-1]["required"] = ["type"]
-    bare = {"enum": list(members(package)), "description": "Stands for {type: ...} with defaults."}
+    bare = {"enum": list(homes), "description": "Stands for {type: ...} with defaults."}
     definitions[key] = {"oneOf": [*options, bare]}
     return key
 

@@ -15,6 +15,7 @@ from easyrec.check import Built, Inspection, build, inspect
 from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
 from easyrec.config import Experiment
+from easyrec.config.statistic import StatisticConfig
 from easyrec.data.sample import FeatureSample
 from easyrec.errors import ConfigError, DataError
 from easyrec.report.graph import write_graph
@@ -151,11 +152,18 @@ def _groups(out: Console, found: Inspection) -> None:
     for name, layout in found.plan.layouts.items():
         sequences = ", ".join(f"{s.name} ({s.dim} wide)" for s in layout.sequences)
         shown.add_row(name, str(layout.num_fields), str(layout.joined().width), str(layout.dense_width), sequences)
-    out.print(shown)
+    if shown.row_count:
+        out.print(shown)
 
 
 def _totals(out: Console, found: Inspection) -> None:
-    memory = found.memory
+    model, memory = found.experiment.model, found.memory
+    if isinstance(model, StatisticConfig):
+        items = found.samples["items"].total or found.samples["items"].rows
+        entries = model.entries(items)
+        told = f"at most {count(entries)} entries for {count(items)} items, {size(4 * entries)}"
+        out.print(f"[bold]{model.type}[/]: counted in one pass over the rows; {told}")
+        return
     out.print(
         f"[bold]{found.experiment.model.type}[/]: {count(found.plan.parameters)} parameters in tables, "
         f"{count(found.dense_parameters)} in the dense part; memory {size(memory.total)} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from feature_generator.config import Choice, StrictModel
@@ -100,6 +100,7 @@ class DataConfig(StrictModel):
         json_schema_extra={
             "anyOf": [
                 {"required": ["sampler"]},
+                {"required": ["items"]},
                 {"required": ["labels"], "properties": {"labels": {"minItems": 1}}},
             ]
         }
@@ -114,8 +115,8 @@ class DataConfig(StrictModel):
     """Feature that tells items apart."""
     sampler: Annotated[Any, Choice("easyrec.data.samplers")] | None = None
     """Rows are what users took: they are compared with other items of the catalogue, and labels are not needed."""
-    labels: list[str] = Field([], validate_default=True)
-    """Columns that are predicted."""
+    labels: list[str] = []
+    """Columns that are predicted. Rows of a `sampler`, and those that a statistic counts, need none."""
     sample_weight: str | None = None
     reserved: list[str] = []
     """Columns that `predict` copies to its output and metrics may group by."""
@@ -138,13 +139,6 @@ class DataConfig(StrictModel):
     @classmethod
     def _default_shuffle(cls, value: Any) -> Any:
         return {} if value is True else value
-
-    @field_validator("labels")
-    @classmethod
-    def _some(cls, value: list[str], info: ValidationInfo) -> list[str]:
-        if not value and info.data.get("sampler") is None:
-            raise ValueError("must have at least 1 item, but has 0; rows of a 'sampler' alone need none")
-        return value
 
     @field_validator("labels", "reserved")
     @classmethod

@@ -18,6 +18,7 @@ from easyrec.config.export import ExportConfig
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.places import placed
+from easyrec.config.statistic import StatisticConfig
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
@@ -47,7 +48,7 @@ class Sections(StrictModel):
     hash: str = "murmur64a"
     data: DataConfig
     features: Any
-    model: Annotated[Any, Choice("easyrec.models")]
+    model: Annotated[Any, Choice("easyrec.models", beside=("easyrec.statistics",))]
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     export: ExportConfig = ExportConfig()
@@ -267,8 +268,9 @@ def _features(document: Document) -> Document:
 
 
 def _evaluation(sections: Sections) -> EvalConfig:
-    """The `eval` section; training against sampled items is measured by retrieval where it says nothing."""
-    if sections.data.sampler is None or sections.eval.retrieval is not None:
+    """The `eval` section; training against a catalogue is measured by retrieval where it says nothing."""
+    against = sections.data.sampler is not None or isinstance(sections.model, StatisticConfig)
+    if not against or sections.eval.retrieval is not None:
         return sections.eval
     return sections.eval.model_copy(update={"retrieval": RetrievalEval()})
 
@@ -302,6 +304,12 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             text += "\ngive the task another name under model.tasks"
             problems.append(document.problem(("data", "reserved", index), text))
     resolved = _tasks(model, sections.data)
+    if isinstance(model, StatisticConfig):
+        found = [*model.unfit(resolved), *model.unread(generator.outputs), *_uncounted(sections)]
+        return problems + [placed(document, problem) for problem in [*found, *_unmatched(sections, generator)]]
+    if not sections.data.labels and sections.data.sampler is None:
+        text = "must have at least 1 item, but has 0; rows of a 'sampler' alone need none"
+        return [*problems, document.problem(("data", "labels"), text)]
     plan, unplanned = examine_embeddings(generator.outputs, model)
     found = [*model.unfit(resolved), *unplanned]
     sampling = sections.data.negative_sampling
@@ -316,9 +324,22 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     return problems + [placed(document, problem) for problem in found]
 
 
+def _uncounted(sections: Sections) -> Iterator[Problem]:
+    """Keys that are given and would do nothing where rows are counted."""
+    kind = sections.model.type
+    if sections.data.negative_sampling is not None:
+        yield Problem(f"'{kind}' counts what users took, and has no negatives to thin out", "data.negative_sampling")
+    if sections.data.sample_weight is not None:
+        yield Problem(f"'{kind}' counts all rows alike: leave 'sample_weight' out", "data.sample_weight")
+    try:
+        watched(_tasks(sections.model, sections.data), _evaluation(sections), sections.train)
+    except ConfigError as error:
+        yield from error.problems
+
+
 def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Problem]:
     """What stands against comparing users with sampled items, and against ranking the catalogue."""
-    data, retrieval, model = sections.data, sections.eval.retrieval, sections.model
+    data, retrieval, model = sections.data, _evaluation(sections).retrieval, sections.model
     if model.generative and (data.sampler is None or data.sampler.type != "in_batch"):
         text = f"'{model.type}' learns to write the items of a sequence and compares them with no others\n"
         yield Problem(f"{text}set sampler: {{type: in_batch}}", "data" if data.sampler is None else "data.sampler")

@@ -45,8 +45,7 @@ class Catalogue:
         if not table.num_rows:
             raise DataError("the catalogue has no items", file="data.items")
         own = single(table, key)
-        self.numbers = np.full(int(own.max()) + 1, -1, np.int64)
-        self.numbers[own[::-1]] = np.arange(len(own))[::-1]
+        self.numbers = numbers_of(own)
         first = self.numbers[own]
         shared = np.flatnonzero(first != np.arange(len(own)))
         twice = [row for row in shared.tolist() if ids[row].as_py() == ids[int(first[row])].as_py()]
@@ -63,8 +62,20 @@ class Catalogue:
 
     def find(self, keys: np.ndarray) -> np.ndarray:
         """(n,) int64, the items with these ids of the key feature, -1 where there is none."""
-        known = (keys >= 0) & (keys < len(self.numbers))
-        return np.where(known, self.numbers[np.where(known, keys, 0)], -1)
+        return find(self.numbers, keys)
+
+
+def numbers_of(keys: np.ndarray) -> np.ndarray:
+    """(ids of the key,) int64, the first item of each id, -1 where no item has it."""
+    numbers = np.full(int(keys.max()) + 1, -1, np.int64)
+    numbers[keys[::-1]] = np.arange(len(keys))[::-1]
+    return numbers
+
+
+def find(numbers: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """(n,) int64, the items with these ids, -1 where there is none; `numbers` is what `numbers_of` gives."""
+    known = (keys >= 0) & (keys < len(numbers))
+    return np.where(known, numbers[np.where(known, keys, 0)], -1)
 
 
 def read_catalogue(source: Source, sides: Sides) -> Catalogue:

@@ -132,7 +132,7 @@ def export_bundle(
             request=experiment.export.request.model_dump(),
             warmup=Warmup(rows=warmup.rows.num_rows),
             metrics=_finite(metrics or {}),
-            versions=_versions(),
+            versions=versions(),
         )
     return Path(directory)
 
@@ -208,6 +208,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of the libraries that write a bundle."""
     own = {distribution(): version(), "python": platform.python_version()}
     return own | {name: library_version(name) for name in LIBRARIES}

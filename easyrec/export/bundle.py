@@ -18,21 +18,29 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from easyrec.durable import sync
 from easyrec.errors import BundleError, RunError, distribution
-from easyrec.export.manifest import FORMAT, FORMAT_VERSION, FileEntry, Manifest
+from easyrec.export.manifest import (
+    FORMAT_VERSION,
+    STATISTIC_FORMAT,
+    FileEntry,
+    Manifest,
+    StatisticManifest,
+)
 from easyrec.export.strict_json import dump, parse, read_json
 
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
 MAX_PATH = 1024
+M = TypeVar("M", Manifest, StatisticManifest)
 
 
 # ----------------------------------------------------------------------------------------------- writing
@@ -48,7 +56,7 @@ class Draft:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.manifest: Manifest | None = None
+        self.manifest: Manifest | StatisticManifest | None = None
 
     def folder(self, name: str) -> Path:
         """A folder of the bundle, made if it is not there."""
@@ -111,7 +119,7 @@ def _lock(handle: int) -> bool:
     return True
 
 
-def _seal(path: Path, manifest: Manifest) -> None:
+def _seal(path: Path, manifest: Manifest | StatisticManifest) -> None:
     """Write manifest and checksum, and force everything to disk."""
     files = {name: _entry(path / name) for name in _walk(path)}
     text = dump(manifest.model_copy(update={"files": files}).model_dump(mode="json"))
@@ -163,13 +171,7 @@ class Bundle:
             BundleError: It is no bundle, is of a newer format, or its files are not those that were written.
         """
         path = Path(directory)
-        if not path.is_dir():
-            raise BundleError(f"{path}: no such bundle")
-        for name in (MANIFEST, CHECKSUM):
-            _plain_file(path, name)
-        bundle = Bundle(path, _read_manifest(path))
-        bundle._check_files(verify)
-        return bundle
+        return Bundle(path, open_sealed(path, Manifest, verify=verify))
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists.
@@ -191,24 +193,39 @@ class Bundle:
             raise BundleError(f"{self.path}: the manifest lists no file in '{name}/'")
         return self.path / name
 
-    def _check_files(self, verify: bool) -> None:
-        listed = self.manifest.files
-        for name in listed:
-            _check_name(self.path, name)
-        found = set(_walk(self.path)) - {MANIFEST, CHECKSUM}
-        for name in sorted(set(listed) - found):
-            raise BundleError(f"{self.path}: '{name}' is missing")
-        for name in sorted(found - set(listed)):
-            raise BundleError(f"{self.path}: '{name}' is not listed in the manifest; a bundle holds nothing else")
-        for name, entry in listed.items():
-            size = (self.path / name).stat().st_size
-            if size != entry.bytes:
-                raise BundleError(
-                    f"{self.path}: '{name}' has {size} bytes, but was written with {entry.bytes}: the bundle is damaged"
-                )
-        for name, entry in listed.items() if verify else ():
-            if _sha256(self.path / name) != entry.sha256:
-                raise BundleError(f"{self.path}: '{name}' does not have its checksum: the bundle is damaged")
+
+def open_sealed(path: Path, kind: type[M], *, verify: bool = True) -> M:
+    """The manifest of a bundle of some kind, whose files are those that it lists.
+
+    Raises:
+        BundleError: As for `Bundle.open`.
+    """
+    if not path.is_dir():
+        raise BundleError(f"{path}: no such bundle")
+    for name in (MANIFEST, CHECKSUM):
+        _plain_file(path, name)
+    manifest = _read_manifest(path, kind)
+    _check_files(path, manifest.files, verify=verify)
+    return manifest
+
+
+def _check_files(path: Path, listed: Mapping[str, FileEntry], *, verify: bool) -> None:
+    for name in listed:
+        _check_name(path, name)
+    found = set(_walk(path)) - {MANIFEST, CHECKSUM}
+    for name in sorted(set(listed) - found):
+        raise BundleError(f"{path}: '{name}' is missing")
+    for name in sorted(found - set(listed)):
+        raise BundleError(f"{path}: '{name}' is not listed in the manifest; a bundle holds nothing else")
+    for name, entry in listed.items():
+        size = (path / name).stat().st_size
+        if size != entry.bytes:
+            raise BundleError(
+                f"{path}: '{name}' has {size} bytes, but was written with {entry.bytes}: the bundle is damaged"
+            )
+    for name, entry in listed.items() if verify else ():
+        if _sha256(path / name) != entry.sha256:
+            raise BundleError(f"{path}: '{name}' does not have its checksum: the bundle is damaged")
 
 
 def _plain_file(path: Path, name: str) -> None:
@@ -221,10 +238,15 @@ def _plain_file(path: Path, name: str) -> None:
         raise BundleError(f"{path}: '{name}' is a link, folder or device; a bundle holds plain files only")
 
 
-def _read_manifest(path: Path) -> Manifest:
-    data = read_json(path / MANIFEST)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise BundleError(f"{path / MANIFEST}: is not the manifest of a bundle: its 'format' is not '{FORMAT}'")
+def _read_manifest(path: Path, kind: type[M]) -> M:
+    data, wanted = read_json(path / MANIFEST), kind.model_fields["format"].default
+    if isinstance(data, dict) and data.get("format") == STATISTIC_FORMAT != wanted:
+        raise BundleError(
+            f"{path}: holds an item-to-item statistic, which has no program to run: `easyrec retrieve` reads it, "
+            "and recall its neighbours.parquet"
+        )
+    if not isinstance(data, dict) or data.get("format") != wanted:
+        raise BundleError(f"{path / MANIFEST}: is not the manifest of a bundle: its 'format' is not '{wanted}'")
     version = data.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleError(
@@ -239,7 +261,7 @@ def _read_manifest(path: Path) -> Manifest:
     if recorded != f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode():
         raise BundleError(f"{path}: '{MANIFEST}' does not have the checksum in '{CHECKSUM}': the bundle is damaged")
     try:
-        return Manifest.model_validate(parse(text, str(path / MANIFEST)))
+        return kind.model_validate(parse(text, str(path / MANIFEST)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -15,6 +15,9 @@ FORMAT_VERSION = 1
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+STATISTIC_FORMAT = "easyrec-statistic"
+
+
 class FileEntry(StrictModel):
     """One file of the bundle."""
 
@@ -126,6 +129,37 @@ class Manifest(StrictModel):
     warmup: Warmup
     metrics: dict[str, Any] = {}
     """Of training: `{"valid": {"auc": ...}, ...}`."""
+    versions: dict[str, str]
+    """Of the libraries that wrote the bundle."""
+    files: dict[str, FileEntry] = {}
+    """Every file but the manifest and its checksum, by path inside the bundle."""
+
+
+class StatisticManifest(StrictModel):
+    """`manifest.json` of an item-to-item statistic, which has neither a program nor tables."""
+
+    format: Literal["easyrec-statistic"] = "easyrec-statistic"
+    format_version: int = FORMAT_VERSION
+    name: str
+    """The experiment's name."""
+    created: str
+    """ISO time, UTC."""
+    config: dict[str, Any]
+    """The experiment, `base` and overrides merged, `${ENV}` as written."""
+    plugins: list[dict[str, str]] = []
+    """Plugins whose members the config names."""
+    fingerprint: str
+    """Of the generator: its config and vocabularies."""
+    item_id: str
+    """The column of ids in `items.parquet`."""
+    items: int = Field(ge=1)
+    """N."""
+    links: int = Field(ge=0)
+    """Entries of the matrix."""
+    recency: float
+    repeats: bool
+    metrics: dict[str, Any] = {}
+    """Of the run: `{"valid": {"recall@10": ...}, ...}`."""
     versions: dict[str, str]
     """Of the libraries that wrote the bundle."""
     files: dict[str, FileEntry] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,12 +17,25 @@ SCORES = 1 << 24
 """Scores that are held at once."""
 
 
+class Scores(Protocol):
+    """What N items score for users, where that is no product of vectors."""
+
+    def __len__(self) -> int:
+        """N."""
+        ...
+
+    def __call__(self, users: Any, /) -> np.ndarray:
+        """(B, N) float32, of some of `Users.vectors`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Users:
     """B users who ask.
 
     Attributes:
-        vectors: (B, D) float32, or (B, K, D) where a user has several: the nearest to an item counts.
+        vectors: (B, D) float32, or (B, K, D) where a user has several: the nearest to an item counts. Of `Scores`, what
+            they read, which has a length and slices.
         wanted: (R,) int64, the items that they want; -1 for items that the catalogue does not have.
         offsets: (B+1,) int64, whose they are.
         spared: (S,) int64, items that are not recommended to them, -1 for none; None: no such.
@@ -29,7 +43,7 @@ class Users:
         slices: By name, the ascending numbers of the users of a slice.
     """
 
-    vectors: Tensor
+    vectors: Any
     wanted: np.ndarray
     offsets: np.ndarray
     spared: np.ndarray | None = None
@@ -47,23 +61,22 @@ class Users:
         return Users(part.vectors, part.wanted, part.offsets, self.spared[low:high], spared_offsets)
 
 
-def rank(users: Users, items: Tensor, k: int, few: Sequence[Few] = ()) -> Iterator[Found]:
+def rank(users: Users, items: Tensor | Scores, k: int, few: Sequence[Few] = ()) -> Iterator[Found]:
     """The first k items of each user, and the ranks of wanted ones; a wanted item is never spared.
 
     A wanted item stands behind all items that score as much as it does.
 
     Args:
         users: Who asks.
-        items: (N, D) float32.
+        items: (N, D) float32, or what scores them.
         k: How many items are named.
         few: Draw items among which the wanted ones are ranked too.
     """
-    several = users.vectors.shape[1] if users.vectors.dim() == 3 else 1
+    several = users.vectors.shape[1] if isinstance(users.vectors, Tensor) and users.vectors.dim() == 3 else 1
     step = max(SCORES // max(len(items) * several, 1), 1)
     for start in range(0, len(users.vectors), step):
         part = users.slice(start, min(start + step, len(users.vectors)))
-        scores = part.vectors @ items.T  # (b, N) or (b, K, N)
-        scores = scores.amax(dim=1) if scores.dim() == 3 else scores
+        scores = _scores(part.vectors, items)  # (b, N)
         rows = np.repeat(np.arange(len(scores)), np.diff(part.offsets))
         known = part.wanted >= 0
         who, what = torch.from_numpy(rows[known]), torch.from_numpy(part.wanted[known])
@@ -96,6 +109,13 @@ def listed(items: np.ndarray, wanted: np.ndarray, offsets: np.ndarray, count: in
     return Found(items, np.where(wanted >= 0, ranks, -1), offsets)
 
 
+def _scores(vectors: Any, items: Tensor | Scores) -> Tensor:
+    if not isinstance(items, Tensor):
+        return torch.from_numpy(items(vectors))
+    scores: Tensor = vectors @ items.T  # (b, N) or (b, K, N)
+    return scores.amax(dim=1) if scores.dim() == 3 else scores
+
+
 def _pieces(who: Tensor, own: Tensor, items: int) -> Iterator[tuple[Tensor, Tensor]]:
     size = max(SCORES // max(items, 1), 1)
     yield from zip(torch.split(who, size), torch.split(own, size), strict=True)
@@ -121,7 +141,7 @@ class Measured:
         self.sliced: dict[str, list[RetrievalMetric]] = {}
         self.most = max((metric.config.k for metric in self.whole), default=1)
 
-    def update(self, users: Users, items: Tensor) -> None:
+    def update(self, users: Users, items: Tensor | Scores) -> None:
         """Rank all items for some users, and feed the metrics."""
         start = 0
         for found in rank(users, items, self.most, self.few):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -15,6 +15,7 @@ from easyrec import metrics
 from easyrec.config import DataConfig, Experiment, load_experiment
 from easyrec.config.experiment import unfit_exclusion
 from easyrec.config.parts import NO_ITEMS
+from easyrec.config.statistic import StatisticConfig
 from easyrec.data import Part, Source, make_loader, open_sources
 from easyrec.data.feed import source_of
 from easyrec.data.sources import SourceConfig
@@ -29,6 +30,13 @@ from easyrec.train.restore import restore
 from easyrec.train.retrieve import Found, Written, retrieved
 from easyrec.train.run import Run
 from easyrec.train.run_folder import run_path
+from easyrec.train.statistics import (
+    evaluate_statistic,
+    export_statistic,
+    restore_statistic,
+    retrieved_by_statistic,
+    train_statistic,
+)
 from easyrec.train.trainer import Trainer
 from feature_generator.config import Choice, Document, StrictModel, validate
 
@@ -78,6 +86,8 @@ def train(
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "bar": progress, "export": export}
+    if isinstance(experiment.model, StatisticConfig):
+        return train_statistic(experiment, folder, data=data, **options)
     return Trainer(experiment, folder, data=data, **options).fit()
 
 
@@ -104,6 +114,8 @@ def evaluate(
         A run with the metrics of this evaluation: `{"valid": {...}, "test": {...}}`.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    if isinstance(experiment.model, StatisticConfig):
+        return evaluate_statistic(experiment, folder, data, checkpoint)
     scorer = restore(experiment, folder, checkpoint)
     sources = open_sources(experiment, data)
     found: dict[str, dict[str, float]] = {}
@@ -153,14 +165,10 @@ def predict(
         some are missing stay Python's, in a column of objects.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    _has_a_program(experiment, "predicts no labels: `easyrec retrieve` gives the items of users")
     tables = predictions(experiment, restore(experiment, folder, checkpoint), _input(experiment, input))
     with kept_memory():
-        if output is not None:
-            write_predictions(tables, output)
-            return Path(output)
-        # Without it one null makes floats of integers, and other ids of those beyond 2**53.
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(integer_object_nulls=True)
-        return frame
+        return _written(tables, output)
 
 
 def export(
@@ -190,6 +198,8 @@ def export(
         The run, with the new bundle.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    if isinstance(experiment.model, StatisticConfig):
+        return export_statistic(experiment, folder, checkpoint=checkpoint, output=output, overwrite=overwrite)
     return export_run(experiment, folder, checkpoint=checkpoint, output=output, data=data, overwrite=overwrite)
 
 
@@ -225,6 +235,11 @@ def embed(
         The folder.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    _has_a_program(
+        experiment,
+        "makes no vectors: `easyrec retrieve` finds the items of users without these, and the nearest items of each stand "
+        "in neighbours.parquet of the bundle",
+    )
     _compares(experiment)
     if experiment.model.generative:
         text = (
@@ -263,7 +278,7 @@ def retrieve(
         users: Rows of users, as `embed` takes items; default: `data.test`.
         output: Parquet file to write.
         k: How many items a user gets.
-        items: Folder that `embed` wrote; default `items` in the folder of the run.
+        items: Folder that `embed` wrote; default `items` in the folder of the run. Statistics hold their own.
         exclude: Feature with ids of items that a user does not get, such as those of the history.
         overrides: Settings laid over the config, e.g. `data.reserved`.
         plugins: Files and packages with more models, features, ..., see `feature_generator.config.plug`.
@@ -284,6 +299,13 @@ def retrieve(
     if problems:
         raise ConfigError(problems)
     source = _source(experiment, users, experiment.data.test, Problem("name the rows of users", "data.test"))
+    if isinstance(experiment.model, StatisticConfig):
+        if items is not None:
+            text = "holds its items itself: name the folder of a statistic or its bundle as the checkpoint"
+            raise ConfigError([Problem(f"'{experiment.model.type}' {text}", "items")])
+        counted = restore_statistic(experiment, folder, checkpoint)
+        with kept_memory():
+            return _written(retrieved_by_statistic(experiment, counted, source, k, exclude), output)
     scorer = restore(experiment, folder, checkpoint)
     found: Found | Written
     if experiment.model.generative:
@@ -291,18 +313,28 @@ def retrieve(
     else:
         found = Found(folder / "items" if items is None else Path(items), digest_of(experiment, scorer))
     with kept_memory(), scorer.averaged():
-        tables = retrieved(experiment, scorer, source, found, k, exclude)
-        if output is not None:
-            write_predictions(tables, output)
-            return Path(output)
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(integer_object_nulls=True)
-        return frame
+        return _written(retrieved(experiment, scorer, source, found, k, exclude), output)
+
+
+def _written(tables: Iterator[pa.Table], output: AnyPath | None) -> Path | pd.DataFrame:
+    """The tables in a file; without one as a DataFrame."""
+    if output is not None:
+        write_predictions(tables, output)
+        return Path(output)
+    # Without it one null makes floats of integers, and other ids of those beyond 2**53.
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(integer_object_nulls=True)
+    return frame
 
 
 class _Indexed(StrictModel):
     """An index as a call names it."""
 
     index: Annotated[Any, Choice("easyrec.retrieval.indexes")]
+
+
+def _has_a_program(experiment: Experiment, lacking: str) -> None:
+    if isinstance(experiment.model, StatisticConfig):
+        raise experiment.placed(ConfigError([Problem(f"'{experiment.model.type}' {lacking}", "model.type")]))
 
 
 def _compares(experiment: Experiment) -> None:

@@ -29,7 +29,7 @@ from easyrec.losses._loss import mean
 from easyrec.losses.sampled._loss import SampledLoss
 from easyrec.losses.sampled.softmax import Config as Softmax
 from easyrec.retrieval import metrics
-from easyrec.retrieval.ranking import Measured, Users, listed
+from easyrec.retrieval.ranking import Measured, Scores, Users, listed
 from easyrec.train.codes import trie_of
 from easyrec.train.near import near_items
 from easyrec.train.scorer import Scorer
@@ -160,22 +160,47 @@ class Matching:
             loader: The part.
             heed: Called for every batch.
         """
+        if self.experiment.model.generative:
+            trie = trie_of(scorer.collection, self.experiment, self.catalogue)
+
+            def search(found: Measured, batch: Batch, asking: Users) -> None:
+                lists, _ = scorer.found(batch, self.sides.user_groups, trie, found.most, _barred(asking))
+                found.take(listed(lists, asking.wanted, asking.offsets, len(self.catalogue)), asking.slices)
+
+            return self._measured(search, loader, heed)
+        items = self.items(scorer)
+        return self.ranked(items, lambda batch: scorer.vectors(batch, "user", self.sides.user_groups), loader, heed)
+
+    def ranked(
+        self,
+        items: Tensor | Scores,
+        users: Callable[[Batch], Any],
+        loader: Loader,
+        heed: Callable[[], None] = lambda: None,
+    ) -> dict[str, float]:
+        """All retrieval metrics of a part.
+
+        Args:
+            items: The vectors of all items, or what scores them.
+            users: Gives what these are compared with, or what scores them reads, for the users of a batch.
+            loader: The part.
+            heed: Called for every batch.
+        """
+
+        def rank(found: Measured, batch: Batch, asking: Users) -> None:
+            found.update(replace(asking, vectors=users(batch)), items)
+
+        return self._measured(rank, loader, heed)
+
+    def _measured(
+        self, find: Callable[[Measured, Batch, Users], None], loader: Loader, heed: Callable[[], None]
+    ) -> dict[str, float]:
         told = any(m.counted for m in self.measured.metrics) or self.measured.cold is not None
         counts = self.counts if told else np.ones(len(self.catalogue))
         found = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics], counts)
-        if self.experiment.model.generative:
-            trie = trie_of(scorer.collection, self.experiment, self.catalogue)
-            for batch in loader:
-                heed()
-                users = self._asking(batch, counts)
-                lists, _ = scorer.found(batch, self.sides.user_groups, trie, found.most, _barred(users))
-                found.take(listed(lists, users.wanted, users.offsets, len(self.catalogue)), users.slices)
-            return found.compute()
-        items = self.items(scorer)
         for batch in loader:
             heed()
-            vectors = scorer.vectors(batch, "user", self.sides.user_groups)
-            found.update(replace(self._asking(batch, counts), vectors=vectors), items)
+            find(found, batch, self._asking(batch, counts))
         return found.compute()
 
     def _asking(self, batch: Batch, counts: np.ndarray) -> Users:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -126,27 +126,47 @@ def retrieved(
         ConfigError: The data lacks a column.
         DataError: A row cannot be used.
     """
-    sides, whole = Sides(experiment), experiment.generator
-    generator = whole.only({*sides.users, *([exclude] if exclude else [])})
-    reserved = experiment.data.reserved
+    sides = Sides(experiment)
+
+    def nearest(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        spared, whom = spared_of(batch, exclude)
+        if isinstance(items, Written):
+            return items.search(scorer, batch, sides.user_groups, k, spared, whom)
+        vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
+        most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
+        numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)))
+        if len(whom):
+            numbers, scores = _without(numbers, scores, items.keys, spared, whom)
+        return numbers[:, :k], scores[:, :k]
+
+    return answered(experiment, part, {*sides.users, *([exclude] if exclude else [])}, items.ids, nearest)
+
+
+def answered(
+    experiment: Experiment,
+    part: Part | Source,
+    features: Collection[str],
+    ids: pa.Array,
+    answer: Callable[[Batch], tuple[np.ndarray, np.ndarray]],
+) -> Iterator[pa.Table]:
+    """Batch by batch: `data.reserved` columns, `items` and `scores`.
+
+    Args:
+        experiment: What was trained.
+        part: Rows of users.
+        features: What is read of them.
+        ids: (N,) the items' ids in the data.
+        answer: Gives the numbers of a batch's items, -1 for none, and their scores, both (B, k).
+    """
+    generator, reserved = experiment.generator.only(features), experiment.data.reserved
     loader = make_loader(experiment, part, generator, training=False, labels=False, reserved=reserved)
     types = (part.source if isinstance(part, Part) else part).columns
-    told = [pa.field("items", pa.list_(items.ids.type)), pa.field("scores", pa.list_(pa.float32()))]
+    told = [pa.field("items", pa.list_(ids.type)), pa.field("scores", pa.list_(pa.float32()))]
     schema = pa.schema([*(pa.field(n, types[raw_name(n, types, experiment.data.fg)]) for n in reserved), *told])
     empty = True
     for batch in loader:
-        spared, whom = _spared(batch, exclude)
-        if isinstance(items, Written):
-            numbers, scores = items.search(scorer, batch, sides.user_groups, k, spared, whom)
-        else:
-            vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
-            most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
-            numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)))
-            if len(whom):
-                numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         columns = [] if batch.reserved is None else [batch.reserved[name] for name in reserved]
-        lists = _lists(numbers[:, :k], scores[:, :k], items.ids)
-        yield pa.table([*columns, *lists], names=schema.names).cast(schema)
+        yield pa.table([*columns, *_lists(*answer(batch), ids)], names=schema.names).cast(schema)
         empty = False
     if loader.report.num_bad:
         logger.warning("%s", loader.report.summary())
@@ -173,7 +193,7 @@ def _search(index: Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.n
     return np.take_along_axis(numbers, kept, 1), np.take_along_axis(scores, kept, 1)
 
 
-def _spared(batch: Batch, exclude: str | None) -> tuple[np.ndarray, np.ndarray]:
+def spared_of(batch: Batch, exclude: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Ids that users do not get, and whose."""
     if exclude is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -29,8 +29,11 @@ from typing import IO, Any
 
 from typing_extensions import Self
 
+from easyrec.config import Experiment
+from easyrec.config.experiment import PLUGINS
 from easyrec.durable import write_text
 from easyrec.errors import RunError
+from feature_generator.fitting.learned import carry
 
 METRICS = "metrics.jsonl"
 PROGRESS = "progress.jsonl"
@@ -92,6 +95,13 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def describe(self, experiment: Experiment) -> None:
+        """Write what is trained here: the config, what features have learned, and which plugins they need."""
+        self.write_text("config.yaml", experiment.to_yaml())
+        carry(experiment.features, self.path / "config.yaml")
+        if plugins := experiment.plugins():
+            self.write_json(PLUGINS, plugins)
 
     @property
     def checkpoints(self) -> Path:

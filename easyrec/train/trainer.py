@@ -15,7 +15,6 @@ import torch
 from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
-from easyrec.config.experiment import PLUGINS
 from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.embedding.collection import EmbeddingCollection
@@ -50,7 +49,6 @@ from easyrec.train.state import go_to, snapshot_of
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
 from easyrec.train.weighting import build as build_weighting
-from feature_generator.fitting.learned import carry
 
 logger = logging.getLogger("easyrec.train")
 
@@ -418,10 +416,7 @@ class Trainer:
         """Go to the state that training starts from."""
         self.store.clean()
         found = self.store.newest() if self.folder.resume else None
-        self.folder.write_text("config.yaml", self.experiment.to_yaml())
-        carry(self.experiment.features, self.folder.path / "config.yaml")
-        if plugins := self.experiment.plugins():
-            self.folder.write_json(PLUGINS, plugins)
+        self.folder.describe(self.experiment)
         if found is not None:
             step, snapshot, problems = found
             for problem in problems:

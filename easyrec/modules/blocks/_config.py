@@ -98,7 +98,7 @@ class Wires:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        block = {FAMILY: BLOCKS, "x-default": None}
+        block = {FAMILY: [BLOCKS], "x-default": None}
         one = {"anyOf": [{"type": "string"}, {"allOf": [block, {"type": "object"}]}]}
         return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
 
