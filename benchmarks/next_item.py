@@ -22,6 +22,8 @@ from record import ROOT, data, fingerprint, finished, once, table
 
 import easyrec
 from easyrec.config import load_experiment
+from easyrec.config.statistic import StatisticConfig
+from easyrec.errors import MissingExtra
 
 OUT = ROOT / ".data" / "next_item"
 CONFIGS = ROOT / "configs" / "next_item"
@@ -78,11 +80,13 @@ def key(where: str, name: str) -> str:
     """Fingerprint of a run."""
     os.environ["EASYREC_NEXT_ITEM"] = str(OUT / where)
     experiment = load_experiment(CONFIGS / f"{name}.yaml", SIZES[where])
+    modules = ["easyrec.retrieval.ranking", "easyrec.retrieval.metrics.__init__"]
+    if isinstance(experiment.model, StatisticConfig):
+        return where + fingerprint(experiment, [*modules, "easyrec.train.statistics", "easyrec.export.statistic"])
     loss = getattr(experiment.model, "loss", None)
-    modules = [f"easyrec.losses.sampled.{'softmax' if loss is None else loss.type}"]
+    modules += [f"easyrec.losses.sampled.{'softmax' if loss is None else loss.type}"]
     modules += ["easyrec.models._matching", "easyrec.models._sequential", "easyrec.data.matching"]
-    modules += ["easyrec.data.positions"]
-    modules += ["easyrec.data.samplers._shares", "easyrec.retrieval.ranking", "easyrec.retrieval.metrics.__init__"]
+    modules += ["easyrec.data.positions", "easyrec.data.samplers._shares"]
     modules += [f"easyrec.data.samplers.{experiment.data.sampler.type}"] if experiment.data.sampler else []
     return where + fingerprint(experiment, modules)
 
@@ -127,7 +131,10 @@ def main() -> None:
     for where in args.data:
         prepare(where)
         for name in args.only:
-            run(where, name, args.threads)
+            try:
+                run(where, name, args.threads)
+            except MissingExtra as error:  # noqa: PERF203 (hours a turn)
+                print(f"{name}: {error}")
         table(rows(where))
 
 

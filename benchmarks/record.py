@@ -24,6 +24,8 @@ from easyrec.config import Experiment
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+FAMILIES = ("easyrec.models.", "easyrec.modules.", "easyrec.statistics.")
+"""Where the code lies whose changes let results lapse."""
 
 
 def data(name: str) -> Path:
@@ -176,7 +178,10 @@ def fingerprint(experiment: Experiment, more: Iterable[str] = ()) -> str:
     default = experiment.model.default_encoder() or "pooling"
     encoders = {entry.encoder.type if entry.encoder else default for group in groups for entry in group.sequences}
     layers = {layer.type for group in groups for layer in group.feature_wise}
-    modules = [f"easyrec.models.{experiment.model.type}", *(f"easyrec.modules.sequence.{e}" for e in sorted(encoders))]
+    modules = [
+        f"{experiment.model.family}.{experiment.model.type}",
+        *(f"easyrec.modules.sequence.{e}" for e in sorted(encoders)),
+    ]
     modules += [f"easyrec.modules.feature_wise.{layer}" for layer in sorted(layers)]
     return digest(text, dict.fromkeys(path for module in (*modules, *more) for path in _sources(module)))
 
@@ -215,7 +220,7 @@ def _sources(module: str) -> tuple[str, ...]:
         if not isinstance(node, ast.ImportFrom):
             continue
         for name in (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)):
-            if name.startswith(("easyrec.models.", "easyrec.modules.")) and "._model" not in name:  # every model's
+            if name.startswith(FAMILIES) and "._model" not in name:  # every model's
                 files.update(_sources(name))
     return tuple(sorted(files))
 

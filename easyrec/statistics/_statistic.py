@@ -93,6 +93,13 @@ class Links:
             items[rows], kept[rows] = first(keys, values[rows], keep)
         return cls.of(items, kept, np.full(size, keep))
 
+    def scaled(self) -> Links:
+        """The same, sparse, with rows that add up to 1."""
+        assert self.offsets is not None
+        rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        sums = np.bincount(rows, self.values, len(self.offsets) - 1)
+        return Links((self.values / sums[rows]).astype(np.float32), self.items, self.offsets)
+
     def nearest(self, keep: int) -> Links:
         """At most `keep` entries of each row, the largest first."""
         if self.items is None or self.offsets is None:

@@ -49,12 +49,4 @@ class ItemCF(Statistic):
         lists = (users.offsets, users.items, items.offsets, items.items)
         _kernels.cosine(*lists, weights, norms, self.config.shrinkage, self.threads, *found)
         links = Links.of(*found)
-        return scaled(links) if self.config.normalized else links
-
-
-def scaled(links: Links) -> Links:
-    """The same with rows that add up to 1."""
-    assert links.offsets is not None
-    rows = np.repeat(np.arange(len(links.offsets) - 1), np.diff(links.offsets))
-    sums = np.bincount(rows, links.values, len(links.offsets) - 1)
-    return Links((links.values / sums[rows]).astype(np.float32), links.items, links.offsets)
+        return links.scaled() if self.config.normalized else links

@@ -22,6 +22,8 @@ class Config(StatisticConfig):
     """Smoothing: the larger, the less it matters how much else two users share."""
     beta: float = Field(0.5, ge=0.0)
     """A user who took n items weighs n^-beta."""
+    normalized: bool = False
+    """Scale what follows from an item to a sum of 1: else popular items, of many pairs, say the most."""
     max_users: int = Field(700, gt=1)
     """Users of an item whose pairs are looked at; of more a sample, by `train.seed`."""
 
@@ -42,7 +44,8 @@ class Swing(Statistic):
         found = np.zeros((size, keep), np.int32), np.zeros((size, keep), np.float32), np.zeros(size, np.int64)
         lists = (users.offsets, users.items, items.offsets, items.items)
         _kernels.swing(*lists, weights, self.config.alpha, self.threads, *found)
-        return Links.of(*found)
+        links = Links.of(*found)
+        return links.scaled() if self.config.normalized else links
 
     def _sampled(self, users: Taken) -> Taken:
         """Of each item at most `max_users` users, ascending."""

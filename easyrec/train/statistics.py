@@ -22,7 +22,7 @@ from easyrec.config.statistic import StatisticConfig
 from easyrec.data import Part, Source, Sources, open_sources
 from easyrec.data.catalogue import rows_of, single
 from easyrec.data.intake import raw_columns
-from easyrec.data.matching import steps
+from easyrec.data.positions import steps
 from easyrec.data.sides import Sides
 from easyrec.errors import ConfigError, DataError, Problem, RunError
 from easyrec.export.statistic import Counted, read_counted, write_counted

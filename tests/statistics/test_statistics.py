@@ -99,6 +99,13 @@ def test_swing_adds_up_pairs_of_users(case, alpha, beta):
     np.testing.assert_allclose(matrix(found), expected, rtol=1e-5)
 
 
+def test_normalized_rows_add_up_to_one():
+    lists = [[0, 1, 2], [1, 2, 3], [0, 1, 3], [2, 3], [4]]
+    plain, scaled = (matrix(statistic("swing", normalized=n).fit(taken(lists, 5))[0]) for n in (False, True))
+    np.testing.assert_allclose(scaled.sum(1), [1, 1, 1, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(scaled * plain.sum(1, keepdims=True), plain, rtol=1e-6)
+
+
 def test_swing_looks_at_a_sample_of_the_users_of_an_item_by_the_seed():
     random = np.random.default_rng(1)
     lists = [random.choice(8, 5, replace=False).tolist() for _ in range(40)]
