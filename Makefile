@@ -40,7 +40,7 @@ $(VENV)/.kernels-all: $(VENV)/.runtime $(KERNELS)
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing the development tools into $(VENV) ..."
-	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,dev,docs]'
+	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,dev,docs]'
 	@touch $@
 
 .PHONY: install
@@ -113,7 +113,7 @@ sanitize: install-dev  ## the kernels' tests under AddressSanitizer and UBSan
 	cd $(SANITIZED) && $(abspath $(PY)) setup.py --quiet build_ext --inplace --sanitize
 	cd $(SANITIZED) && $(ONE_THREAD) ASAN_OPTIONS=detect_leaks=0 \
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/feature_generator tests/embedding tests/modules tests/data tests/train/test_matching.py
+	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/feature_generator tests/embedding tests/modules tests/statistics tests/data tests/train/test_matching.py
 
 FUZZ_SECONDS ?= 600
 
