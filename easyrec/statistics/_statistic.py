@@ -98,6 +98,7 @@ class Links:
         assert self.offsets is not None
         rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
         sums = np.bincount(rows, self.values, len(self.offsets) - 1)
+        sums[sums == 0.0] = 1.0
         return Links((self.values / sums[rows]).astype(np.float32), self.items, self.offsets)
 
     def nearest(self, keep: int) -> Links:
