@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from easyrec.config.family import implementation
 from feature_generator.config import StrictModel
 
@@ -18,13 +20,20 @@ __all__ = ["Index", "IndexConfig", "build"]
 
 
 class IndexConfig(StrictModel):
-    """What the config of every index has; an index's own `Config` derives from it."""
+    """What the config of every index has; an index's own `Config` derives from it.
+
+    Attributes:
+        effort: The key that trades time for recall when the index is searched; None where it is exact.
+    """
 
     family: ClassVar[str | None] = "easyrec.retrieval.indexes"
+    effort: ClassVar[str | None] = None
 
     type: str
     metric: Literal["inner", "cosine", "l2"] = "inner"
     """What is near: a large inner product, a large cosine, or a small Euclidean distance."""
+    rebuild_at: float = Field(0.5, gt=0.0, le=1.0)
+    """Share of vectors that were deleted or replaced beyond which a change frees their places; 1: none does."""
 
 
 def build(config: IndexConfig, dim: int) -> Index:

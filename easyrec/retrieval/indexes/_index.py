@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from typing_extensions import Self
 
-from easyrec.durable import write_text
-from easyrec.errors import ConfigError, RunError
-from easyrec.retrieval.indexes import IndexConfig
+from easyrec.errors import ConfigError
+from easyrec.retrieval.indexes import IndexConfig, _files
+from easyrec.retrieval.indexes._attributes import Attributes
 from easyrec.retrieval.indexes._faiss import faiss
 from feature_generator.config import member
 
-FEW = 20_000
-"""So many allowed vectors are compared one by one: a graph or lists would miss most of them."""
-FORMAT = 1
+FEW = 16
+"""Where fewer than one in so many vectors may be found, these are gathered and compared."""
 
 
 class Index:
-    """The nearest of N vectors. An index defines `make` and `parameters`.
+    """The nearest of N vectors.
 
-    Vectors that are replaced or deleted stay inside, passed over, until the index is built anew; `wasted` tells how many.
+    Vectors that are replaced or deleted stay inside, passed over, until `rebuild`; `wasted` tells how many.
     Any number of threads may search at a time; none while another adds or deletes.
 
     Args:
@@ -34,28 +35,60 @@ class Index:
     Attributes:
         ids: (n,) int64, by place: the id of each vector, those passed over included.
         alive: (n,) bool, by place: whether a vector counts.
+        attributes: By place, what searches may filter by.
     """
 
     def __init__(self, config: Any, dim: int) -> None:
         self.config, self.dim = config, dim
         self.inside: Any = self.make(dim)
         self.ids, self.alive = np.zeros(0, np.int64), np.zeros(0, bool)
+        self.attributes: Attributes | None = None
         self._places: tuple[np.ndarray, np.ndarray] | None = None
+
+    # ----------------------------------------------------------------------------------- what an index defines
 
     def make(self, dim: int) -> Any:
         """What FAISS builds."""
         raise TypeError(f"{type(self).__name__} must define make")
 
-    def parameters(self, chosen: Any) -> Any:
-        """How it is asked.
+    def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
+        """What FAISS searches, and its parameters, to compare a query with every chosen vector.
 
         Args:
             chosen: A selector of places, or None.
         """
+        raise TypeError(f"{type(self).__name__} must define comparing_all")
+
+    def keep(self, places: np.ndarray) -> None:
+        """Leave nothing inside but the vectors of some ascending places, in their order."""
+        raise TypeError(f"{type(self).__name__} must define keep")
+
+    def walks(self, allowed: int) -> bool:
+        """Whether looking at some vectors is cheaper than comparing all that may be found.
+
+        Args:
+            allowed: How many may be found.
+        """
+        return False
+
+    def parameters(self, chosen: Any, share: float) -> Any:
+        """How it is asked, where it `walks`.
+
+        Args:
+            chosen: A selector of places, or None.
+            share: Share of the vectors inside that may be found.
+        """
         raise TypeError(f"{type(self).__name__} must define parameters")
 
+    @property
+    def least(self) -> int:
+        """How many vectors it learns from at least."""
+        return 0
+
+    # ------------------------------------------------------------------------------------------ what it is
+
     def __len__(self) -> int:
-        return int(self.alive.sum())
+        return int(np.count_nonzero(self.alive))
 
     @property
     def wasted(self) -> float:
@@ -67,33 +100,49 @@ class Index:
         """FAISS's name of the metric."""
         return int(faiss.METRIC_L2 if self.config.metric == "l2" else faiss.METRIC_INNER_PRODUCT)
 
+    def asked(self, **settings: Any) -> Self:
+        """The same index, searched with other settings than its config's.
+
+        Args:
+            settings: Keys of the config that only searches heed, such as `ef_search`.
+        """
+        found = copy.copy(self)
+        found.config = type(self.config)(**{**self.config.model_dump(), **settings})
+        return found
+
     # --------------------------------------------------------------------------------------------- changes
 
-    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+    def add(self, ids: np.ndarray, vectors: np.ndarray, attributes: Mapping[str, Any] | pa.Table | None = None) -> None:
         """Add vectors; an id that is there gets the new one. The first ones also train indexes that learn.
 
         Args:
             ids: (m,) int64, each once.
             vectors: (m, D) float32.
+            attributes: m values of each attribute, integers, texts, booleans or lists of them; the same attributes at
+                every call.
 
         Raises:
-            ValueError: Ids repeat, shapes do not fit, or a number is not finite.
+            ValueError: Ids repeat, shapes or attributes do not fit, or a number is not finite.
+            ConfigError: They are too few to learn from.
         """
         ids, vectors = np.ascontiguousarray(ids, np.int64), self._checked(vectors)
         if ids.shape != (len(vectors),):
             raise ValueError(f"{len(vectors)} vectors need as many ids, but here are {ids.shape}")
-        if len(np.unique(ids)) != len(ids):
-            values, counts = np.unique(ids, return_counts=True)
+        values, counts = np.unique(ids, return_counts=True)
+        if len(values) != len(ids):
             raise ValueError(f"the id {values[counts > 1][0]} is there twice")
         if not len(ids):
             return
-        self.delete(ids)
+        given = Attributes.of(attributes, len(ids))
+        known = given if self.attributes is None else self.attributes.joined(given)
         if not self.inside.is_trained:
             self.train(vectors)
+        self._forget(ids)
         self.inside.add(vectors)
         self.ids = np.concatenate([self.ids, ids])
         self.alive = np.concatenate([self.alive, np.ones(len(ids), bool)])
-        self._places = None
+        self.attributes, self._places = known, None
+        self._tidy()
 
     def train(self, vectors: np.ndarray) -> None:
         """Let an index that learns see vectors; `add` does so with the first ones.
@@ -101,19 +150,43 @@ class Index:
         Raises:
             ConfigError: They are fewer than the index has lists, or codes.
         """
-        least = max(getattr(self.config, "lists", 0), 256 if hasattr(self.config, "bytes") else 0)
-        if len(vectors) < least:
-            text = f"'{self.config.type}' learns from at least {least} vectors, but here are {len(vectors)}"
+        if len(vectors) < self.least:
+            text = f"'{self.config.type}' learns from at least {self.least} vectors, but here are {len(vectors)}"
             raise ConfigError(f"{text}: set fewer 'lists', or take 'flat' or 'hnsw'")
         self.inside.train(self._checked(vectors))
 
     def delete(self, ids: np.ndarray) -> int:
         """Delete the vectors of these ids; gives how many there were."""
+        count = self._forget(np.unique(np.asarray(ids, np.int64)))
+        self._tidy()
+        return count
+
+    def rebuild(self) -> None:
+        """Free the places of vectors that are passed over."""
+        places = np.flatnonzero(self.alive)
+        if len(places) == len(self.ids):
+            return
+        self.keep(places)
+        self.ids, self.alive, self._places = self.ids[places], np.ones(len(places), bool), None
+        self.attributes = None if self.attributes is None else self.attributes.taken(places)
+
+    def _forget(self, ids: np.ndarray) -> int:
         places = self.find(ids)
         places = places[places >= 0]
         self.alive[places] = False
         self._places = None if len(places) else self._places
         return len(places)
+
+    def _tidy(self) -> None:
+        if self.wasted > self.config.rebuild_at:
+            self.rebuild()
+
+    def made_of(self, vectors: np.ndarray) -> Any:
+        """What FAISS builds of these vectors, which are as they were inside."""
+        found = self.make(self.dim)
+        if len(vectors):
+            found.add(vectors)
+        return found
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """(m,) int64, the places of these ids, -1 where there is none."""
@@ -130,51 +203,88 @@ class Index:
 
     # ---------------------------------------------------------------------------------------------- search
 
-    def search(self, queries: np.ndarray, k: int, only: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest vectors of each query.
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        only: np.ndarray | None = None,
+        without: np.ndarray | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest vectors of each query. All k are found where so many may be.
 
         Args:
             queries: (B, D) float32.
             k: How many are wanted.
             only: Ids that may be found; None: all.
+            without: Ids that are not found.
+            filter: Values of attributes; found is what has, or holds, one of them in each of these attributes.
 
         Returns:
             (B, k) int64 ids, the nearest first, -1 behind the last where there are fewer; and (B, k) float32: inner
             products or cosines, or squared distances below 0, so that more is nearer; -inf where there is none.
+
+        Raises:
+            ValueError: A query is no vector of this index, or the index has no such attribute.
         """
         queries = self._checked(queries)
-        if not len(self.ids):
+        if k < 1:
+            raise ValueError(f"at least one vector is wanted, not {k}")
+        allowed = self._allowed(only, without, filter)
+        count, total = int(np.count_nonzero(allowed)), len(self.ids)
+        if not count or not len(queries):
             return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32)
-        places = None if only is None else self._allowed(only)
-        if places is not None and len(places) <= FEW:
-            return self._one_by_one(queries, k, places)
-        chosen = None
-        if places is not None or not self.alive.all():
-            allowed = self.alive
-            if places is not None:
-                allowed = np.zeros(len(self.ids), bool)
-                allowed[places] = True
-            bits = np.packbits(allowed, bitorder="little")
-            chosen = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
-        values, found = self.inside.search(queries, k, params=self.parameters(chosen))
-        return self._told(values, found)
+        if count * FEW < total:
+            return self._told(*self._gathered(queries, k, np.flatnonzero(allowed)))
+        bits = np.packbits(allowed, bitorder="little")
+        chosen = faiss.IDSelectorBitmap(total, faiss.swig_ptr(bits)) if count < total else None
+        if not self.walks(count):
+            return self._told(*self._compared(queries, k, chosen))
+        values, places = self.inside.search(queries, k, params=self.parameters(chosen, count / total))
+        lacking = np.flatnonzero((places >= 0).sum(axis=1) < min(k, count))
+        if len(lacking):
+            values[lacking], places[lacking] = self._compared(queries[lacking], k, chosen)
+        return self._told(values, places)
 
-    def _allowed(self, only: np.ndarray) -> np.ndarray:
-        places = self.find(np.unique(np.asarray(only, np.int64)))
-        return places[places >= 0]
+    def _allowed(
+        self,
+        only: np.ndarray | None,
+        without: np.ndarray | None,
+        filter: Mapping[str, Any] | None,
+    ) -> np.ndarray:
+        """(n,) bool, the places that may be found."""
+        allowed = self.alive
+        if only is not None:
+            allowed = self._those(only)
+        if without is not None:
+            allowed = allowed & ~self._those(without)
+        if filter:
+            known = self.attributes or Attributes(pa.table({}))
+            allowed = allowed & known.allowed(filter, len(self.ids))
+        return allowed
 
-    def _one_by_one(self, queries: np.ndarray, k: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest of a few places: all are compared."""
-        vectors = self.inside.reconstruct_batch(places) if len(places) else np.zeros((0, self.dim), np.float32)
-        flat = faiss.IndexFlat(self.dim, self.faiss_metric)
-        flat.add(vectors)
-        values, found = flat.search(queries, k)
-        return self._told(values, np.where(found >= 0, places[found] if len(places) else -1, -1))
+    def _those(self, ids: np.ndarray) -> np.ndarray:
+        places, found = self.find(ids), np.zeros(len(self.ids), bool)
+        found[places[places >= 0]] = True
+        return found
 
-    def _told(self, values: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        ids = np.where(found >= 0, self.ids[found] if len(self.ids) else -1, -1)
+    def _compared(self, queries: np.ndarray, k: int, chosen: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Nearness and places of the nearest of all chosen."""
+        searched, parameters = self.comparing_all(chosen)
+        values, places = searched.search(queries, k, params=parameters)
+        return values, places
+
+    def _gathered(self, queries: np.ndarray, k: int, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of a few places."""
+        few = faiss.IndexFlat(self.dim, self.faiss_metric)
+        few.add(self.inside.reconstruct_batch(places))
+        values, found = few.search(queries, k)
+        return values, np.where(found >= 0, places[found], -1)
+
+    def _told(self, values: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ids = np.where(places >= 0, self.ids[places], -1)
         scores = -values if self.config.metric == "l2" else values
-        return ids, np.where(found >= 0, scores, -np.inf).astype(np.float32)
+        return ids, np.where(places >= 0, scores, -np.inf).astype(np.float32)
 
     def _checked(self, vectors: np.ndarray) -> np.ndarray:
         vectors = np.ascontiguousarray(vectors, np.float32)
@@ -190,23 +300,20 @@ class Index:
     # -------------------------------------------------------------------------------------------- the disk
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the index into a folder: `index.json` comes last, and tells the digests of the other files.
+        """Write the index into a folder; one that is there stays whole until this one is.
 
         Raises:
             RunError: The disk refuses.
         """
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "index.json").unlink(missing_ok=True)
-        try:
-            faiss.write_index(self.inside, str(path / "vectors.faiss"))
-            np.save(path / "ids.npy", self.ids)
-            np.save(path / "alive.npy", self.alive)
-        except (OSError, RuntimeError) as error:
-            raise RunError(f"cannot write {path}: {error}") from error
-        files = {name: _digest(path / name) for name in ("vectors.faiss", "ids.npy", "alive.npy")}
-        about = {"format": FORMAT, "config": self.config.model_dump(), "dim": self.dim, "files": files}
-        write_text(path / "index.json", json.dumps(about, indent=1) + "\n")
+        known = self.attributes.table.combine_chunks() if self.attributes is not None else pa.table({})
+        about = {"config": self.config.model_dump(), "dim": self.dim, "vectors": len(self)}
+        writers = {
+            "vectors": lambda path: faiss.write_index(self.inside, str(path)),
+            "ids": lambda path: np.save(path, self.ids),
+            "alive": lambda path: np.save(path, self.alive),
+            "attributes": lambda path: _write_table(path, known),
+        }
+        _files.write(Path(folder), about, writers)
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> Index:
@@ -215,19 +322,25 @@ class Index:
         Raises:
             RunError: There is no whole index, or it is damaged.
         """
-        path = Path(folder)
-        try:
-            about = json.loads((path / "index.json").read_text(encoding="utf-8"))
-            wrong = [name for name, digest in about["files"].items() if _digest(path / name) != digest]
-            if about["format"] != FORMAT or wrong:
-                raise ValueError(f"{wrong[0]} is damaged" if wrong else f"format {about['format']} is unknown")
-            config = member("easyrec.retrieval.indexes", about["config"]["type"]).Config(**about["config"])
-            index = _built(config, int(about["dim"]))
-            index.inside = faiss.read_index(str(path / "vectors.faiss"))
-            index.ids, index.alive = (np.load(path / f"{name}.npy", allow_pickle=False) for name in ("ids", "alive"))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise RunError(f"{path}: holds no whole index: {error}") from error
-        return index
+        return _files.read(Path(folder), _loaded)  # type: ignore[no-any-return]
+
+
+def _loaded(about: Mapping[str, Any], files: Mapping[str, Path]) -> Index:
+    index = _built(config_of(about["config"]), int(about["dim"]))
+    index.inside = faiss.read_index(str(files["vectors"]))
+    index.ids, index.alive = (np.load(files[part], allow_pickle=False) for part in ("ids", "alive"))
+    table = _read_table(files["attributes"])
+    index.attributes = Attributes(table) if len(index.ids) else None
+    sizes = {index.inside.ntotal, len(index.ids), len(index.alive), *([table.num_rows] if table.num_columns else [])}
+    if len(sizes) > 1 or index.inside.d != index.dim or index.inside.metric_type != index.faiss_metric:
+        raise ValueError("its files do not belong together")
+    return index
+
+
+def config_of(given: Mapping[str, Any]) -> IndexConfig:
+    """The config of an index from its content."""
+    found: IndexConfig = member("easyrec.retrieval.indexes", given["type"]).Config(**given)
+    return found
 
 
 def _built(config: IndexConfig, dim: int) -> Index:
@@ -236,9 +349,13 @@ def _built(config: IndexConfig, dim: int) -> Index:
     return build(config, dim)
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _write_table(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _read_table(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    table.validate(full=True)
+    return table

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+
 from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.indexes._faiss import faiss
 from easyrec.retrieval.indexes._index import Index
@@ -22,6 +24,10 @@ class Flat(Index):
         """The vectors as they are."""
         return faiss.IndexFlat(dim, self.faiss_metric)
 
-    def parameters(self, chosen: Any) -> Any:
-        """The selector alone."""
-        return None if chosen is None else faiss.SearchParameters(sel=chosen)
+    def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
+        """Itself."""
+        return self.inside, None if chosen is None else faiss.SearchParameters(sel=chosen)
+
+    def keep(self, places: np.ndarray) -> None:
+        """Of the other vectors nothing stays."""
+        self.inside = self.made_of(self.inside.reconstruct_batch(places))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from math import ceil
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field
 
 from easyrec.retrieval.indexes import IndexConfig
@@ -14,17 +16,21 @@ from easyrec.retrieval.indexes._index import Index
 class Config(IndexConfig):
     """Config of `hnsw`."""
 
+    effort: ClassVar[str | None] = "ef_search"
+
     type: Literal["hnsw"] = "hnsw"
     neighbors: int = Field(32, gt=1, le=256)
     """Edges of a vector: more find more and take more memory."""
     ef_construction: int = Field(120, gt=0)
     """Candidates that building keeps: more build a better graph, slower."""
     ef_search: int = Field(128, gt=0)
-    """Candidates that a search keeps: more find more, slower."""
+    """Candidates that a search keeps, at least as many as are wanted: more find more, slower."""
 
 
 class HNSW(Index):
     """Approximate; the time grows with the log of the number of vectors.
+
+    A graph cannot lose a vector: a search walks through those that are passed over.
 
     Source:
         Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small
@@ -37,10 +43,24 @@ class HNSW(Index):
         index.hnsw.efConstruction = self.config.ef_construction
         return index
 
-    def parameters(self, chosen: Any) -> Any:
-        """As many candidates as the config says."""
+    def parameters(self, chosen: Any, share: float) -> Any:
+        """As many candidates that may be found as the config says."""
         found = faiss.SearchParametersHNSW()
-        found.efSearch = self.config.ef_search
+        found.efSearch = ceil(self.config.ef_search / share)
         if chosen is not None:
             found.sel = chosen
         return found
+
+    def walks(self, allowed: int) -> bool:
+        """Whether the candidates and their neighbours are fewer than what may be found; skipping costs a sixteenth."""
+        total = len(self.ids)
+        candidates = self.config.ef_search * total / max(allowed, 1)
+        return bool(allowed == total or candidates * self.config.neighbors < allowed + total / 16)
+
+    def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
+        """The vectors without the graph."""
+        return faiss.downcast_index(self.inside.storage), faiss.SearchParameters(sel=chosen)
+
+    def keep(self, places: np.ndarray) -> None:
+        """A new graph."""
+        self.inside = self.made_of(self.inside.reconstruct_batch(places))

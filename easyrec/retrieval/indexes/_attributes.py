@@ -1,0 +1,129 @@
+"""What is known of the vectors of an index beside their ids: columns to filter by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """The places of each value of a column: those of `values[v]` are `places[bounds[v] : bounds[v + 1]]`."""
+
+    values: Mapping[Any, int]
+    places: np.ndarray
+    bounds: np.ndarray
+
+
+class Attributes:
+    """Columns by place: integers, texts or booleans, one in a row or a list of them.
+
+    Args:
+        table: The columns.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        for name, kind in zip(table.column_names, table.schema.types, strict=True):
+            if not _fit(kind.value_type if _listed(kind) else kind):
+                raise ValueError(
+                    f"attribute '{name}' is {kind}: it must be of integers, texts or booleans, or lists of them"
+                )
+        self.table = table
+        self._lookups: dict[str, _Lookup] = {}
+
+    @staticmethod
+    def of(given: Mapping[str, Any] | pa.Table | None, rows: int) -> Attributes:
+        """The columns of some rows.
+
+        Raises:
+            ValueError: They are not as many, or hold something else.
+        """
+        found = given if isinstance(given, pa.Table) else pa.table({k: _array(v) for k, v in (given or {}).items()})
+        if found.num_columns and found.num_rows != rows:
+            raise ValueError(f"{rows} vectors need as many attributes, but here are {found.num_rows}")
+        return Attributes(found)
+
+    def joined(self, more: Attributes) -> Attributes:
+        """These, and others behind them.
+
+        Raises:
+            ValueError: Those have other columns.
+        """
+        mine, theirs = set(self.table.column_names), set(more.table.column_names)
+        if mine != theirs:
+            raise ValueError(f"the index keeps the attributes {sorted(mine)}, but here are {sorted(theirs)}")
+        if not mine:
+            return self
+        try:
+            return Attributes(
+                pa.concat_tables([self.table, more.table.select(self.table.column_names).cast(self.table.schema)])
+            )
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"attributes are of another type than those of the index: {error}") from error
+
+    def taken(self, places: np.ndarray) -> Attributes:
+        """Those of some places."""
+        return Attributes(self.table.take(pa.array(places))) if self.table.num_columns else self
+
+    def allowed(self, filter: Mapping[str, Any], count: int) -> np.ndarray:
+        """(count,) bool, the places whose every named attribute is, or holds, one of the values.
+
+        Raises:
+            ValueError: There is no such attribute, or it has values of another type.
+        """
+        found = np.ones(count, bool)
+        for name, wanted in filter.items():
+            if name not in self.table.column_names:
+                raise ValueError(
+                    f"no attribute is called '{name}'; the index keeps {self.table.column_names or 'none'}"
+                )
+            found &= self._holding(
+                name, wanted if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted], count
+            )
+        return found
+
+    def _holding(self, name: str, wanted: Any, count: int) -> np.ndarray:
+        kind = self.table.schema.field(name).type
+        kind = kind.value_type if _listed(kind) else kind
+        lookup = self._lookups.get(name) or self._lookups.setdefault(name, _lookup(self.table.column(name)))
+        found = np.zeros(count, bool)
+        for value in wanted:
+            plain = value.item() if isinstance(value, np.generic) else value
+            if not isinstance(plain, str if _text(kind) else bool if pa.types.is_boolean(kind) else int):
+                raise ValueError(f"attribute '{name}' is of {kind}, so none is {value!r}")
+            number = lookup.values.get(plain)
+            if number is not None:
+                found[lookup.places[lookup.bounds[number] : lookup.bounds[number + 1]]] = True
+        return found
+
+
+def _array(values: Any) -> Any:
+    return values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+
+
+def _listed(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _fit(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _text(kind))
+
+
+def _lookup(column: pa.ChunkedArray) -> _Lookup:
+    whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    places = np.arange(len(whole))
+    if _listed(whole.type):
+        places, whole = np.repeat(places, whole.value_lengths().fill_null(0).to_numpy()), whole.flatten()
+    encoded = whole.dictionary_encode()
+    codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+    order = np.argsort(codes, kind="stable")
+    values = {value: number for number, value in enumerate(encoded.dictionary.to_pylist())}
+    return _Lookup(values, places[order], np.searchsorted(codes[order], np.arange(len(values) + 1)))

@@ -1,0 +1,76 @@
+"""What indexes share that keep their vectors in lists around centres."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from easyrec.retrieval.indexes import IndexConfig
+from easyrec.retrieval.indexes._faiss import faiss
+from easyrec.retrieval.indexes._index import Index
+
+
+class ListsConfig(IndexConfig):
+    """Keys of indexes of lists."""
+
+    effort: ClassVar[str | None] = "probes"
+
+    lists: int = Field(1024, gt=0)
+    """Centres, learned from the first vectors that are added: about 40 vectors each, at least."""
+    probes: int = Field(16, gt=0)
+    """Lists that a search compares: more find more, slower."""
+
+
+class Lists(Index):
+    """Vectors in lists; the lists of the nearest centres are compared. An index defines `around`."""
+
+    def around(self, centres: Any, dim: int) -> Any:
+        """What FAISS builds around centres."""
+        raise TypeError(f"{type(self).__name__} must define around")
+
+    def make(self, dim: int) -> Any:
+        """Lists around centres that are searched one by one."""
+        index = self.around(faiss.IndexFlat(dim, self.faiss_metric), dim)
+        index.set_direct_map_type(faiss.DirectMap.Array)
+        return index
+
+    @property
+    def least(self) -> int:
+        """A vector for each centre."""
+        return int(self.config.lists)
+
+    def parameters(self, chosen: Any, share: float) -> Any:
+        """So many lists that as many vectors are compared as there are in those that the config says."""
+        probes = min(ceil(self.config.probes / share), self.config.lists)
+        return faiss.SearchParametersIVF(nprobe=probes, sel=chosen)
+
+    def walks(self, allowed: int) -> bool:
+        """Whether not all lists would be compared."""
+        return bool(self.config.probes * len(self.ids) < self.config.lists * max(allowed, 1))
+
+    def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
+        """All lists."""
+        return self.inside, faiss.SearchParametersIVF(nprobe=self.config.lists, sel=chosen)
+
+    def keep(self, places: np.ndarray) -> None:
+        """The same centres and codes, without those of other places."""
+        index, old = self.inside, self.inside.invlists
+        new_place = np.full(len(self.ids), -1, np.int64)
+        new_place[places] = np.arange(len(places))
+        kept = faiss.ArrayInvertedLists(self.config.lists, index.code_size)
+        for number in range(self.config.lists):
+            size = old.list_size(number)
+            if not size:
+                continue
+            now = new_place[faiss.rev_swig_ptr(old.get_ids(number), size)]
+            codes = faiss.rev_swig_ptr(old.get_codes(number), size * index.code_size).reshape(size, -1)
+            now, codes = now[now >= 0], np.ascontiguousarray(codes[now >= 0])
+            kept.add_entries(number, len(now), faiss.swig_ptr(now), faiss.swig_ptr(codes.reshape(-1)))
+        index.set_direct_map_type(faiss.DirectMap.NoMap)
+        index.replace_invlists(kept, True)
+        kept.this.disown()
+        index.ntotal = len(places)
+        index.set_direct_map_type(faiss.DirectMap.Array)
