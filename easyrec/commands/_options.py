@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from easyrec.config import Experiment, load_experiment
+from easyrec.errors import ConfigError
 from feature_generator import load_operators
 from feature_generator.config import plug
 
@@ -59,6 +64,32 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="shared library with operators of custom features; its code runs inside this program",
     )
+
+
+def add_index(parser: argparse.ArgumentParser, text: str, **options: Any) -> None:
+    """Add `--index`."""
+    parser.add_argument("--index", nargs="+", metavar=("TYPE", "KEY=VALUE"), help=text, **options)
+
+
+def index_of(words: Sequence[str]) -> dict[str, Any]:
+    """The config of an index from its type and `key=value` words."""
+    try:
+        return {**{name: yaml.safe_load(text) for name, text in pairs(words[1:])}, "type": words[0]}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--index {' '.join(words)}: a value is not valid YAML") from error
+
+
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Names and texts of `name=text` words.
+
+    Raises:
+        ConfigError: One has no name, or no `=`.
+    """
+    found = [word.partition("=") for word in words]
+    wrong = [word for word, (name, sign, _) in zip(words, found, strict=True) if not name or not sign]
+    if wrong:
+        raise ConfigError(f"'{wrong[0]}' is not NAME=VALUE")
+    return [(name, text) for name, _, text in found]
 
 
 def experiment(args: argparse.Namespace) -> Experiment:

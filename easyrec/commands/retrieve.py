@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 import easyrec
-from easyrec.commands._options import add_checkpoint, add_experiment, add_run_dir, plug_all
+from easyrec.commands._options import add_checkpoint, add_experiment, add_run_dir, pairs, plug_all
 from easyrec.commands._print import log
 
 
@@ -23,6 +23,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--items", metavar="DIR", help="what `easyrec embed` wrote [items in the run's folder]")
     parser.add_argument("-k", type=int, default=100, help="items per user [100]")
     parser.add_argument("--exclude", metavar="FEATURE", help="feature with ids of items that a user does not get")
+    parser.add_argument(
+        "--filter",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ATTRIBUTE=VALUE,...",
+        help="only items that have one of the values: --filter cate=3,5 brand=acme",
+    )
+    parser.add_argument(
+        "--any-model", action="store_true", help="take items of another model too, if their vectors can be compared"
+    )
     parser.add_argument("--output", required=True, metavar="FILE", help="parquet file to write")
 
 
@@ -31,5 +42,6 @@ def run(args: argparse.Namespace) -> None:
     plug_all(args)
     log()
     options = {"overrides": args.override, "run_dir": args.run_dir, "checkpoint": args.checkpoint}
-    where = {"k": args.k, "items": args.items, "exclude": args.exclude}
+    where = {"k": args.k, "items": args.items, "exclude": args.exclude, "any_model": args.any_model}
+    where["filter"] = {name: text.split(",") for name, text in pairs(args.filter)}
     print(easyrec.retrieve(args.config, args.users, args.output, **where, **options))

@@ -88,6 +88,7 @@ def export_bundle(
     overwrite: bool = False,
     generator: FeatureGenerator | None = None,
     outputs: Callable[[Mapping[str, np.ndarray]], list[OutputColumn]] | None = None,
+    tower_of: str | None = None,
 ) -> Path:
     """Write the bundle of a trained model, whole or not at all.
 
@@ -101,6 +102,7 @@ def export_bundle(
         overwrite: Replace a bundle that is there.
         generator: Makes what the model reads; default: the experiment's.
         outputs: What the bundle answers, told by predictions; default: the experiment's tasks.
+        tower_of: Digest of the model of which this is a tower.
 
     Raises:
         DataError: No row is without a bad value.
@@ -120,6 +122,7 @@ def export_bundle(
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             config=experiment.resolved(),
             plugins=experiment.plugins(),
+            tower_of=tower_of,
             fingerprint=generator.fingerprint,
             features=[_feature(spec) for spec in generator.outputs.values()],
             embeddings=collection.plan.to_json(),

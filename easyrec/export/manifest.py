@@ -110,6 +110,8 @@ class Manifest(StrictModel):
     """The experiment, `base` and overrides merged, `${ENV}` as written."""
     plugins: list[dict[str, str]] = []
     """Plugins whose members the config names. Of those only features and sources are needed to score."""
+    tower_of: Sha256 | None = None
+    """Digest of the matching model of which this is a tower: vectors of one model can be compared. None: of none."""
     fingerprint: str
     """Of the generator: its config and vocabularies."""
     features: list[dict[str, Any]]

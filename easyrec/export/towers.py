@@ -16,6 +16,7 @@ from easyrec.data.sides import Sides
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.export.assembly import export_bundle
+from easyrec.export.identity import model_digest
 from easyrec.export.manifest import OutputColumn, TaskScoring
 from easyrec.export.scoring import Scoring
 from easyrec.models._matching import Matching
@@ -105,7 +106,7 @@ def export_towers(
         DataError: No row of a side is without a bad value.
         RunError: A tower cannot be captured, or the disk refuses.
     """
-    sides = Sides(experiment)
+    sides, whole = Sides(experiment), model_digest(experiment, model, collection.weights)
     directory.mkdir(parents=True, exist_ok=True)
     for side in SIDES:
         trained = TrainedTower(model, collection, side, sides.user_groups if side == "user" else sides.item_groups)
@@ -117,6 +118,7 @@ def export_towers(
             metrics=metrics,
             overwrite=overwrite,
             generator=sides.generator(side),
+            tower_of=whole,
             outputs=lambda found: [OutputColumn(name=VECTOR, shape=list(found[VECTOR].shape[1:]), meaning=VECTOR)],
         )
     return directory

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from easyrec import metrics
@@ -21,13 +22,15 @@ from easyrec.data.feed import source_of
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
+from easyrec.retrieval.indexes import IndexConfig
+from easyrec.retrieval.items import Items
 from easyrec.train.bundling import export_run
 from easyrec.train.embed import digest_of, embed_items
 from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
-from easyrec.train.retrieve import Found, Written, retrieved
+from easyrec.train.retrieve import Written, retrieved
 from easyrec.train.run import Run
 from easyrec.train.run_folder import run_path
 from easyrec.train.statistics import (
@@ -209,6 +212,7 @@ def embed(
     output: AnyPath | None = None,
     *,
     index: Mapping[str, Any] | str = "hnsw",
+    attributes: Sequence[str] = (),
     overrides: Overrides = (),
     plugins: Plugins = (),
     run_dir: AnyPath | None = None,
@@ -224,6 +228,7 @@ def embed(
             config writes it; default: `data.items`.
         output: Folder to write; default `items` in the folder of the run.
         index: Type of the index, or its config.
+        attributes: Columns of the catalogue that `retrieve` may filter by.
         overrides: Settings laid over the config.
         plugins: Files and packages with more models, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
@@ -247,13 +252,13 @@ def embed(
         )
         raise experiment.placed(ConfigError([Problem(text, "model.type")]))
     source = _source(experiment, items, experiment.data.items, NO_ITEMS)
-    made = dict(index) if isinstance(index, Mapping) else {"type": index}
-    chosen = validate(_Indexed, Document.of({"index": made})).index
+    chosen = indexed(index)
     target = folder / "items" if output is None else Path(output)
     bar = sys.stderr.isatty() if progress is None else progress
     scorer = restore(experiment, folder, checkpoint)
+    options: dict[str, Any] = {"attributes": attributes, "overwrite": overwrite, "bar": bar}
     with kept_memory(), scorer.averaged():
-        return embed_items(experiment, scorer, source, target, chosen, overwrite=overwrite, bar=bar)
+        return embed_items(experiment, scorer, source, target, chosen, **options)
 
 
 def retrieve(
@@ -264,6 +269,8 @@ def retrieve(
     k: int = 100,
     items: AnyPath | None = None,
     exclude: str | None = None,
+    filter: Mapping[str, Any] | None = None,
+    any_model: bool = False,
     overrides: Overrides = (),
     plugins: Plugins = (),
     run_dir: AnyPath | None = None,
@@ -280,6 +287,8 @@ def retrieve(
         k: How many items a user gets.
         items: Folder that `embed` wrote; default `items` in the folder of the run. Statistics hold their own.
         exclude: Feature with ids of items that a user does not get, such as those of the history.
+        filter: Values by attribute that `embed` kept: found are items that have one of them in each.
+        any_model: Take items whose vectors another model made; whether these can be compared is yours to know.
         overrides: Settings laid over the config, e.g. `data.reserved`.
         plugins: Files and packages with more models, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
@@ -303,17 +312,23 @@ def retrieve(
         if items is not None:
             text = "holds its items itself: name the folder of a statistic or its bundle as the checkpoint"
             raise ConfigError([Problem(f"'{experiment.model.type}' {text}", "items")])
+        if filter is not None:
+            raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
         counted = restore_statistic(experiment, folder, checkpoint)
         with kept_memory():
             return _written(retrieved_by_statistic(experiment, counted, source, k, exclude), output)
     scorer = restore(experiment, folder, checkpoint)
-    found: Found | Written
+    found: Items | Written
     if experiment.model.generative:
+        if filter is not None:
+            raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
         found = Written(experiment, scorer)
     else:
-        found = Found(folder / "items" if items is None else Path(items), digest_of(experiment, scorer))
+        model = None if any_model else digest_of(experiment, scorer)
+        found = Items(folder / "items" if items is None else Path(items), model)
+        _check_filter(found, filter)
     with kept_memory(), scorer.averaged():
-        return _written(retrieved(experiment, scorer, source, found, k, exclude), output)
+        return _written(retrieved(experiment, scorer, source, found, k, exclude, filter), output)
 
 
 def _written(tables: Iterator[pa.Table], output: AnyPath | None) -> Path | pd.DataFrame:
@@ -324,6 +339,20 @@ def _written(tables: Iterator[pa.Table], output: AnyPath | None) -> Path | pd.Da
     # Without it one null makes floats of integers, and other ids of those beyond 2**53.
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(integer_object_nulls=True)
     return frame
+
+
+def indexed(index: Mapping[str, Any] | str) -> IndexConfig:
+    """The config of an index from its type or its content."""
+    made = dict(index) if isinstance(index, Mapping) else {"type": index}
+    found: IndexConfig = validate(_Indexed, Document.of({"index": made})).index
+    return found
+
+
+def _check_filter(items: Items, filter: Mapping[str, Any] | None) -> None:
+    try:
+        items.index.search(np.zeros((0, items.index.dim), np.float32), 1, filter=filter)
+    except ValueError as error:
+        raise ConfigError([Problem(f"{error}; `easyrec embed --attributes` keeps more", "filter")]) from error
 
 
 class _Indexed(StrictModel):

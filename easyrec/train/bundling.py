@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +20,7 @@ from easyrec.data.sides import Sides
 from easyrec.errors import BundleError, ConfigError, DataError, RunError
 from easyrec.export import export_bundle
 from easyrec.export.bundle import Bundle
-from easyrec.export.towers import export_towers
+from easyrec.export.towers import SIDES, Side, export_towers
 from easyrec.export.warmup import FOLDER, WarmupRows
 from easyrec.models._matching import Matching
 from easyrec.train.restore import restore
@@ -75,17 +76,16 @@ def export_run(
     if experiment.model.generative:
         raise RunError(no_bundle(experiment))
     scorer = restore(experiment, run_dir, checkpoint)
-    if experiment.data.sampler is not None:
-        sources = open_sources(experiment, data)
-        found = read_json(run_dir / "metrics.json") or {}
-        path = Path(output) if output is not None else run_dir / "bundle"
-        with scorer.averaged():
-            return Run(found, run_dir, export_both(experiment, scorer, sources, path, found, overwrite=overwrite))
     target = Path(output) if output is not None else run_dir / "bundle"
     metrics = read_json(run_dir / "metrics.json") or {}
-    rows = _rows(experiment, run_dir, data)
+    if experiment.data.sampler is not None:
+        own = run_dir / "bundle"
+        rows = {side: _rows(own / side, partial(_rows_of_side, experiment, data, side)) for side in SIDES}
+        with scorer.averaged():
+            return Run(metrics, run_dir, _towers(experiment, scorer, rows, target, metrics, overwrite=overwrite))
+    found = _rows(run_dir / "bundle", partial(_rows_of_run, experiment, data))
     with scorer.averaged():
-        bundle = export_bundle(experiment, scorer, rows, target, metrics=metrics, overwrite=overwrite)
+        bundle = export_bundle(experiment, scorer, found, target, metrics=metrics, overwrite=overwrite)
     return Run(metrics, run_dir, bundle)
 
 
@@ -105,34 +105,59 @@ def export_both(
     Raises:
         ConfigError: A source is missing.
     """
-    if sources.train is None or sources.items is None:
-        raise experiment.placed(ConfigError([NO_ROWS if sources.train is None else NO_ITEMS]))
-    parts, sides = {"user": sources.train, "item": Part(sources.items)}, Sides(experiment)
+    rows = {side: tower_rows(experiment, sources, side) for side in SIDES}
+    return _towers(experiment, scorer, rows, directory, metrics, overwrite=overwrite)
 
-    def rows(side: Literal["user", "item"]) -> pa.Table:
-        part = parts[side]
-        columns = raw_columns(sides.generator(side), part.source)
-        return read_sample(part, SPARE * experiment.export.warmup_rows, columns)
 
+def tower_rows(experiment: Experiment, sources: Sources, side: Side) -> pa.Table:
+    """Raw rows of one side for a bundle to choose from: users of training, or items of the catalogue.
+
+    Raises:
+        ConfigError: The source is missing.
+    """
+    part = sources.train if side == "user" else None if sources.items is None else Part(sources.items)
+    if part is None:
+        raise experiment.placed(ConfigError([NO_ROWS if side == "user" else NO_ITEMS]))
+    columns = raw_columns(Sides(experiment).generator(side), part.source)
+    return read_sample(part, SPARE * experiment.export.warmup_rows, columns)
+
+
+def _towers(
+    experiment: Experiment,
+    scorer: Scorer,
+    rows: Mapping[Side, pa.Table],
+    directory: Path,
+    metrics: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> Path:
     assert isinstance(scorer.model, Matching)
     options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite}
-    return export_towers(experiment, scorer.model, scorer.collection, rows, directory, **options)
+    return export_towers(experiment, scorer.model, scorer.collection, rows.__getitem__, directory, **options)
 
 
-def _rows(experiment: Experiment, run_dir: Path, data: Mapping[str, Any] | None) -> Any:
+def _rows_of_run(experiment: Experiment, data: Mapping[str, Any] | None) -> pa.Table:
+    part = open_sources(experiment, data).train
+    if part is None:
+        raise DataError("there are no rows for warming up: the run has no data.train, give some as `data`")
+    return export_rows(experiment, part)
+
+
+def _rows_of_side(experiment: Experiment, data: Mapping[str, Any] | None, side: Side) -> pa.Table:
+    return tower_rows(experiment, open_sources(experiment, data), side)
+
+
+def _rows(bundle: Path, read: Callable[[], Any]) -> Any:
+    """Rows for warming up; where none can be read, those of the bundle that training wrote."""
     try:
-        part = open_sources(experiment, data).train
-        if part is None:
-            raise DataError("there are no rows for warming up: the run has no data.train, give some as `data`")
-        return export_rows(experiment, part)
+        return read()
     except (ConfigError, DataError) as error:
-        bundle = run_dir / "bundle"
         if not bundle.is_dir():
             raise
         try:
             kept = WarmupRows.load(Bundle.open(bundle).folder(FOLDER)).rows
         except BundleError as damage:
-            text = f"{damage}\nits rows for warming up were to stand in for those of data.train: {error}"
+            text = f"{damage}\nits rows for warming up were to stand in for those that cannot be read: {error}"
             raise BundleError(text) from error
         logger.warning("warming up with the rows of the run's own bundle: %s", error)
         return kept

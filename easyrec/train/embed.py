@@ -1,8 +1,6 @@
 """The vectors of a catalogue of any size, part by part: a stopped run goes on where it stopped.
 
-parts/00003-00000.parquet   some items of unit 3: the id column, `key`, and `vector`
-index/                      the index over all of them, by number; see `easyrec.retrieval.indexes`
-items.json                  which model and which items; `items`, how many, once all is there
+What lies where: `easyrec.retrieval.items`.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +28,23 @@ from easyrec.data.rows import Rows
 from easyrec.data.sides import Sides
 from easyrec.data.sources import Source, Unit
 from easyrec.durable import sync, write_text
-from easyrec.errors import DataError, RunError
+from easyrec.errors import ConfigError, DataError, Problem, RunError, nearest
+from easyrec.export.identity import model_digest
 from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.indexes import build as build_index
+from easyrec.retrieval.indexes._attributes import unfit
+from easyrec.retrieval.indexes._files import change, stored
+from easyrec.retrieval.items import ITEMS, parts_of, vectors_of
 from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
 
-ITEMS = "items.json"
 LEARNED = 200_000
 """Vectors that an index learns from at most."""
 PART_ROWS = 1 << 16
 """Items of a part: what a stopped run loses at most."""
+CLEARED = "cleared"
+"""In `items.json`: that what is there is being removed."""
 LAST = b"easyrec.last"
 """In a part's metadata: whether its unit has no further ones."""
 
@@ -53,6 +56,7 @@ def embed_items(
     output: Path,
     index: IndexConfig,
     *,
+    attributes: Sequence[str] = (),
     overwrite: bool = False,
     bar: bool = False,
 ) -> Path:
@@ -64,6 +68,7 @@ def embed_items(
         source: One row per item.
         output: Folder to write.
         index: What finds the nearest ones.
+        attributes: Columns of the source that searches may filter by.
         overwrite: Replace what is there of other items or another model.
         bar: Whether to draw a progress bar.
 
@@ -75,23 +80,28 @@ def embed_items(
     sides = Sides(experiment)
     generator = sides.generator("items")
     columns = raw_columns(generator, source)
-    identity = {
-        "format": 1,
+    column = id_column(sides, source)
+    reserved = list(dict.fromkeys([column, *attributes]))
+    _check(source, attributes)
+    identity: dict[str, Any] = {
+        "format": 2,
         "name": experiment.name,
         "model": digest_of(experiment, scorer),
-        "source": _content(source, columns),
+        "source": _content(source, list(dict.fromkeys([*columns, *reserved]))),
+        "attributes": sorted(set(attributes)),
         "part_rows": PART_ROWS,
     }
     _prepare(output, identity, overwrite=overwrite)
-    column = id_column(sides, source)
-    intake = Intake(source, generator, Demand(labels={}, reserved=[column], bad_rows=experiment.data.bad_rows))
+    items = _whole(output, identity)
+    if items is not None and _indexed(output, items, index):
+        return output
+    intake = Intake(source, generator, Demand(labels={}, reserved=reserved, bad_rows=experiment.data.bad_rows))
     with tqdm(total=source.num_rows, unit="items", disable=not bar) as shown:
         for unit in source.units():
             for number, rows in _missing(source, unit, intake, output, shown):
-                table = _part(rows, scorer, sides, generator, column)
+                table = _part(rows, scorer, sides, generator)
                 _write(output / "parts" / _name(unit, number), table, last=rows.last)
-    write_text(output / ITEMS, json.dumps(identity, indent=1) + "\n")  # not complete while the index is built anew
-    total = _build(output, column, index)
+    total = _build(output, column, index, identity["attributes"])
     write_text(output / ITEMS, json.dumps({**identity, "id": column, "items": total}, indent=1) + "\n")
     return output
 
@@ -133,7 +143,7 @@ def _missing(source: Source, unit: Unit, intake: Intake, output: Path, shown: An
     yield number, _Some(Rows.concat(kept) if kept else None, last=True)
 
 
-def _part(some: _Some, scorer: Scorer, sides: Sides, generator: Any, column: str) -> pa.Table:
+def _part(some: _Some, scorer: Scorer, sides: Sides, generator: Any) -> pa.Table:
     rows = some.rows
     if rows is None:
         return pa.table({})
@@ -142,7 +152,7 @@ def _part(some: _Some, scorer: Scorer, sides: Sides, generator: Any, column: str
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), pa.float32())
     return pa.table(
         {
-            column: rows.reserved.column(column),
+            **dict(zip(rows.reserved.schema.names, rows.reserved.columns, strict=True)),
             "key": pa.array(single(rows.table, sides.key)),
             "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
         }
@@ -166,20 +176,21 @@ def _name(unit: Unit, number: int) -> str:
     return f"{unit.index:05d}-{number:05d}.parquet"
 
 
-def parts_of(folder: Path) -> list[Path]:
-    """The parts of a folder that hold items, in order."""
-    paths = sorted((folder / "parts").glob("[0-9]*.parquet"))
-    return [path for path in paths if pq.read_metadata(path).num_columns]
+def _check(source: Source, attributes: Sequence[str]) -> None:
+    """Refuse attributes that the source lacks, or that are called like what stands beside them."""
+    problems = []
+    for name in attributes:
+        if name not in source.columns:
+            problems.append(Problem(f"the items have no column '{name}'{nearest(name, source.columns)}", "attributes"))
+        elif (text := unfit(name, source.columns[name])) is not None:
+            problems.append(Problem(text, "attributes"))
+        elif name in ("key", "vector"):
+            problems.append(Problem(f"an attribute cannot be called '{name}': rename the column", "attributes"))
+    if problems:
+        raise ConfigError(problems)
 
 
-def vectors_of(table: pa.Table) -> np.ndarray:
-    """(n, D) float32, the vectors of a part."""
-    column = table.column("vector").combine_chunks()
-    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(column), -1)
-
-
-def _build(output: Path, column: str, config: IndexConfig) -> int:
+def _build(output: Path, column: str, config: IndexConfig, attributes: Sequence[str]) -> int:
     """Build the index over all parts; gives the number of items."""
     paths = parts_of(output)
     if not paths:
@@ -191,9 +202,12 @@ def _build(output: Path, column: str, config: IndexConfig) -> int:
         built.train(shown)
     total = 0
     for path in paths:
-        vectors = vectors_of(pq.read_table(path, columns=["vector"]))
-        built.add(np.arange(total, total + len(vectors)), vectors)
-        total += len(vectors)
+        table = pq.read_table(path, columns=[*attributes, "vector"])
+        try:
+            built.add(np.arange(total, total + len(table)), vectors_of(table), table.select(attributes))
+        except ValueError as error:
+            raise DataError(f"{path}: {error}") from error
+        total += len(table)
     built.save(output / "index")
     return total
 
@@ -234,13 +248,8 @@ def _content(source: Source, columns: list[str]) -> str:
 
 
 def digest_of(experiment: Experiment, scorer: Scorer) -> str:
-    """Digest of a model: its features, weights and tables."""
-    digest = hashlib.sha256(experiment.generator.fingerprint.encode())
-    for name, tensor in scorer.model.state_dict().items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    for name, table in scorer.collection.weights.items():
-        digest.update(name.encode() + np.ascontiguousarray(table).data)
-    return digest.hexdigest()
+    """Digest of the model that makes vectors. Averages must be in place where there are any."""
+    return model_digest(experiment, scorer.model, scorer.collection.weights)
 
 
 def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
@@ -248,21 +257,43 @@ def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None
     known = output / ITEMS
     if known.exists():
         found = json.loads(known.read_text(encoding="utf-8"))
-        if {key: found.get(key) for key in identity} == identity:
-            (output / "parts").mkdir(exist_ok=True)
-            return
-        if not overwrite:
+        same = {key: found.get(key) for key in identity} == identity
+        if not same and not overwrite and CLEARED not in found:
             raise RunError(
                 f"{output}: holds vectors of other items, or by another model; overwrite it, or take another"
             )
-        known.unlink()
-        for name in ("parts", "index"):
-            shutil.rmtree(output / name, ignore_errors=True)
+        if not same or CLEARED in found:
+            write_text(known, json.dumps({CLEARED: True}) + "\n")  # killed meanwhile, the next one goes on clearing
+            for name in ("parts", "index"):
+                shutil.rmtree(output / name, ignore_errors=True)
     elif output.exists() and any(path.name[:1] != "." for path in output.iterdir()):
         raise RunError(f"{output}: is not empty, and holds no vectors of items")
     try:
         output.mkdir(parents=True, exist_ok=True)
-        write_text(known, json.dumps(identity, indent=1) + "\n")
+        if not _whole(output, identity):
+            write_text(known, json.dumps(identity, indent=1) + "\n")
         (output / "parts").mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot write {os.fspath(output)}: {error.strerror or error}") from error
+
+
+def _whole(output: Path, identity: Mapping[str, Any]) -> int | None:
+    """How many items there are, where all of these are there."""
+    try:
+        found = json.loads((output / ITEMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found.get("items") if {key: found.get(key) for key in identity} == identity else None
+
+
+def _indexed(output: Path, items: int, config: IndexConfig) -> bool:
+    """Whether an index of this config is there; settings of searches alone are laid over it."""
+    known = stored(output / "index")
+    if known is None or known["vectors"] != items:
+        return False
+    mine, theirs = config.model_dump(), dict(known["config"])
+    if config.effort is not None and config.effort in theirs:
+        theirs[config.effort] = mine[config.effort]
+    if theirs == mine and theirs != known["config"]:
+        change(output / "index", mine)
+    return theirs == mine

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from easyrec.batch import Batch
 from easyrec.config import Experiment
@@ -18,47 +16,13 @@ from easyrec.data import Part, Source, make_loader
 from easyrec.data.beside import raw_name
 from easyrec.data.catalogue import read_catalogue
 from easyrec.data.sides import Sides
-from easyrec.errors import ConfigError, RunError
+from easyrec.errors import ConfigError
 from easyrec.retrieval.indexes import Index
+from easyrec.retrieval.items import Items
 from easyrec.train.codes import trie_of
-from easyrec.train.embed import ITEMS, parts_of
 from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
-
-
-class Found:
-    """Items that `embed_items` wrote.
-
-    Args:
-        folder: Where they are.
-        model: Digest of the model that asks, see `digest_of`.
-
-    Attributes:
-        ids: (N,) their ids in the data.
-        keys: (N,) int64, their ids of the key feature.
-        index: The index over their vectors, by number.
-
-    Raises:
-        RunError: They are not there, or not all, or another model made them.
-    """
-
-    def __init__(self, folder: Path, model: str) -> None:
-        try:
-            about = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{folder}: holds no vectors of items; make them by `easyrec embed`") from error
-        if "items" not in about:
-            raise RunError(f"{folder}: not all items are there; the same `easyrec embed` goes on")
-        if about["model"] != model:
-            raise RunError(f"{folder}: another model or checkpoint made its vectors; make them anew by `easyrec embed`")
-        tables = [pq.read_table(path, columns=[about["id"], "key"]) for path in parts_of(folder)]
-        whole = pa.concat_tables(tables)
-        if whole.num_rows != about["items"]:
-            raise RunError(f"{folder}: there should be {about['items']} items, but there are {whole.num_rows}")
-        self.ids: pa.Array = whole.column(about["id"]).combine_chunks()
-        self.keys: np.ndarray = whole.column("key").to_numpy()
-        self.index = Index.load(folder / "index")
 
 
 class Written:
@@ -108,9 +72,10 @@ def retrieved(
     experiment: Experiment,
     scorer: Scorer,
     part: Part | Source,
-    items: Found | Written,
+    items: Items | Written,
     k: int,
     exclude: str | None = None,
+    filter: Mapping[str, Any] | None = None,
 ) -> Iterator[pa.Table]:
     """Batch by batch: `data.reserved` columns, `items` and `scores`, the nearest first.
 
@@ -121,9 +86,10 @@ def retrieved(
         items: What can be found.
         k: How many items a user gets.
         exclude: Feature with ids of items that a user does not get.
+        filter: Values of attributes, one of which an item must have in each.
 
     Raises:
-        ConfigError: The data lacks a column.
+        ConfigError: The data lacks a column, or the items an attribute.
         DataError: A row cannot be used.
     """
     sides = Sides(experiment)
@@ -134,7 +100,7 @@ def retrieved(
             return items.search(scorer, batch, sides.user_groups, k, spared, whom)
         vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
         most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
-        numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)))
+        numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)), filter)
         if len(whom):
             numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         return numbers[:, :k], scores[:, :k]
@@ -174,12 +140,14 @@ def answered(
         yield schema.empty_table()
 
 
-def _search(index: Index, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _search(
+    index: Index, vectors: np.ndarray, k: int, filter: Mapping[str, Any] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of each user; where one has several vectors, each item counts by the nearest of these."""
     if vectors.ndim == 2:
-        return index.search(vectors, k)
+        return index.search(vectors, k, filter=filter)
     users, several, dim = vectors.shape
-    numbers, scores = index.search(vectors.reshape(-1, dim), k)
+    numbers, scores = index.search(vectors.reshape(-1, dim), k, filter=filter)
     numbers, scores = numbers.reshape(users, several * k), scores.reshape(users, several * k)
     order = np.argsort(-scores, axis=1, kind="stable")
     numbers, scores = np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1)

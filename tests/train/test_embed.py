@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,11 @@ import pytest
 import easyrec
 from easyrec.cli import main
 from easyrec.errors import ConfigError, DataError, RunError
+from easyrec.export.bundle import Bundle
 from easyrec.retrieval.indexes import Index, build
 from easyrec.retrieval.indexes.flat import Config as Flat
+from easyrec.retrieval.items import parts_of, vectors_of
 from easyrec.train import embed as embedding
-from easyrec.train.embed import parts_of, vectors_of
 from easyrec.train.retrieve import _search
 
 USERS, ITEMS = 30, 1000
@@ -116,31 +118,116 @@ def test_a_stopped_run_goes_on_without_gaps_or_doubles(run, items, tmp_path, sma
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
-KILLED = """
-import sys, time, easyrec
-from easyrec.train import embed
-embed.PART_ROWS = 64
-real = embed._write
-def slowly(*args, **kwargs):
-    real(*args, **kwargs)
-    print("part", flush=True)
-    time.sleep(0.02)
-embed._write = slowly
-easyrec.embed(sys.argv[1], sys.argv[2], sys.argv[3], index="flat")
-"""
+INDEXES = {"flat": "flat", "hnsw": "hnsw", "ivf_pq": {"type": "ivf_pq", "lists": 8, "bytes": 4}}
 
 
-def test_a_killed_run_goes_on(run, items, tmp_path, monkeypatch):
-    command = [sys.executable, "-c", KILLED, str(run.path), str(items), str(tmp_path / "out")]
-    for parts in (2, 5):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}) as process:
-            for _ in range(parts):
-                process.stdout.readline()
-            process.kill()
-    monkeypatch.setattr(embedding, "PART_ROWS", 64)
-    assert 7 <= len(parts_of(tmp_path / "out")) < 18
-    easyrec.embed(run.path, items, tmp_path / "out", index="flat")
-    assert whole(tmp_path / "out")["item_id"].to_pylist() == catalogue()["item_id"].to_pylist()
+@pytest.fixture
+def killed(run):
+    """Embeds in a process of its own, and kills it after some seconds; gives the exit code, and how long it took."""
+    command = [sys.executable, str(Path(__file__).with_name("killed_embed.py")), str(run.path)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as server:
+
+        def ask(items, output, index, seconds=None, overwrite=False):
+            print(json.dumps([str(items), str(output), index, overwrite, seconds]), file=server.stdin, flush=True)
+            return json.loads(server.stdout.readline())
+
+        yield ask
+        server.stdin.close()
+
+
+def content(folder):
+    """All that `embed` wrote, bit by bit; index files by what they are, as each save numbers them anew."""
+    about = json.loads((folder / "index" / "index.json").read_text())
+    files = {part: file.pop("name") for part, file in about["files"].items()}
+    found = {f"index/{part}": (folder / "index" / name).read_bytes() for part, name in files.items()}
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "index"]
+    return found | {"index.json": about} | {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize(
+    "index", ["hnsw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("flat", "ivf_pq"))]
+)
+def test_what_was_killed_at_any_moment_goes_on_to_the_same_bits(killed, items, tmp_path, index):
+    random = np.random.default_rng(len(index))
+    code, took = killed(items, tmp_path / "whole", INDEXES[index])
+    assert code == 0
+    whole, died = content(tmp_path / "whole"), 0
+    for turn in range(3):
+        out = tmp_path / f"out-{turn}"
+        for _ in range(2):
+            died += killed(items, out, INDEXES[index], random.uniform(0, took))[0] != 0
+            for path in out.glob("parts/[0-9]*"):
+                assert path.read_bytes() == whole[str(path.relative_to(out))]
+        assert killed(items, out, INDEXES[index])[0] == 0
+        assert content(out) == whole
+    assert died > 1
+
+
+@pytest.mark.slow
+def test_overwriting_that_was_killed_at_any_moment_goes_on(killed, items, tmp_path):
+    random = np.random.default_rng(9)
+    other = tmp_path / "other.parquet"
+    pq.write_table(catalogue(500), other, row_group_size=100)
+    whole = []
+    for path in (items, other):
+        _, took = killed(path, tmp_path / path.stem, "flat")
+        whole.append(content(tmp_path / path.stem))
+    out = tmp_path / "out"
+    for turn in range(10):
+        path = (items, other)[turn % 2]
+        killed(path, out, "flat", random.uniform(0, took), overwrite=True)
+        if turn % 3 == 0:
+            assert killed(path, out, "flat", overwrite=True)[0] == 0
+            assert content(out) == whole[turn % 2]
+
+
+def test_clearing_that_was_killed_goes_on(run, items, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    easyrec.embed(run.path, items, out, index="flat")
+
+    def rmtree(path, **_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedding.shutil, "rmtree", rmtree)
+    with pytest.raises(KeyboardInterrupt):
+        easyrec.embed(run.path, catalogue(50), out, index="flat", overwrite=True)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="not all items are there"):
+        easyrec.retrieve(run.path, taken(), items=out)
+    easyrec.embed(run.path, catalogue(50), out, index="flat")
+    assert whole(out)["item_id"].to_pylist() == catalogue(50)["item_id"].to_pylist()
+
+
+def test_what_is_there_is_not_made_again(run, items, tmp_path):
+    def stamps():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*-*")}
+
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index={"type": "hnsw", "ef_search": 40})
+    before = stamps()
+    easyrec.embed(run.path, items, tmp_path / "out", index={"type": "hnsw", "ef_search": 41})  # only searches heed it
+    assert Index.load(folder / "index").config.ef_search == 41
+    assert stamps() == before
+    easyrec.embed(run.path, items, tmp_path / "out", index={"type": "hnsw", "neighbors": 8})
+    changed = stamps()
+    assert {path for path in before if before[path] == changed.get(path)} == set(parts_of(folder))
+    assert Index.load(folder / "index").config.neighbors == 8
+
+
+def test_another_index_takes_the_place_of_one_that_serves_until_then(run, items, tmp_path, monkeypatch):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    first = easyrec.retrieve(run.path, taken()[:3], k=3, items=folder)
+
+    def save(self, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Index, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        easyrec.embed(run.path, items, folder, index="hnsw")
+    monkeypatch.undo()
+    assert easyrec.retrieve(run.path, taken()[:3], k=3, items=folder).equals(first)
+    easyrec.embed(run.path, items, folder, index="hnsw")
+    assert Index.load(folder / "index").config.type == "hnsw"
 
 
 def test_vectors_of_something_else_are_not_mixed_in(run, items, tmp_path):
@@ -186,16 +273,53 @@ def test_what_users_have_is_left_out(run, items, tmp_path):
         assert list(left["items"][row]) == list(first["items"][row][3:12])
 
 
+@pytest.mark.parametrize("index", INDEXES)
+def test_items_are_filtered_by_what_is_kept_of_them(run, items, tmp_path, index):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index=INDEXES[index], attributes=["cate"])
+    cates = dict(zip(*catalogue().to_pydict().values(), strict=True))
+    every = easyrec.retrieve(run.path, taken()[:10], k=ITEMS, items=folder)
+    for wanted in (2, [0, 3], ["0", "3"]):
+        values = {int(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
+        found = easyrec.retrieve(run.path, taken()[:10], k=20, items=folder, filter={"cate": wanted})
+        for row, names in enumerate(found["items"]):
+            assert len(names) == 20
+            assert {cates[name] for name in names} <= values
+            if index == "flat":
+                assert list(names) == [name for name in every["items"][row] if cates[name] in values][:20]
+    assert pq.read_schema(parts_of(folder)[0]).names == ["item_id", "cate", "key", "vector"]
+
+
+def test_attributes_that_cannot_be_kept_or_found_are_told(run, items, tmp_path):
+    with pytest.raises(ConfigError, match="the items have no column 'cat'; did you mean 'cate'"):
+        easyrec.embed(run.path, items, tmp_path / "out", attributes=["cat"])
+    priced = catalogue(40).append_column("price", pa.array(np.ones(40))).append_column("key", pa.array([1] * 40))
+    with pytest.raises(ConfigError, match="attribute 'price' is double: it must be of integers") as told:
+        easyrec.embed(run.path, priced, tmp_path / "out", attributes=["price", "key"])
+    assert "an attribute cannot be called 'key'" in str(told.value)
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    with pytest.raises(ConfigError, match="no attribute is called 'cate'; the index keeps none"):
+        easyrec.retrieve(run.path, taken(), items=folder, filter={"cate": 1})
+    with pytest.raises(RunError, match="holds vectors of other items"):
+        easyrec.embed(run.path, items, tmp_path / "out", index="flat", attributes=["cate"])
+
+
 def test_the_commands_embed_and_retrieve(run, items, tmp_path, capsys):
     users = tmp_path / "users.parquet"
     taken()[:5].to_parquet(users)
     out = ["--output", str(tmp_path / "vectors")]
-    assert main(["embed", "-c", str(run.path), "--items", str(items), *out, "--index", "hnsw"]) == 0
+    made = ["--index", "hnsw", "ef_search=90", "--attributes", "cate"]
+    assert main(["embed", "-c", str(run.path), "--items", str(items), *out, *made]) == 0
+    assert Index.load(tmp_path / "vectors" / "index").config.ef_search == 90
     found = tmp_path / "found.parquet"
     options = ["--users", str(users), "--items", str(tmp_path / "vectors"), "-k", "3", "--output", str(found)]
+    options += ["--filter", "cate=1,2"]
     assert main(["retrieve", "-c", str(run.path), *options]) == 0
     assert pq.read_table(found)["items"].to_pylist()[0][0].startswith("item-")
     assert capsys.readouterr().out.split() == [str(tmp_path / "vectors"), str(found)]
+    assert main(["retrieve", "-c", str(run.path), *options, "--filter", "cate"]) == 2
+    assert "'cate' is not NAME=VALUE" in capsys.readouterr().err
+    assert main(["embed", "-c", str(run.path), "--items", str(items), *out, "--index", "hnsw", "ef_serch=3"]) == 2
+    assert "unknown key; did you mean 'ef_search'" in capsys.readouterr().err
 
 
 def test_what_cannot_be_embedded_or_retrieved_is_told(run, tmp_path):
@@ -259,8 +383,23 @@ def test_vectors_of_another_model_are_not_searched(run, items, tmp_path):
     folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
     data = {"train": taken(), "items": catalogue()}
     other = easyrec.train(CONFIG, data=data, overrides={"train.seed": 7}, run_dir=tmp_path / "run", export=False)
-    with pytest.raises(RunError, match="another model or checkpoint made its vectors"):
+    with pytest.raises(
+        RunError, match=r"another model or checkpoint made its vectors \([0-9a-f]{12}, not [0-9a-f]{12}\)"
+    ):
         easyrec.retrieve(other.path, taken(), items=folder)
+    found = easyrec.retrieve(other.path, taken()[:2], k=3, items=folder, any_model=True)
+    assert [len(row) for row in found["items"]] == [3, 3]
+
+
+def test_averages_are_the_model_that_embeds_and_retrieves(items, tmp_path):
+    data, settings = {"train": taken(), "items": catalogue()}, {"train.ema": {"decay": 0.9}}
+    run = easyrec.train(CONFIG, data=data, overrides=settings, run_dir=tmp_path / "run", progress=False)
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    found = easyrec.retrieve(run.path, taken()[:2], k=3, items=folder)
+    assert [len(row) for row in found["items"]] == [3, 3]
+    model = json.loads((folder / "items.json").read_text())["model"]
+    towers = [Bundle.open(run.bundle / side).manifest.tower_of for side in ("user", "item")]
+    assert towers == [model, model]
 
 
 def test_no_users_get_nothing(run, items, tmp_path):

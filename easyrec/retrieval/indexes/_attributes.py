@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,10 +29,8 @@ class Attributes:
 
     def __init__(self, table: pa.Table) -> None:
         for name, kind in zip(table.column_names, table.schema.types, strict=True):
-            if not _fit(kind.value_type if _listed(kind) else kind):
-                raise ValueError(
-                    f"attribute '{name}' is {kind}: it must be of integers, texts or booleans, or lists of them"
-                )
+            if (text := unfit(name, kind)) is not None:
+                raise ValueError(text)
         self.table = table
         self._lookups: dict[str, _Lookup] = {}
 
@@ -72,6 +71,8 @@ class Attributes:
     def allowed(self, filter: Mapping[str, Any], count: int) -> np.ndarray:
         """(count,) bool, the places whose every named attribute is, or holds, one of the values.
 
+        Texts are read as numbers and booleans where an attribute is of these.
+
         Raises:
             ValueError: There is no such attribute, or it has values of another type.
         """
@@ -92,13 +93,26 @@ class Attributes:
         lookup = self._lookups.get(name) or self._lookups.setdefault(name, _lookup(self.table.column(name)))
         found = np.zeros(count, bool)
         for value in wanted:
-            plain = value.item() if isinstance(value, np.generic) else value
-            if not isinstance(plain, str if _text(kind) else bool if pa.types.is_boolean(kind) else int):
-                raise ValueError(f"attribute '{name}' is of {kind}, so none is {value!r}")
-            number = lookup.values.get(plain)
+            number = lookup.values.get(_read(name, value, kind))
             if number is not None:
                 found[lookup.places[lookup.bounds[number] : lookup.bounds[number + 1]]] = True
         return found
+
+
+def _read(name: str, value: Any, kind: pa.DataType) -> Any:
+    """A value as an attribute of a type holds it."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    if _text(kind):
+        fits = isinstance(plain, str)
+    elif pa.types.is_boolean(kind):
+        plain = {"true": True, "false": False}.get(plain.lower(), plain) if isinstance(plain, str) else plain
+        fits = isinstance(plain, bool)
+    else:
+        plain = int(plain) if isinstance(plain, str) and re.fullmatch(r"-?[0-9]{1,20}", plain) else plain
+        fits = isinstance(plain, int) and not isinstance(plain, bool)
+    if not fits:
+        raise ValueError(f"attribute '{name}' is of {kind}, so none is {value!r}")
+    return plain
 
 
 def _array(values: Any) -> Any:
@@ -113,8 +127,12 @@ def _text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _fit(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind) or _text(kind))
+def unfit(name: str, kind: pa.DataType) -> str | None:
+    """What is wrong with an attribute of a type."""
+    single = kind.value_type if _listed(kind) else kind
+    if pa.types.is_integer(single) or pa.types.is_boolean(single) or _text(single):
+        return None
+    return f"attribute '{name}' is {kind}: it must be of integers, texts or booleans, or lists of them"
 
 
 def _lookup(column: pa.ChunkedArray) -> _Lookup:

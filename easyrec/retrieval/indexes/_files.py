@@ -83,6 +83,15 @@ def _attempt(folder: Path, text: str, take: Callable[[dict[str, Any], dict[str, 
         return error
 
 
+def stored(folder: Path) -> dict[str, Any] | None:
+    """What `index.json` tells, without a look at the files; None where there is none of this format."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return about if about.get("format") == FORMAT else None
+
+
 def change(folder: Path, config: Mapping[str, Any]) -> None:
     """Let the index have another config; its files stay.
 
