@@ -2,6 +2,7 @@
 
 from serving.limits import Limits
 from serving.predictor import Predictor
+from serving.retriever import Retrieved, Retriever
 from serving.stats import Stats
 
-__all__ = ["Limits", "Predictor", "Stats"]
+__all__ = ["Limits", "Predictor", "Retrieved", "Retriever", "Stats"]

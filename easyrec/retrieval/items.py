@@ -10,15 +10,18 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from easyrec.errors import RunError
-from easyrec.retrieval.indexes import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from easyrec.retrieval.indexes import Index
 
 ITEMS = "items.json"
 
@@ -79,20 +82,47 @@ class Items:
         Raises:
             RunError: It is damaged.
         """
+        from easyrec.retrieval.indexes import Index  # noqa: PLC0415 (FAISS stays out until it is asked for)
+
         found = Index.load(self.folder / "index")
         if len(found) != len(self.ids):
             raise RunError(f"{self.folder}: the index is of {len(found)} items, but there are {len(self.ids)}")
         return found
 
     @cached_property
-    def _by_id(self) -> Any:
-        return pd.Index(self.ids.to_pandas())
+    def _by_id(self) -> dict[Any, int]:
+        return {name: number for number, name in enumerate(self.ids.to_pylist())}
 
-    def numbers(self, ids: Any) -> np.ndarray:
+    def numbers(self, ids: Iterable[Any]) -> np.ndarray:
         """(n,) int64, the numbers of the items with these ids, without those that are not there."""
-        found: np.ndarray = self._by_id.get_indexer(pd.Index(ids))
-        return found[found >= 0].astype(np.int64)
+        return np.array([self._by_id[name] for name in ids if name in self._by_id], np.int64)
 
     def vectors(self) -> np.ndarray:
         """(N, D) float32, of all items."""
         return np.concatenate([vectors_of(pq.read_table(path, columns=["vector"])) for path in parts_of(self.folder)])
+
+
+def nearest(index: Index, vectors: np.ndarray, k: int, **chosen: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of each user; where one has several vectors, each item counts by the nearest of these.
+
+    Args:
+        index: What is searched.
+        vectors: (B, D), or (B, K, D).
+        k: How many are wanted.
+        chosen: What may be found, as `Index.search` takes it.
+    """
+    if vectors.ndim == 2:
+        return index.search(vectors, k, **chosen)
+    users, several, dim = vectors.shape
+    numbers, scores = index.search(vectors.reshape(-1, dim), k, **chosen)
+    numbers, scores = numbers.reshape(users, several * k), scores.reshape(users, several * k)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    numbers, scores = np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1)
+    by_number = np.argsort(numbers, axis=1, kind="stable")
+    ordered = np.take_along_axis(numbers, by_number, 1)
+    again = np.zeros(numbers.shape, bool)
+    np.put_along_axis(again, by_number[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
+    gone = again | (numbers < 0)
+    kept = np.argsort(gone, axis=1, kind="stable")[:, :k]
+    numbers, scores = np.where(gone, -1, numbers), np.where(gone, -np.inf, scores)
+    return np.take_along_axis(numbers, kept, 1), np.take_along_axis(scores, kept, 1)

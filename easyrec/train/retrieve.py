@@ -17,8 +17,7 @@ from easyrec.data.beside import raw_name
 from easyrec.data.catalogue import read_catalogue
 from easyrec.data.sides import Sides
 from easyrec.errors import ConfigError
-from easyrec.retrieval.indexes import Index
-from easyrec.retrieval.items import Items
+from easyrec.retrieval.items import Items, nearest
 from easyrec.train.codes import trie_of
 from easyrec.train.scorer import Scorer
 
@@ -94,18 +93,18 @@ def retrieved(
     """
     sides = Sides(experiment)
 
-    def nearest(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def found(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         spared, whom = spared_of(batch, exclude)
         if isinstance(items, Written):
             return items.search(scorer, batch, sides.user_groups, k, spared, whom)
         vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
         most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
-        numbers, scores = _search(items.index, vectors, min(k + most, max(len(items.index), 1)), filter)
+        numbers, scores = nearest(items.index, vectors, min(k + most, max(len(items.index), 1)), filter=filter)
         if len(whom):
             numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         return numbers[:, :k], scores[:, :k]
 
-    return answered(experiment, part, {*sides.users, *([exclude] if exclude else [])}, items.ids, nearest)
+    return answered(experiment, part, {*sides.users, *([exclude] if exclude else [])}, items.ids, found)
 
 
 def answered(
@@ -138,27 +137,6 @@ def answered(
         logger.warning("%s", loader.report.summary())
     if empty:
         yield schema.empty_table()
-
-
-def _search(
-    index: Index, vectors: np.ndarray, k: int, filter: Mapping[str, Any] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest of each user; where one has several vectors, each item counts by the nearest of these."""
-    if vectors.ndim == 2:
-        return index.search(vectors, k, filter=filter)
-    users, several, dim = vectors.shape
-    numbers, scores = index.search(vectors.reshape(-1, dim), k, filter=filter)
-    numbers, scores = numbers.reshape(users, several * k), scores.reshape(users, several * k)
-    order = np.argsort(-scores, axis=1, kind="stable")
-    numbers, scores = np.take_along_axis(numbers, order, 1), np.take_along_axis(scores, order, 1)
-    by_number = np.argsort(numbers, axis=1, kind="stable")
-    ordered = np.take_along_axis(numbers, by_number, 1)
-    again = np.zeros(numbers.shape, bool)
-    np.put_along_axis(again, by_number[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
-    gone = again | (numbers < 0)
-    kept = np.argsort(gone, axis=1, kind="stable")[:, :k]
-    numbers, scores = np.where(gone, -1, numbers), np.where(gone, -np.inf, scores)
-    return np.take_along_axis(numbers, kept, 1), np.take_along_axis(scores, kept, 1)
 
 
 def spared_of(batch: Batch, exclude: str | None) -> tuple[np.ndarray, np.ndarray]:

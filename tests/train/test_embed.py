@@ -18,9 +18,8 @@ from easyrec.errors import ConfigError, DataError, RunError
 from easyrec.export.bundle import Bundle
 from easyrec.retrieval.indexes import Index, build
 from easyrec.retrieval.indexes.flat import Config as Flat
-from easyrec.retrieval.items import parts_of, vectors_of
+from easyrec.retrieval.items import nearest, parts_of, vectors_of
 from easyrec.train import embed as embedding
-from easyrec.train.retrieve import _search
 
 USERS, ITEMS = 30, 1000
 CONFIG = {
@@ -363,13 +362,13 @@ def test_of_several_vectors_of_a_user_the_nearest_counts(seed):
     vectors = random.normal(size=(30, 4)).astype(np.float32)
     index.add(np.arange(30), vectors)
     users = random.normal(size=(6, 3, 4)).astype(np.float32)
-    numbers, scores = _search(index, users, 8)
+    numbers, scores = nearest(index, users, 8)
     best = (users @ vectors.T).max(1)
     for row in range(6):
         order = np.argsort(-best[row])[:8]
         assert numbers[row].tolist() == order.tolist()
         np.testing.assert_allclose(scores[row], best[row][order], rtol=1e-5)
-    numbers, _ = _search(index, users, 30)
+    numbers, _ = nearest(index, users, 30)
     assert sorted(numbers[0].tolist()) == list(range(30))
 
 
