@@ -20,23 +20,23 @@ def code_page(name: str, about: Mapping[str, Any]) -> str:
     root, main = pieces.document(f"{name}: semantic ids")
     SubElement(SubElement(main, "header"), "h1").text = name
     tiles = SubElement(main, "div", {"class": "tiles"})
-    pieces.tile(tiles, "items", number(about["items"]))
-    pieces.tile(tiles, "different codes / items", number(about["unique"]))
-    pieces.tile(tiles, "most items of equal codes", number(about["alike"]))
+    pieces.add_tile(tiles, "items", number(about["items"]))
+    pieces.add_tile(tiles, "different codes / items", number(about["unique"]))
+    pieces.add_tile(tiles, "most items of equal codes", number(about["alike"]))
     levels = about["levels"]
-    cards = pieces.section(main, "Levels", "cards")
+    cards = pieces.add_section(main, "Levels", "cards")
     rows = [
         [f"{index + 1}", *(number(level[key]) for key in ("used", "entropy", "perplexity", "unexplained"))]
         for index, level in enumerate(levels)
     ]
-    pieces.table(
-        pieces.card(cards, "Codes"), ["level", "used", "entropy, bits", "perplexity", "unexplained"], rows, text=1
+    pieces.add_table(
+        pieces.add_card(cards, "Codes"), ["level", "used", "entropy, bits", "perplexity", "unexplained"], rows, text=1
     )
     lines = [
         Series(f"level {index + 1}", list(range(len(level["counts"]))), sorted(level["counts"], reverse=True))
         for index, level in enumerate(levels)
     ]
-    shown = pieces.card(cards, "Use")
-    pieces.legend(shown, [line.name for line in lines])
+    shown = pieces.add_card(cards, "Use")
+    pieces.add_legend(shown, [line.name for line in lines])
     shown.append(line_chart(lines, "items of each code", "codes, the most used first", "items"))
     return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement
 
-from easyrec.report import pieces
+from easyrec.report.pieces import add_card, add_legend, add_section, add_table, add_tile, document, duration, html
 from easyrec.report.run_files import RunFiles
 from easyrec.report.svg import Series, bar_chart, line_chart, number, spark
 
 
 def page(run: RunFiles) -> str:
     """The whole page."""
-    root, main = pieces.document(f"{run.name}: easyrec report")
+    root, main = document(f"{run.name}: easyrec report")
     _header(main, run)
-    for part in (_progress, _quality, _final, _features, _tables, _timings, _config, _environment):
-        part(main, run)
-    return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
+    for section in (_progress, _quality, _final, _features, _tables, _timings, _config, _environment):
+        section(main, run)
+    return html(root)
 
 
 # ------------------------------------------------------------------------------------------- sections
@@ -33,17 +33,17 @@ def _header(main: Element, run: RunFiles) -> None:
     tiles = SubElement(main, "div", {"class": "tiles"})
     for split in ("test", "valid"):
         for name, value in list(_leaves(run.metrics.get(split)))[:4]:
-            pieces.tile(tiles, f"{split} {name}", _metric(value))
+            add_tile(tiles, f"{split} {name}", _metric(value))
         if run.metrics.get(split):
             break
     if "best_step" in run.metrics:
-        pieces.tile(tiles, "best step", number(run.metrics["best_step"]))
+        add_tile(tiles, "best step", number(run.metrics["best_step"]))
     if "seconds" in run.metrics:
-        pieces.tile(tiles, "training time", duration(run.metrics["seconds"]))
+        add_tile(tiles, "training time", duration(run.metrics["seconds"]))
     if training.get("samples_per_second"):
-        pieces.tile(tiles, "samples / s", number(training["samples_per_second"], 3))
+        add_tile(tiles, "samples / s", number(training["samples_per_second"], 3))
     if training.get("parameters"):
-        pieces.tile(tiles, "parameters", number(training["parameters"], 3))
+        add_tile(tiles, "parameters", number(training["parameters"], 3))
 
 
 def _progress(main: Element, run: RunFiles) -> None:
@@ -65,11 +65,11 @@ def _progress(main: Element, run: RunFiles) -> None:
     best = run.metrics.get("best_step")
     mark = (float(best), "best") if isinstance(best, int) else None
     span = (0.0, float(max(step for lines_ in charts.values() for series in lines_ for step in series.xs)))
-    cards = pieces.section(main, "Training", "cards three")
+    cards = add_section(main, "Training", "cards three")
     for name, lines_ in charts.items():
-        card = pieces.card(cards, name)
+        card = add_card(cards, name)
         if len(lines_) > 1:
-            pieces.legend(card, [s.name for s in lines_])
+            add_legend(card, [s.name for s in lines_])
         card.append(line_chart(lines_, f"{name} by training step", "training step", "", mark=mark, span=span))
 
 
@@ -80,11 +80,11 @@ def _quality(main: Element, run: RunFiles) -> None:
         return
     for task in tasks:
         found = {split: curves[split][task] for split in ("valid", "test") if task in curves.get(split, {})}
-        cards = pieces.section(main, f"Quality of {task}" if len(tasks) > 1 else "Quality", "cards three")
+        cards = add_section(main, f"Quality of {task}" if len(tasks) > 1 else "Quality", "cards three")
         roc = [Series(split, c["roc"]["fpr"], c["roc"]["tpr"]) for split, c in found.items() if c["roc"]["fpr"]]
         if roc:
-            card = pieces.card(cards, "ROC")
-            pieces.legend(card, [s.name for s in roc])
+            card = add_card(cards, "ROC")
+            add_legend(card, [s.name for s in roc])
             chance = Series("chance", [0, 1], [0, 1], dashed=True)
             plot = line_chart([*roc, chance], "ROC curve", "false positive rate", "true positive rate", unit=True)
             card.append(plot)
@@ -96,15 +96,15 @@ def _quality(main: Element, run: RunFiles) -> None:
         if reliability:
             top = max(max(*s.xs, *s.ys) for s in reliability)
             low = min(min(*s.xs, *s.ys) for s in reliability)
-            card = pieces.card(cards, "Calibration")
-            pieces.legend(card, [s.name for s in reliability])
+            card = add_card(cards, "Calibration")
+            add_legend(card, [s.name for s in reliability])
             perfect = Series("perfect", [low, top], [low, top], dashed=True)
             label = "observed rate by predicted probability"
             card.append(line_chart([*reliability, perfect], label, "predicted probability", "observed rate"))
             SubElement(card, "p").text = "20 groups of equal size; on the dashed line predictions are true rates"
         split, last = list(found.items())[-1]
         if any(last["histogram"]["counts"]):
-            card = pieces.card(cards, f"Predictions on {split}")
+            card = add_card(cards, f"Predictions on {split}")
             histogram = last["histogram"]
             plot = bar_chart(histogram["counts"], histogram["edges"], "rows by probability", "probability", "rows")
             card.append(plot)
@@ -117,14 +117,14 @@ def _final(main: Element, run: RunFiles) -> None:
         return
     values = {s: dict(_leaves(run.metrics[s])) for s in splits}
     rows = [[name, *(_metric(values[s][name]) if name in values[s] else "" for s in splits)] for name in names]
-    pieces.table(pieces.section(main, "Metrics of the best checkpoint", "card"), ["metric", *splits], rows, text=1)
+    add_table(add_section(main, "Metrics of the best checkpoint", "card"), ["metric", *splits], rows, text=1)
 
 
 def _features(main: Element, run: RunFiles) -> None:
     features = run.details.get("features", [])
     if not features:
         return
-    card = pieces.section(main, "Features", "card")
+    card = add_section(main, "Features", "card")
     head = [
         "feature",
         "kind",
@@ -137,7 +137,7 @@ def _features(main: Element, run: RunFiles) -> None:
         "mean",
         "std",
     ]
-    table = pieces.table(card, head, [], text=3)
+    table = add_table(card, head, [], text=3)
     for f in features:
         row = SubElement(table, "tr")
         SubElement(row, "td", {"class": "name"}).text = f["name"]
@@ -170,17 +170,17 @@ def _tables(main: Element, run: RunFiles) -> None:
         if first:
             total = number(sum(t["rows"] for t in first))
             rows.append([f"first-order weights of {len(first)} tables", total, "1", total])
-        card = pieces.section(main, "Embedding tables", "card")
-        pieces.table(card, ["table", "rows", "dim", "parameters"], rows, text=1)
+        card = add_section(main, "Embedding tables", "card")
+        add_table(card, ["table", "rows", "dim", "parameters"], rows, text=1)
 
 
 def _timings(main: Element, run: RunFiles) -> None:
     timings: dict[str, float] = run.details.get("timings", {})
     if not timings:
         return
-    card = pieces.section(main, "Where the time went", "card")
+    card = add_section(main, "Where the time went", "card")
     total = sum(timings.values()) or 1.0
-    table = pieces.table(card, ["part", "", "time", "share"], [], text=2)
+    table = add_table(card, ["part", "", "time", "share"], [], text=2)
     for name, seconds in sorted(timings.items(), key=lambda item: -item[1]):
         row = SubElement(table, "tr")
         SubElement(row, "td", {"class": "name"}).text = name.replace("_", " ")
@@ -191,17 +191,14 @@ def _timings(main: Element, run: RunFiles) -> None:
 
 
 def _config(main: Element, run: RunFiles) -> None:
-    SubElement(pieces.section(main, "Config", "card"), "pre").text = run.config
+    SubElement(add_section(main, "Config", "card"), "pre").text = run.config
 
 
 def _environment(main: Element, run: RunFiles) -> None:
     facts = run.details.get("environment", {})
     if facts:
         rows = [[name, str(value)] for name, value in facts.items()]
-        pieces.table(pieces.section(main, "Environment", "card"), [], rows, text=2)
-
-
-# ---------------------------------------------------------------------------------------------- pieces
+        add_table(add_section(main, "Environment", "card"), [], rows, text=2)
 
 
 def _leaves(metrics: Any) -> list[tuple[str, float]]:
@@ -217,15 +214,3 @@ def _leaves(metrics: Any) -> list[tuple[str, float]]:
 
 def _metric(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) and abs(value) < 1000 else number(value)
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: 0.8 s, 42 s, 3 min 20 s, 1 h 5 min."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

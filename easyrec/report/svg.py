@@ -53,6 +53,32 @@ class Scale:
         return Scale(low - room, high + room, start, end)
 
 
+@dataclass(frozen=True)
+class LogScale:
+    """A map of the logs of positive values to pixels, with ticks at 1, 2 and 5 times powers of ten."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """The pixel of `value`."""
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self) -> list[float]:
+        """Round numbers inside the scale."""
+        powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        return [m * 10.0**power for power in powers for m in (1, 2, 5) if self.low <= m * 10.0**power <= self.high]
+
+    @staticmethod
+    def over(values: Sequence[float], start: float, end: float) -> LogScale:
+        """The scale that shows all `values`, with some room on both sides."""
+        low, high = (min(values), max(values)) if values else (1.0, 10.0)
+        return LogScale(low / 1.3, high * 1.3, start, end)
+
+
 def round_step(step: float) -> float:
     """The smallest of 1, 2, 2.5, 5 times a power of ten that is not below `step`."""
     power = 10.0 ** math.floor(math.log10(step))
@@ -85,6 +111,7 @@ def line_chart(
     y: str,
     *,
     unit: bool = False,
+    log: bool = False,
     mark: tuple[float, str] | None = None,
     span: tuple[float, float] | None = None,
 ) -> Element:
@@ -96,6 +123,7 @@ def line_chart(
         x: Title of the x axis.
         y: Title of the y axis; empty for none.
         unit: Both axes run from 0 to 1.
+        log: The y axis is one of logs; all values are above 0.
         mark: An x value and a word to mark it with.
         span: Values that the x axis must show.
     """
@@ -105,7 +133,12 @@ def line_chart(
     sx = (
         Scale(0.0, 1.0, *across) if unit else Scale.over([*(span or ()), *(p[0] for p in points)], *across, margin=0.02)
     )
-    sy = Scale(0.0, 1.0, *down) if unit else Scale.over([p[1] for p in points], *down, margin=0.08)
+    heights = [p[1] for p in points]
+    sy: Scale | LogScale
+    if log:
+        sy = LogScale.over(heights, *down)
+    else:
+        sy = Scale(0.0, 1.0, *down) if unit else Scale.over(heights, *down, margin=0.08)
     root = _frame(label, x, y, sx, sy)
     if mark is not None and sx.low <= mark[0] <= sx.high:
         at = f"{sx(mark[0]):.1f}"
@@ -160,9 +193,9 @@ def spark(counts: Sequence[float], label: str) -> Element:
     return root
 
 
-def _frame(label: str, x: str, y: str, sx: Scale, sy: Scale) -> Element:
+def _frame(label: str, x: str, y: str, sx: Scale, sy: Scale | LogScale) -> Element:
     root = Element("svg", {"class": "plot", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": label})
-    form = _format(sy.ticks())
+    form = number if isinstance(sy, LogScale) else _format(sy.ticks())
     for tick in sy.ticks():
         at = f"{sy(tick):.1f}"
         SubElement(root, "line", {"class": "grid", "x1": str(LEFT), "x2": str(WIDTH - RIGHT), "y1": at, "y2": at})

@@ -7,7 +7,7 @@ import pytest
 from easyrec.errors import RunError
 from easyrec.report import write_report
 from easyrec.report.curves import Curves
-from easyrec.report.page import duration
+from easyrec.report.pieces import duration
 
 EVIL = "</style><script>alert('x')</script><img src=//evil.example>"
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from easyrec.report.svg import Scale, Series, bar_chart, line_chart, number, round_step, spark
+from easyrec.report.svg import LogScale, Scale, Series, bar_chart, line_chart, number, round_step, spark
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,21 @@ def test_a_scale_shows_all_its_values_with_ticks_inside(values):
     ticks = scale.ticks()
     assert 2 <= len(ticks) <= 11
     assert all(-1e-6 <= scale(t) <= 100 + 1e-6 for t in ticks)
+
+
+@pytest.mark.parametrize("values", [[0.1, 30.0], [5.0], [], [1e-4, 1e5]])
+def test_a_scale_of_logs_shows_all_its_values_with_ticks_inside(values):
+    scale = LogScale.over(values, 0.0, 100.0)
+    assert all(0 < scale(v) < 100 for v in values)
+    assert all(0 <= scale(t) <= 100 for t in scale.ticks())
+    assert scale(1) - scale(0.1) == pytest.approx(scale(10) - scale(1))
+
+
+def test_a_chart_of_logs_has_its_points_at_equal_steps():
+    root = line_chart([Series("ms", [1, 2, 3], [0.1, 1.0, 10.0], dots=True)], "label", "x", "y", log=True)
+    low, middle, high = (float(c.get("cy")) for c in root.findall("circle"))
+    assert low - middle == pytest.approx(middle - high, abs=0.2)
+    assert {"0.1", "0.2", "0.5", "1", "10"} <= {text.text for text in root.findall("text")}
 
 
 def test_a_line_passes_through_its_points_and_leaves_out_what_is_no_number():
