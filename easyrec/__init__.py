@@ -19,14 +19,26 @@ from easyrec.processors import wait_asleep
 
 if TYPE_CHECKING:
     from easyrec.config import load_experiment
-    from easyrec.train.api import embed, evaluate, export, predict, retrieve, train
+    from easyrec.train.api import choose_index, embed, evaluate, export, predict, retrieve, train
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
 
-__all__ = ["Run", "embed", "evaluate", "export", "load_experiment", "predict", "retrieve", "semantic_ids", "train"]
+__all__ = [
+    "Run",
+    "choose_index",
+    "embed",
+    "evaluate",
+    "export",
+    "load_experiment",
+    "predict",
+    "retrieve",
+    "semantic_ids",
+    "train",
+]
 
 _HOMES = {
     "Run": "easyrec.train.run",
+    "choose_index": "easyrec.train.api",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

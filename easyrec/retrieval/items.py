@@ -50,6 +50,8 @@ class Items:
         ids: (N,) their ids in the data.
         keys: (N,) int64, their ids of the key feature.
         model: Digest of the model that made their vectors.
+        name: The experiment's name.
+        attributes: Columns that searches may filter by.
 
     Raises:
         RunError: They are not there, or not all, or another model made them.
@@ -71,7 +73,8 @@ class Items:
         whole = pa.concat_tables(tables)
         if whole.num_rows != about["items"]:
             raise RunError(f"{folder}: there should be {about['items']} items, but there are {whole.num_rows}")
-        self.folder, self.model, self._about = folder, about["model"], about
+        self.folder, self.model, self.name = folder, about["model"], about["name"]
+        self.attributes: list[str] = about["attributes"]
         self.ids: pa.Array = whole.column(about["id"]).combine_chunks()
         self.keys: np.ndarray = whole.column("key").to_numpy()
 

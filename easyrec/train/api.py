@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -24,7 +24,10 @@ from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
 from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.items import Items
+from easyrec.retrieval.tuning import Point
 from easyrec.train.bundling import export_run
+from easyrec.train.choose_index import apply as apply_index
+from easyrec.train.choose_index import chosen_index, user_vectors, write
 from easyrec.train.embed import digest_of, embed_items
 from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
@@ -240,17 +243,7 @@ def embed(
         The folder.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
-    _has_a_program(
-        experiment,
-        "makes no vectors: `easyrec retrieve` finds the items of users without these, and the nearest items of each stand "
-        "in neighbours.parquet of the bundle",
-    )
-    _compares(experiment)
-    if experiment.model.generative:
-        text = (
-            f"'{experiment.model.type}' writes the codes of items and has no vectors: easyrec retrieve finds its items"
-        )
-        raise experiment.placed(ConfigError([Problem(text, "model.type")]))
+    _has_vectors(experiment)
     source = _source(experiment, items, experiment.data.items, NO_ITEMS)
     chosen = indexed(index)
     target = folder / "items" if output is None else Path(output)
@@ -341,11 +334,88 @@ def _written(tables: Iterator[pa.Table], output: AnyPath | None) -> Path | pd.Da
     return frame
 
 
+def choose_index(
+    config: Config,
+    users: Any = None,
+    *,
+    k: int = 100,
+    recall: float = 0.95,
+    indexes: Sequence[Mapping[str, Any] | str] = (),
+    items: AnyPath | None = None,
+    queries: int = 1000,
+    seconds: float = 5.0,
+    apply: bool = False,
+    told: Callable[[Point], None] = lambda _: None,
+    overrides: Overrides = (),
+    plugins: Plugins = (),
+    run_dir: AnyPath | None = None,
+    checkpoint: AnyPath | None = None,
+) -> dict[str, Any]:
+    """Measure what the index of embedded items finds in how much time, at every setting of its searches.
+
+    Writes `tuning/tuning.json` and `tuning/report.html`, with the plot, into the folder of the items.
+
+    Args:
+        config: What was trained; the folder of the run will do.
+        users: Rows of users, as `embed` takes items; default: `data.test`.
+        k: How many items each looks for.
+        recall: Share of its nearest that it must find.
+        indexes: Others to build and measure beside, by type or config.
+        items: Folder that `embed` wrote; default `items` in the folder of the run.
+        queries: Users that are taken, spread over the rows.
+        seconds: How long searches are timed at each setting.
+        apply: Let the items have the index and the setting that are suggested.
+        told: Is told each setting that was measured.
+        overrides: Settings laid over the config.
+        plugins: Files and packages with more models, features, ..., see `feature_generator.config.plug`.
+        run_dir: Folder of the run; default `runs/<name>`.
+        checkpoint: Folder of another checkpoint than the best one.
+
+    Returns:
+        What stands in `tuning.json`: `points`, each with `config`, `recall`, `p50_ms`, `p95_ms`, `processor_ms` and
+        `bytes`, and `suggested`, the one of the least processor time that reaches `recall`, or None; and where the
+        `report` is.
+    """
+    experiment, folder = _experiment(config, overrides, plugins, run_dir)
+    _has_vectors(experiment)
+    wrong = {"k": k < 1, "queries": queries < 1, "recall": not 0 < recall <= 1, "seconds": seconds <= 0}
+    problems = [
+        Problem("must be above 0" + (", and at most 1" * (key == "recall")), key) for key in wrong if wrong[key]
+    ]
+    if problems:
+        raise ConfigError(problems)
+    more = [indexed(index) for index in indexes]
+    source = _source(experiment, users, experiment.data.test, Problem("name the rows of users", "data.test"))
+    scorer = restore(experiment, folder, checkpoint)
+    with kept_memory(), scorer.averaged():
+        found = Items(folder / "items" if items is None else Path(items), digest_of(experiment, scorer))
+        vectors = user_vectors(experiment, scorer, source, queries)
+    result, best = chosen_index(found, vectors, k, recall, more=more, seconds=seconds, told=told)
+    report = write(result, found.folder / "tuning")
+    if apply and best is not None:
+        apply_index(found, best)
+    return {**result, "report": str(report)}
+
+
 def indexed(index: Mapping[str, Any] | str) -> IndexConfig:
     """The config of an index from its type or its content."""
     made = dict(index) if isinstance(index, Mapping) else {"type": index}
     found: IndexConfig = validate(_Indexed, Document.of({"index": made})).index
     return found
+
+
+def _has_vectors(experiment: Experiment) -> None:
+    _has_a_program(
+        experiment,
+        "makes no vectors: `easyrec retrieve` finds the items of users without these, and the nearest items of each stand "
+        "in neighbours.parquet of the bundle",
+    )
+    _compares(experiment)
+    if experiment.model.generative:
+        text = (
+            f"'{experiment.model.type}' writes the codes of items and has no vectors: easyrec retrieve finds its items"
+        )
+        raise experiment.placed(ConfigError([Problem(text, "model.type")]))
 
 
 def _check_filter(items: Items, filter: Mapping[str, Any] | None) -> None:

@@ -30,7 +30,7 @@ from easyrec.data.sources import Source, Unit
 from easyrec.durable import sync, write_text
 from easyrec.errors import ConfigError, DataError, Problem, RunError, nearest
 from easyrec.export.identity import model_digest
-from easyrec.retrieval.indexes import IndexConfig
+from easyrec.retrieval.indexes import Index, IndexConfig
 from easyrec.retrieval.indexes import build as build_index
 from easyrec.retrieval.indexes._attributes import unfit
 from easyrec.retrieval.indexes._files import change, stored
@@ -196,20 +196,35 @@ def _build(output: Path, column: str, config: IndexConfig, attributes: Sequence[
     if not paths:
         raise RunError(f"{output}: there are no items")
     _refuse_doubles(output, column, paths)
+    built = built_of(output, config, attributes)
+    built.save(output / "index")
+    return len(built)
+
+
+def built_of(folder: Path, config: IndexConfig, attributes: Sequence[str]) -> Index:
+    """An index over the items of a folder, by number.
+
+    Args:
+        folder: Where parts are.
+        config: Of the index.
+        attributes: Columns of the parts that searches may filter by.
+
+    Raises:
+        ConfigError: The items are too few for what the index learns.
+        DataError: An attribute is of one type here and of another there.
+    """
+    paths = parts_of(folder)
     shown = _sample(paths)
     built = build_index(config, shown.shape[1])
     if not built.inside.is_trained:
         built.train(shown)
-    total = 0
     for path in paths:
-        table = pq.read_table(path, columns=[*attributes, "vector"])
+        table, total = pq.read_table(path, columns=[*attributes, "vector"]), len(built)
         try:
             built.add(np.arange(total, total + len(table)), vectors_of(table), table.select(attributes))
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
-        total += len(table)
-    built.save(output / "index")
-    return total
+    return built
 
 
 def _refuse_doubles(output: Path, column: str, paths: list[Path]) -> None:
@@ -264,7 +279,7 @@ def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None
             )
         if not same or CLEARED in found:
             write_text(known, json.dumps({CLEARED: True}) + "\n")  # killed meanwhile, the next one goes on clearing
-            for name in ("parts", "index"):
+            for name in ("parts", "index", "tuning"):
                 shutil.rmtree(output / name, ignore_errors=True)
     elif output.exists() and any(path.name[:1] != "." for path in output.iterdir()):
         raise RunError(f"{output}: is not empty, and holds no vectors of items")

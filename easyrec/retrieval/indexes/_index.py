@@ -80,6 +80,15 @@ class Index:
         """
         raise TypeError(f"{type(self).__name__} must define parameters")
 
+    def efforts(self, k: int) -> list[int]:
+        """Values of `config.effort` worth a try where k vectors are wanted, ascending; none where it is exact."""
+        return []
+
+    @property
+    def bytes_each(self) -> int:
+        """Memory of a vector, with all that is kept for it but its attributes."""
+        return 4 * self.dim + self.ids.itemsize + self.alive.itemsize
+
     @property
     def least(self) -> int:
         """How many vectors it learns from at least."""

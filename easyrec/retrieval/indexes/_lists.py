@@ -51,6 +51,16 @@ class Lists(Index):
         """Whether not all lists would be compared."""
         return bool(self.config.probes * len(self.ids) < self.config.lists * max(allowed, 1))
 
+    @property
+    def bytes_each(self) -> int:
+        """A code, its place, and where it lies."""
+        return int(self.inside.code_size) + 2 * 8 + self.ids.itemsize + self.alive.itemsize
+
+    def efforts(self, k: int) -> list[int]:
+        """From one list to all."""
+        lists = self.config.lists
+        return sorted({min(round(2 ** (power / 2)), lists) for power in range(2 * lists.bit_length())})
+
     def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
         """All lists."""
         return self.inside, faiss.SearchParametersIVF(nprobe=self.config.lists, sel=chosen)

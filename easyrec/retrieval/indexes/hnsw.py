@@ -57,6 +57,15 @@ class HNSW(Index):
         candidates = self.config.ef_search * total / max(allowed, 1)
         return bool(allowed == total or candidates * self.config.neighbors < allowed + total / 16)
 
+    @property
+    def bytes_each(self) -> int:
+        """Twice as many edges as the config says on the lowest level, and few above it."""
+        return super().bytes_each + 4 * (2 * int(self.config.neighbors) + 2)
+
+    def efforts(self, k: int) -> list[int]:
+        """From as many candidates as are wanted, below which none counts, to twenty times as many."""
+        return sorted({max(round(k * factor), 8) for factor in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 7, 10, 14, 20)})
+
     def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
         """The vectors without the graph."""
         return faiss.downcast_index(self.inside.storage), faiss.SearchParameters(sel=chosen)

@@ -1,0 +1,146 @@
+"""A catalogue of a million items: how long embedding and indexing take, and how fast and how well HNSW finds.
+
+`python benchmarks/retrieval.py [--page]`
+
+Writes a synthetic shop under `.data/retrieval`: a million items in 2,000 categories, 200,000 users who like some of them,
+and four million clicks. `configs/retrieval/million.yaml` is trained on them for some steps, so that the vectors are those
+of a trained tower. Then `easyrec embed` runs in a process of its own, from files to index, and the index is asked for the
+100 nearest items of users, one by one, on one thread. Where others share the machine, the clock on the wall tells of them
+too; processor time stands beside it. A stopped script goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from record import RESULTS, ROOT, kept, save, section, table
+
+import easyrec
+
+OUT = ROOT / ".data" / "retrieval"
+CONFIG = ROOT / "configs" / "retrieval" / "million.yaml"
+ITEMS, USERS, CATES, CLICKS = 1_000_000, 200_000, 2_000, 4_000_000
+K, RECALL = 100, 0.95
+
+
+def prepare() -> None:
+    """Write items, users and clicks."""
+    if (OUT / "users.parquet").exists():
+        return
+    OUT.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(2026)
+    shares = 1.0 / np.arange(10, CATES + 10)
+    cates = np.sort(random.choice(CATES, ITEMS, p=shares / shares.sum()))
+    names = random.permutation(ITEMS)  # the number of an item says nothing
+    first = np.searchsorted(cates, np.arange(CATES + 1))
+    order = np.argsort(names)
+    pq.write_table(
+        pa.table({"item_id": np.arange(ITEMS), "cate": cates[order]}), OUT / "items.parquet", row_group_size=1 << 17
+    )
+    liked = random.choice(CATES, (USERS, 5), p=shares / shares.sum())
+    who = random.integers(0, USERS, CLICKS)
+    cate = liked[who, random.integers(0, 5, CLICKS)]
+    cate = np.where(first[cate + 1] > first[cate], cate, cates[0])
+    size = first[cate + 1] - first[cate]
+    at = first[cate] + np.minimum((size * random.random(CLICKS) ** 2).astype(np.int64), size - 1)
+    pq.write_table(pa.table({"user_id": who, "item_id": names[at]}), OUT / "clicks.parquet", row_group_size=1 << 17)
+    pq.write_table(pa.table({"user_id": random.permutation(USERS)[:2000]}), OUT / "users.parquet")
+
+
+def train() -> dict[str, float]:
+    """Train the towers, or go on."""
+    start = time.time()
+    run = easyrec.train(CONFIG, run_dir=OUT / "run", resume=True, export=True)
+    return {"train_seconds": time.time() - start, "steps": run.metrics["best_step"]}
+
+
+def embed() -> dict[str, float]:
+    """`easyrec embed` from nothing to vectors and index."""
+    target = OUT / "items"
+    shutil.rmtree(target, ignore_errors=True)
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+    subprocess.run(
+        [sys.executable, "-m", "easyrec", "embed", "-c", str(OUT / "run"), "--output", str(target)], check=True
+    )
+    end, after = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    vectors = max(path.stat().st_mtime for path in (target / "parts").glob("*.parquet")) - start
+    processor = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    peak = after.ru_maxrss / 2**20
+    return {"seconds": end - start, "vectors_seconds": vectors, "processor_seconds": processor, "peak_gib": peak}
+
+
+def find() -> dict[str, Any]:
+    """What the index finds at each setting, and at its default."""
+    found = easyrec.choose_index(OUT / "run", k=K, recall=RECALL, items=OUT / "items", queries=1000, seconds=10.0)
+    return {"points": found["points"], "suggested": found["suggested"], "environment": found["environment"]}
+
+
+def rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The settings of HNSW, as a table."""
+    return [
+        {
+            "ef_search": p["config"]["ef_search"],
+            "recall@100": f"{p['recall']:.4f}",
+            "p50 ms": f"{p['p50_ms']:.2f}",
+            "p95 ms": f"{p['p95_ms']:.2f}",
+            "processor ms": f"{p['processor_ms']:.2f}",
+        }
+        for p in sorted(result["points"], key=lambda p: p["recall"])
+    ]
+
+
+def built(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What embedding cost."""
+    made = result["embed"]
+    return [
+        {
+            "command": "easyrec embed",
+            "items": f"{ITEMS:,}",
+            "seconds": f"{made['seconds']:.0f}",
+            "of these, vectors": f"{made['vectors_seconds']:.0f}",
+            "processor seconds": f"{made['processor_seconds']:.0f}",
+            "peak GiB": f"{made['peak_gib']:.1f}",
+        }
+    ]
+
+
+def page() -> None:
+    """Fill the page from the newest result."""
+    newest = sorted(RESULTS.glob("retrieval-*.json"))
+    result = json.loads(newest[-1].read_text()) if newest else {"points": []}
+    section("retrieval-embed", built(result) if newest else [])
+    section("retrieval-hnsw", rows(result))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--page", action="store_true", help="only write the newest result into the page")
+    args = parser.parse_args()
+    if args.page:
+        page()
+        return
+    os.environ["EASYREC_RETRIEVAL"] = str(OUT)
+    prepare()
+    trained = kept("retrieval", "train", train)
+    made = kept("retrieval", "embed", embed)
+    found: dict[str, Any] = kept("retrieval", "find", find)
+    result = {"items": ITEMS, "dim": 64, "k": K, "train": trained, "embed": made, **found}
+    table(built(result))
+    table(rows(result))
+    save("retrieval", result)
+    page()
+
+
+if __name__ == "__main__":
+    main()
