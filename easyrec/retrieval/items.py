@@ -100,6 +100,15 @@ class Items:
         """(n,) int64, the numbers of the items with these ids, without those that are not there."""
         return np.array([self._by_id[name] for name in ids if name in self._by_id], np.int64)
 
+    @cached_property
+    def _with_key(self) -> np.ndarray:
+        return np.bincount(self.keys)
+
+    def sharing(self, keys: np.ndarray) -> np.ndarray:
+        """(n,) int64, how many items have each of these ids of the key feature: several, where these are hashed."""
+        known = (keys >= 0) & (keys < len(self._with_key))
+        return np.where(known, self._with_key[np.where(known, keys, 0)], 0)
+
     def vectors(self) -> np.ndarray:
         """(N, D) float32, of all items."""
         return np.concatenate([vectors_of(pq.read_table(path, columns=["vector"])) for path in parts_of(self.folder)])

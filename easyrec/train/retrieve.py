@@ -98,7 +98,7 @@ def retrieved(
         if isinstance(items, Written):
             return items.search(scorer, batch, sides.user_groups, k, spared, whom)
         vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
-        most = int(np.bincount(whom, minlength=1).max()) if len(whom) else 0
+        most = int(np.bincount(whom, items.sharing(spared)).max()) if len(whom) else 0
         numbers, scores = nearest(items.index, vectors, min(k + most, max(len(items.index), 1)), filter=filter)
         if len(whom):
             numbers, scores = _without(numbers, scores, items.keys, spared, whom)

@@ -272,6 +272,16 @@ def test_what_users_have_is_left_out(run, items, tmp_path):
         assert list(left["items"][row]) == list(first["items"][row][3:12])
 
 
+def test_all_that_are_wanted_come_where_items_share_ids(tmp_path):
+    """What a user has takes with it every item of the same id after hashing, and others come for them."""
+    features = [{**f, "hash_bucket_size": 300} if "hash_bucket_size" in f else f for f in CONFIG["features"]]
+    data = {"train": taken(), "items": catalogue()}
+    run = easyrec.train({**CONFIG, "features": features}, data=data, run_dir=tmp_path / "run", export=False)
+    folder = easyrec.embed(run.path, catalogue(), tmp_path / "out", index="flat")
+    found = easyrec.retrieve(run.path, taken()[:20], k=900, items=folder, exclude="seen")
+    assert {len(items) for items in found["items"]} == {900}
+
+
 @pytest.mark.parametrize("index", INDEXES)
 def test_items_are_filtered_by_what_is_kept_of_them(run, items, tmp_path, index):
     folder = easyrec.embed(run.path, items, tmp_path / "out", index=INDEXES[index], attributes=["cate"])

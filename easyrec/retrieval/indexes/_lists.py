@@ -57,9 +57,10 @@ class Lists(Index):
         return int(self.inside.code_size) + 2 * 8 + self.ids.itemsize + self.alive.itemsize
 
     def efforts(self, k: int) -> list[int]:
-        """From one list to all."""
-        lists = self.config.lists
-        return sorted({min(round(2 ** (power / 2)), lists) for power in range(2 * lists.bit_length())})
+        """From as many lists as hold twice the vectors that are wanted, to all."""
+        lists = int(self.config.lists)
+        first = min(ceil(2 * k * lists / max(len(self), 1)), lists)
+        return sorted({min(max(round(2 ** (power / 2)), first), lists) for power in range(2 * lists.bit_length() + 1)})
 
     def comparing_all(self, chosen: Any) -> tuple[Any, Any]:
         """All lists."""
