@@ -132,6 +132,18 @@ def test_all_that_are_wanted_are_found_where_the_filter_is_far_from_the_query(na
     assert ids.min() >= 3600
 
 
+@pytest.mark.parametrize(("name", "keys"), [("hnsw", {"ef_search": 20}), ("ivf", {"lists": 64, "probes": 6})])
+def test_the_fewer_may_be_found_the_harder_it_is_searched(name, keys, monkeypatch):
+    """With the effort of an unfiltered search far less would be found."""
+    made, known, queries = index(name, **keys), vectors(6000), vectors(60, seed=2)
+    made.add(np.arange(6000), known, {"cate": np.arange(6000) % 12})
+    monkeypatch.setattr(type(made), "walks", lambda self, allowed: True)
+    table = dict(enumerate(known))
+    some = range(5, 6000, 12)
+    whole = share_found(made, "inner", table, queries, 10)
+    assert share_found(made, "inner", table, queries, 10, some, filter={"cate": 5}) > whole - 0.1
+
+
 def test_attributes_may_be_texts_and_lists():
     made = index("flat")
     tags = [["a", "b"], [], None, ["b"], ["c", "a"]]
