@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from easyrec.retrieval.indexes import Index
 
 ITEMS = "items.json"
+FORMAT = 2
 
 
 def parts_of(folder: Path) -> list[Path]:
@@ -62,6 +63,10 @@ class Items:
             about = json.loads((folder / ITEMS).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{folder}: holds no vectors of items; make them by `easyrec embed`") from error
+        if about.get("format", FORMAT) != FORMAT:
+            raise RunError(
+                f"{folder}: another version of the library wrote its vectors; make them anew by `easyrec embed`"
+            )
         if "items" not in about:
             raise RunError(f"{folder}: not all items are there; the same `easyrec embed` goes on")
         if model is not None and about["model"] != model:

@@ -34,7 +34,7 @@ from easyrec.retrieval.indexes import Index, IndexConfig
 from easyrec.retrieval.indexes import build as build_index
 from easyrec.retrieval.indexes._attributes import unfit
 from easyrec.retrieval.indexes._files import change, stored
-from easyrec.retrieval.items import ITEMS, parts_of, vectors_of
+from easyrec.retrieval.items import FORMAT, ITEMS, parts_of, vectors_of
 from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
@@ -84,7 +84,7 @@ def embed_items(
     reserved = list(dict.fromkeys([column, *attributes]))
     _check(source, attributes)
     identity: dict[str, Any] = {
-        "format": 2,
+        "format": FORMAT,
         "name": experiment.name,
         "model": digest_of(experiment, scorer),
         "source": _content(source, list(dict.fromkeys([*columns, *reserved]))),

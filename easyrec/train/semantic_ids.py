@@ -24,10 +24,10 @@ from easyrec.data.sources.frame import FrameSource
 from easyrec.durable import write_text
 from easyrec.errors import ConfigError, DataError, Problem, RunError, nearest
 from easyrec.report.codes import code_page
+from easyrec.retrieval.items import ITEMS, parts_of
 from easyrec.retrieval.semantic_ids import QuantizerConfig, build
 from easyrec.retrieval.semantic_ids._quality import quality, resolved
 from easyrec.train.codes import CODES
-from easyrec.train.embed import ITEMS, parts_of
 from easyrec.train.predict import write_predictions
 from feature_generator.config import Document, member, members, override, plug, problems_of, read_yaml
 

@@ -411,6 +411,16 @@ def test_averages_are_the_model_that_embeds_and_retrieves(items, tmp_path):
     assert towers == [model, model]
 
 
+def test_vectors_of_another_format_are_told(run, items, tmp_path):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
+    about = json.loads((folder / "items.json").read_text())
+    (folder / "items.json").write_text(json.dumps({**about, "format": 1}))
+    with pytest.raises(RunError, match="another version of the library wrote its vectors"):
+        easyrec.retrieve(run.path, taken(), items=folder)
+    with pytest.raises(RunError, match="overwrite it, or take another"):
+        easyrec.embed(run.path, items, folder, index="flat")
+
+
 def test_no_users_get_nothing(run, items, tmp_path):
     folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
     found = easyrec.retrieve(run.path, taken()[:0], items=folder)
