@@ -305,7 +305,7 @@ def retrieve(
         if items is not None:
             text = "holds its items itself: name the folder of a statistic or its bundle as the checkpoint"
             raise ConfigError([Problem(f"'{experiment.model.type}' {text}", "items")])
-        if filter is not None:
+        if filter:
             raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
         counted = restore_statistic(experiment, folder, checkpoint)
         with kept_memory():
@@ -313,7 +313,7 @@ def retrieve(
     scorer = restore(experiment, folder, checkpoint)
     found: Items | Written
     if experiment.model.generative:
-        if filter is not None:
+        if filter:
             raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
         found = Written(experiment, scorer)
     else:
