@@ -311,16 +311,16 @@ def retrieve(
         with kept_memory():
             return _written(retrieved_by_statistic(experiment, counted, source, k, exclude), output)
     scorer = restore(experiment, folder, checkpoint)
-    found: Items | Written
-    if experiment.model.generative:
-        if filter:
-            raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
-        found = Written(experiment, scorer)
-    else:
-        model = None if any_model else digest_of(experiment, scorer)
-        found = Items(folder / "items" if items is None else Path(items), model)
-        _check_filter(found, filter)
+    if experiment.model.generative and filter:
+        raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
     with kept_memory(), scorer.averaged():
+        found: Items | Written
+        if experiment.model.generative:
+            found = Written(experiment, scorer)
+        else:
+            model = None if any_model else digest_of(experiment, scorer)
+            found = Items(folder / "items" if items is None else Path(items), model)
+            _check_filter(found, filter)
         return _written(retrieved(experiment, scorer, source, found, k, exclude, filter), output)
 
 
