@@ -21,9 +21,9 @@ class Config(IndexConfig):
     type: Literal["hnsw"] = "hnsw"
     neighbors: int = Field(32, gt=1, le=256)
     """Edges of a vector: more find more and take more memory."""
-    ef_construction: int = Field(160, gt=0)
+    ef_construction: int = Field(240, gt=0)
     """Candidates that building keeps: more build a better graph, slower."""
-    ef_search: int = Field(256, gt=0)
+    ef_search: int = Field(600, gt=0)
     """Candidates that a search keeps, at least as many as are wanted: more find more, slower."""
 
 
