@@ -121,9 +121,8 @@ class TIGER(Model):
 
     def examples(self, steps: Seq, learned: Tensor) -> tuple[Seq, Tensor]:
         """For each step that is learned, (P,), the steps before it, and (P, L) the codes of its item."""
-        counts = (learned - steps.offsets.index_select(0, steps.rows.index_select(0, learned))).clamp_max(
-            self.config.history
-        )
+        starts = steps.offsets.index_select(0, steps.rows.index_select(0, learned))
+        counts = (learned - starts).clamp_max(self.config.history)
         picked, offsets = places(learned - counts, counts), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         examples = torch.repeat_interleave(torch.arange(counts.shape[0]), counts)
         past = Seq(steps.values.index_select(0, picked), examples, offsets)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from easyrec.batch import Seq
-from easyrec.modules.alike import alike, places
+from easyrec.modules.alike import Padding, alike, places
 from easyrec.modules.sequence._encoder import softmax_steps
 
 
@@ -47,17 +47,13 @@ def _in_groups(queries: Tensor, steps: Seq) -> Tensor:
 
 def _padded(queries: Tensor, keys_values: Tensor, lengths: Tensor) -> Tensor:
     """(R, T, H, d), of rows with these lengths, padded to the first, which is the longest."""
-    rows, longest, (count, _, heads, dim) = lengths.shape[0], int(lengths[0]), keys_values.shape
+    longest = int(lengths[0])
     if not longest:
         return torch.zeros_like(queries)
-    bias, filled = None, keys_values
-    if count < rows * longest:
-        inside = torch.arange(longest, device=lengths.device) < lengths.unsqueeze(1)  # (R, L)
-        place = torch.nonzero(inside.flatten()).squeeze(1)
-        filled = keys_values.new_zeros(rows * longest, 2, heads, dim).index_copy(0, place, keys_values)
-        bias = torch.zeros(rows, 1, 1, longest, dtype=queries.dtype, device=queries.device)
-        bias = bias.masked_fill(~inside[:, None, None], -torch.inf)
-    keys, values = filled.view(rows, longest, 2, heads, dim).permute(2, 0, 3, 1, 4)  # (R, H, L, d) each
+    padding, bias = Padding(lengths, longest, keys_values.shape[0]), None
+    if padding.inside is not None:
+        bias = queries.new_zeros(padding.rows, 1, 1, longest).masked_fill(~padding.inside[:, None, None], -torch.inf)
+    keys, values = padding.filled(keys_values).permute(2, 0, 3, 1, 4)  # (R, H, L, d) each
     attended = F.scaled_dot_product_attention(queries.transpose(1, 2), keys, values, attn_mask=bias).transpose(1, 2)
     empty = lengths == 0
     return attended.masked_fill(empty[:, None, None, None], 0.0) if int(lengths[-1]) == 0 else attended

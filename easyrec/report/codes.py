@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from xml.etree.ElementTree import SubElement, tostring
+from xml.etree.ElementTree import SubElement
 
 from easyrec.report import pieces
 from easyrec.report.svg import Series, line_chart, number
@@ -39,4 +39,4 @@ def code_page(name: str, about: Mapping[str, Any]) -> str:
     shown = pieces.add_card(cards, "Use")
     pieces.add_legend(shown, [line.name for line in lines])
     shown.append(line_chart(lines, "items of each code", "codes, the most used first", "items"))
-    return "<!DOCTYPE html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
+    return pieces.html(root)

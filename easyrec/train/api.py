@@ -293,26 +293,25 @@ def retrieve(
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _compares(experiment)
     problems = [Problem(f"a user gets at least one item, not {k}", "k")] if k < 1 else []
-    if experiment.model.generative and items is not None:
+    counted = isinstance(experiment.model, StatisticConfig)
+    if items is not None and experiment.model.generative:
         text = f"'{experiment.model.type}' needs no vectors of items: it finds those of data.items"
         problems.append(Problem(text, "items"))
+    if items is not None and counted:
+        text = "holds its items itself: name the folder of a statistic or its bundle as the checkpoint"
+        problems.append(Problem(f"'{experiment.model.type}' {text}", "items"))
+    if filter and (experiment.model.generative or counted):
+        problems.append(Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter"))
     if exclude is not None:
         problems += unfit_exclusion(experiment.generator, experiment.data.item_id, exclude, "exclude")
     if problems:
         raise ConfigError(problems)
     source = _source(experiment, users, experiment.data.test, Problem("name the rows of users", "data.test"))
-    if isinstance(experiment.model, StatisticConfig):
-        if items is not None:
-            text = "holds its items itself: name the folder of a statistic or its bundle as the checkpoint"
-            raise ConfigError([Problem(f"'{experiment.model.type}' {text}", "items")])
-        if filter:
-            raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
-        counted = restore_statistic(experiment, folder, checkpoint)
+    if counted:
+        statistic = restore_statistic(experiment, folder, checkpoint)
         with kept_memory():
-            return _written(retrieved_by_statistic(experiment, counted, source, k, exclude), output)
+            return _written(retrieved_by_statistic(experiment, statistic, source, k, exclude), output)
     scorer = restore(experiment, folder, checkpoint)
-    if experiment.model.generative and filter:
-        raise ConfigError([Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter")])
     with kept_memory(), scorer.averaged():
         found: Items | Written
         if experiment.model.generative:
