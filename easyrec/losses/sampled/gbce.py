@@ -21,9 +21,9 @@ class Config(SampledLossConfig):
 
 
 class GBCE(SampledLoss):
-    """``-beta log s(z_y) - sum_c log(1 - s(z_c))`` with ``beta = a (t (1 - 1/a) + 1/a)``.
+    """``-beta log s(z_y) - sum_c log(1 - s(z_c))`` with ``beta = 1 - t (1 - a)``.
 
-    a is the share of the other items that are candidates.
+    a is the share of the other items that are a position's candidates; beta is ``a (t (1 - 1/a) + 1/a)``.
 
     Source:
         Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
@@ -32,6 +32,7 @@ class GBCE(SampledLoss):
 
     def of_positions(self, logits: Tensor, columns: Tensor) -> Tensor:
         """(P,), the loss of each position."""
-        share = min((logits.shape[1] - 1) / max(self.items - 1, 1), 1.0)
-        beta = share * (self.config.calibration * (1 - 1 / share) + 1 / share) if share else 1.0
-        return beta * F.softplus(-own(logits, columns)).squeeze(1) + F.softplus(others(logits, columns)).sum(1)
+        rest = others(logits, columns)
+        share = (rest.isfinite().sum(1) / max(self.items - 1, 1)).clamp_max(1.0)
+        beta = 1 - self.config.calibration * (1 - share)
+        return beta * F.softplus(-own(logits, columns)).squeeze(1) + F.softplus(rest).sum(1)

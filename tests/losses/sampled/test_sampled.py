@@ -22,8 +22,8 @@ def rests(row, own):
     return [z for column, z in enumerate(row) if column != own and z > -math.inf]
 
 
-def beta():
-    share = (len(LOGITS[0]) - 1) / (ITEMS - 1)
+def beta(row):
+    share = len(row) / (ITEMS - 1)
     return share * (0.75 * (1 - 1 / share) + 1 / share)
 
 
@@ -35,7 +35,7 @@ def circle(z, row, m, g):
 FORMULAS = {
     "softmax": lambda z, row: -math.log(math.exp(z) / (math.exp(z) + sum(math.exp(r) for r in row))),
     "bce": lambda z, row: -math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
-    "gbce": lambda z, row: -beta() * math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
+    "gbce": lambda z, row: -beta(row) * math.log(s(z)) - sum(math.log(1 - s(r)) for r in row),
     "bpr": lambda z, row: sum(-math.log(s(z - r)) for r in row) / len(row),
     "hinge": lambda z, row: sum(max(0, 1 - z + r) for r in row) / len(row),
     "circle": lambda z, row: circle(z, row, 0.25, 32.0),
