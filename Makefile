@@ -103,6 +103,11 @@ bench-%: install-dev
 bench-ctr: install-dev  ## all CTR models on Frappe_x1 beside the published results (hours; resumes)
 	$(PY) benchmarks/frappe.py all
 
+.PHONY: bench-retrieval
+bench-retrieval: install-dev  ## next items, towers, semantic ids and a million vectors (a day; resumes)
+	$(PY) benchmarks/next_item.py && $(PY) benchmarks/tiger.py && $(PY) benchmarks/two_tower.py
+	$(PY) benchmarks/samplers.py && $(PY) benchmarks/swing.py && $(PY) benchmarks/retrieval.py
+
 SANITIZED := build/sanitized
 
 .PHONY: sanitize

@@ -1,11 +1,12 @@
 """What comes next on MovieLens-1M and Amazon Beauty: every item is ranked for every user, the last one is the test.
 
-`python benchmarks/next_item.py [ml-1m | beauty] [--only sasrec_softmax ...] [--threads 2]`
+`make bench-retrieval`, or `python benchmarks/next_item.py [ml-1m | beauty] [--only sasrec_softmax ...] [--threads 2]
+[--page]`
 
 Writes parquet under `.data/next_item/<data>`, then trains the configs in `configs/next_item/`. A user's last item is the
 test, the one before it is valid and chooses the checkpoint; what the user had before is not recommended. A run that was
 stopped goes on from its newest checkpoint under `.data/next_item/runs`; finished ones are lines of
-`results/next_item.jsonl`.
+`results/next_item.jsonl`. `--page` writes the tables of what has run into `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, data, fingerprint, finished, once, table
+from record import ROOT, data, fingerprint, finished, once, section, table
 
 import easyrec
 from easyrec.config import load_experiment
@@ -102,40 +103,46 @@ def run(where: str, name: str, threads: int) -> dict[str, Any]:
             CONFIGS / f"{name}.yaml", overrides=settings, run_dir=folder, resume=True, export=False
         ).metrics
         told = {f"{part}_{k}": round(v, 6) for part in ("valid", "test") for k, v in result[part].items()}
-        return {**told, "best_step": result["best_step"], "seconds": round(result["seconds"], 1)}
+        return {
+            **told,
+            "best_step": result["best_step"],
+            "seconds": round(result["seconds"], 1),
+            "threads": str(threads),
+        }
 
     return once("next_item", found, SEED, {"data": where, "model": name}, train)
 
 
 def rows(where: str) -> list[dict[str, Any]]:
-    """All that has run on a data set."""
+    """All that has run on a data set, the best test NDCG@10 first."""
     result = []
     for name in names():
         for line in finished("next_item", key(where, name), [SEED]):
             recall, ndcg = PUBLISHED.get((where, name), (None, None))
-            told = {
-                title: f"{line[f'test_{k}']:.4f}" for k, title in (("recall@10", "recall@10"), ("ndcg@10", "ndcg@10"))
-            }
+            told = {name: f"{line[f'test_{name}']:.4f}" for name in ("recall@10", "ndcg@10")}
             told |= {"coverage@10": f"{line['test_coverage@10']:.3f}", "minutes": f"{line['seconds'] / 60:.0f}"}
-            told |= {"published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}"}
+            told |= {"threads": line["threads"], "published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}"}
             result.append({"model": name, **told})
-    return result
+    return sorted(result, key=lambda row: row["ndcg@10"], reverse=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="*", default=list(DATA), choices=DATA)
+    parser.add_argument("data", nargs="*", default=DATA, choices=[*DATA, DATA], metavar="ml-1m | beauty")
     parser.add_argument("--only", nargs="*", default=names(), choices=names(), metavar="CONFIG")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--page", action="store_true", help="only write the tables into docs/benchmarks.md")
     args = parser.parse_args()
     for where in args.data:
         prepare(where)
-        for name in args.only:
+        for name in () if args.page else args.only:
             try:
                 run(where, name, args.threads)
             except MissingExtra as error:  # noqa: PERF203 (hours a turn)
                 print(f"{name}: {error}")
         table(rows(where))
+        if args.page:
+            section(f"next_item-{where}", rows(where))
 
 
 if __name__ == "__main__":

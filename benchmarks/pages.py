@@ -16,6 +16,7 @@ from typing import Any
 import frappe
 import ml1m_ctr
 import multi_task
+import next_item
 from record import ROOT, data, finished
 
 from easyrec.config import load_experiment
@@ -79,13 +80,24 @@ def task_rows() -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
+def next_item_rows() -> list[tuple[str, dict[str, Any]]]:
+    """Test recall@10 and NDCG@10 of the last items on MovieLens-1M and Amazon Beauty, all items ranked."""
+    rows = []
+    for part, source in (("ml-1m", "MovieLens-1M"), ("beauty", "Amazon Beauty")):
+        for line in next_item.rows(part):
+            config = next_item.CONFIGS / f"{line['model']}.yaml"
+            told = _row(source, f"`configs/next_item/{config.name}`", "test recall@10, ndcg@10", [], line["published"])
+            told["value"] = f"{line['recall@10']}, {line['ndcg@10']}"
+            rows.append((load_experiment(config).model.type, told | {"seeds": 1}))
+    return rows
+
+
 def _row(source: str, config: str, measured: str, values: list[float], beside: str) -> dict[str, Any]:
-    mean = f"{statistics.mean(values):.5f}"
     return {
         "data": source,
         "config": config,
         "measured": measured,
-        "value": mean,
+        "value": f"{statistics.mean(values):.5f}" if values else "",
         "seeds": len(values),
         "beside": beside,
     }
@@ -110,7 +122,7 @@ def write(page: Path, rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     data("frappe_x1")
     rows = defaultdict(list)
-    for model, row in [*frappe_rows(), *ml1m_rows(), *task_rows()]:
+    for model, row in [*frappe_rows(), *ml1m_rows(), *task_rows(), *next_item_rows()]:
         rows[model].append(row)
     for page in sorted(PAGES.glob("*.md")):
         if page.stem in rows or START in page.read_text(encoding="utf-8"):

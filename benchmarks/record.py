@@ -139,7 +139,8 @@ def once(
     if known is not None:
         return known
     line = {**about, "seed": seed, "fingerprint": fingerprint, **run()}
-    line |= {"threads": os.environ.get("OMP_NUM_THREADS", ""), "commit": commit(), "date": date.today().isoformat()}
+    line.setdefault("threads", os.environ.get("OMP_NUM_THREADS", ""))
+    line |= {"commit": commit(), "date": date.today().isoformat()}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / f"{benchmark}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
