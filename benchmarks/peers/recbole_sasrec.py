@@ -1,9 +1,9 @@
 """RecBole's SASRec on MovieLens-1M under its defaults: NDCG@10 of every epoch, and how long it took.
 
-Runs in an environment with RecBole: `python recbole_sasrec.py DATA OUT.json [--epochs 300] [--batches N] [--threads 2]
-[--gpu 0]`.
+Runs in an environment with RecBole: `python recbole_sasrec.py DATA OUT.json [--epochs 300] [--minutes 120] [--batches N]
+[--threads 2] [--gpu 0]`.
 
-DATA holds `ml-1m/sequences.parquet`. `--batches` trains that many batches, without evaluation, to time a machine on
+DATA holds `ml-1m/sequences.parquet`. The same command goes on where `--minutes` stopped it, with the state beside OUT. `--batches` trains that many batches, without evaluation, to time a machine on
 which a whole run would take days; the result tells seconds per batch and batches per epoch.
 """
 
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--minutes", type=float, default=None, help="begin no epoch after so many")
     parser.add_argument("--batches", type=int, default=None)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gpu", type=int, default=-1)
@@ -85,7 +86,7 @@ def main() -> None:
         if args.batches:
             _time(trainer, train, args.batches, found)
         else:
-            _train(trainer, train, valid, test, found, args.out)
+            _train(trainer, (train, valid, test), found, args.out, args.minutes)
         args.out.write_text(json.dumps(found))
 
 
@@ -102,30 +103,39 @@ def _time(trainer: Any, train: Any, batches: int, found: dict[str, Any]) -> None
     found["seconds_per_batch"] = (time.perf_counter() - began) / batches
 
 
-def _train(trainer: Any, train: Any, valid: Any, test: Any, found: dict[str, Any], out: Path) -> None:
-    """Its early stop: ten epochs without a better one."""
-    best, behind, seconds, weights = -1.0, 0, 0.0, None
-    for epoch in range(trainer.epochs):
-        began = time.perf_counter()
+def _train(trainer: Any, parts: tuple[Any, Any, Any], found: dict[str, Any], out: Path, minutes: float | None) -> None:
+    """Its early stop: ten epochs without a better one. What is drawn by chance goes on where it was left."""
+    train, valid, test = parts
+    state, began = out.with_suffix(".pt"), time.perf_counter()
+    best, behind, weights, former = -1.0, 0, None, 0.0
+    if state.exists():
+        kept = torch.load(state, weights_only=True)
+        trainer.model.load_state_dict(kept["model"])
+        trainer.optimizer.load_state_dict(kept["optimizer"])
+        torch.set_rng_state(kept["random"])
+        weights, best, behind = kept["weights"], kept["best"], kept["behind"]
+        found["epochs"] = kept["epochs"]
+        former = found["epochs"][-1]["seconds"]
+    for epoch in range(len(found["epochs"]), trainer.epochs):
+        if behind >= trainer.stopping_step:
+            break
+        if minutes is not None and time.perf_counter() - began > 60 * minutes:
+            return
         trainer._train_epoch(train, epoch)
-        seconds += time.perf_counter() - began
         value = float(trainer.evaluate(valid, load_best_model=False)["ndcg@10"])
-        found["epochs"].append({"ndcg@10": value, "training_seconds": seconds})
+        found["epochs"].append({"ndcg@10": value, "seconds": former + time.perf_counter() - began})
+        behind += 1
         if value > best:
             best, behind = value, 0
             weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-        else:
-            behind += 1
-        out.write_text(json.dumps({**found, "best_valid_ndcg@10": best}))
-        if behind >= trainer.stopping_step:
-            break
+        kept = {"model": trainer.model.state_dict(), "optimizer": trainer.optimizer.state_dict(), "weights": weights}
+        kept |= {"random": torch.get_rng_state(), "best": best, "behind": behind, "epochs": found["epochs"]}
+        torch.save(kept, state.with_suffix(".new"))
+        state.with_suffix(".new").replace(state)
+        out.write_text(json.dumps(found))
     trainer.model.load_state_dict(weights)
     told = trainer.evaluate(test, load_best_model=False)
-    found |= {
-        "best_valid_ndcg@10": best,
-        "test_ndcg@10": float(told["ndcg@10"]),
-        "test_recall@10": float(told["recall@10"]),
-    }
+    found |= {"test_ndcg@10": float(told["ndcg@10"]), "test_recall@10": float(told["recall@10"])}
 
 
 if __name__ == "__main__":
