@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from next_item import CONFIGS, DATA, OUT, SEED, SIZES, prepare
+from next_item import CONFIGS, DATA, OUT, SEED, SIZES, key, prepare
 from record import ROOT, digest, fingerprint, finished, lines, once, table
 
 import easyrec
@@ -58,9 +58,9 @@ def folder_of(where: str, users: int | None) -> Path:
 
 
 def ids_of(where: str, folder: Path, quantizer: str, changes: dict[str, Any], threads: int) -> Path:
-    """The semantic ids of the items, by what `sasrec_softmax` learned of them."""
+    """The semantic ids of the items, by what `sasrec_softmax` learned of them: next_item's run where nothing is changed."""
     experiment = load_experiment(CONFIGS / "sasrec_softmax.yaml", {**SIZES[where], **changes})
-    run = OUT / "runs" / f"tiger-{folder.name}-{fingerprint(experiment)}"
+    run = OUT / "runs" / (f"tiger-{folder.name}-{fingerprint(experiment)}" if changes else key(where, "sasrec_softmax"))
     settings = {**SIZES[where], **changes, "train.seed": SEED, "train.threads": threads}
     if not (run / "metrics.json").exists():
         easyrec.train(CONFIGS / "sasrec_softmax.yaml", overrides=settings, run_dir=run, resume=True, export=False)
