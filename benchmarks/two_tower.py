@@ -16,6 +16,7 @@ import os
 import re
 import statistics
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ COLD = ("dropoutnet", "dssm", "dssm_ids")
 HISTORY = 50
 SHARE = 0.1
 """Of the users and of the movies that are left out."""
+SHARED = 3
+"""Movies that must share a word of a title."""
 TOLD = ("hit_rate@100", "recall@10", "ndcg@10", "coverage@10")
 
 
@@ -44,16 +47,19 @@ def names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "two_tower")
 
 
-def described() -> tuple[dict[int, tuple[Any, ...]], dict[int, tuple[str, int]]]:
-    """Gender, age, occupation and zip of each user, genres and year of each movie."""
+def described() -> tuple[dict[int, tuple[Any, ...]], dict[int, tuple[list[str], list[str], int]]]:
+    """Gender, age, occupation and zip of each user; genres, words of the title that others share, and year of each movie."""
     folder = data("ml-1m")
     movie_of = dict(np.loadtxt(folder / "item_map.txt", dtype=np.int64).tolist())
     account_of = dict(np.loadtxt(folder / "user_map.txt", dtype=np.int64).tolist())
-    movies: dict[int, tuple[str, int]] = {}
-    for line in (folder / "movies.dat").read_text(encoding="latin-1").splitlines():
-        movie, title, genres = line.split("::")
+    movies: dict[int, tuple[list[str], list[str], int]] = {}
+    listed = [line.split("::") for line in (folder / "movies.dat").read_text(encoding="latin-1").splitlines()]
+    words = {movie: sorted(set(re.findall(r"[^\W\d_]+", title.lower()))) for movie, title, _ in listed}
+    counts = Counter(word for found in words.values() for word in found)
+    for movie, title, genres in listed:
         year = re.search(r"\((\d{4})\)\s*$", title)
-        movies[int(movie)] = (genres, int(year.group(1)) if year else 0)
+        shared = [word for word in words[movie] if counts[word] >= SHARED]
+        movies[int(movie)] = (genres.split("|"), shared, int(year.group(1)) if year else 0)
     accounts: dict[int, tuple[Any, ...]] = {}
     for line in (folder / "users.dat").read_text().splitlines():
         account, gender, age, occupation, zip_code = line.split("::")
@@ -88,8 +94,9 @@ class Log:
     def write_items(self, path: Path, items: np.ndarray) -> None:
         """The movies."""
         about = [self.movies[int(item)] for item in items]
-        columns = {"item_id": pa.array(items), "genres": pa.array([genres.split("|") for genres, _ in about])}
-        pq.write_table(pa.table({**columns, "year": pa.array([year for _, year in about])}), path)
+        columns = {"item_id": pa.array(items), "genres": pa.array([genres for genres, _, _ in about])}
+        columns["words"] = pa.array([words for _, words, _ in about], pa.list_(pa.string()))
+        pq.write_table(pa.table({**columns, "year": pa.array([year for _, _, year in about])}), path)
 
 
 def lists(parts: list[np.ndarray]) -> pa.Array:
@@ -132,9 +139,10 @@ def prepare() -> None:
     for part, last in (("valid", -2), ("test", -1)):
         log.write(folder / f"{part}.parquet", [(u, i[:last], int(i[last])) for u, i in known.items()], asked=True)
     strangers = [(user, items[:-1], int(items[-1])) for user, items in warm.items() if user in new_users]
-    log.write(folder / "cold_users.parquet", strangers, asked=True)
     wanting = [(user, past[user][:at], int(past[user][at])) for user, at in fresh.items() if user in known]
-    log.write(folder / "to_cold_items.parquet", wanting, asked=True)
+    for name, rows in (("cold_users", strangers), ("to_cold_items", wanting)):
+        for part, odd in (("tuned", 0), ("told", 1)):
+            log.write(folder / f"{name}-{part}.parquet", [row for row in rows if row[0] % 2 == odd], asked=True)
     log.write_items(folder / "items.parquet", np.setdiff1d(every, new_items))
     log.write_items(folder / "cold_items.parquet", new_items)
 
@@ -172,8 +180,10 @@ def run(name: str, seed: int, threads: int, where: str = "") -> dict[str, Any]:
     return once("two_tower", found, seed, {"model": name, "part": where or "all"}, train)
 
 
-def cold(trained: Path) -> dict[str, Any]:
-    """What a model that has not met a tenth of users and movies finds for and of them.
+def cold(trained: Path, part: str = "told") -> dict[str, Any]:
+    """What a model that has not met a tenth of users and movies finds for and of them: of half of the rows.
+
+    The rows of users with even numbers are for choosing keys, `tuned`.
 
     Recall at 100 of all movies it was trained with. Of cold movies at the same share of these, ranked among themselves;
     and at 100 among all movies, warm and cold.
@@ -192,11 +202,11 @@ def cold(trained: Path) -> dict[str, Any]:
 
     every = pa.concat_tables(parts.values())
     return {
-        "warm": recall("test", parts["items"], 100),
-        "cold users": recall("cold_users", parts["items"], 100),
-        "cold items": recall("to_cold_items", parts["cold_items"], few),
-        "warm of all": recall("test", every, 100),
-        "cold items of all": recall("to_cold_items", every, 100),
+        "warm": recall("valid" if part == "tuned" else "test", parts["items"], 100),
+        "cold users": recall(f"cold_users-{part}", parts["items"], 100),
+        "cold items": recall(f"to_cold_items-{part}", parts["cold_items"], few),
+        "warm of all": recall("valid" if part == "tuned" else "test", every, 100),
+        "cold items of all": recall(f"to_cold_items-{part}", every, 100),
         "chance": round(100 / len(parts["items"]), 6),
         "k of cold items": few,
     }
