@@ -1,6 +1,6 @@
-"""What comes next on MovieLens-1M and Amazon Beauty: every item is ranked for every user, the last one is the test.
+"""What comes next on MovieLens-1M, MovieLens-100K and Amazon Beauty: every item is ranked for every user, the last one is the test.
 
-`make bench-retrieval`, or `python benchmarks/next_item.py [ml-1m | beauty] [--only sasrec_softmax ...] [--threads 2]
+`make bench-retrieval`, or `python benchmarks/next_item.py [ml-1m | beauty | ml-100k] [--only sasrec_softmax ...] [--threads 2]
 [--page]`
 
 Writes parquet under `.data/next_item/<data>`, then trains the configs in `configs/next_item/`. A user's last item is the
@@ -29,7 +29,9 @@ from easyrec.errors import MissingExtra
 OUT = ROOT / ".data" / "next_item"
 CONFIGS = ROOT / "configs" / "next_item"
 SEED = 2026
-DATA = ("ml-1m", "beauty")
+DATA = ("ml-1m", "beauty", "ml-100k")
+TIMED = ("ml-100k",)
+"""Data with the time of each step, on which sequences are compared with and without it."""
 PUBLISHED = {  # recall@10 and ndcg@10
     ("ml-1m", "sasrec_bce"): (0.2392, 0.1259),
     ("ml-1m", "sasrec_gbce"): (0.3003, 0.1726),
@@ -37,20 +39,26 @@ PUBLISHED = {  # recall@10 and ndcg@10
     ("beauty", "sasrec_softmax"): (0.0859, 0.0503),
 }
 """MovieLens-1M: gSASRec-pytorch; Beauty: the TIGER paper, and one reproduction with the full softmax."""
-SIZES: dict[str, dict[str, Any]] = {"ml-1m": {}, "beauty": {"features[history].sequence_length": 50}}
+SIZES: dict[str, dict[str, Any]] = {"ml-1m": {}, "beauty": {"features[history].sequence_length": 50}, "ml-100k": {}}
 """What a data set changes in the configs."""
 
 
-def names() -> list[str]:
-    """The configs; `tiger` reads what others make, and has a script of its own."""
-    return sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in ("next_item", "tiger"))
+def names(where: str | None = None) -> list[str]:
+    """The configs, of a data set; `tiger` reads what others make, and has a script of its own."""
+    every = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in ("next_item", "tiger"))
+    return [name for name in every if where is None or where in TIMED or not name.startswith("timed_")]
 
 
 def histories(name: str) -> list[np.ndarray]:
-    """Each user's items, oldest first."""
+    """Each user's items, oldest first; with their times, (L, 2), where these are known."""
     if name == "ml-1m":
         log = pq.read_table(data("ml-1m") / "sequences.parquet").to_pandas().sort_values(["user", "pos"])
         return [items.to_numpy(np.int64) for _, items in log.groupby("user")["item"]]
+    if name == "ml-100k":
+        log = np.loadtxt(data("ml-100k") / "ml-100k.inter", np.int64, skiprows=1, usecols=(0, 1, 3))
+        log = log[np.lexsort((log[:, 2], log[:, 0]))]  # stable: within a second as they are listed
+        log[:, 2] -= log[:, 2].min()
+        return np.split(log[:, 1:], np.flatnonzero(np.diff(log[:, 0])) + 1)
     lines = (data("amazon_beauty_5core") / "sequences.txt").read_text().splitlines()
     return [np.array(line.split()[1:], np.int64) for line in lines]
 
@@ -61,19 +69,22 @@ def prepare(name: str) -> Path:
     if (folder / "items.parquet").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    users = [items for items in histories(name) if len(items) >= 3]
+    known = [steps for steps in histories(name) if len(steps) >= 3]
+    users = [steps if steps.ndim == 1 else steps[:, 0] for steps in known]
 
     def write(part: str, past: list[np.ndarray], wanted: list[int] | None = None) -> None:
         listed = pa.array([items.tolist() for items in past], pa.list_(pa.int64()))
         columns = {"history__item_id": listed, "seen": listed}
+        if name in TIMED:
+            times = [steps[: len(items), 1].tolist() for steps, items in zip(known, past, strict=True)]
+            columns["history__time"] = pa.array(times, pa.list_(pa.int64()))
         columns |= {"item_id": pa.array(wanted)} if wanted is not None else {}
         pq.write_table(pa.table(columns), folder / f"{part}.parquet", row_group_size=4096)
 
     write("train", [items[:-2] for items in users])
     write("valid", [items[:-2] for items in users], [int(items[-2]) for items in users])
     write("test", [items[:-1] for items in users], [int(items[-1]) for items in users])
-    known = np.unique(np.concatenate(users))
-    pq.write_table(pa.table({"item_id": known}), folder / "items.parquet")
+    pq.write_table(pa.table({"item_id": np.unique(np.concatenate(users))}), folder / "items.parquet")
     return folder
 
 
@@ -116,7 +127,7 @@ def run(where: str, name: str, threads: int) -> dict[str, Any]:
 def rows(where: str) -> list[dict[str, Any]]:
     """All that has run on a data set, the best test NDCG@10 first."""
     result = []
-    for name in names():
+    for name in names(where):
         for line in finished("next_item", key(where, name), [SEED]):
             recall, ndcg = PUBLISHED.get((where, name), (None, None))
             told = {name: f"{line[f'test_{name}']:.4f}" for name in ("recall@10", "ndcg@10")}
@@ -128,14 +139,14 @@ def rows(where: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="*", default=DATA, choices=[*DATA, DATA], metavar="ml-1m | beauty")
-    parser.add_argument("--only", nargs="*", default=names(), choices=names(), metavar="CONFIG")
+    parser.add_argument("data", nargs="*", default=DATA, choices=[*DATA, DATA], metavar=" | ".join(DATA))
+    parser.add_argument("--only", nargs="*", choices=names(), metavar="CONFIG")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--page", action="store_true", help="only write the tables into docs/benchmarks.md")
     args = parser.parse_args()
     for where in args.data:
         prepare(where)
-        for name in () if args.page else args.only:
+        for name in () if args.page else args.only or names(where):
             try:
                 run(where, name, args.threads)
             except MissingExtra as error:  # noqa: PERF203 (hours a turn)

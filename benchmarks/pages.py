@@ -83,7 +83,7 @@ def task_rows() -> list[tuple[str, dict[str, Any]]]:
 def next_item_rows() -> list[tuple[str, dict[str, Any]]]:
     """Test recall@10 and NDCG@10 of the last items on MovieLens-1M and Amazon Beauty, all items ranked."""
     rows = []
-    for part, source in (("ml-1m", "MovieLens-1M"), ("beauty", "Amazon Beauty")):
+    for part, source in (("ml-1m", "MovieLens-1M"), ("beauty", "Amazon Beauty"), ("ml-100k", "MovieLens-100K")):
         for line in next_item.rows(part):
             config = next_item.CONFIGS / f"{line['model']}.yaml"
             told = _row(source, f"`configs/next_item/{config.name}`", "test recall@10, ndcg@10", [], line["published"])
