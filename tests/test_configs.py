@@ -14,6 +14,7 @@ from feature_generator.config import read_yaml
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+VARIABLES = sorted(set(re.findall(r"\$\{(\w+)\}", "".join(path.read_text(encoding="utf-8") for path in CONFIGS))))
 FENCE = re.compile(r"^```yaml[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -48,7 +49,7 @@ def errors(schema, data):
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=named(p)) for p in CONFIGS])
 def test_a_shipped_config_is_valid_and_the_schema_agrees(path, schema, fragment, monkeypatch, tmp_path):
-    for name in re.findall(r"\$\{(\w+)\}", "".join(p.read_text(encoding="utf-8") for p in path.parent.glob("*.yaml"))):
+    for name in VARIABLES:
         monkeypatch.setenv(name, str(tmp_path))
     data = read_yaml(path).data
     if "model" in data:  # the others are bases
