@@ -238,6 +238,17 @@ def _dump(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, BaseModel) else value
 
 
+def fault(text: str, *keys: str | int) -> ValidationError:
+    """What a validator of a whole section raises about one of its keys, so that it is told at the key's line.
+
+    Args:
+        text: What is wrong, and the remedy.
+        keys: The key, or the way to it.
+    """
+    details = InitErrorDetails(type=PydanticCustomError("fault", "{text}", {"text": text}), loc=keys, input=None)
+    return ValidationError.from_exception_data("fault", [details])
+
+
 # -------------------------------------------------------------------------------------------- validation
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from easyrec.errors import ConfigError, Problem
-from feature_generator.config import Choice, StrictModel, member
+from feature_generator.config import Choice, StrictModel, member, members
 
 if TYPE_CHECKING:
     from easyrec.config.model import TaskConfig
 
+METRICS = "easyrec.metrics"
 DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
     "binary": ("auc", "logloss"),
     "regression": ("rmse", "mae"),
@@ -86,18 +87,21 @@ class EvalConfig(StrictModel):
         """Configs of the metrics of each task: its own, else those of the section that fit, else its type's defaults.
 
         Raises:
-            ConfigError: A metric of the section fits no task.
+            ConfigError: Metrics of the section fit no task.
         """
+        types, problems = {task.type for task in tasks}, []
         for index, metric in enumerate(self.metrics):
-            if not any(task.type in metric.task_types for task in tasks):
-                types = ", ".join(sorted({task.type for task in tasks}))
-                text = f"'{metric.type}' fits none of the tasks, which are of type: {types}"
-                raise ConfigError([Problem(text, f"eval.metrics.{index}")])
+            if not types & set(metric.task_types):
+                text = f"'{metric.type}' fits none of the tasks, which are of type: {', '.join(sorted(types))}"
+                fitting = (name for name in members(METRICS) if types & set(member(METRICS, name).Config.task_types))
+                problems.append(Problem(f"{text}\nfitting: {', '.join(fitting)}", f"eval.metrics.{index}"))
+        if problems:
+            raise ConfigError(problems)
         result = {}
         for task in tasks:
             chosen = [m for m in self.metrics if task.type in m.task_types] if task.metrics is None else task.metrics
             if not self.metrics and task.metrics is None:
-                chosen = [member("easyrec.metrics", name).Config() for name in DEFAULT_METRICS[task.type]]
+                chosen = [member(METRICS, name).Config() for name in DEFAULT_METRICS[task.type]]
             result[task.name] = tuple(chosen)
         return result
 

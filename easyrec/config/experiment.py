@@ -208,6 +208,7 @@ def load_experiment(
             generator = FeatureGenerator.load(features, mode="encoded" if mode == "encoded" else "raw", blanks=blanks)
         except ConfigError as error:
             problems += error.problems
+    problems += _of_tasks(document)
     if sections is not None and generator is not None:
         problems += _across(document, sections, generator)
     if problems:
@@ -280,6 +281,26 @@ def _tasks(model: ModelConfig, data: DataConfig) -> tuple[TaskConfig, ...]:
     return tuple(model.tasks or [TaskConfig(name=label, label=label)])
 
 
+def _of_tasks(document: Document) -> list[Problem]:
+    """Names and labels of tasks that do not fit; read from the document, as other problems must not hide them."""
+
+    def listed(section: str, key: str) -> list[Any]:
+        values = document.data.get(section) if isinstance(document.data, dict) else None
+        found = values.get(key) if isinstance(values, dict) else None
+        return found if isinstance(found, list) else []
+
+    problems, names, labels = [], set[str](), [label for label in listed("data", "labels") if isinstance(label, str)]
+    for index, task in enumerate(listed("model", "tasks")):
+        name, label = (task.get(key) if isinstance(task, dict) else None for key in ("name", "label"))
+        if isinstance(name, str) and name in names:
+            text = f"another task is called '{name}'\ngive each task a name of its own"
+            problems.append(document.problem(("model", "tasks", index, "name"), text))
+        names |= {name} if isinstance(name, str) else set()
+        if isinstance(label, str) and label not in labels:
+            problems.append(document.problem(("model", "tasks", index, "label"), _no_label(label, labels)))
+    return problems
+
+
 def _across(document: Document, sections: Sections, generator: FeatureGenerator) -> list[Problem]:
     """What one section says of another: tasks' labels, groups' features, the embedding plan."""
     from easyrec.embedding.plan import examine_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
@@ -287,9 +308,6 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     problems = []
     model: ModelConfig = sections.model
     for index, task in enumerate(model.tasks or []):
-        if task.label not in sections.data.labels:
-            text = _no_label(task.label, sections.data.labels)
-            problems.append(document.problem(("model", "tasks", index, "label"), text))
         for label in task.rows.labels if task.rows else ():
             if label not in sections.data.labels:
                 text = _no_label(label, sections.data.labels)

@@ -16,7 +16,7 @@ from easyrec.config.mask import Mask
 from easyrec.config.steps import LearnedSteps
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout, Search
-from feature_generator.config import Choice, StrictModel, member, members
+from feature_generator.config import Choice, StrictModel, fault, member, members
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -145,8 +145,10 @@ class TaskConfig(StrictModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.num_classes is not None) != (self.type in CLASSED):
-            needs = "needs 'num_classes'" if self.type in CLASSED else "takes no 'num_classes'"
-            raise ValueError(f"a task of type '{self.type}' {needs}")
+            if self.num_classes is not None:
+                raise fault(f"a task of type '{self.type}' takes no 'num_classes'\nleave it out", "num_classes")
+            text = f"a task of type '{self.type}' needs 'num_classes'\nadd num_classes: K, labels being 0 .. K-1"
+            raise fault(text, "type")
         wrong = [
             InitErrorDetails(type=PydanticCustomError("unfit", text), loc=place, input=None)
             for place, text in [*self._unfit_losses(), *self._unfit_metrics()]
@@ -260,21 +262,19 @@ class ModelConfig(StrictModel):
     """Dim of features that set none."""
     embedding_init: Init = NormalInit()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _losses_are_of_tasks(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "loss" in value and "loss" not in cls.model_fields:
+            text = f"unknown key: '{cls.model_fields['type'].default}' has a loss per task"
+            raise fault(f"{text}\nset tasks: [{{name: ctr, label: click, loss: ...}}]", "loss")
+        return value
+
     @field_validator("groups", mode="before", json_schema_input_type=dict[str, GroupConfig | list[str]] | None)
     @classmethod
     def _lists_are_groups(cls, value: Any) -> Any:
         if isinstance(value, dict):
             return {k: {"features": v} if isinstance(v, list) else v for k, v in value.items()}
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _tasks_differ(cls, value: Any) -> Any:
-        tasks = value.get("tasks") if isinstance(value, dict) else None
-        names = [t.get("name") for t in tasks if isinstance(t, dict)] if isinstance(tasks, list) else []
-        repeated = sorted({str(n) for n in names if n is not None and names.count(n) > 1})
-        if repeated:
-            raise ValueError(f"tasks must have different names, but '{repeated[0]}' is given twice")
         return value
 
     @model_validator(mode="after")
@@ -314,11 +314,11 @@ class ModelConfig(StrictModel):
             why: What follows the key in the message.
 
         Raises:
-            ValueError: One of them is given.
+            ValidationError: One of them is given.
         """
         given = sorted(set(keys) & self.model_fields_set)
         if given:
-            raise ValueError(f"'{given[0]}' {why}")
+            raise fault(f"'{given[0]}' {why}", given[0])
 
     def uses(self) -> dict[str, GroupUse]:
         """Groups that the model reads, and what of each."""

@@ -17,6 +17,7 @@ from easyrec.models._model import Head, Model
 from easyrec.modules.adaptive import AdaptiveConfig, AdaptiveMLP
 from easyrec.modules.cross import Cross, CrossConfig
 from easyrec.modules.mlp import MLPConfig
+from feature_generator.config import fault
 
 
 class Config(AdaptiveConfig, MLPConfig, ModelConfig):
@@ -29,7 +30,7 @@ class Config(AdaptiveConfig, MLPConfig, ModelConfig):
     @model_validator(mode="after")
     def _wide_is_not_narrow(self) -> Self:
         if self.wide is not None and self.wide < self.rank:
-            raise ValueError(f"'wide' must be at least 'rank', but {self.wide} < {self.rank}")
+            raise fault(f"'wide' must be at least 'rank', but {self.wide} < {self.rank}", "wide")
         return self
 
     def uses(self) -> dict[str, GroupUse]:

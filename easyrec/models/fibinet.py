@@ -19,6 +19,7 @@ from easyrec.modules.activation import BatchNorm
 from easyrec.modules.bilinear import Bilinear, Kind
 from easyrec.modules.mlp import MLP, MLPConfig, linear
 from easyrec.modules.squeeze import SqueezeExcitation, SqueezeExcitationPlus
+from feature_generator.config import fault
 
 
 class Config(MLPConfig, ModelConfig):
@@ -40,7 +41,7 @@ class Config(MLPConfig, ModelConfig):
     def _fits_the_version(self) -> Self:
         unread = sorted({"squeeze_groups", "rank"} & self.model_fields_set)
         if self.version == "original" and unread:
-            raise ValueError(f"'{unread[0]}' is a key of 'version: plus'")
+            raise fault(f"'{unread[0]}' is a key of 'version: plus'", unread[0])
         return self
 
     def uses(self) -> dict[str, GroupUse]:

@@ -17,6 +17,7 @@ from easyrec.models._model import Head, Model
 from easyrec.modules.fusion import BilinearFusion
 from easyrec.modules.mlp import MLP, MLPConfig, Widths
 from easyrec.modules.selection import FeatureGate
+from feature_generator.config import fault
 
 
 class Config(ModelConfig):
@@ -39,7 +40,7 @@ class Config(ModelConfig):
         widths = self.mlp1.hidden[-1], self.mlp2.hidden[-1]
         if any(width % self.heads for width in widths):
             text = f"'heads' must divide the last widths of mlp1 and mlp2, but {self.heads} does not divide both"
-            raise ValueError(f"{text} {widths[0]} and {widths[1]}")
+            raise fault(f"{text} {widths[0]} and {widths[1]}", "heads")
         return self
 
     def uses(self) -> dict[str, GroupUse]:

@@ -19,6 +19,7 @@ from easyrec.losses._loss import counted, mean
 from easyrec.models._model import Head, Model
 from easyrec.modules.factorized import FactorizedInteraction, FieldGate, Residual
 from easyrec.modules.mlp import MLP, MLPConfig
+from feature_generator.config import fault
 
 
 class Config(ModelConfig):
@@ -36,10 +37,11 @@ class Config(ModelConfig):
 
     @model_validator(mode="after")
     def _halves_are_whole(self) -> Self:
-        widths = [*self.block1.hidden, *(self.block2.hidden if self.block2 else [])]
-        odd = [width for width in widths if width % 2]
-        if self.residual == "concat" and odd:
-            raise ValueError(f"widths must be even with 'residual: concat', but one is {odd[0]}")
+        for name, block in (("block1", self.block1), ("block2", self.block2)):
+            odd = [width for width in block.hidden if width % 2] if block is not None else []
+            if self.residual == "concat" and odd:
+                text = f"widths must be even with 'residual: concat', but one is {odd[0]}"
+                raise fault(text, name, "hidden")
         return self
 
     def uses(self) -> dict[str, GroupUse]:

@@ -16,6 +16,7 @@ from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.anova import Anova
 from easyrec.modules.fm import FM
+from feature_generator.config import fault
 
 
 class Config(ModelConfig):
@@ -32,7 +33,7 @@ class Config(ModelConfig):
         init = self.embedding_init
         if self.order > 3 and not self.shared and init.type == "normal" and init.std < 0.01:
             text = f"own tables of order {self.order} do not learn from {init.std:g}: their gradients are products of the others"
-            raise ValueError(f"{text}; set embedding_init: {{type: normal, std: 0.05}}, or shared: true")
+            raise fault(f"{text}\nset embedding_init: {{type: normal, std: 0.05}}, or shared: true", "order")
         return self
 
     def uses(self) -> dict[str, GroupUse]:

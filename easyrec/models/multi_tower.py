@@ -16,6 +16,7 @@ from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.mlp import MLP, Layers, LayersConfig, MLPConfig
 from easyrec.modules.named import module_name
+from feature_generator.config import fault
 
 
 class Config(MLPConfig, ModelConfig):
@@ -32,7 +33,7 @@ class Config(MLPConfig, ModelConfig):
         known = self.uses()
         unknown = [name for name in self.towers if name not in known]
         if unknown:
-            raise ValueError(f"'towers' names '{unknown[0]}', which is no group\ngroups: {', '.join(known)}")
+            raise fault(f"'{unknown[0]}' is no group\ngroups: {', '.join(known)}", "towers", unknown[0])
         return self
 
 

@@ -16,6 +16,7 @@ from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.mlp import MLP, MLPConfig
 from easyrec.modules.named import module_name
+from feature_generator.config import fault
 
 
 class Config(MLPConfig, ModelConfig):
@@ -39,10 +40,11 @@ class Config(MLPConfig, ModelConfig):
     def _fits_its_groups(self) -> Self:
         groups = self.groups or {}
         if not any(group.sequences for group in groups.values()):
-            raise ValueError("'multi_tower_din' needs a sequence in one of its groups; without any take 'multi_tower'")
+            text = "'multi_tower_din' needs a sequence in one of its groups\nwithout any take 'multi_tower'"
+            raise fault(text, "groups")
         unknown = [name for name in self.towers if name not in groups]
         if unknown:
-            raise ValueError(f"'towers' names '{unknown[0]}', which is no group\ngroups: {', '.join(groups)}")
+            raise fault(f"'{unknown[0]}' is no group\ngroups: {', '.join(groups)}", "towers", unknown[0])
         return self
 
 

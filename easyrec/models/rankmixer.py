@@ -14,6 +14,7 @@ from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.layout import GroupLayout
 from easyrec.models._model import Head, Model
 from easyrec.modules.token_mixer import MixerBlock, Tokens
+from feature_generator.config import fault
 
 
 class Config(ModelConfig):
@@ -34,7 +35,7 @@ class Config(ModelConfig):
     @model_validator(mode="after")
     def _tokens_divide(self) -> Self:
         if self.dim % self.tokens:
-            raise ValueError(f"'tokens' must divide 'dim', but {self.tokens} does not divide {self.dim}")
+            raise fault(f"'tokens' must divide 'dim', but {self.tokens} does not divide {self.dim}", "tokens")
         return self
 
 

@@ -48,7 +48,7 @@ def test_orders_without_enough_fields_are_refused(case, task):
 
 def test_tables_whose_gradients_would_be_too_small_to_learn_are_refused():
     with pytest.raises(
-        ValidationError, match=r"order 4 do not learn from 0\.0001.*set embedding_init.*or shared: true"
+        ValidationError, match=r"order 4 do not learn from 0\.0001.*\nset embedding_init.*or shared: true"
     ):
         Config(order=4)
     for keys in ({"shared": True}, {"embedding_init": {"type": "normal", "std": 0.05}}, {"order": 3}):

@@ -34,5 +34,5 @@ def test_without_groups_there_is_one_tower(case, task):
 
 
 def test_towers_of_no_group_are_named():
-    with pytest.raises(ValidationError, match="'towers' names 'whom', which is no group\ngroups: who, what"):
+    with pytest.raises(ValidationError, match="'whom' is no group\ngroups: who, what"):
         Config(groups=GROUPS, towers={"whom": [3]})

@@ -40,7 +40,7 @@ def test_equals_its_towers_and_interests_put_together(case, task):
     [
         ({"groups": {"user": ["user"]}}, "needs a sequence in one of its groups"),
         ({}, "'multi_tower_din' needs a sequence in the group 'deep'"),
-        ({"groups": GROUPS, "towers": {"itme": {}}}, "'towers' names 'itme', which is no group\ngroups: user, item"),
+        ({"groups": GROUPS, "towers": {"itme": {}}}, "'itme' is no group\ngroups: user, item"),
     ],
     ids=["no-sequence", "no-groups", "unknown-tower"],
 )

@@ -148,6 +148,7 @@ def _ordered(nodes: Sequence[Node], problems: list[Problem]) -> list[Node]:
         if state.get(name) == "open":
             circle = [n for n in chain[chain.index(name) :] if not by_name[n].inline]
             text = f"blocks read each other in a circle: {' -> '.join([*circle, circle[0]])}"
+            text += "\nlet one of them read a group or an earlier block; the same layer several times is repeat"
             problems.append(Problem(text, by_name[circle[0]].path))
             state[name] = "bad"
         if name in state:

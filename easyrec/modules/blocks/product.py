@@ -34,7 +34,8 @@ class Product(Block):
             raise ConfigError(f"multiplies tensors of one rank, but is given {told(input)}")
         shape = tuple(max(sizes) for sizes in zip(*input, strict=True))
         if any(size not in (1, whole) for one in input for size, whole in zip(one, shape, strict=True)):
-            raise ConfigError(f"multiplies tensors of equal sizes, or of size 1, but is given {told(input)}")
+            text = f"multiplies tensors of equal sizes, or of size 1, but is given {told(input)}"
+            raise ConfigError(f"{text}\nbring them to one width first, e.g. by {{type: linear, units: 16}}")
         self.shape = shape
 
     def forward(self, input: list[Tensor]) -> Tensor:

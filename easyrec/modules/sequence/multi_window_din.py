@@ -14,6 +14,7 @@ from easyrec.batch import Seq
 from easyrec.layout import SequenceLayout
 from easyrec.modules.sequence import din
 from easyrec.modules.sequence._encoder import age
+from feature_generator.config import fault
 
 
 class Config(din.Config):
@@ -26,9 +27,8 @@ class Config(din.Config):
     @model_validator(mode="after")
     def _windows_are_means(self) -> Self:
         if self.softmax:
-            raise ValueError(
-                "windows are means over their steps, whose weights do not share a sum: leave 'softmax' out"
-            )
+            text = "windows are means over their steps, whose weights do not share a sum\nleave 'softmax' out"
+            raise fault(text, "softmax")
         return self
 
 
