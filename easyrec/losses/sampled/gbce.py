@@ -35,4 +35,5 @@ class GBCE(SampledLoss):
         rest = others(logits, columns)
         share = (rest.isfinite().sum(1) / max(self.items - 1, 1)).clamp_max(1.0)
         beta = 1 - self.config.calibration * (1 - share)
-        return beta * F.softplus(-own(logits, columns)).squeeze(1) + F.softplus(rest).sum(1)
+        loss: Tensor = beta * F.softplus(-own(logits, columns)).squeeze(1) + F.softplus(rest).sum(1)
+        return loss
