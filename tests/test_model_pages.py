@@ -1,4 +1,4 @@
-"""The page of composed models is complete, and what it shows is true."""
+"""The pages of models are complete, and what that of composed models shows is true."""
 
 import ast
 import re
@@ -31,6 +31,23 @@ def row_of(name):
         if f"`{name}`" in re.findall(r"`[a-z_]+`", first):
             return line
     raise AssertionError(f"no table has a row for '{name}'")
+
+
+@pytest.mark.parametrize("name", [*members("easyrec.models"), *members("easyrec.statistics")])
+def test_a_page_says_what_a_reader_asks(name):
+    text = (ROOT / "docs" / "models" / f"{name}.md").read_text(encoding="utf-8")
+    asked = {
+        "formula": rf"\A# `{name}`\n\n```\n",
+        "source": r"\b(19|20)\d\d\b|arXiv|EasyRec",
+        "when": r"\bTake it\b",
+        "config": r"^```yaml\n",
+        "parameters": r"^(Parameters: |## Parameters)",
+        "results": r"^## Results\n\n\S",
+    }
+    lacking = [what for what, pattern in asked.items() if not re.search(pattern, text, re.MULTILINE)]
+    if name in ("backbone", "popularity"):  # of no paper
+        lacking = [what for what in lacking if what != "source"]
+    assert lacking == []
 
 
 @pytest.mark.parametrize("name", [n for n in members(BLOCKS) if n != "package"])
