@@ -51,14 +51,26 @@ def ml1m_rows() -> list[tuple[str, dict[str, Any]]]:
         if told:
             config, laid = ml1m_ctr.overrides(name)
             model = load_experiment(ml1m_ctr.CONFIGS / f"{config}.yaml", laid).model.type
-            where = f"`configs/ml1m/{config}.yaml`" + (", item ids alone" if name.endswith("_ids") else "")
-            rows.append((model, _row("MovieLens-1M", where, "test AUC", told, "")))
+            rows.append((model, _row("MovieLens-1M", _ml1m_config(name, config), "test AUC", told, "")))
     for row in ml1m_ctr.beside():
-        config, _ = ml1m_ctr.overrides(ml1m_ctr.PEERS[row["model"]])
-        where = f"`configs/ml1m/{config}.yaml`, item ids alone, {row['epochs']} epochs"
-        told = _row("MovieLens-1M", where, "test AUC", [float(row["easyrec"])], f"{row['FuxiCTR']} (FuxiCTR)")
-        rows.append((row["model"].lower(), told | {"seeds": row["seeds"]}))
+        name, peer = ml1m_ctr.PEERS[row["model"]], f"{row['FuxiCTR']} (FuxiCTR)"
+        where, model = _ml1m_config(name, ml1m_ctr.overrides(name)[0]), row["model"].lower()
+        same = [
+            told for kind, told in rows if kind == model and (told["config"], told["value"]) == (where, row["easyrec"])
+        ]
+        if same:
+            same[0]["beside"] = peer
+            continue
+        told = _row("MovieLens-1M", f"{where}, {row['epochs']} epochs", "test AUC", [float(row["easyrec"])], peer)
+        rows.append((model, told | {"seeds": row["seeds"]}))
     return rows
+
+
+def _ml1m_config(name: str, config: str) -> str:
+    """What was trained: a config, or its model over item ids alone."""
+    if not name.endswith("_ids"):
+        return f"`configs/ml1m/{config}.yaml`"
+    return f"`configs/ml1m/{config}.yaml`, item ids alone" + ("" if config == name else " as in `ids.yaml`")
 
 
 def task_rows() -> list[tuple[str, dict[str, Any]]]:
@@ -70,6 +82,8 @@ def task_rows() -> list[tuple[str, dict[str, Any]]]:
     for part, source in (("adult", "UCI Adult"), ("shop-1150000", "embedded shop")):
         folder = part.partition("-")[0]
         for name in multi_task.ADULT if folder == "adult" else multi_task.SHOP:
+            if name.startswith("single_"):  # of one task: what the others are compared with
+                continue
             experiment = load_experiment(ROOT / "configs" / folder / f"{name}.yaml")
             told = finished("multi_task", multi_task.key(name, part), multi_task.SEEDS[folder])
             for key, what in shown[folder].items():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gpu", type=int, default=-1)
     args = parser.parse_args()
+    args.data, args.out = args.data.resolve(), args.out.resolve()
     sys.argv = sys.argv[:1]  # RecBole reads it too
     torch.set_num_threads(args.threads)
 
@@ -61,6 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(args.data, folder)
+        os.chdir(folder)  # it writes logs and curves where it stands
         settings: dict[str, Any] = {
             "data_path": str(folder),
             "checkpoint_dir": str(folder / "saved"),
