@@ -35,7 +35,7 @@ from easyrec.config import load_experiment
 OUT = ROOT / ".data" / "adult"
 COLUMNS = ["age", "workclass", "weight", "education", "education_num", "marital", "occupation", "relationship", "race"]
 COLUMNS += ["sex", "gain", "loss", "hours", "country", "income"]
-SHOP = ("single_buy", "mmoe", "ple", "aitm", "esmm", "escm2")
+SHOP = ("single_buy", "mmoe", "ple", "aitm", "esmm", "escm2", "esmm_narrow", "escm2_narrow")
 HIDDEN = ["p_buy", "p_buy_all"]
 SEEDS = {"adult": range(2021, 2031), "shop": range(101, 111)}
 """By part; the first ones are taken."""
@@ -167,7 +167,8 @@ def main() -> None:
         names = [name for name in SHOP if name in (args.only or SHOP)]
         _show([_mean(name, part, partial(shop, name, args.rows), seeds) for name in names])
         if args.page:
-            conversion = ["conversion AUC", "conversion correlation", "conversion squared error"]
+            conversion = ["conversion AUC", "conversion correlation", "conversion squared error", "mean conversion"]
+            conversion += ["mean p_buy_all"]
             _page(part, SHOP, ["buy AUC", "buy AUC by chance", *conversion])
 
 
