@@ -46,6 +46,7 @@ FULL = (
     "bst",
     "dmin",
     "dien",
+    "dlrm_hstu",
     "multi_window_din",
     "multi_tower_din",
     "cmbf",

@@ -11,7 +11,7 @@ FAMILIES = {
         "destine deepim aoanet afn fibinet edcn masknet finalmlp finalnet cmbf dlrm wukong eulernet apg rankmixer "
         "multi_tower ncf pdn cdn"
     ),
-    "sequences of behaviour": "din multi_window_din multi_tower_din dmr bst transact dmin dien",
+    "sequences of behaviour": "din multi_window_din multi_tower_din dmr bst transact dmin dien dlrm_hstu",
     "long sequences of behaviour": "sim eta sdim twin",
     "several tasks": "shared_bottom mmoe ple esmm escm2 aitm dbmtl home",
     "several domains": "star m2m ppnet pepnet",
