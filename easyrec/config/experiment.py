@@ -361,6 +361,11 @@ def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Prob
     if model.generative and (data.sampler is None or data.sampler.type != "in_batch"):
         text = f"'{model.type}' learns to write the items of a sequence and compares them with no others\n"
         yield Problem(f"{text}set sampler: {{type: in_batch}}", "data" if data.sampler is None else "data.sampler")
+    for index, metric in enumerate(retrieval.metrics if retrieval is not None and model.generative else ()):
+        if metric.drawn is not None:
+            text = f"'{model.type}' searches for the best items and scores no others, so that none is ranked among drawn ones"
+            text += f"\ntake {metric.type.removeprefix('sampled_')}, which is of the whole catalogue"
+            yield Problem(text, f"eval.retrieval.metrics.{index}")
     if data.sampler is None and retrieval is None:
         return
     where = "data.sampler" if data.sampler is not None else "eval.retrieval"

@@ -155,6 +155,16 @@ def test_it_compares_with_nothing(sampler):
         load_experiment(CONFIG, {"data.sampler": sampler, "data.labels": ["click"]})
 
 
+@pytest.mark.parametrize("kind", ["sampled_recall", "sampled_ndcg", "sampled_hit_rate"])
+def test_nothing_is_ranked_among_drawn_items(kind):
+    metrics = [{"type": "recall"}, {"type": kind, "negatives": 20}]
+    with pytest.raises(ConfigError, match="none is ranked among drawn ones") as raised:
+        load_experiment(CONFIG, {"eval.retrieval.metrics": metrics})
+    (problem,) = raised.value.problems
+    assert problem.where == "eval . retrieval . metrics[1]"
+    assert f"take {kind.removeprefix('sampled_')}, which is of the whole catalogue" in problem.message
+
+
 def test_a_resumed_run_ends_like_one_that_never_stopped(parts, tmp_path):
     """Steps that are learned are drawn at random, and drawn alike."""
     settings = {**parts, "model.prefixes": 2, "model.dropout": 0.1, "train.epochs": 2}
