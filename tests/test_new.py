@@ -23,6 +23,7 @@ from easyrec.starter.rows import Rows
 from feature_generator.config import member, members
 
 MODELS = members("easyrec.models")
+STATISTICS = members("easyrec.statistics")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +67,63 @@ def test_so_it_is_over_the_columns_of_a_file(name, log, tmp_path):
 def is_valid(name, text, tmp_path):
     (tmp_path / "first.yaml").write_text(text)
     experiment = load_experiment(tmp_path / "first.yaml")
-    assert build(experiment).plan.layouts
+    assert build(experiment).plan.layouts or name in STATISTICS
     lines = [line.strip().removeprefix("# ") for line in text.splitlines()]
-    for key in member("easyrec.models", name).Config.model_fields:
+    family, passed_over = "easyrec.models", ()
+    if name in STATISTICS:
+        family, passed_over = "easyrec.statistics", ("embedding_dim", "embedding_init", "tasks")
+    for key in set(member(family, name).Config.model_fields) - {*passed_over}:
         assert any(line.startswith(f"{key}:") for line in lines), key
     assert all(len(line) <= 120 for line in text.splitlines() if line.lstrip().startswith("#"))
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_the_first_config_of_every_statistic_is_valid_and_names_every_key(name, log, tmp_path):
+    is_valid(name, starter(name), tmp_path)
+    is_valid(name, starter(name, str(log)), tmp_path)
+
+
+def test_a_statistic_knows_users_by_what_the_data_have(log, tmp_path):
+    """Without lists rows are pairs, of which no label is asked."""
+    found = load(starter("ease", str(log)), tmp_path)
+    assert [entry.sequence for entry in found.model.groups["user"].sequences] == ["clicks"]
+    assert found.data.item_id == "item_id"
+    pairs = pq.read_table(log, columns=["user_id", "item_id", "price"])
+    pq.write_table(pairs, tmp_path / "pairs.parquet")
+    text = starter("swing", str(tmp_path / "pairs.parquet"))
+    found = load(text, tmp_path)
+    assert {name: group.features for name, group in found.model.groups.items()} == {
+        "user": ["user_id"],
+        "item": ["item_id"],
+    }
+    assert "keep rows of clicks or purchases alone" in text
+    assert "name: price" not in text
+    pq.write_table(pairs.drop_columns(["user_id"]), tmp_path / "pairs.parquet")
+    with pytest.raises(ConfigError, match="'swing' counts what users took, but the data have neither"):
+        starter("swing", str(tmp_path / "pairs.parquet"))
+
+
+@pytest.mark.parametrize("kind", ["popularity", "tiger"])
+def test_the_catalogue_that_it_names_lies_beside_it(kind, log, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", "--model", kind, "--data", str(log), "--output", "first.yaml"]) == 0
+    assert (
+        f"first_items.parquet: {len(set(pq.read_table(log)['item_id'].to_pylist()))} items" in capsys.readouterr().out
+    )
+    found = pq.read_table("first_items.parquet")["item_id"].to_pylist()
+    assert sorted(found) == sorted(set(found)) == sorted(set(pq.read_table(log)["item_id"].to_pylist()))
+    assert main(["check", "-c", "first.yaml"]) == 0
+
+
+def test_a_statistic_of_the_shop_is_counted_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("easyrec.starter.counted.ROWS", 20_000)
+    assert main(["new", "--model", "item_cf"]) == 0
+    text = Path("item_cf.yaml").read_text().replace("name: shop,", "name: shop, rows: 4000,")
+    Path("item_cf.yaml").write_text(text)
+    assert main(["check", "-c", "item_cf.yaml"]) == 0
+    run = easyrec.train("item_cf.yaml", progress=False, export=False)
+    assert run.metrics["test"]["recall@10"] > 0
 
 
 def test_the_first_config_says_what_its_keys_do():
@@ -153,7 +206,7 @@ def test_what_the_data_lack_is_told(log, tmp_path):
 def test_without_a_model_they_are_listed(capsys):
     assert main(["new"]) == 0
     out = capsys.readouterr().out
-    assert set(models()) == set(MODELS)
+    assert set(models()) == {*MODELS, *STATISTICS}
     assert "deepfm" in out
     assert "a factorization machine and an MLP over one shared embedding" in out
 
@@ -163,9 +216,8 @@ def test_models_are_listed_by_family_in_the_order_of_their_pages(capsys):
     listed = re.findall(r"^  (\w+) ", capsys.readouterr().out, re.MULTILINE)
     index = Path(__file__).parents[1] / "docs" / "models" / "index.md"
     pages = re.findall(r"^\| \[`(\w+)`\]", index.read_text(), re.MULTILINE)
-    assert sorted(listed) == sorted(MODELS)
-    beside = {"backbone", *members("easyrec.statistics")}  # statistics have the keys of a matching model's config
-    assert [name for name in pages if name not in beside] == [name for name in listed if name not in beside]
+    assert sorted(listed) == sorted([*MODELS, *STATISTICS])
+    assert [name for name in pages if name != "backbone"] == [name for name in listed if name != "backbone"]
     assert grouped(["mine", "lr"]) == {"linear models and factorization machines": ["lr"], "of your own": ["mine"]}
 
 

@@ -1,4 +1,4 @@
-"""Write a first config for a model, every key with its meaning; without --model list the models.
+"""Write a first config for a model or statistic, every key with its meaning; without --model list them.
 
 easyrec new
 easyrec new --model deepfm
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from easyrec.commands._options import add_plugin, plug_all
 from easyrec.errors import ConfigError
-from easyrec.starter import grouped, models, starter
+from easyrec.starter import grouped, has_catalogue, models, starter, write_items
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec new`."""
-    parser.add_argument("--model", metavar="TYPE", help="the model; without it the models are listed")
+    parser.add_argument("--model", metavar="TYPE", help="the model or statistic; without it all are listed")
     parser.add_argument("--data", metavar="FILE", help="a parquet or csv file whose columns become features [the shop]")
     parser.add_argument(
         "--labels", nargs="+", metavar="COLUMN", help="its labels [0/1 columns that are called like ones]"
@@ -38,13 +38,16 @@ def run(args: argparse.Namespace) -> None:
             print("\n".join([family, *(f"  {name:<{width}}  {known[name]}" for name in names), ""]))
         print("easyrec new --model TYPE")
         return
-    text = starter(args.model, args.data, args.labels)
-    if args.output == "-":
-        sys.stdout.write(text)
-        return
     target = Path(args.output or f"{args.model}.yaml")
+    items = target.with_name(f"{target.stem}_items.parquet")
+    if args.output == "-":
+        sys.stdout.write(starter(args.model, args.data, args.labels))
+        return
+    text = starter(args.model, args.data, args.labels, str(items))
     if target.exists() and not args.overwrite:
         raise ConfigError("is there already: --overwrite replaces it, --output names another file", str(target))
+    if has_catalogue(args.model) and (args.overwrite or not items.exists()):
+        print(f"{items}: {write_items(text, items):,} items of the rows of training")
     target.write_text(text, encoding="utf-8")
     options = "".join(f" --plugin {name}" for name in args.plugin)
     print(f"{target}: easyrec train -c {target}{options}")

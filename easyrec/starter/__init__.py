@@ -11,16 +11,18 @@ from typing import Any
 from easyrec.config.model import ModelConfig
 from easyrec.errors import ConfigError, Problem, nearest
 from easyrec.starter.columns import columns_of
+from easyrec.starter.counted import lines_of, write_items
 from easyrec.starter.families import grouped
 from easyrec.starter.groups import group_lines, groups_of
-from easyrec.starter.keys import comment, flow, keys_of, listed
+from easyrec.starter.keys import comment, feature_lines, flow, keys_of, listed
 from easyrec.starter.rows import Rows
 from easyrec.starter.shop import shop
 from feature_generator.config import member, members
 
-__all__ = ["grouped", "models", "starter"]
+__all__ = ["grouped", "has_catalogue", "models", "starter", "write_items"]
 
-FAMILY = "easyrec.models"
+FAMILY, STATISTICS = "easyrec.models", "easyrec.statistics"
+ITEMS = "items.parquet"
 LONG, MOST_STEPS = ("sim", "eta", "sdim", "twin"), 10_000
 """Encoders for histories as long as they are; those of others are cut."""
 TRAIN = """\
@@ -33,40 +35,50 @@ train:
 """
 
 
-CATALOGUE = [
-    "  # The items that can be found, one row each, and what training reads of them.",
-    "  items: {type: parquet, path: items.parquet}",
-    "  sampler: {type: in_batch}",
-]
-
-
 def models() -> dict[str, str]:
-    """Every model with the first line of its file, without its name."""
+    """Every model and statistic with the first line of its file, without its name."""
     found = {}
-    for name in members(FAMILY):
-        spec = importlib.util.find_spec(f"{FAMILY}.{name}")
+    for family, name in [(one, name) for one in (FAMILY, STATISTICS) for name in members(one)]:
+        spec = importlib.util.find_spec(f"{family}.{name}")
         if spec is not None and spec.origin:  # ours: read, not run
             text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
         else:
-            text = member(FAMILY, name).__doc__
+            text = member(family, name).__doc__
         found[name] = (text or "").strip().partition("\n")[0].removeprefix(f"`{name}`: ").rstrip(".")
     return found
 
 
-def starter(model: str, data: str | None = None, labels: list[str] | None = None) -> str:
-    """A config of a model with every key explained, valid as it is.
+def has_catalogue(model: str) -> bool:
+    """Whether a first config of a model names a file of items."""
+    return model in members(STATISTICS) or (model in members(FAMILY) and member(FAMILY, model).Config.generative)
+
+
+def starter(model: str, data: str | None = None, labels: list[str] | None = None, items: str = ITEMS) -> str:
+    """A config of a model or statistic with every key explained, valid as it is.
 
     Args:
-        model: The model's type.
+        model: Its type.
         data: A parquet or csv file whose columns become features; omitted: the embedded shop.
         labels: Its labels; omitted: 0/1 columns that are called like ones.
+        items: File of the catalogue, where one is named.
 
     Raises:
         ConfigError: There is no such model, or the data lack what it needs.
     """
-    if model not in members(FAMILY):
-        hint = nearest(model, members(FAMILY))
-        raise ConfigError([Problem(f"unknown model '{model}'{hint}\nknown: {', '.join(members(FAMILY))}", "--model")])
+    known = [*members(FAMILY), *members(STATISTICS)]
+    if model not in known:
+        raise ConfigError(
+            [Problem(f"unknown model '{model}'{nearest(model, known)}\nknown: {', '.join(known)}", "--model")]
+        )
+    head = [
+        f"# {model}: {models()[model]}.",
+        "# Written by `easyrec new`; `easyrec check` says what is wrong with it, `easyrec train` trains it.",
+        f"name: {'shop' if data is None else Path(data).stem}_{model}",
+        "",
+    ]
+    if model in members(STATISTICS):
+        rows = shop() if data is None else columns_of(data, labels, needed=False)
+        return "\n".join([*head, *lines_of(member(STATISTICS, model).Config, rows, items)]) + "\n"
     config: type[ModelConfig] = member(FAMILY, model).Config
     rows = shop() if data is None else columns_of(data, labels)
     uses = _uses(config)
@@ -83,13 +95,10 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
     written = {"type": model, "groups": groups, "tasks": tasks or None}
     dim = 4 if any(use.pairs for use in uses.values()) else 16
     lines = [
-        f"# {model}: {models()[model]}.",
-        "# Written by `easyrec new`; `easyrec check` says what is wrong with it, `easyrec train` trains it.",
-        f"name: {'shop' if data is None else Path(data).stem}_{model}",
-        "",
+        *head,
         "data:",
         *rows.sources,
-        *([*CATALOGUE, f"  item_id: {groups['item'][0]}"] if config.generative else []),
+        *(_catalogue(items, groups["item"][0]) if config.generative else []),
         "  # Columns to learn from, those of masks included.",
         f"  labels: {flow([] if config.generative else needed)}",
         "  # Columns that predictions keep and metrics may group by.",
@@ -98,7 +107,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         "",
         *(line for text in rows.about for line in comment(text, 0)),
         "features:",
-        *(line for feature in rows.features for line in _lines(feature)),
+        *(line for feature in rows.features for line in feature_lines(feature)),
         "",
         "model:",
         f"  type: {model}",
@@ -118,6 +127,16 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *(["eval: {retrieval: {}}"] if config.generative else ["eval:", f"  metrics: {flow(_metrics(tasks, rows))}"]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _catalogue(items: str, key: str) -> list[str]:
+    """Keys of training against a catalogue."""
+    return [
+        "  # The items that can be found, one row each, and what training reads of them.",
+        f"  items: {flow({'type': 'parquet', 'path': items})}",
+        "  sampler: {type: in_batch}",
+        f"  item_id: {key}",
+    ]
 
 
 def _uses(config: type[ModelConfig]) -> Any:
@@ -150,15 +169,6 @@ def _tasks(config: type[ModelConfig], rows: Rows) -> list[dict[str, Any]]:
             for old, new in named.items():
                 task["mask"] = task["mask"].replace(old, new)
     return tasks
-
-
-def _lines(feature: dict[str, Any]) -> list[str]:
-    """A feature; a sequence has a line for each child."""
-    if feature["type"] != "sequence":
-        return [f"  - {flow(feature)}"]
-    first, *others = [(key, value) for key, value in feature.items() if key != "features"]
-    lines = [f"  - {first[0]}: {flow(first[1])}", *(f"    {key}: {flow(value)}" for key, value in others)]
-    return [*lines, *listed("features", feature["features"], 4)]
 
 
 def _metrics(tasks: list[dict[str, Any]], rows: Rows) -> list[Any]:

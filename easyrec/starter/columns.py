@@ -26,8 +26,13 @@ FEW = 50
 """Domains that are told one by one; buckets of a hash would mostly be empty."""
 
 
-def columns_of(path: str, labels: list[str] | None) -> Rows:
+def columns_of(path: str, labels: list[str] | None, *, needed: bool = True) -> Rows:
     """What the columns of a parquet or csv file become.
+
+    Args:
+        path: The file.
+        labels: Its labels; None: 0/1 columns that are called like ones.
+        needed: Whether there must be one.
 
     Raises:
         ConfigError: No column is a label, or the named ones are not there.
@@ -42,7 +47,7 @@ def columns_of(path: str, labels: list[str] | None) -> Rows:
     rows = Rows(
         [f"  train: {{type: {config.type}, path: {path!r}}}", f"  # valid: {{type: {config.type}, path: ...}}"], []
     )
-    rows.labels = _labels(sample, labels)
+    rows.labels = _labels(sample, labels, needed=needed)
     rows.about = [
         f"Guessed from the first rows of {path}: look at sides (user, item, context), ids and lengths.",
     ]
@@ -77,14 +82,14 @@ def columns_of(path: str, labels: list[str] | None) -> Rows:
     return rows
 
 
-def _labels(sample: pa.Table, given: list[str] | None) -> list[str]:
+def _labels(sample: pa.Table, given: list[str] | None, *, needed: bool) -> list[str]:
     columns = sample.column_names
     absent = [name for name in given or [] if name not in columns]
     if absent:
         text = f"there is no column '{absent[0]}'{nearest(absent[0], columns)}\nthere are: {', '.join(columns)}"
         raise ConfigError([Problem(text, "--labels")])
     found = given or [name for name in LABELS if name in columns and _is_flag(sample[name])]
-    if not found:
+    if not found and needed:
         text = f"say which columns are labels; there are: {', '.join(columns)}"
         raise ConfigError([Problem(text, "--labels")])
     return found

@@ -17,6 +17,7 @@ FAMILIES = {
     "several domains": "star m2m ppnet pepnet",
     "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf dat dropoutnet co_metric_learning_i2i mind comirec "
     "sasrec gru4rec narm stamp bert4rec cl4srec hstu fmlp_rec tiger",
+    "statistics, counted in one pass": "popularity item_cf swing ease item2vec",
     "of your own": "backbone",
 }
 """Types by family, in the order of docs/models/index.md; what is plugged in is of your own."""

@@ -66,6 +66,15 @@ def listed(name: str, value: Any, indent: int) -> Iterator[str]:
         yield f"{' ' * indent}{name}: {flow(value)}"
 
 
+def feature_lines(feature: Mapping[str, Any]) -> list[str]:
+    """A feature; a sequence has a line for each child."""
+    if feature["type"] != "sequence":
+        return [f"  - {flow(feature)}"]
+    first, *others = [(key, value) for key, value in feature.items() if key != "features"]
+    lines = [f"  - {first[0]}: {flow(first[1])}", *(f"    {key}: {flow(value)}" for key, value in others)]
+    return [*lines, *listed("features", feature["features"], 4)]
+
+
 def flow(value: Any) -> str:
     """A value on one line of YAML."""
     return (
