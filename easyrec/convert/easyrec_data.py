@@ -44,11 +44,6 @@ _LOST = {
     "label_sep": "a label is one number",
     "label_dim": "a label is one number",
     "extra_label_func": "labels are columns of the data",
-    "negative_sampler": "rows are trained as they are; no negatives are drawn",
-    "negative_sampler_v2": "rows are trained as they are; no negatives are drawn",
-    "negative_sampler_in_memory": "rows are trained as they are; no negatives are drawn",
-    "hard_negative_sampler": "rows are trained as they are; no negatives are drawn",
-    "hard_negative_sampler_v2": "rows are trained as they are; no negatives are drawn",
 }
 
 

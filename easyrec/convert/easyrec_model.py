@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from easyrec.convert import encoders, interactions, layers, losses, multi_task, multi_tower, tasks
+from easyrec.convert import encoders, interactions, layers, losses, matching, multi_task, multi_tower, tasks
 from easyrec.convert.draft import Draft
 from easyrec.convert.groups import Group, attended, crossable, finish, pooled, present, stand_in, union
 from easyrec.convert.message import Message
@@ -32,7 +32,8 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
     config = root.message("model_config") or Message(root.line, path="model_config", file=root.file)
     name = config.text("model_class")
     report.target = ("model",)
-    found = _Model(draft, report, config).of(name)
+    data = root.message("data_config") or Message(root.line, path="data_config", file=root.file)
+    found = _Model(draft, report, config, data).of(name)
     report.lose(config, _LOST)
     config.values("model_name")
     report.target = None
@@ -42,12 +43,17 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
         multi_task.weigh(draft, "uncertainty", config, "loss_weight_strategy", report)
     elif strategy not in ("Fixed", "0"):
         report.add("lost", config, "loss_weight_strategy", "losses have fixed weights")
+    if "sampler" not in draft.data:
+        matching.leave(data, report)
     types = {task["type"] for task in found.get("tasks", [])} or {"binary"}
     evaluation = root.message("eval_config")
     if evaluation is None:
         return
-    metrics = tasks.metrics(_metrics(evaluation, "metrics_set"), types, report)
-    draft.eval |= {"metrics": metrics} if metrics else {}
+    if "sampler" in draft.data:
+        matching.measure(evaluation.messages("metrics_set"), draft, report)
+    else:
+        metrics = tasks.metrics(_metrics(evaluation, "metrics_set"), types, report)
+        draft.eval |= {"metrics": metrics} if metrics else {}
     dropped = ("num_examples", "eval_interval_secs", "max_evals", "save_graph", "eval_online")
     report.drop(evaluation, dict.fromkeys(dropped, "all rows of data.valid are measured, by train.evaluate_every"))
 
@@ -55,9 +61,8 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
 class _Model(Source):
     """The model of an EasyRec config."""
 
-    def __init__(self, draft: Draft, report: Report, config: Message) -> None:
-        super().__init__(draft, report, outputs(draft.features), "dnn")
-        self.config = config
+    def __init__(self, draft: Draft, report: Report, config: Message, data: Message) -> None:
+        super().__init__(draft, report, outputs(draft.features), "dnn", config, data)
         for message in config.messages("feature_groups"):
             name = message.text("group_name")
             names = expand(message.texts("feature_names"))
@@ -74,15 +79,22 @@ class _Model(Source):
     def of(self, name: str) -> dict[str, Any]:
         """The model by their name of it."""
         config, report = self.config, self.report
-        single = self._single()
+        single = {} if name == "CoMetricLearningI2I" else self._single()  # its loss is a key of its own
+        config.values("loss_type")
         body = next((m for n in config.names() if n in _BODIES for m in config.messages(n)), None)
         if body is not None and (name in _SINGLE or name in MULTI_TASK):
             self._regularize(name, body)
             return MULTI_TASK[name](self, body) if name in MULTI_TASK else _SINGLE[name](self, body, single)
+        if body is not None and name in matching.OF_EASYREC:
+            self._regularize(name, body)
+            found = matching.OF_EASYREC[name](self, body, single)
+            if found is not None:
+                return found
         deep = self.deep() if self.groups or self.attentions else pooled(self.known, self.known)
         kind = stand_in(deep, self.known)
         if name:
-            why = f"{name} is not there; {kind} over the same features stands in its place, to start from"
+            told = "cannot read these groups" if name in matching.OF_EASYREC else "is not there"
+            why = f"{name} {told}; {kind} over the same features stands in its place, to start from"
             report.add("lost", config, "model_class", why, "choose a model: docs/models")
         else:
             report.add("check", config, "", f"the source names no model: {kind} stands in its place")

@@ -24,12 +24,23 @@ class Source(ABC):
         layer: What an MLP is called there: `mlp` in TorchEasyRec, `dnn` in EasyRec, where it normalises by default.
         groups: The groups, by name, each with what encodes its sequences.
         wides: Names of those that a linear part reads.
+        config: Their `model_config`.
+        data: Their `data_config`.
     """
 
-    def __init__(self, draft: Draft, report: Report, known: Mapping[str, Output], layer: Literal["mlp", "dnn"]) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        report: Report,
+        known: Mapping[str, Output],
+        layer: Literal["mlp", "dnn"],
+        config: Message,
+        data: Message,
+    ) -> None:
         self.draft, self.report, self.known, self.layer = draft, report, known, layer
         self.groups: dict[str, Group] = {}
         self.wides: set[str] = set()
+        self.config, self.data = config, data
 
     @abstractmethod
     def deep(self) -> Group:

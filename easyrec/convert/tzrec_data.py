@@ -40,10 +40,6 @@ _LOST = {
     "negative_sample_mask_prob": "inputs are not masked while training",
     "sample_cost_field": "batches have a fixed number of rows",
     "batch_cost_size": "batches have a fixed number of rows",
-    "negative_sampler": "rows are trained as they are; no negatives are drawn",
-    "negative_sampler_v2": "rows are trained as they are; no negatives are drawn",
-    "hard_negative_sampler": "rows are trained as they are; no negatives are drawn",
-    "hard_negative_sampler_v2": "rows are trained as they are; no negatives are drawn",
     "tdm_sampler": "rows are trained as they are; no negatives are drawn",
 }
 

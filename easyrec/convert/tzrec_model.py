@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from easyrec.convert import interactions, layers, losses, multi_task, multi_tower, tasks
+from easyrec.convert import interactions, layers, losses, matching, multi_task, multi_tower, tasks
 from easyrec.convert.draft import Draft
 from easyrec.convert.encoders import of_torcheasyrec
 from easyrec.convert.groups import Group, attended, finish, pooled, present, stand_in, union
@@ -26,7 +26,8 @@ _LOST = {
 def convert(root: Message, draft: Draft, report: Report) -> None:
     """Fill in `model` and `eval`."""
     config = root.message("model_config") or Message(root.line, path="model_config", file=root.file)
-    source = _Model(draft, report, config)
+    data = root.message("data_config") or Message(root.line, path="data_config", file=root.file)
+    source = _Model(draft, report, config, data)
     report.drop(config, _DROPPED)
     report.lose(config, _LOST)
     name = next((n for n in config.names() if n not in _NOT_MODELS and _is_message(config, n)), "")
@@ -39,6 +40,11 @@ def convert(root: Message, draft: Draft, report: Report) -> None:
     draft.model = found
     if config.flag("use_pareto_loss_weight"):
         multi_task.weigh(draft, "mgda", config, "use_pareto_loss_weight", report)
+    if "sampler" in draft.data:
+        matching.measure(config.messages("metrics"), draft, report)
+        report.lose(config, {"train_metrics": "are of labels, which training against a catalogue has none of"})
+        return
+    matching.leave(data, report)
     types = {task["type"] for task in found.get("tasks", [])} or {"binary"}
     metrics = tasks.metrics(_metrics(config, draft), types, report)
     draft.eval |= {"metrics": metrics} if metrics else {}
@@ -64,9 +70,9 @@ def _is_message(message: Message, name: str) -> bool:
 class _Model(Source):
     """The model of a TorchEasyRec config."""
 
-    def __init__(self, draft: Draft, report: Report, config: Message) -> None:
-        super().__init__(draft, report, outputs(draft.features), "mlp")
-        self.config, self.names = config, dict[str, list[str]]()
+    def __init__(self, draft: Draft, report: Report, config: Message, data: Message) -> None:
+        super().__init__(draft, report, outputs(draft.features), "mlp", config, data)
+        self.names = dict[str, list[str]]()
         for message in config.messages("feature_groups"):
             name = message.text("group_name")
             self.names[name] = present(message.texts("feature_names"), self.known, message, report, "feature_names")
@@ -81,13 +87,22 @@ class _Model(Source):
             return MULTI_TASK[name](self, model)
         if model is not None and name in _SINGLE:
             return _SINGLE[name](self, model, tasks.single(self.draft, task))
+        if model is not None and name in matching.OF_TORCHEASYREC:
+            found = matching.OF_TORCHEASYREC[name](self, model, tasks.single(self.draft, task))
+            if found is not None:
+                return found
         deep = self.deep() if self.groups else pooled(self.known, self.known)
         kind = stand_in(deep, self.known)
+        todo = "choose a model: docs/models"
         if not name:
             self.report.add("check", config, "", f"the source names no model: {kind} stands in its place")
         else:
-            why = f"is not there; {kind} over the same features stands in its place, to start from"
-            self.report.add("lost", config, name, why, "choose a model: docs/models")
+            why = "cannot read these groups" if name in matching.OF_TORCHEASYREC else "is not there"
+            if name in _LISTED:
+                why = "has all candidates of a request in one row, where a row here has one item"
+                todo = f"write a row per item, and take {_LISTED[name]}"
+            why += f"; {kind} over the same features stands in its place, to start from"
+            self.report.add("lost", config, name, why, todo)
         return finish({"type": kind, **tasks.single(self.draft, task)}, deep, None, self.known)
 
     def deep(self) -> Group:
@@ -167,6 +182,8 @@ _SINGLE: dict[str, Callable[[_Model, Message, dict[str, Any]], dict[str, Any]]] 
     "wukong": interactions.wukong,
     "xdeepfm": interactions.xdeepfm,
 }
+_LISTED = {"dlrm_hstu": "dlrm_hstu", "hstu_match": "hstu"}
+"""Models whose rows there are requests, and what they are here."""
 MULTI_TASK: dict[str, Callable[[Source, Message], dict[str, Any]]] = {
     "dbmtl": multi_task.dbmtl,
     "dc2vr": multi_task.dbmtl,

@@ -30,6 +30,12 @@ CONFIGS = Path(__file__).parent / "configs"
 
 
 @pytest.fixture
+def features():
+    """Configs of both peers without a model."""
+    return {"tzrec": TZREC_FEATURES, "easyrec": EASYREC_FEATURES}
+
+
+@pytest.fixture
 def convert_text(tmp_path):
     """Converts the text of a config."""
     from easyrec.convert import convert

@@ -125,7 +125,12 @@ REPORTED = {
         ("dropped", "data_config.num_workers", 28),
         ("dropped", "feature_configs[1].id_feature.fg_value_type", 41),
     ],
-    "tz_dssm.config": [("lost", "data_config.negative_sampler", 7), ("lost", "model_config.dssm", 14)],
+    "tz_dssm.config": [
+        ("check", "data_config.label_fields", 3),
+        ("lost", "data_config.negative_sampler.input_path", 7),
+        ("changed", "data_config.negative_sampler.num_sample", 7),
+        ("lost", "model_config.metrics.auc", 17),
+    ],
     "tz_encoded.config": [
         ("lost", "train_config.sparse_optimizer.rowwise_adagrad_optimizer.weight_decay", 4),
         ("lost", "model_config.dcn_v2.final", 21),

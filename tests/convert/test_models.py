@@ -67,7 +67,7 @@ def test_steps_without_a_candidate_are_averaged(convert_model):
     assert any("has no candidate of its width" in e.why for e in found.report.entries)
 
 
-@pytest.mark.parametrize("name", ["rocket_launching", "dlrm_hstu", "mind"])
+@pytest.mark.parametrize("name", ["rocket_launching", "dlrm_hstu", "tdm"])
 def test_a_model_that_is_not_there_leaves_its_features_to_a_simple_one(name, convert_model):
     found = convert_model(
         "tzrec",
