@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
+from easyrec.config.graph import unfit_graph
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import ModelConfig, TaskConfig
 from easyrec.config.places import placed
@@ -366,6 +367,7 @@ def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Prob
             text = f"'{model.type}' searches for the best items and scores no others, so that none is ranked among drawn ones"
             text += f"\ntake {metric.type.removeprefix('sampled_')}, which is of the whole catalogue"
             yield Problem(text, f"eval.retrieval.metrics.{index}")
+    yield from unfit_graph(model, data, generator.outputs)
     if data.sampler is None and retrieval is None:
         return
     where = "data.sampler" if data.sampler is not None else "eval.retrieval"

@@ -87,6 +87,7 @@ class GroupUse(StrictModel):
         one_hot: The group has one feature of ids, and an id comes as its one-hot vector, which is not trained.
         codes: Instead of an embedding an item comes as so many numbers, which are not trained: the one feature of a group
             about items, and the children of sequences that share its table.
+        alone: The group has one feature of ids, and nothing beside it.
         like: Group to take the features of where the config does not name this one.
         optional: Where the config does not name the group, the model does without.
         sequence: The group must have one.
@@ -101,6 +102,7 @@ class GroupUse(StrictModel):
     own: bool = False
     one_hot: bool = False
     codes: int = 0
+    alone: bool = False
     like: str | None = None
     optional: bool = False
     sequence: bool = False
@@ -369,6 +371,10 @@ class ModelConfig(StrictModel):
 
     def learned_steps(self) -> LearnedSteps | None:
         """Steps of the user's first sequence that such a model learns to tell; None: rows have items of their own."""
+        return None
+
+    def propagated_layers(self) -> int | None:
+        """Layers by which the embeddings of users and items are spread over the graph of who took what; None: they are not."""
         return None
 
     def default_encoder(self) -> str | None:

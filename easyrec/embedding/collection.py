@@ -95,6 +95,11 @@ class EmbeddingCollection(nn.Module):
         self._weights_were_given = True
         return {spec.name: w for spec, w in zip(self.plan.tables, self.tables.weights, strict=True)}
 
+    @property
+    def looked_up(self) -> dict[str, np.ndarray]:
+        """(rows, dim) float32 of each table, as `lookup` reads it, and a bundle holds it."""
+        return self.weights
+
     def forward(self, batch: Batch) -> Embedded:
         """The same as `lookup`."""
         return self.lookup(batch)
@@ -175,6 +180,9 @@ class EmbeddingCollection(nn.Module):
             CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
         """
         self.tables.load(arrays)
+
+    def load_beside(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what a checkpoint holds beside the weights, and scoring needs: here nothing."""
 
 
 def _columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:

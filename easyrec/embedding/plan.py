@@ -235,6 +235,8 @@ class _Resolver:
             return self.one_hot(name, members)
         if use.codes and not self.fits_codes(name, use, members):
             return GroupPlan(GroupLayout(name), (), (), ())
+        if use.alone and self.one_id(name, members, f"keep the one that tells {use.about}s apart") is None:
+            return GroupPlan(GroupLayout(name), (), (), ())
         fields = [spec for spec in members.features if not _is_input(spec)]
         others = len(fields) + sum(len(e.children) for e in members.entries) - 1
         want = _Want(use.fields, max(others, 1) if use.pairs else 1, _suffix(name, use))
@@ -296,14 +298,10 @@ class _Resolver:
 
     def one_hot(self, name: str, members: _Group) -> GroupPlan:
         """A group of one feature of ids, as vectors that tell the ids apart."""
-        where, kinds = f"model.groups.{name}", [spec.kind for spec in members.features]
-        if members.entries or kinds != ["sparse"]:
-            listed = ", ".join([spec.name for spec in members.features] + [e.name for e in members.entries])
-            text = f"'{self.model.type}' needs one feature of ids in '{name}', but it has: {listed or 'none'}"
-            if listed or not self.problems:  # a group that is missing has been told
-                self.problem(where, f"{text}\njoin several ids with a combo feature, give a number boundaries")
+        where = f"model.groups.{name}"
+        spec = self.one_id(name, members, "join several ids with a combo feature, give a number boundaries")
+        if spec is None:
             return GroupPlan(GroupLayout(name), (), (), ())
-        (spec,) = members.features
         rows = self.rows(spec)
         if rows > MOST_ONE_HOT:
             text = f"'{self.model.type}' tells at most {MOST_ONE_HOT} ids of '{name}' apart, but '{spec.name}' has {rows:,}"
@@ -313,6 +311,16 @@ class _Resolver:
         self.tables[table] = TableSpec(table, rows, rows, (spec.name,), False, Initializer("identity", 1.0))
         layout = GroupLayout(name, (Span(spec.name, rows, 0),))
         return GroupPlan(layout, (BagSpec(spec.name, "ids", rows, 0, table, mean=True),), (), ())
+
+    def one_id(self, name: str, members: _Group, remedy: str) -> OutputSpec | None:
+        """The one feature of ids that a group has; None, with a problem, where it has another or more."""
+        if not members.entries and [spec.kind for spec in members.features] == ["sparse"]:
+            return members.features[0]
+        listed = ", ".join([spec.name for spec in members.features] + [e.name for e in members.entries])
+        text = f"'{self.model.type}' needs one feature of ids in '{name}', but it has: {listed or 'none'}"
+        if listed or not self.problems:  # a group that is missing has been told
+            self.problem(f"model.groups.{name}", f"{text}\n{remedy}")
+        return None
 
     def fits_codes(self, name: str, use: GroupUse, members: _Group) -> bool:
         """Whether it is clear what stands for items in a group."""

@@ -61,7 +61,7 @@ class TrainedTower:
 
     def __init__(self, model: Matching, collection: EmbeddingCollection, side: Side, groups: Collection[str]) -> None:
         self.model = Tower(model, side)
-        plan, weights = collection.plan.only(groups), collection.weights
+        plan, weights = collection.plan.only(groups), collection.looked_up
         self.collection = Tables(plan, {table.name: weights[table.name] for table in plan.tables})
         self.scoring = Scoring([TaskScoring(name=VECTOR, type=VECTOR)])
         self._lookup, self._groups = collection.lookup, groups
@@ -106,7 +106,7 @@ def export_towers(
         DataError: No row of a side is without a bad value.
         RunError: A tower cannot be captured, or the disk refuses.
     """
-    sides, whole = Sides(experiment), model_digest(experiment, model, collection.weights)
+    sides, whole = Sides(experiment), model_digest(experiment, model, collection.looked_up)
     directory.mkdir(parents=True, exist_ok=True)
     for side in SIDES:
         trained = TrainedTower(model, collection, side, sides.user_groups if side == "user" else sides.item_groups)

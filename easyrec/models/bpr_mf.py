@@ -35,7 +35,7 @@ class Config(MatchingConfig):
         dims = {name: {span.dim for span in layout.joined().fields} for name, layout in layouts.items()}
         if len(dims) == 2 and all(len(found) == 1 for found in dims.values()) and dims["user"] != dims["item"]:
             (user,), (item,) = dims["user"], dims["item"]
-            text = f"'bpr_mf' multiplies user and item, but the embeddings of 'user' have dim {user}, those of 'item' {item}"
+            text = f"'{self.type}' multiplies user and item, but the embeddings of 'user' have dim {user}, those of 'item' {item}"
             yield Problem(text, self.place_of("item"))
 
 

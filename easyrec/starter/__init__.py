@@ -50,7 +50,7 @@ def models() -> dict[str, str]:
 
 def has_catalogue(model: str) -> bool:
     """Whether a first config of a model names a file of items."""
-    return model in members(STATISTICS) or (model in members(FAMILY) and member(FAMILY, model).Config.generative)
+    return model in members(STATISTICS) or (model in members(FAMILY) and _against(member(FAMILY, model).Config))
 
 
 def starter(model: str, data: str | None = None, labels: list[str] | None = None, items: str = ITEMS) -> str:
@@ -82,7 +82,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
     config: type[ModelConfig] = member(FAMILY, model).Config
     rows = shop() if data is None else columns_of(data, labels)
     uses = _uses(config)
-    tasks = _tasks(config, rows)
+    tasks, against = _tasks(config, rows), _against(config)
     wanted = [str(task["label"]) for task in tasks] or rows.labels[:1]
     needed = [name for name in rows.labels if name in wanted or any(name in str(t.get("mask", "")) for t in tasks)]
     groups = groups_of(model, uses, rows)
@@ -98,9 +98,9 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *head,
         "data:",
         *rows.sources,
-        *(_catalogue(items, groups["item"][0]) if config.generative else []),
+        *(_catalogue(items, groups["item"][0]) if against else []),
         "  # Columns to learn from, those of masks included.",
-        f"  labels: {flow([] if config.generative else needed)}",
+        f"  labels: {flow([] if against else needed)}",
         "  # Columns that predictions keep and metrics may group by.",
         f"  reserved: {flow(rows.reserved)}",
         f"  batch_size: {rows.batch_size}",
@@ -124,7 +124,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *keys_of(config, {"embedding_dim": dim, **config.example}, 2, written),
         "",
         TRAIN,
-        *(["eval: {retrieval: {}}"] if config.generative else ["eval:", f"  metrics: {flow(_metrics(tasks, rows))}"]),
+        *(["eval: {retrieval: {}}"] if against else ["eval:", f"  metrics: {flow(_metrics(tasks, rows))}"]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -144,6 +144,11 @@ def _uses(config: type[ModelConfig]) -> Any:
     if config.example:  # what it reads depends on its keys
         return config.model_validate({"type": config.model_fields["type"].default, **config.example}).uses()
     return config.model_construct(type="", groups=None).uses()
+
+
+def _against(config: type[ModelConfig]) -> bool:
+    """Whether the model learns against a catalogue alone."""
+    return config.generative or config.model_construct(type="", groups=None).propagated_layers() is not None
 
 
 def _encoder(config: type[ModelConfig]) -> str:

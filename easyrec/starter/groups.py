@@ -24,9 +24,10 @@ def groups_of(model: str, uses: Mapping[str, GroupUse], rows: Rows) -> dict[str,
     for name, use in uses.items():
         if use.like in uses and use.like != name and not use.sequence:
             continue
-        if use.codes and use.about == "item":  # known by its id alone
-            items = [candidate for candidates in rows.sequences.values() for candidate in candidates]
-            found[name] = [*items, *_features(use, rows)][:1]
+        if use.alone or (use.codes and use.about == "item"):  # known by its id alone
+            every = [candidate for candidates in rows.sequences.values() for candidate in candidates]
+            items = every if use.about == "item" else []
+            found[name] = [*items, *(n for n in _features(use, rows) if n not in rows.numbers)][:1]
             continue
         alike = [other for other, theirs in uses.items() if theirs == use]
         features = _features(use, rows) if len(alike) == 1 else _share(use, rows, alike.index(name), len(alike))

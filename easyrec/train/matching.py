@@ -15,7 +15,7 @@ from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ITEMS, NO_ROWS
 from easyrec.data import Loader, Part, Sources, make_loader
-from easyrec.data.catalogue import read_catalogue, rows_of
+from easyrec.data.catalogue import read_catalogue, rows_of, single
 from easyrec.data.intake import raw_columns
 from easyrec.data.matching import Matcher, Missing
 from easyrec.data.positions import Positions
@@ -77,6 +77,16 @@ class Matching:
         for rows in rows_of(self.sources.train, generator, **options):
             counts += np.bincount(*self.positions.expected(rows.table), minlength=len(counts))
         return counts
+
+    def taken(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(n,) ids of users and of the items that they took, part by part of the rows that are learned."""
+        part, (user, *_) = self.sources.train, (self.experiment.model.groups or {})["user"].features
+        assert part is not None
+        generator, missing = self.experiment.generator.only([user, self.sides.key]), self._missing(part)
+        for rows in rows_of(part, generator, bad_rows=self.experiment.data.bad_rows, missing=missing):
+            users = rows.table.ragged(user)
+            counts = 1 if users.offsets is None else np.diff(users.offsets)
+            yield users.values, np.repeat(single(rows.table, self.sides.key), counts)
 
     @cached_property
     def loss(self) -> SampledLoss:

@@ -153,6 +153,7 @@ class Scorer:
         self.model.load_state_dict(snapshot.tensors["dense"])
         for name, table in weights.items():
             np.copyto(table, theirs[name])
+        self.collection.load_beside(snapshot.arrays)
         averages = snapshot.tensors.get("ema")
         if self.ema is not None and averages is not None:
             self.ema.load_state(averages)

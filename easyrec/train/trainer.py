@@ -17,8 +17,8 @@ from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
-from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import plan_embeddings
+from easyrec.embedding.propagated import PropagatedCollection, collection_of
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
 from easyrec.processors import num_threads
@@ -124,9 +124,9 @@ class Trainer:
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
         seed_all(config.seed)
-        plan, groups = self.plan, experiment.model.item_groups
-        self.collection = EmbeddingCollection(
-            plan, config.sparse_optimizer, config.embedding_regularizer, config.seed, self.threads, groups
+        plan, regularizer = self.plan, config.embedding_regularizer
+        self.collection = collection_of(
+            experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
         )
         try:
             self.model = models.build(experiment.model, plan, experiment.tasks)
@@ -427,6 +427,8 @@ class Trainer:
         else:
             for name in (METRICS, PROGRESS):
                 self.folder.truncate(name, 0)
+            if self.matching is not None and isinstance(self.collection, PropagatedCollection):
+                logger.info("%s", self.collection.connect(self.matching.taken()))
             if self.config.init_from is not None:
                 logger.info("%s", init_from(self.config.init_from, self.model, self.collection.weights))
                 if self.ema is not None:

@@ -131,8 +131,8 @@ def case(generator: FeatureGenerator) -> Callable[..., Case]:
             domain = {"features": ["cate"]}
             keys["groups"] = {name: domain if use.about == "domain" else used for name, use in first.uses().items()}
             for name, use in first.uses().items():
-                if use.codes and use.about == "item":
-                    keys["groups"][name] = {"features": ["item"]}
+                if use.alone or (use.codes and use.about == "item"):
+                    keys["groups"][name] = {"features": [use.about]}
         config = config_class.model_validate({"type": type, "embedding_dim": 4, **keys})
         return Case(config, plan_embeddings(generator.outputs, config))
 
