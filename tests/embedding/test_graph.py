@@ -74,6 +74,25 @@ def test_the_gradient_goes_back_by_the_same_map():
     np.testing.assert_allclose(spread(*drawn(1), 2), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dim", [1, 7, 64])
+def test_threads_change_nothing(threads, dim):
+    random, found = np.random.default_rng(3), []
+    over = Graph.of((3001 * random.random(40_000) ** 3).astype(int), random.integers(0, 2003, 40_000), 3001, 2003)
+    sides = [random.normal(size=(n, dim)).astype(np.float32) for n in (3001, 2003)]
+    for number in (1, 2, 5):
+        threads(number)
+        found.append(spread(*sides, 3, over))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
 def test_a_checkpoint_gives_the_same_graph():
     again = Graph.load({name: array.copy() for name, array in graph().arrays().items()}, *SIZES)
     np.testing.assert_array_equal(spread(*drawn(), 3, again), spread(*drawn(), 3))
