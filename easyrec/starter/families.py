@@ -15,7 +15,7 @@ FAMILIES = {
     "long sequences of behaviour": "sim eta sdim twin",
     "several tasks": "shared_bottom mmoe ple esmm escm2 aitm dbmtl home",
     "several domains": "star m2m ppnet pepnet",
-    "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf dat dropoutnet co_metric_learning_i2i mind comirec "
+    "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf lightgcn dat dropoutnet co_metric_learning_i2i mind comirec "
     "sasrec gru4rec narm stamp bert4rec cl4srec hstu fmlp_rec tiger",
     "statistics, counted in one pass": "popularity item_cf swing ease item2vec",
     "of your own": "backbone",
