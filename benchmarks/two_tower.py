@@ -39,6 +39,7 @@ SHARE = 0.1
 """Of the users and of the movies that are left out."""
 SHARED = 3
 """Movies that must share a word of a title."""
+ASKED = ("cold users", "cold items", "cold items at 100")
 TOLD = ("hit_rate@100", "recall@10", "ndcg@10", "coverage@10")
 
 
@@ -185,8 +186,8 @@ def cold(trained: Path, part: str = "told") -> dict[str, Any]:
 
     The rows of users with even numbers are for choosing keys, `tuned`.
 
-    Recall at 100 of all movies it was trained with. Of cold movies at the same share of these, ranked among themselves;
-    and at 100 among all movies, warm and cold.
+    Recall at 100 of all movies it was trained with. Of cold movies ranked among themselves, at the same share of these, and
+    at 100 as in the paper of DropoutNet; and at 100 among all movies, warm and cold.
     """
     folder = OUT / "cold"
     parts = {part: pq.read_table(folder / f"{part}.parquet") for part in ("items", "cold_items")}
@@ -205,9 +206,11 @@ def cold(trained: Path, part: str = "told") -> dict[str, Any]:
         "warm": recall("valid" if part == "tuned" else "test", parts["items"], 100),
         "cold users": recall(f"cold_users-{part}", parts["items"], 100),
         "cold items": recall(f"to_cold_items-{part}", parts["cold_items"], few),
+        "cold items at 100": recall(f"to_cold_items-{part}", parts["cold_items"], 100),
         "warm of all": recall("valid" if part == "tuned" else "test", every, 100),
         "cold items of all": recall(f"to_cold_items-{part}", every, 100),
         "chance": round(100 / len(parts["items"]), 6),
+        "chance at 100": round(100 / len(parts["cold_items"]), 6),
         "k of cold items": few,
     }
 
@@ -231,8 +234,8 @@ def cold_rows(seeds: list[int]) -> list[dict[str, Any]]:
         lines = finished("two_tower", key(name, "cold"), seeds)
         if lines:
             mean = {k: statistics.mean(line[k] for line in lines) for k in lines[0] if isinstance(lines[0][k], float)}
-            told = {k: f"{mean[k]:.4f}" for k in ("warm", "cold users", "cold items", "cold items of all", "chance")}
-            kept = {f"{k} / warm": f"{mean[k] / mean['warm']:.2f}" for k in ("cold users", "cold items")}
+            told = {k: f"{mean[k]:.4f}" for k in ("warm", *ASKED, "cold items of all", "chance", "chance at 100")}
+            kept = {f"{k} / warm": f"{mean[k] / mean['warm']:.2f}" for k in ASKED}
             result.append({"config": name, "seeds": len(lines), **told, **kept})
     return result
 
