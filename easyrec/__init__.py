@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from easyrec.train.api import choose_index, embed, evaluate, export, predict, retrieve, train
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
+    from easyrec.train.tree import tree
 
 __all__ = [
     "Run",
@@ -34,6 +35,7 @@ __all__ = [
     "retrieve",
     "semantic_ids",
     "train",
+    "tree",
 ]
 
 _HOMES = {
@@ -45,6 +47,7 @@ _HOMES = {
     "predict": "easyrec.train.api",
     "retrieve": "easyrec.train.api",
     "semantic_ids": "easyrec.train.semantic_ids",
+    "tree": "easyrec.train.tree",
 }
 
 

@@ -158,6 +158,8 @@ class Matches:
         spared: (2, S) int64, positions, and shared candidates, counted from the first, that each is not compared with.
         apart: (P, H) int64, candidates that are compared with one position alone, -1 for none; as certain to be there.
         steps: (P,) int64, which of all rows' steps each is about, ascending; None where positions are users.
+        nodes: (P, M) int64, the nodes of a tree that positions are learned with, all of it counted level by level; of each
+            level one that lies above the position's own item.
     """
 
     items: Batch
@@ -170,6 +172,7 @@ class Matches:
     spared: Tensor | None = None
     apart: Tensor | None = None
     steps: Tensor | None = None
+    nodes: Tensor | None = None
 
     @property
     def columns(self) -> Tensor:

@@ -172,6 +172,18 @@ class Predictor:
         self._count({"batches": 1, "rows": batch.num_rows}, [used], table)
         return scores
 
+    def inputs(self, rows: Any) -> dict[str, np.ndarray]:
+        """What `program` would be given for rows, as `predict_batch` takes them.
+
+        Raises:
+            DataError: As there.
+        """
+        return self._looked_up(self._open()[0], self._transform(record(rows, list(self.generator.inputs))))
+
+    def program(self, inputs: Mapping[str, np.ndarray]) -> Scores:
+        """What the bundle answers for inputs, which need not be those of rows."""
+        return self._scoring(self._open()[1](inputs))
+
     def close(self) -> None:
         """Let go of tables and runtime; calls that run go on to their end, further ones are refused."""
         self._parts = None
@@ -224,15 +236,25 @@ class Predictor:
 
     def _predictions(self, table: Table) -> Scores:
         """What the program says, before calibration."""
-        parts = self._parts
-        if parts is None:
-            raise RunError("the predictor was closed")
-        tables, dense = parts
+        tables, dense = self._open()
+        return dense(self._looked_up(tables, table))
+
+    def _looked_up(self, tables: TableReader, table: Table) -> dict[str, np.ndarray]:
+        """What the program is given."""
         try:
-            inputs = tables.lookup(table)
+            return tables.lookup(table)
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
-        return dense(inputs)
+
+    def _open(self) -> tuple[TableReader, runtimes.Runtime]:
+        """Tables and program.
+
+        Raises:
+            RunError: They were let go of.
+        """
+        if self._parts is None:
+            raise RunError("the predictor was closed")
+        return self._parts
 
     def _count(self, totals: Mapping[str, int], batches: list[pa.RecordBatch], table: Table) -> None:
         self._counters.answered(

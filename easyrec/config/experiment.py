@@ -17,7 +17,7 @@ from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
 from easyrec.config.graph import unfit_graph
 from easyrec.config.measured import Measured, measured
-from easyrec.config.model import ModelConfig, TaskConfig
+from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.train import TrainConfig
@@ -358,16 +358,9 @@ def _uncounted(sections: Sections) -> Iterator[Problem]:
 
 def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Problem]:
     """What stands against comparing users with sampled items, and against ranking the catalogue."""
-    data, retrieval, model = sections.data, _evaluation(sections).retrieval, sections.model
-    if model.generative and (data.sampler is None or data.sampler.type != "in_batch"):
-        text = f"'{model.type}' learns to write the items of a sequence and compares them with no others\n"
-        yield Problem(f"{text}set sampler: {{type: in_batch}}", "data" if data.sampler is None else "data.sampler")
-    for index, metric in enumerate(retrieval.metrics if retrieval is not None and model.generative else ()):
-        if metric.drawn is not None:
-            text = f"'{model.type}' searches for the best items and scores no others, so that none is ranked among drawn ones"
-            text += f"\ntake {metric.type.removeprefix('sampled_')}, which is of the whole catalogue"
-            yield Problem(text, f"eval.retrieval.metrics.{index}")
-    yield from unfit_graph(model, data, generator.outputs)
+    data, retrieval = sections.data, _evaluation(sections).retrieval
+    yield from _searching(sections)
+    yield from unfit_graph(sections.model, data, generator.outputs)
     if data.sampler is None and retrieval is None:
         return
     where = "data.sampler" if data.sampler is not None else "eval.retrieval"
@@ -385,6 +378,32 @@ def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Prob
         yield from unfit_exclusion(generator, data.item_id, retrieval.exclude, "eval.retrieval.exclude")
     for place, feature in data.sampler.features.items() if data.sampler is not None else ():
         yield from unfit_exclusion(generator, data.item_id, feature, f"data.sampler.{place}")
+
+
+def _searching(sections: Sections) -> Iterator[Problem]:
+    """What stands against learning what a model searches for, or against drawing the nodes of a tree."""
+    sampler, model, retrieval = sections.data.sampler, sections.model, _evaluation(sections).retrieval
+    for index, metric in enumerate(retrieval.metrics if retrieval is not None and model.searches else ()):
+        if metric.drawn is not None:
+            text = f"'{model.type}' searches for the best items and scores no others, so that none is ranked among drawn ones"
+            text += f"\ntake {metric.type.removeprefix('sampled_')}, which is of the whole catalogue"
+            yield Problem(text, f"eval.retrieval.metrics.{index}")
+    where, fitting = "data" if sampler is None else "data.sampler", SAMPLERS.get(model.searches or "")
+    if model.searches is None:
+        if sampler is not None and sampler.type == "tree":
+            yield Problem(f"'tree' draws nodes of a tree, and '{model.type}' searches none: take another", where)
+    elif sampler is None or sampler.type != fitting:
+        text = {
+            "codes": "learns to write the items of a sequence and compares them with no others",
+            "tree": "learns which nodes of its tree lie above the items of a sequence",
+        }[model.searches]
+        yield Problem(f"'{model.type}' {text}\nset sampler: {{type: {fitting}}}", where)
+    elif model.searches == "tree":
+        for key in sorted({"logq", "known"} & sampler.model_fields_set):
+            yield Problem(f"does nothing where nodes of a tree are drawn: leave '{key}' out", f"{where}.{key}")
+        if isinstance(sampler.negatives, list) and len(sampler.negatives) > model.num_codes:
+            text = f"names {len(sampler.negatives)} levels, but the tree has {model.num_codes}"
+            yield Problem(text, f"{where}.negatives")
 
 
 def _idle(sections: Sections) -> Iterator[Problem]:

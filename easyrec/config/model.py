@@ -236,6 +236,10 @@ class XavierInit(StrictModel):
 Init = Annotated[NormalInit | UniformInit | XavierInit, Field(discriminator="type")]
 
 
+SAMPLERS = {"codes": "in_batch", "tree": "tree"}
+"""Samplers of models that search for items, by what they search."""
+
+
 class ModelConfig(StrictModel):
     """What every model's config has; a model's own `Config` derives from it.
 
@@ -246,14 +250,14 @@ class ModelConfig(StrictModel):
             is not what the model is for.
         example: Keys of a first config, where the model has some without a default.
         item_groups: Groups that describe an item alone, of models that compare users with items by vectors.
-        generative: Whether such a model writes the codes of items, and compares no vectors.
+        searches: What such a model searches for items, where it compares no vectors: the codes that it writes, or a tree.
     """
 
     family: ClassVar[str | None] = "easyrec.models"
     example_tasks: ClassVar[Sequence[Mapping[str, Any]]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
     item_groups: ClassVar[tuple[str, ...]] = ()
-    generative: ClassVar[bool] = False
+    searches: ClassVar[Literal["codes", "tree"] | None] = None
 
     type: str
     groups: dict[str, GroupConfig] | None = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from torch import Tensor, nn
 
 from easyrec.batch import Batch, as_tensor
@@ -19,7 +20,7 @@ from easyrec.embedding.reader import TableReader, write_tables
 from easyrec.errors import DataError, RunError, distribution, version
 from easyrec.export.bundle import write_bundle
 from easyrec.export.calls import Program
-from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, RuntimeEntry, Signature, Warmup
+from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, RuntimeEntry, SearchEntry, Signature, Warmup
 from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests, largest_error
@@ -89,6 +90,7 @@ def export_bundle(
     generator: FeatureGenerator | None = None,
     outputs: Callable[[Mapping[str, np.ndarray]], list[OutputColumn]] | None = None,
     tower_of: str | None = None,
+    search: tuple[SearchEntry, pa.Table] | None = None,
 ) -> Path:
     """Write the bundle of a trained model, whole or not at all.
 
@@ -103,6 +105,7 @@ def export_bundle(
         generator: Makes what the model reads; default: the experiment's.
         outputs: What the bundle answers, told by predictions; default: the experiment's tasks.
         tower_of: Digest of the model of which this is a tower.
+        search: How items are found, and the items, of a model that searches for them.
 
     Raises:
         DataError: No row is without a bad value.
@@ -117,6 +120,8 @@ def export_bundle(
         program.save(draft.folder(PROGRAM))
         warmup.save(draft.folder(FOLDER))
         _check(draft.path, generator, warmup)
+        if search is not None:
+            pq.write_table(search[1], draft.path / search[0].items)
         draft.manifest = Manifest(
             name=experiment.name,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -134,6 +139,7 @@ def export_bundle(
             runtime="torch_export",
             request=experiment.export.request.model_dump(),
             warmup=Warmup(rows=warmup.rows.num_rows),
+            search=None if search is None else search[0],
             metrics=_finite(metrics or {}),
             versions=versions(),
         )

@@ -97,6 +97,22 @@ class Warmup(StrictModel):
     rows: int = Field(ge=1)
 
 
+class SearchEntry(StrictModel):
+    """How a bundle finds items that it searches for.
+
+    Attributes:
+        items: Its file with the items: their ids, and the `path` of each, the nodes above it by their numbers in each level.
+        inputs: Which input of the program holds such a path; that of a node has -1 behind the node's own number.
+        beam: Nodes of a level that are kept.
+        branching: The most children of a node.
+    """
+
+    items: str
+    inputs: str
+    beam: int = Field(gt=0)
+    branching: int = Field(gt=1)
+
+
 class Manifest(StrictModel):
     """`manifest.json`."""
 
@@ -129,6 +145,8 @@ class Manifest(StrictModel):
     request: dict[str, int] = {}
     """The request that the bundle is made for: `items` per user."""
     warmup: Warmup
+    search: SearchEntry | None = None
+    """Of a model that searches for items; None: of another one."""
     metrics: dict[str, Any] = {}
     """Of training: `{"valid": {"auc": ...}, ...}`."""
     versions: dict[str, str]

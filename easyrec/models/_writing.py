@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from easyrec.batch import Seq
+from easyrec.models._searching import of_rows
 from easyrec.modules.encoder_decoder import Decoder, Past
-from easyrec.retrieval.beam import beam_search
+from easyrec.retrieval.beam import Score, added, in_turns
 from easyrec.retrieval.trie import Trie
 
 BEAMS = 1 << 14
@@ -50,19 +50,11 @@ def found(
         barred: Users and items (n,) that are not found together.
     """
     users, beam = encoded.offsets.shape[0] - 1, min(max(model.config.beam, k), len(trie.items))
-    step, parts = max(BEAMS // beam, 1), [(torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k))]
-    for start in range(0, users, step):
-        stop = min(start + step, users)
-        bars = None
-        if barred is not None:
-            mine = (barred[0] >= start) & (barred[0] < stop)
-            bars = barred[0][mine] - start, barred[1][mine]
-        items, scores = beam_search(
-            trie, Writing(model, _of_rows(encoded, start, stop)).advance, stop - start, beam, bars
-        )
-        short = max(k - items.shape[1], 0)
-        parts.append((F.pad(items[:, :k], (0, short), value=-1), F.pad(scores[:, :k], (0, short), value=-torch.inf)))
-    return torch.cat([items for items, _ in parts]), torch.cat([scores for _, scores in parts])
+
+    def of(start: int, stop: int) -> Score:
+        return added(Writing(model, of_rows(encoded, start, stop)).advance)
+
+    return in_turns(of, users, max(BEAMS // beam, 1), trie, beam, k, barred)
 
 
 class Writing:
@@ -88,10 +80,3 @@ class Writing:
         logs: Tensor = torch.log_softmax(hidden.squeeze(1).float() @ model.outputs[self.level], dim=1)
         self.level += 1
         return logs.view(self.users, -1, model.codes)
-
-
-def _of_rows(encoded: Seq, start: int, stop: int) -> Seq:
-    """What the encoder made of some rows."""
-    first, last = int(encoded.offsets[start]), int(encoded.offsets[stop])
-    offsets = encoded.offsets[start : stop + 1] - first
-    return Seq(encoded.values[first:last], encoded.rows[first:last] - start, offsets)

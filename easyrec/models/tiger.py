@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -10,21 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from easyrec.batch import Embedded, Seq
-from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
-from easyrec.config.steps import LearnedSteps
-from easyrec.errors import Problem
+from easyrec.config.model import TaskConfig
 from easyrec.layout import GroupLayout
-from easyrec.models._model import Head, Model
+from easyrec.models._model import Head
+from easyrec.models._searching import NEVER, Searching, SearchingConfig
 from easyrec.models._writing import found
-from easyrec.modules.alike import places
 from easyrec.modules.encoder_decoder import Decoder, Encoder, EncoderDecoderConfig
 from easyrec.modules.mlp import exactly, linear
 from easyrec.modules.sequence._encoder import age, newest
 from easyrec.retrieval.trie import Trie
 from feature_generator.config import StrictModel
-
-NEVER = -1e4
-"""Log-probability of an item that has no codes."""
 
 
 class SemanticIds(StrictModel):
@@ -38,45 +33,22 @@ class SemanticIds(StrictModel):
     """Codes of a level: 0 to this less 1."""
 
 
-class Config(EncoderDecoderConfig, ModelConfig):
+class Config(EncoderDecoderConfig, SearchingConfig):
     """Config of `tiger`."""
 
-    item_groups: ClassVar[tuple[str, ...]] = ("item",)
-    generative: ClassVar[bool] = True
+    searches: ClassVar[Literal["codes", "tree"] | None] = "codes"
 
     type: Literal["tiger"] = "tiger"
     semantic_ids: SemanticIds = SemanticIds()
     """Where the codes of items come from."""
-    history: int = Field(20, gt=0)
-    """Newest items of the user that are read."""
-    prefixes: int | None = Field(None, gt=0)
-    """Steps of a sequence that are learned each time it is met, drawn at random; null: all but the first."""
-    beam: int = Field(50, gt=0)
-    """Beginnings that are kept while items are searched; as many as are asked for where these are more."""
 
-    def uses(self) -> dict[str, GroupUse]:
-        """`user` with a sequence of items, and `item`, the feature that tells items apart."""
-        levels = self.semantic_ids.levels
-        user = GroupUse(about="user", sequence=True, codes=levels)
-        return {"user": user, "item": GroupUse(about="item", codes=levels)}
-
-    def learned_steps(self) -> LearnedSteps | None:
-        """Every step but the first, or some of these."""
-        return LearnedSteps(most=self.prefixes)
-
-    def misfits(self, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
-        """Further sequences, and encoders."""
-        yield from super().misfits(layouts, tasks)
-        group = (self.groups or {}).get("user")
-        for index, entry in enumerate(group.sequences if group else ()):
-            where = f"model.groups.user.sequences.{index}"
-            if index:
-                yield Problem("'tiger' reads one sequence, that of the user's items", where)
-            elif entry.encoder is not None:
-                yield Problem("'tiger' encodes the sequence itself: leave 'encoder' out", f"{where}.encoder")
+    @property
+    def num_codes(self) -> int:
+        """Its codes."""
+        return self.semantic_ids.levels
 
 
-class TIGER(Model):
+class TIGER(Searching):
     """``log p(c_1 .. c_L | user) = sum_l log softmax(W_l d_l)_{c_l}`` with ``d_1 .. d_L = decoder(b, E_1 c_1 .. E_{L-1} c_{L-1})``.
 
     The decoder attends to ``encoder(u, tokens)``: u of the user's other features, and for each of the newest items L tokens
@@ -93,14 +65,9 @@ class TIGER(Model):
 
     def __init__(self, config: Config, layouts: Mapping[str, GroupLayout], tasks: Sequence[TaskConfig]) -> None:
         super().__init__(config, layouts, tasks)
-        self.encoders = nn.ModuleDict()  # the lookup gives the steps, and they are encoded here
         self.levels, self.codes, width = config.semantic_ids.levels, config.semantic_ids.codes, config.width
-        user = self.layouts["user"]
-        (self.sequence,) = user.sequences
-        self.coded = next(span for span in self.sequence.children if span.coded)
-        beside, known = self.sequence.dim - self.coded.dim, user.width + user.dense_width
-        self.beside = linear(beside, width, bias=False) if beside else None
-        self.known = linear(known, width, bias=False) if known else None
+        self.beside = linear(self.beside_width, width, bias=False) if self.beside_width else None
+        self.known = linear(self.known_width, width, bias=False) if self.known_width else None
         start = width**-0.5
         self.tokens = nn.Parameter(start * torch.randn(self.levels * (self.codes + 1), width))  # one for items unknown
         self.ages = nn.Parameter(start * torch.randn(config.history, width))
@@ -119,15 +86,6 @@ class TIGER(Model):
         told = self.log_probability(self.encoded(x, newest(steps, self.config.history)), x.tensors["emb:item"])
         return self.head(None, told.unsqueeze(1))
 
-    def examples(self, steps: Seq, learned: Tensor) -> tuple[Seq, Tensor]:
-        """For each step that is learned, (P,), the steps before it, and (P, L) the codes of its item."""
-        starts = steps.offsets.index_select(0, steps.rows.index_select(0, learned))
-        counts = (learned - starts).clamp_max(self.config.history)
-        picked, offsets = places(learned - counts, counts), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        examples = torch.repeat_interleave(torch.arange(counts.shape[0]), counts)
-        past = Seq(steps.values.index_select(0, picked), examples, offsets)
-        return past, steps.values.index_select(0, learned)[:, self.coded.columns]
-
     def encoded(self, x: Embedded, past: Seq, rows: Tensor | None = None) -> Seq:
         """What the encoder makes of the tokens: 1 + L n in a row with n steps.
 
@@ -136,17 +94,13 @@ class TIGER(Model):
             past: Their steps.
             rows: (P,) whose steps they are, where these are other rows than those of `x`.
         """
-        items, levels = self.embedded(past.values[:, self.coded.columns]), self.levels  # (N, L, D)
+        items, levels = self.embedded(self.item_codes(past)), self.levels  # (N, L, D)
         beside = self.ages.index_select(0, age(past).clamp_max(self.config.history - 1))
         if self.beside is not None:
-            parts = [past.values[:, c.columns] for c in self.sequence.children if not c.coded]
-            beside = beside + self.beside(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+            beside = beside + self.beside(self.besides(past.values))
         users = self.starts[:1].expand(past.offsets.shape[0] - 1, -1)
         if self.known is not None:
-            layout = self.layouts["user"]
-            parts = [x.tensors["emb:user"]] if layout.width else []
-            parts += [x.dense("user")] if layout.dense else []
-            known = self.known(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+            known = self.known(self.user_features(x))
             users = users + (known if rows is None else known.index_select(0, rows))
         tokens = torch.cat([users.float(), (items + beside.unsqueeze(1)).flatten(0, 1)])
         within, of_users = torch.arange(levels), torch.arange(users.shape[0])

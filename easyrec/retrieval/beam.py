@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from easyrec.retrieval.trie import Trie
@@ -12,6 +14,33 @@ from easyrec.retrieval.trie import Trie
 Advance = Callable[[Tensor | None, Tensor | None], Tensor]
 """From (B, K) parents among the beams before and the codes that were written behind these, to (B, K, C) log-probabilities of
 the next code; from None to those of the first, (B, 1, C)."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What the beams of some users can go on to: M beginnings, one code longer.
+
+    Attributes:
+        level: How many codes the beams hold.
+        users: (M,), whose each is, ascending.
+        beams: (M,), which beam it goes on from, all users' K counted.
+        codes: (M,), the code that is added.
+        before: (M,), the score of the beam.
+        parents, written: (B, K), where the beams came from, among those before, and their last codes; None at first. A beam
+            that holds fewer beginnings than it could is filled with parents and codes of 0, whose results are not read.
+    """
+
+    level: int
+    users: Tensor
+    beams: Tensor
+    codes: Tensor
+    before: Tensor
+    parents: Tensor | None
+    written: Tensor | None
+
+
+Score = Callable[[Grown], Tensor]
+"""Gives (M,), the scores that are compared."""
 
 
 def beam_search(
@@ -23,8 +52,7 @@ def beam_search(
 
     Args:
         trie: The items.
-        advance: The model. A beam that holds fewer beginnings than it could is filled with parents and codes of 0, whose
-            results are not read.
+        advance: The model.
         users: B.
         beam: K, how many beginnings are kept for each user.
         barred: Users and items (n,) that are not found together.
@@ -32,11 +60,38 @@ def beam_search(
     Returns:
         (B, k) int64 items, the most probable first, -1 behind the last, k at most K; (B, k) their log-probabilities.
     """
+    return search(trie, added(advance), users, beam, barred)
+
+
+def added(advance: Advance) -> Score:
+    """The log-probability of a beginning: that of the beam, and that of the code behind it."""
+
+    def score(grown: Grown) -> Tensor:
+        logs = advance(grown.parents, grown.written).flatten(0, 1)
+        return grown.before + logs[grown.beams, grown.codes]
+
+    return score
+
+
+def search(
+    trie: Trie, score: Score, users: int, beam: int, barred: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The same by any score of beginnings: on each level the best are kept, and those of the last one are found.
+
+    Args:
+        trie: The items.
+        score: What beginnings are compared by.
+        users: B.
+        beam: K.
+        barred: Users and items (n,) that are not found together.
+
+    Returns:
+        (B, k) items, and (B, k) their scores.
+    """
     nodes = torch.zeros(users, 1, dtype=torch.int64)
     scores = torch.zeros(users, 1)
     parents = codes = None
     for level in range(trie.levels):
-        logs = advance(parents, codes)  # (B, k, C)
         starts, width = trie.starts[level], nodes.shape[1]
         alive = scores > -torch.inf
         counts = torch.where(alive, starts[nodes + 1] - starts[nodes], 0).flatten()  # (B * k,)
@@ -44,7 +99,7 @@ def beam_search(
         within = torch.arange(beams.shape[0]) - (counts.cumsum(0) - counts)[beams]
         children = starts[nodes.flatten()[beams]] + within
         rows = beams // max(width, 1)
-        found = scores.flatten()[beams] + logs.flatten(0, 1)[beams, trie.codes[level][children]]
+        found = score(Grown(level, rows, beams, trie.codes[level][children], scores.flatten()[beams], parents, codes))
         if barred is not None and level + 1 == trie.levels:
             found = found.masked_fill(_among(rows, trie.items[children], barred), -torch.inf)
         # Each user's candidates side by side.
@@ -62,6 +117,39 @@ def beam_search(
         parents = torch.where(real, beams[picked] % max(width, 1), 0) if len(beams) else torch.zeros_like(picked)
         codes = torch.where(real, trie.codes[level][nodes], 0)
     return torch.where(scores > -torch.inf, trie.items[nodes], -1), scores
+
+
+def in_turns(
+    part: Callable[[int, int], Score],
+    users: int,
+    step: int,
+    trie: Trie,
+    beam: int,
+    k: int,
+    barred: tuple[Tensor, Tensor] | None,
+) -> tuple[Tensor, Tensor]:
+    """(B, k) the best items of each user, -1 behind the last, and (B, k) their scores.
+
+    Args:
+        part: What beginnings of some users, from one to before another, are compared by.
+        users: B.
+        step: Users that are searched for at once.
+        trie: The items.
+        beam: Beginnings that are kept, at least k where there are so many items.
+        k: How many are found.
+        barred: Users and items (n,) that are not found together.
+    """
+    parts = [(torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k))]
+    for start in range(0, users, step):
+        stop = min(start + step, users)
+        bars = None
+        if barred is not None:
+            mine = (barred[0] >= start) & (barred[0] < stop)
+            bars = barred[0][mine] - start, barred[1][mine]
+        items, scores = search(trie, part(start, stop), stop - start, beam, bars)
+        short = max(k - items.shape[1], 0)
+        parts.append((F.pad(items[:, :k], (0, short), value=-1), F.pad(scores[:, :k], (0, short), value=-torch.inf)))
+    return torch.cat([items for items, _ in parts]), torch.cat([scores for _, scores in parts])
 
 
 def _among(rows: Tensor, items: Tensor, barred: tuple[Tensor, Tensor]) -> Tensor:

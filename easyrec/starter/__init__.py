@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from easyrec.config.model import ModelConfig
+from easyrec.config.model import SAMPLERS, ModelConfig
 from easyrec.errors import ConfigError, Problem, nearest
 from easyrec.starter.columns import columns_of
 from easyrec.starter.counted import lines_of, write_items
@@ -98,7 +98,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *head,
         "data:",
         *rows.sources,
-        *(_catalogue(items, groups["item"][0]) if against else []),
+        *(_catalogue(config, items, groups["item"][0]) if against else []),
         "  # Columns to learn from, those of masks included.",
         f"  labels: {flow([] if against else needed)}",
         "  # Columns that predictions keep and metrics may group by.",
@@ -117,7 +117,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
         *(
             line
             for name, group in groups.items()
-            for line in group_lines(name, group, None if config.generative else _encoder(config))
+            for line in group_lines(name, group, None if config.searches else _encoder(config))
         ),
         "  # What is predicted. Omitted: one binary task on the first label, called like it.",
         *(listed("tasks", tasks, 2) if tasks else [f"  # tasks: {flow([{'name': needed[0], 'label': needed[0]}])}"]),
@@ -129,12 +129,12 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
     return "\n".join(lines) + "\n"
 
 
-def _catalogue(items: str, key: str) -> list[str]:
+def _catalogue(config: type[ModelConfig], items: str, key: str) -> list[str]:
     """Keys of training against a catalogue."""
     return [
         "  # The items that can be found, one row each, and what training reads of them.",
         f"  items: {flow({'type': 'parquet', 'path': items})}",
-        "  sampler: {type: in_batch}",
+        f"  sampler: {{type: {SAMPLERS[config.searches or 'codes']}}}",
         f"  item_id: {key}",
     ]
 
@@ -148,7 +148,7 @@ def _uses(config: type[ModelConfig]) -> Any:
 
 def _against(config: type[ModelConfig]) -> bool:
     """Whether the model learns against a catalogue alone."""
-    return config.generative or config.model_construct(type="", groups=None).propagated_layers() is not None
+    return config.searches is not None or config.model_construct(type="", groups=None).propagated_layers() is not None
 
 
 def _encoder(config: type[ModelConfig]) -> str:

@@ -16,7 +16,7 @@ FAMILIES = {
     "several tasks": "shared_bottom mmoe ple esmm escm2 aitm dbmtl home",
     "several domains": "star m2m ppnet pepnet",
     "matching, against a whole catalogue": "dssm youtube_dnn bpr_mf lightgcn dat dropoutnet co_metric_learning_i2i mind comirec "
-    "sasrec gru4rec narm stamp bert4rec cl4srec hstu fmlp_rec tiger",
+    "sasrec gru4rec narm stamp bert4rec cl4srec hstu fmlp_rec tiger tdm",
     "statistics, counted in one pass": "popularity item_cf swing ease item2vec",
     "of your own": "backbone",
 }

@@ -33,7 +33,7 @@ from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.restore import restore
-from easyrec.train.retrieve import Written, retrieved
+from easyrec.train.retrieve import Searched, retrieved
 from easyrec.train.run import Run
 from easyrec.train.run_folder import run_path
 from easyrec.train.statistics import (
@@ -271,7 +271,7 @@ def retrieve(
 ) -> Path | pd.DataFrame:
     """Find the nearest items of users, among those that `embed` made vectors of.
 
-    A model that writes the codes of items finds those of `data.items`, and needs no vectors of them.
+    A model that searches for items finds those of `data.items`, and needs no vectors of them.
 
     Args:
         config: What was trained; the folder of the run will do.
@@ -294,13 +294,13 @@ def retrieve(
     _compares(experiment)
     problems = [Problem(f"a user gets at least one item, not {k}", "k")] if k < 1 else []
     counted = isinstance(experiment.model, StatisticConfig)
-    if items is not None and experiment.model.generative:
+    if items is not None and experiment.model.searches:
         text = f"'{experiment.model.type}' needs no vectors of items: it finds those of data.items"
         problems.append(Problem(text, "items"))
     if items is not None and counted:
         text = "holds its items itself: name the folder of a statistic or its bundle as the checkpoint"
         problems.append(Problem(f"'{experiment.model.type}' {text}", "items"))
-    if filter and (experiment.model.generative or counted):
+    if filter and (experiment.model.searches or counted):
         problems.append(Problem(f"'{experiment.model.type}' keeps no attributes of items", "filter"))
     if exclude is not None:
         problems += unfit_exclusion(experiment.generator, experiment.data.item_id, exclude, "exclude")
@@ -313,9 +313,9 @@ def retrieve(
             return _written(retrieved_by_statistic(experiment, statistic, source, k, exclude), output)
     scorer = restore(experiment, folder, checkpoint)
     with kept_memory(), scorer.averaged():
-        found: Items | Written
-        if experiment.model.generative:
-            found = Written(experiment, scorer)
+        found: Items | Searched
+        if experiment.model.searches:
+            found = Searched(experiment, scorer)
         else:
             model = None if any_model else digest_of(experiment, scorer)
             found = Items(folder / "items" if items is None else Path(items), model)
@@ -410,10 +410,9 @@ def _has_vectors(experiment: Experiment) -> None:
         "in neighbours.parquet of the bundle",
     )
     _compares(experiment)
-    if experiment.model.generative:
-        text = (
-            f"'{experiment.model.type}' writes the codes of items and has no vectors: easyrec retrieve finds its items"
-        )
+    if experiment.model.searches:
+        what = {"codes": "writes the codes of items", "tree": "searches a tree of items"}[experiment.model.searches]
+        text = f"'{experiment.model.type}' {what} and has no vectors: easyrec retrieve finds its items"
         raise experiment.placed(ConfigError([Problem(text, "model.type")]))
 
 

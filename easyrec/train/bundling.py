@@ -9,20 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ITEMS, NO_ROWS
 from easyrec.data import Part, Sources, open_sources
+from easyrec.data.catalogue import read_catalogue
 from easyrec.data.intake import raw_columns
 from easyrec.data.sample import read_sample
 from easyrec.data.sides import Sides
 from easyrec.errors import BundleError, ConfigError, DataError, RunError
 from easyrec.export import export_bundle
 from easyrec.export.bundle import Bundle
+from easyrec.export.manifest import SearchEntry
 from easyrec.export.towers import SIDES, Side, export_towers
 from easyrec.export.warmup import FOLDER, WarmupRows
 from easyrec.models._matching import Matching
+from easyrec.train.codes import known_codes
 from easyrec.train.restore import restore
 from easyrec.train.run import Run
 from easyrec.train.run_folder import read_json
@@ -30,6 +35,8 @@ from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
 
+ITEMS, PATH = "items.parquet", "path"
+"""Of the bundle of a model that searches a tree: its items, and the nodes above each."""
 SPARE = 4
 """Rows read for each that a bundle keeps: those with a bad value cannot be kept."""
 
@@ -73,11 +80,19 @@ def export_run(
         ConfigError, DataError: No rows for warming up can be read, and there is no bundle to take some of.
         BundleError: There is one, and it is damaged or too new.
     """
-    if experiment.model.generative:
+    if experiment.model.searches == "codes":
         raise RunError(no_bundle(experiment))
     scorer = restore(experiment, run_dir, checkpoint)
     target = Path(output) if output is not None else run_dir / "bundle"
     metrics = read_json(run_dir / "metrics.json") or {}
+    if experiment.model.searches:
+        own = run_dir / "bundle"
+        rows = _rows(own, lambda: searching_rows(experiment, open_sources(experiment, data)))
+        items = _items(own, lambda: searched_items(experiment, scorer, open_sources(experiment, data)))
+        with scorer.averaged():
+            return Run(
+                metrics, run_dir, _searching(experiment, scorer, rows, items, target, metrics, overwrite=overwrite)
+            )
     if experiment.data.sampler is not None:
         own = run_dir / "bundle"
         rows = {side: _rows(own / side, partial(_rows_of_side, experiment, data, side)) for side in SIDES}
@@ -107,6 +122,85 @@ def export_both(
     """
     rows = {side: tower_rows(experiment, sources, side) for side in SIDES}
     return _towers(experiment, scorer, rows, directory, metrics, overwrite=overwrite)
+
+
+def export_searching(
+    experiment: Experiment,
+    scorer: Scorer,
+    sources: Sources,
+    directory: Path,
+    metrics: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> Path:
+    """Write the bundle of a model that searches a tree, with the items, warmed up with users of training and such items.
+
+    Averages must be in place where there are any.
+
+    Raises:
+        ConfigError: A source is missing.
+    """
+    rows, items = searching_rows(experiment, sources), searched_items(experiment, scorer, sources)
+    return _searching(experiment, scorer, rows, items, directory, metrics, overwrite=overwrite)
+
+
+def searching_rows(experiment: Experiment, sources: Sources) -> pa.Table:
+    """Raw rows of users of training, each with an item of the catalogue.
+
+    Raises:
+        ConfigError: A source is missing.
+    """
+    users, items = (tower_rows(experiment, sources, side) for side in SIDES)
+    if users.num_rows and items.num_rows:
+        items = items.take(pa.array(np.arange(users.num_rows) % items.num_rows))
+        for name in items.column_names:
+            users = users.append_column(name, items.column(name))
+    return users
+
+
+def searched_items(experiment: Experiment, scorer: Scorer, sources: Sources) -> pa.Table:
+    """The ids of the items that a model knows, and their paths in its tree.
+
+    Raises:
+        ConfigError: There is no catalogue.
+    """
+    if sources.items is None:
+        raise experiment.placed(ConfigError([NO_ITEMS]))
+    sides = Sides(experiment)
+    catalogue = read_catalogue(sources.items, sides)
+    (column, *_) = raw_columns(sides.generator("item"), sources.items)
+    paths = known_codes(scorer.collection, experiment, catalogue)
+    known = np.flatnonzero((paths >= 0).all(axis=1))
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(paths[known].astype(np.int32).reshape(-1)), paths.shape[1])
+    return pa.table([catalogue.ids.take(pa.array(known)), lists], names=[column, PATH])
+
+
+def _searching(
+    experiment: Experiment,
+    scorer: Scorer,
+    rows: pa.Table,
+    items: pa.Table,
+    directory: Path,
+    metrics: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> Path:
+    model: Any = experiment.model
+    sides, (group,) = Sides(experiment), model.item_groups
+    entry = SearchEntry(items=ITEMS, inputs=f"emb:{group}", beam=model.beam, branching=model.tree.branching)
+    generator = experiment.generator.only({*sides.users, *sides.items})
+    options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite, "generator": generator}
+    return export_bundle(experiment, scorer, rows, directory, search=(entry, items), **options)
+
+
+def _items(bundle: Path, read: Callable[[], pa.Table]) -> pa.Table:
+    """The items; where they cannot be read, those of the bundle that training wrote."""
+    try:
+        return read()
+    except (ConfigError, DataError):
+        if not bundle.is_dir():
+            raise
+        return pq.read_table(Bundle.open(bundle).file(ITEMS))
 
 
 def tower_rows(experiment: Experiment, sources: Sources, side: Side) -> pa.Table:

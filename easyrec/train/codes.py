@@ -1,4 +1,4 @@
-"""The codes of a catalogue's items, for models that write them."""
+"""What models that search for items know these by: the codes of a catalogue's items, or their paths in a tree."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from easyrec.config import Experiment
 from easyrec.data.catalogue import Catalogue, single
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.retrieval.trie import Trie
+from easyrec.train.item_file import read_items, rows_of_items, shown
+from easyrec.train.leaves import paths_of
 
 logger = logging.getLogger("easyrec.train")
 
 CODES = "codes"
 """Column of a file of semantic ids."""
-SHOWN = 3
+REMEDY = "make them of the vectors of all items: easyrec semantic-ids"
 
 
 def write_codes(collection: EmbeddingCollection, experiment: Experiment, catalogue: Catalogue) -> None:
@@ -42,34 +43,37 @@ def trie_of(collection: EmbeddingCollection, experiment: Experiment, catalogue: 
     Raises:
         DataError: None has, or two have the same.
     """
-    codes = collection.weights[_table(experiment, collection)][single(catalogue.table, catalogue.key)].astype(np.int64)
+    codes = known_codes(collection, experiment, catalogue)
     known = np.flatnonzero((codes >= 0).all(axis=1))
     if len(known) < len(codes):
-        text = "%s of %s items have no codes, so they are not found: the model was trained without them"
-        logger.warning(text, f"{len(codes) - len(known):,}", f"{len(codes):,}")
+        what = "leaf" if experiment.model.searches == "tree" else "codes"
+        text = "%s of %s items have no %s, so they are not found: the model was trained without them"
+        logger.warning(text, f"{len(codes) - len(known):,}", f"{len(codes):,}", what)
     try:
         return Trie(codes[known], known)
     except ValueError as error:
         raise DataError(str(error), column=catalogue.key, file="data.items") from None
 
 
+def known_codes(collection: EmbeddingCollection, experiment: Experiment, catalogue: Catalogue) -> np.ndarray:
+    """(N, L) int64, the codes that a model knows a catalogue's items by, -1 where it knows none."""
+    keys, table = single(catalogue.table, catalogue.key), collection.weights[_table(experiment, collection)]
+    codes: np.ndarray = table[keys].astype(np.int64)
+    return codes
+
+
 def codes_of(experiment: Experiment, catalogue: Catalogue) -> np.ndarray:
-    """(N, L) int64, the codes of a catalogue's items.
+    """(N, L) int64, the codes of a catalogue's items: those of a file, or their paths in a tree.
 
     Raises:
         ConfigError, DataError: As for `write_codes`.
     """
-    wanted: Any = experiment.model.semantic_ids  # type: ignore[attr-defined]  # of models that are generative
+    if experiment.model.searches == "tree":
+        return paths_of(experiment, catalogue)
+    wanted: Any = experiment.model.semantic_ids  # type: ignore[attr-defined]  # of models that write codes
     file = read_codes(experiment, wanted.path)
-    ids, lists = file.column(0).combine_chunks(), file.column(CODES).combine_chunks()
-    places = pc.index_in(_alike(catalogue.ids, ids.type), value_set=ids)
-    lacking = pc.is_null(places).to_numpy(zero_copy_only=False)
-    if lacking.any():
-        shown = ", ".join(f"'{catalogue.ids[int(row)]}'" for row in np.flatnonzero(lacking)[:SHOWN])
-        text = f"{int(lacking.sum()):,} of {len(lacking):,} items have no codes in {wanted.path}, such as {shown}"
-        text += "\nmake them of the vectors of all items: easyrec semantic-ids"
-        raise DataError(text, column=catalogue.key, file="data.items")
-    flat = lists.take(places).flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    rows, lists = rows_of_items(catalogue, file, wanted.path, "no codes", REMEDY), file.column(CODES).combine_chunks()
+    flat = lists.take(pa.array(rows)).flatten().to_numpy(zero_copy_only=False).astype(np.int64)
     sizes = pc.list_value_length(lists).unique().to_pylist()
     problems = []
     if sizes != [wanted.levels]:
@@ -83,18 +87,13 @@ def codes_of(experiment: Experiment, catalogue: Catalogue) -> np.ndarray:
     if problems:
         raise experiment.placed(ConfigError(problems))
     codes: np.ndarray = flat.reshape(len(catalogue), -1)
-    keys = single(catalogue.table, catalogue.key)
-    if len(np.unique(keys)) < len(keys):
-        text = "items share an id of this feature after hashing, and codes tell all apart: give it more ids"
-        raise DataError(text, column=catalogue.key, file="data.items")
     try:
         Trie(codes)
     except ValueError:
         _, first, counts = np.unique(codes, axis=0, return_index=True, return_counts=True)
         row = int(first[counts > 1][0])
         same = np.flatnonzero((codes == codes[row]).all(axis=1))[:2]
-        both = " and ".join(f"'{catalogue.ids[int(number)]}'" for number in same)
-        text = f"the items {both} have the same codes: {codes[row].tolist()}"
+        text = f"the items {shown(catalogue.ids, same, ' and ')} have the same codes: {codes[row].tolist()}"
         raise DataError(text, column=CODES, file=str(wanted.path)) from None
     return codes
 
@@ -105,26 +104,13 @@ def read_codes(experiment: Experiment, path: str) -> pa.Table:
     Raises:
         ConfigError: It is not there, or is another file.
     """
-    try:
-        found = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        text = f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
-        text += "\nmake it of the vectors of all items: easyrec semantic-ids"
-        raise experiment.placed(ConfigError([Problem(text, "model.semantic_ids.path")])) from None
+    found = read_items(experiment, path, "model.semantic_ids.path", REMEDY)
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if CODES not in found.column_names[1:] or not any(kind(found.schema.field(CODES).type) for kind in kinds):
         text = f"{path} is no file of semantic ids: it has the columns {', '.join(found.column_names)}, but is to have "
         text += f"the ids of items and then their lists of '{CODES}'"
         raise experiment.placed(ConfigError([Problem(text, "model.semantic_ids.path")]))
     return found
-
-
-def _alike(ids: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Ids in the type of others; those that it cannot hold become null, or stay what they are."""
-    try:
-        return ids.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.nulls(len(ids), kind)
 
 
 def _table(experiment: Experiment, collection: EmbeddingCollection) -> str:

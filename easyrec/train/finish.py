@@ -19,7 +19,7 @@ from easyrec.report import write_report
 from easyrec.report.curves import Curves
 from easyrec.report.environment import environment
 from easyrec.report.statistics import statistics
-from easyrec.train.bundling import export_both, export_rows, no_bundle
+from easyrec.train.bundling import export_both, export_rows, export_searching, no_bundle
 from easyrec.train.calibrate import fit_calibration
 from easyrec.train.run import Run
 from easyrec.train.run_folder import CALIBRATION
@@ -75,11 +75,12 @@ def _export(trainer: Trainer, metrics: Mapping[str, Any]) -> Path | None:
     target = trainer.folder.path / "bundle"
     if trainer.sampled:
         assert trainer.matching is not None
-        if trainer.experiment.model.generative:
+        if trainer.experiment.model.searches == "codes":
             logger.info("%s", no_bundle(trainer.experiment))
             return None
         sources = trainer.matching.sources
-        return export_both(trainer.experiment, trainer.scorer, sources, target, metrics, overwrite=True)
+        write = export_searching if trainer.experiment.model.searches else export_both
+        return write(trainer.experiment, trainer.scorer, sources, target, metrics, overwrite=True)
     rows = export_rows(trainer.experiment, trainer.part)
     return export_bundle(trainer.experiment, trainer.scorer, rows, target, metrics=metrics, overwrite=True)
 

@@ -18,19 +18,21 @@ from easyrec.data import Loader, Part, Sources, make_loader
 from easyrec.data.catalogue import read_catalogue, rows_of, single
 from easyrec.data.intake import raw_columns
 from easyrec.data.matching import Matcher, Missing
+from easyrec.data.nodes import NodeMatcher
 from easyrec.data.positions import Positions
 from easyrec.data.samplers import Sampler
 from easyrec.data.samplers import build as build_sampler
 from easyrec.data.samplers.hard import Hard
+from easyrec.data.samplers.tree import Tree
 from easyrec.data.sides import Sides
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, DataError
 from easyrec.losses import sampled
 from easyrec.losses._loss import mean
 from easyrec.losses.sampled._loss import SampledLoss
 from easyrec.losses.sampled.softmax import Config as Softmax
 from easyrec.retrieval import metrics
 from easyrec.retrieval.ranking import Measured, Scores, Users, listed
-from easyrec.train.codes import trie_of
+from easyrec.train.codes import known_codes, trie_of
 from easyrec.train.near import near_items
 from easyrec.train.scorer import Scorer
 
@@ -101,7 +103,8 @@ class Matching:
             config = config.model_copy(update={"logq": self.loss.config.corrected})
         self.sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
         missing = self._missing(part)
-        matcher = Matcher(self.positions, self.sampler, self.experiment.train.seed, missing)
+        made = NodeMatcher if isinstance(self.sampler, Tree) else Matcher
+        matcher = made(self.positions, self.sampler, self.experiment.train.seed, missing)
         generator = self.sides.generator("learned")
         options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher}
         return make_loader(self.experiment, part, generator, training=True, **options)
@@ -119,19 +122,26 @@ class Matching:
         assert batch.matches is not None
         weights, name = batch.sample_weight, self.experiment.tasks[0].name
         weights = None if weights is None else weights.index_select(0, batch.matches.rows)
-        if self.experiment.model.generative:  # the logits are log-probabilities of what is to be written
+        if self.experiment.model.searches:  # the logits are log-likelihoods of what is learned
             return {name: mean(-logits["logit"], weights)}
         return {name: self.loss(logits["logit"], batch.matches.columns, weights)}
 
     # ---------------------------------------------------------------------------------------- hard negatives
 
     def refresh(self, scorer: Scorer, epoch: int) -> None:
-        """Find the items near each one, where that is due before an epoch; no batch of it may have been made.
+        """Give the sampler what it draws from, where that is due before an epoch; no batch of it may have been made.
 
         Args:
             scorer: The model.
             epoch: From 0.
         """
+        if isinstance(self.sampler, Tree) and self.sampler.paths is None:
+            self.sampler.sizes = self.experiment.model.tree.shape.sizes  # type: ignore[attr-defined]  # of such models
+            self.sampler.paths = known_codes(scorer.collection, self.experiment, self.catalogue)
+            lacking = int((self.sampler.paths < 0).any(axis=1).sum())
+            if lacking:  # of a checkpoint that training begins from
+                text = f"{lacking:,} of {len(self.catalogue):,} items have no leaf in the tree that was learned before"
+                raise DataError(f"{text}: a new catalogue takes a training from the start", file="data.items")
         if not isinstance(self.sampler, Hard) or self.sampler.config.index is None or epoch == self.refreshed:
             return
         if epoch % self.sampler.config.refresh == 0:
@@ -170,7 +180,7 @@ class Matching:
             loader: The part.
             heed: Called for every batch.
         """
-        if self.experiment.model.generative:
+        if self.experiment.model.searches:
             trie = trie_of(scorer.collection, self.experiment, self.catalogue)
 
             def search(found: Measured, batch: Batch, asking: Users) -> None:

@@ -24,8 +24,8 @@ from easyrec.train.scorer import Scorer
 logger = logging.getLogger("easyrec.train")
 
 
-class Written:
-    """Items that a model finds by writing their codes: those of `data.items`.
+class Searched:
+    """Items that a model searches for: those of `data.items`.
 
     Args:
         experiment: What was trained.
@@ -52,7 +52,7 @@ class Written:
     def search(
         self, scorer: Scorer, batch: Batch, groups: Collection[str], k: int, spared: np.ndarray, whom: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(B, k) the items of users, -1 behind the last, and (B, k) their log-probabilities.
+        """(B, k) the items of users, -1 behind the last, and (B, k) their scores.
 
         Args:
             scorer: The model.
@@ -71,7 +71,7 @@ def retrieved(
     experiment: Experiment,
     scorer: Scorer,
     part: Part | Source,
-    items: Items | Written,
+    items: Items | Searched,
     k: int,
     exclude: str | None = None,
     filter: Mapping[str, Any] | None = None,
@@ -95,7 +95,7 @@ def retrieved(
 
     def found(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         spared, whom = spared_of(batch, exclude)
-        if isinstance(items, Written):
+        if isinstance(items, Searched):
             return items.search(scorer, batch, sides.user_groups, k, spared, whom)
         vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
         most = int(np.bincount(whom, items.sharing(spared)).max()) if len(whom) else 0

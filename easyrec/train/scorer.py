@@ -119,7 +119,7 @@ class Scorer:
     def found(
         self, batch: Batch, groups: Collection[str], trie: Trie, k: int, barred: tuple[np.ndarray, np.ndarray] | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(B, k) the items that a model writes for users, -1 behind the last, and (B, k) their log-probabilities.
+        """(B, k) the items that a model finds for users, -1 behind the last, and (B, k) their scores.
 
         Args:
             batch: Rows with the features of users.

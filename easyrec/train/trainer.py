@@ -132,7 +132,7 @@ class Trainer:
             self.model = models.build(experiment.model, plan, experiment.tasks)
         except ConfigError as error:
             raise experiment.placed(error) from None
-        if experiment.model.generative:
+        if experiment.model.searches:
             assert self.matching is not None
             write_codes(self.collection, experiment, self.matching.catalogue)
         try_out(self.model, plan.layouts, experiment.tasks)

@@ -14,7 +14,7 @@ from feature_generator.config import member, members
 
 TASKS = [TaskConfig(name="click", label="click")]
 CONFIGS = {n: member("easyrec.models", n).Config for n in members("easyrec.models")}
-MATCHING = [n for n, config in CONFIGS.items() if config.item_groups and not config.generative]
+MATCHING = [n for n, config in CONFIGS.items() if config.item_groups and not config.searches]
 SEQUENTIAL = [n for n in MATCHING if issubclass(CONFIGS[n], SequentialConfig)]
 HIDING = [n for n in SEQUENTIAL if CONFIGS[n].model_construct().learned_steps().share]
 NONE = Batch(0, torch.zeros(0, 0), {}, {})
