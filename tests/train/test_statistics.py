@@ -230,7 +230,7 @@ def changed(config, **keys):
     ("config", "message"),
     [
         (changed(SEQUENCES, type="eaze"), "did you mean 'ease'?"),
-        (changed(SEQUENCES, type="nothing_alike"), "item_cf, lr"),
+        (changed(SEQUENCES, type="nothing_alike"), "item_cf, "),
         (changed(SEQUENCES, groups=None), "needs the groups 'user' and 'item'"),
         (changed(SEQUENCES, groups={"user": {"sequences": [{"sequence": "pst"}]}, "item": ["item_id"]}), "did you mean 'past'?"),
         (changed(PAIRS, groups={"user": ["user_id", "item_id"], "item": ["item_id"]}), "the one id that tells users apart"),
