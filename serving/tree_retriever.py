@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from easyrec.errors import BundleError, RunError
+from easyrec.errors import BundleError, DataError, RunError
 from easyrec.export.warmup import FOLDER, WarmupRows
 from easyrec.retrieval.beam import Grown, Score, in_turns
 from easyrec.retrieval.trie import Trie
@@ -24,6 +24,8 @@ from serving.retriever import Retrieved
 
 ROWS = 1 << 14
 """Nodes that are scored at once."""
+STEPS = 1 << 20
+"""Steps of users' sequences that are looked at for them at once."""
 
 
 class TreeRetriever:
@@ -87,17 +89,28 @@ class TreeRetriever:
             beam: Nodes of a level that are kept, at least k; default: what the model was trained for.
 
         Raises:
-            DataError: A row cannot be used.
+            RunError: `k` or `beam` is below 1.
+            DataError: A row cannot be used, or `without` holds what is no id.
         """
+        for name, number in (("k", k), ("beam", beam)):
+            if number is not None and number < 1:
+                raise RunError(f"{name} must be at least 1, but is {number}")
         inputs = self._inputs(users)
         count, most = len(inputs[self.search.inputs]), len(self.trie.items)
+        k = min(k, most)
         width = min(max(beam or self.search.beam, k), most)
         barred = None
         if without is not None:
-            places = pc.index_in(pa.array(without, self.ids.type), value_set=self.ids)
+            try:
+                given = pa.array(without, self.ids.type)
+            except (pa.ArrowException, TypeError) as error:
+                raise DataError(f"without: ids of items are {self.ids.type}: {error}") from None
+            places = pc.index_in(given, value_set=self.ids)
             numbers = torch.from_numpy(places.drop_null().to_numpy(zero_copy_only=False).astype(np.int64))
             barred = torch.arange(count).repeat_interleave(len(numbers)), numbers.repeat(count)
-        step = max(ROWS // (width * self.search.branching), 1)
+        lengths = [np.diff(values).max(initial=1) for key, values in inputs.items() if key.startswith("offsets:")]
+        nodes = width * self.search.branching
+        step = max(min(ROWS // nodes, STEPS // (nodes * int(max(lengths, default=1)))), 1)
         numbers, scores = in_turns(
             lambda start, stop: self._score(inputs, start), count, step, self.trie, width, k, barred
         )

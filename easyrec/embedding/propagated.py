@@ -15,6 +15,7 @@ from easyrec.embedding.graph import ITEMS, OFFSETS, Graph
 from easyrec.embedding.lookup import KINDS, Lookup
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import flat_arrays
+from easyrec.errors import DataError
 
 if TYPE_CHECKING:
     from easyrec.config.model import ModelConfig
@@ -73,10 +74,17 @@ class PropagatedCollection(EmbeddingCollection):
 
         Args:
             pairs: (n,) rows of users and of the items that they took, part by part.
+
+        Raises:
+            DataError: No pair is of a known user and item.
         """
         users, items = self._sizes()
         parts = [of_users.astype(np.int64) * items + of_items for of_users, of_items in pairs]
         self.graph = Graph(np.unique(np.concatenate([np.zeros(0, np.int64), *parts])), users, items)
+        if not self.graph.num_edges:
+            names = [self.plan.tables[index].name for index in (self._of_users, self._of_items)]
+            text = f"no row of training names a user of '{names[0]}' and an item of '{names[1]}', so there is no graph"
+            raise DataError(f"{text}\nlook at the expressions and the numbers of buckets of both")
         self._current = False
         return self.graph
 

@@ -60,6 +60,9 @@ class DLRMHSTU(Model):
             text = f"'{config.type}' reads '{self.main.name}' by the encoder 'target_hstu', not '{encoder.config.type}'"
             raise ConfigError([Problem(text, f"{config.place_of('deep', self.main.name)}.encoder")])
         self.time = None if config.time is None else _time(config.time, layout, encoder)
+        if self.time is not None and encoder.config.now is not None:
+            text = f"does nothing where model.time, '{config.time}', tells the time of each candidate\nleave one of them out"
+            raise ConfigError([Problem(text, f"{config.place_of('deep', self.main.name)}.encoder.now")])
         self.extra = [field for field in layout.fields if field.name not in self.main.query]
         self.numbers = [span for span in layout.dense if span is not self.time]
         width = sum(span.dim for span in (*self.extra, *self.numbers))

@@ -78,6 +78,8 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """The same by any score of beginnings: on each level the best are kept, and those of the last one are found.
 
+    Beginnings all of whose items are barred are left out on every level, so that each that is kept leads to an item.
+
     Args:
         trie: The items.
         score: What beginnings are compared by.
@@ -91,6 +93,7 @@ def search(
     nodes = torch.zeros(users, 1, dtype=torch.int64)
     scores = torch.zeros(users, 1)
     parents = codes = None
+    bars = None if barred is None else _Bars(trie, barred)
     for level in range(trie.levels):
         starts, width = trie.starts[level], nodes.shape[1]
         alive = scores > -torch.inf
@@ -100,8 +103,8 @@ def search(
         children = starts[nodes.flatten()[beams]] + within
         rows = beams // max(width, 1)
         found = score(Grown(level, rows, beams, trie.codes[level][children], scores.flatten()[beams], parents, codes))
-        if barred is not None and level + 1 == trie.levels:
-            found = found.masked_fill(_among(rows, trie.items[children], barred), -torch.inf)
+        if bars is not None:
+            found = found.masked_fill(bars.among(level + 1, rows, children), -torch.inf)
         # Each user's candidates side by side.
         of_user = counts.view(users, width).sum(1)
         most = int(of_user.max()) if users else 0
@@ -152,9 +155,23 @@ def in_turns(
     return torch.cat([items for items, _ in parts]), torch.cat([scores for _, scores in parts])
 
 
-def _among(rows: Tensor, items: Tensor, barred: tuple[Tensor, Tensor]) -> Tensor:
-    """(M,), whether a user and an item are among pairs of them."""
-    if not len(barred[0]) or not len(rows):
-        return torch.zeros(rows.shape, dtype=torch.bool)
-    most = int(max(items.max(), barred[1].max())) + 1
-    return torch.isin(rows * most + items, barred[0] * most + barred[1])
+class _Bars:
+    """Nodes that some users are not led to, as none of the items below them may be found.
+
+    Args:
+        trie: The items.
+        barred: Users and items (n,).
+    """
+
+    def __init__(self, trie: Trie, barred: tuple[Tensor, Tensor]) -> None:
+        places = trie.places(barred[1])
+        pairs = torch.unique(barred[0][places >= 0] * len(trie.items) + places[places >= 0])
+        self.trie, self.users, self.places = trie, pairs // len(trie.items), pairs % len(trie.items)
+
+    def among(self, level: int, users: Tensor, nodes: Tensor) -> Tensor:
+        """(M,), whether all items below a node of a level are barred for a user."""
+        first = self.trie.leaves[level]
+        above = torch.searchsorted(first, self.places, right=True) - 1
+        found, counts = torch.unique(self.users * len(first) + above, return_counts=True)
+        whole = found[counts == (first[1:] - first[:-1])[found % len(first)]]
+        return torch.isin(users * len(first) + nodes, whole)

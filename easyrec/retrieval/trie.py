@@ -20,6 +20,7 @@ class Trie:
             on the next one. Level 0 has one node, the root.
         codes: Per level from 1 to L, (nodes,): the last code of each node. Those of a node's children ascend.
         items: (N,), the item of each node of the last level.
+        leaves: Per level from 0 to L, (nodes + 1,): below node j are the nodes `leaves[j] .. leaves[j + 1]` of the last level.
 
     Raises:
         ValueError: Two items have the same codes, or there is none.
@@ -49,3 +50,10 @@ class Trie:
             torch.from_numpy(ordered[firsts[level], level - 1].astype(np.int64)) for level in range(1, self.levels + 1)
         ]
         self.items: Tensor = torch.from_numpy(numbers[order].astype(np.int64))
+        self.leaves = [torch.from_numpy(np.append(first, len(codes))) for first in firsts]
+        self._sorted, self._places = torch.sort(self.items)
+
+    def places(self, items: Tensor) -> Tensor:
+        """(n,), which node of the last level each item is; -1 for others."""
+        found = torch.searchsorted(self._sorted, items).clamp_max(len(self._sorted) - 1)
+        return torch.where(self._sorted[found] == items, self._places[found], -1)

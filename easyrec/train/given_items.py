@@ -21,6 +21,27 @@ from easyrec.retrieval.items import ITEMS, parts_of
 from feature_generator.config import Document, member, members, override, problems_of, read_yaml
 
 
+def written(output: str | os.PathLike[str], *, overwrite: bool) -> tuple[Path, Path, Path]:
+    """The parquet file that a command writes, and beside it the JSON and the HTML of its quality.
+
+    Args:
+        output: The parquet file.
+        overwrite: Whether files that are there may go.
+
+    Raises:
+        RunError: One is there, or the parquet file is called like one of the others.
+    """
+    target = Path(output)
+    if target.suffix in (".json", ".html"):
+        text = f"{target}: a parquet file is written, and beside it one of this name says how good it is"
+        raise RunError(f"{text}\ncall it {target.with_suffix('.parquet').name}")
+    files = target, target.with_suffix(".json"), target.with_suffix(".html")
+    there = [str(file) for file in files if file.exists()]
+    if there and not overwrite:
+        raise RunError(f"{there[0]}: is there; overwrite it, or take another")
+    return files
+
+
 def chosen(
     family: str,
     config: str | os.PathLike[str] | Mapping[str, Any] | None,

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.durable import write_text
-from easyrec.errors import ConfigError, Problem, RunError
+from easyrec.errors import ConfigError, Problem
 from easyrec.report.codes import code_page
 from easyrec.retrieval.semantic_ids import QuantizerConfig, build
 from easyrec.retrieval.semantic_ids._quality import quality, resolved
 from easyrec.train.codes import CODES
-from easyrec.train.given_items import chosen, read_vectors
+from easyrec.train.given_items import chosen, read_vectors, written
 from easyrec.train.predict import write_predictions
 from feature_generator.config import plug
 
@@ -63,9 +63,7 @@ def semantic_ids(
     for plugin in plugins:
         plug(plugin)
     made: QuantizerConfig = chosen(FAMILY, config, overrides)
-    target = Path(output)
-    if target.exists() and not overwrite:
-        raise RunError(f"{target}: is there; overwrite it, or take another")
+    target, told_in, shown_in = written(output, overwrite=overwrite)
     ids, vectors = read_vectors(items, id, vector)
     if len(vectors) < made.codes:
         text = f"a level has {made.codes} codes, but there are {len(vectors):,} items: take fewer, e.g. -o codes="
@@ -77,6 +75,6 @@ def semantic_ids(
     table = pa.table([ids.values, lists], names=[ids.name, CODES])
     write_predictions(iter([table]), target)
     about = {"config": made.model_dump(), **told}
-    write_text(target.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
-    write_text(target.with_suffix(".html"), code_page(target.name, about))
+    write_text(told_in, json.dumps(about, indent=1) + "\n")
+    write_text(shown_in, code_page(target.name, about))
     return target

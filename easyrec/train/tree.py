@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.durable import write_text
-from easyrec.errors import ConfigError, DataError, Problem, RunError
+from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.report.tree import tree_page
 from easyrec.retrieval.items import ITEMS
 from easyrec.retrieval.tree import TreeShape
 from easyrec.retrieval.trees import TreeConfig, build
-from easyrec.train.given_items import Ids, chosen, read_columns, read_vectors
+from easyrec.train.given_items import Ids, chosen, read_columns, read_vectors, written
 from easyrec.train.leaves import BRANCHING, LEAF
 from easyrec.train.predict import write_predictions
 from feature_generator.config import plug
@@ -65,9 +65,7 @@ def tree(
     for plugin in plugins:
         plug(plugin)
     made: TreeConfig = chosen(FAMILY, config, overrides)
-    target = Path(output)
-    if target.exists() and not overwrite:
-        raise RunError(f"{target}: is there; overwrite it, or take another")
+    target, told_in, shown_in = written(output, overwrite=overwrite)
     ids, vectors, columns = _read(made, items, id, vector)
     shape = TreeShape(len(ids.values), made.branching)
     builder = build(made)
@@ -82,8 +80,8 @@ def tree(
         sizes = np.diff(shape.bounds(level))
         levels.append({"nodes": len(sizes), "least": int(sizes.min()), "most": int(sizes.max()), name: value})
     about = {"config": made.model_dump(), "items": shape.leaves, "nodes": shape.starts[-1], "levels": levels}
-    write_text(target.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
-    write_text(target.with_suffix(".html"), tree_page(target.name, about, name))
+    write_text(told_in, json.dumps(about, indent=1) + "\n")
+    write_text(shown_in, tree_page(target.name, about, name))
     return target
 
 

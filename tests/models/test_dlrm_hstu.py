@@ -199,6 +199,13 @@ WRONG = {
         "model.time",
     ),
     "embedded-time": (["item"], TIMED, {"time": "item"}, "no numeric input of 'deep'; such are: none", "model.time"),
+    "two-times": (
+        DEEP,
+        {**TIMED, "now": 0.0},
+        {"time": "shown"},
+        "does nothing where model.time, 'shown', tells the time of each candidate\nleave one of them out",
+        "model.groups.deep.sequences.0.encoder.now",
+    ),
     "timeless-steps": (
         DEEP,
         ENCODER,

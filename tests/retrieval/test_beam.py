@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyrec.retrieval.beam import beam_search
+from easyrec.retrieval.beam import beam_search, search
 from easyrec.retrieval.trie import Trie
 
 
@@ -57,7 +57,7 @@ def test_a_beam_as_wide_as_the_catalogue_is_exact(seed, users, levels, width):
     for user in range(users):
         left = [(logs.of(user, c), n) for c, n in zip(codes, names, strict=True) if (user, n) not in pairs]
         expected = sorted(left, reverse=True)
-        assert items[user].tolist() == [int(n) for _, n in expected] + [-1] * (len(codes) - len(expected))
+        assert items[user].tolist() == [int(n) for _, n in expected] + [-1] * (items.shape[1] - len(expected))
         np.testing.assert_allclose(scores[user][: len(expected)], [s for s, _ in expected], rtol=1e-5)
 
 
@@ -82,3 +82,30 @@ def test_items_of_equal_codes_are_refused():
         Trie(np.array([[1, 2], [0, 2], [1, 2]]), np.array([7, 8, 9]))
     with pytest.raises(ValueError, match="no items"):
         Trie(np.zeros((0, 2), np.int64))
+
+
+def test_barred_items_make_room_for_others():
+    """The best branch is barred altogether: a narrow beam must not end in it."""
+    items, levels, k = 64, 6, 4
+    codes = np.array([[(item >> (levels - 1 - level)) for level in range(levels)] for item in range(items)])
+    trie = Trie(codes)
+    goodness = torch.arange(items, 0, -1).float()  # the first item is the best, a node as good as its best item
+
+    def score(grown):
+        first = grown.codes << (levels - 1 - grown.level)
+        return goodness[first]
+
+    barred = torch.arange(32)  # the whole left half for user 0; nothing for user 1
+    found, scores = search(trie, score, 2, k, (torch.zeros(32, dtype=torch.int64), barred))
+    assert found.tolist() == [[32, 33, 34, 35], [0, 1, 2, 3]]
+    assert torch.isfinite(scores).all()
+    twice = torch.cat([barred, barred, torch.tensor([500])])  # items named twice, or not of the catalogue
+    again, _ = search(trie, score, 2, k, (torch.zeros(65, dtype=torch.int64), twice))
+    assert again.tolist() == found.tolist()
+
+
+def test_the_places_and_leaves_of_a_trie():
+    trie = Trie(np.array([[1, 0], [0, 1], [1, 1], [0, 0]]), np.array([7, 3, 9, 5]))
+    assert trie.items.tolist() == [5, 3, 7, 9]
+    assert [leaves.tolist() for leaves in trie.leaves] == [[0, 4], [0, 2, 4], [0, 1, 2, 3, 4]]
+    assert trie.places(torch.tensor([9, 5, 4, 100])).tolist() == [3, 0, -1, -1]

@@ -119,3 +119,19 @@ def test_of_one_category_is_the_share_of_the_most_frequent_in_a_node():
     name, told = builder("categories", by=["kind"]).quality(TreeShape(6, 2), np.arange(6), None, {"kind": kinds})
     assert name == "of one category"
     assert told == pytest.approx([4 / 6, 4 / 6, 1.0])  # aab bbc; a ab b bc
+
+
+def test_vectors_of_any_size_are_clustered():
+    vectors = np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+    shape, made = TreeShape(40, 2), builder("kmeans")
+    small = made.order(shape, vectors, {})
+    assert made.order(shape, vectors * np.float32(2.0**66), {}).tolist() == small.tolist()
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["plain", "dictionary"])
+def test_categories_may_be_encoded_and_missing(encoded):
+    column = pa.array(["b", None, "a", "b", None, "a", "b", "a"])
+    column = column.dictionary_encode() if encoded else column
+    order = builder("categories", by=["cate"]).order(TreeShape(8, 2), None, {"cate": column})
+    kinds = [column.to_pylist()[item] for item in order]
+    assert sum(one != other for one, other in itertools.pairwise(kinds)) == 2  # equal ones lie side by side

@@ -239,6 +239,13 @@ def test_rows_without_a_user_give_no_edge_and_several_users_one_each(trainer):
     assert made.collection.graph.num_edges == len(pairs)
 
 
+def test_a_graph_without_edges_is_refused(trainer):
+    data = rows()
+    strangers = data["train"].assign(user_id=10**6)
+    with pytest.raises(DataError, match=r"no row of training names a user of 'user_id' and an item of 'item_id'"):
+        trainer({**data, "train": strangers}).fit()
+
+
 def test_it_starts_from_a_matrix_factorization(trainer, tmp_path):
     plain = trainer(
         run="plain", model={"type": "bpr_mf", "embedding_dim": 8, "groups": CONFIG["model"]["groups"]}, train__epochs=2

@@ -97,6 +97,18 @@ def test_bad_items_are_told(change, config, error, text, tmp_path):
     assert text in str(raised.value)
 
 
+def test_the_files_beside_a_tree_are_no_others(tmp_path):
+    (tmp_path / "cata.json").write_text("precious")
+    with pytest.raises(RunError, match=r"cata\.json: is there"):
+        easyrec.tree(items(), tmp_path / "cata.parquet", config={"branching": 4})
+    assert (tmp_path / "cata.json").read_text() == "precious"
+    with pytest.raises(RunError, match=r"call it tree\.parquet"):
+        easyrec.tree(items(), tmp_path / "tree.json", config={"branching": 4})
+    with pytest.raises(RunError, match=r"call it ids\.parquet"):
+        easyrec.semantic_ids(items(), tmp_path / "ids.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cata.json"]
+
+
 def test_a_folder_of_vectors_has_no_categories_and_all_must_be_there(tmp_path):
     (tmp_path / "items.json").write_text("{}")
     with pytest.raises(RunError, match="not all items are there"):

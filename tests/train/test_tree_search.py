@@ -11,7 +11,7 @@ import pytest
 import easyrec
 from easyrec.cli import main
 from easyrec.config import load_experiment
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import ConfigError, DataError, RunError
 from easyrec.train.trainer import Trainer
 from serving import Predictor
 from serving.tree_retriever import TreeRetriever
@@ -121,6 +121,16 @@ def check_bundle(run, users, found, spared):
         assert retriever.retrieve(users[:0], 3) == []
         narrow = retriever.retrieve(users, 1, beam=1)
         assert [len(one.items) for one in narrow] == [1, 1, 1]
+        assert len(retriever.retrieve(users.iloc[:1], 10**12)[0].items) == ITEMS
+        known = retriever.ids.to_pylist()
+        left = retriever.retrieve(users, 3, beam=3, without=known[:14])
+        assert [len(one.items) for one in left] == [3, 3, 3]
+        assert not {item for one in left for item in one.items} & set(known[:14])
+        for wrong in ({"k": 0}, {"k": -3}, {"k": 3, "beam": 0}):
+            with pytest.raises(RunError, match="must be at least 1"):
+                retriever.retrieve(users, **wrong)
+        with pytest.raises(DataError, match="without: ids of items are int64"):
+            retriever.retrieve(users, 3, without=["a"])
     with Predictor.load(run.bundle) as predictor:
         asked = predictor.predict({"past__item_id": [1, 4, 7]}, [{"item_id": item} for item in first.items])
     np.testing.assert_allclose(next(iter(asked.values())), first.scores, rtol=1e-4)

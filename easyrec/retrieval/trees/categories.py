@@ -58,6 +58,8 @@ class Categories(TreeBuilder):
 
 def _codes(column: pa.Array) -> np.ndarray:
     """(N,) int64, equal where the values are; null is a value."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     encoded = column.dictionary_encode("encode")
     codes: np.ndarray = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return codes

@@ -44,6 +44,7 @@ class KMeans(TreeBuilder):
     def order(self, shape: TreeShape, vectors: np.ndarray | None, columns: Mapping[str, pa.Array]) -> np.ndarray:
         """The items by their clusters."""
         assert vectors is not None
+        vectors = vectors / max(float(np.abs(vectors).max(initial=0.0)), 1e-30)  # squares stay in float32's range
         random = np.random.default_rng(self.config.seed)
         order: np.ndarray = random.permutation(shape.leaves)
         above = np.array([0, shape.leaves])
