@@ -327,6 +327,9 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
         found = [*model.unfit(resolved), *model.unread(generator.outputs), *_uncounted(sections)]
         return problems + [placed(document, problem) for problem in [*found, *_unmatched(sections, generator)]]
     if not sections.data.labels and sections.data.sampler is None:
+        asked = list(_searching(sections))
+        if asked:
+            return problems + [placed(document, problem) for problem in asked]
         text = "must have at least 1 item, but has 0; rows of a 'sampler' alone need none"
         return [*problems, document.problem(("data", "labels"), text)]
     plan, unplanned = examine_embeddings(generator.outputs, model)

@@ -196,6 +196,9 @@ def test_another_file_and_none_are_refused(parts, tmp_path):
     [
         ({"data.sampler": {"type": "in_batch"}}, r"(?s)learns which nodes of its tree .*set sampler: {type: tree}"),
         ({"data.sampler": None, "data.labels": ["click"]}, "set sampler: {type: tree}"),
+        ({"data.sampler": None}, "^.*: 1 problem\n(?s:.*)set sampler: {type: tree}"),
+        ({"data.sampler.negatives": 0}, "^.*: 1 problem\n(?s:.*)must be greater than 0, but is 0"),
+        ({"data.sampler.negatives": []}, "^.*: 1 problem\n(?s:.*)must have at least 1 item, but has 0"),
         ({"data.sampler.negatives": [1, 2, 3, 4]}, "names 4 levels, but the tree has 3"),
         ({"data.sampler.known": "past__item_id"}, "leave 'known' out"),
         ({"model.groups.user.sequences": []}, "'tdm' needs a sequence in the group 'user'"),

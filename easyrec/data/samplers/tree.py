@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from easyrec.data.samplers import Draw, Sampler, SamplerConfig
 from easyrec.data.samplers._distinct import distinct
@@ -14,11 +14,16 @@ Count = Annotated[int, Field(gt=0)]
 Counts = Annotated[list[Count], Field(min_length=1)]
 
 
+def _kind(value: object) -> str:
+    """Which of both a value is meant to be, so that its faults are told alone."""
+    return "listed" if isinstance(value, list) else "one"
+
+
 class Config(SamplerConfig):
     """Config of `tree`."""
 
     type: Literal["tree"] = "tree"
-    negatives: Count | Counts = 16
+    negatives: Annotated[Annotated[Count, Tag("one")] | Annotated[Counts, Tag("listed")], Discriminator(_kind)] = 16
     """Other nodes of each level, all of it where it has no more; a list: by level from that below the root, its last number
     for all further ones."""
 
