@@ -125,7 +125,7 @@ class TreeRetriever:
         item = self._some.take(pa.array(np.zeros(rows.num_rows, np.int64)))
         for name in item.column_names:
             rows = rows.append_column(name, item.column(name))
-        return self.model.inputs(rows)
+        return with_newest(self.model.inputs(rows), self.search.sequence, self.search.history)
 
     def _score(self, inputs: Mapping[str, np.ndarray], start: int) -> Score:
         """Scores nodes for users, counted from one on."""
@@ -148,6 +148,16 @@ class TreeRetriever:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def with_newest(inputs: Mapping[str, np.ndarray], name: str, most: int) -> dict[str, np.ndarray]:
+    """The inputs of a program with the newest steps of a sequence alone, which are its last ones."""
+    ends = inputs[f"offsets:{name}"][1:]
+    lengths = np.minimum(np.diff(inputs[f"offsets:{name}"]), most)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    steps = np.arange(len(lengths)).repeat(lengths)
+    kept = inputs[f"seq:{name}"][np.arange(len(steps)) + (ends - offsets[1:])[steps]]
+    return {**inputs, f"offsets:{name}": offsets, f"rows:{name}": steps, f"seq:{name}": kept}
 
 
 def taken(inputs: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:

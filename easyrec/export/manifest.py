@@ -105,10 +105,14 @@ class SearchEntry(StrictModel):
         inputs: Which input of the program holds such a path; that of a node has -1 behind the node's own number.
         beam: Nodes of a level that are kept.
         branching: The most children of a node.
+        sequence: The sequence that is compared with nodes, as the program calls it: `<group>/<name>`.
+        history: Its newest steps that are read.
     """
 
     items: str
     inputs: str
+    sequence: str
+    history: int = Field(gt=0)
     beam: int = Field(gt=0)
     branching: int = Field(gt=1)
 

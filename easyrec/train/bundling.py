@@ -187,7 +187,14 @@ def _searching(
 ) -> Path:
     model: Any = experiment.model
     sides, (group,) = Sides(experiment), model.item_groups
-    entry = SearchEntry(items=ITEMS, inputs=f"emb:{group}", beam=model.beam, branching=model.tree.branching)
+    entry = SearchEntry(
+        items=ITEMS,
+        inputs=f"emb:{group}",
+        beam=model.beam,
+        branching=model.tree.branching,
+        sequence=f"user/{model.groups['user'].sequences[0].key}",
+        history=model.history,
+    )
     generator = experiment.generator.only({*sides.users, *sides.items})
     options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite, "generator": generator}
     return export_bundle(experiment, scorer, rows, directory, search=(entry, items), **options)

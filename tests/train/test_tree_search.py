@@ -95,13 +95,13 @@ def test_a_sequence_is_continued_and_its_items_are_found(parts, tmp_path):
     assert run.metrics["valid"]["ndcg@5"] > 0.8
     assert run.metrics["valid"]["coverage@1"] == 1.0
     assert easyrec.evaluate(tmp_path / "run").metrics["valid"] == run.metrics["valid"]
-    users = pd.DataFrame({"past__item_id": [[1, 4, 7], [2], []]})
+    users = pd.DataFrame({"past__item_id": [[1, 4, 7], [2], [], [3, 9, 2, 8, 1, 4, 7]]})
     found = easyrec.retrieve(tmp_path / "run", users, k=5)
     assert [items[0] for items in found["items"][:2]] == [10, 5]
-    assert [len(items) for items in found["items"]] == [5, 5, 5]
+    assert [len(items) for items in found["items"]] == [5, 5, 5, 5]
     assert all((np.diff(scores) <= 0).all() for scores in found["scores"])
     spared = easyrec.retrieve(tmp_path / "run", users, k=ITEMS, exclude="past__item_id")
-    assert [len(items) for items in spared["items"]] == [ITEMS - 3, ITEMS - 1, ITEMS]
+    assert [len(items) for items in spared["items"]] == [ITEMS - 3, ITEMS - 1, ITEMS, ITEMS - 7]
     assert not {1, 4, 7} & set(spared["items"][0])
     check_bundle(run, users, found, spared)
     with pytest.raises(ConfigError, match="'tdm' searches a tree of items and has no vectors"):
@@ -120,11 +120,13 @@ def check_bundle(run, users, found, spared):
         assert first.items == list(spared["items"][0])
         assert retriever.retrieve(users[:0], 3) == []
         narrow = retriever.retrieve(users, 1, beam=1)
-        assert [len(one.items) for one in narrow] == [1, 1, 1]
+        assert [len(one.items) for one in narrow] == [1, 1, 1, 1]
+        read = retriever._inputs(users)  # of the seven items the four newest, whose model reads no more
+        assert np.diff(read["offsets:user/past"]).tolist() == [3, 1, 0, 4]
         assert len(retriever.retrieve(users.iloc[:1], 10**12)[0].items) == ITEMS
         known = retriever.ids.to_pylist()
         left = retriever.retrieve(users, 3, beam=3, without=known[:14])
-        assert [len(one.items) for one in left] == [3, 3, 3]
+        assert [len(one.items) for one in left] == [3, 3, 3, 3]
         assert not {item for one in left for item in one.items} & set(known[:14])
         for wrong in ({"k": 0}, {"k": -3}, {"k": 3, "beam": 0}):
             with pytest.raises(RunError, match="must be at least 1"):
