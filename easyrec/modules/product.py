@@ -44,6 +44,12 @@ class _Product(torch.autograd.Function):
         (gradient,) = gradients
         gradient = gradient.contiguous()
         dx, dw, db = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # a gradient of this gradient is asked for, which oneDNN's products have none of
+            return (
+                gradient @ weight if dx else None,
+                gradient.t() @ x if dw else None,
+                gradient.sum(0) if db and ctx.biased else None,
+            )
         return (
             _times(gradient, weight.t(), None) if dx else None,
             outer(gradient, x) if dw else None,

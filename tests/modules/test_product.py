@@ -63,3 +63,15 @@ def test_onednn_meets_few_numbers_of_rows_and_nearly_all_of_each():
 def test_the_gradient_of_a_weight_is_right_where_torch_does_the_rest():
     gradient, x = torch.randn(999, 24), torch.randn(999, 40)
     torch.testing.assert_close(outer(gradient, x), gradient.t() @ x, rtol=1e-4, atol=1e-4)
+
+
+def test_gradients_have_gradients():
+    """As a penalty of the gradient's norm asks for."""
+    found = []
+    for layer in (lambda x, w, b: _Product.apply(x, w, b), torch.nn.functional.linear):
+        torch.manual_seed(0)
+        x, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((7, 24), (32, 24), (32,)))
+        (slope,) = torch.autograd.grad(layer(x, weight, bias).square().sum(), x, create_graph=True)
+        slope.square().sum().backward()
+        found.append([tensor.grad for tensor in (x, weight, bias)])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-2)
