@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ logger = logging.getLogger("easyrec.train")
 
 CODES = "codes"
 """Column of a file of semantic ids."""
+OTHERS = {
+    "codes": ("codes", "its embeddings of codes belong to those", "model.semantic_ids.path"),
+    "tree": ("paths in the tree", "its vectors of nodes belong to those", "model.tree.path"),
+}
+"""How a checkpoint of other codes is told of: what they are, why they matter, and where they come from."""
 REMEDY = "make them of the vectors of all items: easyrec semantic-ids"
 
 
@@ -35,6 +41,34 @@ def write_codes(collection: EmbeddingCollection, experiment: Experiment, catalog
     codes = codes_of(experiment, catalogue)
     table[:] = -1
     table[single(catalogue.table, catalogue.key)] = codes
+
+
+def same_codes(collection: EmbeddingCollection, experiment: Experiment) -> dict[str, Callable[[np.ndarray], None]]:
+    """What refuses a checkpoint to begin from whose codes are others than those written here, by their table.
+
+    A tree is the same or another one. Items that only one of both knows have codes all the same, and do no harm.
+    """
+    name, searches = _table(experiment, collection), experiment.model.searches
+    assert searches is not None
+    here, (what, why, where) = collection.weights[name], OTHERS[searches]
+
+    def suits(there: np.ndarray) -> None:
+        if there.shape[1] != here.shape[1]:
+            told = f"knows items by {there.shape[1]} {what}, and this model by {here.shape[1]}"
+        else:
+            rows = max(len(there), len(here))
+            old, new = (_padded(table, rows) for table in (there, here))
+            known = np.stack([(old >= 0).all(axis=1), (new >= 0).all(axis=1)])
+            compared = known.any(axis=0) if searches == "tree" else known.all(axis=0)
+            others, of = int((old != new).any(axis=1)[compared].sum()), int(compared.sum())
+            if of and not others:
+                return
+            told = f"knows {others:,} of {of:,} items by other {what}" if of else f"has {what} of none of these items"
+        remedy = f"name in {where} the file that it was trained with, or leave init_from out and train from the start"
+        text = f"{experiment.train.init_from} {told}, and {why}\n{remedy}"
+        raise experiment.placed(ConfigError([Problem(text, "train.init_from")]))
+
+    return {name: suits}
 
 
 def trie_of(collection: EmbeddingCollection, experiment: Experiment, catalogue: Catalogue) -> Trie:
@@ -111,6 +145,13 @@ def read_codes(experiment: Experiment, path: str) -> pa.Table:
         text += f"the ids of items and then their lists of '{CODES}'"
         raise experiment.placed(ConfigError([Problem(text, "model.semantic_ids.path")]))
     return found
+
+
+def _padded(table: np.ndarray, rows: int) -> np.ndarray:
+    """(rows, L), the codes of a table, and none for ids behind its last."""
+    padded = np.full((rows, table.shape[1]), -1, np.int64)
+    padded[: len(table)] = table
+    return padded
 
 
 def _table(experiment: Experiment, collection: EmbeddingCollection) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,17 +36,26 @@ class Taken:
         return "\n".join(lines)
 
 
-def init_from(path: str | Path, model: nn.Module, tables: Mapping[str, np.ndarray]) -> Taken:
+def init_from(
+    path: str | Path,
+    model: nn.Module,
+    tables: Mapping[str, np.ndarray],
+    given: Mapping[str, Callable[[np.ndarray], None]] | None = None,
+) -> Taken:
     """Overwrite parameters, buffers and tables with those of a checkpoint.
 
     Args:
         path: A checkpoint's folder, or a run's: of that the best one.
         model: The dense part.
         tables: (rows, dim) of each table; written in place.
+        given: What looks at the checkpoint's table of a name and raises where it does not suit; such a table is not learned,
+            and is not taken over.
 
     Raises:
         CheckpointError: There is no sound checkpoint at `path`, or nothing in it fits.
+        ConfigError: A table that is given is another one there.
     """
+    given = given or {}
     folder = Path(path)
     if (folder / "checkpoints").is_dir():
         folder = best_or_last(folder / "checkpoints")
@@ -54,6 +63,9 @@ def init_from(path: str | Path, model: nn.Module, tables: Mapping[str, np.ndarra
     # The averages are what was evaluated and exported there.
     theirs: dict[str, Tensor] = {**snapshot.tensors.get("dense", {}), **snapshot.tensors.get("ema", {})}
     their_tables = {n.removesuffix("/weight"): a for n, a in snapshot.arrays.items() if n.endswith("/weight")}
+    for name, suits in given.items():
+        if name in their_tables:
+            suits(their_tables[name])
     taken: list[str] = []
     left: list[str] = []
     parameters = model.state_dict()
@@ -63,7 +75,7 @@ def init_from(path: str | Path, model: nn.Module, tables: Mapping[str, np.ndarra
                 own.copy_(theirs[name])
                 taken.append(name)
     for name, table in tables.items():
-        if _fits(name, table.shape, their_tables, left):
+        if name not in given and _fits(name, table.shape, their_tables, left):
             np.copyto(table, their_tables[name])
             taken.append(name)
     if not taken:

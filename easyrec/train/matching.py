@@ -139,7 +139,7 @@ class Matching:
             self.sampler.sizes = self.experiment.model.tree.shape.sizes  # type: ignore[attr-defined]  # of such models
             self.sampler.paths = known_codes(scorer.collection, self.experiment, self.catalogue)
             lacking = int((self.sampler.paths < 0).any(axis=1).sum())
-            if lacking:  # of a checkpoint that training begins from
+            if lacking:  # of a checkpoint that training goes on from
                 text = f"{lacking:,} of {len(self.catalogue):,} items have no leaf in the tree that was learned before"
                 raise DataError(f"{text}: a new catalogue takes a training from the start", file="data.items")
         if not isinstance(self.sampler, Hard) or self.sampler.config.index is None or epoch == self.refreshed:

@@ -25,7 +25,7 @@ from easyrec.processors import num_threads
 from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
-from easyrec.train.codes import write_codes
+from easyrec.train.codes import same_codes, write_codes
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
@@ -430,7 +430,8 @@ class Trainer:
             if self.matching is not None and isinstance(self.collection, PropagatedCollection):
                 logger.info("%s", self.collection.connect(self.matching.taken()))
             if self.config.init_from is not None:
-                logger.info("%s", init_from(self.config.init_from, self.model, self.collection.weights))
+                given = same_codes(self.collection, self.experiment) if self.experiment.model.searches else {}
+                logger.info("%s", init_from(self.config.init_from, self.model, self.collection.weights, given))
                 if self.ema is not None:
                     self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
         self.tensorboard = TensorBoard(self.folder.path / "tensorboard", self.step)

@@ -16,6 +16,7 @@ from easyrec.errors import ConfigError, DataError, RunError
 from easyrec.train.trainer import Trainer
 
 ITEMS = 20
+ALL = np.arange(ITEMS)
 CONFIG = {
     "name": "written",
     "data": {"sampler": {"type": "in_batch"}, "batch_size": 64, "shuffle": {"buffer_rows": 5000}},
@@ -172,6 +173,37 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(parts, tmp_path):
     easyrec.train(CONFIG, overrides={**settings, "train.epochs": 1}, run_dir=tmp_path / "two", progress=False)
     resumed = easyrec.train(CONFIG, overrides=settings, run_dir=tmp_path / "two", progress=False, resume=True)
     assert resumed.metrics["valid"] == whole.metrics["valid"]
+
+
+def test_a_run_begins_from_one_of_the_same_codes_alone(parts, tmp_path):
+    short = {**parts, "train.epochs": 1}
+    run = easyrec.train(CONFIG, overrides=short, run_dir=tmp_path / "run", progress=False)
+
+    def begun(ids, found, **changes):
+        write_ids(tmp_path / "ids.parquet", found, ids)
+        pd.DataFrame({"item_id": ids}).to_parquet(tmp_path / "items.parquet")
+        pd.DataFrame({"past__item_id": [ids[:4].tolist()] * 8}).to_parquet(tmp_path / "train.parquet")
+        settings = {**short, **changes, "train.init_from": str(run.path)}
+        trainer = Trainer(load_experiment(CONFIG, settings), tmp_path / "other", bar=False, overwrite=True)
+        trainer.fit()
+        return trainer.collection.weights["item_id:codes"]
+
+    later = np.concatenate([codes()[1:], [[0, 4, 0]]])
+    known = begun(ALL + 1, later)
+    np.testing.assert_array_equal(known[1 : ITEMS + 1], later)
+    assert (known[0] == -1).all()
+    swapped = codes()
+    swapped[[3, 7]] = swapped[[7, 3]]
+    for ids, found, changes, told in (
+        (ALL, swapped, {}, "knows 2 of 20 items by other codes, and its embeddings"),
+        (ALL[:5] + ITEMS, codes()[:5], {}, "has codes of none of these items"),
+        (ALL[:5], codes()[:5, :2], {"model.semantic_ids.levels": 2}, "knows items by 3 codes, and this model by 2"),
+    ):
+        with pytest.raises(ConfigError, match=told) as raised:
+            begun(ids, found, **changes)
+        (problem,) = raised.value.problems
+        assert problem.where == "train . init_from"
+        assert "name in model.semantic_ids.path the file that it was trained with" in problem.message
 
 
 def test_items_that_came_later_are_not_found(parts, tmp_path, caplog):

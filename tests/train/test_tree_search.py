@@ -235,8 +235,41 @@ def test_a_run_does_not_begin_from_the_tree_of_other_items(parts, tmp_path):
     catalogue().replace({"item_id": {7: 27}}).to_parquet(tmp_path / "items.parquet")
     write_tree(tmp_path / "tree.parquet", ids=np.where(np.arange(ITEMS) == 7, 27, np.arange(ITEMS)))
     chains(5, 3, asked=False).assign(past__item_id=[[1, 2, 3]] * 5).to_parquet(tmp_path / "train.parquet")
-    with pytest.raises(DataError, match="1 of 20 items have no leaf in the tree that was learned before"):
+    with pytest.raises(ConfigError, match="knows 2 of 21 items by other paths in the tree"):
         easyrec.train(CONFIG, overrides=settings, run_dir=tmp_path / "other", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("tree", "changes", "items", "told"),
+    [
+        ({"leaves": ALL[::-1]}, {}, ITEMS, "knows 20 of 20 items by other paths in the tree"),
+        ({"branching": 4}, {"model.tree.branching": 4}, ITEMS, "knows .* of 20 items by other paths in the tree"),
+        (
+            {"branching": 2},
+            {"model.tree.branching": 2},
+            ITEMS,
+            "knows items by 3 paths in the tree, and this model by 5",
+        ),
+        (
+            {"leaves": ALL[:-2], "ids": ALL[:-2]},
+            {"model.tree.items": ITEMS - 2},
+            ITEMS - 2,
+            "knows .* of 20 items by other paths in the tree",
+        ),
+    ],
+    ids=["leaves", "branching", "levels", "items"],
+)
+def test_a_run_does_not_begin_from_another_tree(parts, tmp_path, tree, changes, items, told):
+    short = {**parts, "train.epochs": 1, "data.sampler.negatives": 1}
+    run = easyrec.train(CONFIG, overrides=short, run_dir=tmp_path / "run", progress=False, export=False)
+    write_tree(tmp_path / "tree.parquet", **tree)
+    catalogue().query(f"item_id < {items}").to_parquet(tmp_path / "items.parquet")
+    settings = {**short, **changes, "train.init_from": str(run.path)}
+    with pytest.raises(ConfigError, match=told) as raised:
+        Trainer(load_experiment(CONFIG, settings), tmp_path / "other", bar=False).fit()
+    (problem,) = raised.value.problems
+    assert problem.where == "train . init_from"
+    assert "name in model.tree.path the file that it was trained with" in problem.message
 
 
 def test_items_that_came_later_are_not_found(parts, tmp_path, caplog):
