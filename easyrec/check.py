@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from easyrec import models
@@ -9,9 +10,10 @@ from easyrec.config import Experiment
 from easyrec.config.parts import NO_ITEMS, NO_ROWS, unmet
 from easyrec.config.statistic import StatisticConfig
 from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample, unread
+from easyrec.data.catalogue import Catalogue, read_catalogue
 from easyrec.data.sides import Sides
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
-from easyrec.errors import ConfigError, Problem
+from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.models._boxes import Picture
 from feature_generator import FeatureGenerator
 
@@ -76,12 +78,14 @@ class Inspection:
         samples: What a first look shows, by part; all rows as `train` where a split divides one source.
         plan: Tables and groups.
         dense_parameters: Weights of the dense part.
+        unsearchable: Why the items cannot be searched, or nothing.
     """
 
     experiment: Experiment
     samples: dict[str, Sample]
     plan: EmbeddingPlan
     dense_parameters: int
+    unsearchable: str = ""
 
     @property
     def memory(self) -> Memory:
@@ -127,7 +131,7 @@ class Inspection:
             ]
             if fails:
                 found += [f"{part}: column '{column}': {reason}, {n} times" for (column, reason), n in seen.bad.items()]
-        return found
+        return found + ([self.unsearchable] if self.unsearchable else [])
 
 
 def _share(part: float) -> str:
@@ -153,19 +157,26 @@ def build(experiment: Experiment) -> Built:
     return Built(plan, model)
 
 
-def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspection:
+def inspect(
+    experiment: Experiment,
+    built: Built,
+    rows: int = 10_000,
+    search: Callable[[Experiment, Catalogue], object] | None = None,
+) -> Inspection:
     """Sample every part of an experiment's data.
 
     Args:
         experiment: A valid experiment.
         built: What `build` gave.
         rows: Rows to read of each part, spread over it.
+        search: Raises where the items of a model that searches them do not fit what it knows them by.
 
     Raises:
         ConfigError: The data lack what the config asks for, columns above all: of all parts, in one report.
         DataError: A source cannot be read.
     """
     samples: dict[str, Sample] = {}
+    unsearchable = ""
     sources = open_sources(experiment)
     if sources.train is None:
         raise experiment.placed(ConfigError([NO_ROWS]))
@@ -198,9 +209,18 @@ def inspect(experiment: Experiment, built: Built, rows: int = 10_000) -> Inspect
         if not trained
         else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
     )
+    if search is not None and experiment.model.searches and "items" in samples:
+        try:
+            search(experiment, read_catalogue(parts["items"].source, Sides(experiment)))
+        except ConfigError as error:
+            problems += error.problems
+        except DataError as error:
+            unsearchable = str(error)
+        finally:
+            parts["items"].source.close()
     if problems:
         raise experiment.placed(ConfigError(problems))
-    return Inspection(experiment, samples, built.plan, built.dense_parameters)
+    return Inspection(experiment, samples, built.plan, built.dense_parameters, unsearchable)
 
 
 def classes(experiment: Experiment) -> dict[str, int | None]:

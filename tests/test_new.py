@@ -103,8 +103,10 @@ def test_a_statistic_knows_users_by_what_the_data_have(log, tmp_path):
         starter("swing", str(tmp_path / "pairs.parquet"))
 
 
-@pytest.mark.parametrize("kind", ["popularity", "tiger"])
-def test_the_catalogue_that_it_names_lies_beside_it(kind, log, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("kind", "lacks"), [("popularity", ""), ("tiger", "easyrec semantic-ids"), ("tdm", "easyrec tree")]
+)
+def test_the_catalogue_that_it_names_lies_beside_it(kind, lacks, log, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["new", "--model", kind, "--data", str(log), "--output", "first.yaml"]) == 0
     assert (
@@ -112,7 +114,9 @@ def test_the_catalogue_that_it_names_lies_beside_it(kind, log, tmp_path, monkeyp
     )
     found = pq.read_table("first_items.parquet")["item_id"].to_pylist()
     assert sorted(found) == sorted(set(found)) == sorted(set(pq.read_table(log)["item_id"].to_pylist()))
-    assert main(["check", "-c", "first.yaml"]) == 0
+    assert main(["check", "-c", "first.yaml"]) == (2 if lacks else 0)
+    told = capsys.readouterr().err
+    assert not lacks or (": 1 problem\n" in told and lacks in told)  # what is made of its vectors
 
 
 def test_a_statistic_of_the_shop_is_counted_as_it_is(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from easyrec.commands._options import add_experiment, experiment, positive
 from easyrec.commands._print import console, count, size, table
 from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
+from easyrec.data.catalogue import Catalogue
 from easyrec.data.sample import FeatureSample
 from easyrec.errors import ConfigError, DataError
 from easyrec.report.graph import write_graph
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     built = build(found)
     if args.graph:
         _draw(args.graph, found, built)
-    inspection = None if args.config_only else inspect(found, built, args.rows)
+    inspection = None if args.config_only else inspect(found, built, args.rows, _search)
     out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
     if inspection is None:
         _warn(out, found.doubts())
@@ -50,6 +51,12 @@ def run(args: argparse.Namespace) -> None:
     faults = inspection.faults()
     if faults:
         raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _search(experiment: Experiment, catalogue: Catalogue) -> None:
+    from easyrec.train.codes import codes_of  # noqa: PLC0415 (torch stays out until a model is built)
+
+    codes_of(experiment, catalogue)
 
 
 def _warn(out: Console, doubts: list[str]) -> None:

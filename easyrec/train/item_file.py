@@ -29,7 +29,9 @@ def read_items(experiment: Experiment, path: str, where: str, remedy: str) -> pa
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        text = f"cannot read {path}: {getattr(error, 'strerror', None) or error}\n{remedy}"
+        absent = isinstance(error, FileNotFoundError)
+        reason = "there is no such file" if absent else getattr(error, "strerror", None) or error
+        text = f"cannot read {path}: {reason}\n{remedy}"
         raise experiment.placed(ConfigError([Problem(text, where)])) from None
 
 

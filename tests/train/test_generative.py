@@ -220,3 +220,26 @@ def test_it_is_checked_and_drawn(parts, tmp_path, capsys):
     assert main(["check", "-c", str(tmp_path / "written.yaml"), "--graph", str(tmp_path / "model.svg")]) == 0
     assert re.search(r"\n *item_id:codes .* 40 +3", capsys.readouterr().out)
     assert "<svg" in (tmp_path / "model.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "code", "told"),
+    [
+        (codes()[:, :2], {}, 2, r"line \d+  model . semantic_ids . levels\n +is 3, but items have 2 codes"),
+        (codes(), {"codes": 4}, 2, r"line \d+  model . semantic_ids . codes\n +is 4, but .*: set it to 5"),
+        (
+            codes(),
+            {"path": "no.parquet"},
+            2,
+            r"line \d+  model . semantic_ids . path\n +cannot read no.parquet: there is no such file",
+        ),
+        (codes()[:-1], {}, 3, r"data\.items, column 'item_id': 1 of 20 items have no codes in .*ids.parquet"),
+    ],
+    ids=["levels", "codes", "missing", "item"],
+)
+def test_a_check_looks_at_the_codes(parts, tmp_path, capsys, found, changes, code, told):
+    write_ids(tmp_path / "ids.parquet", found)
+    changes = {f"model.semantic_ids.{key}": value for key, value in changes.items()}
+    (tmp_path / "written.yaml").write_text(load_experiment(CONFIG, {**parts, **changes}).to_yaml())
+    assert main(["check", "-c", str(tmp_path / "written.yaml")]) == code
+    assert re.search(told, capsys.readouterr().err)

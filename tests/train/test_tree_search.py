@@ -291,3 +291,41 @@ def test_it_is_checked_and_drawn(parts, tmp_path, capsys):
     assert main(["check", "-c", str(tmp_path / "searched.yaml"), "--graph", str(tmp_path / "model.svg")]) == 0
     assert re.search(r"\n *item_id:codes .* 40 +3", capsys.readouterr().out)
     assert "<svg" in (tmp_path / "model.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("tree", "changes", "code", "told"),
+    [
+        (
+            {"branching": 2},
+            {},
+            2,
+            r"line \d+  model . tree . branching\n +is 3, but the tree in .* with 2: set it to 2",
+        ),
+        ({}, {"model.tree.items": 30}, 2, r"line \d+  model . tree . items\n +is 30, but .*: set it to 20"),
+        (
+            {},
+            {"model.tree.path": "no.parquet"},
+            2,
+            r"line \d+  model . tree . path\n +cannot read no.parquet: there is no such file\n +make",
+        ),
+        ({}, {"model.tree.path": "{}/items.parquet"}, 2, r"line \d+  model . tree . path\n.* is no tree"),
+        ({"ids": ALL + 5}, {}, 3, r"data\.items, column 'item_id': 5 of 20 items have no leaf in .*tree.parquet"),
+    ],
+    ids=["branching", "items", "missing", "kind", "other-items"],
+)
+def test_a_check_looks_at_the_tree(parts, tmp_path, capsys, tree, changes, code, told):
+    write_tree(tmp_path / "tree.parquet", **tree)
+    changes = {key: value.format(tmp_path) if isinstance(value, str) else value for key, value in changes.items()}
+    changes["eval.slices"] = ["country"]
+    file = tmp_path / "searched.yaml"
+    file.write_text(load_experiment(CONFIG, {**parts, **changes}).to_yaml())
+    assert main(["check", "-c", str(file), "--config-only"]) == 0
+    assert main(["check", "-c", str(file)]) == 2
+    shown = capsys.readouterr().err
+    assert "eval . slices[0]" in shown
+    assert (re.search(told, shown) is not None) == (code == 2)
+    del changes["eval.slices"]
+    file.write_text(load_experiment(CONFIG, {**parts, **changes}).to_yaml())
+    assert main(["check", "-c", str(file)]) == code
+    assert re.search(told, capsys.readouterr().err)
