@@ -15,6 +15,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from easyrec.errors import BundleError, DataError, RunError
+from easyrec.export.manifest import PATH
 from easyrec.export.warmup import FOLDER, WarmupRows
 from easyrec.retrieval.beam import Grown, Score, in_turns
 from easyrec.retrieval.trie import Trie
@@ -49,7 +50,7 @@ class TreeRetriever:
             items = pq.read_table(bundle.file(search.items))
             self.column = items.column_names[0]
             self.ids: pa.Array = items.column(0).combine_chunks()
-            paths = items.column("path").combine_chunks()
+            paths = items.column(PATH).combine_chunks()
             self.trie = Trie(paths.flatten().to_numpy().astype(np.int64).reshape(len(paths), -1))
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise BundleError(f"{bundle.path}: '{search.items}' holds no tree of items: {error}") from error

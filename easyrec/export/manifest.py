@@ -97,6 +97,10 @@ class Warmup(StrictModel):
     rows: int = Field(ge=1)
 
 
+PATH = "path"
+"""Column of a searching bundle's items: the nodes above each."""
+
+
 class SearchEntry(StrictModel):
     """How a bundle finds items that it searches for.
 

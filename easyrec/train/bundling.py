@@ -23,7 +23,7 @@ from easyrec.data.sides import Sides
 from easyrec.errors import BundleError, ConfigError, DataError, RunError
 from easyrec.export import export_bundle
 from easyrec.export.bundle import Bundle
-from easyrec.export.manifest import SearchEntry
+from easyrec.export.manifest import PATH, SearchEntry
 from easyrec.export.towers import SIDES, Side, export_towers
 from easyrec.export.warmup import FOLDER, WarmupRows
 from easyrec.models._matching import Matching
@@ -35,8 +35,8 @@ from easyrec.train.scorer import Scorer
 
 logger = logging.getLogger("easyrec.train")
 
-ITEMS, PATH = "items.parquet", "path"
-"""Of the bundle of a model that searches a tree: its items, and the nodes above each."""
+ITEMS = "items.parquet"
+"""Of the bundle of a model that searches a tree: its items."""
 SPARE = 4
 """Rows read for each that a bundle keeps: those with a bad value cannot be kept."""
 
