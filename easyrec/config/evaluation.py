@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from easyrec.config.fitting import fitting
 from easyrec.errors import ConfigError, Problem
-from feature_generator.config import Choice, StrictModel, member, members
+from feature_generator.config import Choice, StrictModel, member
 
 if TYPE_CHECKING:
     from easyrec.config.model import TaskConfig
@@ -93,8 +94,7 @@ class EvalConfig(StrictModel):
         for index, metric in enumerate(self.metrics):
             if not types & set(metric.task_types):
                 text = f"'{metric.type}' fits none of the tasks, which are of type: {', '.join(sorted(types))}"
-                fitting = (name for name in members(METRICS) if types & set(member(METRICS, name).Config.task_types))
-                problems.append(Problem(f"{text}\nfitting: {', '.join(fitting)}", f"eval.metrics.{index}"))
+                problems.append(Problem(f"{text}\nfitting: {fitting(METRICS, types)}", f"eval.metrics.{index}"))
         if problems:
             raise ConfigError(problems)
         result = {}

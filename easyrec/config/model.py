@@ -12,11 +12,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
+from easyrec.config.fitting import fitting
 from easyrec.config.mask import Mask
 from easyrec.config.steps import LearnedSteps
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout, Search
-from feature_generator.config import Choice, StrictModel, fault, member, members
+from feature_generator.config import Choice, StrictModel, fault, member
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -165,7 +166,7 @@ class TaskConfig(StrictModel):
             outputs = part.num_outputs(self.num_classes)
             if self.type not in part.task_types:
                 text = f"loss '{part.type}' is not for tasks of type '{self.type}'"
-                yield ("loss", *place), f"{text}\nfitting: {self._fitting('easyrec.losses')}"
+                yield ("loss", *place), f"{text}\nfitting: {fitting('easyrec.losses', [self.type])}"
             elif outputs != self.num_outputs:
                 text = f"loss '{part.type}' reads {outputs} outputs of the model, but the first of the sum, "
                 text += f"'{self.loss_config.parts[0].type}', {self.num_outputs}"
@@ -179,12 +180,7 @@ class TaskConfig(StrictModel):
         for index, metric in enumerate(self.metrics or []):
             if self.type not in metric.task_types:
                 text = f"metric '{metric.type}' is not for tasks of type '{self.type}'"
-                yield ("metrics", index), f"{text}\nfitting: {self._fitting('easyrec.metrics')}"
-
-    def _fitting(self, family: str) -> str:
-        """The members of a family that are for tasks of this type."""
-        names = [name for name in members(family) if self.type in member(family, name).Config.task_types]
-        return ", ".join(names) or "none"
+                yield ("metrics", index), f"{text}\nfitting: {fitting('easyrec.metrics', [self.type])}"
 
     @cached_property
     def loss_config(self) -> Any:
