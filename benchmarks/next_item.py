@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, data, fingerprint, finished, once, section, table
+from record import ROOT, data, device, fingerprint, finished, once, section, table
 
 import easyrec
 from easyrec.config import load_experiment
@@ -109,7 +109,7 @@ def run(where: str, name: str, threads: int) -> dict[str, Any]:
 
     def train() -> dict[str, Any]:
         folder = OUT / "runs" / f"{found}"
-        settings = {**SIZES[where], "train.seed": SEED, "train.threads": threads}
+        settings = {**SIZES[where], **device(), "train.seed": SEED, "train.threads": threads}
         result = easyrec.train(
             CONFIGS / f"{name}.yaml", overrides=settings, run_dir=folder, resume=True, export=False
         ).metrics

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import easyrec
 from easyrec.config import Experiment
 
@@ -34,6 +36,12 @@ def data(name: str) -> Path:
     if not (folder / name).exists():
         sys.exit(f"{name} is not here ({folder}): set EASYREC_DATA to the folder that holds {name}/")
     return folder / name
+
+
+def device() -> dict[str, str]:
+    """Where models are trained: overrides of a config, from `EASYREC_DEVICE`; default: the CPU."""
+    name = os.environ.get("EASYREC_DEVICE", "cpu")
+    return {} if name == "cpu" else {"train.device": name}
 
 
 def commit() -> str:
@@ -140,6 +148,7 @@ def once(
         return known
     line = {**about, "seed": seed, "fingerprint": fingerprint, **run()}
     line.setdefault("threads", os.environ.get("OMP_NUM_THREADS", ""))
+    line |= {"device": torch.cuda.get_device_name(name)} if (name := device().get("train.device")) else {}
     line |= {"commit": commit(), "date": date.today().isoformat()}
     RESULTS.mkdir(parents=True, exist_ok=True)
     with (RESULTS / f"{benchmark}.jsonl").open("a") as file:
@@ -160,7 +169,7 @@ def trained(config: Path, overrides: Mapping[str, Any], seed: int, metrics: Iter
         key: Tells the run from others, its fingerprint.
     """
     folder = ROOT / ".data" / "runs" / f"{key}-{seed}"
-    laid = {**overrides, "train.seed": seed, "train.log_every": 1_000_000}
+    laid = {**overrides, **device(), "train.seed": seed, "train.log_every": 1_000_000}
     found = easyrec.train(config, overrides=laid, run_dir=folder, resume=True, export=False, progress=False).metrics
     shutil.rmtree(folder)
     told = {f"{part}_{name}": round(found[part][name], 6) for part in ("valid", "test") for name in metrics}
@@ -168,13 +177,13 @@ def trained(config: Path, overrides: Mapping[str, Any], seed: int, metrics: Iter
 
 
 def fingerprint(experiment: Experiment, more: Iterable[str] = ()) -> str:
-    """Changes where the config, or the code of the model, its modules and encoders changes; paths of data do not count.
+    """Changes where the config, or the code of the model, its modules and encoders changes; paths of data and devices do not.
 
     Args:
         experiment: What is trained.
         more: Modules whose code counts too.
     """
-    text = re.sub(r"path: .*", "", experiment.to_yaml())
+    text = re.sub(r"path: .*|^ *device: .*\n", "", experiment.to_yaml(), flags=re.MULTILINE)
     groups = (experiment.model.groups or {}).values()
     default = experiment.model.default_encoder() or "pooling"
     encoders = {entry.encoder.type if entry.encoder else default for group in groups for entry in group.sequences}

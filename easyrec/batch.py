@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,6 +34,10 @@ def as_tensor(array: np.ndarray) -> Tensor:
     if not array.flags.writeable:
         array = np.asarray(_Writable(array))
     return torch.from_numpy(array)
+
+
+def _moved(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device)
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,17 @@ class Batch:
         """The same rows, whose users are compared with these items."""
         return replace(self, matches=matches)
 
+    def on(self, device: torch.device) -> Batch:
+        """The same rows, with what losses read on a device; the columns, which lookups read, stay where they are."""
+        if device.type == "cpu":
+            return self
+        return replace(
+            self,
+            labels={name: values.to(device) for name, values in self.labels.items()},
+            sample_weight=_moved(self.sample_weight, device),
+            matches=None if self.matches is None else self.matches.on(device),
+        )
+
     def codes(self, column: str) -> Tensor:
         """(B,) int64, equal where the reserved column's values are; null is a value."""
         assert self.reserved is not None, "the loader was asked for the column"
@@ -174,6 +189,14 @@ class Matches:
     steps: Tensor | None = None
     nodes: Tensor | None = None
 
+    def on(self, device: torch.device) -> Matches:
+        """The same on a device; the features of the items stay where they are."""
+        if device.type == "cpu":
+            return self
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts = {name: _moved(part, device) for name, part in parts.items() if isinstance(part, Tensor)}
+        return replace(self, **parts)
+
     @property
     def columns(self) -> Tensor:
         """(P,) int64, where the position's own stands among the logits of its candidates."""
@@ -209,6 +232,13 @@ class Embedded:
         self, tensors: Mapping[str, Tensor], layouts: Mapping[str, GroupLayout], matches: Matches | None = None
     ) -> None:
         self.tensors, self.layouts, self.matches = tensors, layouts, matches
+
+    def on(self, device: torch.device) -> Embedded:
+        """The same on a device; gradients find their way back."""
+        if device.type == "cpu":
+            return self
+        tensors = {key: tensor.to(device) for key, tensor in self.tensors.items()}
+        return Embedded(tensors, self.layouts, None if self.matches is None else self.matches.on(device))
 
     def fields(self, group: str) -> Tensor:
         """(B, F, D), one embedding per field; the group's dims must be equal."""

@@ -269,6 +269,8 @@ class TrainConfig(StrictModel):
     seed: int = Field(2026, ge=0, lt=2**31)
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16`: autocast of the dense part; weights, tables and losses stay fp32."""
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    """Where the dense part is trained: `cpu`, `cuda` or `cuda:<n>`; tables stay in the memory of the machine."""
     compile: bool = False
     """torch.compile of the dense part."""
     threads: int | None = Field(None, gt=0)

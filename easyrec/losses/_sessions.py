@@ -13,12 +13,12 @@ class Sessions:
 
     Args:
         codes: (B,) int64, equal where rows are of one session; None: all are.
-        rows: B.
+        rows: (B,) anything of the rows, which tells how many there are and where.
     """
 
-    def __init__(self, codes: Tensor | None, rows: int) -> None:
+    def __init__(self, codes: Tensor | None, rows: Tensor) -> None:
         if codes is None:
-            self.of_rows, self.number = torch.zeros(rows, dtype=torch.int64), min(rows, 1)
+            self.of_rows, self.number = torch.zeros_like(rows, dtype=torch.int64), min(len(rows), 1)
         else:
             found, self.of_rows = torch.unique(codes, return_inverse=True)
             self.number = len(found)
@@ -110,7 +110,7 @@ def pairs(labels: Tensor, codes: Tensor | None, most: int) -> tuple[Tensor, Tens
         (P,) int64 each.
     """
     order = labels.argsort(descending=True, stable=True)
-    apart = torch.zeros(max(labels.shape[0] - 1, 0), dtype=torch.bool)  # whether the session ends between two rows
+    apart = torch.zeros_like(labels[1:], dtype=torch.bool)  # whether the session ends between two rows
     if codes is not None:
         order = order[codes[order].argsort(stable=True)]
         session = codes[order]
@@ -121,10 +121,10 @@ def pairs(labels: Tensor, codes: Tensor | None, most: int) -> tuple[Tensor, Tens
     upto = count.cumsum(0)
     total = int(upto[-1]) if len(upto) else 0
     if total <= most:
-        better = torch.arange(len(order)).repeat_interleave(count)
-        number = torch.arange(total)
+        better = torch.arange(len(order), device=order.device).repeat_interleave(count)
+        number = torch.arange(total, device=order.device)
     else:
-        number = torch.randint(total, (most,))
+        number = torch.randint(total, (most,), device=order.device)
         better = torch.searchsorted(upto, number, right=True)
     worse = first[better] + number - (upto - count)[better]
     return order[better], order[worse]
@@ -132,5 +132,5 @@ def pairs(labels: Tensor, codes: Tensor | None, most: int) -> tuple[Tensor, Tens
 
 def _ends(changed: Tensor) -> Tensor:
     """(B,), the end of the run that each row is in, given whether (B - 1,) a new run begins behind a row."""
-    ends = torch.cat([changed.nonzero().squeeze(1) + 1, torch.tensor([changed.shape[0] + 1])])
-    return ends.repeat_interleave(ends.diff(prepend=torch.zeros(1, dtype=torch.int64)))
+    ends = torch.cat([changed.nonzero(), torch.full((1, 1), changed.shape[0], device=changed.device)]).squeeze(1) + 1
+    return ends.repeat_interleave(ends.diff(prepend=ends.new_zeros(1)))

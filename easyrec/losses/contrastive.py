@@ -35,7 +35,7 @@ class Contrastive(SessionLoss):
 
     def of_batch(self, logits: Tensor, labels: Tensor, weights: Tensor, codes: Tensor | None) -> Tensor:
         """The mean over positives; 0 where none has a negative."""
-        sessions, scores = Sessions(codes, len(labels)), logits / self.config.temperature
+        sessions, scores = Sessions(codes, labels), logits / self.config.temperature
         negative = weights * (1.0 - labels)
         against = sessions.logsumexp(scores, negative)[sessions.of_rows]
         counted = weights * labels * (sessions.sum(negative) > 0)[sessions.of_rows]

@@ -40,7 +40,7 @@ class JRC(SessionLoss):
 
     def of_batch(self, logits: Tensor, labels: Tensor, weights: Tensor, codes: Tensor | None) -> Tensor:
         """The mean over rows."""
-        sessions, chosen = Sessions(codes, len(labels)), labels.long()
+        sessions, chosen = Sessions(codes, labels), labels.long()
         own = logits.gather(1, chosen[:, None]).squeeze(1)
         both = torch.stack([sessions.logsumexp(logits[:, c], weights) for c in range(2)], dim=1)  # (G, 2)
         ranking = both[sessions.of_rows, chosen] - own

@@ -31,7 +31,7 @@ class Listwise(SessionLoss):
 
     def of_batch(self, logits: Tensor, labels: Tensor, weights: Tensor, codes: Tensor | None) -> Tensor:
         """The mean over sessions."""
-        sessions, wanted = Sessions(codes, len(labels)), labels / self.config.temperature
+        sessions, wanted = Sessions(codes, labels), labels / self.config.temperature
         target = weights * torch.exp(wanted - sessions.logsumexp(wanted, weights)[sessions.of_rows])
         rows = sessions.logsumexp(logits, weights)[sessions.of_rows] - logits
         return (target * rows).sum() / sessions.number

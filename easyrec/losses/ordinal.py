@@ -57,7 +57,7 @@ class Ordinal(Loss):
 
     def start(self, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """(C-1,), the share of labels above each level."""
-        steps = torch.arange(self.task.num_outputs, dtype=labels.dtype)
+        steps = torch.arange(self.task.num_outputs, dtype=labels.dtype, device=labels.device)
         shares = torch.stack([mean((labels > k).float(), weights) for k in steps]).clamp(1e-3, 1 - 1e-3)
         above = torch.logit(shares)
         falls = -above.diff().clamp_max(-0.01)

@@ -33,7 +33,7 @@ class Softmax(SessionLoss):
 
     def of_batch(self, logits: Tensor, labels: Tensor, weights: Tensor, codes: Tensor | None) -> Tensor:
         """The mean over positives; 0 where there are none."""
-        sessions, scores = Sessions(codes, len(labels)), logits / self.config.temperature
+        sessions, scores = Sessions(codes, labels), logits / self.config.temperature
         rows = sessions.logsumexp(scores, weights)[sessions.of_rows] - scores
         counted = weights * labels
         return mean(rows, counted)

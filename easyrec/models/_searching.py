@@ -100,7 +100,7 @@ class Searching(Model):
         starts = steps.offsets.index_select(0, steps.rows.index_select(0, learned))
         counts = (learned - starts).clamp_max(self.config.history)
         picked, offsets = places(learned - counts, counts), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        examples = torch.repeat_interleave(torch.arange(counts.shape[0]), counts)
+        examples = torch.repeat_interleave(torch.arange(counts.shape[0], device=counts.device), counts)
         past = Seq(steps.values.index_select(0, picked), examples, offsets)
         return past, self.item_codes(steps).index_select(0, learned)
 

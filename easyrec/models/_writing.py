@@ -73,7 +73,7 @@ class Writing:
         else:
             assert self.past is not None
             width = self.past[0][0].shape[0] // max(self.users, 1)
-            kept = (parents + torch.arange(self.users).unsqueeze(1) * width).flatten()
+            kept = (parents + torch.arange(self.users, device=parents.device).unsqueeze(1) * width).flatten()
             self.past = [(keys.index_select(0, kept), values.index_select(0, kept)) for keys, values in self.past]
             token = model.tokens.index_select(0, codes.flatten() + (self.level - 1) * (model.codes + 1)).unsqueeze(1)
         hidden, self.past = model.decoder(token, self.memory, self.past)

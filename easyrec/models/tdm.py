@@ -125,7 +125,10 @@ class TDM(Searching):
         assert x.matches.nodes is not None
         past, items = self.examples(steps, x.matches.steps)
         count, width = x.matches.nodes.shape
-        nodes, users = x.matches.nodes.flatten(), torch.arange(count).repeat_interleave(width)
+        nodes, users = (
+            x.matches.nodes.flatten(),
+            torch.arange(count, device=self.starts.device).repeat_interleave(width),
+        )
         levels = torch.bucketize(nodes, self.starts, right=True) - 1
         paths = items.round().long() + self.starts[:-1]
         labels = (nodes == paths.flatten().index_select(0, users * paths.shape[1] + levels)).float()
@@ -137,7 +140,7 @@ class TDM(Searching):
         """(C,) float32, the logits of nodes (C,) on these levels (C,), each of one of the users whose steps are given."""
         lengths = past.offsets.diff().index_select(0, users)
         picked = places(past.offsets.index_select(0, users), lengths)
-        rows = torch.repeat_interleave(torch.arange(users.shape[0]), lengths)
+        rows = torch.repeat_interleave(torch.arange(users.shape[0], device=users.device), lengths)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         attended = Seq(self.above(past, levels.index_select(0, rows), picked), rows, offsets)
         known = None if known is None else known.index_select(0, users)

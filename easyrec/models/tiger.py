@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -103,19 +104,21 @@ class TIGER(Searching):
             known = self.known(self.user_features(x))
             users = users + (known if rows is None else known.index_select(0, rows))
         tokens = torch.cat([users.float(), (items + beside.unsqueeze(1)).flatten(0, 1)])
-        within, of_users = torch.arange(levels), torch.arange(users.shape[0])
-        of_items = (torch.arange(past.rows.shape[0]) * levels + past.rows + 1).unsqueeze(1) + within
+        numbers = partial(torch.arange, device=tokens.device)
+        within, of_users = numbers(levels), numbers(users.shape[0])
+        of_items = (numbers(past.rows.shape[0]) * levels + past.rows + 1).unsqueeze(1) + within
         place = torch.cat([past.offsets[:-1] * levels + of_users, of_items.flatten()])  # the user first, then the items
-        order = torch.zeros_like(place).index_put((place,), torch.arange(tokens.shape[0]))
+        order = torch.zeros_like(place).index_put((place,), numbers(tokens.shape[0]))
         owners = torch.cat([of_users, past.rows.unsqueeze(1).expand(-1, levels).flatten()])
-        offsets = past.offsets * levels + torch.arange(past.offsets.shape[0])
+        offsets = past.offsets * levels + numbers(past.offsets.shape[0])
         encoded = self.encoder(tokens.index_select(0, order), offsets)
         return Seq(encoded, owners.index_select(0, order), offsets)
 
     def embedded(self, codes: Tensor) -> Tensor:
         """(N, l, D), the tokens of the first l codes (N, l); codes below 0 are those of an item that has none."""
         codes = codes.round().long().clamp(-1, self.codes - 1)
-        rows = torch.where(codes < 0, self.codes, codes) + torch.arange(codes.shape[1]) * (self.codes + 1)
+        starts = torch.arange(codes.shape[1], device=codes.device) * (self.codes + 1)
+        rows = torch.where(codes < 0, self.codes, codes) + starts
         return torch.unflatten(self.tokens.index_select(0, rows.flatten()), 0, (-1, codes.shape[1]))
 
     def log_probability(self, encoded: Seq, codes: Tensor) -> Tensor:

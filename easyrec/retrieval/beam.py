@@ -90,8 +90,9 @@ def search(
     Returns:
         (B, k) items, and (B, k) their scores.
     """
-    nodes = torch.zeros(users, 1, dtype=torch.int64)
-    scores = torch.zeros(users, 1)
+    device = trie.items.device
+    nodes = torch.zeros(users, 1, dtype=torch.int64, device=device)
+    scores = torch.zeros(users, 1, device=device)
     parents = codes = None
     bars = None if barred is None else _Bars(trie, barred)
     for level in range(trie.levels):
@@ -99,7 +100,7 @@ def search(
         alive = scores > -torch.inf
         counts = torch.where(alive, starts[nodes + 1] - starts[nodes], 0).flatten()  # (B * k,)
         beams = torch.repeat_interleave(counts)  # whose child each candidate is, (M,)
-        within = torch.arange(beams.shape[0]) - (counts.cumsum(0) - counts)[beams]
+        within = torch.arange(beams.shape[0], device=device) - (counts.cumsum(0) - counts)[beams]
         children = starts[nodes.flatten()[beams]] + within
         rows = beams // max(width, 1)
         found = score(Grown(level, rows, beams, trie.codes[level][children], scores.flatten()[beams], parents, codes))
@@ -108,11 +109,11 @@ def search(
         # Each user's candidates side by side.
         of_user = counts.view(users, width).sum(1)
         most = int(of_user.max()) if users else 0
-        place = torch.arange(beams.shape[0]) - (of_user.cumsum(0) - of_user)[rows]
+        place = torch.arange(beams.shape[0], device=device) - (of_user.cumsum(0) - of_user)[rows]
         dense = scores.new_full((users, most), -torch.inf)
         dense[rows, place] = found
-        which = torch.zeros(users, most, dtype=torch.int64)
-        which[rows, place] = torch.arange(beams.shape[0])
+        which = torch.zeros(users, most, dtype=torch.int64, device=device)
+        which[rows, place] = torch.arange(beams.shape[0], device=device)
         scores, chosen = dense.topk(min(beam, most), dim=1)
         picked = which.gather(1, chosen)
         real = scores > -torch.inf
@@ -142,7 +143,8 @@ def in_turns(
         k: How many are found.
         barred: Users and items (n,) that are not found together.
     """
-    parts = [(torch.zeros(0, k, dtype=torch.int64), torch.zeros(0, k))]
+    device = trie.items.device
+    parts = [(torch.zeros(0, k, dtype=torch.int64, device=device), torch.zeros(0, k, device=device))]
     for start in range(0, users, step):
         stop = min(start + step, users)
         bars = None

@@ -39,14 +39,14 @@ class Few:
         times = self.random.standard_exponential(tuple(scores.shape), dtype=np.float32)
         if self.weights is not None:
             times /= self.weights
-        waiting = torch.from_numpy(times).masked_fill_(scores == -torch.inf, torch.inf)
+        waiting = torch.from_numpy(times).to(scores.device).masked_fill_(scores == -torch.inf, torch.inf)
         waiting[who, what] = torch.inf
         soonest, chosen = waiting.topk(min(self.drawn.negatives, scores.shape[1]), dim=1, largest=False)
         drawn = scores.gather(1, chosen).masked_fill_(soonest == torch.inf, -torch.inf)
         own = scores[who, what].unsqueeze(1)
         ranks = (drawn.index_select(0, who) >= own).sum(1)
         ranks += (_each(scores, who, what).index_select(0, who) >= own).sum(1) - 1
-        found: np.ndarray = ranks.numpy()
+        found: np.ndarray = ranks.cpu().numpy()
         return found
 
 
@@ -54,7 +54,7 @@ def _each(scores: Tensor, who: Tensor, what: Tensor) -> Tensor:
     """(B, W), the scores of all that each user wants, once each, -inf behind the last."""
     users, items = torch.unique(torch.stack([who, what]), dim=1)
     sizes = torch.bincount(users, minlength=len(scores))
-    places = torch.arange(len(users)) - (sizes.cumsum(0) - sizes).index_select(0, users)
+    places = torch.arange(len(users), device=users.device) - (sizes.cumsum(0) - sizes).index_select(0, users)
     found = scores.new_full((len(scores), int(sizes.max()) if len(users) else 0), -torch.inf)
     found[users, places] = scores[users, items]
     return found

@@ -79,20 +79,21 @@ def rank(users: Users, items: Tensor | Scores, k: int, few: Sequence[Few] = ()) 
         scores = _scores(part.vectors, items)  # (b, N)
         rows = np.repeat(np.arange(len(scores)), np.diff(part.offsets))
         known = part.wanted >= 0
-        who, what = torch.from_numpy(rows[known]), torch.from_numpy(part.wanted[known])
+        who, what = (torch.from_numpy(a).to(scores.device) for a in (rows[known], part.wanted[known]))
         own = scores[who, what]
         if part.spared is not None and part.spared_offsets is not None:
             whom = np.repeat(np.arange(len(scores)), np.diff(part.spared_offsets))[part.spared >= 0]
-            scores[torch.from_numpy(whom), torch.from_numpy(part.spared[part.spared >= 0])] = -torch.inf
+            spared = torch.from_numpy(part.spared[part.spared >= 0]).to(scores.device)
+            scores[torch.from_numpy(whom).to(scores.device), spared] = -torch.inf
             scores[who, what] = own
         ranks = np.full(len(part.wanted), -1, np.int64)
-        ranks[known] = (torch.cat([_behind(scores, w, o) for w, o in _pieces(who, own, len(items))]).numpy()) - 1
+        ranks[known] = torch.cat([_behind(scores, w, o) for w, o in _pieces(who, own, len(items))]).cpu().numpy() - 1
         values, best = scores.topk(min(k, len(items)), dim=1)
         best = best.masked_fill(values == -torch.inf, -1)
         drawn = {one.drawn: np.full(len(part.wanted), -1, np.int64) for one in few}
         for one in few:
             drawn[one.drawn][known] = one.ranks(scores, who, what)
-        yield Found(best.numpy(), ranks, part.offsets, drawn)
+        yield Found(best.cpu().numpy(), ranks, part.offsets, drawn)
 
 
 def listed(items: np.ndarray, wanted: np.ndarray, offsets: np.ndarray, count: int) -> Found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,6 +54,16 @@ class Trie:
         self.items: Tensor = torch.from_numpy(numbers[order].astype(np.int64))
         self.leaves = [torch.from_numpy(np.append(first, len(codes))) for first in firsts]
         self._sorted, self._places = torch.sort(self.items)
+
+    def on(self, device: torch.device) -> Trie:
+        """The same on a device."""
+        if device == self.items.device:
+            return self
+        moved = copy.copy(self)
+        moved.starts, moved.codes = [t.to(device) for t in self.starts], [t.to(device) for t in self.codes]
+        moved.items, moved.leaves = self.items.to(device), [t.to(device) for t in self.leaves]
+        moved._sorted, moved._places = self._sorted.to(device), self._places.to(device)
+        return moved
 
     def places(self, items: Tensor) -> Tensor:
         """(n,), which node of the last level each item is; -1 for others."""

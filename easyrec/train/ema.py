@@ -26,6 +26,10 @@ class EMA:
         self.parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self.averages = [p.detach().clone() for p in self.parameters]
 
+    def to(self, device: torch.device) -> None:
+        """Move the averages to where the parameters are now."""
+        self.averages = [average.to(device) for average in self.averages]
+
     @torch.no_grad()
     def update(self) -> None:
         """Take in the parameters after an update."""

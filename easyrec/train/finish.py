@@ -21,6 +21,7 @@ from easyrec.report.environment import environment
 from easyrec.report.statistics import statistics
 from easyrec.train.bundling import export_both, export_rows, export_searching, no_bundle
 from easyrec.train.calibrate import fit_calibration
+from easyrec.train.device import CPU
 from easyrec.train.run import Run
 from easyrec.train.run_folder import CALIBRATION
 from easyrec.train.snapshot import read_folder
@@ -60,6 +61,7 @@ def finish(trainer: Trainer) -> Run:
     else:
         (folder.path / CALIBRATION).unlink(missing_ok=True)  # of a run that was resumed without it
     bundle = None
+    trainer.scorer.to(CPU)  # where bundles are made, and serve
     try:
         if trainer.export:
             with watch.part("export"), trainer.scorer.averaged():

@@ -145,7 +145,7 @@ class Matching:
         if not isinstance(self.sampler, Hard) or self.sampler.config.index is None or epoch == self.refreshed:
             return
         if epoch % self.sampler.config.refresh == 0:
-            vectors = self.items(scorer).numpy()
+            vectors = self.items(scorer).cpu().numpy()
             self.sampler.near = near_items(vectors, self.sampler.config.index, self.sampler.config.top)
         self.refreshed = epoch
 
@@ -164,7 +164,7 @@ class Matching:
     # ------------------------------------------------------------------------------------------- evaluation
 
     def items(self, scorer: Scorer) -> Tensor:
-        """(N, D) float32, the vectors of all items."""
+        """(N, D) float32, the vectors of all items, where the model is."""
         starts = range(0, len(self.catalogue), ITEMS)
         parts = [
             Batch.of(self.catalogue.table.slice(s, min(s + ITEMS, len(self.catalogue))), outputs=self.catalogue.outputs)

@@ -64,10 +64,10 @@ class Recent:
             predictions = self.link(logits)
         rows = min(batch.size, self.config.rows)
         names = [*(f"prediction:{task.name}" for task in self.tasks), *(f"label:{name}" for name in self.labels)]
-        arrays = [_array(predictions[task.name].numpy()[:rows]) for task in self.tasks]
-        arrays += [_array(batch.labels[name].numpy()[:rows]) for name in self.labels]
+        arrays = [_array(predictions[task.name].cpu().numpy()[:rows]) for task in self.tasks]
+        arrays += [_array(batch.labels[name].cpu().numpy()[:rows]) for name in self.labels]
         if batch.sample_weight is not None:
-            names, arrays = [*names, "weight"], [*arrays, _array(batch.sample_weight.numpy()[:rows])]
+            names, arrays = [*names, "weight"], [*arrays, _array(batch.sample_weight.cpu().numpy()[:rows])]
         for column in self.columns:
             assert batch.reserved is not None, "the loader was asked for the column"
             names, arrays = [*names, f"column:{column}"], [*arrays, batch.reserved.column(column).slice(0, rows)]

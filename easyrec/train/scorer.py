@@ -19,6 +19,7 @@ from easyrec.export.scoring import Scoring
 from easyrec.models._matching import Matching
 from easyrec.retrieval.trie import Trie
 from easyrec.train.checkpoint import differences, shapes
+from easyrec.train.device import CPU
 from easyrec.train.ema import EMA
 from easyrec.train.objective import Link, Objective
 from easyrec.train.snapshot import Snapshot
@@ -54,6 +55,7 @@ class Scorer:
         objective: Knows the tasks and their link functions.
         tasks: How each task is scored.
         ema: Averages that stand in for the model's parameters while scoring.
+        device: Where the model is.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Scorer:
         objective: Objective,
         tasks: Sequence[TaskScoring],
         ema: EMA | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        self.model, self.collection, self.ema = model, collection, ema
+        self.model, self.collection, self.ema, self.device = model, collection, ema, device
         rates = {task.name: task.keep_rate for task in tasks if task.keep_rate is not None}
         self.link = Link(objective, rates, getattr(model, "composed", None))
         self.scoring = Scoring(tasks)
@@ -92,14 +95,14 @@ class Scorer:
         training = self.model.training
         self.model.eval()
         try:
-            logits: Mapping[str, Tensor] = self.model(self.collection.lookup(batch))
+            logits: Mapping[str, Tensor] = self.model(self.collection.lookup(batch).on(self.device))
         finally:
             self.model.train(training)
-        return {name: tensor.numpy() for name, tensor in self.link(logits).items()}
+        return {name: tensor.cpu().numpy() for name, tensor in self.link(logits).items()}
 
     @torch.no_grad()
     def vectors(self, batch: Batch, side: Literal["user", "item"], groups: Collection[str]) -> Tensor:
-        """(B, D) float32, the vectors that a matching model compares, in evaluation mode.
+        """(B, D) float32, the vectors that a matching model compares, in evaluation mode, where the model is.
 
         Args:
             batch: Rows with the features of the side.
@@ -110,7 +113,7 @@ class Scorer:
         training = self.model.training
         self.model.eval()
         try:
-            x = self.model.prepared(self.collection.lookup(batch, groups))
+            x = self.model.prepared(self.collection.lookup(batch, groups).on(self.device))
             return self.model.scaled(self.model.user(x) if side == "user" else self.model.item(x))
         finally:
             self.model.train(training)
@@ -131,12 +134,20 @@ class Scorer:
         training = self.model.training
         self.model.eval()
         try:
-            x = self.model.prepared(self.collection.lookup(batch, groups))  # type: ignore[operator]
-            bars = None if barred is None else tuple(torch.from_numpy(part) for part in barred)
-            items, scores = self.model.find(x, trie, k, bars)  # type: ignore[operator]
+            x = self.model.prepared(self.collection.lookup(batch, groups).on(self.device))  # type: ignore[operator]
+            bars = None if barred is None else tuple(torch.from_numpy(part).to(self.device) for part in barred)
+            items, scores = self.model.find(x, trie.on(self.device), k, bars)  # type: ignore[operator]
         finally:
             self.model.train(training)
-        return items.numpy(), scores.numpy()
+        return items.cpu().numpy(), scores.cpu().numpy()
+
+    def to(self, device: torch.device) -> None:
+        """From now on, score on a device, where the model goes."""
+        self.model.to(device)
+        self.link.objective.to(device)
+        if self.ema is not None:
+            self.ema.to(device)
+        self.device = device
 
     def load(self, snapshot: Snapshot) -> None:
         """Take over the weights of a checkpoint, not the optimizers' state.

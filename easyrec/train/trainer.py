@@ -26,6 +26,7 @@ from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.codes import same_codes, write_codes
+from easyrec.train.device import open_device
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
@@ -86,6 +87,10 @@ class Trainer:
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
         self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
         self.threads = self.config.threads or num_threads()
+        try:
+            self.device = open_device(self.config.device)
+        except ConfigError as error:
+            raise experiment.placed(error) from None
         self._open_data(data)
         with using_threads(self.threads):
             self._build()
@@ -136,14 +141,15 @@ class Trainer:
             assert self.matching is not None
             write_codes(self.collection, experiment, self.matching.catalogue)
         try_out(self.model, plan.layouts, experiment.tasks)
-        self.model.train()
+        self.model.to(self.device).train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
-        self.objective = Objective(experiment.tasks)
+        self.objective = Objective(experiment.tasks).to(self.device)
         self.recent = self._measure_lately()
         self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
         self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer, self.weighting)
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
-        self.scorer = Scorer(self.model, self.collection, self.objective, task_scorings(experiment), self.ema)
+        scorings = task_scorings(experiment)
+        self.scorer = Scorer(self.model, self.collection, self.objective, scorings, self.ema, self.device)
         steps = self._expected_steps()
         self.dense_rate = Rate(config.dense_optimizer.lr, config.dense_optimizer.schedule, steps)
         self.sparse_rate = Rate(config.sparse_optimizer.lr, config.sparse_optimizer.schedule, steps)
@@ -218,13 +224,13 @@ class Trainer:
         """One step."""
         if not self.step and self.config.init_from is None and not self.sampled:
             self._begin_at(batch)
-        inputs = self.collection.lookup(batch)
+        inputs, batch = self.collection.lookup(batch).on(self.device), batch.on(self.device)
         with self._autocast():
             logits = self.forward(inputs)
         losses = self._losses(batch, logits)
         extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
         loss = self.weighting.total(losses, extras)
-        value = loss.item()  # on a CPU nothing waits for this
+        value = loss.item()  # on a CPU nothing waits for this; on a GPU one more step at most would be under way
         if not math.isfinite(value):
             raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
         if self.recent is not None:
@@ -247,7 +253,7 @@ class Trainer:
         if self.sampled:
             assert self.matching is not None
             return self.matching.objective(logits, batch)
-        sessions = {column: batch.codes(column) for column in self.experiment.session_columns}
+        sessions = {column: batch.codes(column).to(self.device) for column in self.experiment.session_columns}
         if not self.step:
             for doubt in scattered(sessions):
                 logger.warning("%s", doubt)
@@ -363,7 +369,8 @@ class Trainer:
             )
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cpu", torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+        bf16 = self.config.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext()
 
     # ------------------------------------------------------------------------------- what people see
 

@@ -175,7 +175,7 @@ def test_large_batches_of_one_session_need_no_square_of_memory():
 
 def test_sessions_sum_and_logsumexp():
     codes = torch.tensor([5, -3, 5, 5])
-    sessions = Sessions(codes, 4)
+    sessions = Sessions(codes, codes)
     assert sessions.sum(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [2.0, 8.0]
     scores, weights = torch.tensor([1.0, 2.0, -1e4, 1e4]), torch.tensor([1.0, 0.5, 1.0, 0.0])
     found = sessions.logsumexp(scores, weights)

@@ -97,6 +97,24 @@ def test_every_parameter_and_every_input_gets_a_gradient(case, name, tasks):
 
 @pytest.mark.family("easyrec.models")
 @pytest.mark.parametrize("name", MODELS)
+def test_another_device_gives_the_same_logits_and_gradients(case, name, other_device):
+    made = case(name)
+    told = []
+    for device in (torch.device("cpu"), other_device):
+        model, x = seeded(made), made.inputs(5)
+        with torch.no_grad():
+            model.to(device).eval()(x.on(device))
+        logits = model.eval()(x.on(device))
+        sum(logit.square().sum() for logit in logits.values()).backward()
+        gradients = {key: tensor.grad for key, tensor in x.tensors.items() if tensor.requires_grad}
+        gradients |= {key: p.grad.cpu() for key, p in model.named_parameters() if p.grad is not None}
+        told.append(({key: logit.detach().cpu() for key, logit in logits.items()}, gradients))
+        model.train()(x.on(device))
+    torch.testing.assert_close(told[1], told[0], rtol=1e-4, atol=1e-4)  # sums in another order
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", MODELS)
 def test_several_tasks_are_told_by_name(case, name):
     made = case(name)
     if made.config.example_tasks:

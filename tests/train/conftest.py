@@ -73,3 +73,15 @@ def toy(tmp_path, data, toy_experiment):
         return kind(experiment(**settings), tmp_path / run, **options)
 
     return SimpleNamespace(config=CONFIG, experiment=experiment, trainer=trainer, path=tmp_path, rows=rows)
+
+
+@pytest.fixture
+def there(other_device, monkeypatch):
+    """Makes a Trainer whose dense part is on the other device."""
+
+    def made(*args, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr("easyrec.train.trainer.open_device", lambda name: other_device)
+            return Trainer(*args, **options)
+
+    return made

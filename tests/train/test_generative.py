@@ -166,6 +166,12 @@ def test_nothing_is_ranked_among_drawn_items(kind):
     assert f"take {kind.removeprefix('sampled_')}, which is of the whole catalogue" in problem.message
 
 
+def test_it_learns_and_searches_on_another_device(parts, tmp_path, there):
+    run = there(load_experiment(CONFIG, parts), tmp_path / "run", bar=False).fit()
+    assert run.metrics["valid"]["recall@5"] > 0.9
+    assert easyrec.evaluate(run.path).metrics["valid"] == pytest.approx(run.metrics["valid"], abs=0.02)
+
+
 def test_a_resumed_run_ends_like_one_that_never_stopped(parts, tmp_path):
     """Steps that are learned are drawn at random, and drawn alike."""
     settings = {**parts, "model.prefixes": 2, "model.dropout": 0.1, "train.epochs": 2}

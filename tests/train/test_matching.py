@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -220,6 +221,31 @@ def test_a_sequence_is_continued_by_every_model(trainer, name):
     found = continued(trainer, name, "softmax", EPOCHS.get(name, 15))
     assert found["recall@5"] > 0.9
     assert found["ndcg@5"] > 0.8
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_a_sequence_is_continued_on_another_device(trainer, there, name):
+    found = continued(partial(trainer, kind=there), name, "softmax", EPOCHS.get(name, 15))
+    assert found["recall@5"] > 0.9
+    assert found["ndcg@5"] > 0.8
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        {"type": "in_batch"},
+        {"type": "cross_batch", "batches": 3},
+        {"type": "mixed"},
+        {"type": "hard", "index": {"type": "flat"}, "top": [0, 5], "negatives": 3},
+    ],
+)
+def test_negatives_are_learned_from_on_another_device(trainer, there, sampler):
+    data = {"train": taken(3000, 1), "valid": taken(300, 2)}
+    settings = {"data__sampler": sampler, "train__epochs": 1, "model__hidden": [8]}
+    one = trainer(data, "one", **settings).fit().metrics["valid"]
+    other = trainer(data, "other", there, **settings).fit().metrics["valid"]
+    assert other == pytest.approx(one, abs=0.02)
 
 
 class Stopped(Trainer):

@@ -54,7 +54,7 @@ class OfGradients(Weighting):
         of_extras = _gradients(own, sources) if isinstance(own, Tensor) else [None] * len(sources)
         shared = [sum(g is not None for g in of_source) > 1 for of_source in zip(*of_tasks, strict=True)]
         products = _products([[g for g, s in zip(of, shared, strict=True) if s] for of in of_tasks])
-        values = torch.stack([losses[name].detach() for name in self.names]).double()
+        values = torch.stack([losses[name].detach() for name in self.names]).double().cpu()
         together, alone = self.factors(products, values)
         self.last.copy_(together)
         step = [

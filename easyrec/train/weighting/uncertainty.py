@@ -27,8 +27,9 @@ class Uncertainty(Weighting):
     def total(self, losses: Mapping[str, Tensor], extras: Mapping[str, Tensor]) -> Tensor:
         """The loss of a step; the log-variances are part of it."""
         values = torch.stack([losses[name] for name in self.names])
-        factors = torch.exp(-self.log_variances) * values.new_tensor(self.scales)
-        weighted = (factors * values + 0.5 * self.log_variances).sum()
+        noise = self.log_variances.to(values.device)
+        factors = torch.exp(-noise) * torch.tensor(self.scales, device=values.device)
+        weighted = (factors * values + 0.5 * noise).sum()
         return sum(extras.values(), weighted)
 
     def weights(self) -> dict[str, float]:

@@ -1,0 +1,28 @@
+"""Where the dense part of a model is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from easyrec.errors import ConfigError, Problem
+
+CPU = torch.device("cpu")
+
+
+def open_device(name: str) -> torch.device:
+    """The device that `train.device` names.
+
+    Raises:
+        ConfigError: This machine has none of that name, or torch cannot use it.
+    """
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            seen = f"torch {torch.__version__} sees {count or 'no'} GPU{'s' * (count != 1)} here"
+            raise ConfigError([Problem(f"there is no '{name}': {seen}\nallowed: {_allowed(count)}", "train.device")])
+    return device
+
+
+def _allowed(count: int) -> str:
+    return ", ".join(["cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))])

@@ -1,0 +1,80 @@
+"""Training with the dense part on another device: what is learned is what the CPU learns."""
+
+import numpy as np
+import pytest
+import torch
+
+import easyrec
+from easyrec.errors import ConfigError
+from easyrec.train.device import open_device
+from serving import Predictor
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+SETTINGS = [
+    {},
+    {"train__ema": {"decay": 0.9}, "train__metrics": ["auc"]},
+    {"train__dense_optimizer": {"type": "adagrad", "lr": 0.05}, "train__grad_clip": {"norm": 1.0, "value": 0.1}},
+    {"train__dense_optimizer": {"type": "sgd", "lr": 0.05, "momentum": 0.9}},
+]
+WEIGHTINGS = ["uncertainty", "gradnorm", "pcgrad", "mgda"]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_another_device_learns_what_the_cpu_learns(toy, there, settings):
+    settings = {"model__dropout": 0.0, "data__sample_weight": "weight", **settings}
+    one = toy.trainer("one", **settings).fit()
+    other = toy.trainer("other", there, export=True, **settings).fit()
+    for part in ("valid", "test"):
+        assert other.metrics[part] == pytest.approx(one.metrics[part], abs=2e-3)
+    rows = toy.rows(20, 7)
+    scores = Predictor.load(other.bundle).predict(rows)
+    told = easyrec.predict(other.path, rows)
+    for name in (n for n in scores if n.startswith("score")):
+        np.testing.assert_allclose(np.asarray(told[name]), scores[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_tasks_are_weighed_on_another_device(toy, there, weighting):
+    tasks = [{"name": name, "label": name} for name in ("click", "buy")]
+    settings = {"model": {"type": "shared_bottom", "embedding_dim": 8, "tasks": tasks}, "train__epochs": 1}
+    settings |= {"train__task_weighting": weighting, "eval__metrics": ["auc"]}
+    one, other = toy.trainer("one", **settings).fit(), toy.trainer("other", there, **settings).fit()
+    assert other.metrics["valid"] == pytest.approx(one.metrics["valid"], abs=2e-3)
+
+
+def test_a_resumed_run_on_another_device_ends_like_one_that_never_stopped(toy, there):
+    settings = {"model__dropout": 0.0, "train__ema": {"decay": 0.9}}
+    whole = toy.trainer("whole", there, **settings).fit()
+    toy.trainer("parts", there, train__epochs=1, **settings).fit()
+    assert toy.trainer("parts", there, resume=True, **settings).fit().metrics["valid"] == whole.metrics["valid"]
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda :0", ""])
+def test_a_device_that_is_none_is_told_at_its_place(toy, name):
+    with pytest.raises(ConfigError, match=r"train\.device"):
+        toy.experiment(train__device=name)
+
+
+def test_a_gpu_that_is_not_there_is_told(toy):
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    with pytest.raises(ConfigError, match=rf"there is no 'cuda:{number}'.*sees {number or 'no'} GPU") as told:
+        toy.trainer(train__device=f"cuda:{number}")
+    assert told.value.problems[0].where == "train . device"
+    assert open_device("cpu") == torch.device("cpu")
+
+
+@GPU
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_learns_what_the_cpu_learns(toy, precision):
+    settings = {"model__dropout": 0.0, "train__precision": precision}
+    one, other = toy.trainer("one", **settings).fit(), toy.trainer("other", train__device="cuda", **settings).fit()
+    assert other.metrics["valid"] == pytest.approx(one.metrics["valid"], abs=5e-3)
+
+
+@GPU
+def test_a_resumed_run_on_a_gpu_draws_what_one_that_never_stopped_draws(toy):
+    settings = {"train__device": "cuda", "model__dropout": 0.3}
+    whole = toy.trainer("whole", **settings).fit()
+    toy.trainer("parts", train__epochs=1, **settings).fit()
+    resumed = toy.trainer("parts", resume=True, **settings).fit()
+    assert resumed.metrics["valid"] == pytest.approx(whole.metrics["valid"], abs=1e-5)
