@@ -3,7 +3,8 @@
 `make bench-retrieval`, or `python benchmarks/next_item.py [ml-1m | beauty | ml-100k] [--only sasrec_softmax ...] [--threads 2]
 [--page]`
 
-Writes parquet under `.data/next_item/<data>`, then trains the configs in `configs/next_item/`. A user's last item is the
+Writes parquet under `.data/next_item/<data>`, then trains the configs in `configs/next_item/`, and in `<data>/` there what a
+data set needs otherwise; `EASYREC_DEVICE=cuda` trains on a GPU. A user's last item is the
 test, the one before it is valid and chooses the checkpoint; what the user had before is not recommended. A run that was
 stopped goes on from its newest checkpoint under `.data/next_item/runs`; finished ones are lines of
 `results/next_item.jsonl`. `--page` writes the tables of what has run into `docs/benchmarks.md`.
@@ -49,6 +50,12 @@ def names(where: str | None = None) -> list[str]:
     return [name for name in every if where is None or where in TIMED or not name.startswith("timed_")]
 
 
+def config(where: str, name: str) -> Path:
+    """The file of a model; a data set may have its own."""
+    own = CONFIGS / where / f"{name}.yaml"
+    return own if own.exists() else CONFIGS / f"{name}.yaml"
+
+
 def histories(name: str) -> list[np.ndarray]:
     """Each user's items, oldest first; with their times, (L, 2), where these are known."""
     if name == "ml-1m":
@@ -91,7 +98,7 @@ def prepare(name: str) -> Path:
 def key(where: str, name: str) -> str:
     """Fingerprint of a run."""
     os.environ["EASYREC_NEXT_ITEM"] = str(OUT / where)
-    experiment = load_experiment(CONFIGS / f"{name}.yaml", SIZES[where])
+    experiment = load_experiment(config(where, name), SIZES[where])
     modules = ["easyrec.retrieval.ranking", "easyrec.retrieval.metrics.__init__"]
     if isinstance(experiment.model, StatisticConfig):
         return where + fingerprint(experiment, [*modules, "easyrec.train.statistics", "easyrec.export.statistic"])
@@ -111,7 +118,7 @@ def run(where: str, name: str, threads: int) -> dict[str, Any]:
         folder = OUT / "runs" / f"{found}"
         settings = {**SIZES[where], **device(), "train.seed": SEED, "train.threads": threads}
         result = easyrec.train(
-            CONFIGS / f"{name}.yaml", overrides=settings, run_dir=folder, resume=True, export=False
+            config(where, name), overrides=settings, run_dir=folder, resume=True, export=False
         ).metrics
         told = {f"{part}_{k}": round(v, 6) for part in ("valid", "test") for k, v in result[part].items()}
         return {

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from next_item import CONFIGS, DATA, OUT, SEED, SIZES, key, prepare
-from record import ROOT, digest, fingerprint, finished, lines, once, table
+from next_item import CONFIGS, DATA, OUT, SEED, SIZES, config, key, prepare
+from record import ROOT, device, digest, fingerprint, finished, lines, once, table
 
 import easyrec
 from easyrec.config import load_experiment
@@ -59,18 +59,19 @@ def folder_of(where: str, users: int | None) -> Path:
 
 def ids_of(where: str, folder: Path, quantizer: str, changes: dict[str, Any], threads: int) -> Path:
     """The semantic ids of the items, by what `sasrec_softmax` learned of them: next_item's run where nothing is changed."""
-    experiment = load_experiment(CONFIGS / "sasrec_softmax.yaml", {**SIZES[where], **changes})
+    source = config(where, "sasrec_softmax")
+    experiment = load_experiment(source, {**SIZES[where], **changes})
     run = OUT / "runs" / (f"tiger-{folder.name}-{fingerprint(experiment)}" if changes else key(where, "sasrec_softmax"))
     settings = {**SIZES[where], **changes, "train.seed": SEED, "train.threads": threads}
     if not (run / "metrics.json").exists():
-        easyrec.train(CONFIGS / "sasrec_softmax.yaml", overrides=settings, run_dir=run, resume=True, export=False)
+        easyrec.train(source, overrides=settings, run_dir=run, resume=True, export=False)
     rows = pq.read_metadata(folder / "items.parquet").num_rows
-    config = {**QUANTIZERS[quantizer], "codes": 256 if rows >= 2048 else rows // 8, "seed": SEED}
+    chosen = {**QUANTIZERS[quantizer], "codes": 256 if rows >= 2048 else rows // 8, "seed": SEED}
     code = [ROOT / "easyrec" / "retrieval" / "semantic_ids" / f"{name}.py" for name in (quantizer, "_residual")]
-    path = run / f"{quantizer}-{digest(json.dumps(config), code)}.parquet"
+    path = run / f"{quantizer}-{digest(json.dumps(chosen), code)}.parquet"
     if not path.exists():
         easyrec.embed(run, index="flat", progress=False)
-        easyrec.semantic_ids(run / "items", path, config=config)
+        easyrec.semantic_ids(run / "items", path, config=chosen)
     return path
 
 
@@ -93,7 +94,7 @@ def run(where: str, args: argparse.Namespace) -> dict[str, Any]:
 
     def train() -> dict[str, Any]:
         path = OUT / "runs" / f"tiger-{found}"
-        asked = {**settings, "train.seed": SEED, "train.threads": args.threads}
+        asked = {**settings, **device(), "train.seed": SEED, "train.threads": args.threads}
         if args.minutes:
             signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
             signal.alarm(60 * args.minutes)

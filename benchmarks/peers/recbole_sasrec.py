@@ -1,10 +1,12 @@
 """RecBole's SASRec on MovieLens-1M under its defaults: NDCG@10 of every epoch, and how long it took.
 
 Runs in an environment with RecBole: `python recbole_sasrec.py DATA OUT.json [--epochs 300] [--minutes 120] [--batches N]
-[--threads 2] [--gpu 0]`.
+[--threads 2] [--gpu 0]`. Of what RecBole asks for, `recbole==1.2.1 colorlog texttable` beside torch, pandas, pyarrow,
+pyyaml, scipy, scikit-learn, tensorboard, tqdm and colorama are enough.
 
-DATA holds `ml-1m/sequences.parquet`. The same command goes on where `--minutes` stopped it, with the state beside OUT. `--batches` trains that many batches, without evaluation, to time a machine on
-which a whole run would take days; the result tells seconds per batch and batches per epoch.
+DATA holds `ml-1m/sequences.parquet`. The same command goes on where `--minutes` stopped it, with the state beside OUT.
+`--batches` trains that many batches, without evaluation, to time a machine on which a whole run would take days; the
+result tells seconds per batch and batches per epoch.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-# RecBole 1.2.1 was written for NumPy 1 and older torch, and imports Ray for its tuner, which is not used here.
+# RecBole 1.2.1 was written for NumPy 1. Under pandas 3 it fills no missing values, as its warnings say; there are none here.
 for _name, _kind in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
     if not hasattr(np, _name):
         setattr(np, _name, _kind)
@@ -72,7 +74,7 @@ def main() -> None:
             "epochs": args.epochs,
             "seed": SEED,
             "use_gpu": args.gpu >= 0,
-            "gpu_id": str(max(args.gpu, 0)),
+            "gpu_id": str(args.gpu) if args.gpu >= 0 else "",  # its device follows this alone, not `use_gpu`
             "metrics": ["Recall", "NDCG"],
             "topk": [10],
             "valid_metric": "NDCG@10",
@@ -84,7 +86,7 @@ def main() -> None:
         train, valid, test = data_preparation(config, dataset)
         model = SASRec(config, train.dataset).to(config["device"])
         found: dict[str, Any] = {"batches_per_epoch": len(train), "rows": len(train.dataset), "epochs": []}
-        found["device"] = torch.cuda.get_device_name(args.gpu) if args.gpu >= 0 else "cpu"
+        found["device"] = torch.cuda.get_device_name(config["device"]) if args.gpu >= 0 else "cpu"
         trainer = Trainer(config, model)
         if args.batches:
             _time(trainer, train, args.batches, found)
@@ -93,34 +95,45 @@ def main() -> None:
         args.out.write_text(json.dumps(found))
 
 
+def _clock(device: torch.device) -> float:
+    """The time once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def _time(trainer: Any, train: Any, batches: int, found: dict[str, Any]) -> None:
     model, began = trainer.model.train(), 0.0
     for number, batch in enumerate(train):
         if number == 1:  # the first one warms up
-            began = time.perf_counter()
+            began = _clock(trainer.device)
         if number > batches:
             break
         trainer.optimizer.zero_grad()
         model.calculate_loss(batch.to(trainer.device)).backward()
         trainer.optimizer.step()
-    found["seconds_per_batch"] = (time.perf_counter() - began) / batches
+    found["seconds_per_batch"] = (_clock(trainer.device) - began) / batches
 
 
 def _train(trainer: Any, parts: tuple[Any, Any, Any], found: dict[str, Any], out: Path, minutes: float | None) -> None:
-    """Its early stop: ten epochs without a better one. What is drawn by chance goes on where it was left."""
+    """Its early stop: more than ten epochs in a row without one as good. What is drawn by chance goes on where it was left."""
     train, valid, test = parts
     state, began = out.with_suffix(".pt"), time.perf_counter()
     best, behind, weights, former = -1.0, 0, None, 0.0
+    chance = [torch.default_generator, train.generator]  # weights and dropout; the order of the rows
+    if trainer.device.type == "cuda":
+        chance.append(torch.cuda.default_generators[torch.cuda.current_device()])  # dropout there
     if state.exists():
-        kept = torch.load(state, weights_only=True)
+        kept = torch.load(state, map_location="cpu", weights_only=True)
         trainer.model.load_state_dict(kept["model"])
         trainer.optimizer.load_state_dict(kept["optimizer"])
-        torch.set_rng_state(kept["random"])
+        for generator, drawn in zip(chance, kept["random"], strict=True):
+            generator.set_state(drawn)
         weights, best, behind = kept["weights"], kept["best"], kept["behind"]
         found["epochs"] = kept["epochs"]
         former = found["epochs"][-1]["seconds"]
     for epoch in range(len(found["epochs"]), trainer.epochs):
-        if behind >= trainer.stopping_step:
+        if behind > trainer.stopping_step:
             break
         if minutes is not None and time.perf_counter() - began > 60 * minutes:
             return
@@ -128,11 +141,12 @@ def _train(trainer: Any, parts: tuple[Any, Any, Any], found: dict[str, Any], out
         value = float(trainer.evaluate(valid, load_best_model=False)["ndcg@10"])
         found["epochs"].append({"ndcg@10": value, "seconds": former + time.perf_counter() - began})
         behind += 1
-        if value > best:
+        if value >= best:
             best, behind = value, 0
             weights = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
         kept = {"model": trainer.model.state_dict(), "optimizer": trainer.optimizer.state_dict(), "weights": weights}
-        kept |= {"random": torch.get_rng_state(), "best": best, "behind": behind, "epochs": found["epochs"]}
+        kept |= {"random": [generator.get_state() for generator in chance]}
+        kept |= {"best": best, "behind": behind, "epochs": found["epochs"]}
         torch.save(kept, state.with_suffix(".new"))
         state.with_suffix(".new").replace(state)
         out.write_text(json.dumps(found))

@@ -110,7 +110,7 @@ def test_another_device_gives_the_same_logits_and_gradients(case, name, other_de
         gradients |= {key: p.grad.cpu() for key, p in model.named_parameters() if p.grad is not None}
         told.append(({key: logit.detach().cpu() for key, logit in logits.items()}, gradients))
         model.train()(x.on(device))
-    torch.testing.assert_close(told[1], told[0], rtol=1e-4, atol=1e-4)  # sums in another order
+    torch.testing.assert_close(told[1], told[0], rtol=1e-3, atol=1e-4)  # sums in another order
 
 
 @pytest.mark.family("easyrec.models")
