@@ -139,7 +139,10 @@ def rows(where: str) -> list[dict[str, Any]]:
             recall, ndcg = PUBLISHED.get((where, name), (None, None))
             told = {name: f"{line[f'test_{name}']:.4f}" for name in ("recall@10", "ndcg@10")}
             told |= {"coverage@10": f"{line['test_coverage@10']:.3f}", "minutes": f"{line['seconds'] / 60:.0f}"}
-            told |= {"threads": line["threads"], "published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}"}
+            told |= {
+                "on": line.get("device", f"{line['threads']} threads"),
+                "published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}",
+            }
             result.append({"model": name, **told})
     return sorted(result, key=lambda row: row["ndcg@10"], reverse=True)
 

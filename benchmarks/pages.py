@@ -17,6 +17,8 @@ import frappe
 import ml1m_ctr
 import multi_task
 import next_item
+import tiger
+import two_tower
 from record import ROOT, data, finished
 
 from easyrec.config import load_experiment
@@ -99,10 +101,32 @@ def next_item_rows() -> list[tuple[str, dict[str, Any]]]:
     rows = []
     for part, source in (("ml-1m", "MovieLens-1M"), ("beauty", "Amazon Beauty"), ("ml-100k", "MovieLens-100K")):
         for line in next_item.rows(part):
-            config = next_item.CONFIGS / f"{line['model']}.yaml"
-            told = _row(source, f"`configs/next_item/{config.name}`", "test recall@10, ndcg@10", [], line["published"])
+            config = next_item.config(part, line["model"])
+            told = _row(source, f"`{config.relative_to(ROOT)}`", "test recall@10, ndcg@10", [], line["published"])
             told["value"] = f"{line['recall@10']}, {line['ndcg@10']}"
             rows.append((load_experiment(config).model.type, told | {"seeds": 1}))
+    return rows
+
+
+def tiger_rows() -> list[tuple[str, dict[str, Any]]]:
+    """The same of models that write codes."""
+    rows = []
+    for part, source in (("beauty", "Amazon Beauty"), ("ml-1m", "MovieLens-1M")):
+        for line in tiger.rows(part):
+            config = f"`configs/next_item/tiger.yaml`, size {line['size']}, {line['model'].partition(', ')[2]}"
+            told = _row(source, config, "test recall@10, ndcg@10", [], line["published"])
+            rows.append(("tiger", told | {"value": f"{line['recall@10']}, {line['ndcg@10']}", "seeds": 1}))
+    return rows
+
+
+def two_tower_rows() -> list[tuple[str, dict[str, Any]]]:
+    """Test hit rate and recall of the last movies on MovieLens-1M, all movies ranked."""
+    rows = []
+    for line in two_tower.rows(list(two_tower.SEEDS)):
+        config = two_tower.CONFIGS / f"{line['config']}.yaml"
+        told = _row("MovieLens-1M", f"`{config.relative_to(ROOT)}`", "test hit_rate@100, recall@10", [], "")
+        told |= {"value": f"{line['hit_rate@100']}, {line['recall@10']}", "seeds": line["seeds"]}
+        rows.append((load_experiment(config).model.type, told))
     return rows
 
 
@@ -136,7 +160,8 @@ def write(page: Path, rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     data("frappe_x1")
     rows = defaultdict(list)
-    for model, row in [*frappe_rows(), *ml1m_rows(), *task_rows(), *next_item_rows()]:
+    every = (frappe_rows, ml1m_rows, task_rows, next_item_rows, tiger_rows, two_tower_rows)
+    for model, row in (row for kind in every for row in kind()):
         rows[model].append(row)
     for page in sorted(PAGES.glob("*.md")):
         if page.stem in rows or START in page.read_text(encoding="utf-8"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -18,12 +19,18 @@ class Config(SampledLossConfig):
     type: Literal["gbce"] = "gbce"
     calibration: float = Field(0.75, ge=0.0, le=1.0)
     """t: 0 is `bce`, 1 makes scores probabilities."""
+    bias: float = 0.0
+    """b, added to every score. About ``log(beta / k)`` training starts where chance would be, and needs no vector to say that
+    nearly all candidates are none. The order of items is the same with it and without."""
+    negatives: int | None = Field(None, gt=0)
+    """k: the loss that so many drawn negatives would give in expectation, as the mean over all candidates tells it. Default:
+    each candidate is one. Where a batch shares its candidates, few of them are too few: every step moves all of them alike."""
 
 
 class GBCE(SampledLoss):
-    """``-beta log s(z_y) - sum_c log(1 - s(z_c))`` with ``beta = 1 - t (1 - a)``.
+    """``-beta log s(z_y + b) - sum_c log(1 - s(z_c + b))`` with ``beta = 1 - t (1 - a)``.
 
-    a is the share of the other items that are a position's candidates; beta is ``a (t (1 - 1/a) + 1/a)``.
+    a is the share of the other items that are a position's candidates, or k of them; beta is ``a (t (1 - 1/a) + 1/a)``.
 
     Source:
         Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative
@@ -32,8 +39,12 @@ class GBCE(SampledLoss):
 
     def of_positions(self, logits: Tensor, columns: Tensor) -> Tensor:
         """(P,), the loss of each position."""
+        logits = logits + self.config.bias
         rest = others(logits, columns)
-        share = (rest.isfinite().sum(1) / max(self.items - 1, 1)).clamp_max(1.0)
+        count, costs = rest.isfinite().sum(1), F.softplus(rest).sum(1)
+        if self.config.negatives is not None:
+            costs = costs * self.config.negatives / count.clamp_min(1)
+            count = torch.full_like(count, self.config.negatives)
+        share = (count / max(self.items - 1, 1)).clamp_max(1.0)
         beta = 1 - self.config.calibration * (1 - share)
-        loss: Tensor = beta * F.softplus(-own(logits, columns)).squeeze(1) + F.softplus(rest).sum(1)
-        return loss
+        return beta * F.softplus(-own(logits, columns)).squeeze(1) + costs

@@ -56,6 +56,23 @@ def built(name, **keys):
     return build(member(FAMILY, name).Config(type=name, **keys), ITEMS)
 
 
+def test_gbce_tells_by_the_mean_over_its_candidates_what_a_number_of_negatives_costs():
+    own, row = 0.3, [-1.0, 2.0, 0.4, -0.2]
+    logits = torch.tensor([[own, *row]])
+    found = built("gbce", negatives=2)(logits, torch.tensor([0]))
+    mean = sum(-math.log(1 - s(r)) for r in row) / len(row)
+    assert found.item() == pytest.approx(-beta(row[:2]) * math.log(s(own)) + 2 * mean)
+    drawn = [built("gbce")(torch.tensor([[own, a, b]]), torch.tensor([0])).item() for a in row for b in row]
+    assert found.item() == pytest.approx(sum(drawn) / len(drawn))  # its expectation over draws of two
+
+
+def test_a_bias_moves_every_score():
+    logits, columns = torch.tensor(LOGITS), torch.tensor(COLUMNS)
+    assert built("gbce", bias=-2.0)(logits, columns).item() == pytest.approx(
+        built("gbce")(logits - 2.0, columns).item()
+    )
+
+
 def test_every_loss_has_a_formula():
     assert sorted(FORMULAS) == list(members(FAMILY))
 
