@@ -47,4 +47,5 @@ class GBCE(SampledLoss):
             count = torch.full_like(count, self.config.negatives)
         share = (count / max(self.items - 1, 1)).clamp_max(1.0)
         beta = 1 - self.config.calibration * (1 - share)
-        return beta * F.softplus(-own(logits, columns)).squeeze(1) + costs
+        loss: Tensor = beta * F.softplus(-own(logits, columns)).squeeze(1) + costs
+        return loss
