@@ -140,11 +140,16 @@ def rows(where: str) -> list[dict[str, Any]]:
             told = {name: f"{line[f'test_{name}']:.4f}" for name in ("recall@10", "ndcg@10")}
             told |= {"coverage@10": f"{line['test_coverage@10']:.3f}", "minutes": f"{line['seconds'] / 60:.0f}"}
             told |= {
-                "on": line.get("device", f"{line['threads']} threads"),
+                "on": line.get("device", cores(line["threads"])),
                 "published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}",
             }
             result.append({"model": name, **told})
     return sorted(result, key=lambda row: row["ndcg@10"], reverse=True)
+
+
+def cores(threads: str) -> str:
+    """How many, in words."""
+    return f"{threads} core{'s' * (threads != '1')}"
 
 
 def main() -> None:

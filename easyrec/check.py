@@ -12,6 +12,7 @@ from easyrec.config.statistic import StatisticConfig
 from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample, unread
 from easyrec.data.catalogue import Catalogue, read_catalogue
 from easyrec.data.sides import Sides
+from easyrec.device import open_device
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.models._boxes import Picture
@@ -111,7 +112,12 @@ class Inspection:
             for name, seen in sample.features.items()
             if seen.unknown == 1.0
         ]
-        return found + self.experiment.doubts()
+        found += self.experiment.doubts()
+        try:
+            open_device(self.experiment.train.device)
+        except ConfigError as error:
+            found += [f"train.device: {problem.message}, so nothing can be trained here" for problem in error.problems]
+        return found
 
     def faults(self) -> list[str]:
         """What would stop training or spoil it, one sentence each."""

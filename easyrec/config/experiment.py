@@ -353,6 +353,8 @@ def _uncounted(sections: Sections) -> Iterator[Problem]:
         yield Problem(f"'{kind}' counts what users took, and has no negatives to thin out", "data.negative_sampling")
     if sections.data.sample_weight is not None:
         yield Problem(f"'{kind}' counts all rows alike: leave 'sample_weight' out", "data.sample_weight")
+    if sections.train.device != "cpu":
+        yield Problem(f"'{kind}' is counted on the processor: leave 'device' out", "train.device")
     try:
         watched(_tasks(sections.model, sections.data), _evaluation(sections), sections.train)
     except ConfigError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -269,7 +270,7 @@ class TrainConfig(StrictModel):
     seed: int = Field(2026, ge=0, lt=2**31)
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16`: autocast of the dense part; weights, tables and losses stay fp32."""
-    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
+    device: str = "cpu"
     """Where the dense part is trained: `cpu`, `cuda` or `cuda:<n>`; tables stay in the memory of the machine."""
     compile: bool = False
     """torch.compile of the dense part."""
@@ -300,6 +301,13 @@ class TrainConfig(StrictModel):
     @classmethod
     def _a_list_is_of_metrics(cls, value: Any) -> Any:
         return {"metrics": value} if isinstance(value, list) else value
+
+    @field_validator("device")
+    @classmethod
+    def _a_device_is_known(cls, value: str) -> str:
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", value):
+            raise ValueError(f"must be 'cpu', 'cuda' or 'cuda:<number>', but is {value!r}")
+        return value
 
     @field_validator("task_weighting", mode="before", json_schema_input_type=TaskWeighting | WeightingType)
     @classmethod

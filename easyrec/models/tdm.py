@@ -125,10 +125,8 @@ class TDM(Searching):
         assert x.matches.nodes is not None
         past, items = self.examples(steps, x.matches.steps)
         count, width = x.matches.nodes.shape
-        nodes, users = (
-            x.matches.nodes.flatten(),
-            torch.arange(count, device=self.starts.device).repeat_interleave(width),
-        )
+        nodes = x.matches.nodes.flatten()
+        users = torch.arange(count, device=nodes.device).repeat_interleave(width)
         levels = torch.bucketize(nodes, self.starts, right=True) - 1
         paths = items.round().long() + self.starts[:-1]
         labels = (nodes == paths.flatten().index_select(0, users * paths.shape[1] + levels)).float()

@@ -18,8 +18,7 @@ ROWS = 64
 def in_groups(function: Callable[..., Tensor], offsets: Tensor, *given: Tensor) -> Tensor:
     """What a function makes of rows, which it gets in groups of similar lengths, longest first.
 
-    Within a group lengths differ by a fifth at most; on a GPU, which wastes less on padding than on starting kernels, by
-    half.
+    Within a group lengths differ by a fifth at most, on a GPU by half, see `alike`.
 
     Args:
         function: ``function(lengths, longest, *parts)`` of R rows' lengths, (R,), and their n steps one row after
@@ -31,7 +30,7 @@ def in_groups(function: Callable[..., Tensor], offsets: Tensor, *given: Tensor) 
         (N, ..), where there is a step.
     """
     lengths, order = torch.sort(offsets.diff(), descending=True)
-    groups = [g for g in alike(lengths.tolist(), 5 if offsets.device.type == "cpu" else 2) if g[2]]
+    groups = [g for g in alike(lengths.tolist(), offsets.device) if g[2]]
     place = places(offsets.index_select(0, order), lengths)  # by length: where each step of the row lies
     parts = [torch.split(tensor.index_select(0, place), [steps for *_, steps in groups]) for tensor in given]
     results = [
@@ -43,14 +42,14 @@ def in_groups(function: Callable[..., Tensor], offsets: Tensor, *given: Tensor) 
     return torch.cat(results).index_select(0, back)
 
 
-def alike(lengths: Sequence[int], parts: int = 5) -> Iterator[tuple[int, int, int]]:
+def alike(lengths: Sequence[int], device: torch.device) -> Iterator[tuple[int, int, int]]:
     """Groups of similar lengths, of lengths that descend: first row, row behind the last, number of steps.
 
     Args:
-        lengths: Of the rows.
-        parts: The lengths of a group differ by one part of so many at most.
+        lengths: Of the rows; in a group they differ by a fifth at most, or by half.
+        device: Where the steps are. A GPU wastes less on padding than on starting kernels.
     """
-    first = steps = 0
+    first, steps, parts = 0, 0, 5 if device.type == "cpu" else 2
     for row, length in enumerate(lengths):
         if lengths[first] - length > max(4, lengths[first] // parts):
             yield first, row, steps

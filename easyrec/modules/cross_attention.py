@@ -30,7 +30,7 @@ def attend_across(queries: Tensor, steps: Seq) -> Tensor:
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # the number of groups is in the data
 def _in_groups(queries: Tensor, steps: Seq) -> Tensor:
     lengths, order = torch.sort(steps.offsets.diff(), descending=True, stable=True)
-    groups = list(alike(lengths.tolist()))
+    groups = list(alike(lengths.tolist(), lengths.device))
     if not groups:
         return queries
     place = places(steps.offsets.index_select(0, order), lengths)

@@ -18,8 +18,8 @@ NEVER = -1e30
 def attend(projected: Tensor, offsets: Tensor, *, causal: bool = False) -> Tensor:
     """``softmax(Q K' / sqrt(d)) V`` among the steps of each row, for each head; with `causal` no step sees a later one.
 
-    Rows are taken in the order of their lengths: in groups whose lengths differ by a fifth at most, each padded to its
-    own longest; under torch.export 64 at a time, in a loop that a stored program repeats.
+    Rows are taken in the order of their lengths: in groups whose lengths differ by a fifth at most, on a GPU by half, each
+    padded to its own longest; under torch.export 64 at a time, in a loop that a stored program repeats.
 
     Shape:
         projected: (N, 3, H, d), the queries, keys and values of all rows' steps

@@ -57,8 +57,6 @@ class Trie:
 
     def on(self, device: torch.device) -> Trie:
         """The same on a device."""
-        if device == self.items.device:
-            return self
         moved = copy.copy(self)
         moved.starts, moved.codes = [t.to(device) for t in self.starts], [t.to(device) for t in self.codes]
         moved.items, moved.leaves = self.items.to(device), [t.to(device) for t in self.leaves]

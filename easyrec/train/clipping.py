@@ -31,7 +31,7 @@ def clip(gradients: Sequence[Tensor], table_square_sum: float, bounds: GradClip)
         torch._foreach_clamp_max_(dense, bounds.value)
     if bounds.norm is None:
         return 1.0
-    squares = sum(float(norm) ** 2 for norm in torch._foreach_norm(dense)) if dense else 0.0
+    squares = sum(norm**2 for norm in torch.stack(torch._foreach_norm(dense)).tolist()) if dense else 0.0
     factor = bounds.norm / (math.sqrt(squares + table_square_sum) + _EPSILON)
     if factor >= 1.0:
         return 1.0

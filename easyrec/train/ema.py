@@ -21,13 +21,14 @@ class EMA:
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
+        self.module, self.decay = module, decay
         self.names = [name for name, p in module.named_parameters() if p.requires_grad]
         self.parameters: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
         self.averages = [p.detach().clone() for p in self.parameters]
 
     def to(self, device: torch.device) -> None:
-        """Move the averages to where the parameters are now."""
+        """Follow the module to a device, which may have put other parameters in the place of its own."""
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.averages = [average.to(device) for average in self.averages]
 
     @torch.no_grad()

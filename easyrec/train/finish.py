@@ -14,6 +14,7 @@ from easyrec.batch import Batch
 from easyrec.data import Loader
 from easyrec.data.intake import raw_columns
 from easyrec.data.sample import read_sample
+from easyrec.device import CPU, described
 from easyrec.export import export_bundle
 from easyrec.report import write_report
 from easyrec.report.curves import Curves
@@ -21,7 +22,6 @@ from easyrec.report.environment import environment
 from easyrec.report.statistics import statistics
 from easyrec.train.bundling import export_both, export_rows, export_searching, no_bundle
 from easyrec.train.calibrate import fit_calibration
-from easyrec.train.device import CPU
 from easyrec.train.run import Run
 from easyrec.train.run_folder import CALIBRATION
 from easyrec.train.snapshot import read_folder
@@ -115,7 +115,7 @@ def _details(trainer: Trainer) -> dict[str, Any]:
         "features": [found.to_json() for found in statistics(sample, generator.outputs)],
         "sampled_rows": sample.num_rows,
         "tables": [{"name": t.name, "rows": t.rows, "dim": t.dim} for t in plan.tables],
-        "environment": {**environment(), "threads": str(trainer.threads)},
+        "environment": {**environment(), "threads": str(trainer.threads), "device": described(trainer.device)},
         "timings": {name: round(seconds, 3) for name, seconds in watch.seconds.items()},
         "training": {
             "model": experiment.model.type,

@@ -181,7 +181,7 @@ class Matching:
             heed: Called for every batch.
         """
         if self.experiment.model.searches:
-            trie = trie_of(scorer.collection, self.experiment, self.catalogue)
+            trie = trie_of(scorer.collection, self.experiment, self.catalogue).on(scorer.device)
 
             def search(found: Measured, batch: Batch, asking: Users) -> None:
                 lists, _ = scorer.found(batch, self.sides.user_groups, trie, found.most, _barred(asking))

@@ -91,7 +91,7 @@ def _build(optimizer: DenseOptimizer, parameters: Sequence[Tensor]) -> Optimizer
             return AdamW(parameters, lr=lr, betas=optimizer.betas, eps=optimizer.eps, weight_decay=decay, fused=True)
         case config.Adagrad():
             initial = optimizer.initial_accumulator
-            fused = all(p.device.type == "cpu" for p in parameters)  # torch has no other fused one
+            fused = all(p.device.type == "cpu" for p in parameters)  # elsewhere older torch has none
             return Adagrad(parameters, lr=lr, eps=optimizer.eps, initial_accumulator_value=initial, fused=fused)
         case config.SGD():
             return SGD(parameters, lr=lr, momentum=optimizer.momentum, fused=True)

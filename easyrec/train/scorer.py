@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from easyrec.batch import Batch
 from easyrec.config import Experiment
+from easyrec.device import CPU
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.errors import CheckpointError
 from easyrec.export.manifest import TaskScoring
@@ -19,7 +20,6 @@ from easyrec.export.scoring import Scoring
 from easyrec.models._matching import Matching
 from easyrec.retrieval.trie import Trie
 from easyrec.train.checkpoint import differences, shapes
-from easyrec.train.device import CPU
 from easyrec.train.ema import EMA
 from easyrec.train.objective import Link, Objective
 from easyrec.train.snapshot import Snapshot
@@ -127,7 +127,7 @@ class Scorer:
         Args:
             batch: Rows with the features of users.
             groups: The groups that describe them.
-            trie: The items.
+            trie: The items, where the model is.
             k: How many are found.
             barred: Users and items (n,) that are not found together; None: no such.
         """
@@ -136,7 +136,7 @@ class Scorer:
         try:
             x = self.model.prepared(self.collection.lookup(batch, groups).on(self.device))  # type: ignore[operator]
             bars = None if barred is None else tuple(torch.from_numpy(part).to(self.device) for part in barred)
-            items, scores = self.model.find(x, trie.on(self.device), k, bars)  # type: ignore[operator]
+            items, scores = self.model.find(x, trie, k, bars)  # type: ignore[operator]
         finally:
             self.model.train(training)
         return items.cpu().numpy(), scores.cpu().numpy()

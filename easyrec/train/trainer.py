@@ -17,6 +17,7 @@ from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
+from easyrec.device import open_device
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
 from easyrec.errors import ConfigError, DataError
@@ -26,7 +27,6 @@ from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.codes import same_codes, write_codes
-from easyrec.train.device import open_device
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
@@ -146,6 +146,8 @@ class Trainer:
         self.objective = Objective(experiment.tasks).to(self.device)
         self.recent = self._measure_lately()
         self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
+        if any(True for _ in self.weighting.parameters()):  # the others reckon with a few numbers, on the processor
+            self.weighting.to(self.device)
         self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer, self.weighting)
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         scorings = task_scorings(experiment)
@@ -222,15 +224,17 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> None:
         """One step."""
+        batch = batch.on(self.device)
         if not self.step and self.config.init_from is None and not self.sampled:
             self._begin_at(batch)
-        inputs, batch = self.collection.lookup(batch).on(self.device), batch.on(self.device)
+        inputs = self.collection.lookup(batch).on(self.device)
         with self._autocast():
             logits = self.forward(inputs)
         losses = self._losses(batch, logits)
         extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
         loss = self.weighting.total(losses, extras)
-        value = loss.item()  # on a CPU nothing waits for this; on a GPU one more step at most would be under way
+        named = {name: part.detach() for name, part in (losses | extras).items()}
+        value, *values = torch.stack([loss.detach(), *named.values()]).tolist()  # one wait for a GPU
         if not math.isfinite(value):
             raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
         if self.recent is not None:
@@ -241,7 +245,7 @@ class Trainer:
         self.samples += batch.size
         self.learned += batch.size
         self.epoch_rows += batch.size
-        parts = {name: part.item() for name, part in (losses | extras).items()}
+        parts = dict(zip(named, values, strict=True))
         self.loss_since_log.add_all(value, parts)
         self.loss_since_evaluation.add_all(value, parts)
         self.progress.step(batch.size)

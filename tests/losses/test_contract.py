@@ -185,3 +185,15 @@ def test_a_start_is_the_best_constant(task):
 def test_the_family_needs_no_torch_until_a_loss_is_built():
     code = "import sys, easyrec.losses; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_another_device_gives_the_same_loss_and_gradient(task, other_device):
+    told = []
+    for device in (torch.device("cpu"), other_device):
+        logits, labels, weights, groups = rows(task)
+        moved = {key: codes.to(device) for key, codes in groups.items()}
+        loss = build(task).to(device)(logits.to(device), labels.to(device), weights.to(device), moved)
+        loss.backward()
+        told.append((loss.detach().cpu(), logits.grad))
+    torch.testing.assert_close(told[1], told[0], rtol=1e-4, atol=1e-6)

@@ -105,11 +105,16 @@ def test_another_device_gives_the_same_logits_and_gradients(case, name, other_de
         with torch.no_grad():
             model.to(device).eval()(x.on(device))
         logits = model.eval()(x.on(device))
-        sum(logit.square().sum() for logit in logits.values()).backward()
+        labels, weights = {key: values.to(device) for key, values in LABELS.items()}, torch.ones(5, device=device)
+        extras = model.auxiliary(logits, labels, weights)
+        sum([*(logit.square().sum() for logit in logits.values()), *extras.values()]).backward()
         gradients = {key: tensor.grad for key, tensor in x.tensors.items() if tensor.requires_grad}
         gradients |= {key: p.grad.cpu() for key, p in model.named_parameters() if p.grad is not None}
         told.append(({key: logit.detach().cpu() for key, logit in logits.items()}, gradients))
-        model.train()(x.on(device))
+        drawn = model.train()(x.on(device))  # dropout draws otherwise there
+        assert all(
+            logit.isfinite().all() for logit in [*drawn.values(), *model.auxiliary(drawn, labels, None).values()]
+        )
     torch.testing.assert_close(told[1], told[0], rtol=1e-3, atol=1e-4)  # sums in another order
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import easyrec
+from easyrec.config import load_experiment
 from serving import Predictor
 
 ITEMS, KINDS = 40, 5
@@ -78,3 +79,16 @@ def test_items_of_the_same_kind_are_found_and_the_towers_are_two_bundles(name, t
     user = Predictor.load(run.path / "bundle" / "user").predict_batch(pairs(1, 3).drop(columns="item_id"))["vector"][0]
     nearest = np.argsort(-(np.asarray(items) @ np.asarray(user)))[:8]
     assert (nearest % KINDS == int(pairs(1, 3)["hand_cate"][0])).mean() > 0.7
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_items_of_the_same_kind_are_found_on_another_device(name, tmp_path, there):
+    keys = {"type": name, "embedding_dim": 8, "output_dim": 8, **MODELS[name]}
+    keys |= {} if "parallel" in keys else {"hidden": [16]}
+    metrics = [{"type": "recall", "k": 8}, {"type": "sampled_recall", "k": 2, "negatives": 10}]
+    config = {**BASE, "model": keys, "eval": {"retrieval": {"metrics": metrics, "exclude": "hand"}}}
+    data = {"train": pairs(2000, 1), "valid": pairs(200, 2), "items": CATALOGUE}
+    run = there(load_experiment(config), tmp_path / "run", data=data, bar=False).fit()
+    assert run.metrics["valid"]["recall@8"] > 0.8
+    again = easyrec.evaluate(run.path, data=data)
+    assert again.metrics["valid"] == pytest.approx(run.metrics["valid"], abs=0.02)

@@ -18,19 +18,19 @@ class Config(SampledLossConfig):
 
     type: Literal["gbce"] = "gbce"
     calibration: float = Field(0.75, ge=0.0, le=1.0)
-    """t: 0 is `bce`, 1 makes scores probabilities."""
+    """t: 0 is `bce`, 1 makes `s(z + b)` a probability."""
     bias: float = 0.0
     """b, added to every score. About ``log(beta / k)`` training starts where chance would be, and needs no vector to say that
     nearly all candidates are none. The order of items is the same with it and without."""
     negatives: int | None = Field(None, gt=0)
-    """k: the loss that so many drawn negatives would give in expectation, as the mean over all candidates tells it. Default:
-    each candidate is one. Where a batch shares its candidates, few of them are too few: every step moves all of them alike."""
+    """k: the loss that so many drawn negatives would give in expectation, k times the mean over all candidates. Default: as many
+    as there are candidates. A batch that shares its candidates wants more of them: every step moves all of them alike."""
 
 
 class GBCE(SampledLoss):
-    """``-beta log s(z_y + b) - sum_c log(1 - s(z_c + b))`` with ``beta = 1 - t (1 - a)``.
+    """``-beta log s(z_y + b) - k / n sum_c log(1 - s(z_c + b))`` over n candidates, with ``beta = 1 - t (1 - a)``.
 
-    a is the share of the other items that are a position's candidates, or k of them; beta is ``a (t (1 - 1/a) + 1/a)``.
+    a is the share that k is of the other items, and k is n where it is not given; beta is ``a (t (1 - 1/a) + 1/a)``.
 
     Source:
         Petrov and Macdonald, "gSASRec: Reducing Overconfidence in Sequential Recommendation Trained with Negative

@@ -27,9 +27,8 @@ class Uncertainty(Weighting):
     def total(self, losses: Mapping[str, Tensor], extras: Mapping[str, Tensor]) -> Tensor:
         """The loss of a step; the log-variances are part of it."""
         values = torch.stack([losses[name] for name in self.names])
-        noise = self.log_variances.to(values.device)
-        factors = torch.exp(-noise) * torch.tensor(self.scales, device=values.device)
-        weighted = (factors * values + 0.5 * noise).sum()
+        factors = torch.exp(-self.log_variances) * torch.tensor(self.scales, device=values.device)
+        weighted = (factors * values + 0.5 * self.log_variances).sum()
         return sum(extras.values(), weighted)
 
     def weights(self) -> dict[str, float]:

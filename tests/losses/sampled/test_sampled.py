@@ -58,7 +58,7 @@ def built(name, **keys):
 
 def test_gbce_tells_by_the_mean_over_its_candidates_what_a_number_of_negatives_costs():
     own, row = 0.3, [-1.0, 2.0, 0.4, -0.2]
-    logits = torch.tensor([[own, *row]])
+    logits = torch.tensor([[own, *row, -math.inf]])
     found = built("gbce", negatives=2)(logits, torch.tensor([0]))
     mean = sum(-math.log(1 - s(r)) for r in row) / len(row)
     assert found.item() == pytest.approx(-beta(row[:2]) * math.log(s(own)) + 2 * mean)
@@ -140,3 +140,13 @@ def test_mining_leaves_out_candidates_that_are_far_behind():
     torch.testing.assert_close(built("multi_similarity")(far, column), built("multi_similarity")(near, column))
     every = [built("multi_similarity", mining=None, beta=2.0)(logits, column) for logits in (near, far)]
     assert every[1] > every[0] + 0.01
+
+
+@pytest.mark.family(FAMILY)
+@pytest.mark.parametrize("name", members(FAMILY))
+def test_another_device_gives_the_same_loss(name, other_device):
+    told = [
+        built(name).to(device)(torch.tensor(LOGITS).to(device), torch.tensor(COLUMNS).to(device)).item()
+        for device in (torch.device("cpu"), other_device)
+    ]
+    assert told[1] == pytest.approx(told[0], rel=1e-5)

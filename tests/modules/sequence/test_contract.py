@@ -107,3 +107,13 @@ def test_every_parameter_gets_a_gradient_and_its_own_loss_comes_in_training_alon
     assert [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
     encoder.eval()(steps([3, 0, 6, 2]), torch.randn(4, 7))
     assert encoder.auxiliary is None
+
+
+@pytest.mark.family("easyrec.modules.sequence")
+@pytest.mark.parametrize("name", ENCODERS)
+def test_another_device_gives_the_same(name, other_device):
+    query, told = torch.randn(5, 7, generator=torch.Generator().manual_seed(1)), []
+    for device in (torch.device("cpu"), other_device):
+        moved = Seq(*(part.to(device) for part in steps([7, 0, 3, 1, 5])))
+        told.append(made(name).to(device)(moved, query.to(device)).cpu())
+    torch.testing.assert_close(told[1], told[0], rtol=1e-4, atol=1e-5)

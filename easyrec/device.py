@@ -26,3 +26,8 @@ def open_device(name: str) -> torch.device:
 
 def _allowed(count: int) -> str:
     return ", ".join(["cpu", *(["cuda"] if count else []), *(f"cuda:{index}" for index in range(count))])
+
+
+def described(device: torch.device) -> str:
+    """The device as people know it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
