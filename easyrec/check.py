@@ -12,7 +12,6 @@ from easyrec.config.statistic import StatisticConfig
 from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample, unread
 from easyrec.data.catalogue import Catalogue, read_catalogue
 from easyrec.data.sides import Sides
-from easyrec.device import open_device
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.models._boxes import Picture
@@ -99,6 +98,8 @@ class Inspection:
 
     def doubts(self) -> list[str]:
         """What may be meant but seldom is, one sentence each."""
+        from easyrec.device import open_device  # noqa: PLC0415 (torch stays out until a model is built)
+
         read = {column.partition("__")[0] for column in self.experiment.generator.inputs}
         labels = [name for name in self.experiment.data.labels if name in read]
         found = [

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import easyrec
+from easyrec.cli import main
 from easyrec.errors import ConfigError
 from easyrec.train.trainer import Trainer
 from serving import Predictor
@@ -90,3 +91,15 @@ def test_a_resumed_run_on_a_gpu_draws_what_one_that_never_stopped_draws(toy):
     toy.trainer("parts", train__epochs=1, **settings).fit()
     resumed = toy.trainer("parts", resume=True, **settings).fit()
     assert resumed.metrics["valid"] == pytest.approx(whole.metrics["valid"], abs=1e-5)
+
+
+def test_check_tells_of_a_gpu_that_is_not_there(toy, data, tmp_path, capsys):
+    number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for name, frame in data.items():
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    parts = {f"data.{name}": {"type": "parquet", "path": str(tmp_path / f"{name}.parquet")} for name in data}
+    config = toy.experiment(train__device=f"cuda:{number}", **{k.replace(".", "__"): v for k, v in parts.items()})
+    (tmp_path / "toy.yaml").write_text(config.to_yaml())
+    assert main(["check", "-c", str(tmp_path / "toy.yaml")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"train.device: there is no 'cuda:{number}'" in shown
