@@ -140,16 +140,16 @@ def rows(where: str) -> list[dict[str, Any]]:
             told = {name: f"{line[f'test_{name}']:.4f}" for name in ("recall@10", "ndcg@10")}
             told |= {"coverage@10": f"{line['test_coverage@10']:.3f}", "minutes": f"{line['seconds'] / 60:.0f}"}
             told |= {
-                "on": line.get("device", cores(line["threads"])),
+                "on": ran_on(line),
                 "published": "" if recall is None else f"{recall:.4f}, {ndcg:.4f}",
             }
             result.append({"model": name, **told})
     return sorted(result, key=lambda row: row["ndcg@10"], reverse=True)
 
 
-def cores(threads: str) -> str:
-    """How many, in words."""
-    return f"{threads} core{'s' * (threads != '1')}"
+def ran_on(line: dict[str, Any]) -> str:
+    """The GPU of a run, or how many cores it had."""
+    return line.get("device", f"{line['threads']} core{'s' * (line['threads'] != '1')}")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
 RecBole learns each item of a history as a row of its own, of up to 50 items before it; ours learns all items of a window of
 50 at once. Time is of the clock, of training and measuring valid after every epoch. RecBole takes days on two cores: its run
 is kept under `.data/recbole` and goes on where `--minutes` stopped it; what it has reached by then is what counts. It runs in
-the environment `.peers/recbole` (`recbole==1.2.1 "numpy<2" "pandas<2.3" "pyarrow<22"`, torch of our version).
+the environment `.peers/recbole` (torch of our version, and what `peers/recbole_sasrec.py` names).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from next_item import CONFIGS, DATA, OUT, SEED, SIZES, config, cores, key, prepare
+from next_item import CONFIGS, DATA, OUT, SEED, SIZES, config, key, prepare, ran_on
 from record import ROOT, device, digest, fingerprint, finished, lines, once, section, table
 
 import easyrec
@@ -127,7 +127,7 @@ def rows(where: str) -> list[dict[str, Any]]:
         told = {k: f"{line[f'test_{k}']:.4f}" for k in ("recall@10", "ndcg@10")}
         told |= {"coverage@10": f"{line['test_coverage@10']:.3f}", "minutes": f"{line['seconds'] / 60:.0f}"}
         told |= {
-            "on": line.get("device", cores(line["threads"])),
+            "on": ran_on(line),
             "unique codes": f"{line['unique']:.3f}",
             "size": line["size"],
         }

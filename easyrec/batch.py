@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,10 +34,6 @@ def as_tensor(array: np.ndarray) -> Tensor:
     if not array.flags.writeable:
         array = np.asarray(_Writable(array))
     return torch.from_numpy(array)
-
-
-def _moved(tensor: Tensor | None, device: torch.device) -> Tensor | None:
-    return None if tensor is None else tensor.to(device)
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ class Batch:
         return replace(
             self,
             labels={name: values.to(device) for name, values in self.labels.items()},
-            sample_weight=_moved(self.sample_weight, device),
+            sample_weight=None if self.sample_weight is None else self.sample_weight.to(device),
             matches=None if self.matches is None else self.matches.on(device),
         )
 
@@ -194,8 +190,8 @@ class Matches:
         if device.type == "cpu":
             return self
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        parts = {name: _moved(part, device) for name, part in parts.items() if isinstance(part, Tensor)}
-        return replace(self, **parts)
+        moved: dict[str, Any] = {name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)}
+        return replace(self, **moved)
 
     @property
     def columns(self) -> Tensor:
