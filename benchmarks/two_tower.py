@@ -6,7 +6,7 @@ Writes parquet under `.data/two_tower`, then trains the configs in `configs/two_
 has rated. A user's last movie is the test, the one before it is valid and chooses the checkpoint; what the user had before
 is not recommended, and every other movie is ranked. A tenth of the users and a tenth of the movies are left out of a
 second training of the models in `COLD`, which are then asked for warm users and movies, for cold users, and for cold movies.
-Finished runs are lines of `results/two_tower.jsonl`.
+Finished runs are lines of `results/two_tower.jsonl`; `EASYREC_DEVICE=cuda` trains on a GPU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, data, fingerprint, finished, once, section, table
+from record import ROOT, data, device, fingerprint, finished, once, section, table
 
 import easyrec
 from easyrec.config import Experiment, load_experiment
@@ -171,7 +171,7 @@ def run(name: str, seed: int, threads: int, where: str = "") -> dict[str, Any]:
 
     def train() -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
-            settings = {"train.seed": seed, "train.threads": threads, "train.log_every": 1_000_000}
+            settings = {**device(), "train.seed": seed, "train.threads": threads, "train.log_every": 1_000_000}
             options: dict[str, Any] = {"run_dir": Path(folder) / "run", "export": False, "progress": False}
             result = easyrec.train(CONFIGS / f"{name}.yaml", overrides=settings, **options)
             told = {f"{part}_{k}": round(v, 6) for part in ("valid", "test") for k, v in result.metrics[part].items()}
