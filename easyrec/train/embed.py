@@ -264,7 +264,7 @@ def _content(source: Source, columns: list[str]) -> str:
 
 def digest_of(experiment: Experiment, scorer: Scorer) -> str:
     """Digest of the model that makes vectors. Averages must be in place where there are any."""
-    return model_digest(experiment, scorer.model, scorer.collection.looked_up)
+    return model_digest(experiment, scorer.model, scorer.collection.served)
 
 
 def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None:

@@ -41,15 +41,17 @@ def init_from(
     model: nn.Module,
     tables: Mapping[str, np.ndarray],
     given: Mapping[str, Callable[[np.ndarray], None]] | None = None,
+    start_keys: Callable[[Mapping[str, np.ndarray]], tuple[list[str], list[str]]] | None = None,
 ) -> Taken:
     """Overwrite parameters, buffers and tables with those of a checkpoint.
 
     Args:
         path: A checkpoint's folder, or a run's: of that the best one.
         model: The dense part.
-        tables: (rows, dim) of each table; written in place.
+        tables: (rows, dim) of each table whose rows are ids; written in place.
         given: What looks at the checkpoint's table of a name and raises where it does not suit; such a table is not learned,
             and is not taken over.
+        start_keys: Takes over the dynamic tables that fit; tells the names of these, and of the others with the reason.
 
     Raises:
         CheckpointError: There is no sound checkpoint at `path`, or nothing in it fits.
@@ -78,6 +80,11 @@ def init_from(
         if name not in given and _fits(name, table.shape, their_tables, left):
             np.copyto(table, their_tables[name])
             taken.append(name)
+    if start_keys is not None:
+        started, anew = start_keys(snapshot.arrays)
+        taken += started
+        left += anew
+        their_tables = {name: table for name, table in their_tables.items() if name not in started}
     if not taken:
         raise CheckpointError(f"train.init_from: nothing in {folder} fits this model: {'; '.join(left)}")
     unused = [name for name in (*theirs, *their_tables) if name not in parameters and name not in tables]

@@ -386,11 +386,15 @@ class Trainer:
         values = {} if self.recent is None else self.recent.take()
         speed = self.progress.log(self.step, self.epochs, learned["loss"], rates, values)
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
-        self.folder.append(PROGRESS, record | ({"metrics": values} if values else {}))
+        dynamics = self.collection.dynamics()
+        more = {"metrics": values, "dynamic": dynamics}
+        self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
         scalars |= {f"train/{name}": value for name, value in values.items()}
         scalars |= {f"loss/{name}": value for name, value in learned.get("losses", {}).items()}
         scalars |= {f"weight/{name}": value for name, value in learned.get("weights", {}).items()}
+        for name, told in dynamics.items():
+            scalars |= {f"dynamic/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
@@ -442,7 +446,10 @@ class Trainer:
                 logger.info("%s", self.collection.connect(self.matching.taken()))
             if self.config.init_from is not None:
                 given = same_codes(self.collection, self.experiment) if self.experiment.model.searches else {}
-                logger.info("%s", init_from(self.config.init_from, self.model, self.collection.weights, given))
+                static = {t.name for t in self.plan.tables if t.keys is None}
+                tables = {name: table for name, table in self.collection.weights.items() if name in static}
+                start = self.collection.tables.start_keys
+                logger.info("%s", init_from(self.config.init_from, self.model, tables, given, start))
                 if self.ema is not None:
                     self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
         self.tensorboard = TensorBoard(self.folder.path / "tensorboard", self.step)
