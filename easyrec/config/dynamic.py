@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from easyrec.errors import Problem
@@ -10,14 +10,22 @@ from easyrec.errors import Problem
 if TYPE_CHECKING:
     from easyrec.config.model import ModelConfig
     from easyrec.config.train import TrainConfig
-    from easyrec.embedding.spec import EmbeddingPlan
 
 
-def unfit_dynamic(model: ModelConfig, train: TrainConfig, plan: EmbeddingPlan) -> Iterator[Problem]:
-    """What stands against training a plan with dynamic tables; each `where` is a dotted path."""
-    if not plan.keys:
+def unfit_dynamic(
+    model: ModelConfig, train: TrainConfig, names: Sequence[str], still: Sequence[str]
+) -> Iterator[Problem]:
+    """What stands against training dynamic tables; each `where` is a dotted path.
+
+    Args:
+        model: The `model` section.
+        train: The `train` section.
+        names: The dynamic tables.
+        still: Features of those that do not learn.
+    """
+    if not names:
         return
-    named = ", ".join(f"'{keys.name}'" for keys in plan.keys)
+    named = ", ".join(f"'{name}'" for name in names)
     if train.sparse_optimizer.type == "adam":
         text = f"'adam' moves every row at every step, and rows of the dynamic tables {named} come and go"
         yield Problem(f"{text}\ntake lazy_adam, rowwise_adagrad, adagrad, sgd or ftrl", "train.sparse_optimizer.type")
@@ -27,7 +35,6 @@ def unfit_dynamic(model: ModelConfig, train: TrainConfig, plan: EmbeddingPlan) -
     if model.propagated_layers() is not None:
         text = f"'{model.type}' spreads its embeddings over a graph of fixed ids, and {named} are dynamic"
         yield Problem(f"{text}\ngive these features num_buckets or a vocabulary", "model.type")
-    for table in plan.tables:
-        if table.keys is not None and not table.trainable:
-            text = f"'{table.features[0]}' is dynamic and not trainable: its rows would stay as they start"
-            yield Problem(f"{text}\nleave out one of the two", f"features.{table.features[0]}")
+    for feature in still:
+        text = f"'{feature}' is dynamic and not trainable: its rows would stay as they start"
+        yield Problem(f"{text}\nleave out one of the two", f"features.{feature}")

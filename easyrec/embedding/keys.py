@@ -133,7 +133,7 @@ class KeyMap:
         Where there are more than this one holds, those that were counted most are taken. Steps count anew.
 
         Args:
-            arrays: What `arrays` of the other one told.
+            arrays: Its `keys`, their `rows` and `counts`.
 
         Returns:
             The map, and the other one's rows of its keys: row i of this map was row (i) there.

@@ -172,36 +172,26 @@ class TrainedTables:
         maps = self.keys.items()
         return {f"{name}/key_{part}": array for name, keys in maps for part, array in keys.arrays().items()}
 
-    def start_keys(self, arrays: Mapping[str, np.ndarray]) -> tuple[list[str], list[str]]:
-        """Let dynamic tables start with the rows of ids that other ones of their name knew.
+    def start_keys(self, name: str, parts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Let keys start with those that had rows elsewhere; their rows here are to be filled.
 
         Args:
-            arrays: What `arrays` of the others told.
+            name: Of the keys.
+            parts: The keys, and their rows and counts elsewhere; where there are too many, those counted most are taken.
 
         Returns:
-            Names of tables that were taken over; and those that start anew, each with the reason.
+            (n,) rows here, and those elsewhere.
         """
-        taken, left = [], []
-        for name, keys in self.keys.items():
-            parts = {part: arrays[key] for part in PARTS if (key := f"{name}/key_{part}") in arrays}
-            if len(parts) < len(PARTS):
-                why = "another kind of table there" if f"{name}/weight" in arrays else "not there"
-                left += [f"{spec.name} ({why})" for spec in self.specs if spec.keys == name]
-                continue
-            self.keys[name], rows = keys.started(parts)
-            ids, here = self.keys[name].held()
-            for spec, weights in zip(self.specs, self.weights, strict=True):
-                if spec.keys != name:
-                    continue
-                theirs = arrays.get(f"{spec.name}/weight")
-                if theirs is not None and theirs.shape[1] == spec.dim:
-                    weights[here] = theirs[rows]
-                    taken.append(spec.name)
-                else:
-                    start_rows(spec, weights, here, ids, self.seed)
-                    wide = "not there" if theirs is None else f"{theirs.shape[1]} wide there, {spec.dim} here"
-                    left.append(f"{spec.name} ({wide})")
-        return taken, left
+        self.keys[name], there = self.keys[name].started(parts)
+        return self.keys[name].held()[1], there
+
+    def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:
+        """Fill rows of some dynamic tables as those of ids that come for the first time."""
+        for spec in specs:
+            assert spec.keys is not None
+            ids, held = self.keys[spec.keys].held()
+            here = np.isin(held, rows)
+            start_rows(spec, self.weights[self.specs.index(spec)], held[here], ids[here], self.seed)
 
     def load_keys(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `key_arrays` gave.

@@ -31,6 +31,7 @@ from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
 from easyrec.train.finish import finish
+from easyrec.train.freeze import freeze, frozen_plan
 from easyrec.train.init_from import init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.matching import Matching
@@ -129,12 +130,14 @@ class Trainer:
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
         seed_all(config.seed)
-        plan, regularizer = self.plan, config.embedding_regularizer
-        self.collection = collection_of(
-            experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
-        )
+        regularizer = config.embedding_regularizer
         try:
+            plan = frozen_plan(self.plan, config.freeze)
+            self.collection = collection_of(
+                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
+            )
             self.model = models.build(experiment.model, plan, experiment.tasks)
+            freeze(self.model, plan, config.freeze)
         except ConfigError as error:
             raise experiment.placed(error) from None
         if experiment.model.searches:
@@ -446,10 +449,13 @@ class Trainer:
                 logger.info("%s", self.collection.connect(self.matching.taken()))
             if self.config.init_from is not None:
                 given = same_codes(self.collection, self.experiment) if self.experiment.model.searches else {}
-                static = {t.name for t in self.plan.tables if t.keys is None}
-                tables = {name: table for name, table in self.collection.weights.items() if name in static}
-                start = self.collection.tables.start_keys
-                logger.info("%s", init_from(self.config.init_from, self.model, tables, given, start))
+                try:
+                    told = init_from(
+                        self.config.init_from, self.model, self.collection, self.experiment.generator, given
+                    )
+                except ConfigError as error:
+                    raise self.experiment.placed(error) from None
+                logger.info("%s", told)
                 if self.ema is not None:
                     self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
         self.tensorboard = TensorBoard(self.folder.path / "tensorboard", self.step)

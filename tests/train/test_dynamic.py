@@ -43,12 +43,13 @@ def test_a_run_starts_from_the_ids_of_another(toy, capacity):
         )
 
 
-def test_a_static_table_does_not_start_a_dynamic_one(toy, caplog):
+def test_what_was_taken_over_is_told(toy, caplog):
     toy.trainer(run="old").fit()
     new = toy.trainer(features=toy.dynamic, train__init_from=str(toy.path / "old"))
     with caplog.at_level("INFO"), new.folder:
         new._begin()
-    assert "user_id (another kind of table there)" in caplog.text
+    assert "taken over: " in caplog.text
+    assert ", user_id," in caplog.text
 
 
 @pytest.mark.parametrize(
