@@ -105,14 +105,11 @@ class EmbeddingCollection(nn.Module):
 
     @property
     def served(self) -> ServedTables:
-        """The tables as a bundle holds them: as `lookup` reads them, the dynamic ones without rows that no id has."""
+        """The tables as a bundle holds them: as `lookup` reads them, the dynamic ones up to the last row that an id has."""
         held = {name: keys.held() for name, keys in self.tables.keys.items()}
-        weights = self.looked_up
-        for spec in self.plan.tables:
-            if spec.keys is not None:
-                weights[spec.name] = weights[spec.name][held[spec.keys][1]]
-        plan = self.plan.of_size({name: len(ids) for name, (ids, _) in held.items()})
-        return ServedTables(plan, weights, {name: ids for name, (ids, _) in held.items()})
+        rows = {name: int(at[-1]) + 1 if len(at) else 0 for name, (_, at) in held.items()}
+        plan, weights = self.plan.of_size(rows), self.looked_up
+        return ServedTables(plan, {spec.name: weights[spec.name][: spec.rows] for spec in plan.tables}, held)
 
     def forward(self, batch: Batch) -> Embedded:
         """The same as `lookup`."""

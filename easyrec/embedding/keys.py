@@ -173,7 +173,7 @@ class FinishedKeys:
     """The rows of ids, fixed: slots in memory that may be a file.
 
     Args:
-        slots: (n, 2) int64, what `native.key_slots` makes of the keys by row.
+        slots: (n, 2) int64, what `native.key_slots` makes of keys and rows.
     """
 
     def __init__(self, slots: np.ndarray) -> None:

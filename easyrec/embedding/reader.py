@@ -55,7 +55,7 @@ def write_tables(directory: str | os.PathLike[str], tables: ServedTables) -> Non
     index: dict[str, Any] = {"format": FORMAT, "version": 1, "plan": plan.to_json(), "files": files}
     for number, keys in enumerate(plan.keys):
         path = folder / f"keys-{number}.npy"
-        np.save(path, native.key_slots(np.ascontiguousarray(tables.keys[keys.name])), allow_pickle=False)
+        np.save(path, native.key_slots(*tables.keys[keys.name]), allow_pickle=False)
         entry = {"keys": keys.name, "file": path.name, "sha256": _checksum(path)}
         index |= {"version": VERSION, "keys": [*index.get("keys", []), entry]}
     (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

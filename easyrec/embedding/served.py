@@ -1,4 +1,4 @@
-"""Tables as they are written and served: of the dynamic ones, the rows that ids have."""
+"""Tables as they are written and served: of the dynamic ones, up to the last row that an id has."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ class ServedTables:
     Attributes:
         plan: Tables and groups.
         weights: (rows, dim) float32 of each table.
-        keys: (rows,) ids of the rows of dynamic tables, by the name of their keys.
+        keys: Ids of dynamic tables and their rows, ascending, (n,) int64 each, by the name of their keys. A row keeps its
+            place as long as its id has it, so that two exports differ in the rows that changed.
     """
 
     plan: EmbeddingPlan
     weights: Mapping[str, np.ndarray]
-    keys: Mapping[str, np.ndarray] = field(default_factory=dict)
+    keys: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @property
     def served(self) -> Self:
@@ -38,4 +39,9 @@ class ServedTables:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that tells these tables from others, by name."""
-        return {**self.weights, **{f"{name}:keys": ids for name, ids in self.keys.items()}}
+        keys = {
+            f"{name}:{part}": a
+            for name, held in self.keys.items()
+            for part, a in zip(("ids", "rows"), held, strict=True)
+        }
+        return {**self.weights, **keys}

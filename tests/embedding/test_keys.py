@@ -186,9 +186,10 @@ def test_a_state_that_does_not_fit_is_refused(kind):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, max_size=200), st.lists(st.integers(-5, 5)))
 def test_finished_keys_find_what_was_written(keys, others):
-    finished = FinishedKeys(native.key_slots(np.array(keys, np.int64)))
+    rows = np.arange(len(keys))[::-1] * 3
+    finished = FinishedKeys(native.key_slots(np.array(keys, np.int64), np.ascontiguousarray(rows)))
     asked = [*keys, *others]
-    expected = [keys.index(key) if key in keys else -1 for key in asked]
+    expected = [rows[keys.index(key)] if key in keys else -1 for key in asked]
     assert finished.find(np.array(asked, np.int64)).tolist() == expected
 
 

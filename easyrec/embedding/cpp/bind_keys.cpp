@@ -111,7 +111,8 @@ class __attribute__((visibility("hidden"))) BoundKeys {
     if (row.shape(0) != size || count.shape(0) != size || step.shape(0) != size || mark.shape(0) != 2)
       throw py::value_error("the parts of a key map have unequal lengths");
     std::vector<Key> keys(static_cast<std::size_t>(size));
-    for (py::ssize_t i = 0; i < size; ++i) keys[static_cast<std::size_t>(i)] = {key.at(i), row.at(i), count.at(i), step.at(i)};
+    for (py::ssize_t i = 0; i < size; ++i)
+      keys[static_cast<std::size_t>(i)] = {key.at(i), row.at(i), count.at(i), step.at(i)};
     std::vector<std::uint32_t> copy(static_cast<std::size_t>(cells.shape(0)));
     for (py::ssize_t i = 0; i < cells.shape(0); ++i) copy[static_cast<std::size_t>(i)] = cells.at(i);
     if (!map.restore(keys, copy, static_cast<std::uint64_t>(mark.at(0)), static_cast<std::uint32_t>(mark.at(1))))
@@ -150,7 +151,7 @@ void bind_keys(py::module_& m) {
              if (candidates < 0 || sketch_width < 0 || (counting == Counting::sketch && sketch_width < 1) ||
                  (eviction == Eviction::score && !(half_life > 0)))
                throw py::value_error("a rule of keys has a size below its least");
-             const KeyRule rule{counting,     min_count, probability, candidates, sketch_width,
+             const KeyRule rule{counting, min_count, probability, candidates, sketch_width,
                                 eviction, half_life, ttl,         seed};
              return std::make_unique<BoundKeys>(capacity, rule);
            }),
@@ -171,15 +172,18 @@ void bind_keys(py::module_& m) {
 
   m.def(
       "key_slots",
-      [](const py::object& keys) {
+      [](const py::object& keys, const py::object& rows) {
         const auto ids = array_of<std::int64_t>(keys, "keys", 1);
-        const std::int64_t* data = contiguous(ids, "keys");
+        const auto held = array_of<std::int64_t>(rows, "rows", 1);
+        const std::int64_t *data = contiguous(ids, "keys"), *at = contiguous(held, "rows");
+        if (held.shape(0) != ids.shape(0)) throw py::value_error("every key has one row");
         const std::int64_t many = slots_for(ids.shape(0));
         py::array_t<std::int64_t> slots({static_cast<py::ssize_t>(many), py::ssize_t{2}});
-        if (!write_slots(data, ids.shape(0), slots.mutable_data(), many)) throw py::value_error("a key repeats");
+        if (!write_slots(data, at, ids.shape(0), slots.mutable_data(), many))
+          throw py::value_error("a key repeats, or has no row");
         return slots;
       },
-      py::arg("keys"));
+      py::arg("keys"), py::arg("rows"));
   m.def(
       "find_keys",
       [](const py::object& slots, const py::object& ids) {
@@ -208,7 +212,8 @@ void bind_keys(py::module_& m) {
         float* data = matrix.mutable_data();
         for (py::ssize_t i = 0; i < row.shape(0); ++i) {
           if (row.at(i) < 0 || row.at(i) >= matrix.shape(0)) throw py::index_error("a row is outside the table");
-          start_row(start, value, seed, key.at(i), data + row.at(i) * matrix.shape(1), static_cast<int>(matrix.shape(1)));
+          start_row(start, value, seed, key.at(i), data + row.at(i) * matrix.shape(1),
+                    static_cast<int>(matrix.shape(1)));
         }
       },
       py::arg("weights"), py::arg("rows"), py::arg("keys"), py::arg("start"), py::arg("value"), py::arg("seed"));

@@ -7,11 +7,11 @@
 namespace embedding {
 namespace {
 
-constexpr std::int64_t kAhead = 16;        // entries prefetched before they are read
-constexpr double kLoad = 0.5;              // of the entries, when all rows are given and all candidates wait
-constexpr std::int64_t kShare = 32;        // a full table gives up one row of so many at once
-constexpr std::uint32_t kSweeps = 8;       // searches for expired keys in one time to live
-constexpr std::uint64_t kSketchAge = 8;    // additions per counter until all counts halve
+constexpr std::int64_t kAhead = 16;      // entries prefetched before they are read
+constexpr double kLoad = 0.5;            // of the entries, when all rows are given and all candidates wait
+constexpr std::int64_t kShare = 32;      // a full table gives up one row of so many at once
+constexpr std::uint32_t kSweeps = 8;     // searches for expired keys in one time to live
+constexpr std::uint64_t kSketchAge = 8;  // additions per counter until all counts halve
 
 // The finalizer of SplitMix64: ids may be consecutive numbers.
 inline std::uint64_t mixed(std::uint64_t x) {
@@ -22,9 +22,9 @@ inline std::uint64_t mixed(std::uint64_t x) {
 }
 
 inline std::size_t slot_of(std::int64_t key, std::int64_t num_slots) {
-  return static_cast<std::size_t>(
-      (static_cast<unsigned __int128>(mixed(static_cast<std::uint64_t>(key))) * static_cast<std::uint64_t>(num_slots)) >>
-      64);
+  return static_cast<std::size_t>((static_cast<unsigned __int128>(mixed(static_cast<std::uint64_t>(key))) *
+                                   static_cast<std::uint64_t>(num_slots)) >>
+                                  64);
 }
 
 // The `many` lowest of pairs (score, tie), in the order of both.
@@ -95,8 +95,7 @@ void KeyMap::admit(const std::int64_t* ids, std::int64_t size, std::int64_t* row
 // The row of a key that has none yet, or -1; `at` is its place.
 std::int64_t KeyMap::admit_new(std::int64_t key, std::uint32_t step, std::size_t at) {
   switch (rule_.counting) {
-    case Counting::none:
-      return give_row(key, 1.0f, step);
+    case Counting::none: return give_row(key, 1.0f, step);
     case Counting::chance: {
       // Each occurrence draws anew: the number of those before it tells them apart.
       const std::uint64_t draw = mixed(scramble(key) ^ mixed(rule_.seed + additions_++));
@@ -297,17 +296,19 @@ bool KeyMap::restore(const std::vector<Key>& keys, const std::vector<std::uint32
 
 std::int64_t slots_for(std::int64_t keys) { return static_cast<std::int64_t>(static_cast<double>(keys) / kLoad) + 2; }
 
-bool write_slots(const std::int64_t* keys, std::int64_t size, std::int64_t* slots, std::int64_t num_slots) {
+bool write_slots(const std::int64_t* keys, const std::int64_t* rows, std::int64_t size, std::int64_t* slots,
+                 std::int64_t num_slots) {
   if (num_slots <= size) return false;
   for (std::int64_t s = 0; s < num_slots; ++s) slots[2 * s] = 0, slots[2 * s + 1] = -1;
-  for (std::int64_t row = 0; row < size; ++row) {
-    auto at = static_cast<std::int64_t>(slot_of(keys[row], num_slots));
+  for (std::int64_t i = 0; i < size; ++i) {
+    if (rows[i] < 0) return false;
+    auto at = static_cast<std::int64_t>(slot_of(keys[i], num_slots));
     while (slots[2 * at + 1] >= 0) {
-      if (slots[2 * at] == keys[row]) return false;
+      if (slots[2 * at] == keys[i]) return false;
       at = at + 1 == num_slots ? 0 : at + 1;
     }
-    slots[2 * at] = keys[row];
-    slots[2 * at + 1] = row;
+    slots[2 * at] = keys[i];
+    slots[2 * at + 1] = rows[i];
   }
   return true;
 }

@@ -12,13 +12,13 @@ enum class Eviction : std::uint8_t { lru, lfu, score };
 
 struct KeyRule {
   Counting counting = Counting::none;
-  std::uint32_t min_count = 1;   // occurrences until a key gets a row
-  double probability = 1.0;      // of `chance`: that one occurrence gets it
-  std::int64_t candidates = 0;   // of `exact`: keys counted at once
-  std::int64_t sketch_width = 0; // of `sketch`: counters in each of its rows
+  std::uint32_t min_count = 1;    // occurrences until a key gets a row
+  double probability = 1.0;       // of `chance`: that one occurrence gets it
+  std::int64_t candidates = 0;    // of `exact`: keys counted at once
+  std::int64_t sketch_width = 0;  // of `sketch`: counters in each of its rows
   Eviction eviction = Eviction::lru;
-  double half_life = 0.0;        // of `score`: steps in which a count halves
-  std::uint32_t ttl = 0;         // steps after which an unseen key is gone; 0: never
+  double half_life = 0.0;  // of `score`: steps in which a count halves
+  std::uint32_t ttl = 0;   // steps after which an unseen key is gone; 0: never
   std::uint64_t seed = 0;
 };
 
@@ -65,8 +65,8 @@ class KeyMap {
   std::uint64_t additions() const { return additions_; }
   std::uint32_t swept() const { return swept_; }
 
-  KeyCounts counts;                           // since they were last cleared
-  std::vector<std::int64_t> fresh_rows;       // rows given since these were last cleared, and to which keys
+  KeyCounts counts;                      // since they were last cleared
+  std::vector<std::int64_t> fresh_rows;  // rows given since these were last cleared, and to which keys
   std::vector<std::int64_t> fresh_keys;
 
  private:
@@ -99,7 +99,8 @@ class KeyMap {
 
 // A finished map in memory that may be a file: (slots, 2) of key and row, row -1 where there is none.
 std::int64_t slots_for(std::int64_t keys);
-bool write_slots(const std::int64_t* keys, std::int64_t size, std::int64_t* slots, std::int64_t num_slots);
+bool write_slots(const std::int64_t* keys, const std::int64_t* rows, std::int64_t size, std::int64_t* slots,
+                 std::int64_t num_slots);
 void find_slots(const std::int64_t* slots, std::int64_t num_slots, const std::int64_t* ids, std::int64_t size,
                 std::int64_t* rows);
 
