@@ -178,6 +178,10 @@ def _slots(path: Path) -> np.ndarray:
 
 def _check(plan: EmbeddingPlan) -> None:
     """Refuse a plan whose columns do not lie side by side: it was not written by `write_tables`."""
+    known = {keys.name for keys in plan.keys}
+    for table in plan.tables:
+        if table.keys is not None and table.keys not in known:
+            raise ValueError(f"the plan has no keys '{table.keys}' for its table '{table.name}'")
     for name, group in plan.groups.items():
         layout: GroupLayout = group.layout
         if layout.name != name or len(layout.sequences) != len(group.sequences):

@@ -52,10 +52,11 @@ class KeySpec:
 
     @property
     def bytes(self) -> int:
-        """Memory of the map of keys to rows, full or not."""
+        """Memory of the map of keys to rows, full or not, and of its copy while a checkpoint is written."""
         waiting = self.size if self.counting == "exact" else 0
         entries = 24 * (2 * (self.capacity + waiting) + 2)
-        return entries + 4 * self.capacity + (16 * self.size if self.counting == "sketch" else 0)
+        copy = 20 * (self.capacity + waiting)
+        return entries + 4 * self.capacity + copy + (16 * self.size if self.counting == "sketch" else 0)
 
 
 @dataclass(frozen=True)

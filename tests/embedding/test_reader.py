@@ -88,11 +88,12 @@ def edit(folder, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda i: i.update(version=2), "version 2, this release reads up to 1"),
+        (lambda i: i.update(version=3), "version 3, this release reads up to 2"),
         (lambda i: i.update(format="x"), "is not an index"),
         (lambda i: i.pop("plan"), "is not an index"),
         (lambda i: i["files"].pop(), "is not an index"),
         (lambda i: i["plan"]["tables"][0].update(rows=8), "the index says"),
+        (lambda i: i["plan"]["tables"][0].update(keys="gone"), "has no keys 'gone'"),
         (lambda i: i["plan"]["groups"][0]["fields"][0].update(start=10**9), "do not fit together"),
         (lambda i: i["plan"]["groups"][0]["fields"][1].update(table="gone"), "is not an index"),
         (lambda i: i["plan"]["groups"][0]["fields"][1].update(kind="eval"), "is not an index"),

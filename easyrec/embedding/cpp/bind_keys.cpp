@@ -76,19 +76,12 @@ class __attribute__((visibility("hidden"))) BoundKeys {
   }
 
   py::dict state() const {
-    const std::vector<Key> keys = map.keys();
-    const auto size = static_cast<py::ssize_t>(keys.size());
+    const auto size = static_cast<py::ssize_t>(map.size() + map.waiting());
     py::array_t<std::int64_t> ids(size);
     py::array_t<std::int32_t> rows(size);
     py::array_t<float> counts(size);
     py::array_t<std::uint32_t> steps(size);
-    for (py::ssize_t i = 0; i < size; ++i) {
-      const Key& key = keys[static_cast<std::size_t>(i)];
-      ids.mutable_data()[i] = key.key;
-      rows.mutable_data()[i] = key.row;
-      counts.mutable_data()[i] = key.count;
-      steps.mutable_data()[i] = key.step;
-    }
+    map.write(ids.mutable_data(), rows.mutable_data(), counts.mutable_data(), steps.mutable_data());
     py::dict result;
     result["keys"] = ids;
     result["rows"] = rows;

@@ -168,6 +168,7 @@ double KeyMap::score(const Key& entry, std::uint32_t step) const {
 void KeyMap::make_room(std::uint32_t step) {
   const std::int64_t share = std::max<std::int64_t>(1, capacity_ / kShare);
   std::vector<double> scores;
+  scores.reserve(static_cast<std::size_t>(size()));
   for (const Key& entry : entries_)
     if (entry.row >= 0 && entry.step != step) scores.push_back(score(entry, step));
   const std::int64_t many = std::min(share, static_cast<std::int64_t>(scores.size()));
@@ -248,16 +249,27 @@ std::uint32_t KeyMap::sketched(std::int64_t key) {
   return least;
 }
 
-std::vector<Key> KeyMap::keys() const {
-  std::vector<Key> result;
+void KeyMap::write(std::int64_t* keys, std::int32_t* rows, float* counts, std::uint32_t* steps) const {
+  std::vector<std::int32_t> place(static_cast<std::size_t>(capacity_), 0);
+  std::vector<std::size_t> waiting;
+  waiting.reserve(static_cast<std::size_t>(waiting_));
+  for (std::size_t at = 0; at < entries_.size(); ++at) {
+    if (entries_[at].row >= 0) place[static_cast<std::size_t>(entries_[at].row)] = 1;
+    if (entries_[at].row == kWaiting) waiting.push_back(at);
+  }
+  std::int32_t before = 0;
+  for (std::int32_t& here : place) before += here, here = before - here;  // rows with a key below this one
+  std::sort(waiting.begin(), waiting.end(),
+            [&](std::size_t x, std::size_t y) { return entries_[x].key < entries_[y].key; });
+  const auto put = [&](std::size_t to, const Key& entry) {
+    keys[to] = entry.key;
+    rows[to] = entry.row;
+    counts[to] = entry.count;
+    steps[to] = entry.step;
+  };
   for (const Key& entry : entries_)
-    if (entry.row != kEmpty) result.push_back(entry);
-  std::sort(result.begin(), result.end(), [](const Key& x, const Key& y) {
-    const bool waits[2] = {x.row < 0, y.row < 0};
-    if (waits[0] != waits[1]) return waits[1];
-    return waits[0] ? x.key < y.key : x.row < y.row;
-  });
-  return result;
+    if (entry.row >= 0) put(static_cast<std::size_t>(place[static_cast<std::size_t>(entry.row)]), entry);
+  for (std::size_t i = 0; i < waiting.size(); ++i) put(static_cast<std::size_t>(before) + i, entries_[waiting[i]]);
 }
 
 bool KeyMap::restore(const std::vector<Key>& keys, const std::vector<std::uint32_t>& sketch, std::uint64_t additions,

@@ -50,8 +50,9 @@ class KeyMap {
   // rows[i] of ids[i], -1 for those without; changes nothing.
   void find(const std::int64_t* ids, std::int64_t size, std::int64_t* rows) const;
 
-  // All keys: those with rows by row, then the waiting ones by key.
-  std::vector<Key> keys() const;
+  // All keys, size() + waiting() of them: those with rows by row, then the waiting ones by key. No more memory than
+  // 4 bytes a row and 8 a waiting key: maps are large where it is called.
+  void write(std::int64_t* keys, std::int32_t* rows, float* counts, std::uint32_t* steps) const;
 
   // Takes over `keys`; false where rows or keys repeat, or are too many. The rest of the state is that of `restore`.
   bool restore(const std::vector<Key>& keys, const std::vector<std::uint32_t>& sketch, std::uint64_t additions,
