@@ -44,9 +44,9 @@ BAR = 40e6
 MAP, BATCH, BATCHES = 2_000_000, 100_000, 40
 
 
-def prepare(events: int) -> Path:
-    """The stream as parquet, in the order of time."""
-    folder = OUT / str(events)
+def prepare(events: int, life: float = LIFE) -> Path:
+    """The stream as parquet, in the order of time; an item lives for that share of it."""
+    folder = OUT / (str(events) if life == LIFE else f"{events}-{life}")
     if (folder / "test.parquet").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def prepare(events: int) -> Path:
     writer, written, total = None, 0, events + TEST * events // EVENTS
     while written < total:
         count = min(PART, total - written, events - written if written < events else total)
-        when = (written + np.arange(count)) / total * (1 - LIFE) + LIFE  # the first events find items too
-        born = np.maximum(when - random.exponential(LIFE, count), 0.0)
+        when = (written + np.arange(count)) / total * (1 - life) + life  # the first events find items too
+        born = np.maximum(when - random.exponential(life, count), 0.0)
         rank = (NEIGHBOURS * random.random(count) ** 2.5).astype(np.int64)
         item = np.minimum((born * items).astype(np.int64) // NEIGHBOURS * NEIGHBOURS + places[rank], items - 1)
         hour = random.integers(0, 24, count)

@@ -18,6 +18,8 @@ class InitFrom(StrictModel):
     """Name there -> name here, of parameters and tables; a `*` at the end of both stands for the rest of a name."""
     skip: list[str] = []
     """Names here that start anew; `*` stands for anything."""
+    optimizer: bool = False
+    """Take over what the optimizers keep of it too, and go on as if training had not ended."""
 
     @field_validator("rename")
     @classmethod

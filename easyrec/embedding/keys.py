@@ -14,8 +14,9 @@ from easyrec.embedding import native
 from easyrec.embedding.spec import KeySpec, TableSpec
 from easyrec.errors import CheckpointError
 
-PARTS = ("keys", "rows", "counts", "steps", "sketch", "marks", "told")
-"""Arrays of a map's state. `rows` is -1 for keys that are counted and have no row yet; `told` are the `KeyCounts`."""
+PARTS = ("keys", "rows", "counts", "steps", "sketch", "marks", "told", "before")
+"""Arrays of a map's state. `rows` is -1 for keys that are counted and have no row yet; `told` are the `KeyCounts`,
+`before` the steps of the trainings that this one goes on from."""
 
 
 @dataclass
@@ -64,7 +65,7 @@ class KeyMap:
 
     def __init__(self, spec: KeySpec, seed: int) -> None:
         self.spec, self.seed = spec, seed
-        self.counts = KeyCounts()
+        self.counts, self._before = KeyCounts(), 0
         self._native = self._empty()
 
     def _empty(self) -> Any:
@@ -100,7 +101,7 @@ class KeyMap:
         Returns:
             (n,) rows, -1 for ids without; and the rows that were given now, with their ids.
         """
-        rows = self._native.admit(ids, step)
+        rows = self._native.admit(ids, self._before + step)
         self.counts.add(self._native.take_counts())
         return rows, *self._native.take_fresh()
 
@@ -119,7 +120,8 @@ class KeyMap:
     def arrays(self) -> dict[str, np.ndarray]:
         """The whole state, by the names in `PARTS`: keys with a row by row, then those that wait by key."""
         state: dict[str, np.ndarray] = self._native.state()
-        return {**state, "told": np.array(astuple(self.counts), np.int64)}
+        more = {"told": np.array(astuple(self.counts), np.int64), "before": np.array([self._before], np.int64)}
+        return {**state, **more}
 
     def held(self) -> tuple[np.ndarray, np.ndarray]:
         """The keys that have rows, and these, ascending."""
@@ -127,13 +129,15 @@ class KeyMap:
         size = len(self)
         return state["keys"][:size], state["rows"][:size].astype(np.int64)
 
-    def started(self, arrays: Mapping[str, np.ndarray]) -> tuple[Self, np.ndarray]:
+    def started(self, arrays: Mapping[str, np.ndarray], step: int) -> tuple[Self, np.ndarray]:
         """A map of these rules with the keys that another one gave rows, of any capacity and rules.
 
-        Where there are more than this one holds, those that were counted most are taken. Steps count anew.
+        Where there are more than this one holds, those that were counted most are taken. How long a key has not
+        been seen goes on from there.
 
         Args:
-            arrays: Its `keys`, their `rows` and `counts`.
+            arrays: Its `keys`, their `rows`, `counts` and `steps`.
+            step: The training step that comes next.
 
         Returns:
             The map, and the other one's rows of its keys: row i of this map was row (i) there.
@@ -146,10 +150,11 @@ class KeyMap:
             "keys": arrays["keys"][taken],
             "rows": np.arange(len(taken), dtype=np.int32),
             "counts": arrays["counts"][taken],
-            "steps": np.zeros(len(taken), np.uint32),
+            "steps": arrays["steps"][taken],
             "sketch": np.zeros_like(empty["sketch"]),
             "marks": np.zeros_like(empty["marks"]),
             "told": np.zeros_like(empty["told"]),
+            "before": np.array([max(0, int(arrays["steps"].max(initial=0)) + 1 - step)], np.int64),
         }
         return self.restored(state), arrays["rows"][taken].astype(np.int64)
 
@@ -161,9 +166,9 @@ class KeyMap:
         """
         other = type(self)(self.spec, self.seed)
         try:
-            *state, told = (np.ascontiguousarray(arrays[part]) for part in PARTS)
+            *state, told, before = (np.ascontiguousarray(arrays[part]) for part in PARTS)
             other._native.restore(*state)
-            other.counts = KeyCounts(*told.tolist())
+            other.counts, (other._before,) = KeyCounts(*told.tolist()), before.tolist()
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the keys of '{self.spec.name}' cannot be taken over: {error}") from error
         return other

@@ -182,7 +182,7 @@ class TrainedTables:
         Returns:
             (n,) rows here, and those elsewhere.
         """
-        self.keys[name], there = self.keys[name].started(parts)
+        self.keys[name], there = self.keys[name].started(parts, self.step)
         return self.keys[name].held()[1], there
 
     def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:

@@ -34,6 +34,11 @@ class Former:
         tables: (rows, dim) float32 by name.
         keys: The parts of the keys of dynamic tables (`easyrec.embedding.keys.PARTS`), by name.
         generator: Makes the ids; None where it cannot be told.
+        learned: The dense parameters and buffers that training moved, whether they were averaged or not.
+        optimizer: State of the dense optimizer, as `<parameter>/<name>`.
+        states: State of the tables' optimizer, by table and name.
+        optimizers: Their types; none of a bundle.
+        step: Steps that the tables have learned.
     """
 
     path: Path
@@ -41,6 +46,11 @@ class Former:
     tables: Mapping[str, np.ndarray]
     keys: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     generator: FeatureGenerator | None = None
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+    optimizer: Mapping[str, Tensor] = field(default_factory=dict)
+    states: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    optimizers: Mapping[str, str] = field(default_factory=dict)
+    step: int = 0
 
 
 def read_former(path: str | Path) -> Former:
@@ -58,13 +68,29 @@ def read_former(path: str | Path) -> Former:
     snapshot = read_folder(folder)
     tables = {name.removesuffix("/weight"): a for name, a in snapshot.arrays.items() if name.endswith("/weight")}
     keys: dict[str, dict[str, np.ndarray]] = {}
+    states: dict[str, dict[str, np.ndarray]] = {}
     for name, array in snapshot.arrays.items():
-        table, _, part = name.rpartition("/key_")
-        if table and part in PARTS:
-            keys.setdefault(table, {})[part] = array
+        table, _, part = name.rpartition("/")
+        if part.removeprefix("key_") in PARTS and part.startswith("key_"):
+            keys.setdefault(table, {})[part.removeprefix("key_")] = array
+        elif table and part != "weight":
+            states.setdefault(table, {})[part] = array
     # The averages are what was evaluated and exported there.
-    dense = {**snapshot.tensors.get("dense", {}), **snapshot.tensors.get("ema", {})}
-    return Former(folder, dense, tables, keys, _generator(folder))
+    learned = snapshot.tensors.get("dense", {})
+    dense = {**learned, **snapshot.tensors.get("ema", {})}
+    kinds = {name.removesuffix("_optimizer"): kind for name, kind in snapshot.state.get("optimizers", {}).items()}
+    return Former(
+        folder,
+        dense,
+        tables,
+        keys,
+        _generator(folder),
+        learned,
+        snapshot.tensors.get("optimizer", {}),
+        states,
+        kinds,
+        int(snapshot.arrays.get("step", 0)),
+    )
 
 
 def _generator(checkpoint: Path) -> FeatureGenerator | None:

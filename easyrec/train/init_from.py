@@ -14,6 +14,7 @@ from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.spec import TableSpec
 from easyrec.errors import CheckpointError, ConfigError, Problem, nearest
 from easyrec.train.former import Former, read_former
+from easyrec.train.optimizers import DenseUpdates
 from easyrec.train.rows_by_id import ids_of, keys_of
 from feature_generator import FeatureGenerator
 
@@ -45,6 +46,7 @@ def init_from(
     collection: EmbeddingCollection,
     generator: FeatureGenerator,
     given: Mapping[str, Callable[[np.ndarray], None]] | None = None,
+    updates: DenseUpdates | None = None,
 ) -> Taken:
     """Overwrite parameters, buffers and tables with those of another run.
 
@@ -55,6 +57,7 @@ def init_from(
         generator: Makes their ids.
         given: What looks at the other run's table of a name and raises where it does not suit; such a table is not learned,
             and is not taken over.
+        updates: Moves the dense part; needed where `start.optimizer` is set.
 
     Raises:
         CheckpointError: There is nothing sound at the path, or nothing in it fits.
@@ -62,13 +65,17 @@ def init_from(
         ConfigError: A table that is given is another one there; or a name of the config is none here or there.
     """
     given, former = given or {}, read_former(start.path)
+    if start.optimizer:
+        _check_optimizers(start, former, collection, updates)
+        collection.tables.step = former.step
     for name, suits in given.items():
         if name in former.tables:
             suits(former.tables[name])
     parameters = model.state_dict()
     names = [*parameters, *(spec.name for spec in collection.plan.tables)]
     _check_names(start, names, [*former.dense, *former.tables])
-    theirs = {start.name_here(name): tensor for name, tensor in former.dense.items()}
+    dense = former.learned if start.optimizer else former.dense
+    theirs = {start.name_here(name): tensor for name, tensor in dense.items()}
     told = Taken()
     with torch.no_grad():
         for name, own in parameters.items():
@@ -78,12 +85,37 @@ def init_from(
             else:
                 own.copy_(theirs[name])
                 told.taken.append(name)
+    if start.optimizer and updates is not None:
+        updates.load_state(_of_dense(start, former, {*told.taken} & {*updates.names}))
     tables = _Tables(start, former, collection, generator)
     tables.take([spec for spec in collection.plan.tables if spec.name not in given], told)
     if not told.taken:
         raise CheckpointError(f"train.init_from: nothing in {former.path} fits this model: {'; '.join(told.left)}")
     told.unused += [name for name in (*theirs, *tables.named) if name not in names]
     return told
+
+
+def _of_dense(start: InitFrom, former: Former, names: set[str]) -> dict[str, Tensor]:
+    """The state of the dense optimizer for parameters that were taken over."""
+    found = {}
+    for key, value in former.optimizer.items():
+        name, _, part = key.rpartition("/")
+        if (here := start.name_here(name)) in names:
+            found[f"{here}/{part}"] = value
+    return found
+
+
+def _check_optimizers(
+    start: InitFrom, former: Former, collection: EmbeddingCollection, updates: DenseUpdates | None
+) -> None:
+    """Refuse to go on with what other optimizers kept."""
+    ours = {"sparse": collection.tables.optimizer.type, "dense": updates.type if updates is not None else ""}
+    for name, kind in ours.items():
+        theirs = former.optimizers.get(name)
+        if theirs != kind:
+            told = f"there it is '{theirs}'" if theirs else "a bundle holds no state of optimizers"
+            text = f"the {name} optimizer is '{kind}' and its state should be taken over, but {told}"
+            raise ConfigError([Problem(f"{text}\nleave 'optimizer' out", "train.init_from.optimizer")])
 
 
 def _check_names(start: InitFrom, here: list[str], there: list[str]) -> None:
@@ -163,10 +195,20 @@ class _Tables:
             here, there = rows
             weights[spec.name][here] = theirs[there]
             told.taken.append(spec.name)
+            if self.start.optimizer:
+                self._take_state(spec, here, there)
         for key, rows in started.items():  # tables of the same keys that were not taken over
             if not isinstance(rows, str):
                 left = [s for s in specs if s.keys == key and s.name not in told.taken]
                 self.collection.tables.start_rows(left, rows[0])
+
+    def _take_state(self, spec: TableSpec, here: np.ndarray, there: np.ndarray) -> None:
+        """Take over what the optimizer keeps of rows."""
+        tables = self.collection.tables
+        place, states = tables.specs.index(spec), self.former.states.get(self.before[spec.name], {})
+        for name, arrays in tables.states.items():
+            if name in states:
+                arrays[place][here] = states[name][there]
 
     def _start_keys(self, name: str) -> tuple[np.ndarray, np.ndarray] | str:
         """Give keys of ours the rows of ids that they had there: rows here and there, or why not."""
@@ -181,6 +223,7 @@ class _Tables:
         if self.generator.config.hash != self.former.generator.config.hash:
             return "ids are hashed otherwise there"
         parts = {"keys": keys, "rows": ids.astype(np.int32), "counts": np.ones(len(keys), np.float32)}
+        parts |= {"steps": np.zeros(len(keys), np.uint32)}
         return self.collection.tables.start_keys(name, parts)
 
     def _static_rows(self, name: str, rows: int) -> tuple[np.ndarray, np.ndarray] | str:

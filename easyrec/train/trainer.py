@@ -450,9 +450,8 @@ class Trainer:
             if self.config.init_from is not None:
                 given = same_codes(self.collection, self.experiment) if self.experiment.model.searches else {}
                 try:
-                    told = init_from(
-                        self.config.init_from, self.model, self.collection, self.experiment.generator, given
-                    )
+                    start, generator = self.config.init_from, self.experiment.generator
+                    told = init_from(start, self.model, self.collection, generator, given, self.updates)
                 except ConfigError as error:
                     raise self.experiment.placed(error) from None
                 logger.info("%s", told)

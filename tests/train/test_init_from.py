@@ -6,6 +6,7 @@ from easyrec.batch import Batch
 from easyrec.config.init_from import InitFrom
 from easyrec.errors import CheckpointError, ConfigError
 from easyrec.train.init_from import init_from
+from easyrec.train.snapshot import read_folder
 
 
 def taken_from(path, trainer, **options):
@@ -181,3 +182,41 @@ def test_hashes_modulo_a_power_of_two_are_those_of_a_dynamic_table(toy):
     back = toy.trainer(run="back", features=[{**rest, **DYNAMIC}, *toy.config["features"][1:]])
     new.fit()
     assert any("hashes, which do not tell the words" in line for line in taken_from(toy.path / "new", back).left)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_what_optimizers_keep_goes_along_where_it_is_asked_for(toy, dynamic):
+    """Two epochs are one and one more that goes on, where rows come in order and nothing depends on chance."""
+    settings = {"model__dropout": 0.0, "data__shuffle": False, "train__dense_optimizer": {"type": "adam", "lr": 0.01}}
+    settings |= {"train__sparse_optimizer": {"type": "lazy_adam", "lr": 0.02}}
+    features = [{**f, "dynamic": {"capacity": 50}} for f in toy.dynamic[:2]] + toy.dynamic[2:]
+    settings |= {"features": features} if dynamic else {}
+    whole = toy.trainer(run="whole", train__epochs=2, **settings)
+    whole.fit()
+    toy.trainer(run="one", train__epochs=1, **settings).fit()
+    start = {"path": str(toy.path / "one" / "checkpoints" / "step-16"), "optimizer": True}
+    second = toy.trainer(run="two", train__epochs=1, train__init_from=start, **settings)
+    second.fit()
+    newest = [read_folder(toy.path / run / "checkpoints" / f"step-{n}") for run, n in (("whole", 32), ("two", 16))]
+    for name, array in newest[0].arrays.items():
+        if "/key_" not in name:
+            np.testing.assert_array_equal(array, newest[1].arrays[name], err_msg=name)
+    for part in ("dense", "optimizer"):
+        for name, tensor in newest[0].tensors[part].items():
+            assert torch.equal(tensor, newest[1].tensors[part][name]), name
+    if dynamic:
+        for part in ("keys", "rows", "counts", "steps"):
+            parts = [snapshot.arrays[f"user_id/key_{part}"] for snapshot in newest]
+            np.testing.assert_array_equal(*parts, err_msg=part)
+
+
+def test_state_of_another_optimizer_is_refused(toy):
+    run = toy.trainer(run="old", train__epochs=1, export=True).fit()
+    start = {"path": str(run.path), "optimizer": True}
+    other = toy.trainer(run="a", train__init_from=start, train__sparse_optimizer={"type": "sgd", "lr": 0.1})
+    with other.folder, pytest.raises(ConfigError, match=r"the sparse optimizer is 'sgd' .*but there it is 'lazy_adam'"):
+        other._begin()
+    start = {"path": str(run.path / "bundle"), "optimizer": True}
+    other = toy.trainer(run="b", train__init_from=start)
+    with other.folder, pytest.raises(ConfigError, match="a bundle holds no state of optimizers"):
+        other._begin()
