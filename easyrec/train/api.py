@@ -69,6 +69,7 @@ def train(
     overwrite: bool = False,
     progress: bool | None = None,
     export: bool = True,
+    profile: int = 0,
 ) -> Run:
     """Train, evaluate, export, report.
 
@@ -83,6 +84,7 @@ def train(
         overwrite: Remove what is in the folder.
         progress: Whether to draw a progress bar; default: whether stderr is a terminal.
         export: Whether the trained model becomes a bundle.
+        profile: Steps whose time is told by parts, in `profile/` of the run's folder; 0: none.
 
     Raises:
         ConfigError: The config, or config and data together, cannot work.
@@ -94,7 +96,7 @@ def train(
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "bar": progress, "export": export}
     if isinstance(experiment.model, StatisticConfig):
         return train_statistic(experiment, folder, data=data, **options)
-    return Trainer(experiment, folder, data=data, **options).fit()
+    return Trainer(experiment, folder, data=data, profile=profile, **options).fit()
 
 
 def evaluate(

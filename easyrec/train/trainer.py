@@ -39,6 +39,7 @@ from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
+from easyrec.train.profiling import Profile
 from easyrec.train.progress import Progress
 from easyrec.train.randomness import seed_all
 from easyrec.train.recent import Recent
@@ -66,6 +67,7 @@ class Trainer:
         overwrite: Remove what is in the folder.
         bar: Whether to draw a progress bar; default: whether stderr is a terminal.
         export: Whether the trained model becomes a bundle.
+        profile: How many steps are profiled, behind those that warm up; 0: none.
 
     Raises:
         RunError: The folder is taken.
@@ -83,8 +85,10 @@ class Trainer:
         overwrite: bool = False,
         bar: bool | None = None,
         export: bool = True,
+        profile: int = 0,
     ) -> None:
         self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
+        self.profiled = profile
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
         self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
         self.threads = self.config.threads or num_threads()
@@ -191,8 +195,13 @@ class Trainer:
         """
         with self.folder, using_threads(self.threads), kept_memory(), self.stop, self.watch.part("other"):
             self._begin()
+            measured = Profile(self, self.profiled) if self.profiled else None
             try:
+                if measured is not None:
+                    measured.start()
                 self._train()
+                if measured is not None:
+                    measured.stop()
                 return finish(self)
             except Interrupted:
                 if self.unsaved and self.step and not self.finishing:

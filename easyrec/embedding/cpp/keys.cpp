@@ -166,13 +166,18 @@ double KeyMap::score(const Key& entry, std::uint32_t step) const {
 
 // Takes a share of the rows from the keys with the lowest scores.
 void KeyMap::make_room(std::uint32_t step) {
+  if (exhausted_ && exhausted_step_ == step) return;
   const std::int64_t share = std::max<std::int64_t>(1, capacity_ / kShare);
   std::vector<double> scores;
   scores.reserve(static_cast<std::size_t>(size()));
   for (const Key& entry : entries_)
     if (entry.row >= 0 && entry.step != step) scores.push_back(score(entry, step));
   const std::int64_t many = std::min(share, static_cast<std::int64_t>(scores.size()));
-  if (!many) return;
+  if (!many) {
+    exhausted_ = true;
+    exhausted_step_ = step;
+    return;
+  }
   std::nth_element(scores.begin(), scores.begin() + (many - 1), scores.end());
   const double bound = scores[static_cast<std::size_t>(many - 1)];
   std::vector<std::int64_t> gone;
@@ -299,6 +304,7 @@ bool KeyMap::restore(const std::vector<Key>& keys, const std::vector<std::uint32
   sketch_ = sketch;
   additions_ = additions;
   swept_ = swept;
+  exhausted_ = false;
   fresh_rows.clear();
   fresh_keys.clear();
   return true;

@@ -96,6 +96,8 @@ class KeyMap {
   std::vector<std::uint32_t> sketch_;
   std::uint64_t additions_ = 0;
   std::uint32_t swept_ = 0;
+  bool exhausted_ = false;  // no row could be taken in step `exhausted_step_`: nor can later in it
+  std::uint32_t exhausted_step_ = 0;
 };
 
 // A finished map in memory that may be a file: (slots, 2) of key and row, row -1 where there is none.
