@@ -160,7 +160,8 @@ class Worker:
         except OWN as error:
             if not isinstance(error, QueueError) and self._lost(lease):  # another one has tidied up behind us
                 return False
-            self._give_back(lease)
+            if not isinstance(error, QueueGone):
+                self._give_back(lease)
             raise
         except Exception as error:  # noqa: BLE001 (a process edge: one bad slice must not end the others)
             text = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
@@ -246,7 +247,7 @@ class _Progress:
     """How many slices of all workers are done, in a bar or in the log."""
 
     def __init__(self, queue: WorkQueue, total: int, *, bar: bool) -> None:
-        self.queue, self.log, self._told = queue, not bar, time.monotonic()
+        self.queue, self.log, self._next = queue, not bar, time.monotonic()
         self._bar = tqdm(total=total, unit="slices", disable=not bar)
 
     def __enter__(self) -> _Progress:
@@ -258,11 +259,13 @@ class _Progress:
         self._bar.close()
 
     def tell(self) -> None:
-        """Look at the queue, not too often: it may be large."""
+        """Look at the queue, not too often: a look at a large one takes its time."""
         now = time.monotonic()
-        if now - self._told < (TOLD_SECONDS if self.log else 1.0):
+        if now < self._next:
             return
-        self._told, counts = now, self.queue.status().counts
+        counts = self.queue.status().counts
+        took = time.monotonic() - now
+        self._next = now + max(TOLD_SECONDS if self.log else 1.0, 50 * took)
         if self.log:
             text = ", ".join(f"{counts[state]} {state}" for state in ("leased", "waiting", "failed") if counts[state])
             logger.info("%d of %d slices done%s", counts["done"], counts.total(), f"; {text}" if text else "")

@@ -115,27 +115,15 @@ class FilesQueue(WorkQueue):
 
     def lease(self, worker: str, seconds: float) -> Lease | Idle:
         """Take a slice by renaming its file; see the family's contract."""
-        with self._lock, self._told():
-            most = self._read()["attempts"]
-            while True:
-                files, lost = self._scan(), False
-                for file in self._candidates(files):
-                    if file.attempts >= most:  # of what is leased alone: its worker fell silent at the last attempt
-                        self._reason(file, silent(file.worker, file.number / 1000))
-                        self._move(file, file.to("failed", file.attempts))
-                        lost = True
-                        continue
-                    token = secrets.token_hex(8)
-                    taken = file.to("leased", file.attempts + 1, token, round(seconds * 1000), _word(worker))
-                    if self._move(file, taken):
-                        self._keep(taken)
-                        with _ignored():  # people see since when; nothing is decided by it
-                            os.utime(self.entries / taken.name)
-                        return Lease(file.slice, token, taken.attempts, seconds, worker)
-                    lost = True
-                if not lost:
-                    over = all(file.state in ("done", "failed") for file in files)
-                    return Idle.DONE if over else Idle.WAIT
+        look = 0
+        while True:
+            with self._lock, self._told():
+                found = self._take(worker, seconds)
+            if found is not None:
+                return found
+            look += 1
+            if look > 2:  # a network's listing may lag behind; others may be faster, again and again
+                time.sleep(min(0.01 * look, 1.0))
 
     def renew(self, lease: Lease) -> None:
         """Rename the file, so that everyone sees that it changed."""
@@ -197,6 +185,27 @@ class FilesQueue(WorkQueue):
             self._content = None
 
     # ------------------------------------------------------------------------------------------- inside
+
+    def _take(self, worker: str, seconds: float) -> Lease | Idle | None:
+        """What a look at the folder leads to; None where it has changed meanwhile."""
+        most, files, changed = self._read()["attempts"], self._scan(), False
+        for file in self._candidates(files):
+            if file.attempts >= most:  # of what is leased alone: its worker fell silent at the last attempt
+                self._reason(file, silent(file.worker, file.number / 1000))
+                self._move(file, file.to("failed", file.attempts))
+                changed = True
+                continue
+            token = secrets.token_hex(8)
+            taken = file.to("leased", file.attempts + 1, token, round(seconds * 1000), _word(worker))
+            if self._move(file, taken):
+                self._keep(taken)
+                with _ignored():  # people see since when; nothing is decided by it
+                    os.utime(self.entries / taken.name)
+                return Lease(file.slice, token, taken.attempts, seconds, worker)
+            changed = True
+        if changed:
+            return None
+        return Idle.DONE if all(file.state in ("done", "failed") for file in files) else Idle.WAIT
 
     def _read(self) -> dict[str, Any]:
         """The content of `queue.json`, which never changes."""

@@ -141,12 +141,11 @@ def test_the_status_tells_of_damage_too(server):
 
 def test_a_full_server_is_told(servers):
     server = servers("--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
-    queue, other = opened(server), opened(server, "other")
+    queue = opened(server)
     queue.create("job", [f"s{number}" for number in range(20_000)])  # a script that has begun is not stopped
     with pytest.raises(QueueError, match=r"the server refuses: .*maxmemory"):
-        other.create("job", ["a"])
+        queue.lease("w", 1)
     queue.close()
-    other.close()
 
 
 def test_a_request_that_is_sent_twice_takes_one_slice(server):
