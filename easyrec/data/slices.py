@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from easyrec.data.sources import Place, Source, Unit
 from easyrec.data.split import Part
+from feature_generator.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -97,3 +98,7 @@ class SlicedSource(Source):
     def dropped(self, unit: Unit) -> Mapping[str, int]:
         """As of the whole source."""
         return self.source.dropped(self._inner[unit.index])
+
+    def origins(self) -> Iterator[tuple[str, Origin]]:
+        """As of the whole source."""
+        return self.source.origins()
