@@ -210,18 +210,18 @@ def test_a_malformed_line_names_file_line_and_column(write, name, line, message,
     assert (caught.value.file, caught.value.line, caught.value.column) == (path, 4, column)
 
 
-def test_malformed_lines_are_skipped_and_counted(write):
+def test_malformed_lines_are_skipped_and_counted(write, monkeypatch):
+    monkeypatch.setattr(jsonl, "SAMPLE_BYTES", 1)  # the first line
     source = jsonl.Config(path=write(BAD), columns={"a": "int64", "b": "string"}).open("skip")
-    source.columns.pop("c")
     assert read(source) == [{"a": 1, "b": "x"}, {"a": 3, "b": "z"}, {"a": 7, "b": None}]
     unit = source.units()[0]
     assert source.dropped(unit) == {"no int64 in 'a'": 1, "is no JSON": 1, "an unknown column": 1}
     assert [source.locate(unit, row).line for row in range(3)] == [1, 3, 7]
 
 
-def test_malformed_lines_are_mended(write):
+def test_malformed_lines_are_mended(write, monkeypatch):
+    monkeypatch.setattr(jsonl, "SAMPLE_BYTES", 1)  # the first line
     source = jsonl.Config(path=write(BAD), columns={"a": "int64", "b": "string"}).open("default")
-    source.columns.pop("c")
     rows = [(1, "x"), (None, "y"), (3, "z"), (None, None), (6, None), (7, None)]
     assert [tuple(row.values()) for row in read(source)] == rows
     assert sum(source.dropped(source.units()[0]).values()) == 3
@@ -326,8 +326,12 @@ def test_units_of_any_size_hold_every_line_once(tmp_path, rows, unit_bytes, piec
 def test_thousands_of_keys_take_bounded_memory(write):
     rows = [{"kv": {f"k{i * 7 + j}": j for j in range(7)}} for i in range(3_000)]
     source = jsonl.Config(path=write([json.dumps(row) for row in rows]), columns={"kv": "map<string, int32>"}).open()
-    before = pa.total_allocated_bytes()
-    (batch,) = source.read(source.units()[0], ["kv"])
+    pool, before = pa.system_memory_pool(), pa.default_memory_pool()
+    pa.set_memory_pool(pool)  # one that nobody used yet: its peak is that of this test
+    try:
+        (batch,) = source.read(source.units()[0], ["kv"])
+    finally:
+        pa.set_memory_pool(before)
     assert batch.column(0).type == pa.map_(pa.string(), pa.int32())
     assert batch.column(0)[2_999].as_py() == sorted(rows[-1]["kv"].items())
-    assert pa.default_memory_pool().max_memory() - before < 200 << 20  # 3,000 x 21,000 cells would be 252 MB
+    assert pool.max_memory() < 200 << 20  # 3,000 x 21,000 cells would be 252 MB
