@@ -19,6 +19,7 @@ from easyrec.processors import wait_asleep
 
 if TYPE_CHECKING:
     from easyrec.config import load_experiment
+    from easyrec.export.delta import apply_delta, make_delta
     from easyrec.train.api import choose_index, embed, evaluate, export, predict, retrieve, train
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Run",
+    "apply_delta",
     "choose_index",
     "embed",
     "evaluate",
     "export",
     "load_experiment",
+    "make_delta",
     "predict",
     "retrieve",
     "semantic_ids",
@@ -40,10 +43,12 @@ __all__ = [
 
 _HOMES = {
     "Run": "easyrec.train.run",
+    "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",
+    "make_delta": "easyrec.export.delta",
     "predict": "easyrec.train.api",
     "retrieve": "easyrec.train.api",
     "semantic_ids": "easyrec.train.semantic_ids",

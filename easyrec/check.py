@@ -94,7 +94,8 @@ class Inspection:
         weights, rows = self.plan.parameters, sum(table.rows for table in self.plan.tables)
         state = STATE_PER_WEIGHT[kind] * weights + STATE_PER_ROW.get(kind, 0.0) * rows
         copies = 1 if self.experiment.model.propagated_layers() is None else 2  # what is trained, and what is looked up
-        return Memory(4 * copies * weights, int(4 * state), 16 * self.dense_parameters)
+        keys = sum(keys.bytes for keys in self.plan.keys)
+        return Memory(4 * copies * weights + keys, int(4 * state), 16 * self.dense_parameters)
 
     def doubts(self) -> list[str]:
         """What may be meant but seldom is, one sentence each."""

@@ -7,7 +7,10 @@ FeatureGeneratorError
 └── EasyRecError      everything else a user can mend                (exit code 1)
     ├── RunError          a run's folder or its state does not allow the command
     ├── CheckpointError   a checkpoint is damaged, incomplete or of another model
-    └── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
+    ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
+    └── QueueError        a work queue cannot be reached, is damaged, or its work failed
+        ├── QueueGone         there is no such queue, or no longer
+        └── LeaseLost         a slice was given to another worker
 """
 
 from __future__ import annotations
@@ -31,8 +34,11 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EasyRecError",
+    "LeaseLost",
     "MissingExtra",
     "Problem",
+    "QueueError",
+    "QueueGone",
     "RunError",
     "distribution",
     "nearest",
@@ -55,6 +61,18 @@ class BundleError(EasyRecError):
     """A bundle is damaged, too new, or does not score as it did when it was trained: bad data."""
 
     exit_code = 3
+
+
+class QueueError(EasyRecError):
+    """A work queue cannot be reached, is damaged, holds other work, or its work failed."""
+
+
+class QueueGone(QueueError):  # noqa: N818 (it says what became of the queue)
+    """There is no such queue: it was never made, was removed, or its store lost it."""
+
+
+class LeaseLost(QueueError):  # noqa: N818 (it says what became of the lease)
+    """The slice is no longer this worker's: its lease ran out and another worker took it, or it is done."""
 
 
 def version() -> str:

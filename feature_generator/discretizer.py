@@ -10,12 +10,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from feature_generator import native
+from feature_generator import dynamic, native
+from feature_generator.dynamic import DynamicConfig
 from feature_generator.features import FeatureConfig, named_file
 from feature_generator.fitting.config import FitConfig
 
 OOV = "<OOV>"
-KEYS = ("hash_bucket_size", "num_buckets", "vocab_list", "vocab_dict", "vocab_file")
+KEYS = ("hash_bucket_size", "dynamic", "num_buckets", "vocab_list", "vocab_dict", "vocab_file")
+VOCABULARIES = KEYS[3:]
 UNBOUNDED = 2**63 - 1
 HASHES = {"murmur64a": native.murmur64a, "farmhash": native.fingerprint64}
 
@@ -97,6 +99,8 @@ class IdConfig(SparseConfig):
 
     hash_bucket_size: int | None = Field(None, ge=1, lt=2**63)
     """Ids are hashes modulo this."""
+    dynamic: DynamicConfig | None = None
+    """Ids get rows of their own as they come, and lose them when others need them more."""
     num_buckets: int | None = Field(None, ge=1, lt=2**63)
     """Values are whole numbers in 0 .. num_buckets - 1 and stay what they are."""
     vocab_list: list[str] | None = Field(None, min_length=1)
@@ -184,12 +188,14 @@ class IdConfig(SparseConfig):
     @property
     def vocabulary_key(self) -> str:
         """Which key gives the vocabulary, "" for none."""
-        return next((key for key in KEYS[2:] if getattr(self, key) is not None), "")
+        return next((key for key in VOCABULARIES if getattr(self, key) is not None), "")
 
     @override
     def discretizer(self, hash_name: str, default: str, folder: Path | None) -> Discretizer:
         if self.hash_bucket_size is not None:
             return Discretizer("hash", self.hash_bucket_size, hash_name)
+        if self.dynamic is not None:
+            return Discretizer("hash", dynamic.KEYS, hash_name)
         if self.num_buckets is not None:
             return Discretizer("range", self.num_buckets, out_of_range=self.out_of_range)
         if not self.vocabulary_key:

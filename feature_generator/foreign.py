@@ -5,7 +5,7 @@ from __future__ import annotations
 KEYS = {
     "autodis": "here it is `dense_embedding: autodis`",
     "data_type": "tables are float32; leave it out",
-    "dynamicemb": "use hash_bucket_size",
+    "dynamicemb": "here it is `dynamic: {capacity: ...}`",
     "embedding_constraints": "it says how tables are spread over GPUs, which is no part of a feature; leave it out",
     "feature_name": "here it is 'name'",
     "feature_type": "here it is 'type', without `_feature`",
@@ -20,5 +20,5 @@ KEYS = {
     "use_mask": "inputs are not masked while training; leave it out",
     "value_dimension": "here it is 'value_dim'",
     "value_type": "the column's own type decides; leave it out",
-    "zch": "use hash_bucket_size",
+    "zch": "here it is `dynamic: {capacity: ...}`",
 }

@@ -53,6 +53,12 @@ class OutputSpec:
     dense_embedding: str | Mapping[str, Any] | None
     config: Any
 
+    @property
+    def rows(self) -> int | None:
+        """Rows of the table: `num_embeddings`, or the capacity of a dynamic one."""
+        dynamic = getattr(self.config, "dynamic", None)
+        return self.num_embeddings if dynamic is None else int(dynamic.capacity)
+
 
 @dataclass(frozen=True)
 class Finished:

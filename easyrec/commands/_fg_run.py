@@ -2,17 +2,22 @@
 
 easyrec fg run -c config.yaml --input rows.parquet --output encoded.parquet
 easyrec fg run -c config.yaml --part valid --output valid.parquet --bad-rows skip
+easyrec fg run -c config.yaml --input days/ --output encoded --queue work
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 
 from easyrec.commands._features import add_rows, features
-from easyrec.commands._options import add_experiment, positive
-from easyrec.commands._print import bar, console, count, size, table
+from easyrec.commands._options import add_experiment, add_queue, positive, queue_of
+from easyrec.commands._print import bar, console, count, log, size, table
+from easyrec.data.encoded_parts import encode_parts
+from easyrec.errors import ConfigError
 from feature_generator import offline
 
 GROUP = f"{offline.GROUP_ROWS:,}"
@@ -45,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--compression", choices=["zstd", "lz4", "snappy", "none"], default="zstd", help="of the file's pages [zstd]"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
+    add_queue(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,6 +60,28 @@ def run(args: argparse.Namespace) -> None:
     reserve = found.passed if args.reserve is None else [name for name in args.reserve.split(",") if name]
     if args.threads:
         pa.set_cpu_count(args.threads)
+    queue = queue_of(args)
+    if queue is not None:
+        if args.overwrite:
+            raise ConfigError(
+                "--overwrite would remove what other workers have just written: remove the folder yourself"
+            )
+        log()
+        encode_parts(
+            found.generator,
+            found.part(args.input, args.part, bad_rows).source,
+            Path(args.output),
+            queue,
+            reserve=reserve,
+            rows_per_group=args.rows_per_group,
+            threads=args.threads,
+            bad_rows=bad_rows,
+            compression=args.compression,
+            wait=args.wait is not False,
+            bar=sys.stderr.isatty(),
+        )
+        print(args.output)
+        return
     with bar() as progress:
         done = offline.run(
             found.generator,

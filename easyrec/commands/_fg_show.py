@@ -77,7 +77,7 @@ def _first_rows(found: Experiment, part: str, rows: int) -> pa.Table:
 
 
 def _kind(spec: OutputSpec) -> str:
-    ids = f" of {spec.num_embeddings:,}" if spec.num_embeddings else ""
+    ids = f" of {spec.num_embeddings:,}" if spec.num_embeddings and spec.rows == spec.num_embeddings else ""
     return f"{spec.kind.replace('_', ' ')}{ids}"
 
 

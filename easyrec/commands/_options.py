@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,6 +14,9 @@ from easyrec.config import Experiment, load_experiment
 from easyrec.errors import ConfigError
 from feature_generator import load_operators
 from feature_generator.config import plug
+
+if TYPE_CHECKING:
+    from easyrec.data.queues import QueueConfig
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +80,46 @@ def index_of(words: Sequence[str]) -> dict[str, Any]:
         return {**{name: yaml.safe_load(text) for name, text in pairs(words[1:])}, "type": words[0]}
     except yaml.YAMLError as error:
         raise ConfigError(f"--index {' '.join(words)}: a value is not valid YAML") from error
+
+
+def add_queue(parser: argparse.ArgumentParser) -> None:
+    """Add `--queue` and what goes with it."""
+    shared = parser.add_argument_group("with several workers, each of which runs the same command")
+    shared.add_argument(
+        "--queue",
+        metavar="PLACE",
+        help="hand the rows out in slices, by a folder or sqlite:FILE or redis://HOST:PORT/0; --output is a folder then",
+    )
+    shared.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        help="stay until all slices are done, also by others [--wait]",
+    )
+    shared.add_argument(
+        "--attempts", type=positive, metavar="N", help="tries of a slice before it counts as failed [3]"
+    )
+    shared.add_argument(
+        "--lease-seconds", type=float, metavar="S", help="silence after which a worker's slice goes to another [60]"
+    )
+    shared.add_argument("--slice-rows", type=positive, metavar="N", help="rows of a slice, about [131,072]")
+
+
+def queue_of(args: argparse.Namespace) -> QueueConfig | None:
+    """The queue that the options name.
+
+    Raises:
+        ConfigError: There is no such place, or an option needs a queue that nobody names.
+    """
+    from easyrec.data.queues import queue_config  # noqa: PLC0415 (help must not wait for it)
+
+    keys = {key: getattr(args, key) for key in ("attempts", "lease_seconds", "slice_rows")}
+    given = {key: value for key, value in keys.items() if value is not None}
+    if args.queue is None:
+        lost = [*given, *(["wait"] if args.wait is not None else [])]
+        if lost:
+            raise ConfigError(f"--{lost[0].replace('_', '-')} is for work that is shared: name its --queue")
+        return None
+    return queue_config({**queue_config(args.queue).model_dump(exclude_unset=True), **given})
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:

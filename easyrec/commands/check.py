@@ -130,7 +130,7 @@ def _features(out: Console, found: Inspection) -> None:
             spec.side,
             spec.kind.replace("_", " "),
             (bag.table or "") if bag else f"({made.config.type})" if made else "",
-            count(spec.num_embeddings) if spec.num_embeddings else "",
+            count(spec.rows) if spec.rows else "",
             str(dim),
             f"{sampled.empty:.1%}" if sampled else "",
             f"{sampled.unknown:.1%}" if sampled and sampled.unknown is not None else "",

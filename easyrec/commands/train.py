@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 import easyrec
-from easyrec.commands._options import add_experiment, add_run_dir, plug_all
+from easyrec.commands._options import add_experiment, add_run_dir, plug_all, positive
 from easyrec.commands._print import log, results
 
 
@@ -19,6 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     folder = parser.add_mutually_exclusive_group()
     folder.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of the run's folder")
     folder.add_argument("--overwrite", action="store_true", help="remove what is in the run's folder")
+    parser.add_argument(
+        "--profile",
+        type=positive,
+        nargs="?",
+        const=50,
+        default=0,
+        metavar="STEPS",
+        help="tell by parts where the time of so many steps goes [50], with a trace, in profile/ of the run's folder",
+    )
     parser.add_argument("--no-bar", action="store_true", help="plain lines instead of a progress bar")
 
 
@@ -33,5 +42,6 @@ def run(args: argparse.Namespace) -> None:
         resume=args.resume,
         overwrite=args.overwrite,
         progress=False if args.no_bar else None,
+        profile=args.profile,
     )
     results(done)

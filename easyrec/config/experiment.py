@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from easyrec.config.data import DataConfig, Shuffle
+from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
 from easyrec.config.graph import unfit_graph
@@ -341,7 +342,9 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
             ask(resolved, _evaluation(sections), sections.train)
         except ConfigError as error:  # noqa: PERF203 (two)
             found += error.problems
+    still = [table.features[0] for table in plan.tables if table.keys is not None and not table.trainable]
     found += [*_unmatched(sections, generator)]
+    found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     return problems + [placed(document, problem) for problem in found]
 

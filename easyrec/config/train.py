@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.config.evaluation import different_keys
+from easyrec.config.init_from import InitFrom
 from easyrec.errors import Problem
 from feature_generator.config import Choice, StrictModel
 
@@ -289,13 +290,20 @@ class TrainConfig(StrictModel):
     early_stop: EarlyStop | None = None
     evaluate_every: Every = Every(epochs=1)
     checkpoint: CheckpointConfig = CheckpointConfig()
-    init_from: str | None = None
-    """Checkpoint directory whose parameters of equal name and shape are taken over."""
+    init_from: InitFrom | None = None
+    """Another run whose parameters are taken over; a text stands for its `path`."""
+    freeze: list[str] = []
+    """Names of parameters and tables that do not learn; `*` stands for anything."""
     distributed: Any = None
     log_every: int = Field(100, gt=0)
     """Steps between lines in the log and points in TensorBoard."""
     metrics: TrainMetrics | None = None
     """Metrics in these lines and points; default: none."""
+
+    @field_validator("init_from", mode="before", json_schema_input_type=InitFrom | str | None)
+    @classmethod
+    def _a_text_is_a_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
     @field_validator("metrics", mode="before", json_schema_input_type=TrainMetrics | list[Any] | None)
     @classmethod

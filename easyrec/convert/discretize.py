@@ -66,10 +66,43 @@ def _index(message: Message, text: str) -> int:
 
 
 def _dynamic(message: Message, key: str, report: Report) -> dict[str, Any]:
-    """A dynamic table becomes a hashed one of its size: ids may meet, none is evicted."""
+    """A table that evicts ids: its size, who gets a row and who loses it."""
     inner = message.message(key)
     assert inner is not None
     size = inner.integer("zch_size" if key == "zch" else "max_capacity")
-    why = "tables that evict ids have no counterpart: ids are hashed into as many rows, where several may meet"
-    report.add("changed", message, key, why, "choose hash_bucket_size: twice the number of distinct ids meet seldom")
-    return {"hash_bucket_size": size or PLACEHOLDER}
+    found: dict[str, Any] = {"capacity": size or PLACEHOLDER}
+    if not size:
+        report.add("changed", message, key, f"does not say how large it is; {PLACEHOLDER:,} rows are in its place")
+    admission = inner.message("frequency_admission_strategy")
+    if admission is not None and admission.integer("threshold") > 1:
+        found["admission"] = {"min_count": admission.integer("threshold")}
+    policy = _policy(inner)
+    if policy != "lru":
+        found["eviction"] = {"policy": policy}
+    for name, why in UNLIKE[key].items():
+        if inner.has(name):
+            report.add("changed", inner, name, why)
+    return {"dynamic": found}
+
+
+UNLIKE = {
+    "zch": {
+        "eviction_interval": "here an id gets its row at once, and others lose theirs when all are taken",
+        "threshold_filtering_func": "here `admission: {min_count: ...}` says which ids get a row; all do as it stands",
+        "distance_lfu": "here those that were seen least lose their row; `policy: score` lets old sightings fade",
+    },
+    "dynamicemb": {
+        "initializer_args": "here rows start as `model.embedding_init` says",
+        "eval_initializer_args": "here ids without a row are zeros outside of training",
+        "init_table": "here `train.init_from` names the run to start from",
+    },
+}
+"""Keys of a dynamic table that say something else here."""
+
+
+def _policy(inner: Message) -> str:
+    """Who loses a row."""
+    of_zch = [name for name in ("lru", "lfu", "distance_lfu") if inner.message(name) is not None]
+    if of_zch:
+        return "lru" if of_zch == ["lru"] else "lfu"
+    return "lfu" if inner.has("score_strategy") and inner.text("score_strategy").upper() == "LFU" else "lru"

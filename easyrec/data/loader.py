@@ -8,6 +8,7 @@ start of a block and a number of rows in it, and to resume is to read that one b
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -140,6 +141,8 @@ class Loader:
         self._memory = Gathering()
         self._counted: tuple[int, int | None] | None = None
         self._identity = self._describe()
+        self.spent = {"reading": 0.0, "features": 0.0, "batches": 0.0}
+        """Seconds that the thread behind it was busy, by what it did."""
         self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
 
     @property
@@ -230,11 +233,12 @@ class Loader:
 
         outputs = self.generator.outputs
         for rows, after, report in self._dealt(epoch, start):
-            batch = None
+            batch, began = None, time.perf_counter()
             if rows is not None and self.matcher is not None:
                 batch = self.matcher(rows, outputs, (epoch, after.unit, after.row, after.taken))
             elif rows is not None:
                 batch = Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, outputs)
+            self.spent["batches"] += time.perf_counter() - began
             yield _Step(batch, after, report, () if self.matcher is None else self.matcher.sampler.earlier)
 
     def _dealt(self, epoch: int, start: Position) -> Iterator[tuple[Rows | None, Position, Report]]:
@@ -310,8 +314,16 @@ class Loader:
         row = start.row
         for place in range(start.unit, len(order)):
             unit = self._units[order[place]]
-            for batch in _aligned(self.source.read(unit, self.columns, row), row):
+            chunks = _aligned(self.source.read(unit, self.columns, row), row)
+            while True:
+                began = time.perf_counter()
+                batch = next(chunks, None)
+                read = time.perf_counter()
+                self.spent["reading"] += read - began
+                if batch is None:
+                    break
                 rows, report = self._intake(batch, unit, row, epoch)
+                self.spent["features"] += time.perf_counter() - read
                 row += batch.num_rows
                 yield _Chunk(rows, report, Position(place, row))
             dropped = {("", reason): count for reason, count in self.source.dropped(unit).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
-from easyrec.embedding.lookup import Buffer, Lookup, fill
+from easyrec.embedding.lookup import Buffer, Lookup, RowsOf, fill
 from easyrec.embedding.search import Parts
+from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import TrainedTables
 
@@ -82,7 +84,8 @@ class EmbeddingCollection(nn.Module):
     ) -> None:
         super().__init__()
         self.plan, self._item_groups = plan, tuple(item_groups)
-        self.tables = TrainedTables(plan.tables, optimizer, regularizer, seed, threads or torch.get_num_threads())
+        threads = threads or torch.get_num_threads()
+        self.tables = TrainedTables(plan.tables, optimizer, regularizer, seed, threads, plan.keys)
         self._lookup = Lookup(plan, self.tables.native)
         self._layouts = plan.layouts
         self._anchor = torch.empty(0, requires_grad=True)
@@ -97,8 +100,16 @@ class EmbeddingCollection(nn.Module):
 
     @property
     def looked_up(self) -> dict[str, np.ndarray]:
-        """(rows, dim) float32 of each table, as `lookup` reads it, and a bundle holds it."""
+        """(rows, dim) float32 of each table, as `lookup` reads it."""
         return self.weights
+
+    @property
+    def served(self) -> ServedTables:
+        """The tables as a bundle holds them: as `lookup` reads them, the dynamic ones up to the last row that an id has."""
+        held = {name: keys.held() for name, keys in self.tables.keys.items()}
+        rows = {name: int(at[-1]) + 1 if len(at) else 0 for name, (_, at) in held.items()}
+        plan, weights = self.plan.of_size(rows), self.looked_up
+        return ServedTables(plan, {spec.name: weights[spec.name][: spec.rows] for spec in plan.tables}, held)
 
     def forward(self, batch: Batch) -> Embedded:
         """The same as `lookup`."""
@@ -129,7 +140,7 @@ class EmbeddingCollection(nn.Module):
         tensors: dict[str, Tensor] = {}
         for batch, groups in parts:
             columns = BatchColumns(batch)
-            bound, others = self._lookup.bind(columns, groups)
+            bound, others = self._lookup.bind(columns, groups, self._rows_of)
             buffers += bound
             tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
             tensors |= self._lookup.dense(columns, partial(_columns_of, batch.dense), groups)
@@ -141,6 +152,11 @@ class EmbeddingCollection(nn.Module):
         if torch.is_grad_enabled() and filled:
             filled = list(_Node.apply(self._anchor, self, buffers, filled))  # type: ignore[no-untyped-call]
         return tensors | {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
+
+    @property
+    def _rows_of(self) -> RowsOf:
+        """How ids of dynamic tables find rows: those of a training step are counted, and may get one."""
+        return self.tables.admit if torch.is_grad_enabled() else self.tables.find
 
     def collect(self, buffers: Sequence[Buffer], gradients: Sequence[Tensor | None]) -> None:
         """Keep gradients of looked-up tensors for the next step."""
@@ -169,6 +185,15 @@ class EmbeddingCollection(nn.Module):
         """Sum of the squares of the collected gradient over all weights, with the regularizer's part."""
         return self.tables.square_sum(self._gradients) if self._gradients else 0.0
 
+    def dynamics(self) -> dict[str, dict[str, float]]:
+        """By the name of the keys of dynamic tables: how many ids have rows, and what happened since the last call."""
+        result = {}
+        for name, keys in self.tables.keys.items():
+            counts = keys.take_counts()
+            rate = {"hit_rate": round(counts.hit_rate, 6)} if counts.seen else {}
+            result[name] = {"rows": len(keys), **rate, **asdict(counts)}
+        return result
+
     def state_arrays(self) -> dict[str, np.ndarray]:
         """Weights and optimizer state as views: `<table>/weight`, `<table>/<state>`, `step`."""
         return self.tables.arrays()
@@ -182,7 +207,12 @@ class EmbeddingCollection(nn.Module):
         self.tables.load(arrays)
 
     def load_beside(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take over what a checkpoint holds beside the weights, and scoring needs: here nothing."""
+        """Take over what a checkpoint holds beside the weights, and scoring needs: the ids that have rows.
+
+        Raises:
+            CheckpointError: They are those of other tables.
+        """
+        self.tables.load_keys(arrays)
 
 
 def _columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:

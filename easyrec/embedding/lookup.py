@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -34,6 +34,29 @@ class Columns(Protocol):
         ...
 
 
+RowsOf: TypeAlias = Callable[[str, np.ndarray], np.ndarray]
+"""Gives the rows of ids, -1 for those without, by the name of their keys."""
+
+
+class _KeyedColumns:
+    """Columns with rows in place of the ids that have rows by keys; every column is asked for once."""
+
+    def __init__(self, columns: Columns, keyed: Mapping[str, str], rows_of: RowsOf) -> None:
+        self.columns, self.keyed, self.rows_of = columns, keyed, rows_of
+        self.size, self.dense, self.dense_slices = columns.size, columns.dense, columns.dense_slices
+        self._known: dict[str, Parts] = {}
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        keys = self.keyed.get(name)
+        if keys is None:
+            return self.columns.ragged(name)
+        if name not in self._known:
+            ids, offsets, weights, key_offsets = self.columns.ragged(name)
+            self._known[name] = (self.rows_of(keys, np.ascontiguousarray(ids)), offsets, weights, key_offsets)
+        return self._known[name]
+
+
 class TableColumns:
     """A generator's table as `Columns`."""
 
@@ -59,19 +82,26 @@ class Buffer:
 
 class _Group:
     def __init__(
-        self, plan: GroupPlan, tables: Any, index: Mapping[str, int], codes: dict[tuple[str, int], int]
+        self,
+        plan: GroupPlan,
+        tables: Any,
+        index: Mapping[str, int],
+        codes: dict[tuple[str, int], int],
+        keyed: Collection[str],
     ) -> None:
         self.plan, self.layout = plan, plan.layout
-        self.fields = _native_bags(plan.fields, tables, index)
-        self.first = _native_bags(plan.first, tables, index)
-        self.sequences = [_native_bags(bags, tables, index, steps=True) for bags in plan.sequences]
+        self.fields = _native_bags(plan.fields, tables, index, keyed)
+        self.first = _native_bags(plan.first, tables, index, keyed)
+        self.sequences = [_native_bags(bags, tables, index, keyed, steps=True) for bags in plan.sequences]
         self.searches = [
             None if layout.search is None else StepSearch(layout, bags, tables, index, codes)
             for layout, bags in zip(plan.layout.sequences, plan.sequences, strict=True)
         ]
 
 
-def _native_bags(bags: Sequence[BagSpec], tables: Any, index: Mapping[str, int], steps: bool = False) -> Any:
+def _native_bags(
+    bags: Sequence[BagSpec], tables: Any, index: Mapping[str, int], keyed: Collection[str], steps: bool = False
+) -> Any:
     """The bags for the kernels; with `steps`, one output row per element of a sequence instead of per row."""
     specs = [
         (
@@ -83,6 +113,7 @@ def _native_bags(bags: Sequence[BagSpec], tables: Any, index: Mapping[str, int],
             bag.value_dim,
             bag.element_mean if steps else bag.mean,
             False if steps else bag.element_mean,
+            bag.feature in keyed,
         )
         for bag in bags
     ]
@@ -103,22 +134,30 @@ class Lookup:
     def __init__(self, plan: EmbeddingPlan, tables: Any) -> None:
         index = {table.name: i for i, table in enumerate(plan.tables)}
         self.codes: dict[tuple[str, int], int] = {}
-        self.groups = {name: _Group(group, tables, index, self.codes) for name, group in plan.groups.items()}
+        self.keyed = plan.keyed
+        self.groups = {
+            name: _Group(group, tables, index, self.codes, self.keyed) for name, group in plan.groups.items()
+        }
 
     def bind(
-        self, columns: Columns, groups: Collection[str] | None = None
+        self, columns: Columns, groups: Collection[str] | None = None, rows_of: RowsOf | None = None
     ) -> tuple[list[Buffer], dict[str, np.ndarray]]:
         """What to fill for these columns, and the tensors that need no filling (`rows:`, `offsets:`).
 
         Args:
             columns: Where the columns are.
             groups: The groups that are looked up; None: all.
+            rows_of: Gives the rows of ids that have them by keys; needed where the plan has such.
 
         Raises:
             DataError: A column has not the shape that the plan expects.
         """
         buffers: list[Buffer] = []
         others: dict[str, np.ndarray] = {}
+        raw = columns
+        if self.keyed:
+            assert rows_of is not None
+            columns = _KeyedColumns(columns, self.keyed, rows_of)
         try:
             for name, group in self._chosen(groups):
                 if group.layout.width or group.layout.first_order:
@@ -135,7 +174,7 @@ class Lookup:
                     key = f"{name}/{layout.name}"
                     data, offsets, steps = _steps(bags, columns)
                     if search is not None:
-                        picked, offsets = search.find(columns, offsets, steps)
+                        picked, offsets = search.find(raw, offsets, steps)  # by ids, whether they have rows or not
                         data, steps = [take(parts, picked) for parts in data], len(picked)
                     rows = np.empty(steps, np.int64)
                     native.row_ids(offsets, rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from easyrec.config.numeric import dense_embedding
-from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, TableSpec
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, KeySpec, TableSpec
 from easyrec.errors import ConfigError, Problem, nearest
 from easyrec.layout import GroupLayout, NumericField, Search, SequenceLayout, Span
 from feature_generator.config import member
@@ -15,6 +15,7 @@ from feature_generator.config import member
 if TYPE_CHECKING:
     from easyrec.config.model import GroupUse, ModelConfig, SequenceEntry
     from feature_generator import OutputSpec
+    from feature_generator.dynamic import DynamicConfig
 
 __all__ = ["BagSpec", "EmbeddingPlan", "GroupPlan", "Initializer", "TableSpec", "plan_embeddings"]
 
@@ -50,7 +51,7 @@ def examine_embeddings(outputs: Mapping[str, OutputSpec], model: ModelConfig) ->
         for name, group in plan.groups.items()
         if not any(model.against(name, problem) for problem in resolver.problems)
     }
-    return EmbeddingPlan(plan.tables, groups), resolver.problems
+    return EmbeddingPlan(plan.tables, groups, plan.keys), resolver.problems
 
 
 @dataclass
@@ -78,6 +79,7 @@ class _Resolver:
         self.outputs, self.model = outputs, model
         self.problems: list[Problem] = []
         self.tables: dict[str, TableSpec] = {}
+        self.keys: dict[str, KeySpec] = {}
         self.sequences: dict[str, list[OutputSpec]] = {}
         for spec in outputs.values():
             if spec.kind in SEQUENCE_KINDS:
@@ -95,7 +97,10 @@ class _Resolver:
             for name, use in uses.items()
             if name not in absent
         }
-        return EmbeddingPlan(tuple(self.tables.values()), groups)
+        used = {table.keys for table in self.tables.values()}
+        return EmbeddingPlan(
+            tuple(self.tables.values()), groups, tuple(keys for name, keys in self.keys.items() if name in used)
+        )
 
     def problem(self, where: str, message: str) -> None:
         problem = Problem(message, where)
@@ -122,9 +127,7 @@ class _Resolver:
         """The first features, as an example; where ids are told apart the one with the fewest."""
         if use.one_hot:
             sparse = [spec for spec in self.outputs.values() if spec.kind == "sparse"]
-            return (
-                min(sparse, key=lambda spec: spec.num_embeddings or MOST_ONE_HOT).name if sparse else "a feature of ids"
-            )
+            return min(sparse, key=lambda spec: spec.rows or MOST_ONE_HOT).name if sparse else "a feature of ids"
         return ", ".join([name for name, spec in self.outputs.items() if spec.kind not in SEQUENCE_KINDS][:3])
 
     def listed(self, name: str, use: GroupUse) -> _Group:
@@ -209,13 +212,16 @@ class _Resolver:
             return want
         pairs = ((child, self.outputs.get(candidate or "")) for child, candidate in zip(children, query, strict=True))
         able = {_short(child, sequence): child for child, spec in pairs if spec is not None and _same_ids(child, spec)}
+        found = able.get(want.child or "") or next((c for c in able.values() if c.name == want.child), None)
         if want.child is None and able:
             # Categories are few, items are many.
-            sizes = {name: child.num_embeddings or 0 for name, child in able.items()}
+            sizes = {name: child.rows or 0 for name, child in able.items()}
             pick = min if want.kind == "hard" else max
-            return replace(want, child=able[pick(sizes, key=lambda name: sizes[name])].name)
-        found = able.get(want.child or "") or next((c for c in able.values() if c.name == want.child), None)
+            found = able[pick(sizes, key=lambda name: sizes[name])]
         if found is not None:
+            if want.kind in ("hash", "soft") and _dynamic(found) is not None:
+                text = f"encoder '{chosen.type}' compares the rows of all steps, but '{found.name}' is dynamic"
+                self.problem(f"{path}.encoder" if encoder else path, f"{text}: some of its ids have no row")
             return replace(want, child=found.name)
         if not able:
             text = f"encoder '{chosen.type}' finds steps by ids that they share with the candidate, but no child of "
@@ -231,6 +237,9 @@ class _Resolver:
     # ------------------------------------------------------------------------------------------ columns
 
     def group(self, name: str, use: GroupUse, members: _Group) -> GroupPlan:
+        if use.one_hot or use.codes:
+            specs = [*members.features, *(child for entry in members.entries for child in entry.children)]
+            self.static(name, [spec for spec in specs if use.one_hot or self.is_item(spec)])
         if use.one_hot:
             return self.one_hot(name, members)
         if use.codes and not self.fits_codes(name, use, members):
@@ -311,6 +320,13 @@ class _Resolver:
         self.tables[table] = TableSpec(table, rows, rows, (spec.name,), False, Initializer("identity", 1.0))
         layout = GroupLayout(name, (Span(spec.name, rows, 0),))
         return GroupPlan(layout, (BagSpec(spec.name, "ids", rows, 0, table, mean=True),), (), ())
+
+    def static(self, name: str, specs: list[OutputSpec]) -> None:
+        """Note those that are dynamic where the ids themselves reach the model."""
+        for spec in specs:
+            if _dynamic(spec) is not None:
+                text = f"'{self.model.type}' reads the ids of '{spec.name}' themselves, which must be counted: it cannot be "
+                self.problem(f"model.groups.{name}", f"{text}dynamic\ngive it num_buckets or a vocabulary")
 
     def one_id(self, name: str, members: _Group, remedy: str) -> OutputSpec | None:
         """The one feature of ids that a group has; None, with a problem, where it has another or more."""
@@ -428,11 +444,11 @@ class _Resolver:
         """Rows of an output's table."""
         if spec.kind in ("dense", "dense_sequence"):
             return spec.value_dim
-        if spec.num_embeddings is None:
+        if spec.rows is None:
             self.problem(
                 f"features.{spec.name}", f"'{spec.name}' does not say how many ids it has: give it num_buckets"
             )
-        return spec.num_embeddings or 1
+        return spec.rows or 1
 
     def dim(self, spec: OutputSpec) -> int:
         """Width of an output's embedding (for vectors without one, of the vector)."""
@@ -455,9 +471,14 @@ class _Resolver:
         """Note that `spec` looks up in a table, which must agree with what is known of it."""
         known, trainable = self.tables.get(name), spec.trainable if trainable is None else trainable
         if known is None:
-            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), trainable, init or self.init(rows, dim))
+            keys = self.keyed(spec)
+            self.tables[name] = TableSpec(name, rows, dim, (spec.name,), trainable, init or self.init(rows, dim), keys)
             return
         first = known.features[0]
+        if _dynamic(spec) != _dynamic(self.outputs[first]):
+            text = f"'{first}' and '{spec.name}' share the table '{_table(spec)}', but their 'dynamic' differs"
+            self.problem(f"features.{spec.name}", f"{text}\nmake them equal, or give one another embedding_name")
+            return
         for what, ours, theirs in (
             ("rows", rows, known.rows),
             ("embedding_dim", dim, known.dim),
@@ -470,6 +491,14 @@ class _Resolver:
                 self.problem(f"features.{spec.name}", text)
         if spec.name not in known.features:
             self.tables[name] = replace(known, features=(*known.features, spec.name))
+
+    def keyed(self, spec: OutputSpec) -> str | None:
+        """The name of the keys of an output's table; None where its ids are rows."""
+        if (dynamic := _dynamic(spec)) is None:
+            return None
+        name = _table(spec)
+        self.keys.setdefault(name, key_spec(name, dynamic))
+        return name
 
     def init(self, rows: int, dim: int) -> Initializer:
         """How a table starts; vectors of numeric fields start like all others, or they would drown them at first."""
@@ -503,6 +532,34 @@ def _is_input(spec: OutputSpec) -> bool:
 def _same_ids(child: OutputSpec, candidate: OutputSpec) -> bool:
     """Whether equal ids of a sequence's child and of a feature mean the same."""
     return (child.kind, candidate.kind) == ("sparse_sequence", "sparse") and _table(child) == _table(candidate)
+
+
+def key_spec(name: str, config: DynamicConfig) -> KeySpec:
+    """The rules of a dynamic table as its key map takes them."""
+    admission, eviction = config.admission, config.eviction
+    counting: Any = "none"
+    if admission.probability is not None:
+        counting = "chance"
+    elif admission.min_count > 1:
+        counting = admission.counter
+    policy: Any = "lru" if eviction.policy == "ttl" else eviction.policy
+    return KeySpec(
+        name,
+        config.capacity,
+        counting,
+        admission.min_count,
+        admission.probability or 1.0,
+        (admission.size or config.capacity) if counting in ("exact", "sketch") else 0,
+        policy,
+        float(eviction.half_life or 0),
+        eviction.ttl or 0,
+    )
+
+
+def _dynamic(spec: OutputSpec) -> DynamicConfig | None:
+    """The rules of an output's table; None where its ids are rows."""
+    found: DynamicConfig | None = getattr(spec.config, "dynamic", None)
+    return found
 
 
 def _table(spec: OutputSpec) -> str:

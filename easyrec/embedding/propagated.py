@@ -173,7 +173,7 @@ class PropagatedCollection(EmbeddingCollection):
 
 def _all_rows(tables: Any, index: int, dim: int, rows: int) -> Any:
     """The native call that reads a whole table."""
-    bags = native.Bags(tables, [("", KINDS["ids"], index, dim, 0, 1, False, False)])
+    bags = native.Bags(tables, [("", KINDS["ids"], index, dim, 0, 1, False, False, False)])
     call = bags.bind([(np.arange(rows), None, None, None)], rows)
     call.lookup(np.empty((rows, dim), np.float32))  # checks the ids
     return call

@@ -2,6 +2,7 @@
 
 index.json      the plan, and the file and checksum of each table
 0.npy, 1.npy    (rows, dim) float32, one file per table in the order of the plan
+keys-0.npy      (slots, 2) int64, the ids of dynamic tables and their rows, one file per entry of the plan's keys
 """
 
 from __future__ import annotations
@@ -19,37 +20,44 @@ import numpy as np
 from typing_extensions import Self
 
 from easyrec.embedding import native
+from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Lookup, TableColumns
+from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import BundleError
 from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Table
 
 FORMAT = "easyrec-tables"
-VERSION = 1
+VERSION = 2
+"""Those without dynamic tables have 1, which former releases read too."""
 INDEX = "index.json"
 
 
-def write_tables(directory: str | os.PathLike[str], plan: EmbeddingPlan, weights: Mapping[str, np.ndarray]) -> None:
+def write_tables(directory: str | os.PathLike[str], tables: ServedTables) -> None:
     """Write tables for `TableReader`.
 
     Args:
         directory: An existing folder without other tables.
-        plan: The plan that they belong to.
-        weights: (rows, dim) float32 of each table of the plan.
+        tables: What is written.
 
     Raises:
         OSError: The disk refuses.
     """
-    folder, files = Path(directory), []
+    folder, files, plan = Path(directory), [], tables.plan
     for number, spec in enumerate(plan.tables):
-        array = np.ascontiguousarray(weights[spec.name], np.float32)
+        array = np.ascontiguousarray(tables.weights[spec.name], np.float32)
         if array.shape != (spec.rows, spec.dim):
             raise ValueError(f"table '{spec.name}' is {array.shape}, the plan says {(spec.rows, spec.dim)}")
         path = folder / f"{number}.npy"
         np.save(path, array, allow_pickle=False)
         files.append({"table": spec.name, "file": path.name, "sha256": _checksum(path)})
-    index = {"format": FORMAT, "version": VERSION, "plan": plan.to_json(), "files": files}
+    index: dict[str, Any] = {"format": FORMAT, "version": 1, "plan": plan.to_json(), "files": files}
+    for number, keys in enumerate(plan.keys):
+        path = folder / f"keys-{number}.npy"
+        np.save(path, native.key_slots(*tables.keys[keys.name]), allow_pickle=False)
+        entry = {"keys": keys.name, "file": path.name, "sha256": _checksum(path)}
+        index |= {"version": VERSION, "keys": [*index.get("keys", []), entry]}
     (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -59,11 +67,19 @@ class TableReader:
     Attributes:
         plan: Tables and groups.
         weights: (rows, dim) float32 of each table, read-only.
-        out_of_range: How many ids lay outside their table since it was opened; each counted as no id at all.
+        keys: The ids of dynamic tables, by the name of their keys.
+        out_of_range: How many ids lay outside their table since it was opened; each counted as no id at all. Ids that
+            have no row in a dynamic table are not among them.
     """
 
-    def __init__(self, plan: EmbeddingPlan, weights: Mapping[str, np.ndarray], threads: int = 1) -> None:
-        self.plan, self.weights, self.out_of_range = plan, dict(weights), 0
+    def __init__(
+        self,
+        plan: EmbeddingPlan,
+        weights: Mapping[str, np.ndarray],
+        threads: int = 1,
+        keys: Mapping[str, FinishedKeys] | None = None,
+    ) -> None:
+        self.plan, self.weights, self.keys, self.out_of_range = plan, dict(weights), dict(keys or {}), 0
         arrays = [self.weights[spec.name] for spec in plan.tables]
         self._lookup = Lookup(plan, native.Tables(arrays, [], [], [False] * len(arrays), threads))
         self._counting = threading.Lock()
@@ -98,7 +114,15 @@ class TableReader:
                 if verify and _checksum(path) != entry["sha256"]:
                     raise BundleError(f"{path}: is damaged, its checksum differs")
                 weights[spec.name] = _map(path, (spec.rows, spec.dim))
-            return cls(plan, weights, threads)
+            if [entry["keys"] for entry in index.get("keys", ())] != [spec.name for spec in plan.keys]:
+                raise ValueError("its keys are not those of its plan")
+            keys = {}
+            for number, (keyed, entry) in enumerate(zip(plan.keys, index.get("keys", ()), strict=True)):
+                path = folder / f"keys-{number}.npy"
+                if verify and _checksum(path) != entry["sha256"]:
+                    raise BundleError(f"{path}: is damaged, its checksum differs")
+                keys[keyed.name] = FinishedKeys(_slots(path))
+            return cls(plan, weights, threads, keys)
         except FileNotFoundError as error:
             raise BundleError(f"{error.filename}: is missing") from error
         except (OSError, EOFError, tokenize.TokenError) as error:  # numpy tokenizes the header of an array
@@ -115,7 +139,7 @@ class TableReader:
             DataError: A column has not the shape that the plan expects.
         """
         columns = TableColumns(table)
-        buffers, result = self._lookup.bind(columns)
+        buffers, result = self._lookup.bind(columns, rows_of=lambda name, ids: self.keys[name].find(ids))
         for buffer in buffers:
             out = np.empty((buffer.call.num_rows, buffer.call.width), np.float32)
             bad = buffer.call.lookup_counting(out)
@@ -144,8 +168,20 @@ def _map(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(array)
 
 
+def _slots(path: Path) -> np.ndarray:
+    """The slots of keys in a file, mapped."""
+    array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype != np.int64 or not array.flags.c_contiguous:
+        raise BundleError(f"{path}: is {array.dtype} {array.shape}, keys are int64 (slots, 2)")
+    return np.asarray(array)
+
+
 def _check(plan: EmbeddingPlan) -> None:
     """Refuse a plan whose columns do not lie side by side: it was not written by `write_tables`."""
+    known = {keys.name for keys in plan.keys}
+    for table in plan.tables:
+        if table.keys is not None and table.keys not in known:
+            raise ValueError(f"the plan has no keys '{table.keys}' for its table '{table.name}'")
     for name, group in plan.groups.items():
         layout: GroupLayout = group.layout
         if layout.name != name or len(layout.sequences) != len(group.sequences):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from typing_extensions import Self
@@ -25,6 +25,41 @@ class Initializer:
 
 
 @dataclass(frozen=True)
+class KeySpec:
+    """How the ids of dynamic tables get rows and lose them.
+
+    Attributes:
+        name: The `embedding_name`; the tables of one name share the rows.
+        capacity: Number of rows.
+        counting: What an id must do for a row: `none` (come), `exact` or `sketch` (come `min_count` times), `chance`.
+        min_count: Occurrences.
+        probability: Of `chance`, for each occurrence.
+        size: Ids counted at once, or counters per row of the sketch.
+        eviction: Who loses a row when all are taken: the lowest step (`lru`), count (`lfu`) or decayed count (`score`).
+        half_life: Of `score`, in steps.
+        ttl: Steps that an id keeps its row unseen; 0: any number.
+    """
+
+    name: str
+    capacity: int
+    counting: Literal["none", "exact", "sketch", "chance"] = "none"
+    min_count: int = 1
+    probability: float = 1.0
+    size: int = 0
+    eviction: Literal["lru", "lfu", "score"] = "lru"
+    half_life: float = 0.0
+    ttl: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the map of keys to rows, full or not, and of its copy while a checkpoint is written."""
+        waiting = self.size if self.counting == "exact" else 0
+        entries = 24 * (2 * (self.capacity + waiting) + 2)
+        copy = 20 * (self.capacity + waiting)
+        return entries + 4 * self.capacity + copy + (16 * self.size if self.counting == "sketch" else 0)
+
+
+@dataclass(frozen=True)
 class TableSpec:
     """One embedding table.
 
@@ -34,7 +69,8 @@ class TableSpec:
         dim: Width of a row.
         features: Outputs that look up here.
         trainable: Whether training changes it.
-        init: How it is filled.
+        init: How it is filled; a row of a dynamic table, when an id gets it.
+        keys: Name of the `KeySpec` by which ids have rows; None: an id is its row.
     """
 
     name: str
@@ -43,6 +79,7 @@ class TableSpec:
     features: tuple[str, ...]
     trainable: bool
     init: Initializer
+    keys: str | None = None
 
     @property
     def parameters(self) -> int:
@@ -120,6 +157,14 @@ class EmbeddingPlan:
 
     tables: tuple[TableSpec, ...]
     groups: Mapping[str, GroupPlan]
+    keys: tuple[KeySpec, ...] = ()
+
+    @property
+    def keyed(self) -> dict[str, str]:
+        """Features whose ids have rows by keys, and the names of these."""
+        by_table = {table.name: table.keys for table in self.tables if table.keys is not None}
+        bags = [bag for group in self.groups.values() for bag in group.bags]
+        return {bag.feature: by_table[bag.table] for bag in bags if bag.table in by_table}
 
     @property
     def layouts(self) -> dict[str, GroupLayout]:
@@ -140,12 +185,20 @@ class EmbeddingPlan:
         """The plan of some groups, and of the tables that they look up in."""
         chosen = {name: group for name, group in self.groups.items() if name in groups}
         used = {name for group in chosen.values() for name in group.tables}
-        return type(self)(tuple(table for table in self.tables if table.name in used), chosen)
+        tables = tuple(table for table in self.tables if table.name in used)
+        named = {table.keys for table in tables}
+        return type(self)(tables, chosen, tuple(keys for keys in self.keys if keys.name in named))
+
+    def of_size(self, rows: Mapping[str, int]) -> Self:
+        """The plan over dynamic tables that have these numbers of rows, by the name of their keys."""
+        tables = tuple(t if t.keys is None else replace(t, rows=rows[t.keys]) for t in self.tables)
+        return replace(self, tables=tables)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain data."""
         return {
-            "tables": [asdict(table) for table in self.tables],
+            "tables": [_without_none(asdict(table)) for table in self.tables],
+            **({"keys": [asdict(keys) for keys in self.keys]} if self.keys else {}),
             "groups": [
                 {
                     "layout": group.layout.to_json(),
@@ -173,7 +226,13 @@ class EmbeddingPlan:
             )
             for g in data["groups"]
         ]
-        return cls(tables, {group.layout.name: group for group in groups})
+        keys = tuple(KeySpec(**k) for k in data.get("keys", ()))
+        return cls(tables, {group.layout.name: group for group in groups}, keys)
+
+
+def _without_none(data: dict[str, Any]) -> dict[str, Any]:
+    """Without the keys that say nothing: former releases do not know them."""
+    return {key: value for key, value in data.items() if value is not None}
 
 
 def _bags(data: Iterable[Mapping[str, Any]]) -> tuple[BagSpec, ...]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from easyrec.embedding import native
-from easyrec.embedding.spec import TableSpec
+from easyrec.embedding.keys import PARTS, KeyMap, start_rows
+from easyrec.embedding.spec import KeySpec, TableSpec
 from easyrec.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -80,27 +81,52 @@ class TrainedTables:
         regularizer: lambda of lambda/2 * ||E||^2 over all trainable tables.
         seed: With the name of a table it decides the first weights.
         threads: How many threads share the work; results do not depend on it.
+        keys: By which ids have rows, in the dynamic ones.
 
     Attributes:
         weights: (rows, dim) float32 of each table.
         states: Per name of a state array, the arrays of each table.
+        keys: The maps of ids to rows, by name.
         native: The same memory as the kernels know it.
         step: Steps done.
     """
 
     def __init__(
-        self, specs: Sequence[TableSpec], optimizer: SparseOptimizer, regularizer: float, seed: int, threads: int
+        self,
+        specs: Sequence[TableSpec],
+        optimizer: SparseOptimizer,
+        regularizer: float,
+        seed: int,
+        threads: int,
+        keys: Sequence[KeySpec] = (),
     ) -> None:
-        self.specs, self.optimizer, self.regularizer = tuple(specs), optimizer, regularizer
+        self.specs, self.optimizer, self.regularizer, self.seed = tuple(specs), optimizer, regularizer, seed
         self.step = 0
+        self.keys = {spec.name: KeyMap(spec, seed) for spec in keys}
         self.weights = flat_arrays(specs)
         for spec, weights in zip(specs, self.weights, strict=True):
-            initialize(spec, weights, seed)
-        first = float(getattr(optimizer, "initial_accumulator", 0.0))
+            if spec.keys is None:
+                initialize(spec, weights, seed)
+        self._first = float(getattr(optimizer, "initial_accumulator", 0.0))
         width = 1 if optimizer.type == "rowwise_adagrad" else None
-        self.states = {name: flat_arrays(specs, first, width) for name in STATES[optimizer.type]}
+        self.states = {name: flat_arrays(specs, self._first, width) for name in STATES[optimizer.type]}
         a, b = (*self.states.values(), [], [])[:2]
         self.native = native.Tables(self.weights, a, b, [spec.trainable for spec in specs], threads)
+
+    def admit(self, name: str, ids: np.ndarray) -> np.ndarray:
+        """(n,) rows of the ids of a training step, -1 for those without; those that get one start anew."""
+        rows, fresh, new = self.keys[name].admit(ids, self.step)
+        if len(fresh):
+            for place, (spec, weights) in enumerate(zip(self.specs, self.weights, strict=True)):
+                if spec.keys == name:
+                    start_rows(spec, weights, fresh, new, self.seed)
+                    for arrays in self.states.values():
+                        arrays[place][fresh] = self._first
+        return rows
+
+    def find(self, name: str, ids: np.ndarray) -> np.ndarray:
+        """(n,) rows of ids, -1 for those without."""
+        return self.keys[name].find(ids)
 
     def apply(self, gradients: Sequence[tuple[Any, np.ndarray]], lr: float, scale: float) -> None:
         """One optimizer step.
@@ -135,11 +161,49 @@ class TrainedTables:
     # -------------------------------------------------------------------------------------------- state
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything that a checkpoint needs, as views: `<table>/weight`, `<table>/<state>` and `step`."""
+        """Everything that a checkpoint needs: `<table>/weight` and `<table>/<state>` as views, `step`, and the keys' state."""
         result = {f"{s.name}/weight": w for s, w in zip(self.specs, self.weights, strict=True)}
         for name, arrays in self.states.items():
             result |= {f"{s.name}/{name}": a for s, a in zip(self.specs, arrays, strict=True)}
-        return {**result, "step": np.array(self.step, np.int64)}
+        return {**result, **self.key_arrays(), "step": np.array(self.step, np.int64)}
+
+    def key_arrays(self) -> dict[str, np.ndarray]:
+        """The state of the keys: `<name>/key_<part>`."""
+        maps = self.keys.items()
+        return {f"{name}/key_{part}": array for name, keys in maps for part, array in keys.arrays().items()}
+
+    def start_keys(self, name: str, parts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Let keys start with those that had rows elsewhere; their rows here are to be filled.
+
+        Args:
+            name: Of the keys.
+            parts: The keys, and their rows and counts elsewhere; where there are too many, those counted most are taken.
+
+        Returns:
+            (n,) rows here, and those elsewhere.
+        """
+        self.keys[name], there = self.keys[name].started(parts, self.step)
+        return self.keys[name].held()[1], there
+
+    def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:
+        """Fill rows of some dynamic tables as those of ids that come for the first time."""
+        for spec in specs:
+            assert spec.keys is not None
+            ids, held = self.keys[spec.keys].held()
+            here = np.isin(held, rows)
+            start_rows(spec, self.weights[self.specs.index(spec)], held[here], ids[here], self.seed)
+
+    def load_keys(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take over what `key_arrays` gave.
+
+        Raises:
+            CheckpointError: They are those of other keys; nothing is changed then.
+        """
+        restored = {}
+        for name, keys in self.keys.items():
+            parts = {part: arrays[key] for part in PARTS if (key := f"{name}/key_{part}") in arrays}
+            restored[name] = keys.restored(parts)
+        self.keys = restored
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `arrays` gave.
@@ -151,24 +215,18 @@ class TrainedTables:
         if own.keys() != arrays.keys():
             odd = sorted(own.keys() ^ arrays.keys())
             raise CheckpointError(f"the tables are not this model's: {', '.join(odd[:5])}")
+        moving = {f"{name}/key_{part}" for name in self.keys for part in PARTS}  # as long as there are keys
         for name, array in own.items():
+            if name in moving:
+                continue
             if array.shape != arrays[name].shape or array.dtype != arrays[name].dtype:
                 found = f"{arrays[name].dtype} {arrays[name].shape}"
                 raise CheckpointError(
                     f"'{name}' is {found} in the checkpoint, the model has {array.dtype} {array.shape}"
                 )
+        self.load_keys(arrays)
         for name, array in own.items():
-            array[...] = arrays[name]
+            if name not in moving:
+                array[...] = arrays[name]
         self.step = int(arrays["step"])
         self.native.refresh_codes()
-
-    def load_weights(self, arrays: Mapping[str, np.ndarray]) -> list[str]:
-        """Take over the weights of equal name and shape; returns the names of these tables."""
-        taken = []
-        for spec, weights in zip(self.specs, self.weights, strict=True):
-            array = arrays.get(f"{spec.name}/weight")
-            if array is not None and array.shape == weights.shape:
-                weights[...] = array
-                taken.append(spec.name)
-        self.native.refresh_codes()
-        return taken

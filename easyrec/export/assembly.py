@@ -29,7 +29,7 @@ from feature_generator.incoming import record
 if TYPE_CHECKING:
     from easyrec.config import Experiment
     from easyrec.config.model import TaskConfig
-    from easyrec.embedding.spec import EmbeddingPlan
+    from easyrec.embedding.served import ServedTables
     from feature_generator import FeatureGenerator, OutputSpec
 
 PROGRAM, TABLES = "program", "tables"
@@ -42,13 +42,8 @@ class Tables(Protocol):
     """Trained tables, as `EmbeddingCollection` holds them."""
 
     @property
-    def plan(self) -> EmbeddingPlan:
-        """The tables and the groups that look up in them."""
-        ...
-
-    @property
-    def weights(self) -> Mapping[str, np.ndarray]:
-        """(rows, dim) float32 of each table."""
+    def served(self) -> ServedTables:
+        """The tables as they are served."""
         ...
 
 
@@ -111,12 +106,12 @@ def export_bundle(
         DataError: No row is without a bad value.
         RunError: The model cannot be captured, or does not score as it was captured, or the disk refuses.
     """
-    generator, collection = generator or experiment.generator, trained.collection
+    generator, tables = generator or experiment.generator, trained.collection.served
     warmup = _warmup(generator, trained, rows, experiment.export.warmup_rows)
-    program = to_calls(export_program(trained.model, collection.plan.layouts, trained.link))
+    program = to_calls(export_program(trained.model, tables.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
         generator.save(draft.path / "generator")
-        write_tables(draft.folder(TABLES), collection.plan, collection.weights)
+        write_tables(draft.folder(TABLES), tables)
         program.save(draft.folder(PROGRAM))
         warmup.save(draft.folder(FOLDER))
         _check(draft.path, generator, warmup)
@@ -130,7 +125,7 @@ def export_bundle(
             tower_of=tower_of,
             fingerprint=generator.fingerprint,
             features=[_feature(spec) for spec in generator.outputs.values()],
-            embeddings=collection.plan.to_json(),
+            embeddings=tables.plan.to_json(),
             signature=_signature(
                 generator, warmup.rows, (outputs or _outputs_of(experiment.tasks))(warmup.predictions)
             ),

@@ -31,6 +31,7 @@ from easyrec.errors import BundleError, RunError, distribution
 from easyrec.export.manifest import (
     FORMAT_VERSION,
     STATISTIC_FORMAT,
+    DeltaManifest,
     FileEntry,
     Manifest,
     StatisticManifest,
@@ -40,7 +41,7 @@ from easyrec.export.strict_json import dump, parse, read_json
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
 MAX_PATH = 1024
-M = TypeVar("M", Manifest, StatisticManifest)
+M = TypeVar("M", Manifest, StatisticManifest, DeltaManifest)
 
 
 # ----------------------------------------------------------------------------------------------- writing
@@ -52,11 +53,13 @@ class Draft:
     Attributes:
         path: Where its files go until it is complete.
         manifest: To be set before the end; `files` is filled in when the bundle is closed.
+        checked: Whether `manifest.files` are known to be those on the disk already.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.manifest: Manifest | StatisticManifest | None = None
+        self.manifest: Manifest | StatisticManifest | DeltaManifest | None = None
+        self.checked = False
 
     def folder(self, name: str) -> Path:
         """A folder of the bundle, made if it is not there."""
@@ -88,7 +91,7 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         _lock(held)
         yield draft
         assert draft.manifest is not None, "a bundle needs a manifest"
-        _seal(draft.path, draft.manifest)
+        _seal(draft.path, draft.manifest, checked=draft.checked)
         _take_name(draft.path, target)
     except OSError as error:
         raise RunError(f"{target}: cannot write the bundle: {error.strerror or error}") from error
@@ -119,9 +122,9 @@ def _lock(handle: int) -> bool:
     return True
 
 
-def _seal(path: Path, manifest: Manifest | StatisticManifest) -> None:
+def _seal(path: Path, manifest: Manifest | StatisticManifest | DeltaManifest, *, checked: bool) -> None:
     """Write manifest and checksum, and force everything to disk."""
-    files = {name: _entry(path / name) for name in _walk(path)}
+    files = manifest.files if checked else {name: entry_of(path / name) for name in _walk(path)}
     text = dump(manifest.model_copy(update={"files": files}).model_dump(mode="json"))
     (path / MANIFEST).write_bytes(text)
     (path / CHECKSUM).write_text(f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n", encoding="ascii")
@@ -202,16 +205,12 @@ def open_sealed(path: Path, kind: type[M], *, verify: bool = True) -> M:
     """
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle")
-    for name in (MANIFEST, CHECKSUM):
-        _plain_file(path, name)
-    manifest = _read_manifest(path, kind)
+    manifest = read_manifest(path, kind)
     _check_files(path, manifest.files, verify=verify)
     return manifest
 
 
 def _check_files(path: Path, listed: Mapping[str, FileEntry], *, verify: bool) -> None:
-    for name in listed:
-        _check_name(path, name)
     found = set(_walk(path)) - {MANIFEST, CHECKSUM}
     for name in sorted(set(listed) - found):
         raise BundleError(f"{path}: '{name}' is missing")
@@ -236,6 +235,25 @@ def _plain_file(path: Path, name: str) -> None:
         raise BundleError(f"{path}: holds no {name}, so it is no bundle, or not all of one") from None
     if not stat.S_ISREG(mode):
         raise BundleError(f"{path}: '{name}' is a link, folder or device; a bundle holds plain files only")
+
+
+def digest_of(path: Path) -> str:
+    """Digest of the manifest of a bundle, which names every byte of it."""
+    return _sha256(path / MANIFEST)
+
+
+def read_manifest(path: Path, kind: type[M]) -> M:
+    """The manifest in a folder, which may lack the files that it lists; their paths lie inside of a bundle.
+
+    Raises:
+        BundleError: It is damaged, of another kind or of a newer format.
+    """
+    for name in (MANIFEST, CHECKSUM):
+        _plain_file(path, name)
+    manifest = _read_manifest(path, kind)
+    for name in manifest.files:
+        _check_name(path, name)
+    return manifest
 
 
 def _read_manifest(path: Path, kind: type[M]) -> M:
@@ -294,7 +312,8 @@ def _unreadable(error: OSError) -> None:
     raise BundleError(f"{error.filename}: cannot be read: {error.strerror}")
 
 
-def _entry(path: Path) -> FileEntry:
+def entry_of(path: Path) -> FileEntry:
+    """Size and checksum of a file."""
     return FileEntry(sha256=_sha256(path), bytes=path.stat().st_size)
 
 

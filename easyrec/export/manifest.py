@@ -163,6 +163,39 @@ class Manifest(StrictModel):
     """Every file but the manifest and its checksum, by path inside the bundle."""
 
 
+class ArrayChange(StrictModel):
+    """How a `.npy` file of a bundle differs from the one before it.
+
+    Attributes:
+        number: Its files in the delta are `rows/<number>.npy` and `rows/<number>.values.npy`.
+        kind: `rows`: of a matrix, with their values; `keys`: of a map of ids to rows, with their ids.
+        shape: Of the matrix afterwards; of a map, its slots.
+        changed: How many rows.
+    """
+
+    number: int = Field(ge=0)
+    kind: Literal["rows", "keys"]
+    shape: tuple[int, int]
+    changed: int = Field(ge=0)
+
+
+class DeltaManifest(StrictModel):
+    """`manifest.json` of a delta: what makes one bundle of another."""
+
+    format: Literal["easyrec-delta"] = "easyrec-delta"
+    format_version: int = FORMAT_VERSION
+    created: str
+    """ISO time, UTC."""
+    base: Sha256
+    """Digest of the manifest of the bundle that it is applied to."""
+    result: Sha256
+    """Digest of the manifest of what comes out, which is `result/manifest.json` here."""
+    arrays: dict[str, ArrayChange] = {}
+    """Files that are made of the former ones, by path inside the bundle; others lie under `whole/` here, or are as before."""
+    files: dict[str, FileEntry] = {}
+    """Every file but the manifest and its checksum, by path inside the delta."""
+
+
 class StatisticManifest(StrictModel):
     """`manifest.json` of an item-to-item statistic, which has neither a program nor tables."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ from easyrec.batch import Batch, Embedded
 from easyrec.config import Experiment
 from easyrec.data.sides import Sides
 from easyrec.embedding.collection import EmbeddingCollection
-from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.export.assembly import export_bundle
 from easyrec.export.identity import model_digest
 from easyrec.export.manifest import OutputColumn, TaskScoring
@@ -25,14 +23,6 @@ Side = Literal["user", "item"]
 SIDES: tuple[Side, ...] = ("user", "item")
 VECTOR = "vector"
 """What a tower's answer is called."""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Some tables of a model."""
-
-    plan: EmbeddingPlan
-    weights: Mapping[str, np.ndarray]
 
 
 class Tower(nn.Module):
@@ -61,8 +51,7 @@ class TrainedTower:
 
     def __init__(self, model: Matching, collection: EmbeddingCollection, side: Side, groups: Collection[str]) -> None:
         self.model = Tower(model, side)
-        plan, weights = collection.plan.only(groups), collection.looked_up
-        self.collection = Tables(plan, {table.name: weights[table.name] for table in plan.tables})
+        self.collection = collection.served.only(groups)
         self.scoring = Scoring([TaskScoring(name=VECTOR, type=VECTOR)])
         self._lookup, self._groups = collection.lookup, groups
 
@@ -106,7 +95,7 @@ def export_towers(
         DataError: No row of a side is without a bad value.
         RunError: A tower cannot be captured, or the disk refuses.
     """
-    sides, whole = Sides(experiment), model_digest(experiment, model, collection.looked_up)
+    sides, whole = Sides(experiment), model_digest(experiment, model, collection.served)
     directory.mkdir(parents=True, exist_ok=True)
     for side in SIDES:
         trained = TrainedTower(model, collection, side, sides.user_groups if side == "user" else sides.item_groups)

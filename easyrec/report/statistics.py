@@ -75,7 +75,7 @@ def _of(spec: OutputSpec, column: Column | Ragged, rows: int) -> FeatureStatisti
         empty,
         per_row,
         distinct=len(counts),
-        num_embeddings=spec.num_embeddings or 0,
+        num_embeddings=spec.rows or 0,
         top_share=float(counts[0] / counts.sum()) if len(counts) else None,
         histogram=tuple(float(c) for c in counts[:BARS]),
     )

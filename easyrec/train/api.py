@@ -19,6 +19,7 @@ from easyrec.config.parts import NO_ITEMS
 from easyrec.config.statistic import StatisticConfig
 from easyrec.data import Part, Source, make_loader, open_sources
 from easyrec.data.feed import source_of
+from easyrec.data.queues import QueueConfig, queue_config
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.errors import ConfigError, Problem
@@ -32,6 +33,7 @@ from easyrec.train.embed import digest_of, embed_items
 from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
+from easyrec.train.predict_parts import predict_parts
 from easyrec.train.restore import restore
 from easyrec.train.retrieve import Searched, retrieved
 from easyrec.train.run import Run
@@ -69,6 +71,7 @@ def train(
     overwrite: bool = False,
     progress: bool | None = None,
     export: bool = True,
+    profile: int = 0,
 ) -> Run:
     """Train, evaluate, export, report.
 
@@ -83,6 +86,7 @@ def train(
         overwrite: Remove what is in the folder.
         progress: Whether to draw a progress bar; default: whether stderr is a terminal.
         export: Whether the trained model becomes a bundle.
+        profile: Steps whose time is told by parts, in `profile/` of the run's folder; 0: none.
 
     Raises:
         ConfigError: The config, or config and data together, cannot work.
@@ -94,7 +98,7 @@ def train(
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "bar": progress, "export": export}
     if isinstance(experiment.model, StatisticConfig):
         return train_statistic(experiment, folder, data=data, **options)
-    return Trainer(experiment, folder, data=data, **options).fit()
+    return Trainer(experiment, folder, data=data, profile=profile, **options).fit()
 
 
 def evaluate(
@@ -153,6 +157,9 @@ def predict(
     plugins: Plugins = (),
     run_dir: AnyPath | None = None,
     checkpoint: AnyPath | None = None,
+    queue: str | Mapping[str, Any] | QueueConfig | None = None,
+    wait: bool = True,
+    progress: bool | None = None,
 ) -> Path | pd.DataFrame:
     """Score rows with a trained run's best checkpoint.
 
@@ -160,18 +167,33 @@ def predict(
         config: What was trained; the folder of the run will do.
         input: A parquet or csv file (or folder, or glob), a DataFrame or Arrow table, or a source as a config writes
             it; default: `data.test`.
-        output: Parquet file to write.
+        output: Parquet file to write; with a queue a folder of them.
         overrides: Settings laid over the config, e.g. `data.reserved`.
         plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
         checkpoint: Folder of another checkpoint than the best one.
+        queue: Share the rows among all who make the same call: a folder, an address such as `redis://host/0`, or a
+            config, see `easyrec.data.queues`. Called again, what is missing is done.
+        wait: With a queue: stay until all rows are done, also by others; else leave where there is nothing to take.
+        progress: With a queue: whether to draw a progress bar; default: whether stderr is a terminal.
 
     Returns:
         `output`, or without it a DataFrame: `data.reserved` columns, and one column per task. Integers of which
         some are missing stay Python's, in a column of objects.
+
+    Raises:
+        QueueError: With a queue: slices of the rows have failed, or the queue cannot be used.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _has_a_program(experiment, "predicts no labels: `easyrec retrieve` gives the items of users")
+    if queue is not None:
+        if output is None or Path(output).suffix.lower() in (".csv", ".parquet"):
+            raise ConfigError([Problem("with a queue it is a folder, of one parquet file per slice", "output")])
+        shared, bar = queue_config(queue), sys.stderr.isatty() if progress is None else progress
+        scorer, part = restore(experiment, folder, checkpoint), _input(experiment, input)
+        with kept_memory():
+            predict_parts(experiment, scorer, part, Path(output), shared, wait=wait, bar=bar)
+        return Path(output)
     tables = predictions(experiment, restore(experiment, folder, checkpoint), _input(experiment, input))
     with kept_memory():
         return _written(tables, output)

@@ -65,7 +65,8 @@ def same_codes(collection: EmbeddingCollection, experiment: Experiment) -> dict[
                 return
             told = f"knows {others:,} of {of:,} items by other {what}" if of else f"has {what} of none of these items"
         remedy = f"name in {where} the file that it was trained with, or leave init_from out and train from the start"
-        text = f"{experiment.train.init_from} {told}, and {why}\n{remedy}"
+        assert experiment.train.init_from is not None
+        text = f"{experiment.train.init_from.path} {told}, and {why}\n{remedy}"
         raise experiment.placed(ConfigError([Problem(text, "train.init_from")]))
 
     return {name: suits}

@@ -5,7 +5,6 @@ What lies where: `easyrec.retrieval.items`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.data.catalogue import single
+from easyrec.data.content import content_of
 from easyrec.data.intake import Demand, Intake, raw_columns
 from easyrec.data.rows import Rows
 from easyrec.data.sides import Sides
@@ -87,7 +87,7 @@ def embed_items(
         "format": FORMAT,
         "name": experiment.name,
         "model": digest_of(experiment, scorer),
-        "source": _content(source, list(dict.fromkeys([*columns, *reserved]))),
+        "source": content_of(source, list(dict.fromkeys([*columns, *reserved]))),
         "attributes": sorted(set(attributes)),
         "part_rows": PART_ROWS,
     }
@@ -245,26 +245,9 @@ def _sample(paths: list[Path]) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _content(source: Source, columns: list[str]) -> str:
-    """Digest of what items are: of files their names, sizes and times; of rows in memory these themselves."""
-    units = source.units()
-    digest = hashlib.sha256(json.dumps([[unit.description, unit.rows] for unit in units]).encode())
-    files = [Path(file.name) for file in getattr(source, "files", ()) if file.local]
-    for path in files:
-        stat = path.stat()
-        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns};".encode())
-    for unit in [] if files else units:
-        for batch in source.read(unit, columns):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, batch.schema) as writer:
-                writer.write_batch(batch)
-            digest.update(sink.getvalue())
-    return digest.hexdigest()
-
-
 def digest_of(experiment: Experiment, scorer: Scorer) -> str:
     """Digest of the model that makes vectors. Averages must be in place where there are any."""
-    return model_digest(experiment, scorer.model, scorer.collection.looked_up)
+    return model_digest(experiment, scorer.model, scorer.collection.served)
 
 
 def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None:

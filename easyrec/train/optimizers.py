@@ -34,7 +34,7 @@ class DenseUpdates:
         named += [] if others is None else [(f"others.{name}", p) for name, p in others.named_parameters()]
         self.names = [name for name, _ in named]
         self.parameters: list[Tensor] = [p for _, p in named]
-        self.regularizer = regularizer
+        self.regularizer, self.type = regularizer, optimizer.type
         self.optimizer = _build(optimizer, self.parameters) if named else None
 
     @torch.no_grad()

@@ -31,6 +31,7 @@ from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
 from easyrec.train.finish import finish
+from easyrec.train.freeze import freeze, frozen_plan
 from easyrec.train.init_from import init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.matching import Matching
@@ -38,6 +39,7 @@ from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
+from easyrec.train.profiling import Profile
 from easyrec.train.progress import Progress
 from easyrec.train.randomness import seed_all
 from easyrec.train.recent import Recent
@@ -65,6 +67,7 @@ class Trainer:
         overwrite: Remove what is in the folder.
         bar: Whether to draw a progress bar; default: whether stderr is a terminal.
         export: Whether the trained model becomes a bundle.
+        profile: How many steps are profiled, behind those that warm up; 0: none.
 
     Raises:
         RunError: The folder is taken.
@@ -82,8 +85,10 @@ class Trainer:
         overwrite: bool = False,
         bar: bool | None = None,
         export: bool = True,
+        profile: int = 0,
     ) -> None:
         self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
+        self.profiled = profile
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
         self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
         self.threads = self.config.threads or num_threads()
@@ -129,12 +134,14 @@ class Trainer:
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
         seed_all(config.seed)
-        plan, regularizer = self.plan, config.embedding_regularizer
-        self.collection = collection_of(
-            experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
-        )
+        regularizer = config.embedding_regularizer
         try:
+            plan = frozen_plan(self.plan, config.freeze)
+            self.collection = collection_of(
+                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
+            )
             self.model = models.build(experiment.model, plan, experiment.tasks)
+            freeze(self.model, plan, config.freeze)
         except ConfigError as error:
             raise experiment.placed(error) from None
         if experiment.model.searches:
@@ -188,8 +195,13 @@ class Trainer:
         """
         with self.folder, using_threads(self.threads), kept_memory(), self.stop, self.watch.part("other"):
             self._begin()
+            measured = Profile(self, self.profiled) if self.profiled else None
             try:
+                if measured is not None:
+                    measured.start()
                 self._train()
+                if measured is not None:
+                    measured.stop()
                 return finish(self)
             except Interrupted:
                 if self.unsaved and self.step and not self.finishing:
@@ -386,11 +398,15 @@ class Trainer:
         values = {} if self.recent is None else self.recent.take()
         speed = self.progress.log(self.step, self.epochs, learned["loss"], rates, values)
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
-        self.folder.append(PROGRESS, record | ({"metrics": values} if values else {}))
+        dynamics = self.collection.dynamics()
+        more = {"metrics": values, "dynamic": dynamics}
+        self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
         scalars |= {f"train/{name}": value for name, value in values.items()}
         scalars |= {f"loss/{name}": value for name, value in learned.get("losses", {}).items()}
         scalars |= {f"weight/{name}": value for name, value in learned.get("weights", {}).items()}
+        for name, told in dynamics.items():
+            scalars |= {f"dynamic/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
@@ -442,7 +458,12 @@ class Trainer:
                 logger.info("%s", self.collection.connect(self.matching.taken()))
             if self.config.init_from is not None:
                 given = same_codes(self.collection, self.experiment) if self.experiment.model.searches else {}
-                logger.info("%s", init_from(self.config.init_from, self.model, self.collection.weights, given))
+                try:
+                    start, generator = self.config.init_from, self.experiment.generator
+                    told = init_from(start, self.model, self.collection, generator, given, self.updates)
+                except ConfigError as error:
+                    raise self.experiment.placed(error) from None
+                logger.info("%s", told)
                 if self.ema is not None:
                     self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
         self.tensorboard = TensorBoard(self.folder.path / "tensorboard", self.step)

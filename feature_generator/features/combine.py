@@ -14,7 +14,7 @@ from feature_generator.features import Operator, Sided, Source
 from feature_generator.numeric import ValueConfig
 from feature_generator.values import BadValueError, as_number, as_text
 
-OTHERS = ("hash_bucket_size", "vocab_list", "vocab_dict", "vocab_file")
+OTHERS = ("hash_bucket_size", "dynamic", "vocab_list", "vocab_dict", "vocab_file")
 
 
 class Config(ValueConfig):

@@ -151,7 +151,6 @@ REPORTED = {
     "tz_tasks.config": [
         ("lost", "train_input_path", 1),
         ("lost", "eval_input_path", 2),
-        ("changed", "feature_configs[0].id_feature.zch", 4),
         ("dropped", "feature_configs[1].id_feature.num_buckets", 5),
         ("lost", "feature_configs[1].id_feature.init_fn", 6),
         ("lost", "feature_configs[1].id_feature.use_mask", 6),

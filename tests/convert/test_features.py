@@ -230,7 +230,22 @@ TZREC = {
     ),
     "dynamicemb": (
         'id_feature { feature_name: "a" expression: "user:b" dynamicemb { max_capacity: 77 } embedding_dim: 4 }',
-        {"type": "id", "name": "a", "expression": "user:b", "hash_bucket_size": 77, "embedding_dim": 4},
+        {"type": "id", "name": "a", "expression": "user:b", "dynamic": {"capacity": 77}, "embedding_dim": 4},
+    ),
+    "dynamicemb-with-rules": (
+        'id_feature { feature_name: "a" expression: "user:b" embedding_dim: 4 dynamicemb {'
+        ' max_capacity: 77 score_strategy: "LFU" frequency_admission_strategy { threshold: 3 } } }',
+        {
+            "type": "id",
+            "name": "a",
+            "expression": "user:b",
+            "dynamic": {"capacity": 77, "admission": {"min_count": 3}, "eviction": {"policy": "lfu"}},
+            "embedding_dim": 4,
+        },
+    ),
+    "zch": (
+        'id_feature { feature_name: "a" expression: "user:b" zch { zch_size: 9 lru {} } embedding_dim: 4 }',
+        {"type": "id", "name": "a", "expression": "user:b", "dynamic": {"capacity": 9}, "embedding_dim": 4},
     ),
 }
 

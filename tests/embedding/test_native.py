@@ -25,7 +25,9 @@ def trained(module, rule, dim):
     if rule == "rowwise_adagrad":
         a, la = a[:, :1].copy(), la[:, :1].copy()
     tables = module.Tables([weights, linear], [a, la], [b, lb], [True, True], 1)
-    bags = module.Bags(tables, [("x", 0, 0, dim, 0, 1, True, True), ("y", 1, 1, dim, dim, 3, False, False)])
+    bags = module.Bags(
+        tables, [("x", 0, 0, dim, 0, 1, True, True, False), ("y", 1, 1, dim, dim, 3, False, False, False)]
+    )
     out = []
     for _ in range(2):
         offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 40))])
@@ -65,13 +67,13 @@ def tables(rows=5, dim=4):
 @pytest.mark.parametrize(
     "spec",
     [
-        ("x", 3, 0, 4, 0, 1, False, False),
-        ("x", 0, 1, 4, 0, 1, False, False),
-        ("x", 0, -1, 4, 0, 1, False, False),
-        ("x", 0, 0, 5, 0, 1, False, False),
-        ("x", 0, 0, 4, -1, 1, False, False),
-        ("x", 1, 0, 4, 0, 3, False, False),
-        ("x", 2, -1, 4, 0, 3, False, False),
+        ("x", 3, 0, 4, 0, 1, False, False, False),
+        ("x", 0, 1, 4, 0, 1, False, False, False),
+        ("x", 0, -1, 4, 0, 1, False, False, False),
+        ("x", 0, 0, 5, 0, 1, False, False, False),
+        ("x", 0, 0, 4, -1, 1, False, False, False),
+        ("x", 1, 0, 4, 0, 3, False, False, False),
+        ("x", 2, -1, 4, 0, 3, False, False, False),
     ],
     ids=["kind", "no-such-table", "no-table", "dim", "column", "linear-rows", "copy-dim"],
 )
@@ -95,21 +97,21 @@ def test_bags_that_do_not_fit_their_table_are_refused(spec):
     ids=["end", "start", "few", "rows", "weights", "keys", "strided", "matrix"],
 )
 def test_inputs_of_a_wrong_shape_are_refused(parts):
-    bags = native.Bags(tables(), [("x", 0, 0, 4, 0, 1, False, False)])
+    bags = native.Bags(tables(), [("x", 0, 0, 4, 0, 1, False, False, False)])
     with pytest.raises(ValueError, match="x"):
         bags.bind([parts], 2)
 
 
 @pytest.mark.parametrize("offsets", [[0, 3, 1, 3], [0, -1, 2, 3], [0, 9, 1, 3], [0, 2**62, -(2**62), 3]])
 def test_offsets_that_do_not_ascend_are_a_fault(offsets):
-    bags = native.Bags(tables(), [("x", 0, 0, 4, 0, 1, False, False)])
+    bags = native.Bags(tables(), [("x", 0, 0, 4, 0, 1, False, False, False)])
     call = bags.bind([(np.zeros(3, np.int64), np.array(offsets), None, None)], 3)
     assert call.lookup(np.empty((3, 4), np.float32)) == (0, 0, 0, "offsets")
 
 
 @pytest.mark.parametrize("bad", [-1, 5, 2**63 - 1, -(2**63)])
 def test_ids_outside_are_a_fault_or_counted(bad):
-    bags = native.Bags(tables(), [("x", 0, 0, 4, 0, 1, False, False)])
+    bags = native.Bags(tables(), [("x", 0, 0, 4, 0, 1, False, False, False)])
     call = bags.bind([(np.array([0, bad, 1, bad]), None, None, None)], 4)
     out = np.empty((4, 4), np.float32)
     assert call.lookup(out) == (0, 1, bad, "id")
@@ -119,7 +121,9 @@ def test_ids_outside_are_a_fault_or_counted(bad):
 
 def test_gradients_need_a_checked_lookup_of_the_same_tables():
     ours = tables()
-    call = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False)]).bind([(np.zeros(2, np.int64), None, None, None)], 2)
+    call = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False, False)]).bind(
+        [(np.zeros(2, np.int64), None, None, None)], 2
+    )
     step = native.Step(rule=native.Rule.sgd, lr=0.1)
     gradient = np.zeros((2, 4), np.float32)
     with pytest.raises(ValueError, match="not looked up"):
@@ -136,7 +140,7 @@ def test_gradients_need_a_checked_lookup_of_the_same_tables():
 
 def test_a_forked_child_works_alone_and_ends():
     ours = native.Tables([np.ones((100, 4), np.float32)], [], [], [True], 2)
-    bags = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False)])
+    bags = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False, False)])
     data = [(np.arange(10_000) % 100, None, None, None)]
     assert bags.bind(data, 10_000).lookup(np.empty((10_000, 4), np.float32)) is None
     code = 1
@@ -155,7 +159,7 @@ def test_a_forked_child_works_alone_and_ends():
 
 def test_threads_may_look_up_at_the_same_time():
     ours = native.Tables([np.arange(400, dtype=np.float32).reshape(100, 4)], [], [], [True], 2)
-    bags = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False)])
+    bags = native.Bags(ours, [("x", 0, 0, 4, 0, 1, False, False, False)])
     ids = np.random.default_rng(0).integers(0, 100, 5_000)
 
     def look_up(_):

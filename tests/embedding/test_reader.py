@@ -18,7 +18,7 @@ from easyrec.errors import BundleError
 def written(make_world, tmp_path):
     world = make_world(0)
     collection = EmbeddingCollection(world.plan, SGD(), seed=3)
-    write_tables(tmp_path, world.plan, collection.weights)
+    write_tables(tmp_path, collection.served)
     return tmp_path, world, collection
 
 
@@ -28,7 +28,7 @@ def test_the_reader_gives_the_collection_s_bits(make_world, tmp_path_factory, se
     world = make_world(seed, rows, 12)
     collection = EmbeddingCollection(world.plan, SGD(), seed=seed % 1000)
     folder = tmp_path_factory.mktemp("tables")
-    write_tables(folder, world.plan, collection.weights)
+    write_tables(folder, collection.served)
     reader = TableReader.open(folder, threads=threads)
     assert reader.plan == world.plan
     found, expected = reader.lookup(world.table), collection.lookup(world.batch).tensors
@@ -88,11 +88,12 @@ def edit(folder, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda i: i.update(version=2), "version 2, this release reads up to 1"),
+        (lambda i: i.update(version=3), "version 3, this release reads up to 2"),
         (lambda i: i.update(format="x"), "is not an index"),
         (lambda i: i.pop("plan"), "is not an index"),
         (lambda i: i["files"].pop(), "is not an index"),
         (lambda i: i["plan"]["tables"][0].update(rows=8), "the index says"),
+        (lambda i: i["plan"]["tables"][0].update(keys="gone"), "has no keys 'gone'"),
         (lambda i: i["plan"]["groups"][0]["fields"][0].update(start=10**9), "do not fit together"),
         (lambda i: i["plan"]["groups"][0]["fields"][1].update(table="gone"), "is not an index"),
         (lambda i: i["plan"]["groups"][0]["fields"][1].update(kind="eval"), "is not an index"),

@@ -210,7 +210,7 @@ def test_lookup_holds_the_kept_steps_alone(searching, tmp_path_factory, seed, ro
     np.testing.assert_array_equal(found["rows:deep/seq"], np.repeat(np.arange(rows), counts))
     assert counts.max(initial=0) <= 2
     folder = tmp_path_factory.mktemp("tables")
-    write_tables(folder, world.plan, collection.weights)
+    write_tables(folder, collection.served)
     served = TableReader.open(folder).lookup(world.table)
     assert served.keys() == found.keys()
     for key, tensor in found.items():
@@ -318,7 +318,7 @@ def test_the_plan_survives_json(searching, search):
 )
 def test_a_wrong_search_in_an_index_is_refused(searching, tmp_path, change):
     world = searching(0, 5, Search("hash", 3))
-    write_tables(tmp_path, world.plan, EmbeddingCollection(world.plan, SGD()).weights)
+    write_tables(tmp_path, EmbeddingCollection(world.plan, SGD()).served)
     index = json.loads((tmp_path / "index.json").read_text())
     index["plan"]["groups"][0]["layout"]["sequences"][0]["search"].update(change)
     (tmp_path / "index.json").write_text(json.dumps(index))

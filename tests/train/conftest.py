@@ -26,6 +26,23 @@ CONFIG = {
     },
 }
 
+DYNAMIC = [
+    {
+        "type": "id",
+        "name": "user_id",
+        "expression": "user:user_id",
+        "dynamic": {"capacity": 25, "admission": {"min_count": 2}, "eviction": {"policy": "lfu"}},
+    },
+    {
+        "type": "id",
+        "name": "item_id",
+        "expression": "item:item_id",
+        "dynamic": {"capacity": 20, "admission": {"probability": 0.5}, "eviction": {"policy": "ttl", "ttl": 2}},
+    },
+    {"type": "raw", "name": "price", "expression": "item:price"},
+]
+"""The features of `CONFIG` with dynamic tables, whose ids come and go."""
+
 
 def rows(number, seed):
     """Clicks of users on items: a logistic function of the user, the item and its price, so learnable."""
@@ -72,7 +89,9 @@ def toy(tmp_path, data, toy_experiment):
         options = {"data": data, "resume": resume, "overwrite": overwrite, "export": export, "bar": False}
         return kind(experiment(**settings), tmp_path / run, **options)
 
-    return SimpleNamespace(config=CONFIG, experiment=experiment, trainer=trainer, path=tmp_path, rows=rows)
+    return SimpleNamespace(
+        config=CONFIG, dynamic=DYNAMIC, experiment=experiment, trainer=trainer, path=tmp_path, rows=rows
+    )
 
 
 @pytest.fixture

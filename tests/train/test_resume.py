@@ -372,3 +372,17 @@ def test_tensors_compare_by_bytes():
         torch.tensor([1.0]).numpy().tobytes()
         != torch.tensor([np.nextafter(1.0, 2.0, dtype=np.float32)]).numpy().tobytes()
     )
+
+
+def test_resuming_dynamic_tables_equals_never_having_stopped(toy):
+    settings = {**SETTINGS, "features": toy.dynamic, "data__batch_size": 20}
+    whole = outcome(toy.trainer(run="whole", **settings).fit().path)
+    told = [json.loads(line)["dynamic"] for line in (toy.path / "whole/progress.jsonl").read_text().splitlines()]
+    assert sum(t["user_id"]["evicted"] for t in told) > 0
+    assert sum(t["item_id"]["expired"] for t in told) > 0
+    for at in (3, 9, 61):
+        shutil.rmtree(toy.path / "run", ignore_errors=True)
+        kind = type("At", (Signalled,), {"at": at, "number": signal.SIGTERM})
+        with pytest.raises(Interrupted):
+            toy.trainer(kind=kind, **settings).fit()
+        assert_equal(outcome(toy.trainer(resume=True, **settings).fit().path), whole)

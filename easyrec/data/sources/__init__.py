@@ -116,6 +116,10 @@ class Source(ABC):
         """(file, origin) of the files that hold encoded columns of ours and say whose."""
         yield from ()
 
+    def identity(self) -> str | None:
+        """What tells these rows from others, where neither files nor the rows themselves have to."""
+        return None
+
     @property
     def num_rows(self) -> int | None:
         """Rows of all units together, None where only reading tells."""

@@ -75,6 +75,10 @@ class Shop(Source):
         for start in range(unit.first_row + start_row, stop, _BATCH_ROWS):
             yield shop.batch(start, min(start + _BATCH_ROWS, stop), columns)
 
+    def identity(self) -> str:
+        """The config: the same version and seed give the same bytes."""
+        return self._config.model_dump_json()
+
     def _shop(self) -> ShopData:
         config = self._config
         return _generated(config.rows, config.seed, config.size, config.version)

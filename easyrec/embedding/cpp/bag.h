@@ -17,6 +17,7 @@ struct Bag {
   Kind kind = Kind::ids;
   bool mean = false;
   bool element_mean = false;
+  bool open = false;  // ids outside the table are those of a dynamic one that have no row: they add and learn nothing
   int table = -1;
   int dim = 0;
   int value_dim = 1;
@@ -36,6 +37,9 @@ struct Bag {
 
   // One id per row and nothing else to do: the fast path.
   bool plain() const { return kind == Kind::ids && !offsets && !key_offsets && !weights; }
+
+  // The same where gradients are summed: every id has a row.
+  bool plain_sum() const { return plain() && !open; }
 
   std::int64_t begin(std::int64_t row) const { return offsets ? offsets[row] : row; }
   std::int64_t first_key(std::int64_t element) const { return key_offsets ? key_offsets[element] : element; }

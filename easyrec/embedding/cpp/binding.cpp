@@ -61,7 +61,7 @@ class Call {
 // How the features of one buffer are looked up.
 class Bags {
  public:
-  // specs: (name, kind, table, dim, start, value_dim, mean, element_mean); kind 0 ids, 1 linear, 2 copy.
+  // specs: (name, kind, table, dim, start, value_dim, mean, element_mean, open); kind 0 ids, 1 linear, 2 copy.
   Bags(std::shared_ptr<Tables> tables, const py::list& specs) : tables_(std::move(tables)) {
     for (const auto& item : specs) {
       const auto spec = py::cast<py::tuple>(item);
@@ -76,6 +76,7 @@ class Bags {
       bag.value_dim = py::cast<int>(spec[5]);
       bag.mean = py::cast<bool>(spec[6]);
       bag.element_mean = py::cast<bool>(spec[7]);
+      bag.open = py::cast<bool>(spec[8]);
       if (bag.dim < 0 || bag.column < 0 || bag.value_dim < 1) throw py::value_error(names_.back() + ": bad shape");
       if (bag.kind == Kind::copy) {
         if (bag.dim != bag.value_dim) throw py::value_error(names_.back() + ": dim is not value_dim");
@@ -258,6 +259,7 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
       .def("square_sum",
            [](Tables& self, const py::list& calls, const Step& step) { return Work(self, calls, step).square_sum(); });
   bind_search(bound);
+  bind_keys(m);
 
   py::class_<Call>(m, "Call", py::module_local())
       .def_readonly("num_rows", &Call::num_rows)

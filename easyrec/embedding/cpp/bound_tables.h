@@ -95,6 +95,9 @@ class __attribute__((visibility("hidden"))) Tables {
   std::vector<std::unique_ptr<Codes>> codes_;  // the tables point into them
 };
 
+// Adds the maps of keys to rows.
+void bind_keys(py::module_& m);
+
 // Adds the methods that choose steps of sequences.
 void bind_search(py::class_<Tables, std::shared_ptr<Tables>>& tables);
 

@@ -112,6 +112,10 @@ Fault fill(const Bag& bag, int index, std::int64_t begin, std::int64_t end, std:
   const std::int64_t first = bag.first_key(low), last = bag.first_key(high);
   std::int64_t wrong = 0;
   for (std::int64_t k = first; k < last; ++k) wrong += outside(bag.ids[k], bag.num_table_rows);
+  if (wrong && bag.open) {
+    with_dim(bag.dim, [&](auto d) { pooled_rows<decltype(d)::value>(bag, begin, end, out, stride, true); });
+    return {};
+  }
   if (wrong && !tolerant) {
     std::int64_t k = first;
     while (!outside(bag.ids[k], bag.num_table_rows)) ++k;

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 1 << 14;  // ids that one unit of work counts and moves
 constexpr std::int64_t kMany = 1 << 15;   // ids that are worth dividing
+constexpr std::uint8_t kNobody = 255;     // owner of ids without a row
 constexpr int kParts = 4;                 // more of them read the gradient in ever smaller pieces
 
 struct Chunk {
@@ -59,10 +60,11 @@ bool partition(const std::vector<Source>& sources, int parts, Pool& pool, Occurr
     const std::int64_t first = bag.first_key(bag.begin(chunk.begin)), last = bag.first_key(bag.begin(chunk.end));
     bool inside = true;
     for (std::int64_t k = first; k < last; ++k) {
-      inside &= static_cast<std::uint64_t>(bag.ids[k]) < limit;
-      const auto part = static_cast<std::uint8_t>((mix(bag.ids[k]) >> 24) & (width - 1));
+      const bool known = static_cast<std::uint64_t>(bag.ids[k]) < limit;
+      inside &= known || bag.open;
+      const auto part = known ? static_cast<std::uint8_t>((mix(bag.ids[k]) >> 24) & (width - 1)) : kNobody;
       *owner++ = part;
-      ++counts[part];
+      if (known) ++counts[part];
     }
     if (!inside) good = false;
   });
@@ -82,7 +84,9 @@ bool partition(const std::vector<Source>& sources, int parts, Pool& pool, Occurr
     std::int64_t* next = out.counts.data() + static_cast<std::size_t>(c) * width;
     const std::uint8_t* owner = out.owners.data() + chunk.first;
     each_id(*chunk.source->bag, chunk.begin, chunk.end, [&](std::int64_t id, std::int64_t row, float share) {
-      const auto place = static_cast<std::size_t>(next[*owner++]++);
+      const std::uint8_t part = *owner++;
+      if (part == kNobody) return;
+      const auto place = static_cast<std::size_t>(next[part]++);
       out.ids[place] = id;
       out.grads[place] = chunk.source->grad + row * chunk.source->stride;
       out.shares[place] = share;

@@ -61,7 +61,7 @@ std::int64_t list(const Source& source, Places& places, std::int32_t* place, std
   const Bag& bag = *source.bag;
   const std::uint64_t limit = static_cast<std::uint64_t>(bag.num_table_rows);
   std::int64_t count = 0;
-  if (bag.plain()) {
+  if (bag.plain_sum()) {
     for (; count < source.num_rows; ++count) {
       if (static_cast<std::uint64_t>(bag.ids[count]) >= limit) return -1;
       place[count] = places.find<Direct>(bag.ids[count]);
@@ -71,7 +71,7 @@ std::int64_t list(const Source& source, Places& places, std::int32_t* place, std
   bool inside = true;
   each_id(bag, 0, source.num_rows, [&](std::int64_t id, std::int64_t row, float factor) {
     if (static_cast<std::uint64_t>(id) >= limit) {
-      inside = false;
+      inside &= bag.open;
       return;
     }
     place[count] = places.find<Direct>(id);
@@ -196,7 +196,7 @@ bool reduce(const std::vector<Source>& sources, Reduced& out) {
     with_dim(bag.dim, [&](auto d) {
       constexpr int D = decltype(d)::value;
       const std::int32_t* place = out.places.data() + start;
-      if (sources[s].bag->plain()) add_plain<D>(sources[s], place, counts[s], sums, bag.dim);
+      if (sources[s].bag->plain_sum()) add_plain<D>(sources[s], place, counts[s], sums, bag.dim);
       else
         add_shared<D>(sources[s], place, out.origins.data() + start, out.shares.data() + start, counts[s], sums,
                       bag.dim);

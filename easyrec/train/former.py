@@ -1,0 +1,119 @@
+"""What a run, a checkpoint or a bundle holds, for another training to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from easyrec.config import load_experiment
+from easyrec.embedding.keys import PARTS
+from easyrec.embedding.reader import TableReader
+from easyrec.errors import EasyRecError
+from easyrec.export.assembly import PROGRAM, TABLES
+from easyrec.export.bundle import MANIFEST, Bundle
+from easyrec.export.calls import WEIGHTS
+from easyrec.train.checkpoint import best_or_last
+from easyrec.train.snapshot import read_folder
+from feature_generator import FeatureGenerator
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Former:
+    """Parameters and tables.
+
+    Attributes:
+        path: Where they were read.
+        dense: Dense parameters and buffers by name, averages where there are any.
+        tables: (rows, dim) float32 by name.
+        keys: The parts of the keys of dynamic tables (`easyrec.embedding.keys.PARTS`), by name.
+        generator: Makes the ids; None where it cannot be told.
+        learned: The dense parameters and buffers that training moved, whether they were averaged or not.
+        optimizer: State of the dense optimizer, as `<parameter>/<name>`.
+        states: State of the tables' optimizer, by table and name.
+        optimizers: Their types; none of a bundle.
+        step: Steps that the tables have learned.
+    """
+
+    path: Path
+    dense: Mapping[str, Tensor]
+    tables: Mapping[str, np.ndarray]
+    keys: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    generator: FeatureGenerator | None = None
+    learned: Mapping[str, Tensor] = field(default_factory=dict)
+    optimizer: Mapping[str, Tensor] = field(default_factory=dict)
+    states: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    optimizers: Mapping[str, str] = field(default_factory=dict)
+    step: int = 0
+
+
+def read_former(path: str | Path) -> Former:
+    """Read a run (its best checkpoint), a checkpoint or a bundle, and verify every byte.
+
+    Raises:
+        CheckpointError: There is no sound checkpoint.
+        BundleError: The bundle is damaged.
+    """
+    folder = Path(path)
+    if (folder / MANIFEST).exists() and (folder / TABLES / "index.json").exists():
+        return _of_bundle(folder)
+    if (folder / CHECKPOINTS).is_dir():
+        folder = best_or_last(folder / CHECKPOINTS)
+    snapshot = read_folder(folder)
+    tables = {name.removesuffix("/weight"): a for name, a in snapshot.arrays.items() if name.endswith("/weight")}
+    keys: dict[str, dict[str, np.ndarray]] = {}
+    states: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in snapshot.arrays.items():
+        table, _, part = name.rpartition("/")
+        if part.removeprefix("key_") in PARTS and part.startswith("key_"):
+            keys.setdefault(table, {})[part.removeprefix("key_")] = array
+        elif table and part != "weight":
+            states.setdefault(table, {})[part] = array
+    # The averages are what was evaluated and exported there.
+    learned = snapshot.tensors.get("dense", {})
+    dense = {**learned, **snapshot.tensors.get("ema", {})}
+    kinds = {name.removesuffix("_optimizer"): kind for name, kind in snapshot.state.get("optimizers", {}).items()}
+    return Former(
+        folder,
+        dense,
+        tables,
+        keys,
+        _generator(folder),
+        learned,
+        snapshot.tensors.get("optimizer", {}),
+        states,
+        kinds,
+        int(snapshot.arrays.get("step", 0)),
+    )
+
+
+def _generator(checkpoint: Path) -> FeatureGenerator | None:
+    """That of the run of a checkpoint."""
+    config = checkpoint.parent.parent / "config.yaml"
+    try:
+        return load_experiment(config).generator if config.exists() else None
+    except (EasyRecError, OSError):  # a file that it names is gone: tables are taken over by row all the same
+        return None
+
+
+def _of_bundle(folder: Path) -> Former:
+    bundle = Bundle.open(folder)
+    reader = TableReader.open(bundle.folder(TABLES), verify=False)
+    keys = {}
+    for name, found in reader.keys.items():
+        held = found.slots[found.slots[:, 1] >= 0]
+        keys[name] = {
+            "keys": held[:, 0],
+            "rows": held[:, 1].astype(np.int32),
+            "counts": np.ones(len(held), np.float32),
+            "steps": np.zeros(len(held), np.uint32),
+        }
+    dense = load_file(bundle.folder(PROGRAM) / WEIGHTS)
+    dense = {name.removeprefix("model."): tensor for name, tensor in dense.items()}
+    return Former(folder, dense, reader.weights, keys, FeatureGenerator.load(bundle.folder("generator")))
