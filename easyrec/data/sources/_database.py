@@ -77,7 +77,7 @@ class Database:
         ends = [rest.find(sign) for sign in "/?#" if sign in rest]
         authority = rest[: min(ends)] if ends else rest
         beyond = rest[len(authority) :]
-        if "@" in beyond.partition("?")[0] or authority.count("@") > 1 or "#" in rest:
+        if "@" in beyond or authority.count("@") > 1 or "#" in rest:
             raise ValueError(
                 "where the password ends cannot be told: write the signs @ / : ? # % in it as %40 %2F %3A %3F %23 %25"
             )

@@ -24,7 +24,7 @@ def options():
     found = {
         "key": "testing",
         "secret": "testing",
-        "client_kwargs": {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"},
+        "client_kwargs": {"endpoint_url": f"http://{host}:{port}"},
     }
     system = s3fs.S3FileSystem(**found)
     system.mkdir("logs")

@@ -131,8 +131,9 @@ def test_rows_that_change_inside_of_a_unit_are_told(server, statement, rows):
     server.change(statement)
     with pytest.raises(DataError, match=rf"id from 1 to 73: has {rows} rows, but had 25 when it was opened"):
         list(source.read(source.units()[0], ["id"]))
-    loader = Loader(source, FeatureGenerator.load({"features": []}), Demand({}, reserved=["id"]), batch_size=8)
-    other = Loader(server.open(), FeatureGenerator.load({"features": []}), Demand({}, reserved=["id"]), batch_size=8)
+    generator = FeatureGenerator.load({"features": [{"type": "id", "name": "name", "hash_bucket_size": 9}]})
+    loader = Loader(source, generator, Demand({}, reserved=["id"]), batch_size=8)
+    other = Loader(server.open(), generator, Demand({}, reserved=["id"]), batch_size=8)
     with pytest.raises(DataError, match="cannot resume: the number of rows was 103 and is 10"):
         other.load_state(loader.state())
 
@@ -183,7 +184,7 @@ def test_a_table_is_found_in_its_schema_and_types_without_arrow_are_texts_or_num
         "DROP SCHEMA IF EXISTS other CASCADE",
         "CREATE SCHEMA other",
         "CREATE TABLE other.things (day date PRIMARY KEY, price numeric, about jsonb, tags text[], steps numeric[])",
-        "INSERT INTO other.things VALUES ('2024-02-29', 1.25, '{\"a\": 1}', '{x,y}', '{1,2.5}'), ('2024-03-01')",
+        "INSERT INTO other.things VALUES ('2024-02-29', 1.25, '{\"a\": 1}', '{x,y}', '{1,2.5}'), ('2024-03-01', NULL, NULL, NULL, NULL)",
     )
     source = sql.Config(uri=postgres, table="other.things", order_by="day", unit_rows=1).open()
     rows = read(source, ["price", "about", "tags", "steps"])
