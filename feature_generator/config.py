@@ -70,7 +70,8 @@ class StrictModel(BaseModel):
                     text = "unknown key" + (told or "; known: " + ", ".join(sorted(known)))
                     kind = PydanticCustomError("unknown_key", text)
                 details.append(InitErrorDetails(type=kind, loc=item["loc"], input=item["input"]))
-            raise ValidationError.from_exception_data(cls.__name__, details) from None
+            hide = bool(cls.model_config.get("hide_input_in_errors"))
+            raise ValidationError.from_exception_data(cls.__name__, details, hide_input=hide) from None
 
 
 def _text(item: Any) -> str:

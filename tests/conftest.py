@@ -1,7 +1,12 @@
 """What holds for every test."""
 
+import os
+import pwd
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import zlib
 from datetime import UTC, datetime
 from functools import cache
@@ -50,6 +55,59 @@ def _changed():
 
 def _has_changed(family, name):
     return f"{family.replace('.', '/')}/{name}.py" in _changed()
+
+
+# -------------------------------------------------------------------------------------- a real database
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """URI of a PostgreSQL server of this session's own, with a password that needs care; it is stopped at the end."""
+    places = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
+    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name), reverse=True)
+    bin_ = next((place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()), None)
+    if bin_ is None:
+        pytest.skip("needs the programs of PostgreSQL: apt-get install postgresql")
+    pytest.importorskip("adbc_driver_postgresql", reason="needs the extra 'sql'")
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    who = {}
+    if os.geteuid() == 0:  # the server refuses to be root
+        owner = next(entry for name in ("postgres", "nobody") for entry in pwd.getpwall() if entry.pw_name == name)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+
+    def run(program, *words):
+        with (folder.parent / f"{folder.name}.log").open("a") as log:  # a pipe would be held open by the server
+            subprocess.run([bin_ / program, *words], cwd=folder, check=True, stdout=log, stderr=log, **who)
+
+    secret, data = folder / "secret", folder / "data"
+    secret.write_text("s3cr%t/w@rd")
+    secret.chmod(0o644)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    try:
+        run(
+            "initdb",
+            "-D",
+            data,
+            "-U",
+            "app",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "--no-sync",
+            "--locale=C",
+            "-EUTF8",
+        )
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        run("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
+        yield f"postgresql://app:s3cr%25t%2Fw%40rd@127.0.0.1:{port}/postgres"
+    finally:
+        if (data / "postmaster.pid").exists():  # which pg_ctl reads
+            run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+        (folder.parent / f"{folder.name}.log").unlink()
 
 
 # ------------------------------------------------------------------- a second device, made of the processor

@@ -17,7 +17,7 @@ from easyrec.train.trainer import Trainer
 def main():
     home = Path(sys.argv[1])
     config = json.loads((home / "config.json").read_text())
-    data = {name: {"type": "parquet", "path": str(home / f"{name}.parquet")} for name in ("train", "valid", "test")}
+    data = json.loads((home / "data.json").read_text())
     for line in sys.stdin:
         run, seconds = json.loads(line)
         start = time.monotonic()

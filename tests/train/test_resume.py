@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -270,9 +272,8 @@ def test_a_full_disk_stops_training_and_leaves_the_former_checkpoint(toy, undist
 class Killed:
     """A process that forks a training run for each request and kills it after so many seconds."""
 
-    def __init__(self, folder, config, data):
-        for name, frame in data.items():
-            frame.to_parquet(folder / f"{name}.parquet")
+    def __init__(self, folder, config, sources):
+        (folder / "data.json").write_text(json.dumps(sources))
         (folder / "config.json").write_text(json.dumps(config))
         script = Path(__file__).with_name("killed_run.py")
         self.process = subprocess.Popen(
@@ -291,10 +292,43 @@ class Killed:
         self.process.wait()
 
 
+def as_parquet(folder, name, frame, request):
+    frame.to_parquet(folder / f"{name}.parquet")
+    return {"type": "parquet", "path": str(folder / f"{name}.parquet")}
+
+
+def as_jsonl(folder, name, frame, request):
+    (folder / name).mkdir()
+    for start in range(0, len(frame), 150):  # some units
+        frame[start : start + 150].to_json(folder / name / f"{start:04}.jsonl", orient="records", lines=True)
+    return {"type": "jsonl", "path": str(folder / name)}
+
+
+def as_table(uri, name, frame):
+    driver = pytest.importorskip("adbc_driver_sqlite" if uri.startswith("file:") else "adbc_driver_postgresql")
+    dbapi = importlib.import_module(f"{driver.__name__}.dbapi")
+    with dbapi.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest(name, pa.Table.from_pandas(frame), mode="replace")
+
+
+def as_sqlite(folder, name, frame, request):
+    as_table(f"file:{folder}/rows.db", name, frame)
+    return {"type": "sql", "uri": f"sqlite:///{folder}/rows.db", "table": name, "order_by": "row", "unit_rows": 150}
+
+
+def as_postgresql(folder, name, frame, request):
+    uri = request.getfixturevalue("postgres")
+    as_table(uri, name, frame)
+    query = f'SELECT * FROM "{name}"'
+    return {"type": "sql", "uri": uri, "query": query, "order_by": "row", "unit_rows": 150}
+
+
 @pytest.fixture
-def killed(toy, data):
+def killed(toy, data, request):
+    write = getattr(request, "param", as_parquet)
+    sources = {name: write(toy.path, name, frame, request) for name, frame in data.items()}
     experiment = toy.experiment(**SETTINGS)
-    server = Killed(toy.path, experiment.document.raw, data)
+    server = Killed(toy.path, experiment.document.raw, sources)
     yield server
     server.close()
 
@@ -320,6 +354,11 @@ def kill_at(killed, path, moments, seed):
 
 def test_kill_9_and_resume_equals_never_having_stopped(toy, killed):
     assert kill_at(killed, toy.path, moments=3, seed=1)
+
+
+@pytest.mark.parametrize("killed", [as_jsonl, as_sqlite, as_postgresql], indirect=True)
+def test_kill_9_and_resume_on_other_sources_loses_and_repeats_nothing(toy, killed):
+    assert kill_at(killed, toy.path, moments=2, seed=3)
 
 
 @pytest.mark.slow

@@ -25,13 +25,14 @@ class Blocks:
         file: The file.
         size: Bytes per block; also per part, where the file is plain.
         header: Whether the first line names the columns and is no row.
+        blank: Bytes that may stand in a line without making it a row.
 
     Attributes:
         parts: Ranges of the file that can be read alone; 1 for a compressed file.
     """
 
-    def __init__(self, file: File, size: int, *, header: bool) -> None:
-        self.file, self.size, self.header = file, size, header
+    def __init__(self, file: File, size: int, *, header: bool, blank: bytes = b"\r") -> None:
+        self.file, self.size, self.header, self.blank = file, size, header, blank
         self.compressed = file.path.endswith(COMPRESSED)
         self.parts = 1 if self.compressed else max(1, -(-file.size // size))
 
@@ -72,7 +73,7 @@ class Blocks:
                 continue
             for line in lines.split(b"\n"):
                 number += 1
-                if line.strip(b"\r"):
+                if line.strip(self.blank):
                     row -= 1
                     if row < 0:
                         return number

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pydantic import Field, field_validator
 
-from easyrec.data.sources import Place, Policy, Source, SourceConfig, Unit
+from easyrec.data.sources import Policy, SourceConfig
 from easyrec.data.sources._csv_lines import Dialect, Mender, header, infer_types
 from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources._lines import LineSource, Parsed, one_batch
 from easyrec.data.sources._text import COMPRESSED, Blocks
+from easyrec.data.sources._types import SCALARS
 from easyrec.errors import ConfigError, DataError, Problem, nearest
 from feature_generator.config import Document, repeat_names
 
 TypeName: TypeAlias = Literal["string", "int32", "int64", "float32", "float64", "bool", "timestamp", "date"]
-
-TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int32": pa.int32(),
-    "int64": pa.int64(),
-    "float32": pa.float32(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "timestamp": pa.timestamp("us"),
-    "date": pa.date32(),
-}
 
 UNIT_BYTES = 16 << 20
 """Bytes of a plain file that are read at once."""
@@ -92,7 +82,7 @@ class Config(SourceConfig):
         return CsvSource(list_files(self.path, suffixes, self.storage_options), self, bad_rows)
 
 
-class CsvSource(Source):
+class CsvSource(LineSource):
     """Rows of text files.
 
     Args:
@@ -119,63 +109,21 @@ class CsvSource(Source):
         if unknown:
             problems = [Problem(f"the file has no column '{n}'{nearest(n, names)}", "types") for n in unknown]
             raise ConfigError(problems)
-        given = {name: TYPES[kind] for name, kind in config.types.items()}
+        given = {name: SCALARS[kind] for name, kind in config.types.items()}
         sample = next((s for s in (b.sample(SAMPLE_BYTES) for b in self._blocks) if s), b"")
         inferred = infer_types(sample, names, self._dialect)
         self._inferred = {name for name in names if name not in given}
         self.columns = {name: given.get(name, inferred[name]) for name in names}
-        self._units: list[Unit] = []
-        self._ranges: list[tuple[Blocks, int]] = []
-        for blocks in self._blocks:
-            for part in range(blocks.parts):
-                span = f", part {part + 1} of {blocks.parts}" if blocks.parts > 1 else ""
-                self._units.append(Unit(len(self._units), None, blocks.file.name + span, blocks.file.name))
-                self._ranges.append((blocks, part))
-        self._dropped: dict[int, Counter[str]] = {}
-        self._missing: dict[int, list[int]] = {}
+        super().__init__(self._blocks)
 
-    def units(self) -> list[Unit]:
-        """Byte ranges of all files, file by file."""
-        return self._units
-
-    def read(self, unit: Unit, columns: Sequence[str], start_row: int = 0) -> Iterator[pa.RecordBatch]:
-        """The lines of the range; only `columns` are converted."""
-        blocks, part = self._ranges[unit.index]
-        kinds = {name: self.columns[name] for name in columns}
-        dropped: Counter[str] = Counter()
-        missing: list[int] = []
-        line = 0  # lines that hold a row, counted in the unit, with those that are left out
-        for index, block in enumerate(blocks.read(part)):
-            batch = self._parse(block, kinds)
-            if batch is None:
-                mender = Mender(list(self.columns), kinds, self._dialect, self.bad_rows, self._inferred)
-                try:
-                    batch = mender.parse(block)
-                except DataError as error:
-                    number = None if error.row is None else blocks.line_number(part, index, error.row)
-                    raise DataError(error.reason, column=error.column, file=unit.file, line=number) from None
-                dropped += mender.counts
-                missing += [line + i for i in mender.left_out]
-                line += len(mender.left_out)
-            line += batch.num_rows
-            skipped = min(start_row, batch.num_rows)
-            start_row -= skipped
-            if skipped < batch.num_rows:
-                yield batch.slice(skipped)
-        self._dropped[unit.index], self._missing[unit.index] = dropped, missing
-
-    def locate(self, unit: Unit, row: int) -> Place:
-        """File and line of a row."""
-        blocks, part = self._ranges[unit.index]
-        for left_out in self._missing.get(unit.index, ()):
-            if left_out > row:
-                break
-            row += 1
-        return Place(unit.file, None, blocks.line_number(part, 0, row))
-
-    def dropped(self, unit: Unit) -> Mapping[str, int]:
-        """Malformed lines of the unit, by reason."""
-        return self._dropped.get(unit.index, {})
+    def parse(self, block: bytes, kinds: Mapping[str, pa.DataType]) -> Parsed:
+        """The rows of a block, line by line where one of them is malformed."""
+        batch = self._parse(block, kinds)
+        if batch is not None:
+            return Parsed(batch)
+        mender = Mender(list(self.columns), kinds, self._dialect, self.bad_rows, self._inferred)
+        batch = mender.parse(block)
+        return Parsed(batch, mender.left_out, mender.counts)
 
     def _parse(self, block: bytes, kinds: Mapping[str, pa.DataType]) -> pa.RecordBatch | None:
         """The block by Arrow's parser; None if any line of it is malformed."""
@@ -204,9 +152,4 @@ class CsvSource(Source):
             )
         except pa.ArrowInvalid:
             return None
-        return None if malformed else _one_batch(table)
-
-
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], table.schema)
+        return None if malformed else one_batch(table)

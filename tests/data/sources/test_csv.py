@@ -100,6 +100,13 @@ def test_ragged_lines_are_skipped_and_counted(write):
     assert source.locate(source.units()[0], 1).line == 6
 
 
+def test_a_row_is_located_while_its_unit_is_being_read(write):
+    source = csv.Config(path=write(RAGGED)).open("skip")
+    rows = source.read(source.units()[0], ["a"])
+    assert next(rows).num_rows == 2
+    assert source.locate(source.units()[0], 1).line == 6
+
+
 def test_ragged_lines_are_filled_and_cut(write):
     source = csv.Config(path=write(RAGGED)).open("default")
     assert read(source) == [{"a": 1, "b": 2}, {"a": 3, "b": None}, {"a": 4, "b": 5}, {"a": 7, "b": 8}]

@@ -1,6 +1,8 @@
 """The contract of the family `easyrec.data.sources`, over every member."""
 
 import gzip
+import json
+import sqlite3
 from collections import Counter
 
 import pyarrow as pa
@@ -42,9 +44,31 @@ def open_csv(folder):
     return member(PACKAGE, "csv").Config(path=str(folder)).open()
 
 
+def open_jsonl(folder):
+    lines = [json.dumps(row) + "\n" for row in TABLE.to_pylist()]
+    (folder / "a.jsonl").write_text("".join(lines[:600]))
+    with gzip.open(folder / "b.jsonl.gz", "wt") as file:
+        file.write("".join(lines[600:]).rstrip())
+    return member(PACKAGE, "jsonl").Config(path=str(folder)).open()
+
+
+def open_sql(folder):
+    with sqlite3.connect(folder / "rows.db") as database:
+        database.execute("CREATE TABLE rows (id INTEGER, text TEXT, number REAL)")
+        database.executemany("INSERT INTO rows VALUES (?, ?, ?)", [tuple(r.values()) for r in TABLE.to_pylist()[::-1]])
+    database.close()
+    return (
+        member(PACKAGE, "sql")
+        .Config(uri=f"sqlite:///{folder}/rows.db", table="rows", order_by="id", unit_rows=150)
+        .open()
+    )
+
+
 OPEN = {
     "parquet": open_parquet,
     "csv": open_csv,
+    "jsonl": open_jsonl,
+    "sql": open_sql,
     "frame": lambda folder: FrameSource(TABLE),
     "synthetic": lambda folder: member(PACKAGE, "synthetic").Config(rows=ROWS).open(),
 }
@@ -53,6 +77,7 @@ OPEN = {
 @pytest.fixture(params=members(PACKAGE))
 def source(request, tmp_path, monkeypatch):
     monkeypatch.setattr("easyrec.data.sources.csv.UNIT_BYTES", 1000)
+    monkeypatch.setattr("easyrec.data.sources.jsonl.UNIT_BYTES", 1000)
     monkeypatch.setattr("easyrec.data.sources.frame.UNIT_ROWS", 256)
     return OPEN[request.param](tmp_path)
 

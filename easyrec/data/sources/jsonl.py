@@ -1,0 +1,93 @@
+"""`jsonl`: text files of one JSON object a line, plain or compressed; a unit is a range of bytes, or a compressed file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from easyrec.data.sources import Policy, SourceConfig
+from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources._json_lines import BLANK, Mender, infer_types, parse_block
+from easyrec.data.sources._lines import LineSource, Parsed
+from easyrec.data.sources._text import COMPRESSED, Blocks
+from easyrec.data.sources._types import parse_type
+from easyrec.errors import DataError
+
+UNIT_BYTES = 16 << 20
+"""Bytes of a plain file that are read at once."""
+
+SAMPLE_BYTES = 4 << 20
+"""Start of the first file from which types are inferred."""
+
+
+class Config(SourceConfig):
+    """Config of `jsonl`.
+
+    Attributes:
+        path: File, folder, glob or a list of them; `.gz`, `.bz2`, `.zst` and `.lz4` are decompressed.
+        columns: Types by column: `string`, `int64`, `list<int64>`, `map<string, float32>`,
+            `list<struct<id: int64, time: float64>>`. The others are inferred from the start of the first file.
+        storage_options: Options of the file system, as fsspec takes them.
+    """
+
+    type: Literal["jsonl"] = "jsonl"
+    path: str | list[str] = Field(min_length=1)
+    columns: dict[str, str] = {}
+    storage_options: dict[str, Any] = {}
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, value: dict[str, str]) -> dict[str, str]:
+        problems = []
+        for name, text in value.items():
+            try:
+                parse_type(text)
+            except ValueError as error:  # noqa: PERF203 (a handful of columns)
+                problems.append(f"'{name}': {error}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return value
+
+    def open(self, bad_rows: Policy = "fail") -> JsonlSource:
+        """The files, with names and types of their columns known."""
+        suffixes = [s + c for s in (".jsonl", ".ndjson", ".json") for c in ("", *COMPRESSED)]
+        return JsonlSource(list_files(self.path, suffixes, self.storage_options), self, bad_rows)
+
+
+class JsonlSource(LineSource):
+    """Rows of files of JSON lines.
+
+    Args:
+        files: Files in their order; what the config leaves open comes from the first one that is not empty.
+        config: Types of columns.
+        bad_rows: A line that is no JSON object, has an unknown column, or a value that is not of its column's type is
+            an error under `fail` and left out under `skip`; under `default` the column is left out, or the value.
+
+    Raises:
+        DataError: There are no rows, and the config names no columns.
+    """
+
+    def __init__(self, files: Sequence[File], config: Config, bad_rows: Policy = "fail") -> None:
+        self.files, self.bad_rows = list(files), bad_rows
+        blocks = [Blocks(file, UNIT_BYTES, header=False, blank=BLANK) for file in files]
+        sample = next((s for s in (b.sample(SAMPLE_BYTES) or b.first_line() for b in blocks) if s), b"")
+        inferred = infer_types(sample)
+        given = {name: parse_type(text) for name, text in config.columns.items()}
+        self._inferred = inferred.keys() - given.keys()
+        self.columns = inferred | given
+        if not self.columns:
+            text = "no line of its start is a JSON object" if sample.strip() else "is empty"
+            raise DataError(f"{text}; name the columns: `columns: {{item_id: int64}}`", file=files[0].name)
+        super().__init__(blocks)
+
+    def parse(self, block: bytes, kinds: Mapping[str, pa.DataType]) -> Parsed:
+        """The rows of a block, line by line where one of them is malformed."""
+        batch = parse_block(block, self.columns, list(kinds))
+        if batch is not None:
+            return Parsed(batch)
+        mender = Mender(self.columns, list(kinds), self.bad_rows, self._inferred)
+        batch = mender.parse(block)
+        return Parsed(batch, mender.left_out, mender.counts)
