@@ -36,8 +36,8 @@ class EvictionConfig(StrictModel):
     """Which ids lose their row to others when all rows are taken."""
 
     policy: Literal["lru", "lfu", "score", "ttl"] = "lru"
-    """Those not seen for longest; those seen least; those with the least decayed count; `ttl`: those not seen for `ttl` steps
-    at once, and those not seen for longest when all rows are taken."""
+    """Those not seen for longest; those seen least; those with the least decayed count; `ttl`: those not seen for `ttl` steps,
+    within an eighth of these, and those not seen for longest when all rows are taken."""
     ttl: int | None = Field(None, ge=1, lt=2**31)
     """Of `ttl`: steps of training that an id keeps its row without being seen."""
     half_life: int | None = Field(None, ge=1, lt=2**31)

@@ -118,6 +118,8 @@ class EmbeddingCollection(nn.Module):
     def lookup(self, batch: Batch, groups: Collection[str] | None = None) -> Embedded:
         """The inputs of the model for a batch; of items to compare with, the groups that describe items.
 
+        Where gradients are kept, it is one of training: ids of dynamic tables are counted, and may get rows.
+
         Args:
             batch: The rows.
             groups: The groups that are looked up; None: all.

@@ -129,34 +129,57 @@ class KeyMap:
         size = len(self)
         return state["keys"][:size], state["rows"][:size].astype(np.int64)
 
-    def started(self, arrays: Mapping[str, np.ndarray], step: int) -> tuple[Self, np.ndarray]:
+    def started(self, arrays: Mapping[str, np.ndarray], step: int) -> tuple[Self, np.ndarray, np.ndarray]:
         """A map of these rules with the keys that another one gave rows, of any capacity and rules.
 
         Where there are more than this one holds, those that were counted most are taken. How long a key has not
-        been seen goes on from there.
+        been seen goes on from there, and so do the counts of those that wait for a row.
 
         Args:
             arrays: Its `keys`, their `rows`, `counts` and `steps`.
             step: The training step that comes next.
 
         Returns:
-            The map, and the other one's rows of its keys: row i of this map was row (i) there.
+            The map, rows of its keys, and those that they had in the other one.
         """
         with_row = np.flatnonzero(arrays["rows"] >= 0)
         order = np.lexsort((arrays["keys"][with_row], -arrays["counts"][with_row].astype(np.float64)))
         taken = np.sort(with_row[order[: self.spec.capacity]])
-        empty = self.arrays()
+        there = arrays["rows"][taken].astype(np.int64)
+        rows, waiting = self._rows_like(there), self._waiting_like(arrays)
+        both = np.concatenate([taken, waiting])
+        empty, sketch = self.arrays(), arrays.get("sketch", np.zeros(0, np.uint32))
+        same = len(sketch) > 0 and sketch.shape == empty["sketch"].shape
         state = {
-            "keys": arrays["keys"][taken],
-            "rows": np.arange(len(taken), dtype=np.int32),
-            "counts": arrays["counts"][taken],
-            "steps": arrays["steps"][taken],
-            "sketch": np.zeros_like(empty["sketch"]),
-            "marks": np.zeros_like(empty["marks"]),
+            "keys": arrays["keys"][both],
+            "rows": np.concatenate([rows, np.full(len(waiting), -1)]).astype(np.int32),
+            "counts": arrays["counts"][both],
+            "steps": arrays["steps"][both],
+            "sketch": sketch if same else empty["sketch"],
+            "marks": np.array([arrays["marks"][0] if same else 0, 0], np.int64),
             "told": np.zeros_like(empty["told"]),
             "before": np.array([max(0, int(arrays["steps"].max(initial=0)) + 1 - step)], np.int64),
         }
-        return self.restored(state), arrays["rows"][taken].astype(np.int64)
+        return self.restored(state), rows, there
+
+    def _rows_like(self, there: np.ndarray) -> np.ndarray:
+        """Rows for keys that had these elsewhere: the same ones where they are here, so that exports differ little."""
+        _, first = np.unique(there, return_index=True)
+        stays = np.zeros(len(there), bool)
+        stays[first] = True
+        stays &= there < self.spec.capacity
+        free = np.setdiff1d(np.arange(self.spec.capacity), there[stays])
+        rows = there.copy()
+        rows[~stays] = free[: int((~stays).sum())]
+        return rows
+
+    def _waiting_like(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Places of the keys that were counted elsewhere without a row, as many as are counted here."""
+        if self.spec.counting != "exact":
+            return np.zeros(0, np.int64)
+        waiting = np.flatnonzero(arrays["rows"] < 0)
+        order = np.lexsort((arrays["keys"][waiting], -arrays["counts"][waiting].astype(np.float64)))
+        return waiting[order[: self.spec.size]]
 
     def restored(self, arrays: Mapping[str, np.ndarray]) -> Self:
         """A map of these rules in the state that `arrays` told.

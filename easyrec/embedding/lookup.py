@@ -52,9 +52,16 @@ class _KeyedColumns:
         if keys is None:
             return self.columns.ragged(name)
         if name not in self._known:
-            ids, offsets, weights, key_offsets = self.columns.ragged(name)
-            self._known[name] = (self.rows_of(keys, np.ascontiguousarray(ids)), offsets, weights, key_offsets)
+            self._known[name] = self.mapped(name, self.columns.ragged(name))
         return self._known[name]
+
+    def mapped(self, name: str, parts: Parts) -> Parts:
+        """The parts with rows in place of ids, where the column has such."""
+        keys = self.keyed.get(name)
+        if keys is None:
+            return parts
+        ids, offsets, weights, key_offsets = parts
+        return self.rows_of(keys, np.ascontiguousarray(ids)), offsets, weights, key_offsets
 
 
 class TableColumns:
@@ -154,10 +161,10 @@ class Lookup:
         """
         buffers: list[Buffer] = []
         others: dict[str, np.ndarray] = {}
-        raw = columns
+        raw, keyed = columns, None
         if self.keyed:
             assert rows_of is not None
-            columns = _KeyedColumns(columns, self.keyed, rows_of)
+            columns = keyed = _KeyedColumns(columns, self.keyed, rows_of)
         try:
             for name, group in self._chosen(groups):
                 if group.layout.width or group.layout.first_order:
@@ -172,10 +179,12 @@ class Lookup:
                     group.layout.sequences, group.plan.sequences, group.sequences, group.searches, strict=True
                 ):
                     key = f"{name}/{layout.name}"
-                    data, offsets, steps = _steps(bags, columns)
+                    data, offsets, steps = _steps(bags, columns if search is None else raw)
                     if search is not None:
                         picked, offsets = search.find(raw, offsets, steps)  # by ids, whether they have rows or not
                         data, steps = [take(parts, picked) for parts in data], len(picked)
+                        if keyed is not None:  # steps that are not looked up get no rows
+                            data = [keyed.mapped(bag.feature, p) for bag, p in zip(bags, data, strict=True)]
                     rows = np.empty(steps, np.int64)
                     native.row_ids(offsets, rows)
                     others |= {f"rows:{key}": rows, f"offsets:{key}": offsets}

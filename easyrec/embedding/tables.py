@@ -182,8 +182,8 @@ class TrainedTables:
         Returns:
             (n,) rows here, and those elsewhere.
         """
-        self.keys[name], there = self.keys[name].started(parts, self.step)
-        return self.keys[name].held()[1], there
+        self.keys[name], here, there = self.keys[name].started(parts, self.step)
+        return here, there
 
     def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:
         """Fill rows of some dynamic tables as those of ids that come for the first time."""

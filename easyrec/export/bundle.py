@@ -53,13 +53,13 @@ class Draft:
     Attributes:
         path: Where its files go until it is complete.
         manifest: To be set before the end; `files` is filled in when the bundle is closed.
-        checked: Whether `manifest.files` are known to be those on the disk already.
+        ready: Folder of its manifest and checksum where these are written already, and the files are known to be those.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: Manifest | StatisticManifest | DeltaManifest | None = None
-        self.checked = False
+        self.ready: Path | None = None
 
     def folder(self, name: str) -> Path:
         """A folder of the bundle, made if it is not there."""
@@ -91,7 +91,7 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         _lock(held)
         yield draft
         assert draft.manifest is not None, "a bundle needs a manifest"
-        _seal(draft.path, draft.manifest, checked=draft.checked)
+        _seal(draft.path, draft.manifest, draft.ready)
         _take_name(draft.path, target)
     except OSError as error:
         raise RunError(f"{target}: cannot write the bundle: {error.strerror or error}") from error
@@ -104,6 +104,9 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
 def _clear(target: Path) -> None:
     """Remove what killed processes left behind: folders beside `target` that no writer holds."""
     for path in target.parent.iterdir():
+        if path.name.startswith(f".{target.name}.replaced-") and path.is_dir() and not target.exists():
+            path.rename(target)  # a writer was killed between its two renames
+            continue
         if path.name.startswith((f".{target.name}.writing-", f".{target.name}.replaced-")) and path.is_dir():
             handle = os.open(path, os.O_RDONLY)
             try:
@@ -122,12 +125,16 @@ def _lock(handle: int) -> bool:
     return True
 
 
-def _seal(path: Path, manifest: Manifest | StatisticManifest | DeltaManifest, *, checked: bool) -> None:
+def _seal(path: Path, manifest: Manifest | StatisticManifest | DeltaManifest, ready: Path | None) -> None:
     """Write manifest and checksum, and force everything to disk."""
-    files = manifest.files if checked else {name: entry_of(path / name) for name in _walk(path)}
-    text = dump(manifest.model_copy(update={"files": files}).model_dump(mode="json"))
-    (path / MANIFEST).write_bytes(text)
-    (path / CHECKSUM).write_text(f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n", encoding="ascii")
+    if ready is not None:
+        for name in (MANIFEST, CHECKSUM):
+            shutil.copyfile(ready / name, path / name)
+    else:
+        files = {name: entry_of(path / name) for name in _walk(path)}
+        text = dump(manifest.model_copy(update={"files": files}).model_dump(mode="json"))
+        (path / MANIFEST).write_bytes(text)
+        (path / CHECKSUM).write_text(f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n", encoding="ascii")
     for root, _, names in os.walk(path):
         for name in (*names, "."):
             sync(Path(root, name))

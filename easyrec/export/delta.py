@@ -37,6 +37,8 @@ from easyrec.export.manifest import ArrayChange, DeltaManifest, Manifest
 RESULT, ROWS, WHOLE = "result", "rows", "whole"
 CHUNK = 1 << 22
 """Numbers that are compared at once."""
+HEADER = 4096
+"""Bytes that a file of an array may have beside its numbers."""
 MOST = 0.5
 """Share of the rows of a table that may have changed; above it is stored whole."""
 
@@ -130,7 +132,8 @@ def apply_delta(
             target = draft.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if name in manifest.arrays:
-                _patch(base.path / name, target, manifest.arrays[name], folder / ROWS)
+                most = max((int(table["rows"]) for table in result.embeddings.get("tables", [])), default=0)
+                _patch(base.path / name, target, manifest.arrays[name], folder / ROWS, entry.bytes, most)
             elif f"{WHOLE}/{name}" in manifest.files:
                 shutil.copyfile(folder / WHOLE / name, target)
             elif base.manifest.files.get(name) == entry:  # and has been compared with it
@@ -140,9 +143,7 @@ def apply_delta(
                 raise BundleError(f"{folder}: has nothing of '{name}', which its result holds")
             if entry_of(target) != entry:
                 raise BundleError(f"{folder}: gives another '{name}' than its result holds: export the bundle whole")
-        draft.manifest, draft.checked = result, True
-    if digest_of(Path(output)) != manifest.result:
-        raise BundleError(f"{output}: has another manifest than the delta's result: export the bundle whole")
+        draft.manifest, draft.ready = result, folder / RESULT
     return Path(output)
 
 
@@ -185,10 +186,15 @@ def _changes(old: Path, new: Path, number: int, folder: Path) -> ArrayChange | N
     if after.dtype != np.float32:
         return None
     found = np.concatenate([np.zeros(0, np.int64), *_changed_rows(before, after)])
-    if len(found) > MOST * len(after):
+    if not len(found) or len(found) > MOST * len(after):  # none: the shape alone is another one
         return None
     np.save(folder / f"{number}.npy", found)
-    np.save(folder / f"{number}.values.npy", np.ascontiguousarray(after[found]))
+    shape = (len(found), after.shape[1])
+    values = np.lib.format.open_memmap(folder / f"{number}.values.npy", mode="w+", dtype=after.dtype, shape=shape)
+    step = max(1, CHUNK // after.shape[1])
+    for start in range(0, len(found), step):
+        values[start : start + step] = after[found[start : start + step]]
+    values.flush()
     return ArrayChange(number=number, kind="rows", shape=after.shape, changed=len(found))
 
 
@@ -230,16 +236,21 @@ def _padded(part: tuple[np.ndarray, np.ndarray], size: int) -> tuple[np.ndarray,
     return np.pad(ids, (0, more)), np.pad(have, (0, more))
 
 
-def _patch(source: Path, target: Path, change: ArrayChange, folder: Path) -> None:
-    """Write a table or map with the changes."""
+def _patch(source: Path, target: Path, change: ArrayChange, folder: Path, size: int, most: int) -> None:
+    """Write a table or map with the changes; `size` is that of the file afterwards, `most` bounds the rows of any table."""
     before = _read(source)
+    wanted = change.shape[0] * change.shape[1] * (0 if before is None else before.itemsize)
+    if not 0 <= size - wanted <= HEADER:
+        raise BundleError(f"{folder}: the shape of '{target.name}' is not that of its result")
     rows, values = (_load(folder / f"{change.number}{part}.npy") for part in ("", ".values"))
     if before is None or rows.dtype != np.int64 or rows.ndim != 1 or values.ndim != 2 or len(values) != len(rows):
         raise BundleError(f"{folder}: the changes of '{target.name}' do not fit the file that they are of")
     if len(rows) and (rows[0] < 0 or (np.diff(rows) <= 0).any()):
         raise BundleError(f"{folder}: the changed rows of '{target.name}' do not ascend")
     if change.kind == "keys":
-        _patch_keys(before, target, change, rows, values)
+        if len(rows) and rows[-1] >= most:
+            raise BundleError(f"{folder}: a changed row of '{target.name}' lies outside of every table")
+        _patch_keys(before, target, rows, values)
         return
     if change.shape[1] != before.shape[1] or values.shape[1:] != before.shape[1:] or values.dtype != before.dtype:
         raise BundleError(f"{folder}: the changes of '{target.name}' have another width or type")
@@ -254,13 +265,11 @@ def _patch(source: Path, target: Path, change: ArrayChange, folder: Path) -> Non
     after.flush()
 
 
-def _patch_keys(before: np.ndarray, target: Path, change: ArrayChange, rows: np.ndarray, values: np.ndarray) -> None:
+def _patch_keys(before: np.ndarray, target: Path, rows: np.ndarray, values: np.ndarray) -> None:
     if values.dtype != np.int64 or values.shape[1] != 2:
         raise BundleError(f"the changes of '{target.name}' are no ids")
     ids, have = _by_row(before)
     size = max(len(ids), int(rows[-1]) + 1 if len(rows) else 0)
-    if size > 2**31:
-        raise BundleError(f"a changed row of '{target.name}' lies outside of any table")
     ids, have = _padded((ids, have), size)
     ids[rows], have[rows] = values[:, 0], values[:, 1] != 0
     held = np.flatnonzero(have)
@@ -273,7 +282,9 @@ def _patch_keys(before: np.ndarray, target: Path, change: ArrayChange, rows: np.
 
 def _load(path: Path) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, allow_pickle=False)
+        # An empty one cannot be mapped.
+        mode: Any = "r" if path.stat().st_size > HEADER else None
+        array: np.ndarray = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise BundleError(f"{path}: cannot be read: {error}") from None
     return array

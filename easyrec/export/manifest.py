@@ -175,7 +175,7 @@ class ArrayChange(StrictModel):
 
     number: int = Field(ge=0)
     kind: Literal["rows", "keys"]
-    shape: tuple[int, int]
+    shape: tuple[Annotated[int, Field(ge=0, lt=2**40)], Annotated[int, Field(ge=0, lt=2**31)]]
     changed: int = Field(ge=0)
 
 

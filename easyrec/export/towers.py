@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
@@ -59,6 +60,7 @@ class TrainedTower:
         """What the model gives, as it is."""
         return logits
 
+    @torch.no_grad()
     def uncalibrated(self, batch: Batch) -> dict[str, np.ndarray]:
         """The vectors of some rows."""
         training = self.model.training

@@ -20,6 +20,7 @@ from easyrec.export.calls import WEIGHTS
 from easyrec.train.checkpoint import best_or_last
 from easyrec.train.snapshot import read_folder
 from feature_generator import FeatureGenerator
+from feature_generator.saved import fingerprint
 
 CHECKPOINTS = "checkpoints"
 
@@ -84,7 +85,7 @@ def read_former(path: str | Path) -> Former:
         dense,
         tables,
         keys,
-        _generator(folder),
+        _generator(folder, snapshot.state.get("features")),
         learned,
         snapshot.tensors.get("optimizer", {}),
         states,
@@ -93,13 +94,15 @@ def read_former(path: str | Path) -> Former:
     )
 
 
-def _generator(checkpoint: Path) -> FeatureGenerator | None:
-    """That of the run of a checkpoint."""
+def _generator(checkpoint: Path, known: str | None) -> FeatureGenerator | None:
+    """That of the run of a checkpoint; None where its config or its vocabularies are no longer those of then."""
     config = checkpoint.parent.parent / "config.yaml"
     try:
-        return load_experiment(config).generator if config.exists() else None
+        generator = load_experiment(config).generator if config.exists() else None
     except (EasyRecError, OSError):  # a file that it names is gone: tables are taken over by row all the same
         return None
+    made = set() if generator is None else {fingerprint(generator, mode) for mode in ("raw", "encoded")}
+    return generator if known in made else None
 
 
 def _of_bundle(folder: Path) -> Former:

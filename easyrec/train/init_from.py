@@ -212,16 +212,16 @@ class _Tables:
 
     def _start_keys(self, name: str) -> tuple[np.ndarray, np.ndarray] | str:
         """Give keys of ours the rows of ids that they had there: rows here and there, or why not."""
+        if self.former.generator is None:
+            return "the features of that run cannot be read, or have changed since"
+        if self.generator.config.hash != self.former.generator.config.hash:
+            return "ids are hashed otherwise there"
         if name in self.keys:
             return self.collection.tables.start_keys(name, self.keys[name])
-        if self.former.generator is None:
-            return "the features of that run cannot be read"
         told = keys_of(self.former.generator, self.before.get(name, name))
         if isinstance(told, str):
             return told
         ids, keys = told
-        if self.generator.config.hash != self.former.generator.config.hash:
-            return "ids are hashed otherwise there"
         parts = {"keys": keys, "rows": ids.astype(np.int32), "counts": np.ones(len(keys), np.float32)}
         parts |= {"steps": np.zeros(len(keys), np.uint32)}
         return self.collection.tables.start_keys(name, parts)

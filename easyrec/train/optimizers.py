@@ -76,7 +76,8 @@ class DenseUpdates:
         indices = {name: index for index, name in enumerate(self.names)}
         for key, value in state.items():
             name, _, part = key.rpartition("/")
-            values.setdefault(indices[name], {})[part] = value
+            if name in indices:  # what has been frozen since moves no more
+                values.setdefault(indices[name], {})[part] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": values, "param_groups": groups})
 

@@ -1,6 +1,7 @@
 """Dynamic tables beside static ones over the same ids: they differ in where a row lies, and in nothing else."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from easyrec.config.train import FTRL, SGD, Adagrad, LazyAdam, RowwiseAdagrad
 from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.embedding.keys import KeyMap
 from easyrec.embedding.lookup import TableColumns
 from easyrec.embedding.plan import EmbeddingPlan
 from easyrec.embedding.reader import TableReader, write_tables
 from easyrec.embedding.spec import KeySpec
 from easyrec.errors import BundleError, CheckpointError
+from easyrec.layout import Search
 
 OPTIMIZERS = {
     "lazy_adam": LazyAdam(betas=(0.8, 0.99)),
@@ -232,3 +235,37 @@ def test_slots_that_point_outside_their_table_find_nothing(make_world, tmp_path)
         np.save(path, np.where(np.arange(2) == 1, np.where(slots >= 0, 10**12, -1), slots))
     found = TableReader.open(tmp_path, verify=False).lookup(TableColumns(world.table).table)
     assert not found["emb:wide"][:, :4].any()
+
+
+def test_steps_that_are_not_looked_up_get_no_rows(make_world):
+    plan = make_world(8).plan
+    groups = dict(plan.groups)
+    layout = groups["deep"].layout
+    sequences = (replace(layout.sequences[0], search=Search("newest", 1)), *layout.sequences[1:])
+    groups["deep"] = replace(groups["deep"], layout=replace(layout, sequences=sequences))
+    plan = dynamic(replace(plan, groups=groups))
+    world = replace(make_world(8, 5), plan=plan)
+    collection = EmbeddingCollection(plan, SGD(), threads=1)
+    collection.lookup(world.batch)
+    own = world.table["seq__own"]
+    last = {int(own.values[stop - 1]) for start, stop in pairwise(own.offsets) if stop > start}
+    assert set(collection.tables.keys["seq__own"].held()[0].tolist()) == last
+    assert len(last) < len(set(own.values.tolist()))
+
+
+def test_rows_keep_their_places_in_another_training():
+    keys = KeyMap(KeySpec("item", 8, "exact", 2, size=20), 1)
+    for step in range(3):
+        keys.admit(np.array([1, 2, 3, 4, 5, 6, 7, 8]), step)
+    keys.admit(np.array([9, 9, 10]), 3)  # one is evicted
+    larger, here, there = KeyMap(KeySpec("item", 20, "exact", 2, size=20), 1).started(keys.arrays(), 0)
+    np.testing.assert_array_equal(here, there)
+    np.testing.assert_array_equal(np.stack(larger.held()), np.stack(keys.held()))
+    assert larger.admit(np.array([10]), 0)[0][0] >= 0  # it was counted once before
+    smaller, here, there = KeyMap(KeySpec("item", 5, "exact", 2, size=20), 1).started(keys.arrays(), 0)
+    assert sorted(here.tolist()) == list(range(5))
+    assert (here[there < 5] == there[there < 5]).all()
+    theirs = dict(zip(there.tolist(), here.tolist(), strict=True))
+    for key, row in zip(*(part.tolist() for part in keys.held()), strict=True):
+        found = smaller.find(np.array([key]))[0]
+        assert found == theirs.get(row, -1)

@@ -10,7 +10,7 @@ COMBO = {"type": "combo", "name": "f", "expression": ["user:a", "user:b"], "hash
 SEQUENCE = {"type": "sequence", "name": "s", "features": [{**ID, "name": "i"}]}
 
 BROKEN = {
-    "two-discretizers": ([{**ID, "num_buckets": 3}], "give exactly one of hash_bucket_size, num_buckets"),
+    "two-discretizers": ([{**ID, "num_buckets": 3}], "give exactly one of hash_bucket_size, dynamic, num_buckets"),
     "no-discretizer": ([{"type": "id", "name": "f", "expression": "user:a"}], "needs one of hash_bucket_size"),
     "unknown-key": ([{**ID, "hash_bucket": 3}], "unknown key"),
     "key-of-another-library": ([{**ID, "init_fn": "nn.init.zeros_"}], "unknown key; tables all start alike; leave it out"),

@@ -739,3 +739,29 @@ def test_a_bad_item_follows_the_policy(trainer, caplog):
         trainer({"train": taken(50, 1), "items": described}, **keys)
     made = trainer({"train": taken(50, 1), "items": described}, run="default", **keys, data__bad_rows="default")
     assert len(made.matching.catalogue) == ITEMS
+
+
+def test_towers_with_dynamic_tables_are_exported_as_they_were_trained(tmp_path):
+    """Rows that warm the bundles up hold ids without a row, which must stay without."""
+    random = np.random.default_rng(1)
+    train, valid = (
+        pd.DataFrame({"user_id": random.integers(0, 12, n), "item_id": random.integers(0, 20, n)}) for n in (300, 60)
+    )
+    items = pd.DataFrame({"item_id": np.arange(40)})
+    data = {
+        part: rows.assign(cate=rows["item_id"] % 5)
+        for part, rows in (("train", train), ("valid", valid), ("items", items))
+    }
+    config = copy.deepcopy(CONFIG)
+    for feature in (config["features"][0], config["features"][2]):
+        del feature["num_buckets"]
+        feature["dynamic"] = {"capacity": 4}
+    config["train"]["sparse_optimizer"] = {"type": "lazy_adam", "lr": 0.02}
+    trainer = Trainer(load_experiment(config), tmp_path / "run", data=data, bar=False)
+    run = trainer.fit()
+    assert {path.name for path in run.bundle.iterdir()} == {"user", "item"}
+    told = trainer.collection.tables.keys["user_id"].counts
+    assert told.evicted
+    config["features"][1] = {**config["features"][0], "name": "item_id", "expression": "item:item_id"}
+    with pytest.raises(ConfigError, match=r"'item_id' tells the items of the catalogue apart.*cannot be dynamic"):
+        load_experiment(config)
