@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from feature_generator.discretizer import UNBOUNDED, Discretizer, SparseConfig
+from feature_generator.dynamic import DynamicConfig
 from feature_generator.errors import MissingExtra
 from feature_generator.features import Numbers, Operator
 from feature_generator.planning import Node, Report, separator_of
@@ -54,10 +55,15 @@ class OutputSpec:
     config: Any
 
     @property
+    def dynamic(self) -> DynamicConfig | None:
+        """The rules of a dynamic table; None where ids are rows."""
+        found: DynamicConfig | None = getattr(self.config, "dynamic", None)  # numbers have no such key
+        return found
+
+    @property
     def rows(self) -> int | None:
         """Rows of the table: `num_embeddings`, or the capacity of a dynamic one."""
-        dynamic = getattr(self.config, "dynamic", None)
-        return self.num_embeddings if dynamic is None else int(dynamic.capacity)
+        return self.num_embeddings if self.dynamic is None else self.dynamic.capacity
 
 
 @dataclass(frozen=True)

@@ -380,7 +380,7 @@ def _unmatched(sections: Sections, generator: FeatureGenerator) -> Iterator[Prob
         known = [name for name, spec in generator.outputs.items() if spec.kind == "sparse"]
         text = f"'{data.item_id}' is no feature of ids{nearest(data.item_id, known)}\nfeatures: {', '.join(known)}"
         yield Problem(text, "data.item_id")
-    elif getattr(key.config, "dynamic", None) is not None:
+    elif key.dynamic is not None:
         text = f"'{data.item_id}' tells the items of the catalogue apart, which are counted: it cannot be dynamic"
         yield Problem(f"{text}\ngive it num_buckets, hash_bucket_size or a vocabulary", "data.item_id")
     yield from _idle(sections)

@@ -219,7 +219,7 @@ class _Resolver:
             pick = min if want.kind == "hard" else max
             found = able[pick(sizes, key=lambda name: sizes[name])]
         if found is not None:
-            if want.kind in ("hash", "soft") and _dynamic(found) is not None:
+            if want.kind in ("hash", "soft") and found.dynamic is not None:
                 text = f"encoder '{chosen.type}' compares the rows of all steps, but '{found.name}' is dynamic"
                 self.problem(f"{path}.encoder" if encoder else path, f"{text}: some of its ids have no row")
             return replace(want, child=found.name)
@@ -324,7 +324,7 @@ class _Resolver:
     def static(self, name: str, specs: list[OutputSpec]) -> None:
         """Note those that are dynamic where the ids themselves reach the model."""
         for spec in specs:
-            if _dynamic(spec) is not None:
+            if spec.dynamic is not None:
                 text = f"'{self.model.type}' reads the ids of '{spec.name}' themselves, which must be counted: it cannot be "
                 self.problem(f"model.groups.{name}", f"{text}dynamic\ngive it num_buckets or a vocabulary")
 
@@ -475,7 +475,7 @@ class _Resolver:
             self.tables[name] = TableSpec(name, rows, dim, (spec.name,), trainable, init or self.init(rows, dim), keys)
             return
         first = known.features[0]
-        if _dynamic(spec) != _dynamic(self.outputs[first]):
+        if spec.dynamic != self.outputs[first].dynamic:
             text = f"'{first}' and '{spec.name}' share the table '{_table(spec)}', but their 'dynamic' differs"
             self.problem(f"features.{spec.name}", f"{text}\nmake them equal, or give one another embedding_name")
             return
@@ -494,7 +494,7 @@ class _Resolver:
 
     def keyed(self, spec: OutputSpec) -> str | None:
         """The name of the keys of an output's table; None where its ids are rows."""
-        if (dynamic := _dynamic(spec)) is None:
+        if (dynamic := spec.dynamic) is None:
             return None
         name = _table(spec)
         self.keys.setdefault(name, key_spec(name, dynamic))
@@ -554,12 +554,6 @@ def key_spec(name: str, config: DynamicConfig) -> KeySpec:
         float(eviction.half_life or 0),
         eviction.ttl or 0,
     )
-
-
-def _dynamic(spec: OutputSpec) -> DynamicConfig | None:
-    """The rules of an output's table; None where its ids are rows."""
-    found: DynamicConfig | None = getattr(spec.config, "dynamic", None)
-    return found
 
 
 def _table(spec: OutputSpec) -> str:

@@ -105,7 +105,8 @@ def _clear(target: Path) -> None:
     """Remove what killed processes left behind: folders beside `target` that no writer holds."""
     for path in target.parent.iterdir():
         if path.name.startswith(f".{target.name}.replaced-") and path.is_dir() and not target.exists():
-            path.rename(target)  # a writer was killed between its two renames
+            if not _written(path.with_name(path.name.replace(".replaced-", ".writing-"))):
+                path.rename(target)  # its writer was killed between the two renames
             continue
         if path.name.startswith((f".{target.name}.writing-", f".{target.name}.replaced-")) and path.is_dir():
             handle = os.open(path, os.O_RDONLY)
@@ -114,6 +115,18 @@ def _clear(target: Path) -> None:
                     _remove(path)
             finally:
                 os.close(handle)
+
+
+def _written(path: Path) -> bool:
+    """Whether a writer holds a folder."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
 
 
 def _lock(handle: int) -> bool:

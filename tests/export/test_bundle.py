@@ -236,6 +236,28 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_a_bundle_whose_writer_was_killed_between_its_renames_comes_back(bundle):
+    bundle.rename(bundle.with_name(".bundle.replaced-0a1b2c3d"))
+    bundle.with_name(".bundle.writing-0a1b2c3d").mkdir()
+    with pytest.raises(KeyError), write_bundle(bundle, overwrite=True):
+        raise KeyError
+    assert Bundle.open(bundle)
+    assert [p.name for p in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_a_writer_between_its_renames_is_left_alone(bundle):
+    with write_bundle(bundle, overwrite=True) as draft:
+        old = bundle.with_name(draft.path.name.replace(".writing-", ".replaced-"))
+        bundle.rename(old)
+        with pytest.raises(KeyError), write_bundle(bundle):
+            raise KeyError
+        assert old.exists()
+        assert not bundle.exists()
+        old.rename(bundle)
+        draft.manifest = Manifest(**MINIMAL)
+    assert Bundle.open(bundle)
+
+
 def test_two_writers_of_one_bundle_do_not_disturb_each_other(tmp_path):
     target = tmp_path / "bundle"
     with write_bundle(target, overwrite=True) as draft:
