@@ -13,6 +13,7 @@ from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample,
 from easyrec.data.catalogue import Catalogue, read_catalogue
 from easyrec.data.sides import Sides
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
+from easyrec.embedding.tiers import place
 from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.models._boxes import Picture
 from feature_generator import FeatureGenerator
@@ -31,11 +32,15 @@ class Memory:
         tables: Weights of the embedding tables.
         optimizer: What the sparse optimizer keeps of them.
         dense: The dense part with its gradient and optimizer state.
+        disk: What the tables take where not all of their rows are in memory.
+        hot: Rows in memory of each table that is partly there.
     """
 
     tables: int
     optimizer: int
     dense: int
+    disk: int = 0
+    hot: int = 0
 
     @property
     def total(self) -> int:
@@ -95,7 +100,13 @@ class Inspection:
         state = STATE_PER_WEIGHT[kind] * weights + STATE_PER_ROW.get(kind, 0.0) * rows
         copies = 1 if self.experiment.model.propagated_layers() is None else 2  # what is trained, and what is looked up
         keys = sum(keys.bytes for keys in self.plan.keys)
-        return Memory(4 * copies * weights + keys, int(4 * state), 16 * self.dense_parameters)
+        tables, optimizer, dense = 4 * copies * weights + keys, int(4 * state), 16 * self.dense_parameters
+        storage = self.experiment.train.storage
+        placing = None if storage is None else place(self.plan, kind, storage.memory_mb << 20)
+        if placing is None or not placing.tiers:
+            return Memory(tables, optimizer, dense)
+        ours = placing.bytes * tables // (tables + optimizer)
+        return Memory(ours, placing.bytes - ours, dense, placing.disk, placing.tiers[0].slots)
 
     def doubts(self) -> list[str]:
         """What may be meant but seldom is, one sentence each."""

@@ -21,6 +21,7 @@ from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
 from easyrec.config.statistic import StatisticConfig
+from easyrec.config.storage import unfit_storage
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
@@ -345,6 +346,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     still = [table.features[0] for table in plan.tables if table.keys is not None and not table.trainable]
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
+    found += [*unfit_storage(model, sections.train)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     return problems + [placed(document, problem) for problem in found]
 

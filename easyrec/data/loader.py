@@ -143,6 +143,7 @@ class Loader:
         self._identity = self._describe()
         self.spent = {"reading": 0.0, "features": 0.0, "batches": 0.0}
         """Seconds that the thread behind it was busy, by what it did."""
+        self._ahead: Prefetch[_Step] | None = None
         self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
 
     @property
@@ -169,6 +170,12 @@ class Loader:
             rows = [self._units[i].rows for i in self._order(self._epoch)]
             self._counted = self._epoch, None if None in rows else sum(r for r in rows if r is not None)
         return self._counted[1]
+
+    @property
+    def upcoming(self) -> Batch | None:
+        """The batch that comes next, where it is made already."""
+        step = None if self._ahead is None else self._ahead.peek()
+        return None if step is None else step.batch
 
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""
@@ -216,7 +223,7 @@ class Loader:
     def _batches(self) -> Generator[Batch]:
         if self.matcher is not None:
             self.matcher.sampler.earlier = self._earlier
-        ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
+        self._ahead = ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
         try:
             for step in ahead:
                 self._position, self._report, self._earlier = step.after, step.report, step.earlier
@@ -224,6 +231,7 @@ class Loader:
                     yield step.batch
             self._epoch, self._position = self._epoch + 1, Position()
         finally:
+            self._ahead = None
             ahead.close()
 
     # ------------------------------------------------------------------------------- inside the thread

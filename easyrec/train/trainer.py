@@ -20,6 +20,7 @@ from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.device import open_device
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
+from easyrec.embedding.tiers import store_of
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
 from easyrec.processors import num_threads
@@ -137,8 +138,9 @@ class Trainer:
         regularizer = config.embedding_regularizer
         try:
             plan = frozen_plan(self.plan, config.freeze)
+            store = store_of(config.storage, self.folder.path)
             self.collection = collection_of(
-                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
+                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads, store
             )
             self.model = models.build(experiment.model, plan, experiment.tasks)
             freeze(self.model, plan, config.freeze)
@@ -240,6 +242,7 @@ class Trainer:
         if not self.step and self.config.init_from is None and not self.sampled:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch).on(self.device)
+        self.collection.prepare(self.loader.upcoming)
         with self._autocast():
             logits = self.forward(inputs)
         losses = self._losses(batch, logits)
@@ -399,14 +402,16 @@ class Trainer:
         speed = self.progress.log(self.step, self.epochs, learned["loss"], rates, values)
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
         dynamics = self.collection.dynamics()
-        more = {"metrics": values, "dynamic": dynamics}
+        traffic = self.collection.traffic()
+        more = {"metrics": values, "dynamic": dynamics, "storage": traffic}
         self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
         scalars |= {f"train/{name}": value for name, value in values.items()}
         scalars |= {f"loss/{name}": value for name, value in learned.get("losses", {}).items()}
         scalars |= {f"weight/{name}": value for name, value in learned.get("weights", {}).items()}
-        for name, told in dynamics.items():
-            scalars |= {f"dynamic/{name}/{key}": value for key, value in told.items()}
+        for kind, tables in (("dynamic", dynamics), ("storage", traffic)):
+            for name, told in tables.items():
+                scalars |= {f"{kind}/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
