@@ -64,7 +64,7 @@ class KeySpec:
     def bytes(self) -> int:
         """Memory of the map of keys to rows, full or not, and of its copy while a checkpoint is written."""
         waiting = self.size if self.counting == "exact" else 0
-        entries = 24 * (2 * (self.capacity + waiting) + 2)
+        entries = 24 * (8 * (self.capacity + waiting) // 3 + 2)  # 3 of 8 are taken
         copy = 20 * (self.capacity + waiting)
         return entries + 4 * self.capacity + copy + (16 * self.size if self.counting == "sketch" else 0)
 

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "huge.h"
+
 namespace embedding {
 
 // One array of the hot part, (slots, width): consecutive columns of a row's record in the file.
@@ -54,7 +56,7 @@ class Tier {
   void read(std::vector<Move>& moves);
   void write(std::vector<Move>& moves);
 
-  std::vector<std::int32_t> slot_of_;  // by row, -1
+  HugeVector<std::int32_t> slot_of_;  // by row, -1
   std::vector<Slot> slots_;
   std::vector<TierPart> parts_;
   std::vector<Move> arriving_, leaving_;
