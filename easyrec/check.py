@@ -205,7 +205,11 @@ def inspect(
     if generators and sources.items is None:
         raise experiment.placed(ConfigError([NO_ITEMS]))
     absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
-    counted, problems = True, [problem for found in absent for listed in found.values() for problem in listed]
+    counted, steps, problems = (
+        True,
+        True,
+        [problem for found in absent for listed in found.values() for problem in listed],
+    )
     parts = {"train": sources.train} if experiment.data.split else parts  # a split reads one source
     if sources.items is not None:
         parts["items"] = Part(sources.items)
@@ -217,7 +221,7 @@ def inspect(
             samples[name] = sample(part.source, rows, generator, labels, named if name != "items" else ())
             if name == "train" and not problems:
                 loader = make_loader(experiment, part, generator, training=True, labels=bool(labels))
-                counted = loader.num_rows is not None
+                counted, steps = loader.num_rows is not None, loader.num_batches is not None
         except ConfigError as error:
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
@@ -226,7 +230,7 @@ def inspect(
     problems += (
         []
         if not trained
-        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
+        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted, steps=steps)
     )
     if search is not None and experiment.model.searches and "items" in samples:
         try:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
+from easyrec.config.batches import unfit_batches
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
@@ -335,7 +336,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
         text = "must have at least 1 item, but has 0; rows of a 'sampler' alone need none"
         return [*problems, document.problem(("data", "labels"), text)]
     plan, unplanned = examine_embeddings(generator.outputs, model)
-    found = [*model.unfit(resolved), *unplanned]
+    found = [*model.unfit(resolved), *unplanned, *unfit_batches(sections.data, generator.outputs)]
     sampling = sections.data.negative_sampling
     found += model.unsampled(resolved, sections.data.labels[0]) if sampling and sampling.keep_rate < 1 else []
     for ask in (watched, measured):

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from easyrec.config.batches import counted_steps
 from easyrec.config.data import DataConfig
+from easyrec.data.batch_cost import BatchCost
 from easyrec.data.beside import raw_name
 from easyrec.data.intake import Demand
 from easyrec.data.loader import Loader
@@ -100,6 +102,14 @@ def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> 
     return None if source is None else source.open(config.bad_rows)
 
 
+def _cost(experiment: Experiment) -> BatchCost | None:
+    """What bounds the batches of training beside their number of rows."""
+    bound = experiment.data.batch_cost
+    if bound is None:
+        return None
+    return BatchCost([names[0] for names in counted_steps(bound, experiment.generator.outputs)], bound.most)
+
+
 def make_loader(
     experiment: Experiment,
     part: Part | Source,
@@ -169,6 +179,8 @@ def make_loader(
             prefetch=config.prefetch,
             merge_single=training,
             matcher=matcher,
+            cost=_cost(experiment) if training else None,
+            drop_last=training and config.remainder == "drop",
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""

@@ -122,8 +122,8 @@ class Trainer:
         self.loader = self._reader(sources.train, training=True)
         self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
         self.test = None if sources.test is None else self._reader(sources.test, training=False)
-        counted = self.loader.num_rows is not None
-        problems = unmet(self.config, self.experiment.eval, valid=self.valid is not None, counted=counted)
+        counted, steps = self.loader.num_rows is not None, self.loader.num_batches is not None
+        problems = unmet(self.config, self.experiment.eval, valid=self.valid is not None, counted=counted, steps=steps)
         if problems:
             raise self.experiment.placed(ConfigError(problems))
 
@@ -477,12 +477,12 @@ class Trainer:
             self.progress.say(f"resumed at step {self.step:,}")
 
     def _expected_steps(self) -> int | None:
-        rows, epochs = self.loader.num_rows, self.config.epochs
+        batches, epochs = self.loader.num_batches, self.config.epochs
         if epochs is None and self.config.steps is None:
             epochs = 1.0
-        if rows is None or epochs is None:
+        if batches is None or epochs is None:
             return self.config.steps
-        steps = math.ceil(math.ceil(rows / self.loader.batch_size) * epochs)
+        steps = math.ceil(batches * epochs)
         return min(steps, self.config.steps or steps)
 
 
