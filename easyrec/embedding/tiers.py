@@ -89,6 +89,12 @@ class Placing:
         return {feature: tier.name for tier in self.tiers for feature in tier.features}
 
 
+def bytes_of(plan: EmbeddingPlan, optimizer: str) -> int:
+    """What all tables take with the state of an optimizer, by its type."""
+    widths = row_widths(plan.tables, optimizer)
+    return sum(keys.bytes for keys in plan.keys) + sum(4 * t.rows * sum(widths[t.name]) for t in plan.tables)
+
+
 def place(plan: EmbeddingPlan, optimizer: str, budget: int) -> Placing:
     """Decide which rows are in memory: of each table the same number, small ones whole.
 
@@ -106,7 +112,7 @@ def place(plan: EmbeddingPlan, optimizer: str, budget: int) -> Placing:
     widths = {name: sum(parts) for name, parts in row_widths(plan.tables, optimizer).items()}
     keys = sum(spec.bytes for spec in plan.keys)
     sized = {spec.name: 4 * spec.rows * widths[spec.name] for spec in plan.tables}
-    needed = keys + sum(sized.values())
+    needed = bytes_of(plan, optimizer)
     if needed <= budget:
         return Placing((), needed, needed)
     waiting = sorted(_together(plan), key=lambda kind: kind.rows)

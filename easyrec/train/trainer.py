@@ -20,7 +20,7 @@ from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.device import open_device
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
-from easyrec.embedding.tiers import store_of
+from easyrec.embedding.tiers import bytes_of, store_of
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
 from easyrec.processors import num_threads
@@ -28,6 +28,7 @@ from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.codes import same_codes, write_codes
+from easyrec.train.compiled import CompileWatch
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
@@ -40,6 +41,7 @@ from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
+from easyrec.train.out_of_memory import doubt_about, lacks_memory, no_memory_for_tables, out_of_memory
 from easyrec.train.profiling import Profile
 from easyrec.train.progress import Progress
 from easyrec.train.randomness import seed_all
@@ -138,10 +140,15 @@ class Trainer:
         regularizer = config.embedding_regularizer
         try:
             plan = frozen_plan(self.plan, config.freeze)
-            store = store_of(config.storage, self.folder.path)
-            self.collection = collection_of(
-                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads, store
-            )
+            store, needed = store_of(config.storage, self.folder.path), bytes_of(plan, config.sparse_optimizer.type)
+            if store is None and (doubt := doubt_about(needed)):
+                logger.warning("%s", doubt)
+            try:
+                self.collection = collection_of(
+                    experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads, store
+                )
+            except MemoryError as error:
+                raise no_memory_for_tables(needed) from error
             self.model = models.build(experiment.model, plan, experiment.tasks)
             freeze(self.model, plan, config.freeze)
         except ConfigError as error:
@@ -152,6 +159,7 @@ class Trainer:
         try_out(self.model, plan.layouts, experiment.tasks)
         self.model.to(self.device).train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
+        self.compiling = CompileWatch() if config.compile else None
         self.objective = Objective(experiment.tasks).to(self.device)
         self.recent = self._measure_lately()
         self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
@@ -209,6 +217,10 @@ class Trainer:
                 if self.unsaved and self.step and not self.finishing:
                     self._save()
                 raise
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
+                    raise
+                raise out_of_memory(error, self.step, self.saved_step) from error
             finally:
                 self.loader.close()
                 self.progress.close()
@@ -264,6 +276,9 @@ class Trainer:
         self.loss_since_log.add_all(value, parts)
         self.loss_since_evaluation.add_all(value, parts)
         self.progress.step(batch.size)
+        if self.compiling is not None:
+            logger.info("%s", self.compiling.told())
+            self.compiling = None
         if self.step % self.config.log_every == 0:
             self._log()
 
