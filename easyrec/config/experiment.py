@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from easyrec.config.data import DataConfig, Shuffle
+from easyrec.config.distributed import unfit_distributed
 from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
@@ -150,6 +151,22 @@ class Experiment:
         if found is not None and found.together is None and self.session_columns:
             found = found.model_copy(update={"together": self.session_columns[0]})
         return found
+
+    def require_distributed(self) -> None:
+        """Refuse what several workers cannot do together, also where the config does not say that there will be some.
+
+        Raises:
+            ConfigError: What they cannot.
+        """
+        from easyrec.embedding.plan import plan_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
+
+        if isinstance(self.model, StatisticConfig):
+            text = f"'{self.model.type}' is counted, by one process\nstart it without torchrun"
+            raise self.placed(ConfigError([Problem(text, "model.type")]))
+        plan = plan_embeddings(self.generator.outputs, self.model)
+        problems = list(unfit_distributed(self.sections, plan, self.tasks))
+        if problems:
+            raise self.placed(ConfigError(problems))
 
     def placed(self, error: ConfigError) -> ConfigError:
         """The same error with files and lines, for problems whose `where` is a dotted path such as `model.groups.deep`.
@@ -346,6 +363,8 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
+    if sections.train.distributed is not None:
+        found += unfit_distributed(sections, plan, resolved)
     return problems + [placed(document, problem) for problem in found]
 
 

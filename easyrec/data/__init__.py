@@ -124,7 +124,7 @@ def make_loader(
         weights: Whether sample weights are read; default: where labels are.
         reserved: Raw columns to pass through; default: in training those that losses and metrics group by, else
             `data.reserved`, `eval.slices` and the columns that metrics group by.
-        shard: (i, n): this worker's number and how many share the data.
+        shard: (i, n): this worker's number and how many share the data, and the rows of each batch.
         matcher: Gives the batches items that their users are compared with.
 
     Raises:
@@ -162,13 +162,14 @@ def make_loader(
             part.source,
             generator or experiment.generator,
             demand,
-            batch_size=config.batch_size if training else config.rows_per_eval_batch,
+            batch_size=_share(config.batch_size if training else config.rows_per_eval_batch, shard),
             shuffle=shuffle,
             seed=experiment.train.seed,
             shard=shard,
             prefetch=config.prefetch,
             merge_single=training,
             matcher=matcher,
+            idle=not training,
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""
@@ -176,6 +177,12 @@ def make_loader(
     if problems:
         raise experiment.placed(ConfigError(problems))
     return loader
+
+
+def _share(rows: int, shard: tuple[int, int]) -> int:
+    """A worker's rows of a batch of all workers."""
+    rank, size = shard
+    return max(1, rows // size + (rank < rows % size))
 
 
 def unread(experiment: Experiment, parts: Sequence[Part], *, training: bool) -> dict[str, list[Problem]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
 
 LINE = 64  # bytes; a row that fits a cache line must not straddle two
+DRAWN = 1 << 14  # rows that are drawn at once
 
 STATES: Mapping[str, tuple[str, ...]] = {
     "adam": ("m", "v"),
@@ -56,20 +57,34 @@ def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, width: int | None
     return result
 
 
-def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
-    """Fill a table in place, from the seed and its name alone: other tables do not matter."""
-    if spec.init.type == "identity":
-        weights[...] = np.float32(spec.init.value) * np.eye(spec.rows, spec.dim, dtype=np.float32)
-        return
+def drawn_rows(spec: TableSpec, seed: int, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The first rows of a table, from the seed and its name alone: other tables do not matter.
+
+    Args:
+        spec: The table.
+        seed: The seed.
+        chunk: Rows that are drawn at once; which are drawn does not depend on it.
+
+    Yields:
+        Number of the first row, and (n, dim) float32.
+    """
     key = hashlib.blake2b(f"{seed}:{spec.name}".encode(), digest_size=16).digest()
     random = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
-    if spec.init.type == "normal":
-        random.standard_normal(dtype=np.float32, out=weights)
-        weights *= np.float32(spec.init.value)
-    else:
-        random.random(dtype=np.float32, out=weights)
-        weights -= np.float32(0.5)
-        weights *= np.float32(2 * spec.init.value)
+    value = np.float32(spec.init.value)
+    for start in range(0, spec.rows, chunk):
+        shape = min(chunk, spec.rows - start), spec.dim
+        if spec.init.type == "identity":
+            yield start, value * np.eye(*shape, k=start, dtype=np.float32)
+        elif spec.init.type == "normal":
+            yield start, random.standard_normal(shape, np.float32) * value
+        else:
+            yield start, (random.random(shape, np.float32) - np.float32(0.5)) * (2 * value)
+
+
+def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
+    """Fill a table in place with its first rows."""
+    for start, rows in drawn_rows(spec, seed, DRAWN):
+        weights[start : start + len(rows)] = rows
 
 
 class TrainedTables:
@@ -104,14 +119,18 @@ class TrainedTables:
         self.step = 0
         self.keys = {spec.name: KeyMap(spec, seed) for spec in keys}
         self.weights = flat_arrays(specs)
-        for spec, weights in zip(specs, self.weights, strict=True):
-            if spec.keys is None:
-                initialize(spec, weights, seed)
+        self._start()
         self._first = float(getattr(optimizer, "initial_accumulator", 0.0))
         width = 1 if optimizer.type == "rowwise_adagrad" else None
         self.states = {name: flat_arrays(specs, self._first, width) for name in STATES[optimizer.type]}
         a, b = (*self.states.values(), [], [])[:2]
         self.native = native.Tables(self.weights, a, b, [spec.trainable for spec in specs], threads)
+
+    def _start(self) -> None:
+        """Let all rows have their first values."""
+        for spec, weights in zip(self.specs, self.weights, strict=True):
+            if spec.keys is None:
+                initialize(spec, weights, self.seed)
 
     def admit(self, name: str, ids: np.ndarray) -> np.ndarray:
         """(n,) rows of the ids of a training step, -1 for those without; those that get one start anew."""
