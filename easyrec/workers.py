@@ -148,11 +148,11 @@ class Workers:
         """(workers, ...): a tensor of the same shape of each, on each."""
         if not self.several:
             return tensor[None]
-        every = tensor.new_empty((self.size, *tensor.shape))
+        every = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(self.size)]
         with self._asking():
             group = self._dense if tensor.is_cuda else self._group
-            distributed.all_gather_into_tensor(every.view(-1), tensor.contiguous().view(-1), group=group)
-        return every
+            distributed.all_gather(every, tensor.contiguous(), group=group)
+        return torch.stack(every)
 
     # ------------------------------------------------------------------------------------------------- texts
 
@@ -182,7 +182,7 @@ class Workers:
         if not self.first:
             if array.size:
                 with self._asking():
-                    distributed.send(torch.from_numpy(np.ascontiguousarray(array)), group=self._group, group_dst=0)
+                    distributed.send(torch.from_numpy(np.require(array, requirements="CW")), group=self._group, group_dst=0)
             return None
         found = [array]
         for rank, shape in enumerate(shapes[1:], 1):

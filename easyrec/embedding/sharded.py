@@ -44,7 +44,10 @@ class _Rows:
 
     def __init__(self, shards: Shards, threads: int) -> None:
         self.shards, self.threads = shards, threads
-        self.arrays = [np.zeros((0, piece.spec.dim), np.float32) for piece in shards.pieces]
+        # A table whose values are multiplied has as many rows as there are values, no more and no less.
+        fixed = {place: unit.rows for unit in shards.units if not unit.features for place in unit.pieces}
+        shapes = [(fixed.get(place, 0), piece.spec.dim) for place, piece in enumerate(shards.pieces)]
+        self.arrays = [np.zeros(shape, np.float32) for shape in shapes]
         self._build()
 
     def _build(self) -> None:
@@ -58,9 +61,7 @@ class _Rows:
         for unit, number in zip(self.shards.units, needed, strict=True):
             for place in unit.pieces:
                 if len(self.arrays[place]) < number:
-                    # A table whose values are multiplied has as many rows as there are values, no more.
-                    room = int(number * SPARE) if unit.features else number
-                    self.arrays[place] = np.empty((room, self.arrays[place].shape[1]), np.float32)
+                    self.arrays[place] = np.empty((int(number * SPARE), self.arrays[place].shape[1]), np.float32)
                     grown = True
         if grown:
             self._build()
