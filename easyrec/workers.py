@@ -45,7 +45,7 @@ class Workers:
         self.rank, self.size, self.local = rank, size, local
         self._group: distributed.ProcessGroup | None = None
         self._dense: distributed.ProcessGroup | None = None
-        self._store: distributed.TCPStore | None = None
+        self._store: distributed.distributed_c10d.Store | None = None
 
     @property
     def first(self) -> bool:
@@ -182,7 +182,9 @@ class Workers:
         if not self.first:
             if array.size:
                 with self._asking():
-                    distributed.send(torch.from_numpy(np.require(array, requirements="CW")), group=self._group, group_dst=0)
+                    distributed.send(
+                        torch.from_numpy(np.require(array, requirements=["C", "W"])), group=self._group, group_dst=0
+                    )
             return None
         found = [array]
         for rank, shape in enumerate(shapes[1:], 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
@@ -13,7 +13,6 @@ from feature_generator.config import StrictModel
 if TYPE_CHECKING:
     from easyrec.config.experiment import Sections
     from easyrec.config.model import TaskConfig
-    from easyrec.embedding.spec import EmbeddingPlan
 
 Sharding: TypeAlias = Literal["auto", "row", "table", "column", "data_parallel"]
 
@@ -38,8 +37,22 @@ class Distributed(StrictModel):
         return self.sharding.get(table.partition(":")[0], self.sharding.get(DEFAULT, "auto"))
 
 
-def unfit_distributed(sections: Sections, plan: EmbeddingPlan, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
-    """What stands against training by several workers, by dotted path."""
+def unfit_distributed(
+    sections: Sections,
+    tasks: Sequence[TaskConfig],
+    tables: Collection[str],
+    dynamic: Mapping[str, str],
+    searched: Mapping[str, str],
+) -> Iterator[Problem]:
+    """What stands against training by several workers, by dotted path.
+
+    Args:
+        sections: All sections.
+        tasks: What is predicted.
+        tables: Names of tables.
+        dynamic: By name of dynamic tables a feature that looks up there.
+        searched: By name of sequences whose steps are searched, the kind of search.
+    """
     train, model, chosen = sections.train, sections.model, sections.train.distributed or Distributed()
     one = "several workers"
     if sections.data.sampler is not None:
@@ -52,14 +65,12 @@ def unfit_distributed(sections: Sections, plan: EmbeddingPlan, tasks: Sequence[T
     if model.propagated_layers() is not None:
         text = f"'{model.type}' reads all rows of its tables at every step, and no worker has all\ntrain in one process"
         yield Problem(text, "model.type")
-    searching = [s for g in plan.groups.values() for s in g.layout.sequences if s.search is not None]
-    for sequence in searching:
-        if sequence.search is not None and sequence.search.kind in ("hash", "soft"):
-            text = f"sequence '{sequence.name}' is searched by the rows of all its steps, and no worker has all rows"
+    for name, search in searched.items():
+        if search in ("hash", "soft"):
+            text = f"sequence '{name}' is searched by the rows of all its steps, and no worker has all rows"
             yield Problem(f"{text}\ntake the search 'hard', or train in one process", "model.groups")
-    for keys in plan.keys:
-        text = f"'{keys.name}' is dynamic, and workers do not share the rows of dynamic tables yet"
-        feature = next(f for table in plan.tables if table.keys == keys.name for f in table.features)
+    for name, feature in dynamic.items():
+        text = f"'{name}' is dynamic, and workers do not share the rows of dynamic tables yet"
         yield Problem(f"{text}\ngive it hash_bucket_size, or train in one process", f"features.{feature}")
     if train.task_weighting.type != "fixed":
         text = f"'{train.task_weighting.type}' weighs tasks by their losses in one process, and a worker has those of its rows"
@@ -78,7 +89,7 @@ def unfit_distributed(sections: Sections, plan: EmbeddingPlan, tasks: Sequence[T
     if train.device.startswith("cuda:"):
         text = f"each worker takes a GPU of its own, and '{train.device}' is one"
         yield Problem(f"{text}\nset it to 'cuda'", "train.device")
-    known = {table.name.partition(":")[0] for table in plan.tables}
+    known = {table.partition(":")[0] for table in tables}
     for name, kind in chosen.sharding.items():
         where = f"train.distributed.sharding.{name}"
         if name not in known and name != DEFAULT:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError
@@ -37,6 +37,9 @@ from feature_generator.config import (
     repeat_names,
 )
 from feature_generator.plugins import missing, used
+
+if TYPE_CHECKING:
+    from easyrec.embedding.spec import EmbeddingPlan
 
 MATCH = "match"
 """The task of a model that is trained without labels."""
@@ -164,7 +167,7 @@ class Experiment:
             text = f"'{self.model.type}' is counted, by one process\nstart it without torchrun"
             raise self.placed(ConfigError([Problem(text, "model.type")]))
         plan = plan_embeddings(self.generator.outputs, self.model)
-        problems = list(unfit_distributed(self.sections, plan, self.tasks))
+        problems = _undistributed(self.sections, self.tasks, plan)
         if problems:
             raise self.placed(ConfigError(problems))
 
@@ -364,8 +367,16 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     if sections.train.distributed is not None:
-        found += unfit_distributed(sections, plan, resolved)
+        found += _undistributed(sections, resolved, plan)
     return problems + [placed(document, problem) for problem in found]
+
+
+def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: EmbeddingPlan) -> list[Problem]:
+    """What stands against training by several workers."""
+    dynamic = {table.keys: table.features[0] for table in plan.tables if table.keys is not None}
+    sequences = [sequence for group in plan.groups.values() for sequence in group.layout.sequences]
+    searched = {sequence.name: sequence.search.kind for sequence in sequences if sequence.search is not None}
+    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, searched))
 
 
 def _uncounted(sections: Sections) -> Iterator[Problem]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, TableSpec
 
-if TYPE_CHECKING:
-    from easyrec.config.distributed import Distributed
-
 Kind: TypeAlias = Literal["row", "table", "column", "data_parallel"]
+KINDS: tuple[Kind, ...] = ("row", "table", "data_parallel", "column")
+
+Planner: TypeAlias = Callable[[Sequence[TableSpec]], Mapping[str, Kind]]
+"""From tables to how they are shared, by name."""
 
 SMALL = 1 << 18
 """Bytes of a table's weights up to which each worker holds all of it by `auto`: its gradient is small, too."""
@@ -154,21 +155,27 @@ def _cut(group: GroupPlan, pieces: Mapping[str, Sequence[tuple[Piece, str]]]) ->
     return GroupPlan(group.layout, cut(group.fields), cut(group.first), tuple(map(cut, group.sequences)))
 
 
-def kinds_of(plan: EmbeddingPlan, chosen: Distributed) -> dict[str, Kind]:
-    """How each table is shared, those that are `auto` by their size.
+def kinds_by_size(tables: Iterable[TableSpec]) -> dict[str, Kind]:
+    """What `auto` means: every worker holds small tables, and all of them together the rows of large ones."""
+    return {table.name: "data_parallel" if table.bytes <= SMALL else "row" for table in tables}
+
+
+def kinds_of(plan: EmbeddingPlan, asked: Callable[[str], str], planner: Planner = kinds_by_size) -> dict[str, Kind]:
+    """How each table is shared; those of one name alike.
 
     Args:
         plan: The tables.
-        chosen: What the config says.
+        asked: What the config says of a table.
+        planner: Decides for those of which it says `auto`.
     """
-    small: dict[str, int] = {}
+    widest: dict[str, TableSpec] = {}
     for table in plan.tables:
         base = table.name.partition(":")[0]
-        small[base] = max(small.get(base, 0), table.bytes)
+        widest[base] = max(widest.get(base, table), table, key=lambda t: t.dim)
+    free = [table for table in widest.values() if asked(table.name) == "auto"]
+    found = planner(free) if free else {}
     kinds: dict[str, Kind] = {}
     for table in plan.tables:
-        kind = chosen.of(table.name)
-        if kind == "auto":
-            kind = "data_parallel" if small[table.name.partition(":")[0]] <= SMALL else "row"
-        kinds[table.name] = kind
+        kind = asked(table.name)
+        kinds[table.name] = found[widest[table.name.partition(":")[0]].name] if kind == "auto" else kind  # type: ignore[assignment]
     return kinds

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
 from easyrec.embedding.sharded import ShardedCollection
-from easyrec.embedding.sharding import kinds_of
+from easyrec.embedding.sharding import KINDS, Kind, kinds_of
+from easyrec.embedding.torchrec_plan import planned
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
 from easyrec.modules.activation import BatchNorm
@@ -192,8 +194,17 @@ class Trainer:
         settings = config.sparse_optimizer, config.embedding_regularizer, seed, self.threads
         if not self.workers.several:
             return collection_of(self.experiment.model, plan, *settings)
-        kinds = kinds_of(plan, config.distributed or Distributed())
+        kinds = self.workers.told(self._kinds(plan) if self.workers.first else None)
         return ShardedCollection(plan, *settings, self.workers, kinds)
+
+    def _kinds(self, plan: EmbeddingPlan) -> dict[str, Kind]:
+        """How tables are shared."""
+        chosen = self.config.distributed or Distributed()
+        if chosen.planner == "size":
+            return kinds_of(plan, chosen.of)
+        kinds = KINDS if self.config.sparse_optimizer.type != "rowwise_adagrad" else KINDS[:-1]
+        rows = self.experiment.data.batch_size // self.workers.size
+        return kinds_of(plan, chosen.of, partial(planned, size=self.workers.size, batch_size=rows, kinds=kinds))
 
     def _share_batch_norm(self, workers: Workers) -> None:
         for module in self.model.modules():
