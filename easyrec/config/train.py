@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from easyrec.config.distributed import Distributed
 from easyrec.config.evaluation import different_keys
 from easyrec.config.init_from import InitFrom
 from easyrec.errors import Problem
@@ -305,7 +306,8 @@ class TrainConfig(StrictModel):
     """Names of parameters and tables that do not learn; `*` stands for anything."""
     storage: Storage | None = None
     """Bounds the memory of embedding tables; default: all rows are in memory."""
-    distributed: Any = None
+    distributed: Distributed | None = None
+    """How several workers share the tables; torchrun starts them."""
     log_every: int = Field(100, gt=0)
     """Steps between lines in the log and points in TensorBoard."""
     metrics: TrainMetrics | None = None
@@ -343,13 +345,6 @@ class TrainConfig(StrictModel):
     def _tables_have_no_momentum(cls, value: SparseOptimizer) -> SparseOptimizer:
         if isinstance(value, SGD) and value.momentum:
             raise ValueError("momentum is for dense parameters alone: tables take plain sgd")
-        return value
-
-    @field_validator("distributed")
-    @classmethod
-    def _one_process(cls, value: Any) -> Any:
-        if value is not None:
-            raise ValueError("this version trains in one process: leave the key out")
         return value
 
     @model_validator(mode="after")

@@ -102,12 +102,13 @@ def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> 
     return None if source is None else source.open(config.bad_rows)
 
 
-def _cost(experiment: Experiment) -> BatchCost | None:
-    """What bounds the batches of training beside their number of rows."""
+def _cost(experiment: Experiment, shard: tuple[int, int]) -> BatchCost | None:
+    """What bounds a worker's part of the batches of training beside its number of rows."""
     bound = experiment.data.batch_cost
     if bound is None:
         return None
-    return BatchCost([names[0] for names in counted_steps(bound, experiment.generator.outputs)], bound.most)
+    names = [names[0] for names in counted_steps(bound, experiment.generator.outputs)]
+    return BatchCost(names, _share(bound.most, shard))
 
 
 def make_loader(
@@ -134,7 +135,7 @@ def make_loader(
         weights: Whether sample weights are read; default: where labels are.
         reserved: Raw columns to pass through; default: in training those that losses and metrics group by, else
             `data.reserved`, `eval.slices` and the columns that metrics group by.
-        shard: (i, n): this worker's number and how many share the data.
+        shard: (i, n): this worker's number and how many share the data, and the rows of each batch.
         matcher: Gives the batches items that their users are compared with.
 
     Raises:
@@ -172,15 +173,16 @@ def make_loader(
             part.source,
             generator or experiment.generator,
             demand,
-            batch_size=config.batch_size if training else config.rows_per_eval_batch,
+            batch_size=_share(config.batch_size if training else config.rows_per_eval_batch, shard),
             shuffle=shuffle,
             seed=experiment.train.seed,
             shard=shard,
             prefetch=config.prefetch,
             merge_single=training,
             matcher=matcher,
-            cost=_cost(experiment) if training else None,
+            cost=_cost(experiment, shard) if training else None,
             drop_last=training and config.remainder == "drop",
+            idle=not training,
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""
@@ -188,6 +190,12 @@ def make_loader(
     if problems:
         raise experiment.placed(ConfigError(problems))
     return loader
+
+
+def _share(rows: int, shard: tuple[int, int]) -> int:
+    """A worker's rows of a batch of all workers."""
+    rank, size = shard
+    return max(1, rows // size + (rank < rows % size))
 
 
 def unread(experiment: Experiment, parts: Sequence[Part], *, training: bool) -> dict[str, list[Problem]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,7 @@ class Loader:
         cost: Bounds what the rows of a batch cost together; batches then have no more than `batch_size` rows.
         drop_last: Leave out what remains at the end of an epoch for less than a batch.
         matcher: Gives the batches items that their users are compared with.
+        idle: Whether shards may be without rows, where there are fewer units than shards.
 
     Raises:
         ConfigError: The source lacks a column, or has fewer units than there are shards.
@@ -132,6 +133,7 @@ class Loader:
         matcher: Matcher | None = None,
         cost: BatchCost | None = None,
         drop_last: bool = False,
+        idle: bool = False,
     ) -> None:
         self.source, self.generator, self.demand = source, generator, demand
         self.batch_size, self.shuffle, self.seed, self.shard = batch_size, shuffle, seed, shard
@@ -139,7 +141,7 @@ class Loader:
         self.cost, self.drop_last = cost, drop_last
         self._intake = Intake(source, generator, demand)
         self._units = source.units() if demand.predicate is None else demand.predicate.units(source)
-        if len(self._units) < shard[1] != 1:
+        if len(self._units) < shard[1] != 1 and not idle:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
@@ -191,6 +193,13 @@ class Loader:
         step = None if self._ahead is None else self._ahead.peek()
         return None if step is None else step.batch
 
+    def nothing(self) -> Batch:
+        """A batch of no rows."""
+        from easyrec.batch import Batch  # noqa: PLC0415 (torch comes with the first batch, not with the import)
+
+        rows = self._intake.nothing()
+        return Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, self.generator.outputs)
+
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""
         at = self._position
@@ -221,6 +230,27 @@ class Loader:
         )
         self._report = self._position.before
         self._earlier = tuple(np.array(items, np.int64) for items in state.get("earlier", ()))
+
+    def load_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go to where several workers were, of which this loader's shard is one; in an epoch's beginning, of any number.
+
+        Args:
+            states: What `state` gave on each.
+
+        Raises:
+            DataError: They are of other data; or of another number of workers in the middle of an epoch.
+        """
+        rank, size = self.shard
+        if len(states) == size:
+            self.load_state(states[rank])
+            return
+        begun = [s for s in states if s["unit"] or s["row"] or s["taken"] or s["epoch"] != states[0]["epoch"]]
+        if begun:
+            were = f"{len(states)} worker{'s' * (len(states) > 1)}"
+            text = f"cannot resume: the epoch was begun by {were}, and there {'are' if size > 1 else 'is'} {size} now"
+            raise DataError(f"{text}\nresume with {were}, until the epoch's end at least")
+        data = {**dict(states[0]["data"]), "the shard": list(self.shard)}
+        self.load_state({**states[0], "data": data})
 
     def __iter__(self) -> Iterator[Batch]:
         self.close()

@@ -159,7 +159,11 @@ class EmbeddingCollection(nn.Module):
             bound, others = self._lookup.bind(columns, groups, self._rows_of)
             buffers += bound
             tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
-            tensors |= self._lookup.dense(columns, partial(_columns_of, batch.dense), groups)
+            tensors |= self._lookup.dense(columns, partial(columns_of, batch.dense), groups)
+        return tensors | self._filled(buffers)
+
+    def _filled(self, buffers: Sequence[Buffer]) -> dict[str, Tensor]:
+        """The tensors that are looked up, their gradients kept where such are."""
         filled = []
         for buffer in buffers:
             out = torch.empty(buffer.call.num_rows, buffer.call.width)
@@ -167,7 +171,7 @@ class EmbeddingCollection(nn.Module):
             filled.append(out)
         if torch.is_grad_enabled() and filled:
             filled = list(_Node.apply(self._anchor, self, buffers, filled))  # type: ignore[no-untyped-call]
-        return tensors | {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
+        return {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
 
     @property
     def _rows_of(self) -> RowsOf:
@@ -240,7 +244,7 @@ class EmbeddingCollection(nn.Module):
         """By the first of the tables that are partly in memory together: what came and went since the last call."""
         return self.tables.tiers.take_counts()
 
-    def state_arrays(self) -> dict[str, np.ndarray]:
+    def state_arrays(self) -> Mapping[str, np.ndarray]:
         """Weights and optimizer state as views: `<table>/weight`, `<table>/<state>`, `step`."""
         return self.tables.arrays()
 
@@ -261,5 +265,6 @@ class EmbeddingCollection(nn.Module):
         self.tables.load_keys(arrays)
 
 
-def _columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:
+def columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:
+    """Some columns of the dense block."""
     return dense[:, columns]

@@ -97,6 +97,8 @@ class _Group:
         self.plan, self.layout = plan, plan.layout
         self.fields = _native_bags(plan.fields, tables, index, keyed)
         self.first = _native_bags(plan.first, tables, index, keyed)
+        read = [bag.feature for bag in plan.fields], [bag.feature for bag in plan.first]
+        self.alike = read[0] == read[1][: len(read[0])]  # fields and first-order weights read the same columns
         self.sequences = [_native_bags(bags, tables, index, keyed, steps=True) for bags in plan.sequences]
         self.searches = [
             None if layout.search is None else StepSearch(layout, bags, tables, index, codes)
@@ -166,12 +168,13 @@ class Lookup:
         try:
             for name, group in self._chosen(groups):
                 if group.layout.width or group.layout.first_order:
-                    fields = group.plan.fields  # the first ones of `first`, where the group has such
-                    data = [_parts(bag, columns) for bag in group.plan.first or fields]
+                    fields = group.plan.fields
+                    data = [_parts(bag, columns) for bag in (group.plan.first if group.alike else fields)]
                     if group.layout.width:
                         call = group.fields.bind(data[: len(fields)], columns.size)
                         buffers.append(Buffer(f"emb:{name}", call, fields))
                     if group.layout.first_order:
+                        data = data if group.alike else [_parts(bag, columns) for bag in group.plan.first]
                         buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
                 for layout, bags, kernel, search in zip(
                     group.layout.sequences, group.plan.sequences, group.sequences, group.searches, strict=True

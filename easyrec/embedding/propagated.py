@@ -149,9 +149,9 @@ class PropagatedCollection(EmbeddingCollection):
 
     # ----------------------------------------------------------------------------------------------- state
 
-    def state_arrays(self) -> dict[str, np.ndarray]:
+    def state_arrays(self) -> Mapping[str, np.ndarray]:
         """E, the optimizer's state, and the graph."""
-        return super().state_arrays() | ({} if self.graph is None else self.graph.arrays())
+        return {**super().state_arrays(), **({} if self.graph is None else self.graph.arrays())}
 
     def load_state_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `state_arrays` gave.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from easyrec.chunks import row_chunks
 from easyrec.embedding import native
 from easyrec.embedding.keys import PARTS, KeyMap, start_rows
 from easyrec.embedding.spec import STATES, KeySpec, TableSpec, row_widths
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
 
 LINE = 64  # bytes; a row that fits a cache line must not straddle two
+DRAWN = 1 << 14  # rows that are drawn at once
 
 
 def aligned(rows: int, dim: int, fill: float = 0.0) -> np.ndarray:
@@ -49,25 +49,34 @@ def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, widths: Sequence[
     return result
 
 
-def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
-    """Fill a table in place, from the seed and its name alone: other tables do not matter."""
-    if spec.init.type == "identity":
-        weights[...] = np.float32(spec.init.value) * np.eye(spec.rows, spec.dim, dtype=np.float32)
-        return
+def drawn_rows(spec: TableSpec, seed: int, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The first rows of a table, from the seed and its name alone: other tables do not matter.
+
+    Args:
+        spec: The table.
+        seed: The seed.
+        chunk: Rows that are drawn at once; which are drawn does not depend on it.
+
+    Yields:
+        Number of the first row, and (n, dim) float32.
+    """
     key = hashlib.blake2b(f"{seed}:{spec.name}".encode(), digest_size=16).digest()
     random = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
-    for rows in row_chunks(weights):
-        part = weights[rows]
-        drawn = part if part.flags.c_contiguous else np.empty(part.shape, np.float32)
-        if spec.init.type == "normal":
-            random.standard_normal(dtype=np.float32, out=drawn)
-            drawn *= np.float32(spec.init.value)
+    value = np.float32(spec.init.value)
+    for start in range(0, spec.rows, chunk):
+        shape = min(chunk, spec.rows - start), spec.dim
+        if spec.init.type == "identity":
+            yield start, value * np.eye(*shape, k=start, dtype=np.float32)
+        elif spec.init.type == "normal":
+            yield start, random.standard_normal(shape, np.float32) * value
         else:
-            random.random(dtype=np.float32, out=drawn)
-            drawn -= np.float32(0.5)
-            drawn *= np.float32(2 * spec.init.value)
-        if drawn is not part:
-            part[...] = drawn
+            yield start, (random.random(shape, np.float32) - np.float32(0.5)) * (2 * value)
+
+
+def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
+    """Fill a table in place with its first rows."""
+    for start, rows in drawn_rows(spec, seed, DRAWN):
+        weights[start : start + len(rows)] = rows
 
 
 class TrainedTables:
@@ -108,11 +117,11 @@ class TrainedTables:
         self.keys = {spec.name: KeyMap(spec, seed) for spec in keys}
         self._first = float(getattr(optimizer, "initial_accumulator", 0.0))
         widths = row_widths(specs, optimizer.type)
-        self.tiers = Tiers(tiers, widths, folder or Path())
+        self.tiers, self._parted = Tiers(tiers, widths, folder or Path()), {name for t in tiers for name in t.tables}
         in_memory, on_file = self._arrays(tiers, widths)
         self._near = in_memory
         self.weights, self.states = on_file[0], dict(zip(STATES[optimizer.type], on_file[1:], strict=True))
-        self._start(tiers)
+        self._start()
         a, b = (*in_memory[1:], [], [])[:2]
         self.native = native.Tables(in_memory[0], a, b, [spec.trainable for spec in specs], threads)
 
@@ -120,8 +129,7 @@ class TrainedTables:
         self, tiers: Sequence[TierSpec], widths: Mapping[str, Sequence[int]]
     ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
         """The weights and each state of every table, as far as they are in memory; and all rows of them."""
-        parted = {name for tier in tiers for name in tier.tables}
-        whole = [spec for spec in self.specs if spec.name not in parted]
+        whole = [spec for spec in self.specs if spec.name not in self._parted]
         near: dict[str, list[np.ndarray]] = {spec.name: [] for spec in whole}
         for number in range(1 + len(STATES[self.optimizer.type])):
             fill = self._first if number else 0.0
@@ -137,13 +145,12 @@ class TrainedTables:
         states = 1 + len(STATES[self.optimizer.type])
         return first or [[] for _ in range(states)], second or [[] for _ in range(states)]
 
-    def _start(self, tiers: Sequence[TierSpec]) -> None:
+    def _start(self) -> None:
         """Let all rows have their first values."""
-        parted = {name for tier in tiers for name in tier.tables}
         for place, spec in enumerate(self.specs):
             if spec.keys is None:
                 initialize(spec, self.weights[place], self.seed)
-            if self._first and spec.name in parted:  # a new file is full of zeros
+            if self._first and spec.name in self._parted:  # a new file is full of zeros
                 for arrays in self.states.values():
                     arrays[place][...] = self._first
 

@@ -56,7 +56,14 @@ class Snapshot:
 
     state: dict[str, Any]
     tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of tensors and arrays."""
+        dense = sum(t.numel() * t.element_size() for part in self.tensors.values() for t in part.values())
+        whole: int | None = getattr(self.arrays, "nbytes", None)  # of arrays that are made when they are asked for
+        return dense + (sum(a.nbytes for a in self.arrays.values()) if whole is None else whole)
 
 
 class _Writer:
@@ -140,9 +147,7 @@ def write_folder(path: Path, snapshot: Snapshot) -> None:
 
 
 def _refused(path: Path, snapshot: Snapshot, error: OSError) -> str:
-    dense = sum(t.numel() * t.element_size() for part in snapshot.tensors.values() for t in part.values())
-    needed = dense + sum(a.nbytes for a in snapshot.arrays.values())
-    text = f"cannot write the checkpoint {path}: {error.strerror or error}; it needs {_size(needed)}"
+    text = f"cannot write the checkpoint {path}: {error.strerror or error}; it needs {_size(snapshot.nbytes)}"
     if error.errno in _FULL:
         text += f", {_size(shutil.disk_usage(path.parent).free)} are free"
     return f"{text}. Former checkpoints are untouched"
@@ -159,7 +164,8 @@ def read_folder(path: Path) -> Snapshot:
         CheckpointError: Something is missing, damaged, or written by a newer version; names the file.
     """
     manifest = _manifest(path)
-    snapshot = Snapshot({})
+    arrays: dict[str, np.ndarray] = {}
+    snapshot = Snapshot({}, arrays=arrays)
     for name, said in manifest["files"].items():
         file = path / name
         _verify(file, said)
@@ -170,7 +176,7 @@ def read_folder(path: Path) -> Snapshot:
                 snapshot.tensors[name.removesuffix(".safetensors")] = tensors_of(file.read_bytes())
             elif name.endswith(".npy"):
                 key = unquote(Path(name).name.removesuffix(".npy"))
-                snapshot.arrays[key] = _load_array(file)
+                arrays[key] = _load_array(file)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{file}: cannot be read: {error}") from error
     return snapshot
