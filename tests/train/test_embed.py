@@ -311,9 +311,9 @@ def test_attributes_that_cannot_be_kept_or_found_are_told(run, items, tmp_path):
     with pytest.raises(RunError, match=r"holds vectors with other attributes \(none\); overwrite it"):
         easyrec.embed(run.path, items, tmp_path / "out", index="flat", attributes=["cate"])
     folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat", attributes=["cate"], overwrite=True)
-    with pytest.raises(ConfigError, match="no attribute is called 'cat'; did you mean 'cate'.*embed --attributes"):
+    with pytest.raises(ConfigError, match=r"no attribute is called 'cat'; did you mean 'cate'.*embed --attributes"):
         easyrec.retrieve(run.path, taken(), items=folder, filter={"cat": 1})
-    with pytest.raises(ConfigError, match="attribute 'cate' is of int64, so none is 'x'$"):
+    with pytest.raises(ConfigError, match=r"attribute 'cate' is of int64, so none is 'x'$"):
         easyrec.retrieve(run.path, taken(), items=folder, filter={"cate": "x"})
 
 

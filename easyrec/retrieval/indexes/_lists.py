@@ -13,7 +13,6 @@ from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.indexes._faiss import faiss
 from easyrec.retrieval.indexes._index import Index
 
-
 logger = logging.getLogger("easyrec.retrieval")
 
 EACH = 40
