@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 
 from easyrec import metrics
@@ -448,9 +447,13 @@ def _has_vectors(experiment: Experiment) -> None:
 
 def _check_filter(items: Items, filter: Mapping[str, Any] | None) -> None:
     try:
-        items.index.search(np.zeros((0, items.index.dim), np.float32), 1, filter=filter)
+        left = items.index.findable(filter)
     except ValueError as error:
-        raise ConfigError([Problem(f"{error}; `easyrec embed --attributes` keeps more", "filter")]) from error
+        unkept = set(filter or {}) - set(items.attributes)
+        remedy = "; `easyrec embed --attributes` keeps more" if unkept else ""
+        raise ConfigError([Problem(f"{error}{remedy}", "filter")]) from error
+    if filter and not left:
+        logger.warning("no item passes the filter %s: no user gets any", dict(filter))
 
 
 class _Indexed(StrictModel):
