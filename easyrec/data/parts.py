@@ -68,6 +68,36 @@ class Parts:
             other = sorted(key for key in {*found, *self.job} if found.get(key) != self.job.get(key))
             raise RunError(f"{self.folder} holds parts of other work ({', '.join(other)} differ): name a new folder")
 
+    def renew(self, overwrite: bool) -> None:
+        """Make room for work that takes no finished folder: complete parts are refused, or removed.
+
+        Args:
+            overwrite: Remove the parts that are there, of whatever work, and what tells of it.
+
+        Raises:
+            RunError: The parts are complete and `overwrite` is not wanted, or the folder holds something else.
+        """
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise RunError(f"{self.folder} is a file: name a folder")
+        if not overwrite:
+            if (self.folder / SUCCESS).exists():
+                raise RunError(f"{self.folder} is there already: --overwrite (overwrite=True) replaces it")
+            return
+        found = [path for path in self.folder.iterdir() if not path.name.startswith(".")]
+        if found and not (self.folder / JOB).exists():
+            raise RunError(
+                f"{self.folder} holds {min(found).name} and no {JOB}: --overwrite removes only what was written so"
+            )
+        try:
+            self.reopen()  # first: what is no longer whole must not look so
+            for path in [*self.folder.glob("*.parquet"), *self.folder.glob(".*.writing")]:
+                path.unlink(missing_ok=True)
+            (self.folder / JOB).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot empty {self.folder}: {error.strerror or error}") from error
+
     def path(self, slice: str) -> Path:
         """Where the part of a slice belongs."""
         return self.folder / f"{slice}.parquet"
