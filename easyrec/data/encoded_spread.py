@@ -20,6 +20,7 @@ from easyrec.data.split import Part
 from easyrec.data.spread import Spread, divisible, spread, spread_table
 from easyrec.data.travel import Travelled
 from feature_generator import FeatureGenerator, offline
+from feature_generator.feed import Place
 
 
 def encode_spread(
@@ -130,7 +131,7 @@ def _summary(done: Spread, bytes_in: int) -> offline.Summary:
         found.bad += Counter(report["bad"])
         found.dropped += Counter(report["dropped"])
         for file, row, line, column, reason in report["examples"][: offline.EXAMPLES - len(found.examples)]:
-            found.examples.append(offline.Example(offline.Place(file, row, line), column, reason))
+            found.examples.append(offline.Example(Place(file, row, line), column, reason))
     return found
 
 

@@ -106,6 +106,21 @@ class Parts:
         """A name for a part that is being written, of this attempt alone."""
         return self._beside(f"{slice}.parquet")
 
+    def begin(self, slice: str) -> Path:
+        """Leave a mark that a slice was begun, for the one who began it to remove: that of a killed worker stays."""
+        mark = self._beside(f"{slice}.parquet.begun")
+        mark.touch()
+        return mark
+
+    def begun(self, slice: str) -> int:
+        """How often a slice was begun and not ended."""
+        return sum(1 for _ in self.folder.glob(f".{slice}.parquet.begun.*"))
+
+    def tidy(self) -> None:
+        """Remove what killed workers left of parts; nobody else may be at work."""
+        for left in self.folder.glob(".*.parquet.*.writing"):
+            left.unlink(missing_ok=True)
+
     def rows(self, slice: str) -> int | None:
         """Number of rows of a part that is there and whole."""
         try:
@@ -168,8 +183,7 @@ class Parts:
     def _succeed(self, content: Mapping[str, Any]) -> None:
         partial = self._beside(SUCCESS)  # several workers may find the work done at once
         try:
-            for left in self.folder.glob(".*.parquet.*.writing"):  # of workers that were killed
-                left.unlink(missing_ok=True)
+            self.tidy()
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             sync(partial)
             partial.replace(self.folder / SUCCESS)

@@ -63,7 +63,7 @@ class _Results:
             self.done[told.number] = told
             return
         error = raised(dict(told.error))
-        if not isinstance(error, DataError) and told.error["kind"]:
+        if told.error["kind"] not in ("DataError", "EngineError", ""):
             raise error  # not of the slice: the others would say the same
         self.failed[told.number] = error
 
@@ -89,6 +89,7 @@ def spread(
     began = time.perf_counter()
     parts.renew(overwrite)
     parts.prepare()
+    parts.tidy()
     names = [slice.name for slice in slices]
     missing = set(parts.missing(names))
     numbers = [

@@ -203,13 +203,12 @@ def predict(
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _has_a_program(experiment, "predicts no labels: `easyrec retrieve` gives the items of users")
     if engine is not None:
-        if queue is not None or output is None:
-            text = (
-                "with an engine no queue is needed" if queue is not None else "with an engine it is a folder: name one"
-            )
-            raise ConfigError([Problem(text, "output" if output is None else "queue")])
-        target, bar = folder_of(output), sys.stderr.isatty() if progress is None else progress
-        shared_by, rows = engine_config(engine), None if table is not None else _where(experiment, input)
+        if queue is not None:
+            raise ConfigError([Problem("an engine shares the rows out itself: leave the queue away", "queue")])
+        if output is None:
+            raise ConfigError([Problem("with an engine it is a folder: name one", "output")])
+        target, shared_by = folder_of(output), engine_config(engine)
+        rows = None if table is not None else _where(experiment, input)
         scorer = restore(experiment, folder, checkpoint)
         trained = Trained.of(experiment, folder, checkpoint)
         with shared_by.open() as opened:
@@ -217,12 +216,12 @@ def predict(
                 experiment,
                 scorer,
                 trained,
-                opened.table(table, where) if table is not None else rows,
+                rows or opened.table(str(table), where),
                 target,
                 shared_by,
                 opened,
                 overwrite=overwrite,
-                bar=bar,
+                bar=sys.stderr.isatty() if progress is None else progress,
             )
             if output_table is not None:
                 opened.register(output_table, str(target.absolute()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,9 +42,9 @@ class Trained:
     checkpoint: str | None
 
     @classmethod
-    def of(cls, experiment: Experiment, run_dir: Path, checkpoint: str | None) -> Trained:
+    def of(cls, experiment: Experiment, run_dir: Path, checkpoint: str | os.PathLike[str] | None) -> Trained:
         """What a run has left."""
-        return cls(experiment.to_yaml(), str(run_dir), checkpoint)
+        return cls(experiment.to_yaml(), str(run_dir), None if checkpoint is None else os.fspath(checkpoint))
 
     def load(self) -> tuple[Experiment, Scorer]:
         """The experiment and its weights."""

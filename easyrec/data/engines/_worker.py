@@ -17,13 +17,16 @@ from easyrec.data.engines import Made, Maker, Task, Told
 from easyrec.data.parts import JOB, Parts
 from easyrec.data.slices import Slice, SlicedSource, digest_of
 from easyrec.data.sources import Source, Unit
-from easyrec.errors import ConfigError, DataError, RunError
+from easyrec.errors import ConfigError, DataError, EngineError, RunError
 from feature_generator import load_operators
 from feature_generator.config import plug
 from feature_generator.errors import FeatureGeneratorError
 
 ATTEMPTS = 3
 """Tries of a slice that a file system fails; an engine tries again itself only what died with its process."""
+
+DEATHS = 4
+"""Processes that may die over one slice: some engines would try it for ever."""
 
 _workers: dict[str, Worker] = {}
 """The worker of this process, by the key of its task."""
@@ -89,7 +92,12 @@ class Worker:
             rows, name, wanted = SlicedSource(maker.source, slice), slice.name, slice.rows
         else:
             name = f"{number:05}"
-        partial = self.parts.partial(name)
+        deaths = self.parts.begun(name)
+        if deaths >= DEATHS:
+            raise EngineError(
+                f"its worker died {deaths} times: see the log of the engine, and how much memory there is"
+            )
+        mark, partial = self.parts.begin(name), self.parts.partial(name)
         try:
             made = maker.make(rows, partial)
             if self.task.exact and wanted not in (None, made.rows):
@@ -97,6 +105,7 @@ class Worker:
             self.parts.publish(name, partial)
         finally:
             partial.unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
         return made
 
     def _open(self) -> Maker:
@@ -158,7 +167,8 @@ def raised(error: dict[str, object]) -> Exception:
             line=line if isinstance(line, int) else None,
             file=str(error["file"]),
         )
-    return ConfigError(text) if error["kind"] == "ConfigError" else RunError(text)
+    kinds: dict[str, type[Exception]] = {"ConfigError": ConfigError, "EngineError": EngineError}
+    return kinds.get(str(error["kind"]), RunError)(text)
 
 
 def _plain(error: Exception) -> dict[str, object]:

@@ -21,9 +21,6 @@ from easyrec.processors import num_processors
 
 logger = logging.getLogger("easyrec.data")
 
-DEATHS = 3
-"""Deaths of workers over one slice, and restarts of an actor, before Ray gives up."""
-
 
 class Config(EngineConfig):
     """Config of `ray`.
@@ -90,7 +87,6 @@ class RayEngine(Engine):
         logger.info("%s: %d slices for %d workers", self.shown, len(numbers), size)
         table = pa.table({"number": pa.array(numbers, pa.int64())})
         blocks = [table.slice(index, 1) for index in range(len(numbers))]
-        resources = {"memory": config.memory_mb << 20} if config.memory_mb else {}
         told = ray.data.from_arrow(blocks).map_batches(
             _Actor,
             fn_constructor_kwargs={"task": task},
@@ -98,9 +94,7 @@ class RayEngine(Engine):
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=size),
             num_cpus=config.cpus,
-            max_restarts=DEATHS,
-            max_task_retries=DEATHS,
-            **resources,
+            memory=config.memory_mb << 20 if config.memory_mb else None,
         )
         return self._told(told, progress)
 

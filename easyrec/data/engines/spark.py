@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,8 @@ from easyrec.processors import num_processors
 
 logger = logging.getLogger("easyrec.data")
 
-DEATHS = 4
-"""Attempts of a slice before Spark gives up."""
+ATTEMPTS = 5
+"""Of a slice before Spark gives up; one more than a worker may die of it, so that the last one tells."""
 
 JAVA = 17
 """Oldest Java that Spark 4 runs on."""
@@ -74,6 +75,8 @@ class SparkEngine(Engine):
     """
 
     def __init__(self, config: Config) -> None:
+        # Of versions of pandas, which has no part in what runs here.
+        warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
         try:
             from pyspark.sql import SparkSession  # noqa: PLC0415 (an extra)
         except ImportError as error:
@@ -98,14 +101,15 @@ class SparkEngine(Engine):
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.session.timeZone": "UTC",
             "spark.task.cpus": str(config.cpus),
-            "spark.task.maxFailures": str(DEATHS),
+            "spark.task.maxFailures": str(ATTEMPTS),
         }
         if local:
             workers = config.workers or max(1, num_processors() // config.cpus)
-            builder = builder.master(f"local[{workers * config.cpus},{DEATHS}]")
+            builder = builder.master(f"local[{workers * config.cpus},{ATTEMPTS}]")
             settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-            settings |= {"spark.ui.enabled": "false", "spark.pyspark.python": sys.executable}
-            settings |= {"spark.pyspark.driver.python": sys.executable}
+            settings |= {"spark.ui.enabled": "false"}
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # whatever `python3` may be
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         else:
             builder = builder.master(config.address) if config.address else builder
             settings |= {"spark.cores.max": str(config.workers * config.cpus)} if config.workers else {}
