@@ -88,7 +88,7 @@ class RayEngine(Engine):
         table = pa.table({"number": pa.array(numbers, pa.int64())})
         blocks = [table.slice(index, 1) for index in range(len(numbers))]
         told = ray.data.from_arrow(blocks).map_batches(
-            _Actor,
+            Actor,
             fn_constructor_kwargs={"task": task},
             batch_size=1,
             batch_format="pyarrow",
@@ -118,7 +118,7 @@ class RayEngine(Engine):
             self._ray.shutdown()
 
 
-class _Actor:
+class Actor:
     """One worker.
 
     Args:
