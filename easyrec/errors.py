@@ -8,6 +8,7 @@ FeatureGeneratorError
     ├── RunError          a run's folder or its state does not allow the command
     ├── CheckpointError   a checkpoint is damaged, incomplete or of another model
     ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
+    ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
         ├── QueueGone         there is no such queue, or no longer
         └── LeaseLost         a slice was given to another worker
@@ -34,6 +35,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "EasyRecError",
+    "EngineError",
     "LeaseLost",
     "MissingExtra",
     "Problem",
@@ -61,6 +63,10 @@ class BundleError(EasyRecError):
     """A bundle is damaged, too new, or does not score as it did when it was trained: bad data."""
 
     exit_code = 3
+
+
+class EngineError(EasyRecError):
+    """An engine that shares work out, such as Ray or Spark, cannot be started or reached, or its work failed."""
 
 
 class QueueError(EasyRecError):

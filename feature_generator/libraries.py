@@ -21,6 +21,8 @@ from feature_generator.errors import ConfigError
 from feature_generator.operators import BadParameterError, CustomOperator, class_name
 
 _loaded: dict[str, type[CompiledOperator]] = {}
+paths: list[str] = []
+"""Libraries that this process has loaded, in their order."""
 
 
 class Anything(StrictModel):
@@ -77,6 +79,8 @@ def load_operators(path: str | os.PathLike[str]) -> tuple[str, ...]:
         found = native.load_operators(place, {*files, *map(class_name, files)})
     except ValueError as error:
         raise ConfigError(str(error), str(path)) from None
+    if place not in paths:
+        paths.append(place)
     for name, fewest, most in found:
         attributes = {"__doc__": f"`{name}` of {path}.", "name": name, "inputs": (fewest, most)}
         _loaded.setdefault(name, type(name, (CompiledOperator,), attributes))

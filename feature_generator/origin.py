@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, packages_distributions
+from functools import cache
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as metadata_version
 from typing import TYPE_CHECKING, Any
 
-from feature_generator.errors import ConfigError, DataError, Problem, nearest
+from feature_generator.errors import ConfigError, DataError, Problem, distribution, nearest
 from feature_generator.saved import FORMAT, description
 
 if TYPE_CHECKING:
@@ -138,8 +139,9 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+@cache  # to look for it takes most of a second, and a run in parts writes many files
 def _version() -> str:
     try:
-        return metadata_version(packages_distributions()["feature_generator"][0])
+        return metadata_version(distribution())
     except (KeyError, PackageNotFoundError):
         return "not installed"

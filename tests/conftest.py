@@ -8,13 +8,20 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import settings
 
+from easyrec.data.engines import Engine
+from easyrec.data.engines._worker import told_of
+from easyrec.data.engines.ray import Actor
 from easyrec.processors import wait_asleep
 
 wait_asleep()  # before a test module loads torch: workers share two processors
@@ -191,3 +198,43 @@ def other_device(monkeypatch):
     monkeypatch.setattr(optimizers, "_get_fused_kernels_supported_devices", lambda: supported)
     with Carries():
         yield there
+
+
+# ------------------------------------------------------------------------------- an engine of this machine
+
+
+class Processes(Engine):
+    """An engine of the interface: some worker processes of this machine, which die and start anew as others' do."""
+
+    def __init__(self, workers):
+        self.shown, self.workers = "processes", workers
+        self._pool = None
+
+    def run(self, task, numbers, progress):
+        """A slice that dies with its process is tried again."""
+        left, done = list(numbers), 0
+        while left:
+            self._pool = self._pool or ProcessPoolExecutor(self.workers, get_context("spawn"))
+            waiting = {self._pool.submit(Actor(task), pa.table({"number": [number]})): number for number in left}
+            for future in as_completed(waiting):
+                try:
+                    told = told_of(future.result().column("told")[0].as_py())
+                except BrokenProcessPool:
+                    self._pool = None
+                    continue
+                done += 1
+                left.remove(waiting[future])
+                progress(done)
+                yield told
+
+    def end(self):
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """An engine of one worker process, which stays."""
+    engine = Processes(1)
+    yield engine
+    engine.end()

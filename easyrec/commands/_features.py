@@ -11,6 +11,7 @@ from easyrec.commands._options import plug_all
 from easyrec.config import Experiment, load_experiment
 from easyrec.data import PARTS, Part, open_sources
 from easyrec.data.feed import feed_of, source_of
+from easyrec.data.sources import SourceConfig
 from easyrec.errors import ConfigError, Problem
 from feature_generator import FeatureGenerator
 from feature_generator.config import Document, override, read_yaml
@@ -56,8 +57,8 @@ class Features:
         """
         return feed_of(self.part(inputs, part, bad_rows).source)
 
-    def part(self, inputs: Sequence[str] | None, part: str, bad_rows: BadRows) -> Part:
-        """The same as a part of the data, which of a source that is split has only its own rows.
+    def source(self, inputs: Sequence[str] | None, part: str) -> SourceConfig:
+        """Where the same rows are; of a source that is split the whole.
 
         Raises:
             ConfigError: There are neither files nor such a part.
@@ -65,13 +66,30 @@ class Features:
         experiment = self.experiment
         if inputs:
             known = () if experiment is None else [getattr(experiment.data, name) for name in PARTS]
-            return Part(source_of(list(inputs), known).open(bad_rows))
+            return source_of(list(inputs), known)
         if experiment is None:
             raise ConfigError("the config names no data: --input says which rows to read")
-        opened: Part | None = getattr(open_sources(experiment), part)
+        found: SourceConfig | None = getattr(experiment.data, part if experiment.data.split is None else "train")
+        if found is None:
+            raise self._lacks(experiment, part)
+        return found
+
+    def part(self, inputs: Sequence[str] | None, part: str, bad_rows: BadRows) -> Part:
+        """The same as a part of the data, which of a source that is split has only its own rows.
+
+        Raises:
+            ConfigError: There are neither files nor such a part.
+        """
+        if inputs or self.experiment is None:
+            return Part(self.source(inputs, part).open(bad_rows))
+        opened: Part | None = getattr(open_sources(self.experiment), part)
         if opened is None:
-            raise ConfigError([Problem(f"the config names no data.{part}", "data", file=experiment.document.file)])
+            raise self._lacks(self.experiment, part)
         return opened
+
+    @staticmethod
+    def _lacks(experiment: Experiment, part: str) -> ConfigError:
+        return ConfigError([Problem(f"the config names no data.{part}", "data", file=experiment.document.file)])
 
 
 def add_rows(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 easyrec fg run -c config.yaml --input rows.parquet --output encoded.parquet
 easyrec fg run -c config.yaml --part valid --output valid.parquet --bad-rows skip
 easyrec fg run -c config.yaml --input days/ --output encoded --queue work
+easyrec fg run -c config.yaml --input days/ --output encoded --engine ray
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from easyrec.commands._features import add_rows, features
-from easyrec.commands._options import add_experiment, add_queue, positive, queue_of
-from easyrec.commands._print import bar, console, count, log, size, table
-from easyrec.data.encoded_parts import encode_parts
+from easyrec.commands._features import Features, add_rows, features
+from easyrec.commands._options import add_engine, add_experiment, add_queue, engine_of, positive, queue_of
+from easyrec.commands._print import add_spread, bar, console, count, log, size, table
+from easyrec.data.encoded_parts import Encoding, encode_parts
+from easyrec.data.encoded_spread import encode_spread
+from easyrec.data.engines import EngineConfig
+from easyrec.data.spread import Spread, folder_of
 from easyrec.errors import ConfigError
 from feature_generator import offline
 
@@ -51,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output if it is there")
     add_queue(parser)
+    add_engine(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,7 +65,11 @@ def run(args: argparse.Namespace) -> None:
     reserve = found.passed if args.reserve is None else [name for name in args.reserve.split(",") if name]
     if args.threads:
         pa.set_cpu_count(args.threads)
-    queue = queue_of(args)
+    queue, engine = queue_of(args), engine_of(args)
+    encoding = Encoding(tuple(reserve), args.rows_per_group, args.threads, bad_rows, args.compression)
+    if engine is not None:
+        _spread(args, found, encoding, engine)
+        return
     if queue is not None:
         if args.overwrite:
             raise ConfigError(
@@ -72,11 +81,7 @@ def run(args: argparse.Namespace) -> None:
             found.part(args.input, args.part, bad_rows).source,
             Path(args.output),
             queue,
-            reserve=reserve,
-            rows_per_group=args.rows_per_group,
-            threads=args.threads,
-            bad_rows=bad_rows,
-            compression=args.compression,
+            encoding,
             wait=args.wait is not False,
             bar=sys.stderr.isatty(),
         )
@@ -98,7 +103,32 @@ def run(args: argparse.Namespace) -> None:
     _print(args.output, done)
 
 
-def _print(output: str, done: offline.Summary) -> None:
+def _spread(args: argparse.Namespace, found: Features, encoding: Encoding, config: EngineConfig) -> None:
+    """Let an engine's workers do it, and print what was done."""
+    if args.threads:
+        raise ConfigError(
+            "--threads is for one process: the workers of an engine take one each, `workers=` says how many"
+        )
+    folder = folder_of(args.output)
+    rows = None if args.table else found.source(args.input, args.part)
+    log()
+    with config.open() as engine:
+        done, spread = encode_spread(
+            found.generator,
+            rows or engine.table(args.table, args.where),
+            folder,
+            config,
+            engine,
+            encoding,
+            overwrite=args.overwrite,
+            bar=sys.stderr.isatty(),
+        )
+        if args.output_table:
+            engine.register(args.output_table, str(folder.absolute()))
+    _print(args.output, done, spread)
+
+
+def _print(output: str, done: offline.Summary, spread: Spread | None = None) -> None:
     shown = table(output, "", "", right=1)
     shown.show_header = False
     shown.add_row("rows read", count(done.rows_in))
@@ -109,6 +139,8 @@ def _print(output: str, done: offline.Summary) -> None:
     if done.bytes_in:
         shown.add_row("read", size(done.bytes_in))
     shown.add_row("written", size(done.bytes_out))
+    if spread is not None:
+        add_spread(shown, spread)
     out = console()
     out.print(shown)
     for column, number in done.bad.most_common():

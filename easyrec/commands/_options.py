@@ -16,6 +16,7 @@ from feature_generator import load_operators
 from feature_generator.config import plug
 
 if TYPE_CHECKING:
+    from easyrec.data.engines import EngineConfig
     from easyrec.data.queues import QueueConfig
 
 
@@ -116,10 +117,63 @@ def queue_of(args: argparse.Namespace) -> QueueConfig | None:
     given = {key: value for key, value in keys.items() if value is not None}
     if args.queue is None:
         lost = [*given, *(["wait"] if args.wait is not None else [])]
+        if getattr(args, "engine", None) and args.slice_rows is not None:
+            lost.remove("slice_rows")  # an engine cuts slices too
         if lost:
             raise ConfigError(f"--{lost[0].replace('_', '-')} is for work that is shared: name its --queue")
         return None
     return queue_config({**queue_config(args.queue).model_dump(exclude_unset=True), **given})
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add `--engine` and what goes with it."""
+    spread = parser.add_argument_group("by the workers of an engine, which share the rows; --output is a folder then")
+    spread.add_argument(
+        "--engine",
+        nargs="+",
+        metavar=("TYPE", "KEY=VALUE"),
+        help="local, ray or spark, and its keys, such as workers=8 or spark.executor.memory=8g [local]",
+    )
+    spread.add_argument(
+        "--engine-address",
+        "--master",
+        metavar="URL",
+        help="a cluster, such as ray://HOST:10001 or spark://HOST:7077 [this machine]",
+    )
+    spread.add_argument("--table", metavar="NAME", help="table of Spark's catalogue to read in the place of --input")
+    spread.add_argument("--where", metavar="SQL", help="which rows of the table, such as \"dt = '2026-01-01'\"")
+    spread.add_argument(
+        "--output-table", metavar="NAME", help="table of Spark's catalogue to make of the output; no row is copied"
+    )
+
+
+def engine_of(args: argparse.Namespace) -> EngineConfig | None:
+    """The engine that the options name; None for this process.
+
+    Raises:
+        ConfigError: There is no such engine, or an option needs one that nobody names.
+    """
+    from easyrec.data.engines import engine_config, words_of_engine  # noqa: PLC0415 (help must not wait for it)
+
+    kind, *words = args.engine or ["local"]
+    keys = words_of_engine(pairs(words))
+    if kind == "local":
+        given = [name for name in ("engine_address", "table", "where", "output_table") if getattr(args, name)]
+        if given or keys:
+            what = f"--{given[0].replace('_', '-')}" if given else f"'{words[0]}'"
+            raise ConfigError(f"{what} is for work that an engine shares out: name it, --engine ray or --engine spark")
+        return None
+    if args.queue is not None:
+        raise ConfigError("--queue and --engine both share the rows out: take one of them")
+    if args.table and args.input:
+        raise ConfigError("--input and --table both name rows: take one of them")
+    if args.where and not args.table:
+        raise ConfigError("--where is for rows of a table: name it, --table db.name")
+    if args.engine_address is not None:
+        keys["address"] = args.engine_address
+    if args.slice_rows is not None:
+        keys["slice_rows"] = args.slice_rows
+    return engine_config({**keys, "type": kind})
 
 
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:

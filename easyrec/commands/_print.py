@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from easyrec.data.spread import Spread
     from easyrec.train.run import Run
 
 
@@ -60,6 +61,14 @@ def size(number: float) -> str:
             return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TiB"
+
+
+def add_spread(shown: PlainTable, done: Spread) -> None:
+    """Rows of a table that tell how an engine's workers shared the work."""
+    shown.add_row("parts", count(done.slices))
+    if done.kept:
+        shown.add_row("parts of a former run", count(done.kept))
+    shown.add_row("workers", count(len(done.workers)))
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from easyrec.data.content import content_of
 from easyrec.data.feed import SourceFeed
@@ -20,17 +22,77 @@ from feature_generator.generator import BadRows
 logger = logging.getLogger("easyrec.data")
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How parts are written, as in `offline.run`.
+
+    Attributes:
+        reserve: Raw columns that are passed through.
+        rows_per_group: Most rows of a row group.
+        threads: Threads that compute.
+        bad_rows: What becomes of bad rows.
+        compression: Of the files' pages.
+    """
+
+    reserve: Sequence[str] = ()
+    rows_per_group: int = offline.GROUP_ROWS
+    threads: int | None = None
+    bad_rows: BadRows = "fail"
+    compression: offline.Compression = "zstd"
+
+    @property
+    def exact(self) -> bool:
+        """Whether every row that is read is written."""
+        return self.bad_rows != "skip"
+
+    def job(self, generator: FeatureGenerator, rows: str, slice_rows: int) -> dict[str, Any]:
+        """What must be the same for parts of two workers to belong together.
+
+        Args:
+            generator: Makes the features.
+            rows: Tells the rows from others.
+            slice_rows: Rows of a slice.
+        """
+        return {
+            "work": "fg run",
+            "features": generator.fingerprint,
+            "rows": rows,
+            "--reserve": list(self.reserve),
+            "--rows-per-group": self.rows_per_group,
+            "--bad-rows": self.bad_rows,
+            "--compression": self.compression,
+            "slice_rows": slice_rows,
+        }
+
+    def columns(self, generator: FeatureGenerator, source: Source) -> list[str]:
+        """Columns that are read. One that is missing is missing everywhere: told at once, rather than once for every slice.
+
+        Raises:
+            DataError: A column is missing.
+        """
+        return list(dict.fromkeys([*offline.raw_columns(generator, SourceFeed(source).schema), *self.reserve]))
+
+    def write(self, generator: FeatureGenerator, source: Source, path: Path) -> offline.Summary:
+        """Write the features of all rows of a source."""
+        return offline.run(
+            generator,
+            SourceFeed(source),
+            path,
+            reserve=self.reserve,
+            rows_per_group=self.rows_per_group,
+            threads=self.threads,
+            bad_rows=self.bad_rows,
+            compression=self.compression,
+        )
+
+
 def encode_parts(
     generator: FeatureGenerator,
     source: Source,
     folder: Path,
     queue: QueueConfig,
+    encoding: Encoding,
     *,
-    reserve: Sequence[str] = (),
-    rows_per_group: int = offline.GROUP_ROWS,
-    threads: int | None = None,
-    bad_rows: BadRows = "fail",
-    compression: offline.Compression = "zstd",
     wait: bool = True,
     bar: bool = False,
 ) -> Done:
@@ -41,11 +103,7 @@ def encode_parts(
         source: The rows.
         folder: Where the parts go.
         queue: Where the slices are handed out.
-        reserve: As in `offline.run`, like all up to `compression`.
-        rows_per_group: Most rows of a row group.
-        threads: Threads that compute.
-        bad_rows: What becomes of bad rows.
-        compression: Of the files' pages.
+        encoding: How parts are written.
         wait: Stay until all slices are done.
         bar: Whether to draw a progress bar.
 
@@ -56,33 +114,13 @@ def encode_parts(
         QueueError: Slices have failed, or the queue cannot be used.
         RunError: The folder holds something else.
     """
-    job = {
-        "work": "fg run",
-        "features": generator.fingerprint,
-        "rows": content_of(source, list(source.columns)),
-        "--reserve": list(reserve),
-        "--rows-per-group": rows_per_group,
-        "--bad-rows": bad_rows,
-        "--compression": compression,
-        "slice_rows": queue.slice_rows,
-    }
+    job = encoding.job(generator, content_of(source, list(source.columns)), queue.slice_rows)
     slices = slices_of(Part(source), queue.slice_rows)
-    worker = Worker(queue, slices, Parts(folder, job), exact=bad_rows != "skip", wait=wait, bar=bar)
-    # A column that is missing is missing everywhere: told at once, rather than once for every slice.
-    offline.raw_columns(generator, SourceFeed(source).schema)
+    worker = Worker(queue, slices, Parts(folder, job), exact=encoding.exact, wait=wait, bar=bar)
+    encoding.columns(generator, source)
 
     def make(slice: Slice, path: Path) -> int:
-        feed = SourceFeed(SlicedSource(source, slice))
-        done = offline.run(
-            generator,
-            feed,
-            path,
-            reserve=reserve,
-            rows_per_group=rows_per_group,
-            threads=threads,
-            bad_rows=bad_rows,
-            compression=compression,
-        )
+        done = encoding.write(generator, SlicedSource(source, slice), path)
         for example in done.examples[:1]:
             where = f"{example.place.file}, column '{example.column}'"
             logger.warning("%s: %d rows with bad values, first in %s", slice.description, done.bad_rows, where)

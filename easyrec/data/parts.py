@@ -68,6 +68,36 @@ class Parts:
             other = sorted(key for key in {*found, *self.job} if found.get(key) != self.job.get(key))
             raise RunError(f"{self.folder} holds parts of other work ({', '.join(other)} differ): name a new folder")
 
+    def renew(self, overwrite: bool) -> None:
+        """Make room for work that takes no finished folder: complete parts are refused, or removed.
+
+        Args:
+            overwrite: Remove the parts that are there, of whatever work, and what tells of it.
+
+        Raises:
+            RunError: The parts are complete and `overwrite` is not wanted, or the folder holds something else.
+        """
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise RunError(f"{self.folder} is a file: name a folder")
+        if not overwrite:
+            if (self.folder / SUCCESS).exists():
+                raise RunError(f"{self.folder} is there already: --overwrite (overwrite=True) replaces it")
+            return
+        found = [path for path in self.folder.iterdir() if not path.name.startswith(".")]
+        if found and not (self.folder / JOB).exists():
+            raise RunError(
+                f"{self.folder} holds {min(found).name} and no {JOB}: --overwrite removes only what was written so"
+            )
+        try:
+            self.reopen()  # first: what is no longer whole must not look so
+            for path in [*self.folder.glob("*.parquet"), *self.folder.glob(".*.writing")]:
+                path.unlink(missing_ok=True)
+            (self.folder / JOB).unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot empty {self.folder}: {error.strerror or error}") from error
+
     def path(self, slice: str) -> Path:
         """Where the part of a slice belongs."""
         return self.folder / f"{slice}.parquet"
@@ -75,6 +105,21 @@ class Parts:
     def partial(self, slice: str) -> Path:
         """A name for a part that is being written, of this attempt alone."""
         return self._beside(f"{slice}.parquet")
+
+    def begin(self, slice: str) -> Path:
+        """Leave a mark that a slice was begun, for the one who began it to remove: that of a killed worker stays."""
+        mark = self._beside(f"{slice}.parquet.begun")
+        mark.touch()
+        return mark
+
+    def begun(self, slice: str) -> int:
+        """How often a slice was begun and not ended."""
+        return sum(1 for _ in self.folder.glob(f".{slice}.parquet.begun.*"))
+
+    def tidy(self) -> None:
+        """Remove what killed workers left of parts; nobody else may be at work."""
+        for left in self.folder.glob(".*.parquet.*.writing"):
+            left.unlink(missing_ok=True)
 
     def rows(self, slice: str) -> int | None:
         """Number of rows of a part that is there and whole."""
@@ -138,8 +183,7 @@ class Parts:
     def _succeed(self, content: Mapping[str, Any]) -> None:
         partial = self._beside(SUCCESS)  # several workers may find the work done at once
         try:
-            for left in self.folder.glob(".*.parquet.*.writing"):  # of workers that were killed
-                left.unlink(missing_ok=True)
+            self.tidy()
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             sync(partial)
             partial.replace(self.folder / SUCCESS)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -17,11 +17,13 @@ from easyrec.config.distributed import Distributed
 from easyrec.config.experiment import unfit_exclusion
 from easyrec.config.parts import NO_ITEMS
 from easyrec.config.statistic import StatisticConfig
-from easyrec.data import Part, Source, make_loader, open_sources
+from easyrec.data import Part, Report, Source, make_loader, open_sources
+from easyrec.data.engines import EngineConfig, engine_config
 from easyrec.data.feed import source_of
 from easyrec.data.queues import QueueConfig, queue_config
 from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
+from easyrec.data.spread import Spread, folder_of
 from easyrec.errors import ConfigError, Problem
 from easyrec.processors import this_worker
 from easyrec.retrieval.indexes import IndexConfig
@@ -35,6 +37,7 @@ from easyrec.train.matching import Matching
 from easyrec.train.memory import kept_memory
 from easyrec.train.predict import predictions, write_predictions
 from easyrec.train.predict_parts import predict_parts
+from easyrec.train.predict_spread import Trained, predict_spread
 from easyrec.train.restore import restore
 from easyrec.train.retrieve import Searched, retrieved
 from easyrec.train.run import Run
@@ -167,6 +170,12 @@ def predict(
     queue: str | Mapping[str, Any] | QueueConfig | None = None,
     wait: bool = True,
     progress: bool | None = None,
+    engine: str | Mapping[str, Any] | EngineConfig | None = None,
+    table: str | None = None,
+    where: str | None = None,
+    output_table: str | None = None,
+    overwrite: bool = False,
+    told: Callable[[Report, Spread], None] | None = None,
 ) -> Path | pd.DataFrame:
     """Score rows with a trained run's best checkpoint.
 
@@ -174,7 +183,7 @@ def predict(
         config: What was trained; the folder of the run will do.
         input: A parquet or csv file (or folder, or glob), a DataFrame or Arrow table, or a source as a config writes
             it; default: `data.test`.
-        output: Parquet file to write; with a queue a folder of them.
+        output: Parquet file to write; with a queue or an engine a folder of them.
         overrides: Settings laid over the config, e.g. `data.reserved`.
         plugins: Files and packages with more models, losses, features, ..., see `feature_generator.config.plug`.
         run_dir: Folder of the run; default `runs/<name>`.
@@ -182,7 +191,13 @@ def predict(
         queue: Share the rows among all who make the same call: a folder, an address such as `redis://host/0`, or a
             config, see `easyrec.data.queues`. Called again, what is missing is done.
         wait: With a queue: stay until all rows are done, also by others; else leave where there is nothing to take.
-        progress: With a queue: whether to draw a progress bar; default: whether stderr is a terminal.
+        progress: With a queue or an engine: whether to draw a progress bar; default: whether stderr is a terminal.
+        engine: Share the rows among the workers of `ray` or `spark`: its name, or a config, see `easyrec.data.engines`.
+        table: With Spark: a table of its catalogue in the place of `input`.
+        where: Which of its rows, in SQL.
+        output_table: With Spark: a table to make of the output.
+        overwrite: With an engine: replace an output that is there.
+        told: With an engine: gets what was read and how the work was shared.
 
     Returns:
         `output`, or without it a DataFrame: `data.reserved` columns, and one column per task. Integers of which
@@ -190,9 +205,36 @@ def predict(
 
     Raises:
         QueueError: With a queue: slices of the rows have failed, or the queue cannot be used.
+        EngineError: With an engine: it cannot be started or reached, or gave up.
     """
     experiment, folder = _experiment(config, overrides, plugins, run_dir)
     _has_a_program(experiment, "predicts no labels: `easyrec retrieve` gives the items of users")
+    if engine is not None:
+        if queue is not None:
+            raise ConfigError([Problem("an engine shares the rows out itself: leave the queue away", "queue")])
+        if output is None:
+            raise ConfigError([Problem("with an engine it is a folder: name one", "output")])
+        target, shared_by = folder_of(output), engine_config(engine)
+        rows = None if table is not None else _where(experiment, input)
+        scorer = restore(experiment, folder, checkpoint)
+        trained = Trained.of(experiment, folder, checkpoint)
+        with shared_by.open() as opened:
+            found = predict_spread(
+                experiment,
+                scorer,
+                trained,
+                rows or opened.table(str(table), where),
+                target,
+                shared_by,
+                opened,
+                overwrite=overwrite,
+                bar=sys.stderr.isatty() if progress is None else progress,
+            )
+            if output_table is not None:
+                opened.register(output_table, str(target.absolute()))
+        if told is not None:
+            told(*found)
+        return target
     if queue is not None:
         if output is None or Path(output).suffix.lower() in (".csv", ".parquet"):
             raise ConfigError([Problem("with a queue it is a folder, of one parquet file per slice", "output")])
@@ -511,12 +553,28 @@ def _input(experiment: Experiment, given: Any, like: SourceConfig | None = None)
         return part
     if isinstance(given, Source):
         return given
+    named = _named(experiment, given, like)
+    return FrameSource(given, "input") if named is None else named.open(experiment.data.bad_rows)
+
+
+def _where(experiment: Experiment, given: Any) -> SourceConfig | Literal["test"]:
+    """Where the rows are that a call names, for others to read them; as `_input`."""
+    if given is None:
+        _input(experiment, None)
+        return "test"
+    named = _named(experiment, given)
+    if named is None:
+        text = "rows in memory cannot be given to an engine's workers: write them as parquet, or take no engine"
+        raise ConfigError([Problem(text, "input")])
+    return named
+
+
+def _named(experiment: Experiment, given: Any, like: SourceConfig | None = None) -> SourceConfig | None:
+    """The config of what a call names; None for rows in memory."""
     if isinstance(given, str | os.PathLike):
         data = experiment.data
         given = source_of(os.fspath(given), (like, data.test, data.valid, data.train, data.items))
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
         labels = experiment.data.labels or ["-"]
         given = validate(DataConfig, Document.of({"labels": labels, "test": dict(given)})).test
-    if isinstance(given, SourceConfig):
-        return given.open(experiment.data.bad_rows)
-    return FrameSource(given, "input")
+    return given if isinstance(given, SourceConfig) else None

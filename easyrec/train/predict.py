@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from easyrec.config import Experiment
-from easyrec.data import Part, Source, make_loader
+from easyrec.data import Loader, Part, Report, Source, make_loader
 from easyrec.data.beside import raw_name
 from easyrec.errors import RunError
 from easyrec.train.scorer import Scorer
@@ -21,11 +21,34 @@ from easyrec.train.scorer import Scorer
 logger = logging.getLogger("easyrec.train")
 
 
-def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> Iterator[pa.Table]:
+def rows_to_score(experiment: Experiment, part: Part | Source) -> Loader:
+    """The batches of all rows, in their order.
+
+    Raises:
+        ConfigError: The data lacks a column.
+    """
+    return make_loader(experiment, part, training=False, labels=False, reserved=experiment.data.reserved)
+
+
+def warn(report: Report) -> None:
+    """Log what was wrong with the rows that were read."""
+    if report.num_bad:
+        logger.warning("%s", report.summary())
+
+
+def predictions(
+    experiment: Experiment, scorer: Scorer, part: Part | Source, told: Callable[[Report], None] = warn
+) -> Iterator[pa.Table]:
     """Batch by batch: `data.reserved` columns, and one column per task.
 
     A column is float32, or a list of float32 where the task has several classes. Rows that `data.bad_rows: skip`
     drops are missing; all others come in the order of the source.
+
+    Args:
+        experiment: What was trained.
+        scorer: Its weights.
+        part: The rows.
+        told: Gets the report of all rows behind the last one.
 
     Raises:
         ConfigError: The data lacks a column.
@@ -33,7 +56,7 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
     """
     tasks = [task.name for task in experiment.tasks]
     reserved = experiment.data.reserved
-    loader = make_loader(experiment, part, training=False, labels=False, reserved=reserved)
+    loader = rows_to_score(experiment, part)
     types = (part.source if isinstance(part, Part) else part).columns
     fields = [pa.field(name, types[raw_name(name, types, experiment.data.fg)]) for name in reserved]
     fields += [pa.field(t.name, pa.list_(pa.float32()) if t.num_classes else pa.float32()) for t in experiment.tasks]
@@ -46,8 +69,7 @@ def predictions(experiment: Experiment, scorer: Scorer, part: Part | Source) -> 
             columns += [_array(scores[name]) for name in tasks]
             yield pa.table(columns, names=schema.names).cast(schema)
             empty = False
-    if loader.report.num_bad:
-        logger.warning("%s", loader.report.summary())
+    told(loader.report)
     if empty:
         yield schema.empty_table()
 

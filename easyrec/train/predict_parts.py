@@ -46,8 +46,9 @@ def predict_parts(
         RunError: The folder holds something else, or the disk refuses.
     """
     part = Part(part) if isinstance(part, Source) else part
-    exact = part.predicate is None and experiment.data.bad_rows != "skip"
-    parts = Parts(folder, _job(experiment, scorer, part, queue))
+    exact = all_written(experiment, part)
+    job = job_of(experiment, scorer, part, content_of(part.source, list(part.source.columns)), queue.slice_rows)
+    parts = Parts(folder, job)
     worker = Worker(queue, slices_of(part, queue.slice_rows), parts, wait=wait, bar=bar, exact=exact)
 
     def make(slice: Slice, path: Path) -> int:
@@ -57,8 +58,21 @@ def predict_parts(
     return worker.run(make)
 
 
-def _job(experiment: Experiment, scorer: Scorer, part: Part, queue: QueueConfig) -> dict[str, Any]:
-    """What must be the same for parts of two workers to belong together."""
+def all_written(experiment: Experiment, part: Part) -> bool:
+    """Whether every row that is read is written."""
+    return part.predicate is None and experiment.data.bad_rows != "skip"
+
+
+def job_of(experiment: Experiment, scorer: Scorer, part: Part, rows: str, slice_rows: int) -> dict[str, Any]:
+    """What must be the same for parts of two workers to belong together.
+
+    Args:
+        experiment: What was trained.
+        scorer: Its weights.
+        part: The rows.
+        rows: Tells them from others.
+        slice_rows: Rows of a slice.
+    """
     data = experiment.data
     split = None if part.predicate is None or data.split is None else data.split.model_dump(mode="json")
     with scorer.averaged():
@@ -71,9 +85,9 @@ def _job(experiment: Experiment, scorer: Scorer, part: Part, queue: QueueConfig)
     return {
         "work": "predict",
         "model": hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest(),
-        "rows": content_of(part.source, list(part.source.columns)),
+        "rows": rows,
         "split": None if split is None else [part.name, split],
         "data.reserved": list(data.reserved),
         "data.bad_rows": data.bad_rows,
-        "slice_rows": queue.slice_rows,
+        "slice_rows": slice_rows,
     }

@@ -8,7 +8,7 @@ import pytest
 
 from easyrec.data import Part
 from easyrec.data.content import content_of
-from easyrec.data.slices import SlicedSource, slices_of
+from easyrec.data.slices import SlicedSource, batch_slices_of, digest_of, slices_of
 from easyrec.data.sources import Unit
 from easyrec.data.sources.csv import Config as Csv
 from easyrec.data.sources.frame import FrameSource
@@ -118,3 +118,50 @@ def test_a_remote_file_is_known_by_its_stamp(path):
     assert len(content_of(source, ["x"])) == 64
     assert calls == []
     memory.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("counts", "rows", "expected"),
+    [
+        ([], 100, [([], 0, None, 0)]),
+        ([5], 100, [([0], 0, None, 5)]),
+        ([64, 64, 64], 128, [([0, 1], 0, None, 128), ([2], 0, None, 64)]),
+        ([50, 50, 50], 64, [([0, 1], 0, 14, 64), ([1, 2], 14, 28, 64), ([2], 28, None, 22)]),
+        ([200], 64, [([0], 0, 64, 64), ([0], 64, 128, 64), ([0], 128, 192, 64), ([0], 192, None, 8)]),
+        ([100, 0, 0, 28], 1, [([0], 0, 32, 32), ([0], 32, 64, 32), ([0], 64, 96, 32), ([0, 1, 2, 3], 96, None, 32)]),
+    ],
+    ids=["none", "one", "whole-units", "across", "inside", "empty-units"],
+)
+def test_slices_of_batches_end_where_a_batch_of_all_rows_does(counts, rows, expected):
+    slices = batch_slices_of(Part(Counted(counts)), rows, 32)
+    found = [([unit.index for unit in s.units], s.start, s.stop, s.rows) for s in slices]
+    assert found == expected
+
+
+@pytest.mark.parametrize("counts", [[10, None], [None]])
+def test_rows_that_nobody_has_counted_are_cut_at_units(counts):
+    part = Part(Counted(counts))
+    assert batch_slices_of(part, 100, 32) == slices_of(part, 100)
+
+
+def test_slices_of_batches_together_are_the_whole_and_tell_its_places(path):
+    source = Parquet(path=str(path)).open()
+    read = []
+    for slice in batch_slices_of(Part(source), 100, 64):
+        sliced = SlicedSource(source, slice)
+        assert sum(unit.rows for unit in sliced.units()) == slice.rows
+        for unit in sliced.units():
+            batches = list(sliced.read(unit, ["x"]))
+            found = [value for batch in batches for value in batch.column("x").to_pylist()]
+            assert [sliced.locate(unit, row).row for row in range(unit.rows)] == found
+            later = [value for batch in sliced.read(unit, ["x"], 5) for value in batch.column("x").to_pylist()]
+            assert later == found[5:]
+            read += found
+    assert read == list(range(1000))
+
+
+def test_the_digest_of_slices_tells_other_cuts(path):
+    source = Parquet(path=str(path)).open()
+    cuts = [slices_of(Part(source), 200), slices_of(Part(source), 300), batch_slices_of(Part(source), 200, 64)]
+    assert len({digest_of(slices) for slices in cuts}) == 3
+    assert digest_of(slices_of(Part(Parquet(path=str(path)).open()), 200)) == digest_of(cuts[0])
