@@ -194,7 +194,11 @@ def inspect(
     if generators and sources.items is None:
         raise experiment.placed(ConfigError([NO_ITEMS]))
     absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
-    counted, problems = True, [problem for found in absent for listed in found.values() for problem in listed]
+    counted, endless, problems = (
+        True,
+        False,
+        [problem for found in absent for listed in found.values() for problem in listed],
+    )
     parts = {"train": sources.train} if experiment.data.split else parts  # a split reads one source
     if sources.items is not None:
         parts["items"] = Part(sources.items)
@@ -206,7 +210,7 @@ def inspect(
             samples[name] = sample(part.source, rows, generator, labels, named if name != "items" else ())
             if name == "train" and not problems:
                 loader = make_loader(experiment, part, generator, training=True, labels=bool(labels))
-                counted = loader.num_rows is not None
+                counted, endless = loader.num_rows is not None, loader.source.endless
         except ConfigError as error:
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
@@ -215,7 +219,7 @@ def inspect(
     problems += (
         []
         if not trained
-        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
+        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted, endless=endless)
     )
     if search is not None and experiment.model.searches and "items" in samples:
         try:
@@ -262,6 +266,7 @@ def columns(experiment: Experiment, part: str) -> list[str]:
     if part == "train":
         names += experiment.training_columns
         names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
+        names += [data.event_time] if data.event_time else []
     ranked = experiment.eval.retrieval is not None and part != "train"
     if part != "train" or data.split:
         names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)
