@@ -174,6 +174,25 @@ def kafka():
     broker.stop()
 
 
+# ------------------------------------------------------------------------------------ HDFS over HTTP
+
+
+@pytest.fixture
+def webhdfs(tmp_path):
+    """(`webhdfs://host:port`, folder that it serves) of a stand-in; a request against the protocol fails the test."""
+    pytest.importorskip("requests", reason="needs requests")
+    folder = tmp_path / "hdfs" / "tree"
+    folder.mkdir(parents=True)
+    command = [sys.executable, Path(__file__).parent / "webhdfs_server.py", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield f"webhdfs://{process.stdout.readline().strip()}", folder
+        finally:
+            process.kill()
+    violations = folder.parent / "violations"
+    assert not violations.exists(), violations.read_text()
+
+
 # ------------------------------------------------------------------- a second device, made of the processor
 
 

@@ -206,9 +206,18 @@ def test_what_needs_an_end_is_refused_of_an_endless_topic(kafka, tmp_path, chang
         train(config, tmp_path / "run")
 
 
+def as_webhdfs(url, folder):
+    for part in range(3):
+        rows().iloc[part::3].to_parquet(folder / f"part-{part}.parquet", row_group_size=40)
+    return json.dumps({"type": "parquet", "path": f"{url}/*.parquet", "storage_options": {"user": "app"}})
+
+
 @pytest.mark.slow
-def test_a_run_on_a_topic_that_is_killed_at_any_row_ends_as_if_it_were_not(kafka, tmp_path):
-    config = settings_of(as_kafka(kafka, 3, message_time="at"), epochs=15, every=5, event_time="at")
+@pytest.mark.parametrize("kind", ["kafka", "webhdfs"])
+def test_a_run_that_is_killed_at_any_row_ends_as_if_it_were_not(kind, request, tmp_path):
+    served = request.getfixturevalue(kind)
+    source = as_kafka(served, 3, message_time="at") if kind == "kafka" else as_webhdfs(*served)
+    config = settings_of(source, epochs=15, every=5, **({"event_time": "at"} if kind == "kafka" else {}))
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "data.json").write_text("null")
     script = Path(__file__).parent / "train" / "killed_run.py"
@@ -227,8 +236,8 @@ def test_a_run_on_a_topic_that_is_killed_at_any_row_ends_as_if_it_were_not(kafka
         while killed < 8 and runs < 40:
             code, _ = run("run", chance.uniform(0.1, 0.6) * lasted)
             killed, runs = killed + (code == -signal.SIGKILL), runs + 1
-            if any((tmp_path / "run" / "checkpoints").glob("step-*")):
-                kafka.send(config["data"]["train"]["topic"], rows().iloc[:20].to_dict("records"), runs % 3)
+            if kind == "kafka" and any((tmp_path / "run" / "checkpoints").glob("step-*")):  # it grows meanwhile
+                served.send(config["data"]["train"]["topic"], rows().iloc[:20].to_dict("records"), runs % 3)
             if code == 0:
                 break
         assert killed

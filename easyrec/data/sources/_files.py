@@ -41,6 +41,27 @@ class File:
         return opened
 
 
+def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The file system that a URL names, and the path on it."""
+    system, path = fsspec.core.url_to_fs(url, **options)
+    if "webhdfs" in system.protocol:
+        _heed_data_nodes(system)
+    return system, path
+
+
+def _heed_data_nodes(system: Any) -> None:
+    """Let what a DataNode says of a failure be an error: fsspec would take it for the file's bytes."""
+    hooks = system.session.hooks["response"]
+    if not any(getattr(hook, "heeds", False) for hook in hooks):
+
+        def heed(response: Any, **_: Any) -> None:
+            if response.status_code >= 400 and not response.url.startswith(system.url):
+                response.raise_for_status()
+
+        heed.heeds = True  # type: ignore[attr-defined]  # so that it is hung up once
+        hooks.append(heed)
+
+
 def list_files(
     paths: str | Sequence[str], suffixes: Sequence[str], options: Mapping[str, Any], *, missing_ok: bool = False
 ) -> list[File]:
@@ -58,9 +79,9 @@ def list_files(
     files: list[File] = []
     for pattern in [paths] if isinstance(paths, str) else paths:
         try:
-            system, path = fsspec.core.url_to_fs(pattern, **options)
+            system, path = file_system(pattern, options)
             found = _find(system, path, suffixes)
-        except (ImportError, OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise DataError(f"cannot be listed: {error}", file=pattern) from None
         if not found and not missing_ok:
             magic = any(c in pattern for c in "*?[")

@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.data.sources import Place, Source, SourceConfig, Unit
-from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources._files import File, file_system, list_files
 from easyrec.data.sources._types import SCALARS
 from easyrec.errors import DataError, nearest
 from feature_generator.config import StrictModel
@@ -139,7 +138,7 @@ class PartitionedConfig(SourceConfig, ABC):
     def _folders(self, path: str, passed: list[str]) -> list[str]:
         """The folders of wanted partitions, as far as they can be told apart; `path` itself where it is no folder of any."""
         try:
-            system, root = fsspec.core.url_to_fs(path, **self.storage_options)
+            system, root = file_system(path, self.storage_options)
             if any(sign in path for sign in "*?[") or not system.isdir(root):
                 return [path]
             folders, wanted = [root], []
@@ -154,7 +153,7 @@ class PartitionedConfig(SourceConfig, ABC):
                         wanted.append(folder)
                     deeper += [name for name in named if self._is_wanted(name.rsplit("/", 1)[-1], path, passed)]
                 folders = deeper
-        except (ImportError, OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise DataError(f"cannot be listed: {error}", file=path) from None
         start = len(root.rstrip("/"))
         return [path.rstrip("/") + folder[start:] for folder in sorted(wanted)]
