@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
+from easyrec.config.batches import unfit_batches
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
@@ -21,6 +22,7 @@ from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
 from easyrec.config.statistic import StatisticConfig
+from easyrec.config.storage import unfit_storage
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
@@ -334,7 +336,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
         text = "must have at least 1 item, but has 0; rows of a 'sampler' alone need none"
         return [*problems, document.problem(("data", "labels"), text)]
     plan, unplanned = examine_embeddings(generator.outputs, model)
-    found = [*model.unfit(resolved), *unplanned]
+    found = [*model.unfit(resolved), *unplanned, *unfit_batches(sections.data, generator.outputs)]
     sampling = sections.data.negative_sampling
     found += model.unsampled(resolved, sections.data.labels[0]) if sampling and sampling.keep_rate < 1 else []
     for ask in (watched, measured):
@@ -345,6 +347,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     still = [table.features[0] for table in plan.tables if table.keys is not None and not table.trainable]
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
+    found += [*unfit_storage(model, sections.train)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     return problems + [placed(document, problem) for problem in found]
 

@@ -13,7 +13,7 @@ NO_ITEMS = Problem(
 
 
 def unmet(
-    train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: bool, endless: bool = False
+    train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: bool, steps: bool, endless: bool = False
 ) -> list[Problem]:
     """What is asked for and cannot be done with the data that is there; each `where` is a dotted path.
 
@@ -22,6 +22,7 @@ def unmet(
         evaluation: The `eval` section.
         valid: Whether there is a part to evaluate on.
         counted: Whether the number of rows of an epoch is known before they are read.
+        steps: Whether the number of its batches is.
         endless: Whether the rows to learn from have no end.
     """
     found: list[Problem] = []
@@ -36,7 +37,7 @@ def unmet(
             ask(where, "a plateau needs data.valid", unless=valid)
         if isinstance(schedule, Cosine) and schedule.steps is None and train.steps is None:
             text = "only reading tells how long this training is: give the schedule its 'steps'"
-            ask(where, text, unless=counted)
+            ask(where, text, unless=steps)
     if train.early_stop is not None:
         ask("train.early_stop", "needs data.valid", unless=valid)
     if evaluation.calibration is not None:

@@ -262,6 +262,15 @@ class TrainMetrics(StrictModel):
         return different_keys(value)
 
 
+class Storage(StrictModel):
+    """How much memory embedding tables take; rows for which there is none are on disk."""
+
+    memory_mb: int = Field(gt=0)
+    """Of the tables with their optimizer's state, in MiB."""
+    disk: str | None = None
+    """Folder of the rows that are not in memory; default: the run's. Its files have no names and end with the process."""
+
+
 class TrainConfig(StrictModel):
     """The `train` section."""
 
@@ -294,6 +303,8 @@ class TrainConfig(StrictModel):
     """Another run whose parameters are taken over; a text stands for its `path`."""
     freeze: list[str] = []
     """Names of parameters and tables that do not learn; `*` stands for anything."""
+    storage: Storage | None = None
+    """Bounds the memory of embedding tables; default: all rows are in memory."""
     distributed: Any = None
     log_every: int = Field(100, gt=0)
     """Steps between lines in the log and points in TensorBoard."""

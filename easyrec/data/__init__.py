@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from easyrec.config.batches import counted_steps
 from easyrec.config.data import DataConfig
+from easyrec.data.batch_cost import BatchCost
 from easyrec.data.beside import raw_name
 from easyrec.data.intake import Demand
 from easyrec.data.loader import Loader
@@ -102,6 +104,14 @@ def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> 
     return None if source is None else source.open(config.bad_rows)
 
 
+def _cost(experiment: Experiment) -> BatchCost | None:
+    """What bounds the batches of training beside their number of rows."""
+    bound = experiment.data.batch_cost
+    if bound is None:
+        return None
+    return BatchCost([names[0] for names in counted_steps(bound, experiment.generator.outputs)], bound.most)
+
+
 def make_loader(
     experiment: Experiment,
     part: Part | Source,
@@ -182,6 +192,8 @@ def make_loader(
             prefetch=config.prefetch,
             merge_single=training,
             matcher=matcher,
+            cost=_cost(experiment) if training else None,
+            drop_last=training and config.remainder == "drop",
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""

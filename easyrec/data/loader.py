@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from easyrec.data.batch_cost import BatchCost, affordable
 from easyrec.data.gathering import Gathering
 from easyrec.data.intake import Demand, Intake
 from easyrec.data.order import Order
@@ -114,6 +115,8 @@ class Loader:
         shard: (i, n): this loader is the i-th of n that share the epoch's units.
         prefetch: Batches made ahead.
         merge_single: Give a last batch of one row to the batch before it, for models that need a variance.
+        cost: Bounds what the rows of a batch cost together; batches then have no more than `batch_size` rows.
+        drop_last: Leave out what remains at the end of an epoch for less than a batch.
         matcher: Gives the batches items that their users are compared with.
 
     Attributes:
@@ -136,11 +139,14 @@ class Loader:
         prefetch: int = 4,
         merge_single: bool = False,
         matcher: Matcher | None = None,
+        cost: BatchCost | None = None,
+        drop_last: bool = False,
     ) -> None:
         self.source = source.share(shard) if source.endless else source
         self.generator, self.demand = generator, demand
         self.batch_size, self.shuffle, self.seed, self.shard = batch_size, shuffle, seed, shard
         self.prefetch, self.merge_single, self.matcher = prefetch, merge_single, matcher
+        self.cost, self.drop_last = cost, drop_last
         self.idle: Callable[[], None] | None = None
         self._intake = Intake(self.source, generator, demand)
         self._units = self._wanted_units()
@@ -154,6 +160,7 @@ class Loader:
         self._identity = self._describe()
         self.spent = {"reading": 0.0, "features": 0.0, "batches": 0.0}
         """Seconds that the thread behind it was busy, by what it did."""
+        self._ahead: Prefetch[_Step] | None = None
         self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
 
     @property
@@ -182,6 +189,20 @@ class Loader:
             rows = [self._units[i].rows for i in self._order(self._epoch)]
             self._counted = self._epoch, None if None in rows else sum(r for r in rows if r is not None)
         return self._counted[1]
+
+    @property
+    def num_batches(self) -> int | None:
+        """Batches of one epoch of this shard, None where only reading tells."""
+        rows = None if self.cost is not None else self.num_rows
+        if rows is None:
+            return None
+        return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+
+    @property
+    def upcoming(self) -> Batch | None:
+        """The batch that comes next, where it is made already."""
+        step = None if self._ahead is None else self._ahead.peek()
+        return None if step is None else step.batch
 
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""
@@ -249,7 +270,7 @@ class Loader:
     def _batches(self) -> Generator[Batch]:
         if self.matcher is not None:
             self.matcher.sampler.earlier = self._earlier
-        ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
+        self._ahead = ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
         try:
             for step in self._awaited(ahead):
                 self._position, self._report, self._earlier = step.after, step.report, step.earlier
@@ -257,6 +278,7 @@ class Loader:
                     yield step.batch
             self._epoch, self._position = self._epoch + 1, Position()
         finally:
+            self._ahead = None
             ahead.close()
 
     def _awaited(self, ahead: Prefetch[_Step]) -> Iterator[_Step]:
@@ -308,26 +330,31 @@ class Loader:
         self._fill(block, chunks)
         self._intake.threads = self.demand.threads
         carry: list[Rows] = []
-        missing = self.batch_size
+        missing, left = self.batch_size, 0 if self.cost is None else self.cost.most
         while block.rows:
             rows = self._memory.concat(block.chunks)
             block.chunks = []
             order = self._row_order(epoch, block, rows)
+            before = None if self.cost is None else self.cost.before(rows.table, order.rows)
             upcoming = _Block(block.end, block.end)
             while taken < block.rows:
                 most = min(taken + missing, block.rows)
+                if before is not None:
+                    most = min(most, max(affordable(before, taken, left), taken + (not carry)))
                 stop = order.stop(taken, most)
                 if stop == taken and carry:  # what comes next fits behind the rows of the block before no more
                     yield Rows.concat(carry), block.start, block.start.before
-                    carry, missing = [], self.batch_size
+                    carry, missing, left = [], self.batch_size, 0 if self.cost is None else self.cost.most
                     continue
                 stop = stop if stop > taken else most  # more rows belong together than a batch may have
                 carry.append(rows.slice(taken, stop) if order.rows is None else rows.take(order.rows[taken:stop]))
+                if before is not None:
+                    left -= int(before[stop] - before[taken])
                 missing, taken = missing - (stop - taken), stop
                 if missing == 0 or taken < block.rows:
                     after = replace(block.start, taken=taken) if taken < block.rows else block.end
                     yield Rows.concat(carry), after, block.end.before
-                    carry, missing = [], self.batch_size
+                    carry, missing, left = [], self.batch_size, 0 if self.cost is None else self.cost.most
                 # The next block grows as this one shrinks, so that the consumer never waits for a whole one; of an
                 # endless source it may not be there yet, and this one goes first.
                 while upcoming.rows < taken and not self._full(upcoming) and not self.source.endless:
@@ -337,7 +364,7 @@ class Loader:
                     upcoming.add(chunk)
             self._fill(upcoming, chunks)
             block, taken = upcoming, 0
-        if carry:
+        if carry and not self.drop_last:
             yield Rows.concat(carry), block.end, block.end.before
         yield None, block.end, block.end.before
 
@@ -420,6 +447,7 @@ class Loader:
             "the shuffle buffer": shuffle,
             "the column whose rows stay together": self.shuffle and self.shuffle.together,
             "the chunk": CHUNK_ROWS,
+            **({} if self.cost is None else {"the cost of a batch": [list(self.cost.sequences), self.cost.most]}),
         }
 
 

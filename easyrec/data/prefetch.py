@@ -49,6 +49,10 @@ class Prefetch(Generic[T]):
         """Wait so long at most; True where `next()` will not wait."""
         return self._channel.ready(seconds)
 
+    def peek(self) -> T | None:
+        """The item that comes next, which stays; None where it is not made yet."""
+        return self._channel.peek()
+
     def close(self) -> None:
         """Stop the thread and forget waiting items."""
         self._channel.close()
@@ -99,6 +103,10 @@ class _Channel(Generic[T]):
             item = self._items.popleft()
             self._changed.notify_all()
             return item
+
+    def peek(self) -> T | None:
+        with self._changed:
+            return self._items[0] if self._items else None
 
     def finish(self, error: BaseException | None = None) -> None:
         with self._changed:

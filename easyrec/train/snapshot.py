@@ -28,6 +28,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
+from easyrec.chunks import row_chunks
 from easyrec.durable import sync
 from easyrec.errors import CheckpointError
 
@@ -94,8 +95,9 @@ def _npy(array: np.ndarray) -> Producer:
         # Format 1.0: magic, version, header length, header padded to a multiple of 64.
         text += " " * (-(10 + len(text) + 1) % 64) + "\n"
         put(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"))
-        if array.size:
-            put(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        flat = array.reshape(1) if array.ndim == 0 else array
+        for rows in row_chunks(flat):  # what lies on disk does not come to memory whole
+            put(np.ascontiguousarray(flat[rows]).reshape(-1).view(np.uint8))
 
     return produce
 

@@ -20,6 +20,7 @@ from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.device import open_device
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
+from easyrec.embedding.tiers import bytes_of, store_of
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
 from easyrec.processors import num_threads
@@ -27,6 +28,7 @@ from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.codes import same_codes, write_codes
+from easyrec.train.compiled import CompileWatch
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
@@ -40,6 +42,7 @@ from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
+from easyrec.train.out_of_memory import doubt_about, lacks_memory, no_memory_for_tables, out_of_memory
 from easyrec.train.profiling import Profile
 from easyrec.train.progress import Progress
 from easyrec.train.randomness import seed_all
@@ -130,6 +133,7 @@ class Trainer:
             self.experiment.eval,
             valid=self.valid is not None,
             counted=self.loader.num_rows is not None,
+            steps=self.loader.num_batches is not None,
             endless=self.loader.source.endless,
         )
         if problems:
@@ -151,9 +155,15 @@ class Trainer:
         regularizer = config.embedding_regularizer
         try:
             plan = frozen_plan(self.plan, config.freeze)
-            self.collection = collection_of(
-                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
-            )
+            store, needed = store_of(config.storage, self.folder.path), bytes_of(plan, config.sparse_optimizer.type)
+            if store is None and (doubt := doubt_about(needed)):
+                logger.warning("%s", doubt)
+            try:
+                self.collection = collection_of(
+                    experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads, store
+                )
+            except MemoryError as error:
+                raise no_memory_for_tables(needed) from error
             self.model = models.build(experiment.model, plan, experiment.tasks)
             freeze(self.model, plan, config.freeze)
         except ConfigError as error:
@@ -164,6 +174,7 @@ class Trainer:
         try_out(self.model, plan.layouts, experiment.tasks)
         self.model.to(self.device).train()
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
+        self.compiling = CompileWatch() if config.compile else None
         self.objective = Objective(experiment.tasks).to(self.device)
         self.recent = self._measure_lately()
         self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
@@ -225,6 +236,10 @@ class Trainer:
                 if self.unsaved and self.step and not self.finishing:
                     self._save()
                 raise
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
+                    raise
+                raise out_of_memory(error, self.step, self.saved_step) from error
             finally:
                 self.loader.close()
                 self.progress.close()
@@ -258,6 +273,7 @@ class Trainer:
         if not self.step and self.config.init_from is None and not self.sampled:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch).on(self.device)
+        self.collection.prepare(self.loader.upcoming)
         with self._autocast():
             logits = self.forward(inputs)
         losses = self._losses(batch, logits)
@@ -280,6 +296,9 @@ class Trainer:
         self.loss_since_log.add_all(value, parts)
         self.loss_since_evaluation.add_all(value, parts)
         self.progress.step(batch.size)
+        if self.compiling is not None:
+            logger.info("%s", self.compiling.told())
+            self.compiling = None
         if self.step % self.config.log_every == 0:
             self._log()
 
@@ -418,14 +437,16 @@ class Trainer:
         speed = self.progress.log(self.step, self.epochs, learned["loss"], rates, values)
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
         dynamics = self.collection.dynamics()
-        more = {"metrics": values, "dynamic": dynamics}
+        traffic = self.collection.traffic()
+        more = {"metrics": values, "dynamic": dynamics, "storage": traffic}
         self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
         scalars |= {f"train/{name}": value for name, value in values.items()}
         scalars |= {f"loss/{name}": value for name, value in learned.get("losses", {}).items()}
         scalars |= {f"weight/{name}": value for name, value in learned.get("weights", {}).items()}
-        for name, told in dynamics.items():
-            scalars |= {f"dynamic/{name}/{key}": value for key, value in told.items()}
+        for kind, tables in (("dynamic", dynamics), ("storage", traffic)):
+            for name, told in tables.items():
+                scalars |= {f"{kind}/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
@@ -493,12 +514,12 @@ class Trainer:
             self.progress.say(f"resumed at step {self.step:,}")
 
     def _expected_steps(self) -> int | None:
-        rows, epochs = self.loader.num_rows, self.config.epochs
+        batches, epochs = self.loader.num_batches, self.config.epochs
         if epochs is None and self.config.steps is None:
             epochs = 1.0
-        if rows is None or epochs is None:
+        if batches is None or epochs is None:
             return self.config.steps
-        steps = math.ceil(math.ceil(rows / self.loader.batch_size) * epochs)
+        steps = math.ceil(batches * epochs)
         return min(steps, self.config.steps or steps)
 
 

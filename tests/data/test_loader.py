@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from easyrec.config.data import NegativeSampling, Shuffle
 from easyrec.data import Demand, Loader, Part
 from easyrec.data import loader as loading
+from easyrec.data.batch_cost import BatchCost
 from easyrec.data.order import Order
 from easyrec.data.sources.csv import Config as Csv
 from easyrec.data.sources.frame import FrameSource
@@ -139,6 +140,77 @@ def test_rows_of_one_file_are_spread_over_the_epoch(source, generator):
     (batch,) = loader
     halves = Counter(i // 1000 for i in ids_of(batch)[: ROWS // 2])
     assert all(400 < halves[part] < 600 for part in range(3))
+
+
+def length(identity):
+    return identity % 5
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    most=st.integers(1, 60),
+    size=st.integers(1, 40),
+    shuffle=st.sampled_from(sorted(SHUFFLES)),
+    together=st.booleans(),
+)
+def test_batches_end_where_their_steps_would_cost_more(source, generator, most, size, shuffle, together):
+    shuffle = SHUFFLES[shuffle]
+    demand = DEMAND
+    if together and shuffle is not None:
+        shuffle, demand = (
+            shuffle.model_copy(update={"together": "session"}),
+            replace(DEMAND, reserved=["user", "id", "session"]),
+        )
+    options = {"shuffle": shuffle, "seed": 3}
+    bounded = Loader(source, generator, demand, batch_size=size, cost=BatchCost(["steps"], most), **options)
+    batches = [ids_of(batch) for batch in bounded]
+    free = [i for batch in Loader(source, generator, demand, batch_size=10_000, **options) for i in ids_of(batch)]
+    assert [i for batch in batches for i in batch] == free
+    assert bounded.num_batches is None
+    for number, batch in enumerate(batches):
+        cost = sum(map(length, batch))
+        assert cost <= most or len(batch) == 1
+        assert len(batch) <= size
+        if number + 1 < len(batches) and shuffle is not None and not together:
+            assert len(batch) == size or cost + length(batches[number + 1][0]) > most  # it ends where it must
+
+
+def test_batches_of_bounded_cost_resume_at_any_of_them(source, generator, shuffle):
+    def loader():
+        return Loader(source, generator, DEMAND, batch_size=90, shuffle=shuffle, seed=3, cost=BatchCost(["steps"], 120))
+
+    whole, states = [], []
+    running = loader()
+    for batch in running:
+        whole.append(ids_of(batch))
+        states.append(running.state())
+    assert len(whole) > ROWS // 90 + 5
+    for at in (0, 3, len(whole) // 2, len(whole) - 2):
+        other = loader()
+        other.load_state(states[at])
+        assert [ids_of(batch) for batch in other] == whole[at + 1 :]
+
+
+def test_a_batch_of_another_cost_is_another_order(source, generator):
+    first = Loader(source, generator, DEMAND, batch_size=90, cost=BatchCost(["steps"], 120))
+    second = Loader(source, generator, DEMAND, batch_size=90, cost=BatchCost(["steps"], 121))
+    with pytest.raises(DataError, match="the cost of a batch was"):
+        second.load_state(first.state())
+
+
+@pytest.mark.parametrize("rows_per_batch", [77, 500, 3001])
+def test_what_remains_is_kept_or_dropped(source, generator, shuffle, rows_per_batch):
+    options = {"batch_size": rows_per_batch, "shuffle": shuffle, "seed": 3}
+    kept = [ids_of(batch) for batch in Loader(source, generator, DEMAND, **options)]
+    dropping = Loader(source, generator, DEMAND, drop_last=True, **options)
+    for _ in range(2):
+        left = [ids_of(batch) for batch in dropping]
+        assert len(left) == dropping.num_batches == ROWS // rows_per_batch
+    assert dropping.epoch == 2
+    assert [ids_of(batch) for batch in Loader(source, generator, DEMAND, drop_last=True, **options)] == kept[
+        : ROWS // rows_per_batch
+    ]
+    assert Loader(source, generator, DEMAND, **options).num_batches == len(kept)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
