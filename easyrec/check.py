@@ -205,9 +205,10 @@ def inspect(
     if generators and sources.items is None:
         raise experiment.placed(ConfigError([NO_ITEMS]))
     absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
-    counted, steps, problems = (
+    counted, steps, endless, problems = (
         True,
         True,
+        False,
         [problem for found in absent for listed in found.values() for problem in listed],
     )
     parts = {"train": sources.train} if experiment.data.split else parts  # a split reads one source
@@ -222,6 +223,7 @@ def inspect(
             if name == "train" and not problems:
                 loader = make_loader(experiment, part, generator, training=True, labels=bool(labels))
                 counted, steps = loader.num_rows is not None, loader.num_batches is not None
+                endless = loader.source.endless
         except ConfigError as error:
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
@@ -230,7 +232,14 @@ def inspect(
     problems += (
         []
         if not trained
-        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted, steps=steps)
+        else unmet(
+            experiment.train,
+            experiment.eval,
+            valid=sources.valid is not None,
+            counted=counted,
+            steps=steps,
+            endless=endless,
+        )
     )
     if search is not None and experiment.model.searches and "items" in samples:
         try:
@@ -277,6 +286,7 @@ def columns(experiment: Experiment, part: str) -> list[str]:
     if part == "train":
         names += experiment.training_columns
         names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
+        names += [data.event_time] if data.event_time else []
     ranked = experiment.eval.retrieval is not None and part != "train"
     if part != "train" or data.split:
         names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)

@@ -127,6 +127,8 @@ class DataConfig(StrictModel):
     labels: list[str] = []
     """Columns that are predicted. Rows of a `sampler`, and those that a statistic counts, need none."""
     sample_weight: str | None = None
+    event_time: str | None = None
+    """Column with the time of a row's event: records and checkpoints tell the newest one that was learned."""
     reserved: list[str] = []
     """Columns that `predict` copies to its output and metrics may group by."""
     batch_size: int = Field(4096, gt=0)

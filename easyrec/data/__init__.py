@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+
 from easyrec.config.batches import counted_steps
 from easyrec.config.data import DataConfig
 from easyrec.data.batch_cost import BatchCost
@@ -153,6 +155,8 @@ def make_loader(
     if reserved is None:
         evaluated = [*config.reserved, *experiment.eval.columns(experiment.tasks)]
         reserved = experiment.training_columns if training else evaluated
+    if training and config.event_time is not None:
+        reserved = [*reserved, config.event_time]
     if shuffle is not None and shuffle.together is not None:
         reserved = [*reserved, shuffle.together]
     demand = Demand(
@@ -168,6 +172,15 @@ def make_loader(
         missing=None if matcher is None else matcher.missing,
     )
     problems = [problem for found in absent.values() for problem in found]
+    if part.source.endless and not training:
+        text = "rows without an end can be learned from, but neither evaluated nor predicted"
+        problems.append(Problem(text, f"data.{part.name}.follow" if part.name else "data"))
+    if part.source.endless and part.predicate is not None:
+        problems.append(Problem("divides rows, but these have no end: give each part a source", "data.split"))
+    if training and config.event_time is not None:
+        kind = part.columns.get(raw_name(config.event_time, part.columns, config.fg))
+        if kind is not None and (pa.types.is_nested(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+            problems.append(Problem(f"'{config.event_time}' is {kind}, which is no time", "data.event_time"))
     try:
         loader = Loader(
             part.source,
@@ -182,7 +195,7 @@ def make_loader(
             matcher=matcher,
             cost=_cost(experiment, shard) if training else None,
             drop_last=training and config.remainder == "drop",
-            idle=not training,
+            may_be_empty=not training,
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""

@@ -39,6 +39,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         "losses": [trainer.loss_since_log.state(), trainer.loss_since_evaluation.state()],
         "epoch": trainer.epoch,
         "loader": loaders[0],
+        "evaluated": {name: loader.pinned() for name, loader in trainer.evaluated.items()},
+        "event_time": trainer.event_time,
         "features": trainer.experiment.generator.fingerprint,
         "optimizers": _optimizers(trainer),
         "files": {name: trainer.folder.size(name) for name in (METRICS, PROGRESS)},
@@ -90,6 +92,14 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     trainer.weighting.load_state_dict(snapshot.tensors.get("weighting", {}))
     if trainer.recent is not None:
         trainer.recent.load_state(snapshot.tensors.get("recent", {}))
+    trainer.loader.load_states(state.get("loaders", [state["loader"]]))
+    trainer.epoch = state.get("epoch", state["loader"]["epoch"])
+    for name, loader in trainer.evaluated.items():
+        pinned = state.get("evaluated", {}).get(name)
+        if pinned is not None:
+            loader.pin(pinned)
+    trainer.plan_rates()  # how long training is may be known only now
+    trainer.event_time = state.get("event_time")
     trainer.step, trainer.samples, trainer.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
     trainer.evaluated_step, trainer.former_seconds = state["evaluated_step"], state["seconds"]
     if trainer.best is not None and state["best"] is not None:
@@ -100,8 +110,6 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     trainer.sparse_rate.load_state(state["rates"]["sparse"])
     for mean, kept in zip((trainer.loss_since_log, trainer.loss_since_evaluation), state["losses"], strict=True):
         mean.load_state(kept)
-    trainer.loader.load_states(state.get("loaders", [state["loader"]]))
-    trainer.epoch = state.get("epoch", state["loader"]["epoch"])
     for name, size in state["files"].items():
         trainer.folder.truncate(name, size)
     load_random_state(state["random"], snapshot.tensors["random"])

@@ -39,6 +39,7 @@ from easyrec.train.compiled import CompileWatch
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
+from easyrec.train.event_time import newest
 from easyrec.train.finish import finish
 from easyrec.train.freeze import freeze, frozen_plan
 from easyrec.train.init_from import init_from
@@ -127,6 +128,7 @@ class Trainer:
         self.watch = Stopwatch()
         self.step, self.samples, self.learned = 0, 0, 0
         self.epoch_rows = 0  # rows of the running epoch that were learned
+        self.event_time: float | str | None = None  # the newest that was learned
         self.evaluated_step, self.saved_step = -1, -1
         self.unsaved = False
         self.loss_since_log, self.loss_since_evaluation = LossMeans(), LossMeans()
@@ -144,14 +146,26 @@ class Trainer:
         self.matching = None if self.experiment.eval.retrieval is None else Matching(self.experiment, sources)
         self.sampled = self.experiment.data.sampler is not None
         self.loader = self._reader(sources.train, training=True)
-        rows = self.loader.num_rows  # known to all workers, or to none
-        self.num_rows = None if rows is None else int(self.workers.sum([rows])[0])
+        self._count_rows()
         self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
         self.test = None if sources.test is None else self._reader(sources.test, training=False)
-        counted, steps = self.loader.num_rows is not None, self.loader.num_batches is not None
-        problems = unmet(self.config, self.experiment.eval, valid=self.valid is not None, counted=counted, steps=steps)
+        for loader in (self.loader, *self.evaluated.values()):
+            loader.idle = self.heed_signals
+        problems = unmet(
+            self.config,
+            self.experiment.eval,
+            valid=self.valid is not None,
+            counted=self.loader.num_rows is not None,
+            steps=self.loader.num_batches is not None,
+            endless=self.loader.source.endless,
+        )
         if problems:
             raise self.experiment.placed(ConfigError(problems))
+
+    @property
+    def evaluated(self) -> dict[str, Loader]:
+        """The parts that are evaluated."""
+        return {name: part for name, part in (("valid", self.valid), ("test", self.test)) if part is not None}
 
     def _reader(self, part: Part, *, training: bool) -> Loader:
         if self.matching is None or (training and not self.sampled):
@@ -186,9 +200,7 @@ class Trainer:
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         scorings = task_scorings(experiment)
         self.scorer = Scorer(self.model, self.collection, self.objective, scorings, self.ema, self.device)
-        steps = self._expected_steps()
-        self.dense_rate = Rate(config.dense_optimizer.lr, config.dense_optimizer.schedule, steps)
-        self.sparse_rate = Rate(config.sparse_optimizer.lr, config.sparse_optimizer.schedule, steps)
+        self.plan_rates()
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
@@ -232,6 +244,18 @@ class Trainer:
         for name in ("valid", "test"):
             part = getattr(self.sources, name)
             setattr(self, name, None if part is None else self._reader(part, training=False))
+
+    def _count_rows(self) -> None:
+        """Rows of an epoch of all workers."""
+        rows = self.loader.num_rows  # known to all workers, or to none
+        self.num_rows = None if rows is None else int(self.workers.sum([rows])[0])
+
+    def plan_rates(self) -> None:
+        """The learning rates, by the length of the training."""
+        self._count_rows()
+        dense, sparse, steps = self.config.dense_optimizer, self.config.sparse_optimizer, self._expected_steps()
+        self.dense_rate = Rate(dense.lr, dense.schedule, steps)
+        self.sparse_rate = Rate(sparse.lr, sparse.schedule, steps)
 
     def _measure_lately(self) -> Recent | None:
         measured, config = self.experiment.measured, self.config
@@ -338,6 +362,7 @@ class Trainer:
         self.samples += turn.rows
         self.learned += turn.rows
         self.epoch_rows += turn.rows
+        self.event_time = newest(self.event_time, batch, self.experiment.data.event_time)
         parts = dict(zip(named, values, strict=True))
         self.loss_since_log.add_all(value, parts)
         self.loss_since_evaluation.add_all(value, parts)
@@ -532,6 +557,8 @@ class Trainer:
             "valid": values,
             "best": improved,
         }
+        if self.event_time is not None:
+            record["event_time"] = self.event_time
         self.folder.append(METRICS, record)
         self.tensorboard.write({f"valid/{name}": value for name, value in values.items()}, self.step)
         shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items() if "[" not in name)
