@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -22,10 +21,11 @@ from easyrec.embedding import native
 from easyrec.embedding.collection import BatchColumns, EmbeddingCollection, columns_of
 from easyrec.embedding.lookup import KINDS, Lookup
 from easyrec.embedding.search import Parts
-from easyrec.embedding.sharding import Kind, Shards, Unit, shards_of
+from easyrec.embedding.sharding import Kind, Shards, shards_of
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
-from easyrec.errors import CheckpointError, DataError
+from easyrec.embedding.wanted import Wanted, Wanting
+from easyrec.errors import CheckpointError
 from easyrec.workers import Workers
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ class _Rows:
     def __init__(self, shards: Shards, threads: int) -> None:
         self.shards, self.threads = shards, threads
         # A table whose values are multiplied has as many rows as there are values, no more and no less.
-        fixed = {place: unit.rows for unit in shards.units if not unit.features for place in unit.pieces}
-        shapes = [(fixed.get(place, 0), piece.spec.dim) for place, piece in enumerate(shards.pieces)]
-        self.arrays = [np.zeros(shape, np.float32) for shape in shapes]
+        rows = [piece.spec.rows if place in shards.whole else 0 for place, piece in enumerate(shards.pieces)]
+        self.arrays = [np.zeros((n, p.spec.dim), np.float32) for n, p in zip(rows, shards.pieces, strict=True)]
         self._build()
 
     def _build(self) -> None:
@@ -82,14 +81,6 @@ class _Columns(BatchColumns):
         return self.places[name], offsets, weights, key_offsets
 
 
-def _row_of(parts: Parts, place: int) -> int:
-    """The row of a value of a ragged column."""
-    _, offsets, _, key_offsets = parts
-    if key_offsets is not None:
-        place = int(np.searchsorted(key_offsets, place, "right")) - 1
-    return place if offsets is None else int(np.searchsorted(offsets, place, "right")) - 1
-
-
 @dataclass
 class _Asked:
     """What a worker and the others asked of one another for a batch that is learned.
@@ -97,13 +88,13 @@ class _Asked:
     Attributes:
         native: The tables over which the batch was looked up.
         rows: By piece, the rows that were looked up, of room for more.
-        here: By unit, where in its rows those of each worker begin and end: (workers + 1,).
+        here: (units, workers + 1), where in a unit's rows those of each worker begin and end.
         calls: By worker, what it asked: of each piece that has some, the call over the rows held here.
     """
 
     native: Any
     rows: list[np.ndarray]
-    here: list[np.ndarray]
+    here: np.ndarray
     calls: list[list[tuple[int, Any]]]
 
 
@@ -156,6 +147,8 @@ class ShardedCollection(EmbeddingCollection):
             for tables in self.both
         )
         self._draw(seed)
+        self._wanting = Wanting(self.shards.units, workers.rank, workers.size)
+        self._whole = {place: self._call(place, np.arange(pieces[place].spec.rows)) for place in self.shards.whole}
         self._rows = _Rows(self.shards, threads)
         self._anchor = torch.empty(0, requires_grad=True)
         self._gradients: list[tuple[Any, np.ndarray]] = []
@@ -204,112 +197,71 @@ class ShardedCollection(EmbeddingCollection):
         """
         assert groups is None
         assert batch.matches is None
-        columns = _Columns(batch, self._fetch(BatchColumns(batch), learning=torch.is_grad_enabled()))
+        wanted = self._wanting(BatchColumns(batch))
+        self._fetch(wanted, learning=torch.is_grad_enabled())
+        columns = _Columns(batch, wanted.places)
         buffers, others = self._rows.lookup.bind(columns)
         tensors = {key: torch.from_numpy(array) for key, array in others.items()}
         tensors |= self._rows.lookup.dense(columns, partial(columns_of, batch.dense))
         return Embedded(tensors | self._filled(buffers), self._layouts)
 
-    def _fetch(self, columns: BatchColumns, *, learning: bool) -> dict[str, np.ndarray]:
-        """Bring the rows that a batch needs; where each id's is, by column of the plan over the pieces."""
-        units, size = self.shards.units, self.workers.size
-        places: dict[str, np.ndarray] = {}
-        wanted: list[np.ndarray] = []  # by unit, each row once, by the worker that holds it
-        here: list[np.ndarray] = []  # by unit, where those of each worker begin and end
-        for number, unit in enumerate(units):
-            ids, parts = self._ids(unit, columns)
-            codes, unique = pd.factorize(ids)
-            counts = np.zeros(size, np.int64)
-            if unit.kind == "row":
-                owner = unique % size
-                order = np.argsort(owner.astype(np.uint8 if size < 256 else np.int64), kind="stable")
-                at = np.empty_like(order)
-                at[order] = np.arange(len(order))
-                codes, unique = at[codes], unique[order] // size
-                counts = np.bincount(owner, minlength=size)
-            else:
-                counts[self.workers.rank if unit.kind == "data_parallel" else unit.owner] = len(unique)
-            wanted.append(unique)
-            here.append(np.concatenate([[0], np.cumsum(counts)]))
-            for feature, (start, stop) in parts.items():
-                places[f"{number}/{feature}"] = codes[start:stop]
-        self._rows.provide([len(unique) for unique in wanted])
-        asked = self._ask(wanted, here, learning=learning)
-        self._asked = asked if learning else self._asked
-        return places
-
-    def _ids(self, unit: Unit, columns: BatchColumns) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
-        """The ids of all columns of a unit, and where those of each are."""
-        if not unit.features:
-            return np.arange(unit.rows), {}
-        ids, parts, start = [], {}, 0
-        for feature in unit.features:
-            column = columns.ragged(feature)
-            values = column[0]
-            if values.ndim != 1 or values.dtype != np.int64:
-                raise DataError(f"ids must be (n,) int64, but are {values.shape} {values.dtype}", column=feature)
-            wrong = np.flatnonzero((values < 0) | (values >= unit.rows))
-            if len(wrong):
-                text = f"id {values[wrong[0]]} is outside its embedding table"
-                raise DataError(text, column=feature, row=_row_of(column, int(wrong[0])))
-            ids.append(values)
-            parts[feature] = start, start + len(values)
-            start += len(values)
-        return np.concatenate(ids), parts
-
-    def _ask(self, wanted: list[np.ndarray], here: list[np.ndarray], *, learning: bool) -> _Asked:
+    def _fetch(self, wanted: Wanted, *, learning: bool) -> None:
         """Tell the holders which rows are wanted, and fill the rows that are looked up with what they send.
 
         Rows that every worker holds are not sent; but whose gradients will come is told, while it learns.
         """
-        units, workers = self.shards.units, self.workers
-        size, me = workers.size, workers.rank
-        give = np.stack([np.diff(bounds) for bounds in here], axis=1)  # (workers, units)
-        for number, unit in enumerate(units):
-            if unit.kind == "data_parallel" and learning:
-                give[:, number] = len(wanted[number])
+        shards, workers, here = self.shards, self.workers, wanted.here
+        units, size, me = shards.units, workers.size, workers.rank
+        self._rows.provide(here[:, -1].tolist())
+        for place, call in self._whole.items():
+            call.lookup(self._rows.arrays[place])
+        copies = slice(sum(unit.kind != "data_parallel" for unit in units), len(units))
+        give, sent = wanted.counts.copy(), []
+        for worker in range(size):
+            sent.append(wanted.of(worker, slice(0, copies.start)))
+            if learning or worker == me:
+                give[worker, copies] = wanted.counts[me, copies]
+                sent.append(wanted.of(me, copies))
         counts = workers.swap(torch.from_numpy(give.reshape(-1)), [len(units)] * size, [len(units)] * size)
-        taken = counts.numpy().reshape(size, -1)
-        sent = [
-            wanted[number]
-            if unit.kind == "data_parallel"
-            else wanted[number][slice(*here[number][worker : worker + 2])]
-            for worker in range(size)
-            for number, unit in enumerate(units)
-            if give[worker, number]
-        ]
-        flat = torch.from_numpy(np.concatenate([np.zeros(0, np.int64), *sent]))
-        ids = workers.swap(flat, give.sum(axis=1).tolist(), taken.sum(axis=1).tolist()).numpy()
+        take = counts.numpy().reshape(size, -1)
+        told = torch.from_numpy(np.concatenate(sent))
+        ids = workers.swap(told, give.sum(axis=1).tolist(), take.sum(axis=1).tolist()).numpy()
 
-        widths = np.array([sum(self._dim(p) for p in u.pieces) * (u.kind != "data_parallel") for u in units])
-        lengths, mine = taken @ widths, give @ widths
+        widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64)
+        widths[copies] = 0
+        lengths, mine = take @ widths, give @ widths
         lengths[me] = mine[me] = 0  # one's own rows go straight to where they are looked up
         answer, at = np.empty(int(lengths.sum()), np.float32), 0
         calls: list[list[tuple[int, Any]]] = [[] for _ in range(size)]
-        for worker, number in zip(*np.nonzero(taken), strict=True):
-            unit, count = units[number], int(taken[worker, number])
+        for worker, number in zip(*(part.tolist() for part in np.nonzero(take)), strict=True):
+            count = int(take[worker, number])
             rows, ids = ids[:count], ids[count:]
-            for place in unit.pieces:
-                call = self._bags[place].bind([(rows, None, None, None)], count)
+            for place in units[number].pieces:
+                dim = self._dim(place)
                 if worker == me:
-                    begin = here[number][me]
+                    begin = int(here[number, me])
                     target = self._rows.arrays[place][begin : begin + count]
-                elif unit.kind == "data_parallel":  # nobody wants them, but the kernel must have seen the ids
-                    target = np.empty((count, self._dim(place)), np.float32)
+                elif number >= copies.start:  # nobody wants them, but the kernel must have seen the ids
+                    target = np.empty((count, dim), np.float32)
                 else:
-                    target = answer[at : at + count * self._dim(place)].reshape(count, -1)
-                    at += target.size
-                fault = call.lookup(target)
-                assert fault is None, "ids are checked where they are read"
-                calls[worker].append((place, call))
-        rows_of = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
-        for worker, number in zip(*np.nonzero(give * (widths > 0)), strict=True):
-            begin, end = here[number][worker : worker + 2]
+                    target = answer[at : at + count * dim].reshape(count, dim)
+                    at += count * dim
+                calls[worker].append((place, self._call(place, rows, target)))
+        came = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
+        for worker, number in zip(*(part.tolist() for part in np.nonzero(give * (widths > 0))), strict=True):
             for place in units[number].pieces if worker != me else ():
-                target = self._rows.arrays[place][begin:end]
-                target[...] = rows_of[: target.size].reshape(target.shape)
-                rows_of = rows_of[target.size :]
-        return _Asked(self._rows.native, list(self._rows.arrays), here, calls)
+                target = self._rows.arrays[place][here[number, worker] : here[number, worker + 1]]
+                target[...] = came[: target.size].reshape(target.shape)
+                came = came[target.size :]
+        if learning:
+            self._asked = _Asked(self._rows.native, list(self._rows.arrays), here, calls)
+
+    def _call(self, place: int, rows: np.ndarray, target: np.ndarray | None = None) -> Any:
+        """The native call over rows that are held here of a piece, looked up once."""
+        call = self._bags[place].bind([(rows, None, None, None)], len(rows))
+        fault = call.lookup(np.empty((len(rows), self._dim(place)), np.float32) if target is None else target)
+        assert fault is None, "ids are checked where they are read"
+        return call
 
     def _dim(self, place: int) -> int:
         return self.shards.pieces[place].spec.dim
@@ -345,7 +297,7 @@ class ShardedCollection(EmbeddingCollection):
         asked, workers, pieces = self._asked, self.workers, self.shards.pieces
         assert asked is not None
         mine: list[list[np.ndarray]] = [[] for _ in range(workers.size)]
-        for unit, bounds in zip(self.shards.units, asked.here, strict=True):
+        for unit, bounds in zip(self.shards.units, asked.here.tolist(), strict=True):
             for place in unit.pieces:
                 if not pieces[place].spec.trainable:
                     continue
@@ -355,6 +307,9 @@ class ShardedCollection(EmbeddingCollection):
                     begin, end = (0, bounds[-1]) if unit.kind == "data_parallel" else bounds[worker : worker + 2]
                     if end > begin:
                         parts.append(rows[begin:end])
+        whole = [place for place in self._whole if pieces[place].spec.trainable]
+        for place in whole:
+            asked.rows[place].fill(0.0)
         # What was looked up is no longer needed: its place takes the sums.
         asked.native.apply(self._gradients, native.Step(rule=native.Rule.sgd, lr=-1.0))
         others = [worker for worker in range(workers.size) if worker != workers.rank]
@@ -373,6 +328,11 @@ class ShardedCollection(EmbeddingCollection):
                     size = call.num_rows * call.width
                     gradient, received = received[:size].reshape(call.num_rows, -1), received[size:]
                 self._summed[self._copied[place]].append((call, gradient))
+        if whole:
+            flat = torch.from_numpy(np.concatenate([asked.rows[place].ravel() for place in whole]))
+            workers.add_up(flat)
+            for place, part in zip(whole, torch.split(flat, [asked.rows[p].size for p in whole]), strict=True):
+                self._summed[1].append((self._whole[place], part.numpy().reshape(-1, self._dim(place))))
         return self._summed
 
     # ----------------------------------------------------------------------------------------------- state

@@ -61,7 +61,7 @@ class Unit:
         owner: See `Piece`.
         rows: Number of ids.
         pieces: Places among the pieces.
-        features: Columns of ids, in a fixed order; none for tables whose rows are all taken, each time.
+        features: Columns of ids, in a fixed order.
     """
 
     kind: Literal["row", "table", "data_parallel"]
@@ -78,12 +78,14 @@ class Shards:
     Attributes:
         plan: The plan whose tables are the pieces; a column of ids is called `<unit>/<feature>` there.
         pieces: In the order of the plan's tables.
-        units: In a fixed order.
+        units: Those that every worker holds are the last.
+        whole: Places of pieces that are multiplied with values: all their rows are read, whatever the batch.
     """
 
     plan: EmbeddingPlan
     pieces: list[Piece]
     units: list[Unit]
+    whole: list[int]
 
 
 def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shards:
@@ -108,17 +110,24 @@ def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shar
             owner = owners.get(spec.name, 0)
             pieces.append(Piece(spec, spec.name, slice(0, spec.dim), kind, owner))
     units: dict[tuple[str, str, int], Unit] = {}
-    by_table: dict[str, list[tuple[Piece, str]]] = {}
     for place, piece in enumerate(pieces):
-        base = piece.table if piece.table in linear else piece.table.partition(":")[0]
-        key = (base, piece.kind, piece.owner)
-        unit = units.setdefault(key, Unit(piece.kind, piece.owner, piece.spec.rows))
-        unit.pieces.append(place)
         if piece.table not in linear:
+            unit = units.setdefault(_unit_of(piece), Unit(piece.kind, piece.owner, piece.spec.rows))
+            unit.pieces.append(place)
             unit.features.extend(f for f in _features(plan, piece.table) if f not in unit.features)
-        by_table.setdefault(piece.table, []).append((piece, str(list(units).index(key))))
+    ordered = sorted(units, key=lambda key: units[key].kind == "data_parallel")
+    by_table: dict[str, list[tuple[Piece, int]]] = {}
+    for piece in pieces:
+        number = -1 if piece.table in linear else ordered.index(_unit_of(piece))
+        by_table.setdefault(piece.table, []).append((piece, number))
     groups = {name: _cut(group, by_table) for name, group in plan.groups.items()}
-    return Shards(EmbeddingPlan(tuple(p.spec for p in pieces), groups), pieces, list(units.values()))
+    whole = [place for place, piece in enumerate(pieces) if piece.table in linear]
+    over = EmbeddingPlan(tuple(p.spec for p in pieces), groups)
+    return Shards(over, pieces, [units[key] for key in ordered], whole)
+
+
+def _unit_of(piece: Piece) -> tuple[str, str, int]:
+    return piece.table.partition(":")[0], piece.kind, piece.owner
 
 
 def _owners(tables: Iterable[TableSpec], size: int) -> dict[str, int]:
@@ -140,7 +149,7 @@ def _features(plan: EmbeddingPlan, table: str) -> list[str]:
     return list(dict.fromkeys(bag.feature for bag in bags if bag.table == table))
 
 
-def _cut(group: GroupPlan, pieces: Mapping[str, Sequence[tuple[Piece, str]]]) -> GroupPlan:
+def _cut(group: GroupPlan, pieces: Mapping[str, Sequence[tuple[Piece, int]]]) -> GroupPlan:
     def cut(bags: Sequence[BagSpec]) -> tuple[BagSpec, ...]:
         found = []
         for bag in bags:

@@ -371,6 +371,46 @@ def test_shards_are_disjoint_and_complete_in_every_epoch(source, generator, shuf
         assert sorted(i for ids in seen for i in ids) == list(range(ROWS))
 
 
+def test_an_epochs_beginning_is_the_same_for_any_number_of_workers(source, generator):
+    def loaders(number):
+        return [
+            Loader(source, generator, DEMAND, batch_size=10, shuffle=Shuffle(), shard=(i, number))
+            for i in range(number)
+        ]
+
+    two = loaders(2)
+    assert sum(len(ids_of(batch)) for loader in two for batch in loader) == ROWS
+    states = [loader.state() for loader in two]
+    seen = []
+    for loader, undisturbed in zip(three := loaders(3), loaders(3), strict=True):
+        loader.load_states(states)
+        assert loader.epoch == 1
+        list(undisturbed)
+        seen += (ids := [i for batch in loader for i in ids_of(batch)])
+        assert ids == [i for batch in undisturbed for i in ids_of(batch)]
+    assert sorted(seen) == list(range(ROWS))
+    next(iter(two[0]))
+    with pytest.raises(DataError, match="begun by 2 workers, and there are 3 now"):
+        three[0].load_states([loader.state() for loader in two])
+
+
+def test_a_batch_of_nothing_has_all_columns(source, generator):
+    loader = Loader(source, generator, DEMAND, batch_size=10)
+    some, none = next(iter(loader)), loader.nothing()
+    assert none.size == 0
+    assert none.dense.shape == (0, some.dense.shape[1])
+    assert none.sparse.keys() == some.sparse.keys()
+    assert none.sequences.keys() == some.sequences.keys()
+    assert none.labels.keys() == some.labels.keys()
+    assert [column.offsets.tolist() for column in none.sequences.values()] == [[0]]
+
+
+def test_a_shard_without_units_is_idle_where_it_may_be(source, generator):
+    loader = Loader(source, generator, DEMAND, batch_size=64, shard=(18, 19), idle=True)
+    assert list(loader) == []
+    assert loader.epoch == 1
+
+
 def test_more_shards_than_units_are_refused(source, generator):
     with pytest.raises(ConfigError, match=r"18 units .* cannot be shared by 19 workers"):
         Loader(source, generator, DEMAND, batch_size=64, shard=(0, 19))
