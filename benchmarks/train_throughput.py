@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, data, interleave, save, table
+from record import ROOT, data, interleave, save, section, table
 
 PEERS = ROOT / ".peers"
 PACKAGES = ("torch==2.13.0", "fuxictr==2.3.10", "deepctr-torch==0.3.0", "polars<2", "ray")
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="names of contestants")
+    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
     args = parser.parse_args()
     spec = {"label": "label", **(synthetic if args.data == "synthetic" else frappe)(args.rows)}
     path = Path(spec["folder"]) / "spec.json"
@@ -165,6 +166,8 @@ def main() -> None:
         for name, m in medians.items()
     ]
     table(rows)
+    if args.page and args.data == "synthetic":
+        section("train_throughput-synthetic", rows)
     if not args.only:
         settings = {"data": args.data, "rows": spec["rows"], "runs": args.runs, "threads": args.threads}
         save(f"train_throughput-{args.data}", {"settings": {**settings, **spec["model"]}, "medians": medians})
