@@ -35,7 +35,6 @@ PAPER: dict[str, Any] = {
     "model.heads": 6,
     "model.head_dim": 64,
     "model.feedforward": 1024,
-    "model.dropout": 0.1,
     "data.batch_size": 256,
     "train.epochs": 32,
     "train.evaluate_every": {"epochs": 8},
