@@ -200,4 +200,4 @@ class Workers:
         try:
             yield
         except (RuntimeError, TimeoutError) as error:
-            raise WorkerLost(str(error)) from error
+            raise WorkerLost(str(error).partition(". This is typically")[0]) from error

@@ -294,8 +294,8 @@ def workers_of(pid):
 @pytest.fixture(scope="module")
 def long_run(home, config):
     """A config file with dropout, shuffled rows and many checkpoints; and what its run leaves undisturbed."""
-    shuffled = config("row", model__dropout=0.2, data__shuffle={"buffer_rows": 64}, train__epochs=30)
-    shuffled["train"] |= {"checkpoint": {"every": {"steps": 25}}, "evaluate_every": {"steps": 50}}
+    shuffled = config("row", model__dropout=0.2, data__shuffle={"buffer_rows": 64}, train__epochs=8)
+    shuffled["train"] |= {"checkpoint": {"every": {"steps": 10}}, "evaluate_every": {"steps": 20}}
     file = home / "long.yaml"
     file.write_text(json.dumps(shuffled))
     done = subprocess.run(command(file, home / "whole"), capture_output=True, text=True, check=False)
