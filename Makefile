@@ -108,6 +108,12 @@ bench-retrieval: install-dev  ## next items, towers, semantic ids and a million 
 	$(PY) benchmarks/next_item.py && $(PY) benchmarks/tiger.py && $(PY) benchmarks/two_tower.py
 	$(PY) benchmarks/samplers.py && $(PY) benchmarks/swing.py && $(PY) benchmarks/retrieval.py
 
+.PHONY: bench-scale
+bench-scale: install-dev  ## large, dynamic and shared tables, days of data, queues (hours; 24 GB of memory, 40 GB of disk)
+	$(PY) benchmarks/dynamic.py && $(PY) benchmarks/dynamic.py map && $(PY) benchmarks/incremental.py
+	$(PY) benchmarks/storage.py && $(PY) benchmarks/table_size.py
+	$(PY) benchmarks/distributed.py && $(PY) benchmarks/work_queue.py
+
 SANITIZED := build/sanitized
 
 .PHONY: sanitize
