@@ -180,7 +180,7 @@ def test_unfinished_parts_of_other_work_are_refused(here, processes):
 def test_nothing_is_removed_that_was_not_written_so(here, processes):
     before = sorted(here.rglob("*"))
     for overwrite in (False, True):
-        with pytest.raises(RunError, match=r"days holds 0\.parquet"):
+        with pytest.raises(RunError, match=r"days holds 0\.parquet and no _JOB"):
             encode(processes, folder="days", overwrite=overwrite)
     assert sorted(here.rglob("*")) == before
     Path("file").write_text("")

@@ -93,7 +93,7 @@ def test_a_config_elsewhere_with_a_vocabulary_beside_it_reaches_the_workers(toy,
     (toy.path / "vocabulary" / "items.txt").write_text("".join(f"{item}\n" for item in range(30)))
     features = [dict(feature) for feature in toy.config["features"]]
     del features[1]["num_buckets"]
-    features[1]["vocab_file"] = "vocabulary/items.txt"
+    features[1] |= {"vocab_file": "vocabulary/items.txt", "default_bucketize_value": 0}
     toy.trainer(features=features, train__epochs=1).fit()
     report, _ = spread(processes, toy.path / "run", rows, SMALL)
     whole = api.predict(toy.path / "run", rows, overrides=SMALL)
