@@ -337,7 +337,7 @@ def test_few_vectors_to_learn_from_are_told_once(name, caplog, capfd):
     assert [record.message.partition(":")[0] for record in caplog.records] == ([told] if enough > 300 else [])
     made.add(np.arange(300, 310), np.ones((10, DIM)))
     assert len(caplog.records) == int(enough > 300)
-    assert not any(capfd.readouterr())
+    assert not any("clustering" in text for text in capfd.readouterr())  # FAISS writes past Python
 
 
 def test_parts_that_do_not_divide_a_vector_are_told():
