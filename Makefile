@@ -63,6 +63,11 @@ test: install-dev  ## the tests, without the slow ones
 test-all: install-dev  ## all tests
 	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal
 
+.PHONY: test-engines
+test-engines: install-dev  ## Ray and Spark themselves (needs Java 17)
+	@$(PIP) --no-build-isolation --editable '.[ray,spark]'
+	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py
+
 .PHONY: test-cpp
 test-cpp: install  ## the kernels without Python, under AddressSanitizer and UBSan
 	@mkdir -p build/cpp

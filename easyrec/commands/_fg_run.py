@@ -113,6 +113,8 @@ def _spread(args: argparse.Namespace, found: Features, encoding: Encoding, confi
     rows = None if args.table else found.source(args.input, args.part)
     log()
     with config.open() as engine:
+        if args.output_table:
+            engine.registrable(args.output_table)
         done, spread = encode_spread(
             found.generator,
             rows or engine.table(args.table, args.where),

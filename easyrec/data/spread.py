@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,11 +172,12 @@ def divisible(source: Source) -> None:
         raise ConfigError(f"{text}: write parquet, or several files; or take no engine")
 
 
-def _gather(told: Iterator[Told], results: _Results, total: int) -> None:
-    for one in told:
-        results.take(one)
-        if len(results.failed) >= MOST_FAILED < total:
-            break
+def _gather(told: Generator[Told], results: _Results, total: int) -> None:
+    with closing(told):  # what is left early is stopped
+        for one in told:
+            results.take(one)
+            if len(results.failed) >= MOST_FAILED < total:
+                break
 
 
 def _whole(parts: Parts, slice: Slice, task: Task) -> bool:

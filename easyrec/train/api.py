@@ -219,6 +219,8 @@ def predict(
         scorer = restore(experiment, folder, checkpoint)
         trained = Trained.of(experiment, folder, checkpoint)
         with shared_by.open() as opened:
+            if output_table is not None:
+                opened.registrable(output_table)
             found = predict_spread(
                 experiment,
                 scorer,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -151,7 +151,7 @@ class Engine(ABC):
     shown: str
 
     @abstractmethod
-    def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Iterator[Told]:
+    def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Generator[Told]:
         """Let workers do slices; gives what became of each, in any order.
 
         A slice whose worker dies is given to another one. To leave the iteration early is to stop the work.
@@ -174,7 +174,7 @@ class Engine(ABC):
         text = f"{self.shown} keeps no tables, so it cannot read '{name}': take --engine spark, or files by --input"
         raise ConfigError(text)
 
-    def run_table(self, task: Task, table: Table, columns: Sequence[str], progress: Progress) -> Iterator[Told]:
+    def run_table(self, task: Task, table: Table, columns: Sequence[str], progress: Progress) -> Generator[Told]:
         """Let workers do the rows of a table, a slice for each partition of it; as `run`.
 
         Args:
@@ -185,15 +185,22 @@ class Engine(ABC):
         """
         raise ConfigError(f"{self.shown} keeps no tables, so it cannot read '{table.name}'")
 
+    def registrable(self, table: str) -> None:
+        """Check that `register` will be possible, before the work begins.
+
+        Raises:
+            ConfigError: The engine has no tables, it would not keep this one, or there is such a table already.
+        """
+        raise ConfigError(f"{self.shown} keeps no tables, so it cannot make '{table}': take --engine spark")
+
     def register(self, table: str, folder: str) -> None:
         """Let a folder of parts be known as a table.
 
         Raises:
-            ConfigError: The engine has no tables.
-            EngineError: There is such a table already, or the catalogue refuses.
+            EngineError: The catalogue refuses.
         """
         del folder
-        raise ConfigError(f"{self.shown} keeps no tables, so it cannot make '{table}': take --engine spark")
+        self.registrable(table)
 
     def close(self) -> None:  # noqa: B027 (an engine that was there before us stays)
         """End what was started here."""

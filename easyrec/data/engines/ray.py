@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
@@ -75,7 +75,7 @@ class RayEngine(Engine):
             told = str(error).strip().splitlines() or [type(error).__name__]
             raise EngineError(f"{self.shown} cannot be reached: {told[0]}") from error
 
-    def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Iterator[Told]:
+    def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Generator[Told]:
         """A dataset of the slices' numbers, each a block of its own."""
         ray, config = self._ray, self.config
         context = ray.data.DataContext.get_current()
@@ -98,7 +98,7 @@ class RayEngine(Engine):
         )
         return self._told(told, progress)
 
-    def _told(self, dataset: Any, progress: Progress) -> Iterator[Told]:
+    def _told(self, dataset: Any, progress: Progress) -> Generator[Told]:
         done = 0
         try:
             with closing(

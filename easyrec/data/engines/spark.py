@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -121,7 +121,7 @@ class SparkEngine(Engine):
             raise EngineError(f"{self.shown} cannot be started: {_cause(error)}") from error
         return session
 
-    def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Iterator[Told]:
+    def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Generator[Told]:
         """A frame of as many partitions as there are slices."""
         logger.info("%s: %d slices for %d workers", self.shown, len(numbers), self._workers)
         frame = self._spark.range(0, len(numbers), 1, numPartitions=len(numbers))
@@ -129,8 +129,7 @@ class SparkEngine(Engine):
 
     def table(self, name: str, where: str | None = None) -> Table:
         """A table of the catalogue, with its partition columns."""
-        if not NAME.fullmatch(name):
-            raise ConfigError(f"'{name}' is no name of a table: write table, db.table or catalog.db.table")
+        _check_name(name)
         from pyspark.errors import PySparkException  # noqa: PLC0415 (an extra)
         from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415
 
@@ -143,7 +142,7 @@ class SparkEngine(Engine):
             hint = "" if self.config.hive else "; tables of a Hive metastore need --engine spark hive=true"
             raise ConfigError(f"{self.shown} cannot read the table '{name}': {_cause(error)}{hint}") from None
 
-    def run_table(self, task: Task, table: Table, columns: Sequence[str], progress: Progress) -> Iterator[Told]:
+    def run_table(self, task: Task, table: Table, columns: Sequence[str], progress: Progress) -> Generator[Told]:
         """The table's own partitions; only `columns` are read."""
         assert isinstance(table, SparkTable)
         logger.info("%s: %d partitions for %d workers", self.shown, table.partitions, self._workers)
@@ -152,10 +151,19 @@ class SparkEngine(Engine):
         mapped = frame.mapInArrow(_Partition(task, table.name, schema), "told string")
         return self._collected(mapped, table.partitions, progress)
 
+    def registrable(self, table: str) -> None:
+        """A name that is free, in a catalogue that outlives the session."""
+        _check_name(table)
+        if table.count(".") < 2 and self._spark.conf.get("spark.sql.catalogImplementation") == "in-memory":
+            text = (
+                f"'{table}' would be forgotten with this session, which has no metastore: take --engine spark hive=true"
+            )
+            raise ConfigError(text)
+        if self._spark.catalog.tableExists(table):
+            raise ConfigError(f"there is a table '{table}' already: name another one, or drop it")
+
     def register(self, table: str, folder: str) -> None:
         """An external table over the folder: no row is copied."""
-        if not NAME.fullmatch(table):
-            raise ConfigError(f"'{table}' is no name of a table: write table, db.table or catalog.db.table")
         from pyspark.errors import PySparkException  # noqa: PLC0415 (an extra)
 
         try:
@@ -174,7 +182,7 @@ class SparkEngine(Engine):
     def _workers(self) -> int:
         return max(1, int(self._spark.sparkContext.defaultParallelism) // self.config.cpus)
 
-    def _collected(self, frame: Any, total: int, progress: Progress) -> Iterator[Told]:
+    def _collected(self, frame: Any, total: int, progress: Progress) -> Generator[Told]:
         """What all workers told; while they work, a look at how many are done."""
         from pyspark import InheritableThread  # noqa: PLC0415 (an extra)
 
@@ -237,6 +245,11 @@ class _Partition:
         number = context.partitionId()
         told = worker_of(self.task).batches(number, self.schema, batches, f"{self.table}, partition {number}")
         yield pa.record_batch({"told": pa.array([told], pa.string())})
+
+
+def _check_name(table: str) -> None:
+    if not NAME.fullmatch(table):
+        raise ConfigError(f"'{table}' is no name of a table: write table, db.table or catalog.db.table")
 
 
 def check_java() -> None:

@@ -80,6 +80,12 @@ def main(kind, folder, address=None):
     sys.path.append(folder)
     generator = FeatureGenerator.load({"features": FEATURES})
     config = engine_config({"type": kind, "workers": 2, "slice_rows": 500, "address": address})
+    if kind == "spark":  # a metastore of its own, in the folder
+        places = {"spark.sql.warehouse.dir": f"{folder}/warehouse"}
+        places["spark.hadoop.javax.jdo.option.ConnectionURL"] = (
+            f"jdbc:derby:;databaseName={folder}/metastore;create=true"
+        )
+        config = config.model_copy(update={"hive": True, "conf": places})
     told = {}
     with config.open() as engine:
 
@@ -191,7 +197,7 @@ def tables(engine, encode, config, told):
         scores["row"].tolist() == alone["row"].tolist(),
         bool(np.allclose(scores["click"], alone["click"], rtol=1e-5)),
     ]
-    told["table"]["twice"] = error_of(lambda: engine.register("shop.scores", str(Path("table_scores").absolute())))
+    told["table"]["twice"] = error_of(lambda: engine.registrable("shop.scores"))
 
 
 if __name__ == "__main__":

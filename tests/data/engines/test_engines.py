@@ -75,4 +75,4 @@ def test_tables_are_spark_s(told):
     assert "cannot read the table 'shop.none'" in found["absent"]
     assert "cannot read the table 'shop.rows'" in found["where"]
     assert "is no name of a table" in found["name"]
-    assert "'shop.scores' was not made of them" in found["twice"]
+    assert "there is a table 'shop.scores' already" in found["twice"]
