@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from easyrec.embedding.sharding import Kind
     from easyrec.embedding.spec import TableSpec
 
+RESERVED = 0.15
+"""Share of a machine's memory that tables leave to others."""
 NAMES: dict[str, Kind] = {
     "row_wise": "row",
     "table_wise": "table",
@@ -45,6 +47,9 @@ def planned(tables: Sequence[TableSpec], size: int, batch_size: int, kinds: Sequ
                 ParameterConstraints,
                 Topology,
             )
+            from torchrec.distributed.planner.storage_reservations import (  # noqa: PLC0415
+                FixedPercentageStorageReservation,
+            )
     except ImportError as error:
         raise MissingExtra("torchrec", "distributed") from error
     allowed = [name for name, kind in NAMES.items() if kind in kinds]
@@ -66,6 +71,7 @@ def planned(tables: Sequence[TableSpec], size: int, batch_size: int, kinds: Sequ
         planner = EmbeddingShardingPlanner(
             topology=Topology(world_size=size, compute_device="cpu", local_world_size=size),
             batch_size=batch_size,
+            storage_reservation=FixedPercentageStorageReservation(percentage=RESERVED),
             constraints={t.name: ParameterConstraints(sharding_types=allowed) for t in tables},
         )
         collection = EmbeddingBagCollection(tables=configs, device=torch.device("meta"))

@@ -406,7 +406,7 @@ def test_a_batch_of_nothing_has_all_columns(source, generator):
 
 
 def test_a_shard_without_units_is_idle_where_it_may_be(source, generator):
-    loader = Loader(source, generator, DEMAND, batch_size=64, shard=(18, 19), idle=True)
+    loader = Loader(source, generator, DEMAND, batch_size=64, shard=(18, 19), may_be_empty=True)
     assert list(loader) == []
     assert loader.epoch == 1
 

@@ -199,8 +199,8 @@ def test_every_task_weighting_resumes_exactly(toy, kind):
         assert_equal(outcome(toy.trainer(resume=True, **settings).fit().path), expected)
 
 
-def test_rows_on_disk_change_nothing(toy, data):
-    """Also where a run goes on with more memory, with all of it, or after a crash; and what is written is the same."""
+def rows_on_disk(toy, data):
+    """Settings under which all rows are in memory, and such under which few are."""
     random = np.random.default_rng(4)
     users = {name: frame.assign(user_id=random.integers(0, 40_000, len(frame))) for name, frame in data.items()}
     features = [{**toy.config["features"][0], "num_buckets": 40_000}, *toy.config["features"][1:]]
@@ -213,6 +213,12 @@ def test_rows_on_disk_change_nothing(toy, data):
     }
     settings["data"] = users
     few = {"train__storage": {"memory_mb": 1}, **settings}
+    return settings, few
+
+
+def test_rows_on_disk_change_nothing(toy, data):
+    """Neither what is learned nor what is written."""
+    settings, few = rows_on_disk(toy, data)
     expected = toy.trainer(run="whole", export=True, **settings).fit().path
     parted = toy.trainer(run="parted", export=True, **few)
     run = parted.fit().path
@@ -223,6 +229,12 @@ def test_rows_on_disk_change_nothing(toy, data):
     assert sum(t["storage"]["user_id"]["read"] for t in told) > 900
     for path in (expected / "bundle" / "tables").iterdir():
         assert path.read_bytes() == (run / "bundle" / "tables" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_more_or_fewer_rows_in_memory(toy, data):
+    settings, few = rows_on_disk(toy, data)
+    expected = toy.trainer(run="whole", **settings).fit().path
     for number, (before, kind, after) in enumerate(
         [
             (few, Signalled, settings),
@@ -392,6 +404,7 @@ def test_kill_9_and_resume_equals_never_having_stopped(toy, killed):
     assert kill_at(killed, toy.path, moments=3, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [as_jsonl, as_sqlite, as_postgresql], indirect=True)
 def test_kill_9_and_resume_on_other_sources_loses_and_repeats_nothing(toy, killed):
     assert kill_at(killed, toy.path, moments=2, seed=3)
@@ -410,6 +423,7 @@ def test_tensors_compare_by_bytes():
     )
 
 
+@pytest.mark.slow
 def test_resuming_dynamic_tables_equals_never_having_stopped(toy):
     settings = {**SETTINGS, "features": toy.dynamic, "data__batch_size": 20}
     whole = outcome(toy.trainer(run="whole", **settings).fit().path)
