@@ -40,7 +40,7 @@ $(VENV)/.kernels-all: $(VENV)/.runtime $(KERNELS)
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing the development tools into $(VENV) ..."
-	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,dev,docs]'
+	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,kafka,dev,docs]'
 	@touch $@
 
 .PHONY: install
@@ -112,6 +112,12 @@ bench-ctr: install-dev  ## all CTR models on Frappe_x1 beside the published resu
 bench-retrieval: install-dev  ## next items, towers, semantic ids and a million vectors (a day; resumes)
 	$(PY) benchmarks/next_item.py && $(PY) benchmarks/tiger.py && $(PY) benchmarks/two_tower.py
 	$(PY) benchmarks/samplers.py && $(PY) benchmarks/swing.py && $(PY) benchmarks/retrieval.py
+
+.PHONY: bench-scale
+bench-scale: install-dev  ## large, dynamic and shared tables, days of data, queues (hours; 24 GB of memory, 40 GB of disk)
+	$(PY) benchmarks/dynamic.py && $(PY) benchmarks/dynamic.py map && $(PY) benchmarks/incremental.py
+	$(PY) benchmarks/storage.py && $(PY) benchmarks/table_size.py
+	$(PY) benchmarks/distributed.py && $(PY) benchmarks/work_queue.py
 
 SANITIZED := build/sanitized
 

@@ -25,6 +25,7 @@ from easyrec.config import load_experiment
 
 PAGES = ROOT / "docs" / "models"
 START, END = "<!-- results -->\n", "<!-- /results -->\n"
+NONE = "None measured on public data yet.\n"
 
 
 def frappe_rows() -> list[tuple[str, dict[str, Any]]]:
@@ -142,7 +143,7 @@ def _row(source: str, config: str, measured: str, values: list[float], beside: s
 
 
 def write(page: Path, rows: list[dict[str, Any]]) -> None:
-    """Put the rows under `## Results` of a page, in the place of those that were there."""
+    """Put the rows under `## Results` of a page, in the place of those that were there; without any, that there are none."""
     text = page.read_text(encoding="utf-8")
     before, mark, after = text.partition(START)
     if mark:
@@ -154,7 +155,7 @@ def write(page: Path, rows: list[dict[str, Any]]) -> None:
     cells += [tuple(str(value) for value in row.values()) for row in rows]
     after = "\n" + after.lstrip("\n") if after.strip() else ""
     listed = "".join("| " + " | ".join(row) + " |\n" for row in cells) if rows else ""
-    page.write_text(before + (START + listed + END if rows else "") + after, encoding="utf-8")
+    page.write_text(before + START + (listed or NONE) + END + after, encoding="utf-8")
 
 
 def main() -> None:

@@ -13,27 +13,33 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from record import ROOT, data, interleave, save, table
+from record import ROOT, data, interleave, save, section, table
 
 PEERS = ROOT / ".peers"
 PACKAGES = ("torch==2.13.0", "fuxictr==2.3.10", "deepctr-torch==0.3.0", "polars<2", "ray")
+TORCHREC = ("torch==2.13.0", "torchrec==1.8.0", "fbgemm-gpu-cpu==1.8.0", "scikit-learn", "pyarrow", "pandas")
 
 
-def peers_python() -> Path:
-    """The interpreter of the peers' environment, made on first use."""
-    python = PEERS / "venv" / "bin" / "python"
-    stamp = PEERS / "venv" / ".installed"
+def peers_python(name: str = "venv", packages: Sequence[str] = PACKAGES) -> Path:
+    """The interpreter of an environment of peers, made on first use."""
+    python = PEERS / name / "bin" / "python"
+    stamp = PEERS / name / ".installed"
     if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "venv", PEERS / "venv"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        stamp.write_text("\n".join(PACKAGES))
+        subprocess.run([sys.executable, "-m", "venv", PEERS / name], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        stamp.write_text("\n".join(packages))
     return python
+
+
+def torchrec_python() -> Path:
+    """The interpreter of TorchRec's own environment."""
+    return peers_python("torchrec", TORCHREC)
 
 
 def synthetic(rows: int) -> dict:
@@ -123,15 +129,24 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="names of contestants")
+    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
     args = parser.parse_args()
     spec = {"label": "label", **(synthetic if args.data == "synthetic" else frappe)(args.rows)}
     path = Path(spec["folder"]) / "spec.json"
     path.write_text(json.dumps(spec))
     threads, peers = str(args.threads), peers_python()
+    torchrec: dict[str, Callable[[], dict[str, float]]] = {}
+    if not spec["model"]["embedding_regularizer"]:  # which its fused optimizers do not know
+        of_rows, script = (threads, "rowwise_adagrad"), "peers/torchrec_deepfm.py"
+        for precision in ("fp32", "bf16"):
+            name = f"easyrec {precision}, row-wise Adagrad"
+            torchrec[name] = contestant(sys.executable, "ours_deepfm.py", path, precision, *of_rows)
+            torchrec[f"TorchRec 1.8.0 {precision}"] = contestant(torchrec_python(), script, path, precision, threads)
     contestants = {
         "easyrec fp32": contestant(sys.executable, "ours_deepfm.py", path, "fp32", threads),
         "easyrec bf16": contestant(sys.executable, "ours_deepfm.py", path, "bf16", threads),
         "plain torch, fused Adam": contestant(sys.executable, "peers/torch_deepfm.py", path, "-", threads),
+        **torchrec,
         "FuxiCTR 2.3.10": contestant(peers, "peers/fuxictr_deepfm.py", path, "npz", threads),
         "DeepCTR-Torch 0.3.0": contestant(peers, "peers/deepctr_deepfm.py", path, "-", threads),
     }
@@ -151,6 +166,8 @@ def main() -> None:
         for name, m in medians.items()
     ]
     table(rows)
+    if args.page and args.data == "synthetic":
+        section("train_throughput-synthetic", rows)
     if not args.only:
         settings = {"data": args.data, "rows": spec["rows"], "runs": args.runs, "threads": args.threads}
         save(f"train_throughput-{args.data}", {"settings": {**settings, **spec["model"]}, "medians": medians})

@@ -13,6 +13,7 @@ from easyrec.data import PARTS, Part, Sample, make_loader, open_sources, sample,
 from easyrec.data.catalogue import Catalogue, read_catalogue
 from easyrec.data.sides import Sides
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
+from easyrec.embedding.tiers import place
 from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.models._boxes import Picture
 from feature_generator import FeatureGenerator
@@ -31,11 +32,15 @@ class Memory:
         tables: Weights of the embedding tables.
         optimizer: What the sparse optimizer keeps of them.
         dense: The dense part with its gradient and optimizer state.
+        disk: What the tables take where not all of their rows are in memory.
+        hot: Rows in memory of each table that is partly there.
     """
 
     tables: int
     optimizer: int
     dense: int
+    disk: int = 0
+    hot: int = 0
 
     @property
     def total(self) -> int:
@@ -95,7 +100,13 @@ class Inspection:
         state = STATE_PER_WEIGHT[kind] * weights + STATE_PER_ROW.get(kind, 0.0) * rows
         copies = 1 if self.experiment.model.propagated_layers() is None else 2  # what is trained, and what is looked up
         keys = sum(keys.bytes for keys in self.plan.keys)
-        return Memory(4 * copies * weights + keys, int(4 * state), 16 * self.dense_parameters)
+        tables, optimizer, dense = 4 * copies * weights + keys, int(4 * state), 16 * self.dense_parameters
+        storage = self.experiment.train.storage
+        placing = None if storage is None else place(self.plan, kind, storage.memory_mb << 20)
+        if placing is None or not placing.tiers:
+            return Memory(tables, optimizer, dense)
+        ours = placing.bytes * tables // (tables + optimizer)
+        return Memory(ours, placing.bytes - ours, dense, placing.disk, placing.tiers[0].slots)
 
     def doubts(self) -> list[str]:
         """What may be meant but seldom is, one sentence each."""
@@ -194,7 +205,12 @@ def inspect(
     if generators and sources.items is None:
         raise experiment.placed(ConfigError([NO_ITEMS]))
     absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
-    counted, problems = True, [problem for found in absent for listed in found.values() for problem in listed]
+    counted, steps, endless, problems = (
+        True,
+        True,
+        False,
+        [problem for found in absent for listed in found.values() for problem in listed],
+    )
     parts = {"train": sources.train} if experiment.data.split else parts  # a split reads one source
     if sources.items is not None:
         parts["items"] = Part(sources.items)
@@ -206,7 +222,8 @@ def inspect(
             samples[name] = sample(part.source, rows, generator, labels, named if name != "items" else ())
             if name == "train" and not problems:
                 loader = make_loader(experiment, part, generator, training=True, labels=bool(labels))
-                counted = loader.num_rows is not None
+                counted, steps = loader.num_rows is not None, loader.num_batches is not None
+                endless = loader.source.endless
         except ConfigError as error:
             problems += [Problem(p.message, f"data.{name}") for p in error.problems]
         finally:
@@ -215,7 +232,14 @@ def inspect(
     problems += (
         []
         if not trained
-        else unmet(experiment.train, experiment.eval, valid=sources.valid is not None, counted=counted)
+        else unmet(
+            experiment.train,
+            experiment.eval,
+            valid=sources.valid is not None,
+            counted=counted,
+            steps=steps,
+            endless=endless,
+        )
     )
     if search is not None and experiment.model.searches and "items" in samples:
         try:
@@ -262,6 +286,7 @@ def columns(experiment: Experiment, part: str) -> list[str]:
     if part == "train":
         names += experiment.training_columns
         names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
+        names += [data.event_time] if data.event_time else []
     ranked = experiment.eval.retrieval is not None and part != "train"
     if part != "train" or data.split:
         names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)

@@ -153,7 +153,8 @@ def _report(error: Exception, with_traceback: bool) -> int:
             text = f"{plugin}: {text}\n\nThe plugin fails here; --traceback shows how it came to that."
         elif not with_traceback:
             text += "\n\nThis is a fault of the program; --traceback shows where it arose."
-    print(text, file=sys.stderr)
+    if text:  # a worker of several leaves it to another one to tell
+        print(text, file=sys.stderr)
     return int(code or 1)
 
 

@@ -24,3 +24,13 @@ def wait_asleep() -> None:
     training step took 5 times as long (docs/decisions/waiting-threads-sleep.md).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def this_worker() -> tuple[int, int, int]:
+    """Which worker of a job this process is, of how many, and which of its machine; (0, 1, 0) without torchrun.
+
+    The environment is torchrun's way of telling it.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return 0, 1, 0
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])

@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import json
 import os
 import pwd
 import shutil
@@ -115,6 +116,88 @@ def postgres():
             run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder)
         (folder.parent / f"{folder.name}.log").unlink()
+
+
+# ---------------------------------------------------------------------------------------- a Kafka broker
+
+
+class Broker:
+    """A broker that speaks Kafka's protocol over TCP, in a process of its own; see `kafka_broker.py`."""
+
+    def __init__(self):
+        command = [sys.executable, Path(__file__).parent / "kafka_broker.py"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.address = self.process.stdout.readline().strip()
+        self.topics = 0
+
+    def tell(self, *order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == "0", order
+
+    def topic(self, partitions=1):
+        """The name of a new topic."""
+        self.topics += 1
+        self.tell("topic", f"topic-{self.topics}", partitions)
+        return f"topic-{self.topics}"
+
+    def send(self, topic, messages, partition=0, **options):
+        """Write messages; what is no text or bytes is written as JSON."""
+        from confluent_kafka import Producer
+
+        producer = Producer({"bootstrap.servers": self.address, "linger.ms": 2})
+        for message in messages:
+            raw = message is None or isinstance(message, str | bytes)
+            producer.produce(topic, message if raw else json.dumps(message), partition=partition, **options)
+        assert producer.flush(30) == 0
+
+    def delete(self, topic, partition, before):
+        """As retention does."""
+        self.tell("delete", topic, partition, before)
+
+    def down(self):
+        self.tell("down")
+
+    def up(self):
+        self.tell("up")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """A broker, with topics of a test's own."""
+    pytest.importorskip("confluent_kafka", reason="needs the extra 'kafka'")
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("the broker is found in /proc, which only Linux has")
+    broker = Broker()
+    yield broker
+    broker.stop()
+
+
+# ------------------------------------------------------------------------------------ HDFS over HTTP
+
+
+@pytest.fixture
+def webhdfs(tmp_path):
+    """(`webhdfs://host:port`, folder that it serves) of a stand-in; a request against the protocol fails the test."""
+    pytest.importorskip("requests", reason="needs requests")
+    folder = tmp_path / "hdfs" / "tree"
+    folder.mkdir(parents=True)
+    command = [sys.executable, Path(__file__).parent / "webhdfs_server.py", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield f"webhdfs://{process.stdout.readline().strip()}", folder
+        finally:
+            process.kill()
+    violations = folder.parent / "violations"
+    assert not violations.exists(), violations.read_text()
 
 
 # ------------------------------------------------------------------- a second device, made of the processor

@@ -2,14 +2,26 @@
 
 import contextlib
 import json
+import os
+import random
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from easyrec.cli import main
+from easyrec.config import load_experiment
+from easyrec.errors import ConfigError
+from easyrec.train.interrupt import Interrupted
+from easyrec.train.snapshot import read_folder
+from easyrec.train.trainer import Trainer
 
 CONFIG = """\
 name: tiny
@@ -69,17 +81,27 @@ def as_postgresql(monkeypatch, postgres):
     return '{type: sql, uri: "${DB_URI}", query: "SELECT * FROM trained", order_by: row, unit_rows: 100}'
 
 
+def as_kafka(kafka, partitions=1, **settings):
+    topic = kafka.topic(partitions)
+    for partition in range(partitions):
+        kafka.send(topic, rows().iloc[partition::partitions].to_dict("records"), partition)
+    settings = {"type": "kafka", "brokers": kafka.address, "topic": topic, "unit_rows": 40} | settings
+    return json.dumps(settings)  # which is YAML
+
+
 def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "postgresql", "kafka"])
 def test_a_model_is_trained_and_predicts_as_on_parquet(kind, tmp_path, monkeypatch, request, capsys):
     with contextlib.chdir(tmp_path):
         rows().to_parquet("rows.parquet")
         if kind == "postgresql":
             uri = request.getfixturevalue("postgres")
             source = as_postgresql(monkeypatch, uri)
+        elif kind == "kafka":
+            source = as_kafka(request.getfixturevalue("kafka"))
         else:
             source = {"jsonl": as_jsonl, "sqlite": as_sqlite}[kind](monkeypatch)
         # Units differ from a parquet file's, so rows are read in order: equal rows give equal numbers.
@@ -95,3 +117,129 @@ def test_a_model_is_trained_and_predicts_as_on_parquet(kind, tmp_path, monkeypat
             assert "s3cr" not in shown.out + shown.err
             assert len(files(tmp_path / "runs" / "other")) > 5
             assert not [path for path in files(tmp_path / "runs") if b"s3cr" in path.read_bytes()]
+
+
+# ------------------------------------------------------------------------- topics that grow, and endless ones
+
+
+def settings_of(source, epochs=None, steps=None, every=3, **more):
+    """A config of training alone."""
+    config = yaml.safe_load(CONFIG.replace("SOURCE", source).replace("batch_size: 100", "batch_size: 20"))
+    del config["data"]["valid"]
+    config["data"] |= more
+    config["train"] |= {"epochs": epochs, "steps": steps, "checkpoint": {"every": {"steps": every}}, "log_every": 1}
+    return config
+
+
+def outcome(path):
+    """Weights and what was told of the way there, without clocks."""
+    newest = read_folder(max((path / "checkpoints").iterdir(), key=lambda p: int(p.name.removeprefix("step-"))))
+    tensors = {f"{a}/{b}": t.numpy().tobytes() for a, part in newest.tensors.items() for b, t in part.items()}
+    tables = {name: array.tobytes() for name, array in newest.arrays.items()}
+    progress = [json.loads(line) for line in (path / "progress.jsonl").read_text().splitlines()]
+    clocks = ("seconds", "samples_per_second")
+    told = [{key: value for key, value in record.items() if key not in clocks} for record in progress]
+    return tensors, tables, told, newest.state["samples"]
+
+
+def train(config, path, kind=Trainer, resume=False):
+    return kind(load_experiment(config), path, resume=resume, bar=False, export=False)
+
+
+class Crashing(Trainer):
+    at = 0
+
+    def _learn(self, batch):
+        if self.step == self.at:
+            raise KeyError
+        super()._learn(batch)
+
+
+@pytest.mark.parametrize("at", [2, 11])
+def test_a_topic_that_has_grown_is_resumed_as_it_was(kafka, tmp_path, at):
+    config = settings_of(as_kafka(kafka, 3, message_time="sent_at"), epochs=1, event_time="sent_at")
+    train(config, tmp_path / "whole").fit()
+    with pytest.raises(KeyError):
+        train(config, tmp_path / "run", type("At", (Crashing,), {"at": at})).fit()
+    if at > 3:  # before there is a checkpoint nothing is pinned
+        kafka.send(config["data"]["train"]["topic"], rows().iloc[:50].to_dict("records"), 1)
+    train(config, tmp_path / "run", resume=True).fit()
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    newest = max((tmp_path / "run" / "checkpoints").iterdir(), key=lambda p: int(p.name.removeprefix("step-")))
+    assert read_folder(newest).state["event_time"].startswith("20")
+
+
+def test_an_endless_topic_is_trained_on_until_a_signal_and_then_to_the_last_step(kafka, tmp_path):
+    config = settings_of(as_kafka(kafka, 2, follow=True), steps=18)
+    trainer = train(config, tmp_path / "run")
+
+    def idle():
+        if trainer.step == 15:  # of all that is there
+            os.kill(os.getpid(), signal.SIGTERM)
+        trainer.heed_signals()
+
+    trainer.loader.idle = idle
+    with pytest.raises(Interrupted, match="stopped by SIGTERM at step 15"):
+        trainer.fit()
+    kafka.send(config["data"]["train"]["topic"], rows().iloc[:70].to_dict("records"), 1)
+    train(config, tmp_path / "run", resume=True).fit()
+    assert outcome(tmp_path / "run")[3] == 18 * 20
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 1}, "an epoch of them neither: count in 'steps'"),
+        ({"every": None}, "count in 'steps' or 'seconds'"),
+        ({"valid": True}, "can be learned from, but neither evaluated nor predicted"),
+        ({"split": {"by": "column", "column": "row"}}, "these have no end: give each part a source"),
+    ],
+)
+def test_what_needs_an_end_is_refused_of_an_endless_topic(kafka, tmp_path, change, message):
+    config = settings_of(as_kafka(kafka, follow=True), epochs=change.get("epochs"), steps=5)
+    if "every" in change:
+        del config["train"]["checkpoint"]
+    if "valid" in change:
+        config["data"]["valid"] = config["data"]["train"]
+    config["data"] |= {key: value for key, value in change.items() if key == "split"}
+    with pytest.raises(ConfigError, match=message):
+        train(config, tmp_path / "run")
+
+
+def as_webhdfs(url, folder):
+    for part in range(3):
+        rows().iloc[part::3].to_parquet(folder / f"part-{part}.parquet", row_group_size=40)
+    return json.dumps({"type": "parquet", "path": f"{url}/*.parquet", "storage_options": {"user": "app"}})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["kafka", "webhdfs"])
+def test_a_run_that_is_killed_at_any_row_ends_as_if_it_were_not(kind, request, tmp_path):
+    served = request.getfixturevalue(kind)
+    source = as_kafka(served, 3, message_time="at") if kind == "kafka" else as_webhdfs(*served)
+    config = settings_of(source, epochs=15, every=5, **({"event_time": "at"} if kind == "kafka" else {}))
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "data.json").write_text("null")
+    script = Path(__file__).parent / "train" / "killed_run.py"
+    command = [sys.executable, str(script), str(tmp_path)]
+    chance, runs = random.Random(5), 0
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
+
+        def run(folder, seconds=None):
+            runner.stdin.write(json.dumps([str(tmp_path / folder), seconds]) + "\n")
+            runner.stdin.flush()
+            return json.loads(runner.stdout.readline())
+
+        assert run("whole")[0] == 0
+        lasted = run("again")[1]  # the first one has imported what all need
+        killed = code = 0
+        while killed < 8 and runs < 40:
+            code, _ = run("run", chance.uniform(0.1, 0.6) * lasted)
+            killed, runs = killed + (code == -signal.SIGKILL), runs + 1
+            if kind == "kafka" and any((tmp_path / "run" / "checkpoints").glob("step-*")):  # it grows meanwhile
+                served.send(config["data"]["train"]["topic"], rows().iloc[:20].to_dict("records"), runs % 3)
+            if code == 0:
+                break
+        assert killed
+        assert run("run")[0] == 0
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")

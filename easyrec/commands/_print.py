@@ -83,9 +83,9 @@ def bar() -> Iterator[Callable[[int, float], None] | None]:
         yield lambda rows, share: shown.update(task, completed=share, rows=count(rows))
 
 
-def log() -> None:
-    """Show what the library says while it works, on stderr, without adornment."""
-    handler = logging.StreamHandler(sys.stderr)
+def log(*, silent: bool = False) -> None:
+    """Show what the library says while it works, on stderr, without adornment; or show nothing of it."""
+    handler = logging.NullHandler() if silent else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     for name in ("easyrec", "serving"):
         logger = logging.getLogger(name)

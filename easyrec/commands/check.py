@@ -176,3 +176,5 @@ def _totals(out: Console, found: Inspection) -> None:
         f"{count(found.dense_parameters)} in the dense part; memory {size(memory.total)} "
         f"(tables {size(memory.tables)}, their optimizer {size(memory.optimizer)}, dense part {size(memory.dense)})"
     )
+    if memory.disk:
+        out.print(f"on disk {size(memory.disk)}: of each large table {count(memory.hot)} rows at most are in memory")

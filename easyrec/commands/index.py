@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import easyrec
 from easyrec.commands._options import (
@@ -24,6 +24,9 @@ from easyrec.commands._options import (
 )
 from easyrec.commands._print import log
 from easyrec.report.index_page import setting
+
+if TYPE_CHECKING:
+    from easyrec.retrieval.tuning import Point
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +49,13 @@ def run(args: argparse.Namespace) -> None:
     """Measure, print, and name the report."""
     plug_all(args)
     log()
-    print(_row("index", "setting", f"recall@{args.k}", "p50 ms", "p95 ms", "processor ms", "bytes per item"))
+    heads = [_row("index", "setting", f"recall@{args.k}", "p50 ms", "p95 ms", "processor ms", "bytes per item")]
+
+    def told(point: Point) -> None:
+        while heads:  # what is wrong is told before any of it
+            print(heads.pop())
+        print(_told(vars(point)), flush=True)
+
     found = easyrec.choose_index(
         args.config,
         args.users,
@@ -57,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         queries=args.queries,
         seconds=args.seconds,
         apply=args.apply,
-        told=lambda point: print(_told(vars(point)), flush=True),
+        told=told,
         overrides=args.override,
         run_dir=args.run_dir,
         checkpoint=args.checkpoint,
@@ -77,6 +86,6 @@ def _told(point: Mapping[str, Any]) -> str:
 
 
 def _row(*cells: str) -> str:
-    widths = (28, 16, 10, 9, 9, 12, 14)
+    widths = (28, 16, 12, 9, 9, 12, 14)
     first = [cell.ljust(width) for cell, width in zip(cells[:2], widths, strict=False)]
     return "  ".join([*first, *(cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True))])

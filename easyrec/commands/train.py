@@ -1,6 +1,7 @@
 """Train, evaluate, export and report a model.
 
 Everything goes to runs/<name>/. Ctrl-C writes a checkpoint and says how to go on; --resume does.
+Several workers train together under torchrun: torchrun --nproc-per-node 2 -m easyrec train -c CONFIG
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import easyrec
 from easyrec.commands._options import add_experiment, add_run_dir, plug_all, positive
 from easyrec.commands._print import log, results
+from easyrec.processors import this_worker
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, and print what came out."""
     plug_all(args)
-    log()
+    first = this_worker()[0] == 0
+    log(silent=not first)
     done = easyrec.train(
         args.config,
         overrides=args.override,
@@ -44,4 +47,5 @@ def run(args: argparse.Namespace) -> None:
         progress=False if args.no_bar else None,
         profile=args.profile,
     )
-    results(done)
+    if first:
+        results(done)

@@ -82,6 +82,15 @@ class SplitByTime(StrictModel):
         return self
 
 
+class BatchCost(StrictModel):
+    """A bound on the steps of sequences in a training batch: where histories are long, batches have fewer rows."""
+
+    sequences: list[str] = Field(min_length=1)
+    """Names of sequences whose steps are counted together."""
+    most: int = Field(gt=0)
+    """Steps of a batch; a row that has more is a batch of its own."""
+
+
 class Leakage(StrictModel):
     """The check that no behaviour sequence reaches into its own exposure or beyond."""
 
@@ -118,11 +127,17 @@ class DataConfig(StrictModel):
     labels: list[str] = []
     """Columns that are predicted. Rows of a `sampler`, and those that a statistic counts, need none."""
     sample_weight: str | None = None
+    event_time: str | None = None
+    """Column with the time of a row's event: records and checkpoints tell the newest one that was learned."""
     reserved: list[str] = []
     """Columns that `predict` copies to its output and metrics may group by."""
     batch_size: int = Field(4096, gt=0)
     eval_batch_size: int | None = Field(None, gt=0)
     """Rows per batch of evaluation and prediction; default: four times `batch_size`."""
+    batch_cost: BatchCost | None = None
+    """Bounds training batches beside `batch_size`."""
+    remainder: Literal["keep", "drop"] = "keep"
+    """What becomes of rows at the end of a training epoch that are too few for a batch."""
     shuffle: Shuffle | Literal[False] = Shuffle()
     fg: Literal["raw", "encoded"] = "raw"
     """`encoded`: columns are named like the features and hold what the generator would have made."""
@@ -134,6 +149,14 @@ class DataConfig(StrictModel):
     """Batches that the background thread prepares ahead."""
     threads: int = Field(1, gt=0)
     """Threads of the FeatureGenerator inside the background thread."""
+
+    @model_validator(mode="after")
+    def _a_remainder_is_counted(self) -> Self:
+        if self.remainder == "drop" and self.batch_cost is not None:
+            raise ValueError(
+                "'remainder: drop' goes by 'batch_size', and 'batch_cost' lets batches differ: leave one out"
+            )
+        return self
 
     @field_validator("shuffle", mode="before", json_schema_input_type=Shuffle | bool)
     @classmethod

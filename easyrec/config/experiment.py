@@ -7,12 +7,14 @@ import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError
 
+from easyrec.config.batches import unfit_batches
 from easyrec.config.data import DataConfig, Shuffle
+from easyrec.config.distributed import unfit_distributed
 from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
@@ -21,6 +23,7 @@ from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
 from easyrec.config.statistic import StatisticConfig
+from easyrec.config.storage import unfit_storage
 from easyrec.config.train import TrainConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
@@ -36,6 +39,9 @@ from feature_generator.config import (
     repeat_names,
 )
 from feature_generator.plugins import missing, used
+
+if TYPE_CHECKING:
+    from easyrec.embedding.spec import EmbeddingPlan
 
 MATCH = "match"
 """The task of a model that is trained without labels."""
@@ -150,6 +156,22 @@ class Experiment:
         if found is not None and found.together is None and self.session_columns:
             found = found.model_copy(update={"together": self.session_columns[0]})
         return found
+
+    def require_distributed(self) -> None:
+        """Refuse what several workers cannot do together, also where the config does not say that there will be some.
+
+        Raises:
+            ConfigError: What they cannot.
+        """
+        from easyrec.embedding.plan import plan_embeddings  # noqa: PLC0415 (torch-free; a floor above this one)
+
+        if isinstance(self.model, StatisticConfig):
+            text = f"'{self.model.type}' is counted, by one process\nstart it without torchrun"
+            raise self.placed(ConfigError([Problem(text, "model.type")]))
+        plan = plan_embeddings(self.generator.outputs, self.model)
+        problems = _undistributed(self.sections, self.tasks, plan)
+        if problems:
+            raise self.placed(ConfigError(problems))
 
     def placed(self, error: ConfigError) -> ConfigError:
         """The same error with files and lines, for problems whose `where` is a dotted path such as `model.groups.deep`.
@@ -334,7 +356,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
         text = "must have at least 1 item, but has 0; rows of a 'sampler' alone need none"
         return [*problems, document.problem(("data", "labels"), text)]
     plan, unplanned = examine_embeddings(generator.outputs, model)
-    found = [*model.unfit(resolved), *unplanned]
+    found = [*model.unfit(resolved), *unplanned, *unfit_batches(sections.data, generator.outputs)]
     sampling = sections.data.negative_sampling
     found += model.unsampled(resolved, sections.data.labels[0]) if sampling and sampling.keep_rate < 1 else []
     for ask in (watched, measured):
@@ -345,8 +367,19 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     still = [table.features[0] for table in plan.tables if table.keys is not None and not table.trainable]
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
+    found += [*unfit_storage(model, sections.train)]
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
+    if sections.train.distributed is not None:
+        found += _undistributed(sections, resolved, plan)
     return problems + [placed(document, problem) for problem in found]
+
+
+def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: EmbeddingPlan) -> list[Problem]:
+    """What stands against training by several workers."""
+    dynamic = {table.keys: table.features[0] for table in plan.tables if table.keys is not None}
+    sequences = [sequence for group in plan.groups.values() for sequence in group.layout.sequences]
+    searched = {sequence.name: sequence.search.kind for sequence in sequences if sequence.search is not None}
+    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, searched))
 
 
 def _uncounted(sections: Sections) -> Iterator[Problem]:

@@ -12,7 +12,9 @@ NO_ITEMS = Problem(
 )
 
 
-def unmet(train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: bool) -> list[Problem]:
+def unmet(
+    train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: bool, steps: bool, endless: bool = False
+) -> list[Problem]:
     """What is asked for and cannot be done with the data that is there; each `where` is a dotted path.
 
     Args:
@@ -20,6 +22,8 @@ def unmet(train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: b
         evaluation: The `eval` section.
         valid: Whether there is a part to evaluate on.
         counted: Whether the number of rows of an epoch is known before they are read.
+        steps: Whether the number of its batches is.
+        endless: Whether the rows to learn from have no end.
     """
     found: list[Problem] = []
 
@@ -33,7 +37,7 @@ def unmet(train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: b
             ask(where, "a plateau needs data.valid", unless=valid)
         if isinstance(schedule, Cosine) and schedule.steps is None and train.steps is None:
             text = "only reading tells how long this training is: give the schedule its 'steps'"
-            ask(where, text, unless=counted)
+            ask(where, text, unless=steps)
     if train.early_stop is not None:
         ask("train.early_stop", "needs data.valid", unless=valid)
     if evaluation.calibration is not None:
@@ -46,4 +50,8 @@ def unmet(train: TrainConfig, evaluation: EvalConfig, *, valid: bool, counted: b
         if epochs is not None and epochs != int(epochs):
             text = "parts of an epoch cannot be told here, as only reading tells the number of rows: give whole epochs"
             ask(f"train.{where}", text, unless=counted)
+        if endless and epochs is not None:
+            text = "the rows have no end, and an epoch of them neither: count in 'steps'"
+            text += "" if where == "epochs" else " or 'seconds'"
+            ask(f"train.{where}", text, unless=where == "evaluate_every" and not valid)
     return found

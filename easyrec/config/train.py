@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from easyrec.config.distributed import Distributed
 from easyrec.config.evaluation import different_keys
 from easyrec.config.init_from import InitFrom
 from easyrec.errors import Problem
@@ -262,6 +263,15 @@ class TrainMetrics(StrictModel):
         return different_keys(value)
 
 
+class Storage(StrictModel):
+    """How much memory embedding tables take; rows for which there is none are on disk."""
+
+    memory_mb: int = Field(gt=0)
+    """Of the tables with their optimizer's state, in MiB."""
+    disk: str | None = None
+    """Folder of the rows that are not in memory; default: the run's. Its files have no names and end with the process."""
+
+
 class TrainConfig(StrictModel):
     """The `train` section."""
 
@@ -294,7 +304,10 @@ class TrainConfig(StrictModel):
     """Another run whose parameters are taken over; a text stands for its `path`."""
     freeze: list[str] = []
     """Names of parameters and tables that do not learn; `*` stands for anything."""
-    distributed: Any = None
+    storage: Storage | None = None
+    """Bounds the memory of embedding tables; default: all rows are in memory."""
+    distributed: Distributed | None = None
+    """How several workers share the tables; torchrun starts them."""
     log_every: int = Field(100, gt=0)
     """Steps between lines in the log and points in TensorBoard."""
     metrics: TrainMetrics | None = None
@@ -332,13 +345,6 @@ class TrainConfig(StrictModel):
     def _tables_have_no_momentum(cls, value: SparseOptimizer) -> SparseOptimizer:
         if isinstance(value, SGD) and value.momentum:
             raise ValueError("momentum is for dense parameters alone: tables take plain sgd")
-        return value
-
-    @field_validator("distributed")
-    @classmethod
-    def _one_process(cls, value: Any) -> Any:
-        if value is not None:
-            raise ValueError("this version trains in one process: leave the key out")
         return value
 
     @model_validator(mode="after")

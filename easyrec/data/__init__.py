@@ -9,7 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+
+from easyrec.config.batches import counted_steps
 from easyrec.config.data import DataConfig
+from easyrec.data.batch_cost import BatchCost
 from easyrec.data.beside import raw_name
 from easyrec.data.intake import Demand
 from easyrec.data.loader import Loader
@@ -100,6 +104,15 @@ def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> 
     return None if source is None else source.open(config.bad_rows)
 
 
+def _cost(experiment: Experiment, shard: tuple[int, int]) -> BatchCost | None:
+    """What bounds a worker's part of the batches of training beside its number of rows."""
+    bound = experiment.data.batch_cost
+    if bound is None:
+        return None
+    names = [names[0] for names in counted_steps(bound, experiment.generator.outputs)]
+    return BatchCost(names, _share(bound.most, shard))
+
+
 def make_loader(
     experiment: Experiment,
     part: Part | Source,
@@ -124,7 +137,7 @@ def make_loader(
         weights: Whether sample weights are read; default: where labels are.
         reserved: Raw columns to pass through; default: in training those that losses and metrics group by, else
             `data.reserved`, `eval.slices` and the columns that metrics group by.
-        shard: (i, n): this worker's number and how many share the data.
+        shard: (i, n): this worker's number and how many share the data, and the rows of each batch.
         matcher: Gives the batches items that their users are compared with.
 
     Raises:
@@ -142,6 +155,8 @@ def make_loader(
     if reserved is None:
         evaluated = [*config.reserved, *experiment.eval.columns(experiment.tasks)]
         reserved = experiment.training_columns if training else evaluated
+    if training and config.event_time is not None:
+        reserved = [*reserved, config.event_time]
     if shuffle is not None and shuffle.together is not None:
         reserved = [*reserved, shuffle.together]
     demand = Demand(
@@ -157,18 +172,30 @@ def make_loader(
         missing=None if matcher is None else matcher.missing,
     )
     problems = [problem for found in absent.values() for problem in found]
+    if part.source.endless and not training:
+        text = "rows without an end can be learned from, but neither evaluated nor predicted"
+        problems.append(Problem(text, f"data.{part.name}.follow" if part.name else "data"))
+    if part.source.endless and part.predicate is not None:
+        problems.append(Problem("divides rows, but these have no end: give each part a source", "data.split"))
+    if training and config.event_time is not None:
+        kind = part.columns.get(raw_name(config.event_time, part.columns, config.fg))
+        if kind is not None and (pa.types.is_nested(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+            problems.append(Problem(f"'{config.event_time}' is {kind}, which is no time", "data.event_time"))
     try:
         loader = Loader(
             part.source,
             generator or experiment.generator,
             demand,
-            batch_size=config.batch_size if training else config.rows_per_eval_batch,
+            batch_size=_share(config.batch_size if training else config.rows_per_eval_batch, shard),
             shuffle=shuffle,
             seed=experiment.train.seed,
             shard=shard,
             prefetch=config.prefetch,
             merge_single=training,
             matcher=matcher,
+            cost=_cost(experiment, shard) if training else None,
+            drop_last=training and config.remainder == "drop",
+            may_be_empty=not training,
         )
     except ConfigError as error:
         where = f"data.{part.name}" if part.name else ""
@@ -176,6 +203,12 @@ def make_loader(
     if problems:
         raise experiment.placed(ConfigError(problems))
     return loader
+
+
+def _share(rows: int, shard: tuple[int, int]) -> int:
+    """A worker's rows of a batch of all workers."""
+    rank, size = shard
+    return max(1, rows // size + (rank < rows % size))
 
 
 def unread(experiment: Experiment, parts: Sequence[Part], *, training: bool) -> dict[str, list[Problem]]:

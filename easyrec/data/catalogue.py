@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from easyrec.data.intake import Demand, Intake, raw_columns
+from easyrec.data.labels import Wrong
+from easyrec.data.report import Report
 from easyrec.data.rows import Rows
 from easyrec.data.sources import Policy
 from easyrec.data.split import Part
-from easyrec.errors import DataError
+from easyrec.errors import ConfigError, DataError, Problem
 from feature_generator.columns import Column, Ragged, Table
 
 logger = logging.getLogger("easyrec.data")
@@ -91,7 +93,15 @@ def read_catalogue(source: Source, sides: Sides) -> Catalogue:
     """
     made = sides.generator("items")
     (column, *_) = raw_columns(made.only([sides.key]), source)
-    parts = list(rows_of(Part(source), made, [column], sides.experiment.data.bad_rows))
+    reports: list[Report] = []
+    options: dict[str, Any] = {"missing": Unnamed(sides.key, column), "told": reports.append}
+    try:
+        parts = list(rows_of(Part(source), made, [column], sides.experiment.data.bad_rows, **options))
+    except ConfigError as error:
+        raise sides.experiment.placed(
+            ConfigError([Problem(problem.message, "data.items") for problem in error.problems])
+        ) from None
+    warn_of(reports, "data.items")
     if not parts:
         raise DataError("the catalogue has no items", file="data.items")
     whole = Rows.concat(parts)
@@ -105,17 +115,60 @@ def rows_of(
     reserved: Sequence[str] = (),
     bad_rows: Policy = "fail",
     missing: Any = None,
+    told: Callable[[Report], None] = lambda _: None,
 ) -> Iterator[Rows]:
-    """All rows of a part after a generator, in order, without labels."""
+    """All rows of a part after a generator, in order, without labels; `told` is told what was wrong with them."""
     demand = Demand(labels={}, reserved=reserved, predicate=part.predicate, bad_rows=bad_rows, missing=missing)
     intake = Intake(part.source, generator, demand)
     for unit in part.source.units() if part.predicate is None else part.predicate.units(part.source):
         row = 0
         for batch in part.source.read(unit, intake.columns):
-            rows, _ = intake(batch, unit, row, 0)
+            rows, report = intake(batch, unit, row, 0)
+            told(report)
             row += batch.num_rows
             if rows is not None:
                 yield rows
+
+
+def warn_of(reports: Sequence[Report], where: str) -> None:
+    """Say once what was wrong with the rows that were read, where anything was."""
+    whole = sum(reports, Report())
+    if whole.num_bad:
+        logger.warning("%s: %s", where, whole.summary())
+
+
+class Unnamed:
+    """Finds items that have no id, or several.
+
+    Args:
+        key: The feature that tells items apart.
+        raw: Its column of the data.
+    """
+
+    def __init__(self, key: str, raw: str) -> None:
+        self.key, self.raw = key, raw
+
+    def __call__(self, table: Table, batch: pa.RecordBatch) -> Wrong | None:
+        """The rows of these items, None where all have one.
+
+        Args:
+            table: Some rows.
+            batch: The same ones, raw.
+        """
+        offsets = table.ragged(self.key).offsets
+        if offsets is None:
+            return None
+        counts = np.diff(offsets)
+        rows = np.flatnonzero(counts != 1)
+        return Wrong(self.raw, rows, NOT_ONE, lambda row: not_one(counts[row])) if len(rows) else None
+
+
+NOT_ONE = "must have one id"
+
+
+def not_one(count: int) -> str:
+    """What is wrong with a row that has so many ids in place of one."""
+    return f"{NOT_ONE}, but has {count or 'none'}"
 
 
 def single(table: Table, key: str) -> np.ndarray:
@@ -131,6 +184,6 @@ def single(table: Table, key: str) -> np.ndarray:
     if column.offsets is not None:
         wrong = np.flatnonzero(np.diff(column.offsets) != 1)
         if len(wrong):
-            count = int(np.diff(column.offsets)[wrong[0]])
-            raise DataError(f"an item has one id, but here are {count or 'none'}", column=key, row=int(wrong[0]))
+            row = int(wrong[0])
+            raise DataError(not_one(int(np.diff(column.offsets)[row])), column=key, row=row)
     return column.values

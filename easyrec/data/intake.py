@@ -100,6 +100,15 @@ class Intake:
         self.threads = demand.threads
         self._warned = False
 
+    def nothing(self) -> Rows:
+        """No rows, with all columns."""
+        fields = [pa.field(name, self.source.columns[name]) for name in self.columns]
+        batch = pa.RecordBatch.from_pylist([], pa.schema(fields))
+        labels, weight, _ = self._values(batch)
+        table = self.generator.transform(batch.select(self._features))
+        passed = self._passed(batch) if self.demand.reserved else None
+        return Rows(table, dict(zip(self._labels, labels.values(), strict=True)), weight, passed)
+
     def __call__(self, batch: pa.RecordBatch, unit: Unit, first_row: int, epoch: int) -> tuple[Rows | None, Report]:
         """The wanted rows of a batch, and what was wrong with it.
 

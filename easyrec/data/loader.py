@@ -8,15 +8,17 @@ start of a block and a number of rows in it, and to resume is to read that one b
 
 from __future__ import annotations
 
+import itertools
 import time
 import weakref
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from easyrec.data.batch_cost import BatchCost, affordable
 from easyrec.data.gathering import Gathering
 from easyrec.data.intake import Demand, Intake
 from easyrec.data.order import Order
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
     from easyrec.batch import Batch
     from easyrec.config.data import Shuffle
     from easyrec.data.matching import Matcher
-    from easyrec.data.sources import Source
+    from easyrec.data.sources import Source, Unit
     from feature_generator import FeatureGenerator
 
 CHUNK_ROWS = 1 << 14
 """Rows that go through the generator at once: enough to hide the cost of a call, few enough for the cache."""
+
+
+IDLE_SECONDS = 1.0
+"""Whoever waits for a batch is asked as often whether to go on."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,8 @@ class _Step:
 class Loader:
     """The batches of one part of the data, epoch by epoch.
 
-    Each `iter` yields the rest of the running epoch, from `state` on; the next `iter` starts the next epoch.
+    Each `iter` yields the rest of the running epoch, from `state` on; the next `iter` starts the next epoch. The one epoch
+    of an endless source has no end, and its rows are mixed inside of a unit alone: what follows is not there yet.
 
     Args:
         source: Where rows come from.
@@ -108,7 +115,13 @@ class Loader:
         shard: (i, n): this loader is the i-th of n that share the epoch's units.
         prefetch: Batches made ahead.
         merge_single: Give a last batch of one row to the batch before it, for models that need a variance.
+        cost: Bounds what the rows of a batch cost together; batches then have no more than `batch_size` rows.
+        drop_last: Leave out what remains at the end of an epoch for less than a batch.
         matcher: Gives the batches items that their users are compared with.
+        may_be_empty: Whether shards may be without rows, where there are fewer units than shards.
+
+    Attributes:
+        idle: Called every second while a batch is waited for; what it raises ends the iteration.
 
     Raises:
         ConfigError: The source lacks a column, or has fewer units than there are shards.
@@ -127,13 +140,19 @@ class Loader:
         prefetch: int = 4,
         merge_single: bool = False,
         matcher: Matcher | None = None,
+        cost: BatchCost | None = None,
+        drop_last: bool = False,
+        may_be_empty: bool = False,
     ) -> None:
-        self.source, self.generator, self.demand = source, generator, demand
+        self.source = source.share(shard) if source.endless else source
+        self.generator, self.demand = generator, demand
         self.batch_size, self.shuffle, self.seed, self.shard = batch_size, shuffle, seed, shard
         self.prefetch, self.merge_single, self.matcher = prefetch, merge_single, matcher
-        self._intake = Intake(source, generator, demand)
-        self._units = source.units() if demand.predicate is None else demand.predicate.units(source)
-        if len(self._units) < shard[1] != 1:
+        self.cost, self.drop_last = cost, drop_last
+        self.idle: Callable[[], None] | None = None
+        self._intake = Intake(self.source, generator, demand)
+        self._units = self._wanted_units()
+        if len(self._units) < shard[1] != 1 and not source.endless and not may_be_empty:
             text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
@@ -143,6 +162,7 @@ class Loader:
         self._identity = self._describe()
         self.spent = {"reading": 0.0, "features": 0.0, "batches": 0.0}
         """Seconds that the thread behind it was busy, by what it did."""
+        self._ahead: Prefetch[_Step] | None = None
         self._running: weakref.ref[Generator[Batch]] | None = None  # weak: who drops the iterator ends its thread
 
     @property
@@ -163,12 +183,35 @@ class Loader:
     @property
     def num_rows(self) -> int | None:
         """Rows of one epoch of this shard, None where only reading tells."""
+        if self.source.endless:
+            return None
         if self.demand.predicate is not None or self.demand.negatives is not None or self.demand.bad_rows == "skip":
             return None
         if self._counted is None or self._counted[0] != self._epoch:
             rows = [self._units[i].rows for i in self._order(self._epoch)]
             self._counted = self._epoch, None if None in rows else sum(r for r in rows if r is not None)
         return self._counted[1]
+
+    @property
+    def num_batches(self) -> int | None:
+        """Batches of one epoch of this shard, None where only reading tells."""
+        rows = None if self.cost is not None else self.num_rows
+        if rows is None:
+            return None
+        return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+
+    @property
+    def upcoming(self) -> Batch | None:
+        """The batch that comes next, where it is made already."""
+        step = None if self._ahead is None else self._ahead.peek()
+        return None if step is None else step.batch
+
+    def nothing(self) -> Batch:
+        """A batch of no rows."""
+        from easyrec.batch import Batch  # noqa: PLC0415 (torch comes with the first batch, not with the import)
+
+        rows = self._intake.nothing()
+        return Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, self.generator.outputs)
 
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""
@@ -181,6 +224,9 @@ class Loader:
             "before": at.before.to_json(),
             "data": self._identity,
         }
+        pinned = self.pinned()
+        if pinned is not None:
+            state["source"] = pinned
         return state | ({"earlier": [items.tolist() for items in self._earlier]} if self._earlier else {})
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -190,6 +236,8 @@ class Loader:
             DataError: The state is of other data, another seed, or another share of it.
         """
         self.close()
+        if "source" in state:
+            self.pin(state["source"])
         ours = self._identity
         for key, value in dict(state["data"]).items():
             if ours.get(key) != value:
@@ -200,6 +248,42 @@ class Loader:
         )
         self._report = self._position.before
         self._earlier = tuple(np.array(items, np.int64) for items in state.get("earlier", ()))
+
+    def load_states(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go to where several workers were, of which this loader's shard is one; in an epoch's beginning, of any number.
+
+        Args:
+            states: What `state` gave on each.
+
+        Raises:
+            DataError: They are of other data; or of another number of workers in the middle of an epoch.
+        """
+        rank, size = self.shard
+        if len(states) == size:
+            self.load_state(states[rank])
+            return
+        begun = [s for s in states if s["unit"] or s["row"] or s["taken"] or s["epoch"] != states[0]["epoch"]]
+        if begun:
+            were = f"{len(states)} worker{'s' * (len(states) > 1)}"
+            text = f"cannot resume: the epoch was begun by {were}, and there {'are' if size > 1 else 'is'} {size} now"
+            raise DataError(f"{text}\nresume with {were}, until the epoch's end at least")
+        data = {**dict(states[0]["data"]), "the shard": list(self.shard)}
+        self.load_state({**states[0], "data": data})
+
+    def pinned(self) -> dict[str, Any] | None:
+        """What the source is pinned to, as far as batches after the position are made of it; see `Source.pinned`."""
+        return self.source.pinned(self._position.unit if self.source.endless else 0)
+
+    def pin(self, state: Mapping[str, Any]) -> None:
+        """Have the units that another loader's source had.
+
+        Raises:
+            DataError: They are of other rows, or are there no longer.
+        """
+        self.close()
+        self.source.pin(state)
+        self._units, self._counted = self._wanted_units(), None
+        self._identity = self._describe()
 
     def __iter__(self) -> Iterator[Batch]:
         self.close()
@@ -216,15 +300,26 @@ class Loader:
     def _batches(self) -> Generator[Batch]:
         if self.matcher is not None:
             self.matcher.sampler.earlier = self._earlier
-        ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
+        self._ahead = ahead = Prefetch(self._steps(self._epoch, self._position), self.prefetch)
         try:
-            for step in ahead:
+            for step in self._awaited(ahead):
                 self._position, self._report, self._earlier = step.after, step.report, step.earlier
                 if step.batch is not None:
                     yield step.batch
             self._epoch, self._position = self._epoch + 1, Position()
         finally:
+            self._ahead = None
             ahead.close()
+
+    def _awaited(self, ahead: Prefetch[_Step]) -> Iterator[_Step]:
+        while True:
+            while not ahead.ready(IDLE_SECONDS):
+                if self.idle is not None:
+                    self.idle()
+            step = next(ahead, None)
+            if step is None:
+                return
+            yield step
 
     # ------------------------------------------------------------------------------- inside the thread
 
@@ -245,7 +340,7 @@ class Loader:
         """Rows of each batch, the position after it and the report up to it; at last (None, end, report)."""
         held: tuple[Rows, Position, Report] | None = None
         for rows, after, report in self._cut(epoch, start):
-            if rows is None or not self.merge_single:
+            if rows is None or not self.merge_single or self.source.endless:  # which has no last batch
                 if held is not None:
                     yield held
                 yield rows, after, report
@@ -265,41 +360,49 @@ class Loader:
         self._fill(block, chunks)
         self._intake.threads = self.demand.threads
         carry: list[Rows] = []
-        missing = self.batch_size
+        missing, left = self.batch_size, 0 if self.cost is None else self.cost.most
         while block.rows:
             rows = self._memory.concat(block.chunks)
             block.chunks = []
             order = self._row_order(epoch, block, rows)
+            before = None if self.cost is None else self.cost.before(rows.table, order.rows)
             upcoming = _Block(block.end, block.end)
             while taken < block.rows:
                 most = min(taken + missing, block.rows)
+                if before is not None:
+                    most = min(most, max(affordable(before, taken, left), taken + (not carry)))
                 stop = order.stop(taken, most)
                 if stop == taken and carry:  # what comes next fits behind the rows of the block before no more
                     yield Rows.concat(carry), block.start, block.start.before
-                    carry, missing = [], self.batch_size
+                    carry, missing, left = [], self.batch_size, 0 if self.cost is None else self.cost.most
                     continue
                 stop = stop if stop > taken else most  # more rows belong together than a batch may have
                 carry.append(rows.slice(taken, stop) if order.rows is None else rows.take(order.rows[taken:stop]))
+                if before is not None:
+                    left -= int(before[stop] - before[taken])
                 missing, taken = missing - (stop - taken), stop
                 if missing == 0 or taken < block.rows:
                     after = replace(block.start, taken=taken) if taken < block.rows else block.end
                     yield Rows.concat(carry), after, block.end.before
-                    carry, missing = [], self.batch_size
-                # The next block grows as this one shrinks, so that the consumer never waits for a whole one.
-                while upcoming.rows < taken and not self._full(upcoming):
+                    carry, missing, left = [], self.batch_size, 0 if self.cost is None else self.cost.most
+                # The next block grows as this one shrinks, so that the consumer never waits for a whole one; of an
+                # endless source it may not be there yet, and this one goes first.
+                while upcoming.rows < taken and not self._full(upcoming) and not self.source.endless:
                     chunk = next(chunks, None)
                     if chunk is None:
                         break
                     upcoming.add(chunk)
             self._fill(upcoming, chunks)
             block, taken = upcoming, 0
-        if carry:
+        if carry and not self.drop_last:
             yield Rows.concat(carry), block.end, block.end.before
         yield None, block.end, block.end.before
 
     def _full(self, block: _Block) -> bool:
         if self.shuffle is None:
             return block.rows > 0
+        if self.source.endless and block.rows and not block.end.row:
+            return True  # behind a unit: what a block holds may not depend on when the next unit came
         return block.rows >= self.shuffle.buffer_rows or block.nbytes >= self.shuffle.buffer_mb << 20
 
     def _fill(self, block: _Block, chunks: Iterator[_Chunk]) -> None:
@@ -310,10 +413,8 @@ class Loader:
             block.add(chunk)
 
     def _chunks(self, epoch: int, start: Position) -> Iterator[_Chunk]:
-        order = self._order(epoch)
         row = start.row
-        for place in range(start.unit, len(order)):
-            unit = self._units[order[place]]
+        for place, unit in self._places(epoch, start.unit):
             chunks = _aligned(self.source.read(unit, self.columns, row), row)
             while True:
                 began = time.perf_counter()
@@ -329,6 +430,23 @@ class Loader:
             dropped = {("", reason): count for reason, count in self.source.dropped(unit).items()}
             yield _Chunk(None, Report(bad=dropped), Position(place + 1))
             row = 0
+
+    def _wanted_units(self) -> list[Unit]:
+        predicate = self.demand.predicate
+        return self.source.units() if predicate is None else predicate.units(self.source)
+
+    def _places(self, epoch: int, first: int) -> Iterator[tuple[int, Unit]]:
+        """The epoch's units of this shard from a place on."""
+        if self.source.endless:
+            for place in itertools.count(first):
+                unit = self.source.unit(place)
+                if unit is None:
+                    return
+                yield place, unit
+            return
+        order = self._order(epoch)
+        for place in range(first, len(order)):
+            yield place, self._units[order[place]]
 
     def _order(self, epoch: int) -> np.ndarray:
         """The epoch's units of this shard; all shards draw the same order and share it out."""
@@ -349,16 +467,17 @@ class Loader:
 
     def _describe(self) -> dict[str, Any]:
         """What must be the same for a position to mean the same rows."""
-        rows = self.source.num_rows
+        rows = None if self.source.endless else self.source.num_rows
         shuffle = self.shuffle and [self.shuffle.buffer_rows, self.shuffle.buffer_mb]
         return {
-            "the number of units": len(self._units),
+            "the number of units": None if self.source.endless else len(self._units),
             "the number of rows": rows,
             "the seed": self.seed,
             "the shard": list(self.shard),
             "the shuffle buffer": shuffle,
             "the column whose rows stay together": self.shuffle and self.shuffle.together,
             "the chunk": CHUNK_ROWS,
+            **({} if self.cost is None else {"the cost of a batch": [list(self.cost.sequences), self.cost.most]}),
         }
 
 

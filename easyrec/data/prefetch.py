@@ -7,12 +7,14 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from functools import cache
-from threading import Condition, Thread
+from threading import Condition, Thread, local
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 _running: weakref.WeakSet[Prefetch] = weakref.WeakSet()  # type: ignore[type-arg]  # of any item type
+
+_own = local()
 
 JOIN_SECONDS = 30.0
 """How long `close` waits for an item under way; a thread stuck longer (a dead network drive) ends by itself."""
@@ -42,6 +44,14 @@ class Prefetch(Generic[T]):
 
     def __next__(self) -> T:
         return self._channel.get()
+
+    def ready(self, seconds: float) -> bool:
+        """Wait so long at most; True where `next()` will not wait."""
+        return self._channel.ready(seconds)
+
+    def peek(self) -> T | None:
+        """The item that comes next, which stays; None where it is not made yet."""
+        return self._channel.peek()
 
     def close(self) -> None:
         """Stop the thread and forget waiting items."""
@@ -73,10 +83,19 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
             return True
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def ready(self, seconds: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: bool(self._items or self._finished or self._closed or self._error), seconds
+            )
+
     def get(self) -> T:
         with self._changed:
-            while not (self._items or self._finished or self._closed or self._error):
-                self._changed.wait()
+            self.ready(None)
             if self._error is not None:
                 raise self._error
             if self._closed or not self._items:
@@ -84,6 +103,10 @@ class _Channel(Generic[T]):
             item = self._items.popleft()
             self._changed.notify_all()
             return item
+
+    def peek(self) -> T | None:
+        with self._changed:
+            return self._items[0] if self._items else None
 
     def finish(self, error: BaseException | None = None) -> None:
         with self._changed:
@@ -97,7 +120,14 @@ class _Channel(Generic[T]):
             self._changed.notify_all()
 
 
+def abandoned() -> bool:
+    """In a thread that makes items ahead: whether nobody wants them any more. What waits there asks now and then."""
+    channel = getattr(_own, "channel", None)
+    return channel is not None and channel.closed
+
+
 def _fill(items: Iterator[T], channel: _Channel[T]) -> None:
+    _own.channel = channel
     try:
         for item in items:
             if not channel.put(item):

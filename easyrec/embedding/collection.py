@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from easyrec.embedding.search import Parts
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import TrainedTables
+from easyrec.embedding.tiers import Placing, Store, place
 
 if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
@@ -71,6 +72,11 @@ class EmbeddingCollection(nn.Module):
         seed: Decides the first weights, each table's by its name.
         threads: How many threads share the work; default: torch's number. Results do not depend on it.
         item_groups: Groups that describe items where a batch has others to compare with.
+        storage: How much memory the tables may take, and where other rows are; None: all are in memory.
+
+    Raises:
+        ConfigError: What must be in memory does not fit.
+        RunError: There is no room for what is not.
     """
 
     def __init__(
@@ -81,12 +87,18 @@ class EmbeddingCollection(nn.Module):
         seed: int = 0,
         threads: int | None = None,
         item_groups: Sequence[str] = (),
+        storage: Store | None = None,
     ) -> None:
         super().__init__()
         self.plan, self._item_groups = plan, tuple(item_groups)
         threads = threads or torch.get_num_threads()
-        self.tables = TrainedTables(plan.tables, optimizer, regularizer, seed, threads, plan.keys)
-        self._lookup = Lookup(plan, self.tables.native)
+        placing = Placing() if storage is None else place(plan, optimizer.type, storage.bytes)
+        folder = None if storage is None else storage.folder
+        self.tables = TrainedTables(
+            plan.tables, optimizer, regularizer, seed, threads, plan.keys, placing.tiers, folder
+        )
+        self._keyed, self._tier_of = plan.keyed, placing.of_features
+        self._lookup = Lookup(plan, self.tables.native, {*self._keyed, *self._tier_of})
         self._layouts = plan.layouts
         self._anchor = torch.empty(0, requires_grad=True)
         self._gradients: list[tuple[Any, np.ndarray]] = []
@@ -96,6 +108,7 @@ class EmbeddingCollection(nn.Module):
     def weights(self) -> dict[str, np.ndarray]:
         """(rows, dim) float32 of each table, as views; ask anew before each change, for searches to know of it."""
         self._weights_were_given = True
+        self.tables.tiers.write_back()
         return {spec.name: w for spec, w in zip(self.plan.tables, self.tables.weights, strict=True)}
 
     @property
@@ -129,7 +142,8 @@ class EmbeddingCollection(nn.Module):
         """
         if self._weights_were_given:  # whoever has them may have changed them
             self._weights_were_given = False
-            self.tables.native.refresh_codes()
+            self.tables.were_changed()
+        self.tables.tiers.begin(learning=torch.is_grad_enabled())
         if batch.matches is None:
             return Embedded(self._looked_up([(batch, groups)]), self._layouts)
         users = [name for name in self._layouts if name not in self._item_groups]
@@ -145,7 +159,11 @@ class EmbeddingCollection(nn.Module):
             bound, others = self._lookup.bind(columns, groups, self._rows_of)
             buffers += bound
             tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
-            tensors |= self._lookup.dense(columns, partial(_columns_of, batch.dense), groups)
+            tensors |= self._lookup.dense(columns, partial(columns_of, batch.dense), groups)
+        return tensors | self._filled(buffers)
+
+    def _filled(self, buffers: Sequence[Buffer]) -> dict[str, Tensor]:
+        """The tensors that are looked up, their gradients kept where such are."""
         filled = []
         for buffer in buffers:
             out = torch.empty(buffer.call.num_rows, buffer.call.width)
@@ -153,12 +171,37 @@ class EmbeddingCollection(nn.Module):
             filled.append(out)
         if torch.is_grad_enabled() and filled:
             filled = list(_Node.apply(self._anchor, self, buffers, filled))  # type: ignore[no-untyped-call]
-        return tensors | {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
+        return {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
 
     @property
     def _rows_of(self) -> RowsOf:
-        """How ids of dynamic tables find rows: those of a training step are counted, and may get one."""
-        return self.tables.admit if torch.is_grad_enabled() else self.tables.find
+        """How ids find rows: those of dynamic tables are counted in a training step, and may get one."""
+        learning = torch.is_grad_enabled()
+
+        def rows_of(feature: str, ids: np.ndarray) -> np.ndarray:
+            return self.tables.rows(self._keyed.get(feature), self._tier_of.get(feature), ids, learning=learning)
+
+        return rows_of
+
+    def prepare(self, batch: Batch | None) -> None:
+        """Fetch rows of a later batch that are not in memory, while the current one is learned; None: nothing.
+
+        Raises:
+            RunError: The disk refuses.
+        """
+        if batch is not None and self._tier_of:
+            self.tables.tiers.ahead(partial(self._asked_by, batch))
+
+    def _asked_by(self, batch: Batch) -> Iterator[tuple[str, np.ndarray]]:
+        """The tiers that a batch is looked up in, and rows of them."""
+        parts = [(batch, [n for n in self._layouts if batch.matches is None or n not in self._item_groups])]
+        if batch.matches is not None:
+            parts.append((batch.matches.items, list(self._item_groups)))
+        for rows, groups in parts:
+            columns = BatchColumns(rows)
+            for feature in {f for name in groups for f in self._lookup.whole_features(name) if f in self._tier_of}:
+                ids, keys = columns.ragged(feature)[0], self._keyed.get(feature)
+                yield self._tier_of[feature], ids if keys is None else self.tables.keys[keys].find(ids)
 
     def collect(self, buffers: Sequence[Buffer], gradients: Sequence[Tensor | None]) -> None:
         """Keep gradients of looked-up tensors for the next step."""
@@ -177,11 +220,12 @@ class EmbeddingCollection(nn.Module):
         """
         if self._gradients:
             self.tables.apply(self._gradients, lr, scale)
-            self._gradients = []
+            self.discard_gradients()
 
     def discard_gradients(self) -> None:
         """Forget the gradients collected since the last step."""
         self._gradients = []
+        self.tables.tiers.end()
 
     def grad_square_sum(self) -> float:
         """Sum of the squares of the collected gradient over all weights, with the regularizer's part."""
@@ -196,7 +240,11 @@ class EmbeddingCollection(nn.Module):
             result[name] = {"rows": len(keys), **rate, **asdict(counts)}
         return result
 
-    def state_arrays(self) -> dict[str, np.ndarray]:
+    def traffic(self) -> dict[str, dict[str, float]]:
+        """By the first of the tables that are partly in memory together: what came and went since the last call."""
+        return self.tables.tiers.take_counts()
+
+    def state_arrays(self) -> Mapping[str, np.ndarray]:
         """Weights and optimizer state as views: `<table>/weight`, `<table>/<state>`, `step`."""
         return self.tables.arrays()
 
@@ -217,5 +265,6 @@ class EmbeddingCollection(nn.Module):
         self.tables.load_keys(arrays)
 
 
-def _columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:
+def columns_of(dense: Tensor, columns: slice | list[int]) -> Tensor:
+    """Some columns of the dense block."""
     return dense[:, columns]

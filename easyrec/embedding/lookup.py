@@ -35,33 +35,31 @@ class Columns(Protocol):
 
 
 RowsOf: TypeAlias = Callable[[str, np.ndarray], np.ndarray]
-"""Gives the rows of ids, -1 for those without, by the name of their keys."""
+"""Gives the rows of ids, -1 for those without, by the feature that has them."""
 
 
-class _KeyedColumns:
-    """Columns with rows in place of the ids that have rows by keys; every column is asked for once."""
+class _MappedColumns:
+    """Columns with rows in place of the ids that are no rows themselves; every column is asked for once."""
 
-    def __init__(self, columns: Columns, keyed: Mapping[str, str], rows_of: RowsOf) -> None:
-        self.columns, self.keyed, self.rows_of = columns, keyed, rows_of
+    def __init__(self, columns: Columns, mapped: Collection[str], rows_of: RowsOf) -> None:
+        self.columns, self.mapped, self.rows_of = columns, mapped, rows_of
         self.size, self.dense, self.dense_slices = columns.size, columns.dense, columns.dense_slices
         self._known: dict[str, Parts] = {}
 
     def ragged(self, name: str) -> Parts:
         """The parts of a ragged column."""
-        keys = self.keyed.get(name)
-        if keys is None:
+        if name not in self.mapped:
             return self.columns.ragged(name)
         if name not in self._known:
-            self._known[name] = self.mapped(name, self.columns.ragged(name))
+            self._known[name] = self.of_rows(name, self.columns.ragged(name))
         return self._known[name]
 
-    def mapped(self, name: str, parts: Parts) -> Parts:
+    def of_rows(self, name: str, parts: Parts) -> Parts:
         """The parts with rows in place of ids, where the column has such."""
-        keys = self.keyed.get(name)
-        if keys is None:
+        if name not in self.mapped:
             return parts
         ids, offsets, weights, key_offsets = parts
-        return self.rows_of(keys, np.ascontiguousarray(ids)), offsets, weights, key_offsets
+        return self.rows_of(name, np.ascontiguousarray(ids)), offsets, weights, key_offsets
 
 
 class TableColumns:
@@ -99,6 +97,8 @@ class _Group:
         self.plan, self.layout = plan, plan.layout
         self.fields = _native_bags(plan.fields, tables, index, keyed)
         self.first = _native_bags(plan.first, tables, index, keyed)
+        read = [bag.feature for bag in plan.fields], [bag.feature for bag in plan.first]
+        self.alike = read[0] == read[1][: len(read[0])]  # fields and first-order weights read the same columns
         self.sequences = [_native_bags(bags, tables, index, keyed, steps=True) for bags in plan.sequences]
         self.searches = [
             None if layout.search is None else StepSearch(layout, bags, tables, index, codes)
@@ -133,18 +133,18 @@ class Lookup:
     Args:
         plan: What to look up.
         tables: Native tables in the order of `plan.tables`.
+        mapped: Features whose ids are no rows of these tables themselves; default: those that have rows by keys.
 
     Attributes:
         codes: Numbers of the SimHash codes that the tables keep for searches, by table and seed.
     """
 
-    def __init__(self, plan: EmbeddingPlan, tables: Any) -> None:
+    def __init__(self, plan: EmbeddingPlan, tables: Any, mapped: Collection[str] | None = None) -> None:
         index = {table.name: i for i, table in enumerate(plan.tables)}
         self.codes: dict[tuple[str, int], int] = {}
-        self.keyed = plan.keyed
-        self.groups = {
-            name: _Group(group, tables, index, self.codes, self.keyed) for name, group in plan.groups.items()
-        }
+        keyed = plan.keyed
+        self.mapped = frozenset(keyed if mapped is None else mapped)
+        self.groups = {name: _Group(group, tables, index, self.codes, keyed) for name, group in plan.groups.items()}
 
     def bind(
         self, columns: Columns, groups: Collection[str] | None = None, rows_of: RowsOf | None = None
@@ -154,26 +154,27 @@ class Lookup:
         Args:
             columns: Where the columns are.
             groups: The groups that are looked up; None: all.
-            rows_of: Gives the rows of ids that have them by keys; needed where the plan has such.
+            rows_of: Gives the rows of the ids of `mapped` features; needed where there are such.
 
         Raises:
             DataError: A column has not the shape that the plan expects.
         """
         buffers: list[Buffer] = []
         others: dict[str, np.ndarray] = {}
-        raw, keyed = columns, None
-        if self.keyed:
+        raw, mapped = columns, None
+        if self.mapped:
             assert rows_of is not None
-            columns = keyed = _KeyedColumns(columns, self.keyed, rows_of)
+            columns = mapped = _MappedColumns(columns, self.mapped, rows_of)
         try:
             for name, group in self._chosen(groups):
                 if group.layout.width or group.layout.first_order:
-                    fields = group.plan.fields  # the first ones of `first`, where the group has such
-                    data = [_parts(bag, columns) for bag in group.plan.first or fields]
+                    fields = group.plan.fields
+                    data = [_parts(bag, columns) for bag in (group.plan.first if group.alike else fields)]
                     if group.layout.width:
                         call = group.fields.bind(data[: len(fields)], columns.size)
                         buffers.append(Buffer(f"emb:{name}", call, fields))
                     if group.layout.first_order:
+                        data = data if group.alike else [_parts(bag, columns) for bag in group.plan.first]
                         buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
                 for layout, bags, kernel, search in zip(
                     group.layout.sequences, group.plan.sequences, group.sequences, group.searches, strict=True
@@ -183,8 +184,8 @@ class Lookup:
                     if search is not None:
                         picked, offsets = search.find(raw, offsets, steps)  # by ids, whether they have rows or not
                         data, steps = [take(parts, picked) for parts in data], len(picked)
-                        if keyed is not None:  # steps that are not looked up get no rows
-                            data = [keyed.mapped(bag.feature, p) for bag, p in zip(bags, data, strict=True)]
+                        if mapped is not None:  # steps that are not looked up get no rows
+                            data = [mapped.of_rows(bag.feature, p) for bag, p in zip(bags, data, strict=True)]
                     rows = np.empty(steps, np.int64)
                     native.row_ids(offsets, rows)
                     others |= {f"rows:{key}": rows, f"offsets:{key}": offsets}
@@ -192,6 +193,14 @@ class Lookup:
         except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
             raise DataError(str(error)) from error
         return buffers, others
+
+    def whole_features(self, group: str) -> list[str]:
+        """Features of a group all of whose ids are looked up: not those of sequences whose steps are chosen."""
+        plan = self.groups[group].plan
+        steps = [
+            b for s, bags in zip(plan.layout.sequences, plan.sequences, strict=True) if s.search is None for b in bags
+        ]
+        return [bag.feature for bag in (*plan.fields, *plan.first, *steps) if bag.kind == "ids"]
 
     def _chosen(self, groups: Collection[str] | None) -> list[tuple[str, _Group]]:
         return [(name, group) for name, group in self.groups.items() if groups is None or name in groups]

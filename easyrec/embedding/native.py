@@ -17,6 +17,7 @@ Rule = _native.Rule
 Start = _native.Start
 Step = _native.Step
 Tables = _native.Tables
+Tier = _native.Tier
 find_keys = _native.find_keys
 key_slots = _native.key_slots
 row_ids = _native.row_ids

@@ -15,6 +15,7 @@ from easyrec.embedding.graph import ITEMS, OFFSETS, Graph
 from easyrec.embedding.lookup import KINDS, Lookup
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import flat_arrays
+from easyrec.embedding.tiers import Store
 from easyrec.errors import DataError
 
 if TYPE_CHECKING:
@@ -148,9 +149,9 @@ class PropagatedCollection(EmbeddingCollection):
 
     # ----------------------------------------------------------------------------------------------- state
 
-    def state_arrays(self) -> dict[str, np.ndarray]:
+    def state_arrays(self) -> Mapping[str, np.ndarray]:
         """E, the optimizer's state, and the graph."""
-        return super().state_arrays() | ({} if self.graph is None else self.graph.arrays())
+        return {**super().state_arrays(), **({} if self.graph is None else self.graph.arrays())}
 
     def load_state_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `state_arrays` gave.
@@ -186,6 +187,7 @@ def collection_of(
     regularizer: float = 0.0,
     seed: int = 0,
     threads: int | None = None,
+    storage: Store | None = None,
 ) -> EmbeddingCollection:
     """The tables of a model, as it looks them up.
 
@@ -196,8 +198,9 @@ def collection_of(
         regularizer: lambda of lambda/2 * ||E||^2 over all trainable tables.
         seed: Decides the first weights.
         threads: How many threads share the work.
+        storage: How much memory the tables may take, and where other rows are; None: all are in memory.
     """
     layers = model.propagated_layers()
     if layers is None:
-        return EmbeddingCollection(plan, optimizer, regularizer, seed, threads, model.item_groups)
+        return EmbeddingCollection(plan, optimizer, regularizer, seed, threads, model.item_groups, storage)
     return PropagatedCollection(plan, optimizer, layers, regularizer, seed, threads, model.item_groups)

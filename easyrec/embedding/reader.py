@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
+from easyrec.chunks import row_chunks
 from easyrec.embedding import native
 from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Lookup, TableColumns
@@ -46,11 +47,11 @@ def write_tables(directory: str | os.PathLike[str], tables: ServedTables) -> Non
     """
     folder, files, plan = Path(directory), [], tables.plan
     for number, spec in enumerate(plan.tables):
-        array = np.ascontiguousarray(tables.weights[spec.name], np.float32)
+        array = tables.weights[spec.name]
         if array.shape != (spec.rows, spec.dim):
             raise ValueError(f"table '{spec.name}' is {array.shape}, the plan says {(spec.rows, spec.dim)}")
         path = folder / f"{number}.npy"
-        np.save(path, array, allow_pickle=False)
+        _save(path, array)
         files.append({"table": spec.name, "file": path.name, "sha256": _checksum(path)})
     index: dict[str, Any] = {"format": FORMAT, "version": 1, "plan": plan.to_json(), "files": files}
     for number, keys in enumerate(plan.keys):
@@ -59,6 +60,15 @@ def write_tables(directory: str | os.PathLike[str], tables: ServedTables) -> Non
         entry = {"keys": keys.name, "file": path.name, "sha256": _checksum(path)}
         index |= {"version": VERSION, "keys": [*index.get("keys", []), entry]}
     (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """What `np.save` writes, without the whole of it in memory."""
+    with path.open("wb") as file:
+        header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for rows in row_chunks(array):
+            np.ascontiguousarray(array[rows], np.float32).tofile(file)
 
 
 class TableReader:
@@ -82,6 +92,7 @@ class TableReader:
         self.plan, self.weights, self.keys, self.out_of_range = plan, dict(weights), dict(keys or {}), 0
         arrays = [self.weights[spec.name] for spec in plan.tables]
         self._lookup = Lookup(plan, native.Tables(arrays, [], [], [False] * len(arrays), threads))
+        self._keyed = plan.keyed
         self._counting = threading.Lock()
 
     @classmethod
@@ -139,7 +150,7 @@ class TableReader:
             DataError: A column has not the shape that the plan expects.
         """
         columns = TableColumns(table)
-        buffers, result = self._lookup.bind(columns, rows_of=lambda name, ids: self.keys[name].find(ids))
+        buffers, result = self._lookup.bind(columns, rows_of=self._rows)
         for buffer in buffers:
             out = np.empty((buffer.call.num_rows, buffer.call.width), np.float32)
             bad = buffer.call.lookup_counting(out)
@@ -149,6 +160,9 @@ class TableReader:
             result[buffer.key] = out
         result |= self._lookup.dense(columns, lambda c: table.dense[:, c])
         return result
+
+    def _rows(self, feature: str, ids: np.ndarray) -> np.ndarray:
+        return self.keys[self._keyed[feature]].find(ids)
 
 
 def _checksum(path: Path) -> str:

@@ -56,14 +56,20 @@ class StepSearch:
         assert layout.search is not None
         self.search: Search = layout.search
         self.name, self.tables = layout.name, tables
-        self.child, self.candidate = bags[0].feature, ""
+        self.child, self.candidate = "", ""
         if self.search.kind == "newest":
             return
         place = [child.name for child in layout.children].index(self.search.child or "")
-        bag, candidate = bags[place], layout.query[place]
-        if candidate is None or bag.kind != "ids" or bag.table is None:
+        child, candidate = layout.children[place].name, layout.query[place]
+        if candidate is None:
             raise ValueError(f"the steps of '{layout.name}' cannot be compared by '{self.search.child}'")
-        self.child, self.candidate, self.table = bag.feature, candidate, index[bag.table]
+        self.child, self.candidate = child, candidate
+        if self.search.kind == "hard":
+            return
+        bag = bags[place]
+        if bag.kind != "ids" or bag.table is None:
+            raise ValueError(f"the steps of '{layout.name}' cannot be compared by '{self.search.child}'")
+        self.table = index[bag.table]
         if self.search.kind == "hash":
             key = (bag.table, self.search.seed)
             if key not in codes:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from typing_extensions import Self
 
 from easyrec.layout import GroupLayout
+
+STATES: Mapping[str, tuple[str, ...]] = {
+    "adam": ("m", "v"),
+    "lazy_adam": ("m", "v"),
+    "rowwise_adagrad": ("sum",),
+    "adagrad": ("sum",),
+    "sgd": (),
+    "ftrl": ("z", "n"),
+}
+"""Names of each optimizer's state arrays; `sum` of `rowwise_adagrad` has one column."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class KeySpec:
     def bytes(self) -> int:
         """Memory of the map of keys to rows, full or not, and of its copy while a checkpoint is written."""
         waiting = self.size if self.counting == "exact" else 0
-        entries = 24 * (2 * (self.capacity + waiting) + 2)
+        entries = 24 * (8 * (self.capacity + waiting) // 3 + 2)  # 3 of 8 are taken
         copy = 20 * (self.capacity + waiting)
         return entries + 4 * self.capacity + copy + (16 * self.size if self.counting == "sketch" else 0)
 
@@ -90,6 +100,14 @@ class TableSpec:
     def bytes(self) -> int:
         """Memory of the weights in fp32, optimizer state not counted."""
         return 4 * self.parameters
+
+
+def row_widths(specs: Sequence[TableSpec], optimizer: str) -> dict[str, list[int]]:
+    """Numbers of a row of each table: its weights, and each array of the optimizer's state."""
+    return {
+        spec.name: [spec.dim] + [1 if optimizer == "rowwise_adagrad" else spec.dim] * len(STATES[optimizer])
+        for spec in specs
+    }
 
 
 @dataclass(frozen=True)

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from easyrec.embedding import native
 from easyrec.embedding.keys import PARTS, KeyMap, start_rows
-from easyrec.embedding.spec import KeySpec, TableSpec
+from easyrec.embedding.spec import STATES, KeySpec, TableSpec, row_widths
+from easyrec.embedding.tiers import Tiers, TierSpec
 from easyrec.errors import CheckpointError
 
 if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
 
 LINE = 64  # bytes; a row that fits a cache line must not straddle two
-
-STATES: Mapping[str, tuple[str, ...]] = {
-    "adam": ("m", "v"),
-    "lazy_adam": ("m", "v"),
-    "rowwise_adagrad": ("sum",),
-    "adagrad": ("sum",),
-    "sgd": (),
-    "ftrl": ("z", "n"),
-}
-"""Names of each optimizer's state arrays; `sum` of `rowwise_adagrad` has one column."""
+DRAWN = 1 << 14  # rows that are drawn at once
 
 
 def aligned(rows: int, dim: int, fill: float = 0.0) -> np.ndarray:
@@ -38,15 +31,15 @@ def aligned(rows: int, dim: int, fill: float = 0.0) -> np.ndarray:
     return array
 
 
-def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, width: int | None = None) -> list[np.ndarray]:
+def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, widths: Sequence[int] | None = None) -> list[np.ndarray]:
     """One array (rows, dim) per table; tables of equal dim lie one after another in one flat array.
 
     Args:
         specs: The tables.
         fill: First value of every element.
-        width: Columns instead of each table's dim.
+        widths: Columns of each, instead of its dim.
     """
-    widths = [width or spec.dim for spec in specs]
+    widths = widths or [spec.dim for spec in specs]
     flat = {w: aligned(sum(s.rows for s, v in zip(specs, widths, strict=True) if v == w), w, fill) for w in set(widths)}
     used = dict.fromkeys(flat, 0)
     result = []
@@ -56,20 +49,34 @@ def flat_arrays(specs: Sequence[TableSpec], fill: float = 0.0, width: int | None
     return result
 
 
-def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
-    """Fill a table in place, from the seed and its name alone: other tables do not matter."""
-    if spec.init.type == "identity":
-        weights[...] = np.float32(spec.init.value) * np.eye(spec.rows, spec.dim, dtype=np.float32)
-        return
+def drawn_rows(spec: TableSpec, seed: int, chunk: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The first rows of a table, from the seed and its name alone: other tables do not matter.
+
+    Args:
+        spec: The table.
+        seed: The seed.
+        chunk: Rows that are drawn at once; which are drawn does not depend on it.
+
+    Yields:
+        Number of the first row, and (n, dim) float32.
+    """
     key = hashlib.blake2b(f"{seed}:{spec.name}".encode(), digest_size=16).digest()
     random = np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
-    if spec.init.type == "normal":
-        random.standard_normal(dtype=np.float32, out=weights)
-        weights *= np.float32(spec.init.value)
-    else:
-        random.random(dtype=np.float32, out=weights)
-        weights -= np.float32(0.5)
-        weights *= np.float32(2 * spec.init.value)
+    value = np.float32(spec.init.value)
+    for start in range(0, spec.rows, chunk):
+        shape = min(chunk, spec.rows - start), spec.dim
+        if spec.init.type == "identity":
+            yield start, value * np.eye(*shape, k=start, dtype=np.float32)
+        elif spec.init.type == "normal":
+            yield start, random.standard_normal(shape, np.float32) * value
+        else:
+            yield start, (random.random(shape, np.float32) - np.float32(0.5)) * (2 * value)
+
+
+def initialize(spec: TableSpec, weights: np.ndarray, seed: int) -> None:
+    """Fill a table in place with its first rows."""
+    for start, rows in drawn_rows(spec, seed, DRAWN):
+        weights[start : start + len(rows)] = rows
 
 
 class TrainedTables:
@@ -82,12 +89,15 @@ class TrainedTables:
         seed: With the name of a table it decides the first weights.
         threads: How many threads share the work; results do not depend on it.
         keys: By which ids have rows, in the dynamic ones.
+        tiers: Tables that are partly in memory.
+        folder: Where the files of these are made.
 
     Attributes:
-        weights: (rows, dim) float32 of each table.
+        weights: (rows, dim) float32 of each table; of one that is partly in memory, what its file holds.
         states: Per name of a state array, the arrays of each table.
         keys: The maps of ids to rows, by name.
-        native: The same memory as the kernels know it.
+        native: The memory as the kernels know it; of tables that are partly there, that part.
+        tiers: The tables that are partly in memory.
         step: Steps done.
     """
 
@@ -99,34 +109,74 @@ class TrainedTables:
         seed: int,
         threads: int,
         keys: Sequence[KeySpec] = (),
+        tiers: Sequence[TierSpec] = (),
+        folder: Path | None = None,
     ) -> None:
         self.specs, self.optimizer, self.regularizer, self.seed = tuple(specs), optimizer, regularizer, seed
         self.step = 0
         self.keys = {spec.name: KeyMap(spec, seed) for spec in keys}
-        self.weights = flat_arrays(specs)
-        for spec, weights in zip(specs, self.weights, strict=True):
-            if spec.keys is None:
-                initialize(spec, weights, seed)
         self._first = float(getattr(optimizer, "initial_accumulator", 0.0))
-        width = 1 if optimizer.type == "rowwise_adagrad" else None
-        self.states = {name: flat_arrays(specs, self._first, width) for name in STATES[optimizer.type]}
-        a, b = (*self.states.values(), [], [])[:2]
-        self.native = native.Tables(self.weights, a, b, [spec.trainable for spec in specs], threads)
+        widths = row_widths(specs, optimizer.type)
+        self.tiers, self._parted = Tiers(tiers, widths, folder or Path()), {name for t in tiers for name in t.tables}
+        in_memory, on_file = self._arrays(tiers, widths)
+        self._near = in_memory
+        self.weights, self.states = on_file[0], dict(zip(STATES[optimizer.type], on_file[1:], strict=True))
+        self._start()
+        a, b = (*in_memory[1:], [], [])[:2]
+        self.native = native.Tables(in_memory[0], a, b, [spec.trainable for spec in specs], threads)
 
-    def admit(self, name: str, ids: np.ndarray) -> np.ndarray:
-        """(n,) rows of the ids of a training step, -1 for those without; those that get one start anew."""
-        rows, fresh, new = self.keys[name].admit(ids, self.step)
-        if len(fresh):
-            for place, (spec, weights) in enumerate(zip(self.specs, self.weights, strict=True)):
-                if spec.keys == name:
-                    start_rows(spec, weights, fresh, new, self.seed)
-                    for arrays in self.states.values():
-                        arrays[place][fresh] = self._first
-        return rows
+    def _arrays(
+        self, tiers: Sequence[TierSpec], widths: Mapping[str, Sequence[int]]
+    ) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+        """The weights and each state of every table, as far as they are in memory; and all rows of them."""
+        whole = [spec for spec in self.specs if spec.name not in self._parted]
+        near: dict[str, list[np.ndarray]] = {spec.name: [] for spec in whole}
+        for number in range(1 + len(STATES[self.optimizer.type])):
+            fill = self._first if number else 0.0
+            for spec, array in zip(
+                whole, flat_arrays(whole, fill, [widths[s.name][number] for s in whole]), strict=True
+            ):
+                near[spec.name].append(array)
+        far = dict(near)
+        for tier in tiers:
+            near |= dict(zip(tier.tables, self.tiers[tier.name].memory, strict=True))
+            far |= dict(zip(tier.tables, self.tiers[tier.name].whole, strict=True))
+        first, second = ([list(a) for a in zip(*(by[s.name] for s in self.specs), strict=True)] for by in (near, far))
+        states = 1 + len(STATES[self.optimizer.type])
+        return first or [[] for _ in range(states)], second or [[] for _ in range(states)]
 
-    def find(self, name: str, ids: np.ndarray) -> np.ndarray:
-        """(n,) rows of ids, -1 for those without."""
-        return self.keys[name].find(ids)
+    def _start(self) -> None:
+        """Let all rows have their first values."""
+        for place, spec in enumerate(self.specs):
+            if spec.keys is None:
+                initialize(spec, self.weights[place], self.seed)
+            if self._first and spec.name in self._parted:  # a new file is full of zeros
+                for arrays in self.states.values():
+                    arrays[place][...] = self._first
+
+    def rows(self, keys: str | None, tier: str | None, ids: np.ndarray, *, learning: bool) -> np.ndarray:
+        """(n,) rows of ids as the kernels know them, -1 for those without.
+
+        Args:
+            keys: Name of the keys by which ids have rows; None: they are rows.
+            tier: Name of the tier where the rows are; None: all are in memory.
+            ids: (n,) int64.
+            learning: Whether it is a step of training: then ids are counted, and may get rows, which start anew.
+        """
+        if keys is None:
+            rows = ids
+        elif learning:
+            rows, fresh, new = self.keys[keys].admit(ids, self.step)
+            if len(fresh):
+                at = fresh if tier is None else self.tiers.take(tier, fresh, changes=True)
+                for place, spec in enumerate(self.specs):
+                    if spec.keys == keys:
+                        start_rows(spec, self._near[0][place], at, new, self.seed)
+                        for arrays in self._near[1:]:
+                            arrays[place][at] = self._first
+        else:
+            rows = self.keys[keys].find(ids)
+        return rows if tier is None else self.tiers.take(tier, rows, changes=learning)
 
     def apply(self, gradients: Sequence[tuple[Any, np.ndarray]], lr: float, scale: float) -> None:
         """One optimizer step.
@@ -162,6 +212,7 @@ class TrainedTables:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that a checkpoint needs: `<table>/weight` and `<table>/<state>` as views, `step`, and the keys' state."""
+        self.tiers.write_back()
         result = {f"{s.name}/weight": w for s, w in zip(self.specs, self.weights, strict=True)}
         for name, arrays in self.states.items():
             result |= {f"{s.name}/{name}": a for s, a in zip(self.specs, arrays, strict=True)}
@@ -191,7 +242,9 @@ class TrainedTables:
             assert spec.keys is not None
             ids, held = self.keys[spec.keys].held()
             here = np.isin(held, rows)
-            start_rows(spec, self.weights[self.specs.index(spec)], held[here], ids[here], self.seed)
+            started = np.empty((int(here.sum()), spec.dim), np.float32)
+            start_rows(spec, started, np.arange(len(started)), ids[here], self.seed)
+            self.weights[self.specs.index(spec)][held[here]] = started
 
     def load_keys(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what `key_arrays` gave.
@@ -229,4 +282,9 @@ class TrainedTables:
             if name not in moving:
                 array[...] = arrays[name]
         self.step = int(arrays["step"])
+        self.were_changed()
+
+    def were_changed(self) -> None:
+        """Tell that someone else changed `weights` or `states`."""
+        self.tiers.forget()
         self.native.refresh_codes()

@@ -51,6 +51,11 @@ class LossConfig(StrictModel):
         """Raw columns whose equal values make the sessions that the loss reads."""
         return ()
 
+    @property
+    def whole_batch(self) -> bool:
+        """Whether the rows of a batch are compared with one another, whatever they belong to."""
+        return False
+
 
 class SessionConfig(LossConfig):
     """What the config of a loss over sessions has: rows that are compared with one another."""
@@ -66,6 +71,11 @@ class SessionConfig(LossConfig):
     def columns(self) -> tuple[str, ...]:
         """The column of the sessions."""
         return () if self.by is None else (self.by,)
+
+    @property
+    def whole_batch(self) -> bool:
+        """Where nothing says what a session is."""
+        return self.by is None
 
 
 def build(task: TaskConfig) -> Loss:

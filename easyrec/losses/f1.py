@@ -22,6 +22,11 @@ class Config(LossConfig):
     beta: float = Field(1.0, gt=0.0)
     """b of the measure F_b: above 1 recall counts more than precision."""
 
+    @property
+    def whole_batch(self) -> bool:
+        """The weight of negatives comes from all rows."""
+        return True
+
 
 class F1(Loss):
     """``-y log s(z) - (1 - y) v log(1 - s(z))`` with ``v = TP / (b^2 P + N - TN)`` of the batch.

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 
 from easyrec import metrics
 from easyrec.config import DataConfig, Experiment, load_experiment
+from easyrec.config.distributed import Distributed
 from easyrec.config.experiment import unfit_exclusion
 from easyrec.config.parts import NO_ITEMS
 from easyrec.config.statistic import StatisticConfig
@@ -25,6 +25,7 @@ from easyrec.data.sources import SourceConfig
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.spread import Spread, folder_of
 from easyrec.errors import ConfigError, Problem
+from easyrec.processors import this_worker
 from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.items import Items
 from easyrec.retrieval.tuning import Point
@@ -49,6 +50,7 @@ from easyrec.train.statistics import (
     train_statistic,
 )
 from easyrec.train.trainer import Trainer
+from easyrec.workers import Workers
 from feature_generator.config import Choice, Document, StrictModel, validate
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def train(
     export: bool = True,
     profile: int = 0,
 ) -> Run:
-    """Train, evaluate, export, report.
+    """Train, evaluate, export, report; under torchrun as one of several workers, of which the first one writes.
 
     Args:
         config: What to train.
@@ -97,11 +99,16 @@ def train(
         RunError: The folder is taken, or a signal came (`Interrupted`; the state is saved then).
         CheckpointError: A checkpoint cannot be written or read.
     """
-    experiment, folder = _experiment(config, overrides, plugins, run_dir)
     options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "bar": progress, "export": export}
-    if isinstance(experiment.model, StatisticConfig):
-        return train_statistic(experiment, folder, data=data, **options)
-    return Trainer(experiment, folder, data=data, profile=profile, **options).fit()
+    with Workers(*this_worker()).speaking_once() as workers:
+        experiment, folder = _experiment(config, overrides, plugins, run_dir)
+        if workers.several:
+            experiment.require_distributed()
+            chosen = experiment.train.distributed or Distributed()
+            workers.join(chosen.timeout, chosen.backend)
+        if isinstance(experiment.model, StatisticConfig):
+            return train_statistic(experiment, folder, data=data, **options)
+        return Trainer(experiment, folder, data=data, profile=profile, workers=workers, **options).fit()
 
 
 def evaluate(
@@ -484,9 +491,13 @@ def _has_vectors(experiment: Experiment) -> None:
 
 def _check_filter(items: Items, filter: Mapping[str, Any] | None) -> None:
     try:
-        items.index.search(np.zeros((0, items.index.dim), np.float32), 1, filter=filter)
+        left = items.index.findable(filter)
     except ValueError as error:
-        raise ConfigError([Problem(f"{error}; `easyrec embed --attributes` keeps more", "filter")]) from error
+        unkept = set(filter or {}) - set(items.attributes)
+        remedy = "; `easyrec embed --attributes` keeps more" if unkept else ""
+        raise ConfigError([Problem(f"{error}{remedy}", "filter")]) from error
+    if filter and not left:
+        logger.warning("no item passes the filter %s: no user gets any", dict(filter))
 
 
 class _Indexed(StrictModel):

@@ -48,6 +48,11 @@ class CheckpointStore:
             elif entry.name.startswith((PENDING, _DOOMED, REPLACED)):
                 shutil.rmtree(entry)
 
+    def take_part(self, snapshot: Snapshot) -> None:
+        """Give the worker that writes a checkpoint this one's part of the tables."""
+        for name in snapshot.arrays:
+            snapshot.arrays[name]
+
     def write(self, step: int, snapshot: Snapshot) -> None:
         """Write the checkpoint of `step` and remove those that are no longer needed.
 

@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from easyrec.batch import Batch
 from easyrec.config import Experiment
-from easyrec.data.catalogue import single
+from easyrec.data.catalogue import Unnamed, single, warn_of
 from easyrec.data.content import content_of
 from easyrec.data.intake import Demand, Intake, raw_columns
+from easyrec.data.report import Report
 from easyrec.data.rows import Rows
 from easyrec.data.sides import Sides
 from easyrec.data.sources import Source, Unit
@@ -83,6 +84,12 @@ def embed_items(
     column = id_column(sides, source)
     reserved = list(dict.fromkeys([column, *attributes]))
     _check(source, attributes)
+    bad_rows = experiment.data.bad_rows
+    demand = Demand(labels={}, reserved=reserved, bad_rows=bad_rows, missing=Unnamed(sides.key, column))
+    try:
+        intake = Intake(source, generator, demand)
+    except ConfigError as error:
+        raise ConfigError([Problem(problem.message, "items") for problem in error.problems]) from None
     identity: dict[str, Any] = {
         "format": FORMAT,
         "name": experiment.name,
@@ -95,12 +102,13 @@ def embed_items(
     items = _whole(output, identity)
     if items is not None and _indexed(output, items, index):
         return output
-    intake = Intake(source, generator, Demand(labels={}, reserved=reserved, bad_rows=experiment.data.bad_rows))
+    reports: list[Report] = []
     with tqdm(total=source.num_rows, unit="items", disable=not bar) as shown:
         for unit in source.units():
-            for number, rows in _missing(source, unit, intake, output, shown):
+            for number, rows in _missing(source, unit, intake, output, shown, reports):
                 table = _part(rows, scorer, sides, generator)
                 _write(output / "parts" / _name(unit, number), table, last=rows.last)
+    warn_of(reports, "items")
     total = _build(output, column, index, identity["attributes"])
     write_text(output / ITEMS, json.dumps({**identity, "id": column, "items": total}, indent=1) + "\n")
     return output
@@ -118,8 +126,10 @@ class _Some:
         self.rows, self.last = rows, last
 
 
-def _missing(source: Source, unit: Unit, intake: Intake, output: Path, shown: Any) -> Iterator[tuple[int, _Some]]:
-    """The parts of a unit that are not there yet, by number."""
+def _missing(
+    source: Source, unit: Unit, intake: Intake, output: Path, shown: Any, reports: list[Report]
+) -> Iterator[tuple[int, _Some]]:
+    """The parts of a unit that are not there yet, by number; `reports` gets what was wrong with their rows."""
     number = 0
     while (path := output / "parts" / _name(unit, number)).exists():
         found = pq.read_metadata(path)
@@ -133,7 +143,8 @@ def _missing(source: Source, unit: Unit, intake: Intake, output: Path, shown: An
         taken = 0
         while taken < batch.num_rows:
             piece = batch.slice(taken, min(batch.num_rows - taken, PART_ROWS - read))
-            rows, _ = intake(piece, unit, start, 0)
+            rows, report = intake(piece, unit, start, 0)
+            reports.append(report)
             kept += [] if rows is None else [rows]
             taken, start, read = taken + piece.num_rows, start + piece.num_rows, read + piece.num_rows
             shown.update(piece.num_rows)
@@ -256,10 +267,9 @@ def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None
     if known.exists():
         found = json.loads(known.read_text(encoding="utf-8"))
         same = {key: found.get(key) for key in identity} == identity
-        if not same and not overwrite and CLEARED not in found:
-            raise RunError(
-                f"{output}: holds vectors of other items, or by another model; overwrite it, or take another"
-            )
+        begun = any((output / "parts").glob("[0-9]*.parquet"))
+        if not same and begun and not overwrite and CLEARED not in found:
+            raise RunError(f"{output}: holds vectors {_unlike(found, identity)}; overwrite it, or take another")
         if not same or CLEARED in found:
             write_text(known, json.dumps({CLEARED: True}) + "\n")  # killed meanwhile, the next one goes on clearing
             for name in ("parts", "index", "tuning"):
@@ -273,6 +283,19 @@ def _prepare(output: Path, identity: dict[str, Any], *, overwrite: bool) -> None
         (output / "parts").mkdir(exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot write {os.fspath(output)}: {error.strerror or error}") from error
+
+
+def _unlike(found: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    """How vectors that are there differ from those that are wanted; of several ways the first."""
+    told = {
+        "format": "of another version of the library",
+        "model": "by another model or checkpoint",
+        "attributes": f"with other attributes ({', '.join(found.get('attributes') or []) or 'none'})",
+        "source": "of other items",  # of rows in memory the digest is of the attributes too
+        "name": f"of another experiment ('{found.get('name')}')",
+        "part_rows": "of another version of the library",
+    }
+    return next(text for key, text in told.items() if found.get(key) != identity[key])
 
 
 def _whole(output: Path, identity: Mapping[str, Any]) -> int | None:

@@ -40,9 +40,12 @@ def finish(trainer: Trainer) -> Run:
     trainer.finishing = True
     folder, watch = trainer.folder, trainer.watch
     best = trainer.best.best_step if trainer.best is not None else None
-    if best is not None and best != trainer.step:
-        with watch.part("checkpoints"):
-            trainer.scorer.load(read_folder(trainer.store.folder(best)))
+    at = trainer.step if best is None else best
+    with watch.part("checkpoints"):
+        if trainer.workers.several:
+            trainer.go_alone(at)
+        elif at != trainer.step:
+            trainer.scorer.load(read_folder(trainer.store.folder(at)))
     result: dict[str, Any] = {}
     curves: dict[str, Any] = {}
     with watch.part("final evaluation"):

@@ -20,13 +20,16 @@ class Interrupted(RunError):  # noqa: N818 (it says what happened)
 class StopRequest:
     """While entered, the first SIGINT or SIGTERM only sets `name`; a second one interrupts at once.
 
+    A `patient` one lets the later ones pass: torchrun passes on what the terminal has sent already, and kills by itself.
+
     In a thread other than the main one signals are not ours to handle: there it does nothing.
 
     Attributes:
         name: Name of the signal that came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
+        self.patient = patient
         self.name: str | None = None
         self._former: dict[int, object] = {}
 
@@ -47,6 +50,8 @@ class StopRequest:
         self._former.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.name is not None and self.patient:
+            return
         if self.name is not None:
             self._restore()
             raise KeyboardInterrupt

@@ -14,6 +14,7 @@ from torch import Tensor
 from easyrec.batch import Batch, as_tensor
 from easyrec.metrics import Evaluation
 from easyrec.train.objective import Link, Objective
+from easyrec.train.scored import as_column, as_values
 
 if TYPE_CHECKING:
     from easyrec.config.measured import Measured
@@ -64,10 +65,10 @@ class Recent:
             predictions = self.link(logits)
         rows = min(batch.size, self.config.rows)
         names = [*(f"prediction:{task.name}" for task in self.tasks), *(f"label:{name}" for name in self.labels)]
-        arrays = [_array(predictions[task.name].cpu().numpy()[:rows]) for task in self.tasks]
-        arrays += [_array(batch.labels[name].cpu().numpy()[:rows]) for name in self.labels]
+        arrays = [as_column(predictions[task.name].cpu().numpy()[:rows]) for task in self.tasks]
+        arrays += [as_column(batch.labels[name].cpu().numpy()[:rows]) for name in self.labels]
         if batch.sample_weight is not None:
-            names, arrays = [*names, "weight"], [*arrays, _array(batch.sample_weight.cpu().numpy()[:rows])]
+            names, arrays = [*names, "weight"], [*arrays, as_column(batch.sample_weight.cpu().numpy()[:rows])]
         for column in self.columns:
             assert batch.reserved is not None, "the loader was asked for the column"
             names, arrays = [*names, f"column:{column}"], [*arrays, batch.reserved.column(column).slice(0, rows)]
@@ -80,9 +81,9 @@ class Recent:
             for table in tables:
                 weight = np.full(len(table), self.config.decay**age, np.float32)
                 if "weight" in table.column_names:
-                    weight *= _values(table["weight"])
-                predictions = {task.name: _values(table[f"prediction:{task.name}"]) for task in self.tasks}
-                labels = {name: _values(table[f"label:{name}"]) for name in self.labels}
+                    weight *= as_values(table["weight"])
+                predictions = {task.name: as_values(table[f"prediction:{task.name}"]) for task in self.tasks}
+                labels = {name: as_values(table[f"label:{name}"]) for name in self.labels}
                 columns = {name: table[f"column:{name}"] for name in self.columns}
                 found.update(predictions, labels, weight, columns)
         self.logs = [[], *self.logs[: self.most - 1]]
@@ -113,16 +114,3 @@ class Recent:
             rows = np.flatnonzero(ages == age)
             if len(rows):
                 tables.append(table.drop_columns("age").slice(int(rows[0]), len(rows)))
-
-
-def _array(values: np.ndarray) -> pa.Array:
-    """A copy; of (n, C) a list of C numbers a row."""
-    flat = pa.array(np.array(values, np.float32).reshape(-1))
-    return flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
-
-
-def _values(column: pa.ChunkedArray) -> np.ndarray:
-    array = column.combine_chunks()
-    if isinstance(array, pa.FixedSizeListArray):
-        return np.asarray(array.flatten().to_numpy(zero_copy_only=False)).reshape(len(array), -1)
-    return np.asarray(array.to_numpy(zero_copy_only=False))

@@ -10,6 +10,7 @@ from easyrec.config import Experiment
 from easyrec.config.train import SGD
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.propagated import collection_of
+from easyrec.embedding.tiers import store_of
 from easyrec.errors import CheckpointError, RunError
 from easyrec.train.checkpoint import best_or_last
 from easyrec.train.ema import EMA
@@ -41,7 +42,8 @@ def restore(experiment: Experiment, run_dir: Path, checkpoint: str | os.PathLike
         raise CheckpointError(f"{folder}: was trained on other features, or on other vocabularies of them")
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)
     # Plain SGD keeps no state beside the tables: nothing is trained here.
-    collection = collection_of(experiment.model, plan, SGD(), seed=experiment.train.seed)
+    store = store_of(experiment.train.storage, run_dir)
+    collection = collection_of(experiment.model, plan, SGD(), seed=experiment.train.seed, storage=store)
     model = models.build(experiment.model, plan, experiment.tasks)
     model.eval()
     ema = EMA(model, experiment.train.ema.decay) if experiment.train.ema and "ema" in snapshot.tensors else None

@@ -91,20 +91,30 @@ def retrieved(
         ConfigError: The data lacks a column, or the items an attribute.
         DataError: A row cannot be used.
     """
-    sides = Sides(experiment)
+    sides, blank, asked = Sides(experiment), 0, 0
 
     def found(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal blank, asked
         spared, whom = spared_of(batch, exclude)
         if isinstance(items, Searched):
             return items.search(scorer, batch, sides.user_groups, k, spared, whom)
         vectors = scorer.vectors(batch, "user", sides.user_groups).numpy()  # (B, D), or (B, K, D)
+        blank += int((~vectors.any(axis=tuple(range(1, vectors.ndim)))).sum())
+        asked += len(vectors)
         most = int(np.bincount(whom, items.sharing(spared)).max()) if len(whom) else 0
         numbers, scores = nearest(items.index, vectors, min(k + most, max(len(items.index), 1)), filter=filter)
         if len(whom):
             numbers, scores = _without(numbers, scores, items.keys, spared, whom)
         return numbers[:, :k], scores[:, :k]
 
-    return answered(experiment, part, {*sides.users, *([exclude] if exclude else [])}, items.ids, found)
+    yield from answered(experiment, part, {*sides.users, *([exclude] if exclude else [])}, items.ids, found)
+    if blank:
+        logger.warning(
+            "%s of %s users have a vector of zeros, as those without a history may: every item is as near to them, so what "
+            "they get is arbitrary",
+            f"{blank:,}",
+            f"{asked:,}",
+        )
 
 
 def answered(

@@ -150,6 +150,33 @@ class RunFolder:
         os.truncate(path, size)
 
 
+class FollowedFolder(RunFolder):
+    """A run's folder as workers see it that leave the writing to the first one."""
+
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        self.path, self.resume, self.overwrite = path, resume, False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave all as it is."""
+
+    def describe(self, experiment: Experiment) -> None:
+        """Leave it to the first."""
+
+    def write_text(self, name: str, text: str) -> None:
+        """Leave it to the first."""
+
+    def append(self, name: str, record: Mapping[str, Any]) -> None:
+        """Leave it to the first."""
+
+    def truncate(self, name: str, size: int) -> None:
+        """Leave it to the first."""
+
+
 def read_json(path: Path) -> Any | None:
     """A JSON file's content, None where there is none.
 

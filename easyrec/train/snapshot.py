@@ -28,6 +28,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
+from easyrec.chunks import row_chunks
 from easyrec.durable import sync
 from easyrec.errors import CheckpointError
 
@@ -55,7 +56,14 @@ class Snapshot:
 
     state: dict[str, Any]
     tensors: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of tensors and arrays."""
+        dense = sum(t.numel() * t.element_size() for part in self.tensors.values() for t in part.values())
+        whole: int | None = getattr(self.arrays, "nbytes", None)  # of arrays that are made when they are asked for
+        return dense + (sum(a.nbytes for a in self.arrays.values()) if whole is None else whole)
 
 
 class _Writer:
@@ -94,8 +102,9 @@ def _npy(array: np.ndarray) -> Producer:
         # Format 1.0: magic, version, header length, header padded to a multiple of 64.
         text += " " * (-(10 + len(text) + 1) % 64) + "\n"
         put(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"))
-        if array.size:
-            put(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        flat = array.reshape(1) if array.ndim == 0 else array
+        for rows in row_chunks(flat):  # what lies on disk does not come to memory whole
+            put(np.ascontiguousarray(flat[rows]).reshape(-1).view(np.uint8))
 
     return produce
 
@@ -138,9 +147,7 @@ def write_folder(path: Path, snapshot: Snapshot) -> None:
 
 
 def _refused(path: Path, snapshot: Snapshot, error: OSError) -> str:
-    dense = sum(t.numel() * t.element_size() for part in snapshot.tensors.values() for t in part.values())
-    needed = dense + sum(a.nbytes for a in snapshot.arrays.values())
-    text = f"cannot write the checkpoint {path}: {error.strerror or error}; it needs {_size(needed)}"
+    text = f"cannot write the checkpoint {path}: {error.strerror or error}; it needs {_size(snapshot.nbytes)}"
     if error.errno in _FULL:
         text += f", {_size(shutil.disk_usage(path.parent).free)} are free"
     return f"{text}. Former checkpoints are untouched"
@@ -157,7 +164,8 @@ def read_folder(path: Path) -> Snapshot:
         CheckpointError: Something is missing, damaged, or written by a newer version; names the file.
     """
     manifest = _manifest(path)
-    snapshot = Snapshot({})
+    arrays: dict[str, np.ndarray] = {}
+    snapshot = Snapshot({}, arrays=arrays)
     for name, said in manifest["files"].items():
         file = path / name
         _verify(file, said)
@@ -168,7 +176,7 @@ def read_folder(path: Path) -> Snapshot:
                 snapshot.tensors[name.removesuffix(".safetensors")] = tensors_of(file.read_bytes())
             elif name.endswith(".npy"):
                 key = unquote(Path(name).name.removesuffix(".npy"))
-                snapshot.arrays[key] = _load_array(file)
+                arrays[key] = _load_array(file)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{file}: cannot be read: {error}") from error
     return snapshot

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING
 
 from easyrec.errors import CheckpointError
 from easyrec.train.matching import NEAR
-from easyrec.train.randomness import load_random_state, random_state
+from easyrec.train.randomness import load_random_state, random_state, seed_all
 from easyrec.train.run_folder import METRICS, PROGRESS
 from easyrec.train.scorer import check_shapes
 from easyrec.train.snapshot import Snapshot
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def snapshot_of(trainer: Trainer) -> Snapshot:
-    """All that training needs to go on as if it had never stopped."""
+    """All that training needs to go on as if it had never stopped.
+
+    The first worker's random numbers go on; those of the others start anew here and after a resume alike, so that
+    there may be more or fewer of them.
+    """
+    loaders = [json.loads(text) for text in trainer.workers.texts(json.dumps(trainer.loader.state()))]
+    start_anew(trainer)
     plain, generators = random_state()
     state = {
         "step": trainer.step,
@@ -29,7 +37,10 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         "saving": trainer.saving.state(),
         "rates": {"dense": trainer.dense_rate.state(), "sparse": trainer.sparse_rate.state()},
         "losses": [trainer.loss_since_log.state(), trainer.loss_since_evaluation.state()],
-        "loader": trainer.loader.state(),
+        "epoch": trainer.epoch,
+        "loader": loaders[0],
+        "evaluated": {name: loader.pinned() for name, loader in trainer.evaluated.items()},
+        "event_time": trainer.event_time,
         "features": trainer.experiment.generator.fingerprint,
         "optimizers": _optimizers(trainer),
         "files": {name: trainer.folder.size(name) for name in (METRICS, PROGRESS)},
@@ -37,6 +48,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         "random": plain,
         "refreshed": trainer.matching.refreshed if trainer.matching else 0,
     }
+    if trainer.workers.several:
+        state["loaders"] = loaders
     tensors = {"dense": trainer.model.state_dict(), "optimizer": trainer.updates.state(), "random": generators}
     if trainer.ema is not None:
         tensors["ema"] = trainer.ema.state()
@@ -44,8 +57,15 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         tensors["recent"] = trainer.recent.state()
     if weighting := trainer.weighting.state_dict():
         tensors["weighting"] = weighting
-    found = trainer.matching.state() if trainer.matching else {}
-    return Snapshot(state, tensors, trainer.collection.state_arrays() | found)
+    arrays = trainer.collection.state_arrays()
+    return Snapshot(state, tensors, {**arrays, **trainer.matching.state()} if trainer.matching else arrays)
+
+
+def start_anew(trainer: Trainer) -> None:
+    """Let the random numbers of workers other than the first follow from the seed and the step."""
+    if not trainer.workers.first:
+        text = f"{trainer.config.seed}:{trainer.step}:{trainer.workers.rank}"
+        seed_all(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little"))
 
 
 def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
@@ -72,6 +92,14 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     trainer.weighting.load_state_dict(snapshot.tensors.get("weighting", {}))
     if trainer.recent is not None:
         trainer.recent.load_state(snapshot.tensors.get("recent", {}))
+    trainer.loader.load_states(state.get("loaders", [state["loader"]]))
+    trainer.epoch = state.get("epoch", state["loader"]["epoch"])
+    for name, loader in trainer.evaluated.items():
+        pinned = state.get("evaluated", {}).get(name)
+        if pinned is not None:
+            loader.pin(pinned)
+    trainer.plan_rates()  # how long training is may be known only now
+    trainer.event_time = state.get("event_time")
     trainer.step, trainer.samples, trainer.epoch_rows = state["step"], state["samples"], state["epoch_rows"]
     trainer.evaluated_step, trainer.former_seconds = state["evaluated_step"], state["seconds"]
     if trainer.best is not None and state["best"] is not None:
@@ -82,10 +110,10 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     trainer.sparse_rate.load_state(state["rates"]["sparse"])
     for mean, kept in zip((trainer.loss_since_log, trainer.loss_since_evaluation), state["losses"], strict=True):
         mean.load_state(kept)
-    trainer.loader.load_state(state["loader"])
     for name, size in state["files"].items():
         trainer.folder.truncate(name, size)
     load_random_state(state["random"], snapshot.tensors["random"])
+    start_anew(trainer)
 
 
 def _optimizers(trainer: Trainer) -> dict[str, str]:

@@ -16,12 +16,14 @@ class TensorBoard:
     """Scalars in a folder of event files; without the package one line says so and nothing is written.
 
     Args:
-        path: Folder of the event files.
+        path: Folder of the event files; None: nothing is written.
         step: Steps done; points after it, of a run that was interrupted, are dropped.
     """
 
-    def __init__(self, path: Path, step: int = 0) -> None:
+    def __init__(self, path: Path | None, step: int = 0) -> None:
         self._writer: Any = None
+        if path is None:
+            return
         try:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 (an optional extra)
         except ImportError:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,30 @@ import torch
 from easyrec import metrics, models
 from easyrec.batch import Batch
 from easyrec.config import Experiment
+from easyrec.config.distributed import Distributed
 from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, make_loader, open_sources
 from easyrec.device import open_device
-from easyrec.embedding.plan import plan_embeddings
+from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
+from easyrec.embedding.sharded import ShardedCollection
+from easyrec.embedding.sharding import KINDS, Kind, kinds_of
+from easyrec.embedding.tiers import bytes_of, store_of
+from easyrec.embedding.torchrec_plan import planned
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.trial import try_out
+from easyrec.modules.activation import BatchNorm
 from easyrec.processors import num_threads
 from easyrec.train.beginning import begin, scattered
 from easyrec.train.checkpoint import CheckpointStore
 from easyrec.train.clipping import clip
 from easyrec.train.codes import same_codes, write_codes
+from easyrec.train.compiled import CompileWatch
 from easyrec.train.diagnosis import diagnose
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
+from easyrec.train.event_time import newest
 from easyrec.train.finish import finish
 from easyrec.train.freeze import freeze, frozen_plan
 from easyrec.train.init_from import init_from
@@ -39,19 +49,24 @@ from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
 from easyrec.train.optimizers import DenseUpdates
+from easyrec.train.out_of_memory import doubt_about, lacks_memory, no_memory_for_tables, out_of_memory
 from easyrec.train.profiling import Profile
 from easyrec.train.progress import Progress
 from easyrec.train.randomness import seed_all
 from easyrec.train.recent import Recent
 from easyrec.train.rhythm import Rhythm
 from easyrec.train.run import Run
-from easyrec.train.run_folder import METRICS, PROGRESS, RunFolder, run_path
+from easyrec.train.run_folder import METRICS, PROGRESS, FollowedFolder, RunFolder, run_path
 from easyrec.train.schedules import Rate
+from easyrec.train.scored import Scored, of_all
 from easyrec.train.scorer import Scorer, task_scorings
+from easyrec.train.snapshot import read_folder
 from easyrec.train.state import go_to, snapshot_of
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
+from easyrec.train.turns import Turn, Turns, add_up_gradients, first_rows
 from easyrec.train.weighting import build as build_weighting
+from easyrec.workers import Silent, WorkerLost, Workers
 
 logger = logging.getLogger("easyrec.train")
 
@@ -68,6 +83,7 @@ class Trainer:
         bar: Whether to draw a progress bar; default: whether stderr is a terminal.
         export: Whether the trained model becomes a bundle.
         profile: How many steps are profiled, behind those that warm up; 0: none.
+        workers: Those that train together, who have met.
 
     Raises:
         RunError: The folder is taken.
@@ -86,23 +102,33 @@ class Trainer:
         bar: bool | None = None,
         export: bool = True,
         profile: int = 0,
+        workers: Workers | None = None,
     ) -> None:
+        self.workers = workers or Workers()
         self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
         self.profiled = profile
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
-        self.folder = RunFolder(path, resume=resume, overwrite=overwrite)
+        self.folder = (
+            RunFolder(path, resume=resume, overwrite=overwrite)
+            if self.workers.first
+            else FollowedFolder(path, resume=resume)
+        )
         self.threads = self.config.threads or num_threads()
         try:
-            self.device = open_device(self.config.device)
+            own = f"cuda:{self.workers.local}" if self.workers.several and self.config.device == "cuda" else None
+            self.device = open_device(own or self.config.device)
         except ConfigError as error:
             raise experiment.placed(error) from None
         self._open_data(data)
         with using_threads(self.threads):
             self._build()
-        self.stop = StopRequest()
+        self.stop = StopRequest(patient=self.workers.several)
+        self.turns = Turns(self.workers, experiment.tasks, lambda: self.stop.name is not None)
+        self.epoch = 0
         self.watch = Stopwatch()
         self.step, self.samples, self.learned = 0, 0, 0
         self.epoch_rows = 0  # rows of the running epoch that were learned
+        self.event_time: float | str | None = None  # the newest that was learned
         self.evaluated_step, self.saved_step = -1, -1
         self.unsaved = False
         self.loss_since_log, self.loss_since_evaluation = LossMeans(), LossMeans()
@@ -115,31 +141,44 @@ class Trainer:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
         for doubt in self.experiment.doubts(data or ()):
             logger.warning("%s", doubt)
+        self.sources = sources
         self.part, self.plan = sources.train, plan_embeddings(self.experiment.generator.outputs, self.experiment.model)
         self.matching = None if self.experiment.eval.retrieval is None else Matching(self.experiment, sources)
         self.sampled = self.experiment.data.sampler is not None
         self.loader = self._reader(sources.train, training=True)
+        self._count_rows()
         self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
         self.test = None if sources.test is None else self._reader(sources.test, training=False)
-        counted = self.loader.num_rows is not None
-        problems = unmet(self.config, self.experiment.eval, valid=self.valid is not None, counted=counted)
+        for loader in (self.loader, *self.evaluated.values()):
+            loader.idle = self.heed_signals
+        problems = unmet(
+            self.config,
+            self.experiment.eval,
+            valid=self.valid is not None,
+            counted=self.loader.num_rows is not None,
+            steps=self.loader.num_batches is not None,
+            endless=self.loader.source.endless,
+        )
         if problems:
             raise self.experiment.placed(ConfigError(problems))
 
+    @property
+    def evaluated(self) -> dict[str, Loader]:
+        """The parts that are evaluated."""
+        return {name: part for name, part in (("valid", self.valid), ("test", self.test)) if part is not None}
+
     def _reader(self, part: Part, *, training: bool) -> Loader:
         if self.matching is None or (training and not self.sampled):
-            return make_loader(self.experiment, part, training=training)
+            shard = self.workers.rank, self.workers.size
+            return make_loader(self.experiment, part, training=training, shard=shard)
         return self.matching.learned(part) if training else self.matching.asked(part)
 
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
         seed_all(config.seed)
-        regularizer = config.embedding_regularizer
         try:
             plan = frozen_plan(self.plan, config.freeze)
-            self.collection = collection_of(
-                experiment.model, plan, config.sparse_optimizer, regularizer, config.seed, self.threads
-            )
+            self.collection = self._tables(plan)
             self.model = models.build(experiment.model, plan, experiment.tasks)
             freeze(self.model, plan, config.freeze)
         except ConfigError as error:
@@ -149,7 +188,9 @@ class Trainer:
             write_codes(self.collection, experiment, self.matching.catalogue)
         try_out(self.model, plan.layouts, experiment.tasks)
         self.model.to(self.device).train()
+        self._share_batch_norm(self.workers)
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
+        self.compiling = CompileWatch() if config.compile else None
         self.objective = Objective(experiment.tasks).to(self.device)
         self.recent = self._measure_lately()
         self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
@@ -159,12 +200,62 @@ class Trainer:
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         scorings = task_scorings(experiment)
         self.scorer = Scorer(self.model, self.collection, self.objective, scorings, self.ema, self.device)
-        steps = self._expected_steps()
-        self.dense_rate = Rate(config.dense_optimizer.lr, config.dense_optimizer.schedule, steps)
-        self.sparse_rate = Rate(config.sparse_optimizer.lr, config.sparse_optimizer.schedule, steps)
+        self.plan_rates()
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
+
+    def _tables(self, plan: EmbeddingPlan) -> EmbeddingCollection:
+        config, seed = self.config, self.config.seed
+        settings = config.sparse_optimizer, config.embedding_regularizer, seed, self.threads
+        if not self.workers.several:
+            store, needed = store_of(config.storage, self.folder.path), bytes_of(plan, config.sparse_optimizer.type)
+            if store is None and (doubt := doubt_about(needed)):
+                logger.warning("%s", doubt)
+            try:
+                return collection_of(self.experiment.model, plan, *settings, store)
+            except MemoryError as error:
+                raise no_memory_for_tables(needed) from error
+        kinds = self.workers.told(self._kinds(plan) if self.workers.first else None)
+        return ShardedCollection(plan, *settings, self.workers, kinds)
+
+    def _kinds(self, plan: EmbeddingPlan) -> dict[str, Kind]:
+        """How tables are shared."""
+        chosen = self.config.distributed or Distributed()
+        if chosen.planner == "size":
+            return kinds_of(plan, chosen.of)
+        kinds = KINDS if self.config.sparse_optimizer.type != "rowwise_adagrad" else KINDS[:-1]
+        rows = self.experiment.data.batch_size // self.workers.size
+        return kinds_of(plan, chosen.of, partial(planned, size=self.workers.size, batch_size=rows, kinds=kinds))
+
+    def _share_batch_norm(self, workers: Workers) -> None:
+        for module in self.model.modules():
+            if isinstance(module, BatchNorm):
+                module.workers = workers if workers.several else None
+
+    def go_alone(self, step: int) -> None:
+        """Ask the other workers no more, and hold the whole of a checkpoint: what ends a run needs all tables."""
+        self.workers = self.turns.workers = Workers()
+        self._share_batch_norm(self.workers)
+        self.collection = self._tables(self.plan)
+        scorings = task_scorings(self.experiment)
+        self.scorer = Scorer(self.model, self.collection, self.objective, scorings, self.ema, self.device)
+        self.scorer.load(read_folder(self.store.folder(step)))
+        for name in ("valid", "test"):
+            part = getattr(self.sources, name)
+            setattr(self, name, None if part is None else self._reader(part, training=False))
+
+    def _count_rows(self) -> None:
+        """Rows of an epoch of all workers."""
+        rows = self.loader.num_rows  # known to all workers, or to none
+        self.num_rows = None if rows is None else int(self.workers.sum([rows])[0])
+
+    def plan_rates(self) -> None:
+        """The learning rates, by the length of the training."""
+        self._count_rows()
+        dense, sparse, steps = self.config.dense_optimizer, self.config.sparse_optimizer, self._expected_steps()
+        self.dense_rate = Rate(dense.lr, dense.schedule, steps)
+        self.sparse_rate = Rate(sparse.lr, sparse.schedule, steps)
 
     def _measure_lately(self) -> Recent | None:
         measured, config = self.experiment.measured, self.config
@@ -195,18 +286,24 @@ class Trainer:
         """
         with self.folder, using_threads(self.threads), kept_memory(), self.stop, self.watch.part("other"):
             self._begin()
-            measured = Profile(self, self.profiled) if self.profiled else None
+            measured = Profile(self, self.profiled) if self.profiled and self.workers.first else None
             try:
                 if measured is not None:
                     measured.start()
                 self._train()
                 if measured is not None:
                     measured.stop()
-                return finish(self)
+                return finish(self) if self.workers.first else Run({}, self.folder.path)
+            except WorkerLost as lost:
+                raise WorkerLost(self._told_of(lost)) from lost
             except Interrupted:
                 if self.unsaved and self.step and not self.finishing:
                     self._save()
                 raise
+            except (MemoryError, RuntimeError) as error:
+                if not lacks_memory(error):
+                    raise
+                raise out_of_memory(error, self.step, self.saved_step) from error
             finally:
                 self.loader.close()
                 self.progress.close()
@@ -217,15 +314,16 @@ class Trainer:
         while not self._done():
             if self.matching is not None:
                 self.matching.refresh(self.scorer, self.loader.epoch)
-            for batch in self.watch.waiting(self.loader, "waiting for data"):
+            for turn in self.watch.waiting(self.turns.of(self.loader, self.epoch), "waiting for data"):
                 with self.watch.part("training"):
-                    self._learn(batch)
+                    self._learn(turn)
                 self._do_what_is_due()
                 if self._done():
                     break
             else:
                 if not self.step:
                     raise DataError("there are no rows to learn from", file="data.train")
+                self.epoch += 1
                 self.epoch_rows, self.unsaved = 0, True
                 self._tell_of_bad_rows(self.loader, f"epoch {self.loader.epoch} of train")
                 self._do_what_is_due()
@@ -234,33 +332,44 @@ class Trainer:
         if self.unsaved:
             self._save()
 
-    def _learn(self, batch: Batch) -> None:
+    def _learn(self, turn: Turn) -> None:
         """One step."""
-        batch = batch.on(self.device)
+        batch = turn.batch.on(self.device)
         if not self.step and self.config.init_from is None and not self.sampled:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch).on(self.device)
+        self.collection.prepare(self.loader.upcoming)
         with self._autocast():
             logits = self.forward(inputs)
         losses = self._losses(batch, logits)
         extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
+        if self.workers.several:
+            losses, extras = turn.shared(losses), turn.shared(extras)
         loss = self.weighting.total(losses, extras)
         named = {name: part.detach() for name, part in (losses | extras).items()}
-        value, *values = torch.stack([loss.detach(), *named.values()]).tolist()  # one wait for a GPU
+        told = torch.stack([loss.detach(), *named.values()]).tolist()  # one wait for a GPU
+        value, *values = self.workers.sum(told if batch.size else [0.0] * len(told))
         if not math.isfinite(value):
-            raise diagnose(self.step + 1, value, batch, inputs, logits, self.model)
+            if batch.size == 0 or math.isfinite(told[0]):
+                raise Silent
+            raise diagnose(self.step + 1, told[0], batch, inputs, logits, self.model)
         if self.recent is not None:
             self.recent.add(self.step, batch, logits)
         self.weighting.backward(loss, losses, extras, inputs)
+        add_up_gradients(self.workers, self.updates.parameters, idle=not batch.size)
         self._update()
         self.step, self.unsaved = self.step + 1, True
-        self.samples += batch.size
-        self.learned += batch.size
-        self.epoch_rows += batch.size
+        self.samples += turn.rows
+        self.learned += turn.rows
+        self.epoch_rows += turn.rows
+        self.event_time = newest(self.event_time, batch, self.experiment.data.event_time)
         parts = dict(zip(named, values, strict=True))
         self.loss_since_log.add_all(value, parts)
         self.loss_since_evaluation.add_all(value, parts)
-        self.progress.step(batch.size)
+        self.progress.step(turn.rows)
+        if self.compiling is not None:
+            logger.info("%s", self.compiling.told())
+            self.compiling = None
         if self.step % self.config.log_every == 0:
             self._log()
 
@@ -277,7 +386,8 @@ class Trainer:
 
     def _begin_at(self, batch: Batch) -> None:
         """Let a new model's outputs start where the labels of its first rows are."""
-        if begin(self.model, self.objective, batch.labels, batch.sample_weight) and self.ema is not None:
+        labels, weights = first_rows(self.workers, batch)
+        if begin(self.model, self.objective, labels, weights) and self.ema is not None:
             self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
 
     def _update(self) -> None:
@@ -298,10 +408,14 @@ class Trainer:
             return
         improved = False
         # The end of an epoch comes after its last step: what was due then has been done.
-        if self.valid is not None and self.evaluated_step != self.step and self.evaluation.due(self.step, self.epochs):
+        if self.valid is not None and self.evaluated_step != self.step and self._due(self.evaluation):
             improved = self._evaluate()
-        if improved or (self.saved_step != self.step and self.saving.due(self.step, self.epochs)):
+        if improved or (self.saved_step != self.step and self._due(self.saving)):
             self._save()
+
+    def _due(self, rhythm: Rhythm) -> bool:
+        due = rhythm.due(self.step, self.epochs)
+        return due if rhythm.every.seconds is None else self.workers.agreed(due)  # clocks differ
 
     def _evaluate(self) -> bool:
         """Evaluate `valid`; True where this is the best state so far."""
@@ -336,15 +450,19 @@ class Trainer:
             self._tell_of_bad_rows(loader, "valid" if loader is self.valid else "test")
             return values
 
-        def predict(batch: Batch) -> Mapping[str, Any]:
-            self.heed_signals()
-            predictions = self.scorer.predict(batch)
-            if watch is not None:
-                watch(batch, predictions)
-            return predictions
+        def scored() -> Iterator[Scored]:
+            columns = self.experiment.eval.columns(self.experiment.tasks)
+            for turn in self.turns.of(loader):
+                self.heed_signals()
+                predictions = self.scorer.predict(turn.batch)
+                if watch is not None:
+                    watch(turn.batch, predictions)
+                yield from of_all(self.workers, Scored.of(turn.batch, predictions, columns))
 
         with self.scorer.averaged():
-            values = metrics.evaluate(predict, loader, self.experiment.tasks, self.experiment.eval)
+            tasks, config = self.experiment.tasks, self.experiment.eval
+            values = metrics.evaluate(lambda rows: rows.predictions, scored(), tasks, config)
+        values = dict(self.workers.told(values))
         self._tell_of_bad_rows(loader, "valid" if loader is self.valid else "test")
         return values
 
@@ -352,7 +470,11 @@ class Trainer:
         """Write a checkpoint."""
         with self.watch.part("checkpoints"):
             self.saving.mark(self.step, self.epochs)
-            self.store.write(self.step, snapshot_of(self))
+            snapshot = snapshot_of(self)
+            if self.workers.first:
+                self.store.write(self.step, snapshot)
+            else:
+                self.store.take_part(snapshot)
         self.saved_step, self.unsaved = self.step, False
         self.progress.restart()
 
@@ -368,9 +490,8 @@ class Trainer:
     @property
     def epochs(self) -> float:
         """Epochs done, with the fraction of the running one where the number of rows is known."""
-        rows = self.loader.num_rows
-        # An epoch is over when the loader says so and not before.
-        return self.loader.epoch + (min(self.epoch_rows / rows, 1.0 - 1e-6) if rows else 0.0)
+        # An epoch is over when the loaders say so and not before.
+        return self.epoch + (min(self.epoch_rows / self.num_rows, 1.0 - 1e-6) if self.num_rows else 0.0)
 
     def heed_signals(self) -> None:
         """End here where a signal came.
@@ -378,11 +499,19 @@ class Trainer:
         Raises:
             Interrupted: It says how to go on; `fit` saves the state.
         """
-        if self.stop.name is not None:
+        name = self.stop.name
+        if self.turns.stopping if self.workers.several else name is not None:
             saved = f"the state is saved in {self.folder.checkpoints}" if self.step else "there is nothing to save yet"
             raise Interrupted(
-                f"stopped by {self.stop.name} at step {self.step:,}; {saved}. To go on: the same command with --resume"
+                f"stopped by {name or 'a signal to another worker'} at step {self.step:,}; {saved}. To go on: the same command with --resume"
             )
+
+    def _told_of(self, lost: WorkerLost) -> str:
+        """What to say where another worker has ended, and how to go on."""
+        text = f"another worker has ended, or did not answer, at step {self.step + 1:,}: the job ends\n({lost})"
+        steps = self.store.steps()
+        kept = f"The newest checkpoint is of step {steps[-1]:,}" if steps else "There is no checkpoint yet"
+        return f"{text}\n{kept}. To go on: the same command with --resume"
 
     def _autocast(self) -> AbstractContextManager[Any]:
         bf16 = self.config.precision == "bf16"
@@ -399,14 +528,16 @@ class Trainer:
         speed = self.progress.log(self.step, self.epochs, learned["loss"], rates, values)
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
         dynamics = self.collection.dynamics()
-        more = {"metrics": values, "dynamic": dynamics}
+        traffic = self.collection.traffic()
+        more = {"metrics": values, "dynamic": dynamics, "storage": traffic}
         self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
         scalars |= {f"train/{name}": value for name, value in values.items()}
         scalars |= {f"loss/{name}": value for name, value in learned.get("losses", {}).items()}
         scalars |= {f"weight/{name}": value for name, value in learned.get("weights", {}).items()}
-        for name, told in dynamics.items():
-            scalars |= {f"dynamic/{name}/{key}": value for key, value in told.items()}
+        for kind, tables in (("dynamic", dynamics), ("storage", traffic)):
+            for name, told in tables.items():
+                scalars |= {f"{kind}/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
@@ -426,6 +557,8 @@ class Trainer:
             "valid": values,
             "best": improved,
         }
+        if self.event_time is not None:
+            record["event_time"] = self.event_time
         self.folder.append(METRICS, record)
         self.tensorboard.write({f"valid/{name}": value for name, value in values.items()}, self.step)
         shown = ", ".join(f"{name} {value:.5f}" for name, value in values.items() if "[" not in name)
@@ -441,7 +574,9 @@ class Trainer:
 
     def _begin(self) -> None:
         """Go to the state that training starts from."""
-        self.store.clean()
+        if self.workers.first:
+            self.store.clean()
+        self.workers.told(None)  # the folder is as it should be
         found = self.store.newest() if self.folder.resume else None
         self.folder.describe(self.experiment)
         if found is not None:
@@ -449,7 +584,8 @@ class Trainer:
             for problem in problems:
                 logger.warning("passed over a damaged checkpoint: %s", problem)
             go_to(self, snapshot)
-            self.store.discard_after(step)
+            if self.workers.first:
+                self.store.discard_after(step)
             self.saved_step = step
         else:
             for name in (METRICS, PROGRESS):
@@ -466,18 +602,26 @@ class Trainer:
                 logger.info("%s", told)
                 if self.ema is not None:
                     self.ema = self.scorer.ema = EMA(self.model, self.ema.decay)
-        self.tensorboard = TensorBoard(self.folder.path / "tensorboard", self.step)
-        self.progress = Progress(self._expected_steps(), self.step, bar=self.bar)
+        first = self.workers.first
+        self.tensorboard = TensorBoard(self.folder.path / "tensorboard" if first else None, self.step)
+        self.progress = Progress(self._expected_steps(), self.step, bar=self.bar if first else False)
         if found is not None:
             self.progress.say(f"resumed at step {self.step:,}")
 
+    def _batches_of_epoch(self) -> int | None:
+        """Batches of an epoch of all workers together, None where only reading tells."""
+        if not self.workers.several:
+            return self.loader.num_batches
+        counted = self.num_rows if self.loader.num_batches is not None else None
+        return None if counted is None else math.ceil(counted / self.experiment.data.batch_size)
+
     def _expected_steps(self) -> int | None:
-        rows, epochs = self.loader.num_rows, self.config.epochs
+        batches, epochs = self._batches_of_epoch(), self.config.epochs
         if epochs is None and self.config.steps is None:
             epochs = 1.0
-        if rows is None or epochs is None:
+        if batches is None or epochs is None:
             return self.config.steps
-        steps = math.ceil(math.ceil(rows / self.loader.batch_size) * epochs)
+        steps = math.ceil(batches * epochs)
         return min(steps, self.config.steps or steps)
 
 

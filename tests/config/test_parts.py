@@ -19,8 +19,8 @@ PLATEAU = {"schedule": {"type": "plateau"}}
 )
 def test_what_only_valid_gives_needs_valid(train, evaluation, where):
     sections = TrainConfig.model_validate(train), EvalConfig.model_validate(evaluation)
-    assert [p.where for p in unmet(*sections, valid=False, counted=True)] == [where]
-    assert unmet(*sections, valid=True, counted=False) == []
+    assert [p.where for p in unmet(*sections, valid=False, counted=True, steps=True)] == [where]
+    assert unmet(*sections, valid=True, counted=False, steps=False) == []
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,12 @@ def test_what_only_valid_gives_needs_valid(train, evaluation, where):
 )
 def test_what_depends_on_the_number_of_rows_needs_rows_that_are_counted(train, where):
     config = TrainConfig.model_validate(train)
-    assert [p.where for p in unmet(config, EvalConfig(), valid=False, counted=False)] == [where]
-    assert unmet(config, EvalConfig(), valid=False, counted=True) == []
+    assert [p.where for p in unmet(config, EvalConfig(), valid=False, counted=False, steps=False)] == [where]
+    assert unmet(config, EvalConfig(), valid=False, counted=True, steps=True) == []
 
 
 def test_all_that_is_unmet_is_told_at_once():
     train = TrainConfig.model_validate({"epochs": 0.5, "early_stop": {"metric": "auc"}})
-    assert len(unmet(train, EvalConfig.model_validate({"calibration": {}}), valid=False, counted=False)) == 3
+    assert (
+        len(unmet(train, EvalConfig.model_validate({"calibration": {}}), valid=False, counted=False, steps=False)) == 3
+    )

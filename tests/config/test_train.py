@@ -9,7 +9,7 @@ WRONG = {
     "no-bound": ({"grad_clip": {}}, "'norm', 'value' or both"),
     "table-momentum": ({"sparse_optimizer": {"type": "sgd", "momentum": 0.9}}, "dense parameters alone"),
     "lazy-dense": ({"dense_optimizer": {"type": "lazy_adam"}}, "unknown type 'lazy_adam'|Input tag"),
-    "many-processes": ({"distributed": {"workers": 2}}, "one process"),
+    "unknown-sharding": ({"distributed": {"sharding": {"default": "rows"}}}, "'row'"),
     "stop-without-best": ({"checkpoint": {"best": False}, "early_stop": {}}, "leave 'checkpoint.best' true"),
     "plateau-without-best": (
         {"checkpoint": {"best": False}, "dense_optimizer": {"type": "adam", "schedule": {"type": "plateau"}}},

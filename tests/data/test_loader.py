@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from easyrec.config.data import NegativeSampling, Shuffle
 from easyrec.data import Demand, Loader, Part
 from easyrec.data import loader as loading
+from easyrec.data.batch_cost import BatchCost
 from easyrec.data.order import Order
 from easyrec.data.sources.csv import Config as Csv
 from easyrec.data.sources.frame import FrameSource
@@ -139,6 +140,77 @@ def test_rows_of_one_file_are_spread_over_the_epoch(source, generator):
     (batch,) = loader
     halves = Counter(i // 1000 for i in ids_of(batch)[: ROWS // 2])
     assert all(400 < halves[part] < 600 for part in range(3))
+
+
+def length(identity):
+    return identity % 5
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    most=st.integers(1, 60),
+    size=st.integers(1, 40),
+    shuffle=st.sampled_from(sorted(SHUFFLES)),
+    together=st.booleans(),
+)
+def test_batches_end_where_their_steps_would_cost_more(source, generator, most, size, shuffle, together):
+    shuffle = SHUFFLES[shuffle]
+    demand = DEMAND
+    if together and shuffle is not None:
+        shuffle, demand = (
+            shuffle.model_copy(update={"together": "session"}),
+            replace(DEMAND, reserved=["user", "id", "session"]),
+        )
+    options = {"shuffle": shuffle, "seed": 3}
+    bounded = Loader(source, generator, demand, batch_size=size, cost=BatchCost(["steps"], most), **options)
+    batches = [ids_of(batch) for batch in bounded]
+    free = [i for batch in Loader(source, generator, demand, batch_size=10_000, **options) for i in ids_of(batch)]
+    assert [i for batch in batches for i in batch] == free
+    assert bounded.num_batches is None
+    for number, batch in enumerate(batches):
+        cost = sum(map(length, batch))
+        assert cost <= most or len(batch) == 1
+        assert len(batch) <= size
+        if number + 1 < len(batches) and shuffle is not None and not together:
+            assert len(batch) == size or cost + length(batches[number + 1][0]) > most  # it ends where it must
+
+
+def test_batches_of_bounded_cost_resume_at_any_of_them(source, generator, shuffle):
+    def loader():
+        return Loader(source, generator, DEMAND, batch_size=90, shuffle=shuffle, seed=3, cost=BatchCost(["steps"], 120))
+
+    whole, states = [], []
+    running = loader()
+    for batch in running:
+        whole.append(ids_of(batch))
+        states.append(running.state())
+    assert len(whole) > ROWS // 90 + 5
+    for at in (0, 3, len(whole) // 2, len(whole) - 2):
+        other = loader()
+        other.load_state(states[at])
+        assert [ids_of(batch) for batch in other] == whole[at + 1 :]
+
+
+def test_a_batch_of_another_cost_is_another_order(source, generator):
+    first = Loader(source, generator, DEMAND, batch_size=90, cost=BatchCost(["steps"], 120))
+    second = Loader(source, generator, DEMAND, batch_size=90, cost=BatchCost(["steps"], 121))
+    with pytest.raises(DataError, match="the cost of a batch was"):
+        second.load_state(first.state())
+
+
+@pytest.mark.parametrize("rows_per_batch", [77, 500, 3001])
+def test_what_remains_is_kept_or_dropped(source, generator, shuffle, rows_per_batch):
+    options = {"batch_size": rows_per_batch, "shuffle": shuffle, "seed": 3}
+    kept = [ids_of(batch) for batch in Loader(source, generator, DEMAND, **options)]
+    dropping = Loader(source, generator, DEMAND, drop_last=True, **options)
+    for _ in range(2):
+        left = [ids_of(batch) for batch in dropping]
+        assert len(left) == dropping.num_batches == ROWS // rows_per_batch
+    assert dropping.epoch == 2
+    assert [ids_of(batch) for batch in Loader(source, generator, DEMAND, drop_last=True, **options)] == kept[
+        : ROWS // rows_per_batch
+    ]
+    assert Loader(source, generator, DEMAND, **options).num_batches == len(kept)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -297,6 +369,46 @@ def test_shards_are_disjoint_and_complete_in_every_epoch(source, generator, shuf
         seen = [[i for batch in loader for i in ids_of(batch)] for loader in loaders]
         assert all(seen)
         assert sorted(i for ids in seen for i in ids) == list(range(ROWS))
+
+
+def test_an_epochs_beginning_is_the_same_for_any_number_of_workers(source, generator):
+    def loaders(number):
+        return [
+            Loader(source, generator, DEMAND, batch_size=10, shuffle=Shuffle(), shard=(i, number))
+            for i in range(number)
+        ]
+
+    two = loaders(2)
+    assert sum(len(ids_of(batch)) for loader in two for batch in loader) == ROWS
+    states = [loader.state() for loader in two]
+    seen = []
+    for loader, undisturbed in zip(three := loaders(3), loaders(3), strict=True):
+        loader.load_states(states)
+        assert loader.epoch == 1
+        list(undisturbed)
+        seen += (ids := [i for batch in loader for i in ids_of(batch)])
+        assert ids == [i for batch in undisturbed for i in ids_of(batch)]
+    assert sorted(seen) == list(range(ROWS))
+    next(iter(two[0]))
+    with pytest.raises(DataError, match="begun by 2 workers, and there are 3 now"):
+        three[0].load_states([loader.state() for loader in two])
+
+
+def test_a_batch_of_nothing_has_all_columns(source, generator):
+    loader = Loader(source, generator, DEMAND, batch_size=10)
+    some, none = next(iter(loader)), loader.nothing()
+    assert none.size == 0
+    assert none.dense.shape == (0, some.dense.shape[1])
+    assert none.sparse.keys() == some.sparse.keys()
+    assert none.sequences.keys() == some.sequences.keys()
+    assert none.labels.keys() == some.labels.keys()
+    assert [column.offsets.tolist() for column in none.sequences.values()] == [[0]]
+
+
+def test_a_shard_without_units_is_idle_where_it_may_be(source, generator):
+    loader = Loader(source, generator, DEMAND, batch_size=64, shard=(18, 19), may_be_empty=True)
+    assert list(loader) == []
+    assert loader.epoch == 1
 
 
 def test_more_shards_than_units_are_refused(source, generator):

@@ -36,6 +36,24 @@ def test_no_more_than_size_items_wait():
     assert len(made) <= 5
 
 
+def test_a_look_at_the_next_item_takes_nothing():
+    go = threading.Event()
+
+    def items():
+        yield 0
+        go.wait(10)
+        yield 1
+
+    ahead = Prefetch(items(), 3)
+    assert next(ahead) == 0
+    assert ahead.peek() is None  # not made yet
+    go.set()
+    while ahead.peek() is None:
+        pass
+    assert (ahead.peek(), ahead.peek(), list(ahead)) == (1, 1, [1])
+    ahead.close()
+
+
 def test_an_error_is_raised_before_items_that_still_wait():
     failed = threading.Event()
 

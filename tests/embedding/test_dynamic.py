@@ -62,7 +62,7 @@ def pair(world, optimizer, known):
 
 
 def rows_of(collection, spec, ids):
-    return collection.tables.find(spec.keys, np.asarray(ids, np.int64))
+    return collection.tables.keys[spec.keys].find(np.asarray(ids, np.int64))
 
 
 def learn(collection, batch, seed):
@@ -148,9 +148,9 @@ def test_a_row_starts_anew_with_its_optimizer_state(make_world):
     learn(collection, world.batch, 1)
     collection.apply_gradients(0.5)
     for keys in list(collection.tables.keys):
-        collection.tables.admit(keys, np.arange(100, 120))  # everybody else is evicted, bit by bit
+        collection.tables.rows(keys, None, np.arange(100, 120), learning=True)  # everybody else is evicted, bit by bit
         collection.tables.step += 1
-        collection.tables.admit(keys, np.arange(200, 220))
+        collection.tables.rows(keys, None, np.arange(200, 220), learning=True)
     again = EmbeddingCollection(dynamic(world.plan), Adagrad(initial_accumulator=0.5), seed=4, threads=1)
     assert (again.lookup(world.batch).tensors["emb:deep"].detach() == start).all()
     spec = next(t for t in collection.plan.tables if t.keys == "one")

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from easyrec.modules.activation import Activation, BatchNorm, Dice, activation
+from easyrec.workers import Workers
 
 
 @pytest.mark.parametrize("name", get_args(Activation))
@@ -31,6 +32,25 @@ def test_dice_is_prelu_like_around_the_running_mean_in_evaluation():
     high, low = dice.eval()(torch.tensor([[22.0], [-18.0]]))
     assert high.item() == pytest.approx(22.0, rel=1e-4)
     assert low.item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_batch_norm_of_all_workers_is_that_of_torch():
+    norm, torchs = BatchNorm(4), torch.nn.BatchNorm1d(4)
+    norm.workers = Workers()
+    torch.nn.init.uniform_(norm.weight)
+    torch.nn.init.uniform_(norm.bias)
+    torchs.load_state_dict(norm.state_dict())
+    for rows in (2, 7):
+        x = torch.randn(rows, 4) * 3 + 100
+        ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+        weights = torch.randn(rows, 4)
+        for module, inputs in ((norm, ours), (torchs, theirs)):
+            (module(inputs) * weights).sum().backward()
+        torch.testing.assert_close(norm(ours), torchs(theirs), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(norm.weight.grad, torchs.weight.grad, rtol=1e-4, atol=1e-4)
+    for name, value in torchs.state_dict().items():
+        torch.testing.assert_close(norm.state_dict()[name], value)
 
 
 def test_a_training_batch_of_one_row_is_normalised_as_in_evaluation():

@@ -329,6 +329,17 @@ def test_too_few_vectors_to_learn_from_change_nothing():
     assert len(made) == 8
 
 
+@pytest.mark.parametrize("name", ["ivf", "ivf_pq"])
+def test_few_vectors_to_learn_from_are_told_once(name, caplog, capfd):
+    made, enough = index(name, lists=4), 40 * (256 if name == "ivf_pq" else 4)
+    made.add(np.arange(300), vectors(300))
+    told = f"'{name}' with 4 lists had 300 vectors to learn from, and wants {enough:,}"
+    assert [record.message.partition(":")[0] for record in caplog.records] == ([told] if enough > 300 else [])
+    made.add(np.arange(300, 310), np.ones((10, DIM)))
+    assert len(caplog.records) == int(enough > 300)
+    assert not any("clustering" in text for text in capfd.readouterr())  # FAISS writes past Python
+
+
 def test_parts_that_do_not_divide_a_vector_are_told():
     with pytest.raises(ConfigError, match="cuts vectors of 10 numbers into 4 equal parts"):
         index("ivf_pq", dim=10)

@@ -67,6 +67,11 @@ def test_every_setting_is_measured_and_the_cheapest_applied(run, items):
     assert len(easyrec.retrieve(run.path, USERS, k=5, items=items)) == 80
 
 
+def test_the_command_tells_what_is_wrong_before_it_prints_anything(run, capsys):
+    assert main(["index", "-c", str(run.path), "--recall", "1.5"]) == 2
+    assert not capsys.readouterr().out
+
+
 def test_the_command_prints_every_setting(run, items, tmp_path, capsys):
     USERS.to_parquet(tmp_path / "users.parquet")
     where = ["-c", str(run.path), "--items", str(items), "--users", str(tmp_path / "users.parquet")]

@@ -231,7 +231,7 @@ def test_another_index_takes_the_place_of_one_that_serves_until_then(run, items,
 
 def test_vectors_of_something_else_are_not_mixed_in(run, items, tmp_path):
     easyrec.embed(run.path, items, tmp_path / "out", index="flat")
-    with pytest.raises(RunError, match="holds vectors of other items, or by another model"):
+    with pytest.raises(RunError, match="holds vectors of other items; overwrite it, or take another"):
         easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="flat")
     easyrec.embed(run.path, catalogue(50), tmp_path / "out", index="flat", overwrite=True)
     assert whole(tmp_path / "out").num_rows == 50
@@ -308,8 +308,58 @@ def test_attributes_that_cannot_be_kept_or_found_are_told(run, items, tmp_path):
     folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat")
     with pytest.raises(ConfigError, match="no attribute is called 'cate'; the index keeps none"):
         easyrec.retrieve(run.path, taken(), items=folder, filter={"cate": 1})
-    with pytest.raises(RunError, match="holds vectors of other items"):
+    with pytest.raises(RunError, match=r"holds vectors with other attributes \(none\); overwrite it"):
         easyrec.embed(run.path, items, tmp_path / "out", index="flat", attributes=["cate"])
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat", attributes=["cate"], overwrite=True)
+    with pytest.raises(ConfigError, match=r"no attribute is called 'cat'; did you mean 'cate'.*embed --attributes"):
+        easyrec.retrieve(run.path, taken(), items=folder, filter={"cat": 1})
+    with pytest.raises(ConfigError, match=r"attribute 'cate' is of int64, so none is 'x'$"):
+        easyrec.retrieve(run.path, taken(), items=folder, filter={"cate": "x"})
+
+
+def test_a_filter_that_no_item_passes_is_told(run, items, tmp_path, caplog):
+    folder = easyrec.embed(run.path, items, tmp_path / "out", index="flat", attributes=["cate"])
+    assert [len(row) for row in easyrec.retrieve(run.path, taken()[:2], items=folder, k=3)["items"]] == [3, 3]
+    assert not caplog.text
+    found = easyrec.retrieve(run.path, taken()[:2], items=folder, k=3, filter={"cate": [77]})
+    assert [len(row) for row in found["items"]] == [0, 0]
+    assert "no item passes the filter {'cate': [77]}: no user gets any" in caplog.text
+
+
+def test_users_to_whom_all_items_are_alike_are_told(tmp_path, caplog):
+    groups = {"user": ["seen"], "item": ["item_id"]}
+    model = {"type": "bpr_mf", "embedding_dim": 4, "embedding_init": {"type": "normal", "std": 0.1}, "groups": groups}
+    data = {"train": taken(), "items": catalogue()}
+    run = easyrec.train({**CONFIG, "model": model}, data=data, run_dir=tmp_path / "run", export=False, progress=False)
+    folder = easyrec.embed(run.path, catalogue(), index="flat")
+    easyrec.retrieve(run.path, taken()[:4], items=folder, k=3)
+    assert "vector of zeros" not in caplog.text
+    asking = taken()[:4]
+    asking.loc[[1, 3], "seen"] = None
+    easyrec.retrieve(run.path, asking, items=folder, k=3)
+    assert "2 of 4 users have a vector of zeros" in caplog.text
+
+
+def test_what_items_lack_is_told_before_a_folder_is_begun(run, items, tmp_path):
+    pq.write_table(catalogue().drop_columns("cate"), tmp_path / "less.parquet")
+    with pytest.raises(ConfigError, match=r"items\s+the data has no column 'cate'"):
+        easyrec.embed(run.path, tmp_path / "less.parquet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_items_without_an_id_follow_the_policy(run, tmp_path, caplog):
+    ids = catalogue()["item_id"].to_pylist()
+    ids[7] = None
+    pq.write_table(catalogue().set_column(0, "item_id", pa.array(ids)), tmp_path / "items.parquet")
+    told = r"items.parquet, row 7, column 'item_id': must have one id, but has none"
+    with pytest.raises(DataError, match=told):
+        easyrec.embed(run.path, tmp_path / "items.parquet", tmp_path / "out", index="flat")
+    skipping = {"data.bad_rows": "skip"}
+    folder = easyrec.embed(run.path, tmp_path / "items.parquet", tmp_path / "skipped", index="flat", overrides=skipping)
+    assert whole(folder)["item_id"].to_pylist() == [name for name in ids if name is not None]
+    assert "items: 1 bad value, 999 of 1,000 rows were used" in caplog.text
+    # The folder that was begun in vain is no obstacle once the items are mended.
+    assert whole(easyrec.embed(run.path, catalogue(), tmp_path / "out", index="flat")).num_rows == ITEMS
 
 
 def test_the_commands_embed_and_retrieve(run, items, tmp_path, capsys):

@@ -166,6 +166,7 @@ def test_nothing_is_ranked_among_drawn_items(kind):
     assert f"take {kind.removeprefix('sampled_')}, which is of the whole catalogue" in problem.message
 
 
+@pytest.mark.slow
 def test_it_learns_and_searches_on_another_device(parts, tmp_path, there):
     run = there(load_experiment(CONFIG, parts), tmp_path / "run", bar=False).fit()
     assert run.metrics["valid"]["recall@5"] > 0.9

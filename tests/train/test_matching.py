@@ -741,6 +741,23 @@ def test_a_bad_item_follows_the_policy(trainer, caplog):
     assert len(made.matching.catalogue) == ITEMS
 
 
+def test_an_item_without_an_id_follows_the_policy(trainer, tmp_path, caplog):
+    wrong = items().astype({"item_id": "Int64"})
+    wrong.loc[4, "item_id"] = None
+    wrong.to_parquet(tmp_path / "items.parquet")
+    source = {"type": "parquet", "path": str(tmp_path / "items.parquet")}
+    with pytest.raises(DataError, match=r"items.parquet, row 4, column 'item_id': must have one id, but has none"):
+        trainer({"train": taken(50, 1), "items": source})
+    made = trainer({"train": taken(50, 1), "items": source}, run="skip", data__bad_rows="skip")
+    assert len(made.matching.catalogue) == ITEMS - 1
+    assert f"data.items: 1 bad value, {ITEMS - 1} of {ITEMS} rows were used" in caplog.text
+
+
+def test_a_column_that_the_catalogue_lacks_names_the_catalogue(trainer):
+    with pytest.raises(ConfigError, match=r"data \. items\s+the data has no column 'cate'\s+known: item_id"):
+        trainer({"train": taken(50, 1), "items": items().drop(columns="cate")})
+
+
 def test_towers_with_dynamic_tables_are_exported_as_they_were_trained(tmp_path):
     """Rows that warm the bundles up hold ids without a row, which must stay without."""
     random = np.random.default_rng(1)

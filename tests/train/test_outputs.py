@@ -104,9 +104,9 @@ def test_a_session_loss_ranks_inside_of_sessions(tmp_path, shop):
 class Recording(Trainer):
     """Keeps the requests of every batch."""
 
-    def _learn(self, batch):
-        self.__dict__.setdefault("seen", []).append(batch.reserved["request_id"].to_pylist())
-        super()._learn(batch)
+    def _learn(self, turn):
+        self.__dict__.setdefault("seen", []).append(turn.batch.reserved["request_id"].to_pylist())
+        super()._learn(turn)
 
 
 def test_sessions_reach_the_loss_whole(tmp_path, shop):

@@ -54,7 +54,7 @@ def outcome(path):
         "tables": {name: array.tobytes() for name, array in snapshot.arrays.items()},
         "metrics.json": metrics,
         "metrics.jsonl": (path / "metrics.jsonl").read_bytes(),
-        "progress.jsonl": [{k: v for k, v in record.items() if k not in clocks} for record in progress],
+        "progress.jsonl": [{k: v for k, v in record.items() if k not in (*clocks, "storage")} for record in progress],
         "calibration": (path / "calibration.json").read_bytes(),
         "checkpoints": sorted(p.name for p in (path / "checkpoints").iterdir()),
     }
@@ -197,6 +197,54 @@ def test_every_task_weighting_resumes_exactly(toy, kind):
         with pytest.raises(Interrupted):
             toy.trainer(kind=type("At", (Signalled,), {"at": at}), **settings).fit()
         assert_equal(outcome(toy.trainer(resume=True, **settings).fit().path), expected)
+
+
+def rows_on_disk(toy, data):
+    """Settings under which all rows are in memory, and such under which few are."""
+    random = np.random.default_rng(4)
+    users = {name: frame.assign(user_id=random.integers(0, 40_000, len(frame))) for name, frame in data.items()}
+    features = [{**toy.config["features"][0], "num_buckets": 40_000}, *toy.config["features"][1:]]
+    settings = {
+        **SETTINGS,
+        "features": features,
+        "train__epochs": 2,
+        "data__batch_size": 35,
+        "model__embedding_dim": 64,
+    }
+    settings["data"] = users
+    few = {"train__storage": {"memory_mb": 1}, **settings}
+    return settings, few
+
+
+def test_rows_on_disk_change_nothing(toy, data):
+    """Neither what is learned nor what is written."""
+    settings, few = rows_on_disk(toy, data)
+    expected = toy.trainer(run="whole", export=True, **settings).fit().path
+    parted = toy.trainer(run="parted", export=True, **few)
+    run = parted.fit().path
+    assert_equal(outcome(run), outcome(expected))
+    (tier,) = parted.collection.tables.tiers._by_name.values()
+    assert tier.spec.slots < 40_000
+    told = [json.loads(line) for line in (run / "progress.jsonl").read_text().splitlines()]
+    assert sum(t["storage"]["user_id"]["read"] for t in told) > 900
+    for path in (expected / "bundle" / "tables").iterdir():
+        assert path.read_bytes() == (run / "bundle" / "tables" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_more_or_fewer_rows_in_memory(toy, data):
+    settings, few = rows_on_disk(toy, data)
+    expected = toy.trainer(run="whole", **settings).fit().path
+    for number, (before, kind, after) in enumerate(
+        [
+            (few, Signalled, settings),
+            (settings, Signalled, few),
+            (few, Crashing, {**few, "train__storage": {"memory_mb": 2}}),
+        ]
+    ):
+        with pytest.raises((Interrupted, KeyError)):
+            toy.trainer(run=f"{number}", kind=type("At", (kind,), {"at": 23}), **before).fit()
+        assert_equal(outcome(toy.trainer(run=f"{number}", resume=True, **after).fit().path), outcome(expected))
 
 
 # ---------------------------------------------------------------------------------------- refusals
@@ -356,6 +404,7 @@ def test_kill_9_and_resume_equals_never_having_stopped(toy, killed):
     assert kill_at(killed, toy.path, moments=3, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [as_jsonl, as_sqlite, as_postgresql], indirect=True)
 def test_kill_9_and_resume_on_other_sources_loses_and_repeats_nothing(toy, killed):
     assert kill_at(killed, toy.path, moments=2, seed=3)
@@ -374,6 +423,7 @@ def test_tensors_compare_by_bytes():
     )
 
 
+@pytest.mark.slow
 def test_resuming_dynamic_tables_equals_never_having_stopped(toy):
     settings = {**SETTINGS, "features": toy.dynamic, "data__batch_size": 20}
     whole = outcome(toy.trainer(run="whole", **settings).fit().path)

@@ -324,10 +324,12 @@ def test_bf16_learns_the_same_task_and_is_evaluated_in_fp32(toy):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own internals
-def test_the_compiled_dense_part_learns_what_the_plain_one_does(toy):
+def test_the_compiled_dense_part_learns_what_the_plain_one_does(toy, caplog):
     options = {"train__steps": 20, "model__dropout": 0.0}
     plain = toy.trainer(run="a", **options).fit()
-    compiled = toy.trainer(run="b", train__compile=True, **options).fit()
+    with caplog.at_level("INFO"):
+        compiled = toy.trainer(run="b", train__compile=True, **options).fit()
+    assert "compiled into 1 graph, without a break" in caplog.text
     assert compiled.metrics["test"]["auc"] == pytest.approx(plain.metrics["test"]["auc"], abs=1e-4)
 
 

@@ -219,6 +219,7 @@ def test_other_models_take_no_nodes():
         load_experiment({**CONFIG, "model": model})
 
 
+@pytest.mark.slow
 def test_it_learns_and_searches_on_another_device(parts, tmp_path, there):
     run = there(load_experiment(CONFIG, parts), tmp_path / "run", bar=False).fit()
     assert run.metrics["valid"]["recall@5"] > 0.9

@@ -81,6 +81,7 @@ def test_items_of_the_same_kind_are_found_and_the_towers_are_two_bundles(name, t
     assert (nearest % KINDS == int(pairs(1, 3)["hand_cate"][0])).mean() > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_items_of_the_same_kind_are_found_on_another_device(name, tmp_path, there):
     keys = {"type": name, "embedding_dim": 8, "output_dim": 8, **MODELS[name]}

@@ -3,6 +3,8 @@
 A source is a list of units that are read whole (a row group, a byte range of a text file, a day of a synthetic
 data set). Units are what is shuffled, divided among workers and returned to after an interruption, so a source
 promises: the same units in the same order at every opening, and the same rows in the same order at every reading.
+A source whose rows grow or change between openings (a topic, a table of versions) keeps the promise by what it is
+pinned to: a checkpoint holds it, and a later opening is given it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -61,9 +63,11 @@ class Source(ABC):
 
     Attributes:
         columns: Type of every column, by name.
+        endless: Whether more units may follow those of `units()`; `unit` waits for them.
     """
 
     columns: dict[str, pa.DataType]
+    endless: bool = False
 
     @abstractmethod
     def units(self) -> list[Unit]:
@@ -115,6 +119,40 @@ class Source(ABC):
     def origins(self) -> Iterator[tuple[str, Origin]]:
         """(file, origin) of the files that hold encoded columns of ours and say whose."""
         yield from ()
+
+    def pinned(self, first: int = 0) -> dict[str, Any] | None:
+        """What a later opening is given so that it has these units: plain JSON; None where every opening has them.
+
+        Args:
+            first: Of an endless source, units before this one are not asked for again.
+        """
+        del first
+        return None
+
+    def pin(self, state: Mapping[str, Any]) -> None:
+        """Have the units that another opening of this source had.
+
+        Args:
+            state: What its `pinned` gave.
+
+        Raises:
+            DataError: They are of other rows, or are there no longer.
+        """
+        raise NotImplementedError  # of a source that gives no state there is none to return to
+
+    def unit(self, index: int) -> Unit | None:
+        """Of an endless source: a unit, once it is there; None where nobody waits for it any more."""
+        units = self.units()
+        return units[index] if index < len(units) else None
+
+    def share(self, shard: tuple[int, int]) -> Source:
+        """Of an endless source: what worker i of n reads, as a source of its own; i from 0.
+
+        Raises:
+            ConfigError: It cannot be shared by so many.
+        """
+        del shard
+        return self
 
     def identity(self) -> str | None:
         """What tells these rows from others, where neither files nor the rows themselves have to."""

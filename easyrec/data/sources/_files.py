@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import fsspec
@@ -21,12 +21,14 @@ class File:
         path: Path on `system`.
         system: File system that holds it.
         size: Bytes.
+        partitions: Texts by partition, as its folders tell them.
     """
 
     name: str
     path: str
     system: Any
     size: int
+    partitions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def local(self) -> bool:
@@ -39,13 +41,37 @@ class File:
         return opened
 
 
-def list_files(paths: str | Sequence[str], suffixes: Sequence[str], options: Mapping[str, Any]) -> list[File]:
+def file_system(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """The file system that a URL names, and the path on it."""
+    system, path = fsspec.core.url_to_fs(url, **options)
+    if "webhdfs" in system.protocol:
+        _heed_data_nodes(system)
+    return system, path
+
+
+def _heed_data_nodes(system: Any) -> None:
+    """Let what a DataNode says of a failure be an error: fsspec would take it for the file's bytes."""
+    hooks = system.session.hooks["response"]
+    if not any(getattr(hook, "heeds", False) for hook in hooks):
+
+        def heed(response: Any, **_: Any) -> None:
+            if response.status_code >= 400 and not response.url.startswith(system.url):
+                response.raise_for_status()
+
+        heed.heeds = True  # type: ignore[attr-defined]  # so that it is hung up once
+        hooks.append(heed)
+
+
+def list_files(
+    paths: str | Sequence[str], suffixes: Sequence[str], options: Mapping[str, Any], *, missing_ok: bool = False
+) -> list[File]:
     """The files of all `paths`, each path's files sorted by name.
 
     Args:
         paths: Files, folders or globs, tried in this order; a folder stands for all files below it that end in one of `suffixes`.
         suffixes: Ends of names, e.g. `.parquet`.
         options: Options of the file system, as fsspec takes them.
+        missing_ok: Whether a path may lead to no file.
 
     Raises:
         DataError: A path leads to no file, or its file system cannot be reached.
@@ -53,11 +79,11 @@ def list_files(paths: str | Sequence[str], suffixes: Sequence[str], options: Map
     files: list[File] = []
     for pattern in [paths] if isinstance(paths, str) else paths:
         try:
-            system, path = fsspec.core.url_to_fs(pattern, **options)
+            system, path = file_system(pattern, options)
             found = _find(system, path, suffixes)
-        except (ImportError, OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise DataError(f"cannot be listed: {error}", file=pattern) from None
-        if not found:
+        if not found and not missing_ok:
             magic = any(c in pattern for c in "*?[")
             raise DataError("no file matches this pattern" if magic else "there is no such file", file=pattern)
         prefix = pattern.split("://", 1)[0] + "://" if "://" in pattern else ""

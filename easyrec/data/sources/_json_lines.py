@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from easyrec.data.sources import Policy
-from easyrec.data.sources._lines import one_batch
+from easyrec.data.sources._lines import Parsed, one_batch
 from easyrec.data.sources._types import SCALARS, type_text
 from easyrec.errors import DataError, nearest
 
@@ -25,6 +25,29 @@ PIECE_BYTES = 32 << 10
 
 CELLS = 1 << 20
 """Rows x keys of a piece. Arrow parses objects into one column per key, so that memory grows with this."""
+
+
+def parse_lines(
+    block: bytes, kinds: Mapping[str, pa.DataType], wanted: Sequence[str], policy: Policy, inferred: Collection[str]
+) -> Parsed:
+    """The rows of some lines, one by one where any of them is malformed.
+
+    Args:
+        block: Whole lines.
+        kinds: Every column that a line may have.
+        wanted: Columns of the result.
+        policy: What becomes of malformed lines.
+        inferred: Columns whose type was inferred.
+
+    Raises:
+        DataError: A line is malformed and the policy is to fail; its `row` counts the lines that are not blank.
+    """
+    batch = parse_block(block, kinds, wanted)
+    if batch is not None:
+        return Parsed(batch)
+    mender = Mender(kinds, wanted, policy, inferred)
+    batch = mender.parse(block)
+    return Parsed(batch, mender.left_out, mender.counts)
 
 
 # ------------------------------------------------------------------------------------------ whole blocks

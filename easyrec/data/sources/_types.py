@@ -31,6 +31,23 @@ def parse_type(text: str) -> pa.DataType:
     return _parse(text.strip(), top=True)
 
 
+def check_types(types: dict[str, str]) -> dict[str, str]:
+    """The texts as they are.
+
+    Raises:
+        ValueError: One of them names no type; names all such columns.
+    """
+    problems = []
+    for name, text in types.items():
+        try:
+            parse_type(text)
+        except ValueError as error:  # noqa: PERF203 (a handful of columns)
+            problems.append(f"'{name}': {error}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return types
+
+
 def type_text(kind: pa.DataType) -> str:
     """The text that `parse_type` reads as this type."""
     if pa.types.is_list(kind):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 from pydantic import Field, field_validator
 
-from easyrec.data.sources import Policy, SourceConfig
+from easyrec.data.sources import Policy, Source
 from easyrec.data.sources._csv_lines import Dialect, Mender, header, infer_types
-from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources._files import File
 from easyrec.data.sources._lines import LineSource, Parsed, one_batch
+from easyrec.data.sources._partitions import PartitionedConfig, TypeName
 from easyrec.data.sources._text import COMPRESSED, Blocks
 from easyrec.data.sources._types import SCALARS
 from easyrec.errors import ConfigError, DataError, Problem, nearest
 from feature_generator.config import Document, repeat_names
-
-TypeName: TypeAlias = Literal["string", "int32", "int64", "float32", "float64", "bool", "timestamp", "date"]
 
 UNIT_BYTES = 16 << 20
 """Bytes of a plain file that are read at once."""
@@ -27,7 +26,7 @@ SAMPLE_BYTES = 4 << 20
 """Start of the first file from which types are inferred."""
 
 
-class Config(SourceConfig):
+class Config(PartitionedConfig):
     r"""Config of `csv`.
 
     Attributes:
@@ -38,17 +37,16 @@ class Config(SourceConfig):
         types: Types by column. The others are inferred from the start of the first file: whole numbers, numbers,
             else text; a number with a leading zero is text.
         null_values: Texts that mean a missing value.
+        partitions, where: Folders that are columns, see `PartitionedConfig`.
         storage_options: Options of the file system, as fsspec takes them.
     """
 
     type: Literal["csv"] = "csv"
-    path: str | list[str] = Field(min_length=1)
     columns: list[str] | None = Field(None, min_length=1)
     separator: str = Field(",", min_length=1)
     quote: str | None = Field('"', min_length=1, max_length=1)
     types: dict[str, TypeName] = {}
     null_values: list[str] = ["", "NULL", "null", "\\N"]
-    storage_options: dict[str, Any] = {}
 
     @field_validator("separator")
     @classmethod
@@ -76,10 +74,11 @@ class Config(SourceConfig):
             raise ValueError(f"named twice: {', '.join(repeated)}")
         return value
 
-    def open(self, bad_rows: Policy = "fail") -> CsvSource:
+    def open(self, bad_rows: Policy = "fail") -> Source:
         """The files, with names and types of their columns known."""
         suffixes = [s + c for s in (".csv", ".tsv", ".txt") for c in ("", *COMPRESSED)]
-        return CsvSource(list_files(self.path, suffixes, self.storage_options), self, bad_rows)
+        files = self.files(suffixes)
+        return self.opened(CsvSource(files, self, bad_rows), files)
 
 
 class CsvSource(LineSource):

@@ -10,10 +10,10 @@ from pydantic import Field, field_validator
 
 from easyrec.data.sources import Policy, SourceConfig
 from easyrec.data.sources._files import File, list_files
-from easyrec.data.sources._json_lines import BLANK, Mender, infer_types, parse_block
+from easyrec.data.sources._json_lines import BLANK, infer_types, parse_lines
 from easyrec.data.sources._lines import LineSource, Parsed
 from easyrec.data.sources._text import COMPRESSED, Blocks
-from easyrec.data.sources._types import parse_type
+from easyrec.data.sources._types import check_types, parse_type
 from easyrec.errors import DataError
 
 UNIT_BYTES = 16 << 20
@@ -41,15 +41,7 @@ class Config(SourceConfig):
     @field_validator("columns")
     @classmethod
     def _known(cls, value: dict[str, str]) -> dict[str, str]:
-        problems = []
-        for name, text in value.items():
-            try:
-                parse_type(text)
-            except ValueError as error:  # noqa: PERF203 (a handful of columns)
-                problems.append(f"'{name}': {error}")
-        if problems:
-            raise ValueError("\n".join(problems))
-        return value
+        return check_types(value)
 
     def open(self, bad_rows: Policy = "fail") -> JsonlSource:
         """The files, with names and types of their columns known."""
@@ -85,9 +77,4 @@ class JsonlSource(LineSource):
 
     def parse(self, block: bytes, kinds: Mapping[str, pa.DataType]) -> Parsed:
         """The rows of a block, line by line where one of them is malformed."""
-        batch = parse_block(block, self.columns, list(kinds))
-        if batch is not None:
-            return Parsed(batch)
-        mender = Mender(self.columns, list(kinds), self.bad_rows, self._inferred)
-        batch = mender.parse(block)
-        return Parsed(batch, mender.left_out, mender.counts)
+        return parse_lines(block, self.columns, list(kinds), self.bad_rows, self._inferred)

@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, get_ident
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
-from easyrec.data.sources import Policy, Source, SourceConfig, Unit
-from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources import Policy, Source, Unit
+from easyrec.data.sources._files import File
+from easyrec.data.sources._partitions import PartitionedConfig
 from easyrec.errors import DataError
 from feature_generator.origin import Origin, read_origin
 
@@ -24,24 +24,24 @@ STREAMED_BYTES = 1 << 30
 """Row groups larger than this (decoded) are read in pieces, so that memory stays bounded."""
 
 
-class Config(SourceConfig):
+class Config(PartitionedConfig):
     """Config of `parquet`.
 
     Attributes:
         path: File, folder, glob or a list of them; local, or a URL that fsspec knows (`s3://`, `hdfs://` ...).
+        partitions, where: Folders that are columns, see `PartitionedConfig`.
         storage_options: Options of the file system, as fsspec takes them.
         threads: Whether columns are decoded by several threads (Arrow's pool).
     """
 
     type: Literal["parquet"] = "parquet"
-    path: str | list[str] = Field(min_length=1)
-    storage_options: dict[str, Any] = {}
     threads: bool = True
 
-    def open(self, bad_rows: Policy = "fail") -> ParquetSource:
+    def open(self, bad_rows: Policy = "fail") -> Source:
         """The files' footers, read."""
         del bad_rows  # a parquet row cannot be malformed on its own
-        return ParquetSource(list_files(self.path, (".parquet", ".parq"), self.storage_options), threads=self.threads)
+        files = self.files((".parquet", ".parq"))
+        return self.opened(ParquetSource(files, threads=self.threads), files)
 
 
 class ParquetSource(Source):

@@ -260,6 +260,7 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
            [](Tables& self, const py::list& calls, const Step& step) { return Work(self, calls, step).square_sum(); });
   bind_search(bound);
   bind_keys(m);
+  bind_tier(m);
 
   py::class_<Call>(m, "Call", py::module_local())
       .def_readonly("num_rows", &Call::num_rows)

@@ -98,6 +98,9 @@ class __attribute__((visibility("hidden"))) Tables {
 // Adds the maps of keys to rows.
 void bind_keys(py::module_& m);
 
+// Adds the tables that are partly in memory.
+void bind_tier(py::module_& m);
+
 // Adds the methods that choose steps of sequences.
 void bind_search(py::class_<Tables, std::shared_ptr<Tables>>& tables);
 

@@ -8,7 +8,7 @@ namespace embedding {
 namespace {
 
 constexpr std::int64_t kAhead = 16;      // entries prefetched before they are read
-constexpr double kLoad = 0.5;            // of the entries, when all rows are given and all candidates wait
+constexpr double kLoad = 0.375;          // of the entries, when all rows are given and all candidates wait
 constexpr std::int64_t kShare = 32;      // a full table gives up one row of so many at once
 constexpr std::uint32_t kSweeps = 8;     // searches for expired keys in one time to live
 constexpr std::uint64_t kSketchAge = 8;  // additions per counter until all counts halve

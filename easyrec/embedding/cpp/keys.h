@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "huge.h"
+
 namespace embedding {
 
 enum class Counting : std::uint8_t { none, exact, sketch, chance };
@@ -90,7 +92,7 @@ class KeyMap {
 
   std::int64_t capacity_;
   KeyRule rule_;
-  std::vector<Key> entries_;
+  HugeVector<Key> entries_;
   std::vector<std::int32_t> free_;  // rows without a key, the lowest last
   std::int64_t waiting_ = 0;
   std::vector<std::uint32_t> sketch_;

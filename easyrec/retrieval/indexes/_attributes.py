@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from easyrec.errors import nearest
+
 
 @dataclass(frozen=True)
 class _Lookup:
@@ -79,8 +81,9 @@ class Attributes:
         found = np.ones(count, bool)
         for name, wanted in filter.items():
             if name not in self.table.column_names:
+                kept = self.table.column_names
                 raise ValueError(
-                    f"no attribute is called '{name}'; the index keeps {self.table.column_names or 'none'}"
+                    f"no attribute is called '{name}'{nearest(name, kept)}; the index keeps {', '.join(kept) or 'none'}"
                 )
             found &= self._holding(
                 name, wanted if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted], count

@@ -255,6 +255,14 @@ class Index:
             values[lacking], places[lacking] = self._compared(queries[lacking], k, chosen)
         return self._told(values, places)
 
+    def findable(self, filter: Mapping[str, Any] | None = None) -> int:
+        """How many vectors a search with this filter may find.
+
+        Raises:
+            ValueError: The index has no such attribute, or it has values of another type.
+        """
+        return int(np.count_nonzero(self._allowed(None, None, filter)))
+
     def _allowed(
         self,
         only: np.ndarray | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from math import ceil
 from typing import Any, ClassVar
 
@@ -11,6 +12,11 @@ from pydantic import Field
 from easyrec.retrieval.indexes import IndexConfig
 from easyrec.retrieval.indexes._faiss import faiss
 from easyrec.retrieval.indexes._index import Index
+
+logger = logging.getLogger("easyrec.retrieval")
+
+EACH = 40
+"""Vectors that a centre, or a code, is learned from at least where it is to be good."""
 
 
 class ListsConfig(IndexConfig):
@@ -34,6 +40,7 @@ class Lists(Index):
     def make(self, dim: int) -> Any:
         """Lists around centres that are searched one by one."""
         index = self.around(faiss.IndexFlat(dim, self.faiss_metric), dim)
+        index.cp.min_points_per_centroid = 1  # `train` says it, once
         index.set_direct_map_type(faiss.DirectMap.Array)
         return index
 
@@ -41,6 +48,13 @@ class Lists(Index):
     def least(self) -> int:
         """A vector for each centre."""
         return int(self.config.lists)
+
+    def train(self, vectors: np.ndarray) -> None:
+        """As every index; few vectors make poor centres, which is said."""
+        super().train(vectors)
+        if len(vectors) < EACH * self.least:
+            text = "'%s' with %s lists had %s vectors to learn from, and wants %s: 'flat' or 'hnsw' suit so few, or fewer lists"
+            logger.warning(text, self.config.type, self.config.lists, f"{len(vectors):,}", f"{EACH * self.least:,}")
 
     def parameters(self, chosen: Any, share: float) -> Any:
         """So many lists that as many vectors are compared as there are in those that the config says."""

@@ -44,4 +44,6 @@ class IVFPQ(Lists):
             raise ConfigError(
                 f"'ivf_pq' cuts vectors of {dim} numbers into {self.config.bytes} equal parts: set 'bytes'"
             )
-        return faiss.IndexIVFPQ(centres, dim, self.config.lists, self.config.bytes, 8, self.faiss_metric)
+        found = faiss.IndexIVFPQ(centres, dim, self.config.lists, self.config.bytes, 8, self.faiss_metric)
+        found.pq.cp.min_points_per_centroid = 1
+        return found

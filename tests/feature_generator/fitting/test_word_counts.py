@@ -128,6 +128,7 @@ def peak_mb(memory_mb, where):
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_two_million_rows_of_half_a_million_words_stay_in_their_memory():
     bounded, free = peak_mb(16, "disk"), peak_mb(4096, "memory")

@@ -1,0 +1,103 @@
+"""Which rows a batch needs, each of them once, and which worker holds them. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from easyrec.embedding.lookup import Columns
+from easyrec.embedding.search import Parts
+from easyrec.embedding.sharding import Unit
+from easyrec.errors import DataError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The distinct rows of a batch, those of one worker after those of another, and among these unit by unit.
+
+    Attributes:
+        rows: As the worker that holds them numbers them.
+        counts: (workers, units).
+        here: (units, workers + 1), where among a unit's rows, by worker, those of each begin and end.
+        places: By column of the plan over the pieces, where among a unit's rows that of each id is.
+    """
+
+    rows: np.ndarray
+    counts: np.ndarray
+    here: np.ndarray
+    places: dict[str, np.ndarray]
+
+    def of(self, worker: int, units: slice) -> np.ndarray:
+        """Rows that a worker holds, of some units that follow one another."""
+        before = int(self.counts[:worker].sum() + self.counts[worker, : units.start].sum())
+        return self.rows[before : before + int(self.counts[worker, units].sum())]
+
+
+class Wanting:
+    """Finds what a batch needs.
+
+    Args:
+        units: What is looked up by the same ids; those that every worker holds are with this one.
+        rank: Number of this worker.
+        size: How many there are.
+    """
+
+    def __init__(self, units: Sequence[Unit], rank: int, size: int) -> None:
+        self.units, self.size = units, size
+        self._base = np.cumsum([0, *(unit.rows for unit in units)])
+        self._by_row = np.array([unit.kind == "row" for unit in units], bool)
+        self._holder = np.array([unit.owner if unit.kind == "table" else rank for unit in units], np.int64)
+
+    def __call__(self, columns: Columns) -> Wanted:
+        """What these rows need.
+
+        Raises:
+            DataError: An id is outside its table, or a column has not the expected shape.
+        """
+        size, number = self.size, len(self.units)
+        # All units at once: numbers of one apart from those of the next.
+        parts: dict[str, np.ndarray] = {}
+        lengths = np.zeros(number, np.int64)
+        for place, unit in enumerate(self.units):
+            for feature in unit.features:
+                ids = _checked(columns.ragged(feature), feature, unit.rows)
+                parts[f"{place}/{feature}"] = ids + self._base[place]
+                lengths[place] += len(ids)
+        codes, distinct = pd.factorize(np.concatenate([np.zeros(0, np.int64), *parts.values()]))
+        unit_of = np.empty(len(distinct), np.int64)
+        unit_of[codes] = np.repeat(np.arange(number), lengths)
+        row, by_row = distinct - self._base[unit_of], self._by_row[unit_of]
+        key = np.where(by_row, row % size, self._holder[unit_of]) * number + unit_of
+        counts = np.bincount(key, minlength=size * number).reshape(size, number)
+        here = np.zeros((number, size + 1), np.int64)
+        np.cumsum(counts.T, axis=1, out=here[:, 1:])
+        order = np.argsort(key.astype(np.uint16) if size * number < 1 << 16 else key, kind="stable")
+        begins = np.cumsum(counts.ravel()) - counts.ravel()
+        at = np.empty(len(key), np.int64)
+        at[order] = np.arange(len(key)) + (here[:, :-1].T.ravel() - begins)[key[order]]
+        places = np.split(at[codes], np.cumsum([len(ids) for ids in parts.values()])[:-1]) if parts else []
+        rows = np.where(by_row, row // size, row)[order]
+        return Wanted(rows, counts, here, dict(zip(parts, places, strict=True)))
+
+
+def _checked(column: Parts, feature: str, rows: int) -> np.ndarray:
+    """The ids of a column."""
+    ids = column[0]
+    if ids.ndim != 1 or ids.dtype != np.int64:
+        raise DataError(f"ids must be (n,) int64, but are {ids.shape} {ids.dtype}", column=feature)
+    if len(ids) and (ids.min() < 0 or ids.max() >= rows):
+        wrong = int(np.flatnonzero((ids < 0) | (ids >= rows))[0])
+        text = f"id {ids[wrong]} is outside its embedding table"
+        raise DataError(text, column=feature, row=_row_of(column, wrong))
+    return ids
+
+
+def _row_of(column: Parts, place: int) -> int:
+    """The row of a value of a ragged column."""
+    _, offsets, _, key_offsets = column
+    if key_offsets is not None:
+        place = int(np.searchsorted(key_offsets, place, "right")) - 1
+    return place if offsets is None else int(np.searchsorted(offsets, place, "right")) - 1
