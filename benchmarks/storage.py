@@ -120,7 +120,10 @@ def main() -> None:
     if found["in memory"]["learned"] != found["storage"]["learned"]:
         sys.exit("the losses or the tables differ")
     share = found["storage"]["samples/s"] / found["in memory"]["samples/s"]
-    shown = [{"rows": name, **{k: f"{v:,}" for k, v in told.items() if k != "learned"}} for name, told in found.items()]
+    shown = [
+        {"rows": name, **{k: f"{round(v, 4):,}" if v < 1 else f"{v:,.0f}" for k, v in told.items() if k != "learned"}}
+        for name, told in found.items()
+    ]
     shown[1]["share"] = f"{share:.2f}"
     table(shown)
     save(

@@ -29,7 +29,15 @@ wait_asleep()  # before a test module loads torch: workers share two processors
 
 # A shared machine is slow at times; the same examples every time make a failure one that can be repeated.
 settings.register_profile("house", deadline=None, derandomize=True)
+settings.register_profile("fast", settings.get_profile("house"), max_examples=40)
 settings.load_profile("house")
+
+
+def pytest_configure(config):
+    """Without the slow tests, properties see fewer examples too, where a test does not say how many."""
+    if "not slow" in (config.option.markexpr or ""):
+        settings.load_profile("fast")
+
 
 ROOT = Path(__file__).parents[1]
 
