@@ -166,6 +166,8 @@ def divisible(source: Source) -> None:
     Raises:
         ConfigError: They cannot; says what to do instead.
     """
+    if source.endless:
+        raise ConfigError("rows without an end cannot be shared out by an engine: let the source end, without 'follow'")
     units, files = source.units(), list(getattr(source, "files", ()))
     if len(units) == 1 and units[0].rows is None and len(files) == 1 and files[0].path.endswith(COMPRESSED):
         text = f"{files[0].name} is compressed as a whole, so that only one worker could read it"

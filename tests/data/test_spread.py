@@ -17,8 +17,9 @@ from easyrec.data.encoded_spread import encode_spread
 from easyrec.data.engines import engine_config, words_of_engine
 from easyrec.data.engines.spark import check_java
 from easyrec.data.feed import feed_of, source_of
+from easyrec.data.sources.frame import FrameSource
 from easyrec.data.sources.sql import Config as Sql
-from easyrec.data.spread import folder_of
+from easyrec.data.spread import divisible, folder_of
 from easyrec.data.travel import Travelled
 from easyrec.errors import ConfigError, DataError, EngineError, MissingExtra, RunError
 from feature_generator import FeatureGenerator, offline, plugins
@@ -180,7 +181,7 @@ def test_unfinished_parts_of_other_work_are_refused(here, processes):
 def test_nothing_is_removed_that_was_not_written_so(here, processes):
     before = sorted(here.rglob("*"))
     for overwrite in (False, True):
-        with pytest.raises(RunError, match=r"days holds 0\.parquet and no _JOB"):
+        with pytest.raises(RunError, match=r"days holds 0\.parquet"):
             encode(processes, folder="days", overwrite=overwrite)
     assert sorted(here.rglob("*")) == before
     Path("file").write_text("")
@@ -268,6 +269,13 @@ def test_a_file_that_only_one_worker_could_read_is_refused(here, processes):
         file.write("user_id,tags,price,row\n1,a,2.5,0\n")
     with pytest.raises(ConfigError, match=r"rows.csv.gz is compressed as a whole.*: write parquet, or several files"):
         encode(processes, "rows.csv.gz")
+
+
+def test_rows_without_an_end_are_refused():
+    source = FrameSource({"x": [1]})
+    source.endless = True
+    with pytest.raises(ConfigError, match="rows without an end cannot be shared out by an engine: let the source end"):
+        divisible(source)
 
 
 @pytest.mark.parametrize("output", ["scores.parquet", "scores.CSV", "s3://bucket/scores"])

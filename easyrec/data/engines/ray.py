@@ -76,46 +76,84 @@ class RayEngine(Engine):
             raise EngineError(f"{self.shown} cannot be reached: {told[0]}") from error
 
     def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Generator[Told]:
-        """A dataset of the slices' numbers, each a block of its own."""
+        """A dataset of the slices' numbers, run by this process, or by an actor of the cluster for a client."""
         ray, config = self._ray, self.config
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.execution_options.preserve_order = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         room = max(1, int(ray.cluster_resources().get("CPU", 1)) // config.cpus)
         size = min(config.workers or room, len(numbers))
         logger.info("%s: %d slices for %d workers", self.shown, len(numbers), size)
-        table = pa.table({"number": pa.array(numbers, pa.int64())})
-        blocks = [table.slice(index, 1) for index in range(len(numbers))]
-        told = ray.data.from_arrow(blocks).map_batches(
-            Actor,
-            fn_constructor_kwargs={"task": task},
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=size),
-            num_cpus=config.cpus,
-            memory=config.memory_mb << 20 if config.memory_mb else None,
-        )
-        return self._told(told, progress)
-
-    def _told(self, dataset: Any, progress: Progress) -> Generator[Told]:
-        done = 0
         try:
-            with closing(
-                iter(dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0))
-            ) as batches:
-                for batch in batches:
-                    for text in batch.column("told").to_pylist():
-                        done += 1
-                        progress(done)
-                        yield told_of(text)
-        except self._ray.exceptions.RayError as error:
+            with closing(self._texts(task, numbers, size)) as texts:
+                for done, text in enumerate(texts, 1):
+                    progress(done)
+                    yield told_of(text)
+        except ray.exceptions.RayError as error:
             raise EngineError(f"{self.shown} gave up: {_cause(error)}") from error
+
+    def _texts(self, task: Task, numbers: Sequence[int], size: int) -> Generator[str]:
+        """What workers tell."""
+        if not (self.config.address or "").startswith("ray://"):
+            yield from told_texts(task, numbers, size, self.config)
+            return
+        ray = self._ray  # a client runs no datasets
+        driver = ray.remote(num_cpus=0)(Driver).remote(task, numbers, size, self.config)
+        try:
+            while (text := ray.get(driver.next.remote())) is not None:
+                yield text
+        finally:
+            ray.kill(driver)
 
     def close(self) -> None:
         """Disconnect, which ends a cluster of this process."""
         if self._ours:
             self._ray.shutdown()
+
+
+def told_texts(task: Task, numbers: Sequence[int], size: int, config: Config) -> Generator[str]:
+    """What the workers tell of slices: a dataset of the slices' numbers, each a block of its own.
+
+    Args:
+        task: What they do.
+        numbers: The slices.
+        size: How many workers there are.
+        config: Of the engine.
+    """
+    import ray.data  # noqa: PLC0415 (an extra)
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    table = pa.table({"number": pa.array(numbers, pa.int64())})
+    dataset = ray.data.from_arrow([table.slice(index, 1) for index in range(len(numbers))]).map_batches(
+        Actor,
+        fn_constructor_kwargs={"task": task},
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=size),
+        num_cpus=config.cpus,
+        memory=config.memory_mb << 20 if config.memory_mb else None,
+    )
+    with closing(iter(dataset.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0))) as batches:
+        for batch in batches:
+            yield from batch.column("told").to_pylist()
+
+
+class Driver:
+    """Runs the dataset on the cluster, for a client outside.
+
+    Args:
+        task: As all arguments, that of `told_texts`.
+        numbers: The slices.
+        size: How many workers there are.
+        config: Of the engine.
+    """
+
+    def __init__(self, task: Task, numbers: Sequence[int], size: int, config: Config) -> None:
+        self._texts = told_texts(task, numbers, size, config)
+
+    def next(self) -> str | None:
+        """What the next slice became; None behind the last one."""
+        return next(self._texts, None)
 
 
 class Actor:
