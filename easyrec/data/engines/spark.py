@@ -272,6 +272,6 @@ def check_java() -> None:
 
 def _cause(error: BaseException) -> str:
     """What Spark says, in one line, without the JVM's stack."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip(" \t:") for line in str(error).splitlines() if line.strip(" \t:")]
     telling = [line for line in lines if "Python worker exited" in line or "Error" in line or "Exception:" in line]
     return (telling or lines or [type(error).__name__])[0][:500]
