@@ -360,7 +360,8 @@ class Loader:
         self._fill(block, chunks)
         self._intake.threads = self.demand.threads
         carry: list[Rows] = []
-        missing, left = self.batch_size, 0 if self.cost is None else self.cost.most
+        most_cost = 0 if self.cost is None else self.cost.most
+        missing, left = self.batch_size, most_cost
         while block.rows:
             rows = self._memory.concat(block.chunks)
             block.chunks = []
@@ -374,7 +375,7 @@ class Loader:
                 stop = order.stop(taken, most)
                 if stop == taken and carry:  # what comes next fits behind the rows of the block before no more
                     yield Rows.concat(carry), block.start, block.start.before
-                    carry, missing, left = [], self.batch_size, 0 if self.cost is None else self.cost.most
+                    carry, missing, left = [], self.batch_size, most_cost
                     continue
                 stop = stop if stop > taken else most  # more rows belong together than a batch may have
                 carry.append(rows.slice(taken, stop) if order.rows is None else rows.take(order.rows[taken:stop]))
@@ -384,7 +385,7 @@ class Loader:
                 if missing == 0 or taken < block.rows:
                     after = replace(block.start, taken=taken) if taken < block.rows else block.end
                     yield Rows.concat(carry), after, block.end.before
-                    carry, missing, left = [], self.batch_size, 0 if self.cost is None else self.cost.most
+                    carry, missing, left = [], self.batch_size, most_cost
                 # The next block grows as this one shrinks, so that the consumer never waits for a whole one; of an
                 # endless source it may not be there yet, and this one goes first.
                 while upcoming.rows < taken and not self._full(upcoming) and not self.source.endless:
