@@ -26,17 +26,30 @@ if platform.machine() in {"x86_64", "AMD64"}:
     }
 
 
+def together(package: str, paths: list[str]) -> str:
+    """A source that includes others: to read pybind11's headers takes most of the time that bindings do."""
+    text = "".join(f'#include "{os.path.basename(path)}"\n' for path in paths)
+    made = f"build/together/{package}.cpp"
+    os.makedirs(os.path.dirname(made), exist_ok=True)
+    if not os.path.exists(made) or open(made).read() != text:
+        with open(made, "w") as file:
+            file.write(text)
+    return made
+
+
 def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> list[Pybind11Extension]:
     """The extension `<package>.<name>` from all sources of `<package>/cpp`, once per instruction set."""
     folder = f"{package.replace('.', '/')}/cpp"
-    sources = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
-    if not sources:
+    every = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
+    if not every:
         return []
+    bindings = [path for path in every if os.path.basename(path).startswith(("bind", "module"))]
+    sources = [path for path in every if path not in bindings] + [together(package, bindings)]
     return [
         Pybind11Extension(
             f"{package}.{name}{suffix}",
             sources,
-            depends=sorted(glob(f"{folder}/**/*.h", recursive=True)),
+            depends=[*bindings, *sorted(glob(f"{folder}/**/*.h", recursive=True))],
             include_dirs=[folder],
             define_macros=[("NATIVE_MODULE", f"{name}{suffix}")],
             cxx_std=17,
