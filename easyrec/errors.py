@@ -8,6 +8,7 @@ FeatureGeneratorError
     ├── RunError          a run's folder or its state does not allow the command
     ├── CheckpointError   a checkpoint is damaged, incomplete or of another model
     ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
+    │   └── Unusable          a runtime of it cannot be used here; another one may be
     ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
         ├── QueueGone         there is no such queue, or no longer
@@ -42,6 +43,7 @@ __all__ = [
     "QueueError",
     "QueueGone",
     "RunError",
+    "Unusable",
     "distribution",
     "nearest",
 ]
@@ -63,6 +65,10 @@ class BundleError(EasyRecError):
     """A bundle is damaged, too new, or does not score as it did when it was trained: bad data."""
 
     exit_code = 3
+
+
+class Unusable(BundleError):  # noqa: N818 (it says what the runtime is)
+    """A runtime of a bundle cannot be used here; another one of the bundle may be."""
 
 
 class EngineError(EasyRecError):

@@ -35,7 +35,8 @@ class Predictor:
 
     Args:
         bundle: What to serve.
-        runtime: Name of the runtime; default: what the manifest says.
+        runtime: Name of the runtime; default: what the manifest says, or where that cannot be used, its next fastest.
+        trust_native: Load machine code that the bundle holds, where its runtime is such: it does what its writer wants.
         limits: Bounds on a request.
         bad_values: What a value that breaks a rule (no number, NaN, wrong length) does: `fail`, or `default`.
         missing_columns: What a column does that no row of the request has: `fail`, or `default`.
@@ -49,6 +50,7 @@ class Predictor:
         bundle: Bundle,
         *,
         runtime: str | None = None,
+        trust_native: bool = False,
         limits: Limits | None = None,
         bad_values: Literal["fail", "default"] = "fail",
         missing_columns: Literal["fail", "default"] = "fail",
@@ -56,14 +58,11 @@ class Predictor:
         self.bundle, self.limits = bundle, limits or Limits()
         self.bad_values, self.missing_columns = bad_values, missing_columns
         manifest = bundle.manifest
-        self.runtime = runtime or manifest.runtime
-        if self.runtime not in manifest.runtimes:
-            raise BundleError(f"{bundle.path}: has no runtime '{self.runtime}', only {', '.join(manifest.runtimes)}")
         self.generator = read_generator(bundle)
         if self.generator.fingerprint != manifest.fingerprint:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
         tables = TableReader.open(bundle.folder("tables"), verify=False)
-        dense = runtimes.load(self.runtime, bundle.folder(manifest.runtimes[self.runtime].folder))
+        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native)
         self._parts: tuple[TableReader, runtimes.Runtime] | None = (tables, dense)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()

@@ -49,8 +49,8 @@ def _same_features(predictor: Predictor, found: dict[str, str], kept: object) ->
 
 def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
     """Compare before calibration, whose slope multiplies differences; calibration itself must repeat exactly."""
-    manifest = predictor.manifest
-    tolerance = manifest.runtimes[predictor.runtime].tolerance[manifest.precision]
+    entry = predictor.manifest.runtimes[predictor.runtime]
+    tolerance = entry.tolerance[entry.precision]
     predictions = predictor._predictions(table)
     if set(kept.predictions) != set(predictions):
         raise BundleError(f"{predictor.bundle.path}: the warm-up rows have scores of other tasks")
@@ -59,7 +59,7 @@ def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
         if not error <= tolerance:
             raise BundleError(
                 f"{predictor.bundle.path}: does not score as trained: task '{name}' differs by {error:.2e}, "
-                f"allowed are {tolerance:.0e} (runtime {predictor.runtime}, {manifest.precision})"
+                f"allowed are {tolerance:.0e} (runtime {predictor.runtime}, {entry.precision})"
             )
     for name, score in predictor._scoring(kept.predictions).items():
         if not np.array_equal(score, kept.scores[name], equal_nan=True):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
+from typing_extensions import Self
 
+from easyrec.errors import Problem, nearest
 from feature_generator.config import StrictModel
+
+TablePrecision = Literal["fp32", "fp16", "bf16", "int8"]
+DEFAULT = "default"
+"""In `tables`, the tables that are not named."""
+Runtime = Literal["torch_export", "onnx", "aot_inductor"]
 
 
 class RequestShape(StrictModel):
@@ -19,14 +26,40 @@ class RequestShape(StrictModel):
 class ExportConfig(StrictModel):
     """The `export` section."""
 
-    precision: Literal["fp32"] = "fp32"
-    """Precision of the dense part."""
-    tables: Literal["fp32"] = "fp32"
-    """Precision of the embedding tables."""
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """Precision of the dense part in the runtimes that have it: `int8` is ONNX Runtime's, `bf16` AOTInductor's."""
+    tables: TablePrecision | dict[Annotated[str, StringConstraints(min_length=1)], TablePrecision] = "fp32"
+    """Precision of the embedding tables, of all or by name; `default` is that of tables without a name here."""
     max_auc_drop: float = Field(0.0005, ge=0.0)
-    """How much AUC a lossy precision may cost; fp32 loses nothing and is not measured."""
-    runtimes: list[Literal["torch_export"]] = Field(["torch_export"], min_length=1)
-    """Runtimes to export for."""
+    """How much AUC a lossy precision may cost any task; fp32 loses nothing and is not measured."""
+    max_score_error: float = Field(0.01, ge=0.0)
+    """How far a lossy precision may move any score."""
+    gate_rows: int = Field(100_000, gt=0)
+    """Held-out rows that a lossy precision is measured on, at most."""
+    runtimes: Literal["auto"] | list[Runtime] = Field(["torch_export"], min_length=1)
+    """Runtimes to export for; `auto`: all whose packages are installed. `torch_export` always is."""
+    runtime: Runtime | None = None
+    """The runtime that serves unless the caller asks for another; default: the fastest."""
     request: RequestShape = RequestShape()
     warmup_rows: int = Field(64, gt=0, le=10_000)
     """Raw rows kept in the bundle with their scores, replayed at every load."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        listed = None if self.runtimes == "auto" else [*self.runtimes, "torch_export"]
+        if self.runtime is not None and listed is not None and self.runtime not in listed:
+            raise ValueError(f"'runtime' is {self.runtime}, which 'runtimes' does not list{nearest(self.runtime, listed)}")
+        return self
+
+    def tables_of(self, name: str) -> TablePrecision:
+        """Precision of a table."""
+        return self.tables if isinstance(self.tables, str) else self.tables.get(name, self.tables.get(DEFAULT, "fp32"))
+
+    def unknown(self, tables: list[str]) -> list[Problem]:
+        """Names in `tables` that no table has."""
+        named = [] if isinstance(self.tables, str) else [name for name in self.tables if name != DEFAULT]
+        return [
+            Problem(f"no table is called '{name}'{nearest(name, [DEFAULT, *tables])}", f"export.tables.{name}")
+            for name in named
+            if name not in tables
+        ]

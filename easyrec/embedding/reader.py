@@ -22,7 +22,7 @@ from typing_extensions import Self
 from easyrec.chunks import row_chunks
 from easyrec.embedding import native
 from easyrec.embedding.keys import FinishedKeys
-from easyrec.embedding.lookup import Lookup, TableColumns
+from easyrec.embedding.lookup import Columns, Lookup, TableColumns
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import BundleError
@@ -149,7 +149,14 @@ class TableReader:
         Raises:
             DataError: A column has not the shape that the plan expects.
         """
-        columns = TableColumns(table)
+        return self.read(TableColumns(table))
+
+    def read(self, columns: Columns) -> dict[str, np.ndarray]:
+        """The same for columns, however they are held.
+
+        Raises:
+            DataError: A column has not the shape that the plan expects.
+        """
         buffers, result = self._lookup.bind(columns, rows_of=self._rows)
         for buffer in buffers:
             out = np.empty((buffer.call.num_rows, buffer.call.width), np.float32)
@@ -158,7 +165,7 @@ class TableReader:
                 with self._counting:
                     self.out_of_range += bad
             result[buffer.key] = out
-        result |= self._lookup.dense(columns, lambda c: table.dense[:, c])
+        result |= self._lookup.dense(columns, lambda c: columns.dense[:, c])
         return result
 
     def _rows(self, feature: str, ids: np.ndarray) -> np.ndarray:

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor, nn
 
-from easyrec.batch import Batch, as_tensor
-from easyrec.embedding.reader import TableReader, write_tables
-from easyrec.errors import DataError, RunError, distribution, version
+from easyrec.batch import Batch
+from easyrec.errors import DataError, distribution, version
 from easyrec.export.bundle import write_bundle
-from easyrec.export.calls import Program
-from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, RuntimeEntry, SearchEntry, Signature, Warmup
-from easyrec.export.program import export_program, to_calls
+from easyrec.export.choice import Candidates
+from easyrec.export.gate import Gate, HeldOut
+from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, SearchEntry, Signature, Warmup
+from easyrec.export.program import example, export_program, to_calls
 from easyrec.export.scoring import Scoring
-from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests, largest_error
+from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
 from feature_generator.incoming import record
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from easyrec.embedding.served import ServedTables
     from feature_generator import FeatureGenerator, OutputSpec
 
-PROGRAM, TABLES = "program", "tables"
-TOLERANCES = {"torch_export": {"fp32": 1e-6}}
-"""By runtime and precision: how far a replayed score may lie from the trained one."""
 LIBRARIES = ("torch", "numpy", "pyarrow", "pydantic", "safetensors")
 
 
@@ -86,6 +83,7 @@ def export_bundle(
     outputs: Callable[[Mapping[str, np.ndarray]], list[OutputColumn]] | None = None,
     tower_of: str | None = None,
     search: tuple[SearchEntry, pa.Table] | None = None,
+    held_out: HeldOut | None = None,
 ) -> Path:
     """Write the bundle of a trained model, whole or not at all.
 
@@ -101,6 +99,7 @@ def export_bundle(
         outputs: What the bundle answers, told by predictions; default: the experiment's tasks.
         tower_of: Digest of the model of which this is a tower.
         search: How items are found, and the items, of a model that searches for them.
+        held_out: Gives rows with labels that lossy precisions are measured on; without them those of warming up are all.
 
     Raises:
         DataError: No row is without a bad value.
@@ -111,10 +110,9 @@ def export_bundle(
     program = to_calls(export_program(trained.model, tables.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
         generator.save(draft.path / "generator")
-        write_tables(draft.folder(TABLES), tables)
-        program.save(draft.folder(PROGRAM))
         warmup.save(draft.folder(FOLDER))
-        _check(draft.path, generator, warmup)
+        candidates = Candidates(experiment.export, draft, generator, warmup, Gate(experiment, trained, held_out))
+        chosen = candidates.write(program, example(tables.plan.layouts), tables)
         if search is not None:
             pq.write_table(search[1], draft.path / search[0].items)
         draft.manifest = Manifest(
@@ -130,8 +128,11 @@ def export_bundle(
                 generator, warmup.rows, (outputs or _outputs_of(experiment.tasks))(warmup.predictions)
             ),
             scoring=list(trained.scoring.tasks),
-            runtimes={name: RuntimeEntry(folder=PROGRAM, tolerance=t) for name, t in TOLERANCES.items()},
-            runtime="torch_export",
+            runtimes=chosen.runtimes,
+            runtime=chosen.runtime,
+            precision=chosen.runtimes[chosen.runtime].precision,
+            tables=chosen.tables,
+            tried=chosen.tried,
             request=experiment.export.request.model_dump(),
             warmup=Warmup(rows=warmup.rows.num_rows),
             search=None if search is None else search[0],
@@ -154,16 +155,6 @@ def _warmup(generator: FeatureGenerator, trained: Trained, rows: Any, most: int)
     table = generator.transform(chosen)
     predictions = trained.uncalibrated(Batch.of(table, outputs=generator.outputs))
     return WarmupRows(chosen, predictions, trained.scoring(predictions), feature_digests(table))
-
-
-def _check(path: Path, generator: FeatureGenerator, warmup: WarmupRows) -> None:
-    """Score the warm-up rows with what was written: a bundle that would refuse to load is not finished."""
-    inputs = TableReader.open(path / TABLES, verify=False).lookup(generator.transform(warmup.rows))
-    found = Program.load(path / PROGRAM)({name: as_tensor(array) for name, array in inputs.items()})
-    for name, trained in warmup.predictions.items():
-        error = largest_error(found[name].numpy(), trained)
-        if not error <= TOLERANCES["torch_export"]["fp32"]:
-            raise RunError(f"the exported program does not score as the model: task '{name}' differs by {error:.2e}")
 
 
 def _feature(spec: OutputSpec) -> dict[str, Any]:

@@ -85,10 +85,46 @@ class RuntimeEntry(StrictModel):
         folder: Its folder in the bundle.
         tolerance: Largest difference from the trained score that a replayed row may show, by precision:
             absolute for probabilities, relative for values above 1.
+        precision: Of the dense part.
+        native: Whether it is machine code, which is loaded from trusted bundles only.
+        built_for: What machine code was built for: processor and version of torch.
+        milliseconds: Of processor time for the dense part of a request, on the exporting machine.
     """
 
     folder: str
     tolerance: dict[str, float]
+    precision: str = "fp32"
+    native: bool = False
+    built_for: dict[str, str] = {}
+    milliseconds: float | None = None
+
+
+class Attempt(StrictModel):
+    """Something that export tried: a precision of the tables, or a runtime in a precision.
+
+    Attributes:
+        runtime: What ran the dense part.
+        precision: Of the dense part.
+        tables: Precision of the tables.
+        kept: Whether the bundle has it.
+        reason: Why not.
+        error: Largest difference from a trained score that a warm-up row showed.
+        rows: Held-out rows that the gate scored; 0: it was not asked, or there are none.
+        score_error: Largest difference over those rows.
+        auc_drop: By task, how much less AUC there is; negative where there is more.
+        milliseconds: Of processor time for the dense part of a request, on the exporting machine.
+    """
+
+    runtime: str
+    precision: str = "fp32"
+    tables: str = "fp32"
+    kept: bool
+    reason: str = ""
+    error: float | None = None
+    rows: int = 0
+    score_error: float | None = None
+    auc_drop: dict[str, float] = {}
+    milliseconds: float | None = None
 
 
 class Warmup(StrictModel):
@@ -149,7 +185,9 @@ class Manifest(StrictModel):
     """The runtime that is used unless the caller asks for another."""
     precision: str = "fp32"
     tables: str = "fp32"
-    """Precision of the embedding tables."""
+    """Precision of the embedding tables; `mixed`: `tables/index.json` tells that of each."""
+    tried: list[Attempt] = []
+    """What export tried, measured and chose among."""
     request: dict[str, int] = {}
     """The request that the bundle is made for: `items` per user."""
     warmup: Warmup

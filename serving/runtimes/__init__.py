@@ -6,14 +6,18 @@ runtime needs nothing of the others.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from easyrec.errors import BundleError, nearest
+from easyrec.errors import BundleError, MissingExtra, Unusable, nearest
+from easyrec.export.bundle import Bundle
 from feature_generator.config import member, members
+
+logger = logging.getLogger("serving")
 
 
 class Runtime(Protocol):
@@ -33,9 +37,45 @@ def load(name: str, folder: Path) -> Runtime:
 
     Raises:
         BundleError: There is no such runtime, or the folder does not hold what it needs.
+        Unusable: It cannot be used here.
     """
     if name not in members(__name__):
         hint = nearest(name, members(__name__)) or f"; known: {', '.join(members(__name__))}"
         raise BundleError(f"no runtime is called '{name}'{hint}")
-    runtime: Runtime = member(__name__, name).load(folder)
+    try:
+        runtime: Runtime = member(__name__, name).load(folder)
+    except ModuleNotFoundError as error:
+        raise Unusable(f"it needs the package '{error.name}', which is not installed") from error
+    except MissingExtra as error:
+        raise Unusable(str(error)) from error
     return runtime
+
+
+def choose(bundle: Bundle, wanted: str | None = None, *, trust_native: bool = False) -> tuple[str, Runtime]:
+    """The runtime that is wanted; else the bundle's choice, or where that cannot be used here, its next fastest.
+
+    Args:
+        bundle: What is served.
+        wanted: The name of a runtime.
+        trust_native: Load machine code that the bundle holds: it does what its writer wants.
+
+    Raises:
+        BundleError: The bundle has not the runtime that is wanted, or none that can be used, or its files are damaged.
+    """
+    entries = bundle.manifest.runtimes
+    if wanted is not None and wanted not in entries:
+        raise BundleError(f"{bundle.path}: has no runtime '{wanted}', only {', '.join(entries)}")
+    others = sorted(entries, key=lambda name: (name != bundle.manifest.runtime, entries[name].milliseconds or 1e9))
+    refused = []
+    for name in others if wanted is None else [wanted]:
+        try:
+            if entries[name].native and not trust_native:
+                raise Unusable("it is machine code, and the bundle is not trusted: load it with trust_native=True")
+            found = load(name, bundle.folder(entries[name].folder))
+        except Unusable as error:
+            refused.append(f"runtime '{name}': {error}")
+            continue
+        if refused:
+            logger.warning("%s: taking runtime '%s' instead of %s", bundle.path, name, "; ".join(refused))
+        return name, found
+    raise BundleError(f"{bundle.path}: cannot be run here: {'; '.join(refused)}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from torch import Tensor
 from easyrec.errors import RunError
 from easyrec.export.calls import REPEAT, Body, Call, Program, Value
 from easyrec.export.onnx.operators import OPERATORS
+from easyrec.export.onnx.session import OUTPUT
 from easyrec.export.operators import find
 
 OPSET, IR = 20, 9
@@ -31,7 +33,6 @@ TYPES = {
     torch.bool: TensorProto.BOOL,
 }
 PYTHON = {bool: torch.bool, int: torch.int64, float: torch.float64}
-Names: TypeAlias = "str | tuple[str | None, ...]"
 
 
 class Known(NamedTuple):
@@ -158,13 +159,15 @@ def convert(program: Program, inputs: Mapping[str, Tensor]) -> onnx.ModelProto:
     results = []
     for name, number in program.outputs.items():
         found = values[number]
-        builder.nodes.append(helper.make_node("Identity", [builder.cast(found, torch.float32)], [f"out.{name}"]))
-        shape = [f"out.{name}.size"] + [int(n) for n in found.example.shape[1:]]
-        results.append(helper.make_tensor_value_info(f"out.{name}", TensorProto.FLOAT, shape))
+        builder.nodes.append(helper.make_node("Identity", [builder.cast(found, torch.float32)], [OUTPUT + name]))
+        shape = [f"{OUTPUT}{name}.size"] + [int(n) for n in found.example.shape[1:]]
+        results.append(helper.make_tensor_value_info(OUTPUT + name, TensorProto.FLOAT, shape))
     graph = helper.make_graph(builder.nodes, "program", given, results, builder.weights)
-    return helper.make_model(
+    model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="easyrec"
     )
+    onnx.checker.check_model(model)
+    return model
 
 
 def _emit(builder: Builder, calls: Sequence[Call], values: list[Known]) -> None:
@@ -225,12 +228,21 @@ def _example(argument: Any) -> Any:
     return [_example(a) for a in argument] if isinstance(argument, list) else argument
 
 
-def write_model(program: Program, inputs: Mapping[str, Tensor], file: Path) -> None:
-    """Write the model of a program.
+def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the weights of its matrix products in int8; activations are rounded as they come.
 
     Raises:
-        RunError: A call has no counterpart in ONNX; names it.
+        RunError: There is nothing to round, or ONNX Runtime cannot.
     """
-    model = convert(program, inputs)
-    onnx.checker.check_model(model)
-    file.write_bytes(model.SerializeToString())
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 (an extra; slow to import)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        try:
+            quantize_dynamic(model, path, weight_type=QuantType.QInt8, per_channel=True)
+        except (ValueError, RuntimeError, KeyError, AttributeError) as error:
+            raise RunError(f"ONNX Runtime cannot round the model to int8: {error}") from error
+        found = onnx.load(path)
+    if not any(node.op_type == "MatMulInteger" for node in found.graph.node):
+        raise RunError("the model has no product of a matrix of weights to compute in int8")
+    return found
