@@ -1,7 +1,7 @@
 """Embedding tables on disk, mapped into memory, and their lookup for serving. Knows no torch.
 
-index.json      the plan, and the file and checksum of each table
-0.npy, 1.npy    (rows, dim) float32, one file per table in the order of the plan
+index.json      the plan, and the file, precision and checksum of each table
+0.npy, 1.npy    (rows, dim) float32, one file per table in the order of the plan; in fewer bits as `packing` has it
 keys-0.npy      (slots, 2) int64, the ids of dynamic tables and their rows, one file per entry of the plan's keys
 """
 
@@ -23,6 +23,7 @@ from easyrec.chunks import row_chunks
 from easyrec.embedding import native
 from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Columns, Lookup, TableColumns
+from easyrec.embedding.packing import STORED, Precision, pack, stored_width, worthwhile
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import BundleError
@@ -30,45 +31,74 @@ from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Table
 
 FORMAT = "easyrec-tables"
-VERSION = 2
-"""Those without dynamic tables have 1, which former releases read too."""
+VERSION = 3
+"""Those in fp32 have 2, and without dynamic tables 1, which former releases read too."""
 INDEX = "index.json"
 
 
-def write_tables(directory: str | os.PathLike[str], tables: ServedTables) -> None:
+def write_tables(
+    directory: str | os.PathLike[str], tables: ServedTables, precisions: Mapping[str, Precision] | None = None
+) -> set[Precision]:
     """Write tables for `TableReader`.
+
+    Tables that numbers are multiplied with stay in fp32, and rows too short for int8 are stored in fp16.
 
     Args:
         directory: An existing folder without other tables.
         tables: What is written.
+        precisions: Of tables by name; others are in fp32.
+
+    Returns:
+        The precisions that were written.
 
     Raises:
         OSError: The disk refuses.
+        ValueError: A number cannot be held in the precision of its table; names the table.
     """
-    folder, files, plan = Path(directory), [], tables.plan
+    folder, files, plan, used = Path(directory), [], tables.plan, set()
+    multiplied = _multiplied(plan)
     for number, spec in enumerate(plan.tables):
         array = tables.weights[spec.name]
         if array.shape != (spec.rows, spec.dim):
             raise ValueError(f"table '{spec.name}' is {array.shape}, the plan says {(spec.rows, spec.dim)}")
         path = folder / f"{number}.npy"
-        _save(path, array)
+        wanted = "fp32" if precisions is None or spec.name in multiplied else precisions.get(spec.name, "fp32")
+        precision = worthwhile(wanted, spec.dim)
+        try:
+            _save(path, array, precision)
+        except ValueError as error:
+            raise ValueError(f"table '{spec.name}': {error}") from None
+        used.add(precision)
         files.append({"table": spec.name, "file": path.name, "sha256": _checksum(path)})
+        if precision != "fp32":
+            files[-1]["precision"] = precision
     index: dict[str, Any] = {"format": FORMAT, "version": 1, "plan": plan.to_json(), "files": files}
     for number, keys in enumerate(plan.keys):
         path = folder / f"keys-{number}.npy"
         np.save(path, native.key_slots(*tables.keys[keys.name]), allow_pickle=False)
         entry = {"keys": keys.name, "file": path.name, "sha256": _checksum(path)}
-        index |= {"version": VERSION, "keys": [*index.get("keys", []), entry]}
+        index |= {"version": 2, "keys": [*index.get("keys", []), entry]}
+    if used - {"fp32"}:
+        index["version"] = VERSION
     (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return used
 
 
-def _save(path: Path, array: np.ndarray) -> None:
+def _multiplied(plan: EmbeddingPlan) -> set[str | None]:
+    """Tables that numbers are multiplied with: they have a few rows, all of which are read."""
+    groups = plan.groups.values()
+    bags = (bag for g in groups for bag in (*g.fields, *g.first, *(b for bags in g.sequences for b in bags)))
+    return {bag.table for bag in bags if bag.kind == "linear"}
+
+
+def _save(path: Path, array: np.ndarray, precision: Precision) -> None:
     """What `np.save` writes, without the whole of it in memory."""
     with path.open("wb") as file:
-        header = {"descr": np.dtype(np.float32).str, "fortran_order": False, "shape": array.shape}
+        shape = (array.shape[0], stored_width(precision, array.shape[1]))
+        header = {"descr": STORED[precision].str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for rows in row_chunks(array):
-            np.ascontiguousarray(array[rows], np.float32).tofile(file)
+            pack(array[rows], precision).tofile(file)
 
 
 class TableReader:
@@ -76,7 +106,7 @@ class TableReader:
 
     Attributes:
         plan: Tables and groups.
-        weights: (rows, dim) float32 of each table, read-only.
+        weights: (rows, dim) float32 of each table, read-only; in fewer bits as `packing` has it.
         keys: The ids of dynamic tables, by the name of their keys.
         out_of_range: How many ids lay outside their table since it was opened; each counted as no id at all. Ids that
             have no row in a dynamic table are not among them.
@@ -124,7 +154,7 @@ class TableReader:
                 path = folder / f"{number}.npy"
                 if verify and _checksum(path) != entry["sha256"]:
                     raise BundleError(f"{path}: is damaged, its checksum differs")
-                weights[spec.name] = _map(path, (spec.rows, spec.dim))
+                weights[spec.name] = _map(path, spec.rows, spec.dim, entry.get("precision", "fp32"))
             if [entry["keys"] for entry in index.get("keys", ())] != [spec.name for spec in plan.keys]:
                 raise ValueError("its keys are not those of its plan")
             keys = {}
@@ -180,12 +210,13 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _map(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def _map(path: Path, rows: int, dim: int, precision: Precision) -> np.ndarray:
     """The array in a file, mapped; an empty one cannot be."""
+    shape, dtype = (rows, stored_width(precision, dim)), STORED[precision]
     empty = 0 in shape
     array: Any = np.load(path, mmap_mode=None if empty else "r", allow_pickle=False)
-    if array.shape != shape or array.dtype != np.float32 or not array.flags.c_contiguous:
-        raise BundleError(f"{path}: is {array.dtype} {array.shape}, the index says float32 {shape}")
+    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+        raise BundleError(f"{path}: is {array.dtype} {array.shape}, the index says {dtype} {shape}")
     return np.asarray(array)
 
 

@@ -112,17 +112,22 @@ class Candidates:
         folder = self.draft.folder(TABLES)
         write_tables(folder, tables)
         self._open(folder)
-        error = self._error(run)
-        if not error <= runtimes.maker(ALWAYS).TOLERANCE:
-            raise RunError(f"the exported program does not score as the model: a prediction differs by {error:.2e}")
+        for task, error in self._errors(run).items():
+            if not error <= runtimes.maker(ALWAYS).TOLERANCE:
+                raise RunError(f"the exported program does not score as the model: task '{task}' differs by {error:.2e}")
         self._rounding = 0.0
         wanted = {table.name: self.config.tables_of(table.name) for table in tables.plan.tables}
         if set(wanted.values()) <= {"fp32"}:
-            return
+            return None
         lossy = self.draft.folder(f"{TABLES}.lossy")
-        write_tables(lossy, tables, wanted)
+        name = "+".join(sorted(set(wanted.values())))
+        try:
+            name = "+".join(sorted(write_tables(lossy, tables, wanted)))
+        except ValueError as failure:
+            shutil.rmtree(lossy)
+            return self._note(ALWAYS, "fp32", name, None, str(failure))
         self._open(lossy)
-        error, name = self._error(run), "mixed" if len(set(wanted.values())) > 1 else next(iter(wanted.values()))
+        error = self._error(run)
         cost = self._judge(run, error)
         self._note(ALWAYS, "fp32", name, error, cost.reason, cost)
         if cost.reason:
@@ -132,6 +137,7 @@ class Candidates:
             shutil.rmtree(folder)
             lossy.rename(folder)
         self._open(folder)
+        return None
 
     def _open(self, folder: Path) -> None:
         """From now on, look up in some tables."""
@@ -170,9 +176,13 @@ class Candidates:
             shutil.rmtree(folder)
         return None
 
-    def _error(self, run: Run) -> float:
+    def _errors(self, run: Run) -> dict[str, float]:
+        """By task, the largest difference from what was trained, over the warm-up rows."""
         found = run(self._inputs)
-        return max(largest_error(found[name], values) for name, values in self.trained.items())
+        return {name: largest_error(found[name], values) for name, values in self.trained.items()}
+
+    def _error(self, run: Run) -> float:
+        return max(self._errors(run).values())
 
     def _judge(self, run: Run, error: float) -> Cost:
         reader = self._reader

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from easyrec.embedding import native
+from easyrec.embedding.packing import STORED
 from easyrec.errors import BundleError
 from easyrec.export.bundle import (
     CHECKSUM,
@@ -39,6 +40,8 @@ CHUNK = 1 << 22
 """Numbers that are compared at once."""
 HEADER = 4096
 """Bytes that a file of an array may have beside its numbers."""
+KINDS = (*STORED.values(), np.dtype(np.int64))
+"""Types of arrays whose rows are compared: tables, and the ids of dynamic ones."""
 MOST = 0.5
 """Share of the rows of a table that may have changed; above it is stored whole."""
 
@@ -173,7 +176,7 @@ def _read(path: Path) -> np.ndarray | None:
         array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
         return None
-    return array if array.ndim == 2 and 0 not in array.shape and array.dtype in (np.float32, np.int64) else None
+    return array if array.ndim == 2 and 0 not in array.shape and array.dtype in KINDS else None
 
 
 def _changes(old: Path, new: Path, number: int, folder: Path) -> ArrayChange | None:
@@ -183,7 +186,7 @@ def _changes(old: Path, new: Path, number: int, folder: Path) -> ArrayChange | N
         return None
     if new.name.startswith("keys-"):
         return _changed_keys(before, after, number, folder)
-    if after.dtype != np.float32:
+    if after.dtype == np.int64:
         return None
     found = np.concatenate([np.zeros(0, np.int64), *_changed_rows(before, after)])
     if not len(found) or len(found) > MOST * len(after):  # none: the shape alone is another one
@@ -203,7 +206,7 @@ def _changed_rows(before: np.ndarray, after: np.ndarray) -> Iterator[np.ndarray]
     step, both = max(1, CHUNK // after.shape[1]), min(len(before), len(after))
     for start in range(0, both, step):
         stop = min(start + step, both)
-        one, two = (np.ascontiguousarray(a[start:stop]).view(np.uint32) for a in (before, after))
+        one, two = (np.ascontiguousarray(a[start:stop]).view(f"u{a.itemsize}") for a in (before, after))
         yield start + np.flatnonzero((one != two).any(axis=1))
     yield np.arange(both, len(after))
 

@@ -185,7 +185,7 @@ class Manifest(StrictModel):
     """The runtime that is used unless the caller asks for another."""
     precision: str = "fp32"
     tables: str = "fp32"
-    """Precision of the embedding tables; `mixed`: `tables/index.json` tells that of each."""
+    """Precisions of the embedding tables, joined by `+`; `tables/index.json` tells that of each."""
     tried: list[Attempt] = []
     """What export tried, measured and chose among."""
     request: dict[str, int] = {}

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "packed.h"
+
 namespace embedding {
 
 enum class Kind : std::uint8_t { ids, linear, copy };
@@ -23,7 +25,9 @@ struct Bag {
   int value_dim = 1;
   std::int64_t column = 0;
 
-  const float* rows = nullptr;  // (num_table_rows, dim)
+  const float* rows = nullptr;  // (num_table_rows, dim); null where they are stored in fewer bits
+  Storage storage = Storage::fp32;
+  const std::uint8_t* packed = nullptr;
   std::int64_t num_table_rows = 0;
 
   const std::int64_t* ids = nullptr;

@@ -65,6 +65,11 @@ const Table& table_at(const Tables& tables, std::size_t table) {
   return tables.tables[table];
 }
 
+void encode_table(const Table& table, const Coding& coding, Pool& pool) {
+  if (table.storage == Storage::fp32) encode_all(table.weights, table.dim, table.rows, coding, pool);
+  else encode_packed(table.storage, table.packed, table.dim, table.rows, coding, pool);
+}
+
 }  // namespace
 
 std::size_t Tables::add_codes(std::size_t index, const py::object& object) {
@@ -78,7 +83,7 @@ std::size_t Tables::add_codes(std::size_t index, const py::object& object) {
   codes->directions.assign(data, data + matrix.size());
   codes->codes.resize(static_cast<std::size_t>(table.rows));
   const Coding coding{codes->directions.data(), codes->codes.data()};
-  encode_all(table.weights, table.dim, table.rows, coding, pool);
+  encode_table(table, coding, pool);
   table.codings.push_back(coding);
   codes_.push_back(std::move(codes));
   return codes_.size() - 1;
@@ -86,7 +91,7 @@ std::size_t Tables::add_codes(std::size_t index, const py::object& object) {
 
 void Tables::refresh_codes() {
   for (const Table& table : tables)
-    for (const Coding& coding : table.codings) encode_all(table.weights, table.dim, table.rows, coding, pool);
+    for (const Coding& coding : table.codings) encode_table(table, coding, pool);
 }
 
 void bind_search(py::class_<Tables, std::shared_ptr<Tables>>& tables) {
@@ -132,7 +137,7 @@ void bind_search(py::class_<Tables, std::shared_ptr<Tables>>& tables) {
           [](Tables& self, const std::string& name, const py::tuple& steps, std::int64_t rows, std::int64_t top,
              const py::tuple& candidates, std::size_t table) {
             const Table& of = table_at(self, table);
-            const Search search{Search::inner, top, nullptr, 0, of.weights, of.dim, of.rows};
+            const Search search{Search::inner, top, nullptr, 0, of.weights, of.dim, of.rows, of.storage, of.packed};
             return run(self, search, steps, candidates, rows, name);
           },
           py::arg("name"), py::arg("steps"), py::arg("rows"), py::arg("top"), py::arg("candidates"), py::arg("table"));

@@ -46,10 +46,15 @@ inline std::int64_t row_stride(const py::array_t<float>& matrix, const std::stri
 // The tables of a model, and the threads that work on them.
 class __attribute__((visibility("hidden"))) Tables {
  public:
-  // weights[t] (rows, dim); a[t], b[t] the optimizer's state or None; trainable[t].
+  // weights[t] (rows, dim); a[t], b[t] the optimizer's state or None; trainable[t]. What is not trainable may be stored
+  // in fewer bits: float16 (rows, dim), uint16 (rows, dim) for bfloat16, or uint8 (rows, 8 + dim).
   Tables(const py::list& weights, const py::list& a, const py::list& b, std::vector<bool> trainable, int threads)
       : trainable(std::move(trainable)), pool(threads) {
     for (std::size_t t = 0; t < weights.size(); ++t) {
+      if (!py::isinstance<py::array_t<float>>(weights[t])) {
+        tables.push_back(packed(weights[t], this->trainable.at(t) || !state_is_none(a, t) || !state_is_none(b, t)));
+        continue;
+      }
       auto matrix = array_of<float>(weights[t], "a table", 2);
       const float* data = contiguous(matrix, "a table");
       if (matrix.shape(1) > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
@@ -77,6 +82,26 @@ class __attribute__((visibility("hidden"))) Tables {
   }
 
  private:
+  static bool state_is_none(const py::list& states, std::size_t t) { return t >= states.size() || states[t].is_none(); }
+
+  Table packed(const py::handle& object, bool learns) {
+    if (learns) throw py::type_error("a table has the wrong type");
+    auto matrix = py::reinterpret_borrow<py::array>(object);
+    if (!py::isinstance<py::array>(object) || matrix.ndim() != 2) throw py::type_error("a table has the wrong type");
+    if (!(matrix.flags() & py::array::c_style)) throw py::value_error("a table must be contiguous");
+    Table table{nullptr, nullptr, nullptr, matrix.shape(0), 0};
+    std::int64_t dim = matrix.shape(1);
+    if (matrix.dtype().kind() == 'f' && matrix.itemsize() == 2) table.storage = Storage::fp16;
+    else if (matrix.dtype().kind() == 'u' && matrix.itemsize() == 2) table.storage = Storage::bf16;
+    else if (matrix.dtype().kind() == 'u' && matrix.itemsize() == 1 && dim >= kHead) table.storage = Storage::int8, dim -= kHead;
+    else throw py::type_error("a table has the wrong type");
+    if (dim > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
+    table.dim = static_cast<int>(dim);
+    table.packed = static_cast<const std::uint8_t*>(matrix.data());
+    keep_.push_back(matrix);
+    return table;
+  }
+
   float* state(const py::list& states, std::size_t t) {
     if (t >= states.size() || states[t].is_none()) return nullptr;
     auto matrix = array_of<float>(states[t], "optimizer state", 2);

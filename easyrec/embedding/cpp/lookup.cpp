@@ -66,6 +66,41 @@ void pooled_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* ou
   }
 }
 
+// The same for rows in fewer bits.
+template <Storage S>
+void packed_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride, bool check) {
+  const int dim = bag.dim;
+  const std::int64_t bytes = row_bytes(S, dim);
+  const auto prefetch = [&](std::int64_t k) {  // the id may not be checked yet
+    if (k >= bag.num_values) return;
+    const auto address = reinterpret_cast<std::uintptr_t>(bag.packed) +
+                         static_cast<std::uintptr_t>(bag.ids[k]) * static_cast<std::uintptr_t>(bytes);
+    for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(address + static_cast<std::uintptr_t>(at)));
+  };
+  if (bag.plain() && !check) {
+    for (std::int64_t b = begin; b < end; ++b) {
+      prefetch(b + kAhead);
+      unpack<S>(out + b * stride, bag.packed + bag.ids[b] * bytes, dim);
+    }
+    return;
+  }
+  for (std::int64_t b = begin; b < end; ++b) {
+    float* sum = out + b * stride;
+    clear<0>(sum, dim);
+    const std::int64_t low = bag.begin(b), high = bag.begin(b + 1);
+    for (std::int64_t e = low; e < high; ++e) {
+      const std::int64_t first = bag.first_key(e), last = bag.first_key(e + 1);
+      const float share = bag.element_mean && last > first ? 1.0f / static_cast<float>(last - first) : 1.0f;
+      for (std::int64_t k = first; k < last; ++k) {
+        prefetch(k + kAhead);
+        if (check && outside(bag.ids[k], bag.num_table_rows)) continue;
+        add_scaled_packed<S>(sum, bag.packed + bag.ids[k] * bytes, bag.weights ? share * bag.weights[k] : share, dim);
+      }
+    }
+    if (bag.mean && high - low > 1) multiply<0>(sum, 1.0f / static_cast<float>(high - low), dim);
+  }
+}
+
 template <int D>
 void linear_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride) {
   const int dim = D ? D : bag.dim;
@@ -112,6 +147,13 @@ Fault fill(const Bag& bag, int index, std::int64_t begin, std::int64_t end, std:
   const std::int64_t first = bag.first_key(low), last = bag.first_key(high);
   std::int64_t wrong = 0;
   for (std::int64_t k = first; k < last; ++k) wrong += outside(bag.ids[k], bag.num_table_rows);
+  if (bag.storage != Storage::fp32 && (!wrong || bag.open || tolerant)) {
+    if (!bag.open) bad += wrong;
+    with_storage(bag.storage, [&](auto s) {
+      packed_rows<decltype(s)::value>(bag, begin, end, out, stride, wrong != 0);
+    });
+    return {};
+  }
   if (wrong && bag.open) {
     with_dim(bag.dim, [&](auto d) { pooled_rows<decltype(d)::value>(bag, begin, end, out, stride, true); });
     return {};

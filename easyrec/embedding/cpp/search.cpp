@@ -38,7 +38,7 @@ struct Known {
 // Memory of one worker.
 struct Scratch {
   std::vector<Known> known;
-  std::vector<float> scores, sorted;
+  std::vector<float> scores, sorted, query, row;
 };
 
 // The part of a row's search that all kinds share: steps begin .. end, places written from `last` backwards.
@@ -158,13 +158,36 @@ float inner_product(const float* a, const float* b, int dim) noexcept {
   return lanes[0];
 }
 
+// The products of the steps begin .. end with the candidate; what has no row gets the lowest number.
+template <Storage S>
+void packed_products(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t size,
+                     std::int64_t candidate, float lowest, Scratch& scratch) {
+  const std::int64_t bytes = row_bytes(S, search.dim);
+  scratch.query.resize(static_cast<std::size_t>(search.dim));
+  scratch.row.resize(static_cast<std::size_t>(search.dim));
+  unpack<S>(scratch.query.data(), search.packed + candidate * bytes, search.dim);
+  for (std::int64_t i = 0; i < size; ++i) {
+    const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
+    float score = lowest;
+    if (id >= 0) {
+      unpack<S>(scratch.row.data(), search.packed + id * bytes, search.dim);
+      score = inner_product<0>(scratch.row.data(), scratch.query.data(), search.dim);
+    }
+    scratch.scores[static_cast<std::size_t>(i)] = score == score ? score : lowest;
+  }
+}
+
 void largest_products(const Search& search, const Elements& steps, std::int64_t begin, std::int64_t end,
                       std::int64_t candidate, Scratch& scratch, Kept& kept) {
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
   const std::int64_t size = end - begin;
   scratch.scores.resize(static_cast<std::size_t>(size));
   float* scores = scratch.scores.data();
-  with_dim(search.dim, [&](auto d) {
+  if (search.storage != Storage::fp32)
+    with_storage(search.storage, [&](auto s) {
+      packed_products<decltype(s)::value>(search, steps, begin, size, candidate, kLowest, scratch);
+    });
+  else with_dim(search.dim, [&](auto d) {
     constexpr int D = decltype(d)::value;
     const float* query = search.rows + candidate * search.dim;
     for (std::int64_t i = 0; i < size; ++i) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "packed.h"
 #include "pool.h"
 
 namespace embedding {
@@ -34,6 +35,8 @@ struct Search {
   const float* rows = nullptr;  // (num_table_rows, dim)
   int dim = 0;
   std::int64_t num_table_rows = 0;
+  Storage storage = Storage::fp32;  // in fewer bits: `rows` is null
+  const std::uint8_t* packed = nullptr;
 };
 
 // Whether offsets and key offsets ascend from 0 to the end, so that `search` reads no memory outside.

@@ -1,6 +1,7 @@
 #include "simhash.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "rows.h"
 
@@ -35,6 +36,21 @@ void encode_all(const float* weights, int dim, std::int64_t num_rows, const Codi
   constexpr std::int64_t kBlock = 4096;
   pool.run((num_rows + kBlock - 1) / kBlock, [&](std::int64_t unit, int) {
     encode(weights, dim, unit * kBlock, std::min(num_rows, (unit + 1) * kBlock), coding);
+  });
+}
+
+void encode_packed(Storage storage, const std::uint8_t* packed, int dim, std::int64_t num_rows, const Coding& coding,
+                   Pool& pool) {
+  constexpr std::int64_t kBlock = 4096;
+  const std::int64_t bytes = row_bytes(storage, dim);
+  pool.run((num_rows + kBlock - 1) / kBlock, [&](std::int64_t unit, int) {
+    std::vector<float> row(static_cast<std::size_t>(dim));
+    with_storage(storage, [&](auto s) {
+      for (std::int64_t r = unit * kBlock; r < std::min(num_rows, (unit + 1) * kBlock); ++r) {
+        unpack<decltype(s)::value>(row.data(), packed + r * bytes, dim);
+        coding.codes[r] = code_of(row.data(), dim, coding.directions);
+      }
+    });
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "packed.h"
 #include "pool.h"
 
 namespace embedding {
@@ -25,5 +26,9 @@ void encode_rows(const float* weights, int dim, const std::int64_t* rows, std::i
 
 // The same for all rows, shared between threads.
 void encode_all(const float* weights, int dim, std::int64_t num_rows, const Coding& coding, Pool& pool);
+
+// The same for rows in fewer bits: of the numbers that they stand for.
+void encode_packed(Storage storage, const std::uint8_t* packed, int dim, std::int64_t num_rows, const Coding& coding,
+                   Pool& pool);
 
 }  // namespace embedding

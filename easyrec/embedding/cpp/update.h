@@ -18,6 +18,8 @@ struct Table {
   std::int64_t rows;
   int dim;
   std::vector<Coding> codings = {};  // kept true to the weights
+  Storage storage = Storage::fp32;         // in fewer bits: `weights` is null, and nothing learns
+  const std::uint8_t* packed = nullptr;  // (rows) of row_bytes(storage, dim)
 };
 
 // What a step does besides the rule.

@@ -236,6 +236,7 @@ def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 (an extra; slow to import)
 
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})  # there is nothing to prepare
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         try:
