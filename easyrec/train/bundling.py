@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.parts import NO_ITEMS, NO_ROWS
-from easyrec.data import Part, Sources, open_sources
+from easyrec.data import Part, Sources, make_loader, open_sources
 from easyrec.data.catalogue import read_catalogue
 from easyrec.data.intake import raw_columns
 from easyrec.data.sample import read_sample
@@ -99,8 +100,10 @@ def export_run(
         with scorer.averaged():
             return Run(metrics, run_dir, _towers(experiment, scorer, rows, target, metrics, overwrite=overwrite))
     found = _rows(run_dir / "bundle", partial(_rows_of_run, experiment, data))
+    held_out = partial(_held_out, experiment, data)
     with scorer.averaged():
-        bundle = export_bundle(experiment, scorer, found, target, metrics=metrics, overwrite=overwrite)
+        options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite, "held_out": held_out}
+        bundle = export_bundle(experiment, scorer, found, target, **options)
     return Run(metrics, run_dir, bundle)
 
 
@@ -242,6 +245,18 @@ def _rows_of_run(experiment: Experiment, data: Mapping[str, Any] | None) -> pa.T
     if part is None:
         raise DataError("there are no rows for warming up: the run has no data.train, give some as `data`")
     return export_rows(experiment, part)
+
+
+def _held_out(experiment: Experiment, data: Mapping[str, Any] | None) -> Iterator[Batch]:
+    """Rows with labels that training did not learn from; none, where none can be read any more."""
+    try:
+        sources = open_sources(experiment, data)
+    except (ConfigError, DataError) as error:
+        logger.warning("lossy precisions are measured on the rows for warming up alone: %s", error)
+        return
+    part = sources.valid or sources.test
+    if part is not None:
+        yield from make_loader(experiment, part, training=False)
 
 
 def _rows_of_side(experiment: Experiment, data: Mapping[str, Any] | None, side: Side) -> pa.Table:

@@ -87,7 +87,10 @@ def _export(trainer: Trainer, metrics: Mapping[str, Any]) -> Path | None:
         write = export_searching if trainer.experiment.model.searches else export_both
         return write(trainer.experiment, trainer.scorer, sources, target, metrics, overwrite=True)
     rows = export_rows(trainer.experiment, trainer.part)
-    return export_bundle(trainer.experiment, trainer.scorer, rows, target, metrics=metrics, overwrite=True)
+    held_out = trainer.valid or trainer.test
+    asked = None if held_out is None else held_out.__iter__
+    options: dict[str, Any] = {"metrics": metrics, "overwrite": True, "held_out": asked}
+    return export_bundle(trainer.experiment, trainer.scorer, rows, target, **options)
 
 
 def _measure(trainer: Trainer, loader: Loader) -> tuple[dict[str, float], dict[str, Any]]:
