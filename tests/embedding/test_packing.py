@@ -125,3 +125,8 @@ def test_searches_compare_what_the_rows_stand_for(precision):
         )
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_fewer_bits_take_less_room():
+    sizes = {p: pack(rows_of(1000, 64), p).nbytes for p in ("fp32", *PRECISIONS)}
+    assert sizes == {"fp32": 256_000, "fp16": 128_000, "bf16": 128_000, "int8": 72_000}

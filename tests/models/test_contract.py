@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from easyrec.config import TaskConfig
-from easyrec.export.program import export_program, to_calls
+from easyrec.export.program import example, export_program, to_calls
 from easyrec.models import build
 from feature_generator.config import member, members
 
@@ -132,12 +132,23 @@ def test_several_tasks_are_told_by_name(case, name):
     }
 
 
+LAST = {}
+
+
+def captured(case, name):
+    """A model, and what is stored of it; kept for the tests of the same model that follow."""
+    if name not in LAST:
+        LAST.clear()
+        made = case(name)
+        model = seeded(made, THREE).eval()
+        LAST[name] = made, model, to_calls(export_program(model, made.layouts))
+    return LAST[name]
+
+
 @pytest.mark.family("easyrec.models")
 @pytest.mark.parametrize("name", MODELS)
 def test_exported_equals_eager(case, name):
-    made = case(name)
-    model = seeded(made, THREE).eval()
-    program = to_calls(export_program(model, made.layouts))
+    made, model, program = captured(case, name)
     for rows in (0, 1, 5, 64):
         x = made.inputs(rows)
         exported = program({key: tensor.detach() for key, tensor in x.tensors.items()})
@@ -145,6 +156,26 @@ def test_exported_equals_eager(case, name):
         assert eager.keys() == exported.keys()
         for name, logit in eager.items():
             torch.testing.assert_close(exported[name], logit, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", MODELS)
+def test_as_an_onnx_model_it_scores_the_same(case, name, tmp_path):
+    onnx_model = pytest.importorskip("easyrec.export.onnx.model", reason="needs the extra onnx")
+    onnx_session = pytest.importorskip("easyrec.export.onnx.session")
+    made, model, program = captured(case, name)
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx_model.convert(program, example(made.layouts)).SerializeToString())
+    session = onnx_session.Session(file)
+    for rows in (0, 1, 5, 64):
+        x = made.inputs(rows)
+        found = session({key: tensor.detach().numpy() for key, tensor in x.tensors.items()})
+        eager = {name: logit.detach().numpy() for name, logit in model(x).items()}
+        assert eager.keys() == found.keys()
+        for task, logit in eager.items():
+            assert found[task].shape == logit.shape
+            scale = max(1.0, float(abs(logit).max(initial=0.0)))  # fp32 rounds large sums by parts of them
+            assert abs(found[task] - logit).max(initial=0.0) <= 1e-5 * scale
 
 
 def attended(**keys):
