@@ -15,6 +15,7 @@ import numpy as np
 
 from easyrec.errors import BundleError, MissingExtra, Unusable, nearest
 from easyrec.export.bundle import Bundle
+from easyrec.export.host import unfit
 from feature_generator.config import member, members
 
 logger = logging.getLogger("serving")
@@ -71,6 +72,9 @@ def choose(bundle: Bundle, wanted: str | None = None, *, trust_native: bool = Fa
         try:
             if entries[name].native and not trust_native:
                 raise Unusable("it is machine code, and the bundle is not trusted: load it with trust_native=True")
+            misfit = unfit(entries[name].built_for) if entries[name].native else ""
+            if misfit:
+                raise Unusable(misfit)
             found = load(name, bundle.folder(entries[name].folder))
         except Unusable as error:
             refused.append(f"runtime '{name}': {error}")

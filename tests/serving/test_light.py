@@ -17,17 +17,22 @@ import time
 begin = time.perf_counter()
 import json, resource, sys
 from serving import Predictor
-predictor = Predictor.load(sys.argv[1])
+predictor = Predictor.load(sys.argv[1], runtime="onnx")
 items = [{"item_id": f"i{n}", "cate": "book", "tags": ["t1"], "price": 2.0, "score": 0.5} for n in range(200)]
-scores = predictor.predict(user={"user_id": "u1", "level": 1}, items=items, context={"scene": "home"})
+scores = predictor.predict(user={"user_id": "u1", "level": 1, "click_seq": []}, items=items, context={"scene": "home"})
 told = {"seconds": time.perf_counter() - begin, "cpu": time.process_time(), "runtime": predictor.runtime}
 told |= {"mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "torch": "torch" in sys.modules}
 print(json.dumps({**told, "scores": scores["click"].tolist()}))
 """
 
 
-def test_importing_and_answering_loads_no_torch(make_toy, tmp_path):
-    toy = make_toy({"type": "deepfm", "hidden": [16]}, tmp_path / "b", export={"runtimes": ["onnx"], "runtime": "onnx"})
+@pytest.fixture(scope="module")
+def toy(make_toy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("light") / "bundle"
+    return make_toy({"type": "deepfm", "hidden": [256, 128, 64]}, path, export={"runtimes": ["onnx"]})
+
+
+def test_importing_and_answering_loads_no_torch(toy):
     told = first_answer(sys.executable, toy.bundle)
     assert (told["torch"], told["runtime"]) == (False, "onnx")
 
@@ -40,10 +45,9 @@ def first_answer(python, bundle):
 
 
 @pytest.mark.slow
-def test_without_torch_the_first_answer_comes_soon_and_small(make_toy, tmp_path, monkeypatch):
+def test_without_torch_the_first_answer_comes_soon_and_small(toy, tmp_path, monkeypatch):
     """Import, load with its proof, and the first answer: 1.5 s of one processor and 250 MB at most."""
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    toy = make_toy({"type": "deepfm", "hidden": [256, 128, 64]}, tmp_path / "bundle", export={"runtimes": ["onnx"]})
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q", "--constraint", str(ROOT / "constraints.txt")]

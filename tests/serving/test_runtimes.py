@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +14,14 @@ import easyrec
 from easyrec.batch import Batch
 from easyrec.config import load_experiment
 from easyrec.errors import BundleError, ConfigError
-from easyrec.export import export_bundle
+from easyrec.export import export_bundle, host
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.warmup import WarmupRows
 from serving import Predictor
 
+PLAIN = ["user_id", "item_id", "cate", "price", "score"]
+SEQUENCE = {"groups": {"deep": {"features": PLAIN, "sequences": [{"sequence": "click_seq"}]}}}
 DEEPFM = {"type": "deepfm", "hidden": [16, 8]}
 def manifest_of(path):
     return Bundle.open(path).manifest
@@ -79,7 +82,7 @@ def test_an_absent_package_leaves_the_next_runtime(both, monkeypatch, caplog):
 
 def test_machine_code_is_loaded_from_trusted_bundles_only(both, tmp_path, caplog):
     found = manifest_of(both.bundle)
-    entry = found.runtimes["torch_export"].model_copy(update={"native": True})
+    entry = found.runtimes["torch_export"].model_copy(update={"native": True, "built_for": host.described()})
     forged = found.model_copy(update={"runtimes": {**found.runtimes, "torch_export": entry}, "runtime": "torch_export"})
     bundle = Bundle(both.bundle, forged)
     with caplog.at_level(logging.WARNING, "serving"):
@@ -88,6 +91,44 @@ def test_machine_code_is_loaded_from_trusted_bundles_only(both, tmp_path, caplog
     assert Predictor(bundle, trust_native=True).runtime == "torch_export"
     with pytest.raises(BundleError, match="machine code"):
         Predictor(bundle, runtime="torch_export")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"instructions": "sse2 unheard_of"}, "this one has no unheard_of"),
+        ({"torch": "1.0"}, "built for torch 1.0"),
+        ({"machine": "z80"}, "built for z80"),
+    ],
+    ids=["processor", "torch", "machine"],
+)
+def test_machine_code_for_another_machine_is_passed_over(both, caplog, change, reason):
+    found = manifest_of(both.bundle)
+    update = {"native": True, "built_for": {**host.described(), **change}}
+    entry = found.runtimes["torch_export"].model_copy(update=update)
+    forged = found.model_copy(update={"runtimes": {**found.runtimes, "torch_export": entry}, "runtime": "torch_export"})
+    with caplog.at_level(logging.WARNING, "serving"):
+        assert Predictor(Bundle(both.bundle, forged), trust_native=True).runtime == "onnx"
+    (message,) = [r.message for r in caplog.records if r.name == "serving"]
+    assert reason in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_machine_code_scores_as_trained_from_several_threads(make_toy, toy_rows, tmp_path, precision):
+    export = {"runtimes": ["aot_inductor"], "precision": precision, "max_score_error": 0.05}
+    toy = make_toy({"type": "din", "hidden": [16], **SEQUENCE}, tmp_path / "b", export=export)
+    found = manifest_of(toy.bundle)
+    assert found.runtimes["aot_inductor"].precision == precision
+    assert found.runtimes["aot_inductor"].native
+    predictor = Predictor.load(toy.bundle, runtime="aot_inductor", trust_native=True)
+    batches = [toy_rows(count, seed=count) for count in (1, 2, 7, 50, 200)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(predictor.predict_batch, batches * 4))
+    bound = 1e-5 if precision == "fp32" else 0.05
+    for rows, scores in zip(batches * 4, answers, strict=True):
+        np.testing.assert_allclose(scores["click"], toy.scores(rows)["click"], atol=bound)
+    assert Predictor.load(toy.bundle).runtime == "torch_export"  # not trusted
 
 
 def test_a_program_that_has_no_counterpart_lacks_the_runtime(make_toy, tmp_path, monkeypatch, caplog):
