@@ -48,7 +48,9 @@ class ExportConfig(StrictModel):
     def _known(self) -> Self:
         listed = None if self.runtimes == "auto" else [*self.runtimes, "torch_export"]
         if self.runtime is not None and listed is not None and self.runtime not in listed:
-            raise ValueError(f"'runtime' is {self.runtime}, which 'runtimes' does not list{nearest(self.runtime, listed)}")
+            raise ValueError(
+                f"'runtime' is {self.runtime}, which 'runtimes' does not list{nearest(self.runtime, listed)}"
+            )
         return self
 
     def tables_of(self, name: str) -> TablePrecision:

@@ -24,6 +24,11 @@ def stored_width(precision: Precision, dim: int) -> int:
     return dim + HEAD if precision == "int8" else dim
 
 
+def precision_of(array: np.ndarray) -> Precision:
+    """The precision that an array of this type is stored in."""
+    return next(precision for precision, dtype in STORED.items() if dtype == array.dtype)
+
+
 def worthwhile(precision: Precision, dim: int) -> Precision:
     """The precision, or fp16 where a row in int8 would be longer."""
     return "fp16" if precision == "int8" and dim + HEAD >= 2 * dim else precision
@@ -64,4 +69,4 @@ def unpack(rows: np.ndarray, precision: Precision) -> np.ndarray:
     if precision == "int8":
         scale, low = (np.ascontiguousarray(rows[:, at : at + 4]).view(np.float32) for at in (0, 4))
         return rows[:, HEAD:].astype(np.float32) * scale + low
-    return rows.astype(np.float32)
+    return rows.astype(np.float32, copy=False)

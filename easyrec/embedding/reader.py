@@ -23,7 +23,7 @@ from easyrec.chunks import row_chunks
 from easyrec.embedding import native
 from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Columns, Lookup, TableColumns
-from easyrec.embedding.packing import STORED, Precision, pack, stored_width, worthwhile
+from easyrec.embedding.packing import STORED, Precision, pack, precision_of, stored_width, unpack, worthwhile
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import BundleError
@@ -197,6 +197,10 @@ class TableReader:
             result[buffer.key] = out
         result |= self._lookup.dense(columns, lambda c: columns.dense[:, c])
         return result
+
+    def floats(self) -> dict[str, np.ndarray]:
+        """(rows, dim) float32 of each table; of one in fewer bits what it stands for, in memory."""
+        return {name: unpack(array, precision_of(array)) for name, array in self.weights.items()}
 
     def _rows(self, feature: str, ids: np.ndarray) -> np.ndarray:
         return self.keys[self._keyed[feature]].find(ids)

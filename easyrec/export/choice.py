@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("easyrec.export")
 
-TABLES, ALWAYS = "tables", "torch_export"
-FOLDERS = {ALWAYS: "program"}
+PROGRAM, TABLES, ALWAYS = "program", "tables", "torch_export"
+FOLDERS = {ALWAYS: PROGRAM}
 """Of the runtimes whose folder has another name than they."""
 ROUNDS, SECONDS = 25, 2.0
 """How often a request is timed, at most, and for how long in all."""
@@ -114,7 +114,9 @@ class Candidates:
         self._open(folder)
         for task, error in self._errors(run).items():
             if not error <= runtimes.maker(ALWAYS).TOLERANCE:
-                raise RunError(f"the exported program does not score as the model: task '{task}' differs by {error:.2e}")
+                raise RunError(
+                    f"the exported program does not score as the model: task '{task}' differs by {error:.2e}"
+                )
         self._rounding = 0.0
         wanted = {table.name: self.config.tables_of(table.name) for table in tables.plan.tables}
         if set(wanted.values()) <= {"fp32"}:
@@ -149,8 +151,8 @@ class Candidates:
     def _try(self, name: str, program: Program, example: Mapping[str, Tensor]) -> None:
         try:
             maker = runtimes.maker(name)
-        except MissingExtra as error:
-            return self._note(name, "fp32", self.choice.tables, None, str(error))
+        except MissingExtra as missing:
+            return self._note(name, "fp32", self.choice.tables, None, str(missing))
         exact = self.config.precision == "fp32" or self.config.precision not in maker.PRECISIONS
         for precision in ("fp32",) if exact else (self.config.precision, "fp32"):
             folder = self.draft.folder(name)
@@ -250,7 +252,9 @@ class Candidates:
             ]
         fastest = min(times, key=times.__getitem__)
         if self.config.runtime is not None and self.config.runtime not in entries:
-            logger.warning("export.runtime is %s, which the bundle lacks: it serves by %s", self.config.runtime, fastest)
+            logger.warning(
+                "export.runtime is %s, which the bundle lacks: it serves by %s", self.config.runtime, fastest
+            )
         self.choice.runtime = self.config.runtime if self.config.runtime in entries else fastest
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from feature_generator.processor import flags
 
 
 def described() -> dict[str, str]:
     """This machine: its processor's instructions, and the torch that machine code is linked to."""
-    return {"machine": platform.machine(), "instructions": " ".join(sorted(_instructions())), "torch": _torch()}
+    return {"machine": platform.machine(), "instructions": " ".join(sorted(flags())), "torch": _torch()}
 
 
 def unfit(built_for: Mapping[str, str]) -> str:
@@ -21,22 +22,12 @@ def unfit(built_for: Mapping[str, str]) -> str:
     """
     if built_for.get("machine") != platform.machine():
         return f"it was built for {built_for.get('machine')}, this is {platform.machine()}"
-    missing = sorted(set(built_for.get("instructions", "").split()) - _instructions())
+    missing = sorted(set(built_for.get("instructions", "").split()) - flags())
     if missing:
         return f"it was built for another processor: this one has no {', '.join(missing[:3])}"
     if built_for.get("torch") != _torch():
         return f"it was built for torch {built_for.get('torch')}, here is {_torch() or 'none'}"
     return ""
-
-
-def _instructions() -> frozenset[str]:
-    """Names of the instruction sets, as Linux tells them; none elsewhere."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return frozenset()
-    lines = (line.partition(":") for line in text.splitlines())
-    return next((frozenset(value.split()) for name, _, value in lines if name.strip() in ("flags", "Features")), frozenset())
 
 
 def _torch() -> str:

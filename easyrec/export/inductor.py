@@ -105,7 +105,7 @@ class Package:
     """
 
     def __init__(self, folder: Path) -> None:
-        from torch._inductor.package import load_package  # noqa: PLC0415 (imports the compiler)
+        from torch._inductor.package.package import load_package  # noqa: PLC0415 (imports the compiler)
 
         try:
             names = read_json(folder / NAMES)

@@ -14,9 +14,9 @@ from easyrec.config import load_experiment
 from easyrec.embedding.keys import PARTS
 from easyrec.embedding.reader import TableReader
 from easyrec.errors import EasyRecError
-from easyrec.export.assembly import PROGRAM, TABLES
 from easyrec.export.bundle import MANIFEST, Bundle
 from easyrec.export.calls import WEIGHTS
+from easyrec.export.choice import PROGRAM, TABLES
 from easyrec.train.checkpoint import best_or_last
 from easyrec.train.snapshot import read_folder
 from feature_generator import FeatureGenerator
@@ -119,4 +119,4 @@ def _of_bundle(folder: Path) -> Former:
         }
     dense = load_file(bundle.folder(PROGRAM) / WEIGHTS)
     dense = {name.removeprefix("model."): tensor for name, tensor in dense.items()}
-    return Former(folder, dense, reader.weights, keys, FeatureGenerator.load(bundle.folder("generator")))
+    return Former(folder, dense, reader.floats(), keys, FeatureGenerator.load(bundle.folder("generator")))

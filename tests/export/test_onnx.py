@@ -97,7 +97,7 @@ def test_a_loop_takes_as_many_turns_as_are_asked_for(tmp_path):
 
 
 def test_what_onnx_has_no_counterpart_for_is_named():
-    with pytest.raises(RunError, match="'aten.flip.default': no operator"):
+    with pytest.raises(RunError, match=r"'aten\.flip\.default': no operator"):
         convert(unary("flip.default", [0]), {"x": FLOATS})
 
 

@@ -23,6 +23,8 @@ from serving import Predictor
 PLAIN = ["user_id", "item_id", "cate", "price", "score"]
 SEQUENCE = {"groups": {"deep": {"features": PLAIN, "sequences": [{"sequence": "click_seq"}]}}}
 DEEPFM = {"type": "deepfm", "hidden": [16, 8]}
+
+
 def manifest_of(path):
     return Bundle.open(path).manifest
 

@@ -93,7 +93,8 @@ class __attribute__((visibility("hidden"))) Tables {
     std::int64_t dim = matrix.shape(1);
     if (matrix.dtype().kind() == 'f' && matrix.itemsize() == 2) table.storage = Storage::fp16;
     else if (matrix.dtype().kind() == 'u' && matrix.itemsize() == 2) table.storage = Storage::bf16;
-    else if (matrix.dtype().kind() == 'u' && matrix.itemsize() == 1 && dim >= kHead) table.storage = Storage::int8, dim -= kHead;
+    else if (matrix.dtype().kind() == 'u' && matrix.itemsize() == 1 && dim >= kHead)
+      table.storage = Storage::int8, dim -= kHead;
     else throw py::type_error("a table has the wrong type");
     if (dim > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
     table.dim = static_cast<int>(dim);

@@ -75,7 +75,8 @@ void packed_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* ou
     if (k >= bag.num_values) return;
     const auto address = reinterpret_cast<std::uintptr_t>(bag.packed) +
                          static_cast<std::uintptr_t>(bag.ids[k]) * static_cast<std::uintptr_t>(bytes);
-    for (std::int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(address + static_cast<std::uintptr_t>(at)));
+    for (std::int64_t at = 0; at < bytes; at += 64)
+      __builtin_prefetch(reinterpret_cast<const void*>(address + static_cast<std::uintptr_t>(at)));
   };
   if (bag.plain() && !check) {
     for (std::int64_t b = begin; b < end; ++b) {
@@ -149,9 +150,8 @@ Fault fill(const Bag& bag, int index, std::int64_t begin, std::int64_t end, std:
   for (std::int64_t k = first; k < last; ++k) wrong += outside(bag.ids[k], bag.num_table_rows);
   if (bag.storage != Storage::fp32 && (!wrong || bag.open || tolerant)) {
     if (!bag.open) bad += wrong;
-    with_storage(bag.storage, [&](auto s) {
-      packed_rows<decltype(s)::value>(bag, begin, end, out, stride, wrong != 0);
-    });
+    with_storage(bag.storage,
+                 [&](auto s) { packed_rows<decltype(s)::value>(bag, begin, end, out, stride, wrong != 0); });
     return {};
   }
   if (wrong && bag.open) {

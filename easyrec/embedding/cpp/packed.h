@@ -56,7 +56,10 @@ struct Packed {
     if constexpr (S == Storage::int8) {
       typename Whole<W>::Byte bytes;
       std::memcpy(&bytes, row + kHead + i, sizeof(bytes));
-      lanes.v = __builtin_convertvector(__builtin_convertvector(bytes, typename Whole<W>::Int), typename Lanes<W>::Vector) * scale + low;
+      lanes.v =
+          __builtin_convertvector(__builtin_convertvector(bytes, typename Whole<W>::Int), typename Lanes<W>::Vector) *
+              scale +
+          low;
     } else {
       typename Whole<W>::Half halves;
       std::memcpy(&halves, row + 2 * i, sizeof(halves));

@@ -187,19 +187,20 @@ void largest_products(const Search& search, const Elements& steps, std::int64_t 
     with_storage(search.storage, [&](auto s) {
       packed_products<decltype(s)::value>(search, steps, begin, size, candidate, kLowest, scratch);
     });
-  else with_dim(search.dim, [&](auto d) {
-    constexpr int D = decltype(d)::value;
-    const float* query = search.rows + candidate * search.dim;
-    for (std::int64_t i = 0; i < size; ++i) {
-      if (i + kRowsAhead < size) {
-        const std::int64_t later = id_of_step(steps, begin + i + kRowsAhead, search.num_table_rows);
-        if (later >= 0) prefetch_row<D>(search.rows + later * search.dim, search.dim);
+  else
+    with_dim(search.dim, [&](auto d) {
+      constexpr int D = decltype(d)::value;
+      const float* query = search.rows + candidate * search.dim;
+      for (std::int64_t i = 0; i < size; ++i) {
+        if (i + kRowsAhead < size) {
+          const std::int64_t later = id_of_step(steps, begin + i + kRowsAhead, search.num_table_rows);
+          if (later >= 0) prefetch_row<D>(search.rows + later * search.dim, search.dim);
+        }
+        const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
+        const float score = id < 0 ? kLowest : inner_product<D>(search.rows + id * search.dim, query, search.dim);
+        scores[i] = score == score ? score : kLowest;  // what is no number has no place in an order
       }
-      const std::int64_t id = id_of_step(steps, begin + i, search.num_table_rows);
-      const float score = id < 0 ? kLowest : inner_product<D>(search.rows + id * search.dim, query, search.dim);
-      scores[i] = score == score ? score : kLowest;  // what is no number has no place in an order
-    }
-  });
+    });
   scratch.sorted = scratch.scores;
   const auto place = scratch.sorted.begin() + (search.top - 1);
   std::nth_element(scratch.sorted.begin(), place, scratch.sorted.end(), std::greater<float>());

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -109,7 +108,7 @@ class Builder:
         """What ONNX calls a type."""
         if dtype not in TYPES:
             raise Unknown(f"the type {dtype}")
-        return TYPES[dtype]
+        return int(TYPES[dtype])
 
     def same(self, *values: Any) -> tuple[list[str], torch.dtype]:
         """Values and numbers as the type that torch computes them in."""
@@ -196,7 +195,9 @@ def _repeat(builder: Builder, turns: Known, carried: list[Known], given: list[Kn
     values = [*entering, *given]
     _emit(inner, body.calls, values)
     leaving = [values[number] for number in body.results]
-    names = [inner.add("Identity", inner.cast(found, before.dtype)) for found, before in zip(leaving, carried, strict=True)]
+    names = [
+        inner.add("Identity", inner.cast(found, before.dtype)) for found, before in zip(leaving, carried, strict=True)
+    ]
     goes_on = inner.add("Identity", going)
     graph = helper.make_graph(
         inner.nodes,
@@ -208,7 +209,10 @@ def _repeat(builder: Builder, turns: Known, carried: list[Known], given: list[Kn
         ],
         [
             helper.make_tensor_value_info(goes_on, TensorProto.BOOL, []),
-            *(helper.make_tensor_value_info(n, TYPES[v.dtype], [None] * v.rank) for n, v in zip(names, carried, strict=True)),
+            *(
+                helper.make_tensor_value_info(n, TYPES[v.dtype], [None] * v.rank)
+                for n, v in zip(names, carried, strict=True)
+            ),
         ],
     )
     start = [v.name for v in carried]

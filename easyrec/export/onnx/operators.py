@@ -23,13 +23,28 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     """Makes a function the rule of some operators."""
 
     def keep(function: Rule) -> Rule:
-        OPERATORS.update(dict.fromkeys((n if "." in n or n in _SIZES else f"aten.{n}.default" for n in names), function))
+        OPERATORS.update(
+            dict.fromkeys((n if "." in n or n in _SIZES else f"aten.{n}.default" for n in names), function)
+        )
         return function
 
     return keep
 
 
-_SIZES = ("getitem", "add", "sub", "mul", "floordiv", "truediv", "mod", "neg", "sym_max", "sym_min", "sym_int", "sym_float")
+_SIZES = (
+    "getitem",
+    "add",
+    "sub",
+    "mul",
+    "floordiv",
+    "truediv",
+    "mod",
+    "neg",
+    "sym_max",
+    "sym_min",
+    "sym_int",
+    "sym_float",
+)
 
 
 def _dim(dim: int, rank: int) -> int:
@@ -197,7 +212,9 @@ def _logical(kind: str, *, bits: bool) -> Rule:
 
 
 OPERATORS |= {f"aten.{name}.{form}": _binary(kind) for name, kind in BINARY.items() for form in ("Tensor", "default")}
-OPERATORS |= {f"aten.{name}.{form}": _compared(kind) for name, kind in COMPARED.items() for form in ("Tensor", "Scalar")}
+OPERATORS |= {
+    f"aten.{name}.{form}": _compared(kind) for name, kind in COMPARED.items() for form in ("Tensor", "Scalar")
+}
 OPERATORS |= {f"aten.ne.{form}": _compared("Equal", negated=True) for form in ("Tensor", "Scalar")}
 OPERATORS |= {f"aten.bitwise_{n}.{f}": _logical(k, bits=True) for n, k in LOGICAL.items() for f in ("Tensor", "Scalar")}
 OPERATORS |= {f"aten.logical_{n}.default": _logical(k, bits=False) for n, k in LOGICAL.items()}
@@ -295,8 +312,8 @@ def _convolution(
         raise TypeError("it is transposed")
     names = [x.name, weight.name] + ([bias.name] if bias else [])
     each = example.dim() - 2
-    parts = {"strides": stride, "dilations": dilation, "pads": padding}
-    full = {name: list(part) * each if len(part) == 1 else list(part) for name, part in parts.items()}
+    parts: dict[str, list[int]] = {"strides": stride, "dilations": dilation, "pads": padding}
+    full: dict[str, Any] = {name: list(part) * each if len(part) == 1 else list(part) for name, part in parts.items()}
     full["pads"] *= 2  # before and behind
     return b.add("Conv", *names, group=groups, **full)
 
@@ -370,7 +387,9 @@ def _any(b: Builder, _: Any, x: Known, dims: Any = None, keepdim: bool = False) 
 
 
 @rule("argmax")
-def _argmax(b: Builder, _: Any, x: Known, dim: int | None = None, keepdim: bool = False, *, kind: str = "ArgMax") -> Any:
+def _argmax(
+    b: Builder, _: Any, x: Known, dim: int | None = None, keepdim: bool = False, *, kind: str = "ArgMax"
+) -> Any:
     if dim is None:
         raise TypeError("over all dimensions")
     return b.add(kind, x.name, axis=dim, keepdims=int(keepdim))
@@ -423,7 +442,7 @@ def _unsqueeze(b: Builder, _: Any, x: Known, dim: int) -> Any:
 
 @rule("aten.squeeze.dims", "aten.squeeze.dim")
 def _squeeze(b: Builder, _: Any, x: Known, dims: Any) -> Any:
-    """torch passes over dimensions that are larger than 1; the example's rows and steps are never 1 by chance."""
+    """What is larger than 1 torch passes over; the example's rows and steps are never 1 by chance."""
     axes = [d for d in ([dims] if isinstance(dims, int) else dims) if x.example.shape[d] == 1]
     return b.add("Squeeze", x.name, b.constant(axes, torch.int64)) if axes else x.name
 
@@ -552,7 +571,9 @@ def _index_put(b: Builder, example: Any, x: Known, index: list[Any], values: Kno
     rows = _rows(b, index[0])
     count = b.add("Shape", rows, start=0, end=1)
     shape = b.add("Concat", count, b.add("Shape", x.name, start=1), axis=0)
-    return b.add("ScatterND", x.name, rows, b.add("Expand", values.name, shape), reduction="add" if accumulate else "none")
+    return b.add(
+        "ScatterND", x.name, rows, b.add("Expand", values.name, shape), reduction="add" if accumulate else "none"
+    )
 
 
 @rule("aten.scatter.src", "aten.scatter.value")

@@ -33,13 +33,14 @@ class Session:
             from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
         except ImportError as error:
             raise MissingExtra("onnxruntime", "onnx") from error
-        self._errors: tuple[type[Exception], ...] = tuple(getattr(state, name) for name in _ERRORS)
+        errors: list[type[Exception]] = [getattr(state, name) for name in _ERRORS]
+        self._errors = (*errors, ValueError)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what is wrong is raised
         try:
             self._session: Any = onnxruntime.InferenceSession(file.read_bytes(), options, ["CPUExecutionProvider"])
-        except (*self._errors, ValueError) as error:
+        except self._errors as error:
             raise BundleError(f"{file}: cannot be read: {_first(error)}") from None
         except OSError as error:
             raise BundleError(f"{file}: cannot be read: {error.strerror}") from None
@@ -55,7 +56,7 @@ class Session:
         """
         try:
             found = self._session.run(self._results, {name: inputs[name] for name in self.inputs})
-        except (*self._errors, LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, *self._errors) as error:
             raise BundleError(f"the model cannot be run: {_first(error)}") from error
         return dict(zip(self._tasks, found, strict=True))
 
