@@ -13,6 +13,8 @@ from feature_generator.config import StrictModel
 TablePrecision = Literal["fp32", "fp16", "bf16", "int8"]
 DEFAULT = "default"
 """In `tables`, the tables that are not named."""
+NEEDED = {"int8": "onnx", "bf16": "aot_inductor"}
+"""The runtime that has a precision."""
 Runtime = Literal["torch_export", "onnx", "aot_inductor"]
 
 
@@ -37,7 +39,7 @@ class ExportConfig(StrictModel):
     gate_rows: int = Field(100_000, gt=0)
     """Held-out rows that a lossy precision is measured on, at most."""
     runtimes: Literal["auto"] | list[Runtime] = Field(["torch_export"], min_length=1)
-    """Runtimes to export for; `auto`: all whose packages are installed. `torch_export` always is."""
+    """Runtimes to export for; `auto`: those whose packages are installed, but machine code. `torch_export` always is."""
     runtime: Runtime | None = None
     """The runtime that serves unless the caller asks for another; default: the fastest."""
     request: RequestShape = RequestShape()
@@ -46,11 +48,12 @@ class ExportConfig(StrictModel):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        listed = None if self.runtimes == "auto" else [*self.runtimes, "torch_export"]
-        if self.runtime is not None and listed is not None and self.runtime not in listed:
-            raise ValueError(
-                f"'runtime' is {self.runtime}, which 'runtimes' does not list{nearest(self.runtime, listed)}"
-            )
+        listed = ["torch_export", *(["onnx"] if self.runtimes == "auto" else self.runtimes)]
+        if self.runtime is not None and self.runtime not in listed:
+            raise ValueError(f"'runtime' is {self.runtime}, which 'runtimes' does not list")
+        needed = NEEDED.get(self.precision)
+        if needed is not None and needed not in listed:
+            raise ValueError(f"'precision' is {self.precision}, which only {needed} has: list it under 'runtimes'")
         return self
 
     def tables_of(self, name: str) -> TablePrecision:

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import easyrec
 from easyrec.batch import Batch
@@ -272,6 +275,31 @@ def test_a_table_that_fp16_cannot_hold_stays_as_it_is(make_toy, tmp_path):
 
 def _plain(toy):
     return WarmupRows.load(toy.bundle / "warmup").rows
+
+
+@pytest.mark.parametrize(
+    ("export", "problem"),
+    [
+        ({"precision": "int8"}, "only onnx has"),
+        ({"precision": "bf16", "runtimes": "auto"}, "only aot_inductor has"),
+        ({"runtime": "onnx"}, "which 'runtimes' does not list"),
+    ],
+    ids=["int8", "bf16", "runtime"],
+)
+def test_what_no_runtime_has_is_a_problem_of_the_config(make_toy, tmp_path, export, problem):
+    with pytest.raises(ConfigError, match=problem):
+        make_toy(DEEPFM, tmp_path / "b", export=export)
+
+
+def test_the_guides_configuration_exports(make_toy, tmp_path):
+    pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "export.md").read_text()
+    (config,) = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    toy = make_toy({**DEEPFM, "embedding_dim": 24}, tmp_path / "b", **config)
+    found = manifest_of(toy.bundle)
+    assert (found.tables, sorted(found.runtimes)) == ("fp16+int8", ["onnx", "torch_export"])
+    assert [attempt.kept for attempt in found.tried] == [True, True]
+    Predictor.load(toy.bundle)
 
 
 def test_an_unknown_table_is_a_problem_of_the_config(make_toy, tmp_path):

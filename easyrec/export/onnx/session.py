@@ -33,8 +33,8 @@ class Session:
             from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
         except ImportError as error:
             raise MissingExtra("onnxruntime", "onnx") from error
-        errors: list[type[Exception]] = [getattr(state, name) for name in _ERRORS]
-        self._errors = (*errors, ValueError)
+        own = (getattr(state, name) for name in _ERRORS)
+        self._errors: tuple[type[Exception], ...] = (*own, LookupError, TypeError, ValueError)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what is wrong is raised
@@ -56,7 +56,7 @@ class Session:
         """
         try:
             found = self._session.run(self._results, {name: inputs[name] for name in self.inputs})
-        except (LookupError, TypeError, *self._errors) as error:
+        except self._errors as error:
             raise BundleError(f"the model cannot be run: {_first(error)}") from error
         return dict(zip(self._tasks, found, strict=True))
 

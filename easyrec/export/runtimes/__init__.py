@@ -62,5 +62,6 @@ def maker(name: str) -> Maker:
 
 
 def installed() -> list[str]:
-    """The members whose packages are installed."""
-    return [n for n in members(__name__) if all(find_spec(package) for package in member(__name__, n).PACKAGES)]
+    """The members whose packages are installed, but for those that write machine code."""
+    found = {name: member(__name__, name) for name in members(__name__)}
+    return [n for n, m in found.items() if not m.NATIVE and all(find_spec(package) for package in m.PACKAGES)]
