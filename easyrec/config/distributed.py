@@ -41,7 +41,7 @@ def unfit_distributed(
     sections: Sections,
     tasks: Sequence[TaskConfig],
     tables: Collection[str],
-    dynamic: Mapping[str, str],
+    dynamic: Collection[str],
     searched: Mapping[str, str],
 ) -> Iterator[Problem]:
     """What stands against training by several workers, by dotted path.
@@ -50,7 +50,7 @@ def unfit_distributed(
         sections: All sections.
         tasks: What is predicted.
         tables: Names of tables.
-        dynamic: By name of dynamic tables a feature that looks up there.
+        dynamic: Names of those that are dynamic.
         searched: By name of sequences whose steps are searched, the kind of search.
     """
     train, model, chosen = sections.train, sections.model, sections.train.distributed or Distributed()
@@ -69,12 +69,6 @@ def unfit_distributed(
         if search in ("hash", "soft"):
             text = f"sequence '{name}' is searched by the rows of all its steps, and no worker has all rows"
             yield Problem(f"{text}\ntake the search 'hard', or train in one process", "model.groups")
-    for name, feature in dynamic.items():
-        text = f"'{name}' is dynamic, and workers do not share the rows of dynamic tables yet"
-        yield Problem(f"{text}\ngive it hash_bucket_size, or train in one process", f"features.{feature}")
-    if train.storage is not None:
-        text = "workers keep all of their rows in memory: together they have that of all machines"
-        yield Problem(f"{text}\nleave it out, or train in one process", "train.storage")
     if train.task_weighting.type != "fixed":
         text = f"'{train.task_weighting.type}' weighs tasks by their losses in one process, and a worker has those of its rows"
         yield Problem(f"{text}\ntake 'fixed'", "train.task_weighting")
@@ -99,6 +93,9 @@ def unfit_distributed(
             yield Problem(
                 f"no table is called '{name}'{nearest(name, known)}; known: {', '.join(sorted(known))}", where
             )
+        if name in dynamic and kind not in ("row", "auto"):
+            text = f"'{name}' is dynamic, and the hash of an id says which worker holds its row"
+            yield Problem(f"{text}\ntake 'row', or leave it out", where)
         if kind == "column" and train.sparse_optimizer.type == "rowwise_adagrad":
             text = "'rowwise_adagrad' keeps one number for a whole row, and by 'column' no worker has one"
             yield Problem(f"{text}\ntake 'row' or 'table', or another optimizer", where)

@@ -376,7 +376,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
 
 def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: EmbeddingPlan) -> list[Problem]:
     """What stands against training by several workers."""
-    dynamic = {table.keys: table.features[0] for table in plan.tables if table.keys is not None}
+    dynamic = [keys.name for keys in plan.keys]
     sequences = [sequence for group in plan.groups.values() for sequence in group.layout.sequences]
     searched = {sequence.name: sequence.search.kind for sequence in sequences if sequence.search is not None}
     return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, searched))

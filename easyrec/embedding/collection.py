@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
+from easyrec.embedding.keys import told
 from easyrec.embedding.lookup import Buffer, Lookup, RowsOf, fill
 from easyrec.embedding.search import Parts
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tables import TrainedTables
-from easyrec.embedding.tiers import Placing, Store, place
+from easyrec.embedding.tiers import Placing, Store, place, traffic
 
 if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
@@ -233,16 +233,11 @@ class EmbeddingCollection(nn.Module):
 
     def dynamics(self) -> dict[str, dict[str, float]]:
         """By the name of the keys of dynamic tables: how many ids have rows, and what happened since the last call."""
-        result = {}
-        for name, keys in self.tables.keys.items():
-            counts = keys.take_counts()
-            rate = {"hit_rate": round(counts.hit_rate, 6)} if counts.seen else {}
-            result[name] = {"rows": len(keys), **rate, **asdict(counts)}
-        return result
+        return {name: told(len(keys), keys.take_counts()) for name, keys in self.tables.keys.items()}
 
     def traffic(self) -> dict[str, dict[str, float]]:
         """By the first of the tables that are partly in memory together: what came and went since the last call."""
-        return self.tables.tiers.take_counts()
+        return {name: traffic(*counts) for name, counts in self.tables.tiers.take_counts().items()}
 
     def state_arrays(self) -> Mapping[str, np.ndarray]:
         """Weights and optimizer state as views: `<table>/weight`, `<table>/<state>`, `step`."""

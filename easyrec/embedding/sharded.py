@@ -7,8 +7,8 @@ up all workers' parts and moves it. So pooling, weights, sequences and every opt
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,15 +17,22 @@ import torch
 from torch import nn
 
 from easyrec.batch import Batch, Embedded
+from easyrec.chunks import CHUNK_BYTES
 from easyrec.embedding import native
 from easyrec.embedding.collection import BatchColumns, EmbeddingCollection, columns_of
+from easyrec.embedding.keys import PARTS, KeyCounts, told
 from easyrec.embedding.lookup import KINDS, Lookup
-from easyrec.embedding.search import Parts
-from easyrec.embedding.sharding import Kind, Shards, shards_of
-from easyrec.embedding.spec import EmbeddingPlan
+from easyrec.embedding.search import Parts, StepSearch, take
+from easyrec.embedding.sharding import Kind, Shards, picked_name, searches, shards_of
+from easyrec.embedding.shared_keys import parted, share_of
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan, KeySpec, TableSpec
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
-from easyrec.embedding.wanted import Wanted, Wanting
-from easyrec.errors import CheckpointError
+from easyrec.embedding.tiers import Placing, Store, traffic
+from easyrec.embedding.tiers import place as placed
+from easyrec.embedding.wanted import Occurrences, Wanted, Wanting, found
+from easyrec.embedding.whole import Whole
+from easyrec.errors import CheckpointError, DataError
+from easyrec.layout import SequenceLayout
 from easyrec.workers import Workers
 
 if TYPE_CHECKING:
@@ -52,7 +59,7 @@ class _Rows:
     def _build(self) -> None:
         trainable = [piece.spec.trainable for piece in self.shards.pieces]
         self.native = native.Tables(self.arrays, [], [], trainable, self.threads)
-        self.lookup = Lookup(self.shards.plan, self.native)
+        self.lookup = Lookup(self.shards.plan, self.native, ())  # ids have become places
 
     def provide(self, needed: Sequence[int]) -> None:
         """Have room for so many rows of each unit's pieces."""
@@ -66,18 +73,53 @@ class _Rows:
             self._build()
 
 
-class _Columns(BatchColumns):
-    """A batch with places among the rows that came in the place of ids."""
+class _Picked(BatchColumns):
+    """A batch with columns of the steps that searches picked, see `sharding.picked_name`."""
 
-    def __init__(self, batch: Batch, places: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, batch: Batch, picks: Iterable[_Pick]) -> None:
         super().__init__(batch)
-        self.places = places
+        self.picked: dict[str, Parts] = {}
+        try:
+            for pick in picks:
+                pick(self)
+        except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
+            raise DataError(str(error)) from error
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        return self.picked[name] if name in self.picked else super().ragged(name)
+
+
+class _Pick:
+    """Picks the steps of one sequence of a group by their ids."""
+
+    def __init__(self, group: str, layout: SequenceLayout, bags: Sequence[BagSpec], tables: Any) -> None:
+        self.search = StepSearch(layout, bags, tables, {}, {})
+        self.names = {bag.feature: picked_name(group, layout.name, bag.feature) for bag in bags}
+
+    def __call__(self, columns: _Picked) -> None:
+        """Add the columns of the steps that are picked."""
+        whole = {name: columns.ragged(name) for name in self.names}
+        values, offsets, _, keys = next(iter(whole.values()))
+        steps = len(values) if keys is None else len(keys) - 1
+        picked, offsets = self.search.find(columns, np.arange(steps + 1) if offsets is None else offsets, steps)
+        for name, (values, _, weights, keys) in whole.items():
+            chosen, starts, theirs, _ = take((values, keys, weights, None), picked)
+            columns.picked[self.names[name]] = chosen, offsets, theirs, starts
+
+
+class _Columns:
+    """A batch with places among the rows that came in the place of ids, -1 for ids without a row."""
+
+    def __init__(self, columns: BatchColumns, places: Mapping[str, np.ndarray]) -> None:
+        self.columns, self.places = columns, places
+        self.size, self.dense, self.dense_slices = columns.size, columns.dense, columns.dense_slices
 
     def ragged(self, name: str) -> Parts:
         """The parts of a ragged column."""
         if name not in self.places:
-            return super().ragged(name)
-        _, offsets, weights, key_offsets = super().ragged(name.partition("/")[2])
+            return self.columns.ragged(name)
+        _, offsets, weights, key_offsets = self.columns.ragged(name.partition("/")[2])
         return self.places[name], offsets, weights, key_offsets
 
 
@@ -101,7 +143,7 @@ class _Asked:
 class _Held(TrainedTables):
     """What a worker holds of tables; its first values are cut from those of the whole."""
 
-    def _start(self) -> None:
+    def _first_rows(self) -> None:
         """Leave the rows empty."""
 
 
@@ -118,6 +160,11 @@ class ShardedCollection(EmbeddingCollection):
         threads: How many threads of this worker share its work.
         workers: The job.
         kinds: How each table is shared, by name.
+        storage: How much memory what this worker holds may take, and where its other rows are; None: all are in memory.
+
+    Raises:
+        ConfigError: What must be in memory does not fit, or a dynamic table has fewer rows than there are workers.
+        RunError: There is no room for what is not.
     """
 
     def __init__(
@@ -129,6 +176,7 @@ class ShardedCollection(EmbeddingCollection):
         threads: int | None,
         workers: Workers,
         kinds: Mapping[str, Kind],
+        storage: Store | None = None,
     ) -> None:
         nn.Module.__init__(self)
         self.plan, self.workers = plan, workers
@@ -138,14 +186,19 @@ class ShardedCollection(EmbeddingCollection):
         pieces = self.shards.pieces
         # Apart, as the norm of the gradient counts what every worker holds once.
         self._copied = [piece.kind == "data_parallel" for piece in pieces]
-        self.tables, self.copies = (
-            _Held([p.held(workers.rank, workers.size) for p in part], optimizer, regularizer, seed, threads)
-            for part in self._parted(pieces)
-        )
+        keys = [share_of(spec, workers.rank, workers.size) for spec in plan.keys]
+        placing = Placing() if storage is None else self._placed(optimizer.type, storage, keys)
+        settings = optimizer, regularizer, seed, threads
+        cut, copied = self._parted([p.held(workers.rank, workers.size) for p in pieces])
+        self.tables = _Held(cut, *settings, keys, placing.tiers, None if storage is None else storage.folder)
+        self.copies = _Held(copied, *settings)
+        self._stored = storage is not None
+        of_table = {name: tier.name for tier in placing.tiers for name in tier.tables}
+        self._tier_of_unit = [of_table.get(pieces[unit.pieces[0]].spec.name) for unit in self.shards.units]
         self._bags = self._joined(
-            [_one_by_one(tables.native, place, spec.dim) for place, spec in enumerate(tables.specs)]
-            for tables in self.both
+            [_one_by_one(tables.native, place, spec) for place, spec in enumerate(tables.specs)] for tables in self.both
         )
+        self._picks = [_Pick(*found, self.tables.native) for found in searches(plan)]
         self._draw(seed)
         self._wanting = Wanting(self.shards.units, workers.rank, workers.size)
         self._whole = {place: self._call(place, np.arange(pieces[place].spec.rows)) for place in self.shards.whole}
@@ -154,6 +207,14 @@ class ShardedCollection(EmbeddingCollection):
         self._gradients: list[tuple[Any, np.ndarray]] = []
         self._asked: _Asked | None = None
         self._summed: _Summed | None = None
+
+    def _placed(self, optimizer: str, storage: Store, keys: Sequence[KeySpec]) -> Placing:
+        """Where the rows are that this worker holds; those that every worker holds are in memory."""
+        rank, size = self.workers.rank, self.workers.size
+        tables = tuple(piece.held(rank, size) for piece in self.shards.pieces)
+        held = EmbeddingPlan(tables, self.shards.plan.groups, tuple(keys))
+        copies = [spec.name for spec, copied in zip(tables, self._copied, strict=True) if copied]
+        return placed(held, optimizer, storage.bytes, copies)
 
     @property
     def both(self) -> tuple[TrainedTables, TrainedTables]:
@@ -175,6 +236,8 @@ class ShardedCollection(EmbeddingCollection):
         rank, size = self.workers.rank, self.workers.size
         held = self._joined((self.tables.weights, self.copies.weights))
         for spec in self.plan.tables:
+            if spec.keys is not None:  # its rows start when ids get them
+                continue
             parts = [(p, w) for p, w in zip(self.shards.pieces, held, strict=True) if p.table == spec.name]
             for start, rows in drawn_rows(spec, seed, DRAWN * size):  # so that each chunk starts with worker 0
                 for piece, weights in parts:
@@ -197,18 +260,23 @@ class ShardedCollection(EmbeddingCollection):
         """
         assert groups is None
         assert batch.matches is None
-        wanted = self._wanting(BatchColumns(batch))
-        self._fetch(wanted, learning=torch.is_grad_enabled())
-        columns = _Columns(batch, wanted.places)
+        picked = _Picked(batch, self._picks)
+        wanted, learning = self._wanting(picked), torch.is_grad_enabled()
+        self.tables.tiers.begin(learning=learning)
+        places = self._fetch(wanted, learning=learning)
+        columns = _Columns(picked, places)
         buffers, others = self._rows.lookup.bind(columns)
         tensors = {key: torch.from_numpy(array) for key, array in others.items()}
         tensors |= self._rows.lookup.dense(columns, partial(columns_of, batch.dense))
         return Embedded(tensors | self._filled(buffers), self._layouts)
 
-    def _fetch(self, wanted: Wanted, *, learning: bool) -> None:
+    def _fetch(self, wanted: Wanted, *, learning: bool) -> dict[str, np.ndarray]:
         """Tell the holders which rows are wanted, and fill the rows that are looked up with what they send.
 
         Rows that every worker holds are not sent; but whose gradients will come is told, while it learns.
+
+        Returns:
+            By column where among a unit's rows that of each id is, -1 for those without.
         """
         shards, workers, here = self.shards, self.workers, wanted.here
         units, size, me = shards.units, workers.size, workers.rank
@@ -216,37 +284,52 @@ class ShardedCollection(EmbeddingCollection):
         for place, call in self._whole.items():
             call.lookup(self._rows.arrays[place])
         copies = slice(sum(unit.kind != "data_parallel" for unit in units), len(units))
+        met = Occurrences(units, wanted) if learning else None
         give, sent = wanted.counts.copy(), []
         for worker in range(size):
             sent.append(wanted.of(worker, slice(0, copies.start)))
             if learning or worker == me:
                 give[worker, copies] = wanted.counts[me, copies]
                 sent.append(wanted.of(me, copies))
+            sent += [] if met is None else met.of(worker)
         counts = workers.swap(torch.from_numpy(give.reshape(-1)), [len(units)] * size, [len(units)] * size)
-        take = counts.numpy().reshape(size, -1)
-        told = torch.from_numpy(np.concatenate(sent))
-        ids = workers.swap(told, give.sum(axis=1).tolist(), take.sum(axis=1).tolist()).numpy()
+        taken = counts.numpy().reshape(size, -1)
+        per_id = 1 + (met.columns if met is not None else np.zeros(len(units), np.int64))
+        ids = workers.swap(
+            torch.from_numpy(np.concatenate(sent)), (give @ per_id).tolist(), (taken @ per_id).tolist()
+        ).numpy()
+        asked: list[dict[int, np.ndarray]] = [{} for _ in range(size)]
+        times: list[dict[int, np.ndarray]] = [{} for _ in range(size)]
+        for worker, numbers in enumerate(taken.tolist()):
+            for number, count in enumerate(numbers):
+                if count:
+                    asked[worker][number], ids = ids[:count], ids[count:]
+            for number, count in enumerate(numbers if met is not None else ()):
+                if count and met is not None and met.columns[number]:
+                    size_of = count * int(met.columns[number])
+                    times[worker][number], ids = ids[:size_of].reshape(count, -1), ids[size_of:]
+        places = self._give_rows(wanted, give, taken, asked, times, met)
 
         widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64)
         widths[copies] = 0
-        lengths, mine = take @ widths, give @ widths
+        lengths, mine = taken @ widths, give @ widths
         lengths[me] = mine[me] = 0  # one's own rows go straight to where they are looked up
         answer, at = np.empty(int(lengths.sum()), np.float32), 0
         calls: list[list[tuple[int, Any]]] = [[] for _ in range(size)]
-        for worker, number in zip(*(part.tolist() for part in np.nonzero(take)), strict=True):
-            count = int(take[worker, number])
-            rows, ids = ids[:count], ids[count:]
-            for place in units[number].pieces:
-                dim = self._dim(place)
-                if worker == me:
-                    begin = int(here[number, me])
-                    target = self._rows.arrays[place][begin : begin + count]
-                elif number >= copies.start:  # nobody wants them, but the kernel must have seen the ids
-                    target = np.empty((count, dim), np.float32)
-                else:
-                    target = answer[at : at + count * dim].reshape(count, dim)
-                    at += count * dim
-                calls[worker].append((place, self._call(place, rows, target)))
+        for worker, of_worker in enumerate(asked):
+            for number, rows in of_worker.items():
+                count = len(rows)
+                for place in units[number].pieces:
+                    dim = self._dim(place)
+                    if worker == me:
+                        begin = int(here[number, me])
+                        target = self._rows.arrays[place][begin : begin + count]
+                    elif number >= copies.start:  # nobody wants them, but the kernel must have seen the ids
+                        target = np.empty((count, dim), np.float32)
+                    else:
+                        target = answer[at : at + count * dim].reshape(count, dim)
+                        at += count * dim
+                    calls[worker].append((place, self._call(place, rows, target)))
         came = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
         for worker, number in zip(*(part.tolist() for part in np.nonzero(give * (widths > 0))), strict=True):
             for place in units[number].pieces if worker != me else ():
@@ -255,6 +338,77 @@ class ShardedCollection(EmbeddingCollection):
                 came = came[target.size :]
         if learning:
             self._asked = _Asked(self._rows.native, list(self._rows.arrays), here, calls)
+        return places
+
+    def _give_rows(
+        self,
+        wanted: Wanted,
+        give: np.ndarray,
+        taken: np.ndarray,
+        asked: Sequence[dict[int, np.ndarray]],
+        times: Sequence[Mapping[int, np.ndarray]],
+        met: Occurrences | None,
+    ) -> dict[str, np.ndarray]:
+        """Find the rows of keys that are held here, and bring to memory what is not there.
+
+        In training keys are counted, and may get rows, in the order of one process: those of a feature of all workers,
+        then those of the next one.
+
+        Args:
+            wanted: What this worker needs.
+            give: (workers, units), of how many ids the rows are asked of each.
+            taken: (workers, units), of how many ids each asks.
+            asked: By worker and unit these ids; rows, as the kernels know them, take their place.
+            times: By worker and unit how often it met them.
+            met: How often this worker met its ids; None: nothing is learned.
+
+        Returns:
+            See `_fetch`.
+        """
+        units, learning, places = self.shards.units, met is not None, dict(wanted.places)
+        answers: list[list[np.ndarray]] = [[np.zeros(0, np.int32)] for _ in asked]
+        for number, (unit, tier) in enumerate(zip(units, self._tier_of_unit, strict=True)):
+            if unit.keys is None and tier is None:
+                continue
+            those = [of_worker.get(number, np.zeros(0, np.int64)) for of_worker in asked]
+            ids, ends = np.concatenate(those), np.cumsum([len(part) for part in those])[:-1]
+            if unit.keys is None:
+                rows = self.tables.rows(None, tier, ids, learning=learning)
+            else:
+                lost = np.zeros((0, len(unit.features)), np.int64)
+                if learning:
+                    lost = np.concatenate([lost, *(often[number] for often in times if number in often)])
+                    for column in range(len(unit.features)):
+                        of_key = np.repeat(np.arange(len(ids)), lost[:, column])
+                        rows = self.tables.rows(unit.keys, tier, ids[of_key], learning=True)
+                        lost[:, column] = np.bincount(of_key[rows < 0], minlength=len(ids))
+                rows = self.tables.rows(unit.keys, tier, ids, learning=False)
+                if not learning:
+                    lost = (rows < 0).astype(np.int64)[:, None]
+                for answer, part in zip(answers, np.split(lost, ends), strict=True):
+                    answer.append(part.astype(np.int32).ravel())
+            for of_worker, part in zip(asked, np.split(rows, ends), strict=True):
+                if number in of_worker:
+                    of_worker[number] = part
+        keyed = np.array([unit.keys is not None for unit in units], np.int64)
+        if not keyed.any():
+            return places
+        wide = keyed if met is None else met.columns
+        sent = torch.from_numpy(np.concatenate([part for parts in answers for part in parts]))
+        came = self.workers.swap(sent, (taken @ wide).tolist(), (give @ wide).tolist()).numpy()
+        lost_of: dict[int, list[np.ndarray]] = {}
+        for counts in give.tolist():
+            for number in np.flatnonzero(keyed).tolist():
+                size = counts[number] * int(wide[number])
+                lost_of.setdefault(number, []).append(came[:size].reshape(-1, int(wide[number])))
+                came = came[size:]
+        for number, parts in lost_of.items():
+            lost = np.concatenate(parts)
+            for column, feature in enumerate(units[number].features if lost.any() else ()):
+                name = f"{number}/{feature}"
+                of, often_of = (lost[:, 0],) * 2 if met is None else (lost[:, column], met.times[number][:, column])
+                places[name] = found(places[name], of, often_of)
+        return places
 
     def _call(self, place: int, rows: np.ndarray, target: np.ndarray | None = None) -> Any:
         """The native call over rows that are held here of a piece, looked up once."""
@@ -340,15 +494,44 @@ class ShardedCollection(EmbeddingCollection):
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """(rows, dim) float32 of what this worker holds of each piece of a table."""
-        held = self._joined((self.tables.weights, self.copies.weights))
-        return {piece.spec.name: weights for piece, weights in zip(self.shards.pieces, held, strict=True)}
+        self.tables.tiers.write_back()
+        return {p.spec.name: held for p, held in zip(self.shards.pieces, self._held("weight"), strict=True)}
+
+    def _held(self, part: str) -> list[np.ndarray]:
+        """By piece what this worker holds of the weights, or of a state."""
+        return self._joined(tables.weights if part == "weight" else tables.states[part] for tables in self.both)
+
+    def dynamics(self) -> dict[str, dict[str, float]]:
+        """The same as of one process: what happened to the keys of all workers."""
+        result = {}
+        for name, keys in self.tables.keys.items():
+            rows, *counts = (int(n) for n in self.workers.sum([len(keys), *astuple(keys.take_counts())]))
+            result[name] = told(rows, KeyCounts(*counts))
+        return result
+
+    def traffic(self) -> dict[str, dict[str, float]]:
+        """By the first of the tables that are partly in memory together, of all workers."""
+        mine, result = self.tables.tiers.take_counts(), {}
+        for unit in self.shards.units if self._stored else ():
+            name = self.shards.pieces[unit.pieces[0]].spec.name
+            counts = self.workers.sum(mine.get(name, [0] * 4))
+            if counts[0]:
+                result[name] = traffic(*map(int, counts))
+        return result
 
     def state_arrays(self) -> Mapping[str, np.ndarray]:
         """Weights and optimizer state of whole tables, as one process has them.
 
-        Each is put together when it is asked for, on the first worker; all workers must ask, for one after another.
+        They come to the first worker while it writes them; all workers must ask for them, for one after another.
         """
-        return _Whole(self)
+        self.tables.tiers.write_back()
+        return self._whole_tables()
+
+    def _whole_tables(self) -> Whole:
+        tables = self.tables
+        states, kind = tuple(tables.states), tables.optimizer.type
+        pieces, workers = self.shards.pieces, self.workers
+        return Whole(self.plan, kind, states, self._held, pieces, tables.keys, tables.step, workers)
 
     def load_state_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over this worker's part of what `state_arrays` gave, under whatever sharing.
@@ -356,66 +539,43 @@ class ShardedCollection(EmbeddingCollection):
         Raises:
             CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
         """
-        whole = _Whole(self)
+        whole = self._whole_tables()
         if arrays.keys() != set(whole):
             odd = sorted(arrays.keys() ^ set(whole))
             raise CheckpointError(f"the tables are not this model's: {', '.join(odd[:5])}")
         for name, shape in whole.shapes.items():
-            if arrays[name].shape != shape:
-                raise CheckpointError(f"'{name}' is {arrays[name].shape} in the checkpoint, the model has {shape}")
+            if arrays[name].shape != shape or arrays[name].dtype != np.float32:
+                found = f"{arrays[name].dtype} {arrays[name].shape}"
+                raise CheckpointError(f"'{name}' is {found} in the checkpoint, the model has float32 {shape}")
         rank, size = self.workers.rank, self.workers.size
-        for tables, pieces in zip((self.tables, self.copies), self._parted(self.shards.pieces), strict=True):
-            cut = {
-                f"{piece.spec.name}/{part}": piece.cut(arrays[f"{piece.table}/{part}"], rank, size)
-                for piece in pieces
-                for part in ("weight", *tables.states)
-            }
-            tables.load({**cut, "step": arrays["step"]})
+        moved: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        restored = {}
+        for name, keys in self.tables.keys.items():
+            parts = {part: arrays[f"{name}/key_{part}"] for part in PARTS}
+            restored[name], here, there = parted(keys, parts, rank, size)
+            if not np.array_equal(here * size + rank, there):
+                moved[name] = here, there
+        self.tables.keys = restored
+        for part in ("weight", *self.tables.states):
+            for piece, held in zip(self.shards.pieces, self._held(part), strict=True):
+                theirs = arrays[f"{piece.table}/{part}"]
+                if piece.spec.keys in moved:
+                    _gather(theirs, held, *moved[piece.spec.keys])
+                else:
+                    held[...] = piece.cut(theirs, rank, size)
+        for tables in self.both:
+            tables.step = int(arrays["step"])
+            tables.were_changed()
 
 
-class _Whole(Mapping[str, np.ndarray]):
-    """The arrays of whole tables, put together from what all workers hold."""
-
-    def __init__(self, collection: ShardedCollection) -> None:
-        self.collection = collection
-        states = collection.tables.states
-        narrow = collection.tables.optimizer.type == "rowwise_adagrad"
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        for part in ("weight", *states):
-            for spec in collection.plan.tables:
-                self.shapes[f"{spec.name}/{part}"] = spec.rows, 1 if narrow and part != "weight" else spec.dim
-        self.shapes["step"] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all."""
-        return sum(4 * int(np.prod(shape)) for shape in self.shapes.values())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        collection, workers = self.collection, self.collection.workers
-        if name == "step":
-            return np.array(collection.tables.step, np.int64)
-        table, _, part = name.rpartition("/")
-        every = [tables.weights if part == "weight" else tables.states[part] for tables in collection.both]
-        whole = np.empty(self.shapes[name] if workers.first else (0, 0), np.float32)
-        for piece, held in zip(collection.shards.pieces, collection._joined(every), strict=True):
-            if piece.table != table:
-                continue
-            if piece.kind == "data_parallel":
-                mine: np.ndarray = held
-                return mine
-            parts = workers.collected(held)
-            for rank, rows in enumerate(parts or ()):
-                piece.cut(whole, rank, workers.size)[...] = rows
-        return whole
+def _gather(theirs: np.ndarray, held: np.ndarray, here: np.ndarray, there: np.ndarray) -> None:
+    """Fill rows with some of an array that may lie on disk."""
+    step = max(1, CHUNK_BYTES // max(1, 4 * theirs.shape[1]))
+    for start in range(0, len(here), step):
+        held[here[start : start + step]] = theirs[there[start : start + step]]
 
 
-def _one_by_one(tables: Any, place: int, dim: int) -> Any:
+def _one_by_one(tables: Any, place: int, spec: TableSpec) -> Any:
     """The native lookup of rows of a table, one row after another."""
-    return native.Bags(tables, [("", KINDS["ids"], place, dim, 0, 1, False, False, False)])
+    keyed = spec.keys is not None
+    return native.Bags(tables, [("", KINDS["ids"], place, spec.dim, 0, 1, False, False, keyed)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, TableSpec
+from easyrec.layout import SequenceLayout
 
 Kind: TypeAlias = Literal["row", "table", "column", "data_parallel"]
 KINDS: tuple[Kind, ...] = ("row", "table", "data_parallel", "column")
@@ -49,7 +50,22 @@ class Piece:
     def cut(self, table: np.ndarray, rank: int, size: int) -> np.ndarray:
         """What a worker holds of (rows, dim) of the table, or of (rows, 1)."""
         rows = slice(rank, None, size) if self.kind == "row" else slice(0, self.held(rank, size).rows)
-        return table[rows, self.columns] if table.shape[1] > 1 else table[rows]
+        return self._columns_of(table[rows])
+
+    def of_rows(self, start: int, held: np.ndarray, stop: int, rank: int, size: int) -> np.ndarray:
+        """What a worker holds of the rows `start .. stop` of the table."""
+        if self.kind == "row":  # whole row r is row (r - rank) / size here, rounded up where it begins
+            start, stop = -((rank - start) // size), -((rank - stop) // size)
+        return held[start:stop]
+
+    def put(self, rows: np.ndarray, start: int, held: np.ndarray, rank: int, size: int) -> None:
+        """Fill (n, dim) of the table that begin at row `start` with what `of_rows` gave of a worker."""
+        if len(held):
+            first = (rank - start) % size if self.kind == "row" else 0
+            self._columns_of(rows[first :: size if self.kind == "row" else 1])[...] = held
+
+    def _columns_of(self, rows: np.ndarray) -> np.ndarray:
+        return rows[:, self.columns] if rows.shape[1] > 1 else rows
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,7 @@ class Unit:
         kind: See `Piece`.
         owner: See `Piece`.
         rows: Number of ids.
+        keys: Name of the keys by which ids have rows; None: an id is its row.
         pieces: Places among the pieces.
         features: Columns of ids, in a fixed order.
     """
@@ -67,6 +84,7 @@ class Unit:
     kind: Literal["row", "table", "data_parallel"]
     owner: int
     rows: int
+    keys: str | None = None
     pieces: list[int] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
 
@@ -76,7 +94,8 @@ class Shards:
     """The pieces of all tables of a plan, and the plan over them.
 
     Attributes:
-        plan: The plan whose tables are the pieces; a column of ids is called `<unit>/<feature>` there.
+        plan: The plan whose tables are the pieces; a column of ids is called `<unit>/<feature>` there, and one of a
+            sequence whose steps are picked `<unit>/<group>/<sequence>/<feature>`.
         pieces: In the order of the plan's tables.
         units: Those that every worker holds are the last.
         whole: Places of pieces that are multiplied with values: all their rows are read, whatever the batch.
@@ -96,6 +115,7 @@ def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shar
         kinds: How each table is shared, by name.
         size: Number of workers.
     """
+    plan = of_picked(plan)
     linear = {bag.table for group in plan.groups.values() for bag in group.bags if bag.kind == "linear"}
     owners = _owners([t for t in plan.tables if kinds[t.name] == "table"], size)
     pieces: list[Piece] = []
@@ -112,9 +132,13 @@ def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shar
     units: dict[tuple[str, str, int], Unit] = {}
     for place, piece in enumerate(pieces):
         if piece.table not in linear:
-            unit = units.setdefault(_unit_of(piece), Unit(piece.kind, piece.owner, piece.spec.rows))
+            unit = units.setdefault(_unit_of(piece), Unit(piece.kind, piece.owner, piece.spec.rows, piece.spec.keys))
             unit.pieces.append(place)
             unit.features.extend(f for f in _features(plan, piece.table) if f not in unit.features)
+    bags = [bag.feature for group in plan.groups.values() for bag in group.bags]
+    for unit in units.values():
+        if unit.keys is not None:  # ids are counted in the order of one process
+            unit.features.sort(key=bags.index)
     ordered = sorted(units, key=lambda key: units[key].kind == "data_parallel")
     by_table: dict[str, list[tuple[Piece, int]]] = {}
     for piece in pieces:
@@ -124,6 +148,31 @@ def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shar
     whole = [place for place, piece in enumerate(pieces) if piece.table in linear]
     over = EmbeddingPlan(tuple(p.spec for p in pieces), groups)
     return Shards(over, pieces, [units[key] for key in ordered], whole)
+
+
+def searches(plan: EmbeddingPlan) -> Iterator[tuple[str, SequenceLayout, tuple[BagSpec, ...]]]:
+    """The sequences of which steps are picked by their ids: the group, the sequence, and how it is looked up."""
+    for name, group in plan.groups.items():
+        for layout, bags in zip(group.layout.sequences, group.sequences, strict=True):
+            if layout.search is not None and layout.search.kind in ("newest", "hard"):
+                yield name, layout, bags
+
+
+def picked_name(group: str, sequence: str, feature: str) -> str:
+    """The name of a column of the steps that were picked."""
+    return f"{group}/{sequence}/{feature}"
+
+
+def of_picked(plan: EmbeddingPlan) -> EmbeddingPlan:
+    """The plan over steps that have been picked: what the others are is not asked of any worker."""
+    groups = dict(plan.groups)
+    for name, layout, bags in searches(plan):
+        group, whole = groups[name], replace(layout, search=None)
+        named = tuple(replace(bag, feature=picked_name(name, layout.name, bag.feature)) for bag in bags)
+        layouts = tuple(whole if own.name == layout.name else own for own in group.layout.sequences)
+        sequences = tuple(named if own is bags else own for own in group.sequences)
+        groups[name] = replace(group, layout=replace(group.layout, sequences=layouts), sequences=sequences)
+    return replace(plan, groups=groups)
 
 
 def _unit_of(piece: Piece) -> tuple[str, str, int]:
@@ -170,7 +219,7 @@ def kinds_by_size(tables: Iterable[TableSpec]) -> dict[str, Kind]:
 
 
 def kinds_of(plan: EmbeddingPlan, asked: Callable[[str], str], planner: Planner = kinds_by_size) -> dict[str, Kind]:
-    """How each table is shared; those of one name alike.
+    """How each table is shared; those of one name alike, and dynamic ones by row: a key's hash says who holds it.
 
     Args:
         plan: The tables.
@@ -181,10 +230,10 @@ def kinds_of(plan: EmbeddingPlan, asked: Callable[[str], str], planner: Planner 
     for table in plan.tables:
         base = table.name.partition(":")[0]
         widest[base] = max(widest.get(base, table), table, key=lambda t: t.dim)
-    free = [table for table in widest.values() if asked(table.name) == "auto"]
+    free = [table for table in widest.values() if asked(table.name) == "auto" and table.keys is None]
     found = planner(free) if free else {}
     kinds: dict[str, Kind] = {}
     for table in plan.tables:
-        kind = asked(table.name)
+        kind = asked(table.name) if table.keys is None else "row"
         kinds[table.name] = found[widest[table.name.partition(":")[0]].name] if kind == "auto" else kind  # type: ignore[assignment]
     return kinds

@@ -208,8 +208,9 @@ class Trainer:
     def _tables(self, plan: EmbeddingPlan) -> EmbeddingCollection:
         config, seed = self.config, self.config.seed
         settings = config.sparse_optimizer, config.embedding_regularizer, seed, self.threads
+        store = store_of(config.storage, self.folder.path)
         if not self.workers.several:
-            store, needed = store_of(config.storage, self.folder.path), bytes_of(plan, config.sparse_optimizer.type)
+            needed = bytes_of(plan, config.sparse_optimizer.type)
             if store is None and (doubt := doubt_about(needed)):
                 logger.warning("%s", doubt)
             try:
@@ -217,7 +218,7 @@ class Trainer:
             except MemoryError as error:
                 raise no_memory_for_tables(needed) from error
         kinds = self.workers.told(self._kinds(plan) if self.workers.first else None)
-        return ShardedCollection(plan, *settings, self.workers, kinds)
+        return ShardedCollection(plan, *settings, self.workers, kinds, store)
 
     def _kinds(self, plan: EmbeddingPlan) -> dict[str, Kind]:
         """How tables are shared."""
