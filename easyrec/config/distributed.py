@@ -75,11 +75,6 @@ def unfit_distributed(
     if train.compile:
         text = "a compiled graph knows no other workers: some of their batches are empty, and batch norm asks all"
         yield Problem(f"{text}\nleave it out", "train.compile")
-    if train.metrics is not None:
-        yield Problem(f"{one} measure no metrics of rows that were learned lately\nleave it out", "train.metrics")
-    if train.init_from is not None:
-        text = f"{one} take no other run's parameters over yet"
-        yield Problem(f"{text}\ntrain a step in one process with it, and --resume with {one}", "train.init_from")
     if chosen.backend == "nccl" and train.device == "cpu":
         text = "'nccl' adds up gradients on GPUs, but the dense part is trained on the processor"
         yield Problem(f"{text}\ntake 'gloo', or set train.device to 'cuda'", "train.distributed.backend")

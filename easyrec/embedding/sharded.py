@@ -24,7 +24,7 @@ from easyrec.embedding.keys import PARTS, KeyCounts, told
 from easyrec.embedding.lookup import KINDS, Lookup
 from easyrec.embedding.search import Parts, StepSearch, take
 from easyrec.embedding.sharding import Kind, Shards, picked_name, searches, shards_of
-from easyrec.embedding.shared_keys import parted, share_of
+from easyrec.embedding.shared_keys import PER_KEY, holders, parted, share_of
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, KeySpec, TableSpec
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
 from easyrec.embedding.tiers import Placing, Store, traffic
@@ -526,6 +526,36 @@ class ShardedCollection(EmbeddingCollection):
         """
         self.tables.tiers.write_back()
         return self._whole_tables()
+
+    def go_to(self, step: int) -> None:
+        """Let so many steps be done."""
+        for tables in self.both:
+            tables.step = step
+
+    def start_keys(self, name: str, parts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the keys that this worker holds: its rows, and those elsewhere."""
+        mine = holders(np.ascontiguousarray(parts["keys"]), self.workers.size) == self.workers.rank
+        return super().start_keys(name, {p: a[mine] if p in PER_KEY else a for p, a in parts.items()})
+
+    def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:
+        """The same of rows of this worker."""
+        names = {spec.name for spec in specs}
+        self.tables.start_rows([spec for spec in self.tables.specs if spec.name in names], rows)
+
+    def take_over(self, table: str, part: str, theirs: np.ndarray, here: np.ndarray, there: np.ndarray) -> None:
+        """The same of the rows that this worker holds."""
+        if part != "weight" and part not in self.tables.states:
+            return
+        self.tables.tiers.write_back()
+        for piece, held in zip(self.shards.pieces, self._held(part), strict=True):
+            if piece.table == table and len(held):
+                rows, theirs_of = here, there
+                if piece.kind == "row" and piece.spec.keys is None:
+                    mine = here % self.workers.size == self.workers.rank
+                    rows, theirs_of = here[mine] // self.workers.size, there[mine]
+                held[rows] = piece.columns_of(theirs)[theirs_of]
+        for tables in self.both:
+            tables.were_changed()
 
     def _whole_tables(self) -> Whole:
         tables = self.tables

@@ -50,7 +50,7 @@ class Piece:
     def cut(self, table: np.ndarray, rank: int, size: int) -> np.ndarray:
         """What a worker holds of (rows, dim) of the table, or of (rows, 1)."""
         rows = slice(rank, None, size) if self.kind == "row" else slice(0, self.held(rank, size).rows)
-        return self._columns_of(table[rows])
+        return self.columns_of(table[rows])
 
     def of_rows(self, start: int, held: np.ndarray, stop: int, rank: int, size: int) -> np.ndarray:
         """What a worker holds of the rows `start .. stop` of the table."""
@@ -62,9 +62,10 @@ class Piece:
         """Fill (n, dim) of the table that begin at row `start` with what `of_rows` gave of a worker."""
         if len(held):
             first = (rank - start) % size if self.kind == "row" else 0
-            self._columns_of(rows[first :: size if self.kind == "row" else 1])[...] = held
+            self.columns_of(rows[first :: size if self.kind == "row" else 1])[...] = held
 
-    def _columns_of(self, rows: np.ndarray) -> np.ndarray:
+    def columns_of(self, rows: np.ndarray) -> np.ndarray:
+        """The columns of the piece of (n, dim) of the table, or of (n, 1)."""
         return rows[:, self.columns] if rows.shape[1] > 1 else rows
 
 

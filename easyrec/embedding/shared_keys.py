@@ -11,6 +11,9 @@ from easyrec.embedding.keys import KeyCounts, KeyMap, as_one
 from easyrec.embedding.spec import KeySpec
 from easyrec.errors import ConfigError, Problem
 
+PER_KEY = ("keys", "rows", "counts", "steps")
+"""The parts of a map's state that have one value for each key."""
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -44,10 +47,10 @@ def joined(every: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """
     size = len(every)
     rows = [np.where(p["rows"] < 0, p["rows"], p["rows"] * size + rank) for rank, p in enumerate(every)]
-    whole = {part: np.concatenate([p[part] for p in every]) for part in ("keys", "counts", "steps", "sketch", "marks")}
+    whole = {part: np.concatenate([p[part] for p in every]) for part in (*PER_KEY, "sketch", "marks")}
     whole["rows"] = np.concatenate(rows).astype(np.int32)
     order = np.lexsort((whole["keys"], whole["rows"], whole["rows"] < 0))  # as one process tells it
-    whole |= {part: whole[part][order] for part in ("keys", "rows", "counts", "steps")}
+    whole |= {part: whole[part][order] for part in PER_KEY}
     return {**whole, "told": np.sum([p["told"] for p in every], axis=0), "before": every[0]["before"]}
 
 

@@ -262,7 +262,8 @@ class Trainer:
         measured, config = self.experiment.measured, self.config
         if measured is None or config.metrics is None or self.sampled:
             return None
-        return Recent(config.metrics, measured, self.objective, config.log_every, self.experiment.data.batch_size)
+        rows = self.experiment.data.batch_size
+        return Recent(config.metrics, measured, self.objective, config.log_every, rows, self.workers)
 
     def _watch_for_the_best(self) -> EarlyStop | None:
         watched, stop = self.experiment.watched, self.config.early_stop
