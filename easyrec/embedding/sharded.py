@@ -19,20 +19,20 @@ from torch import nn
 from easyrec.batch import Batch, Embedded
 from easyrec.chunks import CHUNK_BYTES
 from easyrec.embedding import native
-from easyrec.embedding.collection import BatchColumns, EmbeddingCollection, columns_of
+from easyrec.embedding.collection import EmbeddingCollection, columns_of
+from easyrec.embedding.exchange import Exchange
 from easyrec.embedding.keys import PARTS, KeyCounts, told
 from easyrec.embedding.lookup import KINDS, Lookup
-from easyrec.embedding.search import Parts, StepSearch, take
-from easyrec.embedding.sharding import Kind, Shards, picked_name, searches, shards_of
+from easyrec.embedding.picked import Pick, PickedColumns, PlacedColumns
+from easyrec.embedding.sharding import Kind, Shards, searches, shards_of
 from easyrec.embedding.shared_keys import PER_KEY, holders, parted, share_of
-from easyrec.embedding.spec import BagSpec, EmbeddingPlan, KeySpec, TableSpec
+from easyrec.embedding.spec import EmbeddingPlan, KeySpec, TableSpec
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
 from easyrec.embedding.tiers import Placing, Store, traffic
 from easyrec.embedding.tiers import place as placed
-from easyrec.embedding.wanted import Occurrences, Wanted, Wanting, found
+from easyrec.embedding.wanted import Wanting
 from easyrec.embedding.whole import Whole
-from easyrec.errors import CheckpointError, DataError
-from easyrec.layout import SequenceLayout
+from easyrec.errors import CheckpointError
 from easyrec.workers import Workers
 
 if TYPE_CHECKING:
@@ -71,56 +71,6 @@ class _Rows:
                     grown = True
         if grown:
             self._build()
-
-
-class _Picked(BatchColumns):
-    """A batch with columns of the steps that searches picked, see `sharding.picked_name`."""
-
-    def __init__(self, batch: Batch, picks: Iterable[_Pick]) -> None:
-        super().__init__(batch)
-        self.picked: dict[str, Parts] = {}
-        try:
-            for pick in picks:
-                pick(self)
-        except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
-            raise DataError(str(error)) from error
-
-    def ragged(self, name: str) -> Parts:
-        """The parts of a ragged column."""
-        return self.picked[name] if name in self.picked else super().ragged(name)
-
-
-class _Pick:
-    """Picks the steps of one sequence of a group by their ids."""
-
-    def __init__(self, group: str, layout: SequenceLayout, bags: Sequence[BagSpec], tables: Any) -> None:
-        self.search = StepSearch(layout, bags, tables, {}, {})
-        self.names = {bag.feature: picked_name(group, layout.name, bag.feature) for bag in bags}
-
-    def __call__(self, columns: _Picked) -> None:
-        """Add the columns of the steps that are picked."""
-        whole = {name: columns.ragged(name) for name in self.names}
-        values, offsets, _, keys = next(iter(whole.values()))
-        steps = len(values) if keys is None else len(keys) - 1
-        picked, offsets = self.search.find(columns, np.arange(steps + 1) if offsets is None else offsets, steps)
-        for name, (values, _, weights, keys) in whole.items():
-            chosen, starts, theirs, _ = take((values, keys, weights, None), picked)
-            columns.picked[self.names[name]] = chosen, offsets, theirs, starts
-
-
-class _Columns:
-    """A batch with places among the rows that came in the place of ids, -1 for ids without a row."""
-
-    def __init__(self, columns: BatchColumns, places: Mapping[str, np.ndarray]) -> None:
-        self.columns, self.places = columns, places
-        self.size, self.dense, self.dense_slices = columns.size, columns.dense, columns.dense_slices
-
-    def ragged(self, name: str) -> Parts:
-        """The parts of a ragged column."""
-        if name not in self.places:
-            return self.columns.ragged(name)
-        _, offsets, weights, key_offsets = self.columns.ragged(name.partition("/")[2])
-        return self.places[name], offsets, weights, key_offsets
 
 
 @dataclass
@@ -196,9 +146,10 @@ class ShardedCollection(EmbeddingCollection):
         of_table = {name: tier.name for tier in placing.tiers for name in tier.tables}
         self._tier_of_unit = [of_table.get(pieces[unit.pieces[0]].spec.name) for unit in self.shards.units]
         self._bags = self._joined(
-            [_one_by_one(tables.native, place, spec) for place, spec in enumerate(tables.specs)] for tables in self.both
+            [_one_by_one(tables.native, at, dim, opened) for at, (dim, opened) in enumerate(part)]
+            for tables, part in zip(self.both, self._parted(self._lookups()), strict=True)
         )
-        self._picks = [_Pick(*found, self.tables.native) for found in searches(plan)]
+        self._picks = [Pick(*found, self.tables.native) for found in searches(plan)]
         self._draw(seed)
         self._wanting = Wanting(self.shards.units, workers.rank, workers.size)
         self._whole = {place: self._call(place, np.arange(pieces[place].spec.rows)) for place in self.shards.whole}
@@ -215,6 +166,11 @@ class ShardedCollection(EmbeddingCollection):
         held = EmbeddingPlan(tables, self.shards.plan.groups, tuple(keys))
         copies = [spec.name for spec, copied in zip(tables, self._copied, strict=True) if copied]
         return placed(held, optimizer, storage.bytes, copies)
+
+    def _lookups(self) -> list[tuple[int, bool]]:
+        """By piece its width, and whether some of the ids that are asked for have no row there."""
+        counted = {place for unit in self.shards.units if unit.counted for place in unit.pieces}
+        return [(piece.spec.dim, place in counted) for place, piece in enumerate(self.shards.pieces)]
 
     @property
     def both(self) -> tuple[TrainedTables, TrainedTables]:
@@ -260,155 +216,55 @@ class ShardedCollection(EmbeddingCollection):
         """
         assert groups is None
         assert batch.matches is None
-        picked = _Picked(batch, self._picks)
+        picked = PickedColumns(batch, self._picks)
         wanted, learning = self._wanting(picked), torch.is_grad_enabled()
         self.tables.tiers.begin(learning=learning)
-        places = self._fetch(wanted, learning=learning)
-        columns = _Columns(picked, places)
+        exchange = Exchange(self.shards.units, wanted, self.workers, learning=learning)
+        columns = PlacedColumns(picked, exchange.give_rows(self.tables, self._tier_of_unit))
+        self._fetch(exchange, learning=learning)
         buffers, others = self._rows.lookup.bind(columns)
         tensors = {key: torch.from_numpy(array) for key, array in others.items()}
         tensors |= self._rows.lookup.dense(columns, partial(columns_of, batch.dense))
         return Embedded(tensors | self._filled(buffers), self._layouts)
 
-    def _fetch(self, wanted: Wanted, *, learning: bool) -> dict[str, np.ndarray]:
-        """Tell the holders which rows are wanted, and fill the rows that are looked up with what they send.
-
-        Rows that every worker holds are not sent; but whose gradients will come is told, while it learns.
-
-        Returns:
-            By column where among a unit's rows that of each id is, -1 for those without.
-        """
-        shards, workers, here = self.shards, self.workers, wanted.here
-        units, size, me = shards.units, workers.size, workers.rank
+    def _fetch(self, exchange: Exchange, *, learning: bool) -> None:
+        """Send the rows that others asked for, and fill the rows that are looked up with what they send."""
+        units, workers, here = self.shards.units, self.workers, exchange.wanted.here
+        me = workers.rank
         self._rows.provide(here[:, -1].tolist())
         for place, call in self._whole.items():
             call.lookup(self._rows.arrays[place])
-        copies = slice(sum(unit.kind != "data_parallel" for unit in units), len(units))
-        met = Occurrences(units, wanted) if learning else None
-        give, sent = wanted.counts.copy(), []
-        for worker in range(size):
-            sent.append(wanted.of(worker, slice(0, copies.start)))
-            if learning or worker == me:
-                give[worker, copies] = wanted.counts[me, copies]
-                sent.append(wanted.of(me, copies))
-            sent += [] if met is None else met.of(worker)
-        counts = workers.swap(torch.from_numpy(give.reshape(-1)), [len(units)] * size, [len(units)] * size)
-        taken = counts.numpy().reshape(size, -1)
-        per_id = 1 + (met.columns if met is not None else np.zeros(len(units), np.int64))
-        ids = workers.swap(
-            torch.from_numpy(np.concatenate(sent)), (give @ per_id).tolist(), (taken @ per_id).tolist()
-        ).numpy()
-        asked: list[dict[int, np.ndarray]] = [{} for _ in range(size)]
-        times: list[dict[int, np.ndarray]] = [{} for _ in range(size)]
-        for worker, numbers in enumerate(taken.tolist()):
-            for number, count in enumerate(numbers):
-                if count:
-                    asked[worker][number], ids = ids[:count], ids[count:]
-            for number, count in enumerate(numbers if met is not None else ()):
-                if count and met is not None and met.columns[number]:
-                    size_of = count * int(met.columns[number])
-                    times[worker][number], ids = ids[:size_of].reshape(count, -1), ids[size_of:]
-        places = self._give_rows(wanted, give, taken, asked, times, met)
-
-        widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64)
-        widths[copies] = 0
-        lengths, mine = taken @ widths, give @ widths
+        copied = np.array([unit.kind == "data_parallel" for unit in units], bool)
+        widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64) * ~copied
+        lengths, mine = exchange.taken @ widths, exchange.given @ widths
         lengths[me] = mine[me] = 0  # one's own rows go straight to where they are looked up
         answer, at = np.empty(int(lengths.sum()), np.float32), 0
-        calls: list[list[tuple[int, Any]]] = [[] for _ in range(size)]
-        for worker, of_worker in enumerate(asked):
+        calls: list[list[tuple[int, Any]]] = [[] for _ in range(workers.size)]
+        for worker, of_worker in enumerate(exchange.asked):
             for number, rows in of_worker.items():
-                count = len(rows)
+                count, times = len(rows), exchange.times[worker].get(number)
                 for place in units[number].pieces:
                     dim = self._dim(place)
                     if worker == me:
                         begin = int(here[number, me])
                         target = self._rows.arrays[place][begin : begin + count]
-                    elif number >= copies.start:  # nobody wants them, but the kernel must have seen the ids
+                    elif copied[number]:  # nobody wants them, but the kernel must have seen the ids
                         target = np.empty((count, dim), np.float32)
                     else:
                         target = answer[at : at + count * dim].reshape(count, dim)
                         at += count * dim
-                    calls[worker].append((place, self._call(place, rows, target)))
+                    read = rows
+                    if times is not None:  # a row that no feature reads here does not move
+                        read = np.where(times[:, units[number].reads[place]].any(axis=1), rows, -1)
+                    calls[worker].append((place, self._call(place, read, target)))
         came = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
-        for worker, number in zip(*(part.tolist() for part in np.nonzero(give * (widths > 0))), strict=True):
+        for worker, number in zip(*(part.tolist() for part in np.nonzero(exchange.given * (widths > 0))), strict=True):
             for place in units[number].pieces if worker != me else ():
                 target = self._rows.arrays[place][here[number, worker] : here[number, worker + 1]]
                 target[...] = came[: target.size].reshape(target.shape)
                 came = came[target.size :]
         if learning:
             self._asked = _Asked(self._rows.native, list(self._rows.arrays), here, calls)
-        return places
-
-    def _give_rows(
-        self,
-        wanted: Wanted,
-        give: np.ndarray,
-        taken: np.ndarray,
-        asked: Sequence[dict[int, np.ndarray]],
-        times: Sequence[Mapping[int, np.ndarray]],
-        met: Occurrences | None,
-    ) -> dict[str, np.ndarray]:
-        """Find the rows of keys that are held here, and bring to memory what is not there.
-
-        In training keys are counted, and may get rows, in the order of one process: those of a feature of all workers,
-        then those of the next one.
-
-        Args:
-            wanted: What this worker needs.
-            give: (workers, units), of how many ids the rows are asked of each.
-            taken: (workers, units), of how many ids each asks.
-            asked: By worker and unit these ids; rows, as the kernels know them, take their place.
-            times: By worker and unit how often it met them.
-            met: How often this worker met its ids; None: nothing is learned.
-
-        Returns:
-            See `_fetch`.
-        """
-        units, learning, places = self.shards.units, met is not None, dict(wanted.places)
-        answers: list[list[np.ndarray]] = [[np.zeros(0, np.int32)] for _ in asked]
-        for number, (unit, tier) in enumerate(zip(units, self._tier_of_unit, strict=True)):
-            if unit.keys is None and tier is None:
-                continue
-            those = [of_worker.get(number, np.zeros(0, np.int64)) for of_worker in asked]
-            ids, ends = np.concatenate(those), np.cumsum([len(part) for part in those])[:-1]
-            if unit.keys is None:
-                rows = self.tables.rows(None, tier, ids, learning=learning)
-            else:
-                lost = np.zeros((0, len(unit.features)), np.int64)
-                if learning:
-                    lost = np.concatenate([lost, *(often[number] for often in times if number in often)])
-                    for column in range(len(unit.features)):
-                        of_key = np.repeat(np.arange(len(ids)), lost[:, column])
-                        rows = self.tables.rows(unit.keys, tier, ids[of_key], learning=True)
-                        lost[:, column] = np.bincount(of_key[rows < 0], minlength=len(ids))
-                rows = self.tables.rows(unit.keys, tier, ids, learning=False)
-                if not learning:
-                    lost = (rows < 0).astype(np.int64)[:, None]
-                for answer, part in zip(answers, np.split(lost, ends), strict=True):
-                    answer.append(part.astype(np.int32).ravel())
-            for of_worker, part in zip(asked, np.split(rows, ends), strict=True):
-                if number in of_worker:
-                    of_worker[number] = part
-        keyed = np.array([unit.keys is not None for unit in units], np.int64)
-        if not keyed.any():
-            return places
-        wide = keyed if met is None else met.columns
-        sent = torch.from_numpy(np.concatenate([part for parts in answers for part in parts]))
-        came = self.workers.swap(sent, (taken @ wide).tolist(), (give @ wide).tolist()).numpy()
-        lost_of: dict[int, list[np.ndarray]] = {}
-        for counts in give.tolist():
-            for number in np.flatnonzero(keyed).tolist():
-                size = counts[number] * int(wide[number])
-                lost_of.setdefault(number, []).append(came[:size].reshape(-1, int(wide[number])))
-                came = came[size:]
-        for number, parts in lost_of.items():
-            lost = np.concatenate(parts)
-            for column, feature in enumerate(units[number].features if lost.any() else ()):
-                name = f"{number}/{feature}"
-                of, often_of = (lost[:, 0],) * 2 if met is None else (lost[:, column], met.times[number][:, column])
-                places[name] = found(places[name], of, often_of)
-        return places
 
     def _call(self, place: int, rows: np.ndarray, target: np.ndarray | None = None) -> Any:
         """The native call over rows that are held here of a piece, looked up once."""
@@ -605,7 +461,6 @@ def _gather(theirs: np.ndarray, held: np.ndarray, here: np.ndarray, there: np.nd
         held[here[start : start + step]] = theirs[there[start : start + step]]
 
 
-def _one_by_one(tables: Any, place: int, spec: TableSpec) -> Any:
-    """The native lookup of rows of a table, one row after another."""
-    keyed = spec.keys is not None
-    return native.Bags(tables, [("", KINDS["ids"], place, spec.dim, 0, 1, False, False, keyed)])
+def _one_by_one(tables: Any, place: int, dim: int, opened: bool) -> Any:
+    """The native lookup of rows of a table, one row after another; where it is open, -1 is none."""
+    return native.Bags(tables, [("", KINDS["ids"], place, dim, 0, 1, False, False, opened)])

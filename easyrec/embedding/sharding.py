@@ -80,6 +80,7 @@ class Unit:
         keys: Name of the keys by which ids have rows; None: an id is its row.
         pieces: Places among the pieces.
         features: Columns of ids, in a fixed order.
+        reads: By piece, which of these look up there.
     """
 
     kind: Literal["row", "table", "data_parallel"]
@@ -88,6 +89,12 @@ class Unit:
     keys: str | None = None
     pieces: list[int] = field(default_factory=list)
     features: list[str] = field(default_factory=list)
+    reads: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> bool:
+        """Whether holders are told which features met an id: they count keys, and move no row that nobody read."""
+        return self.keys is not None or not all(reads.all() for reads in self.reads.values())
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,8 @@ def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shar
     for unit in units.values():
         if unit.keys is not None:  # ids are counted in the order of one process
             unit.features.sort(key=bags.index)
+        for place in unit.pieces:
+            unit.reads[place] = np.isin(unit.features, _features(plan, pieces[place].table))
     ordered = sorted(units, key=lambda key: units[key].kind == "data_parallel")
     by_table: dict[str, list[tuple[Piece, int]]] = {}
     for piece in pieces:

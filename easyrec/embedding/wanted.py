@@ -38,29 +38,33 @@ class Wanted:
 
 
 class Occurrences:
-    """How often a batch meets the keys of dynamic tables: their holders count them.
+    """How often a batch meets each id, by feature: for holders of keys, which they count, and of rows that not all read.
 
     Args:
         units: What is looked up by the same ids.
         wanted: What the batch needs.
+        rank: This worker.
 
     Attributes:
-        columns: (units,) how many features count the keys of a unit; 0 where ids are rows.
-        times: By unit, (n, features) of each of its keys.
+        columns: (units,) how many features are told of a unit's ids; 0 where none are.
+        times: By unit, (n, features) of each of its ids.
     """
 
-    def __init__(self, units: Sequence[Unit], wanted: Wanted) -> None:
-        self.here, self.times = wanted.here, dict[int, np.ndarray]()
-        self.columns = np.array([0 if unit.keys is None else len(unit.features) for unit in units], np.int64)
+    def __init__(self, units: Sequence[Unit], wanted: Wanted, rank: int) -> None:
+        self.units, self.here, self.rank, self.times = units, wanted.here, rank, dict[int, np.ndarray]()
+        self.columns = np.array([len(unit.features) if unit.counted else 0 for unit in units], np.int64)
         for number in np.flatnonzero(self.columns).tolist():
             named, size = (f"{number}/{feature}" for feature in units[number].features), int(wanted.here[number, -1])
             every = [np.bincount(wanted.places[name], minlength=size) for name in named]
             self.times[number] = np.stack(every, axis=1)
 
     def of(self, worker: int) -> list[np.ndarray]:
-        """Those of the keys that a worker holds, unit by unit."""
-        bounds = self.here[:, worker : worker + 2].tolist()
-        return [times[slice(*bounds[number])].ravel() for number, times in self.times.items()]
+        """Those of the ids whose rows a worker holds, unit by unit."""
+        told = []
+        for number, times in self.times.items():
+            holder = self.rank if self.units[number].kind == "data_parallel" else worker
+            told.append(times[self.here[number, holder] : self.here[number, holder + 1]].ravel())
+        return told
 
 
 def found(places: np.ndarray, lost: np.ndarray, times: np.ndarray) -> np.ndarray:

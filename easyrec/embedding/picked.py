@@ -1,0 +1,84 @@
+"""Columns of a batch whose rows others hold: steps that searches picked, and places in the place of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from easyrec.batch import Batch
+from easyrec.embedding.collection import BatchColumns
+from easyrec.embedding.search import Parts, StepSearch, take
+from easyrec.embedding.sharding import picked_name
+from easyrec.embedding.spec import BagSpec
+from easyrec.errors import DataError
+from easyrec.layout import SequenceLayout
+
+
+class PickedColumns(BatchColumns):
+    """A batch with columns of the steps that were picked, see `sharding.picked_name`.
+
+    Raises:
+        DataError: A column has not the shape that a search expects.
+    """
+
+    def __init__(self, batch: Batch, picks: Iterable[Pick]) -> None:
+        super().__init__(batch)
+        self.picked: dict[str, Parts] = {}
+        try:
+            for pick in picks:
+                self.picked |= pick(self)
+        except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
+            raise DataError(str(error)) from error
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        return self.picked[name] if name in self.picked else super().ragged(name)
+
+
+class Pick:
+    """Picks the steps of one sequence of a group by their ids, before any row is asked for.
+
+    Args:
+        group: Name of the group.
+        layout: The sequence.
+        bags: How it is looked up.
+        tables: Native tables; none of them is read.
+    """
+
+    def __init__(self, group: str, layout: SequenceLayout, bags: Sequence[BagSpec], tables: Any) -> None:
+        self.search = StepSearch(layout, bags, tables, {}, {})
+        self.names = {bag.feature: picked_name(group, layout.name, bag.feature) for bag in bags}
+
+    def __call__(self, columns: BatchColumns) -> dict[str, Parts]:
+        """The columns of the steps that are picked."""
+        whole = {name: columns.ragged(name) for name in self.names}
+        values, offsets, _, keys = next(iter(whole.values()))
+        steps = len(values) if keys is None else len(keys) - 1
+        picked, offsets = self.search.find(columns, np.arange(steps + 1) if offsets is None else offsets, steps)
+        found: dict[str, Parts] = {}
+        for name, (values, _, weights, keys) in whole.items():
+            chosen, starts, theirs, _ = take((values, keys, weights, None), picked)
+            found[self.names[name]] = chosen, offsets, theirs, starts
+        return found
+
+
+class PlacedColumns:
+    """Columns with places among the rows that came in the place of ids, -1 for ids without a row.
+
+    Args:
+        columns: Those of the batch.
+        places: By `<unit>/<column>`.
+    """
+
+    def __init__(self, columns: BatchColumns, places: Mapping[str, np.ndarray]) -> None:
+        self.columns, self.places = columns, places
+        self.size, self.dense, self.dense_slices = columns.size, columns.dense, columns.dense_slices
+
+    def ragged(self, name: str) -> Parts:
+        """The parts of a ragged column."""
+        if name not in self.places:
+            return self.columns.ragged(name)
+        _, offsets, weights, key_offsets = self.columns.ragged(name.partition("/")[2])
+        return self.places[name], offsets, weights, key_offsets
