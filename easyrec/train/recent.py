@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SMALLEST_SHARE = 0.05
 """Of the weight of new rows: rows that weigh less are forgotten."""
+ORDER = "order"
+"""A column that several workers give their rows: the batches of one step, in the order of workers."""
 
 
 class Recent:
@@ -79,6 +81,9 @@ class Recent:
         for column in self.columns:
             assert batch.reserved is not None, "the loader was asked for the column"
             names, arrays = [*names, f"column:{column}"], [*arrays, batch.reserved.column(column).slice(0, rows)]
+        if self.workers.several:
+            order = step * self.workers.size + self.workers.rank
+            names, arrays = [*names, ORDER], [*arrays, pa.array(np.full(rows, order))]
         self.logs[0].append(pa.table(arrays, names))
 
     def take(self) -> dict[str, float]:
@@ -86,6 +91,12 @@ class Recent:
         self._collect()
         if not self.workers.first:
             return {}
+        if self.workers.several and self.logs[0]:  # sums do not depend on when rows came here
+            whole = pa.concat_tables(self.logs[0], promote_options="permissive").unify_dictionaries()
+            if ORDER in whole.column_names:  # not where one process had them all
+                order = whole[ORDER].fill_null(-1).to_numpy()
+                whole = whole.take(np.argsort(order, kind="stable")).drop_columns(ORDER)
+            self.logs[0] = [whole]
         found = Evaluation(self.tasks, self.evaluation)
         for age, tables in enumerate(self.logs):
             for table in tables:

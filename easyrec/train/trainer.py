@@ -61,7 +61,7 @@ from easyrec.train.schedules import Rate
 from easyrec.train.scored import Scored, of_all
 from easyrec.train.scorer import Scorer, task_scorings
 from easyrec.train.snapshot import read_folder
-from easyrec.train.state import go_to, snapshot_of
+from easyrec.train.state import go_to, snapshot_of, start_anew
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
 from easyrec.train.turns import Turn, Turns, add_up_gradients, first_rows
@@ -590,6 +590,7 @@ class Trainer:
                 self.store.discard_after(step)
             self.saved_step = step
         else:
+            start_anew(self)  # the models are equal: from here on each worker draws for itself
             for name in (METRICS, PROGRESS):
                 self.folder.truncate(name, 0)
             if self.matching is not None and isinstance(self.collection, PropagatedCollection):

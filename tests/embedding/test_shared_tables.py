@@ -8,40 +8,34 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).with_name("shared_tables.py")
-FAST = ("dynamic-lazy_adam", "goes-on-exact", "moves-to-one")
-SLOW = (
-    *(f"static-{name}" for name in ("lazy_adam", "rowwise_adagrad", "adagrad", "sgd", "ftrl")),
-    *(f"dynamic-{name}" for name in ("rowwise_adagrad", "adagrad", "sgd", "ftrl")),
-    *(f"goes-on-{name}" for name in ("lru", "score", "ttl", "sketch", "chance")),
-    *("columns", "static-goes-on", "searched-newest", "searched-hard"),
+CASES = (
+    *(
+        f"{kind}-{name}"
+        for kind in ("static", "dynamic")
+        for name in ("lazy_adam", "rowwise_adagrad", "adagrad", "sgd", "ftrl")
+    ),
+    *(f"goes-on-{name}" for name in ("lru", "score", "ttl", "exact", "sketch", "chance")),
+    *("columns", "static-goes-on", "searched-newest", "searched-hard", "moves-to-one"),
 )
 
 
-def wrong(folder, names):
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
     """What two workers found wrong, by case."""
-    words = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT), str(folder), *names]
+    folder = tmp_path_factory.mktemp("shared")
+    words = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT), str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-m", *words], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:8000]
-    return {name: (folder / f"{name}.txt").read_text() for name in names}
-
-
-@pytest.fixture(scope="module")
-def fast(tmp_path_factory):
-    return wrong(tmp_path_factory.mktemp("fast"), FAST)
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory):
-    return wrong(tmp_path_factory.mktemp("slow"), SLOW)
-
-
-@pytest.mark.parametrize("name", FAST)
-def test_workers_hold_together_what_one_process_holds(fast, name):
-    assert not fast[name], fast[name]
+    return {file.stem: file.read_text() for file in folder.glob("*.txt")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SLOW)
-def test_so_do_they_by_all_optimizers_and_rules(slow, name):
-    assert not slow[name], slow[name]
+@pytest.mark.parametrize("name", CASES)
+def test_workers_hold_together_what_one_process_holds(wrong, name):
+    assert not wrong[name], wrong[name]
+
+
+@pytest.mark.slow
+def test_every_case_is_told(wrong):
+    assert set(wrong) == set(CASES)
