@@ -42,7 +42,7 @@ def unfit_distributed(
     tasks: Sequence[TaskConfig],
     tables: Collection[str],
     dynamic: Collection[str],
-    searched: Mapping[str, str],
+    compared: Mapping[str, str],
 ) -> Iterator[Problem]:
     """What stands against training by several workers, by dotted path.
 
@@ -51,7 +51,7 @@ def unfit_distributed(
         tasks: What is predicted.
         tables: Names of tables.
         dynamic: Names of those that are dynamic.
-        searched: By name of sequences whose steps are searched, the kind of search.
+        compared: By name of tables whose rows a search compares, the sequence.
     """
     train, model, chosen = sections.train, sections.model, sections.train.distributed or Distributed()
     one = "several workers"
@@ -65,10 +65,6 @@ def unfit_distributed(
     if model.propagated_layers() is not None:
         text = f"'{model.type}' reads all rows of its tables at every step, and no worker has all\ntrain in one process"
         yield Problem(text, "model.type")
-    for name, search in searched.items():
-        if search in ("hash", "soft"):
-            text = f"sequence '{name}' is searched by the rows of all its steps, and no worker has all rows"
-            yield Problem(f"{text}\ntake the search 'hard', or train in one process", "model.groups")
     if train.task_weighting.type != "fixed":
         text = f"'{train.task_weighting.type}' weighs tasks by their losses in one process, and a worker has those of its rows"
         yield Problem(f"{text}\ntake 'fixed'", "train.task_weighting")
@@ -94,6 +90,11 @@ def unfit_distributed(
         if kind == "column" and train.sparse_optimizer.type == "rowwise_adagrad":
             text = "'rowwise_adagrad' keeps one number for a whole row, and by 'column' no worker has one"
             yield Problem(f"{text}\ntake 'row' or 'table', or another optimizer", where)
+    for name, sequence in compared.items():
+        if chosen.of(name) == "column":
+            text = f"sequence '{sequence}' is searched by whole rows of '{name}', and by 'column' no worker has one"
+            where = name if name in chosen.sharding else DEFAULT
+            yield Problem(f"{text}\ntake 'row' or 'table'", f"train.distributed.sharding.{where}")
     listwise = [(n, t) for n, t in enumerate(tasks) for part in t.loss_config.parts if part.whole_batch]
     for number, task in listwise:
         text = f"the loss of '{task.name}' compares all rows of a batch with one another, and each worker has its own"

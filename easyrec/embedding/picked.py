@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from easyrec.batch import Batch
 from easyrec.embedding.collection import BatchColumns
+from easyrec.embedding.lookup import Lookup
 from easyrec.embedding.search import Parts, StepSearch, take
-from easyrec.embedding.sharding import picked_name
+from easyrec.embedding.sharding import COMPARED, picked_name
 from easyrec.embedding.spec import BagSpec
 from easyrec.errors import DataError
 from easyrec.layout import SequenceLayout
@@ -19,16 +20,21 @@ from easyrec.layout import SequenceLayout
 class PickedColumns(BatchColumns):
     """A batch with columns of the steps that were picked, see `sharding.picked_name`.
 
+    Args:
+        batch: The rows.
+        picks: What picks.
+        near: Columns with places among the rows that are compared.
+
     Raises:
         DataError: A column has not the shape that a search expects.
     """
 
-    def __init__(self, batch: Batch, picks: Iterable[Pick]) -> None:
+    def __init__(self, batch: Batch, picks: Iterable[Pick], near: BatchColumns | PlacedColumns) -> None:
         super().__init__(batch)
         self.picked: dict[str, Parts] = {}
         try:
             for pick in picks:
-                self.picked |= pick(self)
+                self.picked |= pick(self, near)
         except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
             raise DataError(str(error)) from error
 
@@ -38,25 +44,40 @@ class PickedColumns(BatchColumns):
 
 
 class Pick:
-    """Picks the steps of one sequence of a group by their ids, before any row is asked for.
+    """Picks the steps of one sequence of a group, before any other row is asked for.
 
     Args:
         group: Name of the group.
         layout: The sequence.
         bags: How it is looked up.
         tables: Native tables; none of them is read.
+        compared: Gives the lookup over the rows that are compared, where it is not by ids alone.
     """
 
-    def __init__(self, group: str, layout: SequenceLayout, bags: Sequence[BagSpec], tables: Any) -> None:
-        self.search = StepSearch(layout, bags, tables, {}, {})
+    def __init__(
+        self, group: str, layout: SequenceLayout, bags: Sequence[BagSpec], tables: Any, compared: Callable[[], Lookup]
+    ) -> None:
+        assert layout.search is not None
+        self.compared, self.place, self.of_rows = compared, (group, layout.name), layout.search.kind in COMPARED
         self.names = {bag.feature: picked_name(group, layout.name, bag.feature) for bag in bags}
+        self._by_ids = None if self.of_rows else StepSearch(layout, bags, tables, {}, {})
 
-    def __call__(self, columns: BatchColumns) -> dict[str, Parts]:
+    @property
+    def search(self) -> StepSearch:
+        """What chooses the steps; over other tables whenever these have grown."""
+        if self._by_ids is not None:
+            return self._by_ids
+        group = self.compared().groups[self.place[0]]
+        pairs = zip(group.layout.sequences, group.searches, strict=True)
+        return next(search for layout, search in pairs if search is not None and layout.name == self.place[1])
+
+    def __call__(self, columns: BatchColumns, near: BatchColumns | PlacedColumns) -> dict[str, Parts]:
         """The columns of the steps that are picked."""
         whole = {name: columns.ragged(name) for name in self.names}
         values, offsets, _, keys = next(iter(whole.values()))
         steps = len(values) if keys is None else len(keys) - 1
-        picked, offsets = self.search.find(columns, np.arange(steps + 1) if offsets is None else offsets, steps)
+        seen = near if self.of_rows else columns
+        picked, offsets = self.search.find(seen, np.arange(steps + 1) if offsets is None else offsets, steps)
         found: dict[str, Parts] = {}
         for name, (values, _, weights, keys) in whole.items():
             chosen, starts, theirs, _ = take((values, keys, weights, None), picked)

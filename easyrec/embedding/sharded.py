@@ -8,7 +8,7 @@ up all workers' parts and moves it. So pooling, weights, sequences and every opt
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,18 +19,17 @@ from torch import nn
 from easyrec.batch import Batch, Embedded
 from easyrec.chunks import CHUNK_BYTES
 from easyrec.embedding import native
-from easyrec.embedding.collection import EmbeddingCollection, columns_of
-from easyrec.embedding.exchange import Exchange
+from easyrec.embedding.collection import BatchColumns, EmbeddingCollection, columns_of
+from easyrec.embedding.fetch import Fetch
 from easyrec.embedding.keys import PARTS, KeyCounts, told
 from easyrec.embedding.lookup import KINDS, Lookup
 from easyrec.embedding.picked import Pick, PickedColumns, PlacedColumns
-from easyrec.embedding.sharding import Kind, Shards, searches, shards_of
+from easyrec.embedding.sharding import Kind, compared, of_picked, of_places, searches, shards_of
 from easyrec.embedding.shared_keys import PER_KEY, holders, parted, share_of
 from easyrec.embedding.spec import EmbeddingPlan, KeySpec, TableSpec
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
 from easyrec.embedding.tiers import Placing, Store, traffic
-from easyrec.embedding.tiers import place as placed
-from easyrec.embedding.wanted import Wanting
+from easyrec.embedding.tiers import place as place_rows
 from easyrec.embedding.whole import Whole
 from easyrec.errors import CheckpointError
 from easyrec.workers import Workers
@@ -41,53 +40,6 @@ if TYPE_CHECKING:
 _Gradients: TypeAlias = list[tuple[Any, np.ndarray]]
 _Summed: TypeAlias = tuple[_Gradients, _Gradients]
 """Of the tables that are cut, and of those that every worker holds."""
-
-SPARE = 1.25
-"""Room for rows of the next batches, as a share of what this one needs."""
-
-
-class _Rows:
-    """Rows of a batch's ids, one array per piece, and the lookup over them."""
-
-    def __init__(self, shards: Shards, threads: int) -> None:
-        self.shards, self.threads = shards, threads
-        # A table whose values are multiplied has as many rows as there are values, no more and no less.
-        rows = [piece.spec.rows if place in shards.whole else 0 for place, piece in enumerate(shards.pieces)]
-        self.arrays = [np.zeros((n, p.spec.dim), np.float32) for n, p in zip(rows, shards.pieces, strict=True)]
-        self._build()
-
-    def _build(self) -> None:
-        trainable = [piece.spec.trainable for piece in self.shards.pieces]
-        self.native = native.Tables(self.arrays, [], [], trainable, self.threads)
-        self.lookup = Lookup(self.shards.plan, self.native, ())  # ids have become places
-
-    def provide(self, needed: Sequence[int]) -> None:
-        """Have room for so many rows of each unit's pieces."""
-        grown = False
-        for unit, number in zip(self.shards.units, needed, strict=True):
-            for place in unit.pieces:
-                if len(self.arrays[place]) < number:
-                    self.arrays[place] = np.empty((int(number * SPARE), self.arrays[place].shape[1]), np.float32)
-                    grown = True
-        if grown:
-            self._build()
-
-
-@dataclass
-class _Asked:
-    """What a worker and the others asked of one another for a batch that is learned.
-
-    Attributes:
-        native: The tables over which the batch was looked up.
-        rows: By piece, the rows that were looked up, of room for more.
-        here: (units, workers + 1), where in a unit's rows those of each worker begin and end.
-        calls: By worker, what it asked: of each piece that has some, the call over the rows held here.
-    """
-
-    native: Any
-    rows: list[np.ndarray]
-    here: np.ndarray
-    calls: list[list[tuple[int, Any]]]
 
 
 class _Held(TrainedTables):
@@ -132,7 +84,7 @@ class ShardedCollection(EmbeddingCollection):
         self.plan, self.workers = plan, workers
         self._layouts, self._keyed, self._tier_of = plan.layouts, {}, {}
         threads = threads or torch.get_num_threads()
-        self.shards = shards_of(plan, kinds, workers.size)
+        self.shards = shards_of(of_picked(plan), kinds, workers.size)
         pieces = self.shards.pieces
         # Apart, as the norm of the gradient counts what every worker holds once.
         self._copied = [piece.kind == "data_parallel" for piece in pieces]
@@ -143,20 +95,22 @@ class ShardedCollection(EmbeddingCollection):
         self.tables = _Held(cut, *settings, keys, placing.tiers, None if storage is None else storage.folder)
         self.copies = _Held(copied, *settings)
         self._stored = storage is not None
-        of_table = {name: tier.name for tier in placing.tiers for name in tier.tables}
-        self._tier_of_unit = [of_table.get(pieces[unit.pieces[0]].spec.name) for unit in self.shards.units]
         self._bags = self._joined(
             [_one_by_one(tables.native, at, dim, opened) for at, (dim, opened) in enumerate(part)]
             for tables, part in zip(self.both, self._parted(self._lookups()), strict=True)
         )
-        self._picks = [Pick(*found, self.tables.native) for found in searches(plan)]
         self._draw(seed)
-        self._wanting = Wanting(self.shards.units, workers.rank, workers.size)
-        self._whole = {place: self._call(place, np.arange(pieces[place].spec.rows)) for place in self.shards.whole}
-        self._rows = _Rows(self.shards, threads)
+        of_table = {name: tier.name for tier in placing.tiers for name in tier.tables}
+        self._fetch = Fetch(self.shards, self.tables, self._bags, of_table, workers, threads)
+        self._compare: Fetch | None = None
+        if (few := compared(plan)) is not None:
+            shards = of_places(shards_of(few, kinds, workers.size, plan.tables))
+            places = [[p.spec.name for p in pieces].index(piece.spec.name) for piece in shards.pieces]
+            bags = [self._bags[place] for place in places]
+            self._compare = Fetch(shards, self.tables, bags, of_table, workers, threads)
+        self._picks = [Pick(*found, self.tables.native, self._compared_lookup) for found in searches(plan)]
         self._anchor = torch.empty(0, requires_grad=True)
         self._gradients: list[tuple[Any, np.ndarray]] = []
-        self._asked: _Asked | None = None
         self._summed: _Summed | None = None
 
     def _placed(self, optimizer: str, storage: Store, keys: Sequence[KeySpec]) -> Placing:
@@ -165,7 +119,7 @@ class ShardedCollection(EmbeddingCollection):
         tables = tuple(piece.held(rank, size) for piece in self.shards.pieces)
         held = EmbeddingPlan(tables, self.shards.plan.groups, tuple(keys))
         copies = [spec.name for spec, copied in zip(tables, self._copied, strict=True) if copied]
-        return placed(held, optimizer, storage.bytes, copies)
+        return place_rows(held, optimizer, storage.bytes, copies)
 
     def _lookups(self) -> list[tuple[int, bool]]:
         """By piece its width, and whether some of the ids that are asked for have no row there."""
@@ -216,71 +170,33 @@ class ShardedCollection(EmbeddingCollection):
         """
         assert groups is None
         assert batch.matches is None
-        picked = PickedColumns(batch, self._picks)
-        wanted, learning = self._wanting(picked), torch.is_grad_enabled()
+        learning, columns = torch.is_grad_enabled(), BatchColumns(batch)
         self.tables.tiers.begin(learning=learning)
-        exchange = Exchange(self.shards.units, wanted, self.workers, learning=learning)
-        columns = PlacedColumns(picked, exchange.give_rows(self.tables, self._tier_of_unit))
-        self._fetch(exchange, learning=learning)
-        buffers, others = self._rows.lookup.bind(columns)
+        near = columns if self._compare is None else self._compared(columns)
+        placed = self._fetch(PickedColumns(batch, self._picks, near), learning=learning)
+        lookup = self._fetch.lookup
+        buffers, others = lookup.bind(placed)
         tensors = {key: torch.from_numpy(array) for key, array in others.items()}
-        tensors |= self._rows.lookup.dense(columns, partial(columns_of, batch.dense))
+        tensors |= lookup.dense(placed, partial(columns_of, batch.dense))
         return Embedded(tensors | self._filled(buffers), self._layouts)
 
-    def _fetch(self, exchange: Exchange, *, learning: bool) -> None:
-        """Send the rows that others asked for, and fill the rows that are looked up with what they send."""
-        units, workers, here = self.shards.units, self.workers, exchange.wanted.here
-        me = workers.rank
-        self._rows.provide(here[:, -1].tolist())
-        for place, call in self._whole.items():
-            call.lookup(self._rows.arrays[place])
-        copied = np.array([unit.kind == "data_parallel" for unit in units], bool)
-        widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64) * ~copied
-        lengths, mine = exchange.taken @ widths, exchange.given @ widths
-        lengths[me] = mine[me] = 0  # one's own rows go straight to where they are looked up
-        answer, at = np.empty(int(lengths.sum()), np.float32), 0
-        calls: list[list[tuple[int, Any]]] = [[] for _ in range(workers.size)]
-        for worker, of_worker in enumerate(exchange.asked):
-            for number, rows in of_worker.items():
-                count, times = len(rows), exchange.times[worker].get(number)
-                for place in units[number].pieces:
-                    dim = self._dim(place)
-                    if worker == me:
-                        begin = int(here[number, me])
-                        target = self._rows.arrays[place][begin : begin + count]
-                    elif copied[number]:  # nobody wants them, but the kernel must have seen the ids
-                        target = np.empty((count, dim), np.float32)
-                    else:
-                        target = answer[at : at + count * dim].reshape(count, dim)
-                        at += count * dim
-                    read = rows
-                    if times is not None:  # a row that no feature reads here does not move
-                        read = np.where(times[:, units[number].reads[place]].any(axis=1), rows, -1)
-                    calls[worker].append((place, self._call(place, read, target)))
-        came = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
-        for worker, number in zip(*(part.tolist() for part in np.nonzero(exchange.given * (widths > 0))), strict=True):
-            for place in units[number].pieces if worker != me else ():
-                target = self._rows.arrays[place][here[number, worker] : here[number, worker + 1]]
-                target[...] = came[: target.size].reshape(target.shape)
-                came = came[target.size :]
-        if learning:
-            self._asked = _Asked(self._rows.native, list(self._rows.arrays), here, calls)
+    def _compared(self, columns: BatchColumns) -> PlacedColumns:
+        """Fetch the rows by which steps are chosen."""
+        assert self._compare is not None
+        placed = self._compare(columns, learning=False)
+        self._compare.rows.native.refresh_codes()
+        return placed
 
-    def _call(self, place: int, rows: np.ndarray, target: np.ndarray | None = None) -> Any:
-        """The native call over rows that are held here of a piece, looked up once."""
-        call = self._bags[place].bind([(rows, None, None, None)], len(rows))
-        fault = call.lookup(np.empty((len(rows), self._dim(place)), np.float32) if target is None else target)
-        assert fault is None, "ids are checked where they are read"
-        return call
-
-    def _dim(self, place: int) -> int:
-        return self.shards.pieces[place].spec.dim
+    def _compared_lookup(self) -> Lookup:
+        """The lookup over these rows."""
+        assert self._compare is not None
+        return self._compare.lookup
 
     # --------------------------------------------------------------------------------------------- training
 
     def apply_gradients(self, lr: float, scale: float = 1.0) -> None:
         """One optimizer step of all workers, with the gradients that they have collected since the last one."""
-        if self._asked is None:
+        if self._fetch.asked is None:
             return
         cut, copies = self._sum()
         self.tables.apply(cut, lr, scale)
@@ -290,11 +206,11 @@ class ShardedCollection(EmbeddingCollection):
     def discard_gradients(self) -> None:
         """Forget the gradients collected since the last step."""
         super().discard_gradients()
-        self._asked = self._summed = None
+        self._fetch.asked = self._summed = None
 
     def grad_square_sum(self) -> float:
         """Sum of the squares of the gradient of all workers over all weights, with the regularizer's part."""
-        if self._asked is None:
+        if self._fetch.asked is None:
             return 0.0
         cut, copies = self._sum()
         of_copies = self.copies.square_sum(copies) if self.workers.first else 0.0
@@ -304,7 +220,7 @@ class ShardedCollection(EmbeddingCollection):
         """Send the gradients of rows to those who hold them: pairs of a call over one's rows and its gradient."""
         if self._summed is not None:
             return self._summed
-        asked, workers, pieces = self._asked, self.workers, self.shards.pieces
+        asked, workers, pieces = self._fetch.asked, self.workers, self.shards.pieces
         assert asked is not None
         mine: list[list[np.ndarray]] = [[] for _ in range(workers.size)]
         for unit, bounds in zip(self.shards.units, asked.here.tolist(), strict=True):
@@ -317,7 +233,7 @@ class ShardedCollection(EmbeddingCollection):
                     begin, end = (0, bounds[-1]) if unit.kind == "data_parallel" else bounds[worker : worker + 2]
                     if end > begin:
                         parts.append(rows[begin:end])
-        whole = [place for place in self._whole if pieces[place].spec.trainable]
+        whole = [place for place in self._fetch.whole if pieces[place].spec.trainable]
         for place in whole:
             asked.rows[place].fill(0.0)
         # What was looked up is no longer needed: its place takes the sums.
@@ -342,7 +258,7 @@ class ShardedCollection(EmbeddingCollection):
             flat = torch.from_numpy(np.concatenate([asked.rows[place].ravel() for place in whole]))
             workers.add_up(flat)
             for place, part in zip(whole, torch.split(flat, [asked.rows[p].size for p in whole]), strict=True):
-                self._summed[1].append((self._whole[place], part.numpy().reshape(-1, self._dim(place))))
+                self._summed[1].append((self._fetch.whole[place], part.numpy().reshape(-1, pieces[place].spec.dim)))
         return self._summed
 
     # ----------------------------------------------------------------------------------------------- state

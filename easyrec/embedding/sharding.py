@@ -10,13 +10,16 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, TableSpec
-from easyrec.layout import SequenceLayout
+from easyrec.layout import GroupLayout, SequenceLayout
 
 Kind: TypeAlias = Literal["row", "table", "column", "data_parallel"]
 KINDS: tuple[Kind, ...] = ("row", "table", "data_parallel", "column")
 
 Planner: TypeAlias = Callable[[Sequence[TableSpec]], Mapping[str, Kind]]
 """From tables to how they are shared, by name."""
+
+COMPARED = ("hash", "soft")
+"""Searches that read the rows of all steps, and not their ids alone."""
 
 SMALL = 1 << 18
 """Bytes of a table's weights up to which each worker holds all of it by `auto`: its gradient is small, too."""
@@ -115,17 +118,19 @@ class Shards:
     whole: list[int]
 
 
-def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shards:
+def shards_of(
+    plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int, among: Sequence[TableSpec] | None = None
+) -> Shards:
     """Cut the tables of a plan.
 
     Args:
         plan: Tables and groups.
         kinds: How each table is shared, by name.
         size: Number of workers.
+        among: All tables that are held, where the plan is of some of these.
     """
-    plan = of_picked(plan)
     linear = {bag.table for group in plan.groups.values() for bag in group.bags if bag.kind == "linear"}
-    owners = _owners([t for t in plan.tables if kinds[t.name] == "table"], size)
+    owners = _owners([t for t in among or plan.tables if kinds[t.name] == "table"], size)
     pieces: list[Piece] = []
     for turn, spec in enumerate(plan.tables):
         kind = "data_parallel" if spec.name in linear else kinds[spec.name]
@@ -161,10 +166,10 @@ def shards_of(plan: EmbeddingPlan, kinds: Mapping[str, Kind], size: int) -> Shar
 
 
 def searches(plan: EmbeddingPlan) -> Iterator[tuple[str, SequenceLayout, tuple[BagSpec, ...]]]:
-    """The sequences of which steps are picked by their ids: the group, the sequence, and how it is looked up."""
+    """The sequences of which steps are picked: the group, the sequence, and how it is looked up."""
     for name, group in plan.groups.items():
         for layout, bags in zip(group.layout.sequences, group.sequences, strict=True):
-            if layout.search is not None and layout.search.kind in ("newest", "hard"):
+            if layout.search is not None:
                 yield name, layout, bags
 
 
@@ -183,6 +188,40 @@ def of_picked(plan: EmbeddingPlan) -> EmbeddingPlan:
         sequences = tuple(named if own is bags else own for own in group.sequences)
         groups[name] = replace(group, layout=replace(group.layout, sequences=layouts), sequences=sequences)
     return replace(plan, groups=groups)
+
+
+def compared(plan: EmbeddingPlan) -> EmbeddingPlan | None:
+    """The plan of what searches compare by their rows: one child of a sequence and its candidate; None where none do."""
+    groups: dict[str, GroupPlan] = {}
+    for name, layout, bags in searches(plan):
+        search = layout.search
+        if search is None or search.kind not in COMPARED:
+            continue
+        place = [child.name for child in layout.children].index(search.child or "")
+        child, candidate = replace(bags[place], start=0), layout.query[place]
+        assert candidate is not None, "a search has a candidate"
+        found = SequenceLayout(layout.name, (replace(layout.children[place], start=0),), (candidate,), search=search)
+        of_group = groups.get(name, GroupPlan(GroupLayout(name), (), (), ()))
+        layouts = replace(of_group.layout, sequences=(*of_group.layout.sequences, found))
+        fields = (*of_group.fields, replace(child, feature=candidate))
+        groups[name] = GroupPlan(layouts, fields, (), (*of_group.sequences, (child,)))
+    return replace(plan, groups=groups).only(groups) if groups else None
+
+
+def of_places(shards: Shards) -> Shards:
+    """Shards of what is compared, whose searches read places among rows and not ids."""
+    groups = {}
+    for name, group in shards.plan.groups.items():
+        layouts = []
+        for layout, (bag,) in zip(group.layout.sequences, group.sequences, strict=True):
+            unit = bag.feature.partition("/")[0]
+            (child,), (candidate,), search = layout.children, layout.query, layout.search
+            assert search is not None
+            named = replace(child, name=f"{unit}/{child.name}")
+            search = replace(search, child=named.name)
+            layouts.append(replace(layout, children=(named,), query=(f"{unit}/{candidate}",), search=search))
+        groups[name] = replace(group, layout=replace(group.layout, sequences=tuple(layouts)))
+    return replace(shards, plan=replace(shards.plan, groups=groups))
 
 
 def _unit_of(piece: Piece) -> tuple[str, str, int]:

@@ -24,7 +24,7 @@ from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
 from easyrec.embedding.sharded import ShardedCollection
-from easyrec.embedding.sharding import KINDS, Kind, kinds_of
+from easyrec.embedding.sharding import KINDS, Kind, compared, kinds_of
 from easyrec.embedding.tiers import bytes_of, store_of
 from easyrec.embedding.torchrec_plan import planned
 from easyrec.errors import ConfigError, DataError
@@ -225,7 +225,8 @@ class Trainer:
         chosen = self.config.distributed or Distributed()
         if chosen.planner == "size":
             return kinds_of(plan, chosen.of)
-        kinds = KINDS if self.config.sparse_optimizer.type != "rowwise_adagrad" else KINDS[:-1]
+        whole = self.config.sparse_optimizer.type == "rowwise_adagrad" or compared(plan) is not None
+        kinds = KINDS[:-1] if whole else KINDS  # by 'column' no worker has a whole row
         rows = self.experiment.data.batch_size // self.workers.size
         return kinds_of(plan, chosen.of, partial(planned, size=self.workers.size, batch_size=rows, kinds=kinds))
 

@@ -202,16 +202,16 @@ def picks(kind):
     """A world's plan whose first sequence is searched."""
     plan = worlds.world(1000, ROWS, 4, IDS).plan
     group = plan.groups["deep"]
-    search = Search(kind, 2, "seq__one" if kind == "hard" else None)
+    search = Search(kind, 2, None if kind == "newest" else "seq__one")
     sequences = (replace(group.layout.sequences[0], search=search), *group.layout.sequences[1:])
     groups = {**plan.groups, "deep": replace(group, layout=replace(group.layout, sequences=sequences))}
     return replace(plan, groups=groups)
 
 
-def searched(kind, folder):
-    """Steps that are not picked are neither fetched nor counted."""
-    plan = dynamic(picks(kind), IDS)
-    equals_one(plan, SGD(), kinds_of(plan, "row"), folder, far=False)
+def searched(kind, moving, kinds, folder):
+    """Steps that are not picked are neither counted nor moved."""
+    plan = dynamic(picks(kind), IDS) if moving else picks(kind)
+    equals_one(plan, OPTIMIZERS["lazy_adam"], kinds_of(plan, *kinds), folder, far=False)
 
 
 def moves_to_one(folder):
@@ -262,7 +262,11 @@ def cases():
         moving = dynamic(plan, 10 if name == "exact" else 60, **rules)
         yield f"goes-on-{name}", goes_on, (moving, OPTIMIZERS["adagrad"], kinds_of(moving, "row"))
     for kind in ("newest", "hard"):
-        yield f"searched-{kind}", searched, (kind,)
+        yield f"searched-{kind}", searched, (kind, True, ["row"])
+    yield "searched-hard-by-column", searched, ("hard", False, ["column"])
+    for kind in ("hash", "soft"):
+        for other in ("row", "table", "data_parallel"):
+            yield f"searched-{kind}-by-{other}", searched, (kind, False, [other])
     yield "moves-to-one", moves_to_one, ()
 
 

@@ -15,7 +15,8 @@ CASES = (
         for name in ("lazy_adam", "rowwise_adagrad", "adagrad", "sgd", "ftrl")
     ),
     *(f"goes-on-{name}" for name in ("lru", "score", "ttl", "exact", "sketch", "chance")),
-    *("columns", "static-goes-on", "searched-newest", "searched-hard", "moves-to-one"),
+    *(f"searched-{kind}-by-{other}" for kind in ("hash", "soft") for other in ("row", "table", "data_parallel")),
+    *("searched-newest", "searched-hard", "searched-hard-by-column", "columns", "static-goes-on", "moves-to-one"),
 )
 
 

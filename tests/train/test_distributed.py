@@ -249,6 +249,29 @@ def test_every_sharding_takes_every_optimizer(home, config, workers):
 
 
 @pytest.mark.slow
+def test_workers_pick_the_steps_that_one_process_picks(home, config):
+    def searching(kind, encoder, **more):
+        sequences = [{"sequence": "history", "encoder": {"top": 2, **encoder}}]
+        group = {"features": ["user_id", "item_id"], "sequences": sequences}
+        model = {"type": "sim", "embedding_dim": 6, "hidden": [8], "groups": {"deep": group}}
+        model |= {"embedding_init": {"type": "normal", "std": 0.1}, "tasks": [{"name": "click", "label": "click"}]}
+        kept = [f for f in more.pop("features", FEATURES) if f["name"] in ("user_id", "item_id", "history")]
+        return config(kind, **more, **SMOOTH, model=model, features=kept)
+
+    cases = {
+        "eta": searching("row", {"type": "eta", "bits": 48}),
+        "soft": searching("table", {"type": "sim", "mode": "soft"}),
+        "hard": searching("auto", {"type": "sim"}, features=features(capacity=90, admission={"min_count": 2})),
+    }
+    folder = home / "picks"
+    folder.mkdir()
+    alone((case, folder / f"one-{name}", False) for name, case in cases.items())
+    together(folder, 2, [{"config": case, "folder": str(folder / f"two-{name}")} for name, case in cases.items()])
+    for name in cases:
+        compare(folder / f"one-{name}", folder / f"two-{name}")
+
+
+@pytest.mark.slow
 def test_workers_start_from_other_runs_as_one_process_does(home, config):
     """Runs of one process and of two; into dynamic tables and static ones, with the optimizers' state and without."""
     moving = features(capacity=90, admission={"min_count": 2})
@@ -315,6 +338,16 @@ REFUSED = {
                 "sparse_optimizer": {"type": "rowwise_adagrad"},
                 "distributed": {"sharding": {"default": "column"}},
             }
+        },
+        "sharding . default",
+    ),
+    "compared-by-column": (
+        {
+            "model": {
+                "type": "sim",
+                "groups": {"deep": {**GROUP, "sequences": [{"sequence": "history", "encoder": {"type": "eta"}}]}},
+            },
+            "train": {"distributed": {"sharding": {"default": "column"}}},
         },
         "sharding . default",
     ),
