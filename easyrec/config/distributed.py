@@ -54,14 +54,7 @@ def unfit_distributed(
         compared: By name of tables whose rows a search compares, the sequence.
     """
     train, model, chosen = sections.train, sections.model, sections.train.distributed or Distributed()
-    one = "several workers"
-    if sections.data.sampler is not None:
-        text = f"{one} cannot compare users with sampled items yet: each would see the items of its own rows alone"
-        yield Problem(f"{text}\ntrain in one process: leave train.distributed out", "data.sampler")
-    elif sections.eval.retrieval is not None:
-        yield Problem(
-            f"{one} cannot rank a catalogue while they train\nleave it out, and evaluate later", "eval.retrieval"
-        )
+    yield from _unmatched(sections)
     if model.propagated_layers() is not None:
         text = f"'{model.type}' reads all rows of its tables at every step, and no worker has all\ntrain in one process"
         yield Problem(text, "model.type")
@@ -99,3 +92,19 @@ def unfit_distributed(
     for number, task in listwise:
         text = f"the loss of '{task.name}' compares all rows of a batch with one another, and each worker has its own"
         yield Problem(f"{text}\ngive it 'by', so that it compares those of a session", f"model.tasks.{number}.loss")
+
+
+def _unmatched(sections: Sections) -> Iterator[Problem]:
+    """What stands against comparing users with items."""
+    model, sampler = sections.model, sections.data.sampler
+    if model.searches is not None:
+        text = f"'{model.type}' searches items by their codes, which all workers would have to learn and to keep alike"
+        yield Problem(f"{text}\ntrain in one process: leave train.distributed out", "model.type")
+    elif sampler is not None:
+        for part in filter(None, (sampler, getattr(sampler, "beside", None))):
+            if part.type == "cross_batch":
+                text = "'cross_batch' keeps items of former batches, and another worker had others"
+                yield Problem(f"{text}\ntake 'in_batch', 'uniform' or 'popularity'", "data.sampler")
+            if getattr(part, "index", None) is not None:
+                text = "items near each one are found by one process, anew before an epoch"
+                yield Problem(f"{text}\nleave 'index' out, or train in one process", "data.sampler.index")

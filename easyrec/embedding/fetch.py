@@ -10,10 +10,8 @@ import numpy as np
 import torch
 
 from easyrec.embedding import native
-from easyrec.embedding.collection import BatchColumns
 from easyrec.embedding.exchange import Exchange
-from easyrec.embedding.lookup import Lookup
-from easyrec.embedding.picked import PlacedColumns
+from easyrec.embedding.lookup import Columns, Lookup
 from easyrec.embedding.sharding import Shards
 from easyrec.embedding.tables import TrainedTables
 from easyrec.embedding.wanted import Wanting
@@ -100,19 +98,19 @@ class Fetch:
         self.rows = Rows(shards, threads)
         self.asked: Asked | None = None
 
-    def __call__(self, batch: BatchColumns, *, learning: bool) -> PlacedColumns:
-        """The columns of a batch with places among `rows` in the place of ids.
+    def __call__(self, columns: Columns, *, learning: bool) -> dict[str, np.ndarray]:
+        """By column where among `rows` that of each id is, -1 for those without.
 
         Raises:
             DataError: An id is outside its table, or a column has not the expected shape.
             WorkerLost: Another worker has ended.
         """
-        exchange = Exchange(self.shards.units, self._wanting(batch), self.workers, learning=learning)
-        columns = PlacedColumns(batch, exchange.give_rows(self.tables, self._tiers))
+        exchange = Exchange(self.shards.units, self._wanting(columns), self.workers, learning=learning)
+        places = exchange.give_rows(self.tables, self._tiers)
         calls = self._swap_rows(exchange)
         if learning:
             self.asked = Asked(self.rows.native, list(self.rows.arrays), exchange.wanted.here, calls)
-        return columns
+        return places
 
     @property
     def lookup(self) -> Lookup:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
 from easyrec.chunks import CHUNK_BYTES
@@ -22,9 +22,9 @@ from easyrec.embedding import native
 from easyrec.embedding.collection import BatchColumns, EmbeddingCollection, columns_of
 from easyrec.embedding.fetch import Fetch
 from easyrec.embedding.keys import PARTS, KeyCounts, told
-from easyrec.embedding.lookup import KINDS, Lookup
-from easyrec.embedding.picked import Pick, PickedColumns, PlacedColumns
-from easyrec.embedding.sharding import Kind, compared, of_picked, of_places, searches, shards_of
+from easyrec.embedding.lookup import KINDS, Buffer, Lookup
+from easyrec.embedding.picked import ItemColumns, JoinedColumns, Pick, PickedColumns, PlacedColumns
+from easyrec.embedding.sharding import Kind, compared, items_apart, of_picked, of_places, searches, shards_of
 from easyrec.embedding.shared_keys import PER_KEY, holders, parted, share_of
 from easyrec.embedding.spec import EmbeddingPlan, KeySpec, TableSpec
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
@@ -63,6 +63,7 @@ class ShardedCollection(EmbeddingCollection):
         workers: The job.
         kinds: How each table is shared, by name.
         storage: How much memory what this worker holds may take, and where its other rows are; None: all are in memory.
+        item_groups: Groups that describe items where a batch has others to compare with.
 
     Raises:
         ConfigError: What must be in memory does not fit, or a dynamic table has fewer rows than there are workers.
@@ -79,12 +80,13 @@ class ShardedCollection(EmbeddingCollection):
         workers: Workers,
         kinds: Mapping[str, Kind],
         storage: Store | None = None,
+        item_groups: Sequence[str] = (),
     ) -> None:
         nn.Module.__init__(self)
-        self.plan, self.workers = plan, workers
+        self.plan, self.workers, self._item_groups = plan, workers, tuple(item_groups)
         self._layouts, self._keyed, self._tier_of = plan.layouts, {}, {}
         threads = threads or torch.get_num_threads()
-        self.shards = shards_of(of_picked(plan), kinds, workers.size)
+        self.shards = shards_of(of_picked(items_apart(plan, item_groups)), kinds, workers.size)
         pieces = self.shards.pieces
         # Apart, as the norm of the gradient counts what every worker holds once.
         self._copied = [piece.kind == "data_parallel" for piece in pieces]
@@ -162,30 +164,38 @@ class ShardedCollection(EmbeddingCollection):
 
         Args:
             batch: The rows; there may be none.
-            groups: None; several workers look up all groups.
+            groups: The groups that are looked up, the same for all workers; None: all.
 
         Raises:
             DataError: An id is outside its table, or a column has not the expected shape.
             WorkerLost: Another worker has ended.
         """
-        assert groups is None
-        assert batch.matches is None
-        learning, columns = torch.is_grad_enabled(), BatchColumns(batch)
+        learning = torch.is_grad_enabled()
         self.tables.tiers.begin(learning=learning)
-        near = columns if self._compare is None else self._compared(columns)
-        placed = self._fetch(PickedColumns(batch, self._picks, near), learning=learning)
-        lookup = self._fetch.lookup
-        buffers, others = lookup.bind(placed)
-        tensors = {key: torch.from_numpy(array) for key, array in others.items()}
-        tensors |= lookup.dense(placed, partial(columns_of, batch.dense))
-        return Embedded(tensors | self._filled(buffers), self._layouts)
+        names = [name for name in self._layouts if groups is None or name in groups]
+        users = [name for name in names if name not in self._item_groups]
+        items = [name for name in names if name in self._item_groups]
+        of_items = batch if batch.matches is None else batch.matches.items
+        near = self._compared(JoinedColumns(BatchColumns(batch), None)) if self._compare is not None else None
+        ours = PickedColumns(batch, [pick for pick in self._picks if pick.group in users], near) if users else None
+        theirs = ItemColumns(of_items, [p for p in self._picks if p.group in items], near) if items else None
+        places = self._fetch(JoinedColumns(ours, theirs), learning=learning)
+        lookup, buffers, tensors = self._fetch.lookup, list[Buffer](), dict[str, Tensor]()
+        for columns, part in ((ours, users), (theirs, items)):
+            if columns is not None:
+                placed = PlacedColumns(columns, places)
+                bound, others = lookup.bind(placed, part)
+                buffers += bound
+                tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
+                tensors |= lookup.dense(placed, partial(columns_of, columns.batch.dense), part)
+        return Embedded(tensors | self._filled(buffers), self._layouts, batch.matches)
 
-    def _compared(self, columns: BatchColumns) -> PlacedColumns:
+    def _compared(self, columns: JoinedColumns) -> PlacedColumns:
         """Fetch the rows by which steps are chosen."""
         assert self._compare is not None
-        placed = self._compare(columns, learning=False)
+        places = self._compare(columns, learning=False)
         self._compare.rows.native.refresh_codes()
-        return placed
+        return PlacedColumns(columns, places)
 
     def _compared_lookup(self) -> Lookup:
         """The lookup over these rows."""

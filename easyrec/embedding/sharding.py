@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -17,6 +17,12 @@ KINDS: tuple[Kind, ...] = ("row", "table", "data_parallel", "column")
 
 Planner: TypeAlias = Callable[[Sequence[TableSpec]], Mapping[str, Kind]]
 """From tables to how they are shared, by name."""
+
+ITEMS = "items/"
+"""What the names of columns of items begin with, where these are other rows than the users'."""
+
+PICKED = "picked/"
+"""What the names of columns of steps begin with that were picked."""
 
 COMPARED = ("hash", "soft")
 """Searches that read the rows of all steps, and not their ids alone."""
@@ -106,7 +112,7 @@ class Shards:
 
     Attributes:
         plan: The plan whose tables are the pieces; a column of ids is called `<unit>/<feature>` there, and one of a
-            sequence whose steps are picked `<unit>/<group>/<sequence>/<feature>`.
+            sequence whose steps are picked `<unit>/picked/<group>/<sequence>/<feature>`.
         pieces: In the order of the plan's tables.
         units: Those that every worker holds are the last.
         whole: Places of pieces that are multiplied with values: all their rows are read, whatever the batch.
@@ -175,7 +181,7 @@ def searches(plan: EmbeddingPlan) -> Iterator[tuple[str, SequenceLayout, tuple[B
 
 def picked_name(group: str, sequence: str, feature: str) -> str:
     """The name of a column of the steps that were picked."""
-    return f"{group}/{sequence}/{feature}"
+    return f"{PICKED}{group}/{sequence}/{feature}"
 
 
 def of_picked(plan: EmbeddingPlan) -> EmbeddingPlan:
@@ -187,6 +193,24 @@ def of_picked(plan: EmbeddingPlan) -> EmbeddingPlan:
         layouts = tuple(whole if own.name == layout.name else own for own in group.layout.sequences)
         sequences = tuple(named if own is bags else own for own in group.sequences)
         groups[name] = replace(group, layout=replace(group.layout, sequences=layouts), sequences=sequences)
+    return replace(plan, groups=groups)
+
+
+def items_apart(plan: EmbeddingPlan, item_groups: Collection[str]) -> EmbeddingPlan:
+    """The plan whose groups that describe items read columns of their own: those of other rows than the users'.
+
+    Of a searched sequence the columns are its group's own anyway, see `of_picked`.
+    """
+
+    def named(bags: Sequence[BagSpec]) -> tuple[BagSpec, ...]:
+        return tuple(replace(bag, feature=f"{ITEMS}{bag.feature}") if bag.kind == "ids" else bag for bag in bags)
+
+    groups = dict(plan.groups)
+    for name in item_groups:
+        group = groups[name]
+        pairs = zip(group.layout.sequences, group.sequences, strict=True)
+        sequences = tuple(named(bags) if layout.search is None else bags for layout, bags in pairs)
+        groups[name] = GroupPlan(group.layout, named(group.fields), named(group.first), sequences)
     return replace(plan, groups=groups)
 
 

@@ -168,10 +168,10 @@ class Trainer:
         return {name: part for name, part in (("valid", self.valid), ("test", self.test)) if part is not None}
 
     def _reader(self, part: Part, *, training: bool) -> Loader:
+        shard = self.workers.rank, self.workers.size
         if self.matching is None or (training and not self.sampled):
-            shard = self.workers.rank, self.workers.size
             return make_loader(self.experiment, part, training=training, shard=shard)
-        return self.matching.learned(part) if training else self.matching.asked(part)
+        return self.matching.learned(part, shard) if training else self.matching.asked(part, shard)
 
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
@@ -218,7 +218,8 @@ class Trainer:
             except MemoryError as error:
                 raise no_memory_for_tables(needed) from error
         kinds = self.workers.told(self._kinds(plan) if self.workers.first else None)
-        return ShardedCollection(plan, *settings, self.workers, kinds, store)
+        groups = () if self.matching is None else self.experiment.model.item_groups
+        return ShardedCollection(plan, *settings, self.workers, kinds, store, groups)
 
     def _kinds(self, plan: EmbeddingPlan) -> dict[str, Kind]:
         """How tables are shared."""
@@ -449,7 +450,8 @@ class Trainer:
         """
         if self.matching is not None:
             with self.scorer.averaged():
-                values = self.matching.measure(self.scorer, loader, self.heed_signals)
+                values = self.matching.measure(self.scorer, loader, self.heed_signals, self.turns)
+            values = dict(self.workers.told(values))
             self._tell_of_bad_rows(loader, "valid" if loader is self.valid else "test")
             return values
 
