@@ -271,6 +271,59 @@ def test_workers_pick_the_steps_that_one_process_picks(home, config):
         compare(folder / f"one-{name}", folder / f"two-{name}")
 
 
+@pytest.fixture(scope="module")
+def matching(home, config):
+    """`(sampler, **settings)`: a config of two towers; without a sampler they learn clicks."""
+    ids = np.random.default_rng(5).permutation(40)
+    pq.write_table(pa.table({"item_id": ids, "shop": ids % 5}), home / "items.parquet")
+    towers = {"type": "dssm", "embedding_dim": 8, "hidden": [16], "output_dim": 8}
+    towers |= {"embedding_init": {"type": "normal", "std": 0.1}, "groups": {"user": ["user_id"], "item": ["item_id"]}}
+    measured = [{"type": "ndcg", "k": 5}, {"type": "recall", "k": 5}, {"type": "popularity", "k": 5}]
+
+    def made(sampler, kind="row", kept=("user_id", "item_id"), **settings):
+        found = config(kind, **{"features": FEATURES, "model": towers, **SMOOTH, **settings})
+        found["features"] = [feature for feature in found["features"] if feature["name"] in kept]
+        items = {"type": "parquet", "path": str(home / "items.parquet")}
+        found["data"] |= {"items": items, "item_id": "item_id", "labels": [] if sampler else ["click"]}
+        found["data"] |= {"sampler": sampler} if sampler else {}
+        found["eval"] = {"retrieval": {"metrics": measured}, "slices": ["click"]}
+        return found
+
+    return made
+
+
+@pytest.mark.slow
+def test_workers_compare_users_with_items_as_one_process_does(home, matching):
+    """Where all items are candidates, or none is drawn, the losses are equal; the metrics in any case."""
+    moving = features(capacity=90, admission={"min_count": 2})
+    group = {"user": {"features": ["user_id"], "sequences": [{"sequence": "history"}]}, "item": ["item_id"]}
+    steps = {"type": "dssm", "embedding_dim": 8, "hidden": [16], "output_dim": 8, "groups": group}
+    everything, both = {"type": "everything"}, ("user_id", "item_id", "history")
+    cases = {
+        "row": matching(everything),
+        "dynamic": matching(everything, features=[{**moving[0]}, FEATURES[1]]),
+        "sequence": matching(everything, "table", both, model=steps),
+        "clicks": matching(None, "data_parallel"),
+    }
+    # Nothing moves, so that any two batches of 16 rows are a step of two workers.
+    still = {"train__sparse_optimizer": {"type": "sgd", "lr": 1e-30}}
+    still["train__dense_optimizer"] = {"type": "sgd", "lr": 1e-30}
+    own = matching({"type": "in_batch"}, **still)
+    half = {**own, "data": {**own["data"], "batch_size": SHARE}}
+    folder = home / "matching"
+    folder.mkdir()
+    alone([(case, folder / f"one-{name}", False) for name, case in cases.items()] + [(half, folder / "half", False)])
+    work = [{"config": case, "folder": str(folder / f"two-{name}")} for name, case in (cases | {"own": own}).items()]
+    together(folder, 2, work)
+    for name in cases:
+        compare(folder / f"one-{name}", folder / f"two-{name}")
+    parts = np.array([line["loss"] for line in lines(folder / "half", "progress.jsonl")][:20]).reshape(10, 2)
+    weights = pq.read_table(home / "train.parquet")["weight"].to_numpy()[: 20 * SHARE].reshape(10, 2, SHARE).sum(axis=2)
+    expected = (parts * weights).sum(axis=1) / weights.sum(axis=1)
+    found = [line["loss"] for line in lines(folder / "two-own", "progress.jsonl")][:10]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_workers_start_from_other_runs_as_one_process_does(home, config):
     """Runs of one process and of two; into dynamic tables and static ones, with the optimizers' state and without."""
@@ -319,7 +372,8 @@ def equal_checkpoints(one, other):
 
 
 REFUSED = {
-    "samplers": ({"data": {"sampler": {"type": "in_batch"}}}, "data . sampler"),
+    "former-batches": ({"data": {"sampler": {"type": "cross_batch"}}}, "data . sampler"),
+    "found-items": ({"data": {"sampler": {"type": "hard", "index": {"type": "flat"}}}}, "data . sampler"),
     "compiled": ({"train": {"compile": True}}, "train . compile"),
     "weighing": (
         {"model": {"type": "mmoe", "experts": 2}, "train": {"task_weighting": "uncertainty"}},
