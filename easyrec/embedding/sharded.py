@@ -176,7 +176,7 @@ class ShardedCollection(EmbeddingCollection):
         users = [name for name in names if name not in self._item_groups]
         items = [name for name in names if name in self._item_groups]
         of_items = batch if batch.matches is None else batch.matches.items
-        near = self._compared(JoinedColumns(BatchColumns(batch), None)) if self._compare is not None else None
+        near = None if self._compare is None else self._compared(BatchColumns(batch) if users else None)
         ours = PickedColumns(batch, [pick for pick in self._picks if pick.group in users], near) if users else None
         theirs = ItemColumns(of_items, [p for p in self._picks if p.group in items], near) if items else None
         places = self._fetch(JoinedColumns(ours, theirs), learning=learning)
@@ -190,9 +190,10 @@ class ShardedCollection(EmbeddingCollection):
                 tensors |= lookup.dense(placed, partial(columns_of, columns.batch.dense), part)
         return Embedded(tensors | self._filled(buffers), self._layouts, batch.matches)
 
-    def _compared(self, columns: JoinedColumns) -> PlacedColumns:
-        """Fetch the rows by which steps are chosen."""
+    def _compared(self, batch: BatchColumns | None) -> PlacedColumns:
+        """Fetch the rows by which steps are chosen; None: here are no steps."""
         assert self._compare is not None
+        columns = JoinedColumns(batch, None)
         places = self._compare(columns, learning=False)
         self._compare.rows.native.refresh_codes()
         return PlacedColumns(columns, places)
