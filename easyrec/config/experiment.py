@@ -50,7 +50,13 @@ PLUGINS = "plugins.json"
 """Beside the config of a run: the plugins that it was trained with."""
 
 
-SECTIONS = {"data": DataConfig, "eval": EvalConfig, "train": TrainConfig, "model": ModelConfig, "export": ExportConfig}
+SECTIONS: dict[str, type[StrictModel]] = {
+    "data": DataConfig,
+    "eval": EvalConfig,
+    "train": TrainConfig,
+    "model": ModelConfig,
+    "export": ExportConfig,
+}
 """The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
 

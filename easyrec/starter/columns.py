@@ -119,14 +119,18 @@ def _is_time(column: pa.ChunkedArray, name: str) -> bool:
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         return True
     known = column.drop_null()
-    return bool(TIMES.search(name) and pa.types.is_integer(column.type) and len(known) and pc.min(known).as_py() >= FIRST_TIME)
+    return bool(
+        TIMES.search(name) and pa.types.is_integer(column.type) and len(known) and pc.min(known).as_py() >= FIRST_TIME
+    )
 
 
 def _parts(sample: pa.Table, times: list[str], kind: str) -> list[str]:
     """Lines of the `data` section about rows to evaluate on: the latest ones, where a column tells the time."""
     for name in times:
         known = sample[name].drop_null().sort()
-        first, valid, test = (known[int(share * len(known))].as_py() for share in (0.0, *PARTS)) if len(known) else 3 * "-"
+        if not len(known):
+            continue
+        first, valid, test = (known[int(share * len(known))].as_py() for share in (0.0, *PARTS))
         if first < valid < test:
             bounds = [at if isinstance(at, int) else at.isoformat() for at in (valid, test)]
             split = {"by": "time", "column": name, "valid_from": bounds[0], "test_from": bounds[1]}
