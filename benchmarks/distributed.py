@@ -58,8 +58,11 @@ def tables_of(kind: str, workers: Workers) -> EmbeddingCollection:
     """The tables of one worker, or of all."""
     whole, storage = plan(), None
     if kind == "dynamic":
-        moved = tuple(replace(table, keys=table.name) for table in whole.tables)
-        whole = EmbeddingPlan(moved, whole.groups, tuple(KeySpec(table.name, table.rows) for table in moved))
+        room = {
+            table.name: 16 + 5 * table.rows // 4 for table in whole.tables if table.rows > 1
+        }  # others are of numbers
+        moved = tuple(replace(t, rows=room[t.name], keys=t.name) if t.name in room else t for t in whole.tables)
+        whole = EmbeddingPlan(moved, whole.groups, tuple(KeySpec(name, rows) for name, rows in room.items()))
     if kind == "stored":
         storage = Store(bytes_of(whole, "lazy_adam") // (4 * workers.size), Path(tempfile.gettempdir()))
     if not workers.several:
