@@ -61,7 +61,7 @@ class Piece:
         rows = slice(rank, None, size) if self.kind == "row" else slice(0, self.held(rank, size).rows)
         return self.columns_of(table[rows])
 
-    def of_rows(self, start: int, held: np.ndarray, stop: int, rank: int, size: int) -> np.ndarray:
+    def of_rows(self, held: np.ndarray, start: int, stop: int, rank: int, size: int) -> np.ndarray:
         """What a worker holds of the rows `start .. stop` of the table."""
         if self.kind == "row":  # whole row r is row (r - rank) / size here, rounded up where it begins
             start, stop = -((rank - start) // size), -((rank - stop) // size)

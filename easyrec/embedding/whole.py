@@ -63,7 +63,7 @@ class Streamed:
         start, stop, _ = rows.indices(len(self))
         found = np.empty((stop - start if self.workers.first else 0, self.shape[1]), self.dtype)
         for piece, held in self.pieces:
-            mine = piece.of_rows(start, held, stop, self.workers.rank, self.workers.size)
+            mine = piece.of_rows(held, start, stop, self.workers.rank, self.workers.size)
             for rank, part in enumerate(self.workers.collected(mine) or ()):
                 piece.put(found, start, part, rank, self.workers.size)
         return found
