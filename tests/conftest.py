@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
@@ -202,6 +203,61 @@ def webhdfs(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield f"webhdfs://{process.stdout.readline().strip()}", folder
+        finally:
+            process.kill()
+    violations = folder.parent / "violations"
+    assert not violations.exists(), violations.read_text()
+
+
+# ----------------------------------------------------------------------------------------- MaxCompute
+
+
+class MaxCompute:
+    """A stand-in for the service and its tunnel; see `maxcompute_server.py`.
+
+    Attributes:
+        settings: What a config says of it.
+    """
+
+    def __init__(self, address, folder):
+        self.folder = folder
+        keys = {"access_id": "id-1", "access_key": "secret/+1"}
+        self.settings = {"endpoint": f"http://{address}/api", "project": "shop_dev", **keys}
+
+    def table(self, name, columns, parts, partitions=None):
+        """Make a table, or write it anew: types by column, rows by partition (`dt=20260101`), types by partition."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        told = {"columns": columns, "partitions": partitions or {}}
+        listed = {key: [{"name": n, "type": kind} for n, kind in value.items()] for key, value in told.items()}
+        (folder / "table.json").write_text(json.dumps(listed))
+        for spec, rows in parts.items():
+            self.write(name, spec, rows)
+
+    def write(self, name, spec, rows, at=None):
+        """The rows of a partition, as of a time in seconds; the name of a table's only part is empty."""
+        path = self.folder / name / "rows" / f"{spec}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(rows, path.with_suffix(".new"))
+        if at is not None:
+            os.utime(path.with_suffix(".new"), (at, at))
+        path.with_suffix(".new").replace(path)
+
+    def fails(self, **faults):
+        """What fails from now on."""
+        (self.folder.parent / "faults.json").write_text(json.dumps(faults))
+
+
+@pytest.fixture
+def maxcompute(tmp_path):
+    """A stand-in for MaxCompute; a request against the protocol fails the test."""
+    pytest.importorskip("odps", reason="needs the extra 'maxcompute'")
+    folder = tmp_path / "maxcompute" / "tables"
+    folder.mkdir(parents=True)
+    command = [sys.executable, Path(__file__).parent / "maxcompute_server.py", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield MaxCompute(process.stdout.readline().strip(), folder)
         finally:
             process.kill()
     violations = folder.parent / "violations"
