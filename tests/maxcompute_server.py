@@ -158,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
         table = re.fullmatch(rf"(?:/api)?/projects/{PROJECT}/(?:schemas/(\w+)/)?tables/([\w]+)", path)
         if not tunnel and path == f"/api/projects/{PROJECT}/tunnel" and "service" in self.query:
             self.answer(f"127.0.0.1:{server.server_port}".encode(), "text/plain")
+        elif not tunnel and path == "/api/logview/host":
+            self.answer(b"http://logview.example", "text/plain")
         elif not tunnel and path == "/api/tenants":
             self.answer(json.dumps({"Tenant": {"Name": "t", "Parameters": {}}}).encode(), "application/json")
         elif not tunnel and path == f"/api/projects/{PROJECT}":
