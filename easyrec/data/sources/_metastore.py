@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Iterator, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from easyrec.errors import DataError, MissingExtra
-
-T = TypeVar("T")
 
 AT_ONCE = 500
 """Partitions whose locations are asked for at once."""
@@ -113,13 +111,14 @@ class Metastore:
         """A client, and the names of its library."""
         thrift = _library()
         transport, failures = None, []
-        for url in self._urls:
+        for url in list(self._urls):
             place = urlsplit(url.strip())
             socket = thrift.TSocket(place.hostname, place.port or 9083)
             socket.setTimeout(self._timeout * 1000)
             transport = thrift.TBufferedTransport(socket)
             try:
                 transport.open()
+                self._urls.sort(key=lambda one: one != url)  # which is asked first from now on
                 break
             except thrift.TTransportException as error:
                 failures.append(f"{url.strip()}: {error}")

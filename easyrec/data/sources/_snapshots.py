@@ -5,11 +5,32 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from easyrec.data.sources import Source
 from easyrec.data.sources._wrapped import WrappedSource
 from easyrec.errors import DataError
+
+
+def moment_text(value: str | None) -> str | None:
+    """The text of a moment as it is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if value is not None:
+        try:
+            moment_of(value)
+        except ValueError:
+            raise ValueError(f"must be a moment such as 2026-05-01T12:00, but is '{value}'") from None
+    return value
+
+
+def moment_of(text: str) -> datetime:
+    """An ISO moment; UTC where it names no zone."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 class SnapshotSource(WrappedSource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,7 @@ class TableFiles(WrappedSource):
         files: Files in their order.
         columns: Types by column; a file that lacks one holds nulls.
         kept: By name of a file, which of its rows are still the table's: bools; without it, all are.
-        fold_case: Whether names in files may differ from the table's in upper and lower case.
+        stored: What the columns that a file has are called there, by its name and schema; default: as in the table.
         threads: Whether columns are decoded by several threads.
 
     Raises:
@@ -37,14 +37,14 @@ class TableFiles(WrappedSource):
         columns: Mapping[str, pa.DataType],
         *,
         kept: Mapping[str, np.ndarray] | None = None,
-        fold_case: bool = False,
+        stored: Callable[[str, pa.Schema], Mapping[str, str]] | None = None,
         threads: bool = True,
     ) -> None:
         super().__init__(ParquetSource(files, threads=threads))
         self.columns, self._kept = dict(columns), kept or {}
         self._schemas = {file.name: schema for file, schema in zip(files, self.source.schemas, strict=True)}
-        # By file: what a column of the table is called there.
-        self._names = {name: _stored(schema, columns, fold_case) for name, schema in self._schemas.items()}
+        stored = stored or (lambda name, schema: {column: column for column in schema.names if column in columns})
+        self._names = {name: stored(name, schema) for name, schema in self._schemas.items()}
         self._units = [replace(unit, rows=self._count(unit)) for unit in self.source.units()]
 
     def units(self) -> list[Unit]:
@@ -113,14 +113,6 @@ class TableFiles(WrappedSource):
     def _count(self, unit: Unit) -> int | None:
         kept = self._kept_of(unit)
         return unit.rows if kept is None else int(kept.sum())
-
-
-def _stored(schema: pa.Schema, columns: Mapping[str, pa.DataType], fold_case: bool) -> dict[str, str]:
-    """What the columns that a file has are called there."""
-    if not fold_case:
-        return {name: name for name in columns if schema.get_field_index(name) >= 0}
-    folded = {name.lower(): name for name in schema.names}
-    return {name: folded[name.lower()] for name in columns if name.lower() in folded}
 
 
 def _cast(array: pa.Array, kind: pa.DataType, column: str, file: str) -> pa.Array:

@@ -20,7 +20,7 @@ from easyrec.data.sources import Policy, Source, SourceConfig
 from easyrec.data.sources._files import File
 from easyrec.data.sources._options import SecretOptions, hidden, plain
 from easyrec.data.sources._partitions import PartitionedSource
-from easyrec.data.sources._snapshots import SnapshotSource
+from easyrec.data.sources._snapshots import SnapshotSource, moment_of, moment_text
 from easyrec.data.sources._table_files import TableFiles
 from easyrec.data.sources._where import Wanted, check, is_wanted, none_wanted
 from easyrec.errors import DataError, MissingExtra
@@ -55,12 +55,7 @@ class Config(SourceConfig):
     @field_validator("timestamp")
     @classmethod
     def _moment(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                datetime.fromisoformat(value)
-            except ValueError:
-                raise ValueError("must be a moment such as 2026-05-01T12:00") from None
-        return value
+        return moment_text(value)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -129,8 +124,7 @@ class DeltaSource(SnapshotSource):
                 config.path, version=version, storage_options=plain(config.storage_options) or None
             )
             if version is None and config.timestamp is not None:
-                moment = datetime.fromisoformat(config.timestamp)
-                moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+                moment = moment_of(config.timestamp)
                 table.load_as_version(moment)
                 began = table.history(1)[0].get("timestamp", 0) / 1000  # the first version stands for all moments before it
                 if began > moment.timestamp():

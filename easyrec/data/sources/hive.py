@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -135,7 +136,8 @@ class HiveSource(SnapshotSource):
     def _rows(self, table: HiveTable, files: Sequence[File]) -> Source:
         """The rows of the files, by the table's format."""
         if table.serde.endswith(PARQUET):
-            return TableFiles(files, table.columns, fold_case=True, threads=self._config.threads)
+            stored = partial(_by_folded_name, table.columns)
+            return TableFiles(files, table.columns, stored=stored, threads=self._config.threads)
         if not table.serde.endswith(TEXT):
             told = table.serde.rpartition(".")[2] or "a format that it does not tell"
             raise DataError(f"its files are read by {told}; here parquet and text files can be read", file=self.table)
@@ -150,6 +152,13 @@ class HiveSource(SnapshotSource):
             null_values=[table.format.get("serialization.null.format", "\\N")],
         )
         return csv_files.CsvSource(files, settings, self._bad_rows)
+
+
+def _by_folded_name(columns: Mapping[str, pa.DataType], file: str, schema: pa.Schema) -> dict[str, str]:
+    """What a file calls the columns that it has: other engines than Hive write capitals."""
+    del file
+    folded = {name.lower(): name for name in schema.names}
+    return {name: folded[name.lower()] for name in columns if name.lower() in folded}
 
 
 def _text_type(kind: pa.DataType) -> TypeName:
