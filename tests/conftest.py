@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import importlib.util
 import json
 import os
 import pwd
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -248,20 +250,79 @@ class MaxCompute:
         (self.folder.parent / "faults.json").write_text(json.dumps(faults))
 
 
-@pytest.fixture
-def maxcompute(tmp_path):
-    """A stand-in for MaxCompute; a request against the protocol fails the test."""
+@pytest.fixture(scope="session")
+def maxcompute_server(tmp_path_factory):
+    """A stand-in for MaxCompute, which stays."""
     pytest.importorskip("odps", reason="needs the extra 'maxcompute'")
-    folder = tmp_path / "maxcompute" / "tables"
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("maxcompute") / "tables"
+    folder.mkdir()
     command = [sys.executable, Path(__file__).parent / "maxcompute_server.py", folder]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield MaxCompute(process.stdout.readline().strip(), folder)
         finally:
             process.kill()
+
+
+@pytest.fixture
+def maxcompute(maxcompute_server):
+    """A stand-in for MaxCompute without tables; a request against the protocol fails the test."""
+    folder = maxcompute_server.folder
+    shutil.rmtree(folder)
+    folder.mkdir()
+    maxcompute_server.fails()
+    yield maxcompute_server
     violations = folder.parent / "violations"
-    assert not violations.exists(), violations.read_text()
+    if violations.exists():
+        told = violations.read_text()
+        violations.unlink()
+        pytest.fail(told)
+
+
+# ------------------------------------------------------------------------------------- a Hive metastore
+
+METASTORE_SITE = """\
+<configuration>
+<property><name>javax.jdo.option.ConnectionURL</name><value>jdbc:derby:;databaseName={folder}/db;create=true</value></property>
+<property><name>hive.metastore.warehouse.dir</name><value>{folder}/warehouse</value></property>
+<property><name>hive.metastore.schema.verification</name><value>false</value></property>
+<property><name>datanucleus.schema.autoCreateAll</name><value>true</value></property>
+<property><name>hive.async.log.enabled</name><value>false</value></property>
+</configuration>
+"""
+
+
+@pytest.fixture(scope="session")
+def metastore(tmp_path_factory):
+    """`thrift://host:port` of a Hive metastore of this session's own: that of the Hive inside of Spark."""
+    pytest.importorskip("pymetastore", reason="needs the extra 'hive'")
+    spark = importlib.util.find_spec("pyspark")
+    if spark is None:
+        pytest.skip("needs Hive's classes, which the package pyspark brings: pip install 'easyrec-torch[spark]'")
+    java = Path(os.environ["JAVA_HOME"]) / "bin" / "java" if os.environ.get("JAVA_HOME") else shutil.which("java")
+    if java is None:
+        pytest.skip("needs Java: apt-get install openjdk-17-jre-headless")
+    folder = tmp_path_factory.mktemp("metastore")
+    (folder / "hive-site.xml").write_text(METASTORE_SITE.format(folder=folder))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    classes = f"{folder}{os.pathsep}{Path(spark.origin).parent}/jars/*"
+    command = [java, "-Xmx512m", "-cp", classes, "org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(port)]
+    log = folder / "log"
+    with log.open("w") as told, subprocess.Popen(command, cwd=folder, stdout=told, stderr=told) as process:
+        try:
+            end = time.monotonic() + 180
+            while True:
+                with socket.socket() as asked:
+                    if asked.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None, log.read_text()[-4000:]
+                assert time.monotonic() < end, "the metastore does not come up"
+                time.sleep(0.2)
+            yield f"thrift://127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 # ------------------------------------------------------------------- a second device, made of the processor

@@ -87,7 +87,9 @@ class Table:
     def __init__(self, name):
         self.folder = ROOT / name
         if not (self.folder / "table.json").exists():
-            raise Refused(404, "ODPS-0130131", f"ODPS-0130131:Table not found - table {PROJECT}.{name} cannot be resolved")
+            raise Refused(
+                404, "ODPS-0130131", f"ODPS-0130131:Table not found - table {PROJECT}.{name} cannot be resolved"
+            )
         told = json.loads((self.folder / "table.json").read_text())
         self.columns, self.partitions = told["columns"], told.get("partitions", [])
 
@@ -108,6 +110,8 @@ class Table:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one piece, or its end waits for the client's acknowledgement
+    disable_nagle_algorithm = True
 
     def handle_one(self):
         split = urlsplit(self.path)
@@ -187,7 +191,9 @@ class Handler(BaseHTTPRequestHandler):
             shown, more = specs[start : start + PAGE], start + PAGE < len(specs)
             parts = "".join(f"<Partition>{self.columns_of(spec)}</Partition>" for spec in shown)
             marker = start + PAGE if more else ""
-            self.answer(f"<Partitions><Marker>{marker}</Marker><MaxItems>{PAGE}</MaxItems>{parts}</Partitions>".encode())
+            self.answer(
+                f"<Partitions><Marker>{marker}</Marker><MaxItems>{PAGE}</MaxItems>{parts}</Partitions>".encode()
+            )
         elif "partition" in self.query:
             path = table.file(self.query["partition"])
             told = json.dumps({"createTime": 1, "lastDDLTime": 1, "lastModifiedTime": int(path.stat().st_mtime)})

@@ -130,7 +130,9 @@ class Metastore:
         except thrift.types.NoSuchObjectException as error:
             raise DataError(str(error.message), file=self.table) from None
         except (thrift.types.MetaException, thrift.TException) as error:
-            raise DataError(f"the metastore answers: {getattr(error, 'message', None) or error}", file=self.table) from None
+            raise DataError(
+                f"the metastore answers: {getattr(error, 'message', None) or error}", file=self.table
+            ) from None
         finally:
             transport.close()
 
@@ -149,7 +151,9 @@ class Metastore:
         try:
             return _arrow(parse(field.type).parse_type())
         except (KeyError, ValueError, TypeError, AttributeError):
-            raise DataError(f"has type {field.type}, which cannot be read", column=field.name, file=self.table) from None
+            raise DataError(
+                f"has type {field.type}, which cannot be read", column=field.name, file=self.table
+            ) from None
 
 
 def values_of(name: str) -> tuple[str, ...]:

@@ -84,7 +84,9 @@ class TableFiles(WrappedSource):
     def locate(self, unit: Unit, row: int) -> Place:
         """Place in the file."""
         kept = self._kept_of(unit)
-        return self.source.locate(self.source.units()[unit.index], row if kept is None else int(np.flatnonzero(kept)[row]))
+        return self.source.locate(
+            self.source.units()[unit.index], row if kept is None else int(np.flatnonzero(kept)[row])
+        )
 
     def bounds(self, unit: Unit, column: str) -> tuple[pa.Scalar, pa.Scalar] | None:
         """As the row group's statistics say."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,14 @@ from easyrec.data.sources._table_files import TableFiles
 from easyrec.data.sources._where import Wanted, check, is_wanted, none_wanted
 from easyrec.errors import DataError, MissingExtra
 
-FEATURES = {"timestampNtz", "deletionVectors", "v2Checkpoint", "vacuumProtocolCheck", "typeWidening", "typeWidening-preview"}
+FEATURES = {
+    "timestampNtz",
+    "deletionVectors",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+    "typeWidening",
+    "typeWidening-preview",
+}
 """What a table may ask of its readers; column mapping is looked for by itself, as old tables do not ask for it."""
 
 
@@ -86,18 +94,53 @@ class DeltaSource(SnapshotSource):
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._local = "://" not in config.path or config.path.startswith("file://")
         super().__init__(config.path)
 
     def opened(self, pin: Mapping[str, Any] | None) -> tuple[Source, dict[str, Any]]:
         """The files that the log lists for the version."""
-        table = self._table(None if pin is None else int(pin["version"]))
-        found = {"version": int(table.version()), "id": str(table.metadata().id)}
-        if pin is not None and pin["id"] != found["id"]:
-            raise DataError("another table has been written to its place", file=self.table)
-        self._check_features(table)
+        wanted = self._config.version if pin is None else int(pin["version"])
+        with self._asked("" if wanted is None else f"version {wanted} cannot be read: "):
+            table = self._table(wanted)
+            found = {"version": int(table.version()), "id": str(table.metadata().id)}
+            if pin is not None and pin["id"] != found["id"]:
+                raise DataError("another table has been written to its place", file=self.table)
+            self._check_features(table)
+            return self._rows(table), found
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """What deltalake says of a failure is an error of ours, without secrets."""
+        try:
+            import deltalake  # noqa: F401, PLC0415 (an extra)
+            from deltalake.exceptions import DeltaError  # noqa: PLC0415
+        except ImportError:
+            raise MissingExtra("deltalake", "delta") from None
+        try:
+            yield
+        except (DeltaError, OSError, ValueError) as error:
+            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise DataError(what + hidden(text, self._config.storage_options), file=self.table) from None
+
+    def _table(self, version: int | None) -> Any:
+        from deltalake import DeltaTable  # noqa: PLC0415 (an extra)
+
+        config = self._config
+        table = DeltaTable(config.path, version=version, storage_options=plain(config.storage_options) or None)
+        if version is None and config.timestamp is not None:
+            moment = moment_of(config.timestamp)
+            began = min((entry["timestamp"] for entry in table.history() if "timestamp" in entry), default=0) / 1000
+            if began > moment.timestamp():
+                first = datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds")
+                text = f"there is no version as of {config.timestamp}: the first one is of {first}"
+                raise DataError(text, file=self.table)  # deltalake would give the first one
+            table.load_as_version(moment)
+        return table
+
+    def _rows(self, table: Any) -> Source:
+        """The rows of the files of wanted partitions."""
         schema = pa.schema(table.schema().to_arrow())
-        partitions = table.metadata().partition_columns
-        kinds = {name: schema.field(name).type for name in partitions}
+        kinds = {name: schema.field(name).type for name in table.metadata().partition_columns}
         check(self._config.where, kinds, self.table)
         files, values = self._files(table, kinds)
         columns = {field.name: field.type for field in schema if field.name not in kinds}
@@ -107,34 +150,9 @@ class DeltaSource(SnapshotSource):
         except DataError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-            text = f"belongs to version {found['version']} of the table, but is there no more: VACUUM removes files of old versions"
-            raise DataError(text, file=error.file) from error
-        return PartitionedSource(rows, values, kinds) if kinds else rows, found
-
-    def _table(self, version: int | None) -> Any:
-        try:
-            import deltalake  # noqa: PLC0415 (an extra)
-            from deltalake.exceptions import DeltaError  # noqa: PLC0415
-        except ImportError:
-            raise MissingExtra("deltalake", "delta") from None
-        config = self._config
-        version = config.version if version is None else version
-        try:
-            table = deltalake.DeltaTable(
-                config.path, version=version, storage_options=plain(config.storage_options) or None
-            )
-            if version is None and config.timestamp is not None:
-                moment = moment_of(config.timestamp)
-                table.load_as_version(moment)
-                began = table.history(1)[0].get("timestamp", 0) / 1000  # the first version stands for all moments before it
-                if began > moment.timestamp():
-                    text = f"there is no version as of {config.timestamp}: the first one is of {_shown(began)}"
-                    raise DataError(text, file=self.table)
-        except (DeltaError, OSError, ValueError) as error:
-            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            which = "" if version is None else f"version {version} cannot be read: "
-            raise DataError(which + hidden(text, config.storage_options), file=self.table) from None
-        return table
+            text = f"belongs to version {table.version()} of the table, but is there no more: "
+            raise DataError(text + "VACUUM removes files of old versions", file=error.file) from error
+        return PartitionedSource(rows, values, kinds) if kinds else rows
 
     def _check_features(self, table: Any) -> None:
         wanted = set(table.protocol().reader_features or ()) - {"columnMapping"}  # which may be switched off
@@ -164,22 +182,23 @@ class DeltaSource(SnapshotSource):
         for row, path, size in zip(ordered.column("row").to_pylist(), names, sizes, strict=True):
             value = {name: column[row] for name, column in columns.items()}
             if is_wanted(self._config.where, value, kinds):
-                path = unquote(path) if root else path
-                file = File(f"{self.table.rstrip('/')}/{path}", root + path, system, size)
+                file = File(self._named(path), root + (unquote(path) if self._local else path), system, size)
                 files.append(file)
                 values[file.name] = value
         if not files:
             if not listed.num_rows:
                 raise DataError(f"has no rows in version {table.version()}", file=self.table)
             texts = zip(*(column.to_pylist() for column in columns.values()), strict=True)
-            raise none_wanted({",".join(f"{n}={v}" for n, v in zip(kinds, row, strict=True)) for row in texts}, self.table)
+            raise none_wanted(
+                {",".join(f"{n}={v}" for n, v in zip(kinds, row, strict=True)) for row in texts}, self.table
+            )
         return files, values
 
     def _system(self, table: Any) -> tuple[Any, str]:
         """The file system of the table's files, and their folder on it."""
         from deltalake.fs import DeltaStorageHandler  # noqa: PLC0415 (an extra)
 
-        if "://" not in self.table or self.table.startswith("file://"):
+        if self._local:
             return LocalFileSystem(), str(Path(self.table.removeprefix("file://")).absolute()) + "/"
         handler = DeltaStorageHandler(table.table_uri, plain(self._config.storage_options))
         return ArrowFSWrapper(arrow_fs.PyFileSystem(handler)), ""
@@ -189,10 +208,13 @@ class DeltaSource(SnapshotSource):
         found = {}
         for batch in table.deletion_vectors():
             rows = pa.record_batch(batch)
-            for path, mask in zip(rows.column("filepath"), rows.column("selection_vector"), strict=True):
-                found[path.as_py()] = mask.values.to_numpy(zero_copy_only=False)
+            for uri, mask in zip(rows.column("filepath").to_pylist(), rows.column("selection_vector"), strict=True):
+                if not uri.startswith(table.table_uri):
+                    raise DataError("lies outside of the table's folder", file=uri)
+                name = self._named(uri.removeprefix(table.table_uri).lstrip("/"))
+                found[name] = mask.values.to_numpy(zero_copy_only=False)
         return found
 
-
-def _shown(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    def _named(self, path: str) -> str:
+        """What a file is called, by its path in the log."""
+        return f"{self.table.rstrip('/')}/{unquote(path) if self._local else path}"

@@ -131,7 +131,9 @@ class HiveSource(SnapshotSource):
                 break
         else:
             location = location.removeprefix("file:") if location.startswith("file:/") else location
-        return [file for file in list_files(location, ("",), self._config.storage_options, missing_ok=True) if file.size]
+        return [
+            file for file in list_files(location, ("",), self._config.storage_options, missing_ok=True) if file.size
+        ]
 
     def _rows(self, table: HiveTable, files: Sequence[File]) -> Source:
         """The rows of the files, by the table's format."""

@@ -154,16 +154,17 @@ class IcebergSource(SnapshotSource):
             from pyiceberg import exceptions  # noqa: PLC0415 (an extra)
         except ImportError:
             raise MissingExtra("pyiceberg", "iceberg") from None
-        own = [e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)]
+        known = [e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)]
         try:
             from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 (which a catalogue in SQL brings)
 
-            own.append(SQLAlchemyError)
+            known.append(SQLAlchemyError)
         except ImportError:
             pass
+        failures: tuple[type[Exception], ...] = (*known, OSError, ValueError)
         try:
             yield
-        except (*own, OSError, ValueError) as error:
+        except failures as error:
             text = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise DataError(hidden(text, self._config.properties), file=self.table) from None
 
@@ -326,5 +327,8 @@ def _renamed(there: pa.DataType, here: pa.DataType) -> str:
                 return inner
     if pa.types.is_map(there) and pa.types.is_map(here):
         return _renamed(there.item_type, here.item_type)
-    lists = (pa.types.is_list(there) or pa.types.is_large_list(there), pa.types.is_list(here) or pa.types.is_large_list(here))
+    lists = (
+        pa.types.is_list(there) or pa.types.is_large_list(there),
+        pa.types.is_list(here) or pa.types.is_large_list(here),
+    )
     return _renamed(there.value_type, here.value_type) if all(lists) else ""

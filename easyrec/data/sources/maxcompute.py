@@ -131,9 +131,7 @@ class Tunnel:
             )
             self.table = client.get_table(name, schema=schema or None)
             self.table.reload()
-            self._tunnel = odps.tunnel.TableTunnel(
-                client, endpoint=config.tunnel_endpoint, quota_name=config.quota
-            )
+            self._tunnel = odps.tunnel.TableTunnel(client, endpoint=config.tunnel_endpoint, quota_name=config.quota)
         columns = self.table.table_schema
         self.columns = {column.name: self._kind(column) for column in columns.simple_columns}
         self.kinds = {column.name: self._kind(column) for column in columns.partitions or ()}
@@ -145,11 +143,14 @@ class Tunnel:
             with self._odps.config.option_context(OPTIONS):
                 yield
         except self._failures as error:
-            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            code = getattr(error, "code", None) or ""
+            text = (str(error.args[0] if error.args else "").strip().splitlines() or [type(error).__name__])[0]
+            text = text if code in text else f"{code}: {text}"
+            if request := getattr(error, "request_id", None):  # by which the service finds it in its logs
+                text += f" (request {request})"
             for secret in self._secrets:
                 text = text.replace(secret, "***")
-            forgotten = getattr(error, "code", None) in EXPIRED
-            raise (Expired if forgotten else DataError)(text, file=where) from None
+            raise (Expired if code in EXPIRED else DataError)(text, file=where) from None
 
     def partitions(self, where: Mapping[str, Wanted]) -> list[str]:
         """The partitions that are wanted, in the order of their names.
@@ -211,20 +212,16 @@ class Tunnel:
         found = self.download(known.spec)
         if (found.modified, found.rows) != (known.modified, known.rows):
             told = "have been changed" if found.rows == known.rows else f"were {known.rows} and are {found.rows}"
-            raise DataError(f"the rows {told} since they were first read, and the tunnel keeps no older ones", file=self.called(known.spec))
+            raise DataError(
+                f"the rows {told} since they were first read, and the tunnel keeps no older ones",
+                file=self.called(known.spec),
+            )
         return found
 
-    def batches(self, known: Download, start: int, count: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, known: Download, start: int, count: int, columns: Sequence[str]) -> list[pa.RecordBatch]:
         """Rows of a session, from `start` on."""
-        where = self.called(known.spec)
-        with self.asked(where):
-            reader = known.handle.open_arrow_reader(start, count, columns=list(columns))
-        while True:
-            with self.asked(where):  # not around what a consumer does between batches
-                batch = reader.read_next_batch()
-            if batch is None:
-                return
-            yield batch
+        with self.asked(self.called(known.spec)):
+            return list(known.handle.open_arrow_reader(start, count, columns=list(columns)))
 
     def _values(self, texts: Mapping[str, str]) -> dict[str, pa.Scalar]:
         return {name: typed(texts[name], kind) for name, kind in self.kinds.items()}
@@ -235,7 +232,7 @@ class Tunnel:
         try:
             kind: pa.DataType = odps_type_to_arrow_type(column.type)
         except TypeError:
-            text = f"has type {column.type}, which the tunnel does not give as Arrow; read a view or a table without it"
+            text = f"has type {str(column.type).lower()}, which the tunnel does not give as Arrow; read a view or a table without it"
             raise DataError(text, column=column.name, file=self.name) from None
         return kind
 
@@ -312,20 +309,16 @@ class DownloadedRows(Source):
 
     def read(self, unit: Unit, columns: Sequence[str], start_row: int = 0) -> Iterator[pa.RecordBatch]:
         """The rows of the range; the tunnel sends `columns` alone."""
-        missing = (unit.rows or 0) - start_row
-        index = self._sessions[unit.index]
-        known, renewed = self._downloads[index], False
-        while missing > 0:
-            start = unit.first_row + (unit.rows or 0) - missing
-            try:
-                for batch in self._tunnel.batches(known, start, missing, columns):
-                    missing -= batch.num_rows
-                    yield batch
-                break
-            except Expired:
-                if renewed:
-                    raise
-                known = self._downloads[index] = self._tunnel.renewed(known)
-                renewed = True
-        if missing > 0:
-            raise DataError(f"the tunnel sent {missing} rows less than there are", file=unit.description)
+        index, count = self._sessions[unit.index], (unit.rows or 0) - start_row
+        if count <= 0:
+            return
+        asked = unit.first_row + start_row, count, columns
+        try:
+            batches = self._tunnel.read(self._downloads[index], *asked)
+        except Expired:
+            self._downloads[index] = self._tunnel.renewed(self._downloads[index])
+            batches = self._tunnel.read(self._downloads[index], *asked)
+        found = sum(batch.num_rows for batch in batches)
+        if found != count:
+            raise DataError(f"the tunnel sent {found} rows of {count}", file=unit.description)
+        yield from batches
