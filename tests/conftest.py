@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -292,9 +293,73 @@ METASTORE_SITE = """\
 """
 
 
+PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+
+
+class Metastore:
+    """A Hive metastore; its tables are made by its client.
+
+    Attributes:
+        url: `thrift://host:port`.
+    """
+
+    def __init__(self, port):
+        self.url, self._port, self._tables = f"thrift://127.0.0.1:{port}", port, {}
+
+    @contextlib.contextmanager
+    def client(self):
+        """A client, and the module of what it speaks of."""
+        from pymetastore.hive_metastore import ttypes
+        from pymetastore.hive_metastore.ThriftHiveMetastore import Client
+        from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+        from thrift.transport.TSocket import TSocket
+        from thrift.transport.TTransport import TBufferedTransport
+
+        transport = TBufferedTransport(TSocket("127.0.0.1", self._port))
+        transport.open()
+        try:
+            yield Client(TBinaryProtocol(transport)), ttypes
+        finally:
+            transport.close()
+
+    def table(
+        self, name, columns, folder, partitions=None, serde=PARQUET, told=None, kind="EXTERNAL_TABLE", **parameters
+    ):
+        """Make a table in `default`, in the place of one of this name: types by column, its folder, types by partition."""
+        with self.client() as (client, types):
+            with contextlib.suppress(types.NoSuchObjectException):
+                client.drop_table("default", name, False)
+            fields = [types.FieldSchema(column, type_) for column, type_ in columns.items()]
+            keys = [types.FieldSchema(column, type_) for column, type_ in (partitions or {}).items()]
+            info = types.SerDeInfo(name, serde, told or {})
+            self._tables[name] = (folder, list(partitions or ()))
+            stored = self._stored(types, fields, folder, info)
+            table = types.Table(
+                name, "default", "me", 0, 0, 0, stored, keys, {"EXTERNAL": "TRUE", **parameters}, "", "", kind
+            )
+            client.create_table(table)
+
+    def partition(self, name, values, folder=None):
+        """Add a partition to a table; its folder, which is made."""
+        root, keys = self._tables[name]
+        folder = folder or root.joinpath(*(f"{key}={value}" for key, value in zip(keys, values, strict=True)))
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.client() as (client, types):
+            table = client.get_table("default", name)
+            stored = self._stored(types, table.sd.cols, folder, table.sd.serdeInfo)
+            client.add_partition(types.Partition(values, "default", name, 0, 0, stored, {}))
+        return folder
+
+    @staticmethod
+    def _stored(types, fields, folder, info):
+        names = {"location": str(folder), "inputFormat": "in", "outputFormat": "out", "compressed": False}
+        lists = {"numBuckets": -1, "bucketCols": [], "sortCols": [], "parameters": {}}
+        return types.StorageDescriptor(cols=fields, serdeInfo=info, **names, **lists)
+
+
 @pytest.fixture(scope="session")
 def metastore(tmp_path_factory):
-    """`thrift://host:port` of a Hive metastore of this session's own: that of the Hive inside of Spark."""
+    """A Hive metastore of this session's own: that of the Hive inside of Spark."""
     pytest.importorskip("pymetastore", reason="needs the extra 'hive'")
     spark = importlib.util.find_spec("pyspark")
     if spark is None:
@@ -320,7 +385,7 @@ def metastore(tmp_path_factory):
                 assert process.poll() is None, log.read_text()[-4000:]
                 assert time.monotonic() < end, "the metastore does not come up"
                 time.sleep(0.2)
-            yield f"thrift://127.0.0.1:{port}"
+            yield Metastore(port)
         finally:
             process.kill()
 

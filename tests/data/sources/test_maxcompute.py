@@ -128,8 +128,8 @@ def test_a_later_opening_goes_on_in_the_same_sessions(log):
     assert read(other) == read(source)
     assert other.pinned() == pinned
     assert other.identity() == source.identity()
+    log.table("other", {"id": "bigint"}, {"": pa.table({"id": [1]})})
     with pytest.raises(DataError, match=r"the table was shop_dev\.log, and is shop_dev\.other"):
-        log.table("other", {"id": "bigint"}, {"": pa.table({"id": [1]})})
         opened(log, "other").pin(pinned)
 
 
