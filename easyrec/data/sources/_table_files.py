@@ -120,8 +120,16 @@ class TableFiles(WrappedSource):
 def _cast(array: pa.Array, kind: pa.DataType, column: str, file: str) -> pa.Array:
     if array.type == kind:
         return array
+    reason = "a text is no number"
     try:
-        return array.cast(kind)
+        if _is_text(array.type) == _is_text(kind) or pa.types.is_null(array.type):
+            return array.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        text = f"is {array.type} here, and cannot be the table's {kind}: {str(error).splitlines()[0]}"
-        raise DataError(text, column=column, file=file) from None
+        reason = str(error).splitlines()[0]
+    raise DataError(f"is {array.type} here, and cannot be the table's {kind}: {reason}", column=column, file=file)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_one(kind) for is_one in texts)

@@ -117,9 +117,9 @@ def test_text_files_are_read_as_the_table_says(metastore, tmp_path):
     ]
     (tmp_path / "words" / "000000_0").write_text("1|2.5|a|true|x\n2|no number|b|true|\n")
     with pytest.raises(DataError, match=r"words/000000_0, line 2, column 'price'"):
-        read(opened(metastore, "default.words"))
+        read(opened(metastore, "default.words"), ("price",))
     config = module.Config(metastore=metastore.url, table="default.words")
-    assert len(read(config.open("skip"))) == 1
+    assert len(read(config.open("skip"), ("price",))) == 1
 
 
 def test_starts_of_locations_are_replaced(log, tmp_path, webhdfs):
