@@ -26,8 +26,9 @@ def plain(options: Mapping[str, SecretStr]) -> dict[str, str]:
     return {key: value.get_secret_value() for key, value in options.items()}
 
 
-def hidden(text: str, options: Mapping[str, SecretStr]) -> str:
-    """A text without the options' values, but for short ones such as `true`, which are no secrets."""
+def told_of(error: Exception, options: Mapping[str, SecretStr]) -> str:
+    """The first line of an error, without the options' values, but for short ones such as `true`, which are no secrets."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
     for value in sorted(plain(options).values(), key=len, reverse=True):
         if len(value) > 5:
             text = text.replace(value, "***")

@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from easyrec.data.sources import Policy, Source, SourceConfig
 from easyrec.data.sources._files import File
-from easyrec.data.sources._options import SecretOptions, hidden, plain
+from easyrec.data.sources._options import SecretOptions, plain, told_of
 from easyrec.data.sources._partitions import PartitionedSource
 from easyrec.data.sources._snapshots import SnapshotSource, moment_of, moment_text
 from easyrec.data.sources._table_files import TableFiles
@@ -119,8 +119,7 @@ class DeltaSource(SnapshotSource):
         try:
             yield
         except (DeltaError, OSError, ValueError) as error:
-            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise DataError(what + hidden(text, self._config.storage_options), file=self.table) from None
+            raise DataError(what + told_of(error, self._config.storage_options), file=self.table) from None
 
     def _table(self, version: int | None) -> Any:
         from deltalake import DeltaTable  # noqa: PLC0415 (an extra)

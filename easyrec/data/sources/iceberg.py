@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from easyrec.data.sources import Policy, Source, SourceConfig
 from easyrec.data.sources._files import File
-from easyrec.data.sources._options import SecretOptions, hidden, plain
+from easyrec.data.sources._options import SecretOptions, plain, told_of
 from easyrec.data.sources._partitions import PartitionedSource
 from easyrec.data.sources._snapshots import SnapshotSource, moment_of, moment_text
 from easyrec.data.sources._table_files import TableFiles
@@ -165,8 +165,7 @@ class IcebergSource(SnapshotSource):
         try:
             yield
         except failures as error:
-            text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise DataError(hidden(text, self._config.properties), file=self.table) from None
+            raise DataError(told_of(error, self._config.properties), file=self.table) from None
 
     def _table(self) -> Any:
         from pyiceberg.catalog import load_catalog  # noqa: PLC0415 (an extra)

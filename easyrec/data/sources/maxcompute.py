@@ -163,17 +163,22 @@ class Tunnel:
             if not isinstance(where.get(name), str | int):
                 break
             prefix.append(f"{name}='{where[name]}'")
-        with self.asked(self.name):
-            found = [part.partition_spec for part in self.table.iterate_partitions(spec=",".join(prefix) or None)]
-        specs = {str(spec): self._values(dict(spec.kv)) for spec in found}
-        wanted = [text for text, values in specs.items() if is_wanted(where, values, self.kinds)]
+        specs = self._listed(",".join(prefix))
+        wanted = [text for text in specs if is_wanted(where, self.values(text), self.kinds)]
         if not wanted:
-            raise none_wanted([text.replace("'", "") for text in specs], self.name)
+            there = self._listed("") if prefix else specs
+            raise none_wanted([text.replace("'", "") for text in there], self.name)
         return sorted(wanted)
+
+    def _listed(self, prefix: str) -> list[str]:
+        with self.asked(self.name):
+            return [str(part.partition_spec) for part in self.table.iterate_partitions(spec=prefix or None)]
 
     def values(self, spec: str) -> dict[str, pa.Scalar]:
         """The values of a partition."""
-        return self._values(dict(self._odps.types.PartitionSpec(spec).kv) if spec else {})
+        texts = dict(self._odps.types.PartitionSpec(spec).kv) if spec else {}
+        found = {name: typed(texts[name], kind) for name, kind in self.kinds.items()}
+        return {name: pa.scalar(None, self.kinds[name]) if value is None else value for name, value in found.items()}
 
     def called(self, spec: str) -> str:
         """What errors call a partition."""
@@ -222,9 +227,6 @@ class Tunnel:
         """Rows of a session, from `start` on."""
         with self.asked(self.called(known.spec)):
             return list(known.handle.open_arrow_reader(start, count, columns=list(columns)))
-
-    def _values(self, texts: Mapping[str, str]) -> dict[str, pa.Scalar]:
-        return {name: typed(texts[name], kind) for name, kind in self.kinds.items()}
 
     def _kind(self, column: Any) -> pa.DataType:
         from odps.tunnel.io.types import odps_type_to_arrow_type  # noqa: PLC0415 (an extra)

@@ -183,7 +183,7 @@ def test_an_answer_with_a_wrong_byte_is_told(log):
         ({"access_key": "wrong/secret"}, DataError, "Invalid signature value"),
         ({"where": {"day": "1"}}, ConfigError, "there is no partition 'day'\n *known: dt, hour"),
         ({"where": {"hour": "noon"}}, ConfigError, "'hour': 'noon' is no int64"),
-        ({"where": {"dt": "20300101"}}, DataError, "no partition is as 'where' wants it"),
+        ({"where": {"dt": "20300101"}}, DataError, "wants it; there are dt=20251231,hour=0 to dt=20260102,hour=1"),
         ({"where": {"hour": 7}}, DataError, "there are dt=20251231,hour=0 to dt=20260102,hour=1"),
         ({"where": {"dt": "20260102", "hour": 1}}, DataError, r"shop_dev\.log: has no rows"),
         ({"table": "plain", "where": {"dt": "1"}}, ConfigError, r"known: none; shop_dev\.plain has no partitions"),
