@@ -94,7 +94,6 @@ class DeltaSource(SnapshotSource):
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._local = "://" not in config.path or config.path.startswith("file://")
         super().__init__(config.path)
 
     def opened(self, pin: Mapping[str, Any] | None) -> tuple[Source, dict[str, Any]]:
@@ -175,13 +174,16 @@ class DeltaSource(SnapshotSource):
         ordered = listed.append_column("row", pa.array(np.arange(listed.num_rows))).sort_by(
             [(column, "ascending") for column in [*shown, "modification_time", "path"]]
         )
-        system, root = self._system(table)
+        paths, sizes = (
+            [unquote(path) for path in ordered.column("path").to_pylist()],
+            ordered.column("size_bytes").to_pylist(),
+        )
+        system, root = self._system(table, dict(zip(paths, sizes, strict=True)))
         files, values = [], {}
-        names, sizes = ordered.column("path").to_pylist(), ordered.column("size_bytes").to_pylist()
-        for row, path, size in zip(ordered.column("row").to_pylist(), names, sizes, strict=True):
+        for row, path, size in zip(ordered.column("row").to_pylist(), paths, sizes, strict=True):
             value = {name: column[row] for name, column in columns.items()}
             if is_wanted(self._config.where, value, kinds):
-                file = File(self._named(path), root + (unquote(path) if self._local else path), system, size)
+                file = File(self._named(path), root + path, system, size)
                 files.append(file)
                 values[file.name] = value
         if not files:
@@ -193,13 +195,14 @@ class DeltaSource(SnapshotSource):
             )
         return files, values
 
-    def _system(self, table: Any) -> tuple[Any, str]:
+    def _system(self, table: Any, sizes: Mapping[str, int]) -> tuple[Any, str]:
         """The file system of the table's files, and their folder on it."""
         from deltalake.fs import DeltaStorageHandler  # noqa: PLC0415 (an extra)
 
-        if self._local:
+        if "://" not in self.table or self.table.startswith("file://"):
             return LocalFileSystem(), str(Path(self.table.removeprefix("file://")).absolute()) + "/"
-        handler = DeltaStorageHandler(table.table_uri, plain(self._config.storage_options))
+        # Without their sizes it would ask for them, and stop all threads while it waits.
+        handler = DeltaStorageHandler(table.table_uri, plain(self._config.storage_options), dict(sizes))
         return ArrowFSWrapper(arrow_fs.PyFileSystem(handler)), ""
 
     def _kept(self, table: Any) -> dict[str, np.ndarray]:
@@ -210,10 +213,10 @@ class DeltaSource(SnapshotSource):
             for uri, mask in zip(rows.column("filepath").to_pylist(), rows.column("selection_vector"), strict=True):
                 if not uri.startswith(table.table_uri):
                     raise DataError("lies outside of the table's folder", file=uri)
-                name = self._named(uri.removeprefix(table.table_uri).lstrip("/"))
+                name = self._named(unquote(uri.removeprefix(table.table_uri).lstrip("/")))
                 found[name] = mask.values.to_numpy(zero_copy_only=False)
         return found
 
     def _named(self, path: str) -> str:
-        """What a file is called, by its path in the log."""
-        return f"{self.table.rstrip('/')}/{unquote(path) if self._local else path}"
+        """What a file is called, by its path in the table's folder."""
+        return f"{self.table.rstrip('/')}/{path}"
