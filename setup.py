@@ -7,6 +7,7 @@ import os
 import platform
 import runpy
 from glob import glob
+from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension
 from setuptools import find_packages, setup
@@ -26,17 +27,29 @@ if platform.machine() in {"x86_64", "AMD64"}:
     }
 
 
+def together(package: str, paths: list[str]) -> str:
+    """A source that includes others: to read pybind11's headers takes most of the time that bindings do."""
+    text = "".join(f'#include "{Path(path).name}"\n' for path in paths)
+    made = Path(f"build/together/{package}.cpp")
+    made.parent.mkdir(parents=True, exist_ok=True)
+    if not made.exists() or made.read_text() != text:
+        made.write_text(text)
+    return str(made)
+
+
 def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> list[Pybind11Extension]:
     """The extension `<package>.<name>` from all sources of `<package>/cpp`, once per instruction set."""
     folder = f"{package.replace('.', '/')}/cpp"
-    sources = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
-    if not sources:
+    every = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
+    if not every:
         return []
+    bindings = [path for path in every if Path(path).name.startswith(("bind", "module"))]
+    sources = [path for path in every if path not in bindings] + [together(package, bindings)]
     return [
         Pybind11Extension(
             f"{package}.{name}{suffix}",
             sources,
-            depends=sorted(glob(f"{folder}/**/*.h", recursive=True)),
+            depends=[*bindings, *sorted(glob(f"{folder}/**/*.h", recursive=True))],
             include_dirs=[folder],
             define_macros=[("NATIVE_MODULE", f"{name}{suffix}")],
             cxx_std=17,

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from easyrec.device import sent
 from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Column, Ragged, Table
 
@@ -134,8 +135,8 @@ class Batch:
             return self
         return replace(
             self,
-            labels={name: values.to(device) for name, values in self.labels.items()},
-            sample_weight=None if self.sample_weight is None else self.sample_weight.to(device),
+            labels={name: sent(values, device) for name, values in self.labels.items()},
+            sample_weight=None if self.sample_weight is None else sent(self.sample_weight, device),
             matches=None if self.matches is None else self.matches.on(device),
         )
 
@@ -190,7 +191,7 @@ class Matches:
         if device.type == "cpu":
             return self
         parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)}
+        moved: dict[str, Any] = {name: sent(part, device) for name, part in parts.items() if isinstance(part, Tensor)}
         return replace(self, **moved)
 
     @property
@@ -233,7 +234,7 @@ class Embedded:
         """The same on a device; gradients find their way back."""
         if device.type == "cpu":
             return self
-        tensors = {key: tensor.to(device) for key, tensor in self.tensors.items()}
+        tensors = {key: sent(tensor, device) for key, tensor in self.tensors.items()}
         return Embedded(tensors, self.layouts, None if self.matches is None else self.matches.on(device))
 
     def fields(self, group: str) -> Tensor:

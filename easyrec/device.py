@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from easyrec.errors import ConfigError, Problem
 
@@ -31,3 +32,10 @@ def _allowed(count: int) -> str:
 def described(device: torch.device) -> str:
     """The device as people know it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; to a GPU it goes through pinned memory, so that nobody waits for what the GPU does now."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -275,6 +275,11 @@ class Storage(StrictModel):
 class TrainConfig(StrictModel):
     """The `train` section."""
 
+    foreign: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("learning_rate", "lr"),
+        "it is a key of the optimizers, e.g. dense_optimizer: {type: adam, lr: 0.001}, and sparse_optimizer for tables",
+    )
+
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
     """Stop after this many steps; with `epochs` too, whichever comes first. Default: one epoch."""
@@ -282,7 +287,9 @@ class TrainConfig(StrictModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16`: autocast of the dense part; weights, tables and losses stay fp32."""
     device: str = "cpu"
-    """Where the dense part is trained: `cpu`, `cuda` or `cuda:<n>`; tables stay in the memory of the machine."""
+    """Where training computes: `cpu`, `cuda` or `cuda:<n>`."""
+    tables: Literal["auto", "processor", "device"] = "auto"
+    """Where embedding tables are while they are trained; `auto`: on the device, where it has room and can do it."""
     compile: bool = False
     """torch.compile of the dense part."""
     threads: int | None = Field(None, gt=0)
@@ -346,6 +353,12 @@ class TrainConfig(StrictModel):
         if isinstance(value, SGD) and value.momentum:
             raise ValueError("momentum is for dense parameters alone: tables take plain sgd")
         return value
+
+    @model_validator(mode="after")
+    def _tables_are_on_a_device_that_is_named(self) -> Self:
+        if self.tables == "device" and self.device == "cpu":
+            raise ValueError("'tables: device' needs a device: set 'device', e.g. cuda, or leave 'tables' out")
+        return self
 
     @model_validator(mode="after")
     def _a_compiled_graph_goes_back_once(self) -> Self:

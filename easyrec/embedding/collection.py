@@ -169,6 +169,10 @@ class EmbeddingCollection(nn.Module):
             out = torch.empty(buffer.call.num_rows, buffer.call.width)
             fill(buffer, out.numpy())
             filled.append(out)
+        return self._kept(buffers, filled)
+
+    def _kept(self, buffers: Sequence[Buffer], filled: list[Tensor]) -> dict[str, Tensor]:
+        """Tensors by key, their gradients kept where such are."""
         if torch.is_grad_enabled() and filled:
             filled = list(_Node.apply(self._anchor, self, buffers, filled))  # type: ignore[no-untyped-call]
         return {buffer.key: tensor for buffer, tensor in zip(buffers, filled, strict=True)}
@@ -182,6 +186,9 @@ class EmbeddingCollection(nn.Module):
             return self.tables.rows(self._keyed.get(feature), self._tier_of.get(feature), ids, learning=learning)
 
         return rows_of
+
+    def to_host(self) -> None:
+        """From now on be the tables of a processor, which these are."""
 
     def prepare(self, batch: Batch | None) -> None:
         """Fetch rows of a later batch that are not in memory, while the current one is learned; None: nothing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias
 
@@ -92,25 +93,23 @@ class _Group:
         tables: Any,
         index: Mapping[str, int],
         codes: dict[tuple[str, int], int],
-        keyed: Collection[str],
+        made: Callable[[Sequence[BagSpec], bool], Any],
     ) -> None:
         self.plan, self.layout = plan, plan.layout
-        self.fields = _native_bags(plan.fields, tables, index, keyed)
-        self.first = _native_bags(plan.first, tables, index, keyed)
+        self.fields = made(plan.fields, False)
+        self.first = made(plan.first, False)
         read = [bag.feature for bag in plan.fields], [bag.feature for bag in plan.first]
         self.alike = read[0] == read[1][: len(read[0])]  # fields and first-order weights read the same columns
-        self.sequences = [_native_bags(bags, tables, index, keyed, steps=True) for bags in plan.sequences]
+        self.sequences = [made(bags, True) for bags in plan.sequences]
         self.searches = [
             None if layout.search is None else StepSearch(layout, bags, tables, index, codes)
             for layout, bags in zip(plan.layout.sequences, plan.sequences, strict=True)
         ]
 
 
-def _native_bags(
-    bags: Sequence[BagSpec], tables: Any, index: Mapping[str, int], keyed: Collection[str], steps: bool = False
-) -> Any:
+def _described(bags: Sequence[BagSpec], index: Mapping[str, int], keyed: Collection[str], steps: bool) -> list[Any]:
     """The bags for the kernels; with `steps`, one output row per element of a sequence instead of per row."""
-    specs = [
+    return [
         (
             bag.feature,
             KINDS[bag.kind],
@@ -124,7 +123,6 @@ def _native_bags(
         )
         for bag in bags
     ]
-    return native.Bags(tables, specs)
 
 
 class Lookup:
@@ -134,17 +132,29 @@ class Lookup:
         plan: What to look up.
         tables: Native tables in the order of `plan.tables`.
         mapped: Features whose ids are no rows of these tables themselves; default: those that have rows by keys.
+        bags: Makes what looks some bags up; default: the kernels, over `tables`.
 
     Attributes:
         codes: Numbers of the SimHash codes that the tables keep for searches, by table and seed.
     """
 
-    def __init__(self, plan: EmbeddingPlan, tables: Any, mapped: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        plan: EmbeddingPlan,
+        tables: Any,
+        mapped: Collection[str] | None = None,
+        bags: Callable[[list[Any]], Any] | None = None,
+    ) -> None:
         index = {table.name: i for i, table in enumerate(plan.tables)}
         self.codes: dict[tuple[str, int], int] = {}
         keyed = plan.keyed
         self.mapped = frozenset(keyed if mapped is None else mapped)
-        self.groups = {name: _Group(group, tables, index, self.codes, keyed) for name, group in plan.groups.items()}
+        over = bags or partial(native.Bags, tables)
+
+        def made(specs: Sequence[BagSpec], steps: bool) -> Any:
+            return over(_described(specs, index, keyed, steps))
+
+        self.groups = {name: _Group(group, tables, index, self.codes, made) for name, group in plan.groups.items()}
 
     def bind(
         self, columns: Columns, groups: Collection[str] | None = None, rows_of: RowsOf | None = None

@@ -166,17 +166,29 @@ class TrainedTables:
         if keys is None:
             rows = ids
         elif learning:
-            rows, fresh, new = self.keys[keys].admit(ids, self.step)
-            if len(fresh):
-                at = fresh if tier is None else self.tiers.take(tier, fresh, changes=True)
-                for place, spec in enumerate(self.specs):
-                    if spec.keys == keys:
-                        start_rows(spec, self._near[0][place], at, new, self.seed)
-                        for arrays in self._near[1:]:
-                            arrays[place][at] = self._first
+            rows, _ = self.admitted(keys, tier, ids)
         else:
             rows = self.keys[keys].find(ids)
         return rows if tier is None else self.tiers.take(tier, rows, changes=learning)
+
+    def admitted(self, keys: str, tier: str | None, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) rows of ids in a step of training, -1 for those without; and the rows that start anew, where they are.
+
+        Args:
+            keys: Name of the keys by which ids have rows.
+            tier: Name of the tier where the rows are; None: all are in memory.
+            ids: (n,) int64.
+        """
+        rows, fresh, new = self.keys[keys].admit(ids, self.step)
+        at = fresh
+        if len(fresh):
+            at = fresh if tier is None else self.tiers.take(tier, fresh, changes=True)
+            for place, spec in enumerate(self.specs):
+                if spec.keys == keys:
+                    start_rows(spec, self._near[0][place], at, new, self.seed)
+                    for arrays in self._near[1:]:
+                        arrays[place][at] = self._first
+        return rows, at
 
     def apply(self, gradients: Sequence[tuple[Any, np.ndarray]], lr: float, scale: float) -> None:
         """One optimizer step.

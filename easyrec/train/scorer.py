@@ -144,6 +144,8 @@ class Scorer:
     def to(self, device: torch.device) -> None:
         """From now on, score on a device, where the model goes."""
         self.model.to(device)
+        if device.type == "cpu":
+            self.collection.to_host()
         self.link.objective.to(device)
         if self.ema is not None:
             self.ema.to(device)

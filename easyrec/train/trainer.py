@@ -21,13 +21,14 @@ from easyrec.config.parts import NO_ROWS, unmet
 from easyrec.data import Loader, Part, Sources, make_loader, open_sources
 from easyrec.device import open_device
 from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.embedding.on_device import DeviceCollection, obstacle
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
 from easyrec.embedding.sharded import ShardedCollection
 from easyrec.embedding.sharding import KINDS, Kind, kinds_of
 from easyrec.embedding.tiers import bytes_of, store_of
 from easyrec.embedding.torchrec_plan import planned
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import ConfigError, DataError, Problem
 from easyrec.export.trial import try_out
 from easyrec.modules.activation import BatchNorm
 from easyrec.processors import num_threads
@@ -223,11 +224,31 @@ class Trainer:
             if store is None and (doubt := doubt_about(needed)):
                 logger.warning("%s", doubt)
             try:
+                if self._on_device(plan):
+                    items = self.experiment.model.item_groups
+                    return DeviceCollection(plan, *settings, items, device=self.device)
                 return collection_of(self.experiment.model, plan, *settings, store)
             except MemoryError as error:
                 raise no_memory_for_tables(needed) from error
+        if config.tables == "device":
+            text = "several workers share tables in the memory of processors: leave 'tables' out"
+            raise ConfigError([Problem(text, "train.tables")])
         kinds = self.workers.told(self._kinds(plan) if self.workers.first else None)
         return ShardedCollection(plan, *settings, self.workers, kinds)
+
+    def _on_device(self, plan: EmbeddingPlan) -> bool:
+        """Whether tables are on the device, where the dense part is."""
+        config, propagated = self.config, self.experiment.model.propagated_layers() is not None
+        if self.device.type == "cpu" or config.tables == "processor":
+            return False
+        why = obstacle(plan, config.sparse_optimizer.type, self.device, propagated=propagated)
+        if config.storage is not None:
+            why = "storage keeps some of their rows on disk"
+        if why and config.tables == "device":
+            raise ConfigError([Problem(f"tables cannot be on '{config.device}': {why}", "train.tables")])
+        if why:
+            logger.info("tables stay in the memory of the processor: %s", why)
+        return not why
 
     def _kinds(self, plan: EmbeddingPlan) -> dict[str, Kind]:
         """How tables are shared."""
@@ -357,7 +378,10 @@ class Trainer:
             losses, extras = turn.shared(losses), turn.shared(extras)
         loss = self.weighting.total(losses, extras)
         named = {name: part.detach() for name, part in (losses | extras).items()}
-        told = torch.stack([loss.detach(), *named.values()]).tolist()  # one wait for a GPU
+        self.weighting.backward(loss, losses, extras, inputs)
+        told = torch.stack(
+            [loss.detach(), *named.values()]
+        ).tolist()  # waits for a GPU, which has all of it to do by now
         value, *values = self.workers.sum(told if batch.size else [0.0] * len(told))
         if not math.isfinite(value):
             if batch.size == 0 or math.isfinite(told[0]):
@@ -365,7 +389,6 @@ class Trainer:
             raise diagnose(self.step + 1, told[0], batch, inputs, logits, self.model)
         if self.recent is not None:
             self.recent.add(self.step, batch, logits)
-        self.weighting.backward(loss, losses, extras, inputs)
         add_up_gradients(self.workers, self.updates.parameters, idle=not batch.size)
         self._update()
         self.step, self.unsaved = self.step + 1, True

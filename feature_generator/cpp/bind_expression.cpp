@@ -16,10 +16,10 @@ namespace {
 namespace py = pybind11;
 using Numbers = py::array_t<double, py::array::c_style>;
 using Places = py::array_t<std::uint32_t, py::array::c_style>;
-using Input = std::tuple<Numbers, std::optional<Places>, std::optional<Places>>;
+using Operand = std::tuple<Numbers, std::optional<Places>, std::optional<Places>>;
 
 // Views of the arrays after checking that no element lies outside them.
-std::vector<ExpressionInput> view_inputs(const Expression& expression, const std::vector<Input>& inputs,
+std::vector<ExpressionInput> view_inputs(const Expression& expression, const std::vector<Operand>& inputs,
                                          std::size_t elements) {
   if (inputs.size() != expression.inputs())
     throw std::invalid_argument("the expression has " + std::to_string(expression.inputs()) + " variables");
@@ -48,7 +48,7 @@ std::vector<ExpressionInput> view_inputs(const Expression& expression, const std
   return views;
 }
 
-py::tuple run(const Expression& expression, const std::vector<Input>& inputs, std::size_t elements) {
+py::tuple run(const Expression& expression, const std::vector<Operand>& inputs, std::size_t elements) {
   const std::vector<ExpressionInput> views = view_inputs(expression, inputs, elements);
   Slab<double> values;
   Slab<std::uint32_t> ends;
@@ -64,7 +64,7 @@ py::tuple run(const Expression& expression, const std::vector<Input>& inputs, st
   return py::make_tuple(to_numpy(std::move(values)), to_numpy(std::move(ends)), found);
 }
 
-py::array run_single(const Expression& expression, const std::vector<Input>& inputs, std::size_t elements) {
+py::array run_single(const Expression& expression, const std::vector<Operand>& inputs, std::size_t elements) {
   for (const auto& [values, ends, at] : inputs)
     if (ends) throw std::invalid_argument("an input of run_single has one value an element");
   const std::vector<ExpressionInput> views = view_inputs(expression, inputs, elements);

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from easyrec.config.train import FTRL, SGD, Adagrad, Adam, LazyAdam, RowwiseAdagrad
 from easyrec.embedding import _reference
 from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.embedding.on_device import DeviceCollection
 from easyrec.embedding.tables import STATES
 from easyrec.errors import CheckpointError, DataError
 
@@ -18,6 +21,11 @@ OPTIMIZERS = {
     "sgd": SGD(),
     "ftrl": FTRL(l1=0.01, l2=0.1, beta=0.5),
 }
+ON = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# torch reckons the same on a processor; that nothing is on two devices at once is what `test_device.py` tests.
+WHERE = pytest.mark.parametrize(
+    "made", [EmbeddingCollection, partial(DeviceCollection, device=ON)], ids=["host", "device"]
+)
 DIMS = [1, 2, 3, 4, 8, 10, 12, 16, 17, 24, 32, 48, 64, 100, 128]
 
 
@@ -33,27 +41,29 @@ def learn(collection, batch, seed):
     embedded = collection.lookup(batch)
     generator = torch.Generator().manual_seed(seed)
     upstream = {
-        key: torch.randn(tensor.shape, generator=generator)
+        key: torch.randn(tensor.shape, generator=generator).to(tensor.device)
         for key, tensor in embedded.tensors.items()
         if tensor.requires_grad
     }
     sum((embedded.tensors[key] * gradient).sum() for key, gradient in upstream.items()).backward()
-    return {key: tensor.numpy() for key, tensor in upstream.items()}
+    return {key: tensor.cpu().numpy() for key, tensor in upstream.items()}
 
 
+@WHERE
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), rows=st.integers(0, 9), dim=st.sampled_from(DIMS))
-def test_lookup_is_what_the_reference_says(make_world, seed, rows, dim):
+def test_lookup_is_what_the_reference_says(made, make_world, seed, rows, dim):
     world = make_world(seed, rows, dim)
-    collection = EmbeddingCollection(world.plan, SGD(), threads=1)
+    collection = made(world.plan, SGD(), threads=1)
     randomize(collection, seed)
     found = collection.lookup(world.batch).tensors
     expected = _reference.lookup(world.plan, collection.weights, world.columns)
     assert set(found) == {key for layout in world.plan.layouts.values() for key in layout.keys()}  # noqa: SIM118
     for key, value in expected.items():
-        np.testing.assert_allclose(found[key].detach().numpy(), value, rtol=1e-5, atol=1e-5, err_msg=key)
+        np.testing.assert_allclose(found[key].detach().cpu().numpy(), value, rtol=1e-5, atol=1e-5, err_msg=key)
 
 
+@WHERE
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
@@ -62,9 +72,9 @@ def test_lookup_is_what_the_reference_says(make_world, seed, rows, dim):
     name=st.sampled_from(sorted(OPTIMIZERS)),
     regularizer=st.sampled_from([0.0, 0.05]),
 )
-def test_steps_are_what_the_reference_says(make_world, seed, rows, dim, name, regularizer):
+def test_steps_are_what_the_reference_says(made, make_world, seed, rows, dim, name, regularizer):
     optimizer = OPTIMIZERS[name]
-    collection = EmbeddingCollection(make_world(seed, rows, dim).plan, optimizer, regularizer, threads=1)
+    collection = made(make_world(seed, rows, dim).plan, optimizer, regularizer, threads=1)
     randomize(collection, seed)
     state = {key: array.astype(np.float64) for key, array in collection.state_arrays().items()}
     for number in (1, 2, 3):
@@ -81,16 +91,17 @@ def test_steps_are_what_the_reference_says(make_world, seed, rows, dim, name, re
                     number, 0.05, regularizer,
                 )  # fmt: skip
         collection.apply_gradients(0.05)
-    found = collection.state_arrays()
+    found = dict(collection.state_arrays())
     assert found.pop("step") == 3
     for key, array in found.items():
         np.testing.assert_allclose(array, state[key], rtol=2e-3, atol=2e-4, err_msg=key)
 
 
+@WHERE
 @pytest.mark.parametrize("regularizer", [0.0, 0.3])
-def test_square_sum_and_scale_are_those_of_the_whole_gradient(make_world, regularizer):
+def test_square_sum_and_scale_are_those_of_the_whole_gradient(made, make_world, regularizer):
     world = make_world(1, 8)
-    collection = EmbeddingCollection(world.plan, SGD(), regularizer)
+    collection = made(world.plan, SGD(), regularizer)
     randomize(collection, 1)
     before = {key: array.copy() for key, array in collection.weights.items()}
     upstream = learn(collection, world.batch, 1)

@@ -38,6 +38,25 @@ def test_another_device_learns_what_the_cpu_learns(toy, there, settings):
     np.testing.assert_allclose(told["click"], scores["click"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("tables", ["processor", "device"])
+def test_dynamic_tables_learn_the_same_wherever_they_are(toy, there, tables):
+    settings = {"features": toy.dynamic, "model__dropout": 0.0}
+    one = toy.trainer("one", **settings)
+    other = toy.trainer("other", there, train__device="cuda", train__tables=tables, export=True, **settings)
+    runs = one.fit(), other.fit()
+    assert runs[1].metrics["valid"] == pytest.approx(runs[0].metrics["valid"], abs=2e-3)
+    for name, keys in one.collection.tables.keys.items():
+        for mine, theirs in zip(keys.held(), other.collection.tables.keys[name].held(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_tables_that_a_device_cannot_have_are_told(toy, there):
+    with pytest.raises(ConfigError, match="storage keeps some of their rows on disk"):
+        toy.trainer("run", there, train__tables="device", train__device="cuda", train__storage={"memory_mb": 64})
+    with pytest.raises(ConfigError, match="'tables: device' needs a device: set 'device'"):
+        toy.experiment(train__tables="device")
+
+
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_tasks_are_weighed_on_another_device(toy, there, weighting):
     tasks = [{"name": name, "label": name} for name in ("click", "buy")]

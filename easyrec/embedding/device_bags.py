@@ -1,0 +1,333 @@
+"""Lookup and pooling of many features into one tensor, by torch, on the device where the tables are.
+
+The same sums as the kernels of the processor make (`cpp/bag.h`): ids of tables of one width are looked up at once, all
+features together, and so are their gradients summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from easyrec.device import sent
+from easyrec.embedding.search import Parts
+from easyrec.errors import DataError
+
+Native = tuple[str, int, int, int, int, int, bool, bool, bool]
+"""A bag as `native.Bags` takes it."""
+IDS, LINEAR, COPY = 0, 1, 2
+
+
+class Place(NamedTuple):
+    """Where a table's rows are.
+
+    Attributes:
+        block: Number of the block, which holds tables of one width.
+        start: First of its rows there.
+        rows: How many it has.
+    """
+
+    block: int
+    start: int
+    rows: int
+
+
+class Asked(NamedTuple):
+    """A gradient for rows of a block.
+
+    Attributes:
+        block: Number of the block.
+        rows: (n,) which of its rows.
+        gradient: (n, dim) float32.
+    """
+
+    block: int
+    rows: Tensor
+    gradient: Tensor
+
+
+@dataclass
+class _Ids:
+    """Ids of some bags, of tables of one block.
+
+    Attributes:
+        block: The block.
+        bags: How many bags, those of a run having neighbouring columns.
+        runs: (first bag, behind the last, first column) of each run.
+        rows: (n,) rows of the block, bag by bag.
+        ends: (bags * rows + 1,) where the ids of each sum begin and end; None: one id each.
+        factors: (n,) float32, what each is multiplied by; None: 1.
+    """
+
+    block: int
+    bags: int
+    runs: Sequence[tuple[int, int, int]]
+    rows: Tensor
+    ends: Tensor | None
+    factors: Tensor | None
+
+
+@dataclass
+class _Values:
+    """Values of one bag, pooled.
+
+    Attributes:
+        place: Of the table that they are multiplied with; None: they are taken as they are.
+        start: First column.
+        values: (rows, value_dim) float32.
+    """
+
+    place: Place | None
+    start: int
+    dim: int
+    values: Tensor
+
+
+@dataclass
+class DeviceCall:
+    """What one tensor is filled with.
+
+    Attributes:
+        num_rows: Of the tensor.
+        width: Of the tensor.
+    """
+
+    num_rows: int
+    width: int
+    ids: list[_Ids] = field(default_factory=list)
+    values: list[_Values] = field(default_factory=list)
+
+    def lookup(self, blocks: Sequence[Tensor], device: torch.device) -> Tensor:
+        """(num_rows, width) float32.
+
+        Args:
+            blocks: (rows, dim) weights of each block.
+            device: Where they are.
+        """
+        if not self.values and len(self.ids) == 1 and len(self.ids[0].runs) == 1:  # nothing is put side by side
+            return self._pooled(self.ids[0], blocks).permute(1, 0, 2).reshape(self.num_rows, self.width)
+        out = torch.empty(self.num_rows, self.width, device=device)
+        for part in self.ids:
+            pooled, dim = self._pooled(part, blocks).permute(1, 0, 2), blocks[part.block].shape[1]
+            for first, last, column in part.runs:
+                columns = slice(column, column + (last - first) * dim)
+                out[:, columns] = pooled[:, first:last].reshape(self.num_rows, (last - first) * dim)
+        for given in self.values:
+            columns = slice(given.start, given.start + given.dim)
+            if given.place is None:
+                out[:, columns] = given.values
+            else:
+                block, start, rows = given.place
+                out[:, columns] = given.values @ blocks[block][start : start + rows]
+        return out
+
+    def _pooled(self, part: _Ids, blocks: Sequence[Tensor]) -> Tensor:
+        """(bags, num_rows, dim)."""
+        table = blocks[part.block]
+        if part.ends is None:
+            vectors = table.index_select(0, part.rows)
+        else:
+            options: dict[str, Any] = {"mode": "sum", "include_last_offset": True, "per_sample_weights": part.factors}
+            vectors = nn.functional.embedding_bag(part.rows, table, part.ends, **options)
+        return vectors.view(part.bags, self.num_rows, table.shape[1])
+
+    def asked(self, gradient: Tensor, dims: Sequence[int]) -> list[Asked]:
+        """The gradient of the tensor as gradients of rows.
+
+        Args:
+            gradient: (num_rows, width).
+            dims: Width of each block.
+        """
+        found = []
+        for part in self.ids:
+            dim = dims[part.block]
+            runs = [
+                gradient[:, column : column + (last - first) * dim].reshape(self.num_rows, last - first, dim)
+                for first, last, column in part.runs
+            ]
+            of_sums = torch.cat(runs, dim=1).permute(1, 0, 2).reshape(part.bags * self.num_rows, dim)
+            if part.ends is not None:
+                lengths, count = part.ends.diff(), part.rows.shape[0]
+                of_sums = of_sums.repeat_interleave(lengths, dim=0, output_size=count)
+            if part.factors is not None:
+                of_sums = of_sums * part.factors[:, None]
+            found.append(Asked(part.block, part.rows, of_sums))
+        for given in self.values:
+            if given.place is not None and self.num_rows:
+                block, start, rows = given.place
+                theirs = gradient[:, given.start : given.start + given.dim]
+                numbers = torch.arange(start, start + rows, device=gradient.device)
+                found.append(Asked(block, numbers, given.values.T @ theirs))
+        return found
+
+
+class DeviceBags:
+    """Some bags over tables on a device.
+
+    Args:
+        places: Of each table, in the order of the plan.
+        spare: Of each block, the row that ids without a row have: it is 0 and stays so.
+        device: Where the tables are.
+        specs: The bags.
+    """
+
+    def __init__(
+        self, places: Sequence[Place], spare: Sequence[int], device: torch.device, specs: Sequence[Native]
+    ) -> None:
+        self.places, self.spare, self.device, self.specs = places, spare, device, list(specs)
+        self.width = max((start + dim for _, _, _, dim, start, *_ in specs), default=0)
+        # All rows of a block, and where the ids of a sum end, are told by numbers of this type.
+        self.type = np.int32 if max(spare, default=0) < 2**31 - 1 else np.int64
+
+    def bind(self, data: Sequence[Parts], rows: int) -> DeviceCall:
+        """What to look up for some rows.
+
+        Args:
+            data: The parts of the column of each bag.
+            rows: How many.
+
+        Raises:
+            DataError: An id is outside its table.
+            ValueError: A column has not the expected shape.
+        """
+        call = DeviceCall(rows, self.width)
+        parts: dict[tuple[int, bool], list[int]] = {}
+        for number, (spec, part) in enumerate(zip(self.specs, data, strict=True)):
+            name, kind, table, dim, start, value_dim, *_ = spec
+            self._check(name, part, rows)
+            if kind == IDS:
+                plain = all(p is None for p in part[1:])
+                parts.setdefault((self.places[table].block, plain), []).append(number)
+            else:
+                place = self.places[table] if kind == LINEAR else None
+                values = self._sent(_pooled_values(part, spec[6], value_dim, rows))
+                call.values.append(_Values(place, start, dim, values))
+        for (block, plain), numbers in parts.items():
+            call.ids.append(self._ids(block, numbers, data, rows, plain=plain))
+        return call
+
+    def _sent(self, array: np.ndarray) -> Tensor:
+        return sent(torch.from_numpy(array), self.device)
+
+    def _check(self, name: str, part: Parts, rows: int) -> None:
+        values, offsets, weights, keys = part
+        count = len(values)
+        if weights is not None and len(weights) != count:
+            raise ValueError(f"column '{name}' has {len(weights)} weights for {count} values")
+        if keys is not None:
+            _ascending(name, keys, count)
+            count = len(keys) - 1
+        if offsets is not None:
+            _ascending(name, offsets, count)
+            count = len(offsets) - 1
+        if count != rows:
+            raise ValueError(f"column '{name}' has {count} rows, but there are {rows}")
+
+    def _ids(self, block: int, numbers: Sequence[int], data: Sequence[Parts], rows: int, *, plain: bool) -> _Ids:
+        """The ids of some bags, bag by bag."""
+        count = sum(len(data[number][0]) for number in numbers)
+        told = np.empty(count, self.type)
+        ends = np.zeros(1 if plain else len(numbers) * rows + 1, self.type)
+        factors: list[np.ndarray | None] = []
+        at = 0
+        for i, number in enumerate(numbers):
+            values = data[number][0]
+            self._place(number, data[number], told[at : at + len(values)])
+            if not plain:
+                ends[i * rows + 1 : (i + 1) * rows + 1] = at + _ends(data[number], rows)[1:]
+                factors.append(_factors(self.specs[number], data[number]))
+            at += len(values)
+        runs, dim = [], self.specs[numbers[0]][3]
+        starts = [self.specs[number][4] for number in numbers]
+        breaks = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(starts)) if a + dim != b), len(numbers)]
+        for first, last in pairwise(breaks):
+            runs.append((first, last, starts[first]))
+        factor = None
+        if any(f is not None for f in factors):
+            sizes = [len(data[number][0]) for number in numbers]
+            given = [np.ones(n, np.float32) if f is None else f for f, n in zip(factors, sizes, strict=True)]
+            factor = self._sent(np.concatenate(given))
+        ids = self._sent(told)
+        return _Ids(block, len(numbers), runs, ids, None if plain else self._sent(ends), factor)
+
+    def _place(self, number: int, part: Parts, out: np.ndarray) -> None:
+        """Rows of the block for the ids of a bag."""
+        name, _, table, *_, open_ = self.specs[number]
+        values, (block, start, rows) = part[0], self.places[table]
+        if not len(values):
+            return
+        if values.dtype != np.int64:
+            raise TypeError(f"column '{name}' has {values.dtype}, not int64")
+        np.add(values, start, out=out, casting="unsafe")
+        if values.min() >= 0 and values.max() < rows:
+            return
+        outside = (values < 0) | (values >= rows)
+        if not open_:
+            first = int(outside.argmax())
+            ends = _ends(part, len(values))
+            row = int(np.searchsorted(ends, first, side="right")) - 1
+            raise DataError(f"id {values[first]} is outside its embedding table", column=name, row=row)
+        out[outside] = self.spare[block]
+
+
+def _ascending(name: str, offsets: np.ndarray, count: int) -> None:
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != count or bool((np.diff(offsets) < 0).any()):
+        raise ValueError(f"the offsets of column '{name}' must ascend from 0 to the number of values")
+
+
+def _ends(part: Parts, rows: int) -> np.ndarray:
+    """(rows + 1,) where the ids of each row begin and end."""
+    _, offsets, _, keys = part
+    if offsets is None:
+        return np.arange(rows + 1) if keys is None else keys
+    return offsets if keys is None else keys[offsets]
+
+
+def _factors(spec: Native, part: Parts) -> np.ndarray | None:
+    """(n,) float32, what each id of a bag is multiplied by; None: 1."""
+    _, offsets, weights, keys = part
+    mean, element_mean = spec[6], spec[7]
+    factors = None if weights is None else weights.astype(np.float32)
+    if mean and offsets is not None:
+        counts = np.diff(offsets)
+        each = np.repeat(_shares(counts), counts)  # of an element
+        each = each if keys is None else np.repeat(each, np.diff(keys))
+        factors = each if factors is None else factors * each
+    if element_mean and keys is not None:
+        counts = np.diff(keys)
+        each = np.repeat(_shares(counts), counts)
+        factors = each if factors is None else factors * each
+    return factors
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = np.float32(1) / np.maximum(counts, 1).astype(np.float32)
+    return shares
+
+
+def _pooled_values(part: Parts, mean: bool, value_dim: int, rows: int) -> np.ndarray:
+    """(rows, value_dim) float32, the sum or mean of the elements of each row."""
+    values, offsets, _, _ = part
+    table = np.ascontiguousarray(values, np.float32)
+    table = table if table.ndim > 1 else table[:, None]
+    if table.shape[1] != value_dim:
+        raise ValueError(f"values have {table.shape[1]} numbers, not {value_dim}")
+    if offsets is None:
+        return table
+    sums = np.zeros((rows, value_dim), np.float32)
+    counts = np.diff(offsets)
+    if len(table):
+        np.add.at(sums, np.repeat(np.arange(rows), counts), table)
+    return sums * _shares(counts)[:, None] if mean else sums
+
+
+def summed(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+    """(u,) distinct rows, ascending, and (u, dim) the sums of their gradients, in one order always."""
+    distinct, places = torch.unique(rows, return_inverse=True)
+    return distinct.long(), torch.ops.aten.embedding_dense_backward(gradients, places, len(distinct), -1, False)
