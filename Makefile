@@ -66,7 +66,8 @@ test-all: install-dev  ## all tests
 .PHONY: test-engines
 test-engines: install-dev  ## Ray, Spark and a Hive metastore themselves (needs Java 17)
 	@$(PIP) --no-build-isolation --editable '.[ray,spark,hive]'
-	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py tests/data/sources/test_hive.py tests/data/sources/test_sources.py
+	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py tests/data/sources/test_hive.py tests/data/sources/test_sources.py \
+	  tests/test_tables_page.py tests/test_sources_train.py -k 'hive or engines'
 
 .PHONY: test-cpp
 test-cpp: install  ## the kernels without Python, under AddressSanitizer and UBSan

@@ -172,7 +172,9 @@ def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "postgresql", "kafka", *TABLES])
+@pytest.mark.parametrize(
+    "kind", ["jsonl", "sqlite", "postgresql", "kafka", *(pytest.param(kind, marks=pytest.mark.slow) for kind in TABLES)]
+)
 def test_a_model_is_trained_and_predicts_as_on_parquet(kind, tmp_path, monkeypatch, request, capsys):
     with contextlib.chdir(tmp_path):
         rows().to_parquet("rows.parquet")
@@ -250,7 +252,7 @@ def test_a_topic_that_has_grown_is_resumed_as_it_was(kafka, tmp_path, at):
     assert read_folder(newest).state["event_time"].startswith("20")
 
 
-@pytest.mark.parametrize("at", [2, 11])
+@pytest.mark.parametrize("at", [pytest.param(2, marks=pytest.mark.slow), 11])
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_table_that_was_written_to_is_resumed_as_it_was(kind, at, request, tmp_path):
     source, grow = table_of(kind, request, tmp_path)

@@ -89,7 +89,11 @@ def test_the_first_config_of_a_section_trains(kind, tmp_path, monkeypatch, reque
         options += ["-o", "data.batch_size=50", "-o", "train.epochs=1", "-o", "train.log_every=1"]
         assert main(["train", "-c", "tables.yaml", "--no-bar", *options]) == 0
         assert len((tmp_path / "runs" / "tables" / "progress.jsonl").read_text().splitlines()) == count // 50
-    capsys.readouterr()
+    shown = capsys.readouterr()
+    kept = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert len(kept) > 5
+    assert "secret" not in shown.out + shown.err
+    assert not [path for path in kept if b"secret/+1" in path.read_bytes()]
 
 
 @pytest.mark.parametrize("kind", KINDS)
