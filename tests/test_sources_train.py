@@ -101,7 +101,8 @@ def as_delta(folder):
         deltalake.write_deltalake(path, part, mode="append", writer_properties=properties)
 
     def grow(number):
-        deltalake.write_deltalake(path, pa.Table.from_pandas(rows().iloc[:50], preserve_index=False), mode="append")
+        more = pa.Table.from_pandas(rows().iloc[:50], preserve_index=False).append_column("new", pa.array([1.5] * 50))
+        deltalake.write_deltalake(path, more, mode="append", schema_mode="merge")
         deltalake.DeltaTable(path).delete(f"row = {number}")
 
     return json.dumps({"type": "delta", "path": path}), grow
@@ -110,6 +111,7 @@ def as_delta(folder):
 def as_iceberg(folder):
     pytest.importorskip("pyiceberg", reason="needs the extra 'iceberg'")
     from pyiceberg.catalog import load_catalog
+    from pyiceberg.types import DoubleType
 
     properties = {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
     whole = pa.Table.from_pandas(rows(), preserve_index=False)
@@ -123,6 +125,9 @@ def as_iceberg(folder):
     def grow(number):
         with closing(load_catalog("default", **properties)) as catalog:
             table = catalog.load_table("shop.rows")
+            if number == 1:
+                with table.update_schema() as update:
+                    update.add_column("new", DoubleType())
             table.append(whole.slice(0, 50))
             table.delete(f"row = {number}")
 

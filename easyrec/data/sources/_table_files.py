@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -26,7 +27,7 @@ class TableFiles(WrappedSource):
         threads: Whether columns are decoded by several threads.
 
     Raises:
-        DataError: A file is no parquet file, or is truncated.
+        DataError: A file is no parquet file, is truncated, or has not as many rows as `kept` says.
     """
 
     source: ParquetSource
@@ -45,6 +46,7 @@ class TableFiles(WrappedSource):
         self._schemas = {file.name: schema for file, schema in zip(files, self.source.schemas, strict=True)}
         stored = stored or (lambda name, schema: {column: column for column in schema.names if column in columns})
         self._names = {name: stored(name, schema) for name, schema in self._schemas.items()}
+        self._check_kept()
         self._units = [replace(unit, rows=self._count(unit)) for unit in self.source.units()]
 
     def units(self) -> list[Unit]:
@@ -111,6 +113,14 @@ class TableFiles(WrappedSource):
         """Which rows of a row group are still the table's; None: all."""
         kept, inner = self._kept.get(unit.file), self.source.units()[unit.index]
         return None if kept is None else kept[inner.first_row : inner.first_row + (inner.rows or 0)]
+
+    def _check_kept(self) -> None:
+        rows: Counter[str] = Counter()
+        for unit in self.source.units():
+            rows[unit.file] += unit.rows or 0
+        for name, kept in self._kept.items():
+            if rows.get(name, len(kept)) != len(kept):
+                raise DataError(f"has {rows[name]} rows, but the table speaks of {len(kept)}", file=name)
 
     def _count(self, unit: Unit) -> int | None:
         kept = self._kept_of(unit)
