@@ -42,7 +42,7 @@ class HiveTable:
         columns: Types by column, but for partitions.
         partitions: Types by partition.
         serde: Class that reads its files.
-        format: What the class is told, such as the sign between two values.
+        format: What the class is told, such as the sign between two values; properties of the table among it.
     """
 
     location: str
@@ -85,7 +85,7 @@ class Metastore:
             {field.name: self._kind(field, parse) for field in found.sd.cols},
             {field.name: self._kind(field, parse) for field in found.partitionKeys or ()},
             found.sd.serdeInfo.serializationLib or "",
-            dict(found.sd.serdeInfo.parameters or {}),
+            {**parameters, **(found.sd.serdeInfo.parameters or {})},
         )
 
     def partitions(self) -> list[str]:

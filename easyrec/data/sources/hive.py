@@ -24,6 +24,14 @@ PARQUET = ("ParquetHiveSerDe", "parquet")
 TEXT = ("LazySimpleSerDe",)
 """Ends of names of the classes that read a table's files."""
 
+TEXT_FORMS = (
+    ("skip.header.line.count", "0", "have header lines"),
+    ("skip.footer.line.count", "0", "have lines of a footer"),
+    ("escape.delim", "", "escape signs"),
+    ("line.delim", "\n", "end their lines with another sign"),
+)
+"""What text files of a table may be like beside the plain ones: the key, what it is of these, and what it says."""
+
 
 class Config(SourceConfig):
     """Config of `hive`.
@@ -143,12 +151,14 @@ class HiveSource(SnapshotSource):
         if not table.serde.endswith(TEXT):
             told = table.serde.rpartition(".")[2] or "a format that it does not tell"
             raise DataError(f"its files are read by {told}; here parquet and text files can be read", file=self.table)
-        if table.format.get("skip.header.line.count", "0") != "0":
-            raise DataError("its text files have header lines, which cannot be left out here", file=self.table)
+        for key, plain, told in TEXT_FORMS:
+            if table.format.get(key, plain) != plain:
+                raise DataError(f"its text files {told}, which cannot be read here", file=self.table)
+        separator = table.format.get("field.delim") or table.format.get("serialization.format") or "1"
         settings = csv_files.Config(
             path=table.location,
             columns=list(table.columns),
-            separator=table.format.get("field.delim") or table.format.get("serialization.format") or "\x01",
+            separator=chr(int(separator)) if separator.isdecimal() else separator,  # a number is a sign's code
             quote=None,
             types={name: _text_type(kind) for name, kind in table.columns.items()},
             null_values=[table.format.get("serialization.null.format", "\\N")],

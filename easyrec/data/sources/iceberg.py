@@ -161,7 +161,7 @@ class IcebergSource(SnapshotSource):
             known.append(SQLAlchemyError)
         except ImportError:
             pass
-        failures: tuple[type[Exception], ...] = (*known, OSError, ValueError)
+        failures: tuple[type[Exception], ...] = (*known, OSError, ValueError, NotImplementedError)
         try:
             yield
         except failures as error:

@@ -122,6 +122,13 @@ def test_text_files_are_read_as_the_table_says(metastore, tmp_path):
     assert len(read(config.open("skip"), ("price",))) == 1
 
 
+def test_the_separator_of_text_files_may_be_told_by_its_code(metastore, tmp_path):
+    for told, sign in (({"serialization.format": "1"}, "\x01"), ({"field.delim": "9"}, "\t"), ({}, "\x01")):
+        metastore.table("plain", {"id": "int", "name": "string"}, tmp_path / "plain", serde=TEXT, told=told)
+        (tmp_path / "plain" / "000000_0").write_text(f"1{sign}a,b\n")
+        assert read(opened(metastore, "default.plain"), ("id", "name")) == [{"id": 1, "name": "a,b"}]
+
+
 def test_starts_of_locations_are_replaced(log, tmp_path, webhdfs):
     url, folder = webhdfs
     shutil.copytree(tmp_path / "log", folder / "log")
@@ -169,7 +176,8 @@ def test_what_does_not_fit_is_told(log, settings, error, message):
             {"serde": "org.apache.hadoop.hive.ql.io.orc.OrcSerde"},
             "its files are read by OrcSerde; here parquet and text",
         ),
-        ({"serde": TEXT, "told": {"skip.header.line.count": "1"}}, "its text files have header lines"),
+        ({"serde": TEXT, "skip.header.line.count": "1"}, "its text files have header lines"),
+        ({"serde": TEXT, "told": {"escape.delim": "\\"}}, "its text files escape signs"),
         (
             {"columns": {"a": "uniontype<int,string>"}},
             "column 'a': has type uniontype<int,string>, which cannot be read",
