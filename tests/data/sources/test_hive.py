@@ -1,7 +1,10 @@
 """Tables of a Hive metastore: the real one, of the Hive inside of Spark."""
 
+import datetime
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -137,6 +140,48 @@ def test_starts_of_locations_are_replaced(log, tmp_path, webhdfs):
     shutil.rmtree(tmp_path / "log")
     assert read(source) == IDS[10:20]
     assert source.units()[0].file.startswith("webhdfs://")
+
+
+SPARK = """
+import sys
+from pyspark.sql import SparkSession
+
+settings = {"spark.ui.enabled": "false", "spark.sql.warehouse.dir": sys.argv[2]}
+builder = SparkSession.builder.master("local[1]").config("spark.hadoop.hive.metastore.uris", sys.argv[1])
+for name, value in settings.items():
+    builder = builder.config(name, value)
+spark = builder.enableHiveSupport().getOrCreate()
+for order in sys.stdin.read().split(";"):
+    spark.sql(order)
+spark.stop()
+"""
+
+ORDERS = """
+create table made (Id bigint, at timestamp, tags array<string>) partitioned by (dt string) stored as parquet;
+insert into made partition (dt='20260101') select id, timestamp'2026-01-01 10:00:00', array('a', 'b') from range(3);
+insert into made partition (dt='2026 01:02') select id + 100, null, null from range(3);
+create table native (Id bigint, Price double, dt string) using parquet partitioned by (dt);
+insert into native select id, id / 2, '1' from range(3);
+create table texts (id int, name string) row format delimited fields terminated by ',';
+insert into texts values (1, 'a'), (2, null)
+"""
+
+
+@pytest.mark.slow
+def test_tables_that_spark_has_made_are_read(metastore, tmp_path):
+    pytest.importorskip("pyspark", reason="needs the extra 'spark'")
+    command = [sys.executable, "-c", SPARK, metastore.url, str(tmp_path / "warehouse")]
+    environment = {**os.environ, "TZ": "UTC"}
+    done = subprocess.run(
+        command, input=ORDERS, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    at = datetime.datetime(2026, 1, 1, 10)
+    found = read(opened(metastore, "default.made"), ("id", "at", "tags", "dt"))
+    assert found[0] == {"id": 100, "at": None, "tags": None, "dt": "2026 01:02"}
+    assert found[3] == {"id": 0, "at": at, "tags": ["a", "b"], "dt": "20260101"}
+    assert read(opened(metastore, "default.native"), ("id", "price", "dt"))[1] == {"id": 1, "price": 0.5, "dt": "1"}
+    assert read(opened(metastore, "default.texts"), ("id", "name")) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]
 
 
 def test_metastores_are_tried_in_turn(log):
