@@ -131,7 +131,8 @@ class Predictor:
             self._counters.refused()
             raise
         given = [batch for batch in batches.values() if batch is not None]
-        scores = self._score(table) if self._split is None or not count else self._scored_apart(request.user, table)
+        apart = self._split is not None and count > 0
+        scores = self._scoring(self._said_apart(request.user, table)) if apart else self._score(table)
         bad = table.bad if tiled else [*request.user.bad, *table.bad]
         self._count({"requests": 1, "items": count}, given, [request.user, table], bad)
         return scores
@@ -239,12 +240,18 @@ class Predictor:
         request = self.generator.request(batches["user"], batches["context"], bad_rows=self.bad_values)
         return request, items if items is not None else [{}] * count
 
-    def _scored_apart(self, once: Table, each: Table) -> Scores:
-        """Scores of a request by the program for requests."""
+    def _predictions_apart(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Scores | None:
+        """What the program for requests says, before calibration; None where there is none."""
+        if self._split is None:
+            return None
+        request, items = self._asked(batches, count)
+        return self._said_apart(request.user, request.score_items(items, tile=self._split.tiled))
+
+    def _said_apart(self, once: Table, each: Table) -> Scores:
         assert self._split is not None
         self._open()
         try:
-            return self._scoring(self._split(once, each))
+            return self._split(once, each)
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 

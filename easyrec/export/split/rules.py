@@ -496,13 +496,13 @@ def _highest(p: Pass, call: Call, args: Any) -> Known:
 def _batch_norm(p: Pass, call: Call, args: Any) -> Known:
     """A factor and a summand for each column."""
     value, weight, bias, mean, variance, _, eps = args
-    given = [
-        None if w is None else w.value for w in (weight, bias, mean, variance) if w is None or isinstance(w, Const)
-    ]
-    if len(given) != 4 or p.shapes[call.args[0].number].dim() != 2:
+    consts = [w.value if isinstance(w, Const) else w for w in (weight, bias, mean, variance)]
+    if any(isinstance(w, SIDED) for w in consts) or p.shapes[call.args[0].number].dim() != 2:
         return None
-    scale = torch.rsqrt(given[3] + eps) * (1.0 if given[0] is None else given[0])
-    shift = (0.0 if given[1] is None else given[1]) - given[2] * scale
+    weight, bias, mean, variance = consts
+    scale: Tensor = torch.rsqrt(variance + eps)
+    scale = scale if weight is None else scale * weight
+    shift: Tensor = -mean * scale if bias is None else bias - mean * scale
     match value:
         case Steps():
             scaled = p.emit("aten.mul.Tensor", Value(value.number), scale)
