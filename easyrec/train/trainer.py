@@ -18,7 +18,7 @@ from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.distributed import Distributed
 from easyrec.config.parts import NO_ROWS, unmet
-from easyrec.data import Loader, Part, make_loader, open_sources
+from easyrec.data import Loader, Part, Sources, make_loader, open_sources
 from easyrec.device import open_device
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.on_device import DeviceCollection, obstacle
@@ -146,6 +146,7 @@ class Trainer:
         self.part, self.plan = sources.train, plan_embeddings(self.experiment.generator.outputs, self.experiment.model)
         self.matching = None if self.experiment.eval.retrieval is None else Matching(self.experiment, sources)
         self.sampled = self.experiment.data.sampler is not None
+        self._agree_on_versions(sources)
         self.loader = self._reader(sources.train, training=True)
         self._count_rows()
         self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
@@ -162,6 +163,15 @@ class Trainer:
         )
         if problems:
             raise self.experiment.placed(ConfigError(problems))
+
+    def _agree_on_versions(self, sources: Sources) -> None:
+        """Have all workers read what the first one has opened: a table may have been written to in between."""
+        for part in (sources.train, sources.valid, sources.test):
+            if part is None or part.source.endless:  # of which each worker reads its own
+                continue
+            pinned = self.workers.told(part.source.pinned() if self.workers.first else None)
+            if pinned is not None and not self.workers.first:
+                part.source.pin(pinned)
 
     @property
     def evaluated(self) -> dict[str, Loader]:

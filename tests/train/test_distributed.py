@@ -499,3 +499,26 @@ def test_a_lost_worker_ends_the_job_with_one_message_and_it_goes_on(home, long_r
     done = subprocess.run(command(file, folder, "--resume"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [*told(folder)] == whole
+
+
+@pytest.mark.slow
+def test_workers_read_the_version_that_the_first_one_has_opened(home, config):
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra 'delta'")
+    folder = home / "versions"
+    properties = deltalake.WriterProperties(max_row_group_size=SHARE)
+    deltalake.write_deltalake(folder / "log", table(4 * SHARE, 1), writer_properties=properties)
+    made = config("row")
+    made["data"]["train"] = {"type": "delta", "path": str(folder / "log")}
+    del made["data"]["valid"]
+    (folder / "config.json").write_text(json.dumps(made))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(__file__).parent / "versions_run.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(script), str(folder)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[:8000]
+    first, second = (json.loads((folder / f"worker-{rank}.json").read_text()) for rank in range(2))
+    assert (first["opened"], second["opened"]) == (0, 1)
+    assert first["read"] == second["read"] == 0
+    assert first["samples"] == second["samples"] == 4 * SHARE
