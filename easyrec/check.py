@@ -125,6 +125,11 @@ class Inspection:
             for name, seen in sample.features.items()
             if seen.unknown == 1.0
         ]
+        found += [
+            f"{part}: no sampled row counts for the task '{task.name}': are its mask '{task.mask}' and the labels right?"
+            for task in self.experiment.tasks
+            if task.rows is not None and sample.counted.get(task.rows) == 0.0
+        ]
         found += self.experiment.doubts()
         try:
             open_device(self.experiment.train.device)
@@ -143,6 +148,10 @@ class Inspection:
                 for name, label in seen.labels.items()
                 if label.unusable and (fails or label.unusable == 1.0)
             ]
+            weights = seen.weights
+            if weights is not None and weights.unusable and (fails or weights.unusable == 1.0):
+                share, column = _share(weights.unusable), self.experiment.data.sample_weight
+                found.append(f"{part}: sample weight '{column}' is unusable in {share} of the rows: {weights.wrong}")
             found += [
                 f"{part}: label '{name}' is {next(iter(label.values))} in all rows"
                 for name, label in seen.labels.items()
@@ -219,7 +228,10 @@ def inspect(
         generator = generators.get(name, experiment.generator)
         labels = classes(experiment) if generator is experiment.generator else {}
         try:
-            samples[name] = sample(part.source, rows, generator, labels, named if name != "items" else ())
+            weight = None if name == "items" or _ranked(experiment, name) else experiment.data.sample_weight
+            masks = [task.rows for task in experiment.tasks if task.rows is not None and labels]
+            extra = named if name != "items" else ()
+            samples[name] = sample(part.source, rows, generator, labels, extra, weight, masks)
             if name == "train" and not problems:
                 loader = make_loader(experiment, part, generator, training=True, labels=bool(labels))
                 counted, steps = loader.num_rows is not None, loader.num_batches is not None
@@ -279,6 +291,11 @@ def _generators(experiment: Experiment) -> dict[str, FeatureGenerator]:
     }
 
 
+def _ranked(experiment: Experiment, part: str) -> bool:
+    """Whether the rows of a part say what was wanted of a catalogue."""
+    return experiment.eval.retrieval is not None and part != "train"
+
+
 def columns(experiment: Experiment, part: str) -> list[str]:
     """Raw columns of a part that are read beside features and labels."""
     data = experiment.data
@@ -287,10 +304,9 @@ def columns(experiment: Experiment, part: str) -> list[str]:
         names += experiment.training_columns
         names += [experiment.shuffle.together] if experiment.shuffle and experiment.shuffle.together else []
         names += [data.event_time] if data.event_time else []
-    ranked = experiment.eval.retrieval is not None and part != "train"
+    ranked = _ranked(experiment, part)
     if part != "train" or data.split:
         names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)
-    names += [data.sample_weight] if data.sample_weight and not ranked else []
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
     return list(dict.fromkeys(names))

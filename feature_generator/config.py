@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -88,10 +90,13 @@ def _text(item: Any) -> str:
     if kind in ("too_short", "string_too_short") and "ctx" in item:
         least, of = item["ctx"]["min_length"], "item" if kind == "too_short" else "character"
         return f"must have at least {least} {of}{'s' * (least != 1)}, but has {len(value)}"
+    if kind == "string_pattern_mismatch" and item.get("ctx", {}).get("pattern") in _SAID:
+        return f"must be {_SAID[item['ctx']['pattern']]}, but is {value!r}"
     if kind in _WANTED:
         kinds = {"a mapping": Mapping, "a list": list | tuple}
         shown = repr(value) if _is_scalar(value) else next((n for n, k in kinds.items() if isinstance(value, k)), "")
-        return f"must be a {_WANTED[kind]}" + (f", but is {shown}" if shown else "")
+        written = f"\nwrite {{type: {value}}}" if kind == "model_attributes_type" and isinstance(value, str) else ""
+        return f"must be a {_WANTED[kind]}" + (f", but is {shown}" if shown else "") + written
     if not str(item["msg"]).startswith("Input should"):
         return str(item["msg"])
     text = str(item["msg"]).replace("Input should be", "must be").replace("Input should", "must")
@@ -114,6 +119,11 @@ _WANTED = {
     "model_attributes_type": "mapping",
 }
 """What a value must be, by the kind of pydantic's error."""
+PLAIN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""What may name tasks and sequences of a group."""
+UNBROKEN = r"^[^\s:]+$"
+"""What may name features."""
+_SAID = {PLAIN: "a plain name of letters, digits and '_'", UNBROKEN: "a name without blanks and ':'"}
 
 
 def _is_scalar(value: Any) -> bool:
@@ -219,9 +229,10 @@ class Choice:
         if kind is None:
             raise PydanticCustomError("choice", f"needs a 'type'\nknown: {known}")
         if not isinstance(kind, str) or kind not in homes:
-            near = nearest(str(kind), list(homes))
+            near = _counted(str(kind), homes) or nearest(str(kind), list(homes))
             text = f"unknown type '{kind}'{near}\nknown: {known}"
-            text += "" if near else "\none from a file or package of yours: --plugin FILE.py, plugins=[...]"
+            typo = get_close_matches(str(kind), list(homes), n=1, cutoff=0.8)
+            text += "" if typo else "\none from a file or package of yours: --plugin FILE.py, plugins=[...]"
             error = InitErrorDetails(type=PydanticCustomError("choice", text), loc=("type",), input=kind)
             raise ValidationError.from_exception_data("Choice", [error])
         return member(homes[kind], kind).Config.model_validate({**value, "type": kind})
@@ -233,6 +244,13 @@ class Choice:
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {FAMILY: list(self.packages), "x-default": self.default}  # `feature_generator.schema` resolves it
+
+
+def _counted(kind: str, known: Container[str]) -> str:
+    """How `recall@10`, a metric as it is reported, is written."""
+    name, _, k = kind.partition("@")
+    found = [one for one in (f"{name}_at", name) if k.isdigit() and one in known]
+    return f"; write {{type: {found[0]}, k: {k}}}" if found else ""
 
 
 def _dump(value: Any) -> Any:
@@ -255,7 +273,7 @@ def fault(text: str, *keys: str | int) -> ValidationError:
 
 def problems_of(error: ValidationError, document: Document, path: Path_ = ()) -> list[Problem]:
     """The problems behind a pydantic error on the value at `path`, with their lines."""
-    result = []
+    result: list[tuple[Problem, str]] = []
     for item in error.errors(include_url=False):
         value: Any = document.data
         for part in path:
@@ -281,7 +299,24 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
             text = f"needs the key '{loc[-1]}'" + (
                 f": {{type: {value}, {loc[-1]}: ...}}" if isinstance(value, str) else ""
             )
-        result.append(document.problem(where, text))
+        result.append((document.problem(where, text), item["type"]))
+    return _united(result)
+
+
+def _united(found: Sequence[tuple[Problem, str]]) -> list[Problem]:
+    """Problems with the kinds of pydantic's errors; a value that is none of a union's alternatives is told of once."""
+    places: dict[str, list[tuple[Problem, str]]] = {}
+    for problem, kind in found:
+        places.setdefault(problem.where, []).append((problem, kind))
+    result = []
+    for where, here in places.items():
+        wanted = list(dict.fromkeys(_WANTED[kind] for _, kind in here if kind in _WANTED))
+        told = [problem for problem, kind in here if kind not in _WANTED]
+        inside = any(other.startswith((f"{where}[", f"{where} . ")) for other in places)
+        if wanted and not told and not inside:
+            text = here[0][0].message.removeprefix(f"must be a {wanted[0]}")
+            told = [replace(here[0][0], message=f"must be a {' or a '.join(wanted)}{text}")]
+        result += told  # what is wrong with the alternative that was meant, else what was wanted
     return result
 
 

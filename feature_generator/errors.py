@@ -9,6 +9,7 @@ FeatureGeneratorError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -113,6 +114,21 @@ def distribution() -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name nearest to `name`, else an empty string."""
-    match = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    """`"; did you mean 'x'?"` for the known name nearest to `name`, else an empty string.
+
+    `DCNv2` is near to `dcn_v2`, as the same letters and digits, and `dnn_hidden_units` to `hidden`, as one of its words.
+    """
+    names, plain = list(known), _letters(name)
+    match = [other for other in names if plain and _letters(other) == plain]
+    match = match or get_close_matches(name, names, n=1, cutoff=0.6)
+    match = match or get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    match = match or sorted((other for other in names if other in _words(name)), key=len, reverse=True)
     return f"; did you mean '{match[0]}'?" if match else ""
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+|[0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower())

@@ -16,12 +16,15 @@ from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
 from feature_generator import Table
+from feature_generator.columns import BadValue
 from feature_generator.incoming import missing, record
+from feature_generator.request import Request
 from serving import runtimes
 from serving.generator import read_generator
 from serving.limits import Limits
 from serving.observed import Observer
 from serving.proof import prove
+from serving.split import SplitScorer
 from serving.stats import Counters, Stats
 
 Scores: TypeAlias = dict[str, np.ndarray]
@@ -64,6 +67,8 @@ class Predictor:
         tables = TableReader.open(bundle.folder("tables"), verify=False)
         self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native)
         self._parts: tuple[TableReader, runtimes.Runtime] | None = (tables, dense)
+        apart = manifest.split if manifest.requests_of(self.runtime) else None
+        self._split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
@@ -98,7 +103,8 @@ class Predictor:
     def stats(self) -> Stats:
         """What was counted since loading; the replay of the warm-up rows is not."""
         parts = self._parts
-        return self._counters.snapshot(parts[0].out_of_range if parts is not None else 0)
+        of_requests = 0 if self._split is None else self._split.out_of_range
+        return self._counters.snapshot(parts[0].out_of_range + of_requests if parts is not None else 0)
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -118,13 +124,17 @@ class Predictor:
         """
         try:
             batches, count = self._batches(user, items, context)
-            table = self._request(batches, count)
+            request, items_of = self._asked(batches, count)
+            tiled = self._split is None or self._split.tiled
+            table = request.score_items(items_of, tile=tiled)
         except DataError:
             self._counters.refused()
             raise
         given = [batch for batch in batches.values() if batch is not None]
-        scores = self._score(table)
-        self._count({"requests": 1, "items": count}, given, table)
+        apart = self._split is not None and count > 0
+        scores = self._scoring(self._said_apart(request.user, table)) if apart else self._score(table)
+        bad = table.bad if tiled else [*request.user.bad, *table.bad]
+        self._count({"requests": 1, "items": count}, given, [request.user, table], bad)
         return scores
 
     def features(self, user: Any, items: Any, context: Any = None) -> Table:
@@ -168,7 +178,7 @@ class Predictor:
             raise
         scores = self._score(table)
         used = batch.select([n for n in self.generator.inputs if n in batch.schema.names])
-        self._count({"batches": 1, "rows": batch.num_rows}, [used], table)
+        self._count({"batches": 1, "rows": batch.num_rows}, [used], [table], table.bad)
         return scores
 
     def inputs(self, rows: Any) -> dict[str, np.ndarray]:
@@ -221,9 +231,29 @@ class Predictor:
         return batch
 
     def _request(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Table:
+        request, items = self._asked(batches, count)
+        return request.score_items(items, tile=True)
+
+    def _asked(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> tuple[Request, Any]:
+        """A request, and its candidates."""
         items = batches["item"]
         request = self.generator.request(batches["user"], batches["context"], bad_rows=self.bad_values)
-        return request.score_items(items if items is not None else [{}] * count, tile=True)
+        return request, items if items is not None else [{}] * count
+
+    def _predictions_apart(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Scores | None:
+        """What the program for requests says, before calibration; None where there is none."""
+        if self._split is None:
+            return None
+        request, items = self._asked(batches, count)
+        return self._said_apart(request.user, request.score_items(items, tile=self._split.tiled))
+
+    def _said_apart(self, once: Table, each: Table) -> Scores:
+        assert self._split is not None
+        self._open()
+        try:
+            return self._split(once, each)
+        except (LookupError, AssertionError) as error:
+            raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
     def _transform(self, rows: pa.RecordBatch) -> Table:
         return self.generator.transform(rows, bad_rows=self.bad_values)
@@ -255,12 +285,14 @@ class Predictor:
             raise RunError("the predictor was closed")
         return self._parts
 
-    def _count(self, totals: Mapping[str, int], batches: list[pa.RecordBatch], table: Table) -> None:
+    def _count(
+        self, totals: Mapping[str, int], batches: list[pa.RecordBatch], tables: list[Table], bad: list[BadValue]
+    ) -> None:
         self._counters.answered(
             totals,
             self._observer.missing(batches),
-            self._observer.unknown(batches, table),
-            [bad.column for bad in table.bad],
+            self._observer.unknown(batches, tables),
+            [one.column for one in bad],
         )
 
 

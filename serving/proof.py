@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,21 +50,25 @@ def _same_features(predictor: Predictor, found: dict[str, str], kept: object) ->
 
 def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
     """Compare before calibration, whose slope multiplies differences; calibration itself must repeat exactly."""
-    entry = predictor.manifest.runtimes[predictor.runtime]
-    tolerance = entry.tolerance[entry.precision]
     predictions = predictor._predictions(table)
     if set(kept.predictions) != set(predictions):
         raise BundleError(f"{predictor.bundle.path}: the warm-up rows have scores of other tasks")
-    for name, trained in kept.predictions.items():
-        error = largest_error(predictions[name], trained)
+    _near(predictor, predictions, kept.predictions)
+    for name, score in predictor._scoring(kept.predictions).items():
+        if not np.array_equal(score, kept.scores[name], equal_nan=True):
+            raise BundleError(f"{predictor.bundle.path}: the calibration of task '{name}' is not the trained one")
+
+
+def _near(predictor: Predictor, found: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
+    entry = predictor.manifest.runtimes[predictor.runtime]
+    tolerance = entry.tolerance.get(entry.precision, 0.0)
+    for name, trained in kept.items():
+        error = largest_error(found[name], trained)
         if not error <= tolerance:
             raise BundleError(
                 f"{predictor.bundle.path}: does not score as trained: task '{name}' differs by {error:.2e}, "
                 f"allowed are {tolerance:.0e} (runtime {predictor.runtime}, {entry.precision})"
             )
-    for name, score in predictor._scoring(kept.predictions).items():
-        if not np.array_equal(score, kept.scores[name], equal_nan=True):
-            raise BundleError(f"{predictor.bundle.path}: the calibration of task '{name}' is not the trained one")
 
 
 def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: int) -> None:
@@ -71,3 +76,6 @@ def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: 
     sides = {side: one.select(columns) if columns else None for side, columns in predictor._sides.items()}
     request = predictor._request(sides, 1)
     _same_features(predictor, feature_digests(request), feature_digests(table.slice(row, row + 1)))
+    found = predictor._predictions_apart(sides, 1)
+    if found is not None:
+        _near(predictor, found, {name: trained[row : row + 1] for name, trained in kept.predictions.items()})

@@ -145,6 +145,22 @@ CASES = {
                                   "which 'structure: cross' leaves out"),
     "weighting-of-one-task": ("epochs: 1\n", "epochs: 1\n  task_weighting: uncertainty\n", 26, "train . task_weighting",
                               "'uncertainty' weighs the losses of several tasks, but there is one: click"),
+    "model-in-the-letters-of-its-paper": ("deepfm", "DeepFM", 17, "model . type", "unknown type 'DeepFM'; did you mean 'deepfm'?"),
+    "model-of-a-plugin-that-is-not-given": ("deepfm", "my_model", 17, "model . type", "one from a file or package of yours: --plugin FILE.py"),
+    "feature-type-of-another-library": ("type: raw", "type: RawFeature", 9, "features[2] 'price' . type", "did you mean 'raw'?"),
+    "key-of-another-library": ("hidden:", "dnn_hidden_units:", 19, "model . dnn_hidden_units", "unknown key; did you mean 'hidden'?"),
+    "key-of-another-section": ("epochs: 1\n", "epochs: 1\n  batch_size: 64\n", 26, "train . batch_size", "unknown key; it belongs under 'data'"),
+    "key-outside-its-section": ("train:\n", "labels: [click]\ntrain:\n", 24, "labels", "unknown key; it belongs under 'data'"),
+    "key-of-the-optimizers": ("epochs: 1\n", "epochs: 1\n  learning_rate: 0.1\n", 26, "train . learning_rate", "dense_optimizer: {type: adam, lr: 0.001}"),
+    "optimizer-by-its-name": ("{type: lazy_adam, lr: 0.003}", "lazy_adam", 26, "train . sparse_optimizer",
+                              "must be a mapping, but is 'lazy_adam'\n           write {type: lazy_adam}"),
+    "sequence-by-its-name": ("{sequence: seq}", "seq", 23, "model . groups . deep . sequences[0]",
+                             "must be a mapping, but is 'seq'\n           write {sequence: seq}"),
+    "groups-in-a-list": ("    deep:\n      features: [user_id, item_id, price, cross]\n      sequences: [{sequence: seq}]\n",
+                         "    [user_id]\n", 20, "model . groups", "name the group, e.g. groups: {deep: [...]}"),
+    "metric-as-it-is-reported": ("[auc, logloss]", "[auc, ndcg@10]", 29, "eval . metrics[1]", "unknown type 'ndcg@10'; write {type: ndcg, k: 10}"),
+    "name-with-a-blank": ("name: price", "name: the price", 9, "features[2] 'the price' . name",
+                          "must be a name without blanks and ':', but is 'the price'"),
     "absent-label": ("labels: [click]", "labels: [clicked]", 2, "data . train", "no column 'clicked'; did you mean 'click'?"),
 }  # fmt: skip
 
@@ -319,6 +335,33 @@ MODELS = {
 """},
         19, "model . tasks", "but there are 2; e.g.",
     ),
+    "a-group-of-one-word": (
+        {"    deep:\n" + DEEP: "    deep: user_id\n"},
+        21, "model . groups . deep", "must be a list of features, or a mapping, but is 'user_id'\n           write [user_id],",
+    ),
+    "layers-in-one-number": (
+        {"type: deepfm": "type: mmoe", "  hidden: [16, 8]\n": "  tower: 16\n"},
+        19, "model . tower", "must be a list of widths, or a mapping, but is 16\n           write [16]",
+    ),
+    "no-alternative-of-a-union": (
+        {"type: deepfm": "type: ple", "  hidden: [16, 8]\n": "  levels: two\n"},
+        19, "model . levels", "must be a whole number or a list, but is 'two'",
+    ),
+    "one-alternative-of-a-union-with-a-fault": (
+        {"type: deepfm": "type: ple", "  hidden: [16, 8]\n": "  levels: [{expert: [big]}]\n"},
+        19, "model . levels[0] . expert[0]", "must be a whole number, but is 'big'",
+    ),
+    "heads-that-do-not-divide": (
+        {"type: deepfm": "type: autoint", "  hidden: [16, 8]\n": "  attention_dim: 32\n  heads: 3\n"},
+        20, "model . heads", "'heads' must divide 'attention_dim', but 3 does not divide 32",
+    ),
+    "experts-without-a-rank": (
+        {"type: deepfm": "type: dcn_v2", "  hidden: [16, 8]\n": "  experts: 3\n"},
+        19, "model . experts", "a mixture of experts needs 'low_rank'",
+    ),
+    "no-dims": (
+        {"  embedding_dim: 8\n": ""}, 16, "model", "'user_id', 'item_id', 'price', 'cross', 'seq__item_id' need an embedding_dim",
+    ),
     "a-relation-to-itself": (
         {"type: deepfm": "type: dbmtl", "  hidden: [16, 8]\n": "  relations: {click: [click]}\n"},
         19, "model . relations", "through each other: click",
@@ -463,6 +506,26 @@ def test_a_label_that_is_no_label_is_bad_data(folder, monkeypatch, capsys):
     assert code == 3
     assert "label 'age' is unusable" in err
     assert "age" in out
+
+
+@pytest.mark.parametrize(("column", "shown"), [("price", None), ("age_less", "is -1"), ("word", "is 'a'")])
+def test_sample_weights_are_looked_at(folder, monkeypatch, capsys, column, shown):
+    table = pq.read_table(folder / "train.parquet")
+    table = table.append_column("age_less", pa.array([-1, 2] * 100)).append_column("word", pa.array(["a"] * 200))
+    pq.write_table(table, folder / "weighted.parquet")
+    text = GOOD.replace("path: train.parquet", "path: weighted.parquet")
+    text = text.replace("labels: [click]", f"labels: [click]\n  sample_weight: {column}")
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == (0 if shown is None else 3), err
+    assert shown is None or (f"train: sample weight '{column}' is unusable in" in err and shown in err), err
+
+
+@pytest.mark.parametrize(("mask", "warned"), [("click == 1", False), ("click == 7", True)])
+def test_a_mask_that_leaves_no_rows_is_a_warning(folder, monkeypatch, capsys, mask, warned):
+    text = GOOD.replace("model:\n", f"model:\n  tasks: [{{name: a, label: click, mask: '{mask}'}}]\n")
+    code, out, err = check(folder, text, monkeypatch, capsys)
+    assert code == 0, err
+    assert ("no sampled row counts for the task 'a'" in out) == warned
 
 
 def test_a_label_without_a_task_is_a_warning(folder, monkeypatch, capsys):

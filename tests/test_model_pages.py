@@ -8,6 +8,7 @@ import pytest
 
 from easyrec.check import build
 from easyrec.config import load_experiment
+from easyrec.models import Model
 from easyrec.models._composition import HeadConfig, PackageConfig
 from easyrec.modules.blocks import BLOCKS
 from feature_generator import plugins
@@ -48,6 +49,7 @@ def test_a_page_says_what_a_reader_asks(name):
     if name in ("backbone", "popularity"):  # of no paper
         lacking = [what for what in lacking if what != "source"]
     assert lacking == []
+    assert text.count("Parameters: ") + text.count("**Parameters") <= 1  # told once, so that nothing contradicts it
 
 
 @pytest.mark.parametrize("name", [n for n in members(BLOCKS) if n != "package"])
@@ -109,6 +111,13 @@ def bare(text):
 def test_the_model_of_the_guide_is_that_of_the_examples():
     example = (ROOT / "examples" / "my_model.py").read_text(encoding="utf-8")
     assert bare(fences("python", GUIDE)[0]) == bare(example)
+
+
+def test_a_model_has_what_the_guide_says_it_may_ask():
+    part = GUIDE.partition("## What a model may ask")[2].partition("\n## ")[0]
+    asked = set(re.findall(r"`self\.(\w+)\(", part))
+    assert len(asked) >= 9
+    assert {name for name in asked if not callable(getattr(Model, name, None))} == set()
 
 
 def test_the_report_that_the_page_shows_is_in_our_words(tmp_path):

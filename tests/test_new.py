@@ -191,6 +191,19 @@ def test_texts_that_look_like_lists_are_split(tmp_path):
     assert len(made["tags"][0]) == len(made["clicks__item_id"][0]) == 2
 
 
+def test_the_latest_rows_are_measured_where_a_column_tells_the_time(log, tmp_path):
+    rows = pq.read_table(log).append_column("event_time", pa.array([1_700_000_000 + 60 * n for n in range(500)]))
+    pq.write_table(rows, tmp_path / "log.parquet")
+    text = starter("lr", str(tmp_path / "log.parquet"))
+    assert "split: {by: time, column: event_time, valid_from: 1700024000, test_from: 1700027000}" in text
+    assert "# Left out, as times of rows that are gone: event_time." in text
+    found = load(text, tmp_path)
+    assert found.data.split.column == "event_time"
+    assert "event_time" not in [feature["name"] for feature in found.features.data["features"]]
+    assert "split:" not in starter("lr", str(log))  # all of one day
+    assert "Nothing is measured without rows to evaluate on" in starter("lr", str(log))
+
+
 def test_labels_may_be_named(log):
     assert "labels: [buy]" in starter("lr", str(log), ["buy"])
     with pytest.raises(ConfigError, match="there is no column 'bui'; did you mean 'buy'"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,6 +48,16 @@ MATCH = "match"
 """The task of a model that is trained without labels."""
 PLUGINS = "plugins.json"
 """Beside the config of a run: the plugins that it was trained with."""
+
+
+SECTIONS: dict[str, type[StrictModel]] = {
+    "data": DataConfig,
+    "eval": EvalConfig,
+    "train": TrainConfig,
+    "model": ModelConfig,
+    "export": ExportConfig,
+}
+"""The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
 
 class Sections(StrictModel):
@@ -222,7 +233,7 @@ def load_experiment(
     try:
         sections = Sections.model_validate(document.data)
     except ValidationError as error:
-        problems += problems_of(error, document)
+        problems += map(_belonging, problems_of(error, document))
     generator: FeatureGenerator | None = None
     features: Document | None = None
     if isinstance(document.data, dict) and document.data.get("features") is not None:
@@ -241,6 +252,15 @@ def load_experiment(
     assert generator is not None
     assert features is not None
     return Experiment(document, sections, generator, features)
+
+
+def _belonging(problem: Problem) -> Problem:
+    """The same problem; of a key that another section has it says which."""
+    section, _, key = problem.where.rpartition(" . ")
+    homes = [name for name, config in SECTIONS.items() if name != section and key in config.model_fields]
+    if not homes or section not in ("", *SECTIONS) or not problem.message.startswith("unknown key"):
+        return problem
+    return replace(problem, message=f"unknown key; it belongs under '{homes[0]}'")
 
 
 def _file(path: Path) -> Path:
@@ -377,10 +397,14 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
 
 def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: EmbeddingPlan) -> list[Problem]:
     """What stands against training by several workers."""
-    dynamic = {table.keys: table.features[0] for table in plan.tables if table.keys is not None}
-    sequences = [sequence for group in plan.groups.values() for sequence in group.layout.sequences]
-    searched = {sequence.name: sequence.search.kind for sequence in sequences if sequence.search is not None}
-    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, searched))
+    dynamic = [keys.name for keys in plan.keys]
+    pairs = [pair for g in plan.groups.values() for pair in zip(g.layout.sequences, g.sequences, strict=True)]
+    compared: dict[str, str] = {}
+    for layout, bags in pairs:
+        if layout.search is not None and layout.search.kind in ("hash", "soft"):
+            bag = bags[[child.name for child in layout.children].index(layout.search.child or "")]
+            compared[(bag.table or "").partition(":")[0]] = layout.name
+    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, compared))
 
 
 def _uncounted(sections: Sections) -> Iterator[Problem]:

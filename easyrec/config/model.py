@@ -17,9 +17,9 @@ from easyrec.config.mask import Mask
 from easyrec.config.steps import LearnedSteps
 from easyrec.errors import Problem
 from easyrec.layout import GroupLayout, Search
-from feature_generator.config import Choice, StrictModel, fault, member
+from feature_generator.config import PLAIN, Choice, StrictModel, fault, member
 
-NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+NAME = re.compile(PLAIN)
 
 
 class EncoderConfig(StrictModel):
@@ -61,6 +61,13 @@ class SequenceEntry(StrictModel):
     name: str | None = Field(None, pattern=NAME.pattern)
     """What the sequence is called in the group, where that holds it twice. Default: as it is called."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bare_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"must be a mapping, but is '{value}'\nwrite {{sequence: {value}}}")
+        return value
+
     @property
     def key(self) -> str:
         """Its name in the group."""
@@ -74,6 +81,14 @@ class GroupConfig(StrictModel):
     sequences: list[SequenceEntry] = []
     feature_wise: list[Annotated[Any, Choice("easyrec.modules.feature_wise")]] = []
     """What weighs the group's fields before the model reads them, one after another."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bare_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            text = f"must be a list of features, or a mapping, but is '{value}'"
+            raise ValueError(f"{text}\nwrite [{value}], or {{features: [{value}], sequences: [...]}}")
+        return value
 
 
 class GroupUse(StrictModel):
@@ -277,6 +292,8 @@ class ModelConfig(StrictModel):
     def _lists_are_groups(cls, value: Any) -> Any:
         if isinstance(value, dict):
             return {k: {"features": v} if isinstance(v, list) else v for k, v in value.items()}
+        if isinstance(value, list):
+            raise ValueError("must be a mapping of groups, but is a list\nname the group, e.g. groups: {deep: [...]}")
         return value
 
     @model_validator(mode="after")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -274,6 +274,11 @@ class Storage(StrictModel):
 
 class TrainConfig(StrictModel):
     """The `train` section."""
+
+    foreign: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("learning_rate", "lr"),
+        "it is a key of the optimizers, e.g. dense_optimizer: {type: adam, lr: 0.001}, and sparse_optimizer for tables",
+    )
 
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)

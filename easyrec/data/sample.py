@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from easyrec.config.mask import Mask
 from easyrec.data.beside import raw_name
 from easyrec.data.intake import raw_columns
-from easyrec.data.labels import read_label
+from easyrec.data.labels import Wrong, read_label, read_weight
 from easyrec.data.report import count
 from easyrec.data.sources import Source
 from easyrec.data.split import Part
@@ -56,7 +57,7 @@ class FeatureSample:
 
 @dataclass(frozen=True)
 class LabelSample:
-    """A label.
+    """A label, or the sample weights.
 
     Attributes:
         mean: Of the usable values; the share of ones where the label is binary.
@@ -82,6 +83,8 @@ class Sample:
         features: By feature.
         labels: By label.
         bad: Number of bad values by (column, reason); the column is empty for rows that could not be parsed.
+        weights: The sample weights, where there are some.
+        counted: By mask, the share of rows that it leaves.
     """
 
     rows: int
@@ -90,6 +93,8 @@ class Sample:
     features: dict[str, FeatureSample] = field(default_factory=dict)
     labels: dict[str, LabelSample] = field(default_factory=dict)
     bad: dict[tuple[str, str], int] = field(default_factory=dict)
+    weights: LabelSample | None = None
+    counted: dict[Mask, float] = field(default_factory=dict)
 
 
 def sample(
@@ -98,6 +103,8 @@ def sample(
     generator: FeatureGenerator | None = None,
     labels: Mapping[str, int | None] | None = None,
     extra: Sequence[str] = (),
+    weight: str | None = None,
+    masks: Sequence[Mask] = (),
 ) -> Sample:
     """Read about `rows` rows, spread over the source, and describe them.
 
@@ -107,6 +114,8 @@ def sample(
         generator: Describe its inputs and features too.
         labels: Label -> number of classes (2: binary), 0 for a number of at least 0, None for any.
         extra: More raw columns to describe.
+        weight: Column of the sample weights.
+        masks: Which rows count for tasks; they read labels.
 
     Raises:
         ConfigError: The source lacks a column that the generator or a label needs.
@@ -118,24 +127,30 @@ def sample(
     raw = raw_columns(generator, source) if generator else list(source.columns)
     mode = generator.mode if generator else "raw"
     labels_at = {name: raw_name(name, source.columns, mode) for name in labels}
-    others = [raw_name(name, source.columns, mode) for name in extra]
+    weight_at = None if weight is None else raw_name(weight, source.columns, mode)
+    others = [raw_name(name, source.columns, mode) for name in extra] + ([] if weight_at is None else [weight_at])
     columns = list(dict.fromkeys([*raw, *labels_at.values(), *others]))
     source.require(columns)
     table = read_sample(part, rows, columns)
     malformed = Counter(reason for unit in source.units() for reason in Counter(source.dropped(unit)).elements())
     dropped = {("", reason): number for reason, number in malformed.items()}
     described = {name: _column(table.column(name)) for name in columns}
-    found = (
-        {name: _label(table, labels_at[name], classes) for name, classes in labels.items()} if table.num_rows else {}
-    )
-    if generator is None or not table.num_rows:
-        return Sample(table.num_rows, source.num_rows, described, {}, found, dropped)
+    if not table.num_rows:
+        return Sample(0, source.num_rows, described, bad=dropped)
+    rows_of = table.combine_chunks().to_batches()[0]
+    read = {name: read_label(rows_of, labels_at[name], classes) for name, classes in labels.items()}
+    found = {name: _label(*both) for name, both in read.items()}
+    weights = None if weight_at is None else _label(*read_weight(rows_of, weight_at))
+    values = {name: numbers for name, (numbers, _) in read.items()}
+    counted = {mask: float(mask.rows(values).mean()) for mask in masks}
+    if generator is None:
+        return Sample(table.num_rows, source.num_rows, described, {}, found, dropped, weights, counted)
     table = table.select(raw)
     made = generator.transform(table, bad_rows="default")
     outside = _outside(generator, table)
     features = {name: _feature(spec, made, outside) for name, spec in generator.outputs.items()}
     bad = dropped | count({(value.row, value.column, value.reason) for value in made.bad})
-    return Sample(table.num_rows, source.num_rows, described, features, found, bad)
+    return Sample(table.num_rows, source.num_rows, described, features, found, bad, weights, counted)
 
 
 def read_sample(part: Part, rows: int, columns: list[str]) -> pa.Table:
@@ -170,9 +185,7 @@ def _column(column: pa.ChunkedArray) -> ColumnSample:
     return ColumnSample(str(kind), missing, example if len(example) <= 40 else example[:39] + "…")
 
 
-def _label(table: pa.Table, name: str, classes: int | None) -> LabelSample:
-    batch = table.select([name]).combine_chunks().to_batches()[0]
-    values, wrong = read_label(batch, name, classes)
+def _label(values: np.ndarray, wrong: Wrong | None) -> LabelSample:
     usable = np.ones(len(values), bool)
     if wrong is not None:
         usable[wrong.rows] = False

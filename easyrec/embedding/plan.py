@@ -78,6 +78,7 @@ class _Resolver:
     def __init__(self, outputs: Mapping[str, OutputSpec], model: ModelConfig) -> None:
         self.outputs, self.model = outputs, model
         self.problems: list[Problem] = []
+        self.undimmed: dict[str, None] = {}
         self.tables: dict[str, TableSpec] = {}
         self.keys: dict[str, KeySpec] = {}
         self.sequences: dict[str, list[OutputSpec]] = {}
@@ -97,6 +98,10 @@ class _Resolver:
             for name, use in uses.items()
             if name not in absent
         }
+        if self.undimmed:
+            names = ", ".join(f"'{name}'" for name in self.undimmed)
+            text = f"{names} need{'s' * (len(self.undimmed) == 1)} an embedding_dim: set it there, or model.embedding_dim for all"
+            self.problem("model", text)
         used = {table.keys for table in self.tables.values()}
         return EmbeddingPlan(
             tuple(self.tables.values()), groups, tuple(keys for name, keys in self.keys.items() if name in used)
@@ -456,7 +461,7 @@ class _Resolver:
             return spec.value_dim
         dim = spec.embedding_dim or self.model.embedding_dim
         if dim is None:
-            self.problem("model", f"'{spec.name}' needs an embedding_dim: set it there, or model.embedding_dim for all")
+            self.undimmed[spec.name] = None
         return dim or 1
 
     def table(

@@ -21,7 +21,7 @@ from easyrec.export.bundle import write_bundle
 from easyrec.export.choice import Candidates
 from easyrec.export.gate import Gate, HeldOut
 from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, SearchEntry, Signature, Warmup
-from easyrec.export.program import example, export_program, to_calls
+from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
 from feature_generator.incoming import record
@@ -112,7 +112,7 @@ def export_bundle(
         generator.save(draft.path / "generator")
         warmup.save(draft.folder(FOLDER))
         candidates = Candidates(experiment.export, draft, generator, warmup, Gate(experiment, trained, held_out))
-        chosen = candidates.write(program, example(tables.plan.layouts), tables)
+        chosen = candidates.write(program, tables, requests=search is None and tower_of is None)
         if search is not None:
             pq.write_table(search[1], draft.path / search[0].items)
         draft.manifest = Manifest(
@@ -135,6 +135,7 @@ def export_bundle(
             tried=chosen.tried,
             request=experiment.export.request.model_dump(),
             warmup=Warmup(rows=warmup.rows.num_rows),
+            split=chosen.split,
             search=None if search is None else search[0],
             metrics=_finite(metrics or {}),
             versions=versions(),

@@ -24,7 +24,9 @@ from easyrec.errors import BundleError, MissingExtra, RunError
 from easyrec.export import runtimes
 from easyrec.export.calls import Program
 from easyrec.export.gate import Cost, Gate
-from easyrec.export.manifest import Attempt, RuntimeEntry
+from easyrec.export.manifest import Attempt, RuntimeEntry, SplitEntry
+from easyrec.export.program import example
+from easyrec.export.requests import request_example, request_inputs, request_program
 from easyrec.export.runtimes import Run
 from easyrec.export.warmup import WarmupRows, largest_error
 
@@ -37,8 +39,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("easyrec.export")
 
 PROGRAM, TABLES, ALWAYS = "program", "tables", "torch_export"
-FOLDERS = {ALWAYS: PROGRAM}
-"""Of the runtimes whose folder has another name than they."""
+REQUESTS = "request"
+"""In the names of folders of programs for requests."""
+MOST_TOLERANCE = 1e-5
+"""Of `torch_export` in fp32, where rounding wants more than the usual."""
+ALONE = 64
+"""Rows that are scored one by one to see what rounding does."""
 ROUNDS, SECONDS = 25, 2.0
 """How often a request is timed, at most, and for how long in all."""
 
@@ -49,12 +55,14 @@ class Choice:
 
     Attributes:
         tables: Precision of the tables.
+        split: What the program for requests is fed with; None: there is none.
         runtimes: What the bundle has.
         runtime: The one that serves.
         tried: All that was tried.
     """
 
     tables: str = "fp32"
+    split: SplitEntry | None = None
     runtimes: dict[str, RuntimeEntry] = field(default_factory=dict)
     runtime: str = ALWAYS
     tried: list[Attempt] = field(default_factory=list)
@@ -75,36 +83,52 @@ class Candidates:
         self, config: ExportConfig, draft: Draft, generator: FeatureGenerator, warmup: WarmupRows, gate: Gate
     ) -> None:
         self.config, self.draft, self.gate, self.choice = config, draft, gate, Choice()
-        self.trained = warmup.predictions
+        self.generator, self.rows, self.trained = generator, warmup.rows, warmup.predictions
         self._features = generator.transform(warmup.rows)
-        many = pa.array(np.arange(config.request.items) % warmup.rows.num_rows)
-        self._request = partial(generator.transform, warmup.rows.take(many))
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, tuple[Run, Run | None]] = {}
+        self._asked: dict[str, np.ndarray] | None = None
+        self._answers: Mapping[str, np.ndarray] = {}
 
-    def write(self, program: Program, example: Mapping[str, Tensor], tables: ServedTables) -> Choice:
+    def write(self, program: Program, tables: ServedTables, *, requests: bool) -> Choice:
         """Write tables and programs.
 
         Args:
             program: The dense part.
-            example: Inputs that tell its types.
             tables: Its tables.
+            requests: Whether there may be a program for requests beside it.
 
         Raises:
             RunError: The program does not score as the model.
         """
-        maker = runtimes.maker(ALWAYS)
-        folder = self.draft.folder(FOLDERS[ALWAYS])
-        maker.write(program, example, folder, "fp32")
-        run = maker.load(folder)
+        maker, folder = runtimes.maker(ALWAYS), self.draft.folder(PROGRAM)
+        programs, examples = {"": program}, {"": example(tables.plan.layouts)}
+        maker.write(program, examples[""], folder, "fp32")
+        run, apart = maker.load(folder), None
         self._write_tables(tables, run)
-        self._keep(ALWAYS, "fp32", run, maker.TOLERANCE, self._rounding)
+        tolerance = self._exactness + self._rounding
+        split = None
+        if requests:
+            split = request_program(program, self._reader, self.generator, self.rows, self.trained, tolerance)
+        if split is not None:
+            programs[REQUESTS], self.choice.split = split
+            examples[REQUESTS] = request_example(tables.plan, self.choice.split)
+            folder = self.draft.folder(self.choice.split.folder)
+            maker.write(programs[REQUESTS], examples[REQUESTS], folder, "fp32")
+            apart, self._asked = maker.load(folder), self._request_of(self.rows)
+            self._answers = apart(self._asked)
+        self._keep(ALWAYS, "fp32", run, apart, tolerance)
         wanted = runtimes.installed() if self.config.runtimes == "auto" else self.config.runtimes
         for name in wanted:
             if name != ALWAYS:
-                self._try(name, program, example)
+                self._try(name, programs, examples)
         if len(self._runs) > 1:
             self._time()
         return self.choice
+
+    def _request_of(self, rows: pa.RecordBatch) -> dict[str, np.ndarray]:
+        """What a program for requests is given for the first row's user and all items."""
+        assert self.choice.split is not None
+        return request_inputs(self._reader, self.choice.split, self.generator, rows)
 
     # ------------------------------------------------------------------------------------------------ tables
 
@@ -112,12 +136,7 @@ class Candidates:
         folder = self.draft.folder(TABLES)
         write_tables(folder, tables)
         self._open(folder)
-        for task, error in self._errors(run).items():
-            if not error <= runtimes.maker(ALWAYS).TOLERANCE:
-                raise RunError(
-                    f"the exported program does not score as the model: task '{task}' differs by {error:.2e}"
-                )
-        self._rounding = 0.0
+        self._exactness, self._rounding = self._exact(run), 0.0
         wanted = {table.name: self.config.tables_of(table.name) for table in tables.plan.tables}
         if set(wanted.values()) <= {"fp32"}:
             return None
@@ -141,6 +160,34 @@ class Candidates:
         self._open(folder)
         return None
 
+    def _exact(self, run: Run) -> float:
+        """How far the scores of the program may lie from the trained ones.
+
+        Where logits are large, rounding alone moves a row by more than the usual tolerance between a batch of its own and
+        a larger one, and no program can do better; then it is a few times as much as that.
+
+        Raises:
+            RunError: They lie further from them.
+        """
+        usual = runtimes.maker(ALWAYS).TOLERANCE
+        together = run(self._inputs)
+        errors = {name: largest_error(together[name], trained) for name, trained in self.trained.items()}
+        if max(errors.values(), default=0.0) <= usual:
+            return usual
+        rounding = 0.0
+        for row in range(min(self.rows.num_rows, ALONE)):
+            one = run(self._reader.lookup(self.generator.transform(self.rows.slice(row, 1))))
+            rounding = max(
+                rounding, *(largest_error(one[name], together[name][row : row + 1]) for name in self.trained)
+            )
+        tolerance = min(max(usual, 4 * rounding), MOST_TOLERANCE)
+        for name, error in errors.items():
+            if not error <= tolerance:
+                raise RunError(
+                    f"the exported program does not score as the model: task '{name}' differs by {error:.2e}"
+                )
+        return tolerance
+
     def _open(self, folder: Path) -> None:
         """From now on, look up in some tables."""
         self._reader = TableReader.open(folder, verify=False)
@@ -148,25 +195,28 @@ class Candidates:
 
     # ------------------------------------------------------------------------------------------------ programs
 
-    def _try(self, name: str, program: Program, example: Mapping[str, Tensor]) -> None:
+    def _try(self, name: str, programs: Mapping[str, Program], examples: Mapping[str, Mapping[str, Tensor]]) -> None:
         try:
             maker = runtimes.maker(name)
         except MissingExtra as missing:
             return self._note(name, "fp32", self.choice.tables, None, str(missing))
         exact = self.config.precision == "fp32" or self.config.precision not in maker.PRECISIONS
         for precision in ("fp32",) if exact else (self.config.precision, "fp32"):
-            folder = self.draft.folder(name)
+            folders = {part: self.draft.folder(f"{name}-{part}" if part else name) for part in programs}
+            built: dict[str, str] = {}
             try:
-                built = maker.write(program, example, folder, precision)
-                run = maker.load(folder)
-                error = self._error(run)
+                for part, folder in folders.items():
+                    built = maker.write(programs[part], examples[part], folder, precision)
+                run = maker.load(folders[""])
+                apart = maker.load(folders[REQUESTS]) if REQUESTS in folders else None
+                error = max(self._error(run), self._error_apart(apart))
             except (RunError, BundleError) as failure:
                 self._note(name, precision, self.choice.tables, None, str(failure))
-                shutil.rmtree(folder)
+                _remove(folders)
                 continue
             cost = Cost()
             if precision == "fp32":
-                within = error <= maker.TOLERANCE + self._rounding
+                within = error <= max(maker.TOLERANCE, self._exactness) + self._rounding
                 reason = "" if within else f"a score moves by {error:.2g}, allowed are {maker.TOLERANCE:g}"
             else:
                 cost = self._judge(run, error)
@@ -174,17 +224,22 @@ class Candidates:
             self._note(name, precision, self.choice.tables, error, reason, cost)
             if not reason:
                 lossy = 2 * error if precision != "fp32" else self._rounding  # another processor rounds elsewhere
-                return self._keep(name, precision, run, maker.TOLERANCE, lossy, built, native=maker.NATIVE)
-            shutil.rmtree(folder)
+                tolerance = max(maker.TOLERANCE, self._exactness) + lossy
+                return self._keep(name, precision, run, apart, tolerance, built, native=maker.NATIVE)
+            _remove(folders)
         return None
 
-    def _errors(self, run: Run) -> dict[str, float]:
-        """By task, the largest difference from what was trained, over the warm-up rows."""
-        found = run(self._inputs)
-        return {name: largest_error(found[name], values) for name, values in self.trained.items()}
-
     def _error(self, run: Run) -> float:
-        return max(self._errors(run).values())
+        """Largest difference from what was trained, over the warm-up rows."""
+        found = run(self._inputs)
+        return max(largest_error(found[name], values) for name, values in self.trained.items())
+
+    def _error_apart(self, apart: Run | None) -> float:
+        """Largest difference from what the program for requests answers by torch, which is proven."""
+        if apart is None or self._asked is None:
+            return 0.0
+        found = apart(self._asked)
+        return max(largest_error(found[name], self._answers[name]) for name in self.trained)
 
     def _judge(self, run: Run, error: float) -> Cost:
         reader = self._reader
@@ -199,19 +254,20 @@ class Candidates:
         name: str,
         precision: str,
         run: Run,
+        apart: Run | None,
         tolerance: float,
-        lossy: float,
         built: Mapping[str, str] | None = None,
         *,
         native: bool = False,
     ) -> None:
-        self._runs[name] = run
+        self._runs[name] = run, apart
         self.choice.runtimes[name] = RuntimeEntry(
-            folder=FOLDERS.get(name, name),
-            tolerance={precision: tolerance + lossy},
+            folder=PROGRAM if name == ALWAYS else name,
+            tolerance={precision: tolerance},
             precision=precision,
             native=native,
             built_for=dict(built or {}),
+            requests=None if apart is None or name == ALWAYS else f"{name}-{REQUESTS}",
         )
 
     def _note(
@@ -239,8 +295,14 @@ class Candidates:
 
     def _time(self) -> None:
         """Choose by the time that the dense part of a request takes."""
-        inputs = self._reader.lookup(self._request())
-        times = {name: round(1000 * t, 4) for name, t in interleaved(self._runs, inputs).items()}
+        rows = self.rows.take(pa.array(np.arange(self.config.request.items) % self.rows.num_rows))
+        if self.choice.split is None:
+            whole = self._reader.lookup(self.generator.transform(rows))
+            calls = {name: partial(run, whole) for name, (run, _) in self._runs.items()}
+        else:
+            asked = self._request_of(rows)
+            calls = {name: partial(apart, asked) for name, (_, apart) in self._runs.items() if apart is not None}
+        times = {name: round(1000 * t, 4) for name, t in interleaved(calls).items()}
         entries = self.choice.runtimes
         for name, milliseconds in times.items():
             entries[name] = entries[name].model_copy(update={"milliseconds": milliseconds})
@@ -258,19 +320,24 @@ class Candidates:
         self.choice.runtime = self.config.runtime if self.config.runtime in entries else fastest
 
 
-def interleaved(runs: Mapping[str, Callable[[Any], Any]], inputs: Any) -> dict[str, float]:
+def _remove(folders: Mapping[str, Path]) -> None:
+    for folder in folders.values():
+        shutil.rmtree(folder)
+
+
+def interleaved(runs: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     """Median seconds of processor time of each function, called in turns with one thread inside torch."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for run in runs.values():
-            run(inputs)
+            run()
         spent: dict[str, list[float]] = {name: [] for name in runs}
         end = time.monotonic() + SECONDS
         for round_ in range(ROUNDS):
             for name, run in runs.items():
                 before = time.thread_time()
-                run(inputs)
+                run()
                 spent[name].append(time.thread_time() - before)
             if time.monotonic() > end and round_:
                 break

@@ -89,6 +89,7 @@ class RuntimeEntry(StrictModel):
         native: Whether it is machine code, which is loaded from trusted bundles only.
         built_for: What machine code was built for: processor and version of torch.
         milliseconds: Of processor time for the dense part of a request, on the exporting machine.
+        requests: Folder of its program for requests; None: it has none, but for `torch_export`, whose is that of `split`.
     """
 
     folder: str
@@ -97,6 +98,7 @@ class RuntimeEntry(StrictModel):
     native: bool = False
     built_for: dict[str, str] = {}
     milliseconds: float | None = None
+    requests: str | None = None
 
 
 class Attempt(StrictModel):
@@ -125,6 +127,20 @@ class Attempt(StrictModel):
     score_error: float | None = None
     auc_drop: dict[str, float] = {}
     milliseconds: float | None = None
+
+
+class SplitEntry(StrictModel):
+    """A program for requests: what is the same for all candidates of a request is computed once.
+
+    Attributes:
+        folder: Its folder in the bundle.
+        user: Features that a request has once, which are looked up in one row.
+        apart: Sequences that are looked up once, as `<group>/<sequence>`.
+    """
+
+    folder: str
+    user: list[str]
+    apart: list[str] = []
 
 
 class Warmup(StrictModel):
@@ -191,6 +207,8 @@ class Manifest(StrictModel):
     request: dict[str, int] = {}
     """The request that the bundle is made for: `items` per user."""
     warmup: Warmup
+    split: SplitEntry | None = None
+    """The program for requests; None: requests are scored as rows are."""
     search: SearchEntry | None = None
     """Of a model that searches for items; None: of another one."""
     metrics: dict[str, Any] = {}
@@ -199,6 +217,12 @@ class Manifest(StrictModel):
     """Of the libraries that wrote the bundle."""
     files: dict[str, FileEntry] = {}
     """Every file but the manifest and its checksum, by path inside the bundle."""
+
+    def requests_of(self, runtime: str) -> str | None:
+        """The folder of the program for requests of a runtime; None where that has none."""
+        if self.split is None:
+            return None
+        return self.split.folder if runtime == "torch_export" else self.runtimes[runtime].requests
 
 
 class ArrayChange(StrictModel):

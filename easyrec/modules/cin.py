@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from easyrec.modules.mlp import Widths, linear
 from easyrec.modules.product import product
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 
 class CINConfig(StrictModel):
@@ -24,7 +24,7 @@ class CINConfig(StrictModel):
     def _halves_are_whole(self) -> Self:
         odd = [units for units in self.cin_units[:-1] if units % 2]
         if self.split_half and odd:
-            raise ValueError(f"'split_half' needs even 'cin_units' before the last layer, but one is {odd[0]}")
+            raise fault(f"'split_half' needs even 'cin_units' before the last layer, but one is {odd[0]}", "cin_units")
         return self
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from easyrec.modules.mlp import in_float32, linear
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 
 class CrossConfig(StrictModel):
@@ -24,7 +24,7 @@ class CrossConfig(StrictModel):
     @model_validator(mode="after")
     def _experts_are_low_rank(self) -> Self:
         if self.experts > 1 and self.low_rank is None:
-            raise ValueError("a mixture of experts needs 'low_rank'")
+            raise fault("a mixture of experts needs 'low_rank', the rank of each", "experts")
         return self
 
 

@@ -10,7 +10,7 @@ from typing_extensions import Self
 from easyrec.modules.attention import attention_mix, attention_weights
 from easyrec.modules.dropout import Dropout
 from easyrec.modules.product import Linear
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 
 class AttentionConfig(StrictModel):
@@ -30,8 +30,8 @@ class AttentionConfig(StrictModel):
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
         if self.attention_dim % self.heads:
-            raise ValueError(
-                f"'heads' must divide 'attention_dim', but {self.heads} does not divide {self.attention_dim}"
+            raise fault(
+                f"'heads' must divide 'attention_dim', but {self.heads} does not divide {self.attention_dim}", "heads"
             )
         return self
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from easyrec.modules.mlp import Widths
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 
 class FieldConvolutionConfig(StrictModel):
@@ -25,7 +25,7 @@ class FieldConvolutionConfig(StrictModel):
     def _one_window_per_layer(self) -> Self:
         if len(self.channels) != len(self.windows):
             counts = f"{len(self.channels)} and {len(self.windows)}"
-            raise ValueError(f"'channels' and 'windows' must be of equally many layers, but have {counts}")
+            raise fault(f"'channels' and 'windows' must be of equally many layers, but have {counts}", "windows")
         return self
 
 

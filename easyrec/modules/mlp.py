@@ -41,6 +41,8 @@ class LayersConfig(MLPConfig):
 
 def widths_alone(value: Any) -> Any:
     """A plain list as the block whose `hidden` it is."""
+    if isinstance(value, int):
+        raise ValueError(f"must be a list of widths, or a mapping, but is {value}\nwrite [{value}]")
     return {"hidden": value} if isinstance(value, list) else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +13,18 @@ from easyrec.data.feed import source_of
 from easyrec.data.sample import read_sample
 from easyrec.data.split import Part
 from easyrec.errors import ConfigError, Problem, nearest
+from easyrec.starter.keys import flow
 from easyrec.starter.rows import Rows, Side
 
 LABELS = ("click", "clicked", "is_click", "label", "target", "y", "buy", "bought", "is_buy", "purchase", "conversion")
 """Names of columns that are labels unless told otherwise, the most frequent event first."""
 CONTEXT = ("hour", "weekday", "day_of_week", "scene", "device", "os", "channel", "position", "page")
+PERSONAL = ("age", "gender", "sex", "occupation")
+"""What is a user's, beside columns whose names say so."""
+TIMES, FIRST_TIME = re.compile(r"(^|_)(timestamp|ts|time|datetime|date|dt|day|at)$"), 19_700_101
+"""Names of columns of whole numbers that are times, and the least of these: a day as a number, or unix seconds."""
+PARTS = (0.8, 0.9)
+"""Where valid and test begin, as shares of the rows in their order of time."""
 DOMAIN = ("domain", "scene", "scenario", "market", "country", "channel", "tab")
 SAMPLED = 20_000
 LENGTH = 50
@@ -44,14 +52,14 @@ def columns_of(path: str, labels: list[str] | None, *, needed: bool = True) -> R
         sample = read_sample(Part(source), SAMPLED, list(source.columns))
     finally:
         source.close()
-    rows = Rows(
-        [f"  train: {{type: {config.type}, path: {path!r}}}", f"  # valid: {{type: {config.type}, path: ...}}"], []
-    )
-    rows.labels = _labels(sample, labels, needed=needed)
+    rows = Rows([f"  train: {{type: {config.type}, path: {path!r}}}"], _labels(sample, labels, needed=needed))
     rows.about = [
         f"Guessed from the first rows of {path}: look at sides (user, item, context), ids and lengths.",
     ]
     names = [name for name in sample.column_names if name not in rows.labels]
+    times = [name for name in names if _is_time(sample[name], name)]
+    rows.sources += _parts(sample, times, config.type)
+    names = [name for name in names if name not in times or not pa.types.is_integer(sample[name].type)]
     sample, separators = _split(sample, names)
     groups = _sequences(sample, names)
     skipped: list[str] = []
@@ -69,6 +77,8 @@ def columns_of(path: str, labels: list[str] | None, *, needed: bool = True) -> R
         rows.about.append(f"Texts that look like lists are split: {told}.")
     if skipped:
         rows.about.append(f"Left out, as neither ids nor numbers nor lists of them: {', '.join(skipped)}.")
+    if numbers := [name for name in times if name not in names]:
+        rows.about.append(f"Left out, as times of rows that are gone: {', '.join(numbers)}.")
     if not rows.sides:
         raise ConfigError([Problem("no column can be a feature: there are neither ids nor numbers", "--data")])
     rows.domain = [name for name in DOMAIN if name in rows.sides and name not in rows.numbers][:1]
@@ -102,6 +112,34 @@ def _is_flag(column: pa.ChunkedArray) -> bool:
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return False
     return set(pc.unique(column.drop_null()).to_pylist()) <= {0, 1}
+
+
+def _is_time(column: pa.ChunkedArray, name: str) -> bool:
+    """Whether a column tells when its rows were."""
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        return True
+    known = column.drop_null()
+    return bool(
+        TIMES.search(name) and pa.types.is_integer(column.type) and len(known) and pc.min(known).as_py() >= FIRST_TIME
+    )
+
+
+def _parts(sample: pa.Table, times: list[str], kind: str) -> list[str]:
+    """Lines of the `data` section about rows to evaluate on: the latest ones, where a column tells the time."""
+    for name in times:
+        known = sample[name].drop_null().sort()
+        if not len(known):
+            continue
+        first, valid, test = (known[int(share * len(known))].as_py() for share in (0.0, *PARTS))
+        if first < valid < test:
+            bounds = [at if isinstance(at, int) else at.isoformat() for at in (valid, test)]
+            split = {"by": "time", "column": name, "valid_from": bounds[0], "test_from": bounds[1]}
+            text = "The latest tenths of the rows are valid and test; or leave this out and name sources for them."
+            return [f"  # {text}", f"  split: {flow(split)}"]
+    return [
+        "  # Nothing is measured without rows to evaluate on; `split` takes them from those of train.",
+        f"  # valid: {{type: {kind}, path: ...}}",
+    ]
 
 
 def _split(sample: pa.Table, names: list[str]) -> tuple[pa.Table, dict[str, str]]:
@@ -203,7 +241,7 @@ def _add_sequence(group: str, children: list[str], sample: pa.Table, rows: Rows)
 
 
 def _side(name: str, is_list: bool) -> Side:
-    if name.startswith(("user", "u_", "uid", "member")) or is_list:
+    if name.startswith(("user", "u_", "uid", "member")) or name in PERSONAL or is_list:
         return "user"
     return "context" if name.startswith(CONTEXT) else "item"
 

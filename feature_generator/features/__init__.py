@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import AfterValidator, Field, field_validator
 
 from feature_generator import foreign
-from feature_generator.config import StrictModel
+from feature_generator.config import UNBROKEN, StrictModel
 
 Side: TypeAlias = Literal["user", "item", "context", "feature", "const"]
 SIDES: tuple[Side, ...] = ("user", "item", "context", "feature", "const")
@@ -142,7 +142,7 @@ class FeatureConfig(StrictModel):
     """Whether the type has one input; it decides which inputs of a sequence are sequences."""
 
     type: str
-    name: str = Field(pattern=r"^[^\s:]+$")
+    name: str = Field(pattern=UNBROKEN)
     """Output name. Inside a grouped sequence the output is called `<sequence>__<name>`."""
     embedding_dim: int | None = Field(None, ge=1)
     """Width of the embedding; by default the model's."""

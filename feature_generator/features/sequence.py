@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from feature_generator import foreign
-from feature_generator.config import Choice, StrictModel
+from feature_generator.config import UNBROKEN, Choice, StrictModel
 from feature_generator.features import Byte
 
 
@@ -22,7 +22,7 @@ class Config(StrictModel):
     foreign: ClassVar[Mapping[str, str]] = foreign.KEYS
 
     type: Literal["sequence"] = "sequence"
-    name: str = Field(pattern=r"^[^\s:]+$")
+    name: str = Field(pattern=UNBROKEN)
     """Name of the sequence."""
     features: list[Annotated[Any, Choice("feature_generator.features")]] = Field(min_length=1)
     """The children; all have the same number of elements in a row."""

@@ -391,10 +391,10 @@ def test_a_name_that_is_no_member_imports_nothing_and_lists_the_members(family, 
 
 
 def test_a_typo_in_a_type_names_the_nearest_member(family, tmp_path):
-    path = write(tmp_path, "animal:\n  type: dgo\n")
+    path = write(tmp_path, "animal:\n  type: dogg\n")
     with pytest.raises(ConfigError) as error:
         validate(Zoo, read_yaml(path))
-    assert lines_of(error) == [(2, "animal . type", "unknown type 'dgo'; did you mean 'dog'?\nknown: cat, dog")]
+    assert lines_of(error) == [(2, "animal . type", "unknown type 'dogg'; did you mean 'dog'?\nknown: cat, dog")]
 
 
 def test_a_typo_inside_a_member_has_its_line(family, tmp_path):

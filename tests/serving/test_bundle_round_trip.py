@@ -198,6 +198,27 @@ def test_a_program_that_does_not_score_as_its_model_is_not_written(make_toy, toy
     assert not (tmp_path / "bundle").exists()
 
 
+class _Rounding(torch.nn.Module):
+    """What a row scores depends a little on how many rows there are, and on whether it was captured."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        offset = 8e-6 if torch.compiler.is_compiling() else 0.0
+        return {name: z + 1.2e-5 / torch.ones_like(z).sum() + offset for name, z in self.model(x).items()}
+
+
+def test_scores_are_asked_for_no_more_than_rounding_leaves(make_toy, toy_rows, tmp_path):
+    toy = make_toy({"type": "lr"}, tmp_path / "wild")
+    toy.trained.model = _Rounding(toy.trained.model)
+    export_bundle(toy.experiment, toy.trained, toy_rows(20), tmp_path / "bundle")
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())
+    assert 1e-6 < manifest["runtimes"]["torch_export"]["tolerance"]["fp32"] <= 1e-5
+    Predictor.load(tmp_path / "bundle").close()
+
+
 def test_metrics_that_are_no_numbers_are_null(toys, toy_rows, tmp_path):
     toy = toys("lr")
     metrics = {"valid": {"auc": float("nan"), "logloss": 0.5}, "best_step": 3}
