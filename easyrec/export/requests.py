@@ -103,6 +103,10 @@ def request_example(plan: EmbeddingPlan, entry: SplitEntry) -> dict[str, Tensor]
         kind = key.partition(":")[0]
         cut = {"seq": tensor, "rows": torch.zeros_like(tensor, dtype=torch.int64), "offsets": tensor[[0, -1]]}
         found[USER + key] = cut.get(kind, tensor[:1])
+    for prefix, side in ((USER, user), (ITEM, item)):
+        for name, group in side.groups.items():
+            if (key := f"{prefix}first:{name}") in found:  # of fields and of dense columns, whatever side these are on
+                found[key] = torch.randn(len(found[key]), sum(bag.dim for bag in group.first))
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import yaml
@@ -60,6 +61,24 @@ def test_every_runtime_scores_as_trained(both, toy_rows, name):
         found = predictor.predict_batch(rows)["click"]
         np.testing.assert_allclose(found, both.scores(rows)["click"], atol=1e-5)
         assert predictor.predict_batch(rows.slice(0, 0))["click"].shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch_export"])
+def test_every_runtime_scores_requests_by_a_program_of_its_own(both, toy_rows, name):
+    found = manifest_of(both.bundle)
+    assert found.requests_of(name) == {"onnx": "onnx-request", "torch_export": "request"}[name]
+    rows = toy_rows(20, seed=4)
+    alone = ["user_id", "level", "click_seq__item_id", "click_seq__cate", "scene"]
+    for column in alone:
+        rows = rows.set_column(
+            rows.schema.names.index(column), column, pa.array([rows[column][0].as_py()] * 20, rows[column].type)
+        )
+    one = rows.slice(0, 1)
+    user, context = one.select(alone[:-1]), one.select(["scene"])
+    items = rows.select([c for c in rows.schema.names if c not in alone])
+    predictor = Predictor.load(both.bundle, runtime=name)
+    scores = predictor.predict(user=user, items=items, context=context)["click"]
+    np.testing.assert_allclose(scores, both.scores(rows)["click"], atol=1e-5)
 
 
 def test_a_runtime_can_be_asked_for_at_export(make_toy, tmp_path):
