@@ -17,6 +17,7 @@ from easyrec.batch import as_tensor
 from easyrec.errors import BundleError, RunError
 from easyrec.export.calls import REPEAT, Call, Program, Value
 from easyrec.export.operators import find
+from easyrec.export.split import USER
 from easyrec.export.strict_json import dump, read_json
 
 PACKAGE, NAMES = "program.pt2", "names.json"
@@ -80,12 +81,12 @@ def compile_program(program: Program, inputs: Mapping[str, Tensor], folder: Path
     if any(call.operator == REPEAT for call in program.calls):
         raise RunError("AOTInductor is not given programs with loops")
     positional = tuple(inputs[name] for name in program.inputs)
+    # What a request has once stays one row, its sequences' steps apart.
+    dynamic = tuple({0: Dim.AUTO if name.startswith(USER) else Dim.DYNAMIC} for name in program.inputs)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own, about what it has deprecated
-            exported = export(
-                _Calls(program, bf16=bf16), positional, dynamic_shapes=(tuple({0: Dim.DYNAMIC} for _ in positional),)
-            )
+            exported = export(_Calls(program, bf16=bf16), positional, dynamic_shapes=(dynamic,))
             torch._inductor.aoti_compile_and_package(
                 exported, package_path=str(folder / PACKAGE), inductor_configs={"cpp.threads": 1}
             )

@@ -152,7 +152,17 @@ def test_machine_code_scores_as_trained_from_several_threads(make_toy, toy_rows,
     bound = 1e-5 if precision == "fp32" else 0.05
     for rows, scores in zip(batches * 4, answers, strict=True):
         np.testing.assert_allclose(scores["click"], toy.scores(rows)["click"], atol=bound)
-    assert Predictor.load(toy.bundle).runtime == "torch_export"  # not trusted
+    exact = Predictor.load(toy.bundle)
+    assert exact.runtime == "torch_export"  # the other is not trusted
+    for steps, count in ((0, 1), (1, 7), (5, 60)):
+        clicks = [{"item_id": f"i{n}", "cate": "toy"} for n in range(steps)]
+        items = [{"item_id": f"i{n}", "cate": "book", "price": 2.0, "score": n / 50, "tags": []} for n in range(count)]
+        asked = {
+            "user": {"user_id": "u1", "level": 1, "click_seq": clicks},
+            "items": items,
+            "context": {"scene": "home"},
+        }
+        np.testing.assert_allclose(predictor.predict(**asked)["click"], exact.predict(**asked)["click"], atol=bound)
 
 
 def test_a_program_that_has_no_counterpart_lacks_the_runtime(make_toy, tmp_path, monkeypatch, caplog):
