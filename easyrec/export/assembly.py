@@ -201,7 +201,7 @@ def _check(path: Path, generator: FeatureGenerator, warmup: WarmupRows) -> float
 def _split(draft: Draft, generator: FeatureGenerator, warmup: WarmupRows, tolerance: float) -> SplitEntry | None:
     """Write the program for requests, where there is one."""
     tables, program = TableReader.open(draft.path / TABLES, verify=False), Program.load(draft.path / PROGRAM)
-    found = request_program(program, tables, generator, warmup.rows, warmup.predictions, tolerance)
+    found = request_program(program, tables, generator, warmup.rows, tolerance)
     if found is None:
         return None
     found[0].save(draft.folder(found[1].folder))

@@ -161,7 +161,7 @@ OF_USER = {"user", "scene", "age", "price", "clicks__item", "clicks__cate", "cli
 
 
 def example_of(case, program):
-    return {key: tensor for key, tensor in example(case.layouts).items() if key in program.inputs}
+    return {key: tensor for key, tensor in example(case.layouts, 101, 1009).items() if key in program.inputs}
 
 
 @pytest.mark.parametrize(
