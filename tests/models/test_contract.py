@@ -9,6 +9,7 @@ from easyrec.export.program import example, export_program, to_calls
 from easyrec.export.split import split_program
 from easyrec.models import build
 from feature_generator.config import member, members
+from feature_generator.errors import FeatureGeneratorError
 
 MODELS = members("easyrec.models")
 ONE = [TaskConfig(name="click", label="click")]
@@ -185,6 +186,31 @@ def test_what_a_request_has_once_is_computed_once(case, name, keys, together):
     )
     assert split.together == together
     assert any(key.startswith("user/") for key in split.program.inputs)
+
+
+QUICK = ["text_cnn", "self_attention"]
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in members("easyrec.modules.sequence")
+    ],
+)
+def test_a_request_scores_as_its_rows_with_every_encoder(case, encoder):
+    try:
+        made = case("deepfm", sequences=[{"sequence": "clicks", "encoder": {"type": encoder}}])
+        program = to_calls(export_program(seeded(made).eval(), made.layouts))
+    except (FeatureGeneratorError, ValueError) as error:
+        pytest.skip(f"no encoder for such a group: {error}")
+    columns, sequences = user_columns(made.plan, OF_USER), user_sequences(made.plan, OF_USER)
+    split = split_program(program, example_of(made, program), columns, sequences)
+    assert split is not None
+    for rows, steps in ((1, 3), (5, 4), (3, 0), (4, 1)):
+        once, repeated = made.request(rows, steps, OF_USER)
+        found, wanted = split.program({key: once[key] for key in split.program.inputs}), program(repeated)
+        torch.testing.assert_close(found["logit"], wanted["logit"], rtol=1e-5, atol=2e-5)
 
 
 def attended(**keys):
