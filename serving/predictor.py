@@ -66,9 +66,9 @@ class Predictor:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
         tables = TableReader.open(bundle.folder("tables"), verify=False)
         self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native)
-        self._parts: tuple[TableReader, runtimes.Runtime] | None = (tables, dense)
         apart = manifest.split if manifest.requests_of(self.runtime) else None
-        self._split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
+        split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
+        self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
@@ -102,9 +102,8 @@ class Predictor:
     @property
     def stats(self) -> Stats:
         """What was counted since loading; the replay of the warm-up rows is not."""
-        parts = self._parts
-        of_requests = 0 if self._split is None else self._split.out_of_range
-        return self._counters.snapshot(parts[0].out_of_range + of_requests if parts is not None else 0)
+        readers = (self._parts[0], self._parts[2]) if self._parts is not None else ()
+        return self._counters.snapshot(sum(reader.out_of_range for reader in readers if reader is not None))
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -122,17 +121,20 @@ class Predictor:
         Raises:
             DataError: A column is missing or a value is unreadable, bad or too large; names it.
         """
+        split = self._open()[2]
         try:
             batches, count = self._batches(user, items, context)
             request, items_of = self._asked(batches, count)
-            tiled = self._split is None or self._split.tiled
+            tiled = split is None or split.tiled
             table = request.score_items(items_of, tile=tiled)
         except DataError:
             self._counters.refused()
             raise
         given = [batch for batch in batches.values() if batch is not None]
-        apart = self._split is not None and count > 0
-        scores = self._scoring(self._said_apart(request.user, table)) if apart else self._score(table)
+        if split is None or not count:
+            scores = self._score(table)
+        else:
+            scores = self._scoring(self._said_apart(split, request.user, table))
         bad = table.bad if tiled else [*request.user.bad, *table.bad]
         self._count({"requests": 1, "items": count}, given, [request.user, table], bad)
         return scores
@@ -242,16 +244,15 @@ class Predictor:
 
     def _predictions_apart(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Scores | None:
         """What the program for requests says, before calibration; None where there is none."""
-        if self._split is None:
+        split = self._open()[2]
+        if split is None:
             return None
         request, items = self._asked(batches, count)
-        return self._said_apart(request.user, request.score_items(items, tile=self._split.tiled))
+        return self._said_apart(split, request.user, request.score_items(items, tile=split.tiled))
 
-    def _said_apart(self, once: Table, each: Table) -> Scores:
-        assert self._split is not None
-        self._open()
+    def _said_apart(self, split: SplitScorer, once: Table, each: Table) -> Scores:
         try:
-            return self._split(once, each)
+            return split(once, each)
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
@@ -265,7 +266,7 @@ class Predictor:
 
     def _predictions(self, table: Table) -> Scores:
         """What the program says, before calibration."""
-        tables, dense = self._open()
+        tables, dense, _ = self._open()
         return dense(self._looked_up(tables, table))
 
     def _looked_up(self, tables: TableReader, table: Table) -> dict[str, np.ndarray]:
@@ -275,8 +276,8 @@ class Predictor:
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
-    def _open(self) -> tuple[TableReader, runtimes.Runtime]:
-        """Tables and program.
+    def _open(self) -> tuple[TableReader, runtimes.Runtime, SplitScorer | None]:
+        """Tables, program, and what scores requests.
 
         Raises:
             RunError: They were let go of.

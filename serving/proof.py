@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from serving.predictor import Predictor
 
 REQUESTS = 4
-"""Warm-up rows that are also sent as requests of one candidate each."""
+"""Warm-up rows that are also sent as requests, of one candidate and of several."""
+CANDIDATES = 3
 
 
 def prove(predictor: Predictor) -> None:
@@ -77,5 +78,12 @@ def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: 
     request = predictor._request(sides, 1)
     _same_features(predictor, feature_digests(request), feature_digests(table.slice(row, row + 1)))
     found = predictor._predictions_apart(sides, 1)
-    if found is not None:
-        _near(predictor, found, {name: trained[row : row + 1] for name, trained in kept.predictions.items()})
+    if found is None:
+        return
+    _near(predictor, found, {name: trained[row : row + 1] for name, trained in kept.predictions.items()})
+    others = kept.rows.slice(0, CANDIDATES)  # one candidate alone would hide what mixes them up
+    several = {**sides, "item": others.select(predictor._sides["item"]) if predictor._sides["item"] else None}
+    wanted = predictor._predictions(predictor._request(several, others.num_rows))
+    found = predictor._predictions_apart(several, others.num_rows)
+    assert found is not None
+    _near(predictor, found, wanted)

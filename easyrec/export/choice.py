@@ -108,7 +108,7 @@ class Candidates:
         tolerance = self._exactness + self._rounding
         split = None
         if requests:
-            split = request_program(program, self._reader, self.generator, self.rows, self.trained, tolerance)
+            split = request_program(program, self._reader, self.generator, self.rows, tolerance)
         if split is not None:
             programs[REQUESTS], self.choice.split = split
             examples[REQUESTS] = request_example(tables.plan, self.choice.split)

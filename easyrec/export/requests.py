@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from easyrec.embedding.reader import TableReader
     from easyrec.embedding.spec import EmbeddingPlan
     from easyrec.export.calls import Program
-    from feature_generator import FeatureGenerator, Table
+    from feature_generator import FeatureGenerator
+    from feature_generator.request import Request
 
 logger = logging.getLogger("easyrec.export")
 
 FOLDER = "request"
 PROVEN = 8
 """Warm-up rows that are scored as requests before a split is kept."""
+CANDIDATES = 5
+SIZES = 101, 1009
+"""Rows and steps of the example by which dimensions are told apart: no layer is likely to have such."""
 
 
 def request_program(
@@ -37,7 +41,6 @@ def request_program(
     tables: TableReader,
     generator: FeatureGenerator,
     rows: pa.RecordBatch,
-    predictions: Mapping[str, np.ndarray],
     tolerance: float,
 ) -> tuple[Program, SplitEntry] | None:
     """The program for requests, and what tells how to feed it; None where it would save nothing, or is not exact.
@@ -47,34 +50,29 @@ def request_program(
         tables: Its tables.
         generator: Makes what it reads.
         rows: Warm-up rows.
-        predictions: Of these, as trained.
-        tolerance: Largest difference from them.
+        tolerance: Largest difference that the scores of a request may have from those of rows.
     """
     if generator.mode != "raw":
         return None
-    requests = [_request(generator, rows.slice(row, 1)) for row in range(min(PROVEN, rows.num_rows))]
-    user = frozenset(requests[0][0])
-    plan = tables.plan
+    plan, users = tables.plan, [_user(generator, rows.slice(row, 1)) for row in range(min(PROVEN, rows.num_rows))]
+    user = frozenset(users[0].user)
     if not user & {name for group in plan.groups.values() for name in group.features}:
         return None
-    examples = {key: t for key, t in example(plan.layouts).items() if key in program.inputs}
-    split = split_program(program, examples, user_columns(plan, user), user_sequences(plan, user))
-    if split is None:
-        return None
-    apart = [name for name in user_sequences(plan, user) if name not in split.together]
-    entry = SplitEntry(folder=FOLDER, user=sorted(user), apart=apart)
-    sides = [tables.over(part) for part in side_plans(plan, user, apart)]
-    for row, (once, each) in enumerate(requests):
-        given = {
-            prefix + k: v
-            for prefix, side, t in zip((USER, ITEM), sides, (once, each), strict=True)
-            for k, v in side.lookup(t).items()
-        }
-        found = split.program({name: as_tensor(given[name]) for name in split.program.inputs})
-        error = max(largest_error(found[name].numpy(), trained[row : row + 1]) for name, trained in predictions.items())
-        if not error <= tolerance:
-            logger.warning("requests are scored as rows are: their own program differs by %.1e in row %d", error, row)
+    examples = {key: t for key, t in example(plan.layouts, *SIZES).items() if key in program.inputs}
+    try:
+        split = split_program(program, examples, user_columns(plan, user), user_sequences(plan, user))
+        if split is None:
             return None
+        apart = [name for name in user_sequences(plan, user) if name not in split.together]
+        entry = SplitEntry(folder=FOLDER, user=sorted(user), apart=apart)
+        sides = [tables.over(part) for part in side_plans(plan, user, apart)]
+        error = max(_difference(program, split.program, tables, sides, one, _items(generator, rows)) for one in users)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as failure:
+        logger.warning("requests are scored as rows are: their own program fails: %s", str(failure).partition("\n")[0])
+        return None
+    if not error <= tolerance:
+        logger.warning("requests are scored as rows are: their own program differs by %.1e", error)
+        return None
     return split.program, entry
 
 
@@ -110,10 +108,27 @@ def request_example(plan: EmbeddingPlan, entry: SplitEntry) -> dict[str, Tensor]
     return found
 
 
-def _request(generator: FeatureGenerator, row: pa.RecordBatch) -> tuple[Table, Table]:
-    """The features of a row as a request of one candidate: once, and of the candidate with all beside it."""
-    columns = {side: generator.needs(side) for side in ("user", "context", "item")}
+def _user(generator: FeatureGenerator, row: pa.RecordBatch) -> Request:
+    """What a row has once."""
+    columns = {side: generator.needs(side) for side in ("user", "context")}
     parts = {side: row.select(names) if names else None for side, names in columns.items()}
-    request = generator.request(parts["user"], parts["context"], bad_rows="fail")
-    items = parts["item"]
-    return request.user, request.score_items(items if items is not None else [{}], tile=True)
+    return generator.request(parts["user"], parts["context"], bad_rows="fail")
+
+
+def _items(generator: FeatureGenerator, rows: pa.RecordBatch) -> Any:
+    """Candidates: those of some rows."""
+    names = generator.needs("item")
+    return rows.slice(0, CANDIDATES).select(names) if names else [{}] * CANDIDATES
+
+
+def _difference(
+    program: Program, split: Program, tables: TableReader, sides: Sequence[TableReader], request: Request, items: Any
+) -> float:
+    """The largest one of a request's scores, by both programs; several candidates tell what one alone would hide."""
+    each = request.score_items(items, tile=True)
+    pairs = zip((USER, ITEM), sides, (request.user, each), strict=True)
+    given = {prefix + key: array for prefix, side, table in pairs for key, array in side.lookup(table).items()}
+    found = split({name: as_tensor(given[name]) for name in split.inputs})
+    rows = tables.lookup(each)
+    wanted = program({name: as_tensor(rows[name]) for name in program.inputs})
+    return max(largest_error(found[name].numpy(), scores.numpy()) for name, scores in wanted.items())

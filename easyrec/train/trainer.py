@@ -229,7 +229,7 @@ class Trainer:
                     items = self.experiment.model.item_groups
                     return DeviceCollection(plan, *settings, items, device=self.device)
                 return collection_of(self.experiment.model, plan, *settings, store)
-            except MemoryError as error:
+            except (MemoryError, torch.OutOfMemoryError) as error:
                 raise no_memory_for_tables(needed) from error
         if config.tables == "device":
             text = "several workers share tables in the memory of processors: leave 'tables' out"

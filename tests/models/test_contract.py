@@ -9,6 +9,7 @@ from easyrec.export.program import example, export_program, to_calls
 from easyrec.export.split import split_program
 from easyrec.models import build
 from feature_generator.config import member, members
+from feature_generator.errors import FeatureGeneratorError
 
 MODELS = members("easyrec.models")
 ONE = [TaskConfig(name="click", label="click")]
@@ -172,7 +173,7 @@ OF_USER = {"user", "scene", "age", "price", "clicks__item", "clicks__cate", "cli
 
 
 def example_of(case, program):
-    return {key: tensor for key, tensor in example(case.layouts).items() if key in program.inputs}
+    return {key: tensor for key, tensor in example(case.layouts, 101, 1009).items() if key in program.inputs}
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,31 @@ def test_as_an_onnx_model_it_scores_the_same(case, name, tmp_path):
             assert found[task].shape == logit.shape
             scale = max(1.0, float(abs(logit).max(initial=0.0)))  # fp32 rounds large sums by parts of them
             assert abs(found[task] - logit).max(initial=0.0) <= 1e-5 * scale
+
+
+QUICK = ["text_cnn", "self_attention"]
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in members("easyrec.modules.sequence")
+    ],
+)
+def test_a_request_scores_as_its_rows_with_every_encoder(case, encoder):
+    try:
+        made = case("deepfm", sequences=[{"sequence": "clicks", "encoder": {"type": encoder}}])
+        program = to_calls(export_program(seeded(made).eval(), made.layouts))
+    except (FeatureGeneratorError, ValueError) as error:
+        pytest.skip(f"no encoder for such a group: {error}")
+    columns, sequences = user_columns(made.plan, OF_USER), user_sequences(made.plan, OF_USER)
+    split = split_program(program, example_of(made, program), columns, sequences)
+    assert split is not None
+    for rows, steps in ((1, 3), (5, 4), (3, 0), (4, 1)):
+        once, repeated = made.request(rows, steps, OF_USER)
+        found, wanted = split.program({key: once[key] for key in split.program.inputs}), program(repeated)
+        torch.testing.assert_close(found["logit"], wanted["logit"], rtol=1e-5, atol=2e-5)
 
 
 def attended(**keys):

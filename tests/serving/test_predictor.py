@@ -74,7 +74,7 @@ def test_what_a_request_has_once_is_looked_up_once_and_proven(toys, model, apart
     split = predictor.manifest.split
     assert {"user_id", "level"} <= set(split.user)
     assert split.apart == apart
-    weights = predictor._split._dense.program.weights
+    weights = predictor._parts[2]._dense.program.weights
     next(iter(weights.values())).add_(1.0)
     with pytest.raises(BundleError, match="does not score as trained"):
         prove(predictor)

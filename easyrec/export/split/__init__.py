@@ -45,6 +45,8 @@ def split_program(
         try:
             split = Pass(program, example, of_user, apart, RULES).run()
         except TogetherError as told:
+            if told.key not in apart:
+                return None
             apart.remove(told.key)
             continue
         except UnsplittableError:

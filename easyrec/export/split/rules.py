@@ -110,7 +110,10 @@ def _fill_like(p: Pass, call: Call, args: Any) -> Known:
 
 @_rule("aten.expand.default")
 def _expand(p: Pass, call: Call, args: Any) -> Known:
-    return args[0] if isinstance(args[0], RowsOf) else None
+    value, sizes = args[:2]
+    if not isinstance(value, RowsOf) or any(isinstance(size, SIDED) for size in sizes):
+        return None
+    return replace(value, shaped=(*value.shaped, (call.operator, sizes)))
 
 
 @_rule("aten.alias.default")
@@ -391,6 +394,8 @@ def _select(p: Pass, call: Call, args: Any) -> Known:
 @_rule("aten.sum.dim_IntList")
 def _sum(p: Pass, call: Call, args: Any) -> Known:
     value, dims, *keep = args
+    if not dims:  # all of them
+        return None
     rank = p.shapes[call.args[0].number].dim()
     named = {d % rank for d in dims}
     match value:
@@ -422,14 +427,14 @@ def _squeeze(p: Pass, call: Call, args: Any) -> Known:
         case Mixed() if 1 not in named:
             return _both(p, call, value, dims)
         case RowsOf():
-            return value
+            return replace(value, shaped=(*value.shaped, (call.operator, dims)))
     return None
 
 
 @_rule("aten.index_select.default")
 def _gather(p: Pass, call: Call, args: Any) -> Known:
     value, dim, index = args
-    if not isinstance(index, RowsOf) or dim != 0:
+    if not isinstance(index, RowsOf) or index.shaped or dim != 0:
         return None
     if isinstance(value, Mixed):
         value = Full(p.full(value, None))

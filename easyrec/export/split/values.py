@@ -102,9 +102,15 @@ class Beside:
 
 @dataclass(frozen=True)
 class RowsOf:
-    """The row of each step of a user's sequence."""
+    """The row of each step of a user's sequence, perhaps beside itself several times.
+
+    Attributes:
+        key: The sequence.
+        shaped: Calls that gave it its shape: their operators, and what else they take.
+    """
 
     key: str
+    shaped: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -277,8 +277,13 @@ class Pass:
                 return Value(self.emit("aten.full.default", chosen, number, **options))
             case User(number) | Either(user=number) if user:
                 return Value(number)
-            case RowsOf(key) | OffsetsOf(key) if user:
-                return Value(self._own_rows(key, rows=isinstance(value, RowsOf)))
+            case RowsOf(key, shaped) if user:
+                number = self._own_rows(key, rows=True)
+                for operator, more in shaped:
+                    number = self.emit(operator, Value(number), more)
+                return Value(number)
+            case OffsetsOf(key) if user:
+                return Value(self._own_rows(key, rows=False))
             case RowsOf(key) | OffsetsOf(key):
                 raise TogetherError(key)
             case _:
@@ -300,7 +305,12 @@ class Pass:
                 raise TogetherError(a.parts[0][0].key)
             if isinstance(a, User) and (a.steps is not None or not a.rows):
                 raise TogetherError(a.steps or self._any_apart(call.operator))
-        number = self.emit(call.operator, *(self.plain(a, user=False) for a in args), **call.kwargs)
+        given = [self.plain(a, user=False) for a in args]
+        if call.operator == "aten.view.default" and isinstance(
+            args[0], User
+        ):  # an expanded value cannot be cut otherwise
+            given[0] = Value(self.emit("aten.clone.default", given[0], memory_format=torch.contiguous_format))
+        number = self.emit(call.operator, *given, **call.kwargs)
         found = self.shapes[len(self.values)]
         if isinstance(found, list | tuple):
             return tuple(Full(self.emit("getitem", Value(number), place)) for place in range(len(found)))
