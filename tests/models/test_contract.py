@@ -5,7 +5,9 @@ import torch
 
 from easyrec.config import TaskConfig
 from easyrec.embedding.sides import user_columns, user_sequences
+from easyrec.export.manifest import SplitEntry
 from easyrec.export.program import example, export_program, to_calls
+from easyrec.export.requests import request_example
 from easyrec.export.split import split_program
 from easyrec.models import build
 from feature_generator.config import member, members
@@ -135,17 +137,16 @@ def test_several_tasks_are_told_by_name(case, name):
     }
 
 
-LAST = {}
+CAPTURED = {}
 
 
 def captured(case, name):
-    """A model, and what is stored of it; kept for the tests of the same model that follow."""
-    if name not in LAST:
-        LAST.clear()
+    """A model, and what is stored of it: captured once for all tests."""
+    if name not in CAPTURED:
         made = case(name)
         model = seeded(made, THREE).eval()
-        LAST[name] = made, model, to_calls(export_program(model, made.layouts))
-    return LAST[name]
+        CAPTURED[name] = made, model, to_calls(export_program(model, made.layouts))
+    return CAPTURED[name]
 
 
 @pytest.mark.family("easyrec.models")
@@ -205,18 +206,36 @@ def test_as_an_onnx_model_it_scores_the_same(case, name, tmp_path):
     onnx_model = pytest.importorskip("easyrec.export.onnx.model", reason="needs the extra onnx")
     onnx_session = pytest.importorskip("easyrec.export.onnx.session")
     made, model, program = captured(case, name)
-    file = tmp_path / "model.onnx"
-    file.write_bytes(onnx_model.convert(program, example(made.layouts)).SerializeToString())
-    session = onnx_session.Session(file)
+
+    def session_of(stored, tensors):
+        file = tmp_path / "model.onnx"
+        file.write_bytes(onnx_model.convert(stored, tensors).SerializeToString())
+        return onnx_session.Session(file)
+
+    def same(found, wanted):
+        assert found.keys() == wanted.keys()
+        for task, logit in wanted.items():
+            assert found[task].shape == logit.shape
+            largest = max([1.0, *logit.abs().flatten().tolist()])  # fp32 rounds large sums by parts of them
+            torch.testing.assert_close(torch.from_numpy(found[task]), logit, rtol=0, atol=1e-5 * largest)
+
+    session = session_of(program, example(made.layouts))
     for rows in (0, 1, 5, 64):
         x = made.inputs(rows)
         found = session({key: tensor.detach().numpy() for key, tensor in x.tensors.items()})
-        eager = {name: logit.detach().numpy() for name, logit in model(x).items()}
-        assert eager.keys() == found.keys()
-        for task, logit in eager.items():
-            assert found[task].shape == logit.shape
-            scale = max(1.0, float(abs(logit).max(initial=0.0)))  # fp32 rounds large sums by parts of them
-            assert abs(found[task] - logit).max(initial=0.0) <= 1e-5 * scale
+        same(found, {task: logit.detach() for task, logit in model(x).items()})
+    columns, sequences = user_columns(made.plan, OF_USER), user_sequences(made.plan, OF_USER)
+    split = split_program(program, example_of(made, program), columns, sequences)
+    if split is None:
+        return
+    apart = [sequence for sequence in sequences if sequence not in split.together]
+    entry = SplitEntry(folder="request", user=sorted(OF_USER), apart=apart)
+    session = session_of(split.program, request_example(made.plan, entry))
+    for rows, steps in ((1, 3), (5, 4), (3, 0), (4, 1)):
+        once, _ = made.request(rows, steps, OF_USER)
+        once = {key: tensor.detach() for key, tensor in once.items()}
+        found = session({key: tensor.numpy() for key, tensor in once.items()})
+        same(found, split.program({key: once[key] for key in split.program.inputs}))
 
 
 QUICK = ["text_cnn", "self_attention"]
