@@ -1,0 +1,206 @@
+"""A server's parts, and the way of a question through them: admitted, read, scored, answered, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from easyrec.errors import FeatureGeneratorError
+from serving.server.admission import Admission
+from serving.server.columns import Question, Scores, ask
+from serving.server.config import ServerConfig
+from serving.server.events import tell
+from serving.server.http import Answer, Refused, Request
+from serving.server.metrics import Board, Metrics
+from serving.server.models import Loaded, Model, Models, Version, describe, where
+
+POST_S = 1.0
+"""How often a process leaves its numbers for the others."""
+
+
+@dataclass
+class Asked:
+    """A question with whom it asks.
+
+    Attributes:
+        model: The model's name; empty: the only one.
+        version: A version's name or digest; empty: by the weights.
+        read: Makes the question, given the bundle that will answer.
+        write: Makes the answer.
+    """
+
+    model: str
+    version: str
+    read: Callable[[Model, Loaded], Question]
+    write: Callable[[Model, Loaded, Scores], Answer]
+
+
+class Service:
+    """What the endpoints work with.
+
+    Args:
+        config: The server's.
+        board: Where processes leave their numbers.
+    """
+
+    def __init__(self, config: ServerConfig, board: Board) -> None:
+        self.config, self.board = config, board
+        self.models, self.metrics = Models(config.models), Metrics()
+        self.admission = Admission(config.num_threads, config.limits.queue)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken and every model answers."""
+        return self.admission.open and self.models.ready
+
+    # ----------------------------------------------------------------------------------------- start and stop
+
+    async def start(self) -> None:
+        """Begin to load the models; until that is done, requests are answered 503."""
+        for work in (self._load_all(), self._post()):
+            task = asyncio.create_task(work)
+            task.add_done_callback(_told)
+            self._tasks.append(task)
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.admission.pool.shutdown()
+        self.board.post(self.numbers())
+        self.models.close()
+
+    async def drain(self) -> None:
+        """Take no more requests, and wait for those that were taken."""
+        self.admission.open, self.admission.why = False, "draining"
+        tell(logging.INFO, "draining", running=self.admission.running, waiting=self.admission.waiting)
+        if not await self.admission.drained(self.config.drain_s):
+            tell(logging.WARNING, "requests were given up", running=self.admission.running)
+
+    async def _load_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        for model in self.models:
+            for version in model.versions:
+                await loop.run_in_executor(None, self.load, model, version)
+        self.admission.open = True
+        tell(logging.INFO, "ready", models=[model.name for model in self.models])
+
+    def load(self, model: Model, version: Version) -> Loaded | None:
+        """Load what the config says and answer with it; None, and what answers stays, where it is refused."""
+        source = version.config.bundle
+        begun = time.perf_counter()
+        try:
+            loaded = Loaded(where(source), model.config, self.config.limits)
+        except FeatureGeneratorError as error:
+            self.metrics.add("easyrec_model_loads_total", model=model.name, result="refused")
+            tell(logging.ERROR, "a bundle was refused", model=model.name, path=source, why=str(error))
+            return None
+        version.swap(loaded)
+        self.metrics.add("easyrec_model_loads_total", model=model.name, result="loaded")
+        seconds = round(time.perf_counter() - begun, 3)
+        tell(logging.INFO, "a bundle answers", model=model.name, **describe(loaded), seconds=seconds)
+        return loaded
+
+    # ---------------------------------------------------------------------------------------------- numbers
+
+    async def _post(self) -> None:
+        while True:
+            self.board.post(self.numbers())
+            await asyncio.sleep(POST_S)
+
+    def numbers(self) -> dict[str, Any]:
+        """What this process counted."""
+        metrics = self.metrics
+        metrics.set("easyrec_waiting", self.admission.waiting)
+        metrics.set("easyrec_running", self.admission.running)
+        metrics.set("easyrec_processes", 1)
+        metrics.clear("easyrec_model_info")
+        for model in self.models:
+            for version in model.versions:
+                loaded = version.current
+                if loaded is not None:
+                    role = "answer" if version.config.shadow is None else "shadow"
+                    labels = {"model": model.name, "version": loaded.version, "role": role}
+                    metrics.set("easyrec_model_info", 1, **labels)
+        state = metrics.state()
+        state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
+        return state
+
+    def values(self) -> dict[tuple[tuple[str, str], ...], int]:
+        """Values that were missing, unknown or bad, by model, kind, and column or feature."""
+        found: dict[tuple[tuple[str, str], ...], int] = {}
+        for model in self.models:
+            for counts in model.value_counts():
+                for (kind, name), count in counts.items():
+                    key = (("model", model.name), ("kind", kind), ("name", name))
+                    found[key] = found.get(key, 0) + count
+        return found
+
+    def count(self, request: Request, endpoint: str, status: int, reason: str) -> None:
+        """Count an answered request, and tell of it in the log where that was asked for."""
+        total = time.perf_counter() - request.started
+        labels = {"model": request.model, "endpoint": endpoint, "status": str(status)}
+        self.metrics.add("easyrec_requests_total", **labels)
+        if reason:
+            self.metrics.add("easyrec_refused_total", reason=reason)
+        if request.times:
+            stages = {**request.times, "total": total}
+            named = [((("model", request.model), ("stage", stage)), seconds) for stage, seconds in stages.items()]
+            self.metrics.observe_all("easyrec_stage_seconds", named)
+        log = self.config.log
+        slow = log.slow_ms is not None and total * 1000.0 > log.slow_ms
+        if slow or (log.requests and random.random() < log.requests):  # noqa: S311 (a sample, no secret)
+            stages = {f"{stage}_ms": round(seconds * 1000.0, 3) for stage, seconds in request.times.items()}
+            told = {**labels, "version": request.version, "reason": reason, "total_ms": round(total * 1000.0, 3), **stages}
+            tell(logging.WARNING if slow else logging.INFO, "slow request" if slow else "request", **told)
+
+    # ---------------------------------------------------------------------------------------------- answers
+
+    async def score(self, request: Request, open_: Callable[[bytes], Asked]) -> Answer:
+        """Answer a request for scores.
+
+        Args:
+            request: Its body was not read yet.
+            open_: Makes of the body whom is asked what.
+        """
+        self.admission.check()
+        limits = self.config.limits
+        body = await request.body(limits.body_bytes, limits.body_timeout_s)
+        answer, waited = await self.admission.run(lambda: self._answer(request, body, open_), request.deadline)
+        request.times["queue"] = waited
+        return answer
+
+    def _answer(self, request: Request, body: bytes, open_: Callable[[bytes], Asked]) -> Answer:
+        """What a thread does."""
+        begun = time.perf_counter()
+        if begun > request.deadline:
+            raise Refused(504, "deadline_queue", "the deadline passed while the request was waiting for its turn")
+        asked = open_(body)
+        model = self.models.get(asked.model)
+        request.model = model.name
+        with model.pick(asked.version).leased() as loaded:
+            request.version = loaded.version
+            question = asked.read(model, loaded)
+            parsed = time.perf_counter()
+            scores = ask(loaded, question)
+            scored = time.perf_counter()
+            answer = asked.write(model, loaded, scores)
+        request.times |= {"parse": parsed - begun, "score": scored - parsed, "write": time.perf_counter() - scored}
+        self.metrics.add("easyrec_items_total", question.count, model=model.name, version=loaded.version)
+        return answer
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """Say so where a task in the background fails, which should never happen."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        tell(logging.ERROR, "a task in the background failed", error)
