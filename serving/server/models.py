@@ -112,7 +112,9 @@ class Version:
     Attributes:
         current: What answers; None until the first one is loaded.
         previous: What answered before, kept open for a rollback.
-        refused: Digests of bundles that are not tried again: they were refused, or rolled back.
+        base: Digest of what its source held when it was taken; deltas may have made another bundle of it.
+        rolled_back: Digests of bundles that are not taken again until somebody asks for a reload.
+        retries: Digests of what was refused: how often, and when it is tried again, by `time.monotonic`.
         counted: Values that bundles before those two found missing, unknown or bad, by kind and name.
     """
 
@@ -120,15 +122,26 @@ class Version:
         self.config = config
         self.current: Loaded | None = None
         self.previous: Loaded | None = None
-        self.refused: dict[str, str] = {}
+        self.base = ""
+        self.rolled_back: set[str] = set()
+        self.retries: dict[str, tuple[int, float]] = {}
         self.counted: Counter[tuple[str, str]] = Counter()
 
     def swap(self, new: Loaded) -> None:
         """Answer with `new` from now on. Requests that have begun end with what they began with."""
         oldest, self.previous, self.current = self.previous, self.current, new
-        if oldest is not None and oldest is not new:
+        if oldest is not None and oldest is not new:  # of a rollback they are the same
             self.counted.update(oldest.value_counts())
             oldest.retire()
+
+    def may_try(self, digest: str) -> bool:
+        """Whether it was not refused, or so long ago that it may be tried again."""
+        return digest not in self.retries or time.monotonic() >= self.retries[digest][1]
+
+    def retry(self, digest: str, first_s: float, last_s: float) -> None:
+        """Remember that it was refused; the pause before the next try doubles."""
+        times = self.retries.get(digest, (0, 0.0))[0]
+        self.retries[digest] = (times + 1, time.monotonic() + min(last_s, first_s * 2.0**times))
 
     def close(self) -> None:
         """Let go of both."""

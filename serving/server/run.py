@@ -86,11 +86,10 @@ def work(config: ServerConfig, listener: socket.socket, state: Path) -> int:
 
     from serving.server.app import App  # noqa: PLC0415 (an extra)
     from serving.server.events import tell  # noqa: PLC0415 (an extra)
-    from serving.server.metrics import Board  # noqa: PLC0415 (an extra)
     from serving.server.service import Service  # noqa: PLC0415 (an extra)
 
     sys.setswitchinterval(SWITCH_S)
-    service = Service(config, Board(state / "metrics"))
+    service = Service(config, state)
 
     class Server(uvicorn.Server):
         """uvicorn's, which drains before it closes connections."""

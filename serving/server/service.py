@@ -8,20 +8,25 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from easyrec.errors import FeatureGeneratorError
 from serving.server.admission import Admission
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Answer, Refused, Request
+from serving.server.keeper import Keeper
 from serving.server.metrics import Board, Metrics
-from serving.server.models import Loaded, Model, Models, Version, describe, where
+from serving.server.models import Loaded, Model, Models
 
 POST_S = 1.0
 """How often a process leaves its numbers for the others."""
+ORDERS_S = 1.0
+"""How often it looks for orders of others where it does not look at bundles."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -46,12 +51,14 @@ class Service:
 
     Args:
         config: The server's.
-        board: Where processes leave their numbers.
+        state: Folder that the processes of the server share.
     """
 
-    def __init__(self, config: ServerConfig, board: Board) -> None:
-        self.config, self.board = config, board
+    def __init__(self, config: ServerConfig, state: Path) -> None:
+        self.config, self.board = config, Board(state / "metrics")
         self.models, self.metrics = Models(config.models), Metrics()
+        self.keeper = Keeper(config, self.models, self.metrics, state)
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self.admission = Admission(config.num_threads, config.limits.queue)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -64,7 +71,7 @@ class Service:
 
     async def start(self) -> None:
         """Begin to load the models; until that is done, requests are answered 503."""
-        for work in (self._load_all(), self._post()):
+        for work in (self._keep(), self._post()):
             task = asyncio.create_task(work)
             task.add_done_callback(_told)
             self._tasks.append(task)
@@ -76,6 +83,7 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self.admission.pool.shutdown()
+        self._aside.shutdown()
         self.board.post(self.numbers())
         self.models.close()
 
@@ -86,29 +94,17 @@ class Service:
         if not await self.admission.drained(self.config.drain_s):
             tell(logging.WARNING, "requests were given up", running=self.admission.running)
 
-    async def _load_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        for model in self.models:
-            for version in model.versions:
-                await loop.run_in_executor(None, self.load, model, version)
+    async def _keep(self) -> None:
+        await self.aside(self.keeper.begin)
         self.admission.open = True
-        tell(logging.INFO, "ready", models=[model.name for model in self.models])
+        tell(logging.INFO, "ready" if self.models.ready else "not all models answer", models=[m.name for m in self.models])
+        while True:
+            await asyncio.sleep(self.config.watch_s or ORDERS_S)
+            await self.aside(self.keeper.watch)
 
-    def load(self, model: Model, version: Version) -> Loaded | None:
-        """Load what the config says and answer with it; None, and what answers stays, where it is refused."""
-        source = version.config.bundle
-        begun = time.perf_counter()
-        try:
-            loaded = Loaded(where(source), model.config, self.config.limits)
-        except FeatureGeneratorError as error:
-            self.metrics.add("easyrec_model_loads_total", model=model.name, result="refused")
-            tell(logging.ERROR, "a bundle was refused", model=model.name, path=source, why=str(error))
-            return None
-        version.swap(loaded)
-        self.metrics.add("easyrec_model_loads_total", model=model.name, result="loaded")
-        seconds = round(time.perf_counter() - begun, 3)
-        tell(logging.INFO, "a bundle answers", model=model.name, **describe(loaded), seconds=seconds)
-        return loaded
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run what is no answer, one after another, in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
 
     # ---------------------------------------------------------------------------------------------- numbers
 
