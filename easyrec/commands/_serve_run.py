@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_plugin(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Serve."""
     plug_all(args)
     if (args.bundle is None) == (args.config is None):
@@ -34,4 +34,4 @@ def run(args: argparse.Namespace) -> int:
         if not Path(args.bundle).exists():
             raise ConfigError(f"{args.bundle}: no such bundle, and no tool of 'easyrec serve'")
         source = {"models": [{"name": "model", "bundle": args.bundle}]}
-    return serve(load_server_config(source, args.override))
+    serve(load_server_config(source, args.override), plugins=args.plugin, operators=args.operators)

@@ -53,7 +53,7 @@ class Admission:
             Refused: 503 while starting or draining, 429 where the queue is full.
         """
         if not self.open:
-            raise Refused(503, self.why, f"the server is {self.why}", retry_after=RETRY_AFTER)
+            raise Refused(503, self.why, f"the server is {self.why}", retry_after=RETRY_AFTER, close=True)
         if not self._free and self.waiting >= self.queue:
             raise Refused(429, "queue", f"{self.waiting} requests are waiting", retry_after=RETRY_AFTER)
 

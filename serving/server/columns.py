@@ -36,6 +36,11 @@ class Question:
     inputs: Mapping[str, np.ndarray] | None = None
 
     @property
+    def user_form(self) -> bool:
+        """Whether it is about one user and its candidates."""
+        return self.rows is None and self.inputs is None
+
+    @property
     def count(self) -> int:
         """Candidates or rows, as far as they can be counted before they are read."""
         if self.inputs is not None:

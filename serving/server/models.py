@@ -38,6 +38,7 @@ class Loaded:
         columns: The raw columns that it reads, with their sides.
         types: Their Arrow types, when the model was trained.
         heads: Names of the sequences whose objects hold some of them.
+        schema: Of the warm-up rows, which hold all columns.
         shapes: Of the inputs of its dense part: for each, type and shape, -1 where it depends on the request.
 
     Raises:
@@ -70,6 +71,7 @@ class Loaded:
         if torch is not None:
             torch.set_num_threads(1)  # a thread for each request; more of them would wait for each other
         rows = WarmupRows.load(self.predictor.bundle.folder(FOLDER)).rows
+        self.schema = rows.schema
         inputs = self.predictor.inputs(rows)
         for _ in range(3):
             self.predictor.program(inputs)

@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from serving.server.admission import Admission
+from serving.server.aside import Aside
+from serving.server.batching import SMALL_BYTES, Batcher, ask_all
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import ServerConfig
 from serving.server.events import tell
@@ -36,12 +39,14 @@ class Asked:
     Attributes:
         model: The model's name; empty: the only one.
         version: A version's name or digest; empty: by the weights.
+        rows: Candidates, as far as they are known.
         read: Makes the question, given the bundle that will answer.
         write: Makes the answer.
     """
 
     model: str
     version: str
+    rows: int
     read: Callable[[Model, Loaded], Question]
     write: Callable[[Model, Loaded, Scores], Answer]
 
@@ -52,14 +57,25 @@ class Service:
     Args:
         config: The server's.
         state: Folder that the processes of the server share.
+
+    Attributes:
+        after: What is done after an answer.
+        when_ready: Called when all models were loaded, or refused.
     """
 
     def __init__(self, config: ServerConfig, state: Path) -> None:
         self.config, self.board = config, Board(state / "metrics")
         self.models, self.metrics = Models(config.models), Metrics()
         self.keeper = Keeper(config, self.models, self.metrics, state)
+        self.after = Aside(config, self.metrics)
+        self._batchers = {
+            model.name: Batcher(model.config.batching, partial(self._answer_batch, model))
+            for model in self.models
+            if model.config.batching is not None
+        }
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self.admission = Admission(config.num_threads, config.limits.queue)
+        self.when_ready: Callable[[], None] = lambda: None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -84,6 +100,7 @@ class Service:
                 await task
         self.admission.pool.shutdown()
         self._aside.shutdown()
+        self.after.close()
         self.board.post(self.numbers())
         self.models.close()
 
@@ -97,7 +114,9 @@ class Service:
     async def _keep(self) -> None:
         await self.aside(self.keeper.begin)
         self.admission.open = True
-        tell(logging.INFO, "ready" if self.models.ready else "not all models answer", models=[m.name for m in self.models])
+        names = [model.name for model in self.models if model.ready]
+        tell(logging.INFO, "ready" if self.models.ready else "not all models answer", models=names)
+        self.when_ready()
         while True:
             await asyncio.sleep(self.config.watch_s or ORDERS_S)
             await self.aside(self.keeper.watch)
@@ -171,16 +190,36 @@ class Service:
         self.admission.check()
         limits = self.config.limits
         body = await request.body(limits.body_bytes, limits.body_timeout_s)
-        answer, waited = await self.admission.run(lambda: self._answer(request, body, open_), request.deadline)
+        return await self.ask(request, lambda: open_(body), small=len(body) <= SMALL_BYTES)
+
+    async def ask(self, request: Request, open_: Callable[[], Asked], *, small: bool) -> Answer:
+        """Answer a request whose body was read.
+
+        Args:
+            request: The request.
+            open_: Tells whom is asked what.
+            small: Whether that may be done in the event loop.
+        """
+        if self._batchers and small:
+            asked = open_()
+            model = self.models.get(asked.model)
+            batcher = self._batchers.get(model.name)
+            if batcher is not None and not asked.version and 0 < asked.rows <= batcher.config.max_rows:
+                answer: Answer = await batcher.add((request, asked), asked.rows)
+                return answer
+            return await self._alone(request, lambda: asked)
+        return await self._alone(request, open_)
+
+    async def _alone(self, request: Request, open_: Callable[[], Asked]) -> Answer:
+        answer, waited = await self.admission.run(lambda: self._answer(request, open_), request.deadline)
         request.times["queue"] = waited
         return answer
 
-    def _answer(self, request: Request, body: bytes, open_: Callable[[bytes], Asked]) -> Answer:
+    def _answer(self, request: Request, open_: Callable[[], Asked]) -> Answer:
         """What a thread does."""
         begun = time.perf_counter()
-        if begun > request.deadline:
-            raise Refused(504, "deadline_queue", "the deadline passed while the request was waiting for its turn")
-        asked = open_(body)
+        _in_time(request, begun)
+        asked = open_()
         model = self.models.get(asked.model)
         request.model = model.name
         with model.pick(asked.version).leased() as loaded:
@@ -190,9 +229,53 @@ class Service:
             scores = ask(loaded, question)
             scored = time.perf_counter()
             answer = asked.write(model, loaded, scores)
+            self._after(model, loaded, question, scores)
         request.times |= {"parse": parsed - begun, "score": scored - parsed, "write": time.perf_counter() - scored}
-        self.metrics.add("easyrec_items_total", question.count, model=model.name, version=loaded.version)
         return answer
+
+    async def _answer_batch(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
+        """Answer several requests for one model at once; the first deadline counts for all of them."""
+        deadline = min(request.deadline for request, _ in entries)
+        answers, waited = await self.admission.run(lambda: self._answer_all(model, entries), deadline)
+        for request, _ in entries:
+            request.times["queue"] = waited
+        return answers
+
+    def _answer_all(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
+        begun = time.perf_counter()
+        results: list[Answer | Exception | None] = [None] * len(entries)
+        with model.pick().leased() as loaded:
+            questions: dict[int, Question] = {}
+            for place, (request, asked) in enumerate(entries):
+                request.model, request.version = model.name, loaded.version
+                try:
+                    _in_time(request, begun)
+                    questions[place] = asked.read(model, loaded)
+                except Refused as refused:
+                    results[place] = refused
+            parsed = time.perf_counter()
+            found = ask_all(loaded, list(questions.values()))
+            scored = time.perf_counter()
+            for (place, question), scores in zip(questions.items(), found, strict=True):
+                request, asked = entries[place]
+                request.times |= {"parse": parsed - begun, "score": scored - parsed}
+                if isinstance(scores, Refused):
+                    results[place] = scores
+                    continue
+                results[place] = asked.write(model, loaded, scores)
+                self._after(model, loaded, question, scores)
+            self.metrics.observe("easyrec_batch_rows", sum(q.count for q in questions.values()), model=model.name)
+        return [result for result in results if result is not None]
+
+    def _after(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> None:
+        count = len(next(iter(scores.values()), ()))
+        self.metrics.add("easyrec_items_total", count, model=model.name, version=loaded.version)
+        self.after.answered(model, loaded, question, scores)
+
+
+def _in_time(request: Request, now: float) -> None:
+    if now > request.deadline:
+        raise Refused(504, "deadline_queue", "the deadline passed while the request was waiting for its turn")
 
 
 def _told(task: asyncio.Task[None]) -> None:

@@ -47,7 +47,8 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
     def write(model: Model, loaded: Loaded, scores: Scores) -> Answer:
         return _answer(model, loaded, scores, wanted, _flag(data, "binary_data_output"), identity)
 
-    return Asked(request.params["name"], request.params.get("version", ""), read, write)
+    rows = max(tensor.rows for tensor in given)
+    return Asked(request.params["name"], request.params.get("version", ""), rows, read, write)
 
 
 def _parts(request: Request, body: bytes) -> tuple[bytes, memoryview]:

@@ -46,7 +46,7 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
         check_names(model, loaded, question)
         return question
 
-    return Asked(model, version, read, _write)
+    return Asked(model, version, question.count, read, _write)
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
