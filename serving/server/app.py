@@ -7,12 +7,15 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serving.server.endpoints import Route, routes
 from serving.server.events import tell
 from serving.server.http import Answer, Refused, Request
 from serving.server.service import Service
+
+if TYPE_CHECKING:
+    from serving.server.grpc_server import GRPCServer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -28,6 +31,7 @@ class App:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self._grpc: GRPCServer | None = None
         self._fixed: dict[str, dict[str, Route]] = {}
         self._free: dict[int, list[tuple[list[str], dict[str, Route]]]] = {}
         for route in routes():
@@ -60,8 +64,15 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await self.service.start()
+                if self.service.config.grpc is not None:
+                    from serving.server.grpc_server import GRPCServer  # noqa: PLC0415 (an extra)
+
+                    self._grpc = GRPCServer(self.service, self)
+                    await self._grpc.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                if self._grpc is not None:
+                    await self._grpc.stop()
                 await self.service.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -81,7 +92,7 @@ class App:
         try:
             route = self._find(request)
             endpoint = route.path
-            self._allow(route, request)
+            self.allow(route, request)
             self._hurry(request)
             answer = await route.handler(service, request)
         except Refused as refused:
@@ -114,7 +125,7 @@ class App:
             raise Refused(405, "method", f"'{request.path[:100]}' takes {' or '.join(methods)}", allow=", ".join(methods))
         return route
 
-    def _allow(self, route: Route, request: Request) -> None:
+    def allow(self, route: Route, request: Request) -> None:
         """Compare the token where one is needed.
 
         Raises:
