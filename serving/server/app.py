@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from serving.server.endpoints import Route, routes
 from serving.server.events import tell
-from serving.server.http import Answer, Refused, Request
+from serving.server.http import Refused, Request
 from serving.server.service import Service
 
 if TYPE_CHECKING:
@@ -97,10 +97,12 @@ class App:
             answer = await route.handler(service, request)
         except Refused as refused:
             answer, reason = refused.answer(), refused.reason
-        except Exception as error:
-            # The process edge: whatever it was, it is told in the log and not to the client.
+        except Exception as error:  # noqa: BLE001 (the process edge: it is told in the log, not to the client)
             tell(logging.ERROR, "a request failed", error, endpoint=endpoint)
-            answer, reason = Refused(500, "internal", "an internal error; the server's log tells more").answer(), "internal"
+            answer, reason = (
+                Refused(500, "internal", "an internal error; the server's log tells more").answer(),
+                "internal",
+            )
         headers = [(b"content-type", answer.type), (b"content-length", str(len(answer.body)).encode()), *answer.headers]
         known = request.headers.get(b"x-request-id", b"")
         if known and len(known) <= 128 and known.isalnum():
@@ -122,7 +124,9 @@ class App:
             raise Refused(404, "unknown_path", f"nothing is served at '{request.path[:100]}'")
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
-            raise Refused(405, "method", f"'{request.path[:100]}' takes {' or '.join(methods)}", allow=", ".join(methods))
+            raise Refused(
+                405, "method", f"'{request.path[:100]}' takes {' or '.join(methods)}", allow=", ".join(methods)
+            )
         return route
 
     def allow(self, route: Route, request: Request) -> None:

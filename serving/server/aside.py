@@ -44,9 +44,9 @@ class Aside:
                 work = self._compared(model, shadow, question, scores)
                 if not self._submit(work):
                     self._count_shadow(model, shadow, "skipped")
-        if self._log is not None and question.user_form and random.random() < self._sample:  # noqa: S311
-            if not self._submit(self._kept(model, loaded, question, scores)):
-                self._metrics.add("easyrec_request_log_total", result="dropped")
+        sampled = self._log is not None and question.user_form and random.random() < self._sample  # noqa: S311
+        if sampled and not self._submit(self._kept(model, loaded, question, scores)):
+            self._metrics.add("easyrec_request_log_total", result="dropped")
 
     def close(self) -> None:
         """Finish what was begun."""

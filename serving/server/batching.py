@@ -139,5 +139,7 @@ def side_by_side(loaded: Loaded, question: Question) -> pa.RecordBatch | None:
 
 
 def _has_all(rows: Any, names: list[str]) -> bool:
-    given = rows.schema.names if isinstance(rows, pa.RecordBatch) else rows[0] if isinstance(rows, list) and rows else rows
+    given = (
+        rows.schema.names if isinstance(rows, pa.RecordBatch) else rows[0] if isinstance(rows, list) and rows else rows
+    )
     return given is not None and all(name in given or name.partition("__")[0] in given for name in names)

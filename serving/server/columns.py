@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +43,9 @@ class Question:
     def count(self) -> int:
         """Candidates or rows, as far as they can be counted before they are read."""
         if self.inputs is not None:
-            return max((len(a) for name, a in self.inputs.items() if name.startswith(("emb:", "first:", "dense:"))), default=0)
+            return max(
+                (len(a) for name, a in self.inputs.items() if name.startswith(("emb:", "first:", "dense:"))), default=0
+            )
         if self.rows is not None:
             return int(self.rows.num_rows)
         if isinstance(self.items, Mapping):
@@ -125,5 +126,3 @@ def _distinct(items: Any, column: str) -> None:
         if key in seen:
             raise Refused(400, "duplicate_item", "the request has this item twice", column=column, row=row)
         seen.add(key)
-
-

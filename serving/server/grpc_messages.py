@@ -105,9 +105,7 @@ def messages() -> dict[str, Any]:
             _add(message, name, field_name, number, kind)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES
-    }
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES}
 
 
 def _add(message: Any, owner: str, name: str, number: int, kind: str) -> None:

@@ -111,7 +111,9 @@ class GRPCServer:
         }
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _guarded(self, name: str, call: Callable[[Any, Request], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
+    def _guarded(
+        self, name: str, call: Callable[[Any, Request], Awaitable[Any]]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
         access = "open" if name in ("ServerLive", "ServerReady") else "token"
         route = Route("POST", f"grpc/{name}", metadata.live, "", access)  # type: ignore[arg-type]
 
@@ -121,12 +123,15 @@ class GRPCServer:
             seconds = self.service.config.limits.deadline_ms / 1000.0
             if remaining is not None and remaining > 0.0:
                 seconds = min(seconds, remaining)
-            headers = {key.encode(): value.encode() for key, value in context.invocation_metadata() if isinstance(value, str)}
+            headers = {
+                key.encode(): value.encode() for key, value in context.invocation_metadata() if isinstance(value, str)
+            }
             request = Request("POST", route.path, headers, _no_body, {}, started, started + seconds)
             status, reason, text = 200, "", ""
+            answer: Any = None
             try:
                 self.app.allow(route, request)
-                return await call(message, request)
+                answer = await call(message, request)
             except Refused as refused:
                 status, reason, text = refused.status, refused.reason, refused.text
             except Exception as error:  # noqa: BLE001 (the process edge: it is told in the log, not to the client)
@@ -134,7 +139,9 @@ class GRPCServer:
                 status, reason, text = 500, "internal", "an internal error; the server's log tells more"
             finally:
                 self.service.count(request, route.path, status, reason)
-            await context.abort(CODES.get(status, grpc.StatusCode.INTERNAL), text)
+            if reason:
+                await context.abort(CODES.get(status, grpc.StatusCode.INTERNAL), text)
+            return answer
 
         return guarded
 

@@ -54,7 +54,7 @@ class Refused(Exception):  # noqa: N818 (it says what became of the request)
         headers = [(b"retry-after", str(self.retry_after).encode())] if self.retry_after is not None else []
         headers += [(b"connection", b"close")] if self.close else []
         headers += [(b"allow", self.allow.encode())] if self.allow else []
-        headers += [(b"www-authenticate", b"Bearer")] if self.status == 401 else []  # noqa: PLR2004
+        headers += [(b"www-authenticate", b"Bearer")] if self.status == 401 else []
         return Answer(dump(body), self.status, headers=headers)
 
 

@@ -47,7 +47,8 @@ def _outside_of_texts(body: bytes) -> bytes:
     found = np.frombuffer(marks, np.uint8)
     quotes = found == ord('"')
     inside = np.cumsum(quotes, dtype=np.int64) & 1
-    return found[(inside == 0) & ~quotes].tobytes()
+    outside: bytes = found[(inside == 0) & ~quotes].tobytes()
+    return outside
 
 
 def _check_depth(outside: bytes, most: int) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 
 import orjson
 
-from easyrec.errors import BundleError, FeatureGeneratorError
+from easyrec.errors import BundleError
 from easyrec.export.bundle import MANIFEST, digest_of, read_manifest
 from easyrec.export.delta import apply_delta
 from easyrec.export.manifest import DeltaManifest
+from feature_generator.errors import FeatureGeneratorError
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Refused

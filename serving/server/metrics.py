@@ -193,7 +193,5 @@ def _number(value: float) -> str:
 def _shown(labels: Labels) -> str:
     if not labels:
         return ""
-    escaped = (
-        (key, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for key, value in labels
-    )
+    escaped = ((key, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for key, value in labels)
     return "{" + ",".join(f'{key}="{value}"' for key, value in escaped) + "}"

@@ -98,9 +98,9 @@ def _one(predictor: Predictor, digest: str, told: Mapping[str, str], row: pa.Rec
     for task, values in scores.items():
         result.items += len(values) if task == min(scores) else 0
         name = f"check:{task}"
-        error = largest_error(values, _scores(row, name)) if name in row.schema.names else float("inf")
-        result.largest[task] = max(result.largest.get(task, 0.0), error)
-        if not error <= result.tolerance:
+        moved_by = largest_error(values, _scores(row, name)) if name in row.schema.names else float("inf")
+        result.largest[task] = max(result.largest.get(task, 0.0), moved_by)
+        if not moved_by <= result.tolerance:
             moved = True
             cause = FEATURES if differing else OTHER_WEIGHTS if told["version"] != digest else UNEXPLAINED
             result.scores[task, cause] += 1

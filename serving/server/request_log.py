@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from easyrec.errors import DataError, FeatureGeneratorError
+from easyrec.errors import DataError
 from easyrec.export.warmup import feature_digests
+from feature_generator.errors import FeatureGeneratorError
 from feature_generator.incoming import record
 from serving.server.columns import Question, Scores
 from serving.server.config import RequestLog
@@ -69,8 +70,7 @@ class RequestLogWriter:
             "log:features": pa.array([list(digests.items())], pa.map_(pa.string(), pa.string())),
         }
         for side, batch in sides.items():
-            for name in batch.schema.names if batch is not None else ():
-                values = batch.column(name)
+            for name, values in zip(batch.schema.names, batch.columns, strict=True) if batch is not None else ():
                 columns[f"{side}:{name}"] = _one_list(values) if side == "item" else values
         for kind, found in (("score", scores), ("check", check)):
             columns |= {f"{kind}:{task}": _one_list(_arrow(values)) for task, values in found.items()}

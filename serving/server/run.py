@@ -67,8 +67,8 @@ def need(config: ServerConfig | None = None) -> None:
         raise MissingExtra((error.name or "uvicorn").partition(".")[0], "serving") from None
     if config is not None and config.grpc is not None:
         try:
+            import google.protobuf  # noqa: F401, PLC0415 (an extra)
             import grpc  # noqa: F401, PLC0415 (an extra)
-            from google import protobuf  # noqa: F401, PLC0415 (an extra)
         except ImportError as error:
             raise MissingExtra((error.name or "grpc").partition(".")[0], "grpc") from None
 

@@ -164,7 +164,7 @@ class Service:
         """Count an answered request, and tell of it in the log where that was asked for."""
         total = time.perf_counter() - request.started
         labels = {"model": request.model, "endpoint": endpoint, "status": str(status)}
-        self.metrics.add("easyrec_requests_total", **labels)
+        self.metrics.add("easyrec_requests_total", 1.0, **labels)
         if reason:
             self.metrics.add("easyrec_refused_total", reason=reason)
         if request.times:
@@ -175,7 +175,13 @@ class Service:
         slow = log.slow_ms is not None and total * 1000.0 > log.slow_ms
         if slow or (log.requests and random.random() < log.requests):  # noqa: S311 (a sample, no secret)
             stages = {f"{stage}_ms": round(seconds * 1000.0, 3) for stage, seconds in request.times.items()}
-            told = {**labels, "version": request.version, "reason": reason, "total_ms": round(total * 1000.0, 3), **stages}
+            told: dict[str, Any] = {
+                **labels,
+                "version": request.version,
+                "reason": reason,
+                "total_ms": round(total * 1000.0, 3),
+                **stages,
+            }
             tell(logging.WARNING if slow else logging.INFO, "slow request" if slow else "request", **told)
 
     # ---------------------------------------------------------------------------------------------- answers

@@ -128,7 +128,14 @@ class Supervisor:
         self._restarts += 1
         counted = [["easyrec_worker_restarts_total", [], self._restarts]]
         self._board.post({"counters": counted, "gauges": [], "histograms": []})
-        tell(logging.ERROR, "a process died", worker=worker.process.pid, code=code, lived_s=round(lived, 1), pause_s=pause)
+        tell(
+            logging.ERROR,
+            "a process died",
+            worker=worker.process.pid,
+            code=code,
+            lived_s=round(lived, 1),
+            pause_s=pause,
+        )
 
     # ----------------------------------------------------------------------------------------- connections
 

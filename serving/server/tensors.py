@@ -118,7 +118,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], count: int, data
         if kinds - {str}:
             raise _wrong(name, f"must hold texts, but holds a {_json_name(kinds - {str})}")
         return Tensor(name, datatype, shape, pa.array(flat, pa.string()))
-    allowed = {"B": {bool}, "F": {int, float}}.get(datatype[0], {int})
+    allowed: set[type] = {bool} if datatype == "BOOL" else {int, float} if datatype[0] == "F" else {int}
     if kinds - allowed:
         raise _wrong(name, f"must hold {datatype}, but holds a {_json_name(kinds - allowed)}")
     try:
@@ -204,7 +204,13 @@ def texts(name: str, parts: tuple[np.ndarray, np.ndarray]) -> pa.Array:
 def _numbers(name: str, datatype: str, shape: tuple[int, ...], values: np.ndarray) -> Tensor:
     if datatype.startswith("FP") and not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0]) // max(1, int(np.prod(shape[1:])))
-        raise Refused(400, "not_finite", f"'{name}', row {row}: holds NaN, an infinity or a number beyond its type", column=name, row=row)
+        raise Refused(
+            400,
+            "not_finite",
+            f"'{name}', row {row}: holds NaN, an infinity or a number beyond its type",
+            column=name,
+            row=row,
+        )
     return Tensor(name, datatype, shape, values)
 
 
@@ -235,7 +241,7 @@ def question(model: Model, loaded: Loaded, tensors: Sequence[Tensor]) -> Questio
 
 
 def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Question:
-    for name, tensor in named.items():
+    for name in named:
         if name not in loaded.columns and model.config.unknown_columns == "fail":
             told = f"is read by no feature{nearest(name, list(loaded.columns))}"
             raise Refused(400, "unknown_column", f"'{name[:100]}' {told}", column=name[:100])
@@ -250,7 +256,9 @@ def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Quest
     if once <= {1} and len(candidates) == 1:
         (count,) = candidates
         parts = {
-            side: _batch(loaded, named, [n for n, own in loaded.columns.items() if own == side], count if side == "item" else 1)
+            side: _batch(
+                loaded, named, [n for n, own in loaded.columns.items() if own == side], count if side == "item" else 1
+            )
             for side in ("user", "item", "context")
         }
         _distinct(model, parts["item"])
@@ -314,7 +322,12 @@ def _inputs(loaded: Loaded, named: Mapping[str, Tensor]) -> dict[str, np.ndarray
     """Inputs of the dense part, compared with what it takes: it would read past the end of others."""
     for name in named:
         if name not in loaded.shapes:
-            raise Refused(400, "unknown_column", f"'{name[:100]}' is no input{nearest(name, list(loaded.shapes))}", column=name[:100])
+            raise Refused(
+                400,
+                "unknown_column",
+                f"'{name[:100]}' is no input{nearest(name, list(loaded.shapes))}",
+                column=name[:100],
+            )
     arrays: dict[str, np.ndarray] = {}
     for name, (dtype, shape) in loaded.shapes.items():
         tensor = named.get(name)
@@ -347,10 +360,14 @@ def _check_rows(arrays: Mapping[str, np.ndarray]) -> None:
         head, _, rest = name.partition(":")
         if head != "rows":
             continue
-        offsets = arrays.get(f"offsets:{rest}")
-        wanted = None if offsets is None else np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        starts = arrays.get(f"offsets:{rest}")
+        wanted = None if starts is None else np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         most = max(counts.values(), default=0)
-        good = np.array_equal(rows, wanted) if wanted is not None else not len(rows) or (rows.min() >= 0 and rows.max() < most)
+        good = (
+            np.array_equal(rows, wanted)
+            if wanted is not None
+            else not len(rows) or (rows.min() >= 0 and rows.max() < most)
+        )
         if not good or len(rows) != len(arrays.get(f"seq:{rest}", rows)):
             raise _wrong(name, "must hold the row of each step")
 
@@ -389,5 +406,7 @@ def selected(loaded: Loaded, names: Sequence[str]) -> list[str]:
     known = [output.name for output in loaded.predictor.manifest.signature.outputs]
     for name in names:
         if name not in known:
-            raise Refused(400, "unknown_output", f"no output is called '{name[:100]}'{nearest(name, known)}", column=name[:100])
+            raise Refused(
+                400, "unknown_output", f"no output is called '{name[:100]}'{nearest(name, known)}", column=name[:100]
+            )
     return list(dict.fromkeys(names)) or known

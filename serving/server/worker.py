@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -118,10 +119,8 @@ class Server(uvicorn.Server):
     def _say(self, word: bytes) -> None:
         if self.control is None:
             return
-        try:
+        with contextlib.suppress(OSError):  # the supervisor has gone, which `_given` sees
             self.control.send(word)
-        except OSError:
-            pass  # the supervisor has gone, which `_given` sees
 
 
 def work(config: ServerConfig, state: Path, listener: socket.socket | None, control: socket.socket | None) -> None:

@@ -97,13 +97,17 @@ def _flag(data: Mapping[str, Any], key: str) -> bool:
 def _wanted(data: Mapping[str, Any]) -> dict[str, bool | None]:
     """The outputs that are asked for, and whether as bytes."""
     entries = data.get("outputs", [])
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries):
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("name"), str) for e in entries
+    ):
         raise Refused(400, "json", "'outputs' must be a list of objects with a 'name'", column="outputs")
     wanted: dict[str, bool | None] = {}
     for entry in entries:
         parameters = _parameters(entry, entry["name"])
         if "classification" in parameters:
-            raise Refused(400, "tensor", f"'{entry['name'][:100]}': classification is not supported", column=entry["name"][:100])
+            raise Refused(
+                400, "tensor", f"'{entry['name'][:100]}': classification is not supported", column=entry["name"][:100]
+            )
         wanted[entry["name"]] = parameters.get("binary_data")
     return wanted
 
@@ -150,7 +154,12 @@ BODY: dict[str, Any] = {
                 "properties": {
                     "name": {"type": "string"},
                     "datatype": {"enum": list(tensors.TYPES)},
-                    "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 4},
+                    "shape": {
+                        "type": "array",
+                        "items": {"type": "integer", "minimum": 0},
+                        "minItems": 1,
+                        "maxItems": 4,
+                    },
                     "parameters": PARAMETERS,
                     "data": {"type": "array"},
                 },

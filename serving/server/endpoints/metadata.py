@@ -83,7 +83,14 @@ ROUTES = [
         for part in ("", "/versions/{version}")
     ),
     *(
-        Route("GET", f"/v2/models/{{name}}{part}/ready", model_ready, "Whether a model answers.", answers=NOT_READY, schema=OBJECT)
+        Route(
+            "GET",
+            f"/v2/models/{{name}}{part}/ready",
+            model_ready,
+            "Whether a model answers.",
+            answers=NOT_READY,
+            schema=OBJECT,
+        )
         for part in ("", "/versions/{version}")
     ),
 ]

@@ -40,7 +40,9 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
     question = Question(_columns(data, "user"), _items(data), _columns(data, "context"))
     most = service.config.limits.items
     if question.count > most:
-        raise Refused(400, "items", f"the request has {question.count:,} items, but at most {most:,} are allowed", column="items")
+        raise Refused(
+            400, "items", f"the request has {question.count:,} items, but at most {most:,} are allowed", column="items"
+        )
 
     def read(model: Model, loaded: Loaded) -> Question:
         check_names(model, loaded, question)
