@@ -100,6 +100,8 @@ class Keeper:
         """
         if forced:
             version.retries.clear()
+            if version.rolled_back:
+                version.base = ""  # what the source holds may be what was rolled back
             version.rolled_back.clear()
         outcome = Outcome("same")
         try:
