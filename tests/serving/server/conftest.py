@@ -40,7 +40,8 @@ class Running:
             [sys.executable, "-m", "easyrec", "serve", "-c", str(file)], stderr=subprocess.PIPE, text=True
         )
         self._heard = threading.Condition()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         scheme = "https" if "tls" in config else "http"
         self.url = f"{scheme}://127.0.0.1:{self.event('listening')['port']}"
 
@@ -75,13 +76,18 @@ class Running:
         return [int(pid) for pid in text.split()]
 
     def stop(self):
+        """The exit code, after SIGTERM."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(60)
+            return self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
             raise
+        finally:
+            self._listener.join(10)
+            self.process.stderr.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Servers in processes of their own: TLS, gRPC, several processes, signals, and clients that others wrote."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,13 @@ import pytest
 from serving import Predictor
 
 ADMIN = "an admin's token of the tests"
+
+
+@pytest.fixture
+def stack():
+    """Closes what is entered."""
+    with contextlib.ExitStack() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -40,14 +48,14 @@ def metric(client, start):
 
 
 def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
-    serving, toys, other_toy, body, until, tmp_path
+    serving, toys, other_toy, body, until, tmp_path, stack
 ):
     pointer = tmp_path / "current"
     pointer.write_text(str(toys("deepfm").bundle))
     models = [{"name": "ctr", "bundle": str(pointer)}]
     server = serving(models=models, processes=2, watch_s=0, auth={"admin": [ADMIN]})
     expected, others = scores_of(toys("deepfm").bundle, body), scores_of(other_toy.bundle, body)
-    clients = [httpx.Client(base_url=server.url) for _ in range(4)]
+    clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(4)]
     for client in clients:
         assert np.array_equal(ask(client, body)[1], expected)
     first, second = server.workers()
@@ -76,7 +84,7 @@ def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     # Requests that run at SIGTERM are answered.
     large = {**body, "items": body["items"] * 1000}
     with ThreadPoolExecutor(4) as pool:
-        fresh = [httpx.Client(base_url=server.url, timeout=30) for _ in range(4)]
+        fresh = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(4)]
         running = [pool.submit(client.post, "/predict", json=large) for client in fresh]
         time.sleep(0.05)
         server.process.send_signal(signal.SIGTERM)
