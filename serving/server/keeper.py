@@ -125,11 +125,15 @@ class Keeper:
     def _take(self, model: Model, version: Version, path: Path) -> Outcome:
         """Load a bundle and answer with it."""
         begun = time.perf_counter()
-        digest = ""
+        digest, opened = "", path
         try:
             digest = digest_of(path)
-            loaded = Loaded(self._pinned(path, digest), model.config, self.config.limits)
+            opened = self._pinned(path, digest)
+            loaded = Loaded(opened, model.config, self.config.limits)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
+            if opened != path:
+                with self._locked("bundles"):
+                    shutil.rmtree(opened, ignore_errors=True)  # the next try links what lies there then
             return self._refuse(model, version, digest, str(path), error)
         version.swap(loaded)
         version.retries.pop(digest, None)

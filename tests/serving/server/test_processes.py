@@ -1,5 +1,6 @@
 """Servers in processes of their own: TLS, gRPC, several processes, signals, and clients that others wrote."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -47,13 +48,26 @@ def metric(client, start):
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(start))
 
 
+def cut_off(server):
+    """Requests that end too early, come too slowly, or say that they are huge."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
+    with socket.create_connection((host, int(port))) as cut:
+        cut.sendall(head)
+    for text, status in ((head, b"408"), (head.replace(b"100", b"99999999999"), b"413")):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(text)
+            connection.settimeout(20)
+            assert status in connection.recv(4096)
+
+
 def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     serving, toys, other_toy, body, until, tmp_path, stack
 ):
     pointer = tmp_path / "current"
     pointer.write_text(str(toys("deepfm").bundle))
     models = [{"name": "ctr", "bundle": str(pointer)}]
-    server = serving(models=models, processes=2, watch_s=0, auth={"admin": [ADMIN]})
+    server = serving(models=models, processes=2, watch_s=0, auth={"admin": [ADMIN]}, limits={"body_timeout_s": 0.3})
     expected, others = scores_of(toys("deepfm").bundle, body), scores_of(other_toy.bundle, body)
     clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(4)]
     for client in clients:
@@ -62,6 +76,8 @@ def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     counted = 'easyrec_requests_total{model="ctr",endpoint="/predict",status="200"}'
     until(lambda: metric(clients[0], counted) == 4)
     assert metric(clients[0], "easyrec_processes") == 2
+
+    cut_off(server)
 
     # An order that one process is given is followed by the other.
     pointer.write_text(str(other_toy.bundle))
@@ -92,26 +108,6 @@ def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     assert statuses <= {200, 503}
     assert server.stop() == 0
     assert not any(ADMIN in (line or "") for line in server.lines)
-
-
-def test_a_request_that_is_cut_off_harms_nobody(serving, toys, body):
-    server = serving(models=[{"name": "ctr", "bundle": str(toys("deepfm").bundle)}], limits={"body_timeout_s": 0.3})
-    host, port = server.url.removeprefix("http://").split(":")
-    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{"
-    with socket.create_connection((host, int(port))) as cut:
-        cut.sendall(head)
-    with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(head)
-        slow.settimeout(20)
-        assert b"408" in slow.recv(4096)
-    with socket.create_connection((host, int(port))) as large:
-        large.sendall(head.replace(b"100", b"99999999999"))
-        large.settimeout(20)
-        assert b"413" in large.recv(4096)
-    with httpx.Client(base_url=server.url) as client:
-        assert np.array_equal(ask(client, body)[1], scores_of(toys("deepfm").bundle, body))
-    assert server.stop() == 0
-    assert not [line for line in server.lines if line and '"error"' in line]
 
 
 @pytest.mark.slow
@@ -195,59 +191,63 @@ def expected_of(bundle, body):
 USERS = ("user_id", "level", "click_seq__item_id", "click_seq__cate")
 
 
-def test_grpc_answers_as_http_does(serving, toys, body):
+def test_grpc_answers_as_http_does(with_app, toys, body):
     grpc = pytest.importorskip("grpc", reason="needs the extra 'grpc'")
     pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
+    from serving.server.app import App
     from serving.server.grpc_messages import SERVICE, messages
+    from serving.server.grpc_server import GRPCServer
 
-    bundle = toys("deepfm").bundle
-    server = serving(models=[{"name": "ctr", "bundle": str(bundle)}], grpc={"port": 0})
-    made, port = messages(), server.event("listening for gRPC")["port"]
+    bundle, made = toys("deepfm").bundle, messages()
+    expected = expected_of(bundle, body)
 
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    def ask_all(port):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
-        def call(name, **fields):
-            method = channel.unary_unary(
-                f"/{SERVICE}/{name}",
-                request_serializer=made[f"{name}Request"].SerializeToString,
-                response_deserializer=made[f"{name}Response"].FromString,
-            )
-            return method(made[f"{name}Request"](**fields), timeout=20)
+            def call(name, **fields):
+                method = channel.unary_unary(
+                    f"/{SERVICE}/{name}",
+                    request_serializer=made[f"{name}Request"].SerializeToString,
+                    response_deserializer=made[f"{name}Response"].FromString,
+                )
+                return method(made[f"{name}Request"](**fields), timeout=20)
 
-        assert call("ServerLive").live
-        assert call("ServerReady").ready
-        assert call("ModelReady", name="ctr").ready
-        assert call("ServerMetadata").name == "easyrec"
-        assert {tensor.name for tensor in call("ModelMetadata", name="ctr").inputs} == set(arrays(body))
-        tensors, raw = [], []
-        for name, values in arrays(body).items():
-            datatype = TYPES.get(name, "BYTES")
-            tensors.append(made["InferInputTensor"](name=name, datatype=datatype, shape=values.shape))
-            texts = [text.encode() for text in values.reshape(-1)] if datatype == "BYTES" else []
-            raw.append(b"".join(struct.pack("<I", len(t)) + t for t in texts) if texts else values.tobytes())
-        answer = call("ModelInfer", model_name="ctr", id="7", inputs=tensors, raw_input_contents=raw)
-        assert answer.id == "7"
-        assert np.array_equal(np.frombuffer(answer.raw_output_contents[0], "<f4"), expected_of(bundle, body))
-        plain = [
-            made["InferInputTensor"](
-                name=name,
-                datatype=TYPES.get(name, "BYTES"),
-                shape=values.shape,
-                contents=contents(made, TYPES.get(name, "BYTES"), values),
-            )
-            for name, values in arrays(body).items()
-        ]
-        again = call("ModelInfer", model_name="ctr", inputs=plain)
-        assert again.raw_output_contents == answer.raw_output_contents
-        for fields, code in (
-            ({"model_name": "cvr", "inputs": plain}, grpc.StatusCode.NOT_FOUND),
-            ({"model_name": "ctr", "inputs": plain[:-1]}, grpc.StatusCode.INVALID_ARGUMENT),
-            ({"model_name": "ctr"}, grpc.StatusCode.INVALID_ARGUMENT),
-        ):
-            with pytest.raises(grpc.RpcError) as failed:
-                call("ModelInfer", **fields)
-            assert failed.value.code() == code
-    assert server.stop() == 0
+            assert call("ServerLive").live
+            assert call("ServerReady").ready
+            assert call("ModelReady", name="ctr").ready
+            assert call("ServerMetadata").name == "easyrec"
+            assert {tensor.name for tensor in call("ModelMetadata", name="ctr").inputs} == set(arrays(body))
+            tensors, raw, plain = [], [], []
+            for name, values in arrays(body).items():
+                kind = TYPES.get(name, "BYTES")
+                parts = {"name": name, "datatype": kind, "shape": values.shape}
+                tensors.append(made["InferInputTensor"](**parts))
+                plain.append(made["InferInputTensor"](**parts, contents=contents(made, kind, values)))
+                texts = [text.encode() for text in values.reshape(-1)] if kind == "BYTES" else []
+                raw.append(b"".join(struct.pack("<I", len(t)) + t for t in texts) if texts else values.tobytes())
+            answer = call("ModelInfer", model_name="ctr", id="7", inputs=tensors, raw_input_contents=raw)
+            assert answer.id == "7"
+            assert np.array_equal(np.frombuffer(answer.raw_output_contents[0], "<f4"), expected)
+            again = call("ModelInfer", model_name="ctr", inputs=plain)
+            assert again.raw_output_contents == answer.raw_output_contents
+            for fields, code in (
+                ({"model_name": "cvr", "inputs": plain}, grpc.StatusCode.NOT_FOUND),
+                ({"model_name": "ctr", "inputs": plain[:-1]}, grpc.StatusCode.INVALID_ARGUMENT),
+                ({"model_name": "ctr"}, grpc.StatusCode.INVALID_ARGUMENT),
+            ):
+                with pytest.raises(grpc.RpcError) as failed:
+                    call("ModelInfer", **fields)
+                assert failed.value.code() == code
+
+    async def work(client):
+        server = GRPCServer(client.service, App(client.service))
+        await server.start()
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, ask_all, server.port)
+        finally:
+            await server.stop()
+
+    with_app(work, models=[{"name": "ctr", "bundle": str(bundle)}], grpc={"port": 0})
 
 
 def contents(made, datatype, values):
