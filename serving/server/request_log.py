@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +36,22 @@ LOG = [
 ]
 
 
+class _File:
+    """A file that is being written, without a buffer: all requests but the last one survive a kill."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._sink = path.open("wb", buffering=0)
+        self._writer, self.rows = pa.ipc.new_stream(self._sink, schema), 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+        self.rows += 1
+
+    def close(self) -> None:
+        self._writer.close()
+        self._sink.close()
+
+
 class RequestLogWriter:
     """Writes requests, one file per bundle at a time. For one thread.
 
@@ -46,7 +61,7 @@ class RequestLogWriter:
 
     def __init__(self, config: RequestLog) -> None:
         self._config, self._redacted = config, frozenset(config.redact)
-        self._open: dict[tuple[str, str], tuple[Any, int]] = {}
+        self._open: dict[tuple[str, str], _File] = {}
 
     def write(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> bool:
         """Whether it could be written: values that no column of the bundle's types holds cannot."""
@@ -79,8 +94,8 @@ class RequestLogWriter:
 
     def close(self) -> None:
         """Close the files."""
-        for writer, _ in self._open.values():
-            writer.close()
+        for opened in self._open.values():
+            opened.close()
         self._open.clear()
 
     def _put(self, model: Model, loaded: Loaded, batch: pa.RecordBatch) -> None:
@@ -88,15 +103,14 @@ class RequestLogWriter:
         if key not in self._open:
             self.close()  # of the bundle before
             self._expire()
-            self._open[key] = (self._file(model, loaded, batch.schema), 0)
-        writer, rows = self._open[key]
-        writer.write_batch(batch)
-        self._open[key] = (writer, rows + 1)
-        if rows + 1 >= self._config.file_rows:
-            writer.close()
+            self._open[key] = self._file(model, loaded, batch.schema)
+        opened = self._open[key]
+        opened.write(batch)
+        if opened.rows >= self._config.file_rows:
+            opened.close()
             del self._open[key]
 
-    def _file(self, model: Model, loaded: Loaded, schema: pa.Schema) -> Any:
+    def _file(self, model: Model, loaded: Loaded, schema: pa.Schema) -> _File:
         folder = Path(self._config.path) / model.name
         folder.mkdir(parents=True, exist_ok=True)
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
@@ -107,8 +121,7 @@ class RequestLogWriter:
             "fingerprint": loaded.predictor.manifest.fingerprint,
             "redacted": ",".join(sorted(self._redacted & loaded.columns.keys())),
         }
-        # Without a buffer, so that all requests but the last one survive a kill.
-        return pa.ipc.new_stream(path.open("wb", buffering=0), schema.with_metadata(told))
+        return _File(path, schema.with_metadata(told))
 
     def _expire(self) -> None:
         if self._config.keep_days is None:

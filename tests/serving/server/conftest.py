@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-
 import shutil
 import signal
 import subprocess
@@ -61,11 +60,11 @@ class Running:
     def event(self, name, count=1, seconds=90):
         """The event of that name, waited for."""
         with self._heard:
-            heard = self._heard.wait_for(
-                lambda: len(self.events(name)) >= count or (self.lines and self.lines[-1] is None), seconds
-            )
+            ended = lambda: bool(self.lines) and self.lines[-1] is None  # noqa: E731
+            self._heard.wait_for(lambda: len(self.events(name)) >= count or ended(), seconds)
         found = self.events(name)
-        assert heard and len(found) >= count, "".join(line or "" for line in self.lines)
+        heard = len(found) >= count
+        assert heard, "".join(line or "" for line in self.lines)
         return found[count - 1]
 
     def workers(self):
@@ -155,7 +154,7 @@ def other_toy(make_toy, tmp_path_factory):
 def until():
     """Waits until something holds."""
 
-    def wait(holds, seconds=60):
+    def wait(holds, seconds=120):
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, "it never came to hold"
@@ -177,5 +176,3 @@ def copied(tmp_path):
 @pytest.fixture
 def request_parts():
     return USER, ITEMS, CONTEXT
-
-

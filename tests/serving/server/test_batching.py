@@ -53,7 +53,9 @@ def test_large_requests_go_alone(with_app, toys, bodies, request_parts):
     large = [{**body, "items": list(request_parts[1]) * 10} for body in bodies[:3]]
 
     async def work(client):
-        return [(await client.post("/predict", json=body)).json() for body in large], (await client.get("/metrics")).text
+        return [(await client.post("/predict", json=body)).json() for body in large], (
+            await client.get("/metrics")
+        ).text
 
     model = {"name": "ctr", "bundle": str(toys("deepfm").bundle), "batching": {"max_rows": 16}}
     answers, metrics = with_app(work, models=[model])

@@ -12,7 +12,9 @@ from serving.server.config import load_server_config
 from serving.server.service import Service
 
 NAMES = ("user_id", "level", "item_id", "cate", "tags", "price", "scene", "score", "click_seq", "click_seq__item_id")
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5)
+)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
 )
@@ -42,7 +44,9 @@ def post(toys, tmp_path_factory):
     async def start():
         service = Service(load_server_config({"models": models}), tmp_path_factory.mktemp("state"))
         await service.start()
-        while not service.admission.open:
+        for _ in range(1000):
+            if service.admission.open:
+                break
             await asyncio.sleep(0.01)
         return service, App(service)
 
@@ -92,6 +96,8 @@ def test_any_bytes_are_refused(post, body):
     fits(*post("/predict", body))
 
 
-@given(st.lists(st.sampled_from(["v2", "models", "ctr", "..", "%2e", "infer", "versions", "", "predict", "ü"]), max_size=7))
+@given(
+    st.lists(st.sampled_from(["v2", "models", "ctr", "..", "%2e", "infer", "versions", "", "predict", "ü"]), max_size=7)
+)
 def test_any_path_is_answered_or_refused(post, parts):
     fits(*post("/" + "/".join(parts), b"{}"))
