@@ -61,13 +61,44 @@ def cut_off(server):
             assert status in connection.recv(4096)
 
 
+def test_a_server_answers_and_drains(serving, toys, body, stack):
+    models = [{"name": "ctr", "bundle": str(toys("deepfm").bundle)}]
+    server = serving(models=models, limits={"body_timeout_s": 0.3, "deadline_ms": 30_000})
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        assert np.array_equal(ask(client, body)[1], scores_of(toys("deepfm").bundle, body))
+        cut_off(server)
+        assert client.get("/v2/health/ready").status_code == 200
+    stop_under_load(server, body, stack)
+
+
+def stop_under_load(server, body, stack):
+    """Requests that run at SIGTERM are answered, and the server ends with 0."""
+    large = {**body, "items": body["items"] * 1000}
+    with ThreadPoolExecutor(4) as pool:
+        clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(4)]
+        running = [pool.submit(client.post, "/predict", json=large) for client in clients]
+        time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        statuses = {one.result().status_code for one in running}
+    assert statuses <= {200, 503}
+    assert server.stop() == 0
+    assert not server.events("a request failed")
+
+
+@pytest.mark.slow
 def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     serving, toys, other_toy, body, until, tmp_path, stack
 ):
     pointer = tmp_path / "current"
     pointer.write_text(str(toys("deepfm").bundle))
     models = [{"name": "ctr", "bundle": str(pointer)}]
-    server = serving(models=models, processes=2, watch_s=0, auth={"admin": [ADMIN]}, limits={"body_timeout_s": 0.3})
+    server = serving(
+        models=models,
+        processes=2,
+        watch_s=0,
+        auth={"admin": [ADMIN]},
+        limits={"body_timeout_s": 0.3, "deadline_ms": 30_000},
+    )
     expected, others = scores_of(toys("deepfm").bundle, body), scores_of(other_toy.bundle, body)
     clients = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(4)]
     for client in clients:
@@ -76,8 +107,6 @@ def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     counted = 'easyrec_requests_total{model="ctr",endpoint="/predict",status="200"}'
     until(lambda: metric(clients[0], counted) == 4)
     assert metric(clients[0], "easyrec_processes") == 2
-
-    cut_off(server)
 
     # An order that one process is given is followed by the other.
     pointer.write_text(str(other_toy.bundle))
@@ -97,16 +126,7 @@ def test_two_processes_answer_as_one_survive_a_kill_follow_orders_and_drain(
     until(lambda: len(server.workers()) == 2 and len(server.events("ready")) == 3)
     assert second in server.workers()
 
-    # Requests that run at SIGTERM are answered.
-    large = {**body, "items": body["items"] * 1000}
-    with ThreadPoolExecutor(4) as pool:
-        fresh = [stack.enter_context(httpx.Client(base_url=server.url, timeout=30)) for _ in range(4)]
-        running = [pool.submit(client.post, "/predict", json=large) for client in fresh]
-        time.sleep(0.05)
-        server.process.send_signal(signal.SIGTERM)
-        statuses = {one.result().status_code for one in running}
-    assert statuses <= {200, 503}
-    assert server.stop() == 0
+    stop_under_load(server, body, stack)
     assert not any(ADMIN in (line or "") for line in server.lines)
 
 
@@ -204,13 +224,13 @@ def test_grpc_answers_as_http_does(with_app, toys, body):
     def ask_all(port):
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
-            def call(name, **fields):
+            def call(what, /, **fields):
                 method = channel.unary_unary(
-                    f"/{SERVICE}/{name}",
-                    request_serializer=made[f"{name}Request"].SerializeToString,
-                    response_deserializer=made[f"{name}Response"].FromString,
+                    f"/{SERVICE}/{what}",
+                    request_serializer=made[f"{what}Request"].SerializeToString,
+                    response_deserializer=made[f"{what}Response"].FromString,
                 )
-                return method(made[f"{name}Request"](**fields), timeout=20)
+                return method(made[f"{what}Request"](**fields), timeout=20)
 
             assert call("ServerLive").live
             assert call("ServerReady").ready
