@@ -9,13 +9,25 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 
 import pytest
 import yaml
 
-pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
-pytest.importorskip("orjson", reason="needs the extra 'serving'")
-httpx = pytest.importorskip("httpx", reason="needs httpx, as the extra 'dev' brings it")
+MISSING = [name for name in ("uvicorn", "orjson", "httpx") if find_spec(name) is None]
+
+
+class Skipped(pytest.Module):
+    """A file whose tests cannot run."""
+
+    def collect(self):
+        pytest.skip(f"needs {', '.join(MISSING)}, as the extras 'serving' and 'dev' bring them", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Skip all files here where something is missing."""
+    return Skipped.from_parent(parent, path=module_path) if MISSING else None
+
 
 USER = {
     "user_id": "u1",
@@ -109,6 +121,8 @@ def serving(tmp_path):
 @contextlib.asynccontextmanager
 async def application(state, **config):
     """The ASGI application of a config, started; and a client of it."""
+    import httpx
+
     from serving.server.app import App
     from serving.server.config import load_server_config
     from serving.server.service import Service
