@@ -149,7 +149,14 @@ class App:
         raise Refused(401, "token", "this needs a token: Authorization: Bearer ...")
 
     def _hurry(self, request: Request) -> None:
-        """Take the client's deadline where it is sooner than ours."""
+        """Take the client's deadline where it is sooner than ours.
+
+        Raises:
+            Refused: A header is not as it must be.
+        """
+        if request.method == "POST" and b"upgrade" in request.headers:
+            # The HTTP parser takes what follows such headers for another protocol.
+            raise Refused(400, "upgrade", "no upgrade to another protocol: have the client speak HTTP/1.1", close=True)
         asked = request.headers.get(b"x-deadline-ms")
         if asked is None:
             return

@@ -21,7 +21,9 @@ class Skipped(pytest.Module):
     """A file whose tests cannot run."""
 
     def collect(self):
-        pytest.skip(f"needs {', '.join(MISSING)}, as the extras 'serving' and 'dev' bring them", allow_module_level=True)
+        pytest.skip(
+            f"needs {', '.join(MISSING)}, as the extras 'serving' and 'dev' bring them", allow_module_level=True
+        )
 
 
 def pytest_pycollect_makemodule(module_path, parent):

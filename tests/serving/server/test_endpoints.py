@@ -265,6 +265,12 @@ def test_limits_are_kept(ask, bundle):
     assert packed.status_code == 413
 
 
+def test_an_upgrade_is_refused_since_it_would_lose_the_body(ask):
+    headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c"}
+    (answer,) = ask(("POST", "/predict", {"json": BODY, "headers": headers}))
+    assert (answer.status_code, answer.json()["reason"]) == (400, "upgrade")
+
+
 def test_packed_bodies_are_unpacked(ask, expected):
     text = json.dumps(BODY).encode()
     answers = ask(
