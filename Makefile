@@ -40,7 +40,7 @@ $(VENV)/.kernels-all: $(VENV)/.runtime $(KERNELS)
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing the development tools into $(VENV) ..."
-	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,kafka,serving,grpc,dev,docs]'
+	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,kafka,serving,grpc,maxcompute,delta,iceberg,dev,docs]'
 	@touch $@
 
 .PHONY: install
@@ -64,9 +64,10 @@ test-all: install-dev  ## all tests
 	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: test-engines
-test-engines: install-dev  ## Ray and Spark themselves (needs Java 17)
-	@$(PIP) --no-build-isolation --editable '.[ray,spark]'
-	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py
+test-engines: install-dev  ## Ray, Spark and a Hive metastore themselves (needs Java 17)
+	@$(PIP) --no-build-isolation --editable '.[ray,spark,hive]'
+	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py tests/data/sources/test_hive.py tests/data/sources/test_sources.py \
+	  tests/test_tables_page.py tests/test_sources_train.py -k 'hive or engines'
 
 .PHONY: test-cpp
 test-cpp: install  ## the kernels without Python, under AddressSanitizer and UBSan

@@ -1,12 +1,14 @@
 """Two single-threaded workers beside one: the training step on tables that they share, each worker on a core of its own.
 
-`python benchmarks/distributed.py [--runs 5] [--steps 30] [--kinds row,auto,table,data_parallel]`
+`python benchmarks/distributed.py [--runs 5] [--steps 30] [--kinds row,auto,table,data_parallel,dynamic,stored]`
 
 The tables, the dense part and the batches of `embedding_step.py`: 26 id features with 2.0 M rows in all, dim 16, ids by
 Zipf's law, an MLP 256-128-64, lazy Adam. `1 worker` learns from batches of 4,096 rows by itself. Two workers learn from the
 same batches, half of each apiece (`2 x 2,048`), or from twice as many rows (`2 x 4,096`). Bar: 1.7 times the rows per second
 of one. `2 x 4,096, apart` are two processes that know nothing of each other: what this machine gives two at best, so the
-share of it that workers reach is told too. `processor` is the time that one worker computes for a thousand rows of its own: it tells what sharing costs where the
+share of it that workers reach is told too. `dynamic` is by keys, with room for all ids, and `stored` by row with a quarter of
+the rows in memory; both have one worker of their own kind beside them. `processor` is the time that one worker computes for a
+thousand rows of its own: it tells what sharing costs where the
 machine is busy and the clock says little.
 """
 
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,8 @@ from easyrec.config.train import LazyAdam
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.sharded import ShardedCollection
 from easyrec.embedding.sharding import kinds_of
+from easyrec.embedding.spec import EmbeddingPlan, KeySpec
+from easyrec.embedding.tiers import Store, bytes_of
 from easyrec.processors import this_worker
 from easyrec.train.turns import add_up_gradients
 from easyrec.workers import Workers
@@ -49,6 +54,23 @@ def part(batch: Batch, start: int, stop: int) -> Batch:
     return Batch(stop - start, batch.dense[start:stop].contiguous(), batch.dense_slices, sparse, labels=labels)
 
 
+def tables_of(kind: str, workers: Workers) -> EmbeddingCollection:
+    """The tables of one worker, or of all."""
+    whole, storage = plan(), None
+    if kind == "dynamic":
+        room = {
+            table.name: 16 + 5 * table.rows // 4 for table in whole.tables if table.rows > 1
+        }  # others are of numbers
+        moved = tuple(replace(t, rows=room[t.name], keys=t.name) if t.name in room else t for t in whole.tables)
+        whole = EmbeddingPlan(moved, whole.groups, tuple(KeySpec(name, rows) for name, rows in room.items()))
+    if kind == "stored":
+        storage = Store(bytes_of(whole, "lazy_adam") // (4 * workers.size), Path(tempfile.gettempdir()))
+    if not workers.several:
+        return EmbeddingCollection(whole, LazyAdam(), seed=1, threads=1, storage=storage)
+    kinds = kinds_of(whole, lambda name: "row" if kind in ("dynamic", "stored") else kind)
+    return ShardedCollection(whole, LazyAdam(), 0.0, 1, 1, workers, kinds, storage)
+
+
 def work(kind: str, rows: int, steps: int) -> dict[str, float]:
     """Learn, as one worker of a job; what the first one measured."""
     workers = Workers(*this_worker())
@@ -62,12 +84,7 @@ def work(kind: str, rows: int, steps: int) -> dict[str, float]:
     dense = our_layers()
     parameters: list[Tensor] = list(dense.parameters())
     optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
-    tables: EmbeddingCollection
-    if workers.several:
-        kinds = kinds_of(plan(), lambda name: kind)
-        tables = ShardedCollection(plan(), LazyAdam(), 0.0, 1, 1, workers, kinds)
-    else:
-        tables = EmbeddingCollection(plan(), LazyAdam(), seed=1, threads=1)
+    tables = tables_of(kind, workers)
     start = workers.rank * rows if workers.size * rows <= BATCH else 0
     data = [part(batch, start, start + rows) for batch in batches(steps + 3)]
     if workers.size * rows > BATCH and workers.rank:
@@ -126,23 +143,28 @@ def main() -> None:
     entries = {"1 worker": partial(launched, 1, "", BATCH, arguments.steps)}
     entries[f"2 x {BATCH:,}, {APART}"] = partial(launched, 2, APART, BATCH, arguments.steps)
     for kind in arguments.kinds.split(","):
+        if kind in ("dynamic", "stored"):
+            entries[f"1 worker, {kind}"] = partial(launched, 1, kind, BATCH, arguments.steps)
         for rows in (BATCH // 2, BATCH):
             entries[f"2 x {rows:,}, {kind}"] = partial(launched, 2, kind, rows, arguments.steps)
     result: dict[str, Any] = {"rows": ROWS, "batch": BATCH, "load_before": os.getloadavg()[0]}
     figures = interleave(entries, arguments.runs)
-    one = figures["1 worker"]["k/s"]
-    result["contestants"] = {name: {**told, "x": round(told["k/s"] / one, 2)} for name, told in figures.items()}
+
+    def times_one(name: str, told: dict[str, float]) -> float:
+        alone = f"1 worker, {name.rpartition(', ')[2]}"
+        return round(told["k/s"] / figures[alone if alone in figures else "1 worker"]["k/s"], 2)
+
+    result["contestants"] = {name: {**told, "x": times_one(name, told)} for name, told in figures.items()}
     result["load_after"] = os.getloadavg()[0]
     shown = [{"contestant": name, **told} for name, told in result["contestants"].items()]
     table(shown)
     if arguments.page:
         section("distributed", shown)
-    best = max(
-        told["x"]
-        for name, told in result["contestants"].items()
-        if name.startswith(f"2 x {BATCH:,}, ") and APART not in name
+    ours = [kind for kind in arguments.kinds.split(",") if f"1 worker, {kind}" not in figures]
+    half, best = (
+        max((result["contestants"][f"2 x {rows:,}, {kind}"]["x"] for kind in ours), default=0.0)
+        for rows in (BATCH // 2, BATCH)
     )
-    half = max(told["x"] for name, told in result["contestants"].items() if name.startswith(f"2 x {BATCH // 2:,}"))
     most = result["contestants"][f"2 x {BATCH:,}, {APART}"]["x"]
     print(f"two processes apart reach {most} x: workers on twice the rows reach {best / most:.0%} of that")
     result["bar"] = {"two workers on the batches of one, times one": half, "bar": BAR, "met": half >= BAR}

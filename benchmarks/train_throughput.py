@@ -23,7 +23,9 @@ from record import ROOT, data, interleave, save, section, table
 
 PEERS = ROOT / ".peers"
 PACKAGES = ("torch==2.13.0", "fuxictr==2.3.10", "deepctr-torch==0.3.0", "polars<2", "ray")
-TORCHREC = ("torch==2.13.0", "torchrec==1.8.0", "fbgemm-gpu-cpu==1.8.0", "scikit-learn", "pyarrow", "pandas")
+TORCHREC = ("torch==2.13.0", "torchrec==1.8.0", "scikit-learn", "pyarrow", "pandas")
+FBGEMM = "fbgemm-gpu-cpu==1.8.0"
+"""In the place of the build for GPUs, which TorchRec asks for."""
 
 
 def peers_python(name: str = "venv", packages: Sequence[str] = PACKAGES) -> Path:
@@ -39,7 +41,14 @@ def peers_python(name: str = "venv", packages: Sequence[str] = PACKAGES) -> Path
 
 def torchrec_python() -> Path:
     """The interpreter of TorchRec's own environment."""
-    return peers_python("torchrec", TORCHREC)
+    python = peers_python("torchrec", TORCHREC)
+    stamp = PEERS / "torchrec" / ".cpu"
+    if not stamp.exists():
+        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "fbgemm-gpu"], check=True)
+        command = [python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", FBGEMM]
+        subprocess.run(command, check=True)
+        stamp.write_text(FBGEMM)
+    return python
 
 
 def synthetic(rows: int) -> dict:

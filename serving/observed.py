@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,10 +61,11 @@ class Observer:
                     counts[name] = count
         return counts
 
-    def unknown(self, batches: Iterable[pa.RecordBatch], table: Table) -> dict[str, int]:
-        """By feature, values outside its vocabulary (in the rows of `table`) or outside its range (in the batches)."""
+    def unknown(self, batches: Iterable[pa.RecordBatch], tables: Sequence[Table]) -> dict[str, int]:
+        """By feature, values outside its vocabulary (in the first of the tables that has it) or its range (in the batches)."""
         counts = {}
         for name, unknown in self._unknown_ids.items():
+            table = next(t for t in tables if name in t)
             count = int(np.count_nonzero(table.ragged(name).values == unknown))
             if count:
                 counts[name] = count

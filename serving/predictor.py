@@ -16,12 +16,15 @@ from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
 from feature_generator import Table
+from feature_generator.columns import BadValue
 from feature_generator.incoming import missing, record
+from feature_generator.request import Request
 from serving import runtimes
 from serving.generator import read_generator
 from serving.limits import Limits
 from serving.observed import Observer
 from serving.proof import prove
+from serving.split import SplitScorer
 from serving.stats import Counters, Stats
 
 Scores: TypeAlias = dict[str, np.ndarray]
@@ -64,7 +67,8 @@ class Predictor:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
         tables = TableReader.open(bundle.folder("tables"), verify=False)
         dense = runtimes.load(self.runtime, bundle.folder(manifest.runtimes[self.runtime].folder))
-        self._parts: tuple[TableReader, runtimes.Runtime] | None = (tables, dense)
+        split = None if manifest.split is None else SplitScorer(bundle, manifest.split, tables, self.runtime)
+        self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
@@ -98,8 +102,8 @@ class Predictor:
     @property
     def stats(self) -> Stats:
         """What was counted since loading; the replay of the warm-up rows is not."""
-        parts = self._parts
-        return self._counters.snapshot(parts[0].out_of_range if parts is not None else 0)
+        readers = (self._parts[0], self._parts[2]) if self._parts is not None else ()
+        return self._counters.snapshot(sum(reader.out_of_range for reader in readers if reader is not None))
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -117,15 +121,22 @@ class Predictor:
         Raises:
             DataError: A column is missing or a value is unreadable, bad or too large; names it.
         """
+        split = self._open()[2]
         try:
             batches, count = self._batches(user, items, context)
-            table = self._request(batches, count)
+            request, items_of = self._asked(batches, count)
+            tiled = split is None or split.tiled
+            table = request.score_items(items_of, tile=tiled)
         except DataError:
             self._counters.refused()
             raise
         given = [batch for batch in batches.values() if batch is not None]
-        scores = self._score(table)
-        self._count({"requests": 1, "items": count}, given, table)
+        if split is None or not count:
+            scores = self._score(table)
+        else:
+            scores = self._scoring(self._said_apart(split, request.user, table))
+        bad = table.bad if tiled else [*request.user.bad, *table.bad]
+        self._count({"requests": 1, "items": count}, given, [request.user, table], bad)
         return scores
 
     def features(self, user: Any, items: Any, context: Any = None) -> Table:
@@ -169,7 +180,7 @@ class Predictor:
             raise
         scores = self._score(table)
         used = batch.select([n for n in self.generator.inputs if n in batch.schema.names])
-        self._count({"batches": 1, "rows": batch.num_rows}, [used], table)
+        self._count({"batches": 1, "rows": batch.num_rows}, [used], [table], table.bad)
         return scores
 
     def inputs(self, rows: Any) -> dict[str, np.ndarray]:
@@ -222,9 +233,28 @@ class Predictor:
         return batch
 
     def _request(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Table:
+        request, items = self._asked(batches, count)
+        return request.score_items(items, tile=True)
+
+    def _asked(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> tuple[Request, Any]:
+        """A request, and its candidates."""
         items = batches["item"]
         request = self.generator.request(batches["user"], batches["context"], bad_rows=self.bad_values)
-        return request.score_items(items if items is not None else [{}] * count, tile=True)
+        return request, items if items is not None else [{}] * count
+
+    def _predictions_apart(self, batches: Mapping[str, pa.RecordBatch | None], count: int) -> Scores | None:
+        """What the program for requests says, before calibration; None where there is none."""
+        split = self._open()[2]
+        if split is None:
+            return None
+        request, items = self._asked(batches, count)
+        return self._said_apart(split, request.user, request.score_items(items, tile=split.tiled))
+
+    def _said_apart(self, split: SplitScorer, once: Table, each: Table) -> Scores:
+        try:
+            return split(once, each)
+        except (LookupError, AssertionError) as error:
+            raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
     def _transform(self, rows: pa.RecordBatch) -> Table:
         return self.generator.transform(rows, bad_rows=self.bad_values)
@@ -236,7 +266,7 @@ class Predictor:
 
     def _predictions(self, table: Table) -> Scores:
         """What the program says, before calibration."""
-        tables, dense = self._open()
+        tables, dense, _ = self._open()
         return dense(self._looked_up(tables, table))
 
     def _looked_up(self, tables: TableReader, table: Table) -> dict[str, np.ndarray]:
@@ -246,8 +276,8 @@ class Predictor:
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
-    def _open(self) -> tuple[TableReader, runtimes.Runtime]:
-        """Tables and program.
+    def _open(self) -> tuple[TableReader, runtimes.Runtime, SplitScorer | None]:
+        """Tables, program, and what scores requests.
 
         Raises:
             RunError: They were let go of.
@@ -256,12 +286,14 @@ class Predictor:
             raise RunError("the predictor was closed")
         return self._parts
 
-    def _count(self, totals: Mapping[str, int], batches: list[pa.RecordBatch], table: Table) -> None:
+    def _count(
+        self, totals: Mapping[str, int], batches: list[pa.RecordBatch], tables: list[Table], bad: list[BadValue]
+    ) -> None:
         self._counters.answered(
             totals,
             self._observer.missing(batches),
-            self._observer.unknown(batches, table),
-            [bad.column for bad in table.bad],
+            self._observer.unknown(batches, tables),
+            [one.column for one in bad],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from serving.predictor import Predictor
 
 REQUESTS = 4
-"""Warm-up rows that are also sent as requests of one candidate each."""
+"""Warm-up rows that are also sent as requests, of one candidate and of several."""
+CANDIDATES = 3
 
 
 def prove(predictor: Predictor) -> None:
@@ -49,21 +51,25 @@ def _same_features(predictor: Predictor, found: dict[str, str], kept: object) ->
 
 def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
     """Compare before calibration, whose slope multiplies differences; calibration itself must repeat exactly."""
-    manifest = predictor.manifest
-    tolerance = manifest.runtimes[predictor.runtime].tolerance[manifest.precision]
     predictions = predictor._predictions(table)
     if set(kept.predictions) != set(predictions):
         raise BundleError(f"{predictor.bundle.path}: the warm-up rows have scores of other tasks")
-    for name, trained in kept.predictions.items():
-        error = largest_error(predictions[name], trained)
+    _near(predictor, predictions, kept.predictions)
+    for name, score in predictor._scoring(kept.predictions).items():
+        if not np.array_equal(score, kept.scores[name], equal_nan=True):
+            raise BundleError(f"{predictor.bundle.path}: the calibration of task '{name}' is not the trained one")
+
+
+def _near(predictor: Predictor, found: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
+    manifest = predictor.manifest
+    tolerance = manifest.runtimes[predictor.runtime].tolerance[manifest.precision]
+    for name, trained in kept.items():
+        error = largest_error(found[name], trained)
         if not error <= tolerance:
             raise BundleError(
                 f"{predictor.bundle.path}: does not score as trained: task '{name}' differs by {error:.2e}, "
                 f"allowed are {tolerance:.0e} (runtime {predictor.runtime}, {manifest.precision})"
             )
-    for name, score in predictor._scoring(kept.predictions).items():
-        if not np.array_equal(score, kept.scores[name], equal_nan=True):
-            raise BundleError(f"{predictor.bundle.path}: the calibration of task '{name}' is not the trained one")
 
 
 def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: int) -> None:
@@ -71,3 +77,13 @@ def _same_as_request(predictor: Predictor, kept: WarmupRows, table: Table, row: 
     sides = {side: one.select(columns) if columns else None for side, columns in predictor._sides.items()}
     request = predictor._request(sides, 1)
     _same_features(predictor, feature_digests(request), feature_digests(table.slice(row, row + 1)))
+    found = predictor._predictions_apart(sides, 1)
+    if found is None:
+        return
+    _near(predictor, found, {name: trained[row : row + 1] for name, trained in kept.predictions.items()})
+    others = kept.rows.slice(0, CANDIDATES)  # one candidate alone would hide what mixes them up
+    several = {**sides, "item": others.select(predictor._sides["item"]) if predictor._sides["item"] else None}
+    wanted = predictor._predictions(predictor._request(several, others.num_rows))
+    found = predictor._predictions_apart(several, others.num_rows)
+    assert found is not None
+    _near(predictor, found, wanted)

@@ -1,5 +1,7 @@
 """What holds for every test."""
 
+import contextlib
+import importlib.util
 import json
 import os
 import pwd
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
@@ -206,6 +210,184 @@ def webhdfs(tmp_path):
             process.kill()
     violations = folder.parent / "violations"
     assert not violations.exists(), violations.read_text()
+
+
+# ----------------------------------------------------------------------------------------- MaxCompute
+
+
+class MaxCompute:
+    """A stand-in for the service and its tunnel; see `maxcompute_server.py`.
+
+    Attributes:
+        settings: What a config says of it.
+    """
+
+    def __init__(self, address, folder):
+        self.folder = folder
+        keys = {"access_id": "id-1", "access_key": "secret/+1"}
+        self.settings = {"endpoint": f"http://{address}/api", "project": "shop_dev", **keys}
+
+    def table(self, name, columns, parts, partitions=None):
+        """Make a table, or write it anew: types by column, rows by partition (`dt=20260101`), types by partition."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        told = {"columns": columns, "partitions": partitions or {}}
+        listed = {key: [{"name": n, "type": kind} for n, kind in value.items()] for key, value in told.items()}
+        (folder / "table.json").write_text(json.dumps(listed))
+        for spec, rows in parts.items():
+            self.write(name, spec, rows)
+
+    def write(self, name, spec, rows, at=None):
+        """The rows of a partition, as of a time in seconds; the name of a table's only part is empty."""
+        path = self.folder / name / "rows" / f"{spec}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(rows, path.with_suffix(".new"))
+        if at is not None:
+            os.utime(path.with_suffix(".new"), (at, at))
+        path.with_suffix(".new").replace(path)
+
+    def fails(self, **faults):
+        """What fails from now on."""
+        (self.folder.parent / "faults.json").write_text(json.dumps(faults))
+
+
+@pytest.fixture(scope="session")
+def maxcompute_server(tmp_path_factory):
+    """A stand-in for MaxCompute, which stays."""
+    pytest.importorskip("odps", reason="needs the extra 'maxcompute'")
+    folder = tmp_path_factory.mktemp("maxcompute") / "tables"
+    folder.mkdir()
+    command = [sys.executable, Path(__file__).parent / "maxcompute_server.py", folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield MaxCompute(process.stdout.readline().strip(), folder)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def maxcompute(maxcompute_server):
+    """A stand-in for MaxCompute without tables; a request against the protocol fails the test."""
+    folder = maxcompute_server.folder
+    shutil.rmtree(folder)
+    folder.mkdir()
+    maxcompute_server.fails()
+    yield maxcompute_server
+    violations = folder.parent / "violations"
+    if violations.exists():
+        told = violations.read_text()
+        violations.unlink()
+        pytest.fail(told)
+
+
+# ------------------------------------------------------------------------------------- a Hive metastore
+
+METASTORE_SITE = """\
+<configuration>
+<property><name>javax.jdo.option.ConnectionURL</name><value>jdbc:derby:;databaseName={folder}/db;create=true</value></property>
+<property><name>hive.metastore.warehouse.dir</name><value>{folder}/warehouse</value></property>
+<property><name>hive.metastore.schema.verification</name><value>false</value></property>
+<property><name>datanucleus.schema.autoCreateAll</name><value>true</value></property>
+<property><name>hive.async.log.enabled</name><value>false</value></property>
+</configuration>
+"""
+
+
+PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+
+
+class Metastore:
+    """A Hive metastore; its tables are made by its client.
+
+    Attributes:
+        url: `thrift://host:port`.
+    """
+
+    def __init__(self, port):
+        self.url, self._port, self._tables = f"thrift://127.0.0.1:{port}", port, {}
+
+    @contextlib.contextmanager
+    def client(self):
+        """A client, and the module of what it speaks of."""
+        from pymetastore.hive_metastore import ttypes
+        from pymetastore.hive_metastore.ThriftHiveMetastore import Client
+        from thrift.protocol.TBinaryProtocol import TBinaryProtocol
+        from thrift.transport.TSocket import TSocket
+        from thrift.transport.TTransport import TBufferedTransport
+
+        transport = TBufferedTransport(TSocket("127.0.0.1", self._port))
+        transport.open()
+        try:
+            yield Client(TBinaryProtocol(transport)), ttypes
+        finally:
+            transport.close()
+
+    def table(
+        self, name, columns, folder, partitions=None, serde=PARQUET, told=None, kind="EXTERNAL_TABLE", **parameters
+    ):
+        """Make a table in `default`, in the place of one of this name: types by column, its folder, types by partition."""
+        with self.client() as (client, types):
+            with contextlib.suppress(types.NoSuchObjectException):
+                client.drop_table("default", name, False)
+            fields = [types.FieldSchema(column, type_) for column, type_ in columns.items()]
+            keys = [types.FieldSchema(column, type_) for column, type_ in (partitions or {}).items()]
+            info = types.SerDeInfo(name, serde, told or {})
+            self._tables[name] = (folder, list(partitions or ()))
+            stored = self._stored(types, fields, folder, info)
+            table = types.Table(
+                name, "default", "me", 0, 0, 0, stored, keys, {"EXTERNAL": "TRUE", **parameters}, "", "", kind
+            )
+            client.create_table(table)
+
+    def partition(self, name, values, folder=None):
+        """Add a partition to a table; its folder, which is made."""
+        root, keys = self._tables[name]
+        folder = folder or root.joinpath(*(f"{key}={value}" for key, value in zip(keys, values, strict=True)))
+        folder.mkdir(parents=True, exist_ok=True)
+        with self.client() as (client, types):
+            table = client.get_table("default", name)
+            stored = self._stored(types, table.sd.cols, folder, table.sd.serdeInfo)
+            client.add_partition(types.Partition(values, "default", name, 0, 0, stored, {}))
+        return folder
+
+    @staticmethod
+    def _stored(types, fields, folder, info):
+        names = {"location": str(folder), "inputFormat": "in", "outputFormat": "out", "compressed": False}
+        lists = {"numBuckets": -1, "bucketCols": [], "sortCols": [], "parameters": {}}
+        return types.StorageDescriptor(cols=fields, serdeInfo=info, **names, **lists)
+
+
+@pytest.fixture(scope="session")
+def metastore(tmp_path_factory):
+    """A Hive metastore of this session's own: that of the Hive inside of Spark."""
+    pytest.importorskip("pymetastore", reason="needs the extra 'hive'")
+    spark = importlib.util.find_spec("pyspark")
+    if spark is None:
+        pytest.skip("needs Hive's classes, which the package pyspark brings: pip install 'easyrec-torch[spark]'")
+    java = Path(os.environ["JAVA_HOME"]) / "bin" / "java" if os.environ.get("JAVA_HOME") else shutil.which("java")
+    if java is None:
+        pytest.skip("needs Java: apt-get install openjdk-17-jre-headless")
+    folder = tmp_path_factory.mktemp("metastore")
+    (folder / "hive-site.xml").write_text(METASTORE_SITE.format(folder=folder))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    classes = f"{folder}{os.pathsep}{Path(spark.origin).parent}/jars/*"
+    command = [java, "-Xmx512m", "-cp", classes, "org.apache.hadoop.hive.metastore.HiveMetaStore", "-p", str(port)]
+    log = folder / "log"
+    with log.open("w") as told, subprocess.Popen(command, cwd=folder, stdout=told, stderr=told) as process:
+        try:
+            end = time.monotonic() + 180
+            while True:
+                with socket.socket() as asked:
+                    if asked.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                assert process.poll() is None, log.read_text()[-4000:]
+                assert time.monotonic() < end, "the metastore does not come up"
+                time.sleep(0.2)
+            yield Metastore(port)
+        finally:
+            process.kill()
 
 
 # ------------------------------------------------------------------- a second device, made of the processor

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -89,11 +90,96 @@ def as_kafka(kafka, partitions=1, **settings):
     return json.dumps(settings)  # which is YAML
 
 
+# What changes a table meanwhile comes back with it: `grow(n)`, the n-th time.
+
+
+def as_delta(folder):
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra 'delta'")
+    path, properties = str(folder / "delta"), deltalake.WriterProperties(max_row_group_size=40)
+    for first in (0, 180):
+        part = pa.Table.from_pandas(rows().iloc[first : first + 180], preserve_index=False)
+        deltalake.write_deltalake(path, part, mode="append", writer_properties=properties)
+
+    def grow(number):
+        more = pa.Table.from_pandas(rows().iloc[:50], preserve_index=False).append_column("new", pa.array([1.5] * 50))
+        deltalake.write_deltalake(path, more, mode="append", schema_mode="merge")
+        deltalake.DeltaTable(path).delete(f"row = {number}")
+
+    return json.dumps({"type": "delta", "path": path}), grow
+
+
+def as_iceberg(folder):
+    pytest.importorskip("pyiceberg", reason="needs the extra 'iceberg'")
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.types import DoubleType
+
+    properties = {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
+    whole = pa.Table.from_pandas(rows(), preserve_index=False)
+    with closing(load_catalog("default", **properties)) as catalog:
+        catalog.create_namespace("shop")
+        table = catalog.create_table(
+            "shop.rows", schema=whole.schema, properties={"write.parquet.row-group-limit": "40"}
+        )
+        table.append(whole)
+
+    def grow(number):
+        with closing(load_catalog("default", **properties)) as catalog:
+            table = catalog.load_table("shop.rows")
+            if number == 1:
+                with table.update_schema() as update:
+                    update.add_column("new", DoubleType())
+            table.append(whole.slice(0, 50))
+            table.delete(f"row = {number}")
+
+    return json.dumps({"type": "iceberg", "table": "shop.rows", "properties": properties}), grow
+
+
+def as_maxcompute(server):
+    columns = {"row": "bigint", "user_id": "bigint", "price": "double", "click": "bigint"}
+    whole = pa.Table.from_pandas(rows(), preserve_index=False)
+    parts = {f"dt={day}": whole.slice(100 * day, 100) for day in range(3)}
+    server.table("rows", columns, parts, {"dt": "string"})
+
+    def grow(number):
+        server.write("rows", f"dt={10 + number}", whole.slice(0, 50))
+        if number % 2:
+            server.fails(forget=True)  # as the tunnel does after a day
+
+    return json.dumps({"type": "maxcompute", "table": "rows", "unit_rows": 40, **server.settings}), grow
+
+
+def as_hive(metastore, folder):
+    columns = {"row": "bigint", "user_id": "bigint", "price": "double", "click": "bigint"}
+    metastore.table("trained", columns, folder / "hive", {"dt": "string"})
+
+    def add(name, frame):
+        frame.to_parquet(metastore.partition("trained", [name]) / "000000_0", row_group_size=40)
+
+    for day in range(3):
+        add(str(day), rows().iloc[100 * day : 100 * day + 100])
+    source = {"type": "hive", "metastore": metastore.url, "table": "default.trained"}
+    return json.dumps(source), lambda number: add(str(10 + number), rows().iloc[:50])
+
+
+def table_of(kind, request, folder):
+    """A source of the kind, and what changes its table."""
+    if kind == "maxcompute":
+        return as_maxcompute(request.getfixturevalue("maxcompute"))
+    if kind == "hive":
+        return as_hive(request.getfixturevalue("metastore"), folder)
+    return {"delta": as_delta, "iceberg": as_iceberg}[kind](folder)
+
+
+TABLES = ["delta", "iceberg", "maxcompute", "hive"]
+
+
 def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "sqlite", "postgresql", "kafka"])
+@pytest.mark.parametrize(
+    "kind", ["jsonl", "sqlite", "postgresql", "kafka", *(pytest.param(kind, marks=pytest.mark.slow) for kind in TABLES)]
+)
 def test_a_model_is_trained_and_predicts_as_on_parquet(kind, tmp_path, monkeypatch, request, capsys):
     with contextlib.chdir(tmp_path):
         rows().to_parquet("rows.parquet")
@@ -102,6 +188,8 @@ def test_a_model_is_trained_and_predicts_as_on_parquet(kind, tmp_path, monkeypat
             source = as_postgresql(monkeypatch, uri)
         elif kind == "kafka":
             source = as_kafka(request.getfixturevalue("kafka"))
+        elif kind in TABLES:
+            source, _ = table_of(kind, request, tmp_path)
         else:
             source = {"jsonl": as_jsonl, "sqlite": as_sqlite}[kind](monkeypatch)
         # Units differ from a parquet file's, so rows are read in order: equal rows give equal numbers.
@@ -169,6 +257,27 @@ def test_a_topic_that_has_grown_is_resumed_as_it_was(kafka, tmp_path, at):
     assert read_folder(newest).state["event_time"].startswith("20")
 
 
+@pytest.mark.parametrize("at", [pytest.param(2, marks=pytest.mark.slow), 11])
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_that_was_written_to_is_resumed_as_it_was(kind, at, request, tmp_path):
+    source, grow = table_of(kind, request, tmp_path)
+    config = settings_of(source, epochs=1)
+    config["data"]["valid"] = config["data"]["train"]
+    train(config, tmp_path / "whole").fit()
+    with pytest.raises(KeyError):
+        train(config, tmp_path / "run", type("At", (Crashing,), {"at": at})).fit()
+    if at > 3:  # before there is a checkpoint nothing is pinned
+        grow(1)
+    resumed = train(config, tmp_path / "run", resume=True)
+    resumed.fit()
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("run", "whole")]
+    assert [json.loads(line)["valid"] for line in metrics[0].splitlines()] == [
+        json.loads(line)["valid"] for line in metrics[1].splitlines()
+    ]
+    assert resumed.valid.source.num_rows == 300  # evaluated rows are those of the version, too
+
+
 def test_an_endless_topic_is_trained_on_until_a_signal_and_then_to_the_last_step(kafka, tmp_path):
     config = settings_of(as_kafka(kafka, 2, follow=True), steps=18)
     trainer = train(config, tmp_path / "run")
@@ -212,11 +321,22 @@ def as_webhdfs(url, folder):
     return json.dumps({"type": "parquet", "path": f"{url}/*.parquet", "storage_options": {"user": "app"}})
 
 
+def served(kind, request, folder):
+    """A source, and what changes its rows meanwhile."""
+    if kind in TABLES:
+        return table_of(kind, request, folder)
+    if kind == "webhdfs":
+        return as_webhdfs(*request.getfixturevalue(kind)), lambda number: None
+    broker = request.getfixturevalue(kind)
+    source = as_kafka(broker, 3, message_time="at")
+    topic = json.loads(source)["topic"]
+    return source, lambda number: broker.send(topic, rows().iloc[:20].to_dict("records"), number % 3)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["kafka", "webhdfs"])
+@pytest.mark.parametrize("kind", ["kafka", "webhdfs", *TABLES])
 def test_a_run_that_is_killed_at_any_row_ends_as_if_it_were_not(kind, request, tmp_path):
-    served = request.getfixturevalue(kind)
-    source = as_kafka(served, 3, message_time="at") if kind == "kafka" else as_webhdfs(*served)
+    source, grow = served(kind, request, tmp_path)
     config = settings_of(source, epochs=15, every=5, **({"event_time": "at"} if kind == "kafka" else {}))
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "data.json").write_text("null")
@@ -236,8 +356,8 @@ def test_a_run_that_is_killed_at_any_row_ends_as_if_it_were_not(kind, request, t
         while killed < 8 and runs < 40:
             code, _ = run("run", chance.uniform(0.1, 0.6) * lasted)
             killed, runs = killed + (code == -signal.SIGKILL), runs + 1
-            if kind == "kafka" and any((tmp_path / "run" / "checkpoints").glob("step-*")):  # it grows meanwhile
-                served.send(config["data"]["train"]["topic"], rows().iloc[:20].to_dict("records"), runs % 3)
+            if any((tmp_path / "run" / "checkpoints").glob("step-*")):  # it grows meanwhile
+                grow(runs)
             if code == 0:
                 break
         assert killed

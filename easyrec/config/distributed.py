@@ -41,8 +41,8 @@ def unfit_distributed(
     sections: Sections,
     tasks: Sequence[TaskConfig],
     tables: Collection[str],
-    dynamic: Mapping[str, str],
-    searched: Mapping[str, str],
+    dynamic: Collection[str],
+    compared: Mapping[str, str],
 ) -> Iterator[Problem]:
     """What stands against training by several workers, by dotted path.
 
@@ -50,42 +50,20 @@ def unfit_distributed(
         sections: All sections.
         tasks: What is predicted.
         tables: Names of tables.
-        dynamic: By name of dynamic tables a feature that looks up there.
-        searched: By name of sequences whose steps are searched, the kind of search.
+        dynamic: Names of those that are dynamic.
+        compared: By name of tables whose rows a search compares, the sequence.
     """
     train, model, chosen = sections.train, sections.model, sections.train.distributed or Distributed()
-    one = "several workers"
-    if sections.data.sampler is not None:
-        text = f"{one} cannot compare users with sampled items yet: each would see the items of its own rows alone"
-        yield Problem(f"{text}\ntrain in one process: leave train.distributed out", "data.sampler")
-    elif sections.eval.retrieval is not None:
-        yield Problem(
-            f"{one} cannot rank a catalogue while they train\nleave it out, and evaluate later", "eval.retrieval"
-        )
+    yield from _unmatched(sections)
     if model.propagated_layers() is not None:
         text = f"'{model.type}' reads all rows of its tables at every step, and no worker has all\ntrain in one process"
         yield Problem(text, "model.type")
-    for name, search in searched.items():
-        if search in ("hash", "soft"):
-            text = f"sequence '{name}' is searched by the rows of all its steps, and no worker has all rows"
-            yield Problem(f"{text}\ntake the search 'hard', or train in one process", "model.groups")
-    for name, feature in dynamic.items():
-        text = f"'{name}' is dynamic, and workers do not share the rows of dynamic tables yet"
-        yield Problem(f"{text}\ngive it hash_bucket_size, or train in one process", f"features.{feature}")
-    if train.storage is not None:
-        text = "workers keep all of their rows in memory: together they have that of all machines"
-        yield Problem(f"{text}\nleave it out, or train in one process", "train.storage")
     if train.task_weighting.type != "fixed":
         text = f"'{train.task_weighting.type}' weighs tasks by their losses in one process, and a worker has those of its rows"
         yield Problem(f"{text}\ntake 'fixed'", "train.task_weighting")
     if train.compile:
         text = "a compiled graph knows no other workers: some of their batches are empty, and batch norm asks all"
         yield Problem(f"{text}\nleave it out", "train.compile")
-    if train.metrics is not None:
-        yield Problem(f"{one} measure no metrics of rows that were learned lately\nleave it out", "train.metrics")
-    if train.init_from is not None:
-        text = f"{one} take no other run's parameters over yet"
-        yield Problem(f"{text}\ntrain a step in one process with it, and --resume with {one}", "train.init_from")
     if chosen.backend == "nccl" and train.device == "cpu":
         text = "'nccl' adds up gradients on GPUs, but the dense part is trained on the processor"
         yield Problem(f"{text}\ntake 'gloo', or set train.device to 'cuda'", "train.distributed.backend")
@@ -99,10 +77,34 @@ def unfit_distributed(
             yield Problem(
                 f"no table is called '{name}'{nearest(name, known)}; known: {', '.join(sorted(known))}", where
             )
+        if name in dynamic and kind not in ("row", "auto"):
+            text = f"'{name}' is dynamic, and the hash of an id says which worker holds its row"
+            yield Problem(f"{text}\ntake 'row', or leave it out", where)
         if kind == "column" and train.sparse_optimizer.type == "rowwise_adagrad":
             text = "'rowwise_adagrad' keeps one number for a whole row, and by 'column' no worker has one"
             yield Problem(f"{text}\ntake 'row' or 'table', or another optimizer", where)
+    for name, sequence in compared.items():
+        if chosen.of(name) == "column":
+            text = f"sequence '{sequence}' is searched by whole rows of '{name}', and by 'column' no worker has one"
+            where = name if name in chosen.sharding else DEFAULT
+            yield Problem(f"{text}\ntake 'row' or 'table'", f"train.distributed.sharding.{where}")
     listwise = [(n, t) for n, t in enumerate(tasks) for part in t.loss_config.parts if part.whole_batch]
     for number, task in listwise:
         text = f"the loss of '{task.name}' compares all rows of a batch with one another, and each worker has its own"
         yield Problem(f"{text}\ngive it 'by', so that it compares those of a session", f"model.tasks.{number}.loss")
+
+
+def _unmatched(sections: Sections) -> Iterator[Problem]:
+    """What stands against comparing users with items."""
+    model, sampler = sections.model, sections.data.sampler
+    if model.searches is not None:
+        text = f"'{model.type}' searches items by their codes, which all workers would have to learn and to keep alike"
+        yield Problem(f"{text}\ntrain in one process: leave train.distributed out", "model.type")
+    elif sampler is not None:
+        for part in filter(None, (sampler, getattr(sampler, "beside", None))):
+            if part.type == "cross_batch":
+                text = "'cross_batch' keeps items of former batches, and another worker had others"
+                yield Problem(f"{text}\ntake 'in_batch', 'uniform' or 'popularity'", "data.sampler")
+            if getattr(part, "index", None) is not None:
+                text = "items near each one are found by one process, anew before an epoch"
+                yield Problem(f"{text}\nleave 'index' out, or train in one process", "data.sampler.index")

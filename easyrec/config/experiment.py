@@ -396,10 +396,14 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
 
 def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: EmbeddingPlan) -> list[Problem]:
     """What stands against training by several workers."""
-    dynamic = {table.keys: table.features[0] for table in plan.tables if table.keys is not None}
-    sequences = [sequence for group in plan.groups.values() for sequence in group.layout.sequences]
-    searched = {sequence.name: sequence.search.kind for sequence in sequences if sequence.search is not None}
-    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, searched))
+    dynamic = [keys.name for keys in plan.keys]
+    pairs = [pair for g in plan.groups.values() for pair in zip(g.layout.sequences, g.sequences, strict=True)]
+    compared: dict[str, str] = {}
+    for layout, bags in pairs:
+        if layout.search is not None and layout.search.kind in ("hash", "soft"):
+            bag = bags[[child.name for child in layout.children].index(layout.search.child or "")]
+            compared[(bag.table or "").partition(":")[0]] = layout.name
+    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, compared))
 
 
 def _uncounted(sections: Sections) -> Iterator[Problem]:

@@ -136,8 +136,8 @@ def _source(
     placeholder = PLACEHOLDER.format(part=part)
     if paths:
         why, todo = (
-            f"{kind} is not read here; {placeholder} is in its place",
-            "export the data to parquet and name it here",
+            f"{kind} is not converted; {placeholder} is in its place",
+            "name the table here, as 'type: maxcompute'" if "Odps" in kind else "name the data here",
         )
         report.add("lost", root, key, why, todo, ("data", part))
     else:

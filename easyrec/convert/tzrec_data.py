@@ -120,8 +120,9 @@ def _source(root: Message, key: str, config: Message, kind: str, part: str, repo
         if paths:
             return _csv(config, paths)
     elif paths:
-        why = f"{kind} is not read here; {PLACEHOLDER.format(part=part)} is in its place"
-        report.add("lost", root, key, why, "export the table to parquet and name it here", target)
+        why = f"{kind} is not converted; {PLACEHOLDER.format(part=part)} is in its place"
+        todo = "name the table here, as 'type: maxcompute'" if "Odps" in kind else "name the data here"
+        report.add("lost", root, key, why, todo, target)
         return {"type": "parquet", "path": PLACEHOLDER.format(part=part)}
     if part == "train":
         why = f"names no data: {PLACEHOLDER.format(part=part)} is a guess"

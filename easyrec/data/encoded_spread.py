@@ -67,7 +67,7 @@ def encode_spread(
     encoding.columns(generator, source)
     slices = slices_of(Part(source), config.slice_rows)
     job = encoding.job(generator, content_of(source, list(source.columns)), config.slice_rows)
-    task = replace(task, cut=digest_of(slices), source=Travelled.of(rows), slice_rows=config.slice_rows)
+    task = replace(task, cut=digest_of(slices), source=Travelled.of(rows, source), slice_rows=config.slice_rows)
     done = spread(engine, task, Parts(folder, job), slices, overwrite=overwrite, bar=bar)
     return _summary(done, sum(file.size for file in getattr(source, "files", ()))), done
 

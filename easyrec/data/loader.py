@@ -211,7 +211,8 @@ class Loader:
         from easyrec.batch import Batch  # noqa: PLC0415 (torch comes with the first batch, not with the import)
 
         rows = self._intake.nothing()
-        return Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, self.generator.outputs)
+        batch = Batch.of(rows.table, rows.labels, rows.sample_weight, rows.reserved, self.generator.outputs)
+        return batch if self.matcher is None else self.matcher.nothing(batch)
 
     def state(self) -> dict[str, Any]:
         """The position of the next batch, as plain JSON."""

@@ -72,10 +72,12 @@ class Matcher:
         sampler: Draws the candidates.
         seed: Where chance starts.
         missing: Finds rows that cannot be learned.
+        worker: Of several ones, each of which draws for itself.
     """
 
-    def __init__(self, positions: Positions, sampler: Sampler, seed: int, missing: Missing) -> None:
-        self.positions, self.catalogue, self.sampler, self.seed = positions, positions.catalogue, sampler, seed
+    def __init__(self, positions: Positions, sampler: Sampler, seed: int, missing: Missing, worker: int = 0) -> None:
+        self.positions, self.catalogue, self.sampler = positions, positions.catalogue, sampler
+        self.seed = [seed & 0xFFFFFFFFFFFFFFFF, *([worker] if worker else [])]
         self.missing, self.arrange = missing, Arranger(len(positions.catalogue))
         self._whole: Batch | None = None
 
@@ -91,7 +93,7 @@ class Matcher:
 
         from easyrec.batch import Batch, Matches  # noqa: PLC0415
 
-        random = np.random.default_rng([self.seed & 0xFFFFFFFFFFFFFFFF, *key])
+        random = np.random.default_rng([*self.seed, *key])
         own, of_rows, steps = self.positions.drawn(rows.table, random)
         named = {k: named_items(rows.table, name, self.catalogue) for k, name in self.sampler.config.features.items()}
         draw = self.sampler.draw(own, random)
@@ -113,6 +115,15 @@ class Matcher:
                 steps=None if steps is None else torch.from_numpy(steps),
             )
         )
+
+    def nothing(self, batch: Batch) -> Batch:
+        """A batch of no rows, with no positions and no candidates."""
+        import torch  # noqa: PLC0415
+
+        from easyrec.batch import Matches  # noqa: PLC0415
+
+        none = torch.zeros(0, dtype=torch.int64)
+        return batch.against(Matches(self._batch_of(np.zeros(0, np.int64)), none, none, none))
 
     def _batch_of(self, items: np.ndarray) -> Batch:
         """The features of items; of all, in their order, always the same batch."""

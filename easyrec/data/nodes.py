@@ -33,6 +33,6 @@ class NodeMatcher(Matcher):
         assert batch.matches is not None
         assert isinstance(self.sampler, Tree)
         own = batch.matches.numbers[batch.matches.targets].numpy()
-        seeds = np.random.SeedSequence([self.seed & 0xFFFFFFFFFFFFFFFF, *key], spawn_key=(1,))
+        seeds = np.random.SeedSequence([*self.seed, *key], spawn_key=(1,))
         nodes = self.sampler.nodes(own, np.random.default_rng(seeds))
         return batch.against(replace(batch.matches, nodes=torch.from_numpy(nodes)))

@@ -19,19 +19,24 @@ class Travelled:
 
     Attributes:
         config: Keys and values, secrets as they are.
+        pinned: What it is pinned to where it was opened first.
     """
 
     config: Mapping[str, Any] = field(repr=False)
+    pinned: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, config: SourceConfig) -> Self:
-        """The config on its way."""
-        return cls({**_plain(config), "type": config.type})
+    def of(cls, config: SourceConfig, opened: Source | None = None) -> Self:
+        """The config on its way; with `opened` the same rows arrive, whatever is written to them on the way."""
+        return cls({**_plain(config), "type": config.type}, None if opened is None else opened.pinned())
 
     def open(self, bad_rows: Policy) -> Source:
         """The source, where it has arrived."""
         made: SourceConfig = member("easyrec.data.sources", self.config["type"]).Config.model_validate(self.config)
-        return made.open(bad_rows)
+        source = made.open(bad_rows)
+        if self.pinned is not None:
+            source.pin(self.pinned)
+        return source
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
+from easyrec.embedding.keys import told
 from easyrec.embedding.lookup import Buffer, Lookup, RowsOf, fill
 from easyrec.embedding.search import Parts
 from easyrec.embedding.served import ServedTables
-from easyrec.embedding.spec import EmbeddingPlan
+from easyrec.embedding.spec import EmbeddingPlan, TableSpec
 from easyrec.embedding.tables import TrainedTables
-from easyrec.embedding.tiers import Placing, Store, place
+from easyrec.embedding.tiers import Placing, Store, place, traffic
 
 if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
@@ -240,16 +240,11 @@ class EmbeddingCollection(nn.Module):
 
     def dynamics(self) -> dict[str, dict[str, float]]:
         """By the name of the keys of dynamic tables: how many ids have rows, and what happened since the last call."""
-        result = {}
-        for name, keys in self.tables.keys.items():
-            counts = keys.take_counts()
-            rate = {"hit_rate": round(counts.hit_rate, 6)} if counts.seen else {}
-            result[name] = {"rows": len(keys), **rate, **asdict(counts)}
-        return result
+        return {name: told(len(keys), keys.take_counts()) for name, keys in self.tables.keys.items()}
 
     def traffic(self) -> dict[str, dict[str, float]]:
         """By the first of the tables that are partly in memory together: what came and went since the last call."""
-        return self.tables.tiers.take_counts()
+        return {name: traffic(*counts) for name, counts in self.tables.tiers.take_counts().items()}
 
     def state_arrays(self) -> Mapping[str, np.ndarray]:
         """Weights and optimizer state as views: `<table>/weight`, `<table>/<state>`, `step`."""
@@ -262,6 +257,43 @@ class EmbeddingCollection(nn.Module):
             CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
         """
         self.tables.load(arrays)
+
+    def go_to(self, step: int) -> None:
+        """Let so many steps be done."""
+        self.tables.step = step
+
+    def start_keys(self, name: str, parts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Let keys start with those that had rows elsewhere; their rows here are to be filled.
+
+        Args:
+            name: Of the keys.
+            parts: The keys, and their rows and counts elsewhere; where there are too many, those counted most are taken.
+
+        Returns:
+            (n,) rows here, and those elsewhere.
+        """
+        return self.tables.start_keys(name, parts)
+
+    def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:
+        """Fill rows that `start_keys` gave of some tables as those of ids that come for the first time."""
+        self.tables.start_rows(specs, rows)
+
+    def take_over(self, table: str, part: str, theirs: np.ndarray, here: np.ndarray, there: np.ndarray) -> None:
+        """Fill rows of a table with some of another one.
+
+        Args:
+            table: Its name.
+            part: `weight`, or a name of the optimizer's state; any other is left alone.
+            theirs: (rows, width) float32.
+            here: (n,) rows; of a dynamic table, those that `start_keys` gave.
+            there: (n,) rows of `theirs`.
+        """
+        weights = self.weights  # what is in memory alone is written back, and read anew
+        if part == "weight":
+            weights[table][here] = theirs[there]
+        elif part in self.tables.states:
+            place = [spec.name for spec in self.plan.tables].index(table)
+            self.tables.states[part][place][here] = theirs[there]
 
     def load_beside(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over what a checkpoint holds beside the weights, and scoring needs: the ids that have rows.

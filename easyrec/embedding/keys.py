@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from easyrec.errors import CheckpointError
 
 PARTS = ("keys", "rows", "counts", "steps", "sketch", "marks", "told", "before")
 """Arrays of a map's state. `rows` is -1 for keys that are counted and have no row yet; `told` are the `KeyCounts`,
-`before` the steps of the trainings that this one goes on from."""
+`before` the steps of the trainings that this one goes on from. Of several workers, `sketch` and `marks` hold each one's
+side by side."""
 
 
 @dataclass
@@ -48,6 +49,12 @@ class KeyCounts:
     def hit_rate(self) -> float:
         """Share of the occurrences whose id had a row."""
         return self.found / self.seen if self.seen else 0.0
+
+
+def told(rows: int, counts: KeyCounts) -> dict[str, float]:
+    """What people are told of keys: how many have rows, and what happened."""
+    rate = {"hit_rate": round(counts.hit_rate, 6)} if counts.seen else {}
+    return {"rows": rows, **rate, **asdict(counts)}
 
 
 class KeyMap:
@@ -142,6 +149,7 @@ class KeyMap:
         Returns:
             The map, rows of its keys, and those that they had in the other one.
         """
+        arrays = as_one(arrays)
         with_row = np.flatnonzero(arrays["rows"] >= 0)
         order = np.lexsort((arrays["keys"][with_row], -arrays["counts"][with_row].astype(np.float64)))
         taken = np.sort(with_row[order[: self.spec.capacity]])
@@ -189,12 +197,27 @@ class KeyMap:
         """
         other = type(self)(self.spec, self.seed)
         try:
-            *state, told, before = (np.ascontiguousarray(arrays[part]) for part in PARTS)
+            one = as_one(arrays)
+            *state, told, before = (np.ascontiguousarray(one[part]) for part in PARTS)
             other._native.restore(*state)
             other.counts, (other._before,) = KeyCounts(*told.tolist()), before.tolist()
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the keys of '{self.spec.name}' cannot be taken over: {error}") from error
         return other
+
+
+def as_one(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The state of keys as one process has it, whoever told it.
+
+    Of several sketches the largest counters are as near to the truth as each was, as no two workers count one id.
+    """
+    marks, sketch = arrays.get("marks", np.zeros(2, np.int64)), arrays.get("sketch", np.zeros(0, np.uint32))
+    size = len(marks) // 2
+    if size <= 1:
+        return arrays
+    each = marks.reshape(size, 2)
+    together = np.array([each[:, 0].sum(), each[:, 1].max()], np.int64)
+    return {**arrays, "sketch": sketch.reshape(size, -1).max(axis=0), "marks": together}
 
 
 class FinishedKeys:

@@ -27,6 +27,8 @@ from easyrec.embedding.tiers import bytes_of
 if TYPE_CHECKING:
     from easyrec.config.train import SparseOptimizer
 
+AT_ONCE = 1 << 18
+"""Rows that move at once where all do."""
 ROOM = 0.7
 """Part of a GPU's free memory that tables may take; activations and gradients need the rest."""
 
@@ -134,6 +136,7 @@ class DeviceCollection(EmbeddingCollection):
         self._ahead = False  # the device has weights that the processor has not
         self._anchor = torch.empty(0, device=device, requires_grad=True)
         self._asked: list[Asked] = []
+        self._learned = False  # some gradient came, of fixed tables perhaps
         self._sums: list[tuple[int, Tensor, Tensor]] | None = None
         bags = partial(DeviceBags, self._blocks.places, self._blocks.spare, device)
         self._of_host, self._lookup = self._lookup, Lookup(plan, self.tables.native, self._keyed, bags)
@@ -188,6 +191,7 @@ class DeviceCollection(EmbeddingCollection):
             return
         for buffer, gradient in zip(buffers, gradients, strict=True):
             if gradient is not None:
+                self._learned = True
                 asked = buffer.call.asked(gradient, blocks.dims)
                 self._asked += [part for part in asked if blocks.trainable[part.block]]
         self._sums = None
@@ -205,14 +209,22 @@ class DeviceCollection(EmbeddingCollection):
                 self._sums.append((block, distinct, sums))
         return self._sums
 
-    def _whole(self, blocks: _Blocks) -> Iterator[tuple[int, Tensor]]:
-        """By trained block, the gradient of all its rows, with the regularizer's part."""
+    def _whole(self, blocks: _Blocks) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """All rows of the trained blocks, some at once: their weights and state, and the gradient with the regularizer's part."""
         summed = {block: (rows, sums) for block, rows, sums in self._summed(blocks)}
         for block in (number for number, trainable in enumerate(blocks.trainable) if trainable):
-            whole = self.regularizer * blocks.arrays[block][0]
+            size = len(blocks.arrays[block][0])
+            bounds = [*range(0, size, AT_ONCE), size]
+            cuts = [0] * len(bounds)
             if block in summed:
-                whole.index_add_(0, *summed[block])
-            yield block, whole
+                cuts = torch.searchsorted(summed[block][0], torch.tensor(bounds, device=self.device)).tolist()
+            for start, stop, first, last in zip(bounds, bounds[1:], cuts, cuts[1:], strict=False):
+                arrays = [array[start:stop] for array in blocks.arrays[block]]
+                part = self.regularizer * arrays[0]
+                if last > first:
+                    rows, sums = summed[block]
+                    part.index_add_(0, rows[first:last] - start, sums[first:last])
+                yield arrays, part
 
     @torch.no_grad()
     def apply_gradients(self, lr: float, scale: float = 1.0) -> None:
@@ -221,13 +233,15 @@ class DeviceCollection(EmbeddingCollection):
         if blocks is None:
             super().apply_gradients(lr, scale)
             return
-        if not self._asked:
+        if not self._learned:
             return
+        if self._weights_were_given:
+            self._weights_were_given = False
+            blocks.push()
         self.tables.step += 1
         rule = partial(moved, self.optimizer, step=self.tables.step, lr=lr)
         if self.regularizer or self.optimizer.type == "adam":  # every row moves
-            for block, gradient in self._whole(blocks):
-                arrays = blocks.arrays[block]
+            for arrays, gradient in self._whole(blocks):
                 for array, values in zip(arrays, rule(arrays, gradient * scale), strict=True):
                     array.copy_(values)
         else:
@@ -242,18 +256,20 @@ class DeviceCollection(EmbeddingCollection):
     def discard_gradients(self) -> None:
         """Forget the gradients collected since the last step."""
         super().discard_gradients()
-        self._asked, self._sums = [], None
+        self._asked, self._sums, self._learned = [], None, False
 
     @torch.no_grad()
     def grad_square_sum(self) -> float:
         """Sum of the squares of the collected gradient over all weights, with the regularizer's part."""
         if self._blocks is None:
             return super().grad_square_sum()
-        if not self._asked:
+        if not self._learned:
             return 0.0
-        whole = self._whole(self._blocks) if self.regularizer else ((b, s) for b, _, s in self._summed(self._blocks))
-        parts = [gradient for _, gradient in whole]
-        return float(torch.stack([part.double().square().sum() for part in parts]).sum())
+        if self.regularizer:
+            squares = [part.double().square().sum() for _, part in self._whole(self._blocks)]
+        else:
+            squares = [sums.double().square().sum() for _, _, sums in self._summed(self._blocks)]
+        return float(torch.stack(squares).sum()) if squares else 0.0
 
     # ----------------------------------------------------------------------------------------------- state
 
@@ -280,8 +296,8 @@ class DeviceCollection(EmbeddingCollection):
         Raises:
             CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
         """
-        self._ahead = False
         super().load_state_arrays(arrays)
+        self._ahead = False
         if self._blocks is not None:
             self._blocks.push()
 

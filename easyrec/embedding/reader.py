@@ -88,10 +88,12 @@ class TableReader:
         weights: Mapping[str, np.ndarray],
         threads: int = 1,
         keys: Mapping[str, FinishedKeys] | None = None,
+        tables: Any = None,
     ) -> None:
         self.plan, self.weights, self.keys, self.out_of_range = plan, dict(weights), dict(keys or {}), 0
         arrays = [self.weights[spec.name] for spec in plan.tables]
-        self._lookup = Lookup(plan, native.Tables(arrays, [], [], [False] * len(arrays), threads))
+        self._tables = tables or native.Tables(arrays, [], [], [False] * len(arrays), threads)
+        self._lookup = Lookup(plan, self._tables)
         self._keyed = plan.keyed
         self._counting = threading.Lock()
 
@@ -140,6 +142,10 @@ class TableReader:
             raise BundleError(f"{folder}: cannot be read: {error}") from error
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise BundleError(f"{folder / INDEX}: is not an index of embedding tables: {error}") from error
+
+    def over(self, plan: EmbeddingPlan) -> TableReader:
+        """The same tables, looked up as another plan over them says."""
+        return TableReader(plan, self.weights, keys=self.keys, tables=self._tables)
 
     def lookup(self, table: Table) -> dict[str, np.ndarray]:
         """The flat inputs of the model for a generator's table, as `easyrec.batch.Embedded` names them.

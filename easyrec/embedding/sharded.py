@@ -7,24 +7,30 @@ up all workers' parts and moves it. So pooling, weights, sequences and every opt
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from easyrec.batch import Batch, Embedded
+from easyrec.chunks import CHUNK_BYTES
 from easyrec.embedding import native
 from easyrec.embedding.collection import BatchColumns, EmbeddingCollection, columns_of
-from easyrec.embedding.lookup import KINDS, Lookup
-from easyrec.embedding.search import Parts
-from easyrec.embedding.sharding import Kind, Shards, shards_of
-from easyrec.embedding.spec import EmbeddingPlan
+from easyrec.embedding.fetch import Fetch
+from easyrec.embedding.keys import PARTS, KeyCounts, told
+from easyrec.embedding.lookup import KINDS, Buffer, Lookup
+from easyrec.embedding.picked import ItemColumns, JoinedColumns, Pick, PickedColumns, PlacedColumns
+from easyrec.embedding.sharding import Kind, compared, items_apart, of_picked, of_places, searches, shards_of
+from easyrec.embedding.shared_keys import PER_KEY, holders, parted, share_of
+from easyrec.embedding.spec import EmbeddingPlan, KeySpec, TableSpec
 from easyrec.embedding.tables import DRAWN, TrainedTables, drawn_rows
-from easyrec.embedding.wanted import Wanted, Wanting
+from easyrec.embedding.tiers import Placing, Store, traffic
+from easyrec.embedding.tiers import place as place_rows
+from easyrec.embedding.whole import Whole
 from easyrec.errors import CheckpointError
 from easyrec.workers import Workers
 
@@ -35,73 +41,11 @@ _Gradients: TypeAlias = list[tuple[Any, np.ndarray]]
 _Summed: TypeAlias = tuple[_Gradients, _Gradients]
 """Of the tables that are cut, and of those that every worker holds."""
 
-SPARE = 1.25
-"""Room for rows of the next batches, as a share of what this one needs."""
-
-
-class _Rows:
-    """Rows of a batch's ids, one array per piece, and the lookup over them."""
-
-    def __init__(self, shards: Shards, threads: int) -> None:
-        self.shards, self.threads = shards, threads
-        # A table whose values are multiplied has as many rows as there are values, no more and no less.
-        rows = [piece.spec.rows if place in shards.whole else 0 for place, piece in enumerate(shards.pieces)]
-        self.arrays = [np.zeros((n, p.spec.dim), np.float32) for n, p in zip(rows, shards.pieces, strict=True)]
-        self._build()
-
-    def _build(self) -> None:
-        trainable = [piece.spec.trainable for piece in self.shards.pieces]
-        self.native = native.Tables(self.arrays, [], [], trainable, self.threads)
-        self.lookup = Lookup(self.shards.plan, self.native)
-
-    def provide(self, needed: Sequence[int]) -> None:
-        """Have room for so many rows of each unit's pieces."""
-        grown = False
-        for unit, number in zip(self.shards.units, needed, strict=True):
-            for place in unit.pieces:
-                if len(self.arrays[place]) < number:
-                    self.arrays[place] = np.empty((int(number * SPARE), self.arrays[place].shape[1]), np.float32)
-                    grown = True
-        if grown:
-            self._build()
-
-
-class _Columns(BatchColumns):
-    """A batch with places among the rows that came in the place of ids."""
-
-    def __init__(self, batch: Batch, places: Mapping[str, np.ndarray]) -> None:
-        super().__init__(batch)
-        self.places = places
-
-    def ragged(self, name: str) -> Parts:
-        """The parts of a ragged column."""
-        if name not in self.places:
-            return super().ragged(name)
-        _, offsets, weights, key_offsets = super().ragged(name.partition("/")[2])
-        return self.places[name], offsets, weights, key_offsets
-
-
-@dataclass
-class _Asked:
-    """What a worker and the others asked of one another for a batch that is learned.
-
-    Attributes:
-        native: The tables over which the batch was looked up.
-        rows: By piece, the rows that were looked up, of room for more.
-        here: (units, workers + 1), where in a unit's rows those of each worker begin and end.
-        calls: By worker, what it asked: of each piece that has some, the call over the rows held here.
-    """
-
-    native: Any
-    rows: list[np.ndarray]
-    here: np.ndarray
-    calls: list[list[tuple[int, Any]]]
-
 
 class _Held(TrainedTables):
     """What a worker holds of tables; its first values are cut from those of the whole."""
 
-    def _start(self) -> None:
+    def _first_rows(self) -> None:
         """Leave the rows empty."""
 
 
@@ -118,6 +62,12 @@ class ShardedCollection(EmbeddingCollection):
         threads: How many threads of this worker share its work.
         workers: The job.
         kinds: How each table is shared, by name.
+        storage: How much memory what this worker holds may take, and where its other rows are; None: all are in memory.
+        item_groups: Groups that describe items where a batch has others to compare with.
+
+    Raises:
+        ConfigError: What must be in memory does not fit, or a dynamic table has fewer rows than there are workers.
+        RunError: There is no room for what is not.
     """
 
     def __init__(
@@ -129,31 +79,54 @@ class ShardedCollection(EmbeddingCollection):
         threads: int | None,
         workers: Workers,
         kinds: Mapping[str, Kind],
+        storage: Store | None = None,
+        item_groups: Sequence[str] = (),
     ) -> None:
         nn.Module.__init__(self)
-        self.plan, self.workers = plan, workers
+        self.plan, self.workers, self._item_groups = plan, workers, tuple(item_groups)
         self._layouts, self._keyed, self._tier_of = plan.layouts, {}, {}
         threads = threads or torch.get_num_threads()
-        self.shards = shards_of(plan, kinds, workers.size)
+        self.shards = shards_of(of_picked(items_apart(plan, item_groups)), kinds, workers.size)
         pieces = self.shards.pieces
         # Apart, as the norm of the gradient counts what every worker holds once.
         self._copied = [piece.kind == "data_parallel" for piece in pieces]
-        self.tables, self.copies = (
-            _Held([p.held(workers.rank, workers.size) for p in part], optimizer, regularizer, seed, threads)
-            for part in self._parted(pieces)
-        )
+        keys = [share_of(spec, workers.rank, workers.size) for spec in plan.keys]
+        placing = Placing() if storage is None else self._placed(optimizer.type, storage, keys)
+        settings = optimizer, regularizer, seed, threads
+        cut, copied = self._parted([p.held(workers.rank, workers.size) for p in pieces])
+        self.tables = _Held(cut, *settings, keys, placing.tiers, None if storage is None else storage.folder)
+        self.copies = _Held(copied, *settings)
+        self._stored = storage is not None
         self._bags = self._joined(
-            [_one_by_one(tables.native, place, spec.dim) for place, spec in enumerate(tables.specs)]
-            for tables in self.both
+            [_one_by_one(tables.native, at, dim, opened) for at, (dim, opened) in enumerate(part)]
+            for tables, part in zip(self.both, self._parted(self._lookups()), strict=True)
         )
         self._draw(seed)
-        self._wanting = Wanting(self.shards.units, workers.rank, workers.size)
-        self._whole = {place: self._call(place, np.arange(pieces[place].spec.rows)) for place in self.shards.whole}
-        self._rows = _Rows(self.shards, threads)
+        of_table = {name: tier.name for tier in placing.tiers for name in tier.tables}
+        self._fetch = Fetch(self.shards, self.tables, self._bags, of_table, workers, threads)
+        self._compare: Fetch | None = None
+        if (few := compared(plan)) is not None:
+            shards = of_places(shards_of(few, kinds, workers.size, plan.tables))
+            places = [[p.spec.name for p in pieces].index(piece.spec.name) for piece in shards.pieces]
+            bags = [self._bags[place] for place in places]
+            self._compare = Fetch(shards, self.tables, bags, of_table, workers, threads)
+        self._picks = [Pick(*found, self.tables.native, self._compared_lookup) for found in searches(plan)]
         self._anchor = torch.empty(0, requires_grad=True)
         self._gradients: list[tuple[Any, np.ndarray]] = []
-        self._asked: _Asked | None = None
         self._summed: _Summed | None = None
+
+    def _placed(self, optimizer: str, storage: Store, keys: Sequence[KeySpec]) -> Placing:
+        """Where the rows are that this worker holds; those that every worker holds are in memory."""
+        rank, size = self.workers.rank, self.workers.size
+        tables = tuple(piece.held(rank, size) for piece in self.shards.pieces)
+        held = EmbeddingPlan(tables, self.shards.plan.groups, tuple(keys))
+        copies = [spec.name for spec, copied in zip(tables, self._copied, strict=True) if copied]
+        return place_rows(held, optimizer, storage.bytes, copies)
+
+    def _lookups(self) -> list[tuple[int, bool]]:
+        """By piece its width, and whether some of the ids that are asked for have no row there."""
+        counted = {place for unit in self.shards.units if unit.counted for place in unit.pieces}
+        return [(piece.spec.dim, place in counted) for place, piece in enumerate(self.shards.pieces)]
 
     @property
     def both(self) -> tuple[TrainedTables, TrainedTables]:
@@ -175,6 +148,8 @@ class ShardedCollection(EmbeddingCollection):
         rank, size = self.workers.rank, self.workers.size
         held = self._joined((self.tables.weights, self.copies.weights))
         for spec in self.plan.tables:
+            if spec.keys is not None:  # its rows start when ids get them
+                continue
             parts = [(p, w) for p, w in zip(self.shards.pieces, held, strict=True) if p.table == spec.name]
             for start, rows in drawn_rows(spec, seed, DRAWN * size):  # so that each chunk starts with worker 0
                 for piece, weights in parts:
@@ -189,88 +164,50 @@ class ShardedCollection(EmbeddingCollection):
 
         Args:
             batch: The rows; there may be none.
-            groups: None; several workers look up all groups.
+            groups: The groups that are looked up, the same for all workers; None: all.
 
         Raises:
             DataError: An id is outside its table, or a column has not the expected shape.
             WorkerLost: Another worker has ended.
         """
-        assert groups is None
-        assert batch.matches is None
-        wanted = self._wanting(BatchColumns(batch))
-        self._fetch(wanted, learning=torch.is_grad_enabled())
-        columns = _Columns(batch, wanted.places)
-        buffers, others = self._rows.lookup.bind(columns)
-        tensors = {key: torch.from_numpy(array) for key, array in others.items()}
-        tensors |= self._rows.lookup.dense(columns, partial(columns_of, batch.dense))
-        return Embedded(tensors | self._filled(buffers), self._layouts)
+        learning = torch.is_grad_enabled()
+        self.tables.tiers.begin(learning=learning)
+        names = [name for name in self._layouts if groups is None or name in groups]
+        users = [name for name in names if name not in self._item_groups]
+        items = [name for name in names if name in self._item_groups]
+        of_items = batch if batch.matches is None else batch.matches.items
+        near = None if self._compare is None else self._compared(BatchColumns(batch) if users else None)
+        ours = PickedColumns(batch, [pick for pick in self._picks if pick.group in users], near) if users else None
+        theirs = ItemColumns(of_items, [p for p in self._picks if p.group in items], near) if items else None
+        places = self._fetch(JoinedColumns(ours, theirs), learning=learning)
+        lookup, buffers, tensors = self._fetch.lookup, list[Buffer](), dict[str, Tensor]()
+        for columns, part in ((ours, users), (theirs, items)):
+            if columns is not None:
+                placed = PlacedColumns(columns, places)
+                bound, others = lookup.bind(placed, part)
+                buffers += bound
+                tensors |= {key: torch.from_numpy(array) for key, array in others.items()}
+                tensors |= lookup.dense(placed, partial(columns_of, columns.batch.dense), part)
+        return Embedded(tensors | self._filled(buffers), self._layouts, batch.matches)
 
-    def _fetch(self, wanted: Wanted, *, learning: bool) -> None:
-        """Tell the holders which rows are wanted, and fill the rows that are looked up with what they send.
+    def _compared(self, batch: BatchColumns | None) -> PlacedColumns:
+        """Fetch the rows by which steps are chosen; None: here are no steps."""
+        assert self._compare is not None
+        columns = JoinedColumns(batch, None)
+        places = self._compare(columns, learning=False)
+        self._compare.rows.native.refresh_codes()
+        return PlacedColumns(columns, places)
 
-        Rows that every worker holds are not sent; but whose gradients will come is told, while it learns.
-        """
-        shards, workers, here = self.shards, self.workers, wanted.here
-        units, size, me = shards.units, workers.size, workers.rank
-        self._rows.provide(here[:, -1].tolist())
-        for place, call in self._whole.items():
-            call.lookup(self._rows.arrays[place])
-        copies = slice(sum(unit.kind != "data_parallel" for unit in units), len(units))
-        give, sent = wanted.counts.copy(), []
-        for worker in range(size):
-            sent.append(wanted.of(worker, slice(0, copies.start)))
-            if learning or worker == me:
-                give[worker, copies] = wanted.counts[me, copies]
-                sent.append(wanted.of(me, copies))
-        counts = workers.swap(torch.from_numpy(give.reshape(-1)), [len(units)] * size, [len(units)] * size)
-        take = counts.numpy().reshape(size, -1)
-        told = torch.from_numpy(np.concatenate(sent))
-        ids = workers.swap(told, give.sum(axis=1).tolist(), take.sum(axis=1).tolist()).numpy()
-
-        widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64)
-        widths[copies] = 0
-        lengths, mine = take @ widths, give @ widths
-        lengths[me] = mine[me] = 0  # one's own rows go straight to where they are looked up
-        answer, at = np.empty(int(lengths.sum()), np.float32), 0
-        calls: list[list[tuple[int, Any]]] = [[] for _ in range(size)]
-        for worker, number in zip(*(part.tolist() for part in np.nonzero(take)), strict=True):
-            count = int(take[worker, number])
-            rows, ids = ids[:count], ids[count:]
-            for place in units[number].pieces:
-                dim = self._dim(place)
-                if worker == me:
-                    begin = int(here[number, me])
-                    target = self._rows.arrays[place][begin : begin + count]
-                elif number >= copies.start:  # nobody wants them, but the kernel must have seen the ids
-                    target = np.empty((count, dim), np.float32)
-                else:
-                    target = answer[at : at + count * dim].reshape(count, dim)
-                    at += count * dim
-                calls[worker].append((place, self._call(place, rows, target)))
-        came = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
-        for worker, number in zip(*(part.tolist() for part in np.nonzero(give * (widths > 0))), strict=True):
-            for place in units[number].pieces if worker != me else ():
-                target = self._rows.arrays[place][here[number, worker] : here[number, worker + 1]]
-                target[...] = came[: target.size].reshape(target.shape)
-                came = came[target.size :]
-        if learning:
-            self._asked = _Asked(self._rows.native, list(self._rows.arrays), here, calls)
-
-    def _call(self, place: int, rows: np.ndarray, target: np.ndarray | None = None) -> Any:
-        """The native call over rows that are held here of a piece, looked up once."""
-        call = self._bags[place].bind([(rows, None, None, None)], len(rows))
-        fault = call.lookup(np.empty((len(rows), self._dim(place)), np.float32) if target is None else target)
-        assert fault is None, "ids are checked where they are read"
-        return call
-
-    def _dim(self, place: int) -> int:
-        return self.shards.pieces[place].spec.dim
+    def _compared_lookup(self) -> Lookup:
+        """The lookup over these rows."""
+        assert self._compare is not None
+        return self._compare.lookup
 
     # --------------------------------------------------------------------------------------------- training
 
     def apply_gradients(self, lr: float, scale: float = 1.0) -> None:
         """One optimizer step of all workers, with the gradients that they have collected since the last one."""
-        if self._asked is None:
+        if self._fetch.asked is None:
             return
         cut, copies = self._sum()
         self.tables.apply(cut, lr, scale)
@@ -280,11 +217,11 @@ class ShardedCollection(EmbeddingCollection):
     def discard_gradients(self) -> None:
         """Forget the gradients collected since the last step."""
         super().discard_gradients()
-        self._asked = self._summed = None
+        self._fetch.asked = self._summed = None
 
     def grad_square_sum(self) -> float:
         """Sum of the squares of the gradient of all workers over all weights, with the regularizer's part."""
-        if self._asked is None:
+        if self._fetch.asked is None:
             return 0.0
         cut, copies = self._sum()
         of_copies = self.copies.square_sum(copies) if self.workers.first else 0.0
@@ -294,7 +231,7 @@ class ShardedCollection(EmbeddingCollection):
         """Send the gradients of rows to those who hold them: pairs of a call over one's rows and its gradient."""
         if self._summed is not None:
             return self._summed
-        asked, workers, pieces = self._asked, self.workers, self.shards.pieces
+        asked, workers, pieces = self._fetch.asked, self.workers, self.shards.pieces
         assert asked is not None
         mine: list[list[np.ndarray]] = [[] for _ in range(workers.size)]
         for unit, bounds in zip(self.shards.units, asked.here.tolist(), strict=True):
@@ -307,7 +244,7 @@ class ShardedCollection(EmbeddingCollection):
                     begin, end = (0, bounds[-1]) if unit.kind == "data_parallel" else bounds[worker : worker + 2]
                     if end > begin:
                         parts.append(rows[begin:end])
-        whole = [place for place in self._whole if pieces[place].spec.trainable]
+        whole = [place for place in self._fetch.whole if pieces[place].spec.trainable]
         for place in whole:
             asked.rows[place].fill(0.0)
         # What was looked up is no longer needed: its place takes the sums.
@@ -332,7 +269,7 @@ class ShardedCollection(EmbeddingCollection):
             flat = torch.from_numpy(np.concatenate([asked.rows[place].ravel() for place in whole]))
             workers.add_up(flat)
             for place, part in zip(whole, torch.split(flat, [asked.rows[p].size for p in whole]), strict=True):
-                self._summed[1].append((self._whole[place], part.numpy().reshape(-1, self._dim(place))))
+                self._summed[1].append((self._fetch.whole[place], part.numpy().reshape(-1, pieces[place].spec.dim)))
         return self._summed
 
     # ----------------------------------------------------------------------------------------------- state
@@ -340,15 +277,74 @@ class ShardedCollection(EmbeddingCollection):
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """(rows, dim) float32 of what this worker holds of each piece of a table."""
-        held = self._joined((self.tables.weights, self.copies.weights))
-        return {piece.spec.name: weights for piece, weights in zip(self.shards.pieces, held, strict=True)}
+        self.tables.tiers.write_back()
+        return {p.spec.name: held for p, held in zip(self.shards.pieces, self._held("weight"), strict=True)}
+
+    def _held(self, part: str) -> list[np.ndarray]:
+        """By piece what this worker holds of the weights, or of a state."""
+        return self._joined(tables.weights if part == "weight" else tables.states[part] for tables in self.both)
+
+    def dynamics(self) -> dict[str, dict[str, float]]:
+        """The same as of one process: what happened to the keys of all workers."""
+        result = {}
+        for name, keys in self.tables.keys.items():
+            rows, *counts = (int(n) for n in self.workers.sum([len(keys), *astuple(keys.take_counts())]))
+            result[name] = told(rows, KeyCounts(*counts))
+        return result
+
+    def traffic(self) -> dict[str, dict[str, float]]:
+        """By the first of the tables that are partly in memory together, of all workers."""
+        mine, result = self.tables.tiers.take_counts(), {}
+        for unit in self.shards.units if self._stored else ():
+            name = self.shards.pieces[unit.pieces[0]].spec.name
+            counts = self.workers.sum(mine.get(name, [0] * 4))
+            if counts[0]:
+                result[name] = traffic(*map(int, counts))
+        return result
 
     def state_arrays(self) -> Mapping[str, np.ndarray]:
         """Weights and optimizer state of whole tables, as one process has them.
 
-        Each is put together when it is asked for, on the first worker; all workers must ask, for one after another.
+        They come to the first worker while it writes them; all workers must ask for them, for one after another.
         """
-        return _Whole(self)
+        self.tables.tiers.write_back()
+        return self._whole_tables()
+
+    def go_to(self, step: int) -> None:
+        """Let so many steps be done."""
+        for tables in self.both:
+            tables.step = step
+
+    def start_keys(self, name: str, parts: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the keys that this worker holds: its rows, and those elsewhere."""
+        mine = holders(np.ascontiguousarray(parts["keys"]), self.workers.size) == self.workers.rank
+        return super().start_keys(name, {p: a[mine] if p in PER_KEY else a for p, a in parts.items()})
+
+    def start_rows(self, specs: Sequence[TableSpec], rows: np.ndarray) -> None:
+        """The same of rows of this worker."""
+        names = {spec.name for spec in specs}
+        self.tables.start_rows([spec for spec in self.tables.specs if spec.name in names], rows)
+
+    def take_over(self, table: str, part: str, theirs: np.ndarray, here: np.ndarray, there: np.ndarray) -> None:
+        """The same of the rows that this worker holds."""
+        if part != "weight" and part not in self.tables.states:
+            return
+        self.tables.tiers.write_back()
+        for piece, held in zip(self.shards.pieces, self._held(part), strict=True):
+            if piece.table == table and len(held):
+                rows, theirs_of = here, there
+                if piece.kind == "row" and piece.spec.keys is None:
+                    mine = here % self.workers.size == self.workers.rank
+                    rows, theirs_of = here[mine] // self.workers.size, there[mine]
+                held[rows] = piece.columns_of(theirs)[theirs_of]
+        for tables in self.both:
+            tables.were_changed()
+
+    def _whole_tables(self) -> Whole:
+        tables = self.tables
+        states, kind = tuple(tables.states), tables.optimizer.type
+        pieces, workers = self.shards.pieces, self.workers
+        return Whole(self.plan, kind, states, self._held, pieces, tables.keys, tables.step, workers)
 
     def load_state_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take over this worker's part of what `state_arrays` gave, under whatever sharing.
@@ -356,66 +352,42 @@ class ShardedCollection(EmbeddingCollection):
         Raises:
             CheckpointError: The arrays are not of this plan and optimizer; nothing is changed then.
         """
-        whole = _Whole(self)
+        whole = self._whole_tables()
         if arrays.keys() != set(whole):
             odd = sorted(arrays.keys() ^ set(whole))
             raise CheckpointError(f"the tables are not this model's: {', '.join(odd[:5])}")
         for name, shape in whole.shapes.items():
-            if arrays[name].shape != shape:
-                raise CheckpointError(f"'{name}' is {arrays[name].shape} in the checkpoint, the model has {shape}")
+            if arrays[name].shape != shape or arrays[name].dtype != np.float32:
+                found = f"{arrays[name].dtype} {arrays[name].shape}"
+                raise CheckpointError(f"'{name}' is {found} in the checkpoint, the model has float32 {shape}")
         rank, size = self.workers.rank, self.workers.size
-        for tables, pieces in zip((self.tables, self.copies), self._parted(self.shards.pieces), strict=True):
-            cut = {
-                f"{piece.spec.name}/{part}": piece.cut(arrays[f"{piece.table}/{part}"], rank, size)
-                for piece in pieces
-                for part in ("weight", *tables.states)
-            }
-            tables.load({**cut, "step": arrays["step"]})
+        moved: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        restored = {}
+        for name, keys in self.tables.keys.items():
+            parts = {part: arrays[f"{name}/key_{part}"] for part in PARTS}
+            restored[name], here, there = parted(keys, parts, rank, size)
+            if not np.array_equal(here * size + rank, there):
+                moved[name] = here, there
+        self.tables.keys = restored
+        for part in ("weight", *self.tables.states):
+            for piece, held in zip(self.shards.pieces, self._held(part), strict=True):
+                theirs = arrays[f"{piece.table}/{part}"]
+                if piece.spec.keys in moved:
+                    _gather(theirs, held, *moved[piece.spec.keys])
+                else:
+                    held[...] = piece.cut(theirs, rank, size)
+        for tables in self.both:
+            tables.step = int(arrays["step"])
+            tables.were_changed()
 
 
-class _Whole(Mapping[str, np.ndarray]):
-    """The arrays of whole tables, put together from what all workers hold."""
-
-    def __init__(self, collection: ShardedCollection) -> None:
-        self.collection = collection
-        states = collection.tables.states
-        narrow = collection.tables.optimizer.type == "rowwise_adagrad"
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        for part in ("weight", *states):
-            for spec in collection.plan.tables:
-                self.shapes[f"{spec.name}/{part}"] = spec.rows, 1 if narrow and part != "weight" else spec.dim
-        self.shapes["step"] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all."""
-        return sum(4 * int(np.prod(shape)) for shape in self.shapes.values())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.shapes)
-
-    def __len__(self) -> int:
-        return len(self.shapes)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        collection, workers = self.collection, self.collection.workers
-        if name == "step":
-            return np.array(collection.tables.step, np.int64)
-        table, _, part = name.rpartition("/")
-        every = [tables.weights if part == "weight" else tables.states[part] for tables in collection.both]
-        whole = np.empty(self.shapes[name] if workers.first else (0, 0), np.float32)
-        for piece, held in zip(collection.shards.pieces, collection._joined(every), strict=True):
-            if piece.table != table:
-                continue
-            if piece.kind == "data_parallel":
-                mine: np.ndarray = held
-                return mine
-            parts = workers.collected(held)
-            for rank, rows in enumerate(parts or ()):
-                piece.cut(whole, rank, workers.size)[...] = rows
-        return whole
+def _gather(theirs: np.ndarray, held: np.ndarray, here: np.ndarray, there: np.ndarray) -> None:
+    """Fill rows with some of an array that may lie on disk."""
+    step = max(1, CHUNK_BYTES // max(1, 4 * theirs.shape[1]))
+    for start in range(0, len(here), step):
+        held[here[start : start + step]] = theirs[there[start : start + step]]
 
 
-def _one_by_one(tables: Any, place: int, dim: int) -> Any:
-    """The native lookup of rows of a table, one row after another."""
-    return native.Bags(tables, [("", KINDS["ids"], place, dim, 0, 1, False, False, False)])
+def _one_by_one(tables: Any, place: int, dim: int, opened: bool) -> Any:
+    """The native lookup of rows of a table, one row after another; where it is open, -1 is none."""
+    return native.Bags(tables, [("", KINDS["ids"], place, dim, 0, 1, False, False, opened)])

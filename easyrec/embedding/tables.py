@@ -147,12 +147,16 @@ class TrainedTables:
 
     def _start(self) -> None:
         """Let all rows have their first values."""
+        self._first_rows()
         for place, spec in enumerate(self.specs):
-            if spec.keys is None:
-                initialize(spec, self.weights[place], self.seed)
             if self._first and spec.name in self._parted:  # a new file is full of zeros
                 for arrays in self.states.values():
                     arrays[place][...] = self._first
+
+    def _first_rows(self) -> None:
+        for place, spec in enumerate(self.specs):
+            if spec.keys is None:
+                initialize(spec, self.weights[place], self.seed)
 
     def rows(self, keys: str | None, tier: str | None, ids: np.ndarray, *, learning: bool) -> np.ndarray:
         """(n,) rows of ids as the kernels know them, -1 for those without.

@@ -6,7 +6,7 @@ import math
 import os
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -95,7 +95,7 @@ def bytes_of(plan: EmbeddingPlan, optimizer: str) -> int:
     return sum(keys.bytes for keys in plan.keys) + sum(4 * t.rows * sum(widths[t.name]) for t in plan.tables)
 
 
-def place(plan: EmbeddingPlan, optimizer: str, budget: int) -> Placing:
+def place(plan: EmbeddingPlan, optimizer: str, budget: int, near: Collection[str] = ()) -> Placing:
     """Decide which rows are in memory: of each table the same number, small ones whole.
 
     Where ids are as frequent as 1 / rank, the last row that is kept of one table is then asked for as often as that of
@@ -105,6 +105,7 @@ def place(plan: EmbeddingPlan, optimizer: str, budget: int) -> Placing:
         plan: Tables and groups.
         optimizer: Type of what moves the tables: it decides the size of its state.
         budget: Bytes of memory for all tables.
+        near: Tables that must be in memory.
 
     Raises:
         ConfigError: What must be in memory does not fit.
@@ -115,7 +116,7 @@ def place(plan: EmbeddingPlan, optimizer: str, budget: int) -> Placing:
     needed = bytes_of(plan, optimizer)
     if needed <= budget:
         return Placing((), needed, needed)
-    waiting = sorted(_together(plan), key=lambda kind: kind.rows)
+    waiting = sorted(_together(plan, near), key=lambda kind: kind.rows)
     row_bytes = {kind.name: 4 * sum(widths[name] for name in kind.tables) for kind in waiting}
     parted = {name for kind in waiting for name in kind.tables}
     used = keys + sum(size for name, size in sized.items() if name not in parted)
@@ -136,10 +137,10 @@ def place(plan: EmbeddingPlan, optimizer: str, budget: int) -> Placing:
     return Placing(tuple(replace(kind, slots=slots) for kind in waiting), used, needed, disk)
 
 
-def _together(plan: EmbeddingPlan) -> list[TierSpec]:
+def _together(plan: EmbeddingPlan, near: Collection[str]) -> list[TierSpec]:
     """The tables that may be partly in memory, those of the same ids together; no slots yet."""
     specs = {spec.name: spec for spec in plan.tables}
-    whole = set(_read_whole(plan))
+    whole = {*near, *_read_whole(plan)}
     parts: list[tuple[set[str], set[str]]] = []  # tables and features that are looked up together
     for group in plan.groups.values():
         for bag in group.bags:
@@ -339,19 +340,19 @@ class Tiers:
         for tier in self._by_name.values():
             tier.forget()
 
-    def take_counts(self) -> dict[str, dict[str, float]]:
-        """By tier, since the last call: rows in memory, share of lookups found there, rows read and written."""
+    def take_counts(self) -> dict[str, list[int]]:
+        """By tier, since the last call: rows in memory, occurrences asked for, and rows read and written."""
         told = {}
         for name, tier in self._by_name.items():
             counts = tier.take_counts()
-            rate = {"hit_rate": round(1 - counts["read"] / counts["asked"], 6)} if counts["asked"] else {}
-            told[name] = {
-                "rows_in_memory": tier.spec.slots,
-                **rate,
-                "read": counts["read"],
-                "written": counts["written"],
-            }
+            told[name] = [tier.spec.slots, counts["asked"], counts["read"], counts["written"]]
         return told
+
+
+def traffic(slots: float, asked: float, read: float, written: float) -> dict[str, float]:
+    """What people are told of a tier: rows in memory, share of lookups found there, rows read and written."""
+    rate = {"hit_rate": round(1 - read / asked, 6)} if asked else {}
+    return {"rows_in_memory": slots, **rate, "read": read, "written": written}
 
 
 def _nameless(folder: Path, size: int) -> Any:

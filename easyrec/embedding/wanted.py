@@ -11,6 +11,7 @@ import pandas as pd
 from easyrec.embedding.lookup import Columns
 from easyrec.embedding.search import Parts
 from easyrec.embedding.sharding import Unit
+from easyrec.embedding.shared_keys import holders
 from easyrec.errors import DataError
 
 
@@ -19,7 +20,7 @@ class Wanted:
     """The distinct rows of a batch, those of one worker after those of another, and among these unit by unit.
 
     Attributes:
-        rows: As the worker that holds them numbers them.
+        rows: As the worker that holds them numbers them; keys, where ids have rows by these.
         counts: (workers, units).
         here: (units, workers + 1), where among a unit's rows, by worker, those of each begin and end.
         places: By column of the plan over the pieces, where among a unit's rows that of each id is.
@@ -36,6 +37,61 @@ class Wanted:
         return self.rows[before : before + int(self.counts[worker, units].sum())]
 
 
+class Occurrences:
+    """How often a batch meets each id, by feature: for holders of keys, which they count, and of rows that not all read.
+
+    Args:
+        units: What is looked up by the same ids.
+        wanted: What the batch needs.
+        rank: This worker.
+
+    Attributes:
+        columns: (units,) how many features are told of a unit's ids; 0 where none are.
+        times: By unit, (n, features) of each of its ids.
+    """
+
+    def __init__(self, units: Sequence[Unit], wanted: Wanted, rank: int) -> None:
+        self.units, self.here, self.rank, self.times = units, wanted.here, rank, dict[int, np.ndarray]()
+        self.columns = np.array([len(unit.features) if unit.counted else 0 for unit in units], np.int64)
+        for number in np.flatnonzero(self.columns).tolist():
+            named, size = (f"{number}/{feature}" for feature in units[number].features), int(wanted.here[number, -1])
+            every = [np.bincount(wanted.places[name], minlength=size) for name in named]
+            self.times[number] = np.stack(every, axis=1)
+
+    def of(self, worker: int) -> list[np.ndarray]:
+        """Those of the ids whose rows a worker holds, unit by unit."""
+        told = []
+        for number, times in self.times.items():
+            holder = self.rank if self.units[number].kind == "data_parallel" else worker
+            told.append(times[self.here[number, holder] : self.here[number, holder + 1]].ravel())
+        return told
+
+
+def found(places: np.ndarray, lost: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Places of occurrences, -1 for the first ones of those keys that had no row when they were met.
+
+    Args:
+        places: (n,) by occurrence, where its key is.
+        lost: (keys,) how many of its occurrences had no row.
+        times: (keys,) how many there were.
+    """
+    without = np.flatnonzero(lost[places])
+    if not len(without):
+        return places
+    keys = places[without]
+    some = lost[keys] < times[keys]
+    gone = without[~some]
+    if some.any():  # keys that got their row in this batch
+        at, keys = without[some], keys[some]
+        order = np.argsort(keys, kind="stable")
+        _, first, counts = np.unique(keys[order], return_index=True, return_counts=True)
+        number = np.arange(len(keys)) - np.repeat(first, counts)
+        gone = np.concatenate([gone, at[order][number < lost[keys[order]]]])
+    result = places.copy()
+    result[gone] = -1
+    return result
+
+
 class Wanting:
     """Finds what a batch needs.
 
@@ -48,8 +104,9 @@ class Wanting:
     def __init__(self, units: Sequence[Unit], rank: int, size: int) -> None:
         self.units, self.size = units, size
         self._base = np.cumsum([0, *(unit.rows for unit in units)])
-        self._by_row = np.array([unit.kind == "row" for unit in units], bool)
+        self._by_row = np.array([unit.kind == "row" and unit.keys is None for unit in units], bool)
         self._holder = np.array([unit.owner if unit.kind == "table" else rank for unit in units], np.int64)
+        self._keyed = [place for place, unit in enumerate(units) if unit.keys is not None]
 
     def __call__(self, columns: Columns) -> Wanted:
         """What these rows need.
@@ -62,15 +119,25 @@ class Wanting:
         parts: dict[str, np.ndarray] = {}
         lengths = np.zeros(number, np.int64)
         for place, unit in enumerate(self.units):
-            for feature in unit.features:
-                ids = _checked(columns.ragged(feature), feature, unit.rows)
-                parts[f"{place}/{feature}"] = ids + self._base[place]
-                lengths[place] += len(ids)
+            if unit.keys is None:
+                for feature in unit.features:
+                    ids = _checked(columns.ragged(feature), feature, unit.rows)
+                    parts[f"{place}/{feature}"] = ids + self._base[place]
+                    lengths[place] += len(ids)
         codes, distinct = pd.factorize(np.concatenate([np.zeros(0, np.int64), *parts.values()]))
         unit_of = np.empty(len(distinct), np.int64)
         unit_of[codes] = np.repeat(np.arange(number), lengths)
         row, by_row = distinct - self._base[unit_of], self._by_row[unit_of]
-        key = np.where(by_row, row % size, self._holder[unit_of]) * number + unit_of
+        holder = np.where(by_row, row % size, self._holder[unit_of])
+        row = np.where(by_row, row // size, row)
+        for place in self._keyed:  # any number may be a key
+            keyed = {f: _checked(columns.ragged(f), f, None) for f in self.units[place].features}
+            of_keys, keys = pd.factorize(np.concatenate(list(keyed.values())))
+            parts |= {f"{place}/{feature}": ids for feature, ids in keyed.items()}
+            codes = np.concatenate([codes, of_keys + len(row)])
+            row, holder = np.concatenate([row, keys]), np.concatenate([holder, holders(keys, size)])
+            unit_of = np.concatenate([unit_of, np.full(len(keys), place)])
+        key = holder * number + unit_of
         counts = np.bincount(key, minlength=size * number).reshape(size, number)
         here = np.zeros((number, size + 1), np.int64)
         np.cumsum(counts.T, axis=1, out=here[:, 1:])
@@ -79,19 +146,18 @@ class Wanting:
         at = np.empty(len(key), np.int64)
         at[order] = np.arange(len(key)) + (here[:, :-1].T.ravel() - begins)[key[order]]
         places = np.split(at[codes], np.cumsum([len(ids) for ids in parts.values()])[:-1]) if parts else []
-        rows = np.where(by_row, row // size, row)[order]
-        return Wanted(rows, counts, here, dict(zip(parts, places, strict=True)))
+        return Wanted(row[order], counts, here, dict(zip(parts, places, strict=True)))
 
 
-def _checked(column: Parts, feature: str, rows: int) -> np.ndarray:
-    """The ids of a column."""
+def _checked(column: Parts, feature: str, rows: int | None) -> np.ndarray:
+    """The ids of a column; they must be below `rows`."""
     ids = column[0]
     if ids.ndim != 1 or ids.dtype != np.int64:
         raise DataError(f"ids must be (n,) int64, but are {ids.shape} {ids.dtype}", column=feature)
-    if len(ids) and (ids.min() < 0 or ids.max() >= rows):
+    if rows is not None and len(ids) and (ids.min() < 0 or ids.max() >= rows):
         wrong = int(np.flatnonzero((ids < 0) | (ids >= rows))[0])
         text = f"id {ids[wrong]} is outside its embedding table"
-        raise DataError(text, column=feature, row=_row_of(column, wrong))
+        raise DataError(text, column=feature.rpartition("/")[2], row=_row_of(column, wrong))
     return ids
 
 

@@ -18,10 +18,20 @@ from torch import Tensor, nn
 from easyrec.batch import Batch, as_tensor
 from easyrec.embedding.reader import TableReader, write_tables
 from easyrec.errors import DataError, RunError, distribution, version
-from easyrec.export.bundle import write_bundle
+from easyrec.export.bundle import Draft, write_bundle
 from easyrec.export.calls import Program
-from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, RuntimeEntry, SearchEntry, Signature, Warmup
+from easyrec.export.manifest import (
+    InputColumn,
+    Manifest,
+    OutputColumn,
+    RuntimeEntry,
+    SearchEntry,
+    Signature,
+    SplitEntry,
+    Warmup,
+)
 from easyrec.export.program import export_program, to_calls
+from easyrec.export.requests import request_program
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests, largest_error
 from feature_generator.incoming import record
@@ -117,6 +127,7 @@ def export_bundle(
         program.save(draft.folder(PROGRAM))
         warmup.save(draft.folder(FOLDER))
         tolerance = _check(draft.path, generator, warmup)
+        split = _split(draft, generator, warmup, tolerance) if search is None and tower_of is None else None
         if search is not None:
             pq.write_table(search[1], draft.path / search[0].items)
         draft.manifest = Manifest(
@@ -136,6 +147,7 @@ def export_bundle(
             runtime="torch_export",
             request=experiment.export.request.model_dump(),
             warmup=Warmup(rows=warmup.rows.num_rows),
+            split=split,
             search=None if search is None else search[0],
             metrics=_finite(metrics or {}),
             versions=versions(),
@@ -184,6 +196,16 @@ def _check(path: Path, generator: FeatureGenerator, warmup: WarmupRows) -> float
         if not error <= tolerance:
             raise RunError(f"the exported program does not score as the model: task '{name}' differs by {error:.2e}")
     return tolerance
+
+
+def _split(draft: Draft, generator: FeatureGenerator, warmup: WarmupRows, tolerance: float) -> SplitEntry | None:
+    """Write the program for requests, where there is one."""
+    tables, program = TableReader.open(draft.path / TABLES, verify=False), Program.load(draft.path / PROGRAM)
+    found = request_program(program, tables, generator, warmup.rows, tolerance)
+    if found is None:
+        return None
+    found[0].save(draft.folder(found[1].folder))
+    return found[1]
 
 
 def _feature(spec: OutputSpec) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class _Block:
     def __init__(self, calls: Sequence[Call], given: int, results: Mapping[str, int], *, inside: bool = False) -> None:
         last_use = {}
         for index, call in enumerate(calls):
-            for number in _numbers((call.args, tuple(call.kwargs.values()))):
+            for number in numbers_in((call.args, tuple(call.kwargs.values()))):
                 if not 0 <= number < given + index:
                     raise ValueError(f"call {index} reads value {number}, which does not exist yet")
                 last_use[number] = index
@@ -116,8 +116,8 @@ class _Block:
         self._steps = []
         for index, call in enumerate(calls):
             direct = tuple((i, a.number) for i, a in enumerate(call.args) if isinstance(a, Value))
-            nested = tuple((i, a) for i, a in enumerate(call.args) if isinstance(a, list) and _numbers(a))
-            if _numbers(list(call.kwargs.values())):
+            nested = tuple((i, a) for i, a in enumerate(call.args) if isinstance(a, list) and numbers_in(a))
+            if numbers_in(list(call.kwargs.values())):
                 raise ValueError(f"call {index} has a value as a keyword's argument")
             free = tuple(n for n, last in last_use.items() if last == index)
             function, args = find(call.operator) if call.operator != REPEAT else _repeat, list(call.args)
@@ -134,7 +134,7 @@ class _Block:
             for position, number in direct:
                 args[position] = values[number]
             for position, template in nested:
-                args[position] = _fill(template, values)
+                args[position] = filled(template, values)
             values.append(function(*args, **keywords))
             for number in free:
                 values[number] = None
@@ -160,6 +160,15 @@ def _repeat(turns: Tensor, carried: list[Any], given: list[Any], body: _Block) -
     for _ in range(int(turns)):
         carried = body([*carried, *given])
     return carried
+
+
+def result_of(call: Call, values: Sequence[Any]) -> Any:
+    """What a call gives over the values before it."""
+    args = [filled(argument, values) for argument in call.args if not isinstance(argument, Body)]
+    if call.operator == REPEAT:
+        turns, carried, given = args
+        return _repeat(turns, carried, given, _body(call, inside=False))
+    return find(call.operator)(*args, **call.kwargs)
 
 
 class Program:
@@ -232,17 +241,18 @@ class Program:
             raise BundleError(f"{folder / WEIGHTS}: cannot be read: {error}") from None
 
 
-def _numbers(argument: Any) -> list[int]:
+def numbers_in(argument: Any) -> list[int]:
     """Numbers of the values in an argument."""
     if isinstance(argument, Value):
         return [argument.number]
-    return [n for a in argument for n in _numbers(a)] if isinstance(argument, list | tuple) else []
+    return [n for a in argument for n in numbers_in(a)] if isinstance(argument, list | tuple) else []
 
 
-def _fill(template: Any, values: list[Any]) -> Any:
+def filled(template: Any, values: Sequence[Any]) -> Any:
+    """An argument with values in the place of their numbers."""
     if isinstance(template, Value):
         return values[template.number]
-    return [_fill(t, values) for t in template] if isinstance(template, list) else template
+    return [filled(t, values) for t in template] if isinstance(template, list) else template
 
 
 # --------------------------------------------------------------------------------------- arguments as JSON

@@ -91,6 +91,20 @@ class RuntimeEntry(StrictModel):
     tolerance: dict[str, float]
 
 
+class SplitEntry(StrictModel):
+    """A program for requests: what is the same for all candidates of a request is computed once.
+
+    Attributes:
+        folder: Its folder in the bundle.
+        user: Features that a request has once, which are looked up in one row.
+        apart: Sequences that are looked up once, as `<group>/<sequence>`.
+    """
+
+    folder: str
+    user: list[str]
+    apart: list[str] = []
+
+
 class Warmup(StrictModel):
     """The rows that are replayed at every load."""
 
@@ -153,6 +167,8 @@ class Manifest(StrictModel):
     request: dict[str, int] = {}
     """The request that the bundle is made for: `items` per user."""
     warmup: Warmup
+    split: SplitEntry | None = None
+    """The program for requests; None: requests are scored as rows are."""
     search: SearchEntry | None = None
     """Of a model that searches for items; None: of another one."""
     metrics: dict[str, Any] = {}

@@ -183,9 +183,8 @@ def _is(node: Any, target: Any, *args: Any) -> bool:
     return node.target is target and list(node.args[: len(args)]) == list(args)
 
 
-def example(layouts: Mapping[str, GroupLayout]) -> dict[str, Tensor]:
-    """Inputs of `EXAMPLE_ROWS` rows, with sizes that no two dimensions share by chance, so that none is taken for another."""
-    rows, steps = EXAMPLE_ROWS, 31
+def example(layouts: Mapping[str, GroupLayout], rows: int = EXAMPLE_ROWS, steps: int = 31) -> dict[str, Tensor]:
+    """Inputs of some rows, with sizes that no two dimensions share by chance, so that none is taken for another."""
     tensors: dict[str, Tensor] = {}
     for layout in layouts.values():
         widths = {

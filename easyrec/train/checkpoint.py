@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from easyrec.chunks import row_chunks
 from easyrec.errors import CheckpointError
 from easyrec.train.snapshot import PENDING, REPLACED, Snapshot, read_folder, read_state, write_folder
 
@@ -50,8 +51,9 @@ class CheckpointStore:
 
     def take_part(self, snapshot: Snapshot) -> None:
         """Give the worker that writes a checkpoint this one's part of the tables."""
-        for name in snapshot.arrays:
-            snapshot.arrays[name]
+        for array in snapshot.arrays.values():
+            for rows in row_chunks(array) if array.ndim else ():
+                array[rows]
 
     def write(self, step: int, snapshot: Snapshot) -> None:
         """Write the checkpoint of `step` and remove those that are no longer needed.

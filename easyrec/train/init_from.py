@@ -67,7 +67,7 @@ def init_from(
     given, former = given or {}, read_former(start.path)
     if start.optimizer:
         _check_optimizers(start, former, collection, updates)
-        collection.tables.step = former.step
+        collection.go_to(former.step)
     for name, suits in given.items():
         if name in former.tables:
             suits(former.tables[name])
@@ -168,7 +168,7 @@ class _Tables:
 
     def take(self, specs: list[TableSpec], told: Taken) -> None:
         """Take over what fits."""
-        weights, started = self.collection.weights, dict[str, tuple[np.ndarray, np.ndarray] | str]()
+        started: dict[str, tuple[np.ndarray, np.ndarray] | str] = {}
         for spec in specs:
             key = spec.keys
             if self.start.skips(spec.name) or spec.name not in self.named:
@@ -192,23 +192,15 @@ class _Tables:
             if isinstance(rows, str):
                 told.left.append(f"{spec.name} ({rows})")
                 continue
-            here, there = rows
-            weights[spec.name][here] = theirs[there]
+            self.collection.take_over(spec.name, "weight", theirs, *rows)
             told.taken.append(spec.name)
             if self.start.optimizer:
-                self._take_state(spec, here, there)
+                for part, states in self.former.states.get(self.before[spec.name], {}).items():
+                    self.collection.take_over(spec.name, part, states, *rows)
         for key, rows in started.items():  # tables of the same keys that were not taken over
             if not isinstance(rows, str):
                 left = [s for s in specs if s.keys == key and s.name not in told.taken]
-                self.collection.tables.start_rows(left, rows[0])
-
-    def _take_state(self, spec: TableSpec, here: np.ndarray, there: np.ndarray) -> None:
-        """Take over what the optimizer keeps of rows."""
-        tables = self.collection.tables
-        place, states = tables.specs.index(spec), self.former.states.get(self.before[spec.name], {})
-        for name, arrays in tables.states.items():
-            if name in states:
-                arrays[place][here] = states[name][there]
+                self.collection.start_rows(left, rows[0])
 
     def _start_keys(self, name: str) -> tuple[np.ndarray, np.ndarray] | str:
         """Give keys of ours the rows of ids that they had there: rows here and there, or why not."""
@@ -217,14 +209,14 @@ class _Tables:
         if self.generator.config.hash != self.former.generator.config.hash:
             return "ids are hashed otherwise there"
         if name in self.keys:
-            return self.collection.tables.start_keys(name, self.keys[name])
+            return self.collection.start_keys(name, self.keys[name])
         told = keys_of(self.former.generator, self.before.get(name, name))
         if isinstance(told, str):
             return told
         ids, keys = told
         parts = {"keys": keys, "rows": ids.astype(np.int32), "counts": np.ones(len(keys), np.float32)}
         parts |= {"steps": np.zeros(len(keys), np.uint32)}
-        return self.collection.tables.start_keys(name, parts)
+        return self.collection.start_keys(name, parts)
 
     def _static_rows(self, name: str, rows: int) -> tuple[np.ndarray, np.ndarray] | str:
         """Rows here and there of the ids that had rows in a dynamic table."""

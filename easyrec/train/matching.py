@@ -35,6 +35,8 @@ from easyrec.retrieval.ranking import Measured, Scores, Users, listed
 from easyrec.train.codes import known_codes, trie_of
 from easyrec.train.near import near_items
 from easyrec.train.scorer import Scorer
+from easyrec.train.turns import Turns
+from easyrec.train.users import users_of_all
 
 NEAR = "sampler/near"
 """Of a checkpoint: the items near each one."""
@@ -95,8 +97,8 @@ class Matching:
         """What training with a sampler minimises."""
         return sampled.build(getattr(self.experiment.model, "loss", None) or Softmax(), len(self.catalogue))
 
-    def learned(self, part: Part) -> Loader:
-        """The rows of a part, each batch with candidates."""
+    def learned(self, part: Part, shard: tuple[int, int] = (0, 1)) -> Loader:
+        """The rows of a part that are this worker's, each batch with candidates."""
         config = self.experiment.data.sampler
         assert config is not None
         if config.logq is None:
@@ -104,18 +106,19 @@ class Matching:
         self.sampler = build_sampler(config, self.counts if config.counted else np.ones(len(self.catalogue)))
         missing = self._missing(part)
         made = NodeMatcher if isinstance(self.sampler, Tree) else Matcher
-        matcher = made(self.positions, self.sampler, self.experiment.train.seed, missing)
+        matcher = made(self.positions, self.sampler, self.experiment.train.seed, missing, shard[0])
         generator = self.sides.generator("learned")
-        options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher}
+        options: dict[str, Any] = {"labels": False, "weights": True, "matcher": matcher, "shard": shard}
         return make_loader(self.experiment, part, generator, training=True, **options)
 
     def _missing(self, part: Part) -> Missing:
         (raw, *_) = raw_columns(self.experiment.generator.only([self.sides.key]), part.source)
         return Missing(self.positions, raw)
 
-    def asked(self, part: Part) -> Loader:
-        """The rows of a part: users, and the items that they want."""
-        return make_loader(self.experiment, part, self.sides.generator("asked"), training=False, labels=False)
+    def asked(self, part: Part, shard: tuple[int, int] = (0, 1)) -> Loader:
+        """The rows of a part that are this worker's: users, and the items that they want."""
+        generator = self.sides.generator("asked")
+        return make_loader(self.experiment, part, generator, training=False, labels=False, shard=shard)
 
     def objective(self, logits: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """The loss, by the name of the task."""
@@ -172,13 +175,16 @@ class Matching:
         ]
         return torch.cat([scorer.vectors(part, "item", self.sides.item_groups) for part in parts])
 
-    def measure(self, scorer: Scorer, loader: Loader, heed: Callable[[], None] = lambda: None) -> dict[str, float]:
+    def measure(
+        self, scorer: Scorer, loader: Loader, heed: Callable[[], None] = lambda: None, turns: Turns | None = None
+    ) -> dict[str, float]:
         """All retrieval metrics of a part.
 
         Args:
             scorer: The model.
             loader: The part.
             heed: Called for every batch.
+            turns: Those of several workers, of which the first one measures; the others get nothing.
         """
         if self.experiment.model.searches:
             trie = trie_of(scorer.collection, self.experiment, self.catalogue).on(scorer.device)
@@ -189,7 +195,25 @@ class Matching:
 
             return self._measured(search, loader, heed)
         items = self.items(scorer)
-        return self.ranked(items, lambda batch: scorer.vectors(batch, "user", self.sides.user_groups), loader, heed)
+
+        def users(batch: Batch) -> Tensor:
+            return scorer.vectors(batch, "user", self.sides.user_groups)
+
+        if turns is not None and turns.workers.several:
+            return self._ranked_by_first(items, users, loader, heed, turns)
+        return self.ranked(items, users, loader, heed)
+
+    def _ranked_by_first(
+        self, items: Tensor, users: Callable[[Batch], Tensor], loader: Loader, heed: Callable[[], None], turns: Turns
+    ) -> dict[str, float]:
+        """All retrieval metrics of the users of all workers, on the first one."""
+        counts, found = self._fresh()
+        for turn in turns.of(loader):
+            heed()
+            asking = replace(self._asking(turn.batch, counts), vectors=users(turn.batch))
+            for part in users_of_all(turns.workers, asking):
+                found.update(part, items)
+        return found.compute() if turns.workers.first else {}
 
     def ranked(
         self,
@@ -215,13 +239,18 @@ class Matching:
     def _measured(
         self, find: Callable[[Measured, Batch, Users], None], loader: Loader, heed: Callable[[], None]
     ) -> dict[str, float]:
-        told = any(m.counted for m in self.measured.metrics) or self.measured.cold is not None
-        counts = self.counts if told else np.ones(len(self.catalogue))
-        found = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics], counts)
+        counts, found = self._fresh()
         for batch in loader:
             heed()
             find(found, batch, self._asking(batch, counts))
         return found.compute()
+
+    def _fresh(self) -> tuple[np.ndarray, Measured]:
+        """How often each item is learned, where that is told, and metrics that were fed nothing."""
+        told = any(m.counted for m in self.measured.metrics) or self.measured.cold is not None
+        counts = self.counts if told else np.ones(len(self.catalogue))
+        made = Measured(lambda: [metrics.build(m, len(self.catalogue), counts) for m in self.measured.metrics], counts)
+        return counts, made
 
     def _asking(self, batch: Batch, counts: np.ndarray) -> Users:
         """The users of a batch, without vectors."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -105,7 +107,8 @@ def predict_spread(
         exact=all_written(experiment, part),
         slice_rows=config.slice_rows,
         part="" if isinstance(rows, SourceConfig) else rows,
-        source=Travelled.of(rows) if isinstance(rows, SourceConfig) else None,
+        source=Travelled.of(rows, part.source) if isinstance(rows, SourceConfig) else None,
+        pinned=part.source.pinned(),
     )
     parts = Parts(folder, {**job, "batches of": batch})
     done = spread(engine, task, parts, slices, overwrite=overwrite, bar=bar)
@@ -120,12 +123,14 @@ class PredictTask(Task):
         trained: What is scored with.
         source: Where the rows are, where they are of no part of the config's.
         part: Of which part they are; with neither the engine reads them.
+        pinned: What the part's source is pinned to.
         slice_rows: Rows of a slice.
     """
 
     trained: Trained
     source: Travelled | None = None
     part: str = ""
+    pinned: Mapping[str, Any] | None = None
     slice_rows: int = 0
 
     def open(self) -> Maker:
@@ -137,6 +142,8 @@ class PredictTask(Task):
             part = Part(self.source.open(experiment.data.bad_rows))
         elif self.part:
             part = _opened(experiment, self.part)
+            if self.pinned is not None:
+                part.source.pin(self.pinned)
         return _Predictor(experiment, scorer, part, self.slice_rows)
 
 

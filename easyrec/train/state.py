@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+from safetensors.torch import load, save
+
 from easyrec.errors import CheckpointError
 from easyrec.train.matching import NEAR
 from easyrec.train.randomness import load_random_state, random_state, seed_all
@@ -18,14 +20,13 @@ if TYPE_CHECKING:
 
 
 def snapshot_of(trainer: Trainer) -> Snapshot:
-    """All that training needs to go on as if it had never stopped.
-
-    The first worker's random numbers go on; those of the others start anew here and after a resume alike, so that
-    there may be more or fewer of them.
-    """
-    loaders = [json.loads(text) for text in trainer.workers.texts(json.dumps(trainer.loader.state()))]
-    start_anew(trainer)
+    """All that training needs to go on as if it had never stopped."""
+    workers = trainer.workers
+    loaders = [json.loads(text) for text in workers.texts(json.dumps(trainer.loader.state()))]
     plain, generators = random_state()
+    of_others = [json.loads(text) for text in workers.texts(json.dumps(plain))[1:]]
+    for rank, data in enumerate(workers.bytes(save(generators))[1:], 1):
+        generators |= {f"{rank}/{name}": tensor for name, tensor in load(data).items()}
     state = {
         "step": trainer.step,
         "samples": trainer.samples,
@@ -48,8 +49,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         "random": plain,
         "refreshed": trainer.matching.refreshed if trainer.matching else 0,
     }
-    if trainer.workers.several:
-        state["loaders"] = loaders
+    if workers.several:
+        state |= {"loaders": loaders, "random_of_others": of_others}
     tensors = {"dense": trainer.model.state_dict(), "optimizer": trainer.updates.state(), "random": generators}
     if trainer.ema is not None:
         tensors["ema"] = trainer.ema.state()
@@ -66,6 +67,20 @@ def start_anew(trainer: Trainer) -> None:
     if not trainer.workers.first:
         text = f"{trainer.config.seed}:{trainer.step}:{trainer.workers.rank}"
         seed_all(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little"))
+
+
+def _load_random_state(trainer: Trainer, snapshot: Snapshot) -> None:
+    """Let this worker's random numbers go on; where there were other numbers of workers, those of the first one."""
+    rank, size = trainer.workers.rank, trainer.workers.size
+    plain, tensors = snapshot.state["random"], snapshot.tensors["random"]
+    of_others = snapshot.state.get("random_of_others", [])
+    if rank and len(of_others) + 1 == size:
+        plain = of_others[rank - 1]
+        tensors = {name.partition("/")[2]: t for name, t in tensors.items() if name.startswith(f"{rank}/")}
+    elif rank:
+        start_anew(trainer)
+        return
+    load_random_state(plain, tensors)
 
 
 def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
@@ -112,8 +127,7 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
         mean.load_state(kept)
     for name, size in state["files"].items():
         trainer.folder.truncate(name, size)
-    load_random_state(state["random"], snapshot.tensors["random"])
-    start_anew(trainer)
+    _load_random_state(trainer, snapshot)
 
 
 def _optimizers(trainer: Trainer) -> dict[str, str]:

@@ -18,14 +18,14 @@ from easyrec.batch import Batch
 from easyrec.config import Experiment
 from easyrec.config.distributed import Distributed
 from easyrec.config.parts import NO_ROWS, unmet
-from easyrec.data import Loader, Part, make_loader, open_sources
+from easyrec.data import Loader, Part, Sources, make_loader, open_sources
 from easyrec.device import open_device
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.on_device import DeviceCollection, obstacle
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
 from easyrec.embedding.propagated import PropagatedCollection, collection_of
 from easyrec.embedding.sharded import ShardedCollection
-from easyrec.embedding.sharding import KINDS, Kind, kinds_of
+from easyrec.embedding.sharding import KINDS, Kind, compared, kinds_of
 from easyrec.embedding.tiers import bytes_of, store_of
 from easyrec.embedding.torchrec_plan import planned
 from easyrec.errors import ConfigError, DataError, Problem
@@ -62,7 +62,7 @@ from easyrec.train.schedules import Rate
 from easyrec.train.scored import Scored, of_all
 from easyrec.train.scorer import Scorer, task_scorings
 from easyrec.train.snapshot import read_folder
-from easyrec.train.state import go_to, snapshot_of
+from easyrec.train.state import go_to, snapshot_of, start_anew
 from easyrec.train.stopwatch import Stopwatch
 from easyrec.train.tensorboard import TensorBoard
 from easyrec.train.turns import Turn, Turns, add_up_gradients, first_rows
@@ -146,6 +146,7 @@ class Trainer:
         self.part, self.plan = sources.train, plan_embeddings(self.experiment.generator.outputs, self.experiment.model)
         self.matching = None if self.experiment.eval.retrieval is None else Matching(self.experiment, sources)
         self.sampled = self.experiment.data.sampler is not None
+        self._agree_on_versions(sources)
         self.loader = self._reader(sources.train, training=True)
         self._count_rows()
         self.valid = None if sources.valid is None else self._reader(sources.valid, training=False)
@@ -163,16 +164,25 @@ class Trainer:
         if problems:
             raise self.experiment.placed(ConfigError(problems))
 
+    def _agree_on_versions(self, sources: Sources) -> None:
+        """Have all workers read what the first one has opened: a table may have been written to in between."""
+        for part in (sources.train, sources.valid, sources.test):
+            if part is None or part.source.endless:  # of which each worker reads its own
+                continue
+            pinned = self.workers.told(part.source.pinned() if self.workers.first else None)
+            if pinned is not None and not self.workers.first:
+                part.source.pin(pinned)
+
     @property
     def evaluated(self) -> dict[str, Loader]:
         """The parts that are evaluated."""
         return {name: part for name, part in (("valid", self.valid), ("test", self.test)) if part is not None}
 
     def _reader(self, part: Part, *, training: bool) -> Loader:
+        shard = self.workers.rank, self.workers.size
         if self.matching is None or (training and not self.sampled):
-            shard = self.workers.rank, self.workers.size
             return make_loader(self.experiment, part, training=training, shard=shard)
-        return self.matching.learned(part) if training else self.matching.asked(part)
+        return self.matching.learned(part, shard) if training else self.matching.asked(part, shard)
 
     def _build(self) -> None:
         config, experiment = self.config, self.experiment
@@ -209,8 +219,9 @@ class Trainer:
     def _tables(self, plan: EmbeddingPlan) -> EmbeddingCollection:
         config, seed = self.config, self.config.seed
         settings = config.sparse_optimizer, config.embedding_regularizer, seed, self.threads
+        store = store_of(config.storage, self.folder.path)
         if not self.workers.several:
-            store, needed = store_of(config.storage, self.folder.path), bytes_of(plan, config.sparse_optimizer.type)
+            needed = bytes_of(plan, config.sparse_optimizer.type)
             if store is None and (doubt := doubt_about(needed)):
                 logger.warning("%s", doubt)
             try:
@@ -218,13 +229,14 @@ class Trainer:
                     items = self.experiment.model.item_groups
                     return DeviceCollection(plan, *settings, items, device=self.device)
                 return collection_of(self.experiment.model, plan, *settings, store)
-            except MemoryError as error:
+            except (MemoryError, torch.OutOfMemoryError) as error:
                 raise no_memory_for_tables(needed) from error
         if config.tables == "device":
             text = "several workers share tables in the memory of processors: leave 'tables' out"
             raise ConfigError([Problem(text, "train.tables")])
         kinds = self.workers.told(self._kinds(plan) if self.workers.first else None)
-        return ShardedCollection(plan, *settings, self.workers, kinds)
+        groups = () if self.matching is None else self.experiment.model.item_groups
+        return ShardedCollection(plan, *settings, self.workers, kinds, store, groups)
 
     def _on_device(self, plan: EmbeddingPlan) -> bool:
         """Whether tables are on the device, where the dense part is."""
@@ -245,7 +257,8 @@ class Trainer:
         chosen = self.config.distributed or Distributed()
         if chosen.planner == "size":
             return kinds_of(plan, chosen.of)
-        kinds = KINDS if self.config.sparse_optimizer.type != "rowwise_adagrad" else KINDS[:-1]
+        whole = self.config.sparse_optimizer.type == "rowwise_adagrad" or compared(plan) is not None
+        kinds = KINDS[:-1] if whole else KINDS  # by 'column' no worker has a whole row
         rows = self.experiment.data.batch_size // self.workers.size
         return kinds_of(plan, chosen.of, partial(planned, size=self.workers.size, batch_size=rows, kinds=kinds))
 
@@ -282,7 +295,8 @@ class Trainer:
         measured, config = self.experiment.measured, self.config
         if measured is None or config.metrics is None or self.sampled:
             return None
-        return Recent(config.metrics, measured, self.objective, config.log_every, self.experiment.data.batch_size)
+        rows = self.experiment.data.batch_size
+        return Recent(config.metrics, measured, self.objective, config.log_every, rows, self.workers)
 
     def _watch_for_the_best(self) -> EarlyStop | None:
         watched, stop = self.experiment.watched, self.config.early_stop
@@ -469,7 +483,8 @@ class Trainer:
         """
         if self.matching is not None:
             with self.scorer.averaged():
-                values = self.matching.measure(self.scorer, loader, self.heed_signals)
+                values = self.matching.measure(self.scorer, loader, self.heed_signals, self.turns)
+            values = dict(self.workers.told(values))
             self._tell_of_bad_rows(loader, "valid" if loader is self.valid else "test")
             return values
 
@@ -611,6 +626,7 @@ class Trainer:
                 self.store.discard_after(step)
             self.saved_step = step
         else:
+            start_anew(self)  # the models are equal: from here on each worker draws for itself
             for name in (METRICS, PROGRESS):
                 self.folder.truncate(name, 0)
             if self.matching is not None and isinstance(self.collection, PropagatedCollection):

@@ -80,6 +80,11 @@ class Turns:
             yield Turn(mine, int(rows), share, dict(zip(names, shares, strict=True)))
 
     def _weights(self, batch: Batch) -> list[float]:
+        if batch.matches is not None:  # the mean is over positions
+            weights = batch.sample_weight
+            of_positions = None if weights is None else weights.index_select(0, batch.matches.rows)
+            total = float(len(batch.matches.rows)) if of_positions is None else float(of_positions.double().sum())
+            return [total] * len(self.tasks)
         if any(task.label not in batch.labels for task in self.tasks):
             return [0.0] * len(self.tasks)
         return [_weight(counted(task, batch.labels, batch.sample_weight), batch) for task in self.tasks]

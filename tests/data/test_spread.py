@@ -17,6 +17,7 @@ from easyrec.data.encoded_spread import encode_spread
 from easyrec.data.engines import engine_config, words_of_engine
 from easyrec.data.engines.spark import check_java
 from easyrec.data.feed import feed_of, source_of
+from easyrec.data.sources.delta import Config as Delta
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.sources.sql import Config as Sql
 from easyrec.data.spread import divisible, folder_of
@@ -338,3 +339,31 @@ def test_an_engine_that_is_not_installed_names_the_extra(monkeypatch, name, pack
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=rf"'{package}': pip install '.*\[{name}\]'"):
         engine_config(name).open()
+
+
+class Writing:
+    """An engine before whose work somebody writes to a table."""
+
+    def __init__(self, engine, write):
+        self.engine, self.write = engine, write
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def run(self, task, numbers, progress):
+        self.write()
+        return self.engine.run(task, numbers, progress)
+
+
+def test_workers_read_the_version_of_a_table_that_was_opened_first(here, processes):
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra 'delta'")
+
+    def append():
+        deltalake.write_deltalake("log", pq.read_table("days").sort_by("row"), mode="append")
+
+    append()
+    generator = FeatureGenerator.load({"features": FEATURES})
+    rows = Delta(path=str(here / "log"))
+    encode_spread(generator, rows, Path("parts"), CONFIG, Writing(processes, append), Encoding(("row",)))
+    assert [row for part in parts() for row in part["row"].to_pylist()] == list(range(600))
+    assert rows.open().num_rows == 1200

@@ -71,63 +71,64 @@ def ids(rng, spec, rows, jagged=True):
     return Ragged(values, offsets, weights, keys)
 
 
+def world(seed, rows=5, dim=4, large=7, **reads):
+    """A world of two groups, shared tables and two sequences."""
+    rng = np.random.default_rng(seed)
+    sizes = {"embedding_dim": dim, "num_embeddings": large}
+    specs = [
+        output("one", **sizes),
+        output("many", embedding_name="one", **sizes),
+        output("mean", pooling="mean", **sizes),
+        output("weighted", weighted=True, pooling=str(rng.choice(["sum", "mean"])), **sizes),
+        output("frozen", trainable=False, **sizes),
+        output("number", "dense", embedding_dim=dim, dense_embedding="linear"),
+        output("vector", "dense", value_dim=3, embedding_dim=dim, dense_embedding="linear"),
+        output("wave", "dense", embedding_dim=dim, dense_embedding="periodic"),
+        output("curve", "dense", value_dim=2, embedding_dim=dim, dense_embedding={"type": "mlp", "hidden": 3}),
+        output("plain", "dense", embedding_dim=None),
+        output("pair", "dense", value_dim=2, embedding_dim=None),
+        output("seq__one", "sparse_sequence", sequence="seq", embedding_name="one", pooling="mean", **sizes),
+        output("seq__own", "sparse_sequence", sequence="seq", **{**sizes, "embedding_dim": 2}),
+        output("seq__vector", "dense_sequence", sequence="seq", value_dim=2, embedding_dim=None),
+        output("pooled", "sparse_sequence", sequence="pooled", pooling="mean", **sizes),
+    ]
+    outputs = {spec.name: spec for spec in specs}
+    groups = {
+        "deep": GroupConfig(
+            features=[
+                "one",
+                "many",
+                "curve",
+                "number",
+                "mean",
+                "plain",
+                "weighted",
+                "wave",
+                "vector",
+                "pair",
+                "frozen",
+            ],
+            sequences=[SequenceEntry(sequence="seq"), SequenceEntry(sequence="pooled", encoder="pooling")],
+        ),
+        "wide": GroupConfig(features=["many", "wave", "number", "plain"]),
+    }
+    use = {"deep": GroupUse(first_order=True), "wide": GroupUse()}
+    plan = plan_embeddings(outputs, Reads(**{"groups": groups, "use": use, "encoder": "din", **reads}))
+
+    ragged = {s.name: ids(rng, s, rows, s.name != "one") for s in specs[:5]}
+    ragged["pooled"] = ids(rng, outputs["pooled"], rows)
+    first = ids(rng, outputs["seq__one"], rows)
+    steps = first.elements
+    ragged["seq__one"] = first
+    ragged["seq__own"] = Ragged((rng.random(steps) * large).astype(np.int64), first.offsets)
+    ragged["seq__vector"] = Ragged(rng.normal(size=(steps, 2)).astype(np.float32), first.offsets)
+    dense = rng.normal(size=(rows, 10)).astype(np.float32)
+    slices = {"number": slice(0, 1), "vector": slice(1, 4), "plain": slice(4, 5), "pair": slice(5, 7)}
+    slices |= {"wave": slice(7, 8), "curve": slice(8, 10)}
+    return World(plan, Table(rows, ragged, dense, slices), outputs)
+
+
 @pytest.fixture(scope="session")
 def make_world():
-    """A function of (seed, rows, dim) that makes a world of two groups, shared tables and two sequences."""
-
-    def make(seed, rows=5, dim=4, large=7, **reads):
-        rng = np.random.default_rng(seed)
-        sizes = {"embedding_dim": dim, "num_embeddings": large}
-        specs = [
-            output("one", **sizes),
-            output("many", embedding_name="one", **sizes),
-            output("mean", pooling="mean", **sizes),
-            output("weighted", weighted=True, pooling=str(rng.choice(["sum", "mean"])), **sizes),
-            output("frozen", trainable=False, **sizes),
-            output("number", "dense", embedding_dim=dim, dense_embedding="linear"),
-            output("vector", "dense", value_dim=3, embedding_dim=dim, dense_embedding="linear"),
-            output("wave", "dense", embedding_dim=dim, dense_embedding="periodic"),
-            output("curve", "dense", value_dim=2, embedding_dim=dim, dense_embedding={"type": "mlp", "hidden": 3}),
-            output("plain", "dense", embedding_dim=None),
-            output("pair", "dense", value_dim=2, embedding_dim=None),
-            output("seq__one", "sparse_sequence", sequence="seq", embedding_name="one", pooling="mean", **sizes),
-            output("seq__own", "sparse_sequence", sequence="seq", **{**sizes, "embedding_dim": 2}),
-            output("seq__vector", "dense_sequence", sequence="seq", value_dim=2, embedding_dim=None),
-            output("pooled", "sparse_sequence", sequence="pooled", pooling="mean", **sizes),
-        ]
-        outputs = {spec.name: spec for spec in specs}
-        groups = {
-            "deep": GroupConfig(
-                features=[
-                    "one",
-                    "many",
-                    "curve",
-                    "number",
-                    "mean",
-                    "plain",
-                    "weighted",
-                    "wave",
-                    "vector",
-                    "pair",
-                    "frozen",
-                ],
-                sequences=[SequenceEntry(sequence="seq"), SequenceEntry(sequence="pooled", encoder="pooling")],
-            ),
-            "wide": GroupConfig(features=["many", "wave", "number", "plain"]),
-        }
-        use = {"deep": GroupUse(first_order=True), "wide": GroupUse()}
-        plan = plan_embeddings(outputs, Reads(**{"groups": groups, "use": use, "encoder": "din", **reads}))
-
-        ragged = {s.name: ids(rng, s, rows, s.name != "one") for s in specs[:5]}
-        ragged["pooled"] = ids(rng, outputs["pooled"], rows)
-        first = ids(rng, outputs["seq__one"], rows)
-        steps = first.elements
-        ragged["seq__one"] = first
-        ragged["seq__own"] = Ragged((rng.random(steps) * large).astype(np.int64), first.offsets)
-        ragged["seq__vector"] = Ragged(rng.normal(size=(steps, 2)).astype(np.float32), first.offsets)
-        dense = rng.normal(size=(rows, 10)).astype(np.float32)
-        slices = {"number": slice(0, 1), "vector": slice(1, 4), "plain": slice(4, 5), "pair": slice(5, 7)}
-        slices |= {"wave": slice(7, 8), "curve": slice(8, 10)}
-        return World(plan, Table(rows, ragged, dense, slices), outputs)
-
-    return make
+    """A function of (seed, rows, dim) that makes a world."""
+    return world

@@ -7,7 +7,7 @@ import torch
 from easyrec.config.train import SGD, LazyAdam
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.on_device import DeviceCollection
-from easyrec.errors import DataError
+from easyrec.errors import CheckpointError, DataError
 
 ON = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -51,3 +51,29 @@ def test_an_id_outside_its_table_is_told_with_column_and_row(make_world, feature
         told.append((error.value.column, error.value.row))
     assert told[0] == told[1]
     assert told[0][0] == feature
+
+
+def test_a_look_at_weights_between_backward_and_step_loses_nothing(make_world):
+    world = make_world(2, 8)
+    here, there = EmbeddingCollection(world.plan, SGD()), DeviceCollection(world.plan, SGD(), device=ON)
+    for collection in (here, there):
+        tensors = collection.lookup(world.batch).tensors.values()
+        sum((t**2).sum() for t in tensors if t.requires_grad).backward()
+        assert collection.weights
+        collection.apply_gradients(0.1)
+        collection.lookup(world.batch)
+    for name, weights in here.weights.items():
+        np.testing.assert_allclose(there.weights[name], weights, rtol=1e-5, atol=1e-7)
+
+
+def test_a_state_that_is_refused_changes_nothing(make_world):
+    world = make_world(2, 8)
+    there = DeviceCollection(world.plan, SGD(), device=ON)
+    learn(there, world.batch)
+    with pytest.raises(CheckpointError):
+        there.load_state_arrays({})
+    state = {key: array.copy() for key, array in there.state_arrays().items()}
+    again = EmbeddingCollection(world.plan, SGD())
+    learn(again, world.batch)
+    for key, array in again.state_arrays().items():
+        np.testing.assert_allclose(state[key], array, rtol=1e-4, atol=1e-6)

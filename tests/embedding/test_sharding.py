@@ -1,14 +1,17 @@
 """Which worker holds which part of a table, and which rows a batch asks of whom."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from easyrec.config.model import ModelConfig
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.sharding import SMALL, kinds_of, shards_of
+from easyrec.embedding.shared_keys import holders
 from easyrec.embedding.spec import Initializer, TableSpec
 from easyrec.embedding.tables import drawn_rows, initialize
-from easyrec.embedding.wanted import Wanting
+from easyrec.embedding.wanted import Occurrences, Wanting, found
 from easyrec.errors import DataError
 from feature_generator import FeatureGenerator
 
@@ -85,6 +88,46 @@ def test_every_distinct_row_is_asked_once_of_its_holder(plan, rank):
         assert wanted.here[number].tolist() == [sum(h < worker for h in holders) for worker in range(size + 1)]
         for feature in unit.features:
             assert [rows[at] for at in wanted.places[f"{number}/{feature}"]] == columns.ragged(feature)[0].tolist()
+
+
+def test_a_plan_of_some_tables_asks_their_holders(plan):
+    kinds = dict.fromkeys(KINDS, "table")
+    whole = {unit.features[0]: unit.owner for unit in shards_of(plan, kinds, 2).units}
+    (cate,) = (table for table in plan.tables if table.name == "cate")
+    group = plan.groups["deep"]
+    few = replace(plan, tables=(cate,), groups={"deep": replace(group, fields=(group.fields[3],))})
+    assert group.fields[3].feature == "cate"
+    (unit,) = shards_of(few, kinds, 2, plan.tables).units
+    assert unit.owner == whole["cate"] != shards_of(few, kinds, 2).units[0].owner
+
+
+def test_keys_are_asked_of_those_whose_hash_says_so(plan):
+    keyed = replace(plan, tables=tuple(replace(t, keys=t.name) if t.name == "item" else t for t in plan.tables))
+    units, random = shards_of(keyed, {**KINDS, "item": "row"}, 3).units, np.random.default_rng(2)
+    keys = random.integers(0, 2**62, 30)
+    columns = Columns(user=[1, 2], cate=[3, 3], item=keys[random.integers(0, 30, 90)].tolist())
+    columns.ids["likes"] = [keys[:20].tolist(), [7]]
+    wanted = Wanting(units, 1, 3)(columns)
+    (number,) = (at for at, unit in enumerate(units) if unit.keys)
+    asked = [wanted.of(worker, slice(number, number + 1)) for worker in range(3)]
+    for worker, rows in enumerate(asked):
+        assert (holders(rows, 3) == worker).all()
+    rows = np.concatenate(asked)
+    assert len(set(rows.tolist())) == len(rows)
+    for feature in ("item", "likes"):
+        assert rows[wanted.places[f"{number}/{feature}"]].tolist() == columns.ragged(feature)[0].tolist()
+    met = Occurrences(units, wanted, 1)
+    assert units[number].features == ["item", "likes"]
+    told = np.concatenate([met.of(worker)[-1].reshape(-1, 2) for worker in range(3)])
+    for column, feature in enumerate(units[number].features):
+        values = columns.ragged(feature)[0].tolist()
+        assert told[:, column].tolist() == [values.count(key) for key in rows.tolist()]
+
+
+def test_the_first_occurrences_of_an_id_may_have_no_row():
+    places, lost = np.array([0, 2, 1, 2, 0, 2, 1]), np.array([0, 2, 2])
+    assert found(places, lost, np.array([2, 2, 3])).tolist() == [0, -1, -1, -1, 0, 2, -1]
+    assert found(places, np.zeros(3, int), np.array([2, 2, 3])) is places
 
 
 def test_no_rows_ask_for_nothing(plan):

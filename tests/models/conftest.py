@@ -13,6 +13,7 @@ from easyrec.batch import Embedded
 from easyrec.config import TaskConfig
 from easyrec.config.model import ModelConfig
 from easyrec.embedding.plan import EmbeddingPlan, plan_embeddings
+from easyrec.embedding.sides import user_columns, user_sequences
 from easyrec.layout import GroupLayout, SequenceLayout
 from feature_generator import FeatureGenerator
 from feature_generator.config import member
@@ -96,6 +97,30 @@ class Case:
                 tensors[f"rows:{key}"] = torch.repeat_interleave(torch.arange(rows), counts)
                 tensors[f"offsets:{key}"] = offsets
         return Embedded(tensors, self.layouts)
+
+    def request(
+        self, rows: int, steps: int, user: set[str], seed: int = 3
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """A request whose user has `steps` in each sequence: as its program reads it, and as rows."""
+        columns, apart = user_columns(self.plan, user), user_sequences(self.plan, user)
+        once: dict[str, Tensor] = {}
+        repeated: dict[str, Tensor] = {}
+        for key, tensor in self.inputs(rows, seed, [steps] * rows).tensors.items():
+            whole, name = tensor.detach(), key.partition(":")[2]
+            if key in columns:
+                mine = torch.tensor(columns[key])
+                whole[:, mine] = whole[:1, mine]
+                once |= {f"user/{key}": whole[:1, mine].clone(), f"item/{key}": whole[:, ~mine]}
+            elif name in apart and key.startswith("seq:"):
+                whole = whole[:steps].repeat(rows, 1)
+                once[f"user/{key}"] = whole[:steps].clone()
+            elif name in apart:
+                once[f"user/{key}"] = (
+                    torch.zeros(steps, dtype=torch.int64) if key[0] == "r" else torch.tensor([0, steps])
+                )
+            repeated[key] = whole
+            once.setdefault(f"item/{key}", whole)
+        return once, repeated
 
 
 def _steps(sequence: SequenceLayout, steps: int, drawn: torch.Generator) -> Tensor:

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from easyrec.config import TaskConfig
-from easyrec.export.program import export_program, to_calls
+from easyrec.embedding.sides import user_columns, user_sequences
+from easyrec.export.program import example, export_program, to_calls
+from easyrec.export.split import split_program
 from easyrec.models import build
 from feature_generator.config import member, members
+from feature_generator.errors import FeatureGeneratorError
 
 MODELS = members("easyrec.models")
 ONE = [TaskConfig(name="click", label="click")]
@@ -145,6 +148,69 @@ def test_exported_equals_eager(case, name):
         assert eager.keys() == exported.keys()
         for name, logit in eager.items():
             torch.testing.assert_close(exported[name], logit, rtol=1e-5, atol=1e-5)
+    split = split_program(
+        program, example_of(made, program), user_columns(made.plan, OF_USER), user_sequences(made.plan, OF_USER)
+    )
+    for rows, steps in ((1, 3), (5, 4), (3, 0), (4, 1)) if split is not None else ():
+        once, repeated = made.request(rows, steps, OF_USER)
+        found, wanted = split.program({key: once[key] for key in split.program.inputs}), program(repeated)
+        for name, logit in wanted.items():
+            torch.testing.assert_close(found[name], logit, rtol=1e-5, atol=2e-5)
+
+
+OF_USER = {"user", "scene", "age", "price", "clicks__item", "clicks__cate", "clicks__hour", "buys__item"}
+
+
+def example_of(case, program):
+    return {key: tensor for key, tensor in example(case.layouts, 101, 1009).items() if key in program.inputs}
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "together"),
+    [
+        ("deepfm", {}, ()),
+        ("dcn_v2", {}, ()),
+        ("fm", {}, ()),
+        ("mmoe", {}, ()),
+        ("finalmlp", {}, ()),
+        ("din", {}, ()),
+        ("din", {"softmax": True, "product": True}, ()),
+        ("dien", {}, ("deep/clicks",)),
+    ],
+)
+def test_what_a_request_has_once_is_computed_once(case, name, keys, together):
+    made = case(name, **(attended(**keys) if keys else {}))
+    program = to_calls(export_program(seeded(made).eval(), made.layouts))
+    split = split_program(
+        program, example_of(made, program), user_columns(made.plan, OF_USER), user_sequences(made.plan, OF_USER)
+    )
+    assert split.together == together
+    assert any(key.startswith("user/") for key in split.program.inputs)
+
+
+QUICK = ["text_cnn", "self_attention"]
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in members("easyrec.modules.sequence")
+    ],
+)
+def test_a_request_scores_as_its_rows_with_every_encoder(case, encoder):
+    try:
+        made = case("deepfm", sequences=[{"sequence": "clicks", "encoder": {"type": encoder}}])
+        program = to_calls(export_program(seeded(made).eval(), made.layouts))
+    except (FeatureGeneratorError, ValueError) as error:
+        pytest.skip(f"no encoder for such a group: {error}")
+    columns, sequences = user_columns(made.plan, OF_USER), user_sequences(made.plan, OF_USER)
+    split = split_program(program, example_of(made, program), columns, sequences)
+    assert split is not None
+    for rows, steps in ((1, 3), (5, 4), (3, 0), (4, 1)):
+        once, repeated = made.request(rows, steps, OF_USER)
+        found, wanted = split.program({key: once[key] for key in split.program.inputs}), program(repeated)
+        torch.testing.assert_close(found["logit"], wanted["logit"], rtol=1e-5, atol=2e-5)
 
 
 def attended(**keys):

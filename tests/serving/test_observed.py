@@ -20,7 +20,7 @@ KNOWN = {"level": [1], "clipped": [1], "weighted": ["1:1"], "cate": ["a"], "kind
 
 def unknown(columns):
     batch = pa.RecordBatch.from_pydict(columns)
-    return Observer(GENERATOR).unknown([batch], GENERATOR.transform(batch, bad_rows="default"))
+    return Observer(GENERATOR).unknown([batch], [GENERATOR.transform(batch, bad_rows="default")])
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_numbers_that_an_operator_makes_are_not_looked_for_in_its_columns():
     batch = pa.RecordBatch.from_pydict(
         {"map": ["a:1"], "maps": ["a^b:1"], "key": ["a"], "many": [[1, 99]], "mask": [[True, False]]}
     )
-    assert Observer(generator).unknown([batch], generator.transform(batch)) == {}
+    assert Observer(generator).unknown([batch], [generator.transform(batch)]) == {}
 
 
 def test_words_that_an_operator_finds_are_counted_where_the_vocabulary_lacks_them():
     feature = {"type": "lookup", "name": "l", "map": "user:map", "key": "item:key", "vocab_list": ["x"]}
     generator = FeatureGenerator.load({"features": [feature]})
     batch = pa.RecordBatch.from_pydict({"map": ["a:x\x1db:y", "a:x"], "key": ["b", "a"]})
-    assert Observer(generator).unknown([batch], generator.transform(batch)) == {"l": 1}
+    assert Observer(generator).unknown([batch], [generator.transform(batch)]) == {"l": 1}

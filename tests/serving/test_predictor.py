@@ -11,6 +11,7 @@ import torch
 
 from easyrec.errors import BundleError, DataError, RunError
 from serving import Limits, Predictor
+from serving.proof import prove
 
 ALL = ["lr", "fm", "wide_and_deep", "deepfm", "dcn_v2", "din"]
 USER = {
@@ -65,6 +66,18 @@ def test_a_request_equals_its_rows_whatever_their_number(toys, model):
             rows = [as_one_row(USER, item, CONTEXT) for item in items]
             assert scores.shape == (count,)
             np.testing.assert_allclose(scores, predictor.predict_batch(rows)["click"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("model", "apart"), [("deepfm", []), ("din", ["deep/click_seq"])])
+def test_what_a_request_has_once_is_looked_up_once_and_proven(toys, model, apart):
+    predictor = Predictor.load(toys(model).bundle)
+    split = predictor.manifest.split
+    assert {"user_id", "level"} <= set(split.user)
+    assert split.apart == apart
+    weights = predictor._parts[2]._dense.program.weights
+    next(iter(weights.values())).add_(1.0)
+    with pytest.raises(BundleError, match="does not score as trained"):
+        prove(predictor)
 
 
 def test_a_request_without_items_has_no_scores(predictor):

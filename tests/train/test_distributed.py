@@ -135,9 +135,14 @@ def lines(folder, name):
 
 
 def compare(one, many):
-    """The losses of all steps, and the metrics of all evaluations."""
-    ours, theirs = ([line["loss"] for line in lines(folder, "progress.jsonl")] for folder in (many, one))
+    """The losses of all steps, what happened to ids, and the metrics of what was learned and of all evaluations."""
+    logs = [lines(folder, "progress.jsonl") for folder in (many, one)]
+    ours, theirs = ([line["loss"] for line in log] for log in logs)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    ours, theirs = ([line.get("dynamic") for line in log] for log in logs)
+    assert ours == theirs
+    ours, theirs = ([v for line in log for v in line.get("metrics", {}).values()] for log in logs)
+    np.testing.assert_allclose(np.array(ours, float), np.array(theirs, float), rtol=0, atol=1e-5)
     ours, theirs = ([line["valid"] for line in lines(folder, "metrics.jsonl")] for folder in (many, one))
     assert [list(values) for values in ours] == [list(values) for values in theirs]
     for values in zip(ours, theirs, strict=True):
@@ -149,6 +154,22 @@ TASKS = [
     {"name": "click", "label": "click"},
     {"name": "buy", "label": "buy", "mask": "click == 1", "weight": 0.5},
 ]
+SMOOTH = {"train__sparse_optimizer": OPTIMIZERS["adagrad"], "train__dense_optimizer": {"type": "sgd", "lr": 0.1}}
+LATELY = {"metrics": ["auc", "logloss", {"type": "gauc", "by": "user_id"}], "decay": 0.5, "rows": 200}
+
+
+def features(number=None, **dynamic):
+    """The features with larger tables, or with dynamic ones."""
+    found = copy.deepcopy(FEATURES)
+    for feature in found:
+        if number is not None and "num_buckets" in feature:
+            feature["num_buckets"] = number
+        elif dynamic and feature["name"] in ("user_id", "item_id", "history"):
+            del feature["num_buckets"]
+            feature["dynamic"] = dynamic
+    return found
+
+
 MIXED = {"sharding": {"user_id": "table", "item_id": "row", "tags": "column", "default": "auto"}}
 
 
@@ -164,6 +185,14 @@ def trained(home, config):
             train__dense_optimizer={"type": "sgd", "lr": 0.1},
         ),
         "mixed": config("row", train__distributed=MIXED, train__embedding_regularizer=1e-3),
+        "dynamic": config(
+            "auto",
+            features=features(capacity=90, admission={"min_count": 3}),
+            train__metrics=LATELY,
+            train__log_every=3,
+            **SMOOTH,
+        ),
+        "stored": config("row", features=features(60_000), train__storage={"memory_mb": 1}),
         "tasks": config("data_parallel", model__type="mmoe", model__tasks=TASKS, model__experts=2),
     }
     del cases["tasks"]["model"]["hidden"]
@@ -181,9 +210,19 @@ def trained(home, config):
     return {name: (home / f"one-{name}", home / f"two-{name}") for name in cases}, turns
 
 
-@pytest.mark.parametrize("name", ["row", "mixed", "tasks"])
+@pytest.mark.parametrize("name", ["row", "mixed", "dynamic", "stored", "tasks"])
 def test_workers_learn_what_one_process_learns(trained, name):
     compare(*trained[0][name])
+
+
+def test_workers_tell_what_happened_to_ids_and_rows_of_all(trained):
+    def log(name):
+        return lines(trained[0][name][1], "progress.jsonl")
+
+    ids = [line["dynamic"]["user_id"] for line in log("dynamic")]
+    assert ids[-1]["rows"] == sum(told["admitted"] for told in ids) > 40
+    assert all(line["metrics"] for line in log("dynamic"))
+    assert any(line["storage"]["user_id"]["read"] for line in log("stored"))
 
 
 def test_checkpoints_are_of_any_number_of_workers(trained, home):
@@ -209,6 +248,115 @@ def test_every_sharding_takes_every_optimizer(home, config, workers):
         compare(folder / f"one-{name}", folder / f"all-{name}")
 
 
+@pytest.mark.slow
+def test_workers_pick_the_steps_that_one_process_picks(home, config):
+    def searching(kind, encoder, **more):
+        sequences = [{"sequence": "history", "encoder": {"top": 2, **encoder}}]
+        group = {"features": ["user_id", "item_id"], "sequences": sequences}
+        model = {"type": "sim", "embedding_dim": 6, "hidden": [8], "groups": {"deep": group}}
+        model |= {"embedding_init": {"type": "normal", "std": 0.1}, "tasks": [{"name": "click", "label": "click"}]}
+        kept = [f for f in more.pop("features", FEATURES) if f["name"] in ("user_id", "item_id", "history")]
+        return config(kind, **more, **SMOOTH, model=model, features=kept)
+
+    cases = {
+        "eta": searching("row", {"type": "eta", "bits": 48}),
+        "soft": searching("table", {"type": "sim", "mode": "soft"}),
+        "hard": searching("auto", {"type": "sim"}, features=features(capacity=90, admission={"min_count": 2})),
+    }
+    folder = home / "picks"
+    folder.mkdir()
+    alone((case, folder / f"one-{name}", False) for name, case in cases.items())
+    together(folder, 2, [{"config": case, "folder": str(folder / f"two-{name}")} for name, case in cases.items()])
+    for name in cases:
+        compare(folder / f"one-{name}", folder / f"two-{name}")
+
+
+@pytest.fixture(scope="module")
+def matching(home, config):
+    """`(sampler, **settings)`: a config of two towers; without a sampler they learn clicks."""
+    ids = np.random.default_rng(5).permutation(40)
+    pq.write_table(pa.table({"item_id": ids, "shop": ids % 5}), home / "items.parquet")
+    towers = {"type": "dssm", "embedding_dim": 8, "hidden": [16], "output_dim": 8}
+    towers |= {"embedding_init": {"type": "normal", "std": 0.1}, "groups": {"user": ["user_id"], "item": ["item_id"]}}
+    measured = [{"type": "ndcg", "k": 5}, {"type": "recall", "k": 5}, {"type": "popularity", "k": 5}]
+
+    def made(sampler, kind="row", kept=("user_id", "item_id"), **settings):
+        found = config(kind, **{"features": FEATURES, "model": towers, **SMOOTH, **settings})
+        found["features"] = [feature for feature in found["features"] if feature["name"] in kept]
+        items = {"type": "parquet", "path": str(home / "items.parquet")}
+        found["data"] |= {"items": items, "item_id": "item_id", "labels": [] if sampler else ["click"]}
+        found["data"] |= {"sampler": sampler} if sampler else {}
+        found["eval"] = {"retrieval": {"metrics": measured}, "slices": ["click"]}
+        return found
+
+    return made
+
+
+@pytest.mark.slow
+def test_workers_compare_users_with_items_as_one_process_does(home, matching):
+    """Where all items are candidates, or none is drawn, the losses are equal; the metrics in any case."""
+    moving = features(capacity=90, admission={"min_count": 2})
+    group = {"user": {"features": ["user_id"], "sequences": [{"sequence": "history"}]}, "item": ["item_id"]}
+    steps = {"type": "dssm", "embedding_dim": 8, "hidden": [16], "output_dim": 8, "groups": group}
+    everything, both = {"type": "everything"}, ("user_id", "item_id", "history")
+    cases = {
+        "row": matching(everything),
+        "dynamic": matching(everything, features=[{**moving[0]}, FEATURES[1]]),
+        "sequence": matching(everything, "table", both, model=steps),
+        "clicks": matching(None, "data_parallel"),
+    }
+    # Nothing moves, so that any two batches of 16 rows are a step of two workers.
+    still = {"train__sparse_optimizer": {"type": "sgd", "lr": 1e-30}}
+    still["train__dense_optimizer"] = {"type": "sgd", "lr": 1e-30}
+    own = matching({"type": "in_batch"}, **still)
+    half = {**own, "data": {**own["data"], "batch_size": SHARE}}
+    folder = home / "matching"
+    folder.mkdir()
+    alone([(case, folder / f"one-{name}", False) for name, case in cases.items()] + [(half, folder / "half", False)])
+    work = [{"config": case, "folder": str(folder / f"two-{name}")} for name, case in (cases | {"own": own}).items()]
+    together(folder, 2, work)
+    for name in cases:
+        compare(folder / f"one-{name}", folder / f"two-{name}")
+    parts = np.array([line["loss"] for line in lines(folder / "half", "progress.jsonl")][:20]).reshape(10, 2)
+    weights = pq.read_table(home / "train.parquet")["weight"].to_numpy()[: 20 * SHARE].reshape(10, 2, SHARE).sum(axis=2)
+    expected = (parts * weights).sum(axis=1) / weights.sum(axis=1)
+    found = [line["loss"] for line in lines(folder / "two-own", "progress.jsonl")][:10]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_workers_start_from_other_runs_as_one_process_does(home, config):
+    """Runs of one process and of two; into dynamic tables and static ones, with the optimizers' state and without."""
+    moving = features(capacity=90, admission={"min_count": 2})
+    once = config("row", features=moving, **SMOOTH)
+    alone([(once, home / "old-one", False)])
+    folder = home / "starts"
+    folder.mkdir()
+    together(folder, 2, [{"config": once, "folder": str(home / "old-two")}])
+    cases = {
+        "all-of-one": config("row", features=moving, train__init_from=old(home, "one", optimizer=True), **SMOOTH),
+        "all-of-two": config("row", features=moving, train__init_from=old(home, "two", optimizer=True), **SMOOTH),
+        "static": config("row", train__init_from=old(home, "two"), train__distributed=MIXED, **SMOOTH),
+        "smaller": config("row", features=features(capacity=64), train__init_from=old(home, "one"), **SMOOTH),
+        "stored": config(
+            "row",
+            features=features(capacity=90_000),
+            train__init_from=old(home, "two", optimizer=True),
+            train__storage={"memory_mb": 16},
+            **SMOOTH,
+        ),
+    }
+    alone((case, folder / f"one-{name}", False) for name, case in cases.items())
+    together(folder, 2, [{"config": case, "folder": str(folder / f"two-{name}")} for name, case in cases.items()])
+    for name in cases:
+        compare(folder / f"one-{name}", folder / f"two-{name}")
+
+
+def old(home, name, **more):
+    """What `train.init_from` says of a former run."""
+    return {"path": str(home / f"old-{name}"), **more}
+
+
 def newest(folder):
     return max((folder / "checkpoints").glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
 
@@ -224,14 +372,17 @@ def equal_checkpoints(one, other):
 
 
 REFUSED = {
-    "samplers": ({"data": {"sampler": {"type": "in_batch"}}}, "data . sampler"),
+    "former-batches": ({"data": {"sampler": {"type": "cross_batch"}}}, "data . sampler"),
+    "found-items": ({"data": {"sampler": {"type": "hard", "index": {"type": "flat"}}}}, "data . sampler"),
     "compiled": ({"train": {"compile": True}}, "train . compile"),
     "weighing": (
         {"model": {"type": "mmoe", "experts": 2}, "train": {"task_weighting": "uncertainty"}},
         "train . task_weighting",
     ),
-    "metrics-of-training": ({"train": {"metrics": ["auc"]}}, "train . metrics"),
-    "another-run": ({"train": {"init_from": "runs/other"}}, "train . init_from"),
+    "dynamic-by-table": (
+        {"features": features(capacity=9), "train": {"distributed": {"sharding": {"item_id": "table"}}}},
+        "sharding . item_id",
+    ),
     "nccl-without-gpus": ({"train": {"distributed": {"backend": "nccl"}}}, "train . distributed . backend"),
     "one-gpu": ({"train": {"device": "cuda:0"}}, "train . device"),
     "no-such-table": ({"train": {"distributed": {"sharding": {"item": "row"}}}}, "sharding . item"),
@@ -241,6 +392,16 @@ REFUSED = {
                 "sparse_optimizer": {"type": "rowwise_adagrad"},
                 "distributed": {"sharding": {"default": "column"}},
             }
+        },
+        "sharding . default",
+    ),
+    "compared-by-column": (
+        {
+            "model": {
+                "type": "sim",
+                "groups": {"deep": {**GROUP, "sequences": [{"sequence": "history", "encoder": {"type": "eta"}}]}},
+            },
+            "train": {"distributed": {"sharding": {"default": "column"}}},
         },
         "sharding . default",
     ),
@@ -258,7 +419,7 @@ def test_what_workers_cannot_do_is_refused_with_its_place(config, more, place):
         found["model"] = {"type": "dssm", "embedding_dim": 6, "groups": {"user": ["user_id"], "item": ["item_id"]}}
         del found["eval"]
     for section, values in more.items():
-        found[section] |= values
+        found[section] = values if section == "features" else found[section] | values
     if found["model"]["type"] == "mmoe":
         found["model"]["tasks"] = TASKS
         del found["model"]["hidden"]
@@ -293,8 +454,14 @@ def workers_of(pid):
 
 @pytest.fixture(scope="module")
 def long_run(home, config):
-    """A config file with dropout, shuffled rows and many checkpoints; and what its run leaves undisturbed."""
+    """A config file with all that has a state, and many checkpoints; and what its run leaves undisturbed.
+
+    Dropout, shuffled rows, ids that come and go, rows on disk, and metrics of what was learned lately.
+    """
     shuffled = config("row", model__dropout=0.2, data__shuffle={"buffer_rows": 64}, train__epochs=8)
+    moving = features(capacity=30, admission={"min_count": 2, "counter": "sketch"}, eviction={"policy": "lfu"})
+    shuffled["features"] = [{**f, "num_buckets": 150_000} if f["name"] == "tags" else f for f in moving]
+    shuffled["train"] |= {"storage": {"memory_mb": 1}, "metrics": LATELY, "log_every": 7}
     shuffled["train"] |= {"checkpoint": {"every": {"steps": 10}}, "evaluate_every": {"steps": 20}}
     file = home / "long.yaml"
     file.write_text(json.dumps(shuffled))
@@ -302,13 +469,20 @@ def long_run(home, config):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("valid") == 1  # one table, of the first worker
     assert (home / "whole" / "bundle" / "manifest.json").exists()
-    return file, lines(home / "whole", "metrics.jsonl")
+    assert any(line["dynamic"]["item_id"]["evicted"] for line in lines(home / "whole", "progress.jsonl"))
+    return file, *told(home / "whole")
+
+
+def told(folder):
+    """What a run measured, at evaluations and lately, and what happened to its ids."""
+    lately = [(line["step"], line["metrics"], line["dynamic"]) for line in lines(folder, "progress.jsonl")]
+    return lines(folder, "metrics.jsonl"), lately
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rank", "signal"), [(0, "SIGKILL"), (1, "SIGKILL"), (1, "SIGTERM")])
 def test_a_lost_worker_ends_the_job_with_one_message_and_it_goes_on(home, long_run, rank, signal):
-    file, whole = long_run
+    file, *whole = long_run
     folder = home / f"lost-{rank}-{signal}"
     job = subprocess.Popen(command(file, folder, "--no-bar"), stderr=subprocess.PIPE, text=True)
     try:
@@ -324,4 +498,27 @@ def test_a_lost_worker_ends_the_job_with_one_message_and_it_goes_on(home, long_r
     assert said.count("To go on: the same command with --resume") == 1, said
     done = subprocess.run(command(file, folder, "--resume"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert lines(folder, "metrics.jsonl") == whole
+    assert [*told(folder)] == whole
+
+
+@pytest.mark.slow
+def test_workers_read_the_version_that_the_first_one_has_opened(home, config):
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra 'delta'")
+    folder = home / "versions"
+    properties = deltalake.WriterProperties(max_row_group_size=SHARE)
+    deltalake.write_deltalake(folder / "log", table(4 * SHARE, 1), writer_properties=properties)
+    made = config("row")
+    made["data"]["train"] = {"type": "delta", "path": str(folder / "log")}
+    del made["data"]["valid"]
+    (folder / "config.json").write_text(json.dumps(made))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(__file__).parent / "versions_run.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(script), str(folder)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[:8000]
+    first, second = (json.loads((folder / f"worker-{rank}.json").read_text()) for rank in range(2))
+    assert (first["opened"], second["opened"]) == (0, 1)
+    assert first["read"] == second["read"] == 0
+    assert first["samples"] == second["samples"] == 4 * SHARE

@@ -59,6 +59,23 @@ def test_scores_are_those_of_one_process_to_the_last_bit(trained, rows, toy, pro
     assert (report.read, report.kept, report.num_bad, done.rows, done.slices) == (600, 600, 0, 600, 5)
 
 
+def test_a_part_of_the_config_is_of_the_version_that_was_opened_first(trained, toy, data, processes):
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra 'delta'")
+    log, rows = str(toy.path / "log"), pa.Table.from_pandas(data["test"], preserve_index=False)
+    deltalake.write_deltalake(log, rows)
+
+    class Writing(type(processes)):
+        def __init__(self):
+            self.shown = processes.shown
+
+        def run(self, *arguments):
+            deltalake.write_deltalake(log, rows, mode="append")
+            return processes.run(*arguments)
+
+    report, _ = spread(Writing(), trained, "test", {"data.test": {"type": "delta", "path": log}})
+    assert report.read == 600
+
+
 def test_rows_of_a_split_and_bad_rows_are_left_out_by_all_workers(trained, toy, data, processes):
     bad = data["test"].assign(day=np.arange(600) % 3, price=data["test"]["price"].astype(str))
     bad.loc[[100, 101, 302], "price"] = "cheap"

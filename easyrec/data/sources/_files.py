@@ -107,10 +107,15 @@ def _find(system: Any, path: str, suffixes: Sequence[str]) -> list[tuple[str, in
         found = {
             p: info
             for p, info in system.find(path, detail=True).items()
-            if p.endswith(tuple(suffixes)) and not p.rsplit("/", 1)[-1].startswith((".", "_"))
+            if p.endswith(tuple(suffixes)) and not _aside(p[len(path) :])
         }
     elif system.exists(path):
         found = {path: system.info(path)}
     else:
         return []
     return sorted((p, int(info.get("size") or 0)) for p, info in found.items() if info["type"] == "file")
+
+
+def _aside(path: str) -> bool:
+    """Whether a file, or a folder that it lies in, is one that is put aside, such as `_temporary` and `.staging`."""
+    return any(part.startswith((".", "_")) and "=" not in part for part in path.split("/"))

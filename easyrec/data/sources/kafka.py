@@ -18,6 +18,7 @@ from typing_extensions import Self
 
 from easyrec.data.prefetch import abandoned
 from easyrec.data.sources import Place, Policy, Source, SourceConfig, Unit
+from easyrec.data.sources._options import SecretOptions, plain
 from easyrec.data.sources._payload import PAYLOADS
 from easyrec.data.sources._topics import OWN, Span, Topics, milliseconds, spans_of
 from easyrec.data.sources._types import check_types, parse_type
@@ -70,19 +71,12 @@ class Config(SourceConfig):
     unit_rows: int = Field(50_000, gt=0)
     retry_seconds: float = Field(120.0, ge=0.0)
     on_lost: Literal["fail", "earliest"] = "fail"
-    options: dict[str, SecretStr] = {}
+    options: SecretOptions = {}
 
     @field_validator("columns")
     @classmethod
     def _known(cls, value: dict[str, str]) -> dict[str, str]:
         return check_types(value)
-
-    @field_validator("options", mode="before", json_schema_input_type=dict[str, str | int | float | bool])
-    @classmethod
-    def _as_texts(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {key: str(v).lower() if isinstance(v, bool) else v if v is None else str(v) for key, v in value.items()}
 
     @field_validator("options")
     @classmethod
@@ -154,8 +148,7 @@ class KafkaSource(Source):
     def __init__(self, config: Config, bad_rows: Policy = "fail", shard: tuple[int, int] = (0, 1)) -> None:
         self._config, self._bad_rows, self._shard = config, bad_rows, shard
         self.endless = config.follow
-        options = {key: value.get_secret_value() for key, value in config.options.items()}
-        self._topics = Topics(config.brokers, options, config.retry_seconds, config.on_lost)
+        self._topics = Topics(config.brokers, plain(config.options), config.retry_seconds, config.on_lost)
         given = {name: parse_type(text) for name, text in config.columns.items()}
         self._payload = PAYLOADS[config.payload](given, bad_rows)
         self._lock = Lock()

@@ -132,7 +132,7 @@ class ParquetSource(Source):
         """The smallest and largest value as the row group's statistics say."""
         index, group = self._groups[unit.index]
         field = self.schemas[index].get_field_index(column)
-        kind = self.columns[column]
+        kind = self.schemas[index].field(max(field, 0)).type
         if field < 0 or pa.types.is_nested(kind) or pa.types.is_dictionary(kind):
             return None
         meta = self._file(index).metadata.row_group(group)

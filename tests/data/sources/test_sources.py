@@ -64,11 +64,47 @@ def open_sql(folder):
     )
 
 
-def open_kafka(broker):
+def open_kafka(broker, folder):
     topic = broker.topic(2)
     for partition in range(2):
         broker.send(topic, TABLE.to_pylist()[partition::2], partition)
     return member(PACKAGE, "kafka").Config(brokers=broker.address, topic=topic, unit_rows=150).open()
+
+
+def open_delta(folder):
+    deltalake = pytest.importorskip("deltalake", reason="needs the extra 'delta'")
+    properties = deltalake.WriterProperties(max_row_group_size=150)
+    for first in (0, 600):
+        rows = TABLE.slice(first, 600)
+        deltalake.write_deltalake(folder / "rows", rows, mode="append", writer_properties=properties)
+    return member(PACKAGE, "delta").Config(path=str(folder / "rows")).open()
+
+
+def open_iceberg(folder):
+    pytest.importorskip("pyiceberg", reason="needs the extra 'iceberg'")
+    from pyiceberg.catalog import load_catalog
+
+    properties = {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db", "warehouse": f"file://{folder}"}
+    catalog = load_catalog("default", **properties)
+    catalog.create_namespace("shop")
+    table = catalog.create_table("shop.rows", schema=TABLE.schema, properties={"write.parquet.row-group-limit": "150"})
+    table.append(TABLE)
+    catalog.close()
+    return member(PACKAGE, "iceberg").Config(table="shop.rows", properties=properties).open()
+
+
+def open_maxcompute(server, folder):
+    columns = {"id": "bigint", "text": "string", "number": "double"}
+    server.table("rows", columns, {"dt=1": TABLE.slice(0, 600), "dt=2": TABLE.slice(600)}, {"dt": "string"})
+    return member(PACKAGE, "maxcompute").Config(**server.settings, table="rows", unit_rows=150).open()
+
+
+def open_hive(metastore, folder):
+    metastore.table("rows", {"id": "bigint", "text": "string", "number": "double"}, folder, {"dt": "string"})
+    for part in range(2):
+        path = metastore.partition("rows", [f"{part}"])
+        pq.write_table(TABLE.slice(part * 600, 600), path / "000000_0", row_group_size=150)
+    return member(PACKAGE, "hive").Config(metastore=metastore.url, table="default.rows").open()
 
 
 OPEN = {
@@ -77,8 +113,14 @@ OPEN = {
     "jsonl": open_jsonl,
     "sql": open_sql,
     "frame": lambda folder: FrameSource(TABLE),
+    "delta": open_delta,
+    "iceberg": open_iceberg,
     "synthetic": lambda folder: member(PACKAGE, "synthetic").Config(rows=ROWS).open(),
 }
+
+SERVED = {"kafka": open_kafka, "maxcompute": open_maxcompute, "hive": open_hive}
+SERVERS = {"hive": "metastore"}
+"""Fixtures of servers that are not called like the source."""
 
 
 @pytest.fixture(params=members(PACKAGE))
@@ -86,7 +128,10 @@ def source(request, tmp_path, monkeypatch):
     monkeypatch.setattr("easyrec.data.sources.csv.UNIT_BYTES", 1000)
     monkeypatch.setattr("easyrec.data.sources.jsonl.UNIT_BYTES", 1000)
     monkeypatch.setattr("easyrec.data.sources.frame.UNIT_ROWS", 256)
-    source = open_kafka(request.getfixturevalue("kafka")) if request.param == "kafka" else OPEN[request.param](tmp_path)
+    if request.param in SERVED:
+        source = SERVED[request.param](request.getfixturevalue(SERVERS.get(request.param, request.param)), tmp_path)
+    else:
+        source = OPEN[request.param](tmp_path)
     yield source
     source.close()
 

@@ -1,0 +1,95 @@
+"""An embedding plan in two: what a request looks up once, and what it looks up for every candidate. Knows no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
+from easyrec.layout import GroupLayout, NumericField, Span
+
+
+def user_columns(plan: EmbeddingPlan, user: Collection[str]) -> dict[str, list[bool]]:
+    """By key of a flat tensor, whether each of its columns is the user's.
+
+    Args:
+        plan: Tables and groups.
+        user: The features that a request has once.
+    """
+    columns: dict[str, list[bool]] = {}
+    for name, group in plan.groups.items():
+        layout = group.layout
+        if layout.width:
+            columns[f"emb:{name}"] = [bag.feature in user for bag in group.fields for _ in range(bag.dim)]
+        if layout.first_order:
+            columns[f"first:{name}"] = [bag.feature in user for bag in group.first for _ in range(bag.dim)]
+        if layout.dense:
+            columns[f"dense:{name}"] = [span.name in user for span in layout.dense for _ in range(span.dim)]
+        if layout.numeric:
+            columns[f"num:{name}"] = [field.name in user for field in layout.numeric for _ in range(field.size)]
+    return columns
+
+
+def user_sequences(plan: EmbeddingPlan, user: Collection[str]) -> list[str]:
+    """The sequences that are the user's, as `<group>/<sequence>`; not those whose steps are chosen for a candidate."""
+    return [
+        f"{name}/{layout.name}"
+        for name, group in plan.groups.items()
+        for layout, bags in zip(group.layout.sequences, group.sequences, strict=True)
+        if all(bag.feature in user for bag in bags) and (layout.search is None or layout.search.kind == "newest")
+    ]
+
+
+def side_plans(
+    plan: EmbeddingPlan, user: Collection[str], apart: Collection[str]
+) -> tuple[EmbeddingPlan, EmbeddingPlan]:
+    """What is looked up for a request, and for each candidate; both over the same tables.
+
+    Args:
+        plan: Tables and groups.
+        user: The features that a request has once.
+        apart: The sequences that are looked up once.
+    """
+    sides = []
+    for mine in (True, False):
+        groups = {name: _part(group, user, apart, mine=mine) for name, group in plan.groups.items()}
+        sides.append(replace(plan, groups=groups))
+    return sides[0], sides[1]
+
+
+def _part(group: GroupPlan, user: Collection[str], apart: Collection[str], *, mine: bool) -> GroupPlan:
+    layout = group.layout
+    fields = _side_by_side([bag for bag in group.fields if (bag.feature in user) is mine])
+    first = _side_by_side([bag for bag in group.first if (bag.feature in user) is mine])
+    kept = [
+        (sequence, bags)
+        for sequence, bags in zip(layout.sequences, group.sequences, strict=True)
+        if (f"{layout.name}/{sequence.name}" in apart) is mine
+    ]
+    numeric: list[NumericField] = []
+    for field in layout.numeric:
+        if (field.name in user) is mine:
+            numeric.append(replace(field, start=sum(f.size for f in numeric)))
+    own = GroupLayout(
+        layout.name,
+        fields=tuple(Span(bag.feature, bag.dim, bag.start) for bag in fields),
+        dense=_spans([span for span in layout.dense if (span.name in user) is mine]),
+        sequences=tuple(sequence for sequence, _ in kept),
+        first_order=layout.first_order and bool(first),
+        numeric=tuple(numeric),
+    )
+    return GroupPlan(own, fields, first, tuple(bags for _, bags in kept))
+
+
+def _side_by_side(bags: Sequence[BagSpec]) -> tuple[BagSpec, ...]:
+    placed: list[BagSpec] = []
+    for bag in bags:
+        placed.append(replace(bag, start=sum(b.dim for b in placed)))
+    return tuple(placed)
+
+
+def _spans(spans: Sequence[Span]) -> tuple[Span, ...]:
+    placed: list[Span] = []
+    for span in spans:
+        placed.append(replace(span, start=sum(s.dim for s in placed)))
+    return tuple(placed)

@@ -1,0 +1,97 @@
+"""The program for requests of a bundle: split where that is possible, and proven on the warm-up rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from easyrec.batch import as_tensor
+from easyrec.embedding.sides import side_plans, user_columns, user_sequences
+from easyrec.export.manifest import SplitEntry
+from easyrec.export.program import example
+from easyrec.export.split import ITEM, USER, split_program
+from easyrec.export.warmup import largest_error
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from easyrec.embedding.reader import TableReader
+    from easyrec.export.calls import Program
+    from feature_generator import FeatureGenerator
+    from feature_generator.request import Request
+
+logger = logging.getLogger("easyrec.export")
+
+FOLDER = "request"
+PROVEN = 8
+"""Warm-up rows that are scored as requests before a split is kept."""
+CANDIDATES = 5
+SIZES = 101, 1009
+"""Rows and steps of the example by which dimensions are told apart: no layer is likely to have such."""
+
+
+def request_program(
+    program: Program,
+    tables: TableReader,
+    generator: FeatureGenerator,
+    rows: pa.RecordBatch,
+    tolerance: float,
+) -> tuple[Program, SplitEntry] | None:
+    """The program for requests, and what tells how to feed it; None where it would save nothing, or is not exact.
+
+    Args:
+        program: What scores rows.
+        tables: Its tables.
+        generator: Makes what it reads.
+        rows: Warm-up rows.
+        tolerance: Largest difference that the scores of a request may have from those of rows.
+    """
+    if generator.mode != "raw":
+        return None
+    plan, users = tables.plan, [_user(generator, rows.slice(row, 1)) for row in range(min(PROVEN, rows.num_rows))]
+    user = frozenset(users[0].user)
+    if not user & {name for group in plan.groups.values() for name in group.features}:
+        return None
+    examples = {key: t for key, t in example(plan.layouts, *SIZES).items() if key in program.inputs}
+    try:
+        split = split_program(program, examples, user_columns(plan, user), user_sequences(plan, user))
+        if split is None:
+            return None
+        apart = [name for name in user_sequences(plan, user) if name not in split.together]
+        entry = SplitEntry(folder=FOLDER, user=sorted(user), apart=apart)
+        sides = [tables.over(part) for part in side_plans(plan, user, apart)]
+        error = max(_difference(program, split.program, tables, sides, one, _items(generator, rows)) for one in users)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as failure:
+        logger.warning("requests are scored as rows are: their own program fails: %s", str(failure).partition("\n")[0])
+        return None
+    if not error <= tolerance:
+        logger.warning("requests are scored as rows are: their own program differs by %.1e", error)
+        return None
+    return split.program, entry
+
+
+def _user(generator: FeatureGenerator, row: pa.RecordBatch) -> Request:
+    """What a row has once."""
+    columns = {side: generator.needs(side) for side in ("user", "context")}
+    parts = {side: row.select(names) if names else None for side, names in columns.items()}
+    return generator.request(parts["user"], parts["context"], bad_rows="fail")
+
+
+def _items(generator: FeatureGenerator, rows: pa.RecordBatch) -> Any:
+    """Candidates: those of some rows."""
+    names = generator.needs("item")
+    return rows.slice(0, CANDIDATES).select(names) if names else [{}] * CANDIDATES
+
+
+def _difference(
+    program: Program, split: Program, tables: TableReader, sides: Sequence[TableReader], request: Request, items: Any
+) -> float:
+    """The largest one of a request's scores, by both programs; several candidates tell what one alone would hide."""
+    each = request.score_items(items, tile=True)
+    pairs = zip((USER, ITEM), sides, (request.user, each), strict=True)
+    given = {prefix + key: array for prefix, side, table in pairs for key, array in side.lookup(table).items()}
+    found = split({name: as_tensor(given[name]) for name in split.inputs})
+    rows = tables.lookup(each)
+    wanted = program({name: as_tensor(rows[name]) for name in program.inputs})
+    return max(largest_error(found[name].numpy(), scores.numpy()) for name, scores in wanted.items())

@@ -1,0 +1,61 @@
+"""Scoring a request in two parts: what the user's side needs is looked up and computed once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from easyrec.embedding.sides import side_plans
+from easyrec.export.bundle import Bundle
+from easyrec.export.manifest import SplitEntry
+from serving import runtimes
+
+if TYPE_CHECKING:
+    from easyrec.embedding.reader import TableReader
+    from feature_generator import Table
+
+USER, ITEM = "user/", "item/"
+
+
+class SplitScorer:
+    """The program for requests of a bundle, and what feeds it.
+
+    Args:
+        bundle: The bundle.
+        entry: What its manifest says of the program.
+        tables: Its tables.
+        runtime: What runs it.
+
+    Attributes:
+        tiled: Whether candidates are looked up beside what the request has once.
+
+    Raises:
+        BundleError: The program is damaged.
+    """
+
+    def __init__(self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str) -> None:
+        user, item = side_plans(tables.plan, set(entry.user), entry.apart)
+        self._user, self._item = tables.over(user), tables.over(item)
+        self._dense = runtimes.load(runtime, bundle.folder(entry.folder))
+        read = {feature for group in item.groups.values() for feature in group.features}
+        searched = any(
+            s.search is not None and s.search.kind != "newest" for g in item.groups.values() for s in g.layout.sequences
+        )
+        self.tiled = searched or bool(read & set(entry.user))
+
+    @property
+    def out_of_range(self) -> int:
+        """How many ids lay outside their table."""
+        return self._user.out_of_range + self._item.out_of_range
+
+    def __call__(self, once: Table, each: Table) -> dict[str, np.ndarray]:
+        """What the program says of the candidates of a request.
+
+        Args:
+            once: What the request has once, one row.
+            each: The candidates, with that beside where they are `tiled`.
+        """
+        given = {USER + key: array for key, array in self._user.lookup(once).items()}
+        given |= {ITEM + key: array for key, array in self._item.lookup(each).items()}
+        return self._dense(given)
