@@ -101,8 +101,8 @@ def _dispatch(words: list[str]) -> int:
         return 0 if rest else 2
     if found:
         # Words without a tool are the default tool's: the command was that tool before there were others.
-        tool = module.DEFAULT if rest[0].startswith("-") else rest[0]
-        rest = rest if rest[0].startswith("-") else rest[1:]
+        named = not rest[0].startswith("-") and (rest[0] in found or not getattr(module, "DEFAULT_TAKES_WORDS", False))
+        tool, rest = (rest[0], rest[1:]) if named else (module.DEFAULT, rest)
         if tool not in found:
             from feature_generator.errors import nearest  # noqa: PLC0415 (help must not wait for it)
 

@@ -1,0 +1,13 @@
+"""Serve bundles over HTTP, or replay what a server was asked.
+
+easyrec serve -c serving.yaml
+easyrec serve runs/my_shop/bundle -o port=9000
+easyrec serve replay --log requests --bundle runs/my_shop/bundle
+"""
+
+from __future__ import annotations
+
+DEFAULT = "run"
+"""The tool of a command line that names none. Each tool is a file `_serve_<tool>.py` with `configure` and `run`."""
+DEFAULT_TAKES_WORDS = True
+"""A first word that is no tool is the default tool's: a bundle."""

@@ -1,0 +1,128 @@
+"""A question to a model: raw columns of one user and its candidates, of rows, or ready-made inputs; and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from easyrec.errors import BundleError, DataError, nearest
+from serving.server.http import Refused
+from serving.server.models import Loaded, Model
+
+Scores = dict[str, np.ndarray]
+
+
+@dataclass
+class Question:
+    """What is to be scored.
+
+    Attributes:
+        user: The user's columns: a mapping, or a batch of one row.
+        items: Candidates: a list of mappings, a mapping of arrays, or a batch.
+        context: The request's columns.
+        rows: Instead of these, rows that hold all columns side by side.
+        inputs: Instead of all, inputs of the dense part.
+    """
+
+    user: Any = None
+    items: Any = None
+    context: Any = None
+    rows: pa.RecordBatch | None = None
+    inputs: Mapping[str, np.ndarray] | None = None
+
+    @property
+    def user_form(self) -> bool:
+        """Whether it is about one user and its candidates."""
+        return self.rows is None and self.inputs is None
+
+    @property
+    def count(self) -> int:
+        """Candidates or rows, as far as they can be counted before they are read."""
+        if self.inputs is not None:
+            return max(
+                (len(a) for name, a in self.inputs.items() if name.startswith(("emb:", "first:", "dense:"))), default=0
+            )
+        if self.rows is not None:
+            return int(self.rows.num_rows)
+        if isinstance(self.items, Mapping):
+            return max((len(values) for values in self.items.values() if isinstance(values, list)), default=0)
+        return 0 if self.items is None else len(self.items)
+
+
+def ask(loaded: Loaded, question: Question) -> Scores:
+    """The scores by task.
+
+    Raises:
+        Refused: The question cannot be answered; says why.
+    """
+    predictor = loaded.predictor
+    try:
+        if question.inputs is not None:
+            return predictor.program(question.inputs)
+        if question.rows is not None:
+            predictor.limits.check_count(question.rows.num_rows)
+            predictor.limits.check(question.rows)
+            return predictor.predict_batch(question.rows)
+        return predictor.predict(question.user, question.items, question.context)
+    except DataError as error:
+        raise Refused(400, "data", str(error), column=error.column, row=error.row) from None
+    except BundleError as error:
+        if question.inputs is None:
+            raise
+        raise Refused(400, "tensors", f"the dense part cannot be run on these inputs: {error}") from None
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        # What Arrow and numpy say of values that no column can hold.
+        raise Refused(400, "data", f"a column cannot be read: {str(error).splitlines()[0][:300]}") from None
+
+
+def check_names(model: Model, loaded: Loaded, question: Question) -> None:
+    """Compare the columns of a JSON question with those that features read, and its items with each other.
+
+    Raises:
+        Refused: A column is unknown, or a value of the `unique` column is there twice.
+    """
+    items = question.items
+    if model.config.unknown_columns == "fail":
+        _known(loaded, question.user, "user")
+        _known(loaded, question.context, "context")
+        if isinstance(items, Mapping):
+            _known(loaded, items, "item")
+        elif items and not all(isinstance(item, Mapping) for item in items):
+            row = next(i for i, item in enumerate(items) if not isinstance(item, Mapping))
+            raise Refused(400, "data", "an item must be an object of columns", column="items", row=row)
+        else:
+            for names in set(map(tuple, items or ())):  # most items have the same columns
+                _known(loaded, dict.fromkeys(names), "item")
+    if model.config.unique is not None:
+        _distinct(items, model.config.unique)
+
+
+def _known(loaded: Loaded, given: Any, side: str) -> None:
+    for name in given or ():
+        if loaded.columns.get(name) == side:
+            continue
+        if name in loaded.heads and any(
+            own == side and column.startswith(f"{name}__") for column, own in loaded.columns.items()
+        ):
+            continue
+        elsewhere = loaded.columns.get(name)
+        if elsewhere is not None:
+            told = f"belongs to the {elsewhere}, not to the {side}"
+        else:
+            known = [column for column, own in loaded.columns.items() if own == side]
+            told = f"is read by no feature{nearest(str(name), known)}"
+        raise Refused(400, "unknown_column", f"column '{str(name)[:100]}' {told}", column=str(name)[:100])
+
+
+def _distinct(items: Any, column: str) -> None:
+    values = items.get(column, []) if isinstance(items, Mapping) else [item.get(column) for item in items or ()]
+    seen: set[Any] = set()
+    for row, value in enumerate(values):
+        key = repr(value)
+        if key in seen:
+            raise Refused(400, "duplicate_item", "the request has this item twice", column=column, row=row)
+        seen.add(key)

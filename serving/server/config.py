@@ -1,0 +1,236 @@
+"""`serving.yaml`: what is served, where, and within which limits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from typing_extensions import Self
+
+from easyrec.errors import ConfigError
+from easyrec.processors import num_processors
+from feature_generator.config import Document, StrictModel, override, read_yaml, validate
+from serving.limits import Limits
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
+"""What may name models and versions: it stands in paths, labels and logs."""
+Secret = Annotated[str, StringConstraints(min_length=16)]
+
+
+class Batching(StrictModel):
+    """Small requests that come together are scored together."""
+
+    max_rows: int = Field(256, ge=2)
+    """Candidates of all requests in one batch; larger requests go alone."""
+    max_wait_ms: float = Field(1.0, ge=0.0, le=1000.0)
+    """How long the first request of a batch waits for others."""
+
+
+class VersionConfig(StrictModel):
+    """One of several versions of a model."""
+
+    name: Name | None = None
+    """What paths may call it, beside its digest."""
+    bundle: str = Field(min_length=1)
+    """A bundle's folder, or a text file that names one, relative to itself."""
+    weight: float = Field(1.0, ge=0.0)
+    """Its share of the requests that ask for no version, beside the others' weights."""
+    shadow: float | None = Field(None, gt=0.0, le=1.0)
+    """Share of the requests that it scores as well, to be compared and counted, never to be answered."""
+    deltas: str | None = None
+    """A folder whose deltas are applied as they come."""
+
+
+class ModelConfig(StrictModel):
+    """A model: its bundle, or several versions."""
+
+    name: Name
+    bundle: str | None = Field(None, min_length=1)
+    """A bundle's folder, or a text file that names one, relative to itself."""
+    deltas: str | None = None
+    """A folder whose deltas are applied as they come."""
+    versions: list[VersionConfig] = []
+    """Instead of `bundle`."""
+    runtime: str | None = None
+    """What runs the dense part; the bundle says unless this does."""
+    inputs: Literal["columns", "tensors"] = "columns"
+    """What `infer` takes: raw columns, or ready-made inputs of the dense part."""
+    bad_values: Literal["fail", "default"] = "fail"
+    """What a value that breaks a rule does."""
+    missing_columns: Literal["fail", "default"] = "fail"
+    """What a column does that a request lacks."""
+    unknown_columns: Literal["fail", "ignore"] = "fail"
+    """What a column does that no feature reads."""
+    unique: str | None = None
+    """An item column, e.g. `item_id`; a request that holds a value of it twice is refused."""
+    batching: Batching | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.bundle is None) == (not self.versions):
+            raise ValueError("needs either 'bundle' or 'versions'")
+        if self.versions and self.deltas is not None:
+            raise ValueError("'deltas' belongs to a version where there are 'versions'")
+        if self.versions and not any(v.weight for v in self.versions if v.shadow is None):
+            raise ValueError("needs a version with a weight that is no shadow")
+        names = [version.name for version in self.versions if version.name is not None]
+        if len(names) > len(set(names)):
+            raise ValueError("two versions have one name")
+        return self
+
+    def all_versions(self) -> list[VersionConfig]:
+        """The versions; of a model with one bundle, that alone."""
+        return self.versions or [VersionConfig(bundle=str(self.bundle), deltas=self.deltas)]
+
+
+class LimitsConfig(StrictModel):
+    """Bounds on a request, checked before anything is computed."""
+
+    body_bytes: int = Field(8 << 20, ge=1, le=1 << 30)
+    """Of a body, unpacked."""
+    body_timeout_s: float = Field(10.0, gt=0.0)
+    """How long a body may take to arrive."""
+    json_depth: int = Field(16, ge=3, le=512)
+    """Levels of lists and objects inside each other."""
+    items: int = Field(10_000, ge=1)
+    """Candidates, or rows."""
+    text_bytes: int = Field(65_536, ge=1)
+    list_length: int = Field(100_000, ge=1)
+    deadline_ms: float = Field(1000.0, gt=0.0)
+    """After which a request that was not answered is given up; a client may ask for less by `X-Deadline-Ms`."""
+    queue: int = Field(64, ge=0)
+    """Requests that may wait in a process; further ones are answered 429."""
+
+    def of_values(self) -> Limits:
+        """What a predictor checks."""
+        return Limits(items=self.items, text_bytes=self.text_bytes, list_length=self.list_length)
+
+
+class TLS(StrictModel):
+    """Certificates, as PEM files."""
+
+    certificate: str
+    key: str
+    key_password: str | None = None
+    client_authority: str | None = None
+    """Certificates of who signs clients; then a client needs one."""
+
+
+class Auth(StrictModel):
+    """Bearer tokens. Each is `${ENV}`, at least 16 characters, and never shown."""
+
+    tokens: list[Secret] = []
+    """Who holds one may ask for predictions and metadata."""
+    admin: list[Secret] = []
+    """Who holds one may also reload and roll back. Without any, nobody may."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if len(value) > len(set(value)):
+            raise ValueError("a token is given twice")
+        return value
+
+
+class RequestLog(StrictModel):
+    """Requests that are kept, by sample, to be replayed."""
+
+    path: str = Field(min_length=1)
+    """The folder of its Arrow files."""
+    sample: float = Field(0.01, gt=0.0, le=1.0)
+    """Share of the requests that is kept."""
+    redact: list[str] = []
+    """Columns whose values are never written."""
+    file_rows: int = Field(10_000, ge=1)
+    """Requests in a file."""
+    keep_days: float | None = Field(None, gt=0.0)
+    """Files older than this are removed."""
+
+
+class LogConfig(StrictModel):
+    """What is written to stderr, a JSON object a line, without values of requests."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    requests: float = Field(0.0, ge=0.0, le=1.0)
+    """Share of the requests that get a line."""
+    slow_ms: float | None = Field(None, gt=0.0)
+    """Requests slower than this get one in any case, with the time of each stage."""
+
+
+class GRPC(StrictModel):
+    """The same over gRPC; needs the extra `grpc`."""
+
+    port: int = Field(8001, ge=0, le=65535)
+
+
+class ServerConfig(StrictModel):
+    """`serving.yaml`."""
+
+    models: list[ModelConfig] = Field(min_length=1)
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    """0 takes a free one."""
+    processes: int = Field(1, ge=1, le=1024)
+    threads: int | None = Field(None, ge=1, le=1024)
+    """Requests that a process scores at a time; default: the processors, shared among the processes."""
+    limits: LimitsConfig = LimitsConfig()
+    tls: TLS | None = None
+    auth: Auth | None = None
+    log: LogConfig = LogConfig()
+    request_log: RequestLog | None = None
+    grpc: GRPC | None = None
+    watch_s: float = Field(1.0, ge=0.0)
+    """How often bundles and deltas are looked at; 0: only on request."""
+    state: str | None = None
+    """Folder for what processes share and what deltas make; default: a temporary one."""
+    drain_s: float = Field(30.0, ge=0.0)
+    """How long running requests may take after SIGTERM."""
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _distinct(cls, value: list[ModelConfig]) -> list[ModelConfig]:
+        names = [model.name for model in value]
+        repeated = {name for name in names if names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"two models are called '{min(repeated)}'")
+        return value
+
+    @property
+    def num_threads(self) -> int:
+        """Requests that a process scores at a time."""
+        return self.threads or max(1, num_processors() // self.processes)
+
+
+def load_server_config(
+    source: str | os.PathLike[str] | dict[str, Any], overrides: list[str] | None = None
+) -> ServerConfig:
+    """The config of a server.
+
+    Args:
+        source: A YAML file, or its content.
+        overrides: `key=value`, as `-o` gives them.
+
+    Raises:
+        ConfigError: Everything wrong with it, with lines.
+    """
+    document = Document.of(source) if isinstance(source, dict) else read_yaml(source)
+    if overrides:
+        document = override(document, overrides)
+    try:
+        return validate(ServerConfig, document)
+    except ConfigError as error:
+        raise _without_secrets(error, document) from None
+
+
+def _without_secrets(error: ConfigError, document: Document) -> ConfigError:
+    """The error without the values of `auth` and of key passwords."""
+    auth, tls = document.data.get("auth"), document.data.get("tls")
+    secrets = [tls.get("key_password")] if isinstance(tls, dict) else []
+    for held in auth.values() if isinstance(auth, dict) else ():
+        secrets += held if isinstance(held, list) else [held]
+    problems = list(error.problems)
+    for secret in (s for s in secrets if isinstance(s, str) and s):
+        problems = [replace(p, message=p.message.replace(secret, "***")) for p in problems]
+    return ConfigError(problems, error.file)

@@ -1,0 +1,293 @@
+"""Keeps what is served up to date: new bundles, deltas, reloads and rollbacks, in every process of a server.
+
+Each process looks on its own and loads on its own; an order (a reload, a rollback) is written into a file that all of
+them read. Whatever is refused leaves what answers as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from easyrec.errors import BundleError
+from easyrec.export.bundle import MANIFEST, digest_of, read_manifest
+from easyrec.export.delta import apply_delta
+from easyrec.export.manifest import DeltaManifest
+from feature_generator.errors import FeatureGeneratorError
+from serving.server.config import ServerConfig
+from serving.server.events import tell
+from serving.server.http import Refused
+from serving.server.metrics import Metrics
+from serving.server.models import DIGITS, Loaded, Model, Models, Version, describe, where
+
+FIRST_RETRY_S, LAST_RETRY_S = 2.0, 60.0
+"""A refused bundle is tried again: it may be one that is still being copied."""
+KEPT_S = 600.0
+"""How long a copy is kept that this process has no use for; another one may be about to open it."""
+
+
+@dataclass
+class Outcome:
+    """What became of a look at a version.
+
+    Attributes:
+        result: `loaded`, `same`, or `refused`.
+        why: What was wrong.
+    """
+
+    result: str
+    why: str = ""
+
+
+class Keeper:
+    """Looks at bundles and deltas, and swaps. Its methods run in one thread.
+
+    Args:
+        config: The server's.
+        models: What is served.
+        metrics: What counts.
+        state: The folder that the processes of the server share.
+    """
+
+    def __init__(self, config: ServerConfig, models: Models, metrics: Metrics, state: Path) -> None:
+        self.config, self.models, self.metrics, self.state = config, models, metrics, state
+        self._orders = state / "orders.json"
+        self._bundles = state / "bundles"
+        self._bundles.mkdir(parents=True, exist_ok=True)
+        self._followed = 0
+
+    # ------------------------------------------------------------------------------------------------- looks
+
+    def begin(self) -> None:
+        """Load everything for the first time; what is refused is tried again later."""
+        for model, version in self._all():
+            order = self._rollback_of(model, version)
+            if order is not None:
+                version.rolled_back.add(order["from"])
+            if order is not None and self._source(version) in (order["from"], order["base"]):
+                self._take(model, version, Path(order["path"]))
+                version.base = order["base"]
+            if version.current is None:
+                self.look(model, version)
+        self._followed = self._number()
+
+    def watch(self) -> None:
+        """Follow orders, and look at everything where the config asks for that."""
+        for order in self._new_orders():
+            self._follow(order)
+        for model, version in self._all():
+            if self.config.watch_s or version.current is None:
+                self.look(model, version)
+        self._tidy()
+
+    def look(self, model: Model, version: Version, *, forced: bool = False) -> Outcome:
+        """Take what the source of a version holds, if that is new, then the deltas that begin at it.
+
+        Args:
+            model: The model.
+            version: The version.
+            forced: Try again what was refused or rolled back.
+        """
+        if forced:
+            version.retries.clear()
+            version.rolled_back.clear()
+        outcome = Outcome("same")
+        try:
+            path = where(version.config.bundle)
+            digest = digest_of(path) if (path / MANIFEST).exists() else ""
+        except FeatureGeneratorError as error:
+            return self._refuse(model, version, version.config.bundle, version.config.bundle, error)
+        if digest != version.base and digest not in version.rolled_back and version.may_try(digest):
+            outcome = self._take(model, version, path)
+            if outcome.result == "loaded":
+                version.base = digest
+        while version.config.deltas is not None and version.current is not None:
+            found = self._delta(model, version, Path(version.config.deltas))
+            if found is None:
+                break
+            outcome = found
+            if outcome.result == "refused":
+                break
+        return outcome
+
+    def _take(self, model: Model, version: Version, path: Path) -> Outcome:
+        """Load a bundle and answer with it."""
+        begun = time.perf_counter()
+        digest = ""
+        try:
+            digest = digest_of(path)
+            loaded = Loaded(self._pinned(path, digest), model.config, self.config.limits)
+        except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
+            return self._refuse(model, version, digest, str(path), error)
+        version.swap(loaded)
+        version.retries.pop(digest, None)
+        self.metrics.add("easyrec_model_loads_total", model=model.name, result="loaded")
+        seconds = round(time.perf_counter() - begun, 3)
+        tell(logging.INFO, "a bundle answers", model=model.name, **describe(loaded), seconds=seconds)
+        return Outcome("loaded")
+
+    def _refuse(self, model: Model, version: Version, digest: str, path: str, error: Exception) -> Outcome:
+        known = isinstance(error, FeatureGeneratorError)
+        why = str(error) if known else f"{path}: {type(error).__name__}"
+        if version.may_try(digest):
+            self.metrics.add("easyrec_model_loads_total", model=model.name, result="refused")
+            tell(logging.ERROR, "a bundle was refused", None if known else error, model=model.name, why=why)
+        version.retry(digest, FIRST_RETRY_S, LAST_RETRY_S)
+        return Outcome("refused", why)
+
+    def _pinned(self, path: Path, digest: str) -> Path:
+        """The bundle under links of our own, so that it can be replaced where it lies; itself where there are no links."""
+        target = self._bundles / digest[:DIGITS]
+        if path == target:
+            return path
+        made = self._bundles / f".{digest[:DIGITS]}.{os.getpid()}"
+        shutil.rmtree(made, ignore_errors=True)
+        try:
+            shutil.copytree(path, made, copy_function=os.link, symlinks=True)
+            if target.exists():
+                shutil.rmtree(target)  # an earlier try at what may have been incomplete then
+            made.rename(target)
+        except (OSError, shutil.Error):
+            shutil.rmtree(made, ignore_errors=True)
+            return path
+        return target
+
+    def _delta(self, model: Model, version: Version, folder: Path) -> Outcome | None:
+        """Apply one delta that begins at what answers; None where there is none."""
+        current = version.current
+        assert current is not None
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.name.startswith(".") or not (path / MANIFEST).is_file():
+                continue
+            try:
+                manifest = read_manifest(path, DeltaManifest)
+            except BundleError as error:
+                if version.may_try(str(path)):
+                    self._refuse(model, version, str(path), str(path), error)
+                continue
+            result = manifest.result
+            if manifest.base != current.digest or result in version.rolled_back or not version.may_try(result):
+                continue
+            made = self._bundles / result[:DIGITS]
+            try:
+                with self._locked("deltas"):
+                    if not made.exists():
+                        apply_delta(current.path, path, made)
+            except FeatureGeneratorError as error:
+                return self._refuse(model, version, result, str(path), error)
+            return self._take(model, version, made)
+        return None
+
+    # ------------------------------------------------------------------------------------------------ orders
+
+    def reload(self, model: Model) -> list[Outcome]:
+        """Look at all versions of a model now, and have the other processes do so."""
+        outcomes = [self.look(model, version, forced=True) for version in model.versions]
+        self._order({"kind": "reload", "model": model.name})
+        return outcomes
+
+    def rollback(self, model: Model, version: Version) -> None:
+        """Answer with the bundle before, and have the other processes do so.
+
+        Raises:
+            Refused: There is none.
+        """
+        former, current = version.previous, version.current
+        if former is None or current is None:
+            raise Refused(409, "no_former", "no bundle answered before this one")
+        place = model.versions.index(version)
+        self._back(model, version, former)
+        order = {"kind": "rollback", "model": model.name, "place": place, "base": version.base}
+        self._order({**order, "from": current.digest, "to": former.digest, "path": str(former.path)})
+
+    def _back(self, model: Model, version: Version, former: Loaded) -> None:
+        current = version.current
+        version.rolled_back.discard(former.digest)
+        if current is not None:
+            version.rolled_back.add(current.digest)
+        version.swap(former)
+        self.metrics.add("easyrec_model_loads_total", model=model.name, result="rolled_back")
+        tell(logging.WARNING, "rolled back", model=model.name, **describe(former))
+
+    def _follow(self, order: dict[str, Any]) -> None:
+        model = self.models.get(order["model"])
+        if order["kind"] == "reload":
+            for version in model.versions:
+                self.look(model, version, forced=True)
+            return
+        version = model.versions[order["place"]]
+        current, former = version.current, version.previous
+        version.rolled_back.add(order["from"])
+        if current is not None and current.digest == order["to"]:
+            return
+        if former is not None and former.digest == order["to"]:
+            self._back(model, version, former)
+        elif self._take(model, version, Path(order["path"])).result == "loaded":
+            version.base = order["base"]
+
+    def _rollback_of(self, model: Model, version: Version) -> dict[str, Any] | None:
+        place = model.versions.index(version)
+        known = [o for o in self._read() if o["model"] == model.name]
+        last = known[-1] if known else None
+        return last if last is not None and last["kind"] == "rollback" and last["place"] == place else None
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            orders: list[dict[str, Any]] = orjson.loads(self._orders.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return []
+        return [order for order in orders if any(model.name == order["model"] for model in self.models)]
+
+    def _number(self) -> int:
+        orders = self._read()
+        return orders[-1]["number"] if orders else 0
+
+    def _new_orders(self) -> list[dict[str, Any]]:
+        found = [o for o in self._read() if o["number"] > self._followed and o["by"] != os.getpid()]
+        self._followed = max((o["number"] for o in found), default=self._followed)
+        return found
+
+    def _order(self, order: dict[str, Any]) -> None:
+        with self._locked("orders"):
+            orders = self._read()[-100:]
+            number = orders[-1]["number"] + 1 if orders else 1
+            written = self._orders.with_suffix(f".{os.getpid()}")
+            written.write_bytes(orjson.dumps([*orders, {**order, "number": number, "by": os.getpid()}]))
+            written.replace(self._orders)
+
+    # ------------------------------------------------------------------------------------------------- parts
+
+    def _all(self) -> Iterator[tuple[Model, Version]]:
+        for model in self.models:
+            for version in model.versions:
+                yield model, version
+
+    def _source(self, version: Version) -> str:
+        try:
+            return digest_of(where(version.config.bundle))
+        except FeatureGeneratorError:
+            return ""
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with (self.state / f"{name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _tidy(self) -> None:
+        """Remove copies that nothing here needs and that are not new."""
+        used = {loaded.path for _, v in self._all() for loaded in (v.current, v.previous) if loaded is not None}
+        used |= {Path(order["path"]) for order in self._read() if order["kind"] == "rollback"}
+        for path in self._bundles.iterdir():
+            if path not in used and time.time() - path.stat().st_ctime > KEPT_S:
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,197 @@
+"""Counters and histograms, and the text that Prometheus reads; those of several processes add up.
+
+Every process writes its numbers into a file of its own, about once a second; whoever is asked reads all of them. A
+process that was killed leaves its file, so that what it counted is not lost.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+Labels = tuple[tuple[str, str], ...]
+
+SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+DIFFERENCES = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+HELP: dict[str, tuple[str, str]] = {
+    "easyrec_requests_total": ("counter", "Requests that were answered, by model, endpoint and status."),
+    "easyrec_items_total": ("counter", "Candidates that were scored."),
+    "easyrec_refused_total": ("counter", "Requests that were answered with an error, by reason."),
+    "easyrec_stage_seconds": ("histogram", "Time of requests by stage; total is from the first byte to the answer."),
+    "easyrec_batch_rows": ("histogram", "Rows of batches that were put together of several requests."),
+    "easyrec_waiting": ("gauge", "Requests that wait for a thread."),
+    "easyrec_running": ("gauge", "Requests that are being scored."),
+    "easyrec_processes": ("gauge", "Processes that answer."),
+    "easyrec_model_info": ("gauge", "Versions that are served, by processes; the digest names the bundle."),
+    "easyrec_model_loads_total": ("counter", "Bundles and deltas that were loaded or refused, and rollbacks."),
+    "easyrec_values_total": ("counter", "Values of requests that were missing, unknown or bad, by column or feature."),
+    "easyrec_shadow_total": ("counter", "Requests that a shadow version scored, skipped or failed to."),
+    "easyrec_shadow_difference": ("histogram", "Largest difference of a request's scores between answer and shadow."),
+    "easyrec_request_log_total": ("counter", "Requests that were sampled: written, or dropped."),
+    "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
+}
+BOUNDS = {
+    "easyrec_stage_seconds": SECONDS,
+    "easyrec_batch_rows": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0),
+    "easyrec_shadow_difference": DIFFERENCES,
+}
+MOST_SERIES = 10_000
+"""Beyond these, new label values are dropped: no request can fill the memory."""
+
+
+class Metrics:
+    """The numbers of one process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[tuple[str, Labels], float] = {}
+        self._gauges: dict[tuple[str, Labels], float] = {}
+        self._histograms: dict[tuple[str, Labels], list[float]] = {}
+
+    def add(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Add to a counter."""
+        key = (name, tuple(labels.items()))
+        with self._lock:
+            if key in self._counters or len(self._counters) < MOST_SERIES:
+                self._counters[key] = self._counters.get(key, 0.0) + amount
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
+        with self._lock:
+            self._gauges[name, tuple(labels.items())] = value
+
+    def clear(self, name: str) -> None:
+        """Forget all series of a gauge."""
+        with self._lock:
+            self._gauges = {key: value for key, value in self._gauges.items() if key[0] != name}
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Put a value into a histogram."""
+        self.observe_all(name, [(tuple(labels.items()), value)])
+
+    def observe_all(self, name: str, values: Iterable[tuple[Labels, float]]) -> None:
+        """Put values into histograms of one name, under one lock."""
+        bounds = BOUNDS[name]
+        with self._lock:
+            for labels, value in values:
+                found = self._histograms.get((name, labels))
+                if found is None:
+                    if len(self._histograms) >= MOST_SERIES:
+                        continue
+                    found = self._histograms[name, labels] = [0.0] * (len(bounds) + 2)  # buckets, beyond, sum
+                found[bisect_left(bounds, value)] += 1.0
+                found[-1] += value
+
+    def state(self) -> dict[str, Any]:
+        """All numbers, to be added to others'."""
+        with self._lock:
+            return {
+                "counters": [[name, labels, value] for (name, labels), value in self._counters.items()],
+                "gauges": [[name, labels, value] for (name, labels), value in self._gauges.items()],
+                "histograms": [[name, labels, list(v)] for (name, labels), v in self._histograms.items()],
+            }
+
+
+class Board:
+    """Where the processes of a server leave their numbers.
+
+    Args:
+        folder: It; one file per process.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def post(self, state: Mapping[str, Any], pid: int | None = None) -> None:
+        """Write a process' numbers, whole or not at all."""
+        target = self.folder / f"{pid or os.getpid()}.json"
+        written = target.with_suffix(".writing")
+        written.write_bytes(orjson.dumps(state))
+        written.replace(target)
+
+    def others(self) -> list[dict[str, Any]]:
+        """What the other processes wrote; of those that live no more, without gauges."""
+        found = []
+        for path in self.folder.glob("*.json"):
+            pid = int(path.stem)
+            if pid == os.getpid():
+                continue
+            try:
+                state = orjson.loads(path.read_bytes())
+            except (OSError, orjson.JSONDecodeError):
+                continue
+            if not is_alive(pid):
+                state["gauges"] = []
+            found.append(state)
+        return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return False
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return False
+        return True
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def exposition(states: Iterable[Mapping[str, Any]]) -> bytes:
+    """The text that Prometheus reads, of the sum of several processes' numbers."""
+    sums: dict[str, dict[Labels, Any]] = {}
+    for state in states:
+        for kind in ("counters", "gauges"):
+            for name, labels, value in state[kind]:
+                series = sums.setdefault(name, {})
+                key = _labels(labels)
+                series[key] = series.get(key, 0.0) + value
+        for name, labels, values in state["histograms"]:
+            series, key = sums.setdefault(name, {}), _labels(labels)
+            series[key] = [a + b for a, b in zip(series.get(key, [0.0] * len(values)), values, strict=True)]
+    lines: list[str] = []
+    for name in sorted(sums):
+        kind, text = HELP[name]
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+        for labels, value in sorted(sums[name].items()):
+            if kind == "histogram":
+                lines += _histogram(name, labels, value)
+            else:
+                lines.append(f"{name}{_shown(labels)} {_number(value)}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _histogram(name: str, labels: Labels, values: list[float]) -> Iterable[str]:
+    total = 0.0
+    for bound, count in zip((*BOUNDS[name], None), values[:-1], strict=True):
+        total += count
+        edge = "+Inf" if bound is None else _number(bound)
+        yield f"{name}_bucket{_shown((*labels, ('le', edge)))} {_number(total)}"
+    yield f"{name}_sum{_shown(labels)} {_number(values[-1])}"
+    yield f"{name}_count{_shown(labels)} {_number(total)}"
+
+
+def _labels(pairs: Iterable[Iterable[str]]) -> Labels:
+    return tuple((str(key), str(value)) for key, value in pairs)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _shown(labels: Labels) -> str:
+    if not labels:
+        return ""
+    escaped = ((key, value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")) for key, value in labels)
+    return "{" + ",".join(f'{key}="{value}"' for key, value in escaped) + "}"

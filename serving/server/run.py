@@ -1,0 +1,90 @@
+"""From a config to a running server."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from easyrec.errors import MissingExtra, RunError
+from easyrec.export.bundle import Bundle
+from serving.server.config import ServerConfig
+
+
+def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Sequence[str] = ()) -> None:
+    """Run a server until it is told to stop.
+
+    Args:
+        config: What to serve.
+        plugins: Files and packages with more members of families, for further processes.
+        operators: Libraries with operators of custom features, for further processes.
+
+    Raises:
+        MissingExtra: What an extra brings is not installed.
+        BundleError: A bundle cannot be read.
+        RunError: The port is taken.
+    """
+    need(config)
+    from serving.server.events import tell, write_events  # noqa: PLC0415 (an extra)
+    from serving.server.models import where  # noqa: PLC0415 (an extra)
+    from serving.server.supervisor import Supervisor  # noqa: PLC0415 (an extra)
+    from serving.server.worker import uvicorn_config, work  # noqa: PLC0415 (an extra)
+
+    for model in config.models:
+        for version in model.all_versions():
+            Bundle.open(where(version.bundle), verify=False)
+    uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs
+    write_events(config.log.level)
+    state = Path(config.state or tempfile.mkdtemp(prefix="easyrec-serve-"))
+    shutil.rmtree(state / "metrics", ignore_errors=True)  # of a former run
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with listen(config.host, config.port) as listener:
+            host, port = listener.getsockname()[:2]
+            tell(logging.INFO, "listening", host=host, port=port, tls=config.tls is not None)
+            if config.processes == 1:
+                work(config, state, listener, None)
+            else:
+                Supervisor(config, listener, state, list(plugins), list(operators)).run()
+    finally:
+        if config.state is None:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def need(config: ServerConfig | None = None) -> None:
+    """Look whether what the extras bring is there.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    try:
+        import orjson  # noqa: F401, PLC0415 (an extra)
+        import uvicorn  # noqa: F401, PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise MissingExtra((error.name or "uvicorn").partition(".")[0], "serving") from None
+    if config is not None and config.grpc is not None:
+        try:
+            import google.protobuf  # noqa: F401, PLC0415 (an extra)
+            import grpc  # noqa: F401, PLC0415 (an extra)
+        except ImportError as error:
+            raise MissingExtra((error.name or "grpc").partition(".")[0], "grpc") from None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        RunError: It cannot: the port is taken, or there is no such address.
+    """
+    try:
+        (family, kind, protocol, _, address) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise RunError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return listener

@@ -1,0 +1,291 @@
+"""A server's parts, and the way of a question through them: admitted, read, scored, answered, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from serving.server.admission import Admission
+from serving.server.aside import Aside
+from serving.server.batching import SMALL_BYTES, Batcher, ask_all
+from serving.server.columns import Question, Scores, ask
+from serving.server.config import ServerConfig
+from serving.server.events import tell
+from serving.server.http import Answer, Refused, Request
+from serving.server.keeper import Keeper
+from serving.server.metrics import Board, Metrics
+from serving.server.models import Loaded, Model, Models
+
+POST_S = 1.0
+"""How often a process leaves its numbers for the others."""
+ORDERS_S = 1.0
+"""How often it looks for orders of others where it does not look at bundles."""
+T = TypeVar("T")
+
+
+@dataclass
+class Asked:
+    """A question with whom it asks.
+
+    Attributes:
+        model: The model's name; empty: the only one.
+        version: A version's name or digest; empty: by the weights.
+        rows: Candidates, as far as they are known.
+        read: Makes the question, given the bundle that will answer.
+        write: Makes the answer.
+    """
+
+    model: str
+    version: str
+    rows: int
+    read: Callable[[Model, Loaded], Question]
+    write: Callable[[Model, Loaded, Scores], Answer]
+
+
+class Service:
+    """What the endpoints work with.
+
+    Args:
+        config: The server's.
+        state: Folder that the processes of the server share.
+
+    Attributes:
+        after: What is done after an answer.
+        when_ready: Called when all models were loaded, or refused.
+    """
+
+    def __init__(self, config: ServerConfig, state: Path) -> None:
+        self.config, self.board = config, Board(state / "metrics")
+        self.models, self.metrics = Models(config.models), Metrics()
+        self.keeper = Keeper(config, self.models, self.metrics, state)
+        self.after = Aside(config, self.metrics)
+        self._batchers = {
+            model.name: Batcher(model.config.batching, partial(self._answer_batch, model))
+            for model in self.models
+            if model.config.batching is not None
+        }
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self.admission = Admission(config.num_threads, config.limits.queue)
+        self.when_ready: Callable[[], None] = lambda: None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken and every model answers."""
+        return self.admission.open and self.models.ready
+
+    # ----------------------------------------------------------------------------------------- start and stop
+
+    async def start(self) -> None:
+        """Begin to load the models; until that is done, requests are answered 503."""
+        for work in (self._keep(), self._post()):
+            task = asyncio.create_task(work)
+            task.add_done_callback(_told)
+            self._tasks.append(task)
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self.admission.pool.shutdown()
+        self._aside.shutdown()
+        self.after.close()
+        self.board.post(self.numbers())
+        self.models.close()
+
+    async def drain(self) -> None:
+        """Take no more requests, and wait for those that were taken."""
+        self.admission.open, self.admission.why = False, "draining"
+        tell(logging.INFO, "draining", running=self.admission.running, waiting=self.admission.waiting)
+        if not await self.admission.drained(self.config.drain_s):
+            tell(logging.WARNING, "requests were given up", running=self.admission.running)
+
+    async def _keep(self) -> None:
+        await self.aside(self.keeper.begin)
+        self.admission.open = True
+        names = [model.name for model in self.models if model.ready]
+        tell(logging.INFO, "ready" if self.models.ready else "not all models answer", models=names)
+        self.when_ready()
+        while True:
+            await asyncio.sleep(self.config.watch_s or ORDERS_S)
+            await self.aside(self.keeper.watch)
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run what is no answer, one after another, in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, work)
+
+    # ---------------------------------------------------------------------------------------------- numbers
+
+    async def _post(self) -> None:
+        while True:
+            self.board.post(self.numbers())
+            await asyncio.sleep(POST_S)
+
+    def numbers(self) -> dict[str, Any]:
+        """What this process counted."""
+        metrics = self.metrics
+        metrics.set("easyrec_waiting", self.admission.waiting)
+        metrics.set("easyrec_running", self.admission.running)
+        metrics.set("easyrec_processes", 1)
+        metrics.clear("easyrec_model_info")
+        for model in self.models:
+            for version in model.versions:
+                loaded = version.current
+                if loaded is not None:
+                    role = "answer" if version.config.shadow is None else "shadow"
+                    labels = {"model": model.name, "version": loaded.version, "role": role}
+                    metrics.set("easyrec_model_info", 1, **labels)
+        state = metrics.state()
+        state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
+        return state
+
+    def values(self) -> dict[tuple[tuple[str, str], ...], int]:
+        """Values that were missing, unknown or bad, by model, kind, and column or feature."""
+        found: dict[tuple[tuple[str, str], ...], int] = {}
+        for model in self.models:
+            for counts in model.value_counts():
+                for (kind, name), count in counts.items():
+                    key = (("model", model.name), ("kind", kind), ("name", name))
+                    found[key] = found.get(key, 0) + count
+        return found
+
+    def count(self, request: Request, endpoint: str, status: int, reason: str) -> None:
+        """Count an answered request, and tell of it in the log where that was asked for."""
+        total = time.perf_counter() - request.started
+        labels = {"model": request.model, "endpoint": endpoint, "status": str(status)}
+        self.metrics.add("easyrec_requests_total", 1.0, **labels)
+        if reason:
+            self.metrics.add("easyrec_refused_total", reason=reason)
+        if request.times:
+            stages = {**request.times, "total": total}
+            named = [((("model", request.model), ("stage", stage)), seconds) for stage, seconds in stages.items()]
+            self.metrics.observe_all("easyrec_stage_seconds", named)
+        log = self.config.log
+        slow = log.slow_ms is not None and total * 1000.0 > log.slow_ms
+        if slow or (log.requests and random.random() < log.requests):  # noqa: S311 (a sample, no secret)
+            stages = {f"{stage}_ms": round(seconds * 1000.0, 3) for stage, seconds in request.times.items()}
+            told: dict[str, Any] = {
+                **labels,
+                "version": request.version,
+                "reason": reason,
+                "total_ms": round(total * 1000.0, 3),
+                **stages,
+            }
+            tell(logging.WARNING if slow else logging.INFO, "slow request" if slow else "request", **told)
+
+    # ---------------------------------------------------------------------------------------------- answers
+
+    async def score(self, request: Request, open_: Callable[[bytes], Asked]) -> Answer:
+        """Answer a request for scores.
+
+        Args:
+            request: Its body was not read yet.
+            open_: Makes of the body whom is asked what.
+        """
+        self.admission.check()
+        limits = self.config.limits
+        body = await request.body(limits.body_bytes, limits.body_timeout_s)
+        return await self.ask(request, lambda: open_(body), small=len(body) <= SMALL_BYTES)
+
+    async def ask(self, request: Request, open_: Callable[[], Asked], *, small: bool) -> Answer:
+        """Answer a request whose body was read.
+
+        Args:
+            request: The request.
+            open_: Tells whom is asked what.
+            small: Whether that may be done in the event loop.
+        """
+        if self._batchers and small:
+            asked = open_()
+            model = self.models.get(asked.model)
+            batcher = self._batchers.get(model.name)
+            if batcher is not None and not asked.version and 0 < asked.rows <= batcher.config.max_rows:
+                answer: Answer = await batcher.add((request, asked), asked.rows)
+                return answer
+            return await self._alone(request, lambda: asked)
+        return await self._alone(request, open_)
+
+    async def _alone(self, request: Request, open_: Callable[[], Asked]) -> Answer:
+        answer, waited = await self.admission.run(lambda: self._answer(request, open_), request.deadline)
+        request.times["queue"] = waited
+        return answer
+
+    def _answer(self, request: Request, open_: Callable[[], Asked]) -> Answer:
+        """What a thread does."""
+        begun = time.perf_counter()
+        _in_time(request, begun)
+        asked = open_()
+        model = self.models.get(asked.model)
+        request.model = model.name
+        with model.pick(asked.version).leased() as loaded:
+            request.version = loaded.version
+            question = asked.read(model, loaded)
+            parsed = time.perf_counter()
+            scores = ask(loaded, question)
+            scored = time.perf_counter()
+            answer = asked.write(model, loaded, scores)
+            self._after(model, loaded, question, scores)
+        request.times |= {"parse": parsed - begun, "score": scored - parsed, "write": time.perf_counter() - scored}
+        return answer
+
+    async def _answer_batch(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
+        """Answer several requests for one model at once; the first deadline counts for all of them."""
+        deadline = min(request.deadline for request, _ in entries)
+        answers, waited = await self.admission.run(lambda: self._answer_all(model, entries), deadline)
+        for request, _ in entries:
+            request.times["queue"] = waited
+        return answers
+
+    def _answer_all(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
+        begun = time.perf_counter()
+        results: list[Answer | Exception | None] = [None] * len(entries)
+        with model.pick().leased() as loaded:
+            questions: dict[int, Question] = {}
+            for place, (request, asked) in enumerate(entries):
+                request.model, request.version = model.name, loaded.version
+                try:
+                    _in_time(request, begun)
+                    questions[place] = asked.read(model, loaded)
+                except Refused as refused:
+                    results[place] = refused
+            parsed = time.perf_counter()
+            found = ask_all(loaded, list(questions.values()))
+            scored = time.perf_counter()
+            for (place, question), scores in zip(questions.items(), found, strict=True):
+                request, asked = entries[place]
+                request.times |= {"parse": parsed - begun, "score": scored - parsed}
+                if isinstance(scores, Refused):
+                    results[place] = scores
+                    continue
+                results[place] = asked.write(model, loaded, scores)
+                self._after(model, loaded, question, scores)
+            self.metrics.observe("easyrec_batch_rows", sum(q.count for q in questions.values()), model=model.name)
+        return [result for result in results if result is not None]
+
+    def _after(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> None:
+        count = len(next(iter(scores.values()), ()))
+        self.metrics.add("easyrec_items_total", count, model=model.name, version=loaded.version)
+        self.after.answered(model, loaded, question, scores)
+
+
+def _in_time(request: Request, now: float) -> None:
+    if now > request.deadline:
+        raise Refused(504, "deadline_queue", "the deadline passed while the request was waiting for its turn")
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """Say so where a task in the background fails, which should never happen."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        tell(logging.ERROR, "a task in the background failed", error)
