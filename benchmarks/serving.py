@@ -1,6 +1,6 @@
 """Serving: `easyrec serve` beside TorchServe, PyTriton, MLServer, and eager torch on uvicorn. The same models and questions.
 
-    python benchmarks/serving.py [--runs 3] [--seconds 2] [--only NAME ...] [--page]
+    python benchmarks/serving.py [--runs 5] [--seconds 1] [--only NAME ...] [--page]
     python benchmarks/serving.py --export runtimes=auto --chosen precision=int8 tables=int8
 
 Every contestant is started here, in a session of its own, and stopped at the end; the peers live in environments that
@@ -398,8 +398,8 @@ def settings(words: Sequence[str]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each number of clients in each run")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each number of clients in each run")
     parser.add_argument("--only", nargs="*", help="parts of names of contestants")
     parser.add_argument("--export", nargs="*", default=[], metavar="KEY=VALUE", help="export section of all bundles")
     parser.add_argument("--chosen", nargs="*", default=[], metavar="KEY=VALUE", help="that of one more, lossy bundle")

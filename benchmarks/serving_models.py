@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import torch
 from peers.torch_deepfm import DeepFM
 from peers.torch_din import DIN
-from record import commit
 from serving_requests import write_deepfm_requests, write_din_requests
 from torch import Tensor, nn
 from train_throughput import PEERS, synthetic
@@ -92,7 +91,7 @@ def experiment(data: Path, features: list[dict[str, Any]], model: dict[str, Any]
 
 
 def prepare(export: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Path]:
-    """Everything that is served and asked, in `FOLDER`; made anew where the commit or the options changed.
+    """Make everything that is served and asked, in `FOLDER`.
 
     Args:
         export: Keys of the `export` section of all bundles.
@@ -101,13 +100,10 @@ def prepare(export: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, P
     Returns:
         The bundles by name.
     """
-    stamp, made = FOLDER / "made.json", json.dumps([commit(), dict(export), dict(chosen)])
-    if not stamp.exists() or stamp.read_text() != made:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
-        write_deepfm(export, chosen)
-        write_din(export)
-        stamp.write_text(made)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    write_deepfm(export, chosen)
+    write_din(export)
     bundles = {name: FOLDER / name / "bundle" for name in ("ids", "raw", "din")}
     return bundles | ({"chosen": FOLDER / "chosen"} if chosen else {})
 

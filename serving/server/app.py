@@ -39,6 +39,7 @@ class App:
         auth = service.config.auth
         self._admin = [_digest(token) for token in auth.admin] if auth else []
         self._tokens = [*self._admin, *(_digest(token) for token in auth.tokens)] if auth else []
+        self._asks = auth is not None and bool(auth.tokens)
 
     def _add(self, route: Route) -> None:
         if "{" not in route.path:
@@ -135,7 +136,7 @@ class App:
         Raises:
             Refused: It is none of those.
         """
-        if route.access == "open" or (route.access == "token" and not self._tokens):
+        if route.access == "open" or (route.access == "token" and not self._asks):
             return
         if route.access == "admin" and not self._admin:
             raise Refused(403, "no_admin", "no admin's token is configured: set auth.admin")

@@ -122,7 +122,7 @@ class Auth(StrictModel):
     """Bearer tokens. Each is `${ENV}`, at least 16 characters, and never shown."""
 
     tokens: list[Secret] = []
-    """Who holds one may ask for predictions and metadata."""
+    """Who holds one may ask for predictions and metadata. Without any, everybody may."""
     admin: list[Secret] = []
     """Who holds one may also reload and roll back. Without any, nobody may."""
 

@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from easyrec.errors import BundleError
-from easyrec.export.bundle import MANIFEST, digest_of, read_manifest
+from easyrec.export.bundle import MANIFEST, Bundle, digest_of, read_manifest
 from easyrec.export.delta import apply_delta
 from easyrec.export.manifest import DeltaManifest
 from feature_generator.errors import FeatureGeneratorError
@@ -100,6 +100,8 @@ class Keeper:
         """
         if forced:
             version.retries.clear()
+            if version.rolled_back:
+                version.base = ""  # what the source holds may be what was rolled back
             version.rolled_back.clear()
         outcome = Outcome("same")
         try:
@@ -123,11 +125,15 @@ class Keeper:
     def _take(self, model: Model, version: Version, path: Path) -> Outcome:
         """Load a bundle and answer with it."""
         begun = time.perf_counter()
-        digest = ""
+        digest, opened = "", path
         try:
             digest = digest_of(path)
-            loaded = Loaded(self._pinned(path, digest), model.config, self.config.limits)
+            opened = self._pinned(path, digest)
+            loaded = Loaded(opened, model.config, self.config.limits)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
+            if opened != path:
+                with self._locked("bundles"):
+                    shutil.rmtree(opened, ignore_errors=True)  # the next try links what lies there then
             return self._refuse(model, version, digest, str(path), error)
         version.swap(loaded)
         version.retries.pop(digest, None)
@@ -150,16 +156,15 @@ class Keeper:
         target = self._bundles / digest[:DIGITS]
         if path == target:
             return path
-        made = self._bundles / f".{digest[:DIGITS]}.{os.getpid()}"
-        shutil.rmtree(made, ignore_errors=True)
-        try:
-            shutil.copytree(path, made, copy_function=os.link, symlinks=True)
-            if target.exists():
-                shutil.rmtree(target)  # an earlier try at what may have been incomplete then
-            made.rename(target)
-        except (OSError, shutil.Error):
-            shutil.rmtree(made, ignore_errors=True)
-            return path
+        with self._locked("bundles"):
+            if _is_whole(target):  # another process may have it open
+                return target
+            shutil.rmtree(target, ignore_errors=True)
+            try:
+                shutil.copytree(path, target, copy_function=os.link, symlinks=True)
+            except (OSError, shutil.Error):
+                shutil.rmtree(target, ignore_errors=True)
+                return path
         return target
 
     def _delta(self, model: Model, version: Version, folder: Path) -> Outcome | None:
@@ -180,9 +185,9 @@ class Keeper:
                 continue
             made = self._bundles / result[:DIGITS]
             try:
-                with self._locked("deltas"):
-                    if not made.exists():
-                        apply_delta(current.path, path, made)
+                with self._locked("bundles"):
+                    if not _is_whole(made):
+                        apply_delta(current.path, path, made, overwrite=True)
             except FeatureGeneratorError as error:
                 return self._refuse(model, version, result, str(path), error)
             return self._take(model, version, made)
@@ -291,3 +296,12 @@ class Keeper:
         for path in self._bundles.iterdir():
             if path not in used and time.time() - path.stat().st_ctime > KEPT_S:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a bundle has all its files, each of its size."""
+    try:
+        Bundle.open(path, verify=False)
+    except FeatureGeneratorError:
+        return False
+    return True

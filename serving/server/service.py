@@ -60,7 +60,7 @@ class Service:
 
     Attributes:
         after: What is done after an answer.
-        when_ready: Called when all models were loaded, or refused.
+        when_ready: Called when all models answer.
     """
 
     def __init__(self, config: ServerConfig, state: Path) -> None:
@@ -114,10 +114,15 @@ class Service:
     async def _keep(self) -> None:
         await self.aside(self.keeper.begin)
         self.admission.open = True
-        names = [model.name for model in self.models if model.ready]
-        tell(logging.INFO, "ready" if self.models.ready else "not all models answer", models=names)
-        self.when_ready()
+        if not self.models.ready:
+            lacking = [model.name for model in self.models if not model.ready]
+            tell(logging.ERROR, "not all models answer", lacking=lacking)
+        told = False
         while True:
+            if self.models.ready and not told:
+                told = True
+                tell(logging.INFO, "ready", models=[model.name for model in self.models])
+                self.when_ready()
             await asyncio.sleep(self.config.watch_s or ORDERS_S)
             await self.aside(self.keeper.watch)
 
