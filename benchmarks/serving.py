@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -123,8 +124,8 @@ def ask(port: int, request: bytes) -> Reply:
         connection.socket.close()
 
 
-def processes(root: int) -> dict[int, tuple[int, float]]:
-    """Every process's parent and the seconds that it computed, of the tree under a process."""
+def processes(root: int) -> dict[int, float]:
+    """The processor seconds of a process and of each that it started, by their ids."""
     found: dict[int, tuple[int, float]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -132,9 +133,9 @@ def processes(root: int) -> dict[int, tuple[int, float]]:
         except OSError:  # it has ended
             continue
         found[int(path.parent.name)] = int(fields[1]), (int(fields[11]) + int(fields[12])) * TICK_S
-    tree, new = {}, {root}
+    tree, new = {}, {root} & found.keys()
     while new:
-        tree |= {pid: found[pid] for pid in new if pid in found}
+        tree |= {pid: found[pid][1] for pid in new}
         new = {pid for pid, (parent, _) in found.items() if parent in new}
     return tree
 
@@ -159,6 +160,7 @@ def easyrec_server(count: int, bundles: Mapping[str, Path]) -> Server:
     def command(folder: Path, ports: list[int]) -> list[Any]:
         models = [{"name": name, "bundle": str(path)} for name, path in bundles.items()]
         config = {"models": models, "port": ports[0], "processes": count, "watch_s": 0, "log": {"level": "warning"}}
+        config["limits"] = {"deadline_ms": 60_000.0}  # the others have none
         (folder / "serving.yaml").write_text(yaml.safe_dump(config))
         return [sys.executable, "-m", "easyrec", "serve", "-c", "serving.yaml"]
 
@@ -174,6 +176,8 @@ def naive() -> Server:
 
 def torchserve() -> Server:
     """TorchServe with two workers."""
+    if shutil.which("java") is None:
+        sys.exit("TorchServe needs Java 17: apt-get install openjdk-17-jre-headless")
     python = peers_python("torchserve", TORCHSERVE)
     address = "http://127.0.0.1"
 
@@ -189,18 +193,18 @@ def torchserve() -> Server:
         return [*start, "--model-store", folder, "--models", "deepfm=deepfm.mar", "--ts-config", "config.properties"]
 
     path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
-    return Server("torchserve", "/ping", command, {"PATH": path})
+    return Server("torchserve", "/ping", command, {"PATH": path, "PYTHONPATH": ""})
 
 
 def pytriton() -> Server:
     """PyTriton with two instances."""
     python, script = peers_python("pytriton", PYTRITON), HERE / "peers" / "pytriton_server.py"
-    library = {"LD_LIBRARY_PATH": str(Path(sys.base_prefix) / "lib")}
+    environment = {"LD_LIBRARY_PATH": str(Path(sys.base_prefix) / "lib"), "PYTHONPATH": ""}
     return Server(
         "pytriton",
         "/v2/models/deepfm/ready",
         lambda folder, ports: [python, script, FOLDER / "program.pt", *ports],
-        library,
+        environment,
     )
 
 
@@ -320,9 +324,9 @@ def run(client: subprocess.Popen[str], contestant: Contestant, port: int, pid: i
     for clients in CLIENTS:
         order: dict[str, Any] = {"port": port, "folder": str(contestant.files()[0].parent), "clients": clients}
         command(client, order | {"seconds": 0.3})  # what was idle for long wakes up
-        before = sum(seconds for _, seconds in processes(pid).values())
+        before = sum(processes(pid).values())
         result = command(client, order | {"seconds": seconds})
-        spent = sum(seconds for _, seconds in processes(pid).values()) - before
+        spent = sum(processes(pid).values()) - before
         figures |= {f"{key} {clients}": round(result[key], 3) for key in ("qps", "p50_ms", "p99_ms")}
         figures[f"cpu_ms {clients}"] = round(1000 * spent / result["requests"], 3)
     return figures
@@ -434,8 +438,6 @@ def main() -> None:
         medians = interleave(
             {n: partial(run, client, c, *servers[c.server], args.seconds) for n, c in chosen.items()}, args.runs
         )
-        assert client.stdin is not None
-        client.stdin.close()
     rows, verdicts = lines(medians, chosen), bars(medians)
     table(rows)
     print()
