@@ -3,7 +3,7 @@
     python benchmarks/serving.py [--runs 5] [--seconds 1] [--only NAME ...] [--page]
     python benchmarks/serving.py --export runtimes=auto --chosen precision=int8 tables=int8
 
-Every contestant is started here, in a session of its own, and stopped at the end; the peers live in environments that
+Every contestant is started here and stopped at the end; the peers live in environments that
 this script makes (TorchServe needs Java 17 beside). All of them score one user and 200 items, of a DeepFM and of a DIN
 with 1,000 steps, and must answer what plain torch does within 1e-5 before anything is timed. Then 1, 2 and 4 clients in
 another process ask one contestant after another, around and around; the figures are medians. The processors' time is
