@@ -94,7 +94,8 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         _seal(draft.path, draft.manifest, draft.ready)
         _take_name(draft.path, target)
     except OSError as error:
-        raise RunError(f"{target}: cannot write the bundle: {error.strerror or error}") from error
+        reason = os.strerror(error.errno) if error.errno else error  # Arrow tells more, and less clearly
+        raise RunError(f"{target}: cannot write the bundle: {reason}") from error
     finally:
         if held >= 0:
             os.close(held)

@@ -15,7 +15,9 @@ def code(path):
     return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=p.name) for p in NOTEBOOKS])
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.name, marks=[pytest.mark.slow] * (p.name != "shop.ipynb")) for p in NOTEBOOKS]
+)
 def test_every_cell_of_a_notebook_runs(path, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code(path)],

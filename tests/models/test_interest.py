@@ -46,6 +46,7 @@ def test_needs_a_sequence(name):
         member("easyrec.models", name).Config(groups={"deep": ["item"]})
 
 
+@pytest.mark.slow
 def test_sequences_of_different_kinds_and_encoders_in_one_group(case, task):
     made = case(
         "dien",

@@ -22,7 +22,10 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("name", MODELS)
+SLOW = ("dlrm_hstu",)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in MODELS])
 @pytest.mark.parametrize("count", [1, 3], ids=["one-task", "three-kinds-of-task"])
 def test_any_number_and_kind_of_tasks(case, name, count):
     made, tasks = case(name), KINDS[:count]

@@ -149,7 +149,11 @@ SHOWN = {
 """Items that a row names."""
 
 
-@pytest.mark.parametrize("sampler", ["cross_batch", "everything", "hard", "in_batch", "mixed", "popularity", "uniform"])
+QUICK = ("in_batch", "uniform")
+SAMPLERS = ("cross_batch", "everything", "hard", "in_batch", "mixed", "popularity", "uniform")
+
+
+@pytest.mark.parametrize("sampler", [pytest.param(s, marks=[pytest.mark.slow] * (s not in QUICK)) for s in SAMPLERS])
 def test_corrected_training_finds_the_true_softmax(trainer, sampler):
     """The rows themselves are 0.033 away from it, by chance."""
     chosen = {

@@ -53,6 +53,10 @@ async def answer(client, body):
     return found.json()["version"], np.float32(found.json()["scores"]["click"])
 
 
+PATIENT = {"deadline_ms": 60_000}
+"""A machine that does other work takes longer than a deadline."""
+
+
 def test_twenty_swaps_under_load_fail_no_request_and_mix_no_versions(with_app, two, body, tmp_path):
     pointer = tmp_path / "current"
     paths = [bundle for bundle, _ in two.values()]
@@ -75,7 +79,7 @@ def test_twenty_swaps_under_load_fail_no_request_and_mix_no_versions(with_app, t
         await asyncio.gather(*tasks)
         return seen
 
-    seen = with_app(work, models=[{"name": "ctr", "bundle": str(pointer)}], auth=AUTH, watch_s=0)
+    seen = with_app(work, models=[{"name": "ctr", "bundle": str(pointer)}], auth=AUTH, watch_s=0, limits=PATIENT)
     assert {version for version, _ in seen} == set(two)
     assert all(np.array_equal(scores, two[version][1]) for version, scores in seen)
 
