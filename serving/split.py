@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from easyrec.embedding.sides import side_plans
+from easyrec.embedding.sides import SidesReader
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import SplitEntry
 from serving import runtimes
@@ -14,8 +14,6 @@ from serving import runtimes
 if TYPE_CHECKING:
     from easyrec.embedding.reader import TableReader
     from feature_generator import Table
-
-USER, ITEM = "user/", "item/"
 
 
 class SplitScorer:
@@ -35,8 +33,8 @@ class SplitScorer:
     """
 
     def __init__(self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str) -> None:
-        user, item = side_plans(tables.plan, set(entry.user), entry.apart)
-        self._user, self._item = tables.over(user), tables.over(item)
+        self._tables = SidesReader(tables, set(entry.user), entry.apart)
+        item = self._tables.item_plan
         self._dense = runtimes.load(runtime, bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder))
         read = {feature for group in item.groups.values() for feature in group.features}
         searched = any(
@@ -47,7 +45,7 @@ class SplitScorer:
     @property
     def out_of_range(self) -> int:
         """How many ids lay outside their table."""
-        return self._user.out_of_range + self._item.out_of_range
+        return self._tables.out_of_range
 
     def __call__(self, once: Table, each: Table) -> dict[str, np.ndarray]:
         """What the program says of the candidates of a request.
@@ -56,6 +54,4 @@ class SplitScorer:
             once: What the request has once, one row.
             each: The candidates, with that beside where they are `tiled`.
         """
-        given = {USER + key: array for key, array in self._user.lookup(once).items()}
-        given |= {ITEM + key: array for key, array in self._item.lookup(each).items()}
-        return self._dense(given)
+        return self._dense(self._tables.lookup(once, each))

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
 from easyrec.layout import GroupLayout, NumericField, Span
+
+if TYPE_CHECKING:
+    from easyrec.embedding.reader import TableReader
+    from feature_generator import Table
+
+USER, ITEM = "user/", "item/"
+"""Before the key of an input of a program for requests: its columns of that side, one row, or a row per candidate."""
 
 
 def user_columns(plan: EmbeddingPlan, user: Collection[str]) -> dict[str, list[bool]]:
@@ -55,6 +65,38 @@ def side_plans(
         groups = {name: _part(group, user, apart, mine=mine) for name, group in plan.groups.items()}
         sides.append(replace(plan, groups=groups))
     return sides[0], sides[1]
+
+
+class SidesReader:
+    """Looks up what a program for requests reads.
+
+    Args:
+        tables: The tables.
+        user: The features that a request has once.
+        apart: The sequences that are looked up once.
+
+    Attributes:
+        item_plan: What is looked up for each candidate.
+    """
+
+    def __init__(self, tables: TableReader, user: Collection[str], apart: Collection[str]) -> None:
+        plan, self.item_plan = side_plans(tables.plan, user, apart)
+        self._user, self._item = tables.over(plan), tables.over(self.item_plan)
+
+    @property
+    def out_of_range(self) -> int:
+        """How many ids lay outside their table."""
+        return self._user.out_of_range + self._item.out_of_range
+
+    def lookup(self, once: Table, each: Table) -> dict[str, np.ndarray]:
+        """The inputs of the program.
+
+        Args:
+            once: What the request has once, one row.
+            each: The candidates.
+        """
+        given = {USER + key: array for key, array in self._user.lookup(once).items()}
+        return given | {ITEM + key: array for key, array in self._item.lookup(each).items()}
 
 
 def _part(group: GroupPlan, user: Collection[str], apart: Collection[str], *, mine: bool) -> GroupPlan:

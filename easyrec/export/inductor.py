@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from easyrec.batch import as_tensor
+from easyrec.embedding.sides import USER
 from easyrec.errors import BundleError, RunError
 from easyrec.export.calls import REPEAT, Call, Program, Value
 from easyrec.export.operators import find
-from easyrec.export.split import USER
 from easyrec.export.strict_json import dump, read_json
 
 PACKAGE, NAMES = "program.pt2", "names.json"

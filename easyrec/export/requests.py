@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import torch
 from torch import Tensor
 
 from easyrec.batch import as_tensor
-from easyrec.embedding.sides import side_plans, user_columns, user_sequences
+from easyrec.embedding.sides import ITEM, USER, SidesReader, side_plans, user_columns, user_sequences
 from easyrec.export.manifest import SplitEntry
 from easyrec.export.program import example
-from easyrec.export.split import ITEM, USER, split_program
+from easyrec.export.split import split_program
 from easyrec.export.warmup import largest_error
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ def request_program(
             return None
         apart = [name for name in user_sequences(plan, user) if name not in split.together]
         entry = SplitEntry(folder=FOLDER, user=sorted(user), apart=apart)
-        sides = [tables.over(part) for part in side_plans(plan, user, apart)]
-        error = max(_difference(program, split.program, tables, sides, one, _items(generator, rows)) for one in users)
+        sides, items = SidesReader(tables, user, apart), _items(generator, rows.slice(0, CANDIDATES))
+        error = max(_difference(program, split.program, tables, sides, one, items) for one in users)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as failure:
         logger.warning("requests are scored as rows are: their own program fails: %s", str(failure).partition("\n")[0])
         return None
@@ -80,17 +79,9 @@ def request_inputs(
     tables: TableReader, entry: SplitEntry, generator: FeatureGenerator, rows: pa.RecordBatch
 ) -> dict[str, np.ndarray]:
     """What the program for requests is given for the user of the first of some rows and the items of all."""
-    columns = {side: generator.needs(side) for side in ("user", "context", "item")}
-    parts = {side: rows.select(names) if names else None for side, names in columns.items()}
-    first = {side: None if part is None else part.slice(0, 1) for side, part in parts.items()}
-    request = generator.request(first["user"], first["context"], bad_rows="fail")
-    items = request.score_items(parts["item"] if parts["item"] is not None else [{}] * rows.num_rows, tile=True)
-    sides = [tables.over(part) for part in side_plans(tables.plan, set(entry.user), entry.apart)]
-    return {
-        prefix + k: v
-        for prefix, side, t in zip((USER, ITEM), sides, (request.user, items), strict=True)
-        for k, v in side.lookup(t).items()
-    }
+    request = _user(generator, rows.slice(0, 1))
+    each = request.score_items(_items(generator, rows), tile=True)
+    return SidesReader(tables, set(entry.user), entry.apart).lookup(request.user, each)
 
 
 def request_example(plan: EmbeddingPlan, entry: SplitEntry) -> dict[str, Tensor]:
@@ -118,16 +109,15 @@ def _user(generator: FeatureGenerator, row: pa.RecordBatch) -> Request:
 def _items(generator: FeatureGenerator, rows: pa.RecordBatch) -> Any:
     """Candidates: those of some rows."""
     names = generator.needs("item")
-    return rows.slice(0, CANDIDATES).select(names) if names else [{}] * CANDIDATES
+    return rows.select(names) if names else [{}] * rows.num_rows
 
 
 def _difference(
-    program: Program, split: Program, tables: TableReader, sides: Sequence[TableReader], request: Request, items: Any
+    program: Program, split: Program, tables: TableReader, sides: SidesReader, request: Request, items: Any
 ) -> float:
     """The largest one of a request's scores, by both programs; several candidates tell what one alone would hide."""
     each = request.score_items(items, tile=True)
-    pairs = zip((USER, ITEM), sides, (request.user, each), strict=True)
-    given = {prefix + key: array for prefix, side, table in pairs for key, array in side.lookup(table).items()}
+    given = sides.lookup(request.user, each)
     found = split({name: as_tensor(given[name]) for name in split.inputs})
     rows = tables.lookup(each)
     wanted = program({name: as_tensor(rows[name]) for name in program.inputs})

@@ -24,9 +24,9 @@ from torch import Tensor
 from easyrec.export.calls import Program
 from easyrec.export.split.rules import RULES
 from easyrec.export.split.values import TogetherError, UnsplittableError
-from easyrec.export.split.writer import ITEM, USER, Pass, SplitProgram
+from easyrec.export.split.writer import Pass, SplitProgram
 
-__all__ = ["ITEM", "USER", "SplitProgram", "split_program"]
+__all__ = ["SplitProgram", "split_program"]
 
 
 def split_program(

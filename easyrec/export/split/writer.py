@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from easyrec.embedding.sides import ITEM, USER
 from easyrec.export.calls import Call, Program, Value, filled, numbers_in, result_of
 from easyrec.export.operators import PYTHON
 from easyrec.export.split.values import (
@@ -30,8 +31,6 @@ from easyrec.export.split.values import (
     User,
 )
 
-USER, ITEM = "user/", "item/"
-"""Before the key of an input: its columns of that side, one row, or a row per candidate."""
 WEIGHTS, CALLS = 1 << 20, 1 << 21
 """Numbers of weights and of calls while the new program is written."""
 
@@ -42,12 +41,10 @@ class SplitProgram:
 
     Attributes:
         program: Its inputs are `user/<key>` of one row, and `item/<key>` of a row per candidate.
-        columns: By key of the original, its columns of the user's side and of the items'.
         together: Sequences of the user that are repeated for each candidate, as `<group>/<sequence>`.
     """
 
     program: Program
-    columns: Mapping[str, tuple[list[int], list[int]]]
     together: tuple[str, ...] = ()
 
 
@@ -114,8 +111,7 @@ class Pass:
 
     def run(self) -> SplitProgram | None:
         """Both passes: shapes by running the original, then the new calls."""
-        columns = self._give_inputs()
-        if columns is None:
+        if not self._give_inputs():
             return None
         names = [*self.program.inputs, *self.program.weights]
         for name in self.program.weights:
@@ -126,21 +122,18 @@ class Pass:
                 self.shapes.append(result_of(call, self.shapes))
             self.values.append(self._translate(call))
         outputs = {name: self.full(self.values[number], number) for name, number in self.program.outputs.items()}
-        return SplitProgram(self._finished(outputs), columns)
+        return SplitProgram(self._finished(outputs))
 
-    def _give_inputs(self) -> dict[str, tuple[list[int], list[int]]] | None:
-        columns: dict[str, tuple[list[int], list[int]]] = {}
+    def _give_inputs(self) -> bool:
+        """Make the inputs; False where none is the user's, or none a candidate's."""
         for key in self.program.inputs:
             kind, _, name = key.partition(":")
             if kind in ("seq", "rows", "offsets"):
                 self.values.append(self._sequence(kind, key, name))
                 continue
             own = self.of_user[key]
-            mine = [i for i, user in enumerate(own) if user]
-            theirs = [i for i, user in enumerate(own) if not user]
-            columns[key] = mine, theirs
-            user = self._input(USER + key) if mine else None
-            item = self._input(ITEM + key) if theirs else None
+            user = self._input(USER + key) if any(own) else None
+            item = self._input(ITEM + key) if not all(own) else None
             if user is None:
                 self.values.append(Full(item or 0))
             elif item is None:
@@ -151,7 +144,7 @@ class Pass:
             if item is not None:
                 self.one_row = item
         anything = any(isinstance(v, User | Mixed | RowsOf) for v in self.values)
-        return columns if anything and self.one_row is not None else None
+        return anything and self.one_row is not None
 
     def _input(self, name: str) -> int:
         self.inputs.append(name)
@@ -217,8 +210,7 @@ class Pass:
 
     def _constant(self, call: Call) -> Known:
         """What depends on weights alone is a weight."""
-        with torch.inference_mode():
-            found = self.shapes[len(self.values)]
+        found = self.shapes[len(self.values)]
         if isinstance(found, Tensor):
             return Const(found.clone())
         return (
