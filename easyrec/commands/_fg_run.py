@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from easyrec.commands._features import Features, add_rows, features
 from easyrec.commands._options import add_engine, add_experiment, add_queue, engine_of, positive, queue_of
-from easyrec.commands._print import add_spread, bar, console, count, log, size, table
+from easyrec.commands._print import add_spread, bar, console, count, line, log, size, table
 from easyrec.data.encoded_parts import Encoding, encode_parts
 from easyrec.data.encoded_spread import encode_spread
 from easyrec.data.engines import EngineConfig
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
             wait=args.wait is not False,
             bar=sys.stderr.isatty(),
         )
-        print(args.output)
+        line(args.output)
         return
     with bar() as progress:
         done = offline.run(

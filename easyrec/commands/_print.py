@@ -25,6 +25,11 @@ def console() -> Console:
     return terminal if terminal.is_terminal else Console(highlight=False, width=140)
 
 
+def line(text: object) -> None:
+    """Print one line at one stroke: workers that share a terminal or a pipe do not break into each other's lines."""
+    sys.stdout.write(f"{text}\n")
+
+
 class PlainTable(Table):
     """A table whose cells are text, never markup: a user's names may hold brackets."""
 

@@ -23,7 +23,7 @@ from easyrec.commands._options import (
     plug_all,
     queue_of,
 )
-from easyrec.commands._print import add_spread, console, count, log, table
+from easyrec.commands._print import add_spread, console, count, line, log, table
 from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         told=lambda report, spread: _print(args.output, report, spread),
     )
-    print(written)
+    line(written)
 
 
 def _print(output: str, report: Report, done: Spread) -> None:
