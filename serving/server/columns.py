@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import BundleError, DataError, nearest
+from feature_generator.native import distinct_keys
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model
 
@@ -91,14 +92,19 @@ def check_names(model: Model, loaded: Loaded, question: Question) -> None:
         _known(loaded, question.context, "context")
         if isinstance(items, Mapping):
             _known(loaded, items, "item")
-        elif items and not all(isinstance(item, Mapping) for item in items):
-            row = next(i for i, item in enumerate(items) if not isinstance(item, Mapping))
-            raise Refused(400, "data", "an item must be an object of columns", column="items", row=row)
         else:
-            for names in set(map(tuple, items or ())):  # most items have the same columns
-                _known(loaded, dict.fromkeys(names), "item")
+            _known(loaded, _keys(items), "item")
     if model.config.unique is not None:
         _distinct(items, model.config.unique)
+
+
+def _keys(items: Any) -> Iterable[str]:
+    """The columns that any of the items has."""
+    names = distinct_keys(items or [])
+    if names is not None:
+        return names  # type: ignore[no-any-return]
+    row = next(i for i, item in enumerate(items) if not isinstance(item, Mapping))
+    raise Refused(400, "data", "an item must be an object of columns", column="items", row=row)
 
 
 def _known(loaded: Loaded, given: Any, side: str) -> None:
@@ -120,6 +126,9 @@ def _known(loaded: Loaded, given: Any, side: str) -> None:
 
 def _distinct(items: Any, column: str) -> None:
     values = items.get(column, []) if isinstance(items, Mapping) else [item.get(column) for item in items or ()]
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and kinds <= {str, int} and len(set(values)) == len(values):
+        return
     seen: set[Any] = set()
     for row, value in enumerate(values):
         key = repr(value)
