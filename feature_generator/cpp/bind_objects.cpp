@@ -16,7 +16,22 @@ namespace py = pybind11;
 
 constexpr int deepest = 8;  // lists inside of lists
 
-void add_value(ColumnBuilder& column, PyObject* value, int depth = 0) {
+void add_value(ColumnBuilder& column, PyObject* value, int depth = 0);
+
+// An object in the place of a map.
+void add_map(ColumnBuilder& column, PyObject* object) {
+  const ColumnBuilder::Pairs pairs = column.open_map();
+  if (pairs.keys == nullptr) return;
+  PyObject *key = nullptr, *item = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &item) != 0;) {
+    if (!PyUnicode_CheckExact(key)) return column.spoil();
+    add_value(*pairs.keys, key, 1);
+    add_value(*pairs.items, item, 1);
+  }
+  column.close_map();
+}
+
+void add_value(ColumnBuilder& column, PyObject* value, int depth) {
   if (value == Py_None) return column.add_null();
   if (PyFloat_CheckExact(value)) return column.add_number(PyFloat_AS_DOUBLE(value));
   if (PyLong_CheckExact(value)) {
@@ -32,6 +47,7 @@ void add_value(ColumnBuilder& column, PyObject* value, int depth = 0) {
     return column.spoil();
   }
   if (PyBool_Check(value)) return column.add_boolean(value == Py_True);
+  if (PyDict_CheckExact(value) && depth == 0) return add_map(column, value);
   if (!PyList_CheckExact(value) || depth == deepest) return column.spoil();
   ColumnBuilder* const items = column.open_list();
   if (items == nullptr) return;

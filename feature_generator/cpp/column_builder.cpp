@@ -82,6 +82,7 @@ const char* format_of(ColumnBuilder::Kind kind) noexcept {
     case ColumnBuilder::Kind::number: return "g";
     case ColumnBuilder::Kind::text: return "u";
     case ColumnBuilder::Kind::list: return "+l";
+    case ColumnBuilder::Kind::map: return "+m";
     default: return "n";
   }
 }
@@ -96,6 +97,11 @@ void zeros(Slab<T>& slab, std::size_t count) {
 
 void ColumnBuilder::add_null() {
   if (spoiled()) return;
+  if (kind_ == Kind::map) {
+    ends_.push(ends_[ends_.size() - 1]);
+    ++size_;
+    return;
+  }
   if (nulls_ == 0) {
     valid_.resize(static_cast<std::size_t>(size_));
     if (size_ != 0) std::memset(valid_.data(), 1, static_cast<std::size_t>(size_));
@@ -120,7 +126,12 @@ void ColumnBuilder::start(Kind kind) {
   if (kind == Kind::integer) return zeros(integers_, before);
   if (kind == Kind::number) return zeros(numbers_, before);
   zeros(ends_, before + 1);
-  if (kind == Kind::list) items_ = std::make_unique<ColumnBuilder>();
+  if (kind == Kind::text) return;
+  items_ = std::make_unique<ColumnBuilder>();
+  if (kind == Kind::list) return;
+  keys_ = std::make_unique<ColumnBuilder>();
+  keys_->start(Kind::text);  // even where no map has any
+  nulls_ = 0;
 }
 
 void ColumnBuilder::widen() {
@@ -133,7 +144,7 @@ void ColumnBuilder::widen() {
 }
 
 void ColumnBuilder::release_to(const std::string& name, ArrowSchema& schema, ArrowArray& array) && {
-  const std::size_t children = kind_ == Kind::list ? 1 : 0;
+  const std::size_t children = kind_ == Kind::list || kind_ == Kind::map ? 1 : 0;
   const std::int64_t buffers = kind_ == Kind::nothing ? 0 : kind_ == Kind::text ? 3 : 2;
   OwnedSchema& described = own(schema, name, format_of(kind_), children);
   OwnedArray& owned = own(array, size_, buffers, children);
@@ -156,7 +167,16 @@ void ColumnBuilder::release_to(const std::string& name, ArrowSchema& schema, Arr
     owned.buffers[1] = owned.ends.data();
     owned.buffers[2] = owned.text.data();
   }
-  if (children != 0) std::move(*items_).release_to("item", described.children[0], owned.children[0]);
+  if (kind_ == Kind::list) std::move(*items_).release_to("item", described.children[0], owned.children[0]);
+  if (kind_ == Kind::map) release_pairs(described.children[0], owned.children[0]);
+}
+
+void ColumnBuilder::release_pairs(ArrowSchema& schema, ArrowArray& array) {
+  OwnedSchema& described = own(schema, "entries", "+s", 2);
+  OwnedArray& owned = own(array, items_->size(), 1, 2);
+  std::move(*keys_).release_to("key", described.children[0], owned.children[0]);
+  std::move(*items_).release_to("value", described.children[1], owned.children[1]);
+  schema.flags = described.children[0].flags = 0;  // neither a pair nor its key is ever null
 }
 
 void release_record(std::vector<ColumnBuilder>&& columns, const std::vector<std::string>& names, std::int64_t rows,

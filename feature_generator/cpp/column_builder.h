@@ -1,6 +1,7 @@
 // A column that grows value by value and takes its type from them, as pyarrow infers it from Python values; and many of
-// them as one Arrow record. What it does not know how to type alike - values of several kinds, whole numbers beyond
-// 2^53 beside others, more than 32-bit offsets reach - spoils it: it takes everything and holds nothing from then on.
+// them as one Arrow record. In a column of maps what is missing is an empty map. What it does not know how to type
+// alike - values of several kinds, whole numbers beyond 2^53 beside others, more than 32-bit offsets reach - spoils it:
+// it takes everything and holds nothing from then on.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ namespace fg {
 
 class ColumnBuilder {
  public:
-  enum class Kind : std::uint8_t { nothing, boolean, integer, number, text, list, spoiled };
+  enum class Kind : std::uint8_t { nothing, boolean, integer, number, text, list, map, spoiled };
 
   Kind kind() const noexcept { return kind_; }
   bool spoiled() const noexcept { return kind_ == Kind::spoiled; }
@@ -67,6 +68,18 @@ class ColumnBuilder {
     ends_.push(static_cast<std::int32_t>(items_->size()));
     added();
   }
+  // Where one more map goes, key by key with its item, until it is closed; null where the column is spoiled.
+  struct Pairs {
+    ColumnBuilder *keys, *items;
+  };
+  Pairs open_map() {
+    if (!is(Kind::map)) return {nullptr, nullptr};
+    return {keys_.get(), items_.get()};
+  }
+  void close_map() {
+    if (!spoiled() && keys_->spoiled()) return spoil();
+    close_list();
+  }
 
   // Moves the column into `schema` and `array`, which own it from then on. It must not be spoiled.
   void release_to(const std::string& name, ArrowSchema& schema, ArrowArray& array) &&;
@@ -95,6 +108,7 @@ class ColumnBuilder {
   }
   void start(Kind kind);
   void widen();
+  void release_pairs(ArrowSchema& schema, ArrowArray& array);
 
   Kind kind_ = Kind::nothing;
   std::int64_t size_ = 0, nulls_ = 0;
@@ -103,8 +117,8 @@ class ColumnBuilder {
   Slab<std::int64_t> integers_;
   Slab<double> numbers_;
   Slab<char> text_;
-  Slab<std::int32_t> ends_;  // of texts and lists: 0, then an end for each
-  std::unique_ptr<ColumnBuilder> items_;
+  Slab<std::int32_t> ends_;  // of texts, lists and maps: 0, then an end for each
+  std::unique_ptr<ColumnBuilder> keys_, items_;
 };
 
 // Moves columns of `rows` values each into one record.

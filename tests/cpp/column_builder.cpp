@@ -92,6 +92,9 @@ TEST(what_has_no_common_type_spoils_a_column) {
   const auto list = [](ColumnBuilder& b) {
     if (b.open_list() != nullptr) b.close_list();
   };
+  const auto map = [](ColumnBuilder& b) {
+    if (b.open_map().keys != nullptr) b.close_map();
+  };
   const auto broken_list = [](ColumnBuilder& b) {
     ColumnBuilder* const items = b.open_list();
     items->add_integer(1);
@@ -109,6 +112,8 @@ TEST(what_has_no_common_type_spoils_a_column) {
   CHECK(spoiled(list, text));
   CHECK(spoiled(none, text, list));
   CHECK(spoiled(broken_list));
+  CHECK(spoiled(map, list));
+  CHECK(spoiled(list, map));
   CHECK(spoiled(text, integer, text, list, none, boolean, number));
 }
 
@@ -148,6 +153,42 @@ TEST(texts_and_lists_keep_their_bounds) {
   CHECK(nulls.type == fg::Type::null);
   CHECK_EQUAL(nulls.length, 3);
   CHECK(flags.type == fg::Type::boolean && flags.is_null(2));
+}
+
+TEST(what_is_missing_among_maps_is_an_empty_map) {
+  ColumnBuilder built;
+  built.add_null();
+  for (const int count : {2, 0}) {
+    const ColumnBuilder::Pairs pairs = built.open_map();
+    for (int i = 0; i < count; ++i) {
+      pairs.keys->add_text(i == 0 ? "a" : "b", 1);
+      if (i == 0) pairs.items->add_integer(4);
+      if (i != 0) pairs.items->add_null();
+    }
+    built.close_map();
+  }
+  built.add_null();
+  const Taken taken(std::move(built));
+  const fg::Column& column = taken.column();
+  CHECK(column.type == fg::Type::map);
+  CHECK_EQUAL(taken.array.children[0]->null_count, 0);
+  CHECK_EQUAL(column.length, 4);
+  for (std::int64_t row = 0; row < 4; ++row) CHECK(!column.is_null(row));
+  for (std::int64_t row = 0; row < 5; ++row) CHECK_EQUAL(column.start(row), row < 2 ? 0 : 2);
+  CHECK_EQUAL(text_at(column.children[0], 1), std::string("b"));
+  CHECK_EQUAL(column.children[1].values<std::int64_t>()[0], 4);
+  CHECK(column.children[1].is_null(1));
+  CHECK_EQUAL(taken.schema.children[0]->children[0]->flags, 0);  // not nullable
+}
+
+TEST(a_map_whose_keys_or_items_have_no_type_has_none) {
+  for (const bool keys : {true, false}) {
+    ColumnBuilder built;
+    const ColumnBuilder::Pairs pairs = built.open_map();
+    (keys ? pairs.keys : pairs.items)->spoil();
+    built.close_map();
+    CHECK(built.spoiled());
+  }
 }
 
 TEST(a_child_that_was_taken_outlives_its_record) {

@@ -170,6 +170,10 @@ def steps(values):
     )
 
 
+def maps(values):
+    return st.dictionaries(TEXTS, st.none() | values, max_size=3)
+
+
 # Cells of one column: mostly of a kind, as in real data.
 KINDS = [
     *PLAIN,
@@ -181,7 +185,8 @@ KINDS = [
     lists(ANY),
     steps(ANY),
 ]
-KINDS += [kind | ANY for kind in (TEXTS, lists(INTEGERS), steps(INTEGERS))]
+KINDS += [*map(maps, PLAIN), maps(lists(INTEGERS)), maps(maps(FLOATS)), lists(maps(FLOATS)), maps(ANY)]
+KINDS += [kind | ANY for kind in (TEXTS, lists(INTEGERS), steps(INTEGERS), maps(FLOATS))]
 COLUMNS = ["a", "b", "s__i", "s__p", "t__i", "t"]
 KEYS = ["a", "b", "s", "t", "s__i", "c"]
 
@@ -208,6 +213,10 @@ def outcome(data, columns):
 @given(some_rows(), st.lists(st.sampled_from(COLUMNS), unique=True))
 @example([{"a": 1, "b": "x"}, {"b": "y", "a": 2.5}, {"a": None}], ["a", "b"])
 @example([{"a": True}, {"a": 1}], ["a"])
+@example([{}, {"a": {"k": 1}}, {"a": None}, {"a": {}}, {"a": {"l": None, "k": 0.5}}], ["a"])
+@example([{"a": {}}, {"a": None}], ["a"])
+@example([{"a": {"k": 1}}, {"a": float("nan")}, {"a": []}], ["a"])
+@example([{"a": {"\ud800": 1}}], ["a"])
 @example([{"a": 2**53}, {"a": 0.5}], ["a"])
 @example([{"s": [{"i": 1}, {"p": 0.5}]}, {"s": None}, {"s": []}, {}], ["s__i", "s__p"])
 @example([{"s": [{"i": 1}], "s__i": [2]}], ["s__i"])
@@ -234,15 +243,17 @@ def test_plain_values_are_read_natively():
     columns = [*"abcden", "s__i", "absent"]
     assert read_rows([row, {}], columns).left == []
     assert read_lists({key: [cell] for key, cell in row.items()}, [*"abcden", "s__i"]).left == []
-    assert read_rows([{"a": {}, "b": 2**63, "c": 1}, {"c": "x"}], [*"abc"]).left == ["a", "b", "c"]
+    assert read_rows([{"a": {}}, {"a": {"k": [1]}}], ["a"]).left == []
+    assert read_rows([{"a": [{}], "b": 2**63, "c": 1}, {"c": "x"}], [*"abc"]).left == ["a", "b", "c"]
     assert read_rows([MappingProxyType(row)], columns) is None
 
 
 def test_only_the_unusual_columns_are_read_without_it():
-    rows = [{"a": 1, "m": {"k": 1.0}}, {"a": 2, "m": None}]
+    rows = [{"a": 1, "m": {"k": {"l": 1.0}}}, {"a": 2, "m": None}]
+    assert read_rows(rows, ["m", "a"]).left == ["m"]
     batch = record(rows, ["m", "a"])
     assert batch.schema.names == ["m", "a"]
-    assert batch.to_pydict() == {"m": [[("k", 1.0)], []], "a": [1, 2]}
+    assert batch.to_pydict() == {"m": [[("k", [("l", 1.0)])], []], "a": [1, 2]}
 
 
 def test_lists_inside_of_lists_end_somewhere():
