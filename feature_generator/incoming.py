@@ -50,7 +50,7 @@ def is_arrays(data: Mapping[str, Any]) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, (list, tuple, pa.Array, pa.ChunkedArray)) or (  # noqa: UP038 (a union is slower)
+    return isinstance(value, (list, tuple, pa.Array, pa.ChunkedArray)) or (  # no union: making one takes longer
         hasattr(value, "__array__") and getattr(value, "ndim", 1) > 0
     )
 
@@ -211,9 +211,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
     """The values of a column: under its name, or in the objects that hold it."""
     head, sign, tail = name.partition("__")
     return [
-        row.get(name)
-        if name in row or not sign or head not in row
-        else _field_of_steps(row[head], i, head, tail)
+        row.get(name) if name in row or not sign or head not in row else _field_of_steps(row[head], i, head, tail)
         for i, row in enumerate(rows)
     ]
 
