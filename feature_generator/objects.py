@@ -122,6 +122,7 @@ def _of_one_type(fields: list[Any], name: str) -> list[Any]:
 
 
 _PLAIN = {type(None), bool, int, float, str, bytes}
+"""Types of cells that are no objects, as one look at all cells tells."""
 
 
 def holds_objects(values: Any) -> bool:

@@ -232,6 +232,8 @@ def test_rows_are_read_alike_by_the_native_reader_and_without_it(rows, columns):
 @example([{"a": 1, "s": [{"i": 1}]}, {"a": 2, "s": []}], ["a", "s__i"], 0)
 @example([{"a": 1, "b": 2}, {"a": 2, "b": 3}], ["a", "b"], 1)
 @example([{"s": []}, {"s": None}], ["s__i"], 0)
+@example([{"s": [{"i": 1}], "s__i": [2]}], ["s__i"], 0)
+@example([{"s__i": [2], "s": [{"i": 1}]}], ["s__p", "s__i"], 0)
 def test_lists_are_read_alike_by_the_native_reader_and_without_it(rows, columns, short):
     data = {key: [row.get(key) for row in rows] for key in {key: None for row in rows for key in row}}
     for key in list(data)[:1] if short else ():
