@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_generator.errors import DataError, nearest
+from feature_generator.native import read_lists, read_rows
 from feature_generator.objects import holds_objects, is_foreign, maps_in, maps_of, mixed, readable_type
 
 
@@ -49,7 +50,7 @@ def is_arrays(data: Mapping[str, Any]) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, pa.Array | pa.ChunkedArray | list | tuple) or (
+    return isinstance(value, (list, tuple, pa.Array, pa.ChunkedArray)) or (  # no union: making one takes longer
         hasattr(value, "__array__") and getattr(value, "ndim", 1) > 0
     )
 
@@ -142,8 +143,14 @@ def _large(kind: pa.DataType) -> pa.DataType:
 
 
 def _from_arrays(data: Mapping[str, Any], columns: Sequence[str]) -> pa.RecordBatch:
-    fields = {}
+    read = read_lists(data, columns)
+    if read is not None and columns and not read.left:
+        return pa.record_batch(read)
+    typed, fields = _typed(read), {}
     for name in columns:
+        if name in typed:
+            fields[name] = typed[name]
+            continue
         source = name
         if name not in data:
             source = name.partition("__")[0]
@@ -158,6 +165,14 @@ def _from_arrays(data: Mapping[str, Any], columns: Sequence[str]) -> pa.RecordBa
     if len(sizes) > 1:  # a column of one row stands for every row
         fields = {name: _repeated(array, rows) for name, array in fields.items()}
     return _batch(fields, rows)
+
+
+def _typed(read: Any) -> dict[str, Any]:
+    """The columns of plain values, which the native reader types as `_array` would; the others are left to us."""
+    if read is None:
+        return {}
+    batch = pa.record_batch(read)
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
 
 
 def _repeated(array: Any, rows: int) -> Any:
@@ -180,20 +195,25 @@ def _from_pandas(frame: Any, columns: Sequence[str]) -> pa.RecordBatch:
 
 
 def _from_rows(rows: Sequence[Any], columns: Sequence[str]) -> pa.RecordBatch:
+    read = read_rows(rows, columns)
+    if read is not None and columns and not read.left:
+        return pa.record_batch(read)
     for i, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise DataError(f"a row must be a mapping of columns, but is a {type(row).__name__}", row=i)
-    fields = {}
+    typed, fields = _typed(read), {}
     for name in columns:
-        head, sign, tail = name.partition("__")
-        values = []
-        for i, row in enumerate(rows):
-            if name in row or not sign or head not in row:
-                values.append(row.get(name))
-            else:
-                values.append(_field_of_steps(row[head], i, head, tail))
-        fields[name] = _readable(_array(values, name), name)
+        fields[name] = typed[name] if name in typed else _readable(_array(_cells(rows, name), name), name)
     return _batch(fields, len(rows))
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    """The values of a column: under its name, or in the objects that hold it."""
+    head, sign, tail = name.partition("__")
+    return [
+        row.get(name) if name in row or not sign or head not in row else _field_of_steps(row[head], i, head, tail)
+        for i, row in enumerate(rows)
+    ]
 
 
 def _column(values: Any, source: str, name: str) -> Any:

@@ -121,9 +121,15 @@ def _of_one_type(fields: list[Any], name: str) -> list[Any]:
 # ------------------------------------------------------------------------------------------------ Python
 
 
+_PLAIN = {type(None), bool, int, float, str, bytes}
+"""Types of cells that are no objects, as one look at all cells tells."""
+
+
 def holds_objects(values: Any) -> bool:
     """Whether cells are mappings, lists of (key, value) tuples, as Arrow gives maps to Python, or lists of either."""
     if hasattr(values, "dtype") and str(values.dtype) != "object":
+        return False
+    if _PLAIN.issuperset(map(type, values)):
         return False
     return any(_is_object(cell) or (isinstance(cell, list) and any(map(_is_object, cell))) for cell in values)
 

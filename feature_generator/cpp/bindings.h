@@ -11,6 +11,8 @@ void bind_hash(pybind11::module_& module);
 void bind_libraries(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_gather(pybind11::module_& module);
+void bind_json(pybind11::module_& module);
+void bind_objects(pybind11::module_& module);
 void bind_expression(pybind11::module_& module);
 
 }  // namespace fg

@@ -7,5 +7,7 @@ PYBIND11_MODULE(NATIVE_MODULE, module) {
   fg::bind_libraries(module);
   fg::bind_plan(module);
   fg::bind_gather(module);
+  fg::bind_json(module);
+  fg::bind_objects(module);
   fg::bind_expression(module);
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import BundleError, DataError, nearest
+from feature_generator.native import distinct_keys
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model
 
@@ -86,19 +87,22 @@ def check_names(model: Model, loaded: Loaded, question: Question) -> None:
         Refused: A column is unknown, or a value of the `unique` column is there twice.
     """
     items = question.items
+    names = items if isinstance(items, Mapping) else _keys(items or [])
     if model.config.unknown_columns == "fail":
         _known(loaded, question.user, "user")
         _known(loaded, question.context, "context")
-        if isinstance(items, Mapping):
-            _known(loaded, items, "item")
-        elif items and not all(isinstance(item, Mapping) for item in items):
-            row = next(i for i, item in enumerate(items) if not isinstance(item, Mapping))
-            raise Refused(400, "data", "an item must be an object of columns", column="items", row=row)
-        else:
-            for names in set(map(tuple, items or ())):  # most items have the same columns
-                _known(loaded, dict.fromkeys(names), "item")
+        _known(loaded, names, "item")
     if model.config.unique is not None:
-        _distinct(items, model.config.unique)
+        check_distinct(items, model.config.unique)
+
+
+def _keys(items: list[Any]) -> list[str]:
+    """The columns that any of the items has."""
+    names: list[str] | None = distinct_keys(items)
+    if names is None:
+        row = next(i for i, item in enumerate(items) if not isinstance(item, dict))
+        raise Refused(400, "data", "an item must be an object of columns", column="items", row=row)
+    return names
 
 
 def _known(loaded: Loaded, given: Any, side: str) -> None:
@@ -118,8 +122,16 @@ def _known(loaded: Loaded, given: Any, side: str) -> None:
         raise Refused(400, "unknown_column", f"column '{str(name)[:100]}' {told}", column=str(name)[:100])
 
 
-def _distinct(items: Any, column: str) -> None:
+def check_distinct(items: Any, column: str) -> None:
+    """Compare the items' values of a column with each other.
+
+    Raises:
+        Refused: One is there twice, of the same type.
+    """
     values = items.get(column, []) if isinstance(items, Mapping) else [item.get(column) for item in items or ()]
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and kinds <= {str, int} and len(set(values)) == len(values):
+        return
     seen: set[Any] = set()
     for row, value in enumerate(values):
         key = repr(value)

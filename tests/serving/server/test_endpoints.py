@@ -204,6 +204,14 @@ REFUSED = {
     "missing-column": ("/predict", lacking("user", "level"), 400, "data", "level"),
     "text-for-number": ("/predict", {**BODY, "items": [ITEM, {**ITEM, "price": "dear"}]}, 400, "data", "price"),
     "object-for-number": ("/predict", {**BODY, "items": [{**ITEM, "price": {"a": [1]}}]}, 400, "data", None),
+    "unknown-in-the-last-item": (
+        "/predict",
+        {**BODY, "items": [ITEM] * 3 + [{"prize": 1, **ITEM}]},
+        400,
+        "unknown_column",
+        "prize",
+    ),
+    "wrong-side-item": ("/predict", {**BODY, "items": [{**ITEM, "level": 2}]}, 400, "unknown_column", "level"),
     "item-no-object": ("/predict", {**BODY, "items": [ITEM, 3]}, 400, "data", "items"),
     "uneven-columns": ("/predict", {**BODY, "items": {"item_id": ["a"], "price": []}}, 400, "shape", "items"),
     "unknown-model": ("/models/cvr/predict", BODY, 404, "unknown_model", None),
@@ -295,11 +303,13 @@ def test_defaults_stand_in_where_the_config_says_so(ask, bundle):
 
 
 def test_an_item_may_be_forbidden_to_come_twice(ask):
-    twice, once = ask(
+    twice, once, no_object = ask(
         ("POST", "/predict", {"json": {**BODY, "items": [ITEM, ITEM]}}),
         ("POST", "/predict", {"json": BODY}),
-        model={"unique": "item_id"},
+        ("POST", "/predict", {"json": {**BODY, "items": [ITEM, 3]}}),
+        model={"unique": "item_id", "unknown_columns": "ignore"},
     )
+    assert (no_object.status_code, no_object.json()["row"]) == (400, 1)
     assert (twice.status_code, twice.json()["column"], twice.json()["row"]) == (400, "item_id", 1)
     assert once.status_code == 200
 
