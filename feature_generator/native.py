@@ -35,3 +35,6 @@ take_rows = _native.take_rows
 take_offsets = _native.take_offsets
 take_items = _native.take_items
 Expression = _native.Expression
+FlatBatch = _native.FlatBatch
+FlatLayout = _native.FlatLayout
+Census = _native.Census

@@ -11,6 +11,7 @@ import pyarrow as pa
 from feature_generator.columns import BadValue, Table
 from feature_generator.errors import DataError
 from feature_generator.incoming import is_arrays, record
+from feature_generator.native import FlatBatch
 from feature_generator.program import BITS, read_by
 from feature_generator.stage import Stage
 
@@ -163,7 +164,7 @@ def _run(
     try:
         return stage.run(sources, rows, threads)
     except (KeyError, ValueError):
-        pass
+        sources = [(bits, pa.record_batch(batch)) for bits, batch in sources]
     try:  # batches are taken as they are: they may have columns that need a cast, or fields of objects
         return stage.run([(bits, _cast(stage, bits, batch)) for bits, batch in sources], rows, threads)
     except (KeyError, ValueError) as error:
@@ -177,7 +178,7 @@ def _cast(stage: Stage, bits: int, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
-    return data if type(data) is pa.RecordBatch else record(data, columns)
+    return data if type(data) is pa.RecordBatch or type(data) is FlatBatch else record(data, columns)
 
 
 def _one(data: Any, columns: Sequence[str], side: str) -> pa.RecordBatch:

@@ -24,11 +24,14 @@ from serving.server.http import Answer, Refused, Request
 from serving.server.keeper import Keeper
 from serving.server.metrics import Board, Metrics
 from serving.server.models import Loaded, Model, Models
+from serving.server.recent import Recent
 
 POST_S = 1.0
 """How often a process leaves its numbers for the others."""
 ORDERS_S = 1.0
 """How often it looks for orders of others where it does not look at bundles."""
+KNOWN = 256
+"""Kinds of requests that are recognised, so that they need not be looked at in full."""
 T = TypeVar("T")
 
 
@@ -73,6 +76,8 @@ class Service:
             for model in self.models
             if model.config.batching is not None
         }
+        self.heads: Recent[Any] = Recent(KNOWN)
+        self.skeletons: Recent[Any] = Recent(KNOWN)
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self.admission = Admission(config.num_threads, config.limits.queue)
         self.when_ready: Callable[[], None] = lambda: None
