@@ -8,6 +8,7 @@ namespace fg {
 namespace {
 
 constexpr std::size_t alignment = 64;
+constexpr std::int64_t nullable = 2;  // a flag: as columns are described everywhere else
 
 // What an exported structure keeps alive, and the structures below it.
 struct SchemaOwner {
@@ -39,7 +40,7 @@ void describe(ArrowSchema& schema, std::unique_ptr<SchemaOwner> owner, const cha
   schema = {owner->format.c_str(),
             name,
             nullptr,
-            0,
+            nullable,
             static_cast<std::int64_t>(owner->children.size()),
             owner->pointers.data(),
             nullptr,

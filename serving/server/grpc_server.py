@@ -46,7 +46,6 @@ CONTENTS = {
 }
 FRAMING_BYTES = 1 << 16
 """What a message may have beside its tensors."""
-SMALL_BYTES = 65_536
 
 
 class GRPCServer:

@@ -38,7 +38,7 @@ def multiply_sums(model: onnx.ModelProto) -> None:
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Of float values with three dimensions of which the last two are known."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for value in onnx.shape_inference.infer_shapes(model).graph.value_info:
         kind = value.type.tensor_type
         sizes = tuple(dim.dim_value for dim in kind.shape.dim)

@@ -36,7 +36,7 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
     if head is not None and head.skeleton.size == len(binary):
         return _asked(request, head.wish, head.skeleton.rows, _Known(service, head.skeleton, text, binary).read)
     data = _object(service, text)
-    entries = data.get("inputs")
+    entries: Any = data.get("inputs")
     key = None if binary else key_of(entries)
     skeleton = None if key is None else service.skeletons.get(key)
     if skeleton is not None:
