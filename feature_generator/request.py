@@ -27,6 +27,8 @@ class Stages:
         items: All that reads items.
         fixed: What reads items alone: computed ahead, and kept.
         cross: What reads both: for every candidate of every request.
+        needs: Columns that a request needs, by side.
+        order: All outputs.
     """
 
     def __init__(self, generator: FeatureGenerator) -> None:
@@ -50,6 +52,8 @@ class Stages:
             assert made is not None
             self.constants.append((BITS["feature"], made))
 
+        self.needs = [(side, generator.needs(side)) for side in ("user", "context")]
+        self.order = list(generator.outputs)
         self.user = stage(user, cross)
         self.items = stage(fixed | cross, set())
         self.fixed = stage(fixed, cross)
@@ -107,12 +111,10 @@ class Request:
 
     def __init__(self, generator: FeatureGenerator, user: Any, context: Any, bad_rows: BadRows) -> None:
         self._stages, self._bad_rows = generator.stages, bad_rows
-        self._order = list(generator.outputs)
-        needs = {side: generator.needs(side) for side in ("user", "context")}
         self._sources = [
-            (BITS[side], _one(data, needs[side], side))
-            for side, data in (("user", user), ("context", context))
-            if needs[side]
+            (BITS[side], _one(data, needed, side))
+            for (side, needed), data in zip(self._stages.needs, (user, context), strict=True)
+            if needed
         ]
         self.user, handed = _run(self._stages.user, self._sources, 1, 1)
         _refuse(self.user.bad, bad_rows)
@@ -137,7 +139,7 @@ class Request:
         _refuse(table.bad, self._bad_rows)
         if not tile:
             return table
-        whole = Table.join([self.user.take(np.zeros(table.num_rows, np.int64)), table], self._order)
+        whole = Table.join([self.user.take(np.zeros(table.num_rows, np.int64)), table], self._stages.order)
         whole.bad = [*self.user.bad, *table.bad]
         return whole
 
@@ -153,7 +155,7 @@ class Request:
         if items.handed is not None:
             sources.append((BITS["feature"], items.handed))
         made, _ = _run(self._stages.cross, sources, len(items), 1)
-        whole = Table.join([items.table, made], self._order)
+        whole = Table.join([items.table, made], self._stages.order)
         whole.bad = [*items.table.bad, *made.bad]
         return whole
 

@@ -10,8 +10,8 @@ from serving.server.recent import Recent
 
 T = TypeVar("T")
 
-SHORT_S = 0.002
-"""Processor seconds of work that is done in the event loop itself; to hand it over costs about 0.1 ms."""
+SHORT_S = 0.004
+"""Seconds of work that is done in the event loop itself; to hand it over costs about 0.1 ms."""
 APART_S = 0.001
 """Seconds between two requests of different clients that are not taken for crowding."""
 KINDS = 256
@@ -50,9 +50,9 @@ class Pace:
         """The work, whose time is remembered where it succeeds."""
 
         def run() -> T:
-            begun = time.thread_time()
+            begun = time.perf_counter()
             result = work()
-            spent = time.thread_time() - begun
+            spent = time.perf_counter() - begun
             known = self._seconds.get(kind)
             self._seconds.put(kind, spent if known is None or spent > known else known + FORGET * (spent - known))
             return result

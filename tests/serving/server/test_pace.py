@@ -12,8 +12,8 @@ from serving.server.pace import APART_S, SHORT_S, Pace
 
 
 def spin(seconds):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
         pass
     return threading.current_thread()
 
