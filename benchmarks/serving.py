@@ -1,7 +1,7 @@
 """Serving: `easyrec serve` beside TorchServe, PyTriton, MLServer, and eager torch on uvicorn. The same models and questions.
 
     python benchmarks/serving.py [--runs 5] [--seconds 1] [--only NAME ...] [--page]
-    python benchmarks/serving.py --export runtimes=[torch_export] --chosen precision=int8 tables=int8
+    python benchmarks/serving.py --export runtimes=auto --chosen precision=int8 tables=int8
 
 Every contestant is started here and stopped at the end; the peers live in environments that
 this script makes (TorchServe needs Java 17 beside). All of them score one user and 200 items, of a DeepFM and of a DIN

@@ -18,6 +18,7 @@ is repeated as before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
