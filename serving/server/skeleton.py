@@ -31,6 +31,8 @@ FORMATS = {
 """Arrow's letters of the types whose columns are nothing but numbers of that size."""
 MOST_BYTES = 16_384
 """Larger keys are not kept."""
+MOST_LISTS = 4096
+"""Where all columns together have more lists, nothing is kept of a skeleton: it would hold where each of them ends."""
 SIDES = ("user", "item", "context")
 
 
@@ -106,8 +108,10 @@ class Skeleton:
             return None
         if any(name not in loaded.columns for name, _, _ in self.tensors):
             return None  # nobody reads it, but its numbers are looked at
+        if sum(shape[0] for _, _, shape in self.tensors if len(shape) > 1) > MOST_LISTS:
+            return None
         examples = [
-            Tensor(name, datatype, shape, np.arange(int(np.prod(shape))).astype(TYPES[datatype]))
+            Tensor(name, datatype, shape, np.zeros(int(np.prod(shape)), TYPES[datatype]))
             for name, datatype, shape in self.tensors
         ]
         try:

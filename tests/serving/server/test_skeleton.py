@@ -17,6 +17,7 @@ from serving.server.http import Refused
 from serving.server.models import Loaded
 from serving.server.service import Service
 from serving.server.skeleton import Skeleton, key_of
+from serving.server.tensors import Tensor
 
 FEATURES = [
     {"type": "id", "name": "user_id", "expression": "user:user_id", "num_buckets": 50},
@@ -227,6 +228,16 @@ def test_the_key_tells_types_of_numbers_apart():
     assert len(keys) == 4
     assert key_of([3]) is None
     assert key_of({}) == key_of([])
+
+
+def test_nothing_is_kept_of_very_many_lists(served):
+    for rows, kept in ((100, True), (5000, False)):
+        shapes = {
+            name: (kind, (rows, *shape[1:]) if shape[0] == 3 else tuple(shape))
+            for name, (kind, shape, _) in GOOD.items()
+        }
+        tensors = [Tensor(name, kind, shape, None) for name, (kind, shape) in shapes.items()]
+        assert (Skeleton(tensors).frame(served.model, served.loaded) is not None) is kept
 
 
 def test_bytes_of_a_skeleton_are_counted():
