@@ -144,7 +144,8 @@ class Census {
     }
   }
 
-  // Counts above 0: missing values by column, those outside by feature; and the features whose column is not of numbers.
+  // Counts above 0: missing values by column, those outside by feature; and the features whose column is not of
+  // numbers.
   py::tuple count(const py::sequence& batches) const {
     py::dict missing, outside;
     py::list left;

@@ -133,7 +133,8 @@ FlatLayout::FlatLayout(std::vector<FlatColumn> given, std::int64_t rows) : colum
 
 FlatBatch::FlatBatch(std::shared_ptr<const FlatLayout> given)
     : layout(std::move(given)),
-      memory(static_cast<std::byte*>(::operator new[](std::max<std::size_t>(layout->size, 1), std::align_val_t(alignment))),
+      memory(static_cast<std::byte*>(
+                 ::operator new[](std::max<std::size_t>(layout->size, 1), std::align_val_t(alignment))),
              [](std::byte* block) { ::operator delete[](block, std::align_val_t(alignment)); }) {}
 
 bool all_finite(const FlatBatch& batch, std::size_t i) noexcept {

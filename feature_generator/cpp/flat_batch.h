@@ -14,11 +14,11 @@ namespace fg {
 // A column of numbers; or of lists of equal length.
 struct FlatColumn {
   std::string name;
-  char format = 'l';        // Arrow's: c s i l, C S I L, f g
-  std::int64_t list = -1;   // numbers in the list of each row; -1: a number in each row
-  std::int64_t from = 0;    // bytes before it in the source
+  char format = 'l';       // Arrow's: c s i l, C S I L, f g
+  std::int64_t list = -1;  // numbers in the list of each row; -1: a number in each row
+  std::int64_t from = 0;   // bytes before it in the source
   std::int64_t numbers = 0;
-  std::size_t at = 0;       // bytes before it in the batch's own memory, where it is aligned
+  std::size_t at = 0;  // bytes before it in the batch's own memory, where it is aligned
 };
 
 // Columns of the same names, types and sizes for many batches.
@@ -27,8 +27,8 @@ struct FlatLayout {
   FlatLayout(std::vector<FlatColumn> columns, std::int64_t rows);
 
   std::vector<FlatColumn> columns;
-  std::int64_t rows, longest = 0;                     // the longest list
-  std::size_t source = 0, size = 0;                   // bytes that a source must have, and those of a batch
+  std::int64_t rows, longest = 0;                    // the longest list
+  std::size_t source = 0, size = 0;                  // bytes that a source must have, and those of a batch
   std::vector<std::vector<std::int64_t>> list_ends;  // by column
 };
 
