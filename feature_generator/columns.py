@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -155,6 +155,33 @@ class BadValue:
     feature: str = ""
 
 
+Parts: TypeAlias = tuple[Array, Array | None, Array | None, Array | None]
+"""(values, offsets, weights, key_offsets) of a ragged column."""
+
+
+class RaggedColumns(Mapping[str, Ragged]):
+    """Ragged columns by name, each made of its parts where somebody asks for it.
+
+    Args:
+        parts: Of each.
+    """
+
+    def __init__(self, parts: Mapping[str, Parts]) -> None:
+        self.parts = parts
+
+    def __getitem__(self, name: str) -> Ragged:
+        return Ragged(*self.parts[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+
 class Table(Mapping[str, Column | Ragged]):
     """Features of some rows, by output name.
 
@@ -178,7 +205,7 @@ class Table(Mapping[str, Column | Ragged]):
     ) -> None:
         self.num_rows = num_rows
         self.dense = np.zeros((num_rows, 0), np.float32) if dense is None else dense
-        self.dense_slices = dict(dense_slices or {})
+        self.dense_slices: Mapping[str, slice] = dense_slices or {}
         self.bad = list(bad)
         self.kept = kept
         self._ragged = ragged
@@ -201,6 +228,13 @@ class Table(Mapping[str, Column | Ragged]):
     def ragged(self, name: str) -> Ragged:
         """The output `name`, which must be ragged."""
         return self._ragged[name]
+
+    def parts(self, name: str) -> Parts:
+        """Values, offsets, weights and key offsets of the output `name`, which must be ragged."""
+        if type(self._ragged) is RaggedColumns:
+            return self._ragged.parts[name]
+        column = self._ragged[name]
+        return column.values, column.offsets, column.weights, column.key_offsets
 
     def _like(self, num_rows: int, ragged: Mapping[str, Ragged], dense: Array) -> Table:
         return Table(num_rows, ragged, dense, self.dense_slices, names=self._names)

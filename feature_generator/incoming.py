@@ -36,6 +36,8 @@ def record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
         return _from_rows(data, columns)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return _from_pandas(data, columns)
+    if hasattr(data, "__arrow_c_array__"):
+        return _select(pa.record_batch(data), columns)
     raise DataError(f"cannot read a {type(data).__name__}; give a record batch, a data frame, a dict of arrays or rows")
 
 

@@ -40,3 +40,6 @@ read_lists = _native.read_lists
 distinct_keys = _native.distinct_keys
 count_keys = _native.count_keys
 scan_json = _native.scan_json
+FlatBatch = _native.FlatBatch
+FlatLayout = _native.FlatLayout
+Census = _native.Census

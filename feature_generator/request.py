@@ -11,6 +11,7 @@ import pyarrow as pa
 from feature_generator.columns import BadValue, Table
 from feature_generator.errors import DataError
 from feature_generator.incoming import is_arrays, record
+from feature_generator.native import FlatBatch
 from feature_generator.program import BITS, read_by
 from feature_generator.stage import Stage
 
@@ -26,6 +27,8 @@ class Stages:
         items: All that reads items.
         fixed: What reads items alone: computed ahead, and kept.
         cross: What reads both: for every candidate of every request.
+        needs: Columns that a request needs, by side.
+        order: All outputs.
     """
 
     def __init__(self, generator: FeatureGenerator) -> None:
@@ -49,6 +52,8 @@ class Stages:
             assert made is not None
             self.constants.append((BITS["feature"], made))
 
+        self.needs = [(side, generator.needs(side)) for side in ("user", "context")]
+        self.order = list(generator.outputs)
         self.user = stage(user, cross)
         self.items = stage(fixed | cross, set())
         self.fixed = stage(fixed, cross)
@@ -106,12 +111,10 @@ class Request:
 
     def __init__(self, generator: FeatureGenerator, user: Any, context: Any, bad_rows: BadRows) -> None:
         self._stages, self._bad_rows = generator.stages, bad_rows
-        self._order = list(generator.outputs)
-        needs = {side: generator.needs(side) for side in ("user", "context")}
         self._sources = [
-            (BITS[side], _one(data, needs[side], side))
-            for side, data in (("user", user), ("context", context))
-            if needs[side]
+            (BITS[side], _one(data, needed, side))
+            for (side, needed), data in zip(self._stages.needs, (user, context), strict=True)
+            if needed
         ]
         self.user, handed = _run(self._stages.user, self._sources, 1, 1)
         _refuse(self.user.bad, bad_rows)
@@ -136,7 +139,7 @@ class Request:
         _refuse(table.bad, self._bad_rows)
         if not tile:
             return table
-        whole = Table.join([self.user.take(np.zeros(table.num_rows, np.int64)), table], self._order)
+        whole = Table.join([self.user.take(np.zeros(table.num_rows, np.int64)), table], self._stages.order)
         whole.bad = [*self.user.bad, *table.bad]
         return whole
 
@@ -152,7 +155,7 @@ class Request:
         if items.handed is not None:
             sources.append((BITS["feature"], items.handed))
         made, _ = _run(self._stages.cross, sources, len(items), 1)
-        whole = Table.join([items.table, made], self._order)
+        whole = Table.join([items.table, made], self._stages.order)
         whole.bad = [*items.table.bad, *made.bad]
         return whole
 
@@ -163,7 +166,7 @@ def _run(
     try:
         return stage.run(sources, rows, threads)
     except (KeyError, ValueError):
-        pass
+        sources = [(bits, pa.record_batch(batch)) for bits, batch in sources]
     try:  # batches are taken as they are: they may have columns that need a cast, or fields of objects
         return stage.run([(bits, _cast(stage, bits, batch)) for bits, batch in sources], rows, threads)
     except (KeyError, ValueError) as error:
@@ -177,7 +180,7 @@ def _cast(stage: Stage, bits: int, batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
-    return data if type(data) is pa.RecordBatch else record(data, columns)
+    return data if type(data) is pa.RecordBatch or type(data) is FlatBatch else record(data, columns)
 
 
 def _one(data: Any, columns: Sequence[str], side: str) -> pa.RecordBatch:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from feature_generator.columns import BadValue, Ragged, Table, lists, value_lists
+from feature_generator.columns import BadValue, Ragged, RaggedColumns, Table, lists, value_lists
 from feature_generator.errors import DataError
 from feature_generator.incoming import missing
 from feature_generator.native import Plan
@@ -75,7 +75,7 @@ class Stage:
             ValueError: A column cannot be read as its features need it.
         """
         outputs, dense, bad = self._plan.run([*sources, *self._constants], rows, threads)
-        ragged = {name: Ragged(*outputs[i]) for i, name in self._ragged}
+        ragged = RaggedColumns({name: outputs[i] for i, name in self._ragged})
         table = Table(rows, ragged, dense, self._slices, names=self._outputs)
         if bad:
             table.bad = [self._bad(*one) for one in bad]

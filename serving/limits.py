@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.errors import DataError
+from feature_generator.native import FlatBatch
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Limits:
         """
         if count > self.items:
             raise DataError(f"the request has {count:,} items, but at most {self.items:,} are allowed")
+
+    def check_flat(self, batch: FlatBatch) -> None:
+        """Compare a batch of nothing but numbers, and lists of them.
+
+        Raises:
+            DataError: There are too many rows, or lists are too long.
+        """
+        self.check_count(batch.num_rows)
+        if batch.longest > self.list_length:
+            raise DataError(f"has {batch.longest:,} elements, but at most {self.list_length:,} are allowed")
 
     def check(self, batch: pa.RecordBatch) -> None:
         """Compare every value of a batch.

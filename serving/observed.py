@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from feature_generator import FeatureGenerator, Table
 from feature_generator.discretizer import IdConfig
 from feature_generator.features.id import Config as Id
-
-_OFFSETS: dict[int, type[np.signedinteger[Any]]] = {
-    pa.string().id: np.int32,
-    pa.large_string().id: np.int64,
-    pa.binary().id: np.int32,
-    pa.large_binary().id: np.int64,
-}
-"""Offset type of each text type, by Arrow's number of it."""
+from feature_generator.native import Census, FlatBatch
 
 
 class Observer:
@@ -50,43 +42,36 @@ class Observer:
                 grouped = spec.sequence is not None and spec.sequence != name
                 column = f"{spec.sequence}__{source.name}" if grouped else source.name
                 self._ranges[name] = (column, config.num_buckets, config.separator)
+        self._census = Census([(name, column, size) for name, (column, size, _) in self._ranges.items()])
 
-    def missing(self, batches: Iterable[pa.RecordBatch]) -> dict[str, int]:
-        """By raw column, values that are null or an empty text."""
-        counts = {}
-        for batch in batches:
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                count = _absent(column)
-                if count:
-                    counts[name] = count
-        return counts
+    def count(
+        self, batches: Sequence[pa.RecordBatch | FlatBatch], tables: Sequence[Table]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """What was missing and what was unknown.
 
-    def unknown(self, batches: Iterable[pa.RecordBatch], tables: Sequence[Table]) -> dict[str, int]:
-        """By feature, values outside its vocabulary (in the first of the tables that has it) or its range (in the batches)."""
-        counts = {}
-        for name, unknown in self._unknown_ids.items():
-            table = next(t for t in tables if name in t)
-            count = int(np.count_nonzero(table.ragged(name).values == unknown))
+        Args:
+            batches: The raw columns, each in one of them.
+            tables: The features; each is looked for in the first table that has it.
+
+        Returns:
+            By raw column, values that are null or an empty text; by feature, values outside its vocabulary or range.
+        """
+        missing, unknown, left = self._census.count(batches)
+        for name in left:
+            column, size, separator = self._ranges[name]
+            count = _outside(_column(batches, column), size, separator)
             if count:
-                counts[name] = count
-        if self._ranges:
-            columns = {name: batch.column(name) for batch in batches for name in batch.schema.names}
-            for name, (column, size, separator) in self._ranges.items():
-                count = _outside(columns[column], size, separator)
-                if count:
-                    counts[name] = count
-        return counts
+                unknown[name] = count
+        for name, id_ in self._unknown_ids.items():
+            table = next(t for t in tables if name in t)
+            count = int(np.count_nonzero(table.ragged(name).values == id_))
+            if count:
+                unknown[name] = count
+        return missing, unknown
 
 
-def _absent(column: Any) -> int:
-    """Nulls and empty texts of a column."""
-    kind, nulls = column.type.id, int(column.null_count)
-    if kind not in _OFFSETS:
-        return nulls
-    if nulls:
-        return nulls + int(np.count_nonzero(pc.binary_length(column).fill_null(1).to_numpy() == 0))
-    offsets = np.frombuffer(column.buffers()[1], _OFFSETS[kind])[column.offset : column.offset + len(column) + 1]
-    return len(column) - int(np.count_nonzero(offsets[1:] != offsets[:-1]))
+def _column(batches: Sequence[pa.RecordBatch | FlatBatch], name: str) -> Any:
+    return next(b.column(name) for b in map(pa.record_batch, batches) if name in b.schema.names)
 
 
 def _outside(column: Any, size: int, separator: str) -> int:

@@ -18,6 +18,7 @@ from easyrec.export.scoring import Scoring
 from feature_generator import Table
 from feature_generator.columns import BadValue
 from feature_generator.incoming import missing, record
+from feature_generator.native import FlatBatch
 from feature_generator.request import Request
 from serving import runtimes
 from serving.generator import read_generator
@@ -222,7 +223,10 @@ class Predictor:
         columns = self._sides["item"]
         return self._batch(items, columns) if columns else None
 
-    def _batch(self, data: Any, columns: list[str]) -> pa.RecordBatch:
+    def _batch(self, data: Any, columns: list[str]) -> pa.RecordBatch | FlatBatch:
+        if type(data) is FlatBatch:
+            self.limits.check_flat(data)
+            return data
         if isinstance(data, list | tuple) and data:
             absent = [name for name in columns if not any(_gives(row, name) for row in data)]
             if absent and self.missing_columns == "fail":
@@ -289,12 +293,7 @@ class Predictor:
     def _count(
         self, totals: Mapping[str, int], batches: list[pa.RecordBatch], tables: list[Table], bad: list[BadValue]
     ) -> None:
-        self._counters.answered(
-            totals,
-            self._observer.missing(batches),
-            self._observer.unknown(batches, tables),
-            [one.column for one in bad],
-        )
+        self._counters.answered(totals, *self._observer.count(batches, tables), [one.column for one in bad])
 
 
 def _gives(row: Any, name: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from easyrec.embedding.sides import SidesReader
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import SplitEntry
+from easyrec.export.portions import in_portions
 from serving import runtimes
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class SplitScorer:
 
     def __init__(self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str) -> None:
         self._tables = SidesReader(tables, set(entry.user), entry.apart)
-        item = self._tables.item_plan
+        item, self._cells = self._tables.item_plan, entry.cells
         self._dense = runtimes.load(runtime, bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder))
         read = {feature for group in item.groups.values() for feature in group.features}
         searched = any(
@@ -54,4 +55,4 @@ class SplitScorer:
             once: What the request has once, one row.
             each: The candidates, with that beside where they are `tiled`.
         """
-        return self._dense(self._tables.lookup(once, each))
+        return in_portions(self._dense, self._tables.lookup(once, each), self._cells)

@@ -38,7 +38,7 @@ class ExportConfig(StrictModel):
     """How far a lossy precision may move any score."""
     gate_rows: int = Field(100_000, gt=0)
     """Held-out rows that a lossy precision is measured on, at most."""
-    runtimes: Literal["auto"] | list[Runtime] = Field(["torch_export"], min_length=1)
+    runtimes: Literal["auto"] | list[Runtime] = Field("auto", min_length=1)
     """Runtimes to export for; `auto`: those whose packages are installed, but machine code. `torch_export` always is."""
     runtime: Runtime | None = None
     """The runtime that serves unless the caller asks for another; default: the fastest."""

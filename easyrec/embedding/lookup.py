@@ -14,7 +14,7 @@ from easyrec.embedding import native
 from easyrec.embedding.search import Parts, StepSearch, take
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
 from easyrec.errors import DataError
-from feature_generator.columns import Column, Table
+from feature_generator.columns import Table
 
 KINDS = {"ids": 0, "linear": 1, "copy": 2}
 
@@ -72,9 +72,7 @@ class TableColumns:
 
     def ragged(self, name: str) -> Parts:
         """The parts of a ragged column."""
-        column = self.table[name]
-        assert not isinstance(column, Column)
-        return column.values, column.offsets, column.weights, column.key_offsets
+        return self.table.parts(name)
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class _Group:
         codes: dict[tuple[str, int], int],
         made: Callable[[Sequence[BagSpec], bool], Any],
     ) -> None:
-        self.plan, self.layout = plan, plan.layout
+        self.plan, self.layout, self.has_fields = plan, plan.layout, plan.layout.width > 0
         self.fields = made(plan.fields, False)
         self.first = made(plan.first, False)
         read = [bag.feature for bag in plan.fields], [bag.feature for bag in plan.first]
@@ -177,10 +175,10 @@ class Lookup:
             columns = mapped = _MappedColumns(columns, self.mapped, rows_of)
         try:
             for name, group in self._chosen(groups):
-                if group.layout.width or group.layout.first_order:
+                if group.has_fields or group.layout.first_order:
                     fields = group.plan.fields
                     data = [_parts(bag, columns) for bag in (group.plan.first if group.alike else fields)]
-                    if group.layout.width:
+                    if group.has_fields:
                         call = group.fields.bind(data[: len(fields)], columns.size)
                         buffers.append(Buffer(f"emb:{name}", call, fields))
                     if group.layout.first_order:

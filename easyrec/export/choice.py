@@ -25,10 +25,12 @@ from easyrec.export import runtimes
 from easyrec.export.calls import Program
 from easyrec.export.gate import Cost, Gate
 from easyrec.export.manifest import Attempt, RuntimeEntry, SplitEntry
+from easyrec.export.portions import in_portions, num_steps
 from easyrec.export.program import example
 from easyrec.export.requests import request_example, request_inputs, request_program
 from easyrec.export.runtimes import Run
 from easyrec.export.warmup import WarmupRows, largest_error
+from feature_generator.columns import Ragged
 
 if TYPE_CHECKING:
     from easyrec.config.export import ExportConfig
@@ -45,6 +47,10 @@ MOST_TOLERANCE = 1e-5
 """Of `torch_export` in fp32, where rounding wants more than the usual."""
 ALONE = 64
 """Rows that are scored one by one to see what rounding does."""
+CELLS = (4096, 8192, 16384)
+"""Candidates times steps at a time that are tried; 8192 with 32 numbers each are 1 MiB."""
+LEAST_GAIN = 0.9
+"""Of the time for all at once, what such portions may take at most."""
 ROUNDS, SECONDS = 25, 2.0
 """How often a request is timed, at most, and for how long in all."""
 
@@ -123,6 +129,8 @@ class Candidates:
                 self._try(name, programs, examples)
         if len(self._runs) > 1:
             self._time()
+        if self.choice.split is not None:
+            self.choice.split = self.choice.split.model_copy(update={"cells": self._cells()})
         return self.choice
 
     def _request_of(self, rows: pa.RecordBatch) -> dict[str, np.ndarray]:
@@ -318,6 +326,34 @@ class Candidates:
                 "export.runtime is %s, which the bundle lacks: it serves by %s", self.config.runtime, fastest
             )
         self.choice.runtime = self.config.runtime if self.config.runtime in entries else fastest
+
+    def _cells(self) -> int | None:
+        """How many candidates times steps are best computed at a time, for the user with the longest history."""
+        apart = self._runs[self.choice.runtime][1]
+        rows = self.rows.take(pa.array([self._longest(), *range(self.rows.num_rows)]))
+        rows = rows.take(pa.array(np.arange(self.config.request.items) % rows.num_rows))
+        asked = self._request_of(rows)
+        steps = num_steps(asked)
+        if apart is None or steps * len(rows) < 2 * min(CELLS):
+            return None
+        whole = apart(asked)
+        tried: dict[int | None, dict[str, np.ndarray]] = {cells: in_portions(apart, asked, cells) for cells in CELLS}
+        alike = [
+            cells
+            for cells, found in tried.items()
+            if max(largest_error(found[name], whole[name]) for name in whole) <= MOST_TOLERANCE
+        ]
+        times = interleaved({str(c): partial(in_portions, apart, asked, c) for c in [None, *alike]})
+        best = min(times, key=times.__getitem__)
+        return int(best) if times[best] < LEAST_GAIN * times["None"] else None
+
+    def _longest(self) -> int:
+        """The row whose sequences have the most steps together."""
+        split = self.choice.split
+        assert split is not None
+        columns = (self._features[name] for name in split.user)
+        lengths = [column.lengths for column in columns if isinstance(column, Ragged)]
+        return int(np.argmax(sum(lengths, np.zeros(self.rows.num_rows, np.int64))))
 
 
 def _remove(folders: Mapping[str, Path]) -> None:

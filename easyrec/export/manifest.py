@@ -136,11 +136,13 @@ class SplitEntry(StrictModel):
         folder: Its folder in the bundle.
         user: Features that a request has once, which are looked up in one row.
         apart: Sequences that are looked up once, as `<group>/<sequence>`.
+        cells: Candidates times steps of a user that are computed at a time; None: all.
     """
 
     folder: str
     user: list[str]
     apart: list[str] = []
+    cells: int | None = Field(None, ge=1)
 
 
 class Warmup(StrictModel):

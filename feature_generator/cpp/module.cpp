@@ -10,4 +10,5 @@ PYBIND11_MODULE(NATIVE_MODULE, module) {
   fg::bind_json(module);
   fg::bind_objects(module);
   fg::bind_expression(module);
+  fg::bind_flat(module);
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from serving.server.http import Refused
+from serving.server.pace import Pace
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Admission:
         self.open, self.why = False, "starting"
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._free = threads
+        self._free, self._pace = threads, Pace(threads)
 
     @property
     def waiting(self) -> int:
@@ -57,12 +58,16 @@ class Admission:
         if not self._free and self.waiting >= self.queue:
             raise Refused(429, "queue", f"{self.waiting} requests are waiting", retry_after=RETRY_AFTER)
 
-    async def run(self, work: Callable[[], T], deadline: float) -> tuple[T, float]:
-        """Run `work` in a thread, when it is its turn.
+    async def run(
+        self, work: Callable[[], T], deadline: float, kind: Hashable = None, client: Any = None
+    ) -> tuple[T, float]:
+        """Run `work` in a thread, when it is its turn; or here, where work of this kind is short and nobody waits.
 
         Args:
             work: What to do.
             deadline: When the request is given up, by `time.perf_counter`. Work that has begun goes on to its end.
+            kind: What work of about the same length has in common; None: it always has a thread.
+            client: Who asks.
 
         Returns:
             What `work` returns, and the seconds that it waited.
@@ -70,6 +75,9 @@ class Admission:
         Raises:
             Refused: The queue is full, or the deadline has passed.
         """
+        work = self._pace.measured(kind, work)
+        if self._free == self.threads and self._pace.is_short(kind, client):
+            return self._here(work, deadline, client), 0.0
         begun = time.perf_counter()
         await self._turn(deadline)
         waited = time.perf_counter() - begun
@@ -80,9 +88,21 @@ class Admission:
             raise
         future.add_done_callback(self._done)
         await asyncio.wait((future,), timeout=max(0.0, deadline - time.perf_counter()))
+        self._pace.ended(client)
         if not future.done():
             raise _late("score")
         return future.result(), waited
+
+    def _here(self, work: Callable[[], T], deadline: float, client: Any) -> T:
+        self._free -= 1
+        try:
+            result = work()
+        finally:
+            self._next()
+            self._pace.ended(client)
+        if time.perf_counter() > deadline:
+            raise _late("score")
+        return result
 
     async def _turn(self, deadline: float) -> None:
         if self._free:

@@ -88,6 +88,7 @@ class App:
             {},
             started,
             started + service.config.limits.deadline_ms / 1000.0,
+            scope.get("client"),
         )
         endpoint, reason = "none", ""
         try:

@@ -55,6 +55,8 @@ class ModelConfig(StrictModel):
     """Instead of `bundle`."""
     runtime: str | None = None
     """What runs the dense part; the bundle says unless this does."""
+    trust_native: bool = False
+    """Load machine code that the bundle holds: it does what its writer wants."""
     inputs: Literal["columns", "tensors"] = "columns"
     """What `infer` takes: raw columns, or ready-made inputs of the dense part."""
     bad_values: Literal["fail", "default"] = "fail"

@@ -46,7 +46,6 @@ CONTENTS = {
 }
 FRAMING_BYTES = 1 << 16
 """What a message may have beside its tensors."""
-SMALL_BYTES = 65_536
 
 
 class GRPCServer:
@@ -189,7 +188,7 @@ class GRPCServer:
             rows = max(tensor.rows for tensor in given)
             return Asked(message.model_name, message.model_version, rows, read, write)
 
-        await self.service.ask(request, open_, small=message.ByteSize() <= SMALL_BYTES)
+        await self.service.ask(request, open_, num_bytes=message.ByteSize())
         return made[0]
 
     def _tensors(self, message: Any) -> list[Tensor]:

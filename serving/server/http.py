@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,7 @@ class Request:
         params: What stands for the names in the route's path.
         started: When it came, by `time.perf_counter`.
         deadline: When it is given up, by the same clock.
+        client: Who asks, as far as the connection tells.
         times: Seconds by stage.
         model: What it asked for and was answered with, for metrics and logs.
     """
@@ -91,6 +92,7 @@ class Request:
     params: dict[str, str]
     started: float
     deadline: float
+    client: Any = None
     times: dict[str, float] = field(default_factory=dict)
     model: str = ""
     version: str = ""
@@ -106,8 +108,8 @@ class Request:
             raise _too_large(most)
         begun = time.perf_counter()
         try:
-            body = await asyncio.wait_for(self._read(most), timeout_s)
-        except asyncio.TimeoutError:
+            body = await _within(timeout_s, self._read(most))
+        except (TimeoutError, asyncio.TimeoutError):
             text = f"the body did not arrive within {timeout_s:g} seconds"
             raise Refused(408, "slow_body", text, close=True) from None
         self.times["read"] = time.perf_counter() - begun
@@ -127,6 +129,13 @@ class Request:
             if not message.get("more_body"):
                 return b"".join((*parts, part)) if parts else part
             parts.append(part)
+
+
+async def _within(seconds: float, body: Coroutine[Any, Any, bytes]) -> bytes:
+    if not hasattr(asyncio, "timeout"):  # Python 3.10
+        return await asyncio.wait_for(body, seconds)
+    async with asyncio.timeout(seconds):  # without a task of its own
+        return await body
 
 
 def _too_large(most: int) -> Refused:

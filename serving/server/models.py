@@ -51,6 +51,7 @@ class Loaded:
         self.predictor = Predictor.load(
             path,
             runtime=model.runtime,
+            trust_native=model.trust_native,
             limits=limits.of_values(),
             bad_values=model.bad_values,
             missing_columns=model.missing_columns,

@@ -24,11 +24,14 @@ from serving.server.http import Answer, Refused, Request
 from serving.server.keeper import Keeper
 from serving.server.metrics import Board, Metrics
 from serving.server.models import Loaded, Model, Models
+from serving.server.recent import Recent
 
 POST_S = 1.0
 """How often a process leaves its numbers for the others."""
 ORDERS_S = 1.0
 """How often it looks for orders of others where it does not look at bundles."""
+KNOWN = 256
+"""Kinds of requests that are recognised, so that they need not be looked at in full."""
 T = TypeVar("T")
 
 
@@ -73,6 +76,8 @@ class Service:
             for model in self.models
             if model.config.batching is not None
         }
+        self.heads: Recent[Any] = Recent(KNOWN)
+        self.skeletons: Recent[Any] = Recent(KNOWN)
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self.admission = Admission(config.num_threads, config.limits.queue)
         self.when_ready: Callable[[], None] = lambda: None
@@ -201,28 +206,30 @@ class Service:
         self.admission.check()
         limits = self.config.limits
         body = await request.body(limits.body_bytes, limits.body_timeout_s)
-        return await self.ask(request, lambda: open_(body), small=len(body) <= SMALL_BYTES)
+        return await self.ask(request, lambda: open_(body), num_bytes=len(body))
 
-    async def ask(self, request: Request, open_: Callable[[], Asked], *, small: bool) -> Answer:
+    async def ask(self, request: Request, open_: Callable[[], Asked], *, num_bytes: int) -> Answer:
         """Answer a request whose body was read.
 
         Args:
             request: The request.
             open_: Tells whom is asked what.
-            small: Whether that may be done in the event loop.
+            num_bytes: Of the body; that of a small one may be read in the event loop.
         """
-        if self._batchers and small:
+        if self._batchers and num_bytes <= SMALL_BYTES:
             asked = open_()
             model = self.models.get(asked.model)
             batcher = self._batchers.get(model.name)
             if batcher is not None and not asked.version and 0 < asked.rows <= batcher.config.max_rows:
                 answer: Answer = await batcher.add((request, asked), asked.rows)
                 return answer
-            return await self._alone(request, lambda: asked)
-        return await self._alone(request, open_)
+            return await self._alone(request, lambda: asked, num_bytes)
+        return await self._alone(request, open_, num_bytes)
 
-    async def _alone(self, request: Request, open_: Callable[[], Asked]) -> Answer:
-        answer, waited = await self.admission.run(lambda: self._answer(request, open_), request.deadline)
+    async def _alone(self, request: Request, open_: Callable[[], Asked], num_bytes: int) -> Answer:
+        kind = (request.path, num_bytes.bit_length())  # bodies that are up to twice as large take about as long
+        work = partial(self._answer, request, open_)
+        answer, waited = await self.admission.run(work, request.deadline, kind, request.client)
         request.times["queue"] = waited
         return answer
 

@@ -182,3 +182,27 @@ def test_inputs_of_another_shape_are_refused(wide, tmp_path):
         session({"emb:deep": np.zeros((5, 7), np.float32), "dense:deep": np.zeros((5, 2), np.float32)})
     with pytest.raises(BundleError, match="cannot be run"):
         session({"emb:deep": np.zeros((5, 8), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("fields", "dim", "dims", "products"),
+    [(7, 4, [1], 1), (7, 4, [-2], 1), (7, 64, [1], 0), (7, 4, [2], 0), (7, 4, [1, 2], 0)],
+    ids=["fields", "from-behind", "too-wide", "dims", "both"],
+)
+def test_sums_over_fields_are_products(fields, dim, dims, products, tmp_path):
+    calls = [
+        Call("aten.view.default", (Value(0), [-1, fields, dim]), {}),
+        Call("aten.sum.dim_IntList", (Value(1), dims), {}),
+    ]
+    program = Program(["x"], {}, calls, {"y": 2})
+    x = torch.randn(5, fields * dim)
+    model = convert(program, {"x": x[:3]})
+    assert sum(node.op_type == "MatMul" for node in model.graph.node) == products
+    found = session_of(model, tmp_path)({"x": x.numpy()})["y"]
+    np.testing.assert_allclose(found, program({"x": x})["y"].numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_sum_over_a_number_of_steps_that_is_not_known_stays_a_sum():
+    program = Program(["x"], {}, [Call("aten.unsqueeze.default", (Value(0), 0), {}), Call("aten.sum.dim_IntList", (Value(1), [1]), {})], {"y": 2})  # fmt: skip
+    model = convert(program, {"x": torch.randn(4, 3)})
+    assert [node.op_type for node in model.graph.node if node.op_type in ("MatMul", "ReduceSum")] == ["ReduceSum"]

@@ -119,6 +119,7 @@ def make(
         "features": sections.pop("features", FEATURES),
         "model": {"embedding_dim": 8, **model},
         **sections,
+        "export": {"runtimes": ["torch_export"], **sections.get("export", {})},
     }
     experiment = load_experiment(config)
     plan = plan_embeddings(experiment.generator.outputs, experiment.model)

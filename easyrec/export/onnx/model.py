@@ -16,6 +16,7 @@ from easyrec.errors import RunError
 from easyrec.export.calls import REPEAT, Body, Call, Program, Value
 from easyrec.export.onnx.operators import OPERATORS
 from easyrec.export.onnx.session import OUTPUT
+from easyrec.export.onnx.sums import multiply_sums
 from easyrec.export.operators import find
 
 OPSET, IR = 20, 9
@@ -165,6 +166,7 @@ def convert(program: Program, inputs: Mapping[str, Tensor]) -> onnx.ModelProto:
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="easyrec"
     )
+    multiply_sums(model)
     onnx.checker.check_model(model)
     return model
 

@@ -286,6 +286,8 @@ def _matmul(b: Builder, _: Any, x: Known, y: Known) -> Any:
 
 @rule("baddbmm", "addmm")
 def _baddbmm(b: Builder, example: Any, x: Known, y: Known, z: Known, *, beta: float = 1, alpha: float = 1) -> Any:
+    if x.rank == y.rank == z.rank == 2:
+        return b.add("Gemm", y.name, z.name, x.name, alpha=float(alpha), beta=float(beta))
     product, added = b.add("MatMul", y.name, z.name), x.name
     if alpha != 1:
         product = b.add("Mul", product, b.constant(alpha, example.dtype))

@@ -6,6 +6,7 @@ another program. No model knows of it. What it does is algebra, exact but for th
 - calls over the user's side alone stay as they are, over one row;
 - columns of both sides side by side stay apart as long as calls work by column; a matrix that multiplies them is cut, so that
   the user's part of the product is computed once and added;
+- layers over (candidates, steps) have the steps last, as `turned` says;
 - a sequence of the user is not repeated for each candidate: a step's value and a candidate's value that meet broadcast over
   (candidates, steps), a matrix over several of them is cut too, and weights times steps, summed over steps, are a product
   of matrices.
@@ -17,12 +18,14 @@ is repeated as before.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
+import torch
 from torch import Tensor
 
+from easyrec.embedding.sides import USER
 from easyrec.export.calls import Program
 from easyrec.export.split.rules import RULES
+from easyrec.export.split.turned import turned
 from easyrec.export.split.values import TogetherError, UnsplittableError
 from easyrec.export.split.writer import Pass, SplitProgram
 
@@ -53,4 +56,28 @@ def split_program(
             return None
         if split is None:
             return None
-        return replace(split, together=tuple(key for key in sequences if key not in apart))
+        return SplitProgram(
+            _turned(split.program, example, of_user), tuple(key for key in sequences if key not in apart)
+        )
+
+
+def _turned(program: Program, example: Mapping[str, Tensor], of_user: Mapping[str, Sequence[bool]]) -> Program:
+    """The program with the steps of the user's sequences last in what it computes of them."""
+    lengths = {len(example[name.removeprefix(USER)]) for name in program.inputs if name.startswith(f"{USER}seq:")}
+    if len(lengths) != 1:
+        return program
+    (num_steps,) = lengths
+    given = {name: _side_of(name, example, of_user) for name in program.inputs}
+    return turned(program, given, num_steps)
+
+
+def _side_of(name: str, example: Mapping[str, Tensor], of_user: Mapping[str, Sequence[bool]]) -> Tensor:
+    """An input of a program for requests, of those of a program for rows."""
+    side, _, key = name.partition("/")
+    tensor, kind = example[key], key.partition(":")[0]
+    mine = side + "/" == USER
+    if kind in ("seq", "rows", "offsets"):
+        of_one = {"seq": tensor, "rows": torch.zeros_like(tensor), "offsets": tensor[[0, -1]]}
+        return of_one[kind] if mine else tensor
+    columns = torch.tensor([own is mine for own in of_user[key]], dtype=torch.bool)
+    return tensor[:1, columns] if mine else tensor[:, columns]

@@ -234,8 +234,8 @@ def _linear(p: Pass, call: Call, args: Any) -> Known:
     match value:
         case Mixed(user, full, order) if rank == 2:
             mine = p.emit("aten.linear.default", Value(user), _columns(matrix, order, True, 1), *add)
-            theirs = p.emit("aten.linear.default", Value(full), _columns(matrix, order, False, 1))
-            return Full(p.emit("aten.add.Tensor", Value(theirs), Value(mine)))
+            theirs = _columns(matrix, order, False, 1).t().contiguous()
+            return Full(p.emit("aten.addmm.default", Value(mine), Value(full), theirs))
         case Mixed():
             return _both(p, call, value, matrix, *add)
         case Steps():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from serving.server.http import Answer, Refused, Request, dump
 from serving.server.json_body import parse
 from serving.server.models import Loaded, Model
 from serving.server.service import Asked, Service
-from serving.server.tensors import Tensor
+from serving.server.skeleton import MOST_BYTES, Skeleton, key_of, lists_of, skeleton_of
+from serving.server.tensors import Tensor, question
 
 LENGTH = b"inference-header-content-length"
 
@@ -31,24 +32,94 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
         Refused: It is not what the protocol says.
     """
     text, binary = _parts(request, body)
+    head = service.heads.get(text) if binary else None
+    if head is not None and head.skeleton.size == len(binary):
+        return _asked(request, head.wish, head.skeleton.rows, _Known(service, head.skeleton, text, binary).read)
+    data = _object(service, text)
+    entries: Any = data.get("inputs")
+    key = None if binary else key_of(entries)
+    skeleton = None if key is None else service.skeletons.get(key)
+    if skeleton is not None:
+        lists = lists_of(entries)
+        return _asked(request, _wish(data), skeleton.rows, _Known(service, skeleton, text, binary, lists).read)
+    given = _tensors(service, data, binary)
+    wish = _wish(data)
+    _remember(service, text, key, given, wish, entries)
+    return _asked(request, wish, max(t.rows for t in given), lambda model, loaded: question(model, loaded, given))
+
+
+class _Wish(NamedTuple):
+    """What is wanted of the scores: the outputs, each as bytes or not; whether the others as bytes; the request's name."""
+
+    outputs: Mapping[str, bool | None]
+    binary: bool
+    identity: str
+
+
+class Head(NamedTuple):
+    """What the JSON text of a request says whose tensors all stand behind it."""
+
+    skeleton: Skeleton
+    wish: _Wish
+
+
+class _Known(NamedTuple):
+    """A request of a known skeleton, its tensors' numbers in `lists`, or else in `binary`."""
+
+    service: Service
+    skeleton: Skeleton
+    text: bytes
+    binary: memoryview
+    lists: Sequence[Any] | None = None
+
+    def read(self, model: Model, loaded: Loaded) -> Question:
+        """What it asks."""
+        frame = self.skeleton.frame(model, loaded)
+        if frame is not None:
+            found = frame.of_bytes(self.binary) if self.lists is None else frame.of_lists(self.lists)
+            if found is not None:
+                return found
+        return question(model, loaded, _tensors(self.service, _object(self.service, self.text), self.binary))
+
+
+def _remember(
+    service: Service, text: bytes, key: bytes | None, given: list[Tensor], wish: _Wish, entries: list[Any]
+) -> None:
+    """Know requests like this one from now on, where their tensors are numbers alone."""
+    if len(key or text) > MOST_BYTES:
+        return
+    skeleton = skeleton_of(given)
+    if skeleton is None:
+        return
+    if key is None and not any("data" in entry for entry in entries):
+        service.heads.put(text, Head(skeleton, wish))
+    elif key is not None and not any(entry.get("parameters") for entry in entries):
+        service.skeletons.put(key, skeleton)
+
+
+def _asked(request: Request, wish: _Wish, rows: int, read: Callable[[Model, Loaded], Question]) -> Asked:
+    def checked(model: Model, loaded: Loaded) -> Question:
+        tensors.selected(loaded, list(wish.outputs))
+        return read(model, loaded)
+
+    def write(model: Model, loaded: Loaded, scores: Scores) -> Answer:
+        return _answer(model, loaded, scores, wish)
+
+    return Asked(request.params["name"], request.params.get("version", ""), rows, checked, write)
+
+
+def _object(service: Service, text: bytes) -> Mapping[str, Any]:
     data = parse(text, service.config.limits.json_depth)
     if not isinstance(data, dict):
         raise Refused(400, "json", "the body must be an object with 'inputs'")
-    given = _tensors(service, data, binary)
-    wanted = _wanted(data)
+    return data
+
+
+def _wish(data: Mapping[str, Any]) -> _Wish:
     identity = data.get("id", "")
     if not isinstance(identity, str):
         raise Refused(400, "json", "'id' must be text", column="id")
-
-    def read(model: Model, loaded: Loaded) -> Question:
-        tensors.selected(loaded, list(wanted))
-        return tensors.question(model, loaded, given)
-
-    def write(model: Model, loaded: Loaded, scores: Scores) -> Answer:
-        return _answer(model, loaded, scores, wanted, _flag(data, "binary_data_output"), identity)
-
-    rows = max(tensor.rows for tensor in given)
-    return Asked(request.params["name"], request.params.get("version", ""), rows, read, write)
+    return _Wish(_wanted(data), _flag(data, "binary_data_output"), identity)
 
 
 def _parts(request: Request, body: bytes) -> tuple[bytes, memoryview]:
@@ -112,16 +183,14 @@ def _wanted(data: Mapping[str, Any]) -> dict[str, bool | None]:
     return wanted
 
 
-def _answer(
-    model: Model, loaded: Loaded, scores: Scores, wanted: Mapping[str, bool | None], binary: bool, identity: str
-) -> Answer:
+def _answer(model: Model, loaded: Loaded, scores: Scores, wish: _Wish) -> Answer:
     outputs: list[dict[str, Any]] = []
     tail: list[bytes] = []
-    for name in tensors.selected(loaded, list(wanted)):
+    for name in tensors.selected(loaded, list(wish.outputs)):
         values = scores[name]
         entry: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": values.shape}
-        as_bytes = wanted.get(name)
-        if binary if as_bytes is None else as_bytes:
+        as_bytes = wish.outputs.get(name)
+        if wish.binary if as_bytes is None else as_bytes:
             raw = np.ascontiguousarray(values, "<f4").tobytes()
             tail.append(raw)
             entry["parameters"] = {"binary_data_size": len(raw)}
@@ -129,8 +198,8 @@ def _answer(
             entry["data"] = np.ascontiguousarray(values).reshape(-1)
         outputs.append(entry)
     result: dict[str, Any] = {"model_name": model.name, "model_version": loaded.version, "outputs": outputs}
-    if identity:
-        result["id"] = identity
+    if wish.identity:
+        result["id"] = wish.identity
     text = dump(result)
     if not tail:
         return Answer(text)
