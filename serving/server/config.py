@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError
+from easyrec.export.trust import Trust, without_secrets
 from easyrec.processors import num_processors
 from feature_generator.config import Document, StrictModel, override, read_yaml, validate
 from serving.limits import Limits
@@ -55,6 +56,8 @@ class ModelConfig(StrictModel):
     """Instead of `bundle`."""
     runtime: str | None = None
     """What runs the dense part; the bundle says unless this does."""
+    trust_native: bool = False
+    """Load machine code of bundles that no trusted key signed: it does what its writer wants."""
     inputs: Literal["columns", "tensors"] = "columns"
     """What `infer` takes: raw columns, or ready-made inputs of the dense part."""
     bad_values: Literal["fail", "default"] = "fail"
@@ -178,6 +181,8 @@ class ServerConfig(StrictModel):
     limits: LimitsConfig = LimitsConfig()
     tls: TLS | None = None
     auth: Auth | None = None
+    trust: Trust | None = None
+    """Whose bundles and deltas are taken; without it, everybody's."""
     log: LogConfig = LogConfig()
     request_log: RequestLog | None = None
     grpc: GRPC | None = None
@@ -225,7 +230,8 @@ def load_server_config(
 
 
 def _without_secrets(error: ConfigError, document: Document) -> ConfigError:
-    """The error without the values of `auth` and of key passwords."""
+    """The error without the values of `auth`, of key passwords and of secrets of `trust`."""
+    error = without_secrets(error, document.data.get("trust"))
     auth, tls = document.data.get("auth"), document.data.get("tls")
     secrets = [tls.get("key_password")] if isinstance(tls, dict) else []
     for held in auth.values() if isinstance(auth, dict) else ():

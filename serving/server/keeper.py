@@ -129,7 +129,7 @@ class Keeper:
         try:
             digest = digest_of(path)
             opened = self._pinned(path, digest)
-            loaded = Loaded(opened, model.config, self.config.limits)
+            loaded = Loaded(opened, model.config, self.config.limits, self.config.trust)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
             if opened != path:
                 with self._locked("bundles"):
@@ -187,7 +187,7 @@ class Keeper:
             try:
                 with self._locked("bundles"):
                     if not _is_whole(made):
-                        apply_delta(current.path, path, made, overwrite=True)
+                        apply_delta(current.path, path, made, overwrite=True, trust=self.config.trust)
             except FeatureGeneratorError as error:
                 return self._refuse(model, version, result, str(path), error)
             return self._take(model, version, made)

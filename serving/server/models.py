@@ -14,6 +14,7 @@ from typing import Any
 
 from easyrec.errors import BundleError, nearest
 from easyrec.export.bundle import digest_of
+from easyrec.export.trust import Trust
 from easyrec.export.warmup import FOLDER, WarmupRows
 from serving.predictor import Predictor
 from serving.server.config import LimitsConfig, ModelConfig, VersionConfig
@@ -31,6 +32,7 @@ class Loaded:
         path: The bundle.
         model: How it is served.
         limits: Bounds on a request.
+        trust: Whose bundles are taken.
 
     Attributes:
         digest: Of its manifest, which names every byte of it.
@@ -45,12 +47,14 @@ class Loaded:
         BundleError: It is damaged, or does not answer as it was trained.
     """
 
-    def __init__(self, path: Path, model: ModelConfig, limits: LimitsConfig) -> None:
+    def __init__(self, path: Path, model: ModelConfig, limits: LimitsConfig, trust: Trust | None = None) -> None:
         self.path, self.digest = path, digest_of(path)
         self.version = self.digest[:DIGITS]
         self.predictor = Predictor.load(
             path,
+            trust=trust,
             runtime=model.runtime,
+            trust_native=model.trust_native,
             limits=limits.of_values(),
             bad_values=model.bad_values,
             missing_columns=model.missing_columns,
@@ -280,5 +284,6 @@ def where(source: str) -> Path:
 
 def describe(loaded: Loaded) -> dict[str, Any]:
     """What logs and admin answers say of a bundle."""
-    manifest = loaded.predictor.manifest
-    return {"version": loaded.version, "bundle": manifest.name, "created": manifest.created}
+    bundle = loaded.predictor.bundle
+    told = {"version": loaded.version, "bundle": bundle.manifest.name, "created": bundle.manifest.created}
+    return told if bundle.signed_by is None else {**told, "signed_by": bundle.signed_by}
