@@ -15,7 +15,7 @@ from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.metrics import Metrics
-from serving.server.models import Loaded, Model, Version
+from serving.server.models import Loaded, Model, Models, Version
 from serving.server.request_log import RequestLogWriter
 
 MOST_WAITING = 32
@@ -47,6 +47,22 @@ class Aside:
         sampled = self._log is not None and question.user_form and random.random() < self._sample  # noqa: S311
         if sampled and not self._submit(self._kept(model, loaded, question, scores)):
             self._metrics.add("easyrec_request_log_total", result="dropped")
+
+    def tidy(self) -> None:
+        """Let what is old in the request log go."""
+        if self._log is not None:
+            self._submit(self._log.expire)
+
+    def check(self, models: Models) -> None:
+        """Tell of names in the request log's config that no bundle reads, once all bundles are there."""
+        if self._log is None:
+            return
+        loaded = [v.current for model in models for v in model.versions if v.current is not None]
+        unknown = self._log.personal.unknown(loaded)
+        if unknown:
+            tell(
+                logging.WARNING, "no bundle reads these columns, which the request log is to leave out", columns=unknown
+            )
 
     def close(self) -> None:
         """Finish what was begun."""

@@ -146,10 +146,19 @@ class RequestLog(StrictModel):
     """Share of the requests that is kept."""
     redact: list[str] = []
     """Columns whose values are never written."""
+    personal: list[str] = []
+    """Columns about persons: their values are never written either, but hashes of them where there is a `hash_key`."""
+    hash_key: Secret | None = Field(None, repr=False)
+    """`${ENV}`, at least 16 characters: with it rows of one user can be found, and forgotten."""
     file_rows: int = Field(10_000, ge=1)
     """Requests in a file."""
     keep_days: float | None = Field(None, gt=0.0)
     """Files older than this are removed."""
+
+    @property
+    def file_seconds(self) -> float:
+        """How long a file is written to: the first of its rows is to go not much later than it should."""
+        return 86_400.0 * min(1.0, (self.keep_days or 10.0) / 10.0)
 
 
 class LogConfig(StrictModel):
@@ -230,10 +239,12 @@ def load_server_config(
 
 
 def _without_secrets(error: ConfigError, document: Document) -> ConfigError:
-    """The error without the values of `auth`, of key passwords and of secrets of `trust`."""
+    """The error without the values of `auth`, of passwords and keys, and of secrets of `trust`."""
     error = without_secrets(error, document.data.get("trust"))
     auth, tls = document.data.get("auth"), document.data.get("tls")
     secrets = [tls.get("key_password")] if isinstance(tls, dict) else []
+    kept = document.data.get("request_log")
+    secrets += [kept.get("hash_key")] if isinstance(kept, dict) else []
     for held in auth.values() if isinstance(auth, dict) else ():
         secrets += held if isinstance(held, list) else [held]
     problems = list(error.problems)

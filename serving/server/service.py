@@ -29,6 +29,8 @@ POST_S = 1.0
 """How often a process leaves its numbers for the others."""
 ORDERS_S = 1.0
 """How often it looks for orders of others where it does not look at bundles."""
+TIDY_S = 60.0
+"""How often it looks for files that are too old."""
 T = TypeVar("T")
 
 
@@ -122,6 +124,7 @@ class Service:
             if self.models.ready and not told:
                 told = True
                 tell(logging.INFO, "ready", models=[model.name for model in self.models])
+                self.after.check(self.models)
                 self.when_ready()
             await asyncio.sleep(self.config.watch_s or ORDERS_S)
             await self.aside(self.keeper.watch)
@@ -133,8 +136,12 @@ class Service:
     # ---------------------------------------------------------------------------------------------- numbers
 
     async def _post(self) -> None:
+        tidied = time.monotonic()
         while True:
             self.board.post(self.numbers())
+            if time.monotonic() - tidied > TIDY_S:
+                tidied = time.monotonic()
+                self.after.tidy()
             await asyncio.sleep(POST_S)
 
     def numbers(self) -> dict[str, Any]:
