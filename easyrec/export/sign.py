@@ -124,7 +124,7 @@ def _checked(folder: Path) -> bytes:
     if not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: holds no {MANIFEST}, so it is no bundle and no delta")
     data = read_json(folder / MANIFEST)
-    kind = KINDS.get(data.get("format")) if isinstance(data, dict) else None
+    kind = KINDS.get(str(data.get("format"))) if isinstance(data, dict) else None
     if kind is None:
         raise BundleError(f"{folder / MANIFEST}: is not the manifest of a bundle or delta")
     text = (folder / MANIFEST).read_bytes()

@@ -14,6 +14,7 @@ from easyrec.export.trust import Trust, without_secrets
 from easyrec.processors import num_processors
 from feature_generator.config import Document, StrictModel, override, read_yaml, validate
 from serving.limits import Limits
+from serving.server.sources import Place
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
 """What may name models and versions: it stands in paths, labels and logs."""
@@ -34,24 +35,24 @@ class VersionConfig(StrictModel):
 
     name: Name | None = None
     """What paths may call it, beside its digest."""
-    bundle: str = Field(min_length=1)
-    """A bundle's folder, or a text file that names one, relative to itself."""
+    bundle: Annotated[Any, Place()]
+    """A bundle's folder, or a text file that names one, relative to itself; or another source of such."""
     weight: float = Field(1.0, ge=0.0)
     """Its share of the requests that ask for no version, beside the others' weights."""
     shadow: float | None = Field(None, gt=0.0, le=1.0)
     """Share of the requests that it scores as well, to be compared and counted, never to be answered."""
-    deltas: str | None = None
-    """A folder whose deltas are applied as they come."""
+    deltas: Annotated[Any, Place()] | None = None
+    """A folder whose deltas are applied as they come, or another source of such."""
 
 
 class ModelConfig(StrictModel):
     """A model: its bundle, or several versions."""
 
     name: Name
-    bundle: str | None = Field(None, min_length=1)
-    """A bundle's folder, or a text file that names one, relative to itself."""
-    deltas: str | None = None
-    """A folder whose deltas are applied as they come."""
+    bundle: Annotated[Any, Place()] | None = None
+    """A bundle's folder, or a text file that names one, relative to itself; or another source of such."""
+    deltas: Annotated[Any, Place()] | None = None
+    """A folder whose deltas are applied as they come, or another source of such."""
     versions: list[VersionConfig] = []
     """Instead of `bundle`."""
     runtime: str | None = None
@@ -85,7 +86,7 @@ class ModelConfig(StrictModel):
 
     def all_versions(self) -> list[VersionConfig]:
         """The versions; of a model with one bundle, that alone."""
-        return self.versions or [VersionConfig(bundle=str(self.bundle), deltas=self.deltas)]
+        return self.versions or [VersionConfig(bundle=self.bundle, deltas=self.deltas)]
 
 
 class LimitsConfig(StrictModel):

@@ -22,7 +22,6 @@ from serving.server.http import Refused
 
 DIGITS = 12
 """Digits of a bundle's digest that tell it from others in answers, paths and logs."""
-POINTER_BYTES = 4096
 
 
 class Loaded:
@@ -259,27 +258,6 @@ class Models:
         for model in self:
             for version in model.versions:
                 version.close()
-
-
-def where(source: str) -> Path:
-    """The folder that `bundle:` means at this moment: links are followed, and a text file names it.
-
-    Raises:
-        BundleError: There is nothing, or the file names no folder.
-    """
-    path = Path(source)
-    if path.is_file():
-        try:
-            with path.open("rb") as file:
-                text = file.read(POINTER_BYTES).decode().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{path}: cannot be read: {error}") from None
-        if not text or "\n" in text or "\0" in text:
-            raise BundleError(f"{path}: must hold one line, the path of a bundle")
-        path = path.parent / text
-    if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle")
-    return path.resolve()
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:
