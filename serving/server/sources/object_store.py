@@ -32,7 +32,6 @@ from serving.server.sources.folder import POINTER_BYTES, pointed
 EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3")}
 """By scheme: the package that brings it, and our extra."""
 CHUNK = 1 << 20
-Kind = TypeVar("Kind", type[Manifest], type[DeltaManifest])
 T = TypeVar("T")
 
 
@@ -156,7 +155,7 @@ class ObjectStore(Source):
             except BundleError as error:
                 raise BundleError(str(error).replace(str(draft), self._shown(root))) from None
 
-    def _fetch(self, root: str, digest: str, kind: Kind, folder: str) -> Path:
+    def _fetch(self, root: str, digest: str, kind: Any, folder: str) -> Path:
         """A bundle or delta, in a folder that is called like its digest."""
         target = self._room.folder / folder / digest[:DIGITS]
         with self._draft(digest[:DIGITS]) as draft:
@@ -164,7 +163,7 @@ class ObjectStore(Source):
                 return target
             text = self._head(root, digest, draft)
             try:
-                manifest = read_manifest(draft, kind)
+                manifest: Manifest | DeltaManifest = read_manifest(draft, kind)
                 if self._room.trust is not None:  # before anything large is fetched; at loading it is asked again
                     self._room.trust.signer(draft, text)
             except BundleError as error:
