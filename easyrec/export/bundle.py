@@ -7,6 +7,7 @@
     program/            the dense part
     tables/             embedding tables, mapped into memory
     warmup/             raw rows with the features and scores that training gave them
+    profile.json        histograms of scores and features
 
 Knows no torch. Reading runs nothing that a bundle holds: JSON, .npy without objects, Arrow and safetensors only.
 """

@@ -1,4 +1,4 @@
-"""What is done after the answer, for a share of the requests: shadow versions, and the request log."""
+"""What is done after the answer, for a share of the requests: shadow versions, the request log, and drift."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import ServerConfig
+from serving.server.drift import Drift
 from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.metrics import Metrics
@@ -36,6 +37,8 @@ class Aside:
         self._room = threading.Semaphore(MOST_WAITING)
         self._sample = config.request_log.sample if config.request_log is not None else 0.0
         self._log = RequestLogWriter(config.request_log) if config.request_log is not None else None
+        self._watched = config.drift.sample if config.drift is not None else 0.0
+        self.drift = Drift(config.drift, metrics) if config.drift is not None else None
 
     def answered(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> None:
         """Take note of an answer."""
@@ -44,6 +47,8 @@ class Aside:
                 work = self._compared(model, shadow, question, scores)
                 if not self._submit(work):
                     self._count_shadow(model, shadow, "skipped")
+        if self._watched and random.random() < self._watched:  # noqa: S311
+            self._submit(self._drifted(model, loaded, question, scores))
         sampled = self._log is not None and question.user_form and random.random() < self._sample  # noqa: S311
         if sampled and not self._submit(self._kept(model, loaded, question, scores)):
             self._metrics.add("easyrec_request_log_total", result="dropped")
@@ -116,5 +121,16 @@ class Aside:
             with loaded.leased() as alive:
                 written = alive and self._log.write(model, loaded, question, scores)
             self._metrics.add("easyrec_request_log_total", result="written" if written else "dropped")
+
+        return work
+
+    # ---------------------------------------------------------------------------------------------- drift
+
+    def _drifted(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> Callable[[], None]:
+        def work() -> None:
+            assert self.drift is not None
+            with loaded.leased() as alive:
+                if alive:
+                    self.drift.add(model, loaded, question, scores)
 
         return work

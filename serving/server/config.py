@@ -30,6 +30,17 @@ class Batching(StrictModel):
     """How long the first request of a batch waits for others."""
 
 
+class CanaryConfig(StrictModel):
+    """When a version with few requests gets none any more."""
+
+    max_psi: float = Field(0.25, gt=0.0)
+    """Population stability index between its scores and the main version's over the same period."""
+    max_errors: float = Field(0.02, ge=0.0, le=1.0)
+    """Share of its requests that fail, beyond the main version's share."""
+    min_requests: int = Field(200, ge=1)
+    """Requests to each of both, in a process, before it is judged."""
+
+
 class VersionConfig(StrictModel):
     """One of several versions of a model."""
 
@@ -41,6 +52,8 @@ class VersionConfig(StrictModel):
     """Its share of the requests that ask for no version, beside the others' weights."""
     shadow: float | None = Field(None, gt=0.0, le=1.0)
     """Share of the requests that it scores as well, to be compared and counted, never to be answered."""
+    canary: CanaryConfig | None = None
+    """It is on trial beside the version with the largest weight."""
     deltas: Annotated[Any, Place()] | None = None
     """A folder whose deltas are applied as they come, or another source of such."""
 
@@ -79,6 +92,12 @@ class ModelConfig(StrictModel):
             raise ValueError("'deltas' belongs to a version where there are 'versions'")
         if self.versions and not any(v.weight for v in self.versions if v.shadow is None):
             raise ValueError("needs a version with a weight that is no shadow")
+        weights = [v.weight for v in self.versions if v.shadow is None and v.canary is None]
+        for version in self.versions:
+            if version.canary is not None and version.shadow is not None:
+                raise ValueError("a shadow answers nobody, so it is no canary")
+            if version.canary is not None and version.weight >= max(weights, default=0.0):
+                raise ValueError("a canary needs a weight below that of a version that is none")
         names = [version.name for version in self.versions if version.name is not None]
         if len(names) > len(set(names)):
             raise ValueError("two versions have one name")
@@ -162,6 +181,21 @@ class RequestLog(StrictModel):
         return 86_400.0 * min(1.0, (self.keep_days or 10.0) / 10.0)
 
 
+class DriftConfig(StrictModel):
+    """Scores and features are compared with those of training."""
+
+    sample: float = Field(0.1, gt=0.0, le=1.0)
+    """Share of the requests that is counted, after the answer."""
+    threshold: float = Field(0.2, gt=0.0)
+    """Population stability index from which on there is an alarm."""
+    min_rows: int = Field(1000, ge=1)
+    """Rows, of now and of training, below which there is none."""
+    min_requests: int = Field(100, ge=1)
+    """Requests below which there is none: candidates of one request are alike."""
+    half_life_s: float = Field(3600.0, gt=0.0)
+    """After which a request counts half."""
+
+
 class LogConfig(StrictModel):
     """What is written to stderr, a JSON object a line, without values of requests."""
 
@@ -195,6 +229,7 @@ class ServerConfig(StrictModel):
     """Whose bundles and deltas are taken; without it, everybody's."""
     log: LogConfig = LogConfig()
     request_log: RequestLog | None = None
+    drift: DriftConfig | None = None
     grpc: GRPC | None = None
     watch_s: float = Field(1.0, ge=0.0)
     """How often bundles and deltas are looked at; 0: only on request."""

@@ -22,6 +22,7 @@ import orjson
 from easyrec.export.bundle import Bundle, digest_of
 from easyrec.export.delta import apply_delta
 from feature_generator.errors import FeatureGeneratorError
+from serving.server.canary import Trials
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Refused
@@ -69,13 +70,14 @@ class Keeper:
             deltas = None if version.config.deltas is None else source_config(version.config.deltas).open(room)
             self._sources[version] = (source_config(version.config.bundle).open(room), deltas)
         self._followed = 0
+        self.trials = Trials(models)
 
     # ------------------------------------------------------------------------------------------------- looks
 
     def begin(self) -> None:
         """Load everything for the first time; what is refused is tried again later."""
         for model, version in self._all():
-            order = self._rollback_of(model, version)
+            order = self._last_order(model, version, "rollback")
             if order is not None:
                 version.rolled_back.add(order["from"])
             if order is not None and self._source(version) in (order["from"], order["base"]):
@@ -83,12 +85,17 @@ class Keeper:
                 version.base = order["base"]
             if version.current is None:
                 self.look(model, version)
+            order = self._last_order(model, version, "withdraw")
+            if order is not None:
+                self._take_out(version, order["from"])
         self._followed = self._number()
 
     def watch(self) -> None:
         """Follow orders, and look at everything where the config asks for that."""
         for order in self._new_orders():
             self._follow(order)
+        for name, canary, why in self.trials.verdicts():
+            self._withdraw(self.models.get(name), canary, why)
         for model, version in self._all():
             if self.config.watch_s or version.current is None:
                 self.look(model, version)
@@ -240,6 +247,9 @@ class Keeper:
                 self.look(model, version, forced=True)
             return
         version = model.versions[order["place"]]
+        if order["kind"] == "withdraw":
+            self._take_out(version, order["from"])
+            return
         current, former = version.current, version.previous
         version.rolled_back.add(order["from"])
         if current is not None and current.digest == order["to"]:
@@ -249,11 +259,32 @@ class Keeper:
         elif self._take(model, version, _here(order["path"])).result == "loaded":
             version.base = order["base"]
 
-    def _rollback_of(self, model: Model, version: Version) -> dict[str, Any] | None:
+    def _withdraw(self, model: Model, version: Version, why: str) -> None:
+        """Let a canary go: back to its bundle before, or where there is none that may answer, out."""
+        current, former = version.current, version.previous
+        assert current is not None
+        back = former is not None and former.digest not in version.rolled_back
+        if back:
+            self.rollback(model, version)
+        else:
+            self._take_out(version, current.digest)
+            place = model.versions.index(version)
+            self._order({"kind": "withdraw", "model": model.name, "place": place, "from": current.digest})
+        result = "rolled_back" if back else "taken_out"
+        self.metrics.add("easyrec_canary_total", model=model.name, version=current.version, result=result)
+        tell(logging.WARNING, "a canary was withdrawn", model=model.name, **describe(current), result=result, why=why)
+
+    def _take_out(self, version: Version, digest: str) -> None:
+        """Give it no more requests, as long as it has that bundle."""
+        if version.current is not None and version.current.digest == digest:
+            version.out = True
+            version.rolled_back.add(digest)
+
+    def _last_order(self, model: Model, version: Version, kind: str) -> dict[str, Any] | None:
+        """The last order about a version, if it is of that kind."""
         place = model.versions.index(version)
-        known = [o for o in self._read() if o["model"] == model.name]
-        last = known[-1] if known else None
-        return last if last is not None and last["kind"] == "rollback" and last["place"] == place else None
+        known = [o for o in self._read() if o["model"] == model.name and o.get("place", place) == place]
+        return known[-1] if known and known[-1]["kind"] == kind else None
 
     def _read(self) -> list[dict[str, Any]]:
         try:

@@ -120,6 +120,7 @@ class Version:
         base: Digest of what its source held when it was taken; deltas may have made another bundle of it.
         rolled_back: Digests of bundles that are not taken again until somebody asks for a reload.
         retries: Digests of what was refused: how often, and when it is tried again, by `time.monotonic`.
+        out: Whether it gets no requests but those that name it, until it has another bundle.
         counted: Values that bundles before those two found missing, unknown or bad, by kind and name.
     """
 
@@ -128,6 +129,7 @@ class Version:
         self.current: Loaded | None = None
         self.previous: Loaded | None = None
         self.base = ""
+        self.out = False
         self.rolled_back: set[str] = set()
         self.retries: dict[str, tuple[int, float]] = {}
         self.counted: Counter[tuple[str, str]] = Counter()
@@ -135,6 +137,7 @@ class Version:
     def swap(self, new: Loaded) -> None:
         """Answer with `new` from now on. Requests that have begun end with what they began with."""
         oldest, self.previous, self.current = self.previous, self.current, new
+        self.out = False
         if oldest is not None and oldest is not new:  # of a rollback they are the same
             self.counted.update(oldest.value_counts())
             oldest.retire()
@@ -176,13 +179,17 @@ class Model:
 
     Args:
         config: How it is served.
+
+    Attributes:
+        main: The version with the largest weight, canaries aside.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.name = config, config.name
         self.versions = [Version(version) for version in config.all_versions()]
         self._answering = [version for version in self.versions if version.config.shadow is None]
-        self._weights = [version.config.weight for version in self._answering]
+        trusted = [version for version in self._answering if version.config.canary is None]
+        self.main = max(trusted or self._answering, key=lambda version: version.config.weight)
         self.shadows = [version for version in self.versions if version.config.shadow is not None]
 
     def pick(self, wanted: str = "") -> Version:
@@ -194,7 +201,8 @@ class Model:
         if not wanted:
             if len(self._answering) == 1:
                 return self._answering[0]
-            return random.choices(self._answering, self._weights)[0]  # noqa: S311 (shares, no secrets)
+            weights = [0.0 if version.out else version.config.weight for version in self._answering]
+            return random.choices(self._answering, weights)[0]  # noqa: S311 (shares, no secrets)
         for version in self.versions:
             loaded = version.current
             if version.config.name == wanted or (loaded is not None and wanted in (loaded.version, loaded.digest)):

@@ -234,20 +234,20 @@ def test_a_server_that_writes_meanwhile_loses_no_row_of_others(with_app, toys, r
 
     async def work(client):
         reports = []
-        for number in range(60):
+        for number in range(30):
             body = {"user": {**user, "user_id": f"person {number % 3}"}, "items": items[:1], "context": context}
             assert (await client.post("/predict", json=body)).status_code == 200
-            if number % 6 == 5:
+            if number % 3 == 2:
                 reports.append(await asyncio.to_thread(forget, tmp_path / "log", "user_id", "person 1"))
         return reports
 
     models = [{"name": "ctr", "bundle": str(toys("deepfm").bundle)}]
     reports = with_app(work, models=models, request_log={"path": str(tmp_path / "log"), "sample": 1.0}, watch_s=0)
     reports.append(forget(tmp_path / "log", "user_id", "person 1"))
-    assert sum(report.deleted for report in reports) == 20
+    assert sum(report.deleted for report in reports) == 10
     assert sum(report.deleted > 0 for report in reports) > 3
     left = [row.column("user:user_id")[0].as_py() for _, row in read_log(tmp_path / "log")]
-    assert sorted(left) == ["person 0"] * 20 + ["person 2"] * 20
+    assert sorted(left) == ["person 0"] * 10 + ["person 2"] * 10
 
 
 def test_rows_that_are_written_while_others_are_deleted_are_all_there(tmp_path):
@@ -268,15 +268,15 @@ def test_rows_that_are_written_while_others_are_deleted_are_all_there(tmp_path):
 
     thread = threading.Thread(target=write)
     thread.start()
-    for number in range(0, 100, 2):
+    for number in range(0, 40, 2):
         forget(tmp_path, "user_id", f"own {number}")
     stop.set()
     thread.join()
     for number in written[::2]:
-        forget(tmp_path, "user_id", f"own {number}") if number < 100 else None
+        forget(tmp_path, "user_id", f"own {number}") if number < 40 else None
     left = [row.column("user:user_id")[0].as_py() for _, row in read_log(tmp_path)]
     assert len(left) == len({*left})
-    assert {int(text.split()[1]) for text in left} == {n for n in written if n % 2 or n >= 100}
+    assert {int(text.split()[1]) for text in left} == {n for n in written if n % 2 or n >= 40}
 
 
 def test_files_expire_by_the_clock_though_nothing_is_asked(tmp_path):
