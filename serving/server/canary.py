@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 
@@ -20,6 +20,7 @@ SIZE = 4096
 """Scores that are kept of a version and task."""
 WAITING = 4096
 """Answers that may wait to be counted; of more of them, older ones are left out."""
+NOTHING = nullcontext()
 PERIODS = 20
 """After as many times `min_requests` a period ends: what a canary did long ago is no excuse."""
 
@@ -141,14 +142,16 @@ class Trials:
         if self._trials[model.name]:
             self._waiting.append((model.name, loaded, scores))
 
-    @contextmanager
-    def watching(self, model: Model, loaded: Loaded, *, named: bool) -> Iterator[None]:
+    def watching(self, model: Model, loaded: Loaded, *, named: bool) -> AbstractContextManager[None]:
         """Take note where the block fails; not where a client chose the version, or was too late."""
+        return NOTHING if named or not self._trials[model.name] else self._watching(model, loaded)
+
+    @contextmanager
+    def _watching(self, model: Model, loaded: Loaded) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            late = isinstance(error, Refused) and error.status == 504
-            if not named and not late:
+            if not (isinstance(error, Refused) and error.status == 504):
                 self.answered(model, loaded, None)
             raise
 

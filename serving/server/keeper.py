@@ -144,9 +144,9 @@ class Keeper:
             opened = self._pinned(path, digest)
             loaded = Loaded(opened, model.config, self.config.limits, self.config.trust)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
-            if opened is not None and opened != path:
+            if opened is not None and (opened != path or not self._is_sound(opened)):
                 with self._locked("bundles"):
-                    shutil.rmtree(opened, ignore_errors=True)  # the next try links what lies there then
+                    shutil.rmtree(opened, ignore_errors=True)  # the next try links, fetches or makes it anew
             return self._refuse(model, version, digest, offer.place, error)
         version.swap(loaded)
         version.retries.pop(digest, None)
@@ -154,6 +154,13 @@ class Keeper:
         seconds = round(time.perf_counter() - begun, 3)
         tell(logging.INFO, "a bundle answers", model=model.name, **describe(loaded), seconds=seconds)
         return Outcome("loaded")
+
+    def _is_sound(self, path: Path) -> bool:
+        """Whether a bundle has the bytes that it should have; what lies in other places than ours is not our affair."""
+        try:
+            return path.parent != self._bundles or bool(Bundle.open(path, trust=self.config.trust))
+        except FeatureGeneratorError:
+            return False
 
     def _refuse(self, model: Model, version: Version, digest: str, path: str, error: Exception) -> Outcome:
         known = isinstance(error, FeatureGeneratorError)

@@ -169,6 +169,20 @@ def test_a_refused_bundle_leaves_what_answers_and_is_tried_again(with_app, store
     )
 
 
+def test_a_copy_that_was_damaged_on_the_disk_is_fetched_anew(with_app, store, bundles, body, tmp_path):
+    store.put(bundles[0], "bundle")
+    source = source_config(f"{store.url}/bundle").open(Room(tmp_path / "state"))
+    table = source.bundle().fetch() / "tables" / "0.npy"
+    data = table.read_bytes()
+    table.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+    async def work(client):
+        before = await answered(client, body)
+        return before, (await reload(client))["result"], await answered(client, body)
+
+    assert with_app(work, **served(bundle=f"{store.url}/bundle")) == (503, "loaded", bundles[2])
+
+
 def test_the_signature_is_looked_at_before_anything_large_is_fetched(store, bundles, copied, tmp_path):
     signed = copied(bundles[0])
     store.put(signed, "bundle")
