@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from easyrec.errors import ConfigError
 from easyrec.export.sign import SigningKey, sign
+from easyrec.export.trust import without_secrets
 from feature_generator.config import Document, validate
 
 
@@ -32,5 +34,9 @@ def run(args: argparse.Namespace) -> None:
         given["private"] = args.key
     else:
         given["secret" if args.hmac.startswith("${") else "secret_file"] = args.hmac
-    key = validate(SigningKey, Document.of(given))
+    document = Document.of(given)
+    try:
+        key = validate(SigningKey, document)
+    except ConfigError as error:
+        raise without_secrets(error, {"keys": [document.data]}) from None
     print(f"{sign(args.bundle, key)}: signed by '{key.id}'")

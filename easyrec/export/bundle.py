@@ -209,7 +209,7 @@ class Bundle:
         """
         path = Path(directory)
         manifest, signer = _open_sealed(path, Manifest, verify=verify, trust=trust)
-        return Bundle(path, manifest, signer)
+        return Bundle(path, manifest, signed_by=signer)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists.

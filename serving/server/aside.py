@@ -15,7 +15,7 @@ from serving.server.config import ServerConfig
 from serving.server.drift import Drift
 from serving.server.events import tell
 from serving.server.http import Refused
-from serving.server.metrics import Metrics
+from serving.server.metrics import Board, Metrics
 from serving.server.models import Loaded, Model, Models, Version
 from serving.server.request_log import RequestLogWriter
 
@@ -57,6 +57,12 @@ class Aside:
         """Let what is old in the request log go."""
         if self._log is not None:
             self._submit(self._log.expire)
+
+    def judge(self, models: Models, board: Board) -> None:
+        """Compare what all processes counted with training."""
+        drift = self.drift
+        if drift is not None:
+            self._submit(lambda: drift.judge(models, board.others()))
 
     def check(self, models: Models) -> None:
         """Tell of names in the request log's config that no bundle reads, once all bundles are there."""

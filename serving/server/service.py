@@ -145,9 +145,9 @@ class Service:
             if time.monotonic() - tidied > TIDY_S:
                 tidied = time.monotonic()
                 self.after.tidy()
-            if self.after.drift is not None and time.monotonic() - judged > JUDGE_S:
+            if time.monotonic() - judged > JUDGE_S:
                 judged = time.monotonic()
-                self.after.drift.judge(self.models, self.board.others())
+                self.after.judge(self.models, self.board)
             await asyncio.sleep(POST_S)
 
     def numbers(self) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def test_machine_code_of_a_signed_bundle_is_loaded(both):
     found = manifest_of(both.bundle)
     entry = found.runtimes["torch_export"].model_copy(update={"native": True, "built_for": host.described()})
     signed = found.model_copy(update={"runtimes": {**found.runtimes, "torch_export": entry}, "runtime": "torch_export"})
-    assert Predictor(Bundle(both.bundle, signed, "release")).runtime == "torch_export"
+    assert Predictor(Bundle(both.bundle, signed, signed_by="release")).runtime == "torch_export"
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ class ObjectStore(Source):
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{self.shown}: {self._plain(error)}") from None
         self._room, self._pointer = room, False
+        self._digests: dict[str, str] = {}
         self._manifests: dict[str, DeltaManifest] = {}
 
     # ------------------------------------------------------------------------------------------------ looks
@@ -98,9 +99,11 @@ class ObjectStore(Source):
         self._ask(self._system.invalidate_cache)
         names = self._ask(lambda: self._system.ls(self._root, detail=False), missing=[])
         roots = sorted(str(name).rstrip("/") for name in names)
-        found = [(root, self._digest(root)) for root in roots if not root.rpartition("/")[2].startswith(".")]
-        self._manifests = {d: m for d, m in self._manifests.items() if d in {digest for _, digest in found}}
-        return [self.delta(root, digest) for root, digest in found if digest]
+        shown = [root for root in roots if not root.rpartition("/")[2].startswith(".")]
+        # A delta that is known is not read again: that it was replaced is seen when it is fetched.
+        self._digests = {root: self._digests.get(root) or self._digest(root) for root in shown}
+        self._manifests = {d: m for d, m in self._manifests.items() if d in self._digests.values()}
+        return [self.delta(root, digest) for root, digest in self._digests.items() if digest]
 
     def delta(self, root: str = "", digest: str = "") -> Offer:
         """One delta.
@@ -182,6 +185,7 @@ class ObjectStore(Source):
         """Fetch the manifest and what belongs to it."""
         text: bytes = self._ask(lambda: self._system.cat_file(f"{root}/{MANIFEST}", start=0, end=MOST_MANIFEST + 1))
         if hashlib.sha256(text).hexdigest() != digest:
+            self._digests.pop(root, None)
             raise BundleError(f"{self._shown(root)}: was replaced while it was read, or is damaged")
         (draft / MANIFEST).write_bytes(text)
         (draft / CHECKSUM).write_text(f"{digest}  {MANIFEST}\n", encoding="ascii")

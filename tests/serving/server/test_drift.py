@@ -187,8 +187,8 @@ def test_a_server_shows_the_index(with_app, profiled, request_parts):
     async def work(client):
         for _ in range(30):
             await client.post("/predict", json={"user": user, "items": items, "context": context})
+        client.service.after.judge(client.service.models, client.service.board)
         client.service.after._pool.submit(lambda: None).result()
-        client.service.after.drift.judge(client.service.models, client.service.board.others())
         return (await client.get("/metrics")).text
 
     drift = {"sample": 1.0, "min_rows": 10, "min_requests": 10}

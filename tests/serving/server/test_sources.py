@@ -234,6 +234,27 @@ def test_passwords_and_options_are_never_told(tmp_path):
     assert "secret-1" not in source_config(found).open(Room(tmp_path)).shown
 
 
+def test_a_delta_that_was_replaced_under_its_name_is_applied_at_the_second_look(store, bundles, tmp_path):
+    first, second, *_ = bundles
+    store.put(make_delta(first, second, tmp_path / "one").path, "deltas/1")
+    source = source_config(f"{store.url}/deltas").open(Room(tmp_path / "room"))
+    (one,) = source.deltas()
+    store.remove("deltas/1")
+    store.put(make_delta(second, first, tmp_path / "two").path, "deltas/1")
+    assert [offer.digest for offer in source.deltas()] == [one.digest]  # no delta is read at every look
+    with pytest.raises(BundleError, match="was replaced"):
+        one.fetch()
+    (two,) = source.deltas()
+    assert (two.base, two.result) == (one.result, one.base)
+    assert two.fetch().is_dir()
+
+
+def test_a_command_line_may_name_a_url_and_is_told_what_it_needs(capsys):
+    assert main(["serve", "nothing:///bundle"]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert main(["serve", "no-such-folder"]) == 2
+
+
 # ------------------------------------------------------------------------------------------------------ redis
 
 
