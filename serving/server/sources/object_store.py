@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field
 
 from easyrec.durable import sync
-from easyrec.errors import BundleError, ConfigError, MissingExtra
+from easyrec.errors import BundleError, ConfigError
 from easyrec.export.bundle import CHECKSUM, MANIFEST, open_sealed, read_manifest
 from easyrec.export.manifest import DeltaManifest, FileEntry, Manifest
 from easyrec.export.strict_json import MAX_BYTES as MOST_MANIFEST
@@ -29,8 +29,6 @@ from serving.server.models import DIGITS
 from serving.server.sources import Offer, Room, Source, SourceConfig, hidden
 from serving.server.sources.folder import POINTER_BYTES, pointed
 
-EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3")}
-"""By scheme: the package that brings it, and our extra."""
 CHUNK = 1 << 20
 T = TypeVar("T")
 
@@ -53,8 +51,7 @@ class Config(SourceConfig):
         """The place; nothing is asked of it yet.
 
         Raises:
-            MissingExtra: The package of that file system is not installed.
-            ConfigError: fsspec knows no such file system, or not its options.
+            ConfigError: fsspec knows no such file system or not its options, or needs another package for it.
         """
         return ObjectStore(self.url, self.options, room)
 
@@ -73,14 +70,10 @@ class ObjectStore(Source):
 
         self.shown = hidden(url)
         self._secrets = [text for text in _texts(options) if len(text) > 3]
-        scheme = url.partition(":")[0]
         try:
             self._system, self._root = fsspec.core.url_to_fs(url, **options)
-        except ImportError as error:
-            package, extra = EXTRAS.get(scheme, (error.name or scheme, ""))
-            if extra:
-                raise MissingExtra(package, extra) from None
-            raise ConfigError(f"{self.shown}: fsspec needs another package for it: {self._plain(error)}") from None
+        except ImportError as error:  # fsspec says which package brings that file system
+            raise ConfigError(f"{self.shown}: {self._plain(error)}") from None
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{self.shown}: {self._plain(error)}") from None
         self._room, self._pointer = room, False

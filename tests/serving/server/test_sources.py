@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import fsspec
 import pytest
@@ -253,6 +254,9 @@ def test_a_command_line_may_name_a_url_and_is_told_what_it_needs(capsys):
     assert main(["serve", "nothing:///bundle"]) == 2
     assert "nothing" in capsys.readouterr().err
     assert main(["serve", "no-such-folder"]) == 2
+    if find_spec("s3fs") is None:
+        assert main(["serve", "s3://models/ctr"]) == 2
+        assert "s3fs" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------ redis
@@ -317,7 +321,7 @@ def test_what_is_not_what_was_announced_is_refused(with_app, bundles, body, copi
 @pytest.fixture(scope="module")
 def s3():
     """Options of a server on this machine that speaks S3's protocol."""
-    pytest.importorskip("s3fs", reason="needs s3fs, as the extra 's3' brings it")
+    pytest.importorskip("s3fs", reason="needs s3fs")
     pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
