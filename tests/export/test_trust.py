@@ -123,11 +123,17 @@ def test_several_keys_may_sign_so_that_one_can_follow_another(tmp_path, keys):
             ],
             "signature by 'old' is not over this manifest",
         ),
+        (
+            lambda bundle, keys: (bundle / SIGNATURES).write_text(
+                (bundle / SIGNATURES).read_text().replace("ed25519", "hmac-sha256")
+            ),
+            "signature by 'old' is not over this manifest",
+        ),
         (lambda bundle, keys: (bundle / SIGNATURES).write_text("{}"), "is not signed"),
         (lambda bundle, keys: (bundle / SIGNATURES).write_text("[]"), SIGNATURES),
         (lambda bundle, keys: (bundle / "program" / "weights").write_bytes(b"x" * 10), "checksum"),
     ],
-    ids=["unsigned", "forged", "another-key", "another-key-of-that-name", "public-key-as-secret", "empty", "no-json", "file"],
+    ids=["unsigned", "forged", "another-key", "another-key-of-that-name", "public-key-as-secret", "another-algorithm", "empty", "no-json", "file"],
 )  # fmt: skip
 def test_what_no_trusted_key_signed_is_refused(tmp_path, keys, spoil, message):
     bundle = write(tmp_path / "a")

@@ -37,7 +37,9 @@ class Watching:
 
         self.loaded = Loaded(bundle, self.model.config, LimitsConfig())
         self.model.versions[0].swap(self.loaded)
-        self.drift = Drift(DriftConfig(min_rows=500, min_requests=50, **config), self.metrics, lambda: self.now)
+        self.drift = Drift(
+            DriftConfig(**{"min_rows": 500, "min_requests": 50, **config}), self.metrics, lambda: self.now
+        )
 
     def ask(self, requests, seed, change=lambda batch: batch, size=10):
         """Ask of rows that no request shares, `size` candidates each."""
@@ -91,13 +93,14 @@ def test_a_bundle_tells_what_was_seen_and_said(profiled):
 
 
 def test_rows_as_in_training_raise_nothing_and_others_one_alarm_until_it_is_over(watching, caplog):
-    watched = watching(half_life_s=100.0)
+    watched = watching(half_life_s=100.0, min_rows=200)
     with caplog.at_level(logging.INFO, "serving.server"):
-        watched.ask(520, seed=5, size=4)
+        watched.ask(220, seed=5)
         found = watched.judge()
         assert max(found.values()) < 0.1, found
+        assert {"user_id", "click_seq__item_id"} <= set(found)
         assert not told(caplog)
-        watched.ask(250, 6, pricier)
+        watched.ask(180, 6, pricier)
         watched.judge()
         found = watched.judge()
         assert found["price"] > 0.2
@@ -106,7 +109,7 @@ def test_rows_as_in_training_raise_nothing_and_others_one_alarm_until_it_is_over
         assert len(alarms) == len(set(alarms))
         assert "user_id" not in {name for _, name, _ in alarms}
         watched.now += 300.0  # three half lives: an eighth is left of them
-        watched.ask(250, 7)
+        watched.ask(220, 7)
         assert watched.judge()["price"] < 0.16
         assert ("drift is over", "price", "INFO") in told(caplog)
         watched.judge()
