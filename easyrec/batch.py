@@ -125,6 +125,14 @@ class Batch:
             reserved=reserved,
         )
 
+    def table(self) -> Table:
+        """The features as the generator's table, without copying; the inverse of `of`."""
+        ragged = {}
+        for name, one in (*self.sparse.items(), *self.sequences.items()):
+            parts = (None if p is None else p.numpy() for p in (one.offsets, one.weights, one.key_offsets))
+            ragged[name] = Ragged(one.values.numpy(), *parts)
+        return Table(self.size, ragged, self.dense.numpy(), self.dense_slices)
+
     def against(self, matches: Matches) -> Batch:
         """The same rows, whose users are compared with these items."""
         return replace(self, matches=matches)

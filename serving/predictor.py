@@ -15,6 +15,7 @@ from easyrec.errors import BundleError, DataError, RunError
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
+from easyrec.export.trust import Trust
 from feature_generator import Table
 from feature_generator.columns import BadValue
 from feature_generator.incoming import missing, record
@@ -41,6 +42,7 @@ class Predictor:
         bundle: What to serve.
         runtime: Name of the runtime; default: what the manifest says, or where that cannot be used, its next fastest.
         trust_native: Load machine code that the bundle holds, where its runtime is such: it does what its writer wants.
+            That of a bundle that a trusted key signed is loaded in any case.
         limits: Bounds on a request.
         bad_values: What a value that breaks a rule (no number, NaN, wrong length) does: `fail`, or `default`.
         missing_columns: What a column does that no row of the request has: `fail`, or `default`.
@@ -66,7 +68,8 @@ class Predictor:
         if self.generator.fingerprint != manifest.fingerprint:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
         tables = TableReader.open(bundle.folder("tables"), verify=False)
-        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native)
+        trusted = trust_native or bundle.signed_by is not None
+        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trusted)
         apart = manifest.split if manifest.requests_of(self.runtime) else None
         split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
         self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
@@ -79,18 +82,22 @@ class Predictor:
         }
 
     @classmethod
-    def load(cls, directory: str | os.PathLike[str], *, verify: bool = True, **options: Any) -> Self:
+    def load(
+        cls, directory: str | os.PathLike[str], *, verify: bool = True, trust: Trust | None = None, **options: Any
+    ) -> Self:
         """The predictor of a bundle, proven: checksums compared, warm-up rows replayed.
 
         Args:
             directory: The bundle.
             verify: Compare checksums and replay the warm-up rows; without it nothing is proven.
+            trust: Whose bundles are taken.
             options: As the class takes them.
 
         Raises:
-            BundleError: The bundle is damaged or too new, or its features or scores are not those of training.
+            BundleError: The bundle is damaged or too new, none whom you trust signed it, or its features or scores are
+                not those of training.
         """
-        predictor = cls(Bundle.open(directory, verify=verify), **options)
+        predictor = cls(Bundle.open(directory, verify=verify, trust=trust), **options)
         if verify:
             prove(predictor)
         return predictor

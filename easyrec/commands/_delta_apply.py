@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from easyrec.commands._options import add_trust, trust_of
 from easyrec.export.delta import apply_delta
 
 
@@ -16,8 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("delta", metavar="DELTA", help="what `easyrec delta make` wrote")
     parser.add_argument("--output", metavar="DIR", required=True, help="where the new bundle goes")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Apply the delta, and name the bundle."""
-    print(apply_delta(args.bundle, args.delta, args.output, overwrite=args.overwrite))
+    print(apply_delta(args.bundle, args.delta, args.output, overwrite=args.overwrite, trust=trust_of(args)))

@@ -13,11 +13,12 @@ import yaml
 from easyrec.config import Experiment, load_experiment
 from easyrec.errors import ConfigError
 from feature_generator import load_operators
-from feature_generator.config import plug
+from feature_generator.config import Document, plug, read_yaml, validate
 
 if TYPE_CHECKING:
     from easyrec.data.engines import EngineConfig
     from easyrec.data.queues import QueueConfig
+    from easyrec.export.trust import Trust
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +82,34 @@ def index_of(words: Sequence[str]) -> dict[str, Any]:
         return {**{name: yaml.safe_load(text) for name, text in pairs(words[1:])}, "type": words[0]}
     except yaml.YAMLError as error:
         raise ConfigError(f"--index {' '.join(words)}: a value is not valid YAML") from error
+
+
+def add_trust(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add `--trust`."""
+    parser.add_argument(
+        "--trust",
+        required=required,
+        metavar="FILE",
+        help="whose bundles are taken: a server's YAML, or its 'trust' alone",
+    )
+
+
+def trust_of(args: argparse.Namespace) -> Trust | None:
+    """Whose bundles `--trust` says are taken; None where it is not given.
+
+    Raises:
+        ConfigError: The file says it wrongly, or not at all.
+    """
+    from easyrec.export.trust import Trust, without_secrets  # noqa: PLC0415 (help must not wait for it)
+
+    if args.trust is None:
+        return None
+    document = read_yaml(args.trust)
+    own = document.data.get("trust", document.data)
+    try:
+        return validate(Trust, document if own is document.data else Document.of(own))
+    except ConfigError as error:
+        raise without_secrets(error, own) from None
 
 
 def add_queue(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("easyrec serve takes either a bundle or -c serving.yaml")
     source = args.config
     if source is None:
-        if not Path(args.bundle).exists():
+        if "://" not in args.bundle and not Path(args.bundle).exists():
             raise ConfigError(f"{args.bundle}: no such bundle, and no tool of 'easyrec serve'")
         source = {"models": [{"name": "model", "bundle": args.bundle}]}
     serve(load_server_config(source, args.override), plugins=args.plugin, operators=args.operators)

@@ -388,7 +388,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
     found += [*unfit_storage(model, sections.train)]
-    found += sections.export.unknown([table.name for table in plan.tables])
+    found += sections.export.unknown([table.name for table in plan.tables], list(generator.inputs))
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     if sections.train.distributed is not None:
         found += _undistributed(sections, resolved, plan)

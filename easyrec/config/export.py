@@ -45,6 +45,8 @@ class ExportConfig(StrictModel):
     request: RequestShape = RequestShape()
     warmup_rows: int = Field(64, gt=0, le=10_000)
     """Raw rows kept in the bundle with their scores, replayed at every load."""
+    personal: list[str] = []
+    """Raw columns about persons, whose values no request log of a server holds."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -60,11 +62,16 @@ class ExportConfig(StrictModel):
         """Precision of a table."""
         return self.tables if isinstance(self.tables, str) else self.tables.get(name, self.tables.get(DEFAULT, "fp32"))
 
-    def unknown(self, tables: list[str]) -> list[Problem]:
-        """Names in `tables` that no table has."""
+    def unknown(self, tables: list[str], columns: list[str]) -> list[Problem]:
+        """Names in `tables` that no table has, and in `personal` that no feature reads."""
         named = [] if isinstance(self.tables, str) else [name for name in self.tables if name != DEFAULT]
+        heads = {column.partition("__")[0] for column in columns if "__" in column}
         return [
             Problem(f"no table is called '{name}'{nearest(name, [DEFAULT, *tables])}", f"export.tables.{name}")
             for name in named
             if name not in tables
+        ] + [
+            Problem(f"no feature reads a column '{name}'{nearest(name, columns)}", f"export.personal.{place}")
+            for place, name in enumerate(self.personal)
+            if name not in heads.union(columns)
         ]

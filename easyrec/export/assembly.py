@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from easyrec.batch import Batch
 from easyrec.errors import DataError, distribution, version
+from easyrec.export import profile as profiles
 from easyrec.export.bundle import write_bundle
 from easyrec.export.choice import Candidates
 from easyrec.export.gate import Gate, HeldOut
@@ -106,13 +107,17 @@ def export_bundle(
         RunError: The model cannot be captured, or does not score as it was captured, or the disk refuses.
     """
     generator, tables = generator or experiment.generator, trained.collection.served
-    warmup = _warmup(generator, trained, rows, experiment.export.warmup_rows)
+    given = _given(generator, rows)
+    warmup = _warmup(generator, trained, given, experiment.export.warmup_rows)
     program = to_calls(export_program(trained.model, tables.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
         generator.save(draft.path / "generator")
         warmup.save(draft.folder(FOLDER))
         candidates = Candidates(experiment.export, draft, generator, warmup, Gate(experiment, trained, held_out))
         chosen = candidates.write(program, tables, requests=search is None and tower_of is None)
+        if search is None and tower_of is None:
+            profile = _profile(generator, trained, given, held_out)
+            (draft.path / profiles.FILE).write_bytes(profile.text())
         if search is not None:
             pq.write_table(search[1], draft.path / search[0].items)
         draft.manifest = Manifest(
@@ -143,10 +148,14 @@ def export_bundle(
     return Path(directory)
 
 
-def _warmup(generator: FeatureGenerator, trained: Trained, rows: Any, most: int) -> WarmupRows:
+def _given(generator: FeatureGenerator, rows: Any) -> pa.RecordBatch:
     batch = record(rows, list(generator.inputs))
     if isinstance(batch, pa.Table):
         batch = pa.RecordBatch.from_struct_array(batch.to_struct_array().combine_chunks())
+    return batch
+
+
+def _warmup(generator: FeatureGenerator, trained: Trained, batch: pa.RecordBatch, most: int) -> WarmupRows:
     kept = generator.transform(batch, bad_rows="skip").kept
     chosen = batch if kept is None else batch.take(pa.array(kept))
     chosen = chosen.slice(0, most)
@@ -156,6 +165,26 @@ def _warmup(generator: FeatureGenerator, trained: Trained, rows: Any, most: int)
     table = generator.transform(chosen)
     predictions = trained.uncalibrated(Batch.of(table, outputs=generator.outputs))
     return WarmupRows(chosen, predictions, trained.scoring(predictions), feature_digests(table))
+
+
+def _profile(
+    generator: FeatureGenerator, trained: Trained, rows: pa.RecordBatch, held_out: HeldOut | None
+) -> profiles.Profile:
+    """What the model sees and says: of rows that it did not learn from, or where there are none, of those given."""
+    try:
+        nothing = pa.RecordBatch.from_arrays([pa.nulls(1, field.type) for field in rows.schema], rows.schema.names)
+        empty = generator.transform(nothing, bad_rows="default")
+    except DataError:  # e.g. a feature that takes no nulls
+        empty = None
+    builder = profiles.ProfileBuilder(generator.outputs, empty)
+    for batch in held_out() if held_out is not None else ():
+        builder.add(batch.table(), trained.scoring(trained.uncalibrated(batch)))
+        if builder.full:
+            break
+    if not builder.rows:
+        table = generator.transform(rows.slice(0, profiles.ROWS), bad_rows="skip")
+        builder.add(table, trained.scoring(trained.uncalibrated(Batch.of(table, outputs=generator.outputs))))
+    return builder.build()
 
 
 def _feature(spec: OutputSpec) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
     manifest.json       what it is; checksums of every other file
     manifest.sha256     checksum of the manifest, as `sha256sum -c` reads it
+    manifest.sig        signatures over the manifest, where somebody signed
     generator/          the FeatureGenerator
     program/            the dense part
     tables/             embedding tables, mapped into memory
     warmup/             raw rows with the features and scores that training gave them
+    profile.json        histograms of scores and features
 
 Knows no torch. Reading runs nothing that a bundle holds: JSON, .npy without objects, Arrow and safetensors only.
 """
@@ -36,10 +38,13 @@ from easyrec.export.manifest import (
     Manifest,
     StatisticManifest,
 )
-from easyrec.export.strict_json import dump, parse, read_json
+from easyrec.export.strict_json import dump, parse, read_bytes
+from easyrec.export.trust import SIGNATURES, Trust
 
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
+BESIDE = (MANIFEST, CHECKSUM, SIGNATURES)
+"""Files that no manifest lists."""
 MAX_PATH = 1024
 M = TypeVar("M", Manifest, StatisticManifest, DeltaManifest)
 
@@ -54,12 +59,14 @@ class Draft:
         path: Where its files go until it is complete.
         manifest: To be set before the end; `files` is filled in when the bundle is closed.
         ready: Folder of its manifest and checksum where these are written already, and the files are known to be those.
+        signatures: What `manifest.sig` is to hold; None: it is not signed.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: Manifest | StatisticManifest | DeltaManifest | None = None
         self.ready: Path | None = None
+        self.signatures: bytes | None = None
 
     def folder(self, name: str) -> Path:
         """A folder of the bundle, made if it is not there."""
@@ -91,6 +98,8 @@ def write_bundle(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         _lock(held)
         yield draft
         assert draft.manifest is not None, "a bundle needs a manifest"
+        if draft.signatures is not None:
+            (draft.path / SIGNATURES).write_bytes(draft.signatures)
         _seal(draft.path, draft.manifest, draft.ready)
         _take_name(draft.path, target)
     except OSError as error:
@@ -145,7 +154,7 @@ def _seal(path: Path, manifest: Manifest | StatisticManifest | DeltaManifest, re
         for name in (MANIFEST, CHECKSUM):
             shutil.copyfile(ready / name, path / name)
     else:
-        files = {name: entry_of(path / name) for name in _walk(path)}
+        files = {name: entry_of(path / name) for name in _walk(path) if name not in BESIDE}
         text = dump(manifest.model_copy(update={"files": files}).model_dump(mode="json"))
         (path / MANIFEST).write_bytes(text)
         (path / CHECKSUM).write_text(f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n", encoding="ascii")
@@ -178,24 +187,29 @@ class Bundle:
     Attributes:
         path: Its directory.
         manifest: What it says of itself.
+        signed_by: The trusted key that signed it; None: nobody asked, or none did.
     """
 
     path: Path
     manifest: Manifest
+    signed_by: str | None = None
 
     @staticmethod
-    def open(directory: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
+    def open(directory: str | os.PathLike[str], *, verify: bool = True, trust: Trust | None = None) -> Bundle:
         """Read the manifest and check the files against it.
 
         Args:
             directory: The bundle.
             verify: Compare the checksum of every file; without it only names and sizes are compared.
+            trust: Whose bundles are taken. A signature is one over checksums, so these are compared in any case.
 
         Raises:
-            BundleError: It is no bundle, is of a newer format, or its files are not those that were written.
+            BundleError: It is no bundle, is of a newer format, its files are not those that were written, or none whom
+                you trust signed it.
         """
         path = Path(directory)
-        return Bundle(path, open_sealed(path, Manifest, verify=verify))
+        manifest, signer = _open_sealed(path, Manifest, verify=verify, trust=trust)
+        return Bundle(path, manifest, signed_by=signer)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists.
@@ -218,21 +232,26 @@ class Bundle:
         return self.path / name
 
 
-def open_sealed(path: Path, kind: type[M], *, verify: bool = True) -> M:
+def open_sealed(path: Path, kind: type[M], *, verify: bool = True, trust: Trust | None = None) -> M:
     """The manifest of a bundle of some kind, whose files are those that it lists.
 
     Raises:
         BundleError: As for `Bundle.open`.
     """
+    return _open_sealed(path, kind, verify=verify, trust=trust)[0]
+
+
+def _open_sealed(path: Path, kind: type[M], *, verify: bool, trust: Trust | None) -> tuple[M, str | None]:
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle")
-    manifest = read_manifest(path, kind)
-    _check_files(path, manifest.files, verify=verify)
-    return manifest
+    manifest, text = _read(path, kind)
+    signer = None if trust is None else trust.signer(path, text)
+    _check_files(path, manifest.files, verify=verify or trust is not None)
+    return manifest, signer
 
 
 def _check_files(path: Path, listed: Mapping[str, FileEntry], *, verify: bool) -> None:
-    found = set(_walk(path)) - {MANIFEST, CHECKSUM}
+    found = set(_walk(path)).difference(BESIDE)
     for name in sorted(set(listed) - found):
         raise BundleError(f"{path}: '{name}' is missing")
     for name in sorted(found - set(listed)):
@@ -269,16 +288,22 @@ def read_manifest(path: Path, kind: type[M]) -> M:
     Raises:
         BundleError: It is damaged, of another kind or of a newer format.
     """
+    return _read(path, kind)[0]
+
+
+def _read(path: Path, kind: type[M]) -> tuple[M, bytes]:
+    """The manifest, and the bytes that it was read from."""
     for name in (MANIFEST, CHECKSUM):
         _plain_file(path, name)
-    manifest = _read_manifest(path, kind)
+    text = read_bytes(path / MANIFEST)
+    manifest = _parsed(path, text, kind)
     for name in manifest.files:
         _check_name(path, name)
-    return manifest
+    return manifest, text
 
 
-def _read_manifest(path: Path, kind: type[M]) -> M:
-    data, wanted = read_json(path / MANIFEST), kind.model_fields["format"].default
+def _parsed(path: Path, text: bytes, kind: type[M]) -> M:
+    data, wanted = parse(text, str(path / MANIFEST)), kind.model_fields["format"].default
     if isinstance(data, dict) and data.get("format") == STATISTIC_FORMAT != wanted:
         raise BundleError(
             f"{path}: holds an item-to-item statistic, which has no program to run: `easyrec retrieve` reads it, "
@@ -292,7 +317,6 @@ def _read_manifest(path: Path, kind: type[M]) -> M:
             f"{path}: has bundle format {version}, but this version reads up to {FORMAT_VERSION}: "
             f"pip install --upgrade '{distribution()}'"
         )
-    text = (path / MANIFEST).read_bytes()
     try:
         recorded = (path / CHECKSUM).read_bytes()
     except OSError as error:
@@ -300,7 +324,7 @@ def _read_manifest(path: Path, kind: type[M]) -> M:
     if recorded != f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode():
         raise BundleError(f"{path}: '{MANIFEST}' does not have the checksum in '{CHECKSUM}': the bundle is damaged")
     try:
-        return kind.model_validate(parse(text, str(path / MANIFEST)))
+        return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -311,7 +335,7 @@ def _check_name(bundle: Path, name: str) -> None:
     """Refuse a path that could lead out of the bundle, or that some system reads differently."""
     parts = name.split("/")
     plain = name.isprintable() and len(name) <= MAX_PATH and not any(c in name for c in "\\:")
-    if not plain or name in (MANIFEST, CHECKSUM) or any(part in ("", ".", "..") for part in parts):
+    if not plain or name in BESIDE or any(part in ("", ".", "..") for part in parts):
         raise BundleError(f"{bundle}: the manifest lists '{name[:200]}', which is no path inside a bundle")
 
 

@@ -34,6 +34,8 @@ from easyrec.export.bundle import (
     write_bundle,
 )
 from easyrec.export.manifest import ArrayChange, DeltaManifest, Manifest
+from easyrec.export.strict_json import dump
+from easyrec.export.trust import SignatureFile, Trust
 
 RESULT, ROWS, WHOLE = "result", "rows", "whole"
 CHUNK = 1 << 22
@@ -109,6 +111,7 @@ def apply_delta(
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    trust: Trust | None = None,
 ) -> Path:
     """Write the bundle that a delta makes of another one: the bytes of a whole export, each compared with its checksum.
 
@@ -119,17 +122,21 @@ def apply_delta(
         delta: The delta.
         output: Where the new bundle goes.
         overwrite: Replace what is there.
+        trust: Whose bundles and deltas are taken; what comes out bears the signatures that the delta has for it.
 
     Raises:
-        BundleError: Bundle or delta are damaged, or the delta begins at another bundle.
+        BundleError: Bundle or delta are damaged, the delta begins at another bundle, or none whom you trust signed them.
         RunError: `output` is there already, or the disk refuses.
     """
-    folder, base = Path(delta), Bundle.open(bundle)
-    manifest = open_sealed(folder, DeltaManifest)
+    folder, base = Path(delta), Bundle.open(bundle, trust=trust)
+    manifest = open_sealed(folder, DeltaManifest, trust=trust)
     if digest_of(base.path) != manifest.base:
         told = "is what this delta makes already" if digest_of(base.path) == manifest.result else "is another bundle"
         raise BundleError(f"{folder}: begins at the bundle {manifest.base[:12]}, but {base.path} {told}")
     result = _result_of(folder, manifest)
+    signatures = SignatureFile.of(folder).result
+    if trust is not None:
+        trust.signer(folder / RESULT, (folder / RESULT / MANIFEST).read_bytes(), signatures)
     with write_bundle(output, overwrite=overwrite) as draft:
         for name, entry in result.files.items():
             target = draft.path / name
@@ -147,6 +154,9 @@ def apply_delta(
             if entry_of(target) != entry:
                 raise BundleError(f"{folder}: gives another '{name}' than its result holds: export the bundle whole")
         draft.manifest, draft.ready = result, folder / RESULT
+        if signatures:
+            kept = SignatureFile(signatures=signatures)
+            draft.signatures = dump(kept.model_dump(mode="json", exclude_defaults=True))
     return Path(output)
 
 

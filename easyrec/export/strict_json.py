@@ -18,14 +18,22 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     Raises:
         BundleError: It cannot be read, is larger than `max_bytes`, or is no JSON as `parse` demands.
     """
+    return parse(read_bytes(path, max_bytes), str(path))
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a JSON file.
+
+    Raises:
+        BundleError: It cannot be read, or is larger than `max_bytes`.
+    """
     try:
         size = path.stat().st_size
         if size > max_bytes:
             raise BundleError(f"{path}: {size} bytes, more than the {max_bytes} that such a file may have")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse(data, str(path))
 
 
 def parse(data: bytes, file: str) -> Any:

@@ -19,6 +19,8 @@ from easyrec.export.host import unfit
 from feature_generator.config import member, members
 
 logger = logging.getLogger("serving")
+NATIVE = ("aot_inductor",)
+"""Runtimes that run machine code, whatever a manifest says of them."""
 
 
 class Runtime(Protocol):
@@ -70,9 +72,12 @@ def choose(bundle: Bundle, wanted: str | None = None, *, trust_native: bool = Fa
     refused = []
     for name in others if wanted is None else [wanted]:
         try:
-            if entries[name].native and not trust_native:
-                raise Unusable("it is machine code, and the bundle is not trusted: load it with trust_native=True")
-            misfit = unfit(entries[name].built_for) if entries[name].native else ""
+            native = entries[name].native or name in NATIVE
+            if native and not trust_native:
+                raise Unusable(
+                    "it is machine code, and the bundle is not trusted: sign it, or load it with trust_native=True"
+                )
+            misfit = unfit(entries[name].built_for) if native else ""
             if misfit:
                 raise Unusable(misfit)
             found = load(name, bundle.folder(entries[name].folder))

@@ -1,4 +1,4 @@
-"""What is done after the answer, for a share of the requests: shadow versions, and the request log."""
+"""What is done after the answer, for a share of the requests: shadow versions, the request log, and drift."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import ServerConfig
+from serving.server.drift import Drift
 from serving.server.events import tell
 from serving.server.http import Refused
-from serving.server.metrics import Metrics
-from serving.server.models import Loaded, Model, Version
+from serving.server.metrics import Board, Metrics
+from serving.server.models import Loaded, Model, Models, Version
 from serving.server.request_log import RequestLogWriter
 
 MOST_WAITING = 32
@@ -36,6 +37,8 @@ class Aside:
         self._room = threading.Semaphore(MOST_WAITING)
         self._sample = config.request_log.sample if config.request_log is not None else 0.0
         self._log = RequestLogWriter(config.request_log) if config.request_log is not None else None
+        self._watched = config.drift.sample if config.drift is not None else 0.0
+        self.drift = Drift(config.drift, metrics) if config.drift is not None else None
 
     def answered(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> None:
         """Take note of an answer."""
@@ -44,9 +47,33 @@ class Aside:
                 work = self._compared(model, shadow, question, scores)
                 if not self._submit(work):
                     self._count_shadow(model, shadow, "skipped")
+        if self._watched and random.random() < self._watched:  # noqa: S311
+            self._submit(self._drifted(model, loaded, question, scores))
         sampled = self._log is not None and question.user_form and random.random() < self._sample  # noqa: S311
         if sampled and not self._submit(self._kept(model, loaded, question, scores)):
             self._metrics.add("easyrec_request_log_total", result="dropped")
+
+    def tidy(self) -> None:
+        """Let what is old in the request log go."""
+        if self._log is not None:
+            self._submit(self._log.expire)
+
+    def judge(self, models: Models, board: Board) -> None:
+        """Compare what all processes counted with training."""
+        drift = self.drift
+        if drift is not None:
+            self._submit(lambda: drift.judge(models, board.others()))
+
+    def check(self, models: Models) -> None:
+        """Tell of names in the request log's config that no bundle reads, once all bundles are there."""
+        if self._log is None:
+            return
+        loaded = [v.current for model in models for v in model.versions if v.current is not None]
+        unknown = self._log.personal.unknown(loaded)
+        if unknown:
+            tell(
+                logging.WARNING, "no bundle reads these columns, which the request log is to leave out", columns=unknown
+            )
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -100,5 +127,16 @@ class Aside:
             with loaded.leased() as alive:
                 written = alive and self._log.write(model, loaded, question, scores)
             self._metrics.add("easyrec_request_log_total", result="written" if written else "dropped")
+
+        return work
+
+    # ---------------------------------------------------------------------------------------------- drift
+
+    def _drifted(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> Callable[[], None]:
+        def work() -> None:
+            assert self.drift is not None
+            with loaded.leased() as alive:
+                if alive:
+                    self.drift.add(model, loaded, question, scores)
 
         return work

@@ -10,9 +10,11 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError
+from easyrec.export.trust import Trust, without_secrets
 from easyrec.processors import num_processors
 from feature_generator.config import Document, StrictModel, override, read_yaml, validate
 from serving.limits import Limits
+from serving.server.sources import Place
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
 """What may name models and versions: it stands in paths, labels and logs."""
@@ -28,35 +30,48 @@ class Batching(StrictModel):
     """How long the first request of a batch waits for others."""
 
 
+class CanaryConfig(StrictModel):
+    """When a version with few requests gets none any more."""
+
+    max_psi: float = Field(0.25, gt=0.0)
+    """Population stability index between its scores and the main version's over the same period."""
+    max_errors: float = Field(0.02, ge=0.0, le=1.0)
+    """Share of its requests that fail, beyond the main version's share."""
+    min_requests: int = Field(200, ge=1)
+    """Requests to each of both, in a process, before it is judged."""
+
+
 class VersionConfig(StrictModel):
     """One of several versions of a model."""
 
     name: Name | None = None
     """What paths may call it, beside its digest."""
-    bundle: str = Field(min_length=1)
-    """A bundle's folder, or a text file that names one, relative to itself."""
+    bundle: Annotated[Any, Place()]
+    """A bundle's folder, or a text file that names one, relative to itself; or another source of such."""
     weight: float = Field(1.0, ge=0.0)
     """Its share of the requests that ask for no version, beside the others' weights."""
     shadow: float | None = Field(None, gt=0.0, le=1.0)
     """Share of the requests that it scores as well, to be compared and counted, never to be answered."""
-    deltas: str | None = None
-    """A folder whose deltas are applied as they come."""
+    canary: CanaryConfig | None = None
+    """It is on trial beside the version with the largest weight."""
+    deltas: Annotated[Any, Place()] | None = None
+    """A folder whose deltas are applied as they come, or another source of such."""
 
 
 class ModelConfig(StrictModel):
     """A model: its bundle, or several versions."""
 
     name: Name
-    bundle: str | None = Field(None, min_length=1)
-    """A bundle's folder, or a text file that names one, relative to itself."""
-    deltas: str | None = None
-    """A folder whose deltas are applied as they come."""
+    bundle: Annotated[Any, Place()] | None = None
+    """A bundle's folder, or a text file that names one, relative to itself; or another source of such."""
+    deltas: Annotated[Any, Place()] | None = None
+    """A folder whose deltas are applied as they come, or another source of such."""
     versions: list[VersionConfig] = []
     """Instead of `bundle`."""
     runtime: str | None = None
     """What runs the dense part; the bundle says unless this does."""
     trust_native: bool = False
-    """Load machine code that the bundle holds: it does what its writer wants."""
+    """Load machine code of bundles that no trusted key signed: it does what its writer wants."""
     inputs: Literal["columns", "tensors"] = "columns"
     """What `infer` takes: raw columns, or ready-made inputs of the dense part."""
     bad_values: Literal["fail", "default"] = "fail"
@@ -77,6 +92,12 @@ class ModelConfig(StrictModel):
             raise ValueError("'deltas' belongs to a version where there are 'versions'")
         if self.versions and not any(v.weight for v in self.versions if v.shadow is None):
             raise ValueError("needs a version with a weight that is no shadow")
+        weights = [v.weight for v in self.versions if v.shadow is None and v.canary is None]
+        for version in self.versions:
+            if version.canary is not None and version.shadow is not None:
+                raise ValueError("a shadow answers nobody, so it is no canary")
+            if version.canary is not None and version.weight >= max(weights, default=0.0):
+                raise ValueError("a canary needs a weight below that of a version that is none")
         names = [version.name for version in self.versions if version.name is not None]
         if len(names) > len(set(names)):
             raise ValueError("two versions have one name")
@@ -84,7 +105,7 @@ class ModelConfig(StrictModel):
 
     def all_versions(self) -> list[VersionConfig]:
         """The versions; of a model with one bundle, that alone."""
-        return self.versions or [VersionConfig(bundle=str(self.bundle), deltas=self.deltas)]
+        return self.versions or [VersionConfig(bundle=self.bundle, deltas=self.deltas)]
 
 
 class LimitsConfig(StrictModel):
@@ -145,10 +166,34 @@ class RequestLog(StrictModel):
     """Share of the requests that is kept."""
     redact: list[str] = []
     """Columns whose values are never written."""
+    personal: list[str] = []
+    """Columns about persons: their values are never written either, but hashes of them where there is a `hash_key`."""
+    hash_key: Secret | None = Field(None, repr=False)
+    """`${ENV}`, at least 16 characters: with it rows of one user can be found, and forgotten."""
     file_rows: int = Field(10_000, ge=1)
     """Requests in a file."""
     keep_days: float | None = Field(None, gt=0.0)
     """Files older than this are removed."""
+
+    @property
+    def file_seconds(self) -> float:
+        """How long a file is written to: the first of its rows is to go not much later than it should."""
+        return 86_400.0 * min(1.0, (self.keep_days or 10.0) / 10.0)
+
+
+class DriftConfig(StrictModel):
+    """Scores and features are compared with those of training."""
+
+    sample: float = Field(0.1, gt=0.0, le=1.0)
+    """Share of the requests that is counted, after the answer."""
+    threshold: float = Field(0.2, gt=0.0)
+    """Population stability index from which on there is an alarm."""
+    min_rows: int = Field(1000, ge=1)
+    """Rows, of now and of training, below which there is none."""
+    min_requests: int = Field(100, ge=1)
+    """Requests below which there is none: candidates of one request are alike."""
+    half_life_s: float = Field(3600.0, gt=0.0)
+    """After which a request counts half."""
 
 
 class LogConfig(StrictModel):
@@ -180,8 +225,11 @@ class ServerConfig(StrictModel):
     limits: LimitsConfig = LimitsConfig()
     tls: TLS | None = None
     auth: Auth | None = None
+    trust: Trust | None = None
+    """Whose bundles and deltas are taken; without it, everybody's."""
     log: LogConfig = LogConfig()
     request_log: RequestLog | None = None
+    drift: DriftConfig | None = None
     grpc: GRPC | None = None
     watch_s: float = Field(1.0, ge=0.0)
     """How often bundles and deltas are looked at; 0: only on request."""
@@ -227,9 +275,12 @@ def load_server_config(
 
 
 def _without_secrets(error: ConfigError, document: Document) -> ConfigError:
-    """The error without the values of `auth` and of key passwords."""
+    """The error without the values of `auth`, of passwords and keys, and of secrets of `trust`."""
+    error = without_secrets(error, document.data.get("trust"))
     auth, tls = document.data.get("auth"), document.data.get("tls")
     secrets = [tls.get("key_password")] if isinstance(tls, dict) else []
+    kept = document.data.get("request_log")
+    secrets += [kept.get("hash_key")] if isinstance(kept, dict) else []
     for held in auth.values() if isinstance(auth, dict) else ():
         secrets += held if isinstance(held, list) else [held]
     problems = list(error.problems)

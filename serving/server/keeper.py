@@ -19,16 +19,16 @@ from typing import Any
 
 import orjson
 
-from easyrec.errors import BundleError
-from easyrec.export.bundle import MANIFEST, Bundle, digest_of, read_manifest
+from easyrec.export.bundle import Bundle, digest_of
 from easyrec.export.delta import apply_delta
-from easyrec.export.manifest import DeltaManifest
 from feature_generator.errors import FeatureGeneratorError
+from serving.server.canary import Trials
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.metrics import Metrics
-from serving.server.models import DIGITS, Loaded, Model, Models, Version, describe, where
+from serving.server.models import DIGITS, Loaded, Model, Models, Version, describe
+from serving.server.sources import Offer, Room, Source, source_config
 
 FIRST_RETRY_S, LAST_RETRY_S = 2.0, 60.0
 """A refused bundle is tried again: it may be one that is still being copied."""
@@ -64,27 +64,38 @@ class Keeper:
         self._orders = state / "orders.json"
         self._bundles = state / "bundles"
         self._bundles.mkdir(parents=True, exist_ok=True)
+        room = Room(state, config.trust)
+        self._sources: dict[Version, tuple[Source, Source | None]] = {}
+        for _, version in self._all():
+            deltas = None if version.config.deltas is None else source_config(version.config.deltas).open(room)
+            self._sources[version] = (source_config(version.config.bundle).open(room), deltas)
         self._followed = 0
+        self.trials = Trials(models)
 
     # ------------------------------------------------------------------------------------------------- looks
 
     def begin(self) -> None:
         """Load everything for the first time; what is refused is tried again later."""
         for model, version in self._all():
-            order = self._rollback_of(model, version)
+            order = self._last_order(model, version, "rollback")
             if order is not None:
                 version.rolled_back.add(order["from"])
             if order is not None and self._source(version) in (order["from"], order["base"]):
-                self._take(model, version, Path(order["path"]))
+                self._take(model, version, _here(order["path"]))
                 version.base = order["base"]
             if version.current is None:
                 self.look(model, version)
+            order = self._last_order(model, version, "withdraw")
+            if order is not None:
+                self._take_out(version, order["from"])
         self._followed = self._number()
 
     def watch(self) -> None:
         """Follow orders, and look at everything where the config asks for that."""
         for order in self._new_orders():
             self._follow(order)
+        for name, canary, why in self.trials.verdicts():
+            self._withdraw(self.models.get(name), canary, why)
         for model, version in self._all():
             if self.config.watch_s or version.current is None:
                 self.look(model, version)
@@ -104,17 +115,18 @@ class Keeper:
                 version.base = ""  # what the source holds may be what was rolled back
             version.rolled_back.clear()
         outcome = Outcome("same")
+        bundles, deltas = self._sources[version]
         try:
-            path = where(version.config.bundle)
-            digest = digest_of(path) if (path / MANIFEST).exists() else ""
+            offer = bundles.bundle()
         except FeatureGeneratorError as error:
-            return self._refuse(model, version, version.config.bundle, version.config.bundle, error)
+            return self._refuse(model, version, bundles.shown, bundles.shown, error)
+        digest = offer.digest
         if digest != version.base and digest not in version.rolled_back and version.may_try(digest):
-            outcome = self._take(model, version, path)
+            outcome = self._take(model, version, offer)
             if outcome.result == "loaded":
                 version.base = digest
-        while version.config.deltas is not None and version.current is not None:
-            found = self._delta(model, version, Path(version.config.deltas))
+        while deltas is not None and version.current is not None:
+            found = self._delta(model, version, deltas)
             if found is None:
                 break
             outcome = found
@@ -122,25 +134,33 @@ class Keeper:
                 break
         return outcome
 
-    def _take(self, model: Model, version: Version, path: Path) -> Outcome:
+    def _take(self, model: Model, version: Version, offer: Offer) -> Outcome:
         """Load a bundle and answer with it."""
         begun = time.perf_counter()
-        digest, opened = "", path
+        digest, path, opened = offer.digest, None, None
         try:
+            path = offer.fetch()
             digest = digest_of(path)
             opened = self._pinned(path, digest)
-            loaded = Loaded(opened, model.config, self.config.limits)
+            loaded = Loaded(opened, model.config, self.config.limits, self.config.trust)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
-            if opened != path:
+            if opened is not None and (opened != path or not self._is_sound(opened)):
                 with self._locked("bundles"):
-                    shutil.rmtree(opened, ignore_errors=True)  # the next try links what lies there then
-            return self._refuse(model, version, digest, str(path), error)
+                    shutil.rmtree(opened, ignore_errors=True)  # the next try links, fetches or makes it anew
+            return self._refuse(model, version, digest, offer.place, error)
         version.swap(loaded)
         version.retries.pop(digest, None)
         self.metrics.add("easyrec_model_loads_total", model=model.name, result="loaded")
         seconds = round(time.perf_counter() - begun, 3)
         tell(logging.INFO, "a bundle answers", model=model.name, **describe(loaded), seconds=seconds)
         return Outcome("loaded")
+
+    def _is_sound(self, path: Path) -> bool:
+        """Whether a bundle has the bytes that it should have; what lies in other places than ours is not our affair."""
+        try:
+            return path.parent != self._bundles or bool(Bundle.open(path, trust=self.config.trust))
+        except FeatureGeneratorError:
+            return False
 
     def _refuse(self, model: Model, version: Version, digest: str, path: str, error: Exception) -> Outcome:
         known = isinstance(error, FeatureGeneratorError)
@@ -167,30 +187,33 @@ class Keeper:
                 return path
         return target
 
-    def _delta(self, model: Model, version: Version, folder: Path) -> Outcome | None:
+    def _delta(self, model: Model, version: Version, source: Source) -> Outcome | None:
         """Apply one delta that begins at what answers; None where there is none."""
         current = version.current
         assert current is not None
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.name.startswith(".") or not (path / MANIFEST).is_file():
+        try:
+            offers = source.deltas()
+        except FeatureGeneratorError as error:
+            return self._refuse(model, version, source.shown, source.shown, error)
+        for offer in offers:
+            if offer.error is not None:
+                if version.may_try(offer.place):
+                    self._refuse(model, version, offer.place, offer.place, offer.error)
                 continue
-            try:
-                manifest = read_manifest(path, DeltaManifest)
-            except BundleError as error:
-                if version.may_try(str(path)):
-                    self._refuse(model, version, str(path), str(path), error)
+            result = offer.result
+            if offer.base != current.digest or result in version.rolled_back:
                 continue
-            result = manifest.result
-            if manifest.base != current.digest or result in version.rolled_back or not version.may_try(result):
+            if not version.may_try(offer.digest) or not version.may_try(result):
                 continue
             made = self._bundles / result[:DIGITS]
             try:
+                path = offer.fetch()
                 with self._locked("bundles"):
                     if not _is_whole(made):
-                        apply_delta(current.path, path, made, overwrite=True)
-            except FeatureGeneratorError as error:
-                return self._refuse(model, version, result, str(path), error)
-            return self._take(model, version, made)
+                        apply_delta(current.path, path, made, overwrite=True, trust=self.config.trust)
+            except Exception as error:  # noqa: BLE001 (the process edge: no delta may end the server)
+                return self._refuse(model, version, offer.digest, offer.place, error)
+            return self._take(model, version, _here(made))
         return None
 
     # ------------------------------------------------------------------------------------------------ orders
@@ -231,20 +254,44 @@ class Keeper:
                 self.look(model, version, forced=True)
             return
         version = model.versions[order["place"]]
+        if order["kind"] == "withdraw":
+            self._take_out(version, order["from"])
+            return
         current, former = version.current, version.previous
         version.rolled_back.add(order["from"])
         if current is not None and current.digest == order["to"]:
             return
         if former is not None and former.digest == order["to"]:
             self._back(model, version, former)
-        elif self._take(model, version, Path(order["path"])).result == "loaded":
+        elif self._take(model, version, _here(order["path"])).result == "loaded":
             version.base = order["base"]
 
-    def _rollback_of(self, model: Model, version: Version) -> dict[str, Any] | None:
+    def _withdraw(self, model: Model, version: Version, why: str) -> None:
+        """Let a canary go: back to its bundle before, or where there is none that may answer, out."""
+        current, former = version.current, version.previous
+        assert current is not None
+        back = former is not None and former.digest not in version.rolled_back
+        if back:
+            self.rollback(model, version)
+        else:
+            self._take_out(version, current.digest)
+            place = model.versions.index(version)
+            self._order({"kind": "withdraw", "model": model.name, "place": place, "from": current.digest})
+        result = "rolled_back" if back else "taken_out"
+        self.metrics.add("easyrec_canary_total", model=model.name, version=current.version, result=result)
+        tell(logging.WARNING, "a canary was withdrawn", model=model.name, **describe(current), result=result, why=why)
+
+    def _take_out(self, version: Version, digest: str) -> None:
+        """Give it no more requests, as long as it has that bundle."""
+        if version.current is not None and version.current.digest == digest:
+            version.out = True
+            version.rolled_back.add(digest)
+
+    def _last_order(self, model: Model, version: Version, kind: str) -> dict[str, Any] | None:
+        """The last order about a version, if it is of that kind."""
         place = model.versions.index(version)
-        known = [o for o in self._read() if o["model"] == model.name]
-        last = known[-1] if known else None
-        return last if last is not None and last["kind"] == "rollback" and last["place"] == place else None
+        known = [o for o in self._read() if o["model"] == model.name and o.get("place", place) == place]
+        return known[-1] if known and known[-1]["kind"] == kind else None
 
     def _read(self) -> list[dict[str, Any]]:
         try:
@@ -279,7 +326,7 @@ class Keeper:
 
     def _source(self, version: Version) -> str:
         try:
-            return digest_of(where(version.config.bundle))
+            return self._sources[version][0].bundle().digest
         except FeatureGeneratorError:
             return ""
 
@@ -293,9 +340,14 @@ class Keeper:
         """Remove copies that nothing here needs and that are not new."""
         used = {loaded.path for _, v in self._all() for loaded in (v.current, v.previous) if loaded is not None}
         used |= {Path(order["path"]) for order in self._read() if order["kind"] == "rollback"}
-        for path in self._bundles.iterdir():
+        for path in (*self._bundles.iterdir(), *(self.state / "deltas").glob("*")):
             if path not in used and time.time() - path.stat().st_ctime > KEPT_S:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _here(path: str | Path) -> Offer:
+    """A bundle of our own."""
+    return Offer(str(path), "", lambda: Path(path))
 
 
 def _is_whole(path: Path) -> bool:

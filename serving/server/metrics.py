@@ -34,6 +34,8 @@ HELP: dict[str, tuple[str, str]] = {
     "easyrec_shadow_total": ("counter", "Requests that a shadow version scored, skipped or failed to."),
     "easyrec_shadow_difference": ("histogram", "Largest difference of a request's scores between answer and shadow."),
     "easyrec_request_log_total": ("counter", "Requests that were sampled: written, or dropped."),
+    "easyrec_drift_psi": ("gauge", "Population stability index of scores and features against training."),
+    "easyrec_canary_total": ("counter", "Canaries that were withdrawn: rolled back, or taken out."),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {
@@ -41,6 +43,8 @@ BOUNDS = {
     "easyrec_batch_rows": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0),
     "easyrec_shadow_difference": DIFFERENCES,
 }
+LARGEST = ("easyrec_drift_psi",)
+"""Gauges of which the largest of all processes is shown, where others are added up."""
 MOST_SERIES = 10_000
 """Beyond these, new label values are dropped: no request can fill the memory."""
 
@@ -61,7 +65,7 @@ class Metrics:
             if key in self._counters or len(self._counters) < MOST_SERIES:
                 self._counters[key] = self._counters.get(key, 0.0) + amount
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, name: str, value: float, /, **labels: str) -> None:
         """Set a gauge."""
         with self._lock:
             self._gauges[name, tuple(labels.items())] = value
@@ -117,7 +121,7 @@ class Board:
         written.replace(target)
 
     def others(self) -> list[dict[str, Any]]:
-        """What the other processes wrote; of those that live no more, without gauges."""
+        """What the other processes wrote, and whether they are `alive`; of those that are not, without gauges."""
         found = []
         for path in self.folder.glob("*.json"):
             pid = int(path.stem)
@@ -127,7 +131,8 @@ class Board:
                 state = orjson.loads(path.read_bytes())
             except (OSError, orjson.JSONDecodeError):
                 continue
-            if not is_alive(pid):
+            state["alive"] = is_alive(pid)
+            if not state["alive"]:
                 state["gauges"] = []
             found.append(state)
         return found
@@ -156,7 +161,8 @@ def exposition(states: Iterable[Mapping[str, Any]]) -> bytes:
             for name, labels, value in state[kind]:
                 series = sums.setdefault(name, {})
                 key = _labels(labels)
-                series[key] = series.get(key, 0.0) + value
+                known = series.get(key, 0.0)
+                series[key] = max(known, value) if name in LARGEST else known + value
         for name, labels, values in state["histograms"]:
             series, key = sums.setdefault(name, {}), _labels(labels)
             series[key] = [a + b for a, b in zip(series.get(key, [0.0] * len(values)), values, strict=True)]

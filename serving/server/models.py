@@ -14,6 +14,7 @@ from typing import Any
 
 from easyrec.errors import BundleError, nearest
 from easyrec.export.bundle import digest_of
+from easyrec.export.trust import Trust
 from easyrec.export.warmup import FOLDER, WarmupRows
 from serving.predictor import Predictor
 from serving.server.config import LimitsConfig, ModelConfig, VersionConfig
@@ -21,7 +22,6 @@ from serving.server.http import Refused
 
 DIGITS = 12
 """Digits of a bundle's digest that tell it from others in answers, paths and logs."""
-POINTER_BYTES = 4096
 
 
 class Loaded:
@@ -31,6 +31,7 @@ class Loaded:
         path: The bundle.
         model: How it is served.
         limits: Bounds on a request.
+        trust: Whose bundles are taken.
 
     Attributes:
         digest: Of its manifest, which names every byte of it.
@@ -45,11 +46,12 @@ class Loaded:
         BundleError: It is damaged, or does not answer as it was trained.
     """
 
-    def __init__(self, path: Path, model: ModelConfig, limits: LimitsConfig) -> None:
+    def __init__(self, path: Path, model: ModelConfig, limits: LimitsConfig, trust: Trust | None = None) -> None:
         self.path, self.digest = path, digest_of(path)
         self.version = self.digest[:DIGITS]
         self.predictor = Predictor.load(
             path,
+            trust=trust,
             runtime=model.runtime,
             trust_native=model.trust_native,
             limits=limits.of_values(),
@@ -118,6 +120,7 @@ class Version:
         base: Digest of what its source held when it was taken; deltas may have made another bundle of it.
         rolled_back: Digests of bundles that are not taken again until somebody asks for a reload.
         retries: Digests of what was refused: how often, and when it is tried again, by `time.monotonic`.
+        out: Whether it gets no requests but those that name it, until it has another bundle.
         counted: Values that bundles before those two found missing, unknown or bad, by kind and name.
     """
 
@@ -126,6 +129,7 @@ class Version:
         self.current: Loaded | None = None
         self.previous: Loaded | None = None
         self.base = ""
+        self.out = False
         self.rolled_back: set[str] = set()
         self.retries: dict[str, tuple[int, float]] = {}
         self.counted: Counter[tuple[str, str]] = Counter()
@@ -133,6 +137,7 @@ class Version:
     def swap(self, new: Loaded) -> None:
         """Answer with `new` from now on. Requests that have begun end with what they began with."""
         oldest, self.previous, self.current = self.previous, self.current, new
+        self.out = False
         if oldest is not None and oldest is not new:  # of a rollback they are the same
             self.counted.update(oldest.value_counts())
             oldest.retire()
@@ -174,13 +179,17 @@ class Model:
 
     Args:
         config: How it is served.
+
+    Attributes:
+        main: The version with the largest weight, canaries aside.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.name = config, config.name
         self.versions = [Version(version) for version in config.all_versions()]
         self._answering = [version for version in self.versions if version.config.shadow is None]
-        self._weights = [version.config.weight for version in self._answering]
+        trusted = [version for version in self._answering if version.config.canary is None]
+        self.main = max(trusted or self._answering, key=lambda version: version.config.weight)
         self.shadows = [version for version in self.versions if version.config.shadow is not None]
 
     def pick(self, wanted: str = "") -> Version:
@@ -192,7 +201,8 @@ class Model:
         if not wanted:
             if len(self._answering) == 1:
                 return self._answering[0]
-            return random.choices(self._answering, self._weights)[0]  # noqa: S311 (shares, no secrets)
+            weights = [0.0 if version.out else version.config.weight for version in self._answering]
+            return random.choices(self._answering, weights)[0]  # noqa: S311 (shares, no secrets)
         for version in self.versions:
             loaded = version.current
             if version.config.name == wanted or (loaded is not None and wanted in (loaded.version, loaded.digest)):
@@ -258,28 +268,8 @@ class Models:
                 version.close()
 
 
-def where(source: str) -> Path:
-    """The folder that `bundle:` means at this moment: links are followed, and a text file names it.
-
-    Raises:
-        BundleError: There is nothing, or the file names no folder.
-    """
-    path = Path(source)
-    if path.is_file():
-        try:
-            with path.open("rb") as file:
-                text = file.read(POINTER_BYTES).decode().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{path}: cannot be read: {error}") from None
-        if not text or "\n" in text or "\0" in text:
-            raise BundleError(f"{path}: must hold one line, the path of a bundle")
-        path = path.parent / text
-    if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle")
-    return path.resolve()
-
-
 def describe(loaded: Loaded) -> dict[str, Any]:
     """What logs and admin answers say of a bundle."""
-    manifest = loaded.predictor.manifest
-    return {"version": loaded.version, "bundle": manifest.name, "created": manifest.created}
+    bundle = loaded.predictor.bundle
+    told = {"version": loaded.version, "bundle": bundle.manifest.name, "created": bundle.manifest.created}
+    return told if bundle.signed_by is None else {**told, "signed_by": bundle.signed_by}

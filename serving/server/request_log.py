@@ -1,15 +1,18 @@
 """The request log: sampled requests with their scores, as Arrow files that `easyrec serve replay` reads.
 
 A row is a request: `user:<column>`, `context:<column>`, lists `item:<column>` and `score:<task>` with a value for each
-candidate. `check:<task>` and `log:features` belong to the row as it is written, without redacted values: scores, and a
+candidate. `hash:user:<column>` stands for a column about persons. `check:<task>` and `log:features` belong to the row as it is written, without redacted values: scores, and a
 digest of each feature.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from feature_generator.incoming import record
 from serving.server.columns import Question, Scores
 from serving.server.config import RequestLog
 from serving.server.models import Loaded, Model
+from serving.server.personal import Personal
 
 SUFFIX = ".arrows"
 DIGITS = 16
@@ -37,19 +41,49 @@ LOG = [
 
 
 class _File:
-    """A file that is being written, without a buffer: all requests but the last one survive a kill."""
+    """A file that is being written, without a buffer: all requests but the last one survive a kill.
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    Whoever rewrites it, to forget a user, locks it and puts another file in its place; what was to be written then goes
+    into a new one.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, since: float) -> None:
+        self._path, self.since, self.rows = path, since, 0
         self._sink = path.open("wb", buffering=0)
-        self._writer, self.rows = pa.ipc.new_stream(self._sink, schema), 0
+        with self._locked():
+            self._writer = pa.ipc.new_stream(self._sink, schema)
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(batch)
+    def write(self, batch: pa.RecordBatch) -> bool:
+        """Whether the file is still there, and so holds the request now."""
+        with self._locked():
+            if not self._in_place():
+                return False
+            self._writer.write_batch(batch)
         self.rows += 1
+        return True
 
     def close(self) -> None:
-        self._writer.close()
+        with self._locked():
+            self._writer.close()
         self._sink.close()
+
+    def _in_place(self) -> bool:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        own = os.fstat(self._sink.fileno())
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.suppress(OSError):  # a file system without locks, on which `forget` refuses to work
+            fcntl.flock(self._sink, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._sink, fcntl.LOCK_UN)
 
 
 class RequestLogWriter:
@@ -57,16 +91,19 @@ class RequestLogWriter:
 
     Args:
         config: Where, how much, and what not.
+        clock: Seconds since 1970.
     """
 
-    def __init__(self, config: RequestLog) -> None:
-        self._config, self._redacted = config, frozenset(config.redact)
+    def __init__(self, config: RequestLog, clock: Callable[[], float] = time.time) -> None:
+        self._config, self.personal, self._clock = config, Personal(config), clock
         self._open: dict[tuple[str, str], _File] = {}
 
     def write(self, model: Model, loaded: Loaded, question: Question, scores: Scores) -> bool:
         """Whether it could be written: values that no column of the bundle's types holds cannot."""
+        redacted, personal = self.personal.names(loaded)
         try:
-            sides, recast = logged(loaded, question, self._redacted)
+            sides, recast = logged(loaded, question, redacted)
+            hashes = self.personal.hashes(loaded, question, personal)
         except (DataError, pa.ArrowException, ValueError, TypeError):
             return False
         check, digests = scores, {}
@@ -74,22 +111,23 @@ class RequestLogWriter:
             predictor = loaded.predictor
             table = predictor.features(sides["user"], sides["item"], sides["context"])
             digests = {name: digest[:DIGITS] for name, digest in feature_digests(table).items()}
-            if recast or self._redacted:
+            if recast or redacted:
                 check = predictor.predict(sides["user"], sides["item"], sides["context"])
         except FeatureGeneratorError:
             return False  # e.g. a redacted column without a default under `bad_values: fail`
         columns: dict[str, pa.Array] = {
             "log:request": pa.array([uuid.uuid4().hex]),
-            "log:time": pa.array([datetime.now(timezone.utc)], pa.timestamp("us", "UTC")),
+            "log:time": pa.array([self._now()], pa.timestamp("us", "UTC")),
             "log:recast": pa.array([recast], pa.list_(pa.string())),
             "log:features": pa.array([list(digests.items())], pa.map_(pa.string(), pa.string())),
+            **hashes,
         }
         for side, batch in sides.items():
             for name, values in zip(batch.schema.names, batch.columns, strict=True) if batch is not None else ():
                 columns[f"{side}:{name}"] = _one_list(values) if side == "item" else values
         for kind, found in (("score", scores), ("check", check)):
             columns |= {f"{kind}:{task}": _one_list(_arrow(values)) for task, values in found.items()}
-        self._put(model, loaded, pa.RecordBatch.from_arrays(list(columns.values()), list(columns)))
+        self._put(model, loaded, pa.RecordBatch.from_arrays(list(columns.values()), list(columns)), redacted)
         return True
 
     def close(self) -> None:
@@ -98,38 +136,53 @@ class RequestLogWriter:
             opened.close()
         self._open.clear()
 
-    def _put(self, model: Model, loaded: Loaded, batch: pa.RecordBatch) -> None:
+    def expire(self) -> None:
+        """Begin new files where the first rows are old, and remove the files of which even the last ones are."""
+        now = self._clock()
+        for key, opened in list(self._open.items()):
+            if now - opened.since > self._config.file_seconds:
+                opened.close()
+                del self._open[key]
+        if self._config.keep_days is None:
+            return
+        oldest = now - self._config.keep_days * 86_400.0
+        for path in Path(self._config.path).glob(f"*/*{SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):  # another process removed it
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+    def _put(self, model: Model, loaded: Loaded, batch: pa.RecordBatch, redacted: frozenset[str]) -> None:
         key = (model.name, loaded.version)
-        if key not in self._open:
-            self.close()  # of the bundle before
-            self._expire()
-            self._open[key] = self._file(model, loaded, batch.schema)
-        opened = self._open[key]
-        opened.write(batch)
+        while True:
+            if key not in self._open:
+                self.close()  # of the bundle before
+                self.expire()
+                self._open[key] = self._file(model, loaded, batch.schema, redacted)
+            opened = self._open[key]
+            if opened.write(batch):
+                break
+            opened.close()
+            del self._open[key]
         if opened.rows >= self._config.file_rows:
             opened.close()
             del self._open[key]
 
-    def _file(self, model: Model, loaded: Loaded, schema: pa.Schema) -> _File:
+    def _file(self, model: Model, loaded: Loaded, schema: pa.Schema, redacted: frozenset[str]) -> _File:
         folder = Path(self._config.path) / model.name
         folder.mkdir(parents=True, exist_ok=True)
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+        stamp = self._now().strftime("%Y%m%dT%H%M%S")
         path = folder / f"{stamp}-{loaded.version}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         told = {
             "model": model.name,
             "version": loaded.digest,
             "fingerprint": loaded.predictor.manifest.fingerprint,
-            "redacted": ",".join(sorted(self._redacted & loaded.columns.keys())),
+            "redacted": ",".join(sorted(redacted)),
+            **self.personal.told(),
         }
-        return _File(path, schema.with_metadata(told))
+        return _File(path, schema.with_metadata(told), self._clock())
 
-    def _expire(self) -> None:
-        if self._config.keep_days is None:
-            return
-        oldest = time.time() - self._config.keep_days * 86_400.0
-        for path in Path(self._config.path).glob(f"*/*{SUFFIX}"):
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), timezone.utc)
 
 
 def logged(

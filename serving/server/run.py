@@ -29,13 +29,20 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
     """
     need(config)
     from serving.server.events import tell, write_events  # noqa: PLC0415 (an extra)
-    from serving.server.models import where  # noqa: PLC0415 (an extra)
+    from serving.server.sources import Room, source_config  # noqa: PLC0415 (an extra)
+    from serving.server.sources.folder import Config as Folder  # noqa: PLC0415 (an extra)
+    from serving.server.sources.folder import where  # noqa: PLC0415 (an extra)
     from serving.server.supervisor import Supervisor  # noqa: PLC0415 (an extra)
     from serving.server.worker import uvicorn_config, work  # noqa: PLC0415 (an extra)
 
     for model in config.models:
         for version in model.all_versions():
-            Bundle.open(where(version.bundle), verify=False)
+            for place in (version.bundle, version.deltas):
+                if place is not None:
+                    source_config(place).open(Room(Path()))  # asks nothing of it yet
+            source = source_config(version.bundle)
+            if isinstance(source, Folder):  # other places may come later than the server
+                Bundle.open(where(source.path), verify=False)
     uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs
     write_events(config.log.level)
     state = Path(config.state or tempfile.mkdtemp(prefix="easyrec-serve-"))

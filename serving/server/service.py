@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
@@ -32,6 +33,10 @@ ORDERS_S = 1.0
 """How often it looks for orders of others where it does not look at bundles."""
 KNOWN = 256
 """Kinds of requests that are recognised, so that they need not be looked at in full."""
+JUDGE_S = 10.0
+"""How often it compares what was counted with training."""
+TIDY_S = 60.0
+"""How often it looks for files that are too old."""
 T = TypeVar("T")
 
 
@@ -127,6 +132,7 @@ class Service:
             if self.models.ready and not told:
                 told = True
                 tell(logging.INFO, "ready", models=[model.name for model in self.models])
+                self.after.check(self.models)
                 self.when_ready()
             await asyncio.sleep(self.config.watch_s or ORDERS_S)
             await self.aside(self.keeper.watch)
@@ -138,8 +144,15 @@ class Service:
     # ---------------------------------------------------------------------------------------------- numbers
 
     async def _post(self) -> None:
+        tidied = judged = time.monotonic()
         while True:
             self.board.post(self.numbers())
+            if time.monotonic() - tidied > TIDY_S:
+                tidied = time.monotonic()
+                self.after.tidy()
+            if time.monotonic() - judged > JUDGE_S:
+                judged = time.monotonic()
+                self.after.judge(self.models, self.board)
             await asyncio.sleep(POST_S)
 
     def numbers(self) -> dict[str, Any]:
@@ -153,10 +166,12 @@ class Service:
             for version in model.versions:
                 loaded = version.current
                 if loaded is not None:
-                    role = "answer" if version.config.shadow is None else "shadow"
+                    role = "out" if version.out else "answer" if version.config.shadow is None else "shadow"
                     labels = {"model": model.name, "version": loaded.version, "role": role}
                     metrics.set("easyrec_model_info", 1, **labels)
         state = metrics.state()
+        if self.after.drift is not None:
+            state |= {"drift": self.after.drift.state(), "process": os.getpid()}
         state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
         return state
 
@@ -240,7 +255,8 @@ class Service:
         asked = open_()
         model = self.models.get(asked.model)
         request.model = model.name
-        with model.pick(asked.version).leased() as loaded:
+        trials, named = self.keeper.trials, bool(asked.version)
+        with model.pick(asked.version).leased() as loaded, trials.watching(model, loaded, named=named):
             request.version = loaded.version
             question = asked.read(model, loaded)
             parsed = time.perf_counter()
@@ -248,6 +264,8 @@ class Service:
             scored = time.perf_counter()
             answer = asked.write(model, loaded, scores)
             self._after(model, loaded, question, scores)
+            if not named:
+                trials.answered(model, loaded, scores)
         request.times |= {"parse": parsed - begun, "score": scored - parsed, "write": time.perf_counter() - scored}
         return answer
 
@@ -271,6 +289,8 @@ class Service:
                     questions[place] = asked.read(model, loaded)
                 except Refused as refused:
                     results[place] = refused
+                    if refused.status != 504:
+                        self.keeper.trials.answered(model, loaded, None)
             parsed = time.perf_counter()
             found = ask_all(loaded, list(questions.values()))
             scored = time.perf_counter()
@@ -279,9 +299,11 @@ class Service:
                 request.times |= {"parse": parsed - begun, "score": scored - parsed}
                 if isinstance(scores, Refused):
                     results[place] = scores
+                    self.keeper.trials.answered(model, loaded, None)
                     continue
                 results[place] = asked.write(model, loaded, scores)
                 self._after(model, loaded, question, scores)
+                self.keeper.trials.answered(model, loaded, scores)
             self.metrics.observe("easyrec_batch_rows", sum(q.count for q in questions.values()), model=model.name)
         return [result for result in results if result is not None]
 

@@ -61,7 +61,7 @@ def test_a_copy_loads(bundle):
 def test_one_flipped_bit_in_any_file_is_refused(bundle):
     names = [str(p.relative_to(bundle)) for p in bundle.rglob("*") if p.is_file()]
     assert {n.split("/")[0] for n in names} == {
-        *("generator", "program", "request", "tables", "warmup", MANIFEST, CHECKSUM)
+        *("generator", "program", "request", "tables", "warmup", "profile.json", MANIFEST, CHECKSUM)
     }
     for name in names:
         path = bundle / name

@@ -117,6 +117,21 @@ def test_machine_code_is_loaded_from_trusted_bundles_only(both, tmp_path, caplog
         Predictor(bundle, runtime="torch_export")
 
 
+def test_a_manifest_cannot_say_that_machine_code_is_none(both):
+    found = manifest_of(both.bundle)
+    entry = found.runtimes["torch_export"].model_copy(update={"native": False})
+    forged = found.model_copy(update={"runtimes": {"aot_inductor": entry}, "runtime": "aot_inductor"})
+    with pytest.raises(BundleError, match="machine code"):
+        Predictor(Bundle(both.bundle, forged))
+
+
+def test_machine_code_of_a_signed_bundle_is_loaded(both):
+    found = manifest_of(both.bundle)
+    entry = found.runtimes["torch_export"].model_copy(update={"native": True, "built_for": host.described()})
+    signed = found.model_copy(update={"runtimes": {**found.runtimes, "torch_export": entry}, "runtime": "torch_export"})
+    assert Predictor(Bundle(both.bundle, signed, signed_by="release")).runtime == "torch_export"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -1,8 +1,10 @@
+import json
+
 import pytest
 
 from easyrec.cli import main
 from easyrec.errors import ConfigError
-from serving.server.config import load_server_config
+from serving.server.config import ServerConfig, load_server_config
 
 SECRET = "a secret that nobody may see"
 
@@ -45,3 +47,19 @@ def test_a_bundle_that_is_not_there_ends_the_command(tmp_path, capsys):
     assert "no such bundle" in capsys.readouterr().err
     assert main(["serve", str(tmp_path / "none")]) == 2
     assert main(["serve", "--traceback"]) == 2
+
+
+def test_further_processes_are_given_the_config_as_it_is():
+    secret = "a secret of the tests, long enough"
+    config = load_server_config(
+        {
+            "models": [
+                {"name": "a", "bundle": {"type": "object_store", "url": "memory://a", "options": {"key": "x"}}, "deltas": "redis://h/0"},
+                {"name": "b", "versions": [{"bundle": "b", "weight": 2}, {"bundle": "c", "canary": {"max_psi": 0.1}}]},
+            ],
+            "trust": {"keys": [{"public": "keys/x.pub"}, {"id": "ci", "secret": secret}]},
+            "request_log": {"path": "log", "personal": ["user_id"], "hash_key": secret},
+            "drift": {"sample": 0.5},
+        }
+    )  # fmt: skip
+    assert ServerConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json")))) == config

@@ -12,6 +12,7 @@ import yaml
 from serving.server.config import LimitsConfig, ModelConfig, ServerConfig, load_server_config
 from serving.server.endpoints import routes
 from serving.server.metrics import HELP
+from serving.server.sources import source_config
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide"
 PAGE, CLIENTS = ((GUIDE / name).read_text(encoding="utf-8") for name in ("server.md", "server_clients.md"))
@@ -41,6 +42,10 @@ def test_a_config_of_the_page_answers(shop, with_app, request_parts, block):
         headers = {"authorization": f"Bearer {TOKEN}"}
         return await client.post("/predict", json={"user": user, "items": items, "context": context}, headers=headers)
 
+    if "elsewhere" in block:  # `test_sources.py` serves from these
+        config = load_server_config(yaml.safe_load(block)).models[0]
+        assert (config.bundle.type, source_config(config.deltas).type) == ("object_store", "redis")
+        return
     answer = with_app(
         work, **yaml.safe_load(block.replace("${SHOP_ADMIN_TOKEN}", TOKEN[::-1]).replace("${SHOP_TOKEN}", TOKEN))
     )

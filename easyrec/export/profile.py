@@ -1,0 +1,241 @@
+"""What a model saw when it was made, as histograms of its scores and features: `profile.json` of a bundle. And how far others differ.
+
+Rows are those that the model was evaluated on, where there are such. Bounded: at most `MOST` histograms of about `BINS` bins. Knows no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError
+
+from easyrec.errors import BundleError
+from easyrec.export.bundle import Bundle
+from easyrec.export.strict_json import dump, read_json
+from feature_generator import OutputSpec, Table
+from feature_generator.columns import Column, Ragged
+from feature_generator.config import StrictModel
+from feature_generator.discretizer import IdConfig
+
+FILE = "profile.json"
+BINS = 10
+"""Bins of numbers, about; a value that many rows have gets one of its own beside them."""
+CODES = 32
+"""Outputs with at most so many ids are counted id by id."""
+MOST = 1000
+ROWS = 10_000
+"""Rows that are looked at."""
+HALF = 0.5
+"""Of a row, which every bin is given, so that an empty one says little instead of infinitely much."""
+
+Kind = Literal["numbers", "codes", "ids", "lengths"]
+
+
+class Histogram(StrictModel):
+    """How often values of a score or feature lie in each bin.
+
+    Attributes:
+        what: `score` of a task, or `feature`.
+        name: Of the task, the feature, or the sequence.
+        kind: `numbers` by `edges`, then those that are not finite; `codes`, few ids one by one, then rows without any; `ids`:
+            rows whose value is missing, unknown, known; `lengths` of a sequence by `edges`.
+        side: `user`: counted once a request; `item`: once a candidate.
+        edges: Ascending; a value on an edge lies above it.
+        missing: The id of a row that has no value, where the feature gives it one.
+        unknown: The id of a value outside of the vocabulary.
+        counts: Rows by bin.
+    """
+
+    what: Literal["score", "feature"]
+    name: str
+    kind: Kind
+    side: Literal["user", "item"] = "item"
+    edges: list[float] = Field([], max_length=100)
+    missing: int | None = None
+    unknown: int | None = None
+    counts: list[int] = Field(max_length=200)
+
+    def count(self, column: Column | Ragged | np.ndarray) -> np.ndarray:
+        """(bins,) int64, rows of a column in each bin; of `codes`, values."""
+        if self.kind == "codes":
+            assert isinstance(column, Ragged)
+            size = len(self.counts)
+            found = np.bincount(np.clip(column.values, 0, size - 2), minlength=size)
+            found[-1] = np.count_nonzero(column.lengths == 0)
+            return found
+        if self.kind == "ids":
+            assert isinstance(column, Ragged)
+            return _ids(column, self.missing, self.unknown)
+        values = column.lengths if isinstance(column, Ragged) else column
+        return count_numbers(values.values if isinstance(values, Column) else values, self.edges)
+
+
+class Profile(StrictModel):
+    """`profile.json`."""
+
+    format: Literal[1] = 1
+    rows: int = Field(ge=0)
+    histograms: list[Histogram] = Field(max_length=MOST)
+
+    @staticmethod
+    def of(bundle: Bundle) -> Profile | None:
+        """That of a bundle; None where it has none.
+
+        Raises:
+            BundleError: It is damaged.
+        """
+        if FILE not in bundle.manifest.files:
+            return None
+        path = bundle.file(FILE)
+        try:
+            return Profile.model_validate(read_json(path))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise BundleError(f"{path}: {where}: {first['msg']}") from None
+
+    def text(self) -> bytes:
+        """It as JSON."""
+        return dump(self.model_dump(mode="json", exclude_defaults=True))
+
+
+def psi(reference: np.ndarray, found: np.ndarray) -> float:
+    """Population stability index of two histograms over the same bins; 0 where their shares are equal.
+
+    ``sum_b (p_b - q_b) * ln(p_b / q_b)`` over the bins that one of them has rows in, with shares
+    ``p_b = (n_b + 1/2) / (n + B/2)``.
+
+    Args:
+        reference: (bins,) rows of training.
+        found: (bins,) rows of now; may be weighted.
+
+    Source:
+        Siddiqi, "Credit Risk Scorecards", 2006, ch. 8; the sum is the symmetric divergence of Kullback and Leibler, "On
+        Information and Sufficiency", 1951, eq. (2.6). The half row in each bin is Jeffreys' prior. Of equal shares
+        it is about (B - 1) * (1/n + 1/m): Yurdakul, "Statistical Properties of Population Stability Index", 2018.
+    """
+    used = (reference > 0) | (found > 0)
+    if not used.any():
+        return 0.0
+    p, q = (_shares(np.asarray(counts, np.float64)[used]) for counts in (reference, found))
+    return float(np.sum((p - q) * np.log(p / q)))
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    shares: np.ndarray = (counts + HALF) / (counts.sum() + HALF * len(counts))
+    return shares
+
+
+class ProfileBuilder:
+    """Collects rows.
+
+    Args:
+        outputs: What the generator puts out.
+        empty: The features of a row without any value; None: not known.
+    """
+
+    def __init__(self, outputs: Mapping[str, OutputSpec], empty: Table | None) -> None:
+        self._plain: dict[str, Histogram] = {}
+        self._sorted: dict[str, Histogram] = {}
+        for name, spec in outputs.items():
+            if len(self._plain) + len(self._sorted) >= MOST - 100:  # the rest is for scores
+                break
+            one = _of_output(name, spec, empty)
+            if one is not None:
+                (self._sorted if one.kind in ("numbers", "lengths") else self._plain)[name] = one
+        self._values: dict[str, list[np.ndarray]] = {name: [] for name in self._sorted}
+        self._counts = {name: np.zeros(len(one.counts), np.int64) for name, one in self._plain.items()}
+        self._scores: dict[str, list[np.ndarray]] = {}
+        self.rows = 0
+
+    def add(self, table: Table, scores: Mapping[str, np.ndarray]) -> None:
+        """Take rows in, as far as there is room.
+
+        Args:
+            table: Their features.
+            scores: Their scores by task.
+        """
+        size = min(table.num_rows, ROWS - self.rows)
+        table = table.slice(0, size)
+        for name, one in self._plain.items():
+            self._counts[name] += one.count(table[name])
+        for name in self._sorted:
+            column = table[name]
+            self._values[name].append(
+                column.lengths.astype(np.float32) if isinstance(column, Ragged) else column.values.reshape(-1).copy()
+            )
+        for task, values in scores.items():
+            if values.ndim == 1:
+                self._scores.setdefault(task, []).append(np.asarray(values[:size], np.float32))
+        self.rows += size
+
+    @property
+    def full(self) -> bool:
+        """Whether no more rows are taken."""
+        return self.rows >= ROWS
+
+    def build(self) -> Profile:
+        """The histograms."""
+        found = [_filled(Histogram(what="score", name=task, kind="numbers", counts=[]), parts)
+                 for task, parts in list(self._scores.items())[:100]]  # fmt: skip
+        found += [_filled(one, self._values[name]) for name, one in self._sorted.items()]
+        found += [one.model_copy(update={"counts": self._counts[name].tolist()}) for name, one in self._plain.items()]
+        return Profile(rows=self.rows, histograms=found)
+
+
+def _of_output(name: str, spec: OutputSpec, empty: Table | None) -> Histogram | None:
+    """The empty histogram of an output; None where it has none."""
+    told: dict[str, Any] = {"what": "feature", "name": name, "side": "item" if spec.side == "item" else "user"}
+    if spec.kind == "dense":
+        return Histogram(kind="numbers", counts=[], **told) if spec.value_dim == 1 else None
+    if spec.kind != "sparse":
+        return Histogram(kind="lengths", counts=[], **told)
+    if spec.num_embeddings is not None and spec.num_embeddings <= CODES:
+        return Histogram(kind="codes", counts=[0] * (spec.num_embeddings + 1), **told)
+    missing = empty.ragged(name).values if empty is not None else np.zeros(0, np.int64)
+    config, unknown = spec.config, None
+    if isinstance(config, IdConfig) and config.vocabulary_key:
+        unknown = 1 if config.default_bucketize_value is None else config.default_bucketize_value
+    told |= {"missing": int(missing[0]) if len(missing) == 1 else None, "unknown": unknown}
+    return Histogram(kind="ids", counts=[0, 0, 0], **told)
+
+
+def _filled(one: Histogram, parts: list[np.ndarray]) -> Histogram:
+    values = np.concatenate([np.zeros(0, np.float32), *parts])
+    edges = edges_of(values)
+    return one.model_copy(update={"edges": edges, "counts": count_numbers(values, edges).tolist()})
+
+
+def edges_of(values: np.ndarray) -> list[float]:
+    """Edges between bins of about equally many values; a value that fills more than one bin lies in one of its own."""
+    finite = values[np.isfinite(values)].astype(np.float32)
+    if not len(finite):
+        return []
+    cuts = np.quantile(finite, np.arange(1, BINS) / BINS, method="lower")
+    distinct, times = np.unique(cuts, return_counts=True)
+    own = distinct[times > 1]
+    return [float(edge) for edge in np.unique(np.concatenate([distinct, np.nextafter(own, np.float32(np.inf))]))]
+
+
+def count_numbers(values: np.ndarray, edges: list[float]) -> np.ndarray:
+    """Counts by bin, and of values that are not finite."""
+    flat = np.asarray(values, np.float32).reshape(-1)
+    finite = np.isfinite(flat)
+    bins = np.searchsorted(np.asarray(edges, np.float32), flat, side="right")
+    return np.bincount(np.where(finite, bins, len(edges) + 1), minlength=len(edges) + 2)
+
+
+def _ids(column: Ragged, missing: int | None, unknown: int | None) -> np.ndarray:
+    """Rows whose value is missing, unknown, known."""
+    lengths = column.lengths
+    rows = len(lengths)
+    of_value = np.repeat(np.arange(rows), lengths)
+    absent = lengths == 0
+    if missing is not None:
+        absent |= (lengths == 1) & (np.bincount(of_value[column.values == missing], minlength=rows) == 1)
+    strange = np.zeros(rows, bool)
+    if unknown is not None:
+        strange = (np.bincount(of_value[column.values == unknown], minlength=rows) > 0) & ~absent
+    return np.array([np.count_nonzero(absent), np.count_nonzero(strange), rows - np.count_nonzero(absent | strange)])
