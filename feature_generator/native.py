@@ -35,3 +35,7 @@ take_rows = _native.take_rows
 take_offsets = _native.take_offsets
 take_items = _native.take_items
 Expression = _native.Expression
+row_prints = _native.row_prints
+key_prints = _native.key_prints
+plain_print = _native.plain_print
+Clock = _native.Clock

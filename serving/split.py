@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ class SplitScorer:
 
     Attributes:
         tiled: Whether candidates are looked up beside what the request has once.
+        reads: The features that are looked up for candidates.
 
     Raises:
         BundleError: The program is damaged.
@@ -36,11 +38,11 @@ class SplitScorer:
         self._tables = SidesReader(tables, set(entry.user), entry.apart)
         item = self._tables.item_plan
         self._dense = runtimes.load(runtime, bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder))
-        read = {feature for group in item.groups.values() for feature in group.features}
+        self.reads = {feature for group in item.groups.values() for feature in group.features}
         searched = any(
             s.search is not None and s.search.kind != "newest" for g in item.groups.values() for s in g.layout.sequences
         )
-        self.tiled = searched or bool(read & set(entry.user))
+        self.tiled = searched or bool(self.reads & set(entry.user))
 
     @property
     def out_of_range(self) -> int:
@@ -55,3 +57,15 @@ class SplitScorer:
             each: The candidates, with that beside where they are `tiled`.
         """
         return self._dense(self._tables.lookup(once, each))
+
+    def of_user(self, once: Table) -> dict[str, np.ndarray]:
+        """What the program reads of the user's side."""
+        return self._tables.of_user(once)
+
+    def of_items(self, each: Table) -> dict[str, np.ndarray]:
+        """What the program reads of the candidates."""
+        return self._tables.of_items(each)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the program says of both."""
+        return self._dense(inputs)

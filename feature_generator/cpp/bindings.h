@@ -12,5 +12,6 @@ void bind_libraries(pybind11::module_& module);
 void bind_plan(pybind11::module_& module);
 void bind_gather(pybind11::module_& module);
 void bind_expression(pybind11::module_& module);
+void bind_cache(pybind11::module_& module);
 
 }  // namespace fg

@@ -8,4 +8,5 @@ PYBIND11_MODULE(NATIVE_MODULE, module) {
   fg::bind_plan(module);
   fg::bind_gather(module);
   fg::bind_expression(module);
+  fg::bind_cache(module);
 }
