@@ -126,6 +126,7 @@ class Catalogue:
         now: The clock, in seconds.
 
     Attributes:
+        predictor: As given.
         key: As given.
         asked: As given, or found.
         observer: Counts what is unknown of the columns that come with a request.
@@ -147,7 +148,7 @@ class Catalogue:
         threads: int = 1,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._predictor, self.key, self._threads, self._now = predictor, key, threads, now
+        self.predictor, self.key, self._threads, self._now = predictor, key, threads, now
         own = predictor.generator.needs("item")
         if asked is None:
             names = None if rows is None else names_of(rows)
@@ -209,17 +210,29 @@ class Catalogue:
         Raises:
             DataError: As at the beginning; then nothing is changed.
         """
+        return self.prepared(rows)()
+
+    def prepared(self, rows: Any) -> Callable[[], int]:
+        """As `upsert`, in two steps: what is returned changes the catalogue, and cannot fail.
+
+        Raises:
+            DataError: As in `upsert`.
+        """
         batch = record(rows, self._columns)
-        self._predictor.limits.check(batch)
-        with self._writing:
-            prints, items, ahead = self._made(_cast(batch, self._schema))
-            first = len(self._store.rows)
-            self._store.extend(items, ahead)
-            with self._lock:
-                self._index.put(prints, np.arange(first, first + len(items)))
-                self._held = self._store.held()
-            self._tidy()
-        return len(items)
+        self.predictor.limits.check(batch)
+        prints, items, ahead = self._made(_cast(batch, self._schema))
+
+        def change() -> int:
+            with self._writing:
+                first = len(self._store.rows)
+                self._store.extend(items, ahead)
+                with self._lock:
+                    self._index.put(prints, np.arange(first, first + len(items)))
+                    self._held = self._store.held()
+                self._tidy()
+            return len(items)
+
+        return change
 
     def remove(self, keys: Any) -> int:
         """Forget items.
@@ -239,6 +252,14 @@ class Catalogue:
                 gone: int = self._index.erase(prints)
             self._tidy()
         return gone
+
+    def check_keys(self, keys: Any) -> None:
+        """Look whether these can be keys.
+
+        Raises:
+            DataError: One cannot; names the row.
+        """
+        self._prints(keys)
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -307,10 +328,9 @@ class Catalogue:
             raise DataError(
                 f"the item '{str(batch.column(self.key)[row].as_py())[:100]}' is there twice", column=self.key, row=row
             )
-        predictor = self._predictor
+        predictor = self.predictor
         items = compute(self._stages, batch, self._threads, predictor.bad_values)
-        kept = [batch.select(self.kept)]
-        missing, unknown = self._observer_of_kept.missing(kept), self._observer_of_kept.unknown(kept, [items.table])
+        missing, unknown = self._observer_of_kept.count([batch.select(self.kept)], [items.table])
         predictor._counters.answered({}, missing, unknown, [bad.column for bad in items.table.bad])
         items.table.bad = []  # they were counted
         ahead = None if self._split is None else self._split.of_items(items.table)

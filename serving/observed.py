@@ -54,6 +54,20 @@ class Observer:
                 column = f"{spec.sequence}__{source.name}" if grouped else source.name
                 self._ranges[name] = (column, config.num_buckets, config.separator)
 
+    def count(
+        self, batches: Sequence[pa.RecordBatch], tables: Sequence[Table]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """What was missing and what was unknown.
+
+        Args:
+            batches: The raw columns, each in one of them.
+            tables: The features; each is looked for in the first table that has it.
+
+        Returns:
+            By raw column, values that are null or an empty text; by feature, values outside its vocabulary or range.
+        """
+        return self.missing(batches), self.unknown(batches, tables)
+
     def missing(self, batches: Iterable[pa.RecordBatch]) -> dict[str, int]:
         """By raw column, values that are null or an empty text."""
         counts = {}

@@ -155,13 +155,9 @@ class Stages:
             given = [batch for batch in batches.values() if batch is not None]
             request = predictor.generator.request(batches["user"], batches["context"], bad_rows=predictor.bad_values)
             split = predictor._open()[2]
-            return KnownUser(
-                request,
-                None if split is None else split.of_user(request.user),
-                self._of_user.missing(given),
-                self._of_user.unknown(given, [request.user]),
-                tuple(bad.column for bad in request.user.bad),
-            )
+            inputs = None if split is None else split.of_user(request.user)
+            counts = self._of_user.count(given, [request.user])
+            return KnownUser(request, inputs, *counts, tuple(bad.column for bad in request.user.bad))
 
         if cache is None:
             return make(), batches
@@ -194,8 +190,9 @@ class Stages:
         else:  # what the catalogue holds was counted when it came in
             observer = self._predictor.catalogue.observer if self._predictor.catalogue is not None else None
         if observer is not None:
-            missing.update(observer.missing(given))
-            unknown.update(observer.unknown(given, [] if table is None else [table]))
+            counts = observer.count(given, [] if table is None else [table])
+            missing.update(counts[0])
+            unknown.update(counts[1])
         if table is not None:
             beside = len(known.bad) if tiled else 0  # the request's own stand before those of items
             bad += [one.column for one in table.bad[beside:]]
