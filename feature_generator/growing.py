@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from feature_generator.columns import Array, Ragged, Table
+from feature_generator.incoming import record
 from feature_generator.request import ItemTable
 
 SPARE = 0.5
@@ -82,14 +83,17 @@ class _GrowingRagged:
 class _GrowingBatch:
     """Record batches one after another, put together so that there are few: each is at least twice the next."""
 
-    def __init__(self, first: pa.RecordBatch) -> None:
-        self._schema, self._parts = first.schema, [first]
+    def __init__(self, first: pa.RecordBatch | pa.Table) -> None:
+        self._schema = first.schema
+        self._parts = [first if type(first) is pa.RecordBatch else record(first, first.schema.names)]
 
     def extend(self, more: pa.RecordBatch) -> None:
-        self._parts.append(more.cast(self._schema) if more.num_columns else more)
+        if not self._schema.names:
+            return
+        self._parts.append(more.cast(self._schema))
         while len(self._parts) > 1 and self._parts[-2].num_rows < 2 * self._parts[-1].num_rows:
             last = [self._parts.pop(-2), self._parts.pop(-1)]
-            self._parts.append(_joined(last))
+            self._parts.append(pa.concat_batches(last))
 
     @property
     def nbytes(self) -> int:
@@ -97,13 +101,6 @@ class _GrowingBatch:
 
     def view(self) -> pa.RecordBatch | pa.Table:
         return self._parts[0] if len(self._parts) == 1 else pa.Table.from_batches(self._parts)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if not batches[0].num_columns:
-        rows = sum(batch.num_rows for batch in batches)
-        return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
-    return pa.concat_batches(batches)
 
 
 class GrowingItems:

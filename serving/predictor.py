@@ -52,7 +52,8 @@ class Predictor:
         limits: Bounds on a request.
         bad_values: What a value that breaks a rule (no number, NaN, wrong length) does: `fail`, or `default`.
         missing_columns: What a column does that no row of the request has: `fail`, or `default`.
-        sessions: Requests that `predict_async` scores at a time; default: as many as there are processors.
+        sessions: Requests that are scored at a time: so many threads `predict_async` has, and so many runners a runtime
+            that needs one for each; they share weights and tables. Default: as many as there are processors.
 
     Attributes:
         catalogue: Items that requests may name by their keys; None: they come with their columns.
@@ -80,10 +81,10 @@ class Predictor:
         self.generator = read_generator(bundle)
         if self.generator.fingerprint != manifest.fingerprint:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
-        tables = TableReader.open(bundle.folder("tables"), verify=False)
-        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native)
+        tables = TableReader.open(bundle.folder("tables"), verify=False, checksums=bundle.checksums("tables"))
+        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native, sessions=sessions)
         apart = manifest.split if manifest.requests_of(self.runtime) else None
-        split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
+        split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime, sessions)
         self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()

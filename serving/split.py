@@ -25,6 +25,7 @@ class SplitScorer:
         entry: What its manifest says of the program.
         tables: Its tables.
         runtime: What runs it.
+        sessions: As `runtimes.load` takes them.
 
     Attributes:
         tiled: Whether candidates are looked up beside what the request has once.
@@ -34,10 +35,13 @@ class SplitScorer:
         BundleError: The program is damaged.
     """
 
-    def __init__(self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str) -> None:
+    def __init__(
+        self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str, sessions: int | None = None
+    ) -> None:
         self._tables = SidesReader(tables, set(entry.user), entry.apart)
         item = self._tables.item_plan
-        self._dense = runtimes.load(runtime, bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder))
+        folder = bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder)
+        self._dense = runtimes.load(runtime, folder, sessions)
         self.reads = {feature for group in item.groups.values() for feature in group.features}
         searched = any(
             s.search is not None and s.search.kind != "newest" for g in item.groups.values() for s in g.layout.sequences

@@ -178,10 +178,12 @@ class Bundle:
     Attributes:
         path: Its directory.
         manifest: What it says of itself.
+        verified: Whether every file was compared with its checksum.
     """
 
     path: Path
     manifest: Manifest
+    verified: bool = False
 
     @staticmethod
     def open(directory: str | os.PathLike[str], *, verify: bool = True) -> Bundle:
@@ -195,7 +197,7 @@ class Bundle:
             BundleError: It is no bundle, is of a newer format, or its files are not those that were written.
         """
         path = Path(directory)
-        return Bundle(path, open_sealed(path, Manifest, verify=verify))
+        return Bundle(path, open_sealed(path, Manifest, verify=verify), verify)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists.
@@ -206,6 +208,11 @@ class Bundle:
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: the manifest lists no file '{name}'")
         return self.path / name
+
+    def checksums(self, name: str) -> dict[str, str]:
+        """The checksums of the files of a folder, by their names in it, where they were compared; else empty."""
+        listed = self.manifest.files.items() if self.verified else ()
+        return {file.removeprefix(f"{name}/"): entry.sha256 for file, entry in listed if file.startswith(f"{name}/")}
 
     def folder(self, name: str) -> Path:
         """The path of a folder in which the manifest lists at least one file.
