@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -273,16 +273,20 @@ class Catalogue:
         if isinstance(items, list | tuple):
             if not items or not isinstance(items[0], Mapping):
                 return Keys(items)
-            if self._by_key(items[0]):
+            if self.is_named(items[0]):
                 return Keys([row.get(self.key) if isinstance(row, Mapping) else None for row in items], items)
             return None
         if isinstance(items, pa.Array | pa.ChunkedArray) or (isinstance(items, np.ndarray) and items.ndim == 1):
             return Keys(_array(items))
         names = names_of(items)
-        if names is None or not self._by_key(names):
+        if names is None or not self.is_named(names):
             return None
         column = items.column(self.key) if isinstance(items, pa.RecordBatch | pa.Table) else items[self.key]
         return Keys(column if isinstance(column, list) else _array(column), items)
+
+    def is_named(self, names: Collection[str]) -> bool:
+        """Whether rows with columns of these names name items by their keys: they hold nothing else that is `kept`."""
+        return self.key in names and not any(name in self._others for name in names)
 
     def pick(self, keys: Keys, asked: pa.RecordBatch | None = None) -> Picked:
         """Candidates.
@@ -351,9 +355,6 @@ class Catalogue:
         with self._lock:
             self._index.renumber()
             self._store, self._held = store, store.held()
-
-    def _by_key(self, names: Any) -> bool:
-        return self.key in names and not any(name in self._others for name in names)
 
     def _prints(self, keys: Any) -> Array:
         try:

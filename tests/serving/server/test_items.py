@@ -74,6 +74,41 @@ def test_items_by_key_are_scored_as_by_their_columns(with_app, toys, catalogue):
     with_app(work, models=[model(toys, path, user_cache={"key": "user_id", "age_s": 3600})])
 
 
+def tensor(name, datatype, values, shape=None):
+    return {"name": name, "datatype": datatype, "shape": shape or [len(values)], "data": values}
+
+
+def test_tensors_may_name_items_too(with_app, toys, catalogue):
+    path, rows = catalogue
+    expected = Predictor.load(toys("deepfm").bundle).predict(USER, rows.take(pa.array([7, 1])), CONTEXT)["click"]
+    steps = [[step[key] for step in USER["click_seq"]] for key in ("item_id", "cate")]
+    once = [
+        tensor("user_id", "BYTES", ["u1"]),
+        tensor("level", "INT64", [2]),
+        tensor("click_seq__item_id", "BYTES", steps[0], [1, 3]),
+        tensor("click_seq__cate", "BYTES", steps[1], [1, 3]),
+        tensor("scene", "BYTES", ["home"]),
+    ]
+
+    async def work(client):
+        async def ask(*tensors):
+            return await client.post("/v2/models/toy/infer", json={"inputs": list(tensors)})
+
+        answer = (await ask(*once, tensor("item_id", "BYTES", ["i7", "i1"]))).json()
+        assert np.array_equal(np.array(answer["outputs"][0]["data"], np.float32), expected)
+        for tensors, told in (
+            ([*once[1:], tensor("item_id", "BYTES", ["i7"])], "'user_id': the column is missing"),
+            ([*once, tensor("item_id", "BYTES", ["i7"]), tensor("colour", "BYTES", ["red"])], "is read by no feature"),
+            ([*once, tensor("item_id", "BYTES", ["i7", "i99"])], "the catalogue has no item 'i99'"),
+            ([*once, tensor("item_id", "BYTES", ["i7"]), tensor("cate", "BYTES", ["toy"])], "the column is missing"),
+        ):
+            answer = await ask(*tensors)
+            assert answer.status_code == 400
+            assert told in answer.json()["error"]
+
+    with_app(work, models=[model(toys, path)])
+
+
 @pytest.mark.parametrize(
     ("body", "status", "told", "column"),
     [
