@@ -91,7 +91,8 @@ def write_deepfm_requests(
             asked = json.dumps({"user": once, "items": items}, separators=(",", ":"))
             write(folder / "requests" / f"raw_{form}", k, "/models/raw/predict", asked.encode(), JSON)
         by_key = json.dumps({"user": once, "items": rows.tolist()}, separators=(",", ":"))
-        write(folder / "requests" / "keyed", k, "/models/keyed/predict", by_key.encode(), JSON)
+        for model in ("keyed", "layered"):
+            write(folder / "requests" / model, k, f"/models/{model}/predict", by_key.encode(), JSON)
     np.save(folder / "deepfm.npy", np.stack(answers))
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,13 @@ from feature_generator.incoming import record
 from feature_generator.native import Clock, key_prints, take_rows
 from feature_generator.request import ItemTable, Stages, compute
 from serving.cache_stats import CacheStats
+from serving.layers import Layers, find_layers
 from serving.observed import Observer
 
 if TYPE_CHECKING:
     from serving.predictor import Predictor
 
+Ahead: TypeAlias = Literal["features", "embeddings", "layers"]
 WASTE = 1024
 """Rows that were replaced or removed are given back once they are more than those that count, and this many."""
 
@@ -86,10 +88,11 @@ class Picked:
         held: What was held.
         places: (K,) where they stand there.
         asked: Columns that came with the request, or None.
+        layers: What runs a program whose layers were computed ahead; None: the whole program.
     """
 
-    def __init__(self, held: _Held, places: Array, asked: pa.RecordBatch | None) -> None:
-        self._held, self._places, self.asked = held, places, asked
+    def __init__(self, held: _Held, places: Array, asked: pa.RecordBatch | None, layers: Layers | None) -> None:
+        self._held, self._places, self.asked, self.layers = held, places, asked, layers
 
     def __len__(self) -> int:
         return len(self._places)
@@ -121,7 +124,8 @@ class Catalogue:
         rows: The items: an Arrow table or batch, a data frame, a dict of arrays or a list of mappings; None: none yet.
         key: The column of whole numbers or texts that tells items apart.
         asked: Item columns that come with each request; default: those that features read and `rows` lack.
-        ahead: Look embeddings up ahead too, where nothing of a request has a say in them; takes more memory.
+        ahead: How far items are computed where nothing of a request has a say in it: `features`; their `embeddings`, looked up;
+            or the `layers` of the dense part that read items alone, with which scores may differ in their last bits.
         threads: Threads that compute.
         now: The clock, in seconds.
 
@@ -130,6 +134,7 @@ class Catalogue:
         key: As given.
         asked: As given, or found.
         observer: Counts what is unknown of the columns that come with a request.
+        ahead: How far they are computed indeed.
         kept: Item columns that are read of `rows`.
 
     Raises:
@@ -144,7 +149,7 @@ class Catalogue:
         *,
         key: str,
         asked: Sequence[str] | None = None,
-        ahead: bool = True,
+        ahead: Ahead = "embeddings",
         threads: int = 1,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -171,7 +176,11 @@ class Catalogue:
         self._observer_of_kept = Observer(predictor.generator, only=made)
         self.observer = Observer(predictor.generator, only=later)
         split = predictor._open()[2]
-        self._split = None if not ahead or split is None or split.tiled or later & split.reads else split
+        fits = split is not None and split.by_row and not split.tiled and not later & split.reads
+        fits = fits and ahead != "features"
+        self._split = split if fits else None
+        self._layers = find_layers(predictor) if fits and ahead == "layers" else None
+        self.ahead: Ahead = "layers" if self._layers is not None else "embeddings" if fits else "features"
         self._schema = _schema(predictor, self._columns)
         self._secret = secrets.token_bytes(16)
         self._lock, self._writing = threading.Lock(), threading.Lock()
@@ -308,7 +317,7 @@ class Catalogue:
             row = int(np.argmax(places < 0))
             told = str(_plain(keys.keys[row]))[:100]
             raise DataError(f"the catalogue has no item '{told}'", column=self.key, row=row)
-        return Picked(held, places, asked)
+        return Picked(held, places, asked, self._layers)
 
     def __len__(self) -> int:
         with self._lock:
@@ -338,8 +347,8 @@ class Catalogue:
         predictor._counters.answered({}, missing, unknown, [bad.column for bad in items.table.bad])
         items.table.bad = []  # they were counted
         ahead = None if self._split is None else self._split.of_items(items.table)
-        if ahead is not None and any(len(array) != len(items) for array in ahead.values()):
-            self._split = ahead = None  # sequences of items, which have a row for each step
+        if ahead is not None and self._layers is not None:
+            ahead = self._layers.of_items(ahead)
         return prints, items, ahead
 
     def _tidy(self) -> None:

@@ -30,6 +30,7 @@ class SplitScorer:
     Attributes:
         tiled: Whether candidates are looked up beside what the request has once.
         reads: The features that are looked up for candidates.
+        by_row: Whether all that is looked up for candidates has a row for each; sequences of items have one for each step.
 
     Raises:
         BundleError: The program is damaged.
@@ -43,6 +44,7 @@ class SplitScorer:
         folder = bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder)
         self._dense = runtimes.load(runtime, folder, sessions)
         self.reads = {feature for group in item.groups.values() for feature in group.features}
+        self.by_row = not any(group.layout.sequences for group in item.groups.values())
         searched = any(
             s.search is not None and s.search.kind != "newest" for g in item.groups.values() for s in g.layout.sequences
         )

@@ -105,7 +105,9 @@ class Stages:
         else:
             inputs = self._inputs(split, known, picked, table)
             course.passed("lookup")
-            scores = predictor._scoring(split.run(inputs))
+            layers = picked.layers if picked is not None else None
+            run = split.run if layers is None else layers.run
+            scores = predictor._scoring(run(inputs))
         course.passed("program")
         missing, unknown = self._count(candidates, known, table, tiled=tiled)
         batches["item"] = candidates.batch
@@ -174,7 +176,7 @@ class Stages:
 
     def _inputs(self, split: Any, known: KnownUser, picked: Picked | None, table: Table | None) -> dict[str, Any]:
         try:
-            of_items = picked.inputs() if table is None and picked is not None else split.of_items(table)
+            of_items = picked.inputs() if picked is not None and picked.is_ahead else split.of_items(table)
             return {**(known.inputs or {}), **of_items}
         except (LookupError, AssertionError) as error:
             path = self._predictor.bundle.path

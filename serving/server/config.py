@@ -46,8 +46,8 @@ class CatalogueConfig(StrictModel):
     """The column of whole numbers or texts that tells items apart."""
     asked: list[str] | None = None
     """Item columns that come with each request; default: those that the source lacks."""
-    ahead: bool = True
-    """Look embeddings up ahead too."""
+    ahead: Literal["features", "embeddings", "layers"] = "embeddings"
+    """How far items are computed ahead."""
     refresh_s: float = Field(60.0, ge=0.0)
     """How often the source is looked at; it is read again where files have changed. 0: with a new bundle alone."""
 

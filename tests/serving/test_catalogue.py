@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import BundleError, ConfigError, DataError
 from serving import Catalogue, Predictor
 
 USER = {
@@ -47,17 +47,80 @@ def predictors(toys):
     return pair
 
 
-@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "features-only"])
+@pytest.fixture(scope="module")
+def apart(toys, make_toy, tmp_path_factory):
+    """Predictors as `predictors` has them, of models without features of both sides."""
+    made = {}
+
+    def pair(model):
+        if model not in made:
+            features = [
+                f.model_dump(mode="json", exclude_unset=True) for f in toys("deepfm").experiment.generator.features
+            ]
+            features = [feature for feature in features if feature["name"] != "level_x_cate"]
+            names = [feature["name"] for feature in features if feature["type"] != "sequence"]
+            sequences = {"sequences": [{"sequence": "click_seq"}]} if model == "din" else {}
+            config = {"type": model, "groups": {"deep": {"features": names, **sequences}}}
+            if model != "fm":
+                config["hidden"] = [16, 8]
+            toy = make_toy(config, tmp_path_factory.mktemp(model) / "bundle", features=features)
+            made[model] = Predictor.load(toy.bundle), Predictor.load(toy.bundle, verify=False)
+        return made[model]
+
+    return pair
+
+
+def asked(items, counts=(0, 1, 2, 7, 200)):
+    """Rows of candidates, and their keys."""
+    random = np.random.default_rng(1)
+    for count in counts:
+        rows = random.integers(items.num_rows, size=count)
+        yield items.take(pa.array(rows, pa.int64())), [f"i{n}" for n in rows]
+
+
 @pytest.mark.parametrize("model", ["lr", "wide_and_deep", "deepfm", "din", "eta"])
-def test_by_key_is_by_columns_bit_for_bit(predictors, toy_rows, model, ahead):
+def test_by_key_is_by_columns_bit_for_bit(predictors, toy_rows, model):
     plain, cached = predictors(model)
     items = items_of(toy_rows(80, seed=6))
-    cached.catalogue = Catalogue(cached, items, key="item_id", ahead=ahead)
-    random = np.random.default_rng(1)
-    for count in (0, 1, 2, 7, 200):
-        rows = random.integers(items.num_rows, size=count)
-        by_key = cached.predict(USER, [f"i{n}" for n in rows], CONTEXT)
-        same(by_key, plain.predict(USER, items.take(pa.array(rows, pa.int64())), CONTEXT))
+    cached.catalogue = catalogue = Catalogue(cached, items, key="item_id")
+    assert catalogue.ahead == "features"  # a feature of both sides has a say in what is looked up
+    for rows, keys in asked(items):
+        same(cached.predict(USER, keys, CONTEXT), plain.predict(USER, rows, CONTEXT))
+
+
+@pytest.mark.parametrize("ahead", ["features", "embeddings"])
+@pytest.mark.parametrize("model", ["fm", "deepfm", "din"])
+def test_by_key_is_by_columns_however_far_ahead_it_was_computed(apart, toy_rows, model, ahead):
+    plain, cached = apart(model)
+    items = items_of(toy_rows(80, seed=6))
+    cached.catalogue = catalogue = Catalogue(cached, items.slice(0, 50), key="item_id", ahead=ahead)
+    catalogue.upsert(items.slice(30))
+    assert catalogue.ahead == ahead
+    for rows, keys in asked(items):
+        same(cached.predict(USER, keys, CONTEXT), plain.predict(USER, rows, CONTEXT))
+
+
+@pytest.mark.parametrize("model", ["fm", "deepfm", "din"])
+def test_layers_of_items_score_as_the_whole_program_within_rounding(apart, toy_rows, model):
+    plain, cached = apart(model)
+    items = items_of(toy_rows(80, seed=6))
+    cached.catalogue = catalogue = Catalogue(cached, items.slice(0, 50), key="item_id", ahead="layers")
+    catalogue.upsert(items.slice(30))
+    assert catalogue.ahead == "layers"
+    for rows, keys in asked(items):
+        expected, found = plain.predict(USER, rows, CONTEXT)["click"], cached.predict(USER, keys, CONTEXT)["click"]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+        if keys:
+            np.testing.assert_array_equal(cached.predict(USER, keys, CONTEXT, explain=True).scores["click"], found)
+
+
+def test_layers_that_score_otherwise_are_refused(apart, toy_rows, monkeypatch):
+    _, cached = apart("deepfm")
+    split = cached._open()[2]
+    run = split.run
+    monkeypatch.setattr(split, "run", lambda inputs: {task: scores + 1e-4 for task, scores in run(inputs).items()})
+    with pytest.raises(BundleError, match="with layers computed ahead task 'click' differs by"):
+        Catalogue(cached, items_of(toy_rows(20)), key="item_id", ahead="layers")
 
 
 @given(
@@ -71,14 +134,15 @@ def test_by_key_is_by_columns_bit_for_bit(predictors, toy_rows, model, ahead):
         max_size=8,
     )
 )
-@settings(max_examples=25, deadline=None)
-def test_whatever_was_changed_by_key_is_by_columns(predictors, toy_rows, changes):
-    plain, cached = predictors("deepfm")
+@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("ahead", ["features", "embeddings"])
+def test_whatever_was_changed_by_key_is_by_columns(apart, toy_rows, ahead, changes):
+    plain, cached = apart("deepfm")
     rows = toy_rows(100, seed=8).select(ITEM).to_pylist()
     held = {n: {**rows[n], "item_id": f"i{n}"} for n in range(10)}
     schema = toy_rows(1).select(ITEM).schema
     cached.catalogue = catalogue = Catalogue(
-        cached, pa.RecordBatch.from_pylist(list(held.values()), schema=schema), key="item_id"
+        cached, pa.RecordBatch.from_pylist(list(held.values()), schema=schema), key="item_id", ahead=ahead
     )
     for what, numbers, shift in changes:
         if what == "upsert":
@@ -155,8 +219,8 @@ def test_a_key_that_is_none_or_unknown_is_named(predictors, toy_rows, keys, row,
     assert cached.stats.refused == before + 1
 
 
-def test_a_change_of_several_items_is_seen_whole_by_requests_that_run(predictors, toy_rows):
-    plain, cached = predictors("deepfm")
+def test_a_change_of_several_items_is_seen_whole_by_requests_that_run(apart, toy_rows):
+    plain, cached = apart("deepfm")
     keys = [f"i{n}" for n in range(12)]
     versions = [items_of(toy_rows(60, seed=seed), 12) for seed in (1, 2, 3)]
     allowed = [plain.predict(USER, batch, CONTEXT)["click"].tobytes() for batch in versions]
