@@ -59,6 +59,18 @@ class _Held:
     ahead: Mapping[str, Array] | None
 
 
+@dataclass(frozen=True)
+class _Made:
+    """Rows that were computed, to be held: fingerprints of their keys, and what was counted in them."""
+
+    prints: Array
+    items: ItemTable
+    ahead: Mapping[str, Array] | None
+    missing: Mapping[str, int]
+    unknown: Mapping[str, int]
+    bad: list[str]
+
+
 class _Store:
     """Rows at the end of which more are written; which of them count is said by the index."""
 
@@ -199,13 +211,14 @@ class Catalogue:
             batch = record(rows, self._columns)
             # A column of nothing but nulls says nothing of what may come.
             known = pa.schema([self._schema.field(f.name) if pa.types.is_null(f.type) else f for f in batch.schema])
-            prints, items, ahead = self._made(_cast(batch, known))
+            made = self._made(_cast(batch, known))
             index = Clock()
-            index.put(prints, np.arange(len(items)))
-            store = _Store(items, ahead)
+            index.put(made.prints, np.arange(len(made.items)))
+            store = _Store(made.items, made.ahead)
             with self._lock:
                 self._store, self._index, self._held = store, index, store.held()
                 self._schema, self._since = known, self._now()
+        self._count(made)
 
     def upsert(self, rows: Any) -> int:
         """Add items, or put them in the place of those with the same keys. Values take the types of the first rows.
@@ -229,17 +242,18 @@ class Catalogue:
         """
         batch = record(rows, self._columns)
         self.predictor.limits.check(batch)
-        prints, items, ahead = self._made(_cast(batch, self._schema))
+        made = self._made(_cast(batch, self._schema))
 
         def change() -> int:
             with self._writing:
-                first = len(self._store.rows)
-                self._store.extend(items, ahead)
+                first, count = len(self._store.rows), len(made.items)
+                self._store.extend(made.items, made.ahead)
                 with self._lock:
-                    self._index.put(prints, np.arange(first, first + len(items)))
+                    self._index.put(made.prints, np.arange(first, first + count))
                     self._held = self._store.held()
                 self._tidy()
-            return len(items)
+            self._count(made)
+            return count
 
         return change
 
@@ -332,24 +346,25 @@ class Catalogue:
 
     # ------------------------------------------------------------------------------------------------ parts
 
-    def _made(self, batch: pa.RecordBatch) -> tuple[Array, ItemTable, dict[str, Array] | None]:
-        """The fingerprints of the keys of rows, their features, and what is looked up of them."""
-        prints = self._prints(batch.column(self.key))
-        _, first = np.unique(prints, axis=0, return_index=True) if _may_repeat(prints) else (None, prints)
-        if len(first) < len(prints):
-            row = int(np.setdiff1d(np.arange(len(prints)), first)[0])
-            raise DataError(
-                f"the item '{str(batch.column(self.key)[row].as_py())[:100]}' is there twice", column=self.key, row=row
-            )
-        predictor = self.predictor
-        items = compute(self._stages, batch, self._threads, predictor.bad_values)
+    def _made(self, batch: pa.RecordBatch) -> _Made:
+        keys = batch.column(self.key)
+        prints = self._prints(keys)
+        if _may_repeat(prints):
+            _, first = np.unique(prints, axis=0, return_index=True)
+            again = np.setdiff1d(np.arange(len(prints)), first)
+            if len(again):
+                told = str(keys[int(again[0])].as_py())[:100]
+                raise DataError(f"the item '{told}' is there twice", column=self.key, row=int(again[0]))
+        items = compute(self._stages, batch, self._threads, self.predictor.bad_values)
         missing, unknown = self._observer_of_kept.count([batch.select(self.kept)], [items.table])
-        predictor._counters.answered({}, missing, unknown, [bad.column for bad in items.table.bad])
-        items.table.bad = []  # they were counted
+        bad, items.table.bad = [one.column for one in items.table.bad], []  # told here, not with each request
         ahead = None if self._split is None else self._split.of_items(items.table)
         if ahead is not None and self._layers is not None:
             ahead = self._layers.of_items(ahead)
-        return prints, items, ahead
+        return _Made(prints, items, ahead, missing, unknown, bad)
+
+    def _count(self, made: _Made) -> None:
+        self.predictor._counters.answered({}, made.missing, made.unknown, made.bad)
 
     def _tidy(self) -> None:
         """Give back the room of rows that do not count, once it is more than half."""
@@ -422,7 +437,10 @@ def _may_repeat(prints: Array) -> bool:
 
 
 def _array(values: Any) -> pa.Array:
-    array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    try:
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"cannot be keys of items: {str(error).splitlines()[0][:200]}") from None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 

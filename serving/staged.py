@@ -51,6 +51,7 @@ class _Candidates:
     count: int
     batch: pa.RecordBatch | None
     rows: Any
+    observer: Observer
     picked: Picked | None = None
     keys: Keys | None = None
 
@@ -127,19 +128,20 @@ class Stages:
             rows: Any = [{}] * count if batch is None else batch
             if cache is not None and batch is not None:
                 rows = cache.items(batch)
-            return _Candidates(count, batch, rows)
+            return _Candidates(count, batch, rows, self._of_items)
         predictor.limits.check_count(len(keys))
         asked = self._asked(catalogue, keys)
-        return _Candidates(len(keys), asked, None, catalogue.pick(keys, asked), keys)
+        # What the catalogue holds was counted when it came in.
+        return _Candidates(len(keys), asked, None, catalogue.observer, catalogue.pick(keys, asked), keys)
 
     def _asked(self, catalogue: Catalogue, keys: Keys) -> pa.RecordBatch | None:
         """The columns that come with a request that names its candidates."""
         if not catalogue.asked:
             return None
-        if keys.given is None:
+        if keys.given is None and len(keys):
             text = f"comes with each request, beside the key '{catalogue.key}', but only keys were given"
             raise DataError(text, column=catalogue.asked[0])
-        return self._predictor._batch(keys.given, list(catalogue.asked))
+        return self._predictor._batch([] if keys.given is None else keys.given, list(catalogue.asked))
 
     def _user(
         self, user: Any, context: Any, course: Course, whole: bool
@@ -187,14 +189,9 @@ class Stages:
     ) -> tuple[Counter[str], Counter[str]]:
         given = [] if candidates.batch is None else [candidates.batch]
         missing, unknown, bad = Counter(known.missing), Counter(known.unknown), list(known.bad)
-        if candidates.keys is None:
-            observer: Observer | None = self._of_items
-        else:  # what the catalogue holds was counted when it came in
-            observer = self._predictor.catalogue.observer if self._predictor.catalogue is not None else None
-        if observer is not None:
-            counts = observer.count(given, [] if table is None else [table])
-            missing.update(counts[0])
-            unknown.update(counts[1])
+        counts = candidates.observer.count(given, [] if table is None else [table])
+        missing.update(counts[0])
+        unknown.update(counts[1])
         if table is not None:
             beside = len(known.bad) if tiled else 0  # the request's own stand before those of items
             bad += [one.column for one in table.bad[beside:]]

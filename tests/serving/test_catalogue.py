@@ -393,6 +393,12 @@ def test_a_column_that_must_come_with_the_request_is_asked_for(catalogue_of_titl
         cached.predict({"user_id": "u1"}, [{"item_id": "i1"}])
 
 
+def test_no_items_have_no_scores(catalogue_of_titles):
+    _, cached, _ = catalogue_of_titles
+    for items in ([], {"item_id": [], "position": []}):
+        assert cached.predict({"user_id": "u1"}, items)["click"].shape == (0,)
+
+
 def test_unknown_values_of_a_request_are_counted_with_it(catalogue_of_titles):
     _, cached, _ = catalogue_of_titles
     cached.predict({"user_id": "u1"}, [{"item_id": "i1", "position": 77}])
