@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -96,7 +97,7 @@ class Predictor:
         self.catalogue: Catalogue | None = None
         self.user_cache: UserCache | None = None
         self.item_cache: ItemCache | None = None
-        self._stages, self._group = Stages(self), SessionGroup(sessions or num_processors())
+        self._group = SessionGroup(sessions or num_processors())
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str], *, verify: bool = True, **options: Any) -> Self:
@@ -299,6 +300,10 @@ class Predictor:
         self.close()
 
     # ------------------------------------------------------------------------------------------------ parts
+
+    @cached_property
+    def _stages(self) -> Stages:
+        return Stages(self)
 
     def _one_row(self, data: Any, side: str) -> pa.RecordBatch | None:
         """The user or the context as a batch of one row."""
