@@ -106,6 +106,7 @@ class ItemTable:
         Raises:
             DataError: There is not one row for each.
         """
+        asked = asked if type(asked) is pa.RecordBatch else pa.record_batch(asked)
         if asked.num_rows != len(self):
             raise DataError(f"the request has {asked.num_rows} rows for {len(self)} items")
         return ItemTable(self.table, self.raw, self.handed, self.stages, asked)
@@ -144,6 +145,13 @@ def _reading(nodes: Sequence[Node], columns: Collection[str]) -> set[str]:
             if source.name in (found if source.side == "feature" else columns):
                 found.add(node.name)
     return found
+
+
+def _side_by_side(raw: pa.RecordBatch, asked: pa.RecordBatch | None) -> pa.RecordBatch:
+    if asked is None:
+        return raw
+    names = [*raw.schema.names, *asked.schema.names]
+    return pa.RecordBatch.from_arrays([*raw.columns, *asked.columns], names)
 
 
 def _taken(batch: Any, places: np.ndarray[Any, Any]) -> Any:
@@ -207,9 +215,7 @@ class Request:
         stage = items.stages.cross
         if not stage.program.nodes:
             return items.table
-        sources = [*self._sources, (BITS["item"], items.raw)]
-        if items.asked is not None:
-            sources.append((BITS["item"], items.asked))
+        sources = [*self._sources, (BITS["item"], _side_by_side(items.raw, items.asked))]
         if items.handed is not None:
             sources.append((BITS["feature"], items.handed))
         made, _ = _run(stage, sources, len(items), 1)

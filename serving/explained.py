@@ -126,6 +126,7 @@ def explained(predictor: Predictor, stages: Stages, user: Any, items: Any, conte
 
 
 def _defaults(generator: FeatureGenerator, side: str, batch: pa.RecordBatch) -> Iterator[Default]:
+    batch = batch if type(batch) is pa.RecordBatch else pa.record_batch(batch)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         absent = column.is_null()
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

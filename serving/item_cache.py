@@ -73,6 +73,7 @@ class ItemCache:
         Raises:
             DataError: A value is bad under `fail`; names row and column.
         """
+        batch = batch if type(batch) is pa.RecordBatch else pa.record_batch(batch)
         prints = row_prints(batch.select(self._known_by), self._secret)
         with self._lock:
             places, rows = self._index.find(prints), self._rows

@@ -197,6 +197,7 @@ class Predictor:
             DataError: As there.
             DeadlineError: The deadline passed; what had not begun is never begun.
         """
+        self._open()
         course = Course(deadline_ms)
         if deadline_ms is None:
             return await self._group.run(lambda: self.predict(user, items, context), course)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from easyrec.errors import ConfigError, DataError, DeadlineError
+from easyrec.errors import ConfigError, DataError, DeadlineError, RunError
 from serving import Catalogue, ItemCache, Limits, Predictor, UserCache
 from serving.course import Course
 from serving.top import best, top
@@ -151,6 +151,8 @@ def test_an_awaited_request_that_waits_too_long_is_never_begun(toys):
 
         asyncio.run(ask())
         assert predictor.stats.requests == 1
+    with pytest.raises(RunError, match="was closed"):
+        asyncio.run(predictor.predict_async(USER, ITEMS, CONTEXT))
 
 
 def test_an_awaited_error_is_raised(plain):

@@ -379,6 +379,8 @@ def test_columns_that_the_catalogue_lacks_come_with_the_request(catalogue_of_tit
     same(cached.predict({"user_id": "u1"}, {"item_id": keys, "position": positions}), expected)
     rows = [{"item_id": key, "position": position} for key, position in zip(keys, positions, strict=True)]
     same(cached.predict({"user_id": "u1"}, rows), expected)
+    casts = pa.record_batch({"item_id": keys, "position": pa.array(positions, pa.decimal128(5, 0))})
+    same(cached.predict({"user_id": "u1"}, casts), expected)
     cached.catalogue.upsert([{"item_id": "i4", "title": "t99", "price": 1.0}])
     whole["title"], whole["price"] = ["t99", whole["title"][1], "t99"], [1.0, whole["price"][1], 1.0]
     same(cached.predict({"user_id": "u1"}, rows), plain.predict({"user_id": "u1"}, whole))
