@@ -62,7 +62,7 @@ class SplitScorer:
             once: What the request has once, one row.
             each: The candidates, with that beside where they are `tiled`.
         """
-        return self._dense(self._tables.lookup(once, each))
+        return self.run(self._tables.lookup(once, each))
 
     def of_user(self, once: Table) -> dict[str, np.ndarray]:
         """What the program reads of the user's side."""
