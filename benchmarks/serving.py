@@ -32,7 +32,7 @@ import numpy as np
 import yaml
 from record import ROOT, interleave, save, section, table
 from serving_client import Connection, Reply
-from serving_models import FOLDER, prepare
+from serving_models import FOLDER, KEY, prepare
 from train_throughput import peers_python
 
 HERE = Path(__file__).resolve().parent
@@ -160,7 +160,10 @@ def easyrec_server(count: int, bundles: Mapping[str, Path]) -> Server:
     """Ours, with all bundles as models of one server."""
 
     def command(folder: Path, ports: list[int]) -> list[Any]:
-        models = [{"name": name, "bundle": str(path)} for name, path in bundles.items()]
+        models: list[dict[str, Any]] = [{"name": name, "bundle": str(path)} for name, path in bundles.items()]
+        catalogue = {"source": {"path": str(FOLDER / "items.parquet")}, "key": KEY}
+        for name, ahead in (("keyed", "embeddings"), ("layered", "layers")):
+            models.append({"name": name, "bundle": str(bundles["raw"]), "catalogue": catalogue | {"ahead": ahead}})
         config = {"models": models, "port": ports[0], "processes": count, "watch_s": 0, "log": {"level": "warning"}}
         config["limits"] = {"deadline_ms": 60_000.0}  # the others have none
         (folder / "serving.yaml").write_text(yaml.safe_dump(config))
@@ -283,6 +286,7 @@ def as_scores(reply: Reply) -> np.ndarray:
 OURS, NAIVE = "easyrec, ids, OIP binary", "eager torch on uvicorn, ids, binary"
 JSON_IDS, MLSERVER_NAME = "easyrec, ids, OIP JSON", "MLServer 1.7.1, ids, OIP JSON"
 RAW, RAW_COLUMNS = "easyrec, raw features, JSON", "easyrec, raw features, JSON by column"
+BY_KEY, LAYERED = "easyrec, raw features, items by key", "easyrec, raw features, items by key, layers ahead"
 CHOSEN, DIN, NAIVE_DIN = (
     "easyrec, chosen precision, ids, OIP binary",
     "easyrec, DIN, OIP binary",
@@ -306,6 +310,8 @@ def contestants(bundles: Mapping[str, Path]) -> dict[str, Contestant]:
         found[named(OURS)] = ours("ids_binary", as_tensors)
         found[named(JSON_IDS)] = ours("ids_json", as_tensors)
         found[named(RAW)] = ours("raw_objects", as_scores)
+        found[named(BY_KEY)] = ours("keyed", as_scores)
+        found[named(LAYERED)] = ours("layered", as_scores)
         if "chosen" in bundles:
             found[named(CHOSEN)] = ours("chosen_binary", as_tensors, tolerance=0.01)
         if workers == 1:
@@ -374,6 +380,14 @@ def bars(medians: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
             best_cpu if peers else None,
             "cpu_ms 1",
             2.5,
+        ),
+        ("CPU, best server / items by key", medians.get(two(BY_KEY)), best_cpu if peers else None, "cpu_ms 1", 4.0),
+        (
+            "CPU, best server / items by key, layers ahead",
+            medians.get(two(LAYERED)),
+            best_cpu if peers else None,
+            "cpu_ms 1",
+            4.0,
         ),
         ("QPS of 4 clients, 2 processes / 1", medians.get(two(OURS)), medians.get(OURS), "qps 4", 1.7),
     ]

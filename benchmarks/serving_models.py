@@ -35,6 +35,8 @@ ROWS, DIN_ROWS = 16_384, 1_024
 USER_IDS, USER_NUMBERS = 15, 7
 USERS, ITEMS, STEPS, DIM = 10_000, 100_000, 1_000, 32
 ATTENTION, HIDDEN = [36], [200, 80]
+KEY = "row"
+"""The column that tells the items of the catalogue apart."""
 
 
 def deepfm_config(spec: dict[str, Any], data: Path, ids: bool) -> dict[str, Any]:
@@ -121,6 +123,9 @@ def write_deepfm(export: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
         pq.write_table(table, FOLDER / f"{name}.parquet")
         config = deepfm_config(spec, FOLDER / f"{name}.parquet", ids=name == "ids")
         state, tables = train(config | {"export": dict(export)}, FOLDER / name)
+    user = {*list(spec["categorical"])[:USER_IDS], *spec["numeric"][:USER_NUMBERS], "label"}
+    of_items = {name: raw[name] for name in raw.column_names if name not in user}
+    pq.write_table(pa.table({KEY: np.arange(raw.num_rows)} | of_items), FOLDER / "items.parquet")
     if chosen:
         overrides = {f"export.{key}": value for key, value in chosen.items()}
         easyrec.export(FOLDER / "ids", output=FOLDER / "chosen", overrides=overrides)

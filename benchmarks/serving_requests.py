@@ -90,6 +90,9 @@ def write_deepfm_requests(
         for form, items in (("objects", of_items.to_pylist()), ("columns", of_items.to_pydict())):
             asked = json.dumps({"user": once, "items": items}, separators=(",", ":"))
             write(folder / "requests" / f"raw_{form}", k, "/models/raw/predict", asked.encode(), JSON)
+        by_key = json.dumps({"user": once, "items": rows.tolist()}, separators=(",", ":"))
+        for model in ("keyed", "layered"):
+            write(folder / "requests" / model, k, f"/models/{model}/predict", by_key.encode(), JSON)
     np.save(folder / "deepfm.npy", np.stack(answers))
 
 

@@ -9,6 +9,7 @@ FeatureGeneratorError
     ├── CheckpointError   a checkpoint is damaged, incomplete or of another model
     ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
     │   └── Unusable          a runtime of it cannot be used here; another one may be
+    ├── DeadlineError     a call's deadline passed before it was answered
     ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
         ├── QueueGone         there is no such queue, or no longer
@@ -35,6 +36,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "DeadlineError",
     "EasyRecError",
     "EngineError",
     "LeaseLost",
@@ -69,6 +71,19 @@ class BundleError(EasyRecError):
 
 class Unusable(BundleError):  # noqa: N818 (it says what the runtime is)
     """A runtime of a bundle cannot be used here; another one of the bundle may be."""
+
+
+class DeadlineError(EasyRecError):
+    """A call's deadline passed before it was answered.
+
+    Args:
+        text: What is said.
+        stage: The stage in which it passed.
+    """
+
+    def __init__(self, text: str, stage: str) -> None:
+        super().__init__(text)
+        self.stage = stage
 
 
 class EngineError(EasyRecError):

@@ -72,11 +72,15 @@ class Ragged:
             values = native.take_items(self.values, self.offsets, rows, total)
             weights = None if self.weights is None else native.take_items(self.weights, self.offsets, rows, total)
             return Ragged(values, offsets, weights)
-        # Ids of a row lie together: gather them by row, and the key lengths alike.
-        id_offsets = self.key_offsets[self.offsets]
-        values, _, weights = self._take_elements(id_offsets, rows)
-        lengths = native.take_items(np.diff(self.key_offsets), self.offsets, rows, int(offsets[-1]))
-        return Ragged(values, offsets, weights, _ends(lengths))
+        # Ids of a row lie together: gather them by row, and the ends of the keys alike. What is not asked for is not read.
+        bounds = np.empty(2 * len(rows), np.int64)
+        bounds[0::2], bounds[1::2] = self.key_offsets[self.offsets[rows]], self.key_offsets[self.offsets[rows + 1]]
+        values, _, weights = self._take_elements(bounds, np.arange(0, 2 * len(rows), 2))
+        starts, ends = (
+            native.take_items(part, self.offsets, rows, int(offsets[-1]))
+            for part in (self.key_offsets[:-1], self.key_offsets[1:])
+        )
+        return Ragged(values, offsets, weights, _ends(ends - starts))
 
     def _take_elements(self, offsets: Array, rows: Array) -> tuple[Array, Array, Array | None]:
         taken = native.take_offsets(offsets, rows)

@@ -260,18 +260,21 @@ class FeatureGenerator:
         """
         return Request(self, user, context, bad_rows)
 
-    def items(self, data: Any, *, threads: int = 1, bad_rows: BadRows = "default") -> ItemTable:
+    def items(
+        self, data: Any, *, threads: int = 1, bad_rows: BadRows = "default", asked: Collection[str] = ()
+    ) -> ItemTable:
         """Items computed ahead, for `score_items` of any request.
 
         Args:
             data: Rows of items, as in `transform`.
             threads: Threads to compute on.
             bad_rows: `fail` at the first bad value, or take the feature's `default`.
+            asked: Item columns that `data` lacks, as they come with each request: `ItemTable.beside` takes them.
 
         Raises:
             DataError: A column is missing or unreadable, or a value is bad under `fail`.
         """
-        return precompute(self, data, threads, bad_rows)
+        return precompute(self, data, threads, bad_rows, asked)
 
     def _judge(self, table: Table, bad_rows: BadRows) -> Table:
         if bad_rows == "fail":

@@ -43,3 +43,7 @@ scan_json = _native.scan_json
 FlatBatch = _native.FlatBatch
 FlatLayout = _native.FlatLayout
 Census = _native.Census
+row_prints = _native.row_prints
+key_prints = _native.key_prints
+plain_print = _native.plain_print
+Clock = _native.Clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from feature_generator.columns import BadValue, Table
 from feature_generator.errors import DataError
 from feature_generator.incoming import is_arrays, record
 from feature_generator.native import FlatBatch
+from feature_generator.planning import Node, shaping
 from feature_generator.program import BITS, read_by
 from feature_generator.stage import Stage
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 class Stages:
     """The features by what they depend on: the request alone, an item alone, or both.
 
+    Args:
+        generator: Whose features they are.
+        asked: Item columns that come with each request, as a candidate's position does: what reads them is not kept.
+
     Attributes:
         user: What reads users and contexts alone: once a request.
         items: All that reads items.
@@ -29,12 +34,14 @@ class Stages:
         cross: What reads both: for every candidate of every request.
         needs: Columns that a request needs, by side.
         order: All outputs.
+        kept: Item columns that items computed ahead are made of.
     """
 
-    def __init__(self, generator: FeatureGenerator) -> None:
-        nodes = generator._resolved
+    def __init__(self, generator: FeatureGenerator, asked: Collection[str] = ()) -> None:
+        nodes, self.asked = generator._resolved, tuple(asked)
+        late = _reading(nodes, asked) if asked else set()
         user = {node.name for node in nodes if node.sided == "user"}
-        cross = {node.name for node in nodes if node.sided == "item" and node.sides & {"user", "context"}}
+        cross = {n.name for n in nodes if n.sided == "item" and (n.sides & {"user", "context"} or n.name in late)}
         fixed = {node.name for node in nodes} - user - cross
 
         def needed(names: set[str]) -> set[str]:
@@ -58,6 +65,8 @@ class Stages:
         self.items = stage(fixed | cross, set())
         self.fixed = stage(fixed, cross)
         self.cross = stage(cross, set())
+        read = dict.fromkeys([*self.fixed.needs["item"], *self.cross.needs["item"]])
+        self.kept = [name for name in read if name not in self.asked]
 
 
 class ItemTable:
@@ -67,10 +76,19 @@ class ItemTable:
         table: Features that depend on the item alone.
         raw: Columns for the others.
         handed: Stubs that those read, or None.
+        stages: What the features were told apart by.
+        asked: Columns that came with a request, or None.
     """
 
-    def __init__(self, table: Table, raw: pa.RecordBatch, handed: pa.RecordBatch | None) -> None:
-        self.table, self.raw, self.handed = table, raw, handed
+    def __init__(
+        self,
+        table: Table,
+        raw: pa.RecordBatch,
+        handed: pa.RecordBatch | None,
+        stages: Stages,
+        asked: pa.RecordBatch | None = None,
+    ) -> None:
+        self.table, self.raw, self.handed, self.stages, self.asked = table, raw, handed, stages, asked
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -82,24 +100,70 @@ class ItemTable:
             IndexError: A row lies outside.
         """
         places = np.asarray(rows, np.int64)
-        table, indices = self.table.take(places), pa.array(places)
+        table = self.table.take(places)
         table.bad = self.table.bad_of(places)
-        raw = self.raw.take(indices) if self.raw.num_columns else self.raw
-        return ItemTable(table, raw, None if self.handed is None else self.handed.take(indices))
+        raw, handed, asked = (_taken(batch, places) for batch in (self.raw, self.handed, self.asked))
+        return ItemTable(table, raw, handed, self.stages, asked)
+
+    def beside(self, asked: pa.RecordBatch) -> ItemTable:
+        """The same items with the columns that come with a request, a row for each.
+
+        Raises:
+            DataError: There is not one row for each.
+        """
+        asked = asked if type(asked) is pa.RecordBatch else pa.record_batch(asked)
+        if asked.num_rows != len(self):
+            raise DataError(f"the request has {asked.num_rows} rows for {len(self)} items")
+        return ItemTable(self.table, self.raw, self.handed, self.stages, asked)
 
 
-def precompute(generator: FeatureGenerator, data: Any, threads: int, bad_rows: BadRows) -> ItemTable:
-    """What of these items depends on nothing else.
+def precompute(
+    generator: FeatureGenerator, data: Any, threads: int, bad_rows: BadRows, asked: Collection[str] = ()
+) -> ItemTable:
+    """What of these items depends on nothing else, nor on the columns that are `asked` with each request.
 
     Raises:
         DataError: A column is missing or unreadable, or a value is bad under `fail`.
     """
-    stages = generator.stages
-    needed = list(dict.fromkeys([*stages.fixed.needs["item"], *stages.cross.needs["item"]]))
-    batch = record(data, needed) if needed else _rows(_count(data))
+    stages = Stages(generator, asked) if asked else generator.stages
+    return compute(stages, data, threads, bad_rows)
+
+
+def compute(stages: Stages, data: Any, threads: int, bad_rows: BadRows) -> ItemTable:
+    """What of these items can be kept, by stages that are there already.
+
+    Raises:
+        DataError: As in `precompute`.
+    """
+    batch = record(data, stages.kept) if stages.kept else _rows(_count(data))
     table, handed = _run(stages.fixed, [*stages.constants, (BITS["item"], batch)], batch.num_rows, threads)
     _refuse(table.bad, bad_rows)
-    return ItemTable(table, batch.select(stages.cross.needs["item"]), handed)
+    raw = [name for name in stages.cross.needs["item"] if name not in stages.asked]
+    return ItemTable(table, batch.select(raw), handed, stages)
+
+
+def _reading(nodes: Sequence[Node], columns: Collection[str]) -> set[str]:
+    """The features that read some columns, or a feature that does."""
+    found: set[str] = set()
+    for node in sorted(nodes, key=lambda node: node.level):
+        for source in (*node.inputs, *shaping(node, nodes)):
+            if source.name in (found if source.side == "feature" else columns):
+                found.add(node.name)
+    return found
+
+
+def _side_by_side(raw: pa.RecordBatch, asked: pa.RecordBatch | None) -> pa.RecordBatch:
+    if asked is None:
+        return raw
+    names = [*raw.schema.names, *asked.schema.names]
+    return pa.RecordBatch.from_arrays([*raw.columns, *asked.columns], names)
+
+
+def _taken(batch: Any, places: np.ndarray[Any, Any]) -> Any:
+    if batch is None or not batch.num_columns:
+        return batch
+    taken = batch.take(pa.array(places))
+    return taken if type(taken) is pa.RecordBatch else record(taken, taken.schema.names)
 
 
 class Request:
@@ -151,10 +215,13 @@ class Request:
         return _run(self._stages.items, [*self._sources, (BITS["item"], batch)], batch.num_rows, 1)[0]
 
     def _cross(self, items: ItemTable) -> Table:
-        sources = [*self._sources, (BITS["item"], items.raw)]
+        stage = items.stages.cross
+        if not stage.program.nodes:
+            return items.table
+        sources = [*self._sources, (BITS["item"], _side_by_side(items.raw, items.asked))]
         if items.handed is not None:
             sources.append((BITS["feature"], items.handed))
-        made, _ = _run(self._stages.cross, sources, len(items), 1)
+        made, _ = _run(stage, sources, len(items), 1)
         whole = Table.join([items.table, made], self._stages.order)
         whole.bad = [*items.table.bad, *made.bad]
         return whole

@@ -1,8 +1,26 @@
 """Serving: the predictor that answers what was trained. Importing it loads no torch."""
 
+from serving.cache_stats import CacheStats
+from serving.catalogue import Catalogue
+from serving.explained import Explained
+from serving.item_cache import ItemCache
 from serving.limits import Limits
 from serving.predictor import Predictor
 from serving.retriever import Retrieved, Retriever
 from serving.stats import Stats
+from serving.top import Top
+from serving.user_cache import UserCache
 
-__all__ = ["Limits", "Predictor", "Retrieved", "Retriever", "Stats"]
+__all__ = [
+    "CacheStats",
+    "Catalogue",
+    "Explained",
+    "ItemCache",
+    "Limits",
+    "Predictor",
+    "Retrieved",
+    "Retriever",
+    "Stats",
+    "Top",
+    "UserCache",
+]

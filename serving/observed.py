@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,16 @@ class Observer:
 
     Args:
         generator: Whose inputs and outputs are looked at.
+        only: The outputs that are looked at; default: all.
     """
 
-    def __init__(self, generator: FeatureGenerator) -> None:
+    def __init__(self, generator: FeatureGenerator, only: Collection[str] | None = None) -> None:
         self._unknown_ids: dict[str, int] = {}
         self._ranges: dict[str, tuple[str, int, str]] = {}
         for name, spec in generator.outputs.items() if generator.mode == "raw" else ():
             config = spec.config
+            if only is not None and name not in only:
+                continue
             if not isinstance(config, IdConfig) or config.out_of_range == "error":
                 continue
             if config.vocabulary_key:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 import pyarrow as pa
@@ -16,18 +17,27 @@ from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
 from easyrec.export.trust import Trust
+from easyrec.processors import num_processors
 from feature_generator import Table
 from feature_generator.columns import BadValue
 from feature_generator.incoming import missing, record
 from feature_generator.native import FlatBatch
 from feature_generator.request import Request
 from serving import runtimes
+from serving.catalogue import Catalogue
+from serving.course import Course
+from serving.explained import Explained, explained
 from serving.generator import read_generator
+from serving.item_cache import ItemCache
 from serving.limits import Limits
 from serving.observed import Observer
 from serving.proof import prove
+from serving.session_group import SessionGroup
 from serving.split import SplitScorer
+from serving.staged import Stages
 from serving.stats import Counters, Stats
+from serving.top import Top, top
+from serving.user_cache import UserCache
 
 Scores: TypeAlias = dict[str, np.ndarray]
 """By task: (K,) float32, (K, num_classes) for multi-class tasks."""
@@ -46,6 +56,13 @@ class Predictor:
         limits: Bounds on a request.
         bad_values: What a value that breaks a rule (no number, NaN, wrong length) does: `fail`, or `default`.
         missing_columns: What a column does that no row of the request has: `fail`, or `default`.
+        sessions: Requests that are scored at a time: so many threads `predict_async` has, and so many runners a runtime
+            that needs one for each; they share weights and tables. Default: as many as there are processors.
+
+    Attributes:
+        catalogue: Items that requests may name by their keys; None: they come with their columns.
+        user_cache: Keeps what is computed once a request; None: it is computed for each.
+        item_cache: Keeps features of items that came with their columns; None: they are computed for each request.
 
     Raises:
         BundleError: A part of the bundle cannot be read.
@@ -60,6 +77,7 @@ class Predictor:
         limits: Limits | None = None,
         bad_values: Literal["fail", "default"] = "fail",
         missing_columns: Literal["fail", "default"] = "fail",
+        sessions: int | None = None,
     ) -> None:
         self.bundle, self.limits = bundle, limits or Limits()
         self.bad_values, self.missing_columns = bad_values, missing_columns
@@ -67,11 +85,11 @@ class Predictor:
         self.generator = read_generator(bundle)
         if self.generator.fingerprint != manifest.fingerprint:
             raise BundleError(f"{bundle.path}: the generator is not the one that the manifest describes")
-        tables = TableReader.open(bundle.folder("tables"), verify=False)
+        tables = TableReader.open(bundle.folder("tables"), verify=False, checksums=bundle.checksums("tables"))
         trusted = trust_native or bundle.signed_by is not None
-        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trusted)
+        self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trusted, sessions=sessions)
         apart = manifest.split if manifest.requests_of(self.runtime) else None
-        split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
+        split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime, sessions)
         self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()
@@ -80,6 +98,10 @@ class Predictor:
             side: [name for name, own in self.generator.inputs.items() if own == side]
             for side in ("user", "item", "context")
         }
+        self.catalogue: Catalogue | None = None
+        self.user_cache: UserCache | None = None
+        self.item_cache: ItemCache | None = None
+        self._group = SessionGroup(sessions or num_processors())
 
     @classmethod
     def load(
@@ -115,20 +137,47 @@ class Predictor:
 
     # ---------------------------------------------------------------------------------------------- answers
 
-    def predict(self, user: Any, items: Any, context: Any = None) -> Scores:
+    @overload
+    def predict(
+        self,
+        user: Any,
+        items: Any,
+        context: Any = None,
+        *,
+        deadline_ms: float | None = None,
+        explain: Literal[False] = False,
+    ) -> Scores: ...
+
+    @overload
+    def predict(
+        self, user: Any, items: Any, context: Any = None, *, deadline_ms: float | None = None, explain: Literal[True]
+    ) -> Explained: ...
+
+    def predict(
+        self, user: Any, items: Any, context: Any = None, *, deadline_ms: float | None = None, explain: bool = False
+    ) -> Scores | Explained:
         """Score K candidates for one user.
 
         Args:
             user: Its columns, as a mapping; None where no feature reads the user.
-            items: The candidates: a list of mappings, a record batch, a data frame or a dict of arrays.
+            items: The candidates: a list of mappings, a record batch, a data frame or a dict of arrays; where there is a
+                `catalogue`, also a list of keys, or rows of the key and of what the catalogue does not hold.
             context: Columns of the request, as a mapping; None where no feature reads a context.
+            deadline_ms: Milliseconds after which it is given up, between two stages; None: never.
+            explain: Tell also how the scores came about.
 
         Returns:
             By task, in the order of `items`.
 
         Raises:
-            DataError: A column is missing or a value is unreadable, bad or too large; names it.
+            DataError: A column is missing or a value is unreadable, bad or too large, or an item is unknown; names it.
+            DeadlineError: The deadline passed.
         """
+        if explain:
+            return explained(self, self._stages, user, items, context, Course(deadline_ms))
+        caches = (self.catalogue, self.user_cache, self.item_cache)
+        if deadline_ms is not None or any(cache is not None for cache in caches):
+            return self._stages.answer(user, items, context, Course(deadline_ms)).scores
         split = self._open()[2]
         try:
             batches, count = self._batches(user, items, context)
@@ -146,6 +195,49 @@ class Predictor:
         bad = table.bad if tiled else [*request.user.bad, *table.bad]
         self._count({"requests": 1, "items": count}, given, [request.user, table], bad)
         return scores
+
+    async def predict_async(
+        self, user: Any, items: Any, context: Any = None, *, deadline_ms: float | None = None
+    ) -> Scores:
+        """As `predict`, awaited: in one of as many threads as there are `sessions`. Waiting counts towards the deadline.
+
+        Raises:
+            DataError: As there.
+            DeadlineError: The deadline passed; what had not begun is never begun.
+        """
+        self._open()
+        course = Course(deadline_ms)
+        if deadline_ms is None:
+            return await self._group.run(lambda: self.predict(user, items, context), course)
+        return await self._group.run(lambda: self._stages.answer(user, items, context, course).scores, course)
+
+    def top_k(
+        self,
+        user: Any,
+        items: Any,
+        k: int,
+        context: Any = None,
+        *,
+        task: str | None = None,
+        deadline_ms: float | None = None,
+    ) -> Top:
+        """The best of the candidates. Of equal scores the one that stands first in `items` comes first.
+
+        Args:
+            user: As in `predict`.
+            items: As in `predict`.
+            k: How many at most.
+            context: As in `predict`.
+            task: By which task; it may be left out where there is one.
+            deadline_ms: As in `predict`.
+
+        Raises:
+            DataError: As in `predict`, or there is no such task.
+            DeadlineError: The deadline passed.
+        """
+        scores = self.predict(user, items, context, deadline_ms=deadline_ms)
+        named = None if self.catalogue is None else self.catalogue.keys_in(items)
+        return top(scores, k, task, None if named is None else named.plain())
 
     def features(self, user: Any, items: Any, context: Any = None) -> Table:
         """What the model would be given for a request: to look at, or to compare with what training saw.
@@ -178,10 +270,12 @@ class Predictor:
             rows: A record batch, pa.Table, data frame, dict of arrays or list of mappings.
 
         Raises:
-            DataError: A column is missing, or a value is unreadable or bad; names it.
+            DataError: A column is missing, or a value is unreadable, bad or too large; names it.
         """
         try:
             batch = rows if isinstance(rows, pa.RecordBatch) else record(rows, list(self.generator.inputs))
+            self.limits.check_count(batch.num_rows)
+            self.limits.check(batch)
             table = self._transform(batch)
         except DataError:
             self._counters.refused()
@@ -206,6 +300,7 @@ class Predictor:
     def close(self) -> None:
         """Let go of tables and runtime; calls that run go on to their end, further ones are refused."""
         self._parts = None
+        self._group.close()
 
     def __enter__(self) -> Self:
         return self
@@ -214,6 +309,10 @@ class Predictor:
         self.close()
 
     # ------------------------------------------------------------------------------------------------ parts
+
+    @cached_property
+    def _stages(self) -> Stages:
+        return Stages(self)
 
     def _one_row(self, data: Any, side: str) -> pa.RecordBatch | None:
         """The user or the context as a batch of one row."""

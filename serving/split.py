@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,23 +26,30 @@ class SplitScorer:
         entry: What its manifest says of the program.
         tables: Its tables.
         runtime: What runs it.
+        sessions: As `runtimes.load` takes them.
 
     Attributes:
         tiled: Whether candidates are looked up beside what the request has once.
+        reads: The features that are looked up for candidates.
+        by_row: Whether all that is looked up for candidates has a row for each; sequences of items have one for each step.
 
     Raises:
         BundleError: The program is damaged.
     """
 
-    def __init__(self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str) -> None:
+    def __init__(
+        self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str, sessions: int | None = None
+    ) -> None:
         self._tables = SidesReader(tables, set(entry.user), entry.apart)
         item, self._cells = self._tables.item_plan, entry.cells
-        self._dense = runtimes.load(runtime, bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder))
-        read = {feature for group in item.groups.values() for feature in group.features}
+        folder = bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder)
+        self._dense = runtimes.load(runtime, folder, sessions)
+        self.reads = {feature for group in item.groups.values() for feature in group.features}
+        self.by_row = not any(group.layout.sequences for group in item.groups.values())
         searched = any(
             s.search is not None and s.search.kind != "newest" for g in item.groups.values() for s in g.layout.sequences
         )
-        self.tiled = searched or bool(read & set(entry.user))
+        self.tiled = searched or bool(self.reads & set(entry.user))
 
     @property
     def out_of_range(self) -> int:
@@ -55,4 +63,16 @@ class SplitScorer:
             once: What the request has once, one row.
             each: The candidates, with that beside where they are `tiled`.
         """
-        return in_portions(self._dense, self._tables.lookup(once, each), self._cells)
+        return self.run(self._tables.lookup(once, each))
+
+    def of_user(self, once: Table) -> dict[str, np.ndarray]:
+        """What the program reads of the user's side."""
+        return self._tables.of_user(once)
+
+    def of_items(self, each: Table) -> dict[str, np.ndarray]:
+        """What the program reads of the candidates."""
+        return self._tables.of_items(each)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What the program says of both."""
+        return in_portions(self._dense, inputs, self._cells)

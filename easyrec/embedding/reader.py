@@ -13,6 +13,7 @@ import os
 import threading
 import tokenize
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Columns, Lookup, TableColumns
 from easyrec.embedding.packing import STORED, Precision, pack, precision_of, stored_width, unpack, worthwhile
 from easyrec.embedding.served import ServedTables
+from easyrec.embedding.sharing import mapped_once
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import BundleError
 from easyrec.layout import GroupLayout, SequenceLayout, Span
@@ -128,18 +130,31 @@ class TableReader:
         self._counting = threading.Lock()
 
     @classmethod
-    def open(cls, directory: str | os.PathLike[str], *, verify: bool = True, threads: int = 1) -> Self:
+    def open(
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        verify: bool = True,
+        threads: int = 1,
+        checksums: Mapping[str, str] | None = None,
+    ) -> Self:
         """Map the tables that `write_tables` wrote.
 
         Args:
             directory: Their folder.
             verify: Compare every file with its checksum, which reads them all.
             threads: How many threads share a lookup; results do not depend on it.
+            checksums: Of the files by name, where they were compared: what another reader has mapped is not mapped again.
 
         Raises:
             BundleError: A file is missing, damaged or not what the index says, or of a newer format.
         """
         folder = Path(directory)
+
+        def known(path: Path, *read: Any) -> tuple[Any, ...] | None:
+            checksum = (checksums or {}).get(path.name)
+            return None if checksum is None else (checksum, *read)
+
         try:
             index = json.loads((folder / INDEX).read_bytes())
             if index["format"] != FORMAT or not isinstance(index["version"], int):
@@ -156,7 +171,8 @@ class TableReader:
                 path = folder / f"{number}.npy"
                 if verify and _checksum(path) != entry["sha256"]:
                     raise BundleError(f"{path}: is damaged, its checksum differs")
-                weights[spec.name] = _map(path, spec.rows, spec.dim, entry.get("precision", "fp32"))
+                shape = (spec.rows, spec.dim, entry.get("precision", "fp32"))
+                weights[spec.name] = mapped_once(known(path, *shape), partial(_map, path, *shape))
             if [entry["keys"] for entry in index.get("keys", ())] != [spec.name for spec in plan.keys]:
                 raise ValueError("its keys are not those of its plan")
             keys = {}
@@ -164,7 +180,7 @@ class TableReader:
                 path = folder / f"keys-{number}.npy"
                 if verify and _checksum(path) != entry["sha256"]:
                     raise BundleError(f"{path}: is damaged, its checksum differs")
-                keys[keyed.name] = FinishedKeys(_slots(path))
+                keys[keyed.name] = FinishedKeys(mapped_once(known(path), partial(_slots, path)))
             return cls(plan, weights, threads, keys)
         except FileNotFoundError as error:
             raise BundleError(f"{error.filename}: is missing") from error

@@ -95,8 +95,15 @@ class SidesReader:
             once: What the request has once, one row.
             each: The candidates.
         """
-        given = {USER + key: array for key, array in self._user.lookup(once).items()}
-        return given | {ITEM + key: array for key, array in self._item.lookup(each).items()}
+        return self.of_user(once) | self.of_items(each)
+
+    def of_user(self, once: Table) -> dict[str, np.ndarray]:
+        """Those inputs that the request has once."""
+        return {USER + key: array for key, array in self._user.lookup(once).items()}
+
+    def of_items(self, each: Table) -> dict[str, np.ndarray]:
+        """Those inputs that follow from the candidates."""
+        return {ITEM + key: array for key, array in self._item.lookup(each).items()}
 
 
 def _part(group: GroupPlan, user: Collection[str], apart: Collection[str], *, mine: bool) -> GroupPlan:

@@ -188,11 +188,13 @@ class Bundle:
         path: Its directory.
         manifest: What it says of itself.
         signed_by: The trusted key that signed it; None: nobody asked, or none did.
+        verified: Whether every file was compared with its checksum.
     """
 
     path: Path
     manifest: Manifest
     signed_by: str | None = None
+    verified: bool = False
 
     @staticmethod
     def open(directory: str | os.PathLike[str], *, verify: bool = True, trust: Trust | None = None) -> Bundle:
@@ -209,7 +211,7 @@ class Bundle:
         """
         path = Path(directory)
         manifest, signer = _open_sealed(path, Manifest, verify=verify, trust=trust)
-        return Bundle(path, manifest, signed_by=signer)
+        return Bundle(path, manifest, signer, verify or signer is not None)
 
     def file(self, name: str) -> Path:
         """The path of a file that the manifest lists.
@@ -220,6 +222,11 @@ class Bundle:
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: the manifest lists no file '{name}'")
         return self.path / name
+
+    def checksums(self, name: str) -> dict[str, str]:
+        """The checksums of the files of a folder, by their names in it, where they were compared; else empty."""
+        listed = self.manifest.files.items() if self.verified else ()
+        return {file.removeprefix(f"{name}/"): entry.sha256 for file, entry in listed if file.startswith(f"{name}/")}
 
     def folder(self, name: str) -> Path:
         """The path of a folder in which the manifest lists at least one file.

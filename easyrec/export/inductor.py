@@ -96,16 +96,17 @@ def compile_program(program: Program, inputs: Mapping[str, Tensor], folder: Path
 
 
 class Package:
-    """Machine code of a bundle. Safe to call from several threads: as many runners share its weights as there are cores.
+    """Machine code of a bundle. Safe to call from several threads: several runners share its weights.
 
     Args:
         folder: Where `compile_program` put it. Loading it runs what its writer wants.
+        runners: How many; default: as many as there are processors, at most 8.
 
     Raises:
         BundleError: It is damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runners: int | None = None) -> None:
         from torch._inductor.package.package import load_package  # noqa: PLC0415 (imports the compiler)
 
         try:
@@ -113,7 +114,7 @@ class Package:
             self.inputs, self.outputs = [str(n) for n in names["inputs"]], [str(n) for n in names["outputs"]]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._model = load_package(str(folder / PACKAGE), num_runners=min(8, os.cpu_count() or 1))
+                self._model = load_package(str(folder / PACKAGE), num_runners=runners or min(8, os.cpu_count() or 1))
         except (RuntimeError, LookupError, TypeError, OSError) as error:
             raise BundleError(f"{folder}: cannot be loaded: {(str(error).splitlines() or [''])[0]}") from error
 

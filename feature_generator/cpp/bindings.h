@@ -15,5 +15,6 @@ void bind_json(pybind11::module_& module);
 void bind_objects(pybind11::module_& module);
 void bind_expression(pybind11::module_& module);
 void bind_flat(pybind11::module_& module);
+void bind_cache(pybind11::module_& module);
 
 }  // namespace fg

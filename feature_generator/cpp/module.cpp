@@ -11,4 +11,5 @@ PYBIND11_MODULE(NATIVE_MODULE, module) {
   fg::bind_objects(module);
   fg::bind_expression(module);
   fg::bind_flat(module);
+  fg::bind_cache(module);
 }

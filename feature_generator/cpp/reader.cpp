@@ -9,7 +9,6 @@
 #include "scan.h"
 
 namespace fg {
-namespace {
 
 Text text_at(const Column& column, std::int64_t row) noexcept {
   switch (column.type) {
@@ -33,12 +32,15 @@ Text text_at(const Column& column, std::int64_t row) noexcept {
   }
 }
 
+namespace {
+
 template <class T>
 std::int64_t index_as(const Column& column, std::int64_t row) noexcept {
   return static_cast<std::int64_t>(column.values<T>()[row]);
 }
 
-// Which entry of the dictionary row `row` points to.
+}  // namespace
+
 std::int64_t entry_at(const Column& column, std::int64_t row) noexcept {
   switch (column.index) {
     case Type::i8: return index_as<std::int8_t>(column, row);
@@ -50,6 +52,8 @@ std::int64_t entry_at(const Column& column, std::int64_t row) noexcept {
     default: return index_as<std::int64_t>(column, row);
   }
 }
+
+namespace {
 
 // Nothing may have no address.
 bool holds(const char* p, std::size_t n, char byte) noexcept { return n != 0 && std::memchr(p, byte, n) != nullptr; }

@@ -23,6 +23,12 @@ struct Reading {
   bool lengths = false;                   // of a sequence only the number of its elements counts: they stay empty
 };
 
+// The text in row `row` of a column of such.
+Text text_at(const Column& column, std::int64_t row) noexcept;
+
+// Which entry of its dictionary row `row` points to.
+std::int64_t entry_at(const Column& column, std::int64_t row) noexcept;
+
 // Appends rows [first, last) of a plain column to `cells`, one element a row. Values that are empty or null are left
 // out.
 void read_rows(const Column& column, std::int64_t first, std::int64_t last, const Reading& reading, Cells& cells);

@@ -1,6 +1,6 @@
 """Runtimes: what runs a bundle's dense part, one a file; the file's name is the runtime's name in the manifest.
 
-A member defines `load(folder: Path) -> Runtime`; its imports are its own affair, so that a predictor over one
+A member defines `load(folder: Path, sessions: int | None = None) -> Runtime`; its imports are its own affair, so that a predictor over one
 runtime needs nothing of the others.
 """
 
@@ -35,8 +35,13 @@ class Runtime(Protocol):
         ...
 
 
-def load(name: str, folder: Path) -> Runtime:
+def load(name: str, folder: Path, sessions: int | None = None) -> Runtime:
     """The runtime `name` over its folder of a bundle.
+
+    Args:
+        name: Its name.
+        folder: Its folder.
+        sessions: Calls that run at a time, where it needs a runner for each; default: as it thinks best.
 
     Raises:
         BundleError: There is no such runtime, or the folder does not hold what it needs.
@@ -46,7 +51,7 @@ def load(name: str, folder: Path) -> Runtime:
         hint = nearest(name, members(__name__)) or f"; known: {', '.join(members(__name__))}"
         raise BundleError(f"no runtime is called '{name}'{hint}")
     try:
-        runtime: Runtime = member(__name__, name).load(folder)
+        runtime: Runtime = member(__name__, name).load(folder, sessions)
     except ModuleNotFoundError as error:
         raise Unusable(f"it needs the package '{error.name}', which is not installed") from error
     except MissingExtra as error:
@@ -54,13 +59,16 @@ def load(name: str, folder: Path) -> Runtime:
     return runtime
 
 
-def choose(bundle: Bundle, wanted: str | None = None, *, trust_native: bool = False) -> tuple[str, Runtime]:
+def choose(
+    bundle: Bundle, wanted: str | None = None, *, trust_native: bool = False, sessions: int | None = None
+) -> tuple[str, Runtime]:
     """The runtime that is wanted; else the bundle's choice, or where that cannot be used here, its next fastest.
 
     Args:
         bundle: What is served.
         wanted: The name of a runtime.
         trust_native: Load machine code that the bundle holds: it does what its writer wants.
+        sessions: As `load` takes them.
 
     Raises:
         BundleError: The bundle has not the runtime that is wanted, or none that can be used, or its files are damaged.
@@ -80,7 +88,7 @@ def choose(bundle: Bundle, wanted: str | None = None, *, trust_native: bool = Fa
             misfit = unfit(entries[name].built_for) if native else ""
             if misfit:
                 raise Unusable(misfit)
-            found = load(name, bundle.folder(entries[name].folder))
+            found = load(name, bundle.folder(entries[name].folder), sessions)
         except Unusable as error:
             refused.append(f"runtime '{name}': {error}")
             continue

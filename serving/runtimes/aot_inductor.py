@@ -7,10 +7,10 @@ from pathlib import Path
 from easyrec.export.inductor import Package
 
 
-def load(folder: Path) -> Package:
+def load(folder: Path, sessions: int | None = None) -> Package:
     """The machine code in `folder`.
 
     Raises:
         BundleError: It is damaged.
     """
-    return Package(folder)
+    return Package(folder, sessions)

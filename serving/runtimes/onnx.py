@@ -7,7 +7,7 @@ from pathlib import Path
 from easyrec.export.onnx.session import MODEL, Session
 
 
-def load(folder: Path) -> Session:
+def load(folder: Path, sessions: int | None = None) -> Session:
     """The model in `folder`.
 
     Raises:

@@ -35,7 +35,7 @@ class TorchExport:
             raise BundleError(f"the program cannot be run: {str(error).splitlines()[0]}") from error
 
 
-def load(folder: Path) -> TorchExport:
+def load(folder: Path, sessions: int | None = None) -> TorchExport:
     """The program in `folder`.
 
     Raises:

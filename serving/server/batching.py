@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from feature_generator.errors import DataError
 from feature_generator.incoming import record
+from serving.server.by_key import keys_of
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import Batching
 from serving.server.http import Refused
@@ -112,7 +113,7 @@ def side_by_side(loaded: Loaded, question: Question) -> pa.RecordBatch | None:
     """A question as rows that hold all columns; None where it is better asked alone."""
     if question.rows is not None:
         return question.rows if set(question.rows.schema.names) == loaded.columns.keys() else None
-    if question.inputs is not None or not question.count:
+    if question.inputs is not None or not question.count or question.explain or keys_of(loaded, question) is not None:
         return None
     limits = loaded.predictor.limits
     columns: dict[str, pa.Array] = {}

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from easyrec.errors import BundleError, DataError, nearest
 from feature_generator.native import distinct_keys
+from serving.explained import Explained
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model
 
@@ -27,6 +28,8 @@ class Question:
         context: The request's columns.
         rows: Instead of these, rows that hold all columns side by side.
         inputs: Instead of all, inputs of the dense part.
+        explain: Whether it is asked how the scores come about.
+        explained: That, once it was answered.
     """
 
     user: Any = None
@@ -34,6 +37,8 @@ class Question:
     context: Any = None
     rows: pa.RecordBatch | None = None
     inputs: Mapping[str, np.ndarray] | None = None
+    explain: bool = False
+    explained: Explained | None = None
 
     @property
     def user_form(self) -> bool:
@@ -65,9 +70,10 @@ def ask(loaded: Loaded, question: Question) -> Scores:
         if question.inputs is not None:
             return predictor.program(question.inputs)
         if question.rows is not None:
-            predictor.limits.check_count(question.rows.num_rows)
-            predictor.limits.check(question.rows)
             return predictor.predict_batch(question.rows)
+        if question.explain:
+            question.explained = predictor.predict(question.user, question.items, question.context, explain=True)
+            return dict(question.explained.scores)
         return predictor.predict(question.user, question.items, question.context)
     except DataError as error:
         raise Refused(400, "data", str(error), column=error.column, row=error.row) from None

@@ -41,6 +41,52 @@ class CanaryConfig(StrictModel):
     """Requests to each of both, in a process, before it is judged."""
 
 
+class ItemSource(StrictModel):
+    """Files that hold the items of a catalogue."""
+
+    path: str = Field(min_length=1)
+    """A file, a folder, or a pattern with `*`."""
+    format: Literal["parquet", "csv", "arrow", "json"] = "parquet"
+    """`json`: an object a line."""
+
+
+class CatalogueConfig(StrictModel):
+    """Items whose features are computed ahead, so that requests name them by their keys."""
+
+    source: ItemSource | None = None
+    """Where the items are; without it they come by `POST /models/{name}/items` alone."""
+    key: str = Field(min_length=1)
+    """The column of whole numbers or texts that tells items apart."""
+    asked: list[str] | None = None
+    """Item columns that come with each request; default: those that the source lacks."""
+    ahead: Literal["features", "embeddings", "layers"] = "embeddings"
+    """How far items are computed ahead."""
+    refresh_s: float = Field(60.0, ge=0.0)
+    """How often the source is looked at; it is read again where files have changed. 0: with a new bundle alone."""
+
+
+class UserCacheConfig(StrictModel):
+    """Users are kept for some seconds, with what follows from them."""
+
+    key: str | None = None
+    """The user's column that tells users apart; without it, users of other columns are others."""
+    rows: int = Field(10_000, ge=1)
+    """How many users."""
+    age_s: float = Field(10.0, gt=0.0)
+    """How long."""
+
+
+class ItemCacheConfig(StrictModel):
+    """Features of items that came with their columns are kept for when they come again."""
+
+    key: str = Field(min_length=1)
+    """The item column that tells items apart."""
+    rows: int = Field(100_000, ge=1)
+    """How many items."""
+    version: str | None = None
+    """An item column that changes whenever another one does; else all columns are compared."""
+
+
 class VersionConfig(StrictModel):
     """One of several versions of a model."""
 
@@ -83,6 +129,9 @@ class ModelConfig(StrictModel):
     unique: str | None = None
     """An item column, e.g. `item_id`; a request that holds a value of it twice is refused."""
     batching: Batching | None = None
+    catalogue: CatalogueConfig | None = None
+    user_cache: UserCacheConfig | None = None
+    item_cache: ItemCacheConfig | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -101,6 +150,8 @@ class ModelConfig(StrictModel):
         names = [version.name for version in self.versions if version.name is not None]
         if len(names) > len(set(names)):
             raise ValueError("two versions have one name")
+        if self.inputs == "tensors" and any((self.catalogue, self.user_cache, self.item_cache)):
+            raise ValueError("with 'inputs: tensors' nothing is computed that a cache could keep")
         return self
 
     def all_versions(self) -> list[VersionConfig]:

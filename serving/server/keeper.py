@@ -26,6 +26,7 @@ from serving.server.canary import Trials
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Refused
+from serving.server.items import Items
 from serving.server.metrics import Metrics
 from serving.server.models import DIGITS, Loaded, Model, Models, Version, describe
 from serving.server.sources import Offer, Room, Source, source_config
@@ -71,6 +72,9 @@ class Keeper:
             self._sources[version] = (source_config(version.config.bundle).open(room), deltas)
         self._followed = 0
         self.trials = Trials(models)
+        for model in models:
+            if model.config.catalogue is not None:
+                model.items = Items(model.config.catalogue, state / f"items-{model.name}.jsonl")
 
     # ------------------------------------------------------------------------------------------------- looks
 
@@ -99,6 +103,10 @@ class Keeper:
         for model, version in self._all():
             if self.config.watch_s or version.current is None:
                 self.look(model, version)
+        for model in self.models:
+            result = model.items.watch(model.catalogues()) if model.items is not None else ""
+            if result:
+                self.metrics.add("easyrec_cache_refreshes_total", model=model.name, result=result)
         self._tidy()
 
     def look(self, model: Model, version: Version, *, forced: bool = False) -> Outcome:
@@ -142,7 +150,7 @@ class Keeper:
             path = offer.fetch()
             digest = digest_of(path)
             opened = self._pinned(path, digest)
-            loaded = Loaded(opened, model.config, self.config.limits, self.config.trust)
+            loaded = Loaded(opened, model.config, self.config.limits, self.config.trust, model.items)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
             if opened is not None and (opened != path or not self._is_sound(opened)):
                 with self._locked("bundles"):
@@ -223,6 +231,20 @@ class Keeper:
         outcomes = [self.look(model, version, forced=True) for version in model.versions]
         self._order({"kind": "reload", "model": model.name})
         return outcomes
+
+    def change(self, model: Model, upsert: list[Any], remove: list[Any]) -> tuple[int, int, int]:
+        """Change a model's catalogue, and have the other processes do so.
+
+        Returns:
+            How many items were upserted, removed, and are there now.
+
+        Raises:
+            DataError: One cannot be taken; then nothing is changed.
+        """
+        assert model.items is not None
+        catalogues = model.catalogues()
+        upserted, removed = model.items.change(catalogues, upsert, remove)
+        return upserted, removed, len(catalogues[0])
 
     def rollback(self, model: Model, version: Version) -> None:
         """Answer with the bundle before, and have the other processes do so.

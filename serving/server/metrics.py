@@ -36,6 +36,19 @@ HELP: dict[str, tuple[str, str]] = {
     "easyrec_request_log_total": ("counter", "Requests that were sampled: written, or dropped."),
     "easyrec_drift_psi": ("gauge", "Population stability index of scores and features against training."),
     "easyrec_canary_total": ("counter", "Canaries that were withdrawn: rolled back, or taken out."),
+    "easyrec_cache_rows": ("gauge", "What a cache holds, of all processes."),
+    "easyrec_cache_bytes": ("gauge", "Bytes of what a cache holds, of all processes."),
+    "easyrec_cache_age_seconds": (
+        "gauge",
+        "Seconds since a catalogue was filled or the oldest entry was made; the largest.",
+    ),
+    "easyrec_cache_hits_total": ("counter", "What a cache was asked for and held."),
+    "easyrec_cache_misses_total": ("counter", "What a cache was asked for and did not hold."),
+    "easyrec_cache_evicted_total": ("counter", "What a cache left out for want of room."),
+    "easyrec_cache_refreshes_total": (
+        "counter",
+        "Times that the items of a catalogue were read anew, or could not be.",
+    ),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {
@@ -43,8 +56,8 @@ BOUNDS = {
     "easyrec_batch_rows": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0),
     "easyrec_shadow_difference": DIFFERENCES,
 }
-LARGEST = ("easyrec_drift_psi",)
-"""Gauges of which the largest of all processes is shown, where others are added up."""
+LARGEST = frozenset({"easyrec_drift_psi", "easyrec_cache_age_seconds"})
+"""Gauges of which the largest of all processes is told, not the sum."""
 MOST_SERIES = 10_000
 """Beyond these, new label values are dropped: no request can fill the memory."""
 
@@ -161,8 +174,8 @@ def exposition(states: Iterable[Mapping[str, Any]]) -> bytes:
             for name, labels, value in state[kind]:
                 series = sums.setdefault(name, {})
                 key = _labels(labels)
-                known = series.get(key, 0.0)
-                series[key] = max(known, value) if name in LARGEST else known + value
+                former = series.get(key, 0.0)
+                series[key] = max(former, value) if name in LARGEST else former + value
         for name, labels, values in state["histograms"]:
             series, key = sums.setdefault(name, {}), _labels(labels)
             series[key] = [a + b for a, b in zip(series.get(key, [0.0] * len(values)), values, strict=True)]

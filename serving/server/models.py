@@ -16,9 +16,14 @@ from easyrec.errors import BundleError, nearest
 from easyrec.export.bundle import digest_of
 from easyrec.export.trust import Trust
 from easyrec.export.warmup import FOLDER, WarmupRows
+from serving.cache_stats import CacheStats
+from serving.catalogue import Catalogue
+from serving.item_cache import ItemCache
 from serving.predictor import Predictor
 from serving.server.config import LimitsConfig, ModelConfig, VersionConfig
 from serving.server.http import Refused
+from serving.server.items import Items
+from serving.user_cache import UserCache
 
 DIGITS = 12
 """Digits of a bundle's digest that tell it from others in answers, paths and logs."""
@@ -32,6 +37,7 @@ class Loaded:
         model: How it is served.
         limits: Bounds on a request.
         trust: Whose bundles are taken.
+        items: What fills the catalogue, where the model has one.
 
     Attributes:
         digest: Of its manifest, which names every byte of it.
@@ -44,9 +50,17 @@ class Loaded:
 
     Raises:
         BundleError: It is damaged, or does not answer as it was trained.
+        DataError: The items of its catalogue cannot be read.
     """
 
-    def __init__(self, path: Path, model: ModelConfig, limits: LimitsConfig, trust: Trust | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        model: ModelConfig,
+        limits: LimitsConfig,
+        trust: Trust | None = None,
+        items: Items | None = None,
+    ) -> None:
         self.path, self.digest = path, digest_of(path)
         self.version = self.digest[:DIGITS]
         self.predictor = Predictor.load(
@@ -66,6 +80,13 @@ class Loaded:
         self.types = {name: kinds.get(name, "string") for name in self.columns}
         self.heads = {name.partition("__")[0] for name in self.columns if "__" in name}
         self.shapes = self._warm()
+        if items is not None:
+            self.predictor.catalogue = items.catalogue(self.predictor)
+        users, cached = model.user_cache, model.item_cache
+        if users is not None:
+            self.predictor.user_cache = UserCache(users.key, rows=users.rows, age_s=users.age_s)
+        if cached is not None:
+            self.predictor.item_cache = ItemCache(self.predictor, cached.key, rows=cached.rows, version=cached.version)
         self._lock, self._leases, self._retired = threading.Lock(), 0, False
 
     def _warm(self) -> dict[str, tuple[str, list[int]]]:
@@ -102,6 +123,19 @@ class Loaded:
         kinds = {"missing": stats.missing, "unknown": stats.unknown, "bad": stats.bad}
         return {(kind, name): count for kind, counts in kinds.items() for name, count in counts.items()}
 
+    def caches(self) -> dict[str, CacheStats]:
+        """The state of its caches, by what they keep."""
+        held = {
+            "catalogue": self.predictor.catalogue,
+            "users": self.predictor.user_cache,
+            "items": self.predictor.item_cache,
+        }
+        return {name: cache.stats for name, cache in held.items() if cache is not None}
+
+    def cache_counts(self) -> dict[tuple[str, str], int]:
+        """What its caches counted, by cache and kind."""
+        return {(n, kind): getattr(s, kind) for n, s in self.caches().items() for kind in ("hits", "misses", "evicted")}
+
     def retire(self) -> None:
         """Close it once no request uses it."""
         with self._lock:
@@ -122,6 +156,7 @@ class Version:
         retries: Digests of what was refused: how often, and when it is tried again, by `time.monotonic`.
         out: Whether it gets no requests but those that name it, until it has another bundle.
         counted: Values that bundles before those two found missing, unknown or bad, by kind and name.
+        cached: What the caches of bundles before those two counted, by cache and kind.
     """
 
     def __init__(self, config: VersionConfig) -> None:
@@ -133,6 +168,7 @@ class Version:
         self.rolled_back: set[str] = set()
         self.retries: dict[str, tuple[int, float]] = {}
         self.counted: Counter[tuple[str, str]] = Counter()
+        self.cached: Counter[tuple[str, str]] = Counter()
 
     def swap(self, new: Loaded) -> None:
         """Answer with `new` from now on. Requests that have begun end with what they began with."""
@@ -140,7 +176,16 @@ class Version:
         self.out = False
         if oldest is not None and oldest is not new:  # of a rollback they are the same
             self.counted.update(oldest.value_counts())
+            self.cached.update(oldest.cache_counts())
             oldest.retire()
+
+    def cache_counts(self) -> Counter[tuple[str, str]]:
+        """What the caches of all its bundles counted, by cache and kind."""
+        counts = Counter(self.cached)
+        for loaded in {self.current, self.previous} - {None}:
+            assert loaded is not None
+            counts.update(loaded.cache_counts())
+        return counts
 
     def may_try(self, digest: str) -> bool:
         """Whether it was not refused, or so long ago that it may be tried again."""
@@ -182,10 +227,12 @@ class Model:
 
     Attributes:
         main: The version with the largest weight, canaries aside.
+        items: What fills the catalogues of its bundles; None: it has none.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.name = config, config.name
+        self.items: Items | None = None
         self.versions = [Version(version) for version in config.all_versions()]
         self._answering = [version for version in self.versions if version.config.shadow is None]
         trusted = [version for version in self._answering if version.config.canary is None]
@@ -216,6 +263,12 @@ class Model:
             for loaded in (version.current, version.previous):
                 if loaded is not None:
                     yield loaded.value_counts()
+
+    def catalogues(self) -> list[Catalogue]:
+        """Those of the bundles that answer, or may do so again."""
+        open_ = [loaded for version in self.versions for loaded in (version.current, version.previous)]
+        held = {id(one): one.predictor.catalogue for one in open_ if one is not None}
+        return [one for one in held.values() if one is not None]
 
     @property
     def ready(self) -> bool:

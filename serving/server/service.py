@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -169,11 +170,37 @@ class Service:
                     role = "out" if version.out else "answer" if version.config.shadow is None else "shadow"
                     labels = {"model": model.name, "version": loaded.version, "role": role}
                     metrics.set("easyrec_model_info", 1, **labels)
+        self._set_caches()
         state = metrics.state()
         if self.after.drift is not None:
             state |= {"drift": self.after.drift.state(), "process": os.getpid()}
+        state["counters"] += self._cache_counters()
         state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
         return state
+
+    def _set_caches(self) -> None:
+        names = {"rows": "rows", "bytes": "nbytes", "age_seconds": "age_s"}
+        for name in names:
+            self.metrics.clear(f"easyrec_cache_{name}")
+        for model in self.models:
+            for version in model.versions:
+                loaded = version.current
+                for cache, stats in loaded.caches().items() if loaded is not None else ():
+                    labels = {
+                        "model": model.name,
+                        "version": loaded.version if loaded is not None else "",
+                        "cache": cache,
+                    }
+                    for name, field in names.items():
+                        self.metrics.set(f"easyrec_cache_{name}", getattr(stats, field), **labels)
+
+    def _cache_counters(self) -> list[list[Any]]:
+        found: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+        for model in self.models:
+            for version in model.versions:
+                for (cache, kind), count in version.cache_counts().items():
+                    found[f"easyrec_cache_{kind}_total", (("model", model.name), ("cache", cache))] += count
+        return [[name, labels, count] for (name, labels), count in found.items()]
 
     def values(self) -> dict[tuple[tuple[str, str], ...], int]:
         """Values that were missing, unknown or bad, by model, kind, and column or feature."""

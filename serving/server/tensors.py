@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import nearest
+from serving.catalogue import Catalogue
 from serving.server.columns import Question
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model
@@ -240,11 +241,42 @@ def question(model: Model, loaded: Loaded, tensors: Sequence[Tensor]) -> Questio
     return _columns(model, loaded, named)
 
 
+def _by_key(model: Model, loaded: Loaded, catalogue: Catalogue, named: Mapping[str, Tensor]) -> Question:
+    """Columns of user and context, and a row for each candidate of its key and what the catalogue does not hold."""
+    sides = {side: [n for n, own in loaded.columns.items() if own == side] for side in ("user", "context")}
+    of_items = (catalogue.key, *catalogue.asked)
+    known = {*sides["user"], *sides["context"], *of_items}
+    for name in named:
+        if name not in known and model.config.unknown_columns == "fail":
+            raise Refused(400, "unknown_column", f"'{name[:100]}' {_unread(name, known)}", column=name[:100])
+    for name in loaded.columns:
+        if name in known and name not in named and model.config.missing_columns == "fail":
+            raise Refused(400, "missing_column", f"'{name}': the column is missing", column=name)
+    count = named[catalogue.key].rows
+    columns: dict[str, pa.Array] = {}
+    for name in of_items:
+        tensor = named.get(name)
+        if tensor is not None and tensor.rows != count:
+            raise Refused(400, "shape", f"'{name}': has {tensor.rows} rows, but others have {count}", column=name)
+        is_list = loaded.types.get(name, "").startswith(_LISTS)
+        columns[name] = pa.nulls(count) if tensor is None else tensor.column(is_list)
+    parts = {side: _batch(loaded, named, names, 1) for side, names in sides.items()}
+    items = pa.RecordBatch.from_pydict(columns)
+    _distinct(model, items)
+    return Question(parts["user"], items, parts["context"])
+
+
+def _unread(name: str, known: Collection[str]) -> str:
+    return f"is read by no feature{nearest(name, list(known))}"
+
+
 def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Question:
+    catalogue = loaded.predictor.catalogue
+    if catalogue is not None and catalogue.is_named(named.keys()):
+        return _by_key(model, loaded, catalogue, named)
     for name in named:
         if name not in loaded.columns and model.config.unknown_columns == "fail":
-            told = f"is read by no feature{nearest(name, list(loaded.columns))}"
-            raise Refused(400, "unknown_column", f"'{name[:100]}' {told}", column=name[:100])
+            raise Refused(400, "unknown_column", f"'{name[:100]}' {_unread(name, loaded.columns)}", column=name[:100])
     if model.config.missing_columns == "fail":
         for name in loaded.columns:
             if name not in named:

@@ -1,18 +1,21 @@
-"""`POST /predict`: `{user, items, context}` as JSON in, scores by task out."""
+"""`POST /predict`: `{user, items, context}` as JSON in, scores by task out; or the best candidates, or why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from serving.server.columns import Question, Scores, check_names
+from easyrec.errors import DataError
+from serving.server import by_key
+from serving.server.columns import Question, Scores
 from serving.server.endpoints import Route
 from serving.server.http import Answer, Refused, Request, dump
 from serving.server.json_body import parse
 from serving.server.models import Loaded, Model
 from serving.server.service import Asked, Service
+from serving.top import top
 
-KEYS = ("user", "items", "context", "model", "version")
+KEYS = ("user", "items", "context", "model", "version", "top_k", "task", "explain")
 
 
 async def predict(service: Service, request: Request) -> Answer:
@@ -37,7 +40,10 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
         if model:
             raise Refused(400, "unknown_key", "the path names the model already", column="model")
         model = request.params["name"]
-    question = Question(_columns(data, "user"), _items(data), _columns(data, "context"))
+    explain, best = data.get("explain", False), _best(data)
+    if not isinstance(explain, bool):
+        raise Refused(400, "json", "'explain' must be true or false", column="explain")
+    question = Question(_columns(data, "user"), _items(data), _columns(data, "context"), explain=explain)
     most = service.config.limits.items
     if question.count > most:
         raise Refused(
@@ -45,10 +51,23 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
         )
 
     def read(model: Model, loaded: Loaded) -> Question:
-        check_names(model, loaded, question)
+        by_key.check(model, loaded, question)
         return question
 
-    return Asked(model, version, question.count, read, _write)
+    def write(model: Model, loaded: Loaded, scores: Scores) -> Answer:
+        return _write(model, loaded, question, scores, best)
+
+    return Asked(model, version, question.count, read, write)
+
+
+def _best(data: Mapping[str, Any]) -> tuple[int, str | None] | None:
+    """How many candidates are asked for, and by which task; None: all."""
+    count, task = data.get("top_k"), data.get("task")
+    if count is not None and (type(count) is not int or count < 1):
+        raise Refused(400, "json", "'top_k' must be a whole number above 0", column="top_k")
+    if task is not None and (count is None or not isinstance(task, str)):
+        raise Refused(400, "json", "'task' must be text, and says by what 'top_k' are the best", column="task")
+    return None if count is None else (count, task)
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
@@ -81,8 +100,21 @@ def _items(data: Mapping[str, Any]) -> Any:
     return items
 
 
-def _write(model: Model, loaded: Loaded, scores: Scores) -> Answer:
-    return Answer(dump({"scores": scores, "model": model.name, "version": loaded.version}))
+def _write(
+    model: Model, loaded: Loaded, question: Question, scores: Scores, best: tuple[int, str | None] | None
+) -> Answer:
+    told: dict[str, Any] = {"scores": scores}
+    if best is not None:
+        keys = by_key.keys_of(loaded, question)
+        try:
+            found = top(scores, *best, None if keys is None else keys.plain())
+        except DataError as error:
+            raise Refused(400, "data", error.reason, column=error.column) from None
+        told = {"scores": found.scores, "task": found.task, "positions": found.positions}
+        told |= {} if found.keys is None else {"keys": found.keys}
+    if question.explained is not None:
+        told["explained"] = question.explained.plain()
+    return Answer(dump(told | {"model": model.name, "version": loaded.version}))
 
 
 COLUMNS: dict[str, Any] = {"type": ["object", "null"], "description": "Raw columns by name."}
@@ -93,15 +125,19 @@ BODY: dict[str, Any] = {
     "properties": {
         "user": COLUMNS,
         "items": {
-            "description": "An object for each candidate, or one object with a list for each column.",
-            "oneOf": [
+            "description": "An object for each candidate, or one object with a list for each column; or keys of a catalogue.",
+            "anyOf": [
                 {"type": "array", "items": {"type": "object"}},
                 {"type": "object", "additionalProperties": {"type": "array"}},
+                {"type": "array", "items": {"type": ["string", "integer"]}},
             ],
         },
         "context": COLUMNS,
         "model": {"type": "string"},
         "version": {"type": "string"},
+        "top_k": {"type": "integer", "minimum": 1, "description": "Only so many candidates, the best first."},
+        "task": {"type": "string", "description": "By which task they are the best; with one task it may be left out."},
+        "explain": {"type": "boolean", "description": "Tell also how the scores came about."},
     },
 }
 SCORES: dict[str, Any] = {
@@ -111,6 +147,10 @@ SCORES: dict[str, Any] = {
         "scores": {"type": "object", "additionalProperties": {"type": "array"}},
         "model": {"type": "string"},
         "version": {"type": "string"},
+        "task": {"type": "string"},
+        "positions": {"type": "array", "items": {"type": "integer"}, "description": "Of `top_k`: where they stood."},
+        "keys": {"type": "array", "description": "Of `top_k` among keys: which they are."},
+        "explained": {"type": "object"},
     },
 }
 NAMED = {key: value for key, value in BODY["properties"].items() if key != "model"}

@@ -6,10 +6,21 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from serving.server.config import LimitsConfig, ModelConfig, ServerConfig, load_server_config
+from serving.server.config import (
+    CatalogueConfig,
+    ItemCacheConfig,
+    ItemSource,
+    LimitsConfig,
+    ModelConfig,
+    ServerConfig,
+    UserCacheConfig,
+    load_server_config,
+)
 from serving.server.endpoints import routes
 from serving.server.metrics import HELP
 from serving.server.sources import source_config
@@ -24,10 +35,14 @@ def blocks(page, language):
 
 
 @pytest.fixture
-def shop(toys, tmp_path, monkeypatch):
+def shop(toys, toy_rows, tmp_path, monkeypatch):
     """The folder in which the page's commands are typed."""
     for name in ("current", "stable", "canary", "next"):
         shutil.copytree(toys("deepfm").bundle, tmp_path / "bundles" / name)
+    items = toy_rows(20).select(["item_id", "cate", "tags", "price", "score"])
+    items = items.set_column(0, "item_id", pa.array([f"i{n}" for n in range(20)]))
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.Table.from_batches([items]), tmp_path / "data" / "items.parquet")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SHOP_TOKEN", TOKEN)
     monkeypatch.setenv("SHOP_ADMIN_TOKEN", f"{TOKEN}, the admin's")
@@ -40,7 +55,8 @@ def test_a_config_of_the_page_answers(shop, with_app, request_parts, block):
 
     async def work(client):
         headers = {"authorization": f"Bearer {TOKEN}"}
-        return await client.post("/predict", json={"user": user, "items": items, "context": context}, headers=headers)
+        asked = ["i1", "i7"] if "catalogue:" in block else items
+        return await client.post("/predict", json={"user": user, "items": asked, "context": context}, headers=headers)
 
     if "elsewhere" in block:  # `test_sources.py` serves from these
         config = load_server_config(yaml.safe_load(block)).models[0]
@@ -56,7 +72,16 @@ def test_a_config_of_the_page_answers(shop, with_app, request_parts, block):
 
 def test_the_tables_name_every_key():
     told = set(re.findall(r"`(\w+)`", PAGE))
-    for config in (ServerConfig, ModelConfig, LimitsConfig):
+    told |= {key.rpartition(".")[2] for key in re.findall(r"`([\w.]+)`", PAGE)}
+    for config in (
+        ServerConfig,
+        ModelConfig,
+        LimitsConfig,
+        CatalogueConfig,
+        ItemSource,
+        UserCacheConfig,
+        ItemCacheConfig,
+    ):
         assert set(config.model_fields) - {"name"} <= told, config
 
 

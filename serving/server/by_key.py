@@ -1,0 +1,55 @@
+"""Questions whose candidates are named by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from easyrec.errors import nearest
+from serving.catalogue import Keys, names_of
+from serving.server.columns import Question, check_names
+from serving.server.http import Refused
+from serving.server.models import Loaded, Model
+
+
+def keys_of(loaded: Loaded, question: Question) -> Keys | None:
+    """What names the candidates; None where they come with their columns."""
+    catalogue = loaded.predictor.catalogue
+    return None if catalogue is None or not question.user_form else catalogue.keys_in(question.items)
+
+
+def check(model: Model, loaded: Loaded, question: Question) -> None:
+    """As `check_names`, of a question that may name its candidates.
+
+    Raises:
+        Refused: As there.
+    """
+    keys = keys_of(loaded, question)
+    if keys is None:
+        check_names(model, loaded, question)
+    else:
+        check_names(model, loaded, Question(question.user, None, question.context))
+        _check_keys(model, loaded, keys)
+
+
+def _check_keys(model: Model, loaded: Loaded, keys: Keys) -> None:
+    """Compare the columns that came beside the keys with those that features read, and the keys with each other.
+
+    Raises:
+        Refused: A column is unknown, or `unique` is the key and one is there twice.
+    """
+    catalogue = loaded.predictor.catalogue
+    assert catalogue is not None
+    if keys.given is not None and model.config.unknown_columns == "fail":
+        if isinstance(keys.given, list) and not all(isinstance(row, Mapping) for row in keys.given):
+            row = next(i for i, row in enumerate(keys.given) if not isinstance(row, Mapping))
+            raise Refused(400, "data", "an item must be an object of columns", column="items", row=row)
+        for name in names_of(keys.given) or ():
+            if name != catalogue.key and loaded.columns.get(name) != "item":
+                told = f"is read by no feature{nearest(name, catalogue.asked)}"
+                raise Refused(400, "unknown_column", f"column '{name[:100]}' {told}", column=name[:100])
+    if model.config.unique == catalogue.key:
+        seen: set[str] = set()
+        for row, key in enumerate(map(str, keys.plain())):
+            if key in seen:
+                raise Refused(400, "duplicate_item", "the request has this item twice", column=catalogue.key, row=row)
+            seen.add(key)
