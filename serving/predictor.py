@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,20 +15,27 @@ from easyrec.errors import BundleError, DataError, RunError
 from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
+from easyrec.export.warmup import FOLDER, WarmupRows
 from feature_generator import Table
 from feature_generator.columns import BadValue
+from feature_generator.config import Document, validate
 from feature_generator.incoming import missing, record
 from feature_generator.request import Request
 from serving import runtimes
 from serving.generator import read_generator
+from serving.gpu.config import DeviceConfig
 from serving.limits import Limits
 from serving.observed import Observer
 from serving.proof import prove
 from serving.split import SplitScorer
 from serving.stats import Counters, Stats
 
+if TYPE_CHECKING:
+    from serving.gpu.scorer import DeviceScorer, DeviceSplit, DeviceStats
+
 Scores: TypeAlias = dict[str, np.ndarray]
 """By task: (K,) float32, (K, num_classes) for multi-class tasks."""
+_Parts: TypeAlias = "tuple[TableReader, runtimes.Runtime, SplitScorer | DeviceSplit | None]"
 
 
 class Predictor:
@@ -43,9 +50,11 @@ class Predictor:
         limits: Bounds on a request.
         bad_values: What a value that breaks a rule (no number, NaN, wrong length) does: `fail`, or `default`.
         missing_columns: What a column does that no row of the request has: `fail`, or `default`.
+        device: Where the programs run: `cpu`, `cuda`, `cuda:<number>`, `auto`, or what `serving.gpu.config` has more.
 
     Raises:
         BundleError: A part of the bundle cannot be read.
+        ConfigError: There is no such device.
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Predictor:
         limits: Limits | None = None,
         bad_values: Literal["fail", "default"] = "fail",
         missing_columns: Literal["fail", "default"] = "fail",
+        device: str | Mapping[str, Any] | DeviceConfig = "cpu",
     ) -> None:
         self.bundle, self.limits = bundle, limits or Limits()
         self.bad_values, self.missing_columns = bad_values, missing_columns
@@ -68,7 +78,10 @@ class Predictor:
         self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trust_native)
         apart = manifest.split if manifest.requests_of(self.runtime) else None
         split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime)
-        self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
+        self._device = _on_device(bundle, device, tables, dense, split)
+        self._parts: _Parts | None = (tables, dense, split)
+        if self._device is not None:
+            self._parts = (tables, self._device.program, self._device.split)
         self._scoring = Scoring(manifest.scoring)
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
@@ -92,6 +105,7 @@ class Predictor:
         predictor = cls(Bundle.open(directory, verify=verify), **options)
         if verify:
             prove(predictor)
+        predictor._settle(verify=verify)
         return predictor
 
     @property
@@ -104,6 +118,11 @@ class Predictor:
         """What was counted since loading; the replay of the warm-up rows is not."""
         readers = (self._parts[0], self._parts[2]) if self._parts is not None else ()
         return self._counters.snapshot(sum(reader.out_of_range for reader in readers if reader is not None))
+
+    @property
+    def device_stats(self) -> DeviceStats | None:
+        """What runs where; None where all runs on the processor."""
+        return None if self._device is None else self._device.stats
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -197,7 +216,7 @@ class Predictor:
 
     def close(self) -> None:
         """Let go of tables and runtime; calls that run go on to their end, further ones are refused."""
-        self._parts = None
+        self._parts = self._device = None
 
     def __enter__(self) -> Self:
         return self
@@ -250,7 +269,7 @@ class Predictor:
         request, items = self._asked(batches, count)
         return self._said_apart(split, request.user, request.score_items(items, tile=split.tiled))
 
-    def _said_apart(self, split: SplitScorer, once: Table, each: Table) -> Scores:
+    def _said_apart(self, split: SplitScorer | DeviceSplit, once: Table, each: Table) -> Scores:
         try:
             return split(once, each)
         except (LookupError, AssertionError) as error:
@@ -267,7 +286,8 @@ class Predictor:
     def _predictions(self, table: Table) -> Scores:
         """What the program says, before calibration."""
         tables, dense, _ = self._open()
-        return dense(self._looked_up(tables, table))
+        device = self._device
+        return dense(self._looked_up(tables, table)) if device is None else device.rows(table)
 
     def _looked_up(self, tables: TableReader, table: Table) -> dict[str, np.ndarray]:
         """What the program is given."""
@@ -276,7 +296,37 @@ class Predictor:
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
-    def _open(self) -> tuple[TableReader, runtimes.Runtime, SplitScorer | None]:
+    def _settle(self, *, verify: bool) -> None:
+        """Choose what a device does, and what the processor does, which is proven too."""
+        if self._device is None:
+            return
+        if verify:
+            with self._device.on_processor():
+                prove(self)
+        rows = WarmupRows.load(self.bundle.folder(FOLDER)).rows
+
+        def repeated(count: int) -> pa.RecordBatch:
+            return rows.take(pa.array(np.arange(count) % rows.num_rows))
+
+        def asked(count: int) -> tuple[Table, Table]:
+            one, some = rows.slice(0, 1), repeated(count)
+            batches = {
+                side: (some if side == "item" else one).select(n) if n else None for side, n in self._sides.items()
+            }
+            request, items = self._asked(batches, count)
+            split = self._open()[2]
+            return request.user, request.score_items(items, tile=split is None or split.tiled)
+
+        self._device.settle(lambda count: self._transform(repeated(count)), asked)
+
+    @property
+    def tolerance(self) -> float:
+        """How far a score of a warm-up row may lie from the trained one."""
+        entry, device = self.manifest.runtimes[self.runtime], self._device
+        own = None if device is None else device.tolerance
+        return entry.tolerance.get(entry.precision, 0.0) if own is None else own
+
+    def _open(self) -> _Parts:
         """Tables, program, and what scores requests.
 
         Raises:
@@ -295,6 +345,26 @@ class Predictor:
             self._observer.unknown(batches, tables),
             [one.column for one in bad],
         )
+
+
+def _on_device(
+    bundle: Bundle,
+    device: str | Mapping[str, Any] | DeviceConfig,
+    tables: TableReader,
+    dense: runtimes.Runtime,
+    split: SplitScorer | None,
+) -> DeviceScorer | None:
+    """What scores on a device beside the processor; None where there is none to be used."""
+    config = (
+        device
+        if isinstance(device, DeviceConfig)
+        else validate(DeviceConfig, Document.of({"name": device} if isinstance(device, str) else dict(device)))
+    )
+    if config.name == "cpu":
+        return None
+    from serving.gpu.scorer import open_scorer  # noqa: PLC0415 (imports torch)
+
+    return open_scorer(bundle, config, tables, dense, split)
 
 
 def _gives(row: Any, name: str) -> bool:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.device import sent
+from easyrec.embedding.packing import HEAD
 from easyrec.embedding.search import Parts
 from easyrec.errors import DataError
 
@@ -107,14 +108,15 @@ class DeviceCall:
         """(num_rows, width) float32.
 
         Args:
-            blocks: (rows, dim) weights of each block.
+            blocks: (rows, dim) weights of each block; in fewer bits as `packing` has it.
             device: Where they are.
         """
         if not self.values and len(self.ids) == 1 and len(self.ids[0].runs) == 1:  # nothing is put side by side
             return self._pooled(self.ids[0], blocks).permute(1, 0, 2).reshape(self.num_rows, self.width)
         out = torch.empty(self.num_rows, self.width, device=device)
         for part in self.ids:
-            pooled, dim = self._pooled(part, blocks).permute(1, 0, 2), blocks[part.block].shape[1]
+            pooled = self._pooled(part, blocks).permute(1, 0, 2)
+            dim = pooled.shape[2]
             for first, last, column in part.runs:
                 columns = slice(column, column + (last - first) * dim)
                 out[:, columns] = pooled[:, first:last].reshape(self.num_rows, (last - first) * dim)
@@ -129,12 +131,16 @@ class DeviceCall:
 
     def _pooled(self, part: _Ids, blocks: Sequence[Tensor]) -> Tensor:
         """(bags, num_rows, dim)."""
-        table = blocks[part.block]
+        table, rows = blocks[part.block], part.rows
+        if table.dtype != torch.float32:
+            table, rows = unpacked(table.index_select(0, rows)), None
         if part.ends is None:
-            vectors = table.index_select(0, part.rows)
+            vectors = table if rows is None else table.index_select(0, rows)
         else:
+            if rows is None:
+                rows = torch.arange(len(table), dtype=part.ends.dtype, device=table.device)
             options: dict[str, Any] = {"mode": "sum", "include_last_offset": True, "per_sample_weights": part.factors}
-            vectors = nn.functional.embedding_bag(part.rows, table, part.ends, **options)
+            vectors = nn.functional.embedding_bag(rows, table, part.ends, **options)
         return vectors.view(part.bags, self.num_rows, table.shape[1])
 
     def asked(self, gradient: Tensor, dims: Sequence[int]) -> list[Asked]:
@@ -269,11 +275,22 @@ class DeviceBags:
             return
         outside = (values < 0) | (values >= rows)
         if not open_:
-            first = int(outside.argmax())
-            ends = _ends(part, len(values))
-            row = int(np.searchsorted(ends, first, side="right")) - 1
-            raise DataError(f"id {values[first]} is outside its embedding table", column=name, row=row)
+            self._found_outside(name, part, outside)
         out[outside] = self.spare[block]
+
+    def _found_outside(self, name: str, part: Parts, outside: np.ndarray) -> None:
+        """Some ids of a bag have no row, though all should."""
+        first = int(outside.argmax())
+        row = int(np.searchsorted(_ends(part, len(outside)), first, side="right")) - 1
+        raise DataError(f"id {part[0][first]} is outside its embedding table", column=name, row=row)
+
+
+def unpacked(rows: Tensor) -> Tensor:
+    """(n, dim) float32 of what rows stand for that are stored as `packing` has them."""
+    if rows.dtype != torch.uint8:
+        return rows.float()
+    head = rows[:, :HEAD].contiguous().view(torch.float32)
+    return rows[:, HEAD:].float() * head[:, :1] + head[:, 1:]
 
 
 def _ascending(name: str, offsets: np.ndarray, count: int) -> None:

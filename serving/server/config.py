@@ -12,6 +12,7 @@ from typing_extensions import Self
 from easyrec.errors import ConfigError
 from easyrec.processors import num_processors
 from feature_generator.config import Document, StrictModel, override, read_yaml, validate
+from serving.gpu.config import DeviceConfig
 from serving.limits import Limits
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
@@ -55,6 +56,8 @@ class ModelConfig(StrictModel):
     """Instead of `bundle`."""
     runtime: str | None = None
     """What runs the dense part; the bundle says unless this does."""
+    device: DeviceConfig = DeviceConfig(name="cpu")
+    """Where it runs; `cuda` is short for `{name: cuda}`."""
     inputs: Literal["columns", "tensors"] = "columns"
     """What `infer` takes: raw columns, or ready-made inputs of the dense part."""
     bad_values: Literal["fail", "default"] = "fail"
