@@ -132,16 +132,15 @@ class DeviceCall:
     def _pooled(self, part: _Ids, blocks: Sequence[Tensor]) -> Tensor:
         """(bags, num_rows, dim)."""
         table, rows = blocks[part.block], part.rows
-        if table.dtype != torch.float32:
-            table, rows = unpacked(table.index_select(0, rows)), None
         if part.ends is None:
-            vectors = table if rows is None else table.index_select(0, rows)
+            vectors = unpacked(table.index_select(0, rows))
         else:
-            if rows is None:
-                rows = torch.arange(len(table), dtype=part.ends.dtype, device=table.device)
+            if table.dtype != torch.float32:
+                table = unpacked(table.index_select(0, rows))
+                rows = torch.arange(len(table), dtype=rows.dtype, device=rows.device)
             options: dict[str, Any] = {"mode": "sum", "include_last_offset": True, "per_sample_weights": part.factors}
             vectors = nn.functional.embedding_bag(rows, table, part.ends, **options)
-        return vectors.view(part.bags, self.num_rows, table.shape[1])
+        return vectors.view(part.bags, self.num_rows, vectors.shape[1])
 
     def asked(self, gradient: Tensor, dims: Sequence[int]) -> list[Asked]:
         """The gradient of the tensor as gradients of rows.
@@ -288,7 +287,7 @@ class DeviceBags:
 def unpacked(rows: Tensor) -> Tensor:
     """(n, dim) float32 of what rows stand for that are stored as `packing` has them."""
     if rows.dtype != torch.uint8:
-        return rows.float()
+        return rows.float()  # itself where it is that already
     head = rows[:, :HEAD].contiguous().view(torch.float32)
     return rows[:, HEAD:].float() * head[:, :1] + head[:, 1:]
 

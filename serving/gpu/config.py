@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from feature_generator.config import StrictModel
 
@@ -12,7 +13,7 @@ from feature_generator.config import StrictModel
 class DeviceConfig(StrictModel):
     """Where the programs of a bundle run; `device: cuda` is short for `device: {name: cuda}`."""
 
-    name: str = Field("cpu", pattern=r"^(cpu|auto|cuda(:\d+)?)$")
+    name: str = "cpu"
     """`cuda` and `cuda:<number>` need that GPU; `auto` takes a GPU where there is one."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the products of matrices; `bf16` wants the bundle's own tolerance for it, or `tolerance`."""
@@ -30,6 +31,13 @@ class DeviceConfig(StrictModel):
     """Requests of more rows run without a graph."""
     memory_mb: int | None = Field(None, ge=1)
     """How much tables may take there; default: 70 % of what is free."""
+
+    @field_validator("name")
+    @classmethod
+    def _a_device_is_known(cls, value: str) -> str:
+        if not re.fullmatch(r"cpu|auto|cuda(:\d+)?", value):
+            raise ValueError(f"must be 'cpu', 'cuda', 'cuda:<number>' or 'auto', but is {value!r}")
+        return value
 
     @model_validator(mode="before")
     @classmethod

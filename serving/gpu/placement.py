@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
+from easyrec.errors import BundleError
 from serving.gpu.feed import bucket
 
 Way: TypeAlias = Literal["cpu", "gpu", "gpu, tables there"]
@@ -74,7 +75,13 @@ def measure_all(
     found: dict[int, dict[Way, float]] = {}
     ways = list(ways)
     for size in sizes:
-        found[size] = times = measure({way: call for way, call in calls(size).items() if way in ways})
+        try:
+            times = measure({way: call for way, call in calls(size).items() if way in ways})
+        except BundleError:  # the device's memory does not hold so many rows
+            if not found:
+                raise
+            break
+        found[size] = times
         if CPU in ways and times[CPU] > BEHIND * min(times.values()):
             ways.remove(CPU)
         if STEP * min(times.values()) > LONGEST_MS:

@@ -24,9 +24,9 @@ from easyrec.export.manifest import Manifest
 from easyrec.export.placed import in_bf16, on_device, uncapturable
 from easyrec.export.program import example
 from easyrec.export.requests import request_example
-from easyrec.export.warmup import largest_error
 from serving.gpu.config import DeviceConfig
-from serving.gpu.feed import ROWS, Feed, feed_of, feed_on_device
+from serving.gpu.feed import ROWS, Feed, Sizes, feed_of, feed_on_device
+from serving.gpu.padding import noticed
 from serving.gpu.placement import CPU, Placement, Way, measure_all, timed_sizes
 from serving.gpu.session import Job, SessionGroup
 
@@ -43,6 +43,7 @@ TOLERANCE = 1e-5
 """How much further scores in fp32 may lie from the trained ones than on a processor: a device adds up in another order."""
 BATCHES, REQUESTS = "rows", "requests"
 TRIES = 3
+"""Random inputs by which it is told what may be padded."""
 THERE: Way = "gpu, tables there"
 
 
@@ -85,8 +86,8 @@ class DeviceStats:
     eager: Mapping[str, str]
     exact: Mapping[str, list[str]]
     graphs: int
-    placement: Mapping[str, Mapping[int, str]]
-    milliseconds: Mapping[str, Mapping[int, Mapping[str, float]]]
+    placement: Mapping[str, Mapping[int, Way]]
+    milliseconds: Mapping[str, Mapping[int, Mapping[Way, float]]]
     answered: Mapping[str, int]
 
 
@@ -180,22 +181,13 @@ class DeviceScorer:
         return _Placed(placed, Placement(usual), eager, exact)
 
     def _unpadded(self, name: str, program: Program) -> frozenset[str]:
-        """Sizes of a program's inputs that may not be padded: what comes out would change, or it fails."""
+        """Sizes of a program's inputs that may not be padded."""
         feeds = [feed_of(self._example(name, seed), program.inputs) for seed in range(TRIES)]
-        found = set()
-        for size in feeds[0].actual:
-            others = {other for other in feeds[0].actual if other != size}
-            try:
-                for feed in feeds:
-                    plain = self._group.run(self._job(name, program, feed, feed.actual, captured=False))
-                    sizes = feed.padded(others - {ROWS} if size in feed.spared else others)
-                    padded = self._group.run(self._job(name, program, feed, sizes, captured=False))
-                    if not max(largest_error(padded[n], plain[n]) for n in plain) <= TOLERANCE:
-                        found.add(size)
-                        break
-            except (RuntimeError, LookupError, TypeError, ValueError):
-                found.add(size)
-        return frozenset(found)
+
+        def run(feed: Feed, sizes: Sizes) -> Predictions:
+            return self._group.run(self._job(name, program, feed, sizes, captured=False))
+
+        return noticed(run, feeds, TOLERANCE)
 
     def _example(self, name: str, seed: int) -> dict[str, np.ndarray]:
         """Random inputs."""
@@ -218,12 +210,12 @@ class DeviceScorer:
         """
         usual = self.bundle.manifest.request.get("items", 1)
         ways: list[Way] = [CPU, "gpu", *([THERE] if self._tables is not None else [])]
-        sizes = timed_sizes(usual, self.config.graph_rows)
-        if self.config.dense == "auto" or len(ways) > 2:
+        choice = self.config.dense == "auto"
+        if choice or (self.config.tables == "auto" and self._tables is not None):
+            sizes = timed_sizes(usual, self.config.graph_rows) if choice else [usual]
             for name, placed in self._programs.items():
-                placed.placement.milliseconds = measure_all(
-                    sizes, ways, lambda size, n=name: self._ways(n, ways, size, batch, request)
-                )
+                calls = partial(self._ways, name, ways, batch=batch, request=request)
+                placed.placement.milliseconds = measure_all(sizes, ways, calls)
         self._choose_tables(usual)
         ways = [way for way in ways if way != (THERE if self._tables is None else "gpu")]
         for placed in self._programs.values():

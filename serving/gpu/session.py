@@ -154,8 +154,9 @@ class Session:
         self.pool: Any = None
         if device.type == "cuda":
             with torch.cuda.device(device):
-                self.stream, self.pool = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
-                self._done = torch.cuda.Event()
+                self.pool = torch.cuda.graph_pool_handle()
+                self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+                self._done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
 
     def wait(self) -> None:
         """Until the stream has done all."""
@@ -170,7 +171,7 @@ class Session:
             job: The job.
             at_once: Capture a graph though its sizes were never seen.
         """
-        with torch.cuda.stream(self.stream) if self.stream is not None else nullcontext(), torch.inference_mode():
+        with torch.cuda.stream(self.stream) if self.stream is not None else nullcontext(), torch.no_grad():
             work = self._work(job, at_once=at_once)
             self.counts["eager" if work.graph is None else "graph"] += 1
             return work.answer(job)
@@ -193,6 +194,8 @@ class Session:
                 part.fill(work.given.arrays[name], job.feed.actual, job.sizes)
             work.given.send()
             work.capture()
+        except torch.OutOfMemoryError:
+            return _Work(job, self)  # other sizes may still fit
         except RuntimeError as error:
             self.refused[job.program] = str(error).partition("\n")[0]
             return _Work(job, self)
