@@ -13,7 +13,7 @@ from feature_generator.config import StrictModel
 class DeviceConfig(StrictModel):
     """Where the programs of a bundle run; `device: cuda` is short for `device: {name: cuda}`."""
 
-    name: str = "cpu"
+    name: str
     """`cuda` and `cuda:<number>` need that GPU; `auto` takes a GPU where there is one."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the products of matrices; `bf16` wants the bundle's own tolerance for it, or `tolerance`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -374,7 +373,7 @@ class DeviceScorer:
             graphs=self._group.graphs,
             placement={name: dict(placed.placement.chosen) for name, placed in self._programs.items()},
             milliseconds={name: placed.placement.milliseconds for name, placed in self._programs.items()},
-            answered=self._group.counts + Counter(cpu=self._answered_here),
+            answered={**self._group.counts, **({"cpu": self._answered_here} if self._answered_here else {})},
         )
 
 

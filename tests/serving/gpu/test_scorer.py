@@ -28,7 +28,7 @@ def asked(predictor, rows):
 
 
 @pytest.mark.parametrize("tables", TABLES)
-@pytest.mark.parametrize("model", ["deepfm", "din", "wide_and_deep", "eta"])
+@pytest.mark.parametrize("model", ["deepfm", "din", "eta"])
 def test_a_device_scores_as_trained(toys, toy_rows, served, model, tables):
     toy, rows = toys(model), toy_rows(37, seed=5)
     here, there = Predictor.load(toy.bundle), served(toy.bundle, **TABLES[tables])
