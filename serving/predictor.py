@@ -83,6 +83,7 @@ class Predictor:
         if self._device is not None:
             self._parts = (tables, self._device.program, self._device.split)
         self._scoring = Scoring(manifest.scoring)
+        self._replayed = 0  # ids outside their table, in the warm-up rows
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
         self._sides = {
@@ -106,6 +107,7 @@ class Predictor:
         if verify:
             prove(predictor)
         predictor._settle(verify=verify)
+        predictor._replayed = predictor._out_of_range()
         return predictor
 
     @property
@@ -116,8 +118,7 @@ class Predictor:
     @property
     def stats(self) -> Stats:
         """What was counted since loading; the replay of the warm-up rows is not."""
-        readers = (self._parts[0], self._parts[2]) if self._parts is not None else ()
-        return self._counters.snapshot(sum(reader.out_of_range for reader in readers if reader is not None))
+        return self._counters.snapshot(self._out_of_range() - self._replayed if self._parts is not None else 0)
 
     @property
     def device_stats(self) -> DeviceStats | None:
@@ -295,6 +296,11 @@ class Predictor:
             return tables.lookup(table)
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
+
+    def _out_of_range(self) -> int:
+        """How many ids lay outside their table."""
+        tables, _, split = self._open()
+        return sum(reader.out_of_range for reader in (tables, split, self._device) if reader is not None)
 
     def _settle(self, *, verify: bool) -> None:
         """Choose what a device does, and what the processor does, which is proven too."""

@@ -236,14 +236,16 @@ class DeviceBags:
 
     def _ids(self, block: int, numbers: Sequence[int], data: Sequence[Parts], rows: int, *, plain: bool) -> _Ids:
         """The ids of some bags, bag by bag."""
+        whole = self._plain(numbers, data, rows) if plain else None
         count = sum(len(data[number][0]) for number in numbers)
-        told = np.empty(count, self.type)
+        told = np.empty(count, self.type) if whole is None else whole
         ends = np.zeros(1 if plain else len(numbers) * rows + 1, self.type)
         factors: list[np.ndarray | None] = []
         at = 0
         for i, number in enumerate(numbers):
             values = data[number][0]
-            self._place(number, data[number], told[at : at + len(values)])
+            if whole is None:
+                self._place(number, data[number], told[at : at + len(values)])
             if not plain:
                 ends[i * rows + 1 : (i + 1) * rows + 1] = at + _ends(data[number], rows)[1:]
                 factors.append(_factors(self.specs[number], data[number]))
@@ -260,6 +262,19 @@ class DeviceBags:
             factor = self._sent(np.concatenate(given))
         ids = self._sent(told)
         return _Ids(block, len(numbers), runs, ids, None if plain else self._sent(ends), factor)
+
+    def _plain(self, numbers: Sequence[int], data: Sequence[Parts], rows: int) -> np.ndarray | None:
+        """Rows of the block for bags of one id a row, all at once; None where an id is outside or no int64."""
+        values = [data[number][0] for number in numbers]
+        if not rows or any(ids.dtype != np.int64 for ids in values):
+            return None
+        ids = np.concatenate(values).reshape(len(numbers), rows)
+        places = [self.places[self.specs[number][2]] for number in numbers]
+        sizes = np.array([place.rows for place in places], np.uint64)[:, None]
+        if bool((ids.view(np.uint64) >= sizes).any()):  # one below 0 is a large one there
+            return None
+        told: np.ndarray = (ids + np.array([place.start for place in places])[:, None]).astype(self.type)
+        return told.reshape(-1)
 
     def _place(self, number: int, part: Parts, out: np.ndarray) -> None:
         """Rows of the block for the ids of a bag."""

@@ -394,7 +394,7 @@ class DeviceSplit:
     @property
     def out_of_range(self) -> int:
         """How many ids lay outside their table."""
-        return self._scorer.out_of_range + self._here.out_of_range
+        return self._here.out_of_range
 
     def __call__(self, once: Table, each: Table) -> Predictions:
         """What the program says of the candidates of a request."""
