@@ -16,6 +16,7 @@ from serving.gpu.feed import bucket
 Way: TypeAlias = Literal["cpu", "gpu", "gpu, tables there"]
 """All on the processor; the program on the device; tables as well."""
 CPU: Way = "cpu"
+THERE: Way = "gpu, tables there"
 ROUNDS, SECONDS = 15, 0.3
 """How often a way is timed, at most, and for how long in all."""
 STEP = 4

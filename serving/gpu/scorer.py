@@ -26,7 +26,7 @@ from easyrec.export.requests import request_example
 from serving.gpu.config import DeviceConfig
 from serving.gpu.feed import ROWS, Feed, Sizes, feed_of, feed_on_device
 from serving.gpu.padding import noticed
-from serving.gpu.placement import CPU, Placement, Way, measure_all, timed_sizes
+from serving.gpu.placement import CPU, THERE, Placement, Way, measure_all, timed_sizes
 from serving.gpu.session import Job, SessionGroup
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ TOLERANCE = 1e-5
 BATCHES, REQUESTS = "rows", "requests"
 TRIES = 3
 """Random inputs by which it is told what may be padded."""
-THERE: Way = "gpu, tables there"
+TWICE, OFTEN = 2, 20
+"""How often sizes must come until they get a graph: padded ones, and others, of which there are many."""
 
 
 class OnProcessor(Protocol):
@@ -184,7 +185,7 @@ class DeviceScorer:
         feeds = [feed_of(self._example(name, seed), program.inputs) for seed in range(TRIES)]
 
         def run(feed: Feed, sizes: Sizes) -> Predictions:
-            return self._group.run(self._job(name, program, feed, sizes, captured=False))
+            return self._group.run(self._job(name, program, feed, sizes))
 
         return noticed(run, feeds, TOLERANCE)
 
@@ -327,13 +328,14 @@ class DeviceScorer:
 
     def _planned(self, name: str, placed: _Placed, feed: Feed) -> Job:
         """What is to be done for a feed: by a graph where it is of a size that has one."""
-        captured = not placed.eager and feed.actual.get(ROWS, 1) <= self.config.graph_rows
-        sizes = feed.padded(placed.exact) if captured else feed.actual
-        return self._job(name, placed.program, feed, sizes, captured=captured)
+        if placed.eager or feed.actual.get(ROWS, 1) > self.config.graph_rows:
+            return self._job(name, placed.program, feed, feed.actual)
+        sights = OFTEN if placed.exact else TWICE
+        return self._job(name, placed.program, feed, feed.padded(placed.exact), sights)
 
-    def _job(self, name: str, program: Program, feed: Feed, sizes: Mapping[str, int], *, captured: bool) -> Job:
+    def _job(self, name: str, program: Program, feed: Feed, sizes: Sizes, sights: int = 0) -> Job:
         tables = self._tables
-        return Job(name, feed, sizes, lambda tensors, s: program(feed.inputs(tensors, s, tables)), captured)
+        return Job(name, feed, sizes, lambda tensors, s: program(feed.inputs(tensors, s, tables)), sights)
 
     # -------------------------------------------------------------------------------------------------- proof
 

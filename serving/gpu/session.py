@@ -6,7 +6,7 @@ import queue
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +20,8 @@ ALIGNED = 256
 """Bytes at whose multiples arrays begin in a buffer."""
 KEPT = 64
 """Graphs that a session keeps; the one that was not used for longest goes."""
+SEEN = 1024
+"""Sizes without a graph that a session remembers."""
 _CAPTURING = threading.Lock()
 
 Compute: TypeAlias = Callable[[Mapping[str, Tensor], Sizes], Mapping[str, Tensor]]
@@ -35,14 +37,14 @@ class Job:
         feed: What it is given.
         sizes: What that is padded to.
         compute: The program over the padded feed, on the device.
-        captured: Whether a graph is to be used.
+        sights: How often its sizes must come until they get a graph; 0: they never do.
     """
 
     program: str
     feed: Feed
     sizes: Sizes
     compute: Compute
-    captured: bool
+    sights: int
 
 
 class _Buffer:
@@ -106,13 +108,16 @@ class _Work:
             self.graph = self.compute
             return
         graph = torch.cuda.CUDAGraph()
-        with _CAPTURING:
-            self.session.stream.synchronize()
-            captured = torch.cuda.graph(
-                graph, pool=self.session.pool, stream=self.session.stream, capture_error_mode="thread_local"
-            )
-            with captured:
+        with _CAPTURING:  # not by `torch.cuda.graph`, which has the whole device wait and gives all spare memory back
+            self.session.wait()
+            graph.capture_begin(pool=self.session.pool, capture_error_mode="thread_local")
+            try:
                 self.compute()
+            except RuntimeError:
+                with suppress(RuntimeError):
+                    graph.capture_end()
+                raise
+            graph.capture_end()
         self.graph = graph.replay
 
     def answer(self, job: Job) -> dict[str, np.ndarray]:
@@ -139,7 +144,7 @@ class Session:
         device: Where.
 
     Attributes:
-        works: What is kept, by program and key; without a graph where it was seen once.
+        works: What has a graph, by program and key.
         refused: Why the work of a program is not captured, by its name.
         counts: Jobs by how they were done, `graph` or `eager`.
     """
@@ -149,14 +154,14 @@ class Session:
         self.works: OrderedDict[tuple[str, Key], _Work] = OrderedDict()
         self.refused: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
-        self._seen: OrderedDict[tuple[str, Key], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, Key], int] = OrderedDict()
         self.stream: Any = None
         self.pool: Any = None
         if device.type == "cuda":
             with torch.cuda.device(device):
                 self.pool = torch.cuda.graph_pool_handle()
                 self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-                self._done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._done: Any = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
     def wait(self) -> None:
         """Until the stream has done all."""
@@ -177,16 +182,13 @@ class Session:
             return work.answer(job)
 
     def _work(self, job: Job, *, at_once: bool) -> _Work:
-        if not job.captured or job.program in self.refused:
+        if not job.sights or job.program in self.refused:
             return _Work(job, self)
         key = job.program, job.feed.key(job.sizes)
         if key in self.works:
             self.works.move_to_end(key)
             return self.works[key]
-        if not at_once and key not in self._seen:
-            self._seen[key] = None
-            if len(self._seen) > KEPT:
-                self._seen.popitem(last=False)
+        if not at_once and not self._seen_often(key, job.sights):
             return _Work(job, self)
         work = _Work(job, self)
         try:
@@ -203,6 +205,16 @@ class Session:
         if len(self.works) > KEPT:
             self.works.popitem(last=False)
         return work
+
+    def _seen_often(self, key: tuple[str, Key], sights: int) -> bool:
+        """Whether a key came so many times, this one among them."""
+        count = self._seen.pop(key, 0) + 1
+        if count >= sights:
+            return True
+        self._seen[key] = count
+        if len(self._seen) > SEEN:
+            self._seen.popitem(last=False)
+        return False
 
 
 class SessionGroup:

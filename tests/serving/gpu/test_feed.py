@@ -121,7 +121,7 @@ def test_a_size_stays_exact_where_padding_is_noticed(call, expected):
 
     def run(feed, sizes):
         compute = lambda tensors, s: program(feed.inputs(tensors, s, None))  # noqa: E731
-        return session.run(Job("p", feed, sizes, compute, captured=False))
+        return session.run(Job("p", feed, sizes, compute, sights=0))
 
     rng = np.random.default_rng(0)
     feeds = [
@@ -129,3 +129,17 @@ def test_a_size_stays_exact_where_padding_is_noticed(call, expected):
         for _ in range(3)
     ]  # fmt: skip
     assert noticed(run, feeds, 1e-5) == expected
+
+
+def test_sizes_get_a_graph_when_they_have_come_often_enough():
+    program = Program(["item/emb:deep"], {}, [Call("aten.relu.default", (Value(0),), {})], {"y": 1})
+    session = Session(torch.device("cpu"))
+
+    def run(rows, sights):
+        feed = feed_of({"item/emb:deep": np.ones((rows, 4), np.float32)}, program.inputs)
+        job = Job("p", feed, feed.padded(()), lambda tensors, s: program(feed.inputs(tensors, s, None)), sights)
+        assert session.run(job)["y"].shape == (rows, 4)
+        return len(session.works)
+
+    assert [run(rows, 3) for rows in (5, 6, 20, 7, 8)] == [0, 0, 0, 1, 1]
+    assert [run(3, 0) for _ in range(5)] == [1] * 5
