@@ -111,13 +111,13 @@ class _Work:
         with _CAPTURING:  # not by `torch.cuda.graph`, which has the whole device wait and gives all spare memory back
             self.session.wait()
             graph.capture_begin(pool=self.session.pool, capture_error_mode="thread_local")
+            whole = False
             try:
                 self.compute()
-            except RuntimeError:
-                with suppress(RuntimeError):
+                whole = True
+            finally:
+                with nullcontext() if whole else suppress(RuntimeError):  # why it failed was raised before
                     graph.capture_end()
-                raise
-            graph.capture_end()
         self.graph = graph.replay
 
     def answer(self, job: Job) -> dict[str, np.ndarray]:
