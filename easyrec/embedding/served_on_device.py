@@ -117,6 +117,8 @@ class _CountingBags(DeviceBags):
     def __init__(self, tables: DeviceTables, outside: _Outside, specs: Sequence[Native]) -> None:
         super().__init__(tables.places, tables.spare, tables.device, specs)
         self._outside = outside
+        for alike in self._numeric:  # the same for all requests
+            alike.rows = None if alike.rows is None else alike.rows.to(tables.device)
 
     def _sent(self, array: np.ndarray) -> Tensor:
         return as_tensor(array)

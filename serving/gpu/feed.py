@@ -21,7 +21,7 @@ from easyrec.embedding.sides import ITEM, USER
 
 ROWS = "rows"
 """The size that counts candidates, or rows."""
-Kind: TypeAlias = Literal["flat", "rows", "offsets", "ids", "ends"]
+Kind: TypeAlias = Literal["flat", "rows", "offsets", "ids", "ends", "values"]
 Sizes: TypeAlias = Mapping[str, int]
 Key: TypeAlias = tuple[object, ...]
 
@@ -35,7 +35,7 @@ class Part:
         size: Name of the size that its length follows; empty: none, it is as long as it is.
         kind: `flat`: zeros follow; `rows`: the last row's number follows; `offsets`: of the steps of rows, where the
             last row takes what is left; `ids`: of `bags` one after another, where `spare` follows each;
-            `ends`: of the ids of `bags`, where empty sums follow each.
+            `ends`: of the ids of `bags`, where empty sums follow each; `values`: (bags, length, ...), where zeros follow each.
         steps: Of `offsets`, the size that they divide.
         bags: How many.
         spare: A row of zeros.
@@ -52,13 +52,18 @@ class Part:
         """Of the padded array."""
         if not self.size:
             return self.array.shape
+        if self.kind == "values":
+            return (len(self.array), sizes[self.size], *self.array.shape[2:])
         more = self.kind in ("offsets", "ends")
         return (self.bags * sizes[self.size] + more, *self.array.shape[1:])
 
     def fill(self, out: np.ndarray, actual: Sizes, sizes: Sizes) -> None:
         """Write the padded array into `out`."""
         array, count = self.array, len(self.array)
-        if not self.size or len(out) == count:
+        if self.kind == "values":
+            rows = array.shape[1]
+            out[:, :rows], out[:, rows:] = array, 0
+        elif not self.size or len(out) == count:
             out[...] = array
         elif self.kind == "flat":
             out[:count], out[count:] = array, 0
@@ -121,7 +126,7 @@ class Feed:
             if ids.factors is not None:
                 self.parts[f"{key}.factors"] = Part(ids.factors.numpy(), key)
         for number, values in enumerate(call.values):
-            self.parts[f"{name}={number}"] = Part(values.values.numpy(), size)
+            self.parts[f"{name}={number}"] = Part(values.values.numpy(), size, "values")
 
     def _sized(self, size: str, count: int) -> None:
         self.actual[size] = count
@@ -146,7 +151,7 @@ class Feed:
         return (
             shapes,
             tuple(
-                (name, *((i.block, i.bags, tuple(i.runs)) for i in call.ids), *((v.place, v.start, v.dim) for v in call.values))
+                (name, *((i.block, i.bags, tuple(i.runs)) for i in call.ids), *((v.block, v.dim, tuple(v.runs)) for v in call.values))
                 for name, (call, _) in self.calls.items()
             ),
         )  # fmt: skip
