@@ -1,4 +1,4 @@
-"""Where the dense part of a model is trained."""
+"""Where the dense part of a model is trained, and where it is served."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from easyrec.errors import ConfigError, Problem
 CPU = torch.device("cpu")
 
 
-def open_device(name: str) -> torch.device:
-    """The device that `train.device` names.
+def open_device(name: str, key: str = "train.device") -> torch.device:
+    """The device that a config names.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:<number>`.
+        key: Where the config does.
 
     Raises:
         ConfigError: This machine has none of that name, or torch cannot use it.
@@ -21,7 +25,7 @@ def open_device(name: str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
             seen = f"torch {torch.__version__} sees {count or 'no'} GPU{'s' * (count != 1)} here"
-            raise ConfigError([Problem(f"there is no '{name}': {seen}\nallowed: {_allowed(count)}", "train.device")])
+            raise ConfigError([Problem(f"there is no '{name}': {seen}\nallowed: {_allowed(count)}", key)])
     return device
 
 

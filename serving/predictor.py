@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +17,11 @@ from easyrec.export.bundle import Bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.scoring import Scoring
 from easyrec.export.trust import Trust
+from easyrec.export.warmup import FOLDER, WarmupRows
 from easyrec.processors import num_processors
 from feature_generator import Table
 from feature_generator.columns import BadValue
+from feature_generator.config import Document, validate
 from feature_generator.incoming import missing, record
 from feature_generator.native import FlatBatch
 from feature_generator.request import Request
@@ -28,6 +30,7 @@ from serving.catalogue import Catalogue
 from serving.course import Course
 from serving.explained import Explained, explained
 from serving.generator import read_generator
+from serving.gpu.config import DeviceConfig
 from serving.item_cache import ItemCache
 from serving.limits import Limits
 from serving.observed import Observer
@@ -39,8 +42,12 @@ from serving.stats import Counters, Stats
 from serving.top import Top, top
 from serving.user_cache import UserCache
 
+if TYPE_CHECKING:
+    from serving.gpu.scorer import DeviceScorer, DeviceSplit, DeviceStats
+
 Scores: TypeAlias = dict[str, np.ndarray]
 """By task: (K,) float32, (K, num_classes) for multi-class tasks."""
+_Parts: TypeAlias = "tuple[TableReader, runtimes.Runtime, SplitScorer | DeviceSplit | None]"
 
 
 class Predictor:
@@ -58,6 +65,7 @@ class Predictor:
         missing_columns: What a column does that no row of the request has: `fail`, or `default`.
         sessions: Requests that are scored at a time: so many threads `predict_async` has, and so many runners a runtime
             that needs one for each; they share weights and tables. Default: as many as there are processors.
+        device: Where the programs run: `cpu`, `cuda`, `cuda:<number>`, `auto`, or what `serving.gpu.config` has more.
 
     Attributes:
         catalogue: Items that requests may name by their keys; None: they come with their columns.
@@ -66,6 +74,7 @@ class Predictor:
 
     Raises:
         BundleError: A part of the bundle cannot be read.
+        ConfigError: There is no such device.
     """
 
     def __init__(
@@ -78,6 +87,7 @@ class Predictor:
         bad_values: Literal["fail", "default"] = "fail",
         missing_columns: Literal["fail", "default"] = "fail",
         sessions: int | None = None,
+        device: str | Mapping[str, Any] | DeviceConfig = "cpu",
     ) -> None:
         self.bundle, self.limits = bundle, limits or Limits()
         self.bad_values, self.missing_columns = bad_values, missing_columns
@@ -90,8 +100,12 @@ class Predictor:
         self.runtime, dense = runtimes.choose(bundle, runtime, trust_native=trusted, sessions=sessions)
         apart = manifest.split if manifest.requests_of(self.runtime) else None
         split = None if apart is None else SplitScorer(bundle, apart, tables, self.runtime, sessions)
-        self._parts: tuple[TableReader, runtimes.Runtime, SplitScorer | None] | None = (tables, dense, split)
+        self._device = _on_device(bundle, device, tables, dense, split)
+        self._parts: _Parts | None = (tables, dense, split)
+        if self._device is not None:
+            self._parts = (tables, self._device.program, self._device.split)
         self._scoring = Scoring(manifest.scoring)
+        self._replayed = 0  # ids outside their table, in the warm-up rows
         self._observer, self._counters = Observer(self.generator), Counters()
         self._shapes = {o.name: tuple(o.shape) for o in manifest.signature.outputs}
         self._sides = {
@@ -122,6 +136,8 @@ class Predictor:
         predictor = cls(Bundle.open(directory, verify=verify, trust=trust), **options)
         if verify:
             prove(predictor)
+        predictor._settle(verify=verify)
+        predictor._replayed = predictor._out_of_range()
         return predictor
 
     @property
@@ -132,8 +148,12 @@ class Predictor:
     @property
     def stats(self) -> Stats:
         """What was counted since loading; the replay of the warm-up rows is not."""
-        readers = (self._parts[0], self._parts[2]) if self._parts is not None else ()
-        return self._counters.snapshot(sum(reader.out_of_range for reader in readers if reader is not None))
+        return self._counters.snapshot(self._out_of_range() - self._replayed if self._parts is not None else 0)
+
+    @property
+    def device_stats(self) -> DeviceStats | None:
+        """What runs where; None where all runs on the processor."""
+        return None if self._device is None else self._device.stats
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -299,7 +319,7 @@ class Predictor:
 
     def close(self) -> None:
         """Let go of tables and runtime; calls that run go on to their end, further ones are refused."""
-        self._parts = None
+        self._parts = self._device = None
         self._group.close()
 
     def __enter__(self) -> Self:
@@ -360,7 +380,7 @@ class Predictor:
         request, items = self._asked(batches, count)
         return self._said_apart(split, request.user, request.score_items(items, tile=split.tiled))
 
-    def _said_apart(self, split: SplitScorer, once: Table, each: Table) -> Scores:
+    def _said_apart(self, split: SplitScorer | DeviceSplit, once: Table, each: Table) -> Scores:
         try:
             return split(once, each)
         except (LookupError, AssertionError) as error:
@@ -377,7 +397,8 @@ class Predictor:
     def _predictions(self, table: Table) -> Scores:
         """What the program says, before calibration."""
         tables, dense, _ = self._open()
-        return dense(self._looked_up(tables, table))
+        device = self._device
+        return dense(self._looked_up(tables, table)) if device is None else device.rows(table)
 
     def _looked_up(self, tables: TableReader, table: Table) -> dict[str, np.ndarray]:
         """What the program is given."""
@@ -386,7 +407,42 @@ class Predictor:
         except (LookupError, AssertionError) as error:
             raise BundleError(f"{self.bundle.path}: its tables are not those of its generator: {error}") from error
 
-    def _open(self) -> tuple[TableReader, runtimes.Runtime, SplitScorer | None]:
+    def _out_of_range(self) -> int:
+        """How many ids lay outside their table."""
+        tables, _, split = self._open()
+        return sum(reader.out_of_range for reader in (tables, split, self._device) if reader is not None)
+
+    def _settle(self, *, verify: bool) -> None:
+        """Choose what a device does, and what the processor does, which is proven too."""
+        if self._device is None:
+            return
+        if verify:
+            with self._device.on_processor():
+                prove(self)
+        rows = WarmupRows.load(self.bundle.folder(FOLDER)).rows
+
+        def repeated(count: int) -> pa.RecordBatch:
+            return rows.take(pa.array(np.arange(count) % rows.num_rows))
+
+        def asked(count: int) -> tuple[Table, Table]:
+            one, some = rows.slice(0, 1), repeated(count)
+            batches = {
+                side: (some if side == "item" else one).select(n) if n else None for side, n in self._sides.items()
+            }
+            request, items = self._asked(batches, count)
+            split = self._open()[2]
+            return request.user, request.score_items(items, tile=split is None or split.tiled)
+
+        self._device.settle(lambda count: self._transform(repeated(count)), asked)
+
+    @property
+    def tolerance(self) -> float:
+        """How far a score of a warm-up row may lie from the trained one."""
+        entry, device = self.manifest.runtimes[self.runtime], self._device
+        own = None if device is None else device.tolerance
+        return entry.tolerance.get(entry.precision, 0.0) if own is None else own
+
+    def _open(self) -> _Parts:
         """Tables, program, and what scores requests.
 
         Raises:
@@ -400,6 +456,26 @@ class Predictor:
         self, totals: Mapping[str, int], batches: list[pa.RecordBatch], tables: list[Table], bad: list[BadValue]
     ) -> None:
         self._counters.answered(totals, *self._observer.count(batches, tables), [one.column for one in bad])
+
+
+def _on_device(
+    bundle: Bundle,
+    device: str | Mapping[str, Any] | DeviceConfig,
+    tables: TableReader,
+    dense: runtimes.Runtime,
+    split: SplitScorer | None,
+) -> DeviceScorer | None:
+    """What scores on a device beside the processor; None where there is none to be used."""
+    config = (
+        device
+        if isinstance(device, DeviceConfig)
+        else validate(DeviceConfig, Document.of({"name": device} if isinstance(device, str) else dict(device)))
+    )
+    if config.name == "cpu":
+        return None
+    from serving.gpu.scorer import open_scorer  # noqa: PLC0415 (imports torch)
+
+    return open_scorer(bundle, config, tables, dense, split)
 
 
 def _gives(row: Any, name: str) -> bool:

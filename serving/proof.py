@@ -62,7 +62,7 @@ def _same_scores(predictor: Predictor, table: Table, kept: WarmupRows) -> None:
 
 def _near(predictor: Predictor, found: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
     entry = predictor.manifest.runtimes[predictor.runtime]
-    tolerance = entry.tolerance.get(entry.precision, 0.0)
+    tolerance = predictor.tolerance
     for name, trained in kept.items():
         error = largest_error(found[name], trained)
         if not error <= tolerance:

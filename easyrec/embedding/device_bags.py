@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.device import sent
+from easyrec.embedding.packing import HEAD
 from easyrec.embedding.search import Parts
 from easyrec.errors import DataError
 
@@ -120,7 +121,7 @@ class DeviceCall:
         """(num_rows, width) float32.
 
         Args:
-            blocks: (rows, dim) weights of each block.
+            blocks: (rows, dim) weights of each block; in fewer bits as `packing` has it.
             device: Where they are.
         """
         if not self.values and len(self.ids) == 1 and len(self.ids[0].runs) == 1:  # nothing is put side by side
@@ -135,13 +136,16 @@ class DeviceCall:
 
     def _pooled(self, part: _Ids, blocks: Sequence[Tensor]) -> Tensor:
         """(bags, num_rows, dim)."""
-        table = blocks[part.block]
+        table, rows = blocks[part.block], part.rows
         if part.ends is None:
-            vectors = table.index_select(0, part.rows)
+            vectors = unpacked(table.index_select(0, rows))
         else:
+            if table.dtype != torch.float32:
+                table = unpacked(table.index_select(0, rows))
+                rows = torch.arange(len(table), dtype=rows.dtype, device=rows.device)
             options: dict[str, Any] = {"mode": "sum", "include_last_offset": True, "per_sample_weights": part.factors}
-            vectors = nn.functional.embedding_bag(part.rows, table, part.ends, **options)
-        return vectors.view(part.bags, self.num_rows, table.shape[1])
+            vectors = nn.functional.embedding_bag(rows, table, part.ends, **options)
+        return vectors.view(part.bags, self.num_rows, vectors.shape[1])
 
     def asked(self, gradient: Tensor, dims: Sequence[int]) -> list[Asked]:
         """The gradient of the tensor as gradients of rows.
@@ -279,14 +283,16 @@ class DeviceBags:
 
     def _ids(self, block: int, numbers: Sequence[int], data: Sequence[Parts], rows: int, *, plain: bool) -> _Ids:
         """The ids of some bags, bag by bag."""
+        whole = self._plain(numbers, data, rows) if plain else None
         count = sum(len(data[number][0]) for number in numbers)
-        told = np.empty(count, self.type)
+        told = np.empty(count, self.type) if whole is None else whole
         ends = np.zeros(1 if plain else len(numbers) * rows + 1, self.type)
         factors: list[np.ndarray | None] = []
         at = 0
         for i, number in enumerate(numbers):
             values = data[number][0]
-            self._place(number, data[number], told[at : at + len(values)])
+            if whole is None:
+                self._place(number, data[number], told[at : at + len(values)])
             if not plain:
                 ends[i * rows + 1 : (i + 1) * rows + 1] = at + _ends(data[number], rows)[1:]
                 factors.append(_factors(self.specs[number], data[number]))
@@ -305,6 +311,19 @@ class DeviceBags:
         breaks = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(starts)) if a + dim != b), len(numbers)]
         return [(first, last, starts[first]) for first, last in pairwise(breaks)]
 
+    def _plain(self, numbers: Sequence[int], data: Sequence[Parts], rows: int) -> np.ndarray | None:
+        """Rows of the block for bags of one id a row, all at once; None where an id is outside or no int64."""
+        values = [data[number][0] for number in numbers]
+        if not rows or any(ids.dtype != np.int64 for ids in values):
+            return None
+        ids = np.concatenate(values).reshape(len(numbers), rows)
+        places = [self.places[self.specs[number][2]] for number in numbers]
+        sizes = np.array([place.rows for place in places], np.uint64)[:, None]
+        if bool((ids.view(np.uint64) >= sizes).any()):  # one below 0 is a large one there
+            return None
+        told: np.ndarray = (ids + np.array([place.start for place in places])[:, None]).astype(self.type)
+        return told.reshape(-1)
+
     def _place(self, number: int, part: Parts, out: np.ndarray) -> None:
         """Rows of the block for the ids of a bag."""
         name, _, table, *_, open_ = self.specs[number]
@@ -318,11 +337,22 @@ class DeviceBags:
             return
         outside = (values < 0) | (values >= rows)
         if not open_:
-            first = int(outside.argmax())
-            ends = _ends(part, len(values))
-            row = int(np.searchsorted(ends, first, side="right")) - 1
-            raise DataError(f"id {values[first]} is outside its embedding table", column=name, row=row)
+            self._found_outside(name, part, outside)
         out[outside] = self.spare[block]
+
+    def _found_outside(self, name: str, part: Parts, outside: np.ndarray) -> None:
+        """Some ids of a bag have no row, though all should."""
+        first = int(outside.argmax())
+        row = int(np.searchsorted(_ends(part, len(outside)), first, side="right")) - 1
+        raise DataError(f"id {part[0][first]} is outside its embedding table", column=name, row=row)
+
+
+def unpacked(rows: Tensor) -> Tensor:
+    """(n, dim) float32 of what rows stand for that are stored as `packing` has them."""
+    if rows.dtype != torch.uint8:
+        return rows.float()  # itself where it is that already
+    head = rows[:, :HEAD].contiguous().view(torch.float32)
+    return rows[:, HEAD:].float() * head[:, :1] + head[:, 1:]
 
 
 def _ascending(name: str, offsets: np.ndarray, count: int) -> None:

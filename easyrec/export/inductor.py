@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,54 +16,29 @@ from torch.export import Dim, export
 from easyrec.batch import as_tensor
 from easyrec.embedding.sides import USER
 from easyrec.errors import BundleError, RunError
-from easyrec.export.calls import REPEAT, Call, Program, Value
+from easyrec.export.calls import REPEAT, Program, filled
 from easyrec.export.operators import find
+from easyrec.export.placed import in_bf16
 from easyrec.export.strict_json import dump, read_json
 
 PACKAGE, NAMES = "program.pt2", "names.json"
-PRODUCTS = ("aten.linear.default", "aten.matmul.default", "aten.bmm.default")
-"""What is computed in bf16 where that is asked for."""
 
 
 class _Calls(nn.Module):
     """A program over positional tensors, as torch.export wants it."""
 
-    def __init__(self, program: Program, *, bf16: bool) -> None:
+    def __init__(self, program: Program) -> None:
         super().__init__()
-        self.program, self.bf16 = program, bf16
-        first = len(program.inputs)
-        inside = _only_in_products(program) if bf16 else set()
-        for number, tensor in enumerate(program.weights.values(), first):
-            self.register_buffer(f"weight{number}", tensor.to(torch.bfloat16) if number in inside else tensor)
+        self.program = program
+        for number, tensor in enumerate(program.weights.values(), len(program.inputs)):
+            self.register_buffer(f"weight{number}", tensor)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         first = len(self.program.inputs)
         values: list[Any] = [*tensors, *(getattr(self, f"weight{first + i}") for i in range(len(self.program.weights)))]
         for call in self.program.calls:
-            args = [_filled(a, values) for a in call.args]
-            if self.bf16 and call.operator in PRODUCTS:
-                low = [a.to(torch.bfloat16) if isinstance(a, Tensor) else a for a in args]
-                values.append(find(call.operator)(*low).to(torch.float32))
-            else:
-                values.append(find(call.operator)(*args, **call.kwargs))
+            values.append(find(call.operator)(*(filled(a, values) for a in call.args), **call.kwargs))
         return tuple(values[number] for number in self.program.outputs.values())
-
-
-def _filled(argument: Any, values: Sequence[Any]) -> Any:
-    if isinstance(argument, Value):
-        return values[argument.number]
-    return [_filled(a, values) for a in argument] if isinstance(argument, list) else argument
-
-
-def _only_in_products(program: Program) -> set[int]:
-    """Numbers of the values that nothing but products reads."""
-
-    def read(calls: Sequence[Call]) -> set[int]:
-        found = [a for call in calls for b in call.args for a in (b if isinstance(b, list) else [b])]
-        return {a.number for a in found if isinstance(a, Value)}
-
-    products = [call for call in program.calls if call.operator in PRODUCTS]
-    return read(products) - read([call for call in program.calls if call.operator not in PRODUCTS])
 
 
 def compile_program(program: Program, inputs: Mapping[str, Tensor], folder: Path, *, bf16: bool) -> None:
@@ -86,7 +61,7 @@ def compile_program(program: Program, inputs: Mapping[str, Tensor], folder: Path
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own, about what it has deprecated
-            exported = export(_Calls(program, bf16=bf16), positional, dynamic_shapes=(dynamic,))
+            exported = export(_Calls(in_bf16(program) if bf16 else program), positional, dynamic_shapes=(dynamic,))
             torch._inductor.aoti_compile_and_package(
                 exported, package_path=str(folder / PACKAGE), inductor_configs={"cpp.threads": 1}
             )

@@ -13,6 +13,7 @@ from easyrec.errors import ConfigError
 from easyrec.export.trust import Trust, without_secrets
 from easyrec.processors import num_processors
 from feature_generator.config import Document, StrictModel, override, read_yaml, validate
+from serving.gpu.config import DeviceConfig
 from serving.limits import Limits
 from serving.server.sources import Place
 
@@ -118,6 +119,8 @@ class ModelConfig(StrictModel):
     """What runs the dense part; the bundle says unless this does."""
     trust_native: bool = False
     """Load machine code of bundles that no trusted key signed: it does what its writer wants."""
+    device: DeviceConfig = DeviceConfig(name="cpu")
+    """Where it runs; `cuda` is short for `{name: cuda}`."""
     inputs: Literal["columns", "tensors"] = "columns"
     """What `infer` takes: raw columns, or ready-made inputs of the dense part."""
     bad_values: Literal["fail", "default"] = "fail"

@@ -71,6 +71,7 @@ class Loaded:
             limits=limits.of_values(),
             bad_values=model.bad_values,
             missing_columns=model.missing_columns,
+            device=model.device,
         )
         if digest_of(path) != self.digest:
             raise BundleError(f"{path}: was replaced while it was loaded")

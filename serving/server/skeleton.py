@@ -70,7 +70,10 @@ class Frame:
     def _question(self, batches: list[FlatBatch | None]) -> Question | None:
         if any(batch is None and part is not None for batch, part in zip(batches, self.parts, strict=True)):
             return None
-        return Question(rows=pa.record_batch(batches[0])) if self.rows else Question(*batches)
+        if self.rows:
+            return Question(rows=pa.record_batch(batches[0]))
+        user, items, context = batches
+        return Question(user, items, context)
 
 
 class Skeleton:
