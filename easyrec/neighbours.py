@@ -50,13 +50,12 @@ class Neighbours:
         Raises:
             OSError: Another worker has ended, or does not answer.
         """
-        turn, words = self._told % 2, self.size + 1
+        turn, head = self._told % 2, 16 * self.size  # bytes that say where each one's piece begins and ends
         sizes = [sum(part.nbytes for part in parts) for parts in pieces]
-        bounds = np.cumsum([_lines(8 * words), *map(_lines, sizes)])
-        ends = bounds[:-1] + sizes
+        bounds = np.cumsum([_lines(head), *map(_lines, sizes)])
         fresh = self._room(turn, int(bounds[-1]))
         memory = self._mine[turn]
-        memory[: 16 * self.size].view(np.int64)[...] = np.stack([bounds[:-1], ends], axis=1).ravel()
+        memory[:head].view(np.int64)[...] = np.stack([bounds[:-1], bounds[:-1] + sizes], axis=1).ravel()
         for at, parts in zip(bounds.tolist(), pieces, strict=False):
             _write(memory, at, parts)
         return [of[slice(*of[16 * self.rank :][:16].view(np.int64))] for of in self._exchanged(turn, fresh)]
@@ -133,8 +132,9 @@ def meet(rank: int, size: int, timeout: float, tell: Callable[[str], list[str]])
                 address = str(Path(folder) / "door")
                 door.bind(address)
                 door.listen(size)
+                os.close(os.memfd_create("easyrec"))
                 text = address
-            except OSError:  # a path that is too long for a socket, or a disk that knows none
+            except OSError:  # a path too long for a socket, a disk that knows none, or a system that refuses the memory
                 text = ""
         addresses = tell(text)
         reached = all(addresses)

@@ -69,7 +69,7 @@ class Workers:
         Args:
             timeout: Seconds after which a worker that does not answer is lost.
             backend: What adds up gradients on GPUs.
-            transport: `network`: gloo carries the rest; `auto`: the memory of the machine, where all are on one.
+            transport: `gloo` carries the rest; `auto`: the memory of the machine, where all are on one.
 
         Raises:
             WorkerLost: Some did not come.
@@ -143,8 +143,8 @@ class Workers:
             kinds.setdefault(None if near else (part.device, part.dtype), []).append(part.detach())
         for kind, whole in kinds.items():
             whole.sort(key=lambda part: -part.element_size())  # each starts at a multiple of its element
-            flat = [part.reshape(-1) for part in whole]
-            with self._asking():
+            flat = [part.contiguous().reshape(-1) for part in whole]
+            with self._asking(near=kind is None):
                 if kind is None:
                     self._add_up_near(flat)
                 else:
@@ -156,13 +156,18 @@ class Workers:
     def _add_up_far(self, parts: Sequence[Tensor]) -> None:
         flat = parts[0] if len(parts) == 1 else torch.cat(list(parts))
         distributed.all_reduce(flat, group=self._dense if flat.is_cuda else self._group)
-        for part, total in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+        for part, total in zip(parts, torch.split(flat, [part.numel() for part in parts]), strict=True):
             part.copy_(total)
 
     def _add_up_near(self, parts: Sequence[Tensor]) -> None:
         near, ranks = self._near, range(self.size)
         assert near is not None
-        if self.size == 2 or sum(part.numel() for part in parts) < _MANY:
+        if self.size == 2:  # whose order does not matter
+            other = near.shared([_bytes(part) for part in parts])[1 - self.rank]
+            for part, theirs in zip(parts, _tensors(other, parts), strict=True):
+                part.add_(theirs)
+            return
+        if sum(part.numel() for part in parts) < _MANY:
             _sum_into(parts, near.shared([_bytes(part) for part in parts]))
             return
         # Each adds up a share of all.
@@ -185,7 +190,7 @@ class Workers:
             take: How many numbers each one gives; None: it is asked.
         """
         if self._near is not None:
-            with self._asking():
+            with self._asking(near=True):
                 return [told.view(dtype) for told in self._near.swap(pieces)]
         give = [sum(part.size for part in parts) for parts in pieces]
         if take is None:
@@ -205,8 +210,8 @@ class Workers:
         if not self.several:
             return tensor[None]
         if self._near is not None and not tensor.is_cuda:
-            with self._asking():
-                flat = tensor.detach().reshape(-1).contiguous()
+            with self._asking(near=True):
+                flat = tensor.detach().contiguous().reshape(-1)
                 told = self._near.shared([_bytes(flat)])
                 return torch.stack([_tensors(of, [flat])[0] for of in told]).view(self.size, *tensor.shape)
         every = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(self.size)]
@@ -257,10 +262,12 @@ class Workers:
         return found
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _asking(self, *, near: bool = False) -> Iterator[None]:
+        """Tell of those who do not answer: sockets say so by an OSError, gloo by a RuntimeError."""
+        kinds: tuple[type[Exception], ...] = (OSError,) if near else (RuntimeError, TimeoutError)
         try:
             yield
-        except (RuntimeError, OSError) as error:
+        except kinds as error:
             raise WorkerLost(str(error).partition(". This is typically")[0]) from error
 
 
