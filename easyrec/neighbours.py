@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -124,19 +124,17 @@ def meet(rank: int, size: int, timeout: float, tell: Callable[[str], list[str]])
     """
     links: dict[int, socket.socket] = {}
     with ExitStack() as stack:
-        address, text = None, ""
+        address = ""
         if hasattr(os, "memfd_create") and hasattr(socket, "SOCK_SEQPACKET"):
-            try:
+            # A path may be too long for a socket, a disk know none, or a system refuse the memory.
+            with suppress(OSError):
                 folder = stack.enter_context(TemporaryDirectory(prefix="easyrec-"))  # which is closed to other users
-                door = stack.enter_context(_link(timeout))
-                address = str(Path(folder) / "door")
-                door.bind(address)
+                path, door = str(Path(folder) / "door"), stack.enter_context(_link(timeout))
+                door.bind(path)
                 door.listen(size)
                 os.close(os.memfd_create("easyrec"))
-                text = address
-            except OSError:  # a path too long for a socket, a disk that knows none, or a system that refuses the memory
-                text = ""
-        addresses = tell(text)
+                address = path
+        addresses = tell(address)
         reached = all(addresses)
         for other in range(rank) if reached else ():
             links[other] = _link(timeout)
