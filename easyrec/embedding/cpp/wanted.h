@@ -20,9 +20,9 @@ struct Asking {
 };
 
 struct Wanted {
-  std::vector<std::int64_t> rows;  // as their holders number them: by holder, by unit, by first occurrence
+  std::vector<std::int64_t> rows;    // as their holders number them: by holder, by unit, by first occurrence
   std::vector<std::int64_t> counts;  // (workers, units)
-  std::vector<std::int64_t> here;    // (units, workers + 1): where among a unit's rows those of each worker begin and end
+  std::vector<std::int64_t> here;  // (units, workers + 1): where among a unit's rows those of each worker begin and end
   std::int64_t feature = -1, place = 0;  // the first id that is outside its table
 };
 
