@@ -121,6 +121,9 @@ def meet(rank: int, size: int, timeout: float, tell: Callable[[str], list[str]])
         size: How many there are.
         timeout: Seconds after which a worker that does not answer is lost.
         tell: Tells all workers a text: by worker, what each says.
+
+    Raises:
+        OSError: Another worker has ended, or does not answer.
     """
     links: dict[int, socket.socket] = {}
     with ExitStack() as stack:
@@ -151,7 +154,10 @@ def meet(rank: int, size: int, timeout: float, tell: Callable[[str], list[str]])
         for _ in range(rank + 1, size):
             link, _ = door.accept()
             link.settimeout(timeout)
-            links[_WORD.unpack(link.recv(_WORD.size))[0]] = link
+            came = link.recv(_WORD.size)
+            if not came:
+                raise ConnectionResetError("a worker has ended")
+            links[_WORD.unpack(came)[0]] = link
     return Neighbours(rank, dict(sorted(links.items())))
 
 

@@ -83,7 +83,8 @@ class Workers:
             self._group = distributed.new_group(backend="gloo", timeout=patience)
             self._dense = distributed.new_group(backend=backend, timeout=patience) if backend != "gloo" else self._group
             self._store = distributed.distributed_c10d._get_default_store()
-            if transport == "auto":
+        if transport == "auto":
+            with self._asking(near=True):
                 self._near = meet(self.rank, self.size, timeout, self.texts)
 
     @contextmanager
