@@ -123,7 +123,7 @@ class Trainer:
         self._open_data(data)
         with using_threads(self.threads):
             self._build()
-        self.stop = StopRequest(patient=self.workers.several)
+        self.stop = StopRequest(patient=self.workers.several, told=WorkerLost)
         self.turns = Turns(self.workers, experiment.tasks, lambda: self.stop.name is not None)
         self.epoch = 0
         self.watch = Stopwatch()
