@@ -14,8 +14,11 @@ from torch import Tensor, distributed
 from typing_extensions import Self
 
 from easyrec.errors import RunError
+from easyrec.neighbours import Neighbours, meet
 
 _FAILED = "easyrec/failed"
+_MANY = 1 << 14
+"""Numbers from which on three workers and more share the work of adding up."""
 
 
 class WorkerLost(RunError):  # noqa: N818 (it says what became of the worker)
@@ -46,6 +49,7 @@ class Workers:
         self._group: distributed.ProcessGroup | None = None
         self._dense: distributed.ProcessGroup | None = None
         self._store: distributed.distributed_c10d.Store | None = None
+        self._near: Neighbours | None = None
 
     @property
     def first(self) -> bool:
@@ -59,12 +63,13 @@ class Workers:
 
     # ------------------------------------------------------------------------------------- coming and going
 
-    def join(self, timeout: float, backend: str = "gloo") -> None:
+    def join(self, timeout: float, backend: str = "gloo", transport: str = "auto") -> None:
         """Meet the others.
 
         Args:
             timeout: Seconds after which a worker that does not answer is lost.
-            backend: What adds up dense gradients; tables go by gloo.
+            backend: What adds up gradients on GPUs.
+            transport: `gloo` carries the rest; `auto`: the memory of the machine, where all are on one.
 
         Raises:
             WorkerLost: Some did not come.
@@ -78,6 +83,9 @@ class Workers:
             self._group = distributed.new_group(backend="gloo", timeout=patience)
             self._dense = distributed.new_group(backend=backend, timeout=patience) if backend != "gloo" else self._group
             self._store = distributed.distributed_c10d._get_default_store()
+        if transport == "auto":
+            with self._asking(near=True):
+                self._near = meet(self.rank, self.size, timeout, self.texts)
 
     @contextmanager
     def speaking_once(self) -> Iterator[Self]:
@@ -97,6 +105,9 @@ class Workers:
 
     def leave(self) -> None:
         """Part from the others; what comes now is done alone."""
+        if self._near is not None:
+            self._near.leave()
+            self._near = None
         if self._group is not None:
             self._group = self._dense = self._store = None
             distributed.destroy_process_group()
@@ -125,20 +136,71 @@ class Workers:
         """What the first worker says."""
         return self.sum([float(value and self.first)])[0] > 0 if self.several else value
 
-    def add_up(self, tensor: Tensor) -> None:
-        """Add up a tensor of all workers, in place."""
-        if self.several:
-            with self._asking():
-                distributed.all_reduce(tensor, group=self._dense if tensor.is_cuda else self._group)
+    def add_up(self, *parts: Tensor) -> None:
+        """Add up tensors of all workers, in place; what is in the memory of the processor travels together."""
+        kinds: dict[Any, list[Tensor]] = {}
+        for part in parts if self.several else ():
+            near = self._near is not None and not part.is_cuda
+            kinds.setdefault(None if near else (part.device, part.dtype), []).append(part.detach())
+        for kind, whole in kinds.items():
+            whole.sort(key=lambda part: -part.element_size())  # each starts at a multiple of its element
+            flat = [part.contiguous().reshape(-1) for part in whole]
+            with self._asking(near=kind is None):
+                if kind is None:
+                    self._add_up_near(flat)
+                else:
+                    self._add_up_far(flat)
+            for part, total in zip(whole, flat, strict=True):
+                if total.data_ptr() != part.data_ptr():
+                    part.copy_(total.view_as(part))
 
-    def swap(self, send: Tensor, give: Sequence[int], take: Sequence[int]) -> Tensor:
-        """Send each worker its piece of a flat tensor, and receive theirs.
+    def _add_up_far(self, parts: Sequence[Tensor]) -> None:
+        flat = parts[0] if len(parts) == 1 else torch.cat(list(parts))
+        distributed.all_reduce(flat, group=self._dense if flat.is_cuda else self._group)
+        for part, total in zip(parts, torch.split(flat, [part.numel() for part in parts]), strict=True):
+            part.copy_(total)
+
+    def _add_up_near(self, parts: Sequence[Tensor]) -> None:
+        near, ranks = self._near, range(self.size)
+        assert near is not None
+        if self.size == 2:  # whose order does not matter
+            other = near.shared([_bytes(part) for part in parts])[1 - self.rank]
+            for part, theirs in zip(parts, _tensors(other, parts), strict=True):
+                part.add_(theirs)
+            return
+        if sum(part.numel() for part in parts) < _MANY:
+            _sum_into(parts, near.shared([_bytes(part) for part in parts]))
+            return
+        # Each adds up a share of all.
+        ends = [[part.numel() * rank // self.size for rank in (*ranks, self.size)] for part in parts]
+        shares = [[part[at[rank] : at[rank + 1]] for part, at in zip(parts, ends, strict=True)] for rank in ranks]
+        mine = shares[self.rank]
+        _sum_into(mine, near.swap([[_bytes(part) for part in share] for share in shares]))
+        for share, told in zip(shares, near.shared([_bytes(part) for part in mine]), strict=True):
+            for part, total in zip(share, _tensors(told, share), strict=True):
+                part.copy_(total)
+
+    def swap(
+        self, pieces: Sequence[Sequence[np.ndarray]], dtype: type[np.generic], take: Sequence[int] | None = None
+    ) -> list[np.ndarray]:
+        """Give each worker some arrays, and take theirs: by worker a flat array, which holds until the next call.
 
         Args:
-            send: The pieces one after another, in the order of workers.
-            give: Length of each.
-            take: Length of what each worker sends.
+            pieces: By worker, what it gets; for this one, what is given back.
+            dtype: Of all of them.
+            take: How many numbers each one gives; None: it is asked.
         """
+        if self._near is not None:
+            with self._asking(near=True):
+                return [told.view(dtype) for told in self._near.swap(pieces)]
+        give = [sum(part.size for part in parts) for parts in pieces]
+        if take is None:
+            take = self._swapped(torch.tensor(give), [1] * self.size, [1] * self.size).tolist()
+        sent = np.concatenate([np.zeros(0, dtype), *(part.ravel() for parts in pieces for part in parts)])
+        came = self._swapped(torch.from_numpy(sent), give, take).numpy()
+        return np.split(came, np.cumsum(take)[:-1])
+
+    def _swapped(self, send: Tensor, give: Sequence[int], take: Sequence[int]) -> Tensor:
         received = send.new_empty(sum(take))
         with self._asking():
             distributed.all_to_all_single(received, send, list(take), list(give), group=self._group)
@@ -148,6 +210,11 @@ class Workers:
         """(workers, ...): a tensor of the same shape of each, on each."""
         if not self.several:
             return tensor[None]
+        if self._near is not None and not tensor.is_cuda:
+            with self._asking(near=True):
+                flat = tensor.detach().contiguous().reshape(-1)
+                told = self._near.shared([_bytes(flat)])
+                return torch.stack([_tensors(of, [flat])[0] for of in told]).view(self.size, *tensor.shape)
         every = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(self.size)]
         with self._asking():
             group = self._dense if tensor.is_cuda else self._group
@@ -196,8 +263,30 @@ class Workers:
         return found
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _asking(self, *, near: bool = False) -> Iterator[None]:
+        """Tell of those who do not answer: sockets say so by an OSError, gloo by a RuntimeError."""
+        kinds: tuple[type[Exception], ...] = (OSError,) if near else (RuntimeError, TimeoutError)
         try:
             yield
-        except (RuntimeError, TimeoutError) as error:
+        except kinds as error:
             raise WorkerLost(str(error).partition(". This is typically")[0]) from error
+
+
+def _bytes(tensor: Tensor) -> np.ndarray:
+    flat: np.ndarray = tensor.view(torch.uint8).numpy()
+    return flat
+
+
+def _tensors(told: np.ndarray, like: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors of bytes, one after another."""
+    ends = np.cumsum([part.numel() * part.element_size() for part in like]).tolist()
+    cut = [told[at:end] for at, end in zip((0, *ends), ends, strict=False)]
+    return [torch.from_numpy(of).view(part.dtype) for of, part in zip(cut, like, strict=True)]
+
+
+def _sum_into(parts: Sequence[Tensor], told: Sequence[np.ndarray]) -> None:
+    """Fill tensors with the sums of what all workers told, in their order."""
+    for part, first, second, *others in zip(parts, *(_tensors(of, parts) for of in told), strict=True):
+        torch.add(first, second, out=part)
+        for other in others:
+            part.add_(other)

@@ -28,7 +28,10 @@ class Distributed(StrictModel):
     planner: Literal["size", "torchrec"] = "size"
     """Who decides for tables that are `auto`: their size, or TorchRec's planner."""
     backend: Literal["gloo", "nccl"] = "gloo"
-    """What adds up dense gradients; `nccl` is for GPUs. Tables go by gloo: they are in the memory of the machines."""
+    """What adds up gradients on GPUs: `nccl`, or [`gloo`]. What is in the memory of the machines goes by `transport`."""
+    transport: Literal["auto", "gloo"] = "auto"
+    """What carries rows, and gradients on processors: [`auto`] the memory of the machine where all workers are on one,
+    else `gloo`, the network."""
     timeout: float = Field(600.0, gt=0.0)
     """Seconds after which a worker that does not answer is lost, and the job ends."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from easyrec.embedding.lookup import Columns
 from easyrec.embedding.search import Parts, directions
+from easyrec.embedding.shared_keys import holders
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
 from easyrec.layout import Search, SequenceLayout
 
@@ -244,3 +245,28 @@ def _terms(bag: BagSpec, part: Parts, size: int) -> Iterator[tuple[int, int, flo
         for key in keys:
             factor = share / len(keys) if bag.element_mean else share
             yield row, int(values[key]), factor * (1.0 if weights is None else float(weights[key]))
+
+
+def wanted(
+    units: Sequence[tuple[int, int]], columns: Sequence[tuple[np.ndarray, int]], workers: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Which rows a batch needs of whom: rows, counts, where they begin and end, and places.
+
+    Args:
+        units: Number of ids (-1: any number is one, and its hash says who holds it), and the holder (-1: by row).
+        columns: Ids of a feature, and its unit.
+        workers: How many there are.
+    """
+    asked: dict[tuple[int, int], dict[int, int]] = {(w, u): {} for w in range(workers) for u in range(len(units))}
+    found = []
+    for ids, unit in columns:
+        size, holder = units[unit]
+        of = holders(ids, workers) if size < 0 else ids % workers if holder < 0 else np.full(len(ids), holder)
+        rows = ids // workers if size >= 0 > holder else ids
+        for worker, row in zip(of.tolist(), rows.tolist(), strict=True):
+            of_unit = asked[worker, unit]
+            found.append((worker, unit, of_unit.setdefault(row, len(of_unit))))
+    counts = np.array([[len(asked[w, u]) for u in range(len(units))] for w in range(workers)], np.int64)
+    here = np.pad(np.cumsum(counts, axis=0), ((1, 0), (0, 0))).T
+    every = np.array([row for of_unit in asked.values() for row in of_unit], np.int64)
+    return every, counts, here, np.array([here[unit, worker] + at for worker, unit, at in found], np.int64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from easyrec.embedding.sharding import Unit
 from easyrec.embedding.tables import TrainedTables
@@ -37,27 +36,27 @@ class Exchange:
         me, size, number = workers.rank, workers.size, len(units)
         copies = slice(sum(unit.kind != "data_parallel" for unit in units), number)
         self.met = Occurrences(units, wanted, me) if learning else None
-        self.given, sent = wanted.counts.copy(), []
-        for worker in range(size):
-            sent.append(wanted.of(worker, slice(0, copies.start)))
+        self.given = wanted.counts.copy()
+        if learning:
+            self.given[:, copies] = wanted.counts[me, copies]
+        sent: list[list[np.ndarray]] = [[numbers] for numbers in self.given]
+        for worker, parts in enumerate(sent):
+            parts.append(wanted.of(worker, slice(0, copies.start)))
             if learning or worker == me:
-                self.given[worker, copies] = wanted.counts[me, copies]
-                sent.append(wanted.of(me, copies))
-            sent += [] if self.met is None else self.met.of(worker)
-        counts = workers.swap(torch.from_numpy(self.given.reshape(-1)), [number] * size, [number] * size)
-        self.taken = counts.numpy().reshape(size, -1)
+                parts.append(wanted.of(me, copies))
+            parts.extend([] if self.met is None else self.met.of(worker))
         told = np.zeros(number, np.int64) if self.met is None else self.met.columns
-        came = self._swapped(np.concatenate(sent), self.given @ (1 + told), self.taken @ (1 + told))
+        every = [of_worker.copy() for of_worker in workers.swap(sent, np.int64)]
+        self.taken = np.stack([of_worker[:number] for of_worker in every])
         self.asked: list[dict[int, np.ndarray]] = [{} for _ in range(size)]
         self.times: list[dict[int, np.ndarray]] = [{} for _ in range(size)]
-        for worker, numbers in enumerate(self.taken.tolist()):
-            for place, count in enumerate(numbers):
-                if count:
-                    self.asked[worker][place], came = came[:count], came[count:]
-            for place, width in enumerate(told.tolist()):
-                if numbers[place] and width:
-                    end = numbers[place] * width
-                    self.times[worker][place], came = came[:end].reshape(-1, width), came[end:]
+        for worker, of_worker in enumerate(every):
+            came, numbers = of_worker[number:], self.taken[worker]
+            for place in np.flatnonzero(numbers).tolist():
+                self.asked[worker][place], came = came[: numbers[place]], came[numbers[place] :]
+            for place in np.flatnonzero(numbers * told).tolist():
+                end = int(numbers[place] * told[place])
+                self.times[worker][place], came = came[:end].reshape(-1, told[place]), came[end:]
 
     def give_rows(self, tables: TrainedTables, tiers: Sequence[str | None]) -> dict[str, np.ndarray]:
         """Find the rows of keys that are held here, and bring to memory what is not there.
@@ -72,7 +71,7 @@ class Exchange:
         Returns:
             By column where among a unit's rows that of each id is, -1 for those without.
         """
-        without: list[list[np.ndarray]] = [[np.zeros(0, np.int32)] for _ in self.asked]
+        without: list[list[np.ndarray]] = [[] for _ in self.asked]
         for number, (unit, tier) in enumerate(zip(self.units, tiers, strict=True)):
             if unit.keys is None and tier is None:
                 continue
@@ -95,7 +94,7 @@ class Exchange:
         keyed = np.array([unit.keys is not None for unit in self.units], np.int64)
         if not keyed.any():
             return self.wanted.places
-        return self._places([part for parts in without for part in parts], keyed)
+        return self._places(without, keyed)
 
     def _admitted(self, number: int, keys: str, tables: TrainedTables, tier: str | None, ids: np.ndarray) -> np.ndarray:
         """(n, features) how many occurrences of keys had no row, the first ones; while nothing is learned, none is counted."""
@@ -107,13 +106,14 @@ class Exchange:
             lost[:, column] = np.bincount(of_id[rows < 0], minlength=len(ids))
         return lost
 
-    def _places(self, without: Sequence[np.ndarray], keyed: np.ndarray) -> dict[str, np.ndarray]:
+    def _places(self, without: Sequence[Sequence[np.ndarray]], keyed: np.ndarray) -> dict[str, np.ndarray]:
         """Tell the others, in their order, which occurrences had no row, and hear of one's own."""
         widths = keyed if self.met is None else self.met.columns * keyed
-        came = self._swapped(np.concatenate(without), self.taken @ widths, self.given @ widths)
+        every = self.workers.swap(without, np.int32, (self.given @ widths).tolist())
         numbers = np.flatnonzero(keyed).tolist()
         told: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
-        for counts in self.given.tolist():
+        for counts, of_worker in zip(self.given.tolist(), every, strict=True):
+            came = of_worker
             for number in numbers:
                 end = counts[number] * int(widths[number])
                 told[number].append(came[:end].reshape(-1, int(widths[number])))
@@ -125,7 +125,3 @@ class Exchange:
                 name, of = f"{number}/{feature}", lost[:, column if self.met is not None else 0]
                 places[name] = found(places[name], of, of if self.met is None else self.met.times[number][:, column])
         return places
-
-    def _swapped(self, sent: np.ndarray, give: np.ndarray, take: np.ndarray) -> np.ndarray:
-        """What the others send, who receive what is sent here: so many numbers to, and from, each."""
-        return self.workers.swap(torch.from_numpy(sent), give.tolist(), take.tolist()).numpy()

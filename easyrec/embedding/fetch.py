@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from easyrec.embedding import native
 from easyrec.embedding.exchange import Exchange
@@ -130,9 +129,9 @@ class Fetch:
             call.lookup(self.rows.arrays[place])
         copied = np.array([unit.kind == "data_parallel" for unit in units], bool)
         widths = np.array([sum(self._dim(place) for place in unit.pieces) for unit in units], np.int64) * ~copied
-        lengths, mine = exchange.taken @ widths, exchange.given @ widths
-        lengths[me] = mine[me] = 0  # one's own rows go straight to where they are looked up
-        answer, at = np.empty(int(lengths.sum()), np.float32), 0
+        mine = exchange.given @ widths
+        mine[me] = 0  # one's own rows go straight to where they are looked up
+        answers: list[list[np.ndarray]] = [[] for _ in range(workers.size)]
         calls: list[list[tuple[int, Any]]] = [[] for _ in range(workers.size)]
         for worker, of_worker in enumerate(exchange.asked):
             for number, rows in of_worker.items():
@@ -142,21 +141,20 @@ class Fetch:
                     if worker == me:
                         begin = int(here[number, me])
                         target = self.rows.arrays[place][begin : begin + count]
-                    elif copied[number]:  # nobody wants them, but the kernel must have seen the ids
-                        target = np.empty((count, dim), np.float32)
                     else:
-                        target = answer[at : at + count * dim].reshape(count, dim)
-                        at += count * dim
+                        target = np.empty((count, dim), np.float32)
+                        if not copied[number]:  # those nobody wants, but the kernel must have seen the ids
+                            answers[worker].append(target)
                     read = rows
                     if times is not None:  # a row that no feature reads here does not move
                         read = np.where(times[:, units[number].reads[place]].any(axis=1), rows, -1)
                     calls[worker].append((place, self._call(place, read, target)))
-        came = workers.swap(torch.from_numpy(answer), lengths.tolist(), mine.tolist()).numpy()
+        came = workers.swap(answers, np.float32, mine.tolist())
         for worker, number in zip(*(part.tolist() for part in np.nonzero(exchange.given * (widths > 0))), strict=True):
             for place in units[number].pieces if worker != me else ():
                 target = self.rows.arrays[place][here[number, worker] : here[number, worker + 1]]
-                target[...] = came[: target.size].reshape(target.shape)
-                came = came[target.size :]
+                target[...] = came[worker][: target.size].reshape(target.shape)
+                came[worker] = came[worker][target.size :]
         return calls
 
     def _call(self, place: int, rows: np.ndarray, target: np.ndarray | None = None) -> Any:

@@ -151,8 +151,10 @@ class KeyMap:
         """
         arrays = as_one(arrays)
         with_row = np.flatnonzero(arrays["rows"] >= 0)
-        order = np.lexsort((arrays["keys"][with_row], -arrays["counts"][with_row].astype(np.float64)))
-        taken = np.sort(with_row[order[: self.spec.capacity]])
+        taken = with_row
+        if len(with_row) > self.spec.capacity:
+            order = np.lexsort((arrays["keys"][with_row], -arrays["counts"][with_row].astype(np.float64)))
+            taken = np.sort(with_row[order[: self.spec.capacity]])
         there = arrays["rows"][taken].astype(np.int64)
         rows, waiting = self._rows_like(there), self._waiting_like(arrays)
         both = np.concatenate([taken, waiting])
@@ -172,13 +174,14 @@ class KeyMap:
 
     def _rows_like(self, there: np.ndarray) -> np.ndarray:
         """Rows for keys that had these elsewhere: the same ones where they are here, so that exports differ little."""
-        _, first = np.unique(there, return_index=True)
+        capacity = self.spec.capacity
+        owners = np.full(capacity, -1)
+        inside = np.flatnonzero(there < capacity)[::-1]
+        owners[there[inside]] = inside  # of several for one row the last that is written, and so the first
         stays = np.zeros(len(there), bool)
-        stays[first] = True
-        stays &= there < self.spec.capacity
-        free = np.setdiff1d(np.arange(self.spec.capacity), there[stays])
+        stays[owners[owners >= 0]] = True
         rows = there.copy()
-        rows[~stays] = free[: int((~stays).sum())]
+        rows[~stays] = free_rows(capacity, there[stays])[: int((~stays).sum())]
         return rows
 
     def _waiting_like(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -204,6 +207,13 @@ class KeyMap:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"the keys of '{self.spec.name}' cannot be taken over: {error}") from error
         return other
+
+
+def free_rows(capacity: int, taken: np.ndarray) -> np.ndarray:
+    """The rows below `capacity` that are not taken, ascending."""
+    free = np.ones(capacity, bool)
+    free[taken] = False
+    return np.flatnonzero(free)
 
 
 def as_one(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

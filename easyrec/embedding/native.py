@@ -22,3 +22,4 @@ find_keys = _native.find_keys
 key_slots = _native.key_slots
 row_ids = _native.row_ids
 start_rows = _native.start_rows
+wanted = _native.wanted

@@ -249,13 +249,15 @@ class ShardedCollection(EmbeddingCollection):
             asked.rows[place].fill(0.0)
         # What was looked up is no longer needed: its place takes the sums.
         asked.native.apply(self._gradients, native.Step(rule=native.Rule.sgd, lr=-1.0))
-        others = [worker for worker in range(workers.size) if worker != workers.rank]
-        sent = np.concatenate([np.zeros(0, np.float32), *(part.ravel() for worker in others for part in mine[worker])])
-        calls = [[(p, call) for p, call in of_worker if pieces[p].spec.trainable] for of_worker in asked.calls]
-        give = [sum(part.size for part in parts) for parts in mine]
+        trainable = [piece.spec.trainable for piece in pieces]
+        calls = [[pair for pair in of_worker if trainable[pair[0]]] for of_worker in asked.calls]
+        for parts, of_worker in zip(mine, calls, strict=True):
+            parts += [asked.rows[place] for place in whole]
+            of_worker += [(place, self._fetch.whole[place]) for place in whole]
         take = [sum(call.num_rows * call.width for _, call in of_worker) for of_worker in calls]
-        give[workers.rank] = take[workers.rank] = 0
-        received = workers.swap(torch.from_numpy(sent), give, take).numpy()
+        take[workers.rank] = 0
+        sent = [[] if worker == workers.rank else parts for worker, parts in enumerate(mine)]
+        received = [part.copy() for part in workers.swap(sent, np.float32, take)]  # clipping asks the others once more
         self._summed = [], []
         for worker, of_worker in enumerate(calls):  # in one order everywhere, so that copies stay equal to the bit
             for number, (place, call) in enumerate(of_worker):
@@ -263,13 +265,9 @@ class ShardedCollection(EmbeddingCollection):
                     gradient = mine[worker][number]
                 else:
                     size = call.num_rows * call.width
-                    gradient, received = received[:size].reshape(call.num_rows, -1), received[size:]
+                    gradient = received[worker][:size].reshape(call.num_rows, -1)
+                    received[worker] = received[worker][size:]
                 self._summed[self._copied[place]].append((call, gradient))
-        if whole:
-            flat = torch.from_numpy(np.concatenate([asked.rows[place].ravel() for place in whole]))
-            workers.add_up(flat)
-            for place, part in zip(whole, torch.split(flat, [asked.rows[p].size for p in whole]), strict=True):
-                self._summed[1].append((self._fetch.whole[place], part.numpy().reshape(-1, pieces[place].spec.dim)))
         return self._summed
 
     # ----------------------------------------------------------------------------------------------- state

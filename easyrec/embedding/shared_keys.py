@@ -7,7 +7,7 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
-from easyrec.embedding.keys import KeyCounts, KeyMap, as_one
+from easyrec.embedding.keys import KeyCounts, KeyMap, as_one, free_rows
 from easyrec.embedding.spec import KeySpec
 from easyrec.errors import ConfigError, Problem
 
@@ -80,7 +80,7 @@ def parted(
     there = whole["rows"][kept].astype(np.int64)
     stays = there % size == rank
     here = there // size
-    here[~stays] = np.setdiff1d(np.arange(spec.capacity), here[stays])[: int((~stays).sum())]
+    here[~stays] = free_rows(spec.capacity, here[stays])[: int((~stays).sum())]
     told = KeyCounts(*whole["told"].tolist()) if rank == 0 else KeyCounts()
     told.evicted += len(held) - len(kept)
     both = np.concatenate([kept, waiting])

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
+from easyrec.embedding import native
 from easyrec.embedding.lookup import Columns
 from easyrec.embedding.search import Parts
 from easyrec.embedding.sharding import Unit
-from easyrec.embedding.shared_keys import holders
 from easyrec.errors import DataError
 
 
@@ -103,10 +102,8 @@ class Wanting:
 
     def __init__(self, units: Sequence[Unit], rank: int, size: int) -> None:
         self.units, self.size = units, size
-        self._base = np.cumsum([0, *(unit.rows for unit in units)])
-        self._by_row = np.array([unit.kind == "row" and unit.keys is None for unit in units], bool)
-        self._holder = np.array([unit.owner if unit.kind == "table" else rank for unit in units], np.int64)
-        self._keyed = [place for place, unit in enumerate(units) if unit.keys is not None]
+        holders = {"row": -1, "data_parallel": rank}
+        self._rules = [(-1 if u.keys is not None else u.rows, holders.get(u.kind, u.owner)) for u in units]
 
     def __call__(self, columns: Columns) -> Wanted:
         """What these rows need.
@@ -114,51 +111,28 @@ class Wanting:
         Raises:
             DataError: An id is outside its table, or a column has not the expected shape.
         """
-        size, number = self.size, len(self.units)
-        # All units at once: numbers of one apart from those of the next.
-        parts: dict[str, np.ndarray] = {}
-        lengths = np.zeros(number, np.int64)
-        for place, unit in enumerate(self.units):
-            if unit.keys is None:
-                for feature in unit.features:
-                    ids = _checked(columns.ragged(feature), feature, unit.rows)
-                    parts[f"{place}/{feature}"] = ids + self._base[place]
-                    lengths[place] += len(ids)
-        codes, distinct = pd.factorize(np.concatenate([np.zeros(0, np.int64), *parts.values()]))
-        unit_of = np.empty(len(distinct), np.int64)
-        unit_of[codes] = np.repeat(np.arange(number), lengths)
-        row, by_row = distinct - self._base[unit_of], self._by_row[unit_of]
-        holder = np.where(by_row, row % size, self._holder[unit_of])
-        row = np.where(by_row, row // size, row)
-        for place in self._keyed:  # any number may be a key
-            keyed = {f: _checked(columns.ragged(f), f, None) for f in self.units[place].features}
-            of_keys, keys = pd.factorize(np.concatenate(list(keyed.values())))
-            parts |= {f"{place}/{feature}": ids for feature, ids in keyed.items()}
-            codes = np.concatenate([codes, of_keys + len(row)])
-            row, holder = np.concatenate([row, keys]), np.concatenate([holder, holders(keys, size)])
-            unit_of = np.concatenate([unit_of, np.full(len(keys), place)])
-        key = holder * number + unit_of
-        counts = np.bincount(key, minlength=size * number).reshape(size, number)
-        here = np.zeros((number, size + 1), np.int64)
-        np.cumsum(counts.T, axis=1, out=here[:, 1:])
-        order = np.argsort(key.astype(np.uint16) if size * number < 1 << 16 else key, kind="stable")
-        begins = np.cumsum(counts.ravel()) - counts.ravel()
-        at = np.empty(len(key), np.int64)
-        at[order] = np.arange(len(key)) + (here[:, :-1].T.ravel() - begins)[key[order]]
-        places = np.split(at[codes], np.cumsum([len(ids) for ids in parts.values()])[:-1]) if parts else []
-        return Wanted(row[order], counts, here, dict(zip(parts, places, strict=True)))
+        asked = [(place, feature) for place, unit in enumerate(self.units) for feature in unit.features]
+        ids = [_checked(columns.ragged(feature)[0], feature) for _, feature in asked]
+        pairs = [(values, place) for values, (place, _) in zip(ids, asked, strict=True)]
+        rows, counts, here, every, fault = native.wanted(self._rules, pairs, self.size)
+        if fault is not None:
+            number, wrong = fault
+            feature = asked[number][1]
+            text = f"id {ids[number][wrong]} is outside its embedding table"
+            row = _row_of(columns.ragged(feature), wrong)
+            raise DataError(text, column=feature.rpartition("/")[2], row=row)
+        places, begin = dict[str, np.ndarray](), 0
+        for (place, feature), values in zip(asked, ids, strict=True):
+            places[f"{place}/{feature}"] = every[begin : begin + len(values)]
+            begin += len(values)
+        return Wanted(rows, counts, here, places)
 
 
-def _checked(column: Parts, feature: str, rows: int | None) -> np.ndarray:
-    """The ids of a column; they must be below `rows`."""
-    ids = column[0]
+def _checked(ids: np.ndarray, feature: str) -> np.ndarray:
+    """Ids of a column; the kernel checks their range."""
     if ids.ndim != 1 or ids.dtype != np.int64:
         raise DataError(f"ids must be (n,) int64, but are {ids.shape} {ids.dtype}", column=feature)
-    if rows is not None and len(ids) and (ids.min() < 0 or ids.max() >= rows):
-        wrong = int(np.flatnonzero((ids < 0) | (ids >= rows))[0])
-        text = f"id {ids[wrong]} is outside its embedding table"
-        raise DataError(text, column=feature.rpartition("/")[2], row=_row_of(column, wrong))
-    return ids
+    return np.ascontiguousarray(ids)
 
 
 def _row_of(column: Parts, place: int) -> int:

@@ -105,7 +105,7 @@ def train(
         if workers.several:
             experiment.require_distributed()
             chosen = experiment.train.distributed or Distributed()
-            workers.join(chosen.timeout, chosen.backend)
+            workers.join(chosen.timeout, chosen.backend, chosen.transport)
         if isinstance(experiment.model, StatisticConfig):
             return train_statistic(experiment, folder, data=data, **options)
         return Trainer(experiment, folder, data=data, profile=profile, workers=workers, **options).fit()

@@ -21,6 +21,8 @@ class StopRequest:
     """While entered, the first SIGINT or SIGTERM only sets `name`; a second one interrupts at once.
 
     A `patient` one lets the later ones pass: torchrun passes on what the terminal has sent already, and kills by itself.
+    It also sends SIGTERM as soon as one worker has ended, while another is about to say what became of it: an error of
+    the kind `told` ends the process, which lets signals pass until then.
 
     In a thread other than the main one signals are not ours to handle: there it does nothing.
 
@@ -28,8 +30,8 @@ class StopRequest:
         name: Name of the signal that came, or None.
     """
 
-    def __init__(self, *, patient: bool = False) -> None:
-        self.patient = patient
+    def __init__(self, *, patient: bool = False, told: type[Exception] | None = None) -> None:
+        self.patient, self.told = patient, told
         self.name: str | None = None
         self._former: dict[int, object] = {}
 
@@ -42,7 +44,8 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        if not (self.patient and self.told is not None and isinstance(error, self.told)):
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._former.items():

@@ -123,7 +123,7 @@ class Trainer:
         self._open_data(data)
         with using_threads(self.threads):
             self._build()
-        self.stop = StopRequest(patient=self.workers.several)
+        self.stop = StopRequest(patient=self.workers.several, told=WorkerLost)
         self.turns = Turns(self.workers, experiment.tasks, lambda: self.stop.name is not None)
         self.epoch = 0
         self.watch = Stopwatch()
@@ -386,14 +386,13 @@ class Trainer:
         told = torch.stack(
             [loss.detach(), *named.values()]
         ).tolist()  # waits for a GPU, which has all of it to do by now
-        value, *values = self.workers.sum(told if batch.size else [0.0] * len(told))
+        value, *values = add_up_gradients(self.workers, self.updates.parameters, told, idle=not batch.size)
         if not math.isfinite(value):
             if batch.size == 0 or math.isfinite(told[0]):
                 raise Silent
             raise diagnose(self.step + 1, told[0], batch, inputs, logits, self.model)
         if self.recent is not None:
             self.recent.add(self.step, batch, logits)
-        add_up_gradients(self.workers, self.updates.parameters, idle=not batch.size)
         self._update()
         self.step, self.unsaved = self.step + 1, True
         self.samples += turn.rows

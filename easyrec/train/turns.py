@@ -94,7 +94,9 @@ def _weight(weights: Tensor | None, batch: Batch) -> float:
     return float(batch.size) if weights is None else float(weights.double().sum())
 
 
-def add_up_gradients(workers: Workers, parameters: Sequence[Tensor], *, idle: bool) -> None:
+def add_up_gradients(
+    workers: Workers, parameters: Sequence[Tensor], told: Sequence[float] = (), *, idle: bool
+) -> list[float]:
     """Give each parameter the sum of its gradients over all workers.
 
     All travel in one piece: the dense part of a model over tables is small, and what overlaps with little saves little.
@@ -102,18 +104,22 @@ def add_up_gradients(workers: Workers, parameters: Sequence[Tensor], *, idle: bo
     Args:
         workers: The job.
         parameters: Of the dense part; those that no worker has a gradient of keep none.
-        idle: Whether this worker had no rows: its gradients count for nothing.
+        told: Numbers to add up, too.
+        idle: Whether this worker had no rows: its gradients, and numbers, count for nothing.
+
+    Returns:
+        Sums of the numbers.
     """
-    if not workers.several or not parameters:
-        return
-    there = [p.grad is not None and not idle for p in parameters]
+    if not workers.several:
+        return list(told)
+    there = torch.tensor([p.grad is not None and not idle for p in parameters], dtype=torch.float32)
     parts = [torch.zeros_like(p) if idle or p.grad is None else p.grad for p in parameters]
-    marks = torch.tensor(there, dtype=parts[0].dtype, device=parts[0].device)
-    flat = torch.cat([*(part.reshape(-1) for part in parts), marks])
-    workers.add_up(flat)
-    *sums, marks = torch.split(flat, [*(p.numel() for p in parameters), len(parameters)])
-    for parameter, total, known in zip(parameters, sums, marks.tolist(), strict=True):
-        parameter.grad = total.view_as(parameter) if known else None
+    numbers = torch.tensor([0.0] * len(told) if idle else list(told), dtype=torch.float64)
+    workers.add_up(numbers, there, *parts)
+    for parameter, total, known in zip(parameters, parts, there.tolist(), strict=True):
+        parameter.grad = total if known else None
+    result: list[float] = numbers.tolist()
+    return result
 
 
 def first_rows(workers: Workers, batch: Batch) -> tuple[dict[str, Tensor], Tensor | None]:

@@ -282,8 +282,8 @@ RULES = {
 
 
 def main():
-    folder, wanted = Path(sys.argv[1]), sys.argv[2:]
-    workers.join(60.0)
+    folder, transport, *wanted = Path(sys.argv[1]), *sys.argv[2:]
+    workers.join(60.0, transport=transport)
     for name, case, settings in cases():
         if wanted and name not in wanted:
             continue

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from easyrec.config.model import ModelConfig
+from easyrec.embedding import _reference, native
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.sharding import SMALL, kinds_of, shards_of
 from easyrec.embedding.shared_keys import holders
@@ -88,6 +89,41 @@ def test_every_distinct_row_is_asked_once_of_its_holder(plan, rank):
         assert wanted.here[number].tolist() == [sum(h < worker for h in holders) for worker in range(size + 1)]
         for feature in unit.features:
             assert [rows[at] for at in wanted.places[f"{number}/{feature}"]] == columns.ragged(feature)[0].tolist()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_kernel_wants_what_the_reference_wants(workers, seed):
+    random = np.random.default_rng(seed)
+    units = [(20, -1), (10**12, -1), (10**7, workers - 1), (-1, -1), (9, 0)]
+    columns = []
+    for unit, (rows, _) in enumerate(units):
+        for _ in range(random.integers(0, 4)):
+            few = random.integers(-(2**62) if rows < 0 else 0, 2**62 if rows < 0 else rows, 50)
+            columns.append((few[random.integers(0, 50, random.integers(0, 300))], unit))
+    *ours, fault = native.wanted(units, columns, workers)
+    assert fault is None
+    for mine, theirs in zip(ours, _reference.wanted(units, columns, workers), strict=True):
+        assert mine.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("wrong", [-1, 30], ids=["below", "above"])
+def test_the_first_id_outside_its_table_is_told(wrong):
+    columns = [(np.array([1, 2]), 0), (np.array([29, 0, wrong, wrong]), 1)]
+    assert native.wanted([(3, 0), (30, -1)], columns, 2)[-1] == (1, 2)
+
+
+def test_columns_that_do_not_come_unit_by_unit_are_refused():
+    ids = np.zeros(1, np.int64)
+    for units, columns, workers in (
+        ([(1, 0)] * 2, [(ids, 1), (ids, 0)], 1),
+        ([(1, 0)], [(ids, 1)], 1),
+        ([(1, 0)], [(ids, -1)], 1),
+        ([(1, 2)], [(ids, 0)], 2),
+        ([(1, 0)], [(ids, 0)], 0),
+    ):
+        with pytest.raises(ValueError, match=r"columns|held by nobody|no worker"):
+            native.wanted(units, columns, workers)
 
 
 def test_a_plan_of_some_tables_asks_their_holders(plan):

@@ -20,15 +20,24 @@ CASES = (
 )
 
 
-@pytest.fixture(scope="module")
-def wrong(tmp_path_factory):
+FAR = ("dynamic-lazy_adam", "columns", "goes-on-exact", "searched-hash-by-row")
+"""Those that are tried by the network, too."""
+
+
+def told(folder, transport, *cases):
     """What two workers found wrong, by case."""
-    folder = tmp_path_factory.mktemp("shared")
-    words = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT), str(folder)]
+    words = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(SCRIPT), str(folder), transport]
+    words += cases
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-m", *words], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:8000]
     return {file.stem: file.read_text() for file in folder.glob("*.txt")}
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
+    """What was found wrong in all cases."""
+    return told(tmp_path_factory.mktemp("shared"), "auto")
 
 
 @pytest.mark.slow
@@ -40,3 +49,8 @@ def test_workers_hold_together_what_one_process_holds(wrong, name):
 @pytest.mark.slow
 def test_every_case_is_told(wrong):
     assert set(wrong) == set(CASES)
+
+
+@pytest.mark.slow
+def test_workers_hold_the_same_by_the_network(tmp_path):
+    assert told(tmp_path, "gloo", *FAR) == dict.fromkeys(FAR, "")

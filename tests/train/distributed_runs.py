@@ -1,6 +1,6 @@
 """Does what a file lists, as one worker of several that torchrun has started, or alone: torch is imported once for all.
 
-`{"config": {...}, "folder": "...", "resume": false}` trains; with `copied`, the folder's newest checkpoint is only read
+`{"config": {...}, "folder": "...", "resume": false}` trains, by gloo where the config says so; with `copied`, the folder's newest checkpoint is only read
 and written there.
 """
 
@@ -19,10 +19,14 @@ from easyrec.workers import Workers
 def main():
     workers = Workers(*this_worker())
     workers.join(60.0)
+    near = workers._near
+    assert near is not None or not workers.several, "workers of one machine share its memory"
     for run in json.loads(Path(sys.argv[1]).read_text()):
         experiment = load_experiment(run["config"])
         if workers.several:
             experiment.require_distributed()
+        chosen = experiment.train.distributed
+        workers._near = None if chosen is not None and chosen.transport == "gloo" else near
         options = {"resume": run.get("resume", False), "bar": False, "export": run.get("export", False)}
         trainer = Trainer(experiment, run["folder"], workers=workers, **options)
         if "copied" not in run:

@@ -193,6 +193,13 @@ def trained(home, config):
             **SMOOTH,
         ),
         "stored": config("row", features=features(60_000), train__storage={"memory_mb": 1}),
+        "network": config(
+            "row",
+            features=features(capacity=90, admission={"min_count": 2}),
+            model__batch_norm=True,
+            train__distributed={"transport": "gloo"},
+            **SMOOTH,
+        ),
         "tasks": config("data_parallel", model__type="mmoe", model__tasks=TASKS, model__experts=2),
     }
     del cases["tasks"]["model"]["hidden"]
@@ -210,7 +217,7 @@ def trained(home, config):
     return {name: (home / f"one-{name}", home / f"two-{name}") for name in cases}, turns
 
 
-@pytest.mark.parametrize("name", ["row", "mixed", "dynamic", "stored", "tasks"])
+@pytest.mark.parametrize("name", ["row", "mixed", "dynamic", "stored", "network", "tasks"])
 def test_workers_learn_what_one_process_learns(trained, name):
     compare(*trained[0][name])
 

@@ -36,3 +36,20 @@ def test_other_threads_do_not_touch_handlers():
     thread.start()
     thread.join()
     assert found == [(None, before)]
+
+
+def test_who_tells_of_a_lost_worker_is_not_ended_by_a_signal():
+    before = signal.getsignal(signal.SIGTERM)
+    stop = StopRequest(patient=True, told=LookupError)
+    try:
+        with pytest.raises(LookupError), stop:
+            raise LookupError
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.name == "SIGTERM"
+        with pytest.raises(ValueError, match="another"), StopRequest(patient=True, told=LookupError) as other:
+            raise ValueError("another")
+        assert other.name is None
+        assert signal.getsignal(signal.SIGTERM) == stop._handle
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -265,6 +265,7 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
   bind_search(bound);
   bind_keys(m);
   bind_tier(m);
+  bind_wanted(m);
 
   py::class_<Call>(m, "Call", py::module_local())
       .def_readonly("num_rows", &Call::num_rows)

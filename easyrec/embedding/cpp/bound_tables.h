@@ -127,6 +127,9 @@ void bind_keys(py::module_& m);
 // Adds the tables that are partly in memory.
 void bind_tier(py::module_& m);
 
+// Adds what finds the rows that a batch needs.
+void bind_wanted(py::module_& m);
+
 // Adds the methods that choose steps of sequences.
 void bind_search(py::class_<Tables, std::shared_ptr<Tables>>& tables);
 
