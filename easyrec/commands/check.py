@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     built = build(found)
     if args.graph:
         _draw(args.graph, found, built)
+    _look_ahead(found, built)
     inspection = None if args.config_only else inspect(found, built, args.rows, _search)
     out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
     if inspection is None:
@@ -51,6 +52,13 @@ def run(args: argparse.Namespace) -> None:
     faults = inspection.faults()
     if faults:
         raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _look_ahead(experiment: Experiment, built: Built) -> None:
+    if built.model is not None:
+        from easyrec.train.ahead import look_ahead  # noqa: PLC0415 (torch stays out until a model is built)
+
+        look_ahead(experiment, built.plan, built.model)
 
 
 def _search(experiment: Experiment, catalogue: Catalogue) -> None:

@@ -43,7 +43,7 @@ from easyrec.train.ema import EMA
 from easyrec.train.event_time import newest
 from easyrec.train.finish import finish
 from easyrec.train.freeze import freeze, frozen_plan
-from easyrec.train.init_from import init_from
+from easyrec.train.init_from import check_start, init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.matching import Matching
 from easyrec.train.mean import LossMeans
@@ -192,6 +192,7 @@ class Trainer:
             self.collection = self._tables(plan)
             self.model = models.build(experiment.model, plan, experiment.tasks)
             freeze(self.model, plan, config.freeze)
+            self._check_start()
         except ConfigError as error:
             raise experiment.placed(error) from None
         if experiment.model.searches:
@@ -215,6 +216,16 @@ class Trainer:
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
+
+    def _check_start(self) -> None:
+        """Refuse a start from another run that cannot be, while the folder is as it was."""
+        start = self.config.init_from
+        if start is None or (self.folder.resume and CheckpointStore(self.folder.checkpoints).steps()):
+            return
+        if Path(start.path).resolve().is_relative_to(self.folder.path.resolve()):
+            text = f"{start.path} is in the folder of this run, which begins empty\ngive the run another 'name'"
+            raise ConfigError([Problem(text, "train.init_from.path")])
+        check_start(start, self.config, [*self.model.state_dict(), *(spec.name for spec in self.plan.tables)])
 
     def _tables(self, plan: EmbeddingPlan) -> EmbeddingCollection:
         config, seed = self.config, self.config.seed
