@@ -109,6 +109,23 @@ def test_training_on_the_file_is_training_on_the_rows(here, capsys):
     assert scores["user_id"].to_pylist() == pq.read_table("rows.parquet")["user_id"].to_pylist()
 
 
+def test_the_file_has_all_columns_that_training_reads(here, capsys):
+    rows = pd.read_parquet("rows.parquet").assign(ts=np.arange(600), session=np.arange(600) // 3, request=1)
+    rows.to_parquet("rows.parquet")
+    text = CONFIG.replace(
+        "weight: weight", "weight: weight\n  event_time: ts\n  shuffle: {buffer_rows: 50, together: session}"
+    )
+    metrics = "train: {metrics: {rows: 500, metrics: [{type: gauc, by: request}]}, epochs"
+    Path("tiny.yaml").write_text(text.replace("train: {epochs", metrics))
+    assert main([*RUN, "--output", "encoded.parquet"]) == 0
+    assert main([*RUN, "--part", "valid", "--output", "valid.parquet"]) == 0
+    columns = pq.read_schema("valid.parquet").names
+    assert columns == ["user_id", "tags", "price", "click", "weight", "user_id:raw"]
+    encoded = ["data.fg=encoded", "data.train.path=encoded.parquet", "data.valid.path=valid.parquet"]
+    assert main(["train", "-c", "tiny.yaml", "--no-bar", "-o", *encoded]) == 0
+    assert json.loads(Path("runs/tiny/metrics.jsonl").read_text().splitlines()[-1])["event_time"] == 599
+
+
 def test_a_model_trained_on_the_file_is_exported_for_raw_rows(here, capsys):
     from serving import Predictor
 

@@ -16,6 +16,9 @@ from easyrec.data.sources._text import COMPRESSED, Blocks
 from easyrec.data.sources._types import check_types, parse_type
 from easyrec.errors import DataError
 
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+"""Ends of names that a folder stands for."""
+
 UNIT_BYTES = 16 << 20
 """Bytes of a plain file that are read at once."""
 
@@ -45,7 +48,7 @@ class Config(SourceConfig):
 
     def open(self, bad_rows: Policy = "fail") -> JsonlSource:
         """The files, with names and types of their columns known."""
-        suffixes = [s + c for s in (".jsonl", ".ndjson", ".json") for c in ("", *COMPRESSED)]
+        suffixes = [s + c for s in SUFFIXES for c in ("", *COMPRESSED)]
         return JsonlSource(list_files(self.path, suffixes, self.storage_options), self, bad_rows)
 
 

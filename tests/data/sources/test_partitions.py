@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from easyrec.data.feed import source_of
 from easyrec.data.sources import csv, parquet
 from easyrec.errors import ConfigError, DataError
 from easyrec.train.api import train
@@ -188,3 +189,19 @@ def test_a_run_learns_the_days_that_an_override_names(tmp_path):
     }
     run = train(config, run_dir=tmp_path / "run", overrides={"data.train.where.dt.until": "20260102"}, export=False)
     assert '"event_time": "20260102"' in (run.path / "metrics.jsonl").read_text()
+
+
+def test_other_files_are_read_whole_whatever_the_config_reads_of_its_own(folder, tmp_path_factory):
+    config = kind_of(folder).Config(path=str(folder), partitions=TYPES, where={"dt": "20260101", "hour": 3})
+
+    def ids(path):
+        return read(source_of(path, [None, config]).open())
+
+    assert len(ids(str(folder))) == 10
+    assert ids(str(folder / "dt=20251231")) == [103, 111]
+    one = next((folder / "dt=20260103" / "hour=11").iterdir())
+    assert ids(str(one)) == [411]
+    alone = tmp_path_factory.mktemp("alone") / one.name
+    alone.write_bytes(one.read_bytes())
+    assert source_of(str(alone), [config]).partitions == {}
+    assert ids(str(alone)) == ids(str(alone.parent)) == [411]
