@@ -227,9 +227,10 @@ class Tier:
         """
         slots, missing = self._asked(self._native.take, np.ascontiguousarray(rows), ticket, floor, changes)
         if missing:
-            known = len(np.unique(rows[rows >= 0]))
-            text = f"a step needs {known:,} rows of '{self.spec.name}' at once, and there is memory for {self.spec.slots:,}"
-            raise RunError(f"{text}\nraise train.storage.memory_mb, or make batches smaller")
+            lacking = len(np.unique(rows[(slots < 0) & (rows >= 0)]))  # beside those of other features, which are held
+            text = f"there is memory for {self.spec.slots:,} rows of '{self.spec.name}', and a step needs {lacking:,} more at once"
+            remedy = "raise train.storage.memory_mb, or make batches smaller (data.batch_size, data.eval_batch_size)"
+            raise RunError(f"{text}\n{remedy}")
         return slots  # type: ignore[no-any-return]
 
     def fetch(self, rows: np.ndarray, ticket: int, floor: int) -> None:

@@ -132,6 +132,7 @@ class Trainer:
         self.event_time: float | str | None = None  # the newest that was learned
         self.evaluated_step, self.saved_step = -1, -1
         self.unsaved = False
+        self.small: set[str] = set()  # dynamic tables that had too few rows for a step
         self.loss_since_log, self.loss_since_evaluation = LossMeans(), LossMeans()
         self.former_seconds = 0.0  # of the sessions before an interruption
         self.finishing = False
@@ -578,6 +579,7 @@ class Trainer:
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
         dynamics = self.collection.dynamics()
         traffic = self.collection.traffic()
+        self._tell_of_small_tables(dynamics)
         more = {"metrics": values, "dynamic": dynamics, "storage": traffic}
         self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
@@ -588,6 +590,14 @@ class Trainer:
             for name, told in tables.items():
                 scalars |= {f"{kind}/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
+
+    def _tell_of_small_tables(self, dynamics: Mapping[str, Mapping[str, float]]) -> None:
+        """Warn once of each table that had no row for an id because all were those of ids of the same step."""
+        for name, told in dynamics.items() if self.workers.first else ():
+            if told["refused"] and name not in self.small:
+                self.small.add(name)
+                text = f"the dynamic table '{name}' had no row for an id {told['refused']:,} times"
+                logger.warning("%s: a step has more ids than the table has rows; raise dynamic.capacity", text)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
         """The mean loss of some steps, those of its parts, and what the tasks weigh now."""

@@ -76,14 +76,13 @@ STARTS = (
     ({"path": "old/tensorboard"}, "old/tensorboard is no run, checkpoint or bundle"),
     ({"path": "old", "rename": {"user": "x"}}, "'user' is no parameter or table of old; did you mean 'user_id'?"),
     ({"path": "old", "skip": ["deep.9*"]}, "'deep.9*' is no parameter or table of this model"),
-    ({"path": "old/bundle", "optimizer": True}, "a bundle holds no state of optimizers"),
     ({"path": "new/checkpoints/step-16"}, "is in the folder of this run, which begins empty"),
 )
 
 
 def test_a_start_that_cannot_be_is_told_before_the_folder_is_touched(toy, monkeypatch):
     monkeypatch.chdir(toy.path)
-    toy.trainer(run="old", export=True, train__epochs=1).fit()
+    toy.trainer(run="old", train__epochs=1).fit()
     shutil.copytree("old", "new")
     before = sorted(str(path) for path in Path("new").rglob("*"))
     for start, message in STARTS:
