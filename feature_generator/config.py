@@ -101,6 +101,9 @@ def _text(item: Any) -> str:
     if kind in ("too_short", "string_too_short") and "ctx" in item:
         least, of = item["ctx"]["min_length"], "item" if kind == "too_short" else "character"
         return f"must have at least {least} {of}{'s' * (least != 1)}, but has {len(value)}"
+    if kind in ("too_long", "string_too_long") and "ctx" in item:
+        most, of = item["ctx"]["max_length"], "item" if kind == "too_long" else "character"
+        return f"must have at most {most} {of}{'s' * (most != 1)}, but has {len(value)}"
     if kind == "string_pattern_mismatch" and item.get("ctx", {}).get("pattern") in _SAID:
         return f"must be {_SAID[item['ctx']['pattern']]}, but is {value!r}"
     if kind in _WANTED:

@@ -112,6 +112,20 @@ CASES = {
         "hash_bucket_size: 100}", "dynamic: {capacity: 9, admission: {probability: 0.5, size: 10}}}", 7,
         "features[0] 'user_id' . dynamic . admission . size", "is about counting, and nothing is counted here: give min_count",
     ),
+    "columns-of-another-file": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: csv, path: other.csv", 3, "data . valid",
+        "the data has none of the columns user_id, item_id, price",
+    ),
+    "separator-of-another-file": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: csv, path: other.csv, separator: '|'", 3, "data . valid",
+        "it has one column alone: is the type of the source right, and the separator?",
+    ),
+    "split-by-no-column": (
+        "  valid: {type: parquet, path: train.parquet}\n", "  split: {by: column, column: dya, train: [a], valid: [b], test: [c]}\n", 3,
+        "data . split . column", "the data has no column 'dya'",
+    ),
+    "quote-of-two-signs": ("valid: {type: parquet, path: train.parquet", "valid: {type: csv, path: a.csv, quote: '##'", 3,
+                           "data . valid . quote", "must have at most 1 character, but has 2"),
     "unknown-hash": ("data:\n", "hash: md5\ndata:\n", 1, "hash", "murmur64a"),
     "text-for-a-number": ("batch_size: 64", "batch_size: many", 5, "data . batch_size", "must be a whole number, but is 'many'"),
     "number-for-a-list": ("hidden: [16, 8]", "hidden: 16", 19, "model . hidden", "must be a list, but is 16"),
@@ -238,6 +252,7 @@ def folder(tmp_path_factory):
         "click": np.arange(rows) % 2,
     }
     pq.write_table(pa.table(table), path / "train.parquet")
+    (path / "other.csv").write_text("x,y\n1,2\n")
     return path
 
 

@@ -85,9 +85,12 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
     if whole is None or opened["valid"] or opened["test"]:
         raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
     column = raw_name(config.split.column, whole.columns, config.fg)
-    whole.require([column], "data . split")
-    split, kind = config.split.model_copy(update={"column": column}), whole.columns[column]
-    parts = {name: Part(whole, part_of(split, name, kind), name) for name in PARTS}
+    try:
+        whole.require([column], "data.split.column")
+        split, kind = config.split.model_copy(update={"column": column}), whole.columns[column]
+        parts = {name: Part(whole, part_of(split, name, kind), name) for name in PARTS}
+    except ConfigError as error:
+        raise error if isinstance(experiment, DataConfig) else experiment.placed(error) from None
     if config.split.by == "time" and config.split.test_from is None:
         del parts["test"]
     return Sources(**parts, items=items)

@@ -173,7 +173,7 @@ def test_the_next_batch_is_there_before_it_is_asked_for(make_world, tmp_path):
 def test_a_step_that_needs_more_rows_than_there_is_memory_for(make_world, tmp_path):
     world = make_world(1, 400, 4, 2_000)
     _, parted = pair(world.plan, SGD(), tmp_path, 100)
-    with pytest.raises(RunError, match="at once\nraise train.storage.memory_mb") as error:
+    with pytest.raises(RunError, match=r"at once\nraise train\.storage\.memory_mb") as error:
         parted.lookup(world.batch)
     (told,) = re.findall(
         r"there is memory for ([\d,]+) rows of '(\w+)', and a step needs ([\d,]+) more", str(error.value)
