@@ -133,7 +133,10 @@ def test_a_model_trained_on_the_file_is_exported_for_raw_rows(here, capsys):
     encoded = ["data.fg=encoded", "data.train.path=encoded.parquet", "data.valid.path=encoded.parquet"]
     assert main(["train", "-c", "tiny.yaml", "--no-bar", "-o", *encoded]) == 0
     raw = ["data.fg=raw", "data.train.path=rows.parquet", "data.valid.path=rows.parquet"]
+    pd.read_parquet("rows.parquet").assign(user_id="u_1").to_parquet("words.parquet")
     capsys.readouterr()
+    assert main(["predict", "-c", "runs/tiny", "--input", "words.parquet", "--output", "scores.parquet"]) == 3
+    assert "data.fg is 'encoded': raw rows are read with data.fg=raw" in capsys.readouterr().err
     assert main(["evaluate", "-c", "runs/tiny", "-o", *raw]) == 0
     assert f"{json.loads(Path('runs/tiny/metrics.json').read_text())['valid']['auc']:.5f}" in capsys.readouterr().out
     assert main(["export", "-c", "runs/tiny", "--output", "bundle", "-o", *raw]) == 0

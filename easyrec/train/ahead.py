@@ -8,19 +8,23 @@ from torch import nn
 
 from easyrec.config import Experiment
 from easyrec.embedding.plan import EmbeddingPlan
-from easyrec.embedding.tiers import place, store_of
+from easyrec.embedding.tiers import bytes_of, place, store_of
 from easyrec.errors import ConfigError
 from easyrec.train.freeze import freeze, frozen_plan
 from easyrec.train.init_from import check_start
+from easyrec.train.out_of_memory import doubt_about
 
 
-def look_ahead(experiment: Experiment, plan: EmbeddingPlan, model: nn.Module) -> None:
+def look_ahead(experiment: Experiment, plan: EmbeddingPlan, model: nn.Module) -> str:
     """Refuse what would end training at its start: names that stand for nothing, a run to start from that is not there.
 
     Args:
         experiment: What would be trained.
         plan: Its tables.
         model: Its dense part; parameters that `train.freeze` names stop learning.
+
+    Returns:
+        What is doubtful of the memory that tables take on this machine, or nothing.
 
     Raises:
         ConfigError: With the line of what is wrong.
@@ -36,3 +40,4 @@ def look_ahead(experiment: Experiment, plan: EmbeddingPlan, model: nn.Module) ->
             check_start(config.init_from, config, [*model.state_dict(), *(spec.name for spec in plan.tables)])
     except ConfigError as error:
         raise experiment.placed(error) from None
+    return doubt_about(bytes_of(plan, config.sparse_optimizer.type)) if store is None else ""

@@ -1,8 +1,8 @@
 """Tables that are partly in memory beside tables that are there whole: every number is the same."""
 
-import re
 import errno
 import os
+import re
 from bisect import bisect_left
 from dataclasses import replace
 

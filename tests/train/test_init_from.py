@@ -99,6 +99,17 @@ def test_a_start_that_cannot_be_is_told_before_the_folder_is_touched(toy, monkey
         assert message in str(error.value)
 
 
+def test_tables_that_take_more_memory_than_there_is_are_doubted_ahead(toy):
+    users = {**toy.config["features"][0], "num_buckets": 2**31 - 1}
+    for storage, told in ((None, "of memory are free; train.storage bounds what they take"), ({"memory_mb": 8300}, "")):
+        experiment = toy.experiment(
+            features=[users, *toy.config["features"][1:]], train=toy.config["train"] | {"storage": storage}
+        )
+        built = build(experiment)
+        assert look_ahead(experiment, built.plan, built.model).endswith(told)
+        assert bool(look_ahead(experiment, built.plan, built.model)) == bool(told)
+
+
 def test_a_run_that_goes_on_looks_for_no_other(toy):
     toy.trainer(run="old", train__epochs=1).fit()
     start = {"train__init_from": str(toy.path / "old")}

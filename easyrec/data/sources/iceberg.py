@@ -153,6 +153,7 @@ class IcebergSource(SnapshotSource):
         """What pyiceberg says of a failure is an error of ours, without secrets."""
         try:
             from pyiceberg import exceptions  # noqa: PLC0415 (an extra)
+            from pyiceberg.catalog import CatalogType  # noqa: PLC0415
         except ImportError:
             raise MissingExtra("pyiceberg", "iceberg") from None
         known = [e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)]
@@ -166,7 +167,12 @@ class IcebergSource(SnapshotSource):
         try:
             yield
         except failures as error:
-            raise DataError(told_of(error, self._config.properties), file=self.table) from None
+            told = told_of(error, self._config.properties)
+            if "URI missing" in told:
+                told = f"the catalogue '{self._config.catalog}' is not known: give 'properties', such as {{type: rest, uri: ...}}"
+            if "CatalogType" in told:
+                told += "; known: " + ", ".join(kind.value for kind in CatalogType)
+            raise DataError(told, file=self.table) from None
 
     def _table(self) -> Any:
         from pyiceberg.catalog import load_catalog  # noqa: PLC0415 (an extra)
