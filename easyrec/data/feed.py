@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.data.sources import Source, SourceConfig, Unit
+from easyrec.data.sources._files import aside
 from easyrec.data.sources._partitions import PartitionedConfig
 from easyrec.data.sources._text import COMPRESSED
 from easyrec.data.sources.csv import SUFFIXES as CSV
@@ -44,14 +45,22 @@ def source_of(paths: str | list[str], known: Sequence[SourceConfig | None]) -> S
 
 
 def _kind(path: str) -> str:
-    """The type of source that a name tells: that of a file, or of the first file of a local folder."""
-    inside = (name for _, _, names in os.walk(path) for name in names if not name.startswith((".", "_")))
-    for name in inside if Path(path).is_dir() else (path,):
-        plain = next((name[: -len(end)] for end in COMPRESSED if name.lower().endswith(end)), name)
-        for end, kind in KINDS.items():
-            if plain.lower().endswith(end):
-                return kind
-    return "parquet"
+    """The type of source that a name tells, of a local folder those in it: parquet where there is any, else text."""
+    if not Path(path).is_dir():
+        return _kind_of_file(path) or "parquet"
+    found = set()
+    for folder, _, names in os.walk(path):
+        if not aside(folder[len(path) :]):
+            found |= {_kind_of_file(name) for name in names if not aside(name)}
+        if "parquet" in found:
+            break
+    return next((kind for kind in ("parquet", "csv", "jsonl") if kind in found), "parquet")
+
+
+def _kind_of_file(name: str) -> str | None:
+    name = name.lower()
+    plain = next((name.removesuffix(end) for end in COMPRESSED if name.endswith(end)), name)
+    return next((kind for end, kind in KINDS.items() if plain.endswith(end)), None)
 
 
 def feed_of(source: Source) -> feed.Feed:

@@ -110,7 +110,7 @@ def _find(system: Any, path: str, suffixes: Sequence[str]) -> list[tuple[str, in
         found = {
             p: info
             for p, info in system.find(path, detail=True).items()
-            if p.endswith(tuple(suffixes)) and not _aside(p[len(path) :])
+            if p.endswith(tuple(suffixes)) and not aside(p[len(path) :])
         }
     else:
         found = {path: known}
@@ -125,6 +125,6 @@ def _info(system: Any, path: str) -> Any:
         return None
 
 
-def _aside(path: str) -> bool:
+def aside(path: str) -> bool:
     """Whether a file, or a folder that it lies in, is one that is put aside, such as `_temporary` and `.staging`."""
     return any(part.startswith((".", "_")) and "=" not in part for part in path.split("/"))
