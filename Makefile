@@ -120,6 +120,10 @@ bench-scale: install-dev  ## large, dynamic and shared tables, days of data, que
 	$(PY) benchmarks/storage.py && $(PY) benchmarks/table_size.py
 	$(PY) benchmarks/distributed.py && $(PY) benchmarks/work_queue.py
 
+.PHONY: bench-servers
+bench-servers: install-dev  ## the server beside others, under load, and under hostile clients (hours; resumes; needs Java 17 and schemathesis)
+	$(PY) benchmarks/serving.py && $(PY) benchmarks/serving_load.py && $(PY) benchmarks/serving_hostile.py
+
 SANITIZED := build/sanitized
 
 .PHONY: sanitize

@@ -1,5 +1,6 @@
-"""The clients of `serving.py`, in a process of their own: each sends a request, waits for the answer, sends the next.
+"""The clients of `serving.py` and `serving_load.py`, in a process of their own.
 
+Each sends a request, waits for the answer, sends the next; or requests go at a rate, whether or not others were answered.
 Reads orders from stdin and writes what was measured to stdout, a JSON object a line. Requests are whole HTTP requests in
 files, so that a client does nothing but write and read; one thread serves all its connections.
 """
@@ -108,6 +109,52 @@ def measure(port: int, requests: list[bytes], clients: int, seconds: float) -> d
     return {"requests": len(latencies), "qps": len(latencies) / took, "p50_ms": float(p50), "p99_ms": float(p99)}
 
 
+def measure_rate(port: int, requests: list[bytes], rate: float, seconds: float) -> dict[str, float]:
+    """Latencies of requests that come at random times (a Poisson process), each counted from the time when it was due.
+
+    A request goes over a connection that is idle, or over a new one. What is no 200 must be a 429.
+
+    Raises:
+        ConnectionError: An answer was neither.
+    """
+    rng = np.random.default_rng(int(rate))
+    due = np.cumsum(rng.exponential(1.0 / rate, int(rate * seconds)))
+    waiting, idle = selectors.DefaultSelector(), [Connection(port) for _ in range(4)]
+    for connection in idle:
+        waiting.register(connection.socket, selectors.EVENT_READ, connection)
+    found: dict[int, list[float]] = {200: [], 429: []}
+    late, sent, answered = [], 0, 0
+    begun = time.perf_counter()
+    while answered < len(due):
+        now = time.perf_counter() - begun
+        while sent < len(due) and due[sent] <= now:
+            if not idle:
+                idle.append(Connection(port))
+                waiting.register(idle[-1].socket, selectors.EVENT_READ, idle[-1])
+            connection = idle.pop()
+            connection.started = float(due[sent])
+            connection.socket.sendall(requests[sent % len(requests)])
+            sent += 1
+            now = time.perf_counter() - begun
+            late.append(now - connection.started)
+        for key, _ in waiting.select(max(0.0, due[sent] - now) if sent < len(due) else None):
+            connection = key.data
+            reply = connection.read()
+            if reply.status not in found:
+                raise ConnectionError(f"answered {reply.status}: {reply.body[:500]!r}")
+            found[reply.status].append(time.perf_counter() - begun - connection.started)
+            answered += 1
+            idle.append(connection)
+    for key in list(waiting.get_map().values()):
+        key.data.socket.close()
+    result = {"requests": len(due), "refused": len(found[429]), "rate": answered / (time.perf_counter() - begun)}
+    result["late_p99_ms"] = 1000 * float(np.percentile(late, 99))
+    for name, latencies in (("", found[200]), ("refused_", found[429])):
+        for q in (50, 99):
+            result[f"{name}p{q}_ms"] = 1000 * float(np.percentile(latencies, q)) if latencies else 0.0
+    return result
+
+
 def send(connection: Connection, requests: list[bytes]) -> None:
     connection.turn = (connection.turn + 1) % len(requests)
     connection.started = time.perf_counter()
@@ -119,7 +166,10 @@ def main() -> None:
         order = json.loads(line)
         requests = [path.read_bytes() for path in sorted(Path(order["folder"]).glob("*.http"))]
         try:
-            result = measure(order["port"], requests, order["clients"], order["seconds"])
+            if "rate" in order:
+                result = measure_rate(order["port"], requests, order["rate"], order["seconds"])
+            else:
+                result = measure(order["port"], requests, order["clients"], order["seconds"])
         except OSError as error:
             result = {"error": str(error)}
         print(json.dumps(result), flush=True)

@@ -165,7 +165,11 @@ def _read(path: Path, chain: tuple[Path, ...], problems: list[Problem]) -> Docum
         raise ConfigError([Problem("must be a mapping of sections", "", 1, name)], name)
     base = document.raw.pop("base", None)
     if base is not None:
-        lower = _read(path.parent / str(base), (*chain, path.resolve()), problems)
+        below = path.parent / str(base)
+        if "\0" not in str(base) and not below.exists():
+            missing = document.problem(("base",), f"there is no file {below}")
+            raise ConfigError([missing], name)
+        lower = _read(below, (*chain, path.resolve()), problems)
         _merge(lower, document)
         lower.file = name
         return lower

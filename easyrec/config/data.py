@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
-from feature_generator.config import Choice, StrictModel
+from feature_generator.config import Choice, StrictModel, fault
 
 Source = Annotated[Any, Choice("easyrec.data.sources")]
 
@@ -170,6 +170,13 @@ class DataConfig(StrictModel):
         if repeated:
             raise ValueError(f"named twice: {', '.join(repeated)}")
         return value
+
+    @model_validator(mode="after")
+    def _a_weight_is_no_label(self) -> Self:
+        if self.sample_weight is not None and self.sample_weight in self.labels:
+            told = f"'{self.sample_weight}' is a label: rows would be weighted by what is to be predicted"
+            raise fault(f"{told}\nname a column of weights, or leave it out", "sample_weight")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_split(self) -> Self:

@@ -52,14 +52,18 @@ class Asked(NamedTuple):
     gradient: Tensor
 
 
+Runs = Sequence[tuple[int, int, int]]
+"""Bags whose columns lie side by side: the first, the one behind the last, and the first column."""
+
+
 @dataclass
 class _Ids:
     """Ids of some bags, of tables of one block.
 
     Attributes:
         block: The block.
-        bags: How many bags, those of a run having neighbouring columns.
-        runs: (first bag, behind the last, first column) of each run.
+        bags: How many bags.
+        runs: Where their columns are.
         rows: (n,) rows of the block, bag by bag.
         ends: (bags * rows + 1,) where the ids of each sum begin and end; None: one id each.
         factors: (n,) float32, what each is multiplied by; None: 1.
@@ -67,7 +71,7 @@ class _Ids:
 
     block: int
     bags: int
-    runs: Sequence[tuple[int, int, int]]
+    runs: Runs
     rows: Tensor
     ends: Tensor | None
     factors: Tensor | None
@@ -75,18 +79,27 @@ class _Ids:
 
 @dataclass
 class _Values:
-    """Values of one bag, pooled.
+    """Pooled values of some bags of one width, whose tables are of one block where they have any.
 
     Attributes:
-        place: Of the table that they are multiplied with; None: they are taken as they are.
-        start: First column.
-        values: (rows, value_dim) float32.
+        block: Of the tables that they are multiplied with; None: they are taken as they are.
+        rows: (bags * value_dim,) their rows.
+        dim: Columns of a bag.
+        runs: Where they are.
+        values: (bags, rows, value_dim) float32.
     """
 
-    place: Place | None
-    start: int
+    block: int | None
+    rows: Tensor | None
     dim: int
+    runs: Runs
     values: Tensor
+
+    def weights(self, blocks: Sequence[Tensor]) -> Tensor:
+        """(bags, value_dim, dim), what they are multiplied with."""
+        assert self.block is not None
+        assert self.rows is not None
+        return blocks[self.block].index_select(0, self.rows).view(len(self.values), -1, self.dim)
 
 
 @dataclass
@@ -114,17 +127,10 @@ class DeviceCall:
             return self._pooled(self.ids[0], blocks).permute(1, 0, 2).reshape(self.num_rows, self.width)
         out = torch.empty(self.num_rows, self.width, device=device)
         for part in self.ids:
-            pooled, dim = self._pooled(part, blocks).permute(1, 0, 2), blocks[part.block].shape[1]
-            for first, last, column in part.runs:
-                columns = slice(column, column + (last - first) * dim)
-                out[:, columns] = pooled[:, first:last].reshape(self.num_rows, (last - first) * dim)
+            _put(self._pooled(part, blocks), part.runs, out)
         for given in self.values:
-            columns = slice(given.start, given.start + given.dim)
-            if given.place is None:
-                out[:, columns] = given.values
-            else:
-                block, start, rows = given.place
-                out[:, columns] = given.values @ blocks[block][start : start + rows]
+            pooled = given.values if given.block is None else torch.bmm(given.values, given.weights(blocks))
+            _put(pooled, given.runs, out)
         return out
 
     def _pooled(self, part: _Ids, blocks: Sequence[Tensor]) -> Tensor:
@@ -147,11 +153,7 @@ class DeviceCall:
         found = []
         for part in self.ids:
             dim = dims[part.block]
-            runs = [
-                gradient[:, column : column + (last - first) * dim].reshape(self.num_rows, last - first, dim)
-                for first, last, column in part.runs
-            ]
-            of_sums = torch.cat(runs, dim=1).permute(1, 0, 2).reshape(part.bags * self.num_rows, dim)
+            of_sums = _taken(gradient, part.runs, dim).reshape(part.bags * self.num_rows, dim)
             if part.ends is not None:
                 lengths, count = part.ends.diff(), part.rows.shape[0]
                 of_sums = of_sums.repeat_interleave(lengths, dim=0, output_size=count)
@@ -159,12 +161,44 @@ class DeviceCall:
                 of_sums = of_sums * part.factors[:, None]
             found.append(Asked(part.block, part.rows, of_sums))
         for given in self.values:
-            if given.place is not None and self.num_rows:
-                block, start, rows = given.place
-                theirs = gradient[:, given.start : given.start + given.dim]
-                numbers = torch.arange(start, start + rows, device=gradient.device)
-                found.append(Asked(block, numbers, given.values.T @ theirs))
+            if given.block is not None and given.rows is not None and self.num_rows:
+                theirs = _taken(gradient, given.runs, given.dim)
+                of_rows = torch.bmm(given.values.transpose(1, 2), theirs)
+                found.append(Asked(given.block, given.rows, of_rows.reshape(-1, given.dim)))
         return found
+
+
+def _put(pooled: Tensor, runs: Runs, out: Tensor) -> None:
+    """Put (bags, rows, dim) side by side into their columns of (rows, width)."""
+    rows, dim = pooled.shape[1:]
+    by_row = pooled.permute(1, 0, 2)
+    for first, last, column in runs:
+        width = (last - first) * dim
+        out[:, column : column + width] = by_row[:, first:last].reshape(rows, width)
+
+
+def _taken(given: Tensor, runs: Runs, dim: int) -> Tensor:
+    """(bags, rows, dim) of columns of (rows, width)."""
+    parts = [
+        given[:, column : column + (last - first) * dim].reshape(len(given), last - first, dim)
+        for first, last, column in runs
+    ]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).permute(1, 0, 2)
+
+
+@dataclass
+class _Alike:
+    """Bags of numbers that are multiplied at once.
+
+    Attributes:
+        numbers: Which of the bags.
+        block: Of their tables; None: they have none.
+        rows: (bags * value_dim,) their rows.
+    """
+
+    numbers: list[int]
+    block: int | None
+    rows: Tensor | None = None
 
 
 class DeviceBags:
@@ -184,6 +218,20 @@ class DeviceBags:
         self.width = max((start + dim for _, _, _, dim, start, *_ in specs), default=0)
         # All rows of a block, and where the ids of a sum end, are told by numbers of this type.
         self.type = np.int32 if max(spare, default=0) < 2**31 - 1 else np.int64
+        self._numeric = self._alike()
+
+    def _alike(self) -> list[_Alike]:
+        found: dict[tuple[int | None, int, int], _Alike] = {}
+        for number, (_, kind, table, dim, _, value_dim, *_) in enumerate(self.specs):
+            if kind != IDS:
+                block = self.places[table].block if kind == LINEAR else None
+                found.setdefault((block, value_dim, dim), _Alike([], block)).numbers.append(number)
+        for alike in found.values():
+            if alike.block is not None:
+                places = [self.places[self.specs[number][2]] for number in alike.numbers]
+                rows = [np.arange(start, start + count) for _, start, count in places]
+                alike.rows = self._sent(np.concatenate(rows))
+        return list(found.values())
 
     def bind(self, data: Sequence[Parts], rows: int) -> DeviceCall:
         """What to look up for some rows.
@@ -199,15 +247,15 @@ class DeviceBags:
         call = DeviceCall(rows, self.width)
         parts: dict[tuple[int, bool], list[int]] = {}
         for number, (spec, part) in enumerate(zip(self.specs, data, strict=True)):
-            name, kind, table, dim, start, value_dim, *_ = spec
+            name, kind, table, *_ = spec
             self._check(name, part, rows)
             if kind == IDS:
                 plain = all(p is None for p in part[1:])
                 parts.setdefault((self.places[table].block, plain), []).append(number)
-            else:
-                place = self.places[table] if kind == LINEAR else None
-                values = self._sent(_pooled_values(part, spec[6], value_dim, rows))
-                call.values.append(_Values(place, start, dim, values))
+        for alike in self._numeric:
+            given = [_pooled_values(data[n], self.specs[n][6], self.specs[n][5], rows) for n in alike.numbers]
+            values, runs = self._sent(np.stack(given)), self._runs(alike.numbers)
+            call.values.append(_Values(alike.block, alike.rows, self.specs[alike.numbers[0]][3], runs, values))
         for (block, plain), numbers in parts.items():
             call.ids.append(self._ids(block, numbers, data, rows, plain=plain))
         return call
@@ -243,18 +291,19 @@ class DeviceBags:
                 ends[i * rows + 1 : (i + 1) * rows + 1] = at + _ends(data[number], rows)[1:]
                 factors.append(_factors(self.specs[number], data[number]))
             at += len(values)
-        runs, dim = [], self.specs[numbers[0]][3]
-        starts = [self.specs[number][4] for number in numbers]
-        breaks = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(starts)) if a + dim != b), len(numbers)]
-        for first, last in pairwise(breaks):
-            runs.append((first, last, starts[first]))
         factor = None
         if any(f is not None for f in factors):
             sizes = [len(data[number][0]) for number in numbers]
             given = [np.ones(n, np.float32) if f is None else f for f, n in zip(factors, sizes, strict=True)]
             factor = self._sent(np.concatenate(given))
         ids = self._sent(told)
-        return _Ids(block, len(numbers), runs, ids, None if plain else self._sent(ends), factor)
+        return _Ids(block, len(numbers), self._runs(numbers), ids, None if plain else self._sent(ends), factor)
+
+    def _runs(self, numbers: Sequence[int]) -> Runs:
+        """Where the columns of some bags are, all of them equally wide."""
+        dim, starts = self.specs[numbers[0]][3], [self.specs[number][4] for number in numbers]
+        breaks = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(starts)) if a + dim != b), len(numbers)]
+        return [(first, last, starts[first]) for first, last in pairwise(breaks)]
 
     def _place(self, number: int, part: Parts, out: np.ndarray) -> None:
         """Rows of the block for the ids of a bag."""
