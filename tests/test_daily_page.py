@@ -39,6 +39,7 @@ def test_the_commands_of_the_page_run(tmp_path, capsys):
         Path("daily.yaml").write_text(blocks("yaml")[0])
         for words in (*train, *evaluate, *deltas):
             assert main(words) == 0, capsys.readouterr().err
+        assert re.search(r"tables/0\.npy +whole", capsys.readouterr().out)
         days = [Path(f"runs/day-2026010{day}") for day in (1, 2, 3)]
         aucs = [json.loads((day / "metrics.json").read_text())["test"]["auc"] for day in days]
         assert aucs[0] + 0.01 < aucs[1] < aucs[2]  # users are known better every day
