@@ -468,6 +468,13 @@ def test_what_the_model_alone_knows_is_told_like_the_rest(
         assert not (folder / "runs").exists()
 
 
+def test_a_features_file_that_is_not_there_is_told_where_it_is_named(folder, monkeypatch, capsys):
+    text = GOOD[: GOOD.index("features:\n")] + "features: gone.yaml\n" + GOOD[GOOD.index("model:\n") :]
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == 2
+    assert "\n  line 6  features\n           there is no file gone.yaml" in err
+
+
 def test_a_sample_that_keeps_all_needs_no_correction(folder, monkeypatch, capsys):
     texts, *_ = MODELS["a-sample-that-cannot-be-corrected"]
     text = GOOD
