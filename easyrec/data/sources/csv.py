@@ -79,8 +79,7 @@ class Config(PartitionedConfig):
 
     def open(self, bad_rows: Policy = "fail") -> Source:
         """The files, with names and types of their columns known."""
-        suffixes = [s + c for s in SUFFIXES for c in ("", *COMPRESSED)]
-        files = self.files(suffixes)
+        files = self.files([s + c for s in SUFFIXES for c in ("", *COMPRESSED)])
         return self.opened(CsvSource(files, self, bad_rows), files)
 
 

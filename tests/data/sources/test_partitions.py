@@ -1,6 +1,7 @@
-"""Folders of partitions, under parquet and csv alike."""
+"""Folders of partitions, under parquet, csv and jsonl alike."""
 
 import datetime
+import json
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -9,7 +10,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from easyrec.data.feed import source_of
-from easyrec.data.sources import csv, parquet
+from easyrec.data.sources import csv, jsonl, parquet
 from easyrec.errors import ConfigError, DataError
 from easyrec.train.api import train
 
@@ -17,7 +18,7 @@ DAYS = ["20251230", "20251231", "20260101", "20260102", "20260103"]
 TYPES = {"dt": "string", "hour": "int32"}
 
 
-@pytest.fixture(params=["parquet", "csv"])
+@pytest.fixture(params=["parquet", "csv", "jsonl"])
 def folder(request, tmp_path):
     """Rows `id` of each day and hour: 100 x place of the day + hour."""
     for place, day in enumerate(DAYS):
@@ -32,12 +33,16 @@ def write(where, kind, ids):
     table = pa.table({"id": pa.array(ids, pa.int64()), "other": [i / 2 for i in ids]})
     if kind == "parquet":
         pq.write_table(table, where / "part-0.parquet")
-    else:
+    elif kind == "csv":
         arrow_csv.write_csv(table, where / "part-0.csv")
+    else:
+        lines = [json.dumps(row) for row in table.to_pylist()]
+        (where / "part-0.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def kind_of(folder):
-    return csv if any(folder.rglob("*.csv")) else parquet
+    kinds = {".csv": csv, ".jsonl": jsonl, ".parquet": parquet}
+    return next(kinds[path.suffix] for path in folder.rglob("part-0.*"))
 
 
 def opened(folder, path=None, **settings):
