@@ -5,15 +5,24 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import Self
@@ -28,6 +37,7 @@ __all__ = [
     "Document",
     "Path_",
     "StrictModel",
+    "fault",
     "member",
     "members",
     "override",
@@ -36,6 +46,7 @@ __all__ = [
     "read_yaml",
     "repeat_names",
     "validate",
+    "worded",
 ]
 
 M = TypeVar("M", bound=BaseModel)
@@ -90,6 +101,9 @@ def _text(item: Any) -> str:
     if kind in ("too_short", "string_too_short") and "ctx" in item:
         least, of = item["ctx"]["min_length"], "item" if kind == "too_short" else "character"
         return f"must have at least {least} {of}{'s' * (least != 1)}, but has {len(value)}"
+    if kind in ("too_long", "string_too_long") and "ctx" in item:
+        most, of = item["ctx"]["max_length"], "item" if kind == "too_long" else "character"
+        return f"must have at most {most} {of}{'s' * (most != 1)}, but has {len(value)}"
     if kind == "string_pattern_mismatch" and item.get("ctx", {}).get("pattern") in _SAID:
         return f"must be {_SAID[item['ctx']['pattern']]}, but is {value!r}"
     if kind in _WANTED:
@@ -124,6 +138,23 @@ PLAIN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 UNBROKEN = r"^[^\s:]+$"
 """What may name features."""
 _SAID = {PLAIN: "a plain name of letters, digits and '_'", UNBROKEN: "a name without blanks and ':'"}
+
+
+def worded(pattern: str, wanted: str, *, shown: bool = True) -> AfterValidator:
+    """Annotation of a text that a pattern describes to programs, and words to people.
+
+    Args:
+        pattern: What is searched for in it.
+        wanted: What is said of it: "must ...".
+        shown: Whether the text may be told; not where it may hold a secret.
+    """
+
+    def check(value: str) -> str:
+        if re.search(pattern, value) is None:
+            raise ValueError(f"{wanted}, but is {value!r}" if shown else wanted)
+        return value
+
+    return AfterValidator(check)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -273,13 +304,14 @@ def fault(text: str, *keys: str | int) -> ValidationError:
 
 def problems_of(error: ValidationError, document: Document, path: Path_ = ()) -> list[Problem]:
     """The problems behind a pydantic error on the value at `path`, with their lines."""
-    result: list[tuple[Problem, str]] = []
+    found: list[_Found] = []
     for item in error.errors(include_url=False):
         value: Any = document.data
         for part in path:
             value = value[part]
         where: Path_ = path
         loc = list(item["loc"])
+        tags: list[tuple[Path_, str]] = []
         tagged = False
         for depth, part in enumerate(loc):
             if not tagged and isinstance(value, Mapping) and part in (value.get("type"), value.get("by")):
@@ -288,7 +320,9 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
             inside = (isinstance(value, Mapping) and part in value) or (
                 isinstance(value, list) and isinstance(part, int)
             )
-            if not inside and not (depth == len(loc) - 1 and isinstance(value, Mapping) and part != value.get("type")):
+            absent = depth == len(loc) - 1 and isinstance(value, Mapping) and item["type"] not in _OF_A_VALUE
+            if not inside and not (absent and part != value.get("type")):
+                tags.append((where, str(part)))
                 continue  # the tag of a union, or a step inside a key that pydantic names on its own
             where, tagged = (*where, part), False
             value = value[part] if inside and not (isinstance(value, list) and part >= len(value)) else None  # type: ignore[operator]
@@ -299,23 +333,57 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
             text = f"needs the key '{loc[-1]}'" + (
                 f": {{type: {value}, {loc[-1]}: ...}}" if isinstance(value, str) else ""
             )
-        result.append((document.problem(where, text), item["type"]))
-    return _united(result)
+        found.append(_Found(document.problem(where, text), item["type"], where, tuple(tags)))
+    return _united(_meant(found))
 
 
-def _united(found: Sequence[tuple[Problem, str]]) -> list[Problem]:
-    """Problems with the kinds of pydantic's errors; a value that is none of a union's alternatives is told of once."""
-    places: dict[str, list[tuple[Problem, str]]] = {}
-    for problem, kind in found:
-        places.setdefault(problem.where, []).append((problem, kind))
+_KINDS = {*_WANTED, "literal_error"}
+"""Errors that say what a value is not: the other alternatives of a union have them too."""
+_OF_A_VALUE = {*_KINDS, "value_error"}
+"""Errors of the value itself, whose last step is never a key that is absent."""
+
+
+class _Found(NamedTuple):
+    """A problem with the kind of pydantic's error, its place, and the alternatives of unions on the way to it."""
+
+    problem: Problem
+    kind: str
+    where: Path_
+    tags: tuple[tuple[Path_, str], ...]
+
+
+def _meant(found: Sequence[_Found]) -> list[_Found]:
+    """Without the mappings of a union that were not meant: those that know fewer of the keys, or lack more."""
+    strange: dict[Path_, dict[str, list[int]]] = {}
+    for one in found:
+        for where, tag in one.tags:
+            if one.kind not in _KINDS or one.where != where:
+                counts = strange.setdefault(where, {}).setdefault(tag, [0, 0])
+                counts[0] += one.kind in ("unknown_key", "extra_forbidden") and one.where[:-1] == where
+                counts[1] += 1
+    meant = {where: min(tags, key=tags.__getitem__) for where, tags in strange.items()}
+    return [
+        one
+        for one in found
+        if all(tag == meant.get(where) or tag not in strange.get(where, {}) for where, tag in one.tags)
+    ]
+
+
+def _united(found: Sequence[_Found]) -> list[Problem]:
+    """The problems; a value that is none of a union's alternatives is told of once."""
+    places: dict[str, list[_Found]] = {}
+    for one in found:
+        places.setdefault(one.problem.where, []).append(one)
     result = []
     for where, here in places.items():
-        wanted = list(dict.fromkeys(_WANTED[kind] for _, kind in here if kind in _WANTED))
-        told = [problem for problem, kind in here if kind not in _WANTED]
+        told = [one.problem for one in here if one.kind not in _KINDS]
         inside = any(other.startswith((f"{where}[", f"{where} . ")) for other in places)
-        if wanted and not told and not inside:
-            text = here[0][0].message.removeprefix(f"must be a {wanted[0]}")
-            told = [replace(here[0][0], message=f"must be a {' or a '.join(wanted)}{text}")]
+        if not told and not inside:
+            first, *rest = dict.fromkeys(one.problem.message for one in here if one.kind in _KINDS)
+            wanted, but, value = first.partition(", but is ")
+            others = [message.partition(", but is ")[0].removeprefix("must be ") for message in rest]
+            message = " or ".join([wanted.replace(" or ", ", ") if others else wanted, *others]) + but + value
+            told = [replace(here[0].problem, message=message)]
         result += told  # what is wrong with the alternative that was meant, else what was wanted
     return result
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 KEYS = 2**62
 """Ids of a dynamic table are hashes modulo this: a table of `hash_bucket_size: n` with n a power of two has the same, modulo n."""
@@ -29,6 +29,11 @@ class AdmissionConfig(StrictModel):
     def _one_rule(self) -> Self:
         if self.probability is not None and self.min_count > 1:
             raise ValueError("give min_count or probability, not both")
+        for key in ("counter", "size"):
+            if key in self.model_fields_set and (
+                self.probability is not None or "min_count" not in self.model_fields_set
+            ):
+                raise fault(f"'{key}' is about counting, and nothing is counted here: give min_count", key)
         return self
 
 

@@ -87,6 +87,14 @@ class DataError(FeatureGeneratorError):
         where = ", ".join(part for part in (file, place, f"column '{column}'" if column else "") if part)
         super().__init__(f"{where}: {reason}" if where else reason)
 
+    def asked_by(self, place: Problem) -> DataError:
+        """The same error with the place of the config that asks for the data, where these could not be opened."""
+        told = DataError(self.reason, column=self.column, row=self.row, file=self.file, line=self.line)
+        line = f"line {place.line}" if place.line else ""
+        head = ", ".join(part for part in (place.file, line, place.where) if part)
+        told.args = (f"{self}\n  asked for by {head}",)
+        return told
+
 
 class OutputError(FeatureGeneratorError):
     """What was made cannot be written: the disk refuses, or the file is there already."""

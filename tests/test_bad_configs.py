@@ -56,6 +56,76 @@ CASES = {
     "unknown-source": ("valid: {type: parquet", "valid: {type: parqet", 3, "data . valid . type", "did you mean 'parquet'?"),
     "unknown-metric": ("[auc, logloss]", "[auc, loglos]", 29, "eval . metrics[1]", "did you mean 'logloss'?"),
     "unknown-optimizer": ("lazy_adam", "lazyadam", 26, "train . sparse_optimizer", "unknown type 'lazyadam'; did you mean 'lazy_adam'?"),
+    "one-of-two-mappings": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: parquet, path: train.parquet, where: {day: {last: 3}}", 3,
+        "data . valid . where . day . until", "this key is required",
+    ),
+    "typo-in-one-of-two-mappings": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: parquet, path: train.parquet, where: {day: {frm: a}}", 3,
+        "data . valid . where . day . frm", "unknown key; did you mean 'from'?",
+    ),
+    "value-in-one-of-two-mappings": (
+        "valid: {type: parquet, path: train.parquet",
+        "valid: {type: parquet, path: train.parquet, where: {day: {last: 3, until: yesterday}}", 3,
+        "data . valid . where . day . until", "'yesterday' is no day such as 20260131 or 2026-01-31",
+    ),
+    "none-of-two-mappings": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: parquet, path: train.parquet, where: {day: {}}", 3,
+        "data . valid . where . day", "give 'from', 'to' or both",
+    ),
+    "mapping-for-a-text-or-a-list": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: parquet, path: {a: b}", 3, "data . valid . path",
+        "must be a text or a list, but is a mapping",
+    ),
+    "truth-in-a-condition": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: parquet, path: train.parquet, where: {day: true}", 3,
+        "data . valid . where . day", "must be a mapping or a text or a whole number or a list, but is True",
+    ),
+    "no-values-in-a-condition": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: parquet, path: train.parquet, where: {day: []}", 3,
+        "data . valid . where . day", "must have at least 1 item, but has 0",
+    ),
+    "typo-in-a-mapping-or-a-word": ("batch_size: 64", "batch_size: 64\n  shuffle: {buffer: 10}", 6, "data . shuffle . buffer",
+                                    "unknown key; did you mean 'buffer_mb'?"),
+    "number-for-a-mapping-or-a-word": ("batch_size: 64", "batch_size: 64\n  shuffle: 5", 6, "data . shuffle", "must be a mapping or False, but is 5"),
+    "word-inside-a-mapping-or-a-word": ("eval:\n", "export: {tables: {user_id: int4}}\neval:\n", 28, "export . tables . user_id",
+                                        "must be 'fp32', 'fp16', 'bf16' or 'int8', but is 'int4'"),
+    "word-that-is-no-list": ("eval:\n", "export: {runtimes: onx}\neval:\n", 28, "export . runtimes", "must be 'auto' or a list, but is 'onx'"),
+    "table-without-its-namespace": ("valid: {type: parquet, path: train.parquet", "valid: {type: iceberg, table: exposures", 3,
+                                    "data . valid . table", "must be namespace.table, but is 'exposures'"),
+    "no-metadata-of-a-table": ("valid: {type: parquet, path: train.parquet", "valid: {type: iceberg, metadata: a.json", 3,
+                               "data . valid . metadata", "must end in .metadata.json, but is 'a.json'"),
+    "table-without-its-database": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: hive, metastore: 'thrift://h:1', table: exposures", 3,
+        "data . valid . table", "must be database.table, but is 'exposures'",
+    ),
+    "address-that-is-none": (
+        "valid: {type: parquet, path: train.parquet",
+        "valid: {type: maxcompute, endpoint: 'service.cn', project: p, table: t, access_id: i, access_key: k", 3,
+        "data . valid . endpoint", "must be an URL that starts with https:// or http://, without a user",
+    ),
+    "counter-of-nothing": (
+        "hash_bucket_size: 100}", "dynamic: {capacity: 9, admission: {counter: sketch}}}", 7,
+        "features[0] 'user_id' . dynamic . admission . counter", "is about counting, and nothing is counted here: give min_count",
+    ),
+    "counter-beside-chances": (
+        "hash_bucket_size: 100}", "dynamic: {capacity: 9, admission: {probability: 0.5, size: 10}}}", 7,
+        "features[0] 'user_id' . dynamic . admission . size", "is about counting, and nothing is counted here: give min_count",
+    ),
+    "columns-of-another-file": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: csv, path: other.csv", 3, "data . valid",
+        "the data has none of the columns user_id, item_id, price",
+    ),
+    "separator-of-another-file": (
+        "valid: {type: parquet, path: train.parquet", "valid: {type: csv, path: other.csv, separator: '|'", 3, "data . valid",
+        "it has one column alone: is the type of the source right, and the separator?",
+    ),
+    "split-by-no-column": (
+        "  valid: {type: parquet, path: train.parquet}\n", "  split: {by: column, column: dya, train: [a], valid: [b], test: [c]}\n", 3,
+        "data . split . column", "the data has no column 'dya'",
+    ),
+    "quote-of-two-signs": ("valid: {type: parquet, path: train.parquet", "valid: {type: csv, path: a.csv, quote: '##'", 3,
+                           "data . valid . quote", "must have at most 1 character, but has 2"),
     "unknown-hash": ("data:\n", "hash: md5\ndata:\n", 1, "hash", "murmur64a"),
     "text-for-a-number": ("batch_size: 64", "batch_size: many", 5, "data . batch_size", "must be a whole number, but is 'many'"),
     "number-for-a-list": ("hidden: [16, 8]", "hidden: 16", 19, "model . hidden", "must be a list, but is 16"),
@@ -183,6 +253,7 @@ def folder(tmp_path_factory):
         "click": np.arange(rows) % 2,
     }
     pq.write_table(pa.table(table), path / "train.parquet")
+    (path / "other.csv").write_text("x,y\n1,2\n")
     return path
 
 
@@ -395,6 +466,13 @@ def test_what_the_model_alone_knows_is_told_like_the_rest(
         assert main(["train", "-c", "shop.yaml"]) == 2
         assert capsys.readouterr().err == err
         assert not (folder / "runs").exists()
+
+
+def test_a_features_file_that_is_not_there_is_told_where_it_is_named(folder, monkeypatch, capsys):
+    text = GOOD[: GOOD.index("features:\n")] + "features: gone.yaml\n" + GOOD[GOOD.index("model:\n") :]
+    code, _, err = check(folder, text, monkeypatch, capsys)
+    assert code == 2
+    assert "\n  line 6  features\n           there is no file gone.yaml" in err
 
 
 def test_a_sample_that_keeps_all_needs_no_correction(folder, monkeypatch, capsys):

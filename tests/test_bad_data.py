@@ -283,7 +283,8 @@ def test_a_bundle_of_a_newer_format_says_what_to_upgrade(here, run):
 def test_without_a_bundle_rows_that_are_gone_are_named(here, run):
     shutil.rmtree("runs/tiny/bundle")
     Path("rows.parquet").unlink()
-    assert run("export", "-c", "runs/tiny") == (3, "rows.parquet: there is no such file\n")
+    told = "rows.parquet: there is no such file\n  asked for by runs/tiny/config.yaml, line 3, data . train\n"
+    assert run("export", "-c", "runs/tiny") == (3, told)
 
 
 def test_a_checkpoint_with_a_flipped_bit_is_refused_by_name(here, run):

@@ -109,6 +109,23 @@ def test_training_on_the_file_is_training_on_the_rows(here, capsys):
     assert scores["user_id"].to_pylist() == pq.read_table("rows.parquet")["user_id"].to_pylist()
 
 
+def test_the_file_has_all_columns_that_training_reads(here, capsys):
+    rows = pd.read_parquet("rows.parquet").assign(ts=np.arange(600), session=np.arange(600) // 3, request=1)
+    rows.to_parquet("rows.parquet")
+    text = CONFIG.replace(
+        "weight: weight", "weight: weight\n  event_time: ts\n  shuffle: {buffer_rows: 50, together: session}"
+    )
+    metrics = "train: {metrics: {rows: 500, metrics: [{type: gauc, by: request}]}, epochs"
+    Path("tiny.yaml").write_text(text.replace("train: {epochs", metrics))
+    assert main([*RUN, "--output", "encoded.parquet"]) == 0
+    assert main([*RUN, "--part", "valid", "--output", "valid.parquet"]) == 0
+    columns = pq.read_schema("valid.parquet").names
+    assert columns == ["user_id", "tags", "price", "click", "weight", "user_id:raw"]
+    encoded = ["data.fg=encoded", "data.train.path=encoded.parquet", "data.valid.path=valid.parquet"]
+    assert main(["train", "-c", "tiny.yaml", "--no-bar", "-o", *encoded]) == 0
+    assert json.loads(Path("runs/tiny/metrics.jsonl").read_text().splitlines()[-1])["event_time"] == 599
+
+
 def test_a_model_trained_on_the_file_is_exported_for_raw_rows(here, capsys):
     from serving import Predictor
 
@@ -116,7 +133,10 @@ def test_a_model_trained_on_the_file_is_exported_for_raw_rows(here, capsys):
     encoded = ["data.fg=encoded", "data.train.path=encoded.parquet", "data.valid.path=encoded.parquet"]
     assert main(["train", "-c", "tiny.yaml", "--no-bar", "-o", *encoded]) == 0
     raw = ["data.fg=raw", "data.train.path=rows.parquet", "data.valid.path=rows.parquet"]
+    pd.read_parquet("rows.parquet").assign(user_id="u_1").to_parquet("words.parquet")
     capsys.readouterr()
+    assert main(["predict", "-c", "runs/tiny", "--input", "words.parquet", "--output", "scores.parquet"]) == 3
+    assert "data.fg is 'encoded': raw rows are read with data.fg=raw" in capsys.readouterr().err
     assert main(["evaluate", "-c", "runs/tiny", "-o", *raw]) == 0
     assert f"{json.loads(Path('runs/tiny/metrics.json').read_text())['valid']['auc']:.5f}" in capsys.readouterr().out
     assert main(["export", "-c", "runs/tiny", "--output", "bundle", "-o", *raw]) == 0

@@ -25,7 +25,10 @@ def run(args: argparse.Namespace) -> None:
     shown = table("changed rows", "file", "rows", right=1)
     for name, rows in made.changed.items():
         shown.add_row(name, count(rows))
+    for name in made.whole:
+        if name.endswith(".npy"):
+            shown.add_row(name, "whole")
     out = console()
-    if made.changed:
+    if shown.row_count:
         out.print(shown)
     out.print(f"{made.path}: {size(made.bytes)}")

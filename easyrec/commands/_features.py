@@ -38,15 +38,18 @@ class Features:
         """What becomes of bad rows if nobody says."""
         return "fail" if self.experiment is None else self.experiment.data.bad_rows
 
-    @property
-    def passed(self) -> list[str]:
-        """Raw columns that training needs beside the features."""
+    def passed(self, part: str) -> list[str]:
+        """Raw columns that training needs beside the features, of rows that it learns (`train`) or is measured by."""
         if self.experiment is None:
             return []
         data, tasks = self.experiment.data, self.experiment.tasks
         names = [*data.labels, *([data.sample_weight] if data.sample_weight else []), *data.reserved]
         names += [*self.experiment.eval.columns(tasks), *([data.split.column] if data.split else [])]
         names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
+        if part == "train":
+            shuffle = self.experiment.shuffle
+            names += [*self.experiment.training_columns, *([data.event_time] if data.event_time else [])]
+            names += [shuffle.together] if shuffle is not None and shuffle.together is not None else []
         return list(dict.fromkeys(names))
 
     def feed(self, inputs: Sequence[str] | None, part: str, bad_rows: BadRows) -> Feed:
@@ -99,7 +102,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
         "--data",
         nargs="+",
         metavar="PATH",
-        help="parquet or csv files, folders or globs; default: the config's data",
+        help="parquet, csv or jsonl files, folders or globs; default: the config's data",
     )
     parser.add_argument(
         "--part", default="train", choices=list(PARTS), help="part of the config's data; of a split the whole [train]"

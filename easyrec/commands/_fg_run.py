@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reserve",
         metavar="COLUMN,...",
-        help="raw columns to pass through ['' for none; default: labels, weight and reserved columns of the config]",
+        help="raw columns to pass through ['' for none; default: what training needs, such as labels and weights]",
     )
     parser.add_argument(
         "--rows-per-group",
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     """Transform, and print what was done."""
     found = features(args)
     bad_rows = args.bad_rows or found.bad_rows
-    reserve = found.passed if args.reserve is None else [name for name in args.reserve.split(",") if name]
+    reserve = found.passed(args.part) if args.reserve is None else [name for name in args.reserve.split(",") if name]
     if args.threads:
         pa.set_cpu_count(args.threads)
     queue, engine = queue_of(args), engine_of(args)

@@ -39,18 +39,28 @@ def run(args: argparse.Namespace) -> None:
     built = build(found)
     if args.graph:
         _draw(args.graph, found, built)
+    doubt = _look_ahead(found, built)
     inspection = None if args.config_only else inspect(found, built, args.rows, _search)
     out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
     if inspection is None:
-        _warn(out, found.doubts())
+        _warn(out, [*found.doubts(), *doubt])
         return
     for part in (_parts, _labels, _bad, _columns, _features, _tables, _groups, _totals):
         part(out, inspection)
-    _warn(out, inspection.doubts())
+    _warn(out, [*inspection.doubts(), *doubt])
     sys.stdout.flush()
     faults = inspection.faults()
     if faults:
         raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _look_ahead(experiment: Experiment, built: Built) -> list[str]:
+    if built.model is None:
+        return []
+    from easyrec.train.ahead import look_ahead  # noqa: PLC0415 (torch stays out until a model is built)
+
+    doubt = look_ahead(experiment, built.plan, built.model)
+    return [doubt] if doubt else []
 
 
 def _search(experiment: Experiment, catalogue: Catalogue) -> None:

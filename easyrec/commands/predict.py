@@ -1,4 +1,4 @@
-"""Score a parquet or csv file with a trained run, into a parquet or csv file.
+"""Score parquet, csv or jsonl files with a trained run, into a parquet or csv file.
 
 The output has the columns of data.reserved and one column per task, in the order of the input.
 

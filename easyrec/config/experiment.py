@@ -292,7 +292,10 @@ def _features(document: Document) -> Document:
     if isinstance(value, str):
         path = Path(value)
         folder = Path(document.file).parent if document.file else Path()
-        part = read_yaml(path if path.is_absolute() else folder / path)
+        path = folder / path
+        if "\0" not in value and not path.exists():
+            raise ConfigError([document.problem(("features",), f"there is no file {path}")], document.file)
+        part = read_yaml(path)
         if not isinstance(part.data.get("features"), list):
             raise ConfigError("needs a list 'features'", part.file)
     else:

@@ -49,7 +49,7 @@ def unmet(
     ):
         if epochs is not None and epochs != int(epochs):
             text = "parts of an epoch cannot be told here, as only reading tells the number of rows: give whole epochs"
-            ask(f"train.{where}", text, unless=counted)
+            ask(f"train.{where}", text, unless=counted or endless)
         if endless and epochs is not None:
             text = "the rows have no end, and an epoch of them neither: count in 'steps'"
             text += "" if where == "epochs" else " or 'seconds'"

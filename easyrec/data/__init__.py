@@ -23,7 +23,7 @@ from easyrec.data.sample import Sample, sample
 from easyrec.data.sources import Source, SourceConfig, Unit
 from easyrec.data.sources.frame import FrameSource
 from easyrec.data.split import Part, PartName, part_of
-from easyrec.errors import ConfigError, Problem, nearest
+from easyrec.errors import ConfigError, DataError, Problem, nearest
 from feature_generator.config import Document, validate
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
         if name not in (*PARTS, "items"):
             known = f"there is no part '{name}'{nearest(name, PARTS)}; known: train, valid, test, items"
             raise ConfigError([Problem(known)])
-    items = _open(config, "items", (data or {}).get("items"))
-    opened = {name: _open(config, name, (data or {}).get(name)) for name in PARTS}
+    given = data or {}
+    items = _open(experiment, "items", given.get("items"))
+    opened = {name: _open(experiment, name, given.get(name)) for name in PARTS}
     if config.split is None:
         parts = {name: Part(source, None, name) for name, source in opened.items() if source is not None}
         return Sources(**parts, items=items)
@@ -84,15 +85,19 @@ def open_sources(experiment: Experiment | DataConfig, data: Mapping[str, Any] | 
     if whole is None or opened["valid"] or opened["test"]:
         raise ConfigError([Problem("'split' divides 'train', and there must be no other source", "data . split")])
     column = raw_name(config.split.column, whole.columns, config.fg)
-    whole.require([column], "data . split")
-    split, kind = config.split.model_copy(update={"column": column}), whole.columns[column]
-    parts = {name: Part(whole, part_of(split, name, kind), name) for name in PARTS}
+    try:
+        whole.require([column], "data.split.column")
+        split, kind = config.split.model_copy(update={"column": column}), whole.columns[column]
+        parts = {name: Part(whole, part_of(split, name, kind), name) for name in PARTS}
+    except ConfigError as error:
+        raise error if isinstance(experiment, DataConfig) else experiment.placed(error) from None
     if config.split.by == "time" and config.split.test_from is None:
         del parts["test"]
     return Sources(**parts, items=items)
 
 
-def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> Source | None:
+def _open(experiment: Experiment | DataConfig, name: PartName | Literal["items"], given: Any) -> Source | None:
+    config = experiment if isinstance(experiment, DataConfig) else experiment.data
     if isinstance(given, Source):
         return given
     if isinstance(given, Mapping) and isinstance(given.get("type"), str):
@@ -101,7 +106,25 @@ def _open(config: DataConfig, name: PartName | Literal["items"], given: Any) -> 
     if given is not None and not isinstance(given, SourceConfig):
         return FrameSource(given, name)
     source: SourceConfig | None = given or getattr(config, name)
-    return None if source is None else source.open(config.bad_rows)
+    if source is None:
+        return None
+    try:
+        return source.open(config.bad_rows)
+    except ConfigError as error:
+        if given is not None or isinstance(experiment, DataConfig):
+            raise
+        raise experiment.placed(ConfigError([_inside(problem, name) for problem in error.problems])) from None
+    except DataError as error:
+        if given is not None or isinstance(experiment, DataConfig):
+            raise
+        (asked,) = experiment.placed(ConfigError([Problem("", f"data.{name}")])).problems
+        raise error.asked_by(asked) from error
+
+
+def _inside(problem: Problem, name: str) -> Problem:
+    """A problem of a source as one of the config: its `where` is a key of the source, its `file` a table or a query."""
+    message = f"{problem.file}: {problem.message}" if problem.file else problem.message
+    return Problem(message, f"data.{name}.{problem.where}" if problem.where else f"data.{name}")
 
 
 def _cost(experiment: Experiment, shard: tuple[int, int]) -> BatchCost | None:

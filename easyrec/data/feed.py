@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,30 +11,56 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.data.sources import Source, SourceConfig, Unit
+from easyrec.data.sources._files import aside
+from easyrec.data.sources._partitions import PartitionedConfig
 from easyrec.data.sources._text import COMPRESSED
+from easyrec.data.sources.csv import SUFFIXES as CSV
+from easyrec.data.sources.jsonl import SUFFIXES as JSONL
 from easyrec.data.sources.parquet import ParquetSource
 from easyrec.data.split import Part
 from feature_generator import feed
 from feature_generator.config import member
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+KINDS = {**dict.fromkeys(CSV, "csv"), **dict.fromkeys(JSONL, "jsonl"), ".parquet": "parquet"}
+"""Types of sources by the ends of their files' names."""
 
 
 def source_of(paths: str | list[str], known: Sequence[SourceConfig | None]) -> SourceConfig:
     """The source of files: of the type that the first one's name tells, with the options of a known source of that type.
 
+    Which partitions the known source reads (`where`) says nothing of other files: all of them are read.
+
     Args:
         paths: Files, folders or globs.
         known: Sources of a config.
     """
-    name = (paths if isinstance(paths, str) else paths[0]).lower()
-    text = any(name.removesuffix(c).endswith(TEXT_SUFFIXES) for c in ("", *COMPRESSED))
-    kind = "csv" if text else "parquet"
+    kind = _kind(paths if isinstance(paths, str) else paths[0])
     for config in known:
         if config is not None and config.type == kind:
-            return config.model_copy(update={"path": paths})
+            return (
+                config.of(paths) if isinstance(config, PartitionedConfig) else config.model_copy(update={"path": paths})
+            )
     made: SourceConfig = member("easyrec.data.sources", kind).Config(type=kind, path=paths)
     return made
+
+
+def _kind(path: str) -> str:
+    """The type of source that a name tells, of a local folder those in it: parquet where there is any, else text."""
+    if not Path(path).is_dir():
+        return _kind_of_file(path) or "parquet"
+    found = set()
+    for folder, _, names in os.walk(path):
+        if not aside(folder[len(path) :]):
+            found |= {_kind_of_file(name) for name in names if not aside(name)}
+        if "parquet" in found:
+            break
+    return next((kind for kind in ("parquet", "csv", "jsonl") if kind in found), "parquet")
+
+
+def _kind_of_file(name: str) -> str | None:
+    name = name.lower()
+    plain = next((name.removesuffix(end) for end in COMPRESSED if name.endswith(end)), name)
+    return next((kind for end, kind in KINDS.items() if plain.endswith(end)), None)
 
 
 def feed_of(source: Source) -> feed.Feed:

@@ -207,12 +207,12 @@ class Intake:
                 batch.select(self._features), threads=self.threads, bad_rows=self.demand.bad_rows
             )
         except DataError as error:
+            raw = self.generator.mode == "encoded" and not any(True for _ in self.source.origins())
+            reason = error.reason + "; data.fg is 'encoded': raw rows are read with data.fg=raw" * raw
             if error.row is None:
-                raise DataError(error.reason, column=error.column, file=unit.file or unit.description) from error
+                raise DataError(reason, column=error.column, file=unit.file or unit.description) from error
             place = self.source.locate(unit, int(rows[error.row]))
-            raise DataError(
-                error.reason, column=error.column, row=place.row, file=place.file, line=place.line
-            ) from error
+            raise DataError(reason, column=error.column, row=place.row, file=place.file, line=place.line) from error
 
     def _error(self, wrong: Wrong, unit: Unit, rows: np.ndarray) -> DataError:
         first = int(wrong.rows[0])

@@ -153,7 +153,8 @@ class Loader:
         self._intake = Intake(self.source, generator, demand)
         self._units = self._wanted_units()
         if len(self._units) < shard[1] != 1 and not source.endless and not may_be_empty:
-            text = f"{len(self._units)} units (row groups, files) cannot be shared by {shard[1]} workers: write smaller ones"
+            count = f"{len(self._units)} unit{'s' * (len(self._units) != 1)} (row groups, files)"
+            text = f"{count} cannot be shared by {shard[1]} workers: write smaller row groups, or more files"
             raise ConfigError([Problem(text, "data")])
         self._epoch, self._position, self._report = 0, Position(), Report()
         self._earlier: tuple[np.ndarray, ...] = ()  # what the matcher keeps of batches before the position

@@ -123,7 +123,7 @@ def _decoded(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 def _moment(bound: float | str, kind: pa.DataType, column: str) -> pa.Scalar:
     """The bound in the column's type; numbers that the type cannot hold stay numbers."""
-    where = "data . split"
+    where = "data.split"
     value: Any = bound
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         if not isinstance(bound, str):

@@ -61,9 +61,15 @@ class Store:
 
 
 def store_of(config: Storage | None, folder: Path) -> Store | None:
-    """What the config of a run in a folder lets tables take."""
+    """What the config of a run in a folder lets tables take.
+
+    Raises:
+        ConfigError: What should be a folder is a file.
+    """
     if config is None:
         return None
+    if config.disk is not None and Path(config.disk).is_file():
+        raise ConfigError([Problem(f"must be a folder, but {config.disk} is a file", "train.storage.disk")])
     return Store(config.memory_mb << 20, folder if config.disk is None else Path(config.disk))
 
 
@@ -130,7 +136,8 @@ def place(plan: EmbeddingPlan, optimizer: str, budget: int, near: Collection[str
         waiting.pop(0)
     if slots < 1:
         least = used + sum(INDEX_BYTES * kind.rows + row_bytes[kind.name] + SLOT_BYTES for kind in waiting)
-        text = f"tables that must be in memory, and the index of the others, take {math.ceil(least / (1 << 20)):,} MB"
+        maps = f"maps of the ids of dynamic tables ({math.ceil(keys / (1 << 20)):,} MB), " if keys else ""
+        text = f"{maps}tables that must be in memory, and the index of the others, take {math.ceil(least / (1 << 20)):,} MB"
         raise ConfigError([Problem(f"{text} before any row of the others is there", "train.storage.memory_mb")])
     used += sum(INDEX_BYTES * k.rows + slots * (row_bytes[k.name] + SLOT_BYTES) for k in waiting)
     disk = sum(kind.rows * row_bytes[kind.name] for kind in waiting)
@@ -220,9 +227,10 @@ class Tier:
         """
         slots, missing = self._asked(self._native.take, np.ascontiguousarray(rows), ticket, floor, changes)
         if missing:
-            known = len(np.unique(rows[rows >= 0]))
-            text = f"a step needs {known:,} rows of '{self.spec.name}' at once, and there is memory for {self.spec.slots:,}"
-            raise RunError(f"{text}\nraise train.storage.memory_mb, or make batches smaller")
+            lacking = len(np.unique(rows[(slots < 0) & (rows >= 0)]))  # beside those of other features, which are held
+            text = f"there is memory for {self.spec.slots:,} rows of '{self.spec.name}', and a step needs {lacking:,} more at once"
+            remedy = "raise train.storage.memory_mb, or make batches smaller (data.batch_size, data.eval_batch_size)"
+            raise RunError(f"{text}\n{remedy}")
         return slots  # type: ignore[no-any-return]
 
     def fetch(self, rows: np.ndarray, ticket: int, floor: int) -> None:

@@ -56,11 +56,13 @@ class Delta:
         path: Its folder.
         changed: Rows of tables that changed, by file of the bundle.
         bytes: Its size.
+        whole: Files that it holds as a whole: what is no table, and tables of which too many rows changed.
     """
 
     path: Path
     changed: dict[str, int]
     bytes: int
+    whole: tuple[str, ...] = ()
 
 
 def make_delta(
@@ -80,6 +82,7 @@ def make_delta(
     """
     before, after = Bundle.open(old), Bundle.open(new)
     arrays: dict[str, ArrayChange] = {}
+    whole: list[str] = []
     with write_bundle(output, overwrite=overwrite) as draft:
         rows = draft.folder(ROWS)
         for name, entry in after.manifest.files.items():
@@ -90,6 +93,7 @@ def make_delta(
             if change is not None:
                 arrays[name] = change
                 continue
+            whole.append(name)
             target = draft.path / WHOLE / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(after.path / name, target)
@@ -102,7 +106,7 @@ def make_delta(
             arrays=arrays,
         )
     size = sum(path.stat().st_size for path in Path(output).rglob("*") if path.is_file())
-    return Delta(Path(output), {name: change.changed for name, change in arrays.items()}, size)
+    return Delta(Path(output), {name: change.changed for name, change in arrays.items()}, size, tuple(whole))
 
 
 def apply_delta(

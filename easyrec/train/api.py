@@ -181,7 +181,7 @@ def predict(
 
     Args:
         config: What was trained; the folder of the run will do.
-        input: A parquet or csv file (or folder, or glob), a DataFrame or Arrow table, or a source as a config writes
+        input: A parquet, csv or jsonl file (or folder, or glob), a DataFrame or Arrow table, or a source as a config writes
             it; default: `data.test`.
         output: Parquet file to write; with a queue or an engine a folder of them.
         overrides: Settings laid over the config, e.g. `data.reserved`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.torch import load_file
@@ -13,12 +14,12 @@ from torch import Tensor
 from easyrec.config import load_experiment
 from easyrec.embedding.keys import PARTS
 from easyrec.embedding.reader import TableReader
-from easyrec.errors import EasyRecError
+from easyrec.errors import ConfigError, EasyRecError, Problem, nearest
 from easyrec.export.bundle import MANIFEST, Bundle
 from easyrec.export.calls import WEIGHTS
 from easyrec.export.choice import PROGRAM, TABLES
 from easyrec.train.checkpoint import best_or_last
-from easyrec.train.snapshot import read_folder
+from easyrec.train.snapshot import names_in, read_folder, read_state
 from feature_generator import FeatureGenerator
 from feature_generator.saved import fingerprint
 
@@ -54,18 +55,47 @@ class Former:
     step: int = 0
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a run, a checkpoint or a bundle says that it holds.
+
+    Attributes:
+        names: Of dense parameters, buffers and tables.
+        optimizers: Their types; none of a bundle.
+    """
+
+    names: list[str]
+    optimizers: Mapping[str, str] = field(default_factory=dict)
+
+
+def outline_of(path: str | Path) -> Outline:
+    """Look at a run (its best checkpoint), a checkpoint or a bundle without reading its tables.
+
+    Raises:
+        ConfigError: There is nothing of the kind.
+        CheckpointError: There is no checkpoint, or what it says cannot be read.
+        BundleError: What the bundle says cannot be read.
+    """
+    folder, bundled = _found(path)
+    if bundled:
+        bundle = Bundle.open(folder, verify=False)
+        tables = [spec.name for spec in TableReader.open(bundle.folder(TABLES), verify=False).plan.tables]
+        return Outline([*_dense_of(bundle), *tables])
+    dense, tables = names_in(folder)
+    return Outline([*dense, *tables], _kinds(read_state(folder)))
+
+
 def read_former(path: str | Path) -> Former:
     """Read a run (its best checkpoint), a checkpoint or a bundle, and verify every byte.
 
     Raises:
+        ConfigError: There is nothing of the kind.
         CheckpointError: There is no sound checkpoint.
         BundleError: The bundle is damaged.
     """
-    folder = Path(path)
-    if (folder / MANIFEST).exists() and (folder / TABLES / "index.json").exists():
+    folder, bundled = _found(path)
+    if bundled:
         return _of_bundle(folder)
-    if (folder / CHECKPOINTS).is_dir():
-        folder = best_or_last(folder / CHECKPOINTS)
     snapshot = read_folder(folder)
     tables = {name.removesuffix("/weight"): a for name, a in snapshot.arrays.items() if name.endswith("/weight")}
     keys: dict[str, dict[str, np.ndarray]] = {}
@@ -79,7 +109,6 @@ def read_former(path: str | Path) -> Former:
     # The averages are what was evaluated and exported there.
     learned = snapshot.tensors.get("dense", {})
     dense = {**learned, **snapshot.tensors.get("ema", {})}
-    kinds = {name.removesuffix("_optimizer"): kind for name, kind in snapshot.state.get("optimizers", {}).items()}
     return Former(
         folder,
         dense,
@@ -89,9 +118,27 @@ def read_former(path: str | Path) -> Former:
         learned,
         snapshot.tensors.get("optimizer", {}),
         states,
-        kinds,
+        _kinds(snapshot.state),
         int(snapshot.arrays.get("step", 0)),
     )
+
+
+def _found(path: str | Path) -> tuple[Path, bool]:
+    """The folder of the checkpoint or bundle that is meant, and whether it is a bundle."""
+    folder = Path(path)
+    if (folder / MANIFEST).exists() and (folder / TABLES / "index.json").exists():
+        return folder, True
+    if (folder / CHECKPOINTS).is_dir():
+        return best_or_last(folder / CHECKPOINTS), False
+    if (folder / "manifest.json").exists():
+        return folder, False
+    beside = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    told = "is no run, checkpoint or bundle" if folder.exists() else f"is not there{nearest(folder.name, beside)}"
+    raise ConfigError([Problem(f"{path} {told}", "train.init_from.path")])
+
+
+def _kinds(state: Mapping[str, Any]) -> dict[str, str]:
+    return {name.removesuffix("_optimizer"): kind for name, kind in state.get("optimizers", {}).items()}
 
 
 def _generator(checkpoint: Path, known: str | None) -> FeatureGenerator | None:
@@ -117,6 +164,9 @@ def _of_bundle(folder: Path) -> Former:
             "counts": np.ones(len(held), np.float32),
             "steps": np.zeros(len(held), np.uint32),
         }
+    return Former(folder, _dense_of(bundle), reader.floats(), keys, FeatureGenerator.load(bundle.folder("generator")))
+
+
+def _dense_of(bundle: Bundle) -> dict[str, Tensor]:
     dense = load_file(bundle.folder(PROGRAM) / WEIGHTS)
-    dense = {name.removeprefix("model."): tensor for name, tensor in dense.items()}
-    return Former(folder, dense, reader.floats(), keys, FeatureGenerator.load(bundle.folder("generator")))
+    return {name.removeprefix("model."): tensor for name, tensor in dense.items()}

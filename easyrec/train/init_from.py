@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from easyrec.config.init_from import InitFrom
+from easyrec.config.train import TrainConfig
 from easyrec.embedding.collection import EmbeddingCollection
 from easyrec.embedding.spec import TableSpec
 from easyrec.errors import CheckpointError, ConfigError, Problem, nearest
-from easyrec.train.former import Former, read_former
+from easyrec.train.former import Former, outline_of, read_former
 from easyrec.train.optimizers import DenseUpdates
 from easyrec.train.rows_by_id import ids_of, keys_of
 from feature_generator import FeatureGenerator
@@ -66,7 +67,8 @@ def init_from(
     """
     given, former = given or {}, read_former(start.path)
     if start.optimizer:
-        _check_optimizers(start, former, collection, updates)
+        dense = updates.type if updates is not None else ""
+        _check_optimizers(former.optimizers, collection.tables.optimizer.type, dense)
         collection.go_to(former.step)
     for name, suits in given.items():
         if name in former.tables:
@@ -74,8 +76,8 @@ def init_from(
     parameters = model.state_dict()
     names = [*parameters, *(spec.name for spec in collection.plan.tables)]
     _check_names(start, names, [*former.dense, *former.tables])
-    dense = former.learned if start.optimizer else former.dense
-    theirs = {start.name_here(name): tensor for name, tensor in dense.items()}
+    learned = former.learned if start.optimizer else former.dense
+    theirs = {start.name_here(name): tensor for name, tensor in learned.items()}
     told = Taken()
     with torch.no_grad():
         for name, own in parameters.items():
@@ -95,6 +97,25 @@ def init_from(
     return told
 
 
+def check_start(start: InitFrom, config: TrainConfig, names: Sequence[str]) -> None:
+    """Refuse a start before anything is made or read: another run that is not there, or that has not what is asked of it.
+
+    Args:
+        start: Which run, and what of it.
+        config: Its optimizers are those that would go on.
+        names: Parameters and tables here.
+
+    Raises:
+        ConfigError: There is no such run, its optimizers are others, or a name stands for nothing.
+        CheckpointError: It holds no checkpoint, or what that says of itself cannot be read.
+        BundleError: What the bundle says of itself cannot be read.
+    """
+    outline = outline_of(start.path)
+    if start.optimizer:
+        _check_optimizers(outline.optimizers, config.sparse_optimizer.type, config.dense_optimizer.type)
+    _check_names(start, names, outline.names)
+
+
 def _of_dense(start: InitFrom, former: Former, names: set[str]) -> dict[str, Tensor]:
     """The state of the dense optimizer for parameters that were taken over."""
     found = {}
@@ -105,20 +126,16 @@ def _of_dense(start: InitFrom, former: Former, names: set[str]) -> dict[str, Ten
     return found
 
 
-def _check_optimizers(
-    start: InitFrom, former: Former, collection: EmbeddingCollection, updates: DenseUpdates | None
-) -> None:
+def _check_optimizers(theirs: Mapping[str, str], sparse: str, dense: str) -> None:
     """Refuse to go on with what other optimizers kept."""
-    ours = {"sparse": collection.tables.optimizer.type, "dense": updates.type if updates is not None else ""}
-    for name, kind in ours.items():
-        theirs = former.optimizers.get(name)
-        if theirs != kind:
-            told = f"there it is '{theirs}'" if theirs else "a bundle holds no state of optimizers"
+    for name, kind in (("sparse", sparse), ("dense", dense)):
+        if theirs.get(name) != kind:
+            told = f"there it is '{theirs[name]}'" if name in theirs else "a bundle holds no state of optimizers"
             text = f"the {name} optimizer is '{kind}' and its state should be taken over, but {told}"
             raise ConfigError([Problem(f"{text}\nleave 'optimizer' out", "train.init_from.optimizer")])
 
 
-def _check_names(start: InitFrom, here: list[str], there: list[str]) -> None:
+def _check_names(start: InitFrom, here: Sequence[str], there: Sequence[str]) -> None:
     """Refuse names of the config that stand for nothing: they would do nothing in silence."""
     problems = [
         Problem(f"'{name}' is no parameter or table of {start.path}{nearest(name, there)}", "train.init_from.rename")

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
@@ -230,3 +231,18 @@ def read_state(path: Path) -> dict[str, Any]:
     _verify(path / "state.json", said)
     state: dict[str, Any] = json.loads((path / "state.json").read_bytes())
     return state
+
+
+def names_in(path: Path) -> tuple[list[str], list[str]]:
+    """Names of the dense tensors and of the tables of a checkpoint, which are not read.
+
+    Raises:
+        CheckpointError: The manifest is missing or damaged, or the dense part cannot be read.
+    """
+    files = [Path(name) for name in _manifest(path)["files"]]
+    arrays = [unquote(file.name.removesuffix(".npy")) for file in files if file.suffix == ".npy"]
+    try:
+        with safe_open(path / "dense.safetensors", "np") as dense:
+            return list(dense.keys()), [name.removesuffix("/weight") for name in arrays if name.endswith("/weight")]
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path / 'dense.safetensors'}: cannot be read: {error}") from error

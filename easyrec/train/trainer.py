@@ -43,7 +43,7 @@ from easyrec.train.ema import EMA
 from easyrec.train.event_time import newest
 from easyrec.train.finish import finish
 from easyrec.train.freeze import freeze, frozen_plan
-from easyrec.train.init_from import init_from
+from easyrec.train.init_from import check_start, init_from
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.matching import Matching
 from easyrec.train.mean import LossMeans
@@ -132,6 +132,7 @@ class Trainer:
         self.event_time: float | str | None = None  # the newest that was learned
         self.evaluated_step, self.saved_step = -1, -1
         self.unsaved = False
+        self.small: set[str] = set()  # dynamic tables that had too few rows for a step
         self.loss_since_log, self.loss_since_evaluation = LossMeans(), LossMeans()
         self.former_seconds = 0.0  # of the sessions before an interruption
         self.finishing = False
@@ -192,6 +193,7 @@ class Trainer:
             self.collection = self._tables(plan)
             self.model = models.build(experiment.model, plan, experiment.tasks)
             freeze(self.model, plan, config.freeze)
+            self._check_start()
         except ConfigError as error:
             raise experiment.placed(error) from None
         if experiment.model.searches:
@@ -215,6 +217,16 @@ class Trainer:
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
+
+    def _check_start(self) -> None:
+        """Refuse a start from another run that cannot be, while the folder is as it was."""
+        start = self.config.init_from
+        if start is None or (self.folder.resume and CheckpointStore(self.folder.checkpoints).steps()):
+            return
+        if Path(start.path).resolve().is_relative_to(self.folder.path.resolve()):
+            text = f"{start.path} is in the folder of this run, which begins empty\ngive the run another 'name'"
+            raise ConfigError([Problem(text, "train.init_from.path")])
+        check_start(start, self.config, [*self.model.state_dict(), *(spec.name for spec in self.plan.tables)])
 
     def _tables(self, plan: EmbeddingPlan) -> EmbeddingCollection:
         config, seed = self.config, self.config.seed
@@ -566,6 +578,7 @@ class Trainer:
         record = {"step": self.step, **learned, "lr": rates, "samples_per_second": speed, "seconds": self.seconds}
         dynamics = self.collection.dynamics()
         traffic = self.collection.traffic()
+        self._tell_of_small_tables(dynamics)
         more = {"metrics": values, "dynamic": dynamics, "storage": traffic}
         self.folder.append(PROGRESS, record | {name: told for name, told in more.items() if told})
         scalars = {"train/loss": learned["loss"], "train/samples_per_second": speed}
@@ -576,6 +589,14 @@ class Trainer:
             for name, told in tables.items():
                 scalars |= {f"{kind}/{name}/{key}": value for key, value in told.items()}
         self.tensorboard.write(scalars | {f"lr/{name}": rate for name, rate in rates.items()}, self.step)
+
+    def _tell_of_small_tables(self, dynamics: Mapping[str, Mapping[str, float]]) -> None:
+        """Warn once of each table that had no row for an id because all were those of ids of the same step."""
+        for name, told in dynamics.items() if self.workers.first else ():
+            if told["refused"] and name not in self.small:
+                self.small.add(name)
+                text = f"the dynamic table '{name}' had no row for an id {told['refused']:,} times"
+                logger.warning("%s: a step has more ids than the table has rows; raise dynamic.capacity", text)
 
     def _learned(self, since: LossMeans) -> dict[str, Any]:
         """The mean loss of some steps, those of its parts, and what the tasks weigh now."""

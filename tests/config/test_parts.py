@@ -44,3 +44,10 @@ def test_all_that_is_unmet_is_told_at_once():
     assert (
         len(unmet(train, EvalConfig.model_validate({"calibration": {}}), valid=False, counted=False, steps=False)) == 3
     )
+
+
+def test_rows_without_an_end_are_told_of_as_such_alone():
+    train = TrainConfig.model_validate({"epochs": 0.5, "evaluate_every": {"epochs": 0.5}})
+    found = unmet(train, EvalConfig(), valid=True, counted=False, steps=False, endless=True)
+    assert [p.where for p in found] == ["train.epochs", "train.evaluate_every", "train.checkpoint.every"]
+    assert all("the rows have no end" in p.message for p in found)

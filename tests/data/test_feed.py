@@ -52,3 +52,20 @@ def test_without_a_split_all_rows_are_read(part):
     feed = PartFeed(Part(part.source), (1, 2))
     rows = [row for block in feed.blocks(["row"]) for row in block.batch["row"].to_pylist()]
     assert rows == [*range(100, 200), *range(250, 350), *range(450, 500)]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["a.csv"], "csv"),
+        (["README.txt", "b/part-0.parquet"], "parquet"),
+        (["_meta.parquet", ".tmp/x.parquet", "dt=1/a.JSONL.gz"], "jsonl"),
+        (["notes.md"], "parquet"),
+    ],
+)
+def test_a_folder_is_of_the_kind_of_its_files(tmp_path, names, kind):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert source_of(str(tmp_path), ()).type == kind
+    assert source_of(str(tmp_path / names[-1]), ()).type == kind

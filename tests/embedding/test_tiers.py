@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from bisect import bisect_left
 from dataclasses import replace
 
@@ -172,10 +173,21 @@ def test_the_next_batch_is_there_before_it_is_asked_for(make_world, tmp_path):
 def test_a_step_that_needs_more_rows_than_there_is_memory_for(make_world, tmp_path):
     world = make_world(1, 400, 4, 2_000)
     _, parted = pair(world.plan, SGD(), tmp_path, 100)
-    with pytest.raises(
-        RunError, match=r"a step needs [\d,]+ rows of '\w+' at once, and there is memory for \d+\n.*memory_mb"
-    ):
+    with pytest.raises(RunError, match=r"at once\nraise train\.storage\.memory_mb") as error:
         parted.lookup(world.batch)
+    (told,) = re.findall(
+        r"there is memory for ([\d,]+) rows of '(\w+)', and a step needs ([\d,]+) more", str(error.value)
+    )
+    slots, name, lacking = (text.replace(",", "") for text in told)
+    (tier,) = (tier for tier in parted.tables.tiers._by_name.values() if tier.spec.name == name)
+    asked = {
+        row
+        for feature in tier.spec.features
+        for row in world.table[feature].values.tolist()
+        if 0 <= row < tier.spec.rows
+    }
+    assert int(slots) == tier.spec.slots
+    assert 0 < int(lacking) <= len(asked) - tier.spec.slots
 
 
 def test_an_id_outside_its_table_is_named(make_world, tmp_path):

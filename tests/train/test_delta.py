@@ -130,6 +130,8 @@ def test_its_size_is_that_of_the_rows_that_changed(days, tmp_path, changed):
     after = np.concatenate([after, after[:changed]])  # and new ones
     old, new = written("old", table), written("new", after)
     made = make_delta(old, new, tmp_path / "delta")
-    assert made.changed == {"tables/0.npy": 2 * changed}
+    assert (made.changed, made.whole) == ({"tables/0.npy": 2 * changed}, ())
     assert made.bytes < 2 * changed * (16 * 4 + 8) + 60_000
     assert contents(apply_delta(old, tmp_path / "delta", tmp_path / "b")) == contents(new)
+    made = make_delta(old, written("other", table + 1), tmp_path / "whole")
+    assert (made.changed, made.whole) == ({}, ("tables/0.npy",))

@@ -43,6 +43,15 @@ def test_a_run_starts_from_the_ids_of_another(toy, capacity):
         )
 
 
+@pytest.mark.parametrize(("capacity", "told"), [(9, 1), (60, 0)])
+def test_a_table_that_is_too_small_for_a_step_is_told_once(toy, caplog, capacity, told):
+    features = [{**toy.dynamic[0], "dynamic": {"capacity": capacity}}, *toy.config["features"][1:]]
+    toy.trainer(features=features, train__steps=6, train__log_every=2).fit()
+    found = [line for line in caplog.messages if "the dynamic table 'user_id' had no row for an id" in line]
+    assert len(found) == told
+    assert all("raise dynamic.capacity" in line for line in found)
+
+
 def test_what_was_taken_over_is_told(toy, caplog):
     toy.trainer(run="old").fit()
     new = toy.trainer(features=toy.dynamic, train__init_from=str(toy.path / "old"))

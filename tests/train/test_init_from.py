@@ -1,10 +1,15 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from easyrec.batch import Batch
+from easyrec.check import build
 from easyrec.config.init_from import InitFrom
 from easyrec.errors import CheckpointError, ConfigError
+from easyrec.train.ahead import look_ahead
 from easyrec.train.init_from import init_from
 from easyrec.train.snapshot import read_folder
 
@@ -64,8 +69,61 @@ def test_nothing_that_fits_is_an_error(toy):
     new = toy.trainer(run="new")
     with pytest.raises(CheckpointError, match="nothing in"):
         taken_from(toy.path / "old", new, skip=["*"])
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        taken_from(toy.path / "absent", new)
+
+
+STARTS = (
+    ({"path": "odl"}, "odl is not there; did you mean 'old'?"),
+    ({"path": "old/tensorboard"}, "old/tensorboard is no run, checkpoint or bundle"),
+    ({"path": "old", "rename": {"user": "x"}}, "'user' is no parameter or table of old; did you mean 'user_id'?"),
+    ({"path": "old", "skip": ["deep.9*"]}, "'deep.9*' is no parameter or table of this model"),
+    ({"path": "new/checkpoints/step-16"}, "is in the folder of this run, which begins empty"),
+)
+
+
+def test_a_start_that_cannot_be_is_told_before_the_folder_is_touched(toy, monkeypatch):
+    monkeypatch.chdir(toy.path)
+    toy.trainer(run="old", train__epochs=1).fit()
+    shutil.copytree("old", "new")
+    before = sorted(str(path) for path in Path("new").rglob("*"))
+    for start, message in STARTS:
+        with pytest.raises(ConfigError) as error:
+            toy.trainer(run="new", overwrite=True, train__init_from=start)
+        assert message in str(error.value)
+        assert error.value.problems[0].where.startswith("train . init_from")
+        assert sorted(str(path) for path in Path("new").rglob("*")) == before
+    for start, message in STARTS[:-1]:
+        experiment = toy.experiment(train__init_from=start)
+        built = build(experiment)
+        with pytest.raises(ConfigError) as error:
+            look_ahead(experiment, built.plan, built.model)
+        assert message in str(error.value)
+
+
+def test_a_name_that_no_folder_can_have_is_told_ahead(toy):
+    experiment = toy.experiment(name="../toy")
+    built = build(experiment)
+    with pytest.raises(ConfigError, match=r"'\.\./toy' cannot be the name of a run") as error:
+        look_ahead(experiment, built.plan, built.model)
+    assert error.value.problems[0].where == "name"
+
+
+def test_tables_that_take_more_memory_than_there_is_are_doubted_ahead(toy):
+    users = {**toy.config["features"][0], "num_buckets": 2**31 - 1}
+    for storage, told in ((None, "of memory are free; train.storage bounds what they take"), ({"memory_mb": 8300}, "")):
+        experiment = toy.experiment(
+            features=[users, *toy.config["features"][1:]], train=toy.config["train"] | {"storage": storage}
+        )
+        built = build(experiment)
+        assert look_ahead(experiment, built.plan, built.model).endswith(told)
+        assert bool(look_ahead(experiment, built.plan, built.model)) == bool(told)
+
+
+def test_a_run_that_goes_on_looks_for_no_other(toy):
+    toy.trainer(run="old", train__epochs=1).fit()
+    start = {"train__init_from": str(toy.path / "old")}
+    toy.trainer(run="new", train__epochs=1, **start).fit()
+    shutil.rmtree(toy.path / "old")
+    assert toy.trainer(run="new", resume=True, train__epochs=2, **start).fit().metrics["valid"]
 
 
 def test_names_are_mapped_and_skipped(toy):
@@ -93,20 +151,6 @@ def test_the_rest_of_a_name_goes_along(toy):
     assert "tower.0.weight" in told.unused
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"rename": {"user": "x"}}, "'user' is no parameter or table of .*did you mean 'user_id'"),
-        ({"skip": ["deep.9*"]}, "'deep.9\\*' is no parameter or table of this model"),
-    ],
-)
-def test_names_that_stand_for_nothing_are_refused(toy, options, message):
-    toy.trainer(run="old", train__epochs=1).fit()
-    new = toy.trainer(run="new", train__init_from={"path": str(toy.path / "old"), **options})
-    with new.folder, pytest.raises(ConfigError, match=message):
-        new._begin()
-
-
 def test_a_bundle_will_do(toy):
     old = toy.trainer(run="old", train__epochs=1, export=True)
     run = old.fit()
@@ -131,6 +175,28 @@ def test_what_is_frozen_stays(toy):
         toy.trainer(run="other", train__freeze=["head.x"])
     with pytest.raises(ConfigError, match="'user_id' is dynamic"):
         toy.trainer(run="other", features=toy.dynamic, train__freeze=["user_id"])
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"freeze": ["itm_id"]}, "'itm_id' is no parameter or table; did you mean 'item_id'?"),
+        ({"freeze": ["user_id"]}, "'user_id' is dynamic"),
+        ({"storage": {"memory_mb": 1, "disk": "file"}}, "must be a folder, but file is a file"),
+        ({"storage": {"memory_mb": 1}}, "maps of the ids of dynamic tables (9 MB), tables that must be in memory"),
+    ],
+    ids=["freeze", "freeze-dynamic", "file", "memory"],
+)
+def test_what_would_end_training_is_told_ahead(toy, monkeypatch, train, message):
+    monkeypatch.chdir(toy.path)
+    Path("file").write_text("")
+    users = {**toy.dynamic[0], "dynamic": {"capacity": 100_000}}
+    experiment = toy.experiment(train=toy.config["train"] | train, features=[users, *toy.dynamic[1:]])
+    built = build(experiment)
+    with pytest.raises(ConfigError) as error:
+        look_ahead(experiment, built.plan, built.model)
+    assert message in str(error.value)
+    assert error.value.problems[0].where.startswith("train . ")
 
 
 WORDS = {"num_buckets": 40}
@@ -213,10 +279,8 @@ def test_what_optimizers_keep_goes_along_where_it_is_asked_for(toy, dynamic):
 def test_state_of_another_optimizer_is_refused(toy):
     run = toy.trainer(run="old", train__epochs=1, export=True).fit()
     start = {"path": str(run.path), "optimizer": True}
-    other = toy.trainer(run="a", train__init_from=start, train__sparse_optimizer={"type": "sgd", "lr": 0.1})
-    with other.folder, pytest.raises(ConfigError, match=r"the sparse optimizer is 'sgd' .*but there it is 'lazy_adam'"):
-        other._begin()
+    with pytest.raises(ConfigError, match=r"the sparse optimizer is 'sgd' .*but there it is 'lazy_adam'"):
+        toy.trainer(run="a", train__init_from=start, train__sparse_optimizer={"type": "sgd", "lr": 0.1})
     start = {"path": str(run.path / "bundle"), "optimizer": True}
-    other = toy.trainer(run="b", train__init_from=start)
-    with other.folder, pytest.raises(ConfigError, match="a bundle holds no state of optimizers"):
-        other._begin()
+    with pytest.raises(ConfigError, match="a bundle holds no state of optimizers"):
+        toy.trainer(run="b", train__init_from=start)

@@ -1,4 +1,5 @@
 import gzip
+import json
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,19 @@ def scores(trained):
     return np.concatenate([trained.scorer.predict(batch)["click"] for batch in trained.test])
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv", "csv.gz", "frame"])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "csv.gz", "jsonl", "folder", "frame"])
 def test_every_kind_of_input_gives_the_trainers_scores(toy, trained, scores, data, kind):
     rows, path = data["test"].drop(columns=["click", "buy", "weight"]), toy.path / f"in.{kind}"
     if kind == "parquet":
         rows.to_parquet(path)
     elif kind == "csv":
         rows.to_csv(path, index=False, float_format="%.9g")
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows.to_dict("records")))
+    elif kind == "folder":
+        path.mkdir()
+        (path / "_SUCCESS").write_text("")
+        rows.to_csv(path / "part-0.csv", index=False, float_format="%.9g")
     elif kind == "csv.gz":
         with gzip.open(path, "wt") as file:
             rows.to_csv(file, index=False, float_format="%.9g")

@@ -92,15 +92,24 @@ class Source(ABC):
         Raises:
             ConfigError: A column is absent; names all absent ones and the nearest known ones.
         """
-        missing = [name for name in dict.fromkeys(columns) if name not in self.columns]
+        wanted = list(dict.fromkeys(columns))
+        missing = [name for name in wanted if name not in self.columns]
+        if len(missing) == len(wanted) > 2 and not any(nearest(name, self.columns) for name in missing):
+            hint = "\nit has one column alone: is the type of the source right, and the separator?" * (
+                len(self.columns) == 1
+            )
+            text = f"the data has none of the columns {', '.join(missing)}\n{self._known()}{hint}"
+            raise ConfigError([Problem(text, why)])
         if missing:
             raise ConfigError([Problem(f"the data has no column {self.hint(name)}", why) for name in missing])
 
     def hint(self, name: str) -> str:
         """The name of a column that there is not, the nearest one that there is, and all of them."""
+        return f"'{name}'{nearest(name, self.columns)}\n{self._known()}"
+
+    def _known(self) -> str:
         listed = list(self.columns)
-        known = ", ".join(listed[:20]) + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")
-        return f"'{name}'{nearest(name, listed)}\nknown: {known}"
+        return f"known: {', '.join(listed[:20])}" + (f" and {len(listed) - 20} more" if len(listed) > 20 else "")
 
     def locate(self, unit: Unit, row: int) -> Place:
         """Where the row `row` of the unit is found."""

@@ -101,21 +101,30 @@ def list_files(
 
 
 def _find(system: Any, path: str, suffixes: Sequence[str]) -> list[tuple[str, int]]:
-    if any(c in path for c in "*?[") and not system.exists(path):  # what is called so is meant, not matched
+    known = _info(system, path)
+    if known is None and any(c in path for c in "*?["):  # what is called so is meant, not matched
         found = system.glob(path, detail=True)
-    elif system.isdir(path):
+    elif known is None:
+        return []
+    elif known["type"] == "directory":
         found = {
             p: info
             for p, info in system.find(path, detail=True).items()
-            if p.endswith(tuple(suffixes)) and not _aside(p[len(path) :])
+            if p.endswith(tuple(suffixes)) and not aside(p[len(path) :])
         }
-    elif system.exists(path):
-        found = {path: system.info(path)}
     else:
-        return []
+        found = {path: known}
     return sorted((p, int(info.get("size") or 0)) for p, info in found.items() if info["type"] == "file")
 
 
-def _aside(path: str) -> bool:
+def _info(system: Any, path: str) -> Any:
+    """What the file system says of a path, None where there is nothing; `exists` would say so of one that gives no answer."""
+    try:
+        return system.info(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def aside(path: str) -> bool:
     """Whether a file, or a folder that it lies in, is one that is put aside, such as `_temporary` and `.staging`."""
     return any(part.startswith((".", "_")) and "=" not in part for part in path.split("/"))

@@ -53,6 +53,22 @@ class PartitionedConfig(SourceConfig, ABC):
         """Types by partition."""
         return {name: SCALARS[kind] for name, kind in self.partitions.items()}
 
+    def of(self, paths: str | list[str]) -> Self:
+        """The same options for other files, all of them: with partitions where the files lie in folders of such."""
+        first = paths if isinstance(paths, str) else paths[0]
+        partitions = self.partitions if self._in_folders(first) else {}
+        return self.model_copy(update={"path": paths, "where": {}, "partitions": partitions})
+
+    def _in_folders(self, path: str) -> bool:
+        """Whether partitions are told on the way to a path, or right below it."""
+        try:
+            system, root = file_system(path, self.storage_options)
+            below = system.ls(root, detail=False) if self.partitions and system.isdir(root) else []
+        except (ImportError, OSError, ValueError, RuntimeError):
+            return True  # opening it tells what is wrong
+        steps = [*root.split("/"), *(name.rstrip("/").rsplit("/", 1)[-1] for name in below)]
+        return any(step.partition("=")[0] in self.partitions for step in steps if "=" in step)
+
     def files(self, suffixes: Sequence[str]) -> list[File]:
         """The files of all partitions that are wanted, in the order of their names.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,7 +66,8 @@ def _day_of(text: str) -> tuple[datetime, str]:
     raise ValueError(f"'{text}' is no day such as 20260131 or 2026-01-31")
 
 
-Wanted: TypeAlias = Range | Window | str | int | list[str | int]
+Value: TypeAlias = str | Annotated[int, Field(strict=True)]
+Wanted: TypeAlias = Range | Window | Value | Annotated[list[Value], Field(min_length=1)]
 """Of one partition: a value, any of some values, from one to another, or the last days."""
 
 

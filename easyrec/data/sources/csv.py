@@ -19,6 +19,9 @@ from easyrec.data.sources._types import SCALARS
 from easyrec.errors import ConfigError, DataError, Problem, nearest
 from feature_generator.config import Document, repeat_names
 
+SUFFIXES = (".csv", ".tsv", ".txt")
+"""Ends of names that a folder stands for."""
+
 UNIT_BYTES = 16 << 20
 """Bytes of a plain file that are read at once."""
 
@@ -76,8 +79,7 @@ class Config(PartitionedConfig):
 
     def open(self, bad_rows: Policy = "fail") -> Source:
         """The files, with names and types of their columns known."""
-        suffixes = [s + c for s in (".csv", ".tsv", ".txt") for c in ("", *COMPRESSED)]
-        files = self.files(suffixes)
+        files = self.files([s + c for s in SUFFIXES for c in ("", *COMPRESSED)])
         return self.opened(CsvSource(files, self, bad_rows), files)
 
 

@@ -118,7 +118,10 @@ class DeltaSource(SnapshotSource):
         try:
             yield
         except (DeltaError, OSError, ValueError) as error:
-            raise DataError(what + told_of(error, self._config.storage_options), file=self.table) from None
+            told = told_of(error, self._config.storage_options)
+            if "No files in log segment" in told:
+                told = "is no Delta table: it has no log (_delta_log)"
+            raise DataError(what + told, file=self.table) from None
 
     def _table(self, version: int | None) -> Any:
         from deltalake import DeltaTable  # noqa: PLC0415 (an extra)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
@@ -19,6 +19,7 @@ from easyrec.data.sources._snapshots import SnapshotSource
 from easyrec.data.sources._table_files import TableFiles
 from easyrec.data.sources._where import Wanted, check, is_wanted, none_wanted, typed
 from easyrec.errors import DataError
+from feature_generator.config import worded
 
 PARQUET = ("ParquetHiveSerDe", "parquet")
 TEXT = ("LazySimpleSerDe",)
@@ -49,7 +50,7 @@ class Config(SourceConfig):
 
     type: Literal["hive"] = "hive"
     metastore: str
-    table: str = Field(pattern=r"^[^.\s]+\.[^.\s]+$")
+    table: Annotated[str, worded(r"^[^.\s]+\.[^.\s]+$", "must be database.table")]
     where: dict[str, Wanted] = {}
     locations: dict[str, str] = {}
     storage_options: dict[str, Any] = {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.data.sources import Policy, Source, SourceConfig
@@ -22,6 +22,7 @@ from easyrec.data.sources._snapshots import SnapshotSource, moment_of, moment_te
 from easyrec.data.sources._table_files import TableFiles
 from easyrec.data.sources._where import Wanted, check, holds, none_wanted
 from easyrec.errors import DataError, MissingExtra
+from feature_generator.config import worded
 
 ID = b"PARQUET:field_id"
 """Key of a field's number, by which the format knows it whatever it is called."""
@@ -47,8 +48,8 @@ class Config(SourceConfig):
     model_config = ConfigDict(hide_input_in_errors=True)  # properties may hold secrets
 
     type: Literal["iceberg"] = "iceberg"
-    table: str | None = Field(None, pattern=r"^([^.\s]+\.)+[^.\s]+$")
-    metadata: str | None = Field(None, pattern=r"\.metadata\.json$")
+    table: Annotated[str, worded(r"^([^.\s]+\.)+[^.\s]+$", "must be namespace.table")] | None = None
+    metadata: Annotated[str, worded(r"\.metadata\.json$", "must end in .metadata.json")] | None = None
     catalog: str = "default"
     properties: SecretOptions = {}
     snapshot: int | None = None
@@ -152,6 +153,7 @@ class IcebergSource(SnapshotSource):
         """What pyiceberg says of a failure is an error of ours, without secrets."""
         try:
             from pyiceberg import exceptions  # noqa: PLC0415 (an extra)
+            from pyiceberg.catalog import CatalogType  # noqa: PLC0415
         except ImportError:
             raise MissingExtra("pyiceberg", "iceberg") from None
         known = [e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)]
@@ -165,7 +167,12 @@ class IcebergSource(SnapshotSource):
         try:
             yield
         except failures as error:
-            raise DataError(told_of(error, self._config.properties), file=self.table) from None
+            told = told_of(error, self._config.properties)
+            if "URI missing" in told:
+                told = f"the catalogue '{self._config.catalog}' is not known: give 'properties', such as {{type: rest, uri: ...}}"
+            if "CatalogType" in told:
+                told += "; known: " + ", ".join(kind.value for kind in CatalogType)
+            raise DataError(told, file=self.table) from None
 
     def _table(self) -> Any:
         from pyiceberg.catalog import load_catalog  # noqa: PLC0415 (an extra)

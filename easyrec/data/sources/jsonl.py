@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from easyrec.data.sources import Policy, SourceConfig
-from easyrec.data.sources._files import File, list_files
+from easyrec.data.sources import Policy, Source
+from easyrec.data.sources._files import File
 from easyrec.data.sources._json_lines import BLANK, infer_types, parse_lines
 from easyrec.data.sources._lines import LineSource, Parsed
+from easyrec.data.sources._partitions import PartitionedConfig
 from easyrec.data.sources._text import COMPRESSED, Blocks
 from easyrec.data.sources._types import check_types, parse_type
 from easyrec.errors import DataError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+"""Ends of names that a folder stands for."""
 
 UNIT_BYTES = 16 << 20
 """Bytes of a plain file that are read at once."""
@@ -23,30 +27,29 @@ SAMPLE_BYTES = 4 << 20
 """Start of the first file from which types are inferred."""
 
 
-class Config(SourceConfig):
+class Config(PartitionedConfig):
     """Config of `jsonl`.
 
     Attributes:
         path: File, folder, glob or a list of them; `.gz`, `.bz2`, `.zst` and `.lz4` are decompressed.
         columns: Types by column: `string`, `int64`, `list<int64>`, `map<string, float32>`,
             `list<struct<id: int64, time: float64>>`. The others are inferred from the start of the first file.
+        partitions, where: Folders that are columns, see `PartitionedConfig`.
         storage_options: Options of the file system, as fsspec takes them.
     """
 
     type: Literal["jsonl"] = "jsonl"
-    path: str | list[str] = Field(min_length=1)
     columns: dict[str, str] = {}
-    storage_options: dict[str, Any] = {}
 
     @field_validator("columns")
     @classmethod
     def _known(cls, value: dict[str, str]) -> dict[str, str]:
         return check_types(value)
 
-    def open(self, bad_rows: Policy = "fail") -> JsonlSource:
+    def open(self, bad_rows: Policy = "fail") -> Source:
         """The files, with names and types of their columns known."""
-        suffixes = [s + c for s in (".jsonl", ".ndjson", ".json") for c in ("", *COMPRESSED)]
-        return JsonlSource(list_files(self.path, suffixes, self.storage_options), self, bad_rows)
+        files = self.files([s + c for s in SUFFIXES for c in ("", *COMPRESSED)])
+        return self.opened(JsonlSource(files, self, bad_rows), files)
 
 
 class JsonlSource(LineSource):

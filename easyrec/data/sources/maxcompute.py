@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import pyarrow as pa
 from pydantic import ConfigDict, Field, SecretStr
@@ -17,6 +17,7 @@ from easyrec.data.sources._partitions import PartitionedSource
 from easyrec.data.sources._snapshots import SnapshotSource
 from easyrec.data.sources._where import Wanted, check, is_wanted, none_wanted, typed
 from easyrec.errors import DataError, MissingExtra
+from feature_generator.config import worded
 
 SESSIONS = 8
 """Partitions whose sessions are opened at the same time: each costs a round trip or two."""
@@ -26,6 +27,13 @@ EXPIRED = ("NoSuchDownload", "StatusConflict", "SessionExpired")
 
 OPTIONS = {"local_timezone": False}
 """Moments stay UTC, on machines of every zone."""
+
+
+Url: TypeAlias = Annotated[
+    str,
+    worded("^https?://[^/@]+(/|$)", "must be an URL that starts with https:// or http://, without a user", shown=False),
+]
+"""Where a service answers."""
 
 
 class Config(SourceConfig):
@@ -48,10 +56,10 @@ class Config(SourceConfig):
     model_config = ConfigDict(hide_input_in_errors=True)  # it holds secrets
 
     type: Literal["maxcompute"] = "maxcompute"
-    endpoint: str = Field(pattern="^https?://[^/@]+(/|$)")
-    tunnel_endpoint: str | None = Field(None, pattern="^https?://[^/@]+(/|$)")
+    endpoint: Url
+    tunnel_endpoint: Url | None = None
     project: str = Field(min_length=1)
-    table: str = Field(pattern=r"^([^.\s]+\.)?[^.\s]+$")
+    table: Annotated[str, worded(r"^([^.\s]+\.)?[^.\s]+$", "must be table, or schema.table")]
     where: dict[str, Wanted] = {}
     access_id: SecretStr = Field(min_length=1)
     access_key: SecretStr = Field(min_length=1)

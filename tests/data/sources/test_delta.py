@@ -230,7 +230,7 @@ def test_what_does_not_fit_is_told(table, settings, error, message):
 
 
 def test_a_folder_that_is_no_table_is_told(tmp_path):
-    with pytest.raises(DataError, match=str(tmp_path)):
+    with pytest.raises(DataError, match=f"{tmp_path}: is no Delta table: it has no log"):
         opened(str(tmp_path))
     with pytest.raises(DataError, match="nothing"):
         opened(str(tmp_path / "nothing"))

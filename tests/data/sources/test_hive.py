@@ -192,7 +192,7 @@ def test_metastores_are_tried_in_turn(log):
     ("settings", "error", "message"),
     [
         ({"table": "default.nothing"}, DataError, r"default\.nothing: .*table not found"),
-        ({"table": "log"}, ValueError, "String should match pattern"),
+        ({"table": "log"}, ValueError, "must be database.table, but is 'log'"),
         (
             {"metastore": "thrift://127.0.0.1:9"},
             DataError,

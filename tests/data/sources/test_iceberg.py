@@ -287,6 +287,8 @@ def test_a_catalogue_is_asked_over_rest(catalog, tmp_path):
         ({"where": {"at_day": "monday"}}, ConfigError, "'at_day': 'monday' is no date"),
         ({"where": {"city": "z"}}, DataError, "there are at_day=2026-01-01,city=a to at_day=2026-01-03,city=a"),
         ({"properties": {"type": "sql", "uri": "sqlite:////nowhere/x.db"}}, DataError, "unable to open database file"),
+        ({"properties": {"type": "sqll"}}, DataError, "'sqll' is not a valid CatalogType; known: .*sql"),
+        ({"properties": {}}, DataError, "the catalogue 'default' is not known: give 'properties'"),
     ],
 )
 def test_what_does_not_fit_is_told(log, settings, error, message):

@@ -188,7 +188,7 @@ def test_an_answer_with_a_wrong_byte_is_told(log):
         ({"where": {"dt": "20260102", "hour": 1}}, DataError, r"shop_dev\.log: has no rows"),
         ({"table": "plain", "where": {"dt": "1"}}, ConfigError, r"known: none; shop_dev\.plain has no partitions"),
         ({"table": "strange"}, DataError, "column 'span': has type interval_year_month"),
-        ({"endpoint": "service.example/api"}, ValueError, "String should match pattern"),
+        ({"endpoint": "service.example/api"}, ValueError, "must be an URL that starts with https"),
     ],
 )
 def test_what_does_not_fit_is_told_without_secrets(log, settings, error, message):

@@ -1,6 +1,7 @@
-"""Folders of partitions, under parquet and csv alike."""
+"""Folders of partitions, under parquet, csv and jsonl alike."""
 
 import datetime
+import json
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -8,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from easyrec.data.sources import csv, parquet
+from easyrec.data.feed import source_of
+from easyrec.data.sources import csv, jsonl, parquet
 from easyrec.errors import ConfigError, DataError
 from easyrec.train.api import train
 
@@ -16,7 +18,7 @@ DAYS = ["20251230", "20251231", "20260101", "20260102", "20260103"]
 TYPES = {"dt": "string", "hour": "int32"}
 
 
-@pytest.fixture(params=["parquet", "csv"])
+@pytest.fixture(params=["parquet", "csv", "jsonl"])
 def folder(request, tmp_path):
     """Rows `id` of each day and hour: 100 x place of the day + hour."""
     for place, day in enumerate(DAYS):
@@ -31,12 +33,16 @@ def write(where, kind, ids):
     table = pa.table({"id": pa.array(ids, pa.int64()), "other": [i / 2 for i in ids]})
     if kind == "parquet":
         pq.write_table(table, where / "part-0.parquet")
-    else:
+    elif kind == "csv":
         arrow_csv.write_csv(table, where / "part-0.csv")
+    else:
+        lines = [json.dumps(row) for row in table.to_pylist()]
+        (where / "part-0.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def kind_of(folder):
-    return csv if any(folder.rglob("*.csv")) else parquet
+    kinds = {".csv": csv, ".jsonl": jsonl, ".parquet": parquet}
+    return next(kinds[path.suffix] for path in folder.rglob("part-0.*"))
 
 
 def opened(folder, path=None, **settings):
@@ -188,3 +194,19 @@ def test_a_run_learns_the_days_that_an_override_names(tmp_path):
     }
     run = train(config, run_dir=tmp_path / "run", overrides={"data.train.where.dt.until": "20260102"}, export=False)
     assert '"event_time": "20260102"' in (run.path / "metrics.jsonl").read_text()
+
+
+def test_other_files_are_read_whole_whatever_the_config_reads_of_its_own(folder, tmp_path_factory):
+    config = kind_of(folder).Config(path=str(folder), partitions=TYPES, where={"dt": "20260101", "hour": 3})
+
+    def ids(path):
+        return read(source_of(path, [None, config]).open())
+
+    assert len(ids(str(folder))) == 10
+    assert ids(str(folder / "dt=20251231")) == [103, 111]
+    one = next((folder / "dt=20260103" / "hour=11").iterdir())
+    assert ids(str(one)) == [411]
+    alone = tmp_path_factory.mktemp("alone") / one.name
+    alone.write_bytes(one.read_bytes())
+    assert source_of(str(alone), [config]).partitions == {}
+    assert ids(str(alone)) == ids(str(alone.parent)) == [411]

@@ -69,3 +69,11 @@ def test_files_are_written_renamed_and_deleted(webhdfs):
     assert [entry["name"] for entry in system.ls("/new", detail=True)] == ["/new/other.csv"]
     system.rm("/new", recursive=True)
     assert not system.exists("/new")
+
+
+def test_a_name_node_that_gives_no_answer_is_not_taken_for_a_file_that_is_absent():
+    with pytest.raises(DataError, match=r"cannot be listed: .*(refused|Max retries)"):
+        parquet.Config(path="webhdfs://127.0.0.1:1/log", storage_options=OPTIONS).open()
+    partitions = {"partitions": {"dt": "string"}, "where": {"dt": "20260101"}}
+    with pytest.raises(DataError, match=r"cannot be listed: .*(refused|Max retries)"):
+        parquet.Config(path="webhdfs://127.0.0.1:1/log", storage_options=OPTIONS, **partitions).open()
