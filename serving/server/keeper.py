@@ -213,13 +213,15 @@ class Keeper:
                 continue
             if not version.may_try(offer.digest) or not version.may_try(result):
                 continue
-            made = self._bundles / result[:DIGITS]
+            made, path = self._bundles / result[:DIGITS], None
             try:
                 path = offer.fetch()
                 with self._locked("bundles"):
                     if not _is_whole(made):
                         apply_delta(current.path, path, made, overwrite=True, trust=self.config.trust)
             except Exception as error:  # noqa: BLE001 (the process edge: no delta may end the server)
+                if path is not None and path.parent == self.state / "deltas":
+                    shutil.rmtree(path, ignore_errors=True)  # the next try fetches it anew
                 return self._refuse(model, version, offer.digest, offer.place, error)
             return self._take(model, version, _here(made))
         return None

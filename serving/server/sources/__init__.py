@@ -72,9 +72,9 @@ class SourceConfig(StrictModel, ABC):
     """Base of the configs."""
 
     @classmethod
+    @abstractmethod
     def of_url(cls, url: str) -> dict[str, Any]:
         """The keys that a text stands for."""
-        raise NotImplementedError(url)
 
     @abstractmethod
     def open(self, room: Room) -> Source:

@@ -184,6 +184,25 @@ def test_a_copy_that_was_damaged_on_the_disk_is_fetched_anew(with_app, store, bu
     assert with_app(work, **served(bundle=f"{store.url}/bundle")) == (503, "loaded", bundles[2])
 
 
+def test_a_delta_that_was_signed_after_it_was_fetched_is_fetched_anew(with_app, store, bundles, body, copied, tmp_path):
+    key = SigningKey(id="release", secret=SECRET)
+    base, made = copied(bundles[0], "base"), make_delta(*bundles[:2], tmp_path / "made").path
+    sign(base, key)
+    store.put(made, "deltas/1")
+    url = f"{store.url}/deltas"
+    source_config(url).open(Room(tmp_path / "state")).deltas()[0].fetch()  # by a server that asked for no signature
+    sign(made, key)
+    store.put(made, "deltas/1")
+
+    async def work(client):
+        before = await answered(client, body)
+        await reload(client)
+        return before, await answered(client, body)
+
+    trust = {"keys": [{"id": "release", "secret": SECRET}]}
+    assert with_app(work, **served(bundle=str(base), deltas=url), trust=trust) == bundles[2:]
+
+
 def test_the_signature_is_looked_at_before_anything_large_is_fetched(store, bundles, copied, tmp_path):
     signed = copied(bundles[0])
     store.put(signed, "bundle")
