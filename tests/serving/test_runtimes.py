@@ -246,7 +246,7 @@ def held_out(toy, rows):
 
 def exported(toy, rows, path, **export):
     told = toy.experiment.resolved()
-    told["export"] = export
+    told["export"] = {"runtimes": ["torch_export"], **export}
     experiment = load_experiment(told)
     export_bundle(experiment, toy.trained, rows, path, held_out=held_out(toy, rows))
     return manifest_of(path)

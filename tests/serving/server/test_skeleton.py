@@ -86,7 +86,8 @@ def body(tensors, binary, **rest):
     for name, (datatype, shape, data) in tensors.items():
         entry = {"name": name, "datatype": datatype, "shape": shape}
         if binary:
-            raw = np.array(data).astype(NUMPY[datatype]).tobytes()
+            with np.errstate(over="ignore"):
+                raw = np.array(data).astype(NUMPY[datatype]).tobytes()
             entry["parameters"] = {"binary_data_size": len(raw)}
             tail += raw
         else:
