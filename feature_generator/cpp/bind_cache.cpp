@@ -102,12 +102,12 @@ Words key_prints(const py::object& keys, const py::bytes& key) {
   return result;
 }
 
-constexpr int deepest_print = 64;
+constexpr int most_levels = 64;
 
 // Plain data, as JSON gives it. False where something else is in it.
 bool print_plain(Printer& printer, PyObject* value, int depth) {
   const auto mark = [&printer](Mark what) { printer.word(static_cast<std::uint64_t>(what)); };
-  if (depth > deepest_print) return false;
+  if (depth > most_levels) return false;
   if (value == Py_None) return mark(Mark::absent), true;
   if (value == Py_True) return mark(Mark::yes), true;
   if (value == Py_False) return mark(Mark::no), true;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,8 @@ class Question:
     context: Any = None
     rows: pa.RecordBatch | None = None
     inputs: Mapping[str, np.ndarray] | None = None
-    explain: bool = False
-    explained: Explained | None = None
+    explain: bool = field(default=False, kw_only=True)
+    explained: Explained | None = field(default=None, kw_only=True)
 
     @property
     def user_form(self) -> bool:
