@@ -9,11 +9,10 @@ from torch import nn
 from easyrec.config import Experiment
 from easyrec.embedding.plan import EmbeddingPlan
 from easyrec.embedding.tiers import bytes_of, place, store_of
-from easyrec.errors import ConfigError, Problem, RunError
+from easyrec.errors import ConfigError
 from easyrec.train.freeze import freeze, frozen_plan
 from easyrec.train.init_from import check_start
 from easyrec.train.out_of_memory import doubt_about
-from easyrec.train.run_folder import run_path
 
 
 def look_ahead(experiment: Experiment, plan: EmbeddingPlan, model: nn.Module) -> str:
@@ -34,7 +33,6 @@ def look_ahead(experiment: Experiment, plan: EmbeddingPlan, model: nn.Module) ->
     """
     config = experiment.train
     try:
-        _check_name(experiment.name)
         if (store := store_of(config.storage, Path())) is not None:
             place(plan, config.sparse_optimizer.type, store.bytes)
         freeze(model, frozen_plan(plan, config.freeze), config.freeze)
@@ -43,10 +41,3 @@ def look_ahead(experiment: Experiment, plan: EmbeddingPlan, model: nn.Module) ->
     except ConfigError as error:
         raise experiment.placed(error) from None
     return doubt_about(bytes_of(plan, config.sparse_optimizer.type)) if store is None else ""
-
-
-def _check_name(name: str) -> None:
-    try:
-        run_path(name)
-    except RunError as error:
-        raise ConfigError([Problem(str(error), "name")]) from None

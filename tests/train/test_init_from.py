@@ -99,14 +99,6 @@ def test_a_start_that_cannot_be_is_told_before_the_folder_is_touched(toy, monkey
         assert message in str(error.value)
 
 
-def test_a_name_that_no_folder_can_have_is_told_ahead(toy):
-    experiment = toy.experiment(name="../toy")
-    built = build(experiment)
-    with pytest.raises(ConfigError, match=r"'\.\./toy' cannot be the name of a run") as error:
-        look_ahead(experiment, built.plan, built.model)
-    assert error.value.problems[0].where == "name"
-
-
 def test_tables_that_take_more_memory_than_there_is_are_doubted_ahead(toy):
     users = {**toy.config["features"][0], "num_buckets": 2**31 - 1}
     for storage, told in ((None, "of memory are free; train.storage bounds what they take"), ({"memory_mb": 8300}, "")):
