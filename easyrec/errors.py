@@ -9,6 +9,7 @@ FeatureGeneratorError
     ├── CheckpointError   a checkpoint is damaged, incomplete or of another model
     ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
     │   └── Unusable          a runtime of it cannot be used here; another one may be
+    ├── TuneError         a search cannot go on, or none of its trials gave a result
     ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
         ├── QueueGone         there is no such queue, or no longer
@@ -43,6 +44,7 @@ __all__ = [
     "QueueError",
     "QueueGone",
     "RunError",
+    "TuneError",
     "Unusable",
     "distribution",
     "nearest",
@@ -69,6 +71,10 @@ class BundleError(EasyRecError):
 
 class Unusable(BundleError):  # noqa: N818 (it says what the runtime is)
     """A runtime of a bundle cannot be used here; another one of the bundle may be."""
+
+
+class TuneError(EasyRecError):
+    """A search of settings cannot go on: its study is another one's or cannot be reached, or no trial gave a result."""
 
 
 class EngineError(EasyRecError):
