@@ -20,7 +20,7 @@ from easyrec.processors import num_threads
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.run_folder import RunFolder, run_path
 from easyrec.tune.cache import make_cache
-from easyrec.tune.outputs import BEST, TABLE, write_best, write_report, write_trials
+from easyrec.tune.outputs import BEST, REPORT, TABLE, write_best, write_report, write_trials
 from easyrec.tune.progress import Progress
 from easyrec.tune.search import Search, load_search
 from easyrec.tune.study import Study
@@ -68,27 +68,31 @@ def tune(
     search = load_search(config, overrides, plugins=plugins, given=list(data or {}))
     folder = _folder(config, search, run_dir)
     _refuse_others(folder, overwrite=overwrite)
-    with RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run, quiet(), StopRequest() as stop:
-        with Study(search, folder) as study:
-            _describe(run, search, plugins)
-            study.prepare()
-            for number in study.sweep():
-                logger.info("trial %d was interrupted and is tried anew", number)
-            data = None if make_cache(search, folder, data) else data
-            with Progress(search, study, bar=progress) as shown:
-                report = _searched(search, study, data, shown, stop)
-            first = search.objectives[0].higher_is_better
-            names = tuple(o.name for o in search.objectives)
-            tuned = Tuned(folder, folder / BEST, report, names, study.rows(), study.best(), first)
-    if stop.name is not None:
-        raise Interrupted(_stopped(tuned, stop.name))
+    with (
+        RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run,
+        quiet(),
+        StopRequest() as stop,
+        Study(search, folder) as study,
+        Progress(search, study, bar=progress) as shown,
+    ):
+        _describe(run, search, plugins)
+        study.prepare()
+        for number in study.sweep():
+            logger.info("trial %d was interrupted and is tried anew", number)
+        data = None if make_cache(search, folder, data) else data
+        stopped = _searched(search, study, data, shown, stop)
+        first = search.objectives[0].higher_is_better
+        names = tuple(o.name for o in search.objectives)
+        tuned = Tuned(folder, folder / BEST, folder / REPORT, names, study.rows(), study.best(), first)
+    if stopped:
+        raise Interrupted(_stopped(tuned))
     if not tuned.best:
         raise TuneError(f"{folder}: no trial gave a result; {TABLE} says why\n{_longer(search)}")
     return tuned
 
 
-def _searched(search: Search, study: Study, data: Mapping[str, Any] | None, shown: Progress, stop: StopRequest) -> Path:
-    """Run trials until the search is over; whatever ends it, the folder's files tell of it. The report."""
+def _searched(search: Search, study: Study, data: Mapping[str, Any] | None, shown: Progress, stop: StopRequest) -> bool:
+    """Run trials until the search is over, or a signal came (True); whatever ends it, the folder's files tell of it."""
 
     def told() -> None:
         write_best(search, study)
@@ -103,10 +107,12 @@ def _searched(search: Search, study: Study, data: Mapping[str, Any] | None, show
             _lead(search, study, until, told, stop)
         else:
             work(search, study, data=data, until=until, told=told, stopped=lambda: stop.name is not None)
+    except Interrupted:  # of a trial
+        return True
     finally:
         told()
-        report = write_report(search, study)
-    return report
+        write_report(search, study)
+    return stop.name is not None
 
 
 def _folder(config: Any, search: Search, run_dir: str | os.PathLike[str] | None) -> Path:
@@ -144,10 +150,10 @@ def _until(search: Search, study: Study) -> float:
     return math.inf if minutes is None else time.monotonic() + max(60 * minutes - study.spent, 0.0)
 
 
-def _stopped(tuned: Tuned, name: str) -> str:
+def _stopped(tuned: Tuned) -> str:
     ended = sum(row.state in ("complete", "pruned") for row in tuned.rows)
-    best = f"; the best is {tuned.best[0].number}" if tuned.best else ""
-    return f"stopped by {name} after {ended} trials{best}: {tuned.config}. To go on: the same command"
+    best = f", of which {tuned.best[0].number} is the best" if tuned.best else ""
+    return f"stopped after {ended} trials{best}; its config is {tuned.config}. To go on: the same command"
 
 
 def _longer(search: Search) -> str:

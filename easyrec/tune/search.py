@@ -180,15 +180,21 @@ def _problems(document: Document, found: Sequence[Parameter], values: Mapping[st
 
 def _tried(found: Sequence[Parameter]) -> Iterator[tuple[str, dict[str, Value]]]:
     """Corners, one parameter away from the first, then points that are drawn; each with what it is called."""
-    corners = [(p, value) for p in found for value in p.ends]
-    for parameter, value in corners[:CORNERS]:
-        values = {**dict(parameter.given), parameter.name: value}
-        yield ", ".join(f"{name} = {value}" for name, value in values.items()), values
+    corners = [{**dict(p.given), p.name: value} for p in found for value in p.ends][:CORNERS]
     drawn = random.Random(0)  # noqa: S311 (no secret)
     for _ in range(DRAWN):
         values = {p.name: drawn.choice(p.ends) for p in found}
-        taken = active(found, values)
-        yield ", ".join(f"{p.name} = {values[p.name]}" for p in taken), {p.name: values[p.name] for p in taken}
+        corners.append({p.name: values[p.name] for p in active(found, values)})
+    seen = {_point(found, {})}
+    for values in corners:
+        if _point(found, values) not in seen:
+            seen.add(_point(found, values))
+            yield ", ".join(f"{name} = {value}" for name, value in values.items()), values
+
+
+def _point(found: Sequence[Parameter], values: Mapping[str, Value]) -> tuple[Value, ...]:
+    """All values of a point, of which some may be said."""
+    return tuple(values.get(p.name, p.ends[0]) for p in found)
 
 
 def _experiment(

@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
+import sqlite3
 import threading
 import time
 import warnings
@@ -105,9 +106,16 @@ class Study:
         rdb = self.optuna.storages.RDBStorage
         if chosen is None:
             # Others may write for as long as a slow disk takes.
-            return rdb(f"sqlite:///{self.folder / 'study.db'}", engine_kwargs={"connect_args": {"timeout": 60}})
+            return rdb(f"sqlite:///{self.folder / 'study.db'}", engine_kwargs={"creator": self._connected})
         _require("psycopg")
         return rdb("postgresql+psycopg://" + chosen.url.partition("://")[2], engine_kwargs={"pool_pre_ping": True})
+
+    def _connected(self) -> sqlite3.Connection:
+        """A connection to the file: others may write for as long as a slow disk takes, and a commit waits for no disk."""
+        connection = sqlite3.connect(self.folder / "study.db", timeout=60, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

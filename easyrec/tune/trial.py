@@ -58,6 +58,7 @@ class Trial:
     clock: Callable[[], float] = time.monotonic
     evaluations: int = 0
     cut: str = ""
+    weights: int = 0
     started: float = field(default=0.0, init=False)
 
     def run(self) -> dict[str, float]:
@@ -94,6 +95,7 @@ class Trial:
         trainer = Trainer(
             experiment, self.folder, data=self.data, overwrite=True, bar=False, export=False, observer=watcher
         )
+        self.weights = trainer.collection.plan.parameters
         try:
             trainer.fit()
         except TimeUp as up:

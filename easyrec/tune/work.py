@@ -30,6 +30,8 @@ from feature_generator.errors import FeatureGeneratorError
 
 logger = logging.getLogger("easyrec.tune")
 
+HEAVY = 10_000_000
+"""Weights of a trial that are given back before the next one begins."""
 ABOUT = "study.json"
 """In the folder of a study: what its workers need beside the config."""
 
@@ -67,7 +69,6 @@ def work(
         with study.beating(trial):
             _run(search, study, trial, values, cached, data, until)
         told()
-        gc.collect()  # tables of a trial are as large as the memory may be
 
 
 def _run(
@@ -129,6 +130,9 @@ def _run(
         if run.cut:
             trial.set_user_attr("reason", run.cut)
         study.complete(trial, outcome)
+    finally:
+        if run.weights > HEAVY:
+            gc.collect()  # its tables, which no later trial may need the room of
 
 
 @contextmanager
