@@ -2,7 +2,7 @@
 
 `python benchmarks/tune.py [record | compare | frappe]`
 
-- `record`: trains every point of a grid on a part of Frappe_x1 to its end, by `easyrec tune` with the sampler `grid`, and
+- `record`: trains points of a grid on a part of Frappe_x1 to its end, by `easyrec tune` with the sampler `grid`, and
   writes the valid AUC of each epoch to `benchmarks/results/tune_curves.json`. Made once; stopped, it goes on.
 - `compare`: searches that table instead of training: a point gives the curve of the nearest recorded one. Samplers are
   compared by the best AUC after equally many trials, pruners by the epochs that they spare.
@@ -42,7 +42,8 @@ GRID: dict[str, list[float]] = {
     "model.dropout": [0.0, 0.25, 0.5],
     "model.embedding_dim": [4, 16],
 }
-"""What is recorded."""
+"""What is recorded: so many of its points, drawn at random."""
+POINTS = 90
 SPACE: dict[str, Any] = {
     "train.dense_optimizer.lr": {"log": [1e-4, 1e-2]},
     "train.sparse_optimizer.lr": {"log": [3e-4, 3e-2]},
@@ -91,7 +92,7 @@ def record() -> None:
         rows = pq.read_table(source / f"{name}.parquet")
         pq.write_table(rows.take(list(range(0, rows.num_rows, SHARE))), folder / f"{name}.parquet")
     space = {path: {"choice": values} for path, values in GRID.items()}
-    whole = config(folder, space, sampler="grid", pruner="none", seed=1)
+    whole = config(folder, space, sampler="grid", pruner="none", seed=1, budget={"trials": POINTS})
     found = easyrec.tune(whole, run_dir=folder / "study", progress=False)
     points = [{**{k: float(v) for k, v in row.values.items()}, "curve": list(row.curve)} for row in found.rows]
     content = {"benchmark": "tune_curves", "commit": commit(), "machine": machine(), "epochs": EPOCHS, "points": points}

@@ -140,7 +140,7 @@ def contour(points: Sequence[Point], x: Axis, y: Axis) -> Element:
     sx = x.scale([p.values[x.name] for p in points], LEFT, WIDTH - RIGHT)
     sy = y.scale([p.values[y.name] for p in points], HEIGHT - BOTTOM, TOP)
     placed = [(sx(p.values[x.name]), sy(p.values[y.name]), p) for p in points]
-    root = _frame(f"value over {x.name} and {y.name}", sx, sy)
+    root = _frame(f"value over {x.name} and {y.name}", sx, sy, side="")
     wide, tall = (WIDTH - RIGHT - LEFT) / CELLS, (HEIGHT - BOTTOM - TOP) / CELLS
     for column in range(CELLS):
         for row in range(CELLS):
@@ -163,7 +163,7 @@ def bars(values: Mapping[str, float], label: str) -> Element:
     top = max(values.values(), default=0.0) or 1.0
     for index, (name, value) in enumerate(values.items()):
         y = index * tall + 4
-        _text(root, left - 8, y + 15, _short(name, 26, end=True), "end", "name")
+        _text(root, left - 8, y + 15, _short(name, 22, end=True), "end", "name")
         width = max(value / top * (WIDTH - left - 60), 1.0)
         box = {"x": str(left), "y": str(y), "width": f"{width:.1f}", "height": str(tall - 8)}
         SubElement(SubElement(root, "rect", {"class": "bar s0", **box}), "title").text = name
@@ -177,7 +177,8 @@ def _near(placed: Sequence[tuple[float, float, Point]], x: float, y: float) -> f
     return float(sum(w * p.rank for w, (_, _, p) in zip(weights, placed, strict=True)) / sum(weights))
 
 
-def _frame(label: str, sx: Place, sy: Place) -> Element:
+def _frame(label: str, sx: Place, sy: Place, side: str | None = None) -> Element:
+    """Axes with ticks and titles; the one on the side is the axis's name unless another is given."""
     root = Element("svg", {"class": "plot", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": label})
     for at, text in sy.ticks():
         ends = {"x1": str(LEFT), "x2": str(WIDTH - RIGHT), "y1": f"{at:.1f}", "y2": f"{at:.1f}"}
@@ -188,8 +189,8 @@ def _frame(label: str, sx: Place, sy: Place) -> Element:
     base = str(HEIGHT - BOTTOM)
     SubElement(root, "line", {"class": "axis", "x1": str(LEFT), "x2": str(WIDTH - RIGHT), "y1": base, "y2": base})
     _text(root, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, _short(sx.axis.name, 48, end=True), "middle", "name")
-    side = _text(root, 0, 0, _short(sy.axis.name, 30, end=True), "middle", "name")
-    side.set("transform", f"translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)")
+    title = _text(root, 0, 0, _short(sy.axis.name, 30, end=True) if side is None else side, "middle", "name")
+    title.set("transform", f"translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)")
     return root
 
 

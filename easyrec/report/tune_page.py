@@ -7,13 +7,13 @@ from itertools import combinations
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
-from easyrec.report.pieces import add_card, add_section, add_table, add_tile, document, duration, html
+from easyrec.report.pieces import add_card, add_legend, add_section, add_table, add_tile, document, duration, html
 from easyrec.report.points import Axis, Point, bars, contour, parallel, scatter
 from easyrec.report.svg import Series, line_chart, number
 
 __all__ = ["Axis", "tune_page"]
 
-CURVES = 30
+CURVES = 6
 """Trials whose evaluations are drawn: the best."""
 CONTOURS = 3
 
@@ -88,15 +88,12 @@ def _course(main: Element, trials: Sequence[Mapping[str, Any]], value: str, high
     card = add_card(cards, "History")
     card.append(scatter(dots, f"{value} of each trial", "trial", value, line=True))
     SubElement(card, "p").text = "the line is the best so far; hollow dots are trials that were ended early"
-    ranked = sorted(
-        (t for t in trials if value in t["outcome"] and len(t["curve"]) > 1), key=lambda t: t["outcome"][value]
-    )
-    chosen = ranked[-CURVES:] if higher else ranked[:CURVES]
-    if chosen:
-        lines = [
-            Series(f"trial {t['number']}", range(1, len(t["curve"]) + 1), t["curve"]) for t in reversed(chosen[-6:])
-        ]
+    followed = [t for t in trials if value in t["outcome"] and len(t["curve"]) > 1]
+    followed.sort(key=lambda t: t["outcome"][value], reverse=higher)
+    lines = [Series(f"trial {t['number']}", range(1, len(t["curve"]) + 1), t["curve"]) for t in followed[:CURVES]]
+    if lines:
         card = add_card(cards, f"Evaluations of {len(lines)} of the best")
+        add_legend(card, [line.name for line in lines])
         card.append(line_chart(lines, f"{value} by evaluation", "evaluation", ""))
 
 
@@ -131,12 +128,7 @@ def _front(
 def _meaning(
     main: Element, points: Sequence[Point], axes: Sequence[Axis], importance: Mapping[str, float], value: str
 ) -> None:
-    """What mattered: importance, parallel coordinates, and the value over pairs of parameters."""
-    if importance:
-        card = add_card(add_section(main, "What mattered", "cards"), "Importance")
-        card.append(bars(dict(sorted(importance.items(), key=lambda pair: -pair[1])), "importance of parameters"))
-        text = "share of each parameter in how the best tenth of the trials differs from all, by PED-ANOVA"
-        SubElement(card, "p").text = f"{text}; of those that all trials have"
+    """What mattered: parallel coordinates, importance, and the value over pairs of parameters."""
     varied = [axis for axis in axes if len({str(p.values[axis.name]) for p in points if axis.name in p.values}) > 1]
     if varied:
         card = add_section(main, "All trials", "card")
@@ -148,10 +140,16 @@ def _meaning(
         shared = [p for p in points if x.name in p.values and y.name in p.values]
         if len(shared) > 3:
             pairs.append((x, y, shared))
-    if pairs:
-        cards = add_section(main, f"{value} over two spaces", "cards three")
-        for x, y, shared in pairs[:CONTOURS]:
-            add_card(cards, f"{x.name} and {y.name}").append(contour(shared, x, y))
+    if not importance and not pairs:
+        return
+    cards = add_section(main, "What mattered", "cards three")
+    if importance:
+        card = add_card(cards, "Importance")
+        card.append(bars(dict(sorted(importance.items(), key=lambda pair: -pair[1])), "importance of parameters"))
+        text = "how much each parameter tells the best tenth of the trials from the others, by PED-ANOVA"
+        SubElement(card, "p").text = text
+    for x, y, shared in pairs[:CONTOURS]:
+        add_card(cards, f"{value} over {x.name} and {y.name}").append(contour(shared, x, y))
 
 
 def _table(

@@ -26,6 +26,7 @@ from easyrec.tune.search import Search, load_search
 from easyrec.tune.study import Study
 from easyrec.tune.tuned import Tuned
 from easyrec.tune.work import ABOUT, quiet, work
+from feature_generator.fitting.learned import carry
 
 logger = logging.getLogger("easyrec.tune")
 
@@ -141,6 +142,7 @@ def _describe(run: RunFolder, search: Search, plugins: Sequence[str | os.PathLik
     """Write what is searched, for workers and for people; `${ENV}` as written."""
     raw = {**search.document.raw, "name": search.name}
     run.write_text("config.yaml", yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120))
+    carry(search.first.features, run.path / "config.yaml")
     run.write_text(ABOUT, json.dumps({"plugins": [os.fspath(plugin) for plugin in plugins]}) + "\n")
 
 

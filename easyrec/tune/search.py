@@ -11,7 +11,7 @@ from typing import Any
 from easyrec.check import build
 from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of, read_document
-from easyrec.config.space import Parameter, Value, active, filled, parameters, points
+from easyrec.config.space import Parameter, Value, active, filled, parameters, points, unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.tune import COSTS, Grid, NoPruner, TuneConfig
 from easyrec.config.watched import directions
@@ -104,6 +104,7 @@ def load_search(
     *,
     plugins: Sequence[Any] = (),
     given: Sequence[str] = (),
+    corners: bool = True,
 ) -> Search:
     """Read a config with spaces and validate it: the spaces, their corners, and the `tune` section.
 
@@ -112,6 +113,7 @@ def load_search(
         overrides: Settings laid over it; one that names a space takes its place.
         plugins: Files and packages with more models, ...
         given: Parts of the data that others stand in for.
+        corners: Whether the corners are validated; else only the first, where another process has seen to them.
 
     Raises:
         ConfigError: Everything that is wrong, with lines.
@@ -119,7 +121,7 @@ def load_search(
     document = _with_features(read_document(source, overrides, plugins=plugins))
     config = _section(document)
     found = parameters(document)
-    first = _corners(document, found)
+    first = _corners(document, found) if corners else _experiment(document, found, {})
     objectives = _objectives(document, config, first)
     problems = list(_unfit(document, config, found, objectives, first, given))
     if problems:
@@ -128,16 +130,22 @@ def load_search(
 
 
 def _with_features(document: Document) -> Document:
-    """The config with its features file, where it names one, in the file's place: spaces may stand there too."""
-    value = document.raw.get("features") if isinstance(document.raw, dict) else None
+    """The config with its features file in the place of the path: spaces may stand there too.
+
+    A file without spaces stays a file, told by its whole path: what its features have learned lies beside it.
+    """
+    value = document.data.get("features") if isinstance(document.data, dict) else None
     if not isinstance(value, str):
         return document
-    path = Path(document.data["features"])
+    path = Path(value)
     folder = Path(document.file).parent if document.file else Path()
     part = read_yaml(path if path.is_absolute() else folder / path)
-    raw = {**{k: v for k, v in part.raw.items() if k == "hash"}, **document.raw}
-    raw["features"] = part.raw.get("features")
-    places = {**document.places, **{p: place for p, place in part.places.items() if p[:1] == ("features",)}}
+    raw, places = dict(document.raw), document.places
+    if unsearched(part):
+        raw = {**{k: v for k, v in part.raw.items() if k == "hash"}, **raw, "features": part.raw.get("features")}
+        places = {**places, **{p: place for p, place in part.places.items() if p[:1] == ("features",)}}
+    elif not path.is_absolute():
+        raw["features"] = str((folder / path).absolute())
     return override(Document(None, raw, places, document.file), ())
 
 

@@ -79,7 +79,6 @@ class Study:
         self.optuna = optuna()
         self.token = f"{worker}-{secrets.token_hex(6)}"
         self._lock: IO[str] | None = None
-        self._drawing = 0
         self._points = num_points(search.parameters)
         if isinstance(search.config.sampler, CmaEs):
             _require("cmaes")
@@ -92,20 +91,24 @@ class Study:
                 pruner=self._pruner(),
                 load_if_exists=True,
             )
-        self._claim()
+        try:
+            self._claim()
+        except TuneError:
+            _close(self.storage)
+            raise
 
     # ------------------------------------------------------------------------------------- the database
 
     @property
     def _name(self) -> str:
+        """A file holds one study; a database those of many, by their names."""
         chosen = self.search.config.study
-        return (chosen.name if chosen else None) or self.search.name
+        return "study" if chosen is None else chosen.name or self.search.name
 
     def _storage(self) -> Any:
         chosen = self.search.config.study
         rdb = self.optuna.storages.RDBStorage
         if chosen is None:
-            # Others may write for as long as a slow disk takes.
             return rdb(f"sqlite:///{self.folder / 'study.db'}", engine_kwargs={"creator": self._connected})
         _require("psycopg")
         return rdb("postgresql+psycopg://" + chosen.url.partition("://")[2], engine_kwargs={"pool_pre_ping": True})

@@ -12,9 +12,9 @@ from typing import Any
 
 from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
+from easyrec.durable import write_text
 from easyrec.errors import TuneError
 from easyrec.train.observer import Observer
-from easyrec.train.run_folder import RunFolder
 from easyrec.train.statistics import train_statistic
 from easyrec.train.trainer import Trainer
 from easyrec.tune.costs import costs
@@ -103,7 +103,7 @@ class Trial:
                 raise
             self.cut = str(up)
         finally:
-            RunFolder(self.folder, resume=True).write_text("config.yaml", self.plain({}).to_yaml())
+            write_text(self.folder / "config.yaml", self.plain({}).to_yaml())
         return {**watcher.kept, **costs(trainer, wanted)}
 
 

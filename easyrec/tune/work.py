@@ -156,7 +156,7 @@ def main(words: list[str]) -> int:
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with, args=(sys.stdin,), daemon=True).start()
     try:
-        search = load_search(folder, plugins=about["plugins"])
+        search = load_search(folder, plugins=about["plugins"], corners=False)
         with quiet(), Study(search, folder, number) as study:
             work(search, study, until=until)
     except Interrupted:

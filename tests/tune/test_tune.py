@@ -54,6 +54,7 @@ def test_a_search_that_goes_on_draws_what_one_draws_that_never_stopped(search):
     ]
 
 
+@pytest.mark.slow
 def test_other_seeds_draw_other_points(search):
     first, second = search("a", tune__budget__trials=1), search("b", tune__budget__trials=1, tune__seed=1)
     assert first.values != second.values
@@ -82,7 +83,7 @@ def test_a_grid_has_every_point_once_and_then_is_over(search):
     assert len(found.rows) == len(points) == 6
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", pytest.param("tpe", marks=pytest.mark.slow)])
 def test_no_point_of_a_finite_space_is_tried_twice(search, sampler):
     found = search(
         tune__sampler=sampler, tune__budget__trials=9, train__sparse_optimizer__lr={"choice": [0.01, 0.1, 0.2]}
@@ -90,6 +91,7 @@ def test_no_point_of_a_finite_space_is_tried_twice(search, sampler):
     assert sorted(r.values["train.sparse_optimizer.lr"] for r in found.rows) == ["0.01", "0.1", "0.2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["gp", "cmaes"])
 def test_every_sampler_searches(search, sampler):
     if sampler == "cmaes":
@@ -167,6 +169,7 @@ def test_a_trial_whose_time_is_up_counts_by_its_best_evaluation(config, data, tm
     assert (trial.cut, trial.evaluations) == ("cut after 35 seconds", 3)  # an epoch has ten steps
 
 
+@pytest.mark.slow
 def test_the_mean_over_seeds_counts(search, data, tmp_path):
     found = search(tune__seeds=2, tune__budget__trials=1, tune__cache=False)
     each = [
@@ -190,6 +193,7 @@ def test_an_earlier_study_gives_the_first_point(search, tmp_path):
     assert len(found.rows) == 2
 
 
+@pytest.mark.slow
 def test_an_earlier_study_of_another_space_is_refused(search, tmp_path):
     search("earlier", tune__budget__trials=1)
     with pytest.raises(TuneError, match="has a point of this space"):
