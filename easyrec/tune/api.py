@@ -155,7 +155,7 @@ def _until(search: Search, study: Study) -> float:
 def _stopped(tuned: Tuned) -> str:
     ended = sum(row.state in ("complete", "pruned") for row in tuned.rows)
     best = f", of which {tuned.best[0].number} is the best" if tuned.best else ""
-    return f"stopped after {ended} trials{best}; its config is {tuned.config}. To go on: the same command"
+    return f"stopped after {ended} trial{'s' * (ended != 1)}{best}; its config is {tuned.config}. To go on: the same command"
 
 
 def _longer(search: Search) -> str:

@@ -49,7 +49,8 @@ class Progress:
         self._told = {row.number for row in ended}
         if ended:
             best = self.study.best()
-            self._say(f"{len(ended)} trials are there" + (f"; the best: {self.line(best[0])}" if best else ""))
+            count = f"{len(ended)} trial{'s are' if len(ended) > 1 else ' is'} there"
+            self._say(count + (f"; the best: {self.line(best[0])}" if best else ""))
             if self._bar is not None:
                 self._bar.update(len(ended))
 

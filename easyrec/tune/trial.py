@@ -14,6 +14,7 @@ from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
 from easyrec.durable import write_text
 from easyrec.errors import TuneError
+from easyrec.train.interrupt import Interrupted
 from easyrec.train.observer import Observer
 from easyrec.train.statistics import train_statistic
 from easyrec.train.trainer import Trainer
@@ -43,6 +44,7 @@ class Trial:
         until: When the whole search ends, by `clock`.
         seconds: How long this trial may take.
         report: Is told the first objective after each evaluation, and its number; gives whether the trial is hopeless.
+        stopped: Whether a signal has come, while no training was there to heed it.
         clock: Seconds that never run backwards.
     """
 
@@ -55,6 +57,7 @@ class Trial:
     until: float = math.inf
     seconds: float | None = None
     report: Callable[[float, int], bool] | None = None
+    stopped: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     evaluations: int = 0
     cut: str = ""
@@ -116,7 +119,9 @@ class _Watcher(Observer):
         self.first = next(o for o in trial.objectives if o.is_metric)
 
     def stepped(self) -> None:
-        """End the training where time is up."""
+        """End the training where time is up, or the search is to stop."""
+        if self.trial.stopped():
+            raise Interrupted("stopped")
         trial, now = self.trial, self.trial.clock()
         if trial.seconds is not None and now - trial.started > trial.seconds:
             raise TimeUp(f"cut after {trial.seconds:g} seconds")

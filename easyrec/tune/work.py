@@ -67,7 +67,7 @@ def work(
             return
         trial, values = asked
         with study.beating(trial):
-            _run(search, study, trial, values, cached, data, until)
+            _run(search, study, trial, values, cached, data, until, stopped)
         told()
 
 
@@ -79,6 +79,7 @@ def _run(
     cached: Mapping[str, Any],
     data: Mapping[str, Any] | None,
     until: float,
+    stopped: Callable[[], bool],
 ) -> None:
     """Run a trial and record what came of it."""
     pruned = len(search.objectives) == 1
@@ -100,6 +101,7 @@ def _run(
         until,
         search.config.budget.seconds_per_trial,
         report,
+        stopped,
     )
 
     def took() -> None:
