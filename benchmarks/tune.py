@@ -94,7 +94,10 @@ def record() -> None:
     space = {path: {"choice": values} for path, values in GRID.items()}
     whole = config(folder, space, sampler="grid", pruner="none", seed=1, budget={"trials": POINTS})
     found = easyrec.tune(whole, run_dir=folder / "study", progress=False)
-    points = [{**{k: float(v) for k, v in row.values.items()}, "curve": list(row.curve)} for row in found.rows]
+    rows = [row for row in found.rows if row.state == "complete"]
+    points = [
+        {**{k: float(v) for k, v in row.values.items()}, "curve": [round(v, 6) for v in row.curve]} for row in rows
+    ]
     content = {"benchmark": "tune_curves", "commit": commit(), "machine": machine(), "epochs": EPOCHS, "points": points}
     CURVES.write_text(json.dumps(content, indent=None, separators=(",", ":")).replace('{"train', '\n{"train') + "\n")
     print(f"{len(points)} points; the best: {max(max(p['curve']) for p in points):.5f}")
