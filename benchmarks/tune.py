@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from record import RESULTS, ROOT, commit, data, machine, save, table
+from record import RESULTS, ROOT, commit, data, machine, save, section, table
 
 sys.path.remove(str(Path(__file__).resolve().parent))  # where `serving` is a script, and not the package
 
@@ -174,6 +174,7 @@ def compare() -> None:
             }
         )
     table(rows)
+    section("tune", rows)
     pairs = zip(runs["tpe, none"], runs["random, none"], strict=True)
     wins = sum(tpe["best"] >= random["best"] for tpe, random in pairs)
     print(f"the best recorded point: {max(max(p['curve']) for p in points):.5f}")

@@ -59,10 +59,10 @@ class Median(StrictModel):
     """Ends a trial that is worse at an evaluation than the median of the others were."""
 
     type: Literal["median"] = "median"
-    startup: int = Field(5, ge=0)
+    startup: int = Field(3, ge=0)
     """Trials that run to their end first."""
-    warmup: int = Field(1, ge=0)
-    """Evaluations of a trial before it may be ended."""
+    warmup: int = Field(2, ge=0)
+    """Evaluations of a trial before it may be ended: slow rates that end best begin worst."""
 
 
 class Hyperband(StrictModel):

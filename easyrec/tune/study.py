@@ -7,6 +7,7 @@ A trial is a number, a point and its outcome. What Optuna does not know stands i
 | `worker` | whose it is; the worker holds the lock of this name while it lives |
 | `again` | the number of the trial that was interrupted and is tried anew |
 | `interrupted` | this one was: it counts for nothing |
+| `kills` | how many processes have died of the point |
 | `twice` | the number of a trial of the same point: this one was not run |
 | `reason` | why it failed, or was cut short |
 | `seconds`, `evaluations`, `outcome` | how long it took, how often it was evaluated, and all that it gave |
@@ -41,6 +42,8 @@ from easyrec.tune.search import Search
 REDRAWS = 20
 """Draws of points that have been tried before the rest of a finite space is listed."""
 MOST_LISTED = 100_000
+KILLS = 2
+"""Processes that die of a trial until it has failed."""
 FAILURES = 5
 """Trials that fail before any gives a result until the search is given up."""
 BEAT_SECONDS, SILENCE_SECONDS = 60.0, 300.0
@@ -313,19 +316,18 @@ class Study:
             self.study.tell(trial, values, state=state, skip_if_finished=True)
 
     def release(self, trial: Any) -> None:
-        """The trial has been interrupted: it is tried anew, but not for ever."""
+        """The trial has been interrupted: it is tried anew."""
         with self._reached():
             frozen = next(t for t in self.study.get_trials(deepcopy=False) if t.number == trial.number)
-            self._release(frozen)
+            self._release(frozen, "interrupted", frozen.user_attrs.get("kills", 0))
 
-    def _release(self, trial: Any, reason: str = "interrupted") -> None:
-        again = trial.user_attrs.get("again")
-        attributes = {"reason": f"{reason} twice"} if again is not None else {"interrupted": True, "reason": reason}
-        for name, value in attributes.items():
+    def _release(self, trial: Any, reason: str, kills: int) -> None:
+        """End a trial that counts for nothing, and let its point wait; one that kills its process again and again fails."""
+        for name, value in {"interrupted": kills < KILLS, "reason": reason}.items():
             self.storage.set_trial_user_attr(trial._trial_id, name, value)
         self.study.tell(trial.number, state=self.optuna.trial.TrialState.FAIL)
-        if again is None:
-            self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+        if kills < KILLS:
+            self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number, "kills": kills})
 
     def sweep(self) -> list[int]:
         """Release the trials of workers that have died; their numbers."""
@@ -333,8 +335,9 @@ class Study:
         with self._alone(), self._reached():
             for trial in self.study.get_trials(deepcopy=False):
                 if trial.state == self.optuna.trial.TrialState.RUNNING and self._dead(trial):
+                    kills = trial.user_attrs.get("kills", 0) + 1
                     try:
-                        self._release(trial, "its process was killed")
+                        self._release(trial, "its process was killed" + " twice" * (kills == KILLS), kills)
                     except (ValueError, self.optuna.exceptions.UpdateFinishedTrialError):
                         continue  # another machine was first
                     found.append(trial.number)
@@ -526,7 +529,7 @@ def _waits(trial: Any) -> bool:
 
 def _counts(trial: Any) -> bool:
     """Whether a trial is one of the search: neither interrupted, nor one of a point that another one has, nor an earlier study's."""
-    return not {"twice", "interrupted", "warm"} & set(trial.user_attrs)
+    return not {"twice", "warm"} & set(trial.user_attrs) and not trial.user_attrs.get("interrupted")
 
 
 def _ran(trial: Any) -> bool:

@@ -114,8 +114,11 @@ def _run(
         took()
         study.prune(trial)
     except TimeUp as up:
-        took()
-        study.fail(trial, f"{up}, before the first evaluation")
+        if time.monotonic() > until:
+            study.release(trial)  # for a search that is given more time
+        else:
+            took()
+            study.fail(trial, f"{up}, before the first evaluation")
     except (Interrupted, KeyboardInterrupt):
         study.release(trial)
         raise

@@ -263,6 +263,17 @@ def test_a_trial_that_is_killed_twice_is_given_up(config, data, tmp_path):
     assert "killed twice" in rows[1].reason
 
 
+def test_a_trial_that_a_person_interrupts_is_never_given_up(config, data, tmp_path):
+    with Study(load_search(config, given=list(data)), tmp_path) as study:
+        points = []
+        for _ in range(3):
+            trial, values = study.ask()
+            points.append(values)
+            study.release(trial)
+        assert [row.state for row in study.rows()] == ["interrupted"] * 3
+    assert points[0] == points[1] == points[2]
+
+
 def test_before_any_evaluation_the_first_point_is_the_best(config, data, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise Interrupted("now")
