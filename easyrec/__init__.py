@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
+    from easyrec.tune.api import tune
+    from easyrec.tune.tuned import Tuned
 
 __all__ = [
     "Run",
+    "Tuned",
     "apply_delta",
     "choose_index",
     "embed",
@@ -39,10 +42,12 @@ __all__ = [
     "semantic_ids",
     "train",
     "tree",
+    "tune",
 ]
 
 _HOMES = {
     "Run": "easyrec.train.run",
+    "Tuned": "easyrec.tune.tuned",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
     "embed": "easyrec.train.api",
@@ -56,6 +61,9 @@ _HOMES = {
 }
 
 
+_ROOMS = {"export": "easyrec.train.api", "train": "easyrec.train.api", "tune": "easyrec.tune.api"}
+
+
 class _Room(ModuleType):
     """A room that is called like a command: `easyrec.train` is the folder, `easyrec.train(...)` the function."""
 
@@ -65,7 +73,8 @@ class _Room(ModuleType):
     @property
     def _command(self) -> Any:
         wait_asleep()
-        return getattr(import_module("easyrec.train.api"), self.__name__.rpartition(".")[2])
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_ROOMS[name]), name)
 
     @property
     def __signature__(self) -> Signature:
@@ -73,15 +82,15 @@ class _Room(ModuleType):
 
 
 class _Easyrec(ModuleType):
-    """This package. The import system sets each room as its attribute; here two of them become callable."""
+    """This package. The import system sets each room as its attribute; here some of them become callable."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("train", "export") and type(value) is ModuleType:
+        if name in _ROOMS and type(value) is ModuleType:
             value.__class__ = _Room
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("train", "export"):
+        if name in _ROOMS:
             return import_module(f"easyrec.{name}")
         if name in _HOMES:
             wait_asleep()

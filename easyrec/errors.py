@@ -10,6 +10,7 @@ FeatureGeneratorError
     ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
     │   └── Unusable          a runtime of it cannot be used here; another one may be
     ├── DeadlineError     a call's deadline passed before it was answered
+    ├── TuneError         a search cannot go on, or none of its trials gave a result
     ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
         ├── QueueGone         there is no such queue, or no longer
@@ -45,6 +46,7 @@ __all__ = [
     "QueueError",
     "QueueGone",
     "RunError",
+    "TuneError",
     "Unusable",
     "distribution",
     "nearest",
@@ -84,6 +86,10 @@ class DeadlineError(EasyRecError):
     def __init__(self, text: str, stage: str) -> None:
         super().__init__(text)
         self.stage = stage
+
+
+class TuneError(EasyRecError):
+    """A search of settings cannot go on: its study is another one's or cannot be reached, or no trial gave a result."""
 
 
 class EngineError(EasyRecError):

@@ -50,7 +50,7 @@ def table(title: str, *columns: str, right: int, numbers: int | None = None) -> 
     shown = PlainTable(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     last = len(columns) if numbers is None else right + numbers
     for index, name in enumerate(columns):
-        shown.add_column(name, justify="right" if right <= index < last else "left", overflow="fold")
+        shown.add_column(Text(name), justify="right" if right <= index < last else "left", overflow="fold")
     return shown
 
 

@@ -23,9 +23,11 @@ from easyrec.config.graph import unfit_graph
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
+from easyrec.config.space import unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.storage import unfit_storage
 from easyrec.config.train import TrainConfig
+from easyrec.config.tune import TuneConfig
 from easyrec.config.watched import Watched, watched
 from easyrec.errors import ConfigError, Problem, nearest
 from feature_generator import FeatureGenerator, OutputSpec
@@ -56,6 +58,7 @@ SECTIONS: dict[str, type[StrictModel]] = {
     "train": TrainConfig,
     "model": ModelConfig,
     "export": ExportConfig,
+    "tune": TuneConfig,
 }
 """The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
@@ -71,7 +74,7 @@ class Sections(StrictModel):
     train: TrainConfig = TrainConfig()
     eval: EvalConfig = EvalConfig()
     export: ExportConfig = ExportConfig()
-    tune: Any = None
+    tune: TuneConfig | None = None
     store: Any = None
     serving: Any = None
     description: str = Field("", max_length=10_000)
@@ -224,10 +227,28 @@ def load_experiment(
     Raises:
         ConfigError: Everything wrong with the config, with lines, in one report.
     """
+    document = read_document(source, overrides, plugins=plugins)
+    spaces = unsearched(document)
+    if spaces:
+        raise ConfigError(spaces, document.file)
+    return experiment_of(document, blanks=blanks)
+
+
+def read_document(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+) -> Document:
+    """Read and merge an experiment without validating it, see `load_experiment`."""
     for plugin in plugins:
         plug(plugin)
     document = Document.of(source) if isinstance(source, Mapping) else read_yaml(_file(Path(source)))
-    document = override(document, overrides)
+    return override(document, overrides)
+
+
+def experiment_of(document: Document, *, blanks: bool = False) -> Experiment:
+    """Validate an experiment that was read, see `load_experiment`."""
     problems: list[Problem] = []
     sections: Sections | None = None
     try:

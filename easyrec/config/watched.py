@@ -24,6 +24,17 @@ class Watched:
     higher_is_better: bool
 
 
+def directions(tasks: Sequence[TaskConfig], evaluation: EvalConfig) -> dict[str, str | None]:
+    """The metrics of an evaluation by their keys, each with its better direction, `higher` or `lower`."""
+    if evaluation.retrieval is not None:
+        return {metric.key: metric.better for metric in evaluation.retrieval.metrics}
+    found: dict[str, str | None] = {}
+    for task, configs in evaluation.for_tasks(tasks).items():
+        prefix = f"{task}/" if len(tasks) > 1 else ""
+        found |= {f"{prefix}{config.key}": config.better for config in configs}
+    return found
+
+
 def watched(tasks: Sequence[TaskConfig], evaluation: EvalConfig, train: TrainConfig) -> Watched | None:
     """The metric that `train.early_stop.metric` names; without `early_stop` the first task's first directed one.
 
@@ -33,13 +44,8 @@ def watched(tasks: Sequence[TaskConfig], evaluation: EvalConfig, train: TrainCon
     Raises:
         ConfigError: It is not among the experiment's metrics, or has no better direction.
     """
-    found: dict[str, str | None] = {}
-    if evaluation.retrieval is not None:
-        found = {metric.key: metric.better for metric in evaluation.retrieval.metrics}
-        tasks = tasks[:1]
-    for task, configs in ({} if evaluation.retrieval else evaluation.for_tasks(tasks)).items():
-        prefix = f"{task}/" if len(tasks) > 1 else ""
-        found |= {f"{prefix}{config.key}": config.better for config in configs}
+    found = directions(tasks, evaluation)
+    tasks = tasks[:1] if evaluation.retrieval is not None else tasks
     first = tasks[0].name
     if train.early_stop is None:
         keys = [key for key, better in found.items() if better and (len(tasks) == 1 or key.startswith(f"{first}/"))]

@@ -68,7 +68,7 @@ def finish(trainer: Trainer) -> Run:
     try:
         if trainer.export:
             with watch.part("export"), trainer.scorer.averaged():
-                bundle = _export(trainer, result)
+                bundle = export_trained(trainer, result)
     finally:  # what was trained is worth a report also where it cannot be exported
         with watch.part("report"):
             folder.write_json("report.json", {"curves": curves, **_details(trainer)})
@@ -76,7 +76,8 @@ def finish(trainer: Trainer) -> Run:
     return Run(result, folder.path, bundle, report)
 
 
-def _export(trainer: Trainer, metrics: Mapping[str, Any]) -> Path | None:
+def export_trained(trainer: Trainer, metrics: Mapping[str, Any]) -> Path | None:
+    """Write the bundle of what is trained now; None of a model that has none."""
     target = trainer.folder.path / "bundle"
     if trainer.sampled:
         assert trainer.matching is not None

@@ -49,6 +49,7 @@ from easyrec.train.matching import Matching
 from easyrec.train.mean import LossMeans
 from easyrec.train.memory import kept_memory
 from easyrec.train.objective import Objective
+from easyrec.train.observer import Observer
 from easyrec.train.optimizers import DenseUpdates
 from easyrec.train.out_of_memory import doubt_about, lacks_memory, no_memory_for_tables, out_of_memory
 from easyrec.train.profiling import Profile
@@ -85,6 +86,7 @@ class Trainer:
         export: Whether the trained model becomes a bundle.
         profile: How many steps are profiled, behind those that warm up; 0: none.
         workers: Those that train together, who have met.
+        observer: Follows the training, of which it is told alone: nothing is left to go on from, or to serve.
 
     Raises:
         RunError: The folder is taken.
@@ -104,8 +106,9 @@ class Trainer:
         export: bool = True,
         profile: int = 0,
         workers: Workers | None = None,
+        observer: Observer | None = None,
     ) -> None:
-        self.workers = workers or Workers()
+        self.workers, self.observer = workers or Workers(), observer
         self.experiment, self.config, self.bar, self.export = experiment, experiment.train, bar, export
         self.profiled = profile
         path = run_path(experiment.name) if run_dir is None else Path(run_dir)
@@ -340,6 +343,8 @@ class Trainer:
                 self._train()
                 if measured is not None:
                     measured.stop()
+                if self.observer is not None:
+                    return Run({}, self.folder.path)
                 return finish(self) if self.workers.first else Run({}, self.folder.path)
             except WorkerLost as lost:
                 raise WorkerLost(self._told_of(lost)) from lost
@@ -454,6 +459,8 @@ class Trainer:
         self.heed_signals()
         if not self.step:
             return
+        if self.observer is not None:
+            self.observer.stepped()
         improved = False
         # The end of an epoch comes after its last step: what was due then has been done.
         if self.valid is not None and self.evaluated_step != self.step and self._due(self.evaluation):
@@ -478,6 +485,8 @@ class Trainer:
         self.evaluation.mark(self.step, self.epochs)
         self.evaluated_step, self.unsaved = self.step, True
         self._record(values, improved)
+        if self.observer is not None:
+            self.observer.evaluated(values, improved=improved or self.best is None)
         return improved
 
     def measure(
@@ -517,6 +526,8 @@ class Trainer:
 
     def _save(self) -> None:
         """Write a checkpoint."""
+        if self.observer is not None:
+            return
         with self.watch.part("checkpoints"):
             self.saving.mark(self.step, self.epochs)
             snapshot = snapshot_of(self)

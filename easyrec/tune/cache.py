@@ -1,0 +1,108 @@
+"""Features that are made once for all trials, where no space changes what they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from easyrec.config import Experiment
+from easyrec.config.statistic import StatisticConfig
+from easyrec.data import PARTS, open_sources
+from easyrec.data.feed import feed_of
+from easyrec.durable import write_text
+from easyrec.processors import num_threads
+from easyrec.tune.search import Search
+from feature_generator import offline
+
+logger = logging.getLogger("easyrec.tune")
+
+CACHE = "features"
+"""Folder of the features inside that of the study."""
+SETTINGS = "settings.json"
+FREE = ("data.batch_size", "data.eval_batch_size", "data.shuffle", "data.prefetch", "data.negative_sampling")
+"""What spaces may change of the data without changing features."""
+
+
+def obstacle(search: Search) -> str:
+    """Why features are made anew in every trial; empty where they need not be."""
+    first, config = search.first, search.config
+    if not config.cache:
+        return "tune.cache is false"
+    if first.data.fg == "encoded":
+        return "the data hold features already"
+    if first.data.sampler is not None or first.eval.retrieval is not None or isinstance(first.model, StatisticConfig):
+        return "a catalogue is read beside the rows"
+    if {"latency_ms", "bundle_mb"} & {o.name for o in search.objectives}:
+        return "bundles are made of raw rows"
+    for parameter in search.parameters:
+        section = parameter.path[0]
+        if section == "features" or (section == "data" and not parameter.name.startswith(FREE)):
+            return f"'{parameter.name}' is searched"
+    return ""
+
+
+def make_cache(search: Search, folder: Path, data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Write the features of all parts, where they are not there; the settings that let trials read them.
+
+    Raises:
+        DataError: A row cannot be used.
+    """
+    target = folder / CACHE
+    if (target / SETTINGS).is_file():
+        return read_cache(folder)
+    why = obstacle(search)
+    if why:
+        logger.info("features are made in every trial: %s", why)
+        return {}
+    shutil.rmtree(target, ignore_errors=True)  # of a process that was killed
+    target.mkdir()
+    experiment = search.first
+    settings: dict[str, Any] = {"data.fg": "encoded"}
+    sources = open_sources(experiment, data)
+    for name in PARTS if experiment.data.split is None else ("train",):
+        part = getattr(sources, name)
+        if part is None or name == "test":  # no trial looks at test
+            continue
+        path = target / f"{name}.parquet"
+        offline.run(
+            experiment.generator,
+            feed_of(part.source),
+            path,
+            reserve=[column for column in columns(search) if column in part.columns],
+            threads=experiment.train.threads or num_threads(),
+            bad_rows=experiment.data.bad_rows,
+        )
+        part.source.close()
+        settings[f"data.{name}"] = {"type": "parquet", "path": str(path.absolute())}
+    if experiment.data.split is None:
+        settings["data.test"] = None
+    write_text(target / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    return settings
+
+
+def read_cache(folder: Path) -> dict[str, Any]:
+    """The settings that let trials read the features of the folder; empty where there are none."""
+    file = folder / CACHE / SETTINGS
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return found
+
+
+def columns(search: Search) -> list[str]:
+    """Raw columns that trials read beside the features, whatever is drawn."""
+    found: list[str] = []
+    for experiment in search.options():
+        found += _columns(experiment)
+    return list(dict.fromkeys(found))
+
+
+def _columns(experiment: Experiment) -> list[str]:
+    data, shuffle = experiment.data, experiment.shuffle
+    names = [*data.labels, *data.reserved, *experiment.eval.columns(experiment.tasks), *experiment.training_columns]
+    names += [name for name in (data.sample_weight, data.event_time, shuffle and shuffle.together) if name]
+    names += [data.split.column] if data.split else []
+    names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
+    return names
