@@ -35,7 +35,9 @@ def test_a_fingerprint_depends_on_its_key_and_on_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "value", [np.arange(3), b"a", 2**63, {1: 2}, {"a": object()}, "\ud800", [pa.scalar(1)], np.float64(1.0)], ids=repr
+    "value",
+    [np.arange(3), b"a", 2**63, {1: 2}, {"a": object()}, "\ud800", [pa.scalar(1)], np.float64(1.0)],
+    ids=["array", "bytes", "too-large", "key", "object", "surrogate", "scalar", "numpy"],
 )
 def test_what_is_no_plain_data_has_no_fingerprint(value):
     assert plain_print(value, KEY) is None
