@@ -143,6 +143,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
             contestants[f"plain torch fp32, {size}"] = lambda s=spec, p=path: plain(s, p)
     peaks = {precision: peak(precision) for precision in ("fp32", "bf16")}
     common: dict[str, float] = {"rows_per_s_of_steps": 0.0, "flops": 0.0}
+    for precision, (flops, rate) in peaks.items():  # a run that is cut short has told them
+        print(f"{precision}: {flops / 1e12:.0f} TFLOP/s, {rate / 1e12:.2f} TB/s", flush=True)
     medians = interleave({n: lambda c=c: common | c() for n, c in contestants.items()}, args.runs)
     for name, (spec, precision) in specs.items():
         medians[name]["bound_ms"] = bound_ms(spec, medians[name]["flops"], peaks[precision])
@@ -180,9 +182,6 @@ def main() -> None:
         sys.exit("there is no GPU here")
     told = measured(args)
     table(shown(told))
-    print(
-        {name: f"{flops / 1e12:.0f} TFLOP/s, {rate / 1e12:.2f} TB/s" for name, (flops, rate) in told["peaks"].items()}
-    )
     if args.out:
         args.out.write_text(json.dumps(told, indent=1) + "\n")
 

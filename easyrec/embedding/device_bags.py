@@ -96,11 +96,21 @@ class _Values:
     runs: Runs
     values: Tensor
 
-    def weights(self, blocks: Sequence[Tensor]) -> Tensor:
-        """(bags, value_dim, dim), what they are multiplied with."""
-        assert self.block is not None
-        assert self.rows is not None
-        return blocks[self.block].index_select(0, self.rows).view(len(self.values), -1, self.dim)
+    def looked_up(self, blocks: Sequence[Tensor]) -> Tensor:
+        """(bags, rows, dim), what they come to."""
+        if self.block is None or self.rows is None:
+            return self.values
+        weights = blocks[self.block].index_select(0, self.rows).view(len(self.values), -1, self.dim)
+        return self.values * weights if weights.shape[1] == 1 else torch.bmm(self.values, weights)
+
+    def of_weights(self, gradient: Tensor) -> Tensor:
+        """(bags * value_dim, dim), the gradient of their rows where that of what they come to is given.
+
+        A product of matrices of which one has a single row keeps few parts of a GPU busy; so one number is multiplied by element.
+        """
+        if self.values.shape[2] == 1:
+            return (self.values * gradient).sum(1)
+        return torch.bmm(self.values.transpose(1, 2), gradient).reshape(-1, self.dim)
 
 
 @dataclass
@@ -130,8 +140,7 @@ class DeviceCall:
         for part in self.ids:
             _put(self._pooled(part, blocks), part.runs, out)
         for given in self.values:
-            pooled = given.values if given.block is None else torch.bmm(given.values, given.weights(blocks))
-            _put(pooled, given.runs, out)
+            _put(given.looked_up(blocks), given.runs, out)
         return out
 
     def _pooled(self, part: _Ids, blocks: Sequence[Tensor]) -> Tensor:
@@ -167,8 +176,7 @@ class DeviceCall:
         for given in self.values:
             if given.block is not None and given.rows is not None and self.num_rows:
                 theirs = _taken(gradient, given.runs, given.dim)
-                of_rows = torch.bmm(given.values.transpose(1, 2), theirs)
-                found.append(Asked(given.block, given.rows, of_rows.reshape(-1, given.dim)))
+                found.append(Asked(given.block, given.rows, given.of_weights(theirs)))
         return found
 
 
