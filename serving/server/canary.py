@@ -21,6 +21,8 @@ SIZE = 4096
 WAITING = 4096
 """Answers that may wait to be counted; of more of them, older ones are left out."""
 NOTHING = nullcontext()
+SIGMAS = 3.0
+"""Standard errors that a share of errors must lie beyond what is allowed."""
 PERIODS = 20
 """After as many times `min_requests` a period ends: what a canary did long ago is no excuse."""
 
@@ -110,7 +112,7 @@ class Trial:
         canary, main = (self.sides[name] for name in both)
         if min(canary.requests, main.requests) < config.min_requests:
             return ""
-        if canary.rate - main.rate > config.max_errors:
+        if canary.rate - main.rate > config.max_errors + _chance(canary, main):
             return f"{canary.rate:.1%} of its requests failed, of the main version's {main.rate:.1%}"
         for task in main.samples.keys() & canary.samples.keys():
             index = apart(main.samples[task].values, canary.samples[task].values)
@@ -167,6 +169,12 @@ class Trials:
                 if why:
                     trial.sides = {}
                     yield name, trial.canary, why
+
+
+def _chance(one: Side, other: Side) -> float:
+    """How far two shares of errors lie apart by chance, where clients send both the same: three standard errors."""
+    pooled = (one.errors + other.errors) / (one.requests + other.requests)
+    return float(SIGMAS * np.sqrt(pooled * (1.0 - pooled) * (1.0 / one.requests + 1.0 / other.requests)))
 
 
 def apart(main: np.ndarray, canary: np.ndarray) -> float:

@@ -127,6 +127,12 @@ def scores(model, tensors):
         return model(Embedded(tensors, LAYOUTS))["click"].numpy()
 
 
+def test_a_small_probability_is_as_exact_as_a_large_one(tmp_path):
+    logits = torch.linspace(-80, 40, 1000)
+    found = session_of(convert(unary("sigmoid.default"), {"x": logits}), tmp_path)({"x": logits.numpy()})["y"]
+    np.testing.assert_allclose(found, torch.sigmoid(logits.double()).numpy(), rtol=3e-7)
+
+
 def test_int8_rounds_the_products_and_stays_near(wide, tmp_path):
     model, program = wide
     whole = convert(program, example(LAYOUTS))

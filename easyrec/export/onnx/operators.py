@@ -47,6 +47,10 @@ _SIZES = (
 )
 
 
+NARROW = 16
+"""Numbers a row that may be probabilities: what is computed of so few need not be fast."""
+
+
 def _dim(dim: int, rank: int) -> int:
     return dim + rank if dim < 0 else dim
 
@@ -70,7 +74,6 @@ UNARY = {
     "reciprocal": "Reciprocal",
     "relu": "Relu",
     "round": "Round",
-    "sigmoid": "Sigmoid",
     "sign": "Sign",
     "sin": "Sin",
     "sinh": "Sinh",
@@ -101,6 +104,15 @@ def _alias(b: Builder, _: Any, x: Known) -> Any:
 @rule("_to_copy")
 def _to_copy(b: Builder, example: Any, x: Known, **_: Any) -> Any:
     return b.cast(x, example.dtype)
+
+
+@rule("sigmoid")
+def _sigmoid(b: Builder, example: Any, x: Known) -> Any:
+    """ONNX Runtime's is off by 1e-8 and 0 below logits of -17: gates do not notice, but small probabilities would tie."""
+    name = b.cast(x, example.dtype)
+    if example.dim() and example[:1].numel() > NARROW:
+        return b.add("Sigmoid", name)
+    return b.add("Reciprocal", b.add("Add", b.add("Exp", b.add("Neg", name)), b.constant(1.0, example.dtype)))
 
 
 @rule("square")
