@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from easyrec.export.gate import Cost, Gate
 from easyrec.export.manifest import Attempt, RuntimeEntry, SplitEntry
 from easyrec.export.portions import in_portions, num_steps
 from easyrec.export.program import example
-from easyrec.export.requests import request_example, request_inputs, request_program
+from easyrec.export.requests import CANDIDATES, PROVEN, request_example, request_inputs, request_program
 from easyrec.export.runtimes import Run
 from easyrec.export.warmup import WarmupRows, largest_error
 from feature_generator.columns import Ragged
@@ -92,8 +92,7 @@ class Candidates:
         self.generator, self.rows, self.trained = generator, warmup.rows, warmup.predictions
         self._features = generator.transform(warmup.rows)
         self._runs: dict[str, tuple[Run, Run | None]] = {}
-        self._asked: dict[str, np.ndarray] | None = None
-        self._answers: Mapping[str, np.ndarray] = {}
+        self._questions: list[tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]] = []
 
     def write(self, program: Program, tables: ServedTables, *, requests: bool) -> Choice:
         """Write tables and programs.
@@ -120,8 +119,8 @@ class Candidates:
             examples[REQUESTS] = request_example(tables.plan, self.choice.split)
             folder = self.draft.folder(self.choice.split.folder)
             maker.write(programs[REQUESTS], examples[REQUESTS], folder, "fp32")
-            apart, self._asked = maker.load(folder), self._request_of(self.rows)
-            self._answers = apart(self._asked)
+            apart = maker.load(folder)
+            self._questions = [(asked, apart(asked)) for asked in map(self._request_of, self._parts())]
         self._keep(ALWAYS, "fp32", run, apart, tolerance)
         wanted = runtimes.installed() if self.config.runtimes == "auto" else self.config.runtimes
         for name in wanted:
@@ -137,6 +136,14 @@ class Candidates:
         """What a program for requests is given for the first row's user and all items."""
         assert self.choice.split is not None
         return request_inputs(self._reader, self.choice.split, self.generator, rows)
+
+    def _parts(self) -> Iterator[pa.RecordBatch]:
+        """Rows as requests: all of them, and what is asked when a bundle is loaded, where int8 rounds otherwise."""
+        yield self.rows
+        several = range(min(CANDIDATES, self.rows.num_rows))
+        for row in range(min(PROVEN, self.rows.num_rows)):
+            yield self.rows.slice(row, 1)
+            yield self.rows.take(pa.array([row, *several]))
 
     # ------------------------------------------------------------------------------------------------ tables
 
@@ -244,10 +251,10 @@ class Candidates:
 
     def _error_apart(self, apart: Run | None) -> float:
         """Largest difference from what the program for requests answers by torch, which is proven."""
-        if apart is None or self._asked is None:
+        if apart is None:
             return 0.0
-        found = apart(self._asked)
-        return max(largest_error(found[name], self._answers[name]) for name in self.trained)
+        found = [(apart(asked), answers) for asked, answers in self._questions]
+        return max(largest_error(scores[name], answers[name]) for scores, answers in found for name in self.trained)
 
     def _judge(self, run: Run, error: float) -> Cost:
         reader = self._reader
