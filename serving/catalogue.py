@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -403,7 +403,7 @@ def names_of(rows: Any) -> list[str] | None:
     return [str(name) for name in rows.columns] if hasattr(rows, "columns") else None
 
 
-def gives(names: Sequence[str], column: str) -> bool:
+def gives(names: Container[str], column: str) -> bool:
     """Whether columns of these names hold a column, or the objects that it is a field of."""
     return column in names or column.partition("__")[0] in names
 

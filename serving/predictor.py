@@ -26,7 +26,7 @@ from feature_generator.incoming import missing, record
 from feature_generator.native import FlatBatch
 from feature_generator.request import Request
 from serving import runtimes
-from serving.catalogue import Catalogue
+from serving.catalogue import Catalogue, gives
 from serving.course import Course
 from serving.explained import Explained, explained
 from serving.generator import read_generator
@@ -480,4 +480,4 @@ def _on_device(
 
 def _gives(row: Any, name: str) -> bool:
     """Whether a row has the column, or the list of objects that holds it; other rows are refused later."""
-    return not isinstance(row, Mapping) or name in row or name.partition("__")[0] in row
+    return not isinstance(row, Mapping) or gives(row, name)

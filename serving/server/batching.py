@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from feature_generator.errors import DataError
 from feature_generator.incoming import record
+from serving.catalogue import gives
 from serving.server.by_key import keys_of
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import Batching
@@ -143,4 +144,4 @@ def _has_all(rows: Any, names: list[str]) -> bool:
     given = (
         rows.schema.names if isinstance(rows, pa.RecordBatch) else rows[0] if isinstance(rows, list) and rows else rows
     )
-    return given is not None and all(name in given or name.partition("__")[0] in given for name in names)
+    return given is not None and all(gives(given, name) for name in names)

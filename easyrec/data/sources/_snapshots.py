@@ -6,25 +6,25 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from easyrec.data.sources import Source
 from easyrec.data.sources._wrapped import WrappedSource
 from easyrec.errors import DataError
 
 
-def moment_text(value: str | None) -> str | None:
-    """The text of a moment as it is.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if value is not None:
-        try:
-            moment_of(value)
-        except ValueError:
-            raise ValueError(f"must be a moment such as 2026-05-01T12:00, but is '{value}'") from None
+def _moment_text(value: str) -> str:
+    try:
+        moment_of(value)
+    except ValueError:
+        raise ValueError(f"must be a moment such as 2026-05-01T12:00, but is '{value}'") from None
     return value
+
+
+Moment = Annotated[str, AfterValidator(_moment_text)]
+"""The text of a moment, as `moment_of` reads it."""
 
 
 def moment_of(text: str) -> datetime:

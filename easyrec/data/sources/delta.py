@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.fs as arrow_fs
 from fsspec.implementations.arrow import ArrowFSWrapper
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from easyrec.data.sources import Policy, Source, SourceConfig
 from easyrec.data.sources._files import File
 from easyrec.data.sources._options import SecretOptions, plain, told_of
 from easyrec.data.sources._partitions import PartitionedSource
-from easyrec.data.sources._snapshots import SnapshotSource, moment_of, moment_text
+from easyrec.data.sources._snapshots import Moment, SnapshotSource, moment_of
 from easyrec.data.sources._table_files import TableFiles
 from easyrec.data.sources._where import Wanted, check, is_wanted, none_wanted
 from easyrec.errors import DataError, MissingExtra
@@ -55,15 +55,10 @@ class Config(SourceConfig):
     type: Literal["delta"] = "delta"
     path: str = Field(min_length=1)
     version: int | None = Field(None, ge=0)
-    timestamp: str | None = None
+    timestamp: Moment | None = None
     where: dict[str, Wanted] = {}
     storage_options: SecretOptions = {}
     threads: bool = True
-
-    @field_validator("timestamp")
-    @classmethod
-    def _moment(cls, value: str | None) -> str | None:
-        return moment_text(value)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import ConfigDict, field_validator, model_validator
+from pydantic import ConfigDict, model_validator
 from typing_extensions import Self
 
 from easyrec.data.sources import Policy, Source, SourceConfig
 from easyrec.data.sources._files import File
 from easyrec.data.sources._options import SecretOptions, plain, told_of
 from easyrec.data.sources._partitions import PartitionedSource
-from easyrec.data.sources._snapshots import SnapshotSource, moment_of, moment_text
+from easyrec.data.sources._snapshots import Moment, SnapshotSource, moment_of
 from easyrec.data.sources._table_files import TableFiles
 from easyrec.data.sources._where import Wanted, check, holds, none_wanted
 from easyrec.errors import DataError, MissingExtra
@@ -53,15 +53,10 @@ class Config(SourceConfig):
     catalog: str = "default"
     properties: SecretOptions = {}
     snapshot: int | None = None
-    timestamp: str | None = None
+    timestamp: Moment | None = None
     ref: str | None = None
     where: dict[str, Wanted] = {}
     threads: bool = True
-
-    @field_validator("timestamp")
-    @classmethod
-    def _moment(cls, value: str | None) -> str | None:
-        return moment_text(value)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
