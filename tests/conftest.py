@@ -130,6 +130,35 @@ def postgres():
         (folder.parent / f"{folder.name}.log").unlink()
 
 
+# ----------------------------------------------------------------------------------------------- S3
+
+
+@pytest.fixture(scope="module")
+def s3_address():
+    """Address of a server on this machine that speaks S3's protocol: moto's."""
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # A process of its own: deltalake waits for an answer with the interpreter's lock in its hand.
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None
+            assert time.monotonic() < end, "the server does not come up"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
 # ---------------------------------------------------------------------------------------- a Kafka broker
 
 

@@ -1,16 +1,13 @@
 """Sources of files over S3: a server that speaks its protocol, on this machine."""
 
 import json
-import socket
-import subprocess
-import sys
-import time
 
 import pyarrow as pa
 import pytest
 
 pytest.importorskip("s3fs", reason="needs s3fs")
 pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
+
 
 from easyrec.data.sources import delta, iceberg, jsonl
 from easyrec.errors import DataError
@@ -19,36 +16,16 @@ ROWS = [{"id": i, "kv": {f"k{i % 3}": i / 4}} for i in range(200)]
 
 
 @pytest.fixture(scope="module")
-def options():
+def options(s3_address):
     """Options of a file system with the bucket `logs`, and rows in two files."""
     import s3fs
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # A process of its own: deltalake waits for an answer with the interpreter's lock in its hand.
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
-    while True:
-        with socket.socket() as asked:
-            if asked.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None
-        assert time.monotonic() < end, "the server does not come up"
-        time.sleep(0.1)
-    found = {
-        "key": "testing",
-        "secret": "testing",
-        "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{port}"},
-    }
+    found = {"key": "testing", "secret": "testing", "client_kwargs": {"endpoint_url": s3_address}}
     system = s3fs.S3FileSystem(**found)
     system.mkdir("logs")
     for name, part in (("a", ROWS[:120]), ("b", ROWS[120:])):
         system.pipe(f"logs/day/{name}.jsonl", "".join(json.dumps(row) + "\n" for row in part).encode())
-    yield found
-    process.kill()
-    process.wait()
+    return found
 
 
 @pytest.mark.parametrize(

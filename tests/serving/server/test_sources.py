@@ -1,12 +1,7 @@
 """Bundles and deltas from elsewhere: an object store, and a Redis stream that announces them."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from importlib.util import find_spec
 
 import fsspec
@@ -338,26 +333,9 @@ def test_what_is_not_what_was_announced_is_refused(with_app, bundles, body, copi
 
 
 @pytest.fixture(scope="module")
-def s3():
+def s3(s3_address):
     """Options of a server on this machine that speaks S3's protocol."""
-    pytest.importorskip("s3fs", reason="needs s3fs")
-    pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
-    end = time.monotonic() + 60
-    while True:
-        with socket.socket() as asked:
-            if asked.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert process.poll() is None
-        assert time.monotonic() < end, "the server does not come up"
-        time.sleep(0.1)
-    yield {"key": "testing", "secret": "testing-secret", "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{port}"}}
-    process.kill()
-    process.wait()
+    return {"key": "testing", "secret": "testing-secret", "client_kwargs": {"endpoint_url": s3_address}}
 
 
 def test_a_bundle_and_its_deltas_come_from_s3(with_app, s3, bundles, body, tmp_path):
