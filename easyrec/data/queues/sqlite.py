@@ -235,16 +235,31 @@ class SqliteQueue(WorkQueue):
             place = f"file:{quote(str(self.path.absolute()))}?mode={'rwc' if make else 'rw'}"
             db = sqlite3.connect(place, uri=True, timeout=self.patience, isolation_level=None, check_same_thread=False)
             try:
+                db.execute("BEGIN")  # both are of one moment: another process may be making the file
                 ours = db.execute("PRAGMA application_id").fetchone()[0]
-                if ours != APPLICATION and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+                db.execute("COMMIT")
+                if tables and ours != APPLICATION:
                     raise QueueError(f"{self.path} is a database of something else: name another file")
-                db.execute("PRAGMA journal_mode = WAL")
+                self._write_ahead(db)
                 db.execute("PRAGMA synchronous = FULL")
             except BaseException:
                 db.close()
                 raise
             self._open = db
         return self._open
+
+    def _write_ahead(self, db: sqlite3.Connection) -> None:
+        """Keep the log of what is written beside the file. SQLite itself doesn't wait where two change this at once."""
+        end = time.monotonic() + self.patience
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:  # noqa: PERF203 (a wait is what it is for)
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(0.01)
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
