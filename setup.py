@@ -15,7 +15,9 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import OptionError
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
-WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics")
+WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics", "easyrec.store")
+# Sources of the ground floor that others build in.
+SHARED = {"easyrec.store": ["feature_generator/cpp/arrow_column.cpp"]}
 
 # One binary per instruction set; `native.py` picks the best that the processor has.
 LEVELS: dict[str, list[str]] = {"": []}
@@ -25,6 +27,12 @@ if platform.machine() in {"x86_64", "AMD64"}:
         "_v3": ["-march=x86-64-v3"],
         "_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
+BASE = {"": LEVELS[""]}
+
+
+def levels_of(package: str) -> dict[str, list[str]]:
+    """What a package is built for: the codec of the store copies bytes, which no instruction set does better."""
+    return BASE if package == "easyrec.store" else LEVELS
 
 
 def together(package: str, paths: list[str]) -> str:
@@ -44,13 +52,14 @@ def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> li
     if not every:
         return []
     bindings = [path for path in every if Path(path).name.startswith(("bind", "module"))]
-    sources = [path for path in every if path not in bindings] + [together(package, bindings)]
+    shared = SHARED.get(package, [])
+    sources = [path for path in every if path not in bindings] + [together(package, bindings), *shared]
     return [
         Pybind11Extension(
             f"{package}.{name}{suffix}",
             sources,
             depends=[*bindings, *sorted(glob(f"{folder}/**/*.h", recursive=True))],
-            include_dirs=[folder],
+            include_dirs=[folder, *sorted({str(Path(path).parent) for path in shared})],
             define_macros=[("NATIVE_MODULE", f"{name}{suffix}")],
             cxx_std=17,
             # Contraction would make the same sum differ between instruction sets.
@@ -119,7 +128,10 @@ class BuildKernels(build_ext):
                 extension.extra_link_args = [*extension.extra_link_args, "-fsanitize=address,undefined"]
 
     def _keep(self, level: str) -> None:
-        self.extensions = [e for e in self.extensions if e.name.endswith(f"_native{level}")]
+        one = {package for package in WITH_KERNELS if levels_of(package) is BASE}
+        self.extensions = [
+            e for e in self.extensions if e.name.endswith(f"_native{level}") or e.name.rpartition(".")[0] in one
+        ]
 
     def build_extension(self, ext: Pybind11Extension) -> None:
         # Builds of the same sources run side by side: with one folder of objects they would link each other's.
@@ -139,6 +151,6 @@ class BuildKernels(build_ext):
 
 setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    ext_modules=[e for package in WITH_KERNELS for e in native(package, "_native")],
+    ext_modules=[e for package in WITH_KERNELS for e in native(package, "_native", levels_of(package))],
     cmdclass={"build_ext": BuildKernels},
 )
