@@ -2,6 +2,8 @@
 
 definitions.py  entities, feature views, models: what `store.yaml` says
 duration.py     `30d` and its like
+changes.py      what differs between two definitions, and what of it breaks those who read
+registry.py     which definitions were applied, one after another
 codec.py        rows of a view as packed bytes, and back into columns
 head.py         which generations of its views an online store holds of an entity
 online/         stores that are read by key, one file each

@@ -134,6 +134,8 @@ class StoreConfig(StrictModel):
     project: str
     online: Annotated[Any, Choice("easyrec.store.online")] = {"type": "sqlite", "path": "online.db"}
     """Where features are read by key."""
+    registry: str = "registry.db"
+    """The file that holds which definitions were applied."""
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []

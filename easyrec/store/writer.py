@@ -111,8 +111,8 @@ class Writer:
         self._change(entity, switch)
         return Published(name, generation, rows, newest, self.clock() - begun)
 
-    def rollback(self, name: str) -> None:
-        """Return to the generation before the last one; once.
+    def rollback(self, name: str) -> State:
+        """Return to the generation before the last one, once; gives what is read now.
 
         Raises:
             StoreError: There is none, or the next one is being written.
@@ -124,7 +124,9 @@ class Writer:
                 raise StoreError(f"view '{name}' has no former generation to return to")
             return head.changed(name, replace(known, live=known.former, former=None))
 
-        self._change(self._view(name).entity, back)
+        live = self._change(self._view(name).entity, back).views[name].live
+        assert live is not None
+        return live
 
     def write(self, name: str, rows: pa.RecordBatch) -> int:
         """Put rows into what readers see now; a row that is older than what is there changes nothing.

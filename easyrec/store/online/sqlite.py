@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,6 +16,7 @@ from pydantic import Field
 
 from easyrec.errors import StoreError
 from easyrec.store import native
+from easyrec.store.files import open_file
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans
 
 APPLICATION = 0x65617374
@@ -182,32 +182,9 @@ class SqliteStore(OnlineStore):
         return db
 
     def _connected(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=self.patience, isolation_level=None, check_same_thread=False)
-        try:
-            write_ahead(db, self.patience)
-            db.execute(f"PRAGMA mmap_size = {MAPPED}")
-            db.execute("BEGIN IMMEDIATE")
-            self._prepare(db)
-            db.execute("COMMIT")
-        except BaseException:
-            db.close()
-            raise
+        db = open_file(self.path, APPLICATION, VERSION, TABLES, self.patience)
+        db.execute(f"PRAGMA mmap_size = {MAPPED}")
         return db
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        ours = db.execute("PRAGMA application_id").fetchone()[0]
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if ours == APPLICATION and version == VERSION:
-            return
-        if ours == APPLICATION:
-            raise StoreError(f"{self.path} was made by another version of this program (format {version})")
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StoreError(f"{self.path} is a database of something else: name another file")
-        for statement in TABLES:
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {APPLICATION}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _changing(self, *, durably: bool = False) -> Iterator[sqlite3.Connection]:
@@ -230,23 +207,8 @@ class SqliteStore(OnlineStore):
         except sqlite3.Error as error:
             text = f"other processes have held it for {self.patience:g} s" if "locked" in str(error) else str(error)
             raise StoreError(f"{self.shown} cannot be used: {text}") from error
-        except OSError as error:
-            raise StoreError(f"{self.shown} cannot be made: {error.strerror or error}") from error
 
 
 @lru_cache(AT_ONCE)
 def _select(count: int) -> str:
     return f"SELECT key, record FROM records WHERE space = ? AND key IN ({','.join('?' * count)})"
-
-
-def write_ahead(db: sqlite3.Connection, patience: float) -> None:
-    """Keep the log of what is written beside the file. SQLite itself doesn't wait where two change this at once."""
-    end = time.monotonic() + patience
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:  # noqa: PERF203 (a wait is what it is for)
-            if time.monotonic() >= end:
-                raise
-            time.sleep(0.01)
