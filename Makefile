@@ -40,7 +40,7 @@ $(VENV)/.kernels-all: $(VENV)/.runtime $(KERNELS)
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "installing the development tools into $(VENV) ..."
-	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,kafka,onnx,serving,grpc,trust,maxcompute,delta,iceberg,tune,lmdb,dev,docs]'
+	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,kafka,onnx,serving,grpc,trust,maxcompute,delta,iceberg,tune,lmdb,store,dev,docs]'
 	@touch $@
 
 .PHONY: install

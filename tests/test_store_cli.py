@@ -117,6 +117,21 @@ def test_definitions_are_compared_and_applied(here, capsys):
     assert "first" in capsys.readouterr().out
 
 
+def test_a_training_set_is_written(here, capsys):
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    rows("history.parquet", {7: 30, 8: 40})
+    (here / "store.yaml").write_text(
+        CONFIG.replace("    owner: anna", "    source: {type: parquet, path: history.parquet}")
+    )
+    pq.write_table(
+        pa.table({"user_id": [8, 9, 7], "shown": [1_700_000_000, 1_700_000_000, 1_500_000_000]}), "spine.parquet"
+    )
+    words = ("ctr", "--spine", "spine.parquet", "--output", "train.parquet", "--event-time", "shown")
+    assert store("training-set", *words) == 0
+    assert "train.parquet: 3 rows, 4 columns" in capsys.readouterr().out
+    assert pq.read_table("train.parquet")["user_age"].to_pylist() == [40, None, None]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [

@@ -61,6 +61,8 @@ class View(StrictModel):
     type: ViewType = "batch"
     entity: str
     fields: list[FieldConfig] = Field(min_length=1, max_length=10_000)
+    source: Annotated[Any, Choice("easyrec.store.offline")] | None = None
+    """Where its rows lie over all times; training sets are made of them."""
     event_time: str | None = None
     """The source's column that says since when a row holds; without it rows hold always."""
     created_time: str | None = None
