@@ -20,12 +20,6 @@ def likely_distinct(counts: np.ndarray) -> float:
     return len(counts) + once * (once - 1) / (2 * (twice + 1))
 
 
-def coverage(counts: np.ndarray) -> float:
-    """Probability that another row's value is one of the sample: ``1 - f_1 / n`` (Good, Biometrika 1953)."""
-    total = int(counts.sum())
-    return 1.0 - int((counts == 1).sum()) / total if total else 0.0
-
-
 def least_spread(counts: np.ndarray) -> float:
     """So many values at least there would be, were all equally frequent; a bound that holds in 95 of 100 samples.
 

@@ -33,7 +33,9 @@ def _hashes(array: pa.Array) -> np.ndarray:
         found = np.sum(parts, axis=0, dtype=np.uint64) if parts else np.zeros(len(array), np.uint64)
     elif pa.types.is_dictionary(kind):
         return _taken(_hashes(array.dictionary), array.indices)
-    elif pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+    elif pa.types.is_boolean(kind):
+        found = _hashes(array.cast(pa.uint8()))
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         found = pd.util.hash_array(array.fill_null(0).to_numpy(zero_copy_only=False))
     else:  # texts, moments, decimals: as text, each once
         words = array.cast(pa.string()) if not pa.types.is_binary(kind) else array

@@ -17,6 +17,7 @@ from easyrec.data.beside import raw_name
 from easyrec.data.intake import raw_columns
 from easyrec.data.labels import read_label
 from easyrec.errors import ConfigError
+from easyrec.tune.advise.counting import least_spread, likely_distinct
 from easyrec.tune.advise.hashing import row_hashes
 from feature_generator import Column, FeatureGenerator, Table
 from feature_generator.columns import Ragged
@@ -42,12 +43,36 @@ class Ids:
         rows: (n,) int64, the row of each, ascending.
         distinct: (D,) the different ones, ascending.
         counts: (D,) how often each occurs.
+        total: Ids of all rows, about; None where nobody knows.
+        pieces: (n,) int64, the slice of the data that each is out of.
     """
 
     values: np.ndarray
     rows: np.ndarray
     distinct: np.ndarray
     counts: np.ndarray
+    total: float | None
+    pieces: np.ndarray
+
+    @property
+    def known(self) -> float:
+        """Share of the values in every other slice that the slices between them have too.
+
+        Rows of one slice are of one time, and as a rule of one session: whether a value comes again is told by others.
+        """
+        odd = self.pieces % 2 == 1
+        return float(np.isin(self.values[~odd], self.values[odd]).mean()) if odd.any() and not odd.all() else 0.0
+
+    @property
+    def likely(self) -> float:
+        """Different ids of all rows, about, or at least."""
+        found = likely_distinct(self.counts)
+        return found if self.total is None else min(found, max(self.total, len(self.distinct)))
+
+    @property
+    def single(self) -> bool:
+        """Whether each id comes once, as far as the sample can tell, in all rows."""
+        return self.total is not None and least_spread(self.counts) >= self.total
 
 
 @dataclass
@@ -60,6 +85,7 @@ class Seen:
         total: Rows of the part, None where only reading tells.
         table: Their features; ids of hashes and numbers have not been put into the buckets of the config.
         labels: By name, (rows,) float32; NaN where it is none.
+        pieces: (rows,) int64, the slice that each row is out of.
         times: (rows,) float64, None where no column tells the time.
         clock: The column that does.
     """
@@ -69,6 +95,7 @@ class Seen:
     total: int | None
     table: Table
     labels: dict[str, np.ndarray]
+    pieces: np.ndarray
     times: np.ndarray | None = None
     clock: str = ""
     _ids: dict[str, Ids | None] = field(default_factory=dict)
@@ -104,7 +131,8 @@ class Seen:
         keys = np.repeat(np.arange(found.elements), found.key_lengths)  # the element of each id
         rows = np.repeat(np.arange(len(found.lengths)), found.lengths)[keys]
         distinct, counts = np.unique(found.values, return_counts=True)
-        return Ids(found.values, rows, distinct, counts)
+        total = None if self.total is None or not self.rows else len(found.values) * self.total / self.rows
+        return Ids(found.values, rows, distinct, counts, total, self.pieces[rows])
 
     def numbers(self, output: str) -> np.ndarray | None:
         """(rows, value_dim) of a feature of numbers; None of ids."""
@@ -156,7 +184,9 @@ def _seen(experiment: Experiment, name: str, part: Part, generator: FeatureGener
     beside = [raw_name(c, source.columns, generator.mode) for c in columns(experiment, name) if c not in absent]
     clock = _clock(experiment, source.columns)
     source.require([*raw, *labels.values()])
-    batch = read_spread(part, rows, list(dict.fromkeys([*raw, *labels.values(), *beside, *([clock] if clock else [])])))
+    batch, pieces = read_spread(
+        part, rows, list(dict.fromkeys([*raw, *labels.values(), *beside, *([clock] if clock else [])]))
+    )
     found = opened(generator).transform(batch.select(raw), bad_rows="default")
     read = {}
     for label, column in labels.items():
@@ -166,13 +196,16 @@ def _seen(experiment: Experiment, name: str, part: Part, generator: FeatureGener
             if wrong is not None:
                 values[wrong.rows] = np.nan
             read[label] = values
-    return Seen(name, batch, _total(part), found, read, _times(batch, clock), clock)
+    return Seen(name, batch, _total(part), found, read, pieces, _times(batch, clock), clock)
 
 
-def read_spread(part: Part, rows: int, columns: list[str]) -> pa.Table:
+def read_spread(part: Part, rows: int, columns: list[str]) -> tuple[pa.Table, np.ndarray]:
     """Up to `rows` rows of a part from all of its length: slices out of many units, and out of all of each.
 
     What lies in the order of time would else be known by its beginning alone.
+
+    Returns:
+        The rows, and the number of the slice that each is out of.
     """
     source, predicate = part.source, part.predicate
     units = source.units() if predicate is None else predicate.units(source)
@@ -193,15 +226,13 @@ def read_spread(part: Part, rows: int, columns: list[str]) -> pa.Table:
                 taken += piece.num_rows
             if taken >= share or done >= budget:
                 break
-    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks()
+    pieces = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
+    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().combine_chunks(), pieces
 
 
 def _pieces(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
     """So many rows of a batch, in slices from its beginning to its end."""
-    if rows >= batch.num_rows:
-        yield batch
-        return
-    bounds = np.linspace(0, rows, PIECES + 1).astype(int)
+    bounds = np.linspace(0, min(rows, batch.num_rows), PIECES + 1).astype(int)
     starts = np.linspace(0, batch.num_rows, PIECES + 1).astype(int)
     for start, length in zip(starts[:-1], np.diff(bounds), strict=True):
         if length:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from easyrec.config.space import is_space
 from easyrec.tune.advise.evidence import Evidence
 from easyrec.tune.advise.proposal import Proposal
 from easyrec.tune.advise.rules import Need, Rule
@@ -22,10 +23,12 @@ class BetterTrial(Rule):
         found = evidence.searched
         if found is None:
             return
-        (values, best), raw = found.trials[0], evidence.experiment.document.raw
+        values, best = found.trials[0]
         middle = found.trials[len(found.trials) // 2][1]
         places = {parameter.name: parameter.path for parameter in found.search.parameters}
-        settings = {n: v for n, v in found.settings(values).items() if differences(at(raw, places[n]), v)}
+        if any(is_space(at(evidence.written, place)) for place in places.values()):
+            return  # it is to be searched, not to be trained
+        settings = {n: v for n, v in found.settings(values).items() if differences(at(evidence.written, places[n]), v)}
         run = evidence.history
         own = run.values[run.best] if run is not None and run.metric == found.objective.name else None
         sign = 1.0 if found.objective.higher_is_better else -1.0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from easyrec.tune.advise.evidence import Evidence
+from easyrec.tune.advise.hashing import row_hashes
 from easyrec.tune.advise.proposal import Proposal
 from easyrec.tune.advise.rules import Need, Rule
 from easyrec.tune.advise.seen import Seen
+from feature_generator import OutputSpec
 
 LEAST_ROWS = 1000
 
@@ -25,10 +27,14 @@ class ConstantFeature(Rule):
         parts = [part for part in (evidence.train, evidence.valid) if part is not None]
         if evidence.train.rows < LEAST_ROWS:
             return
-        for output in evidence.used:
+        for output, spec in evidence.used.items():
             known = [_only(part, output) for part in parts]
             if None in known or len(set(known)) != 1:
                 continue
+            if (getattr(spec.config, "boundaries", None) or getattr(spec.config, "vocabulary_key", "")) and _varies(
+                parts, spec
+            ):
+                continue  # its buckets or its words are what is wrong
             rows = sum(part.rows for part in parts)
             yield Proposal(
                 "medium",
@@ -39,6 +45,12 @@ class ConstantFeature(Rule):
                 evidence.without(output),
                 output,
             )
+
+
+def _varies(parts: Sequence[Seen], spec: OutputSpec) -> bool:
+    """Whether the columns that a feature reads differ between rows."""
+    columns = [source.name for source in spec.config.sources if source.name in parts[0].raw.column_names]
+    return any(len(np.unique(row_hashes(part.raw.select(columns)))) > 1 for part in parts) if columns else True
 
 
 def _only(part: Seen, output: str) -> str | None:

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from easyrec.tune.advise.counting import coverage
 from easyrec.tune.advise.evidence import Evidence
 from easyrec.tune.advise.proposal import Proposal
 from easyrec.tune.advise.rules import Need, Rule
@@ -29,7 +28,7 @@ class NewInValid(Rule):
             train, valid = evidence.train.ids(output), evidence.valid.ids(output)
             if train is None or valid is None or not len(train.values) or not len(valid.values):
                 continue
-            known, new = coverage(train.counts), 1.0 - float(np.isin(valid.values, train.distinct).mean())
+            known, new = train.known, 1.0 - float(np.isin(valid.values, train.distinct).mean())
             if known < KNOWN or new < NEW:
                 continue
             yield Proposal(

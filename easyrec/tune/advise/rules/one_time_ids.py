@@ -25,11 +25,9 @@ class OneTimeIds(Rule):
             return
         for output, spec in evidence.used.items():
             ids = part.ids(output)
-            if ids is None or spec.sequence is not None or len(ids.values) != part.rows:
+            if ids is None or spec.sequence is not None or len(ids.values) != part.rows or not ids.single:
                 continue
             spread = least_spread(ids.counts)
-            if spread < part.total:
-                continue
             table = evidence.table(output)
             yield Proposal(
                 "medium",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from easyrec.tune.advise.counting import likely_distinct, round_up, shared_buckets
+from easyrec.tune.advise.counting import round_up, shared_buckets
 from easyrec.tune.advise.evidence import Evidence
 from easyrec.tune.advise.proposal import Proposal
 from easyrec.tune.advise.rules import Need, Rule
@@ -27,9 +27,9 @@ class SmallBuckets(Rule):
             return
         for output, spec in evidence.used.items():
             buckets, ids = getattr(spec.config, "hash_bucket_size", None), evidence.train.ids(output)
-            if buckets is None or ids is None or not len(ids.distinct):
+            if buckets is None or ids is None or not len(ids.distinct) or ids.single:
                 continue
-            seen, likely = len(ids.distinct), likely_distinct(ids.counts)
+            seen, likely = len(ids.distinct), ids.likely
             if shared_buckets(seen, buckets) < SHARED and shared_buckets(likely, 2 * buckets) < SHARED:
                 continue
             new, table = round_up(ROOM * likely), evidence.table(output)

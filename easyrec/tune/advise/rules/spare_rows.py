@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from easyrec.tune.advise.counting import coverage, likely_distinct, round_up
+from easyrec.tune.advise.counting import round_up
 from easyrec.tune.advise.evidence import Evidence
 from easyrec.tune.advise.proposal import Proposal
 from easyrec.tune.advise.rules import Need, Rule
@@ -30,10 +30,8 @@ class SpareRows(Rule):
             if spec.dynamic is not None or len(evidence.together(output)) > 1:
                 continue
             if getattr(spec.config, "hash_bucket_size", None) is not None:
-                key, needed, known = "hash_bucket_size", 5 * likely_distinct(ids.counts), coverage(ids.counts) > 0.999
-                told = (
-                    f"about {likely_distinct(ids.counts):,.0f} different values, and hardly a new one in the last rows"
-                )
+                key, needed, known = "hash_bucket_size", 5 * ids.likely, ids.known > 0.999
+                told = f"about {ids.likely:,.0f} different values, and hardly a new one in the last rows"
             elif getattr(spec.config, "num_buckets", None) is not None:
                 key, needed, known = "num_buckets", 2.0 * (int(ids.distinct[-1]) + 1), len(ids.values) >= 1000
                 told = f"no number above {ids.distinct[-1]:,}"
