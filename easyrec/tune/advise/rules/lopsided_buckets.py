@@ -14,7 +14,7 @@ from easyrec.tune.advise.proposal import Proposal
 from easyrec.tune.advise.rules import Need, Rule
 from easyrec.tune.advise.seen import Seen
 
-MOST, SINGLE, DIFFERENT = 0.9, 0.3, 20
+MOST, SINGLE, DIFFERENT = 0.9, 0.3, 5
 """Share of the largest bucket from which on it is told, share of its most frequent number up to which, and how many
 different numbers it holds at least: one number that is frequent fills a bucket rightly."""
 BUCKETS = 20
