@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
+    from easyrec.tune.advise.api import advise
     from easyrec.tune.api import tune
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
     "Run",
     "Tuned",
+    "advise",
     "apply_delta",
     "choose_index",
     "embed",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "Run": "easyrec.train.run",
     "Tuned": "easyrec.tune.tuned",
+    "advise": "easyrec.tune.advise.api",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
     "embed": "easyrec.train.api",
