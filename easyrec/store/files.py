@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from easyrec.durable import write_ahead
 from easyrec.errors import StoreError
 
 
@@ -48,16 +48,3 @@ def open_file(path: Path, application: int, version: int, tables: Sequence[str],
         db.close()
         raise
     return db
-
-
-def write_ahead(db: sqlite3.Connection, patience: float) -> None:
-    """Keep the log of what is written beside the file. SQLite itself doesn't wait where two change this at once."""
-    end = time.monotonic() + patience
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:  # noqa: PERF203 (a wait is what it is for)
-            if time.monotonic() >= end:
-                raise
-            time.sleep(0.01)
