@@ -256,8 +256,8 @@ class SqliteQueue(WorkQueue):
             try:
                 db.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError:  # noqa: PERF203 (a wait is what it is for)
-                if time.monotonic() >= end:
+            except sqlite3.OperationalError as error:  # noqa: PERF203 (a wait is what it is for)
+                if "locked" not in str(error) or time.monotonic() >= end:  # a full disk is told at once
                     raise
                 time.sleep(0.01)
 
