@@ -68,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     wait_asleep()
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()  # here, where it is told below: a short text would else be written when the process ends
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
