@@ -62,7 +62,7 @@ class _Spaces:
         """The schema, or a space of what it allows; a range only of numbers."""
         if not any(key in schema for key in _SAYS):
             return schema
-        about = {key: schema[key] for key in ("description", "default") if key in schema}
+        about: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
         plain = {key: value for key, value in schema.items() if key not in about}
         text = json.dumps(plain, sort_keys=True)
         if text not in self._names:

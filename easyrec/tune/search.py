@@ -92,8 +92,9 @@ class Search:
     def step(self, evaluation: int) -> int:
         """What the pruner calls an evaluation, or a share of the rows that is through, from 1: it halves at 1, 3, 9."""
         chosen = self.config.pruned
-        halves = self.config.rows is not None and isinstance(chosen, Halving | Hyperband)
-        return chosen.reduction ** (evaluation - 1) if halves else evaluation
+        if self.config.rows is None or not isinstance(chosen, Halving | Hyperband):
+            return evaluation
+        return int(chosen.reduction ** (evaluation - 1))
 
     @property
     def trials(self) -> int | None:

@@ -36,7 +36,7 @@ class SampledSource(WrappedSource):
         super().__init__(source)
         if source.endless:
             raise ConfigError([Problem("rows without an end have no share", "tune.rows")])
-        self.share, self.clock, self.among = share, clock, among
+        self.part, self.clock, self.among = share, clock, among
         self._units = source.units()
         rows = [unit.rows for unit in self._units]
         counted = None if None in rows else [number for number in rows if number is not None]
@@ -65,7 +65,7 @@ class SampledSource(WrappedSource):
             text = f"column '{clock}' of type {times.type} has no order in time"
             raise ConfigError([Problem(text, "tune.rows.column")]) from None
         known = len(times) - times.null_count
-        since = times[order[max(round(self.share * known), 1) - 1].as_py()]
+        since = times[order[max(round(self.part * known), 1) - 1].as_py()]
         if self.among is None:
             newest = np.concatenate(of)[_truth(pc.greater_equal(times, since).combine_chunks())]
             self._counts = dict(enumerate(np.bincount(newest, minlength=len(self._units)).tolist()))
@@ -74,7 +74,7 @@ class SampledSource(WrappedSource):
     def _drawn(self, unit: Unit, rows: np.ndarray) -> np.ndarray:
         """Which rows of a unit are drawn, by their place among all rows where that is known."""
         first, key = (0, unit.index) if self._first is None else (self._first[unit.index], 0)
-        return keep_negatives(0, DRAW, key, first + rows, self.share)
+        return keep_negatives(0, DRAW, key, first + rows, self.part)
 
     def _chosen(self, unit: Unit, first: int, batch: pa.RecordBatch) -> np.ndarray:
         """(rows,) bool."""
