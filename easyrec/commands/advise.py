@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> None:
         return
     out = console()
 
-    def say(text: str, **style: str) -> None:
-        out.print(text, markup=False, soft_wrap=True, **style)
+    def say(text: str, style: str | None = None) -> None:
+        out.print(text, markup=False, soft_wrap=True, style=style)
 
     say(f"{found.experiment.name}: looked at {', '.join(found.seen) or 'the config'} by {len(found.looked)} rules")
     for what, why in found.missing.items():

@@ -11,6 +11,7 @@ from typing import Any
 
 from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
+from easyrec.config.tune import RowsConfig
 from easyrec.data import PARTS, open_sources
 from easyrec.data.feed import feed_of
 from easyrec.durable import write_text
@@ -95,14 +96,15 @@ def columns(search: Search) -> list[str]:
     """Raw columns that trials read beside the features, whatever is drawn."""
     found: list[str] = []
     for experiment in search.options():
-        found += _columns(experiment)
+        found += _columns(experiment, search.config.rows)
     return list(dict.fromkeys(found))
 
 
-def _columns(experiment: Experiment) -> list[str]:
+def _columns(experiment: Experiment, rows: RowsConfig | None) -> list[str]:
     data, shuffle = experiment.data, experiment.shuffle
     names = [*data.labels, *data.reserved, *experiment.eval.columns(experiment.tasks), *experiment.training_columns]
     names += [name for name in (data.sample_weight, data.event_time, shuffle and shuffle.together) if name]
     names += [data.split.column] if data.split else []
+    names += [rows.column] if rows is not None and rows.column else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
     return names

@@ -34,7 +34,7 @@ from urllib.parse import urlsplit
 from typing_extensions import Self
 
 from easyrec.config.space import Parameter, Value, active, filled, num_points, points
-from easyrec.config.tune import TPE, CmaEs, GaussianProcess, Grid, Hyperband, Median
+from easyrec.config.tune import TPE, CmaEs, GaussianProcess, Grid, Halving, Hyperband, Median
 from easyrec.durable import write_ahead
 from easyrec.errors import MissingExtra, TuneError
 from easyrec.tune.row import Row
@@ -477,6 +477,8 @@ class Study:
             return pruners.MedianPruner(n_startup_trials=chosen.startup, n_warmup_steps=chosen.warmup)
         if isinstance(chosen, Hyperband):
             return pruners.HyperbandPruner(min_resource=chosen.least, reduction_factor=chosen.reduction)
+        if isinstance(chosen, Halving):
+            return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=chosen.reduction)
         return pruners.NopPruner()
 
 

@@ -87,7 +87,7 @@ def _run(
     def report(value: float, evaluation: int) -> bool:
         if not pruned:
             return False
-        trial.report(value, evaluation)
+        trial.report(value, search.step(evaluation))
         return bool(trial.should_prune())
 
     started = time.monotonic()
@@ -102,6 +102,7 @@ def _run(
         search.config.budget.seconds_per_trial,
         report,
         stopped,
+        rows=search.config.rows,
     )
 
     def took() -> None:
@@ -112,6 +113,8 @@ def _run(
         outcome = run.run()
     except Hopeless:
         took()
+        if run.ended:
+            trial.set_user_attr("reason", run.ended)
         study.prune(trial)
     except TimeUp as up:
         if time.monotonic() > until:

@@ -29,7 +29,7 @@ def least_spread(counts: np.ndarray) -> float:
     total = int(counts.sum())
     pairs = float((counts.astype(np.float64) * (counts - 1)).sum() / 2)
     most = pairs + 2 * np.sqrt(pairs) + 3
-    return total * (total - 1) / 2 / most
+    return float(total * (total - 1) / 2 / most)
 
 
 def shared_buckets(distinct: float, buckets: int) -> float:

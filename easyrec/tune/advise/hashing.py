@@ -30,7 +30,7 @@ def _hashes(array: pa.Array) -> np.ndarray:
         found = _of_lists(array.cast(pa.list_(kind.value_type)))
     elif pa.types.is_struct(kind):
         parts = [_mixed(_hashes(array.field(i)), i) for i in range(kind.num_fields)]
-        found = np.sum(parts, axis=0, dtype=np.uint64) if parts else np.zeros(len(array), np.uint64)
+        found = np.add.reduce([np.zeros(len(array), np.uint64), *parts])
     elif pa.types.is_dictionary(kind):
         return _taken(_hashes(array.dictionary), array.indices)
     elif pa.types.is_boolean(kind):
@@ -48,7 +48,7 @@ def _hashes(array: pa.Array) -> np.ndarray:
 
 def _taken(known: np.ndarray, indices: pa.Array) -> np.ndarray:
     places = indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
-    return np.append(known, NULL)[places]
+    return np.asarray(np.append(known, NULL)[places])
 
 
 def _of_lists(array: pa.Array) -> np.ndarray:

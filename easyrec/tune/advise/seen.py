@@ -250,8 +250,8 @@ def _clock(experiment: Experiment, columns: Mapping[str, pa.DataType]) -> str:
     named += [data.leakage.time if data.leakage else None]
     moments = [name for name, kind in columns.items() if pa.types.is_timestamp(kind) or pa.types.is_date(kind)]
     guessed = [name for name in columns if name.lower() in TIMES]
-    fits = [name for name in [*named, *moments, *guessed] if name in columns and _is_time(columns[name])]
-    return next((name for name in fits if name is not None), "")
+    listed = [name for name in [*named, *moments, *guessed] if name is not None]
+    return next((name for name in listed if name in columns and _is_time(columns[name])), "")
 
 
 def _is_time(kind: pa.DataType) -> bool:

@@ -12,7 +12,8 @@ import easyrec
 from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, RunError
-from feature_generator.config import read_yaml
+from feature_generator import plugins
+from feature_generator.config import members, read_yaml
 
 ROOT = Path(__file__).parents[3]
 
@@ -175,14 +176,6 @@ def test_rows_without_an_end_or_without_a_source_are_left_alone(config):
     assert found.missing["data"] == "the config names no rows to learn from"
 
 
-def test_nothing_is_told_of_the_embedded_shop(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    shop = {"type": "synthetic", "name": "shop", "rows": 10_000}
-    small = {f"data.{part}": {**shop, "split": part} for part in ("train", "valid")}
-    found = easyrec.advise(ROOT / "configs" / "shop" / "deepfm.yaml", overrides={**small, "data.test": None}, steps=0)
-    assert [proposal.told() for proposal in found.proposals] == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "path", [pytest.param(p, id=p.relative_to(ROOT).as_posix()) for p in sorted((ROOT / "configs").rglob("*.yaml"))]
@@ -196,3 +189,36 @@ def test_nothing_is_told_of_the_configs_of_this_repository(path, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     rows = 20_000 if "synthetic" in str(read_yaml(path).data) else 0
     assert [proposal.told() for proposal in easyrec.advise(path, steps=0, rows=rows).proposals] == []
+
+
+def test_a_plugin_brings_rules(config, tmp_path, monkeypatch):
+    rules = tmp_path / "acme_advice" / "tune" / "advise" / "rules"
+    rules.mkdir(parents=True)
+    for folder in (rules, *list(rules.parents)[:3]):
+        (folder / "__init__.py").write_text("")
+    (rules / "many_epochs.py").write_text(PLUGGED)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        found = easyrec.advise(config, plugins=["acme_advice"], rows=0, steps=0)
+    finally:
+        plugins.packages.clear()
+        members.cache_clear()
+    (proposal,) = found.proposals
+    assert (proposal.key, proposal.overrides) == ("many_epochs", ["train.epochs=1"])
+
+
+PLUGGED = """
+from easyrec.tune.advise.proposal import Proposal
+from easyrec.tune.advise.rules import Rule
+
+
+class ManyEpochs(Rule):
+    \"\"\"There is more than one epoch.\"\"\"
+
+    needs = "config"
+
+    def look(self, evidence):
+        epochs = evidence.experiment.train.epochs
+        if epochs and epochs > 1:
+            yield Proposal("low", "train.epochs", f"{epochs:g} epochs", "we take one", "less time", {"train.epochs": 1})
+"""

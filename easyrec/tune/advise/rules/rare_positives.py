@@ -13,7 +13,7 @@ from easyrec.tune.advise.rules import Need, Rule
 
 RATE = 0.02
 """Share of ones below which it is told."""
-LEAST_ROWS = 500_000
+LEAST_ROWS = 1_000_000
 """Rows that all together have; fewer are learned in no time."""
 WANTED = 0.1
 
