@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
     from easyrec.tune.api import tune
+    from easyrec.tune.select.api import select
+    from easyrec.tune.select.selected import Selected
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
     "Run",
+    "Selected",
     "Tuned",
     "apply_delta",
     "choose_index",
@@ -39,6 +42,7 @@ __all__ = [
     "make_delta",
     "predict",
     "retrieve",
+    "select",
     "semantic_ids",
     "train",
     "tree",
@@ -47,6 +51,7 @@ __all__ = [
 
 _HOMES = {
     "Run": "easyrec.train.run",
+    "Selected": "easyrec.tune.select.selected",
     "Tuned": "easyrec.tune.tuned",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
@@ -56,6 +61,7 @@ _HOMES = {
     "make_delta": "easyrec.export.delta",
     "predict": "easyrec.train.api",
     "retrieve": "easyrec.train.api",
+    "select": "easyrec.tune.select.api",
     "semantic_ids": "easyrec.train.semantic_ids",
     "tree": "easyrec.train.tree",
 }
