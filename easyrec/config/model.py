@@ -293,7 +293,7 @@ class ModelConfig(StrictModel):
     embedding_dim: int | None = Field(None, gt=0)
     """Dim of features that set none."""
     embedding_init: Init = NormalInit()
-    gates: Annotated[Any, Choice("easyrec.modules.gates")] | None = None
+    feature_gates: Annotated[Any, Choice("easyrec.modules.gates")] | None = None
     """What weighs all inputs and tells what each is worth; see `easyrec select`."""
 
     @model_validator(mode="before")

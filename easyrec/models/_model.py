@@ -79,8 +79,8 @@ class Model(nn.Module):
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
         gated = {name: layout for name, layout in self.layouts.items() if not config.uses()[name].one_hot}
-        self.gates = None if config.gates is None else gates.build(config.gates, gated)
-        if self.numeric or self.feature_wise or self.gates is not None:
+        self.feature_gates = None if config.feature_gates is None else gates.build(config.feature_gates, gated)
+        if self.numeric or self.feature_wise or self.feature_gates is not None:
             self.register_forward_pre_hook(_prepare)
 
     def _unequal(self, layout: GroupLayout) -> list[Problem]:
@@ -171,8 +171,8 @@ class Model(nn.Module):
             Scalars, already weighted.
         """
         found = {name: encoder.auxiliary for name, encoder in self.encoders.items()}
-        if self.gates is not None:
-            found["gates"] = self.gates.penalty()
+        if self.feature_gates is not None:
+            found["feature_gates"] = self.feature_gates.penalty()
         return {name: loss for name, loss in found.items() if isinstance(loss, Tensor)}
 
     # --------------------------------------------------------------------------------------------- scoring
@@ -185,7 +185,7 @@ class Model(nn.Module):
 
     def prepared(self, x: Embedded) -> Embedded:
         """The input as `forward` gets it: numeric fields beside the others, gates and the layers on fields applied."""
-        if x.layouts is self.layouts or not (self.numeric or self.feature_wise or self.gates is not None):
+        if x.layouts is self.layouts or not (self.numeric or self.feature_wise or self.feature_gates is not None):
             return x
         tensors = dict(x.tensors)
         for name, modules in of_groups(self.numeric, self.layouts):
@@ -200,8 +200,8 @@ class Model(nn.Module):
                 parts.append(module(values[:, start:end]).flatten(1))
                 start = end
             tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        if self.gates is not None:
-            tensors = self.gates(tensors)
+        if self.feature_gates is not None:
+            tensors = self.feature_gates(tensors)
         for name, layers in of_groups(self.feature_wise, self.layouts):
             if f"emb:{name}" in tensors:
                 tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])

@@ -1,4 +1,4 @@
-"""Gates on the inputs of a model, which tell what a feature is worth: `gates` of the `model` section.
+"""Gates on the inputs of a model, which tell what a feature is worth: `feature_gates` of the `model` section.
 
 The contract of the family: `easyrec/modules/gates/<type>.py` holds the gates' `Config` over `GatesConfig`, and one class
 over `Gates`.

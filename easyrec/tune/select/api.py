@@ -120,8 +120,8 @@ def _unfit(experiment: Experiment, given: Sequence[str]) -> Iterator[Problem]:
         yield Problem(f"{text}\nselect them with labels and no sampler, then train the chosen ones with it", where)
     elif experiment.watched is None:
         yield Problem("no metric of the first task has a better direction: set eval.metrics: [auc]", "eval")
-    if experiment.model.gates is not None:
-        yield Problem("the selection puts gates there itself: leave them out", "model.gates")
+    if experiment.model.feature_gates is not None:
+        yield Problem("the selection puts gates there itself: leave them out", "model.feature_gates")
     if not (experiment.data.valid is not None or experiment.data.split is not None or "valid" in given):
         yield Problem("features are measured on data.valid, and there is none", "data")
 

@@ -32,7 +32,7 @@ from feature_generator.whole_file import whole_file
 
 FOLDER = "features"
 SETTINGS = "settings.json"
-EACH = 2
+EACH = 5
 """Copies of one feature at most."""
 
 

@@ -23,7 +23,8 @@ class Decision:
         config: The `select` section.
         reduction: The config that features are taken out of.
         measured: What the features are worth.
-        bound: What noise is worth; None where that is not known.
+        bounds: What noise of its kind may seem to be worth, by unit and by name of what is measured together; empty
+            where that is not known.
         pairs: Features that tell each other.
         costs: What they cost.
         notes: Why features stay that others would have gone in the place of.
@@ -32,7 +33,7 @@ class Decision:
     config: SelectConfig
     reduction: Reduction
     measured: Measured
-    bound: float | None
+    bounds: Mapping[str, float]
     pairs: Pairs
     costs: Costs
     notes: dict[str, str] = field(default_factory=dict)
@@ -43,8 +44,7 @@ class Decision:
 
     def significant(self, name: str) -> bool:
         """Whether a unit, or what several have in common, is worth more than noise."""
-        value = self.measured.joint.get(name, self.worth(name))
-        return self.bound is None or value > self.bound
+        return name not in self.bounds or self.measured.joint.get(name, self.worth(name)) > self.bounds[name]
 
     def ascending(self, units: Sequence[str]) -> list[str]:
         """Units, those first that are worth the least for what they cost."""
@@ -70,9 +70,8 @@ class Decision:
                 best = max(of, key=self.worth)
                 noise.discard(best)
                 self.notes[best] = f"the best part of '{sequence}', which is worth something as a whole"
-        bound = 0.0 if self.bound is None else self.bound
         reasons = {
-            unit: f"noise: worth {self.worth(unit):.3g}, shuffled copies up to {bound:.3g}" for unit in noise
+            unit: f"noise: worth {self.worth(unit):.3g}, shuffled copies up to {self.bounds[unit]:.3g}" for unit in noise
         } | {unit: why for unit, why in repeated.items() if unit not in noise}
         self.reduction.take_out(sorted(noise, key=self.worth), reasons)
         self.reduction.take_out(sorted(set(reasons) - noise, key=self.worth), reasons)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 from typing_extensions import Self
+
+from easyrec.tune.select.null import Null
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,13 @@ class Measured:
         """What `to_json` gave."""
         return cls(**data)
 
-    def null(self, copies: Mapping[str, str]) -> list[float]:
-        """What the shuffled copies are worth, ascending."""
-        return sorted(self.importance[copy] for copy in copies if copy in self.importance)
+    def null(self, copies: Collection[str], sizes: Mapping[str, float], quantile: float) -> Null | None:
+        """What noise may seem to be worth; None without copies.
 
-    def bound(self, copies: Mapping[str, str], quantile: float) -> float | None:
-        """What a feature must be worth more than, or it is noise; None without copies.
-
-        At least 0, as nothing that the model is better off without is worth anything.
+        Args:
+            copies: Names of the shuffled copies.
+            sizes: Logarithm of the number of ids of each.
+            quantile: The share of noise that is to lie below the bounds.
         """
-        null = self.null(copies)
-        return max(float(np.quantile(null, quantile)), 0.0) if null else None
+        worth = {copy: self.importance[copy] for copy in copies if copy in self.importance}
+        return Null(worth, sizes, quantile) if worth else None

@@ -49,7 +49,7 @@ def rows_of(study: Study) -> list[FeatureRow]:
 
 def _worth(study: Study, name: str) -> str:
     assert study.decision is not None
-    bound = study.decision.bound
+    bound = study.decision.bounds.get(name)
     above = "" if bound is None else f", shuffled copies up to {bound:.3g}"
     return f"worth {study.decision.worth(name):.3g}{above}"
 
@@ -105,8 +105,8 @@ def write_report(study: Study, rows: Sequence[FeatureRow]) -> Path:
             {
                 "type": m.method,
                 "unit": m.unit,
-                "null": m.null(study.copies),
-                "bound": m.bound(study.copies, study.config.null.quantile),
+                "null": [] if (null := study.null(m)) is None else null.values,
+                "bounds": study.bounds(m),
                 "seconds": m.seconds,
                 "base": m.base,
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from easyrec.tune.select.decide import Decision, joint_of
 from easyrec.tune.select.dims import Dims, proposed
 from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.methods import Task, build
+from easyrec.tune.select.null import Null
 from easyrec.tune.select.reduced import Reduction
 from easyrec.tune.select.trained import trained
 from easyrec.tune.select.units import units_of
@@ -94,6 +96,34 @@ class Study:
         return self._copies[1]
 
     @cached_property
+    def _sizes(self) -> dict[str, float]:
+        """Logarithm of the number of ids, by unit, by copy, and by name of what is measured together."""
+        outputs = self.experiment.generator.outputs
+        found = {
+            unit: max(math.log(outputs[feature].num_embeddings or 1) for feature in features)
+            for unit, features in self.units.features.items()
+        }
+        owner = self.units.owner
+        found |= {copy: math.log(outputs[feature].num_embeddings or 1) for copy, feature in self.copies.items()}
+        return found | {
+            name: max(found[owner.get(unit, unit)] for unit in units) for name, units in self._joint.items()
+        }
+
+    def null(self, measured: Measured) -> Null | None:
+        """What noise may seem to be worth by a method; None without copies."""
+        return measured.null(self.copies, self._sizes, self.config.null.quantile)
+
+    def bounds(self, measured: Measured) -> dict[str, float]:
+        """What features, and what is measured together, must be worth more than by a method; empty without copies."""
+        null = self.null(measured)
+        return {} if null is None else {name: null.bound(self._sizes[name]) for name in [*self.units.features, *self._joint]}
+
+    @cached_property
+    def _joint(self) -> dict[str, list[str]]:
+        """Units that are measured together too, by a name."""
+        return joint_of(self.units.features, self.pairs, self.units.sequences)
+
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """What lets a config read the files of features."""
         made = write_parts(self.experiment, self.folder, self.copies, self.data)
@@ -131,7 +161,7 @@ class Study:
         return Costs(**self._once("costs", [self.units.features, self.experiment.export.request.items], measure))
 
     def _measured(self, name: str, method: Any) -> Measured:
-        joint = joint_of(self.units.features, self.pairs, self.units.sequences)
+        joint = self._joint
         units = {**self.units.features, **{copy: (copy,) for copy in self.copies}}
         folder = self.folder / TRAININGS / name.replace(" ", "_")
         steps = max(self.rows // self.experiment.data.batch_size, 1)
@@ -150,9 +180,8 @@ class Study:
 
     def _decide(self) -> None:
         first = self.measured[0]
-        bound = first.bound(self.copies, self.config.null.quantile)
         reduction = Reduction(self.document, self.units)
-        self.decision = Decision(self.config, reduction, first, bound, self.pairs, self.costs)
+        self.decision = Decision(self.config, reduction, first, self.bounds(first), self.pairs, self.costs)
         self.decision.without_noise()
         if self.config.budget.auc_drop is None:
             self.decision.within_budget(self._drop)

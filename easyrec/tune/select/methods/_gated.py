@@ -50,7 +50,7 @@ class Gated(Method):
         """Train, and read the gates."""
         start = time.monotonic()
         settings = {
-            "model.gates": self.gates(),
+            "model.feature_gates": self.gates(),
             "train.epochs": self.config.epochs,
             "train.steps": None,
             "train.early_stop": None,
@@ -59,7 +59,7 @@ class Gated(Method):
         }
         experiment = self.task.experiment(settings)
         trained(experiment, self.task.folder)
-        gates = restore(experiment, self.task.folder).model.gates
+        gates = restore(experiment, self.task.folder).model.feature_gates
         assert isinstance(gates, Gates)
         importance = gates.importance()
         numbers = gates.by_number() if gates.config.per == "dim" else {}
