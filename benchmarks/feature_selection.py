@@ -30,7 +30,17 @@ import easyrec
 from easyrec.data.sources.synthetic import Config as Synthetic
 
 FOLDER = ROOT / ".data" / "feature_selection"
-PLAIN = {"age": 8, "gender": 0, "city": 300, "level": 8, "cate": 200, "brand": 2000, "position": 16, "hour": 24, "scene": 0}
+PLAIN = {
+    "age": 8,
+    "gender": 0,
+    "city": 300,
+    "level": 8,
+    "cate": 200,
+    "brand": 2000,
+    "position": 16,
+    "hour": 24,
+    "scene": 0,
+}
 """Columns that the click model reads, as ids; of some their number."""
 AGES = [20, 25, 30, 36, 43, 52, 62]
 PRICES = [8, 14, 20, 27, 35, 45, 58, 75, 100, 140, 210]
@@ -68,7 +78,12 @@ def features() -> list[dict[str, Any]]:
         {"type": "raw", "name": "birth_day", "expression": "item:birth_day", "boundaries": BIRTHS},
         {"type": "id", "name": "tags", "expression": "item:tags", "hash_bucket_size": 1000},
         {"type": "combo", "name": "age_x_cate", "expression": ["user:age", "item:cate"], "hash_bucket_size": 20_000},
-        {"type": "combo", "name": "hour_x_tag", "expression": ["context:hour", "item:tags"], "hash_bucket_size": 20_000},
+        {
+            "type": "combo",
+            "name": "hour_x_tag",
+            "expression": ["context:hour", "item:tags"],
+            "hash_bucket_size": 20_000,
+        },
     ]
 
 
@@ -97,7 +112,9 @@ def columns_of(rows: pa.Table, random: np.random.Generator, renamed: dict[str, n
         if "boundaries" in feature:
             values: np.ndarray = random.normal(size=size)
         elif i % 2:  # as unevenly as real ids are met
-            values = np.minimum((random.pareto(1.0, size) * feature["num_buckets"] / 50).astype(int), feature["num_buckets"] - 1)
+            values = np.minimum(
+                (random.pareto(1.0, size) * feature["num_buckets"] / 50).astype(int), feature["num_buckets"] - 1
+            )
         else:
             values = random.integers(0, feature["num_buckets"], size)
         rows = rows.append_column(name, pa.array(values))
@@ -119,7 +136,20 @@ def make(rows: int, seed: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     renamed = {name: random.permutation(size) for name, size in COPIED.items()}
-    names = ["age", "gender", "city", "level", "cate", "brand", "price", "tags", "birth_day", "position", "hour", "scene"]
+    names = [
+        "age",
+        "gender",
+        "city",
+        "level",
+        "cate",
+        "brand",
+        "price",
+        "tags",
+        "birth_day",
+        "position",
+        "hour",
+        "scene",
+    ]
     for part in ("train", "valid", "test"):
         source = Synthetic(type="synthetic", name="shop", split=part, rows=rows, seed=seed).open("fail")
         blocks = [batch for unit in source.units() for batch in source.read(unit, [*names, "click"])]

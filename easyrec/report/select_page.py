@@ -23,7 +23,7 @@ def select_page(found: Mapping[str, Any]) -> str:
 
     Args:
         found: `name`; `rows`, as `easyrec.tune.select.selected.FeatureRow` has them, the best first; `methods`, each with
-            `type`, `unit`, `null` (what shuffled copies are worth), `bound`, `base` and `seconds`, the one that decides
+            `type`, `unit`, `null` (what shuffled copies are worth), `bounds` by feature, `base` and `seconds`, the one that decides
             first; `pairs` of features that tell each other; `verified`, metrics by what was trained; `metric`; `config`,
             the chosen one as text; and `environment`.
     """
@@ -71,18 +71,21 @@ def _worth(cards: Element, method: Mapping[str, Any], rows: Sequence[Mapping[str
     kind = method["type"]
     values = [(row["name"], row["importance"][kind], row["kept"]) for row in rows if kind in row["importance"]]
     card = add_card(cards, f"{kind}: {method['unit']}")
-    card.append(_bars(sorted(values, key=lambda v: -v[1]), method["null"], method["bound"], f"importance by {kind}"))
+    card.append(_bars(sorted(values, key=lambda v: -v[1]), method["null"], method["bounds"], f"importance by {kind}"))
     text = "lengths are square roots; orange features are removed"
-    if method["bound"] is not None:
-        text += f"; the band is where {len(method['null'])} shuffled copies are, the line where noise ends"
+    if method["null"]:
+        text += f"; the band is where {len(method['null'])} shuffled copies are, a mark where noise of the feature's size ends"
     SubElement(card, "p").text = text
 
 
-def _bars(values: Sequence[tuple[str, float, bool]], null: Sequence[float], bound: float | None, label: str) -> Element:
+def _bars(
+    values: Sequence[tuple[str, float, bool]], null: Sequence[float], bounds: Mapping[str, float], label: str
+) -> Element:
     height = TALL * len(values) + 6
     root = Element("svg", {"class": "plot", "viewBox": f"0 0 {WIDTH} {height}", "role": "img", "aria-label": label})
-    low = _root(min([0.0, *null, *(v for _, v, _ in values)]))
-    high = max(_root(max([0.0, *null, *(v for _, v, _ in values)])), low + 1e-12)
+    ends = [0.0, *null, *bounds.values(), *(v for _, v, _ in values)]
+    low = _root(min(ends))
+    high = max(_root(max(ends)), low + 1e-12)
 
     def at(value: float) -> float:
         return NAMES + (_root(value) - low) / (high - low) * (WIDTH - NAMES - ROOM)
@@ -100,9 +103,9 @@ def _bars(values: Sequence[tuple[str, float, bool]], null: Sequence[float], boun
         SubElement(bar, "title").text = f"{name}: {number(value, 4)}"
         shown = {"x": f"{end + 5:.1f}", "y": str(y + 11), "class": "tick"}
         SubElement(root, "text", shown).text = number(value, 3)
-    if bound is not None:
-        x = f"{at(bound):.1f}"
-        SubElement(root, "line", {"class": "mark", "x1": x, "x2": x, "y1": "0", "y2": str(height)})
+        if name in bounds:
+            x = f"{at(bounds[name]):.1f}"
+            SubElement(root, "line", {"class": "axis", "x1": x, "x2": x, "y1": str(y - 2), "y2": str(y + TALL - 4)})
     return root
 
 

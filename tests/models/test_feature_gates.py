@@ -70,9 +70,7 @@ def test_numbers_embedded_by_a_module_have_gates_and_the_model_is_exported(case)
     assert sorted(model.feature_gates.widths) == ["age", "item", "price", "user"]
     with torch.no_grad():
         model.feature_gates.weight.copy_(torch.tensor([0.5, -0.5, 0.2, -1.0]))
-    program = to_calls(export_program(model.eval(), made.layouts))
-    x = made.inputs(3)
-    inputs = [x.tensors[key].detach() for layout in made.layouts.values() for key in layout.keys()]
-    assert program is not None
-    exported = export_program(model, made.layouts).program.module()(*inputs)
+    captured, x = export_program(model.eval(), made.layouts), made.inputs(3)
+    to_calls(captured)
+    exported = captured.program.module()(*(x.tensors[key].detach() for key in captured.inputs))
     torch.testing.assert_close(exported[0], model(x)["logit"])

@@ -71,7 +71,8 @@ class Decision:
                 noise.discard(best)
                 self.notes[best] = f"the best part of '{sequence}', which is worth something as a whole"
         reasons = {
-            unit: f"noise: worth {self.worth(unit):.3g}, shuffled copies up to {self.bounds[unit]:.3g}" for unit in noise
+            unit: f"noise: worth {self.worth(unit):.3g}, shuffled copies up to {self.bounds[unit]:.3g}"
+            for unit in noise
         } | {unit: why for unit, why in repeated.items() if unit not in noise}
         self.reduction.take_out(sorted(noise, key=self.worth), reasons)
         self.reduction.take_out(sorted(set(reasons) - noise, key=self.worth), reasons)

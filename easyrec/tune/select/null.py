@@ -38,12 +38,14 @@ class Null:
 
     def bound(self, size: float) -> float:
         """What a feature of a size must be worth more than, or it is noise; what makes a model worse is worth nothing."""
-        return max(float(self._at(self.mean, size) + self.high * max(float(self._at(self.spread, size)), self.least)), 0.0)
+        return max(
+            float(self._at(self.mean, size) + self.high * max(float(self._at(self.spread, size)), self.least)), 0.0
+        )
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Offset and slope of the line of least squares; level where all x are the same, or there are too few."""
-    if len(x) < 8 or np.ptp(x) < 1e-9:  # noqa: PLR2004 (a line through a few points says little)
+    if len(x) < 8 or np.ptp(x) < 1e-9:
         return float(y.mean()), 0.0
     slope, offset = np.polyfit(x, y, 1)
     return float(offset), float(slope)

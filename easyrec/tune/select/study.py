@@ -116,7 +116,11 @@ class Study:
     def bounds(self, measured: Measured) -> dict[str, float]:
         """What features, and what is measured together, must be worth more than by a method; empty without copies."""
         null = self.null(measured)
-        return {} if null is None else {name: null.bound(self._sizes[name]) for name in [*self.units.features, *self._joint]}
+        return (
+            {}
+            if null is None
+            else {name: null.bound(self._sizes[name]) for name in [*self.units.features, *self._joint]}
+        )
 
     @cached_property
     def _joint(self) -> dict[str, list[str]]:

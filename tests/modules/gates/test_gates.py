@@ -48,7 +48,9 @@ def ratios(gates, rows=6):
     given = inputs(rows)
     found = gates(given)
     assert all(torch.equal(found[key], given[key]) for key in ("rows:deep/clicks", "offsets:deep/clicks"))
-    return {key: (found[key] / given[key]).detach() for key in given if key.startswith(("emb", "first", "dense", "seq"))}
+    return {
+        key: (found[key] / given[key]).detach() for key in given if key.startswith(("emb", "first", "dense", "seq"))
+    }
 
 
 @pytest.mark.parametrize("per", ["feature", "dim"])
@@ -62,7 +64,10 @@ def test_all_that_a_model_reads_of_a_feature_has_the_gate_of_the_feature(name, p
     rows = [value for value in found.values() if len(value)]
     assert all(torch.allclose(value, value[:1].expand_as(value), atol=1e-5) for value in rows)  # no row has its own
     numbers = dict(zip(FEATURES, torch.split(gates.values(None), list(gates.widths.values())), strict=True))
-    wide = (lambda f, dim: numbers[f] if per == "dim" else numbers[f].expand(dim))
+
+    def wide(feature, dim):
+        return numbers[feature] if per == "dim" else numbers[feature].expand(dim)
+
     item, user, steps = wide("item", 4), wide("user", 2), [wide("clicks__item", 4), wide("clicks__cate", 2)]
     for key, expected in {
         "emb:deep": torch.cat([item, user]),

@@ -24,7 +24,13 @@ def rows(number, seed):
     )
 
 
-IDS = {"user_id": ("user", 40), "item_id": ("item", 30), "again": ("item", 30), "few": ("user", 5), "many": ("item", 60)}
+IDS = {
+    "user_id": ("user", 40),
+    "item_id": ("item", 30),
+    "again": ("item", 30),
+    "few": ("user", 5),
+    "many": ("item", 60),
+}
 CONFIG = {
     "name": "toy",
     "data": {"labels": ["click"], "batch_size": 64},

@@ -63,7 +63,9 @@ def test_the_files_tell_of_every_feature(select):
 def test_every_method_ranks_what_matters_before_noise(select, method):
     found = select(method=method)
     worth = {row.name: row.importance[method] for row in found.rows}
-    assert min(worth["user_id"], max(worth["item_id"], worth["again"])) > max(worth[n] for n in ("few", "many", "number"))
+    assert min(worth["user_id"], max(worth["item_id"], worth["again"])) > max(
+        worth[n] for n in ("few", "many", "number")
+    )
 
 
 def test_another_method_is_measured_beside_and_nothing_is_trained_twice(select, tmp_path, monkeypatch):
@@ -72,7 +74,9 @@ def test_another_method_is_measured_beside_and_nothing_is_trained_twice(select, 
     monkeypatch.setattr(Permutation, "measure", None)  # would fail if it were called
     again = select(null=6, beside=["gates"], budget={"top": 1})
     assert (tmp_path / "study" / "trainings" / "permutation" / "mark").exists()
-    assert [row.importance["permutation"] for row in again.rows] == [row.importance["permutation"] for row in first.rows]
+    assert [row.importance["permutation"] for row in again.rows] == [
+        row.importance["permutation"] for row in first.rows
+    ]
     assert all("gates" in row.importance for row in again.rows)
     assert len(again.kept) == 1
     assert any(reason.startswith("the budget is 1 features: worth") for reason in again.removed.values())
@@ -98,20 +102,17 @@ def test_a_signal_leaves_a_config_and_the_same_call_goes_on(select, config, tmp_
     assert "few" in select().removed
 
 
-def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(select, shop_rows, config, tmp_path):
-    from easyrec.config.experiment import experiment_of, read_document
+def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(select, tmp_path):
+    from easyrec.train.trainer import Trainer
     from easyrec.tune.select import study as module
 
     whole = select("whole", null=4)
-    real, stopped = module.build, []
 
     class Stopping:
         def __init__(self, method, task):
             self.method, self.task = method, task
 
         def measure(self):
-            from easyrec.train.trainer import Trainer
-
             experiment = self.task.experiment({})
             trainer = Trainer(experiment, self.task.folder, bar=False, export=False)
             learn, steps = trainer._learn, []
@@ -123,19 +124,15 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(select, shop_row
                     os.kill(os.getpid(), signal.SIGTERM)
 
             trainer._learn = once
-            stopped.append(1)
             trainer.fit()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "build", Stopping)
-        with pytest.raises(Interrupted, match="measured by nothing, and .* is the config so far"):
+        with pytest.raises(Interrupted, match=r"measured by nothing, and .* is the config so far"):
             select(null=4)
-    assert stopped
-    assert module.build is real
     assert list((tmp_path / "study" / "trainings" / "permutation" / "checkpoints").iterdir())
     again = select(null=4)
     assert [row.importance for row in again.rows] == [row.importance for row in whole.rows]
-    assert read_document, experiment_of
 
 
 def test_a_folder_of_another_config_is_refused_and_told_what_differs(select, config, tmp_path):
