@@ -92,8 +92,8 @@ class Activations:
         )
         return cls(experiment, scorer, _joined(kept), columns, size)
 
-    def measure(self, features: Sequence[str] = (), seed: Sequence[int] = ()) -> dict[str, float]:
-        """The metric of each task, the sign turned where less is better, with some features at other rows."""
+    def scores(self, features: Sequence[str] = (), seed: Sequence[int] = ()) -> dict[str, np.ndarray]:
+        """The scores of all rows by task, with some features at other rows."""
         changed = self._permuted(set(features), np.random.default_rng([7, *seed])) if features else self.tensors
         parts: list[dict[str, np.ndarray]] = []
         with torch.no_grad(), self.scorer.averaged():
@@ -102,10 +102,13 @@ class Activations:
                 inputs = Embedded(_rows(changed, start, min(start + CHUNK, self.size)), self.layouts)
                 given = self.scorer.link(self.scorer.model(inputs.on(self.scorer.device)))
                 parts.append({name: tensor.cpu().numpy() for name, tensor in given.items()})
-        scores = self.scorer.scoring({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return self.scorer.scoring({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+    def measure(self, features: Sequence[str] = (), seed: Sequence[int] = ()) -> dict[str, float]:
+        """The metric of each task, the sign turned where less is better, with some features at other rows."""
         config = self.experiment.eval.model_copy(update={"metrics": [], "slices": []})
         evaluation = metrics.Evaluation(self.tasks, config)
-        evaluation.update(scores, self.labels, self.weights, self.columns)
+        evaluation.update(self.scores(features, seed), self.labels, self.weights, self.columns)
         values = evaluation.compute()
         return {key: sign * values[key] for key, sign in self.signs.items()}
 
