@@ -32,13 +32,13 @@ class SelectBudget(StrictModel):
         return self
 
 
-class SelectNull(StrictModel):
-    """What noise looks like: shuffled copies of features that are trained beside them. A number stands for `shuffles`."""
+class SelectNoise(StrictModel):
+    """What noise looks like: shuffled copies of features that are trained beside them. A number stands for `copies`."""
 
-    shuffles: int = Field(50, ge=0)
-    """Copies, each of another feature as far as there are so many; 0: none, and nothing is called noise."""
+    copies: int = Field(50, ge=0)
+    """Copies, spread over the features, at most five of each; 0: none, and nothing is called noise."""
     quantile: float = Field(0.99, gt=0.0, le=1.0)
-    """A feature is noise where this share of the copies is worth more than it."""
+    """The share of noise that is to be known as such."""
 
 
 class SelectConfig(StrictModel):
@@ -48,7 +48,7 @@ class SelectConfig(StrictModel):
     """What decides. Default: `permutation`."""
     beside: list[Annotated[Any, Choice(METHODS)]] = []
     """Methods that are measured too, to be compared with it."""
-    null: SelectNull = SelectNull()
+    noise: SelectNoise = SelectNoise()
     redundant: float | None = Field(0.95, gt=0.0, le=1.0)
     """Of features that tell each other as well as this, one stays; null: all do."""
     groups: dict[str, list[str]] = {}
@@ -65,10 +65,10 @@ class SelectConfig(StrictModel):
     rows: int = Field(100_000, gt=0)
     """Rows of `valid` that are measured on at most."""
 
-    @field_validator("null", mode="before", json_schema_input_type=SelectNull | int)
+    @field_validator("noise", mode="before", json_schema_input_type=SelectNoise | int)
     @classmethod
     def _a_number_counts(cls, value: Any) -> Any:
-        return {"shuffles": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        return {"copies": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
     def methods(self) -> list[Any]:

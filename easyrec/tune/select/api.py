@@ -19,7 +19,7 @@ from easyrec.train.interrupt import Interrupted
 from easyrec.train.run_folder import RunFolder, run_path
 from easyrec.tune.select.outputs import BEST, REPORT, TABLE, rows_of, write_best, write_report, write_table
 from easyrec.tune.select.selected import Selected
-from easyrec.tune.select.study import Study
+from easyrec.tune.select.study import MEASURED, Study
 from easyrec.tune.study import differences
 from easyrec.tune.work import quiet
 from feature_generator.config import Document
@@ -64,6 +64,7 @@ def select(
     written = _written(experiment)
     _refuse_others(folder, written, overwrite=overwrite)
     with RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run, quiet():
+        (folder / MEASURED).mkdir(exist_ok=True)
         run.write_text(CONFIG, yaml.safe_dump(written.raw, sort_keys=False, allow_unicode=True, width=120))
         carry(experiment.features, folder / CONFIG)
         study = Study(read_document(folder / CONFIG), folder, data)
@@ -75,9 +76,11 @@ def select(
             write_report(study, rows)
 
         told()
+        if study.units.unread:
+            logger.info("the model does not read these, and they stay as they are: %s", ", ".join(study.units.unread))
         try:
             study.run(told)
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             raise Interrupted(_stopped(study)) from None
         finally:
             told()
@@ -93,7 +96,7 @@ def _written(experiment: Experiment) -> Document:
 def _folder(config: Any, experiment: Experiment, run_dir: str | os.PathLike[str] | None) -> Path:
     if run_dir is not None:
         return Path(run_dir)
-    if not isinstance(config, Mapping) and Path(config).is_dir():
+    if not isinstance(config, Mapping) and (Path(config) / MEASURED).is_dir():
         return Path(config)
     return run_path(f"{experiment.name}-select")
 
@@ -135,7 +138,7 @@ def _refuse_others(folder: Path, written: Document, *, overwrite: bool) -> None:
     if not folder.is_dir():
         return
     found = sorted(entry.name for entry in folder.iterdir() if entry.name != ".lock")
-    if found and not {CONFIG, BEST}.issubset(found):
+    if found and MEASURED not in found:
         hint = "nothing is laid over it" if overwrite else "choose another folder (--run-dir)"
         raise TuneError(f"{folder}: holds no selection, but {', '.join(found[:3])}: {hint}")
     if not found or overwrite:
@@ -152,7 +155,7 @@ def _compared(raw: Mapping[str, Any]) -> dict[str, Any]:
     section = SelectConfig.model_validate(raw.get("select") or {})
     return {
         **{key: value for key, value in raw.items() if key not in ("select", "description", "tune")},
-        "select": {"null": {"shuffles": section.null.shuffles}},
+        "select": {"noise": {"copies": section.noise.copies}},
     }
 
 

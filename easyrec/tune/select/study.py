@@ -87,7 +87,7 @@ class Study:
     def _copies(self) -> tuple[Document, dict[str, str]]:
         """The config with shuffled copies, and which feature each is of."""
         return with_copies(
-            self.document, self.experiment, choose(self.experiment, self.units, self.config.null.shuffles)
+            self.document, self.experiment, choose(self.experiment, self.units, self.config.noise.copies)
         )
 
     @property
@@ -111,7 +111,7 @@ class Study:
 
     def null(self, measured: Measured) -> Null | None:
         """What noise may seem to be worth by a method; None without copies."""
-        return measured.null(self.copies, self._sizes, self.config.null.quantile)
+        return measured.null(self.copies, self._sizes, self.config.noise.quantile)
 
     def bounds(self, measured: Measured) -> dict[str, float]:
         """What features, and what is measured together, must be worth more than by a method; empty without copies."""
@@ -224,6 +224,5 @@ class Study:
             if found["key"] == key:
                 return found["value"]
         value = json.loads(json.dumps(measure()))
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps({"key": key, "value": value}, indent=1, ensure_ascii=False) + "\n")
         return value

@@ -44,7 +44,9 @@ FEATURES = [
         ],
     },
 ]
-GROUPS = {"deep": {"features": ["user", "item", "price", "age"], "sequences": [{"sequence": "clicks", "encoder": "din"}]}}
+GROUPS = {
+    "deep": {"features": ["user", "item", "price", "age"], "sequences": [{"sequence": "clicks", "encoder": "din"}]}
+}
 WIDE = {"wide": ["user", "item", "price"]}
 
 

@@ -1,7 +1,5 @@
 """The config without features: whatever goes, what is left is valid, and what must stay says why."""
 
-import pytest
-
 from easyrec.check import build
 from easyrec.config.experiment import experiment_of
 from easyrec.config.select import SelectConfig
@@ -93,7 +91,9 @@ def test_a_feature_that_others_read_stays_as_an_intermediate():
 
 def test_a_group_that_the_model_needs_keeps_its_last_feature():
     groups = {"user": ["user", "country"], "item": ["item", "cate"]}
-    made = took_out(reduction({"type": "dssm", "embedding_dim": 4, "hidden": [8], "groups": groups}), ["user", "country"])
+    made = took_out(
+        reduction({"type": "dssm", "embedding_dim": 4, "hidden": [8], "groups": groups}), ["user", "country"]
+    )
     assert list(made.removed) == ["user"]
     assert "has no features" in made.kept["country"]
 
@@ -121,7 +121,9 @@ def test_a_backbone_keeps_what_its_blocks_name():
 
 def test_what_an_export_names_stays():
     made = took_out(
-        reduction({**DIN, "type": "deepfm", "embedding_dim": 8}, export={"tables": {"country": "int8", "default": "fp32"}}),
+        reduction(
+            {**DIN, "type": "deepfm", "embedding_dim": 8}, export={"tables": {"country": "int8", "default": "fp32"}}
+        ),
         ["country", "user"],
     )
     assert list(made.removed) == ["user"]

@@ -59,20 +59,21 @@ def test_the_files_tell_of_every_feature(select):
     assert all(name in page for name in table)
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "permutation"])
-def test_every_method_ranks_what_matters_before_noise(select, method):
-    found = select(method=method)
-    worth = {row.name: row.importance[method] for row in found.rows}
+@pytest.mark.family("easyrec.tune.select.methods")
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_ranks_what_matters_before_noise(select, name):
+    found = select(method=name)
+    worth = {row.name: row.importance[name] for row in found.rows}
     assert min(worth["user_id"], max(worth["item_id"], worth["again"])) > max(
         worth[n] for n in ("few", "many", "number")
     )
 
 
 def test_another_method_is_measured_beside_and_nothing_is_trained_twice(select, tmp_path, monkeypatch):
-    first = select(null=6)
+    first = select(noise=6)
     (tmp_path / "study" / "trainings" / "permutation" / "mark").touch()
     monkeypatch.setattr(Permutation, "measure", None)  # would fail if it were called
-    again = select(null=6, beside=["gates"], budget={"top": 1})
+    again = select(noise=6, beside=["gates"], budget={"top": 1})
     assert (tmp_path / "study" / "trainings" / "permutation" / "mark").exists()
     assert [row.importance["permutation"] for row in again.rows] == [
         row.importance["permutation"] for row in first.rows
@@ -88,12 +89,13 @@ def test_a_signal_leaves_a_config_and_the_same_call_goes_on(select, config, tmp_
     def interrupted(self):
         calls.append(1)
         if len(calls) == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-            raise Interrupted("now")
+            os.kill(os.getpid(), signal.SIGINT)  # between trainings
         return measure(self)
 
     monkeypatch.setattr(Permutation, "measure", interrupted)
-    with pytest.raises((Interrupted, KeyboardInterrupt)):
+    with pytest.raises(
+        Interrupted, match=r"measured by nothing, and .* is the config so far. To go on: the same command"
+    ):
         select()
     before = load_experiment(tmp_path / "study" / "best.yaml")
     assert list(before.generator.outputs) == [feature["name"] for feature in config["features"]]
@@ -106,7 +108,7 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(select, tmp_path
     from easyrec.train.trainer import Trainer
     from easyrec.tune.select import study as module
 
-    whole = select("whole", null=4)
+    whole = select("whole", noise=4)
 
     class Stopping:
         def __init__(self, method, task):
@@ -129,25 +131,30 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(select, tmp_path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "build", Stopping)
         with pytest.raises(Interrupted, match=r"measured by nothing, and .* is the config so far"):
-            select(null=4)
+            select(noise=4)
     assert list((tmp_path / "study" / "trainings" / "permutation" / "checkpoints").iterdir())
-    again = select(null=4)
+    again = select(noise=4)
     assert [row.importance for row in again.rows] == [row.importance for row in whole.rows]
 
 
-def test_a_folder_of_another_config_is_refused_and_told_what_differs(select, config, tmp_path):
-    select(null=2)
+def test_a_folder_of_another_config_is_refused_and_told_what_differs(select, config, shop_rows, tmp_path):
+    select(noise=2)
     config["model"]["embedding_dim"] = 8
     with pytest.raises(TuneError, match=r"another config, which differs in: model\.embedding_dim"):
-        select(null=2)
+        select(noise=2)
+    run = easyrec.train(config, data=shop_rows, run_dir=tmp_path / "run", progress=False, export=False)
+    with pytest.raises(TuneError, match="holds no selection, but"):
+        select("run")
+    assert run.path.exists()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
     with pytest.raises(TuneError, match=r"holds no selection, but notes\.txt"):
         select("other")
 
 
+@pytest.mark.slow
 def test_without_copies_nothing_is_noise(select):
-    found = select(null=0, redundant=None)
+    found = select(noise=0, redundant=None)
     assert found.removed == {}
     assert all("shuffled" not in row.reason for row in found.rows)
 
@@ -163,11 +170,15 @@ def test_features_that_a_person_keeps_or_groups_stay_together(select):
 
 @pytest.mark.parametrize(
     ("budget", "left"),
-    [({"memory_mb": 0.0035}, 0.0035), ({"auc_drop": 0.3}, None), ({"latency_ms": 1e-9}, None)],
+    [
+        ({"memory_mb": 0.0035}, 0.0035),
+        pytest.param({"auc_drop": 0.3}, None, marks=pytest.mark.slow),
+        pytest.param({"latency_ms": 1e-9}, None, marks=pytest.mark.slow),
+    ],
     ids=["memory", "drop", "latency"],
 )
 def test_a_budget_is_kept(select, budget, left):
-    found = select(null=0, redundant=None, budget=budget)
+    found = select(noise=0, redundant=None, budget=budget)
     assert 0 < len(found.kept) < 6
     if left is not None:
         experiment = load_experiment(found.config)
@@ -181,13 +192,14 @@ def test_a_budget_is_kept(select, budget, left):
 
 @pytest.mark.slow
 def test_a_drop_of_nothing_keeps_what_matters(select):
-    found = select(null=0, redundant=None, budget={"auc_drop": 0.02}, verify=True)
+    found = select(noise=0, redundant=None, budget={"auc_drop": 0.02}, verify=True)
     assert found.verified["all features"]["auc"] - found.verified["selected"]["auc"] <= 0.02
     assert "user_id" in found.kept
 
 
+@pytest.mark.slow
 def test_widths_are_proposed_and_applied(select):
-    found = select(embedding_dims="apply", null=6)
+    found = select(embedding_dims="apply", noise=6)
     dims = {row.name: (row.embedding_dim, row.proposed_dim) for row in found.rows if row.kept and row.proposed_dim}
     assert set(dims) == {name for name in found.kept if name != "number"}
     outputs = load_experiment(found.config).generator.outputs
@@ -231,20 +243,22 @@ def test_models_that_rank_a_catalogue_are_refused(config, shop_rows, tmp_path):
         easyrec.select(config, data=shop_rows, run_dir=tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_features_that_are_made_already_are_selected(config, shop_rows, tmp_path):
     config["data"]["fg"] = "encoded"
-    found = easyrec.select(config, data=shop_rows, run_dir=tmp_path / "s", overrides={"select.null": 4})
+    found = easyrec.select(config, data=shop_rows, run_dir=tmp_path / "s", overrides={"select.noise": 4})
     assert "user_id" in found.kept
     assert all(row.latency_ms > 0 for row in found.rows)
 
 
+@pytest.mark.slow
 def test_the_environment_is_kept_as_it_is_written(config, shop_rows, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_FOLDER", str(tmp_path))
     for name, frame in shop_rows.items():
         frame.to_parquet(tmp_path / f"{name}.parquet")
         config["data"][name] = {"type": "parquet", "path": f"${{TOY_FOLDER}}/{name}.parquet"}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(config))
-    found = easyrec.select(tmp_path / "toy.yaml", run_dir=tmp_path / "s", overrides={"select.null": 2})
+    found = easyrec.select(tmp_path / "toy.yaml", run_dir=tmp_path / "s", overrides={"select.noise": 2})
     for name in ("best.yaml", "config.yaml", "report.html"):
         assert "${TOY_FOLDER}/train.parquet" in (found.path / name).read_text()
         assert f"{tmp_path}/train.parquet" not in (found.path / name).read_text()
