@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,12 @@ class Activations:
 
     def scores(self, features: Sequence[str] = (), seed: Sequence[int] = ()) -> dict[str, np.ndarray]:
         """The scores of all rows by task, with some features at other rows."""
-        changed = self._permuted(set(features), np.random.default_rng([7, *seed])) if features else self.tensors
         parts: list[dict[str, np.ndarray]] = []
-        with torch.no_grad(), self.scorer.averaged():
+        moved = self.permuted(set(features), np.random.default_rng([7, *seed]))
+        with moved as tensors, torch.no_grad(), self.scorer.averaged():
             self.scorer.model.eval()
             for start in range(0, self.size, CHUNK):
-                inputs = Embedded(_rows(changed, start, min(start + CHUNK, self.size)), self.layouts)
+                inputs = Embedded(_rows(tensors, start, min(start + CHUNK, self.size)), self.layouts)
                 given = self.scorer.link(self.scorer.model(inputs.on(self.scorer.device)))
                 parts.append({name: tensor.cpu().numpy() for name, tensor in given.items()})
         return self.scorer.scoring({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
@@ -117,26 +118,35 @@ class Activations:
         found = self.measure(features, seed)
         return max(base[key] - value for key, value in found.items())
 
-    def _permuted(self, features: set[str], random: np.random.Generator) -> dict[str, Tensor]:
-        """The inputs with some features at other rows, the same for all of these."""
+    @contextmanager
+    def permuted(self, features: set[str], random: np.random.Generator) -> Iterator[dict[str, Tensor]]:
+        """Inside, the inputs with some features at other rows, the same for all of these.
+
+        Columns change where they are, and change back afterwards: the others, most of them, are not copied.
+        """
         tensors = dict(self.tensors)
         order = torch.from_numpy(random.permutation(self.size))
         columns: dict[str, list[int]] = {}
         for feature in self.places.keys() & features:
             for key, at in self.places[feature]:
                 columns.setdefault(key, []).extend(at)
-        for key, at in columns.items():
-            name = key.partition(":")[2]
-            if not key.startswith("seq:"):
-                tensors[key] = tensors[key].clone()
-                tensors[key][:, at] = self.tensors[key][:, at][order]
-            elif self.children[name] <= features:
-                tensors |= _sequence_at(self.tensors, name, order)
-            else:  # the other children stay: only steps can change places
-                steps = torch.from_numpy(random.permutation(len(tensors[key])))
-                tensors[key] = tensors[key].clone()
-                tensors[key][:, at] = self.tensors[key][:, at][steps]
-        return tensors
+        before: list[tuple[Tensor, list[int], Tensor]] = []
+        try:
+            for key, at in sorted(columns.items()):
+                name = key.partition(":")[2]
+                if key.startswith("seq:") and self.children[name] <= features:
+                    tensors |= _sequence_at(self.tensors, name, order)
+                    continue
+                tensor = tensors[key]
+                before.append((tensor, at, tensor[:, at]))
+                # Where other children of a sequence stay, only steps can change places.
+                steps = key.startswith("seq:")
+                rows = torch.from_numpy(random.permutation(len(tensor))) if steps else order
+                tensor[:, at] = before[-1][2][rows]
+            yield tensors
+        finally:
+            for tensor, at, values in before:
+                tensor[:, at] = values
 
 
 def places(plan: EmbeddingPlan) -> dict[str, list[tuple[str, list[int]]]]:

@@ -106,7 +106,9 @@ def test_a_feature_at_other_rows_is_what_the_model_sees_of_rows_where_it_is(kept
 def test_a_child_of_a_sequence_changes_steps_and_no_lengths(kept):
     found, _, _ = kept
     key = next(key for key in found.tensors if key.startswith("seq:"))
-    moved = found._permuted({"clicks__cate"}, np.random.default_rng(0))
-    assert torch.equal(moved[key][:, :4], found.tensors[key][:, :4])
-    assert not torch.equal(moved[key][:, 4:], found.tensors[key][:, 4:])
-    torch.testing.assert_close(moved[key].sum(0), found.tensors[key].sum(0), atol=1e-4, rtol=0)
+    before = {name: tensor.clone() for name, tensor in found.tensors.items()}
+    with found.permuted({"clicks__cate"}, np.random.default_rng(0)) as moved:
+        assert torch.equal(moved[key][:, :4], before[key][:, :4])
+        assert not torch.equal(moved[key][:, 4:], before[key][:, 4:])
+        torch.testing.assert_close(moved[key].sum(0), before[key].sum(0), atol=1e-4, rtol=0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in found.tensors.items())
