@@ -1,6 +1,7 @@
 """`easyrec select` on the embedded shop with 30 features of noise and 10 that repeat others.
 
-`python benchmarks/feature_selection.py [--rows 1150000] [--seed 101] [--models deepfm backbone] [--page]`
+`python benchmarks/feature_selection.py [--rows 1150000] [--seed 101] [--models deepfm backbone]
+[--repeats 3] [--beside gates ...] [--page]`
 
 Noise: 10 columns of few ids, 10 of many, half of them met as unevenly as real ones are, and 10 numbers, all drawn
 without a look at anything. Repetition: the ids of a column under other numbers, and numbers in another unit. Then the
@@ -158,7 +159,7 @@ def make(rows: int, seed: int) -> Path:
     return folder
 
 
-def config(folder: Path, model: str) -> dict[str, Any]:
+def config(folder: Path, model: str, repeats: int, methods: list[str]) -> dict[str, Any]:
     """A model over all features."""
     noise, repeated = added()
     more = [{"name": name, "expression": f"item:{name}", **feature} for name, feature in (noise | repeated).items()]
@@ -175,22 +176,26 @@ def config(folder: Path, model: str) -> dict[str, Any]:
             "dense_optimizer": {"type": "adam", "lr": 0.003, "schedule": {"type": "cosine"}},
         },
         "eval": {"metrics": ["auc", "logloss"]},
-        "select": {"beside": list(METHODS[1:]) if model == "deepfm" else [], "verify": False},
+        "select": {
+            "method": {"type": "permutation", "repeats": repeats},
+            "beside": methods if model == "deepfm" else [],
+            "verify": False,
+        },
     }
 
 
-def one(rows: int, seed: int, model: str) -> dict[str, Any]:
+def one(rows: int, seed: int, model: str, repeats: int, methods: list[str]) -> dict[str, Any]:
     """Select, train before and after, and time both."""
     key = FOLDER / f"{model}-{rows}-{seed}.json"
     if key.exists():
         known: dict[str, Any] = json.loads(key.read_text())
         return known
-    whole = config(make(rows, seed), model)
+    whole = config(make(rows, seed), model, repeats, methods)
     found = easyrec.select(whole, run_dir=FOLDER / f"{model}-{rows}-{seed}")
     noise, repeated = added()
     informative = [feature["name"] for feature in features()]
     ranks = {}
-    for method in METHODS if model == "deepfm" else METHODS[:1]:
+    for method in found.rows[0].importance:
         ordered = sorted(found.rows, key=lambda row: -row.importance[method])
         ranks[method] = [row.name for row in ordered]
     plain = {key: value for key, value in whole.items() if key != "select"}
@@ -200,7 +205,7 @@ def one(rows: int, seed: int, model: str) -> dict[str, Any]:
         told[name] = {part: run.metrics[part]["auc"] for part in ("valid", "test")}
 
     def timed(used: Any) -> dict[str, float]:
-        laid = {"train.steps": 300, "train.epochs": None, "data.valid": None, "data.test": None}
+        laid = {"train.steps": 100, "train.epochs": None, "data.valid": None, "data.test": None}
         run = easyrec.train(
             used, overrides=laid, run_dir=FOLDER / "timed", overwrite=True, export=False, progress=False
         )
@@ -248,10 +253,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_150_000)
     parser.add_argument("--seed", type=int, default=101)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--repeats", type=int, default=3, help="permutations of each feature")
+    parser.add_argument("--beside", nargs="*", default=list(METHODS[1:]), choices=METHODS[1:])
     parser.add_argument("--page", action="store_true", help="write the tables into docs/benchmarks.md")
     args = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    results = [one(args.rows, args.seed, model) for model in args.models]
+    results = [one(args.rows, args.seed, model, args.repeats, args.beside) for model in args.models]
     rows = [
         {
             "model": r["model"],

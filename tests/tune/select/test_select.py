@@ -4,6 +4,8 @@ import csv
 import os
 import signal
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -188,6 +190,97 @@ def test_a_budget_is_kept(select, budget, left):
         assert len(found.kept) <= 2
     if "latency_ms" in budget:
         assert len(found.kept) == 1  # the last one has to stay
+
+
+BLOCKS = [
+    {"name": "fields", "type": "fields"},
+    {"name": "fm", "type": "fm", "input": "fields"},
+    {"name": "deep", "type": "mlp", "input": {"type": "flat"}, "hidden": [8]},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_backbone_is_selected_from(config, shop_rows, tmp_path, method):
+    config["model"] = {
+        "type": "backbone",
+        "embedding_dim": 4,
+        "blocks": BLOCKS,
+        "heads": [{"input": "deep", "terms": ["fm"]}],
+    }
+    found = easyrec.select(config, data=shop_rows, run_dir=tmp_path / "s", overrides={"select.method": method})
+    assert "user_id" in found.kept
+    assert {"item_id", "again"} & set(found.kept)
+    assert "number" in found.removed
+    build(load_experiment(found.config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_with_sequences_and_several_tasks_is_selected_from(tmp_path, method):
+    random = np.random.default_rng(0)
+    taste = random.normal(size=30)
+
+    def rows(number):
+        lists = [random.integers(0, 30, n).tolist() for n in random.integers(0, 6, number)]
+        item = random.integers(0, 30, number)
+        liked = np.array(
+            [taste[i] + sum(i % 3 == other % 3 for other in one) - 1 for i, one in zip(item, lists, strict=True)]
+        )
+        click = random.random(number) < 1 / (1 + np.exp(-liked))
+        noise = [[int(k) for k in random.integers(0, 9, len(one))] for one in lists]
+        return pd.DataFrame(
+            {
+                "item": item,
+                "dull": random.integers(0, 9, number),
+                "domain": random.integers(0, 3, number),
+                "clicks__item": lists,
+                "clicks__noise": noise,
+                "click": click.astype(int),
+                "buy": (click & (random.random(number) < 0.5)).astype(int),
+            }
+        )
+
+    ids = {"num_buckets": 30, "embedding_name": "item"}
+    config = {
+        "name": "toy",
+        "data": {"labels": ["click", "buy"], "batch_size": 64},
+        "features": [
+            {"type": "id", "name": "item", "expression": "item:item", **ids},
+            {"type": "id", "name": "dull", "expression": "item:dull", "num_buckets": 9},
+            {"type": "id", "name": "domain", "expression": "user:domain", "num_buckets": 3},
+            {
+                "type": "sequence",
+                "name": "clicks",
+                "features": [
+                    {"type": "id", "name": "item", "expression": "item:item", **ids},
+                    {"type": "id", "name": "noise", "expression": "user:noise", "num_buckets": 9},
+                ],
+            },
+        ],
+        "model": {
+            "type": "pepnet",
+            "embedding_dim": 4,
+            "hidden": [8],
+            "groups": {
+                "deep": {"features": ["item", "dull"], "sequences": [{"sequence": "clicks", "encoder": "din"}]},
+                "domain": ["domain"],
+            },
+            "tasks": [{"name": "ctr", "label": "click"}, {"name": "cvr", "label": "buy"}],
+        },
+        "train": {"threads": 1, "epochs": 2, "sparse_optimizer": {"type": "lazy_adam", "lr": 0.02}},
+        "select": {"method": method, "noise": 15, "verify": False},
+    }
+    data = {"train": rows(4000), "valid": rows(2000)}
+    found = easyrec.select(config, data=data, run_dir=tmp_path / "s")
+    by_name = {row.name: row for row in found.rows}
+    assert by_name["item"].kept
+    assert by_name["domain"].kept  # the model tells its domains apart by it
+    assert {"dull", "clicks__noise"} & found.removed.keys()
+    worth = {name: row.importance[method] for name, row in by_name.items()}
+    assert worth["item"] > max(worth["dull"], worth["clicks__noise"])
+    run = easyrec.train(found.config, data=data, run_dir=tmp_path / "run", progress=False, export=False)
+    assert run.metrics["valid"]["ctr/auc"] > 0.6
 
 
 @pytest.mark.slow

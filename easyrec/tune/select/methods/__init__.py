@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from easyrec.tune.select.measured import Measured
 
 FAMILY = "easyrec.tune.select.methods"
+WAY = 8.0
+"""How far a gate comes in a training of constant rate whose every step goes the same way."""
 
 
 class MethodConfig(StrictModel):
@@ -49,6 +51,13 @@ class Task:
     joint: Mapping[str, Sequence[str]]
     rows: int
     steps: int
+
+    def gates(self, kind: str, epochs: float) -> dict[str, Any]:
+        """The config of gates on all units, that can come from one end to the other in so many epochs."""
+        steps = max(self.steps * epochs, 1.0)
+        rate = max(WAY / (steps * self.experiment({}).train.dense_optimizer.lr), 1.0)
+        groups = {name: list(features) for name, features in self.units.items() if [name] != list(features)}
+        return {"type": kind, "rate": round(rate, 4), "groups": groups}
 
 
 class Method(ABC):

@@ -13,9 +13,6 @@ from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.methods import Method, MethodConfig
 from easyrec.tune.select.trained import trained
 
-WAY = 8.0
-"""How far a gate comes in a training of constant rate whose every step goes the same way."""
-
 
 class GatedConfig(MethodConfig):
     """What the configs of these methods have."""
@@ -39,11 +36,7 @@ class Gated(Method):
 
     def gates(self) -> dict[str, Any]:
         """The config of the gates."""
-        experiment, task = self.task.experiment({}), self.task
-        groups = {name: list(features) for name, features in task.units.items() if [name] != list(features)}
-        steps = max(task.steps * self.config.epochs, 1.0)
-        rate = max(WAY / (steps * experiment.train.dense_optimizer.lr), 1.0)
-        found = {"type": self.GATES, "rate": round(rate, 4), "groups": groups}
+        found = self.task.gates(self.GATES, self.config.epochs)
         return found if self.config.penalty is None else {**found, "penalty": self.config.penalty}
 
     def measure(self) -> Measured:

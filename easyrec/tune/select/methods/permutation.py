@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,8 @@ class Config(MethodConfig):
     type: Literal["permutation"] = "permutation"
     repeats: int = Field(3, ge=1)
     """Permutations of each feature; the mean counts."""
+    gates: Literal["group_lasso", "hard_concrete", "variational_dropout", "none"] = "group_lasso"
+    """Gates that the model is trained with: what they shut out blurs nothing, and noise is told from less."""
 
 
 class Permutation(Method):
@@ -35,10 +37,15 @@ class Permutation(Method):
 
     config: Config
 
+    def _settings(self) -> dict[str, Any]:
+        if self.config.gates == "none":
+            return {}
+        return {"model.feature_gates": self.task.gates(self.config.gates, self.task.experiment({}).train.epochs or 1.0)}
+
     def measure(self) -> Measured:
         """Train once, look up once, and score with each unit permuted."""
         start = time.monotonic()
-        experiment = self.task.experiment({})
+        experiment = self.task.experiment(self._settings())
         trained(experiment, self.task.folder)
         kept = Activations.of(experiment, self.task.folder, self.task.rows)
         base = kept.measure()
