@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from easyrec.train.tree import tree
     from easyrec.tune.advise.api import advise
     from easyrec.tune.api import tune
+    from easyrec.tune.select.api import select
+    from easyrec.tune.select.selected import Selected
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
     "Run",
+    "Selected",
     "Tuned",
     "advise",
     "apply_delta",
@@ -41,6 +44,7 @@ __all__ = [
     "make_delta",
     "predict",
     "retrieve",
+    "select",
     "semantic_ids",
     "train",
     "tree",
@@ -49,6 +53,7 @@ __all__ = [
 
 _HOMES = {
     "Run": "easyrec.train.run",
+    "Selected": "easyrec.tune.select.selected",
     "Tuned": "easyrec.tune.tuned",
     "advise": "easyrec.tune.advise.api",
     "apply_delta": "easyrec.export.delta",
@@ -59,6 +64,7 @@ _HOMES = {
     "make_delta": "easyrec.export.delta",
     "predict": "easyrec.train.api",
     "retrieve": "easyrec.train.api",
+    "select": "easyrec.tune.select.api",
     "semantic_ids": "easyrec.train.semantic_ids",
     "tree": "easyrec.train.tree",
 }

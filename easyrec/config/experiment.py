@@ -23,6 +23,7 @@ from easyrec.config.graph import unfit_graph
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
+from easyrec.config.select import SelectConfig
 from easyrec.config.space import unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.storage import unfit_storage
@@ -59,6 +60,7 @@ SECTIONS: dict[str, type[StrictModel]] = {
     "model": ModelConfig,
     "export": ExportConfig,
     "tune": TuneConfig,
+    "select": SelectConfig,
 }
 """The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
@@ -75,6 +77,7 @@ class Sections(StrictModel):
     eval: EvalConfig = EvalConfig()
     export: ExportConfig = ExportConfig()
     tune: TuneConfig | None = None
+    select: SelectConfig | None = None
     store: Any = None
     serving: Any = None
     description: str = Field("", max_length=10_000)

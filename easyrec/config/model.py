@@ -48,6 +48,21 @@ class FeatureWiseConfig(StrictModel):
     type: str
 
 
+class GatesConfig(StrictModel):
+    """What the config of all gates on the inputs of a model has; a type's own `Config` derives from it."""
+
+    family: ClassVar[str | None] = "easyrec.modules.gates"
+
+    type: str
+    per: Literal["feature", "dim"] = "feature"
+    """One gate for a feature, or one for each number of its embedding."""
+    penalty: float = Field(0.0, ge=0.0)
+    rate: float = Field(10.0, gt=0.0)
+    """So many times as fast as other parameters they move."""
+    groups: dict[str, list[str]] = {}
+    """Features that share a gate, by a name of theirs."""
+
+
 class SequenceEntry(StrictModel):
     """A sequence in a group, and how it becomes a vector."""
 
@@ -278,6 +293,8 @@ class ModelConfig(StrictModel):
     embedding_dim: int | None = Field(None, gt=0)
     """Dim of features that set none."""
     embedding_init: Init = NormalInit()
+    feature_gates: Annotated[Any, Choice("easyrec.modules.gates")] | None = None
+    """What weighs all inputs and tells what each is worth; see `easyrec select`."""
 
     @model_validator(mode="before")
     @classmethod

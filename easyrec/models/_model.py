@@ -13,7 +13,7 @@ from easyrec.batch import Embedded
 from easyrec.config.model import GroupConfig, TaskConfig
 from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout, SequenceLayout
-from easyrec.modules import feature_wise, numeric
+from easyrec.modules import feature_wise, gates, numeric
 from easyrec.modules import sequence as encoders
 from easyrec.modules.mlp import in_float32, linear
 from easyrec.modules.named import module_name
@@ -28,8 +28,8 @@ class Model(nn.Module):
     A model defines `forward`, in the words of the accessors below. Each takes the name of a group. While it trains it
     may give further tensors beside the logits, for its own `auxiliary`.
 
-    What stands between the lookup and the model - modules that make fields of numbers, and the layers that the config
-    puts on a group's fields - has run before `forward`: models see fields like any others. A method that is called
+    What stands between the lookup and the model - modules that make fields of numbers, gates on all inputs, and the layers
+    that the config puts on a group's fields - has run before `forward`: models see fields like any others. A method that is called
     beside `forward` calls `prepared` first.
 
     Args:
@@ -78,7 +78,9 @@ class Model(nn.Module):
                 problems += self._unread(name)
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
-        if self.numeric or self.feature_wise:
+        gated = {name: layout for name, layout in self.layouts.items() if not config.uses()[name].one_hot}
+        self.feature_gates = None if config.feature_gates is None else gates.build(config.feature_gates, gated)
+        if self.numeric or self.feature_wise or self.feature_gates is not None:
             self.register_forward_pre_hook(_prepare)
 
     def _unequal(self, layout: GroupLayout) -> list[Problem]:
@@ -156,7 +158,7 @@ class Model(nn.Module):
     def auxiliary(
         self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Tensor | None
     ) -> dict[str, Tensor]:
-        """Losses by name that training adds to those of the tasks; here those of the sequence encoders.
+        """Losses by name that training adds to those of the tasks; here those of the sequence encoders and the gates.
 
         A model with losses of its own adds them to what this gives. Called after `forward` in training alone.
 
@@ -169,6 +171,8 @@ class Model(nn.Module):
             Scalars, already weighted.
         """
         found = {name: encoder.auxiliary for name, encoder in self.encoders.items()}
+        if self.feature_gates is not None:
+            found["feature_gates"] = self.feature_gates.penalty()
         return {name: loss for name, loss in found.items() if isinstance(loss, Tensor)}
 
     # --------------------------------------------------------------------------------------------- scoring
@@ -180,8 +184,8 @@ class Model(nn.Module):
     # --------------------------------------------------------------------------------- accessors, for forward
 
     def prepared(self, x: Embedded) -> Embedded:
-        """The input as `forward` gets it: numeric fields beside the others, and the layers on fields applied."""
-        if x.layouts is self.layouts or not (self.numeric or self.feature_wise):
+        """The input as `forward` gets it: numeric fields beside the others, gates and the layers on fields applied."""
+        if x.layouts is self.layouts or not (self.numeric or self.feature_wise or self.feature_gates is not None):
             return x
         tensors = dict(x.tensors)
         for name, modules in of_groups(self.numeric, self.layouts):
@@ -196,6 +200,8 @@ class Model(nn.Module):
                 parts.append(module(values[:, start:end]).flatten(1))
                 start = end
             tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        if self.feature_gates is not None:
+            tensors = self.feature_gates(tensors)
         for name, layers in of_groups(self.feature_wise, self.layouts):
             if f"emb:{name}" in tensors:
                 tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
