@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -85,6 +86,7 @@ def export_bundle(
     tower_of: str | None = None,
     search: tuple[SearchEntry, pa.Table] | None = None,
     held_out: HeldOut | None = None,
+    learned: HeldOut | None = None,
 ) -> Path:
     """Write the bundle of a trained model, whole or not at all.
 
@@ -101,6 +103,7 @@ def export_bundle(
         tower_of: Digest of the model of which this is a tower.
         search: How items are found, and the items, of a model that searches for them.
         held_out: Gives rows with labels that lossy precisions are measured on; without them those of warming up are all.
+        learned: Gives the rows that were learned, by which ids are counted where tables are compressed.
 
     Raises:
         DataError: No row is without a bad value.
@@ -112,9 +115,12 @@ def export_bundle(
     program = to_calls(export_program(trained.model, tables.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
         generator.save(draft.path / "generator")
-        warmup.save(draft.folder(FOLDER))
-        candidates = Candidates(experiment.export, draft, generator, warmup, Gate(experiment, trained, held_out))
+        gate = Gate(experiment, trained, held_out)
+        candidates = Candidates(experiment.export, draft, generator, warmup, gate, learned)
         chosen = candidates.write(program, tables, requests=search is None and tower_of is None)
+        if candidates.compressed:
+            warmup = replace(warmup, predictions=candidates.trained, scores=trained.scoring(candidates.trained))
+        warmup.save(draft.folder(FOLDER))
         if search is None and tower_of is None:
             profile = _profile(generator, trained, given, held_out)
             (draft.path / profiles.FILE).write_bytes(profile.text())
