@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
+from easyrec.config.compress import COMPOSITIONS
 from easyrec.config.fitting import fitting
 from easyrec.config.mask import Mask
 from easyrec.config.steps import LearnedSteps
@@ -278,6 +279,8 @@ class ModelConfig(StrictModel):
     embedding_dim: int | None = Field(None, gt=0)
     """Dim of features that set none."""
     embedding_init: Init = NormalInit()
+    compress: dict[str, Annotated[Any, Choice(COMPOSITIONS)]] = {}
+    """Tables, by `embedding_name`, that are made of smaller ones while they learn."""
 
     @model_validator(mode="before")
     @classmethod

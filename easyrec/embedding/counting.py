@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def count_rows(tables: ServedTables, parts: Iterable[Columns]) -> dict[str, np.n
     keyed = plan.keyed
     specs = {spec.name: spec for spec in plan.tables}
     every = (bag for group in plan.groups.values() for bag in group.bags if bag.kind == "ids" and bag.table)
-    bags = list({(bag.feature, bag.table): bag for bag in every}.values())
+    bags = list({(bag.feature, bag.table): replace(bag, single=False) for bag in every}.values())
     counts = {bag.table: np.zeros(specs[bag.table].rows, np.int64) for bag in bags if bag.table}
     for columns in parts:
         for bag in bags:
