@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
     from easyrec.tune.api import tune
+    from easyrec.tune.compress.api import Compressed, compress
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
+    "Compressed",
     "Run",
     "Tuned",
     "apply_delta",
     "choose_index",
+    "compress",
     "embed",
     "evaluate",
     "export",
@@ -46,10 +49,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Compressed": "easyrec.tune.compress.api",
     "Run": "easyrec.train.run",
     "Tuned": "easyrec.tune.tuned",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
+    "compress": "easyrec.tune.compress.api",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

@@ -142,9 +142,9 @@ def unfit_compress(
     """
     for name in model.compress if model.propagated_layers() is not None else ():
         text = f"'{model.type}' spreads whole tables over a graph, and '{name}' would be made of others"
-        yield Problem(f"{text}\nleave it out, or compress the finished tables: export.compress", f"model.compress.{name}")
+        yield Problem(
+            f"{text}\nleave it out, or compress the finished tables: export.compress", f"model.compress.{name}"
+        )
     for name in several if distributed else ():
         text = f"'{name}' is made of several tables, and workers find the rows of one for each id"
-        yield Problem(
-            f"{text}\ntake 'mixed' without 'frequent', or train in one process", f"model.compress.{name}"
-        )
+        yield Problem(f"{text}\ntake 'mixed' without 'frequent', or train in one process", f"model.compress.{name}")

@@ -97,9 +97,10 @@ class _Group:
         self.plan, self.layout, self.has_fields = plan, plan.layout, plan.layout.width > 0
         self.fields = made(plan.fields, False)
         self.first = made(plan.first, False)
-        read = [(bag.feature, bag.part, bag.single) for bag in plan.fields], [
-            (bag.feature, bag.part, bag.single) for bag in plan.first
-        ]
+        read = (
+            [(bag.feature, bag.part, bag.single) for bag in plan.fields],
+            [(bag.feature, bag.part, bag.single) for bag in plan.first],
+        )
         self.alike = read[0] == read[1][: len(read[0])]  # fields and first-order weights read the same columns
         self.sequences = [made(bags, True) for bags in plan.sequences]
         self.searches = [

@@ -108,7 +108,9 @@ class _Resolver:
         for name in self.model.compress:
             if name not in known:
                 text = f"no table of ids is called '{name}'{nearest(name, known)}"
-                self.problem(f"model.compress.{name}", f"{text}\ntables are called like embedding_name, else like the feature")
+                self.problem(
+                    f"model.compress.{name}", f"{text}\ntables are called like embedding_name, else like the feature"
+                )
         used = {table.keys for table in self.tables.values()}
         return EmbeddingPlan(
             tuple(self.tables.values()), groups, tuple(keys for name, keys in self.keys.items() if name in used)
@@ -462,14 +464,22 @@ class _Resolver:
         moved = any(not part.plain for part in parts)
         searched = [e for g in (self.model.groups or {}).values() for e in g.sequences if self.compared(e, spec)]
         for wrong, text in (
-            (moved and spec.dynamic is not None, "is dynamic: rows are given to whole ids, and this needs their digits"),
+            (
+                moved and spec.dynamic is not None,
+                "is dynamic: rows are given to whole ids, and this needs their digits",
+            ),
             (not spec.trainable, "is not trainable, and what it is made of would stay as it starts"),
             (paired, f"has an embedding for each other field in '{self.model.type}'"),
-            (not config.linear and summed, f"is pooled in '{spec.name}', and a sum of parts does not give that of wholes"),
+            (
+                not config.linear and summed,
+                f"is pooled in '{spec.name}', and a sum of parts does not give that of wholes",
+            ),
             (bool(searched), "has rows that a search compares"),
         ):
             if wrong:
-                self.problem(where, f"'{config.type}' is not for '{_table(spec)}', which {text}\nleave it out, or take another")
+                self.problem(
+                    where, f"'{config.type}' is not for '{_table(spec)}', which {text}\nleave it out, or take another"
+                )
         self.composed[name] = (config, parts)
         for number, part in enumerate(parts):
             self.table(_part_name(name, number, parts), part.rows, part.dim, spec)

@@ -101,6 +101,31 @@ def write_tables(
     return used
 
 
+def stored_tables(
+    tables: ServedTables, precisions: Mapping[str, Precision], encoded: Mapping[str, Encoded]
+) -> dict[str, np.ndarray | Encoded]:
+    """The tables as `write_tables` would write them, in memory.
+
+    Args:
+        tables: The tables.
+        precisions: Of tables by name; others are in fp32.
+        encoded: Those that are compressed.
+
+    Raises:
+        ValueError: A number cannot be held in the precision of its table; names the table.
+    """
+    multiplied = _multiplied(tables.plan)
+    stored: dict[str, np.ndarray | Encoded] = dict(encoded)
+    for spec in tables.plan.tables:
+        if spec.name not in stored:
+            wanted = "fp32" if spec.name in multiplied else precisions.get(spec.name, "fp32")
+            try:
+                stored[spec.name] = pack(tables.weights[spec.name], worthwhile(wanted, spec.dim))
+            except ValueError as error:
+                raise ValueError(f"table '{spec.name}': {error}") from None
+    return stored
+
+
 def compressible(plan: EmbeddingPlan) -> list[str]:
     """Tables that may be compressed: not those that numbers are multiplied with, nor whose rows are codes or compared."""
     exact = _multiplied(plan)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch
@@ -26,6 +27,7 @@ from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, SearchE
 from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from easyrec.modules.named import module_name
 from feature_generator.incoming import record
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ def export_bundle(
         DataError: No row is without a bad value.
         RunError: The model cannot be captured, or does not score as it was captured, or the disk refuses.
     """
-    generator, tables = generator or experiment.generator, trained.collection.served
+    generator, tables = generator or experiment.generator, without_idle(trained.model, trained.collection.served)
     given = _given(generator, rows)
     warmup = _warmup(generator, trained, given, experiment.export.warmup_rows)
     program = to_calls(export_program(trained.model, tables.plan.layouts, trained.link))
@@ -152,6 +154,19 @@ def export_bundle(
             versions=versions(),
         )
     return Path(directory)
+
+
+def without_idle(model: nn.Module, tables: ServedTables) -> ServedTables:
+    """The tables with zeros in the rows of which the model makes zeros whatever they hold, so that they can be left out."""
+    weights = dict(tables.weights)
+    for layout in tables.plan.layouts.values():
+        for one in (*layout.composed, *(c for s in layout.sequences for c in s.composed)):
+            if one.count == 1:
+                table = weights[one.table]
+                idle = model.get_submodule(f"compositions.{module_name(one.table)}").idle(torch.from_numpy(table))  # type: ignore[operator]
+                if idle.any():
+                    weights[one.table] = np.where(idle.numpy()[:, None], np.float32(0), table)
+    return replace(tables, weights=weights)
 
 
 def _given(generator: FeatureGenerator, rows: Any) -> pa.RecordBatch:

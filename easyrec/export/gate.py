@@ -36,6 +36,7 @@ class Cost:
         rows: Rows that were scored.
         score_error: Largest difference of a prediction; relative above 1.
         auc_drop: By binary task, the trained AUC minus its own.
+        auc: By binary task, its own.
         reason: Why that is too much; empty where it is not.
     """
 
@@ -43,6 +44,7 @@ class Cost:
     score_error: float = 0.0
     auc_drop: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    auc: Mapping[str, float] = field(default_factory=dict)
 
 
 class Gate:
@@ -88,7 +90,8 @@ class Gate:
         if compressed and not rows:
             return Cost(reason="no held-out rows tell what compressed tables cost: give data.valid or data.test")
         bound = self.config.score_bound if compressed else self.config.max_score_error
-        return Cost(rows, worst, drops, self._reason(worst, drops, bound))
+        areas_after = {name: computed[name][1] for name in drops}
+        return Cost(rows, worst, drops, self._reason(worst, drops, bound), areas_after)
 
     def _reason(self, worst: float, drops: Mapping[str, float], bound: float | None) -> str:
         if bound is not None and not worst <= bound:

@@ -35,7 +35,7 @@ class Composition(nn.Module):
         return None
 
     def idle(self, rows: Tensor) -> Tensor:
-        """(n,) which rows (n, D) of its one table give zeros whatever they hold: they need not be stored."""
+        """(n,) which rows (n, d) of its one table give zeros, as zeros would: they need not be stored."""
         return torch.zeros(len(rows), dtype=torch.bool)
 
 

@@ -24,7 +24,9 @@ class Config(CompositionConfig):
     def parts(self, rows: int, dim: int) -> list[Part]:
         """The narrow table, before it that of frequent ids where there are such."""
         if self.dim >= dim:
-            raise ValueError(f"'dim' is {self.dim}, but the embedding has {dim} numbers: the table would not become smaller")
+            raise ValueError(
+                f"'dim' is {self.dim}, but the embedding has {dim} numbers: the table would not become smaller"
+            )
         if not self.frequent:
             return [Part(rows, rows, self.dim)]
         if self.frequent >= rows:

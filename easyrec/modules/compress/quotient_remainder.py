@@ -23,7 +23,9 @@ def widths(dim: int, parts: int, operation: str) -> list[int]:
     if operation != "concat":
         return [dim] * parts
     if dim % parts:
-        raise ValueError(f"'concat' divides the embedding among {parts} tables, but its dim is {dim}\ntake a multiple of {parts}")
+        raise ValueError(
+            f"'concat' divides the embedding among {parts} tables, but its dim is {dim}\ntake a multiple of {parts}"
+        )
     return [dim // parts] * parts
 
 
@@ -44,7 +46,9 @@ class Config(CompositionConfig):
     def parts(self, rows: int, dim: int) -> list[Part]:
         """A table of quotients and one of remainders."""
         if rows <= self.collisions:
-            raise ValueError(f"'collisions' is {self.collisions}, but the table has {rows} ids: it would not become smaller")
+            raise ValueError(
+                f"'collisions' is {self.collisions}, but the table has {rows} ids: it would not become smaller"
+            )
         first, second = widths(dim, 2, self.operation)
         quotients = Part(rows, -(-rows // self.collisions), first, divide=self.collisions)
         return [quotients, Part(rows, self.collisions, second, modulo=self.collisions)]
