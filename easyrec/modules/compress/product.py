@@ -32,7 +32,7 @@ class Config(CompositionConfig):
         base = next(b for b in range(max(2, int(rows ** (1 / self.digits)) - 1), rows + 3) if b**self.digits >= rows)
         if base * self.digits >= rows:
             raise ValueError(
-                f"'{self.digits}' digits of {rows} ids need as many rows: the table would not become smaller"
+                f"{self.digits} digits of {rows} ids need as many rows: the table would not become smaller"
             )
         sizes = widths(dim, self.digits, self.operation)
         return [Part(rows, base, size, divide=base**place, modulo=base) for place, size in enumerate(sizes)]

@@ -167,6 +167,9 @@ class _Search:
         return found
 
     def _tell(self, measured: Measured) -> None:
+        same = next((m for m in self.tried if (m.bytes, m.auc) == (measured.bytes, measured.auc)), None)
+        if same is not None and not measured.reason:
+            measured = replace(measured, reason=f"gives the same as '{same.candidate.name}'")
         self.tried.append(measured)
         self.told(measured)
 

@@ -15,7 +15,6 @@ from easyrec.config import Experiment
 from easyrec.embedding.codecs import encoded_tables
 from easyrec.embedding.collection import BatchColumns
 from easyrec.embedding.counting import count_rows
-from easyrec.embedding.encoded import Encoded
 from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.native import key_slots
 from easyrec.embedding.reader import TableReader, stored_tables
@@ -50,6 +49,11 @@ class Measured:
         """Of all tasks."""
         return max(self.auc_drop.values(), default=0.0)
 
+    @property
+    def worst_auc(self) -> float:
+        """Of all tasks, the lowest."""
+        return min(self.auc.values(), default=float("nan"))
+
 
 class Bench:
     """Measures ways to make the tables of one trained model smaller.
@@ -78,6 +82,18 @@ class Bench:
         """Of the tables in fp32."""
         return sum(4 * table.size for table in self.tables.weights.values())
 
+    def reader(self, experiment: Experiment) -> TableReader:
+        """The tables as a bundle of an experiment would hold them.
+
+        Raises:
+            ValueError: A precision cannot hold a number.
+        """
+        config, plan = experiment.export, self.tables.plan
+        wanted = {table.name: config.tables_of(table.name) for table in plan.tables}
+        encoded = encoded_tables(self.tables, self.counts, config.compress, wanted) if config.compress else {}
+        keys = {name: FinishedKeys(key_slots(*held)) for name, held in self.tables.keys.items()}
+        return TableReader(plan, stored_tables(self.tables, wanted, encoded), torch.get_num_threads(), keys)
+
     def measure(self, experiment: Experiment, candidate: Candidate) -> Measured:
         """Encode the tables, and score the held-out rows by them.
 
@@ -85,21 +101,15 @@ class Bench:
             experiment: With the candidate's settings.
             candidate: Which they are.
         """
-        started, config = time.perf_counter(), experiment.export
-        plan = self.tables.plan
-        wanted = {table.name: config.tables_of(table.name) for table in plan.tables}
+        started = time.perf_counter()
         try:
-            encoded = encoded_tables(self.tables, self.counts, config.compress, wanted) if config.compress else {}
-            stored = stored_tables(self.tables, wanted, encoded)
+            reader = self.reader(experiment)
         except ValueError as failure:
             return Measured(candidate, reason=str(failure), seconds=time.perf_counter() - started)
-        keys = {name: FinishedKeys(key_slots(*held)) for name, held in self.tables.keys.items()}
-        reader = TableReader(plan, stored, torch.get_num_threads(), keys)
-        known = iter(self.before)
-        gate = Gate(experiment, _Known(known), lambda: self.rows)
+        gate = Gate(experiment, _Known(iter(self.before)), lambda: self.rows)
         cost: Cost = gate(lambda batch: self._scored(reader, batch), 0.0, compressed=True)
-        seconds = time.perf_counter() - started
-        return Measured(candidate, _bytes(stored), cost.auc, cost.auc_drop, cost.reason, seconds)
+        size = sum(array.nbytes for array in reader.weights.values())
+        return Measured(candidate, size, cost.auc, cost.auc_drop, cost.reason, time.perf_counter() - started)
 
     @torch.no_grad()
     def _scored(self, reader: TableReader, batch: Batch) -> dict[str, np.ndarray]:
@@ -117,7 +127,3 @@ class _Known:
     def uncalibrated(self, batch: Batch) -> dict[str, np.ndarray]:
         """Those of the next rows."""
         return dict(next(self.found))
-
-
-def _bytes(stored: Mapping[str, np.ndarray | Encoded]) -> int:
-    return sum(array.nbytes for array in stored.values())
