@@ -7,7 +7,7 @@ that were not learned: half of them (`valid`) are those by which `easyrec compre
 what was chosen. Ways that need training (`model.compress`) are trained beside it. Every measurement is a line of
 `benchmarks/results/compress.jsonl`, so that a stopped script goes on where it stopped.
 
-`criteo_like` has 26 columns of 0.4 M ids as frequent as Zipf's law says and 13 of numbers, 1 M rows, and a signal in every
+`criteo_like` has 26 columns of 0.4 M ids as frequent as Zipf's law says and 13 of numbers, 0.5 M rows, and a signal in every
 column, in the large ones too: what compression loses of rows shows. `criteo_sample` is the small sample of Criteo's data.
 """
 
@@ -46,7 +46,7 @@ SIZES = [120_000, 80_000, 60_000, 40_000, 30_000, 20_000, 15_000, 10_000, 5_000,
 SIZES += [500, 300, 200, 100, 50, 30, 20, 10, 10, 5, 4, 3]
 
 
-def criteo_like(rows: int = 1_000_000) -> dict[str, Any]:
+def criteo_like(rows: int = 500_000) -> dict[str, Any]:
     """The config of the synthetic data, which is made where it is not there."""
     folder = FOLDER / f"criteo_like-{rows}"
     if not (folder / "test.parquet").exists():
@@ -76,7 +76,7 @@ def criteo_like(rows: int = 1_000_000) -> dict[str, Any]:
             pq.write_table(chunk, folder / f"{part}.parquet", row_group_size=65536)
     features = [{"type": "id", "name": f"c{n}", "num_buckets": size} for n, size in enumerate(SIZES)]
     features += [{"type": "raw", "name": f"n{n}"} for n in range(13)]
-    return _config(folder, features, epochs=2, dim=16)
+    return _config(folder, features, epochs=2, batch_size=4096)
 
 
 def criteo_sample() -> dict[str, Any]:
@@ -98,19 +98,19 @@ def criteo_sample() -> dict[str, Any]:
             pq.write_table(rows, folder / f"{part}.parquet")
     features = [{"type": "id", "name": f"c{n}", "hash_bucket_size": 10_000} for n in range(26)]
     features += [{"type": "raw", "name": f"n{n}"} for n in range(13)]
-    return _config(folder, features, epochs=2, dim=16)
+    return _config(folder, features, epochs=3, batch_size=256)
 
 
-def _config(folder: Path, features: Sequence[Mapping[str, Any]], epochs: int, dim: int) -> dict[str, Any]:
+def _config(folder: Path, features: Sequence[Mapping[str, Any]], epochs: int, batch_size: int) -> dict[str, Any]:
     parts = {part: {"type": "parquet", "path": str(folder / f"{part}.parquet")} for part in ("train", "valid", "test")}
     return {
         "name": folder.name,
-        "data": {**parts, "labels": ["label"], "batch_size": 4096},
+        "data": {**parts, "labels": ["label"], "batch_size": batch_size},
         "features": list(features),
-        "model": {"type": "deepfm", "embedding_dim": dim, "hidden": [256, 128, 64]},
+        "model": {"type": "deepfm", "embedding_dim": 16, "hidden": [256, 128, 64]},
         "train": {
             "epochs": epochs,
-            "sparse_optimizer": {"type": "rowwise_adagrad", "lr": 0.02},
+            "sparse_optimizer": {"type": "lazy_adam", "lr": 0.001},
             "dense_optimizer": {"type": "adam", "lr": 0.001},
         },
         "eval": {"metrics": ["auc", "logloss"]},
@@ -143,38 +143,39 @@ class Model:
         config: What is trained.
         seed: Its seed.
         settings: Laid over the config.
+        before: What another model predicts, by part, by which this one is judged.
     """
 
-    def __init__(self, name: str, config: Any, seed: int, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: Any,
+        seed: int,
+        settings: Mapping[str, Any] | None = None,
+        before: Mapping[str, Any] | None = None,
+    ) -> None:
         self.experiment, folder = trained(name, config, seed, settings or {})
-        self.scorer = restore(self.experiment, folder)
-        sources = open_sources(self.experiment)
-        self.rows = {p: list(make_loader(self.experiment, s, training=False)) for p, s in self._parts(sources)}
+        scorer, sources = restore(self.experiment, folder), open_sources(self.experiment)
         small = load_experiment(self.experiment.resolved(), {"data.eval_batch_size": ITEMS})
         self.request = next(iter(make_loader(small, sources.test, training=False)))
-        self.learned = list(make_loader(self.experiment, sources.train, training=False))
+        self.benches = {}
+        for part, source in (("valid", sources.valid), ("test", sources.test)):
+            rows = list(make_loader(self.experiment, source, training=False))
+            learned_rows = iter(make_loader(self.experiment, sources.train, training=False))
+            self.benches[part] = Bench(scorer, rows, learned_rows, None if before is None else before[part])
 
-    @staticmethod
-    def _parts(sources: Any) -> list[tuple[str, Any]]:
-        return [("valid", sources.valid), ("test", sources.test)]
-
-    def measure(self, candidate: Candidate, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def measure(self, candidate: Candidate) -> dict[str, Any]:
         """Size, AUC on both parts, and the time of a lookup of `ITEMS` rows."""
         laid = {**candidate.settings, "export.max_auc_drop": 1.0, "export.gate_rows": 10_000_000}
         experiment = load_experiment(self.experiment.resolved(), laid)
         told: dict[str, Any] = {}
-        for part, rows in self.rows.items():
-            bench = Bench(self.scorer, rows, iter(self.learned), None if before is None else before[part])
+        for part, bench in self.benches.items():
             measured = bench.measure(experiment, candidate)
             if measured.reason:
                 return {"refused": measured.reason}
             told |= {"bytes": measured.bytes, f"{part}_auc": round(measured.worst_auc, 6)}
             told[f"{part}_drop"] = round(measured.worst_drop, 6)
-        return {**told, "lookup_us": round(_timed(bench.reader(experiment), self.request), 1)}
-
-    def predictions(self) -> dict[str, Any]:
-        """Of both parts, for others to be judged by."""
-        return {part: [self.scorer.uncalibrated(batch) for batch in rows] for part, rows in self.rows.items()}
+        return {**told, "lookup_us": round(_timed(self.benches["test"].reader(experiment), self.request), 1)}
 
 
 def _timed(reader: Any, batch: Any) -> float:
@@ -202,14 +203,14 @@ def run(name: str, seed: int, *, retrain: bool) -> None:
     for candidate in plain:
         about = {"data": name, "candidate": candidate.name}
         print(once(BENCHMARK, f"{key}-{candidate.name}", seed, about, lambda c=candidate: model.measure(c)), flush=True)
-    before = model.predictions()
+    before = {part: bench.before for part, bench in model.benches.items()}
     for candidate in wide:
         about = {"data": name, "candidate": candidate.name}
 
         def measured(c: Candidate = candidate) -> dict[str, Any]:
             settings = {f"model.{key}": value for key, value in c.model.items()}
-            other = Model(f"{name}-{seed}-{c.name.replace(' ', '-')}", config, seed, settings)
-            return other.measure(Candidate(c.name, c.export), before)
+            other = Model(f"{name}-{seed}-{c.name.replace(' ', '-')}", config, seed, settings, before)
+            return other.measure(Candidate(c.name, c.export))
 
         print(once(BENCHMARK, f"{key}-{candidate.name}", seed, about, measured), flush=True)
 

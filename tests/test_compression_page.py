@@ -44,7 +44,7 @@ def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     for line in commands[:2]:
         assert main(line.split()[1:]) == 0, capsys.readouterr().err
     folder = Path("runs/shop_small-compress")
-    rows = list(csv.DictReader((folder / "candidates.csv").open()))
+    rows = list(csv.DictReader((folder / "candidates.csv").read_text().splitlines()))
     assert len(rows) == 10
     assert {"fp16", "int8", "product 1"} <= {row["candidate"] for row in rows}
     best = load_experiment(folder / "best.yaml")

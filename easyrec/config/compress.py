@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -20,6 +20,15 @@ CODECS = "easyrec.embedding.codecs"
 """The family of `export.compress`."""
 ORDER = ("prune", "low_rank", "product")
 """In which order our codecs can follow each other: rows are left out, what is left is narrowed, and then coded."""
+
+
+PART = ":part"
+"""In the names of tables that another one is made of, before their number."""
+
+
+def whole_name(table: str) -> str:
+    """The name of the table that a table is a part of; its own where it is none."""
+    return table.partition(PART)[0]
 
 
 class CodecConfig(StrictModel):
@@ -40,8 +49,8 @@ class CodecConfig(StrictModel):
         return value
 
     def takes(self, table: str) -> bool:
-        """Whether it is for a table."""
-        return self.tables is None or table in self.tables
+        """Whether it is for a table; one that is made of others is named like they were whole."""
+        return self.tables is None or table in self.tables or whole_name(table) in self.tables
 
 
 def unordered(codecs: Sequence[CodecConfig]) -> str:
@@ -61,13 +70,8 @@ def unknown_tables(codecs: Sequence[CodecConfig], tables: Sequence[str]) -> list
         Problem(f"no table is called '{name}'{nearest(name, tables)}", f"export.compress.{place}.tables.{index}")
         for place, codec in enumerate(codecs)
         for index, name in enumerate(codec.tables or [])
-        if name not in tables
+        if name not in tables and name not in map(whole_name, tables)
     ]
-
-
-def named(codecs: Sequence[Any]) -> str:
-    """Codecs as a manifest names them."""
-    return "+".join(codec.type for codec in codecs)
 
 
 COMPOSITIONS = "easyrec.modules.compress"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
-from easyrec.config.compress import CODECS, unknown_tables, unordered
+from easyrec.config.compress import CODECS, unknown_tables, unordered, whole_name
 from easyrec.errors import Problem, nearest
 from feature_generator.config import Choice, StrictModel
 
@@ -71,7 +71,9 @@ class ExportConfig(StrictModel):
 
     def tables_of(self, name: str) -> TablePrecision:
         """Precision of a table."""
-        return self.tables if isinstance(self.tables, str) else self.tables.get(name, self.tables.get(DEFAULT, "fp32"))
+        if isinstance(self.tables, str):
+            return self.tables
+        return self.tables.get(name, self.tables.get(whole_name(name), self.tables.get(DEFAULT, "fp32")))
 
     @property
     def score_bound(self) -> float | None:

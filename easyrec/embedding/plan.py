@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from easyrec.config.compress import PART
 from easyrec.config.numeric import dense_embedding
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, KeySpec, TableSpec
 from easyrec.errors import ConfigError, Problem, nearest
@@ -637,7 +638,7 @@ def _table(spec: OutputSpec) -> str:
 
 def _part_name(table: str, number: int, parts: list[Part]) -> str:
     """Name of a table that another one is made of."""
-    return table if len(parts) == 1 else f"{table}:part{number}"
+    return table if len(parts) == 1 else f"{table}{PART}{number}"
 
 
 def _short(child: OutputSpec, sequence: str) -> str:

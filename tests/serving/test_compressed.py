@@ -149,7 +149,9 @@ NARROW = {"type": "mixed", "dim": 2, "frequent": 90}
     ],
 )
 def test_learned_parts_score_online_as_offline(make_toy, toy_rows, tmp_path, model, kind):
-    groups = {"groups": {"deep": {"features": ["user_id", "item_id", "cate"], "sequences": [{"sequence": "click_seq"}]}}}
+    groups = {
+        "groups": {"deep": {"features": ["user_id", "item_id", "cate"], "sequences": [{"sequence": "click_seq"}]}}
+    }
     keys = {"deepfm": DEEPFM, "din": {"type": "din", "hidden": [16], **groups}}[model]
     toy = make_toy({**keys, "compress": {"item_id": kind, "user_id": kind}}, tmp_path / "b")
     rows = toy_rows(60, seed=6)

@@ -54,15 +54,14 @@ class Prune(Codec):
         return replace(draft, numbers=numbers, counts=np.append(draft.counts[kept], counts.sum()), kept=map_of(kept))
 
     def _kept(self, draft: Draft) -> np.ndarray:
+        """(ids,) which rows stay."""
+        kept: np.ndarray
         if self.config.below is not None:
-            norms = np.sqrt(np.einsum("ij,ij->i", draft.numbers, draft.numbers, dtype=np.float64))
-            kept: np.ndarray = norms > self.config.below
-            return kept
-        if self.config.min_count is not None:
+            kept = np.square(draft.numbers, dtype=np.float64).sum(axis=1) > self.config.below**2
+        elif self.config.min_count is not None:
             kept = draft.counts >= self.config.min_count
-            return kept
-        assert self.config.share is not None
-        number = max(1, round(self.config.share * draft.ids))
-        kept = np.zeros(draft.ids, bool)
-        kept[np.argsort(-draft.counts, kind="stable")[:number]] = True
+        else:
+            assert self.config.share is not None
+            kept = np.zeros(draft.ids, bool)
+            kept[np.argsort(-draft.counts, kind="stable")[: max(1, round(self.config.share * draft.ids))]] = True
         return kept

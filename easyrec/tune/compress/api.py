@@ -23,7 +23,7 @@ from easyrec.train.run_folder import RunFolder, run_path
 from easyrec.train.scorer import Scorer
 from easyrec.tune.compress.ladder import Candidate, finished, learned
 from easyrec.tune.compress.measured import Bench, Measured
-from easyrec.tune.compress.outputs import BEST, REPORT, write_best, write_report, write_table
+from easyrec.tune.compress.outputs import REPORT, write_best, write_report, write_table
 
 logger = logging.getLogger("easyrec.tune")
 
