@@ -26,17 +26,20 @@ if TYPE_CHECKING:
     from easyrec.train.tree import tree
     from easyrec.tune.advise.api import advise
     from easyrec.tune.api import tune
+    from easyrec.tune.compress.api import Compressed, compress
     from easyrec.tune.select.api import select
     from easyrec.tune.select.selected import Selected
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
+    "Compressed",
     "Run",
     "Selected",
     "Tuned",
     "advise",
     "apply_delta",
     "choose_index",
+    "compress",
     "embed",
     "evaluate",
     "export",
@@ -52,12 +55,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Compressed": "easyrec.tune.compress.api",
     "Run": "easyrec.train.run",
     "Selected": "easyrec.tune.select.selected",
     "Tuned": "easyrec.tune.tuned",
     "advise": "easyrec.tune.advise.api",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
+    "compress": "easyrec.tune.compress.api",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

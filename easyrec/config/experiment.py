@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from easyrec.config.batches import unfit_batches
+from easyrec.config.compress import unfit_compress
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.distributed import unfit_distributed
 from easyrec.config.dynamic import unfit_dynamic
@@ -414,7 +415,7 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     still = [table.features[0] for table in plan.tables if table.keys is not None and not table.trainable]
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
-    found += [*unfit_storage(model, sections.train)]
+    found += [*unfit_storage(model, sections.train), *unfit_compress(model, sections.train, [])]
     found += sections.export.unknown([table.name for table in plan.tables], list(generator.inputs))
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
     if sections.train.distributed is not None:
@@ -431,7 +432,12 @@ def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: Embedd
         if layout.search is not None and layout.search.kind in ("hash", "soft"):
             bag = bags[[child.name for child in layout.children].index(layout.search.child or "")]
             compared[(bag.table or "").partition(":")[0]] = layout.name
-    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, compared))
+    every = (bag for group in plan.groups.values() for bag in group.bags if bag.part is not None)
+    several = list(dict.fromkeys((bag.table or "").partition(":")[0] for bag in every))
+    return [
+        *unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, compared),
+        *unfit_compress(sections.model, sections.train, several, distributed=True),
+    ]
 
 
 def _uncounted(sections: Sections) -> Iterator[Problem]:

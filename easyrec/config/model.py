@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
+from easyrec.config.compress import COMPOSITIONS
 from easyrec.config.fitting import fitting
 from easyrec.config.mask import Mask
 from easyrec.config.steps import LearnedSteps
@@ -295,6 +296,8 @@ class ModelConfig(StrictModel):
     embedding_init: Init = NormalInit()
     feature_gates: Annotated[Any, Choice("easyrec.modules.gates")] | None = None
     """What weighs all inputs and tells what each is worth; see `easyrec select`."""
+    compress: dict[str, Annotated[Any, Choice(COMPOSITIONS)]] = {}
+    """Tables, by `embedding_name`, that are made of smaller ones while they learn."""
 
     @model_validator(mode="before")
     @classmethod
