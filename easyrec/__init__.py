@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
     from easyrec.tune.api import tune
+    from easyrec.tune.cross.api import cross
+    from easyrec.tune.cross.found import Crossed
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
+    "Crossed",
     "Run",
     "Tuned",
     "apply_delta",
     "choose_index",
+    "cross",
     "embed",
     "evaluate",
     "export",
@@ -46,10 +50,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Crossed": "easyrec.tune.cross.found",
     "Run": "easyrec.train.run",
     "Tuned": "easyrec.tune.tuned",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
+    "cross": "easyrec.tune.cross.api",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

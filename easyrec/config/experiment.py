@@ -14,6 +14,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from easyrec.config.batches import unfit_batches
+from easyrec.config.cross import CrossConfig
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.distributed import unfit_distributed
 from easyrec.config.dynamic import unfit_dynamic
@@ -59,6 +60,7 @@ SECTIONS: dict[str, type[StrictModel]] = {
     "model": ModelConfig,
     "export": ExportConfig,
     "tune": TuneConfig,
+    "cross": CrossConfig,
 }
 """The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
@@ -75,6 +77,7 @@ class Sections(StrictModel):
     eval: EvalConfig = EvalConfig()
     export: ExportConfig = ExportConfig()
     tune: TuneConfig | None = None
+    cross: CrossConfig | None = None
     store: Any = None
     serving: Any = None
     description: str = Field("", max_length=10_000)
