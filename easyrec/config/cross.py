@@ -45,7 +45,9 @@ class BoundariesConfig(StrictModel):
     buckets: int = Field(16, ge=2, le=64)
     """Buckets at most."""
     min_rows: int = Field(200, ge=1)
-    """Rows of a bucket at least."""
+    """Rows of a bucket at least,"""
+    min_share: float = Field(0.01, ge=0.0, le=0.5)
+    """and share of all rows at least."""
 
 
 class AggregatesConfig(StrictModel):

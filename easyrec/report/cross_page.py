@@ -103,8 +103,8 @@ def intervals(lines: Sequence[tuple[str, float, float, float, float]]) -> Elemen
             if math.isnan(value):
                 continue
             low, high = (1000 * (value + side * 1.96 * spread) for side in (-1, 1))
-            at = {"y1": str(y + shift), "y2": str(y + shift), "x1": f"{scale(low):.1f}", "x2": f"{scale(high):.1f}"}
-            SubElement(root, "line", {"class": "line s0", **at})
+            bar = {"y1": str(y + shift), "y2": str(y + shift), "x1": f"{scale(low):.1f}", "x2": f"{scale(high):.1f}"}
+            SubElement(root, "line", {"class": "line s0", **bar})
             dot = {"class": f"dot {kind}", "cx": f"{scale(1000 * value):.1f}", "cy": str(y + shift), "r": "4"}
             SubElement(SubElement(root, "circle", dot), "title").text = f"{name}: {1000 * value:.3f}"
     return root

@@ -7,7 +7,7 @@ and is an ordinary vocabulary: the words are `<key>_<period>`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,15 +156,14 @@ class Tables:
 
     # -------------------------------------------------------------------------------------- as features
 
-    @property
-    def clock(self) -> dict[str, Any]:
+    def clock(self, free: Callable[[str], str]) -> dict[str, Any]:
         """The feature that tells a row's period: the last one where the row tells no time, or a later one."""
         unit = PER_SECOND[self.searched.config.time_unit]
         column = str(self.searched.time_column)
         variable = column if column.isidentifier() else f"`{column}`"
         return {
             "type": "expr",
-            "name": f"period_{told(self.config.every)}",
+            "name": free(f"period_{told(self.config.every)}"),
             "expression": f"min(max(floor(({variable} - {self.start * unit:.0f}) / {self.config.every * unit:.0f}), 0), {self.last})",
             "variables": [f"{self.searched.experiment.generator.inputs.get(column, 'context')}:{column}"],
             "default_value": str(self.last),
@@ -172,13 +171,13 @@ class Tables:
         }
 
     def entries(self, aggregate: Aggregate, edges: list[float]) -> tuple[pa.StringArray, Array] | None:
-        """Words and buckets of the table: of the periods in which a key's rows came, and of the last; None: too many."""
+        """Words and buckets of the table: of the periods in which a key's rows came, and of the last ones; None: too many."""
         codes, _, _ = self._counted(aggregate.keys)
         _, table, _ = self.values(aggregate)
         train = self.searched.train
         wanted = np.zeros(table.shape, bool)
         wanted[codes.values[train], self.period[train]] = True
-        wanted[:, self.last] = True
+        wanted[:, self.period[train.stop - 1] :] = True  # rows to come may be of any key
         wanted &= np.isfinite(table)
         key, period = np.nonzero(wanted)
         if len(key) > self.config.max_entries:
@@ -196,18 +195,29 @@ class Tables:
         return words, buckets
 
     def features(
-        self, aggregate: Aggregate, columns: dict[str, Column], file: str, dim: int | None
-    ) -> list[dict[str, Any]]:
-        """The features of an aggregate whose table is a file."""
-        sources = [columns[name].source for name in aggregate.keys]
+        self,
+        aggregate: Aggregate,
+        columns: Mapping[str, Column],
+        file: str,
+        free: Callable[[str], str],
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The features of an aggregate whose table is a file: the row's period, and what the table holds of it.
+
+        Args:
+            aggregate: What is counted.
+            columns: Columns by name.
+            file: Path of the table.
+            free: Gives a name that no feature of the config has.
+        """
+        clock = self.clock(free)
         feature = {
             "type": "combo",
-            "name": aggregate.name,
-            "expression": [*sources, f"feature:{self.clock['name']}"],
+            "name": free(aggregate.name),
+            "expression": [*(columns[name].source for name in aggregate.keys), f"feature:{clock['name']}"],
             "vocab_file": file,
             "default_bucketize_value": 0,
         }
-        return [self.clock, feature if dim is None else {**feature, "embedding_dim": dim}]
+        return clock, feature
 
 
 def table_text(words: pa.StringArray, buckets: Array) -> str:

@@ -21,7 +21,8 @@ from easyrec.train.run_folder import RunFolder, plain, read_json, run_path
 from easyrec.tune.cross.found import Crossed
 from easyrec.tune.cross.outputs import BEST, REPORT, TABLES, costed, write_best, write_proposals, write_report
 from easyrec.tune.cross.rows import Reader
-from easyrec.tune.cross.search import CrossSearch
+from easyrec.tune.cross.search import search
+from easyrec.tune.cross.session import Session
 from feature_generator.fitting.learned import carry
 
 logger = logging.getLogger("easyrec.tune")
@@ -87,31 +88,31 @@ def _searched(
         return str((folder / TABLES / name).absolute())
 
     def told() -> None:
-        state["seconds"] = search.seconds
+        state["seconds"] = session.seconds
         write_text(folder / STATE, json.dumps(plain(state)) + "\n")
-        taken = write_best(folder, experiment, search.accepted, f"{experiment.name}: so far")
-        write_proposals(folder, [*taken, *(p for p in search.proposals if not p.accepted)])
+        taken = write_best(folder, experiment, session.accepted, f"{experiment.name}: so far")
+        write_proposals(folder, [*taken, *(p for p in session.proposals if not p.accepted)])
 
     logger.info("%d columns; reading data.train", len(reader.columns))
     searched = reader.read(stopped=stopped)
     for name, why in searched.left_out.items():
         logger.info("the probes do without '%s': %s", name, why)
-    search = CrossSearch(searched, state["done"], keep, told, stopped, float(state["seconds"]))
+    session = Session(searched, state["done"], keep, told, stopped, float(state["seconds"]))
     told()
-    search.run()
-    proposals = write_best(folder, experiment, costed(search.settled, search), _about(experiment, search))
+    search(session)
+    proposals = write_best(folder, experiment, costed(session.settled, session), _about(experiment, session))
     write_proposals(folder, proposals)
-    write_report(folder, search, proposals, experiment.name)
-    crossed = Crossed(folder, folder / BEST, folder / REPORT, proposals, search.quality(), search.seconds)
-    if search.unfinished == "interrupted":
+    write_report(folder, session, proposals, experiment.name)
+    crossed = Crossed(folder, folder / BEST, folder / REPORT, proposals, session.quality(), session.seconds)
+    if session.unfinished == "interrupted":
         raise Interrupted(_stopped(crossed))
     return crossed
 
 
-def _about(experiment: Experiment, search: CrossSearch) -> str:
+def _about(experiment: Experiment, session: Session) -> str:
     """The first line of `best.yaml`."""
-    told = [f"{len(search.accepted)} features accepted"]
-    for name, found in search.quality().items():
+    told = [f"{len(session.accepted)} features accepted"]
+    for name, found in session.quality().items():
         where = "valid" if name == "valid" else "the newest rows of train"
         told.append(f"AUC of the probes on {where} {found['auc_before']:.5f} -> {found['auc_after']:.5f}")
     return f"{experiment.name}: {', '.join(told)}"

@@ -22,7 +22,8 @@ def edges_of(numbers: Array, labels: Array, config: BoundariesConfig) -> list[fl
         return []
     own = labels[known]
     sums = np.stack([np.bincount(places, own), np.bincount(places, own * own)], axis=1)
-    edges = tree_boundaries(values, np.bincount(places), sums, config.buckets, config.min_rows, binary=True)
+    least = max(config.min_rows, int(len(own) * config.min_share))
+    edges = tree_boundaries(values, np.bincount(places), sums, config.buckets, least, binary=True)
     return [float(edge) for edge in np.unique(edges)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from easyrec.tune.cross.codes import Codes, pairs
-from easyrec.tune.cross.search import CrossSearch
+from easyrec.tune.cross.session import Session
 
 WORDS = 24
 """Words of a side: the most frequent ones."""
@@ -16,11 +16,11 @@ LEAST = 20
 """Rows of a cell that is coloured."""
 
 
-def heat(search: CrossSearch, columns: tuple[str, ...]) -> dict[str, Any]:
+def heat(session: Session, columns: tuple[str, ...]) -> dict[str, Any]:
     """The map of a cross of two columns, over the rows of `train`."""
-    train = search.searched.train
-    labels = search.searched.labels[train]
-    (one, rows), (other, heads) = (_side(search, name) for name in columns)
+    train = session.searched.train
+    labels = session.searched.labels[train]
+    (one, rows), (other, heads) = (_side(session, name) for name in columns)
     left, right, _ = pairs(one, other)
     of = np.repeat(np.arange(len(labels)), one.lengths * other.lengths)
     places = left.astype(np.int64) * other.size + right
@@ -37,14 +37,17 @@ def heat(search: CrossSearch, columns: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _side(search: CrossSearch, name: str) -> tuple[Codes, list[str]]:
-    """The most frequent words of a column as codes from 1, in an order that people expect, and the words."""
-    codes, words = search.crossed_words(name)
-    codes = codes.slice(search.searched.train)
+def _side(session: Session, name: str) -> tuple[Codes, list[str]]:
+    """The most frequent words of a column as codes from 1, numbers in their order, and what they are called."""
+    codes, words = session.crossed_words(name)
+    codes = codes.slice(session.searched.train)
     counts = np.bincount(codes.values, minlength=codes.size)
     counts[0] = 0
     top = [int(code) for code in np.argsort(-counts, kind="stable")[:WORDS] if counts[code]]
-    top.sort(key=lambda code: (0, float(words[code - 1]), "") if _number(words[code - 1]) else (1, 0.0, ""))
+    if session.columns[name].kind == "numbers":
+        top.sort()
+    elif all(_number(words[code - 1]) for code in top):
+        top.sort(key=lambda code: float(words[code - 1]))
     place = np.zeros(codes.size, np.int32)
     place[top] = np.arange(1, len(top) + 1)
     return Codes(place[codes.values], len(top) + 1, codes.offsets), [words[code - 1] for code in top]

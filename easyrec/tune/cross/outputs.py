@@ -18,7 +18,7 @@ from easyrec.report.environment import environment
 from easyrec.tune.cross.applied import applied
 from easyrec.tune.cross.heat import heat
 from easyrec.tune.cross.proposal import Proposal
-from easyrec.tune.cross.search import CrossSearch
+from easyrec.tune.cross.session import Session
 from feature_generator import FeatureGenerator
 from feature_generator.fitting.learned import carry
 from feature_generator.profiling import profile
@@ -50,9 +50,9 @@ def write_best(folder: Path, experiment: Experiment, proposals: Sequence[Proposa
     return settled
 
 
-def costed(proposals: Sequence[Proposal], search: CrossSearch) -> list[Proposal]:
+def costed(proposals: Sequence[Proposal], session: Session) -> list[Proposal]:
     """The proposals with what they cost: memory of their tables, and time of the generator."""
-    experiment = search.searched.experiment
+    experiment = session.searched.experiment
     default = getattr(experiment.model, "embedding_dim", None) or 1
     found = []
     for proposal in proposals:
@@ -61,7 +61,7 @@ def costed(proposals: Sequence[Proposal], search: CrossSearch) -> list[Proposal]
             continue
         config: dict[str, Any] = {"features": list(proposal.features), "hash": experiment.hash}
         generator = FeatureGenerator.load(config)
-        _, whole = profile(generator, [search.searched.sample], rounds=3)
+        _, whole = profile(generator, [session.searched.sample], rounds=3)
         dim = proposal.features[-1].get("embedding_dim") or default
         size = proposal.rows * dim * 4 + proposal.entries * 24
         found.append(replace(proposal, micros=whole.micros, memory_mb=size / 1e6))
@@ -84,9 +84,10 @@ def write_proposals(folder: Path, proposals: Sequence[Proposal]) -> None:
     write_text(folder / TABLE, text.getvalue())
 
 
-def write_report(folder: Path, search: CrossSearch, proposals: Sequence[Proposal], name: str) -> None:
+def write_report(folder: Path, session: Session, proposals: Sequence[Proposal], name: str) -> None:
     """Write the report."""
-    searched, beam = search.searched, search.beam
+    searched, beam = session.searched, session.beam
+    crosses = [p for p in proposals if p.kind == "cross" and p.accepted and len(p.reads) == 2]
     nodes = [] if beam is None else [
         {
             "number": node.number,
@@ -103,18 +104,16 @@ def write_report(folder: Path, search: CrossSearch, proposals: Sequence[Proposal
         "name": name,
         "proposals": [{**proposal.plain(), "z": proposal.z} for proposal in proposals],
         "nodes": nodes,
-        "quality": search.quality(),
-        "maps": [heat(search, p.reads) for p in proposals if p.kind == "cross" and p.accepted and len(p.reads) == 2][
-            :MAPS
-        ],
+        "quality": session.quality(),
+        "maps": [heat(session, p.reads) for p in crosses[:MAPS]],
         "left_out": searched.left_out,
-        "unfinished": search.unfinished,
+        "unfinished": session.unfinished,
         "config": (folder / BEST).read_text(encoding="utf-8"),
         "environment": {
             "rows": f"{searched.fit.stop:,} to fit, {searched.judge.stop - searched.judge.start:,} to judge, "
             f"{searched.valid.stop - searched.valid.start:,} of valid",
             "rows of train": f"{searched.total:,}",
-            "seconds": f"{search.seconds:.0f}",
+            "seconds": f"{session.seconds:.0f}",
             **environment(),
         },
     }

@@ -64,8 +64,16 @@ class Proposal:
 
     def measured(self, gain: Gain, valid: Gain | None = None) -> Self:
         """The same with what it gains."""
-        held = {} if valid is None else {"valid": valid.value, "valid_error": valid.error}
-        return replace(self, gain=gain.value, error=gain.error, auc=gain.auc, auc_error=gain.auc_error, **held)
+        held = Gain(math.nan, math.nan) if valid is None else valid
+        return replace(
+            self,
+            gain=gain.value,
+            error=gain.error,
+            auc=gain.auc,
+            auc_error=gain.auc_error,
+            valid=held.value,
+            valid_error=held.error,
+        )
 
     def rejected(self, reason: str) -> Self:
         """The same, and why it is not taken."""
@@ -83,5 +91,5 @@ class Proposal:
     def of(cls, plain: Mapping[str, Any]) -> Self:
         """What `plain` wrote."""
         known = {field.name for field in fields(cls)}
-        values = {k: math.nan if v is None else v for k, v in plain.items() if k in known}
-        return cls(**{**values, "reads": tuple(plain["reads"]), "features": tuple(plain["features"])})
+        values: dict[str, Any] = {k: math.nan if v is None else v for k, v in plain.items() if k in known}
+        return cls(**(values | {"reads": tuple(plain["reads"]), "features": tuple(plain["features"])}))

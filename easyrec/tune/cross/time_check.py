@@ -103,7 +103,8 @@ class Followed:
         """(rows,) whether there are enough neighbours on both sides."""
         past = self.before - np.maximum(self.start, self.before - NEIGHBOURS)
         coming = np.minimum(self.end, self.after + NEIGHBOURS) - self.after
-        return (past >= LEAST) & (coming >= LEAST) & (self.key > 0)
+        known: Array = (past >= LEAST) & (coming >= LEAST) & (self.key > 0)
+        return known
 
     def around(self, values: Array) -> tuple[Array, Array]:
         """(rows,) mean of the values, (rows,), in the order of the key, over the rows before, and over those after."""
@@ -149,6 +150,7 @@ class TimeCheck:
         self.entropy = -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
         self.flat = Rows(self.labels, np.full(len(self.labels), math.log(rate / (1 - rate))))
         self.residual = self.labels - self._drift(rate)
+        self.half = np.random.default_rng(0).random(len(self.labels)) < 0.5
 
     def _follow(self, keys: list[str] | None) -> Iterator[Followed]:
         assert self.searched.time is not None
@@ -219,8 +221,7 @@ class TimeCheck:
     def _effect(self, codes: Codes) -> Array:
         """(rows,) what the column says of the label, in logits, learned from the other half of the rows."""
         effect = np.zeros(len(self.labels))
-        half = np.random.default_rng(0).random(len(self.labels)) < 0.5
-        for chosen in (half, ~half):
+        for chosen in (self.half, ~self.half):
             rows = np.flatnonzero(chosen)
             others = np.flatnonzero(~chosen)
             part = Rows(self.labels[rows], self.flat.logit[rows])
@@ -293,14 +294,30 @@ class TimeCheck:
             return ""
         first, _ = self.flat.slope(effect)
         left, plain = first[followed.order], self.residual[followed.order]
-        for values, which in zip(followed.around(plain), ("before", "after"), strict=True):
-            alone, beside = followed.z(plain * values, rows), followed.z(left * values, rows)
+        before, after = followed.around(plain)
+        everywhere, others = self._others(followed, plain)
+        for values, chosen, which in (
+            (before, rows, "before"),
+            (after, rows, "after"),
+            (others, everywhere, "around"),
+        ):
+            alone, beside = followed.z(plain * values, chosen), followed.z(left * values, chosen)
             if beside < -CLEAR and alone - beside > CLEAR:
                 return (
                     f"beside it the labels of the rows of {followed.name} {which} speak against the row's own, by "
                     f"{-beside:.0f} standard errors: it was made of the labels, the row's own among them"
                 )
         return ""
+
+    def _others(self, followed: Followed, values: Array) -> tuple[Array, Array]:
+        """Rows whose key has others, and the mean of the values of these, all but the row's own.
+
+        They are of the row's own half: what the column says was learned from the other one, and would say the same again.
+        """
+        group = followed.key.astype(np.int64) * 2 + self.half[followed.order]
+        count, total = np.bincount(group), np.bincount(group, values)
+        rows = (count[group] > LEAST) & (followed.key > 0)
+        return rows, (total[group] - values) / np.maximum(count[group] - 1, 1)
 
 
 def bucketed(numbers: Array) -> Codes:
