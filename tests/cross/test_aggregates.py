@@ -98,7 +98,9 @@ def test_the_features_look_up_what_the_search_saw_and_new_rows_see_the_newest_ta
         file.write_text(table_text(words, buckets))
         features = tables.features(one, some.columns, str(file), lambda name: name)
         generator = FeatureGenerator.load({"features": list(features)})
-        asked = {name: [str(some.dictionary[name][v - 1]) for v in some.words[name].values] for name in ("user", "item")}
+        asked = {
+            name: [str(some.dictionary[name][v - 1]) for v in some.words[name].values] for name in ("user", "item")
+        }
 
         made = generator.transform({**asked, "time": some.time})[one.name]
 

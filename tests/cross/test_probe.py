@@ -36,7 +36,9 @@ def test_weights_are_those_of_the_penalised_likelihood_code_by_code():
     for code in range(1, 13):
         own = codes.values == code
         z, y = rows.logit[own][:, None], rows.labels[own][:, None]
-        losses = sum((np.logaddexp(0, z[i] + grid) - y[i] * (z[i] + grid)) for i in range(len(z))) + precision * grid**2 / 2
+        losses = (
+            sum((np.logaddexp(0, z[i] + grid) - y[i] * (z[i] + grid)) for i in range(len(z))) + precision * grid**2 / 2
+        )
         assert weights[code] == pytest.approx(grid[losses.argmin()], abs=2e-3)
     assert weights[0] == 0
     assert np.corrcoef(weights[1:], effects)[0, 1] > 0.98

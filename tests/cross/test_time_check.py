@@ -6,7 +6,7 @@ import pytest
 from easyrec.tune.cross.column import Column
 from easyrec.tune.cross.time_check import TimeCheck
 
-NUMBER, ITEMS, USERS = 60_000, 250, 400
+NUMBER, ITEMS, USERS = 60_000, 600, 400
 
 
 def follow(key, time, values, of):
@@ -38,13 +38,13 @@ def next_ten(labels):
 def log():
     random = np.random.default_rng(4)
     time = np.sort(random.random(NUMBER) * 1e6)
-    item = (ITEMS * random.random(NUMBER) ** 1.5).astype(int)
+    item = random.integers(0, ITEMS, NUMBER)
     user = random.integers(0, USERS, NUMBER)
     place = random.integers(1, 9, NUMBER)
     # Qualities that drift, so that the near future says more than the far one.
     speed, phase = random.normal(0, 3, ITEMS), random.random(ITEMS) * 6.3
-    quality = np.sin(speed[item] * time / 1e6 * 3 + phase[item])
-    logit = -1.2 + 0.8 * quality + random.normal(0, 0.5, USERS)[user] - 0.4 * np.log(place)
+    quality = np.sin(speed[item] * time / 1e6 * 3 + phase[item]) + random.normal(0, 1, ITEMS)[item]
+    logit = -1.2 + 0.6 * quality + random.normal(0, 0.5, USERS)[user] - 0.4 * np.log(place)
     label = (random.random(NUMBER) < 1 / (1 + np.exp(-logit))).astype(float)
     dwell = np.where(label > 0, random.exponential(30, NUMBER), 0) + 5 * (random.random(NUMBER) < 0.05)
     columns = {
@@ -59,7 +59,7 @@ def log():
         "shown before": follow(item, time, label, lambda y: np.arange(len(y)) * 1.0),
         "since": follow(item, time, time, lambda t: np.diff(t, prepend=t[0])),
         "after": follow(item, time, label, mean_after),
-        "next ten": follow(item, time, label, next_ten),
+        "next ten": follow(item, time, label, next_ten) + random.normal(0, 0.2, NUMBER),
         "user after": follow(user, time, label, mean_after),
         "of all": follow(item, time, label, lambda y: np.full(len(y), (y.sum() + 2) / (len(y) + 10))),
         "user of all": follow(user, time, label, lambda y: np.full(len(y), (y.sum() + 2) / (len(y) + 10))),
@@ -77,7 +77,17 @@ def check(log, searched):
     return TimeCheck(searched(columns, label, time), ["item", "user"], [], {})
 
 
-HONEST = ["item", "user", "attribute", "place", "random", "before", "clicks before", "user clicks before", "shown before"]
+HONEST = [
+    "item",
+    "user",
+    "attribute",
+    "place",
+    "random",
+    "before",
+    "clicks before",
+    "user clicks before",
+    "shown before",
+]
 AHEAD = ["after", "next ten", "user after", "of all", "user of all", "clicks", "user clicks", "dwell", "bought"]
 
 

@@ -34,10 +34,12 @@ DENSE = 4.0
 """Rows of an average key at least, or it tells nothing."""
 CUTS = 32
 """Buckets of numbers."""
-FEW = 1000
+FEW = 64
 """Different numbers up to which each is a bucket of its own."""
 CLEAR = 6.0
-"""Standard errors at which something counts as shown."""
+"""Standard errors by which a column has to look ahead."""
+AGAINST, TURNED = 4.5, 8.0
+"""Standard errors by which other labels have to speak against a row's, and how far the column has to have turned them."""
 FIXED = 0.3
 """Share of the label's entropy that no honest column explains alone."""
 PURE = 0.95
@@ -302,7 +304,7 @@ class TimeCheck:
             (others, everywhere, "around"),
         ):
             alone, beside = followed.z(plain * values, chosen), followed.z(left * values, chosen)
-            if beside < -CLEAR and alone - beside > CLEAR:
+            if beside < -AGAINST and alone - beside > TURNED:
                 return (
                     f"beside it the labels of the rows of {followed.name} {which} speak against the row's own, by "
                     f"{-beside:.0f} standard errors: it was made of the labels, the row's own among them"
