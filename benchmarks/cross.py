@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import statistics
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from record import ROOT, commit, kept, save, section, table
+
+sys.path.remove(str(Path(__file__).resolve().parent))  # where `serving` is a script, and not the package
 
 import easyrec
 from easyrec.data.shop import generate

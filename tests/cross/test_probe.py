@@ -32,14 +32,14 @@ def test_weights_are_those_of_the_penalised_likelihood_code_by_code():
     gradient = np.array([(rows.labels - chance)[codes.values == k].sum() for k in range(1, 13)])
     curvature = np.array([(chance * (1 - chance))[codes.values == k].sum() for k in range(1, 13)])
     precision = (curvature**2).sum() / (gradient**2 - curvature).sum()
-    grid = np.linspace(-5, 5, 4001)
+    grid = np.linspace(-8, 8, 6401)
     for code in range(1, 13):
         own = codes.values == code
         z, y = rows.logit[own][:, None], rows.labels[own][:, None]
         losses = (
             sum((np.logaddexp(0, z[i] + grid) - y[i] * (z[i] + grid)) for i in range(len(z))) + precision * grid**2 / 2
         )
-        assert weights[code] == pytest.approx(grid[losses.argmin()], abs=2e-3)
+        assert weights[code] == pytest.approx(grid[losses.argmin()], abs=4e-3)
     assert weights[0] == 0
     assert np.corrcoef(weights[1:], effects)[0, 1] > 0.98
 
