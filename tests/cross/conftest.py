@@ -9,14 +9,14 @@ from easyrec.tune.cross.rows import Searched
 
 
 def log(number, seed, *, items=60, users=150, days=10):
-    """A log of clicks: quality of items, and a cross of `color` and `slot` that is no sum of effects of the two."""
+    """A log of clicks: quality of items, and prices that are liked, and a cross of `color` and `slot`."""
     random = np.random.default_rng(seed)
     quality, worth = np.random.default_rng(9).normal(0, 0.7, items), np.random.default_rng(8).normal(0, 0.4, users)
     time = np.sort(random.integers(0, days * 86400, number)) + 1_700_006_400
     item, user = random.integers(0, items, number), random.integers(0, users, number)
     color, slot = random.integers(0, 6, number), random.integers(0, 8, number)
     price = np.exp(random.normal(3, 0.7, number))
-    logit = -1.5 + quality[item] + worth[user] + 1.2 * ((color + slot) % 2) + 0.6 * (price > 25)
+    logit = -1.5 + quality[item] + worth[user] + 1.2 * ((color + slot) % 2) + 1.2 * ((price > 15) & (price < 25))
     return {
         "time": time,
         "item": item,
@@ -29,8 +29,13 @@ def log(number, seed, *, items=60, users=150, days=10):
 
 
 @pytest.fixture(scope="session")
+def make_log():
+    return log
+
+
+@pytest.fixture(scope="session")
 def rows():
-    return log(40_000, 1)
+    return log(24_000, 1)
 
 
 @pytest.fixture

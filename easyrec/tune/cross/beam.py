@@ -119,7 +119,8 @@ class Beam:
 
     def replay(self, sets: Sequence[Mapping[str, Any]]) -> None:
         """Make the sets anew that an earlier search had, as `told` gave them; it made them in the same way."""
-        for known in sets:
+        self.nodes[0].known = _gains(sets[0]["known"])
+        for known in sets[1:]:
             parent, crosses = self.nodes[known["parent"]], tuple(tuple(cross) for cross in known["crosses"])
             gain = Gain(known["gain"], known["error"])
             if known["state"] == "kept":
@@ -127,13 +128,13 @@ class Beam:
             else:
                 node = Node(len(self.nodes), parent.number, crosses, gain, known["loss"], self.nodes[0].model)
             node.state = known["state"]
-            node.known = {tuple(cross): Gain(*values) for cross, values in known["known"]}
+            node.known = _gains(known["known"])
             self.nodes.append(node)
         largest = len(self.nodes[-1].crosses)
         self.beam = [n for n in self.nodes if len(n.crosses) == largest and n.state != "dropped"]
 
     def told(self) -> list[dict[str, Any]]:
-        """The sets but the first, as JSON holds them."""
+        """The sets, as JSON holds them."""
         return [
             {
                 "number": node.number,
@@ -145,7 +146,7 @@ class Beam:
                 "state": node.state,
                 "known": [[list(cross), [g.value, g.error]] for cross, g in node.known.items()],
             }
-            for node in self.nodes[1:]
+            for node in self.nodes
         ]
 
     def _grown(self) -> list[Node]:
@@ -255,6 +256,11 @@ class Beam:
         for name in cross[1:]:
             found = crossed(found, self.columns[name])
         return found
+
+
+def _gains(listed: Sequence[Any]) -> dict[Cross, Gain]:
+    """What candidates gained, of what `told` made of it."""
+    return {tuple(cross): Gain(*values) for cross, values in listed}
 
 
 def label(cross: Cross) -> str:
