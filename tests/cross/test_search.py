@@ -18,6 +18,7 @@ from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError, TuneError
 from easyrec.train.interrupt import Interrupted
+from easyrec.tune.cross import aggregating
 from easyrec.tune.cross import beam as beams
 from easyrec.tune.cross.codes import Codes
 from easyrec.tune.cross.rows import Reader
@@ -132,9 +133,9 @@ def test_the_report_is_one_file_with_the_tree_the_gains_and_the_rates(found):
 class Halt:
     """Counts the probes, and sends a signal at one of them."""
 
-    def __init__(self, monkeypatch, at):
-        self.left, self.fitted = at, beams.fitted
-        monkeypatch.setattr(beams, "fitted", self)
+    def __init__(self, monkeypatch, stage, at):
+        self.left, self.fitted = at, stage.fitted
+        monkeypatch.setattr(stage, "fitted", self)
 
     def __call__(self, *args):
         self.left -= 1
@@ -143,18 +144,22 @@ class Halt:
         return self.fitted(*args)
 
 
-@pytest.mark.parametrize("at", [3, 35], ids=["in the first level", "in the second"])
+@pytest.mark.parametrize(
+    ("stage", "at"),
+    [(beams, 3), (beams, 35), (aggregating, 2)],
+    ids=["in the first level", "in the second", "in the aggregates"],
+)
 def test_a_search_that_is_stopped_leaves_a_config_and_goes_on_to_the_same_end(
-    found, data, config, tmp_path, monkeypatch, at
+    found, data, config, tmp_path, monkeypatch, stage, at
 ):
     with monkeypatch.context() as patch:
-        halt = Halt(patch, at)
+        halt = Halt(patch, stage, at)
         with pytest.raises(Interrupted, match=r"the config is .*best\.yaml\. To go on: the same command"):
             easyrec.cross(config, data=data, run_dir=tmp_path / "s")
     assert halt.left == 0
     known = load_experiment(tmp_path / "s" / "best.yaml").generator.outputs
     assert "price_buckets" in known
-    assert ("color_x_slot" in known) == (at == 35)
+    assert ("color_x_slot" in known) == (at != 3)
     assert (tmp_path / "s" / "report.html").exists()
 
     again = easyrec.cross(config, data=data, run_dir=tmp_path / "s")
@@ -188,6 +193,31 @@ def test_the_folder_of_another_search_is_refused(found, data, config, tmp_path):
 
 
 # ------------------------------------------------------------------------------- columns, splits and rows
+
+
+def test_a_rate_that_drifts_is_followed_by_a_table_of_it(config, tmp_path):
+    random = np.random.default_rng(6)
+    time = np.sort(random.integers(0, 20 * 86400, 30_000))
+    item = random.integers(0, 80, 30_000)
+    mood = np.random.default_rng(7).normal(0, 1.2, (80, 20)).cumsum(axis=1) / 2  # a walk from day to day
+    chance = 1 / (1 + np.exp(1 - mood[item, time // 86400]))
+    frame = pd.DataFrame({"time": time, "item": [f"item {i}" for i in item], "click": random.random(30_000) < chance})
+    config["features"] = [{"type": "id", "name": "item", "expression": "item:item", "hash_bucket_size": 800}]
+    config["cross"] = {"crosses": False, "hashing": False, "aggregates": {"windows": ["1d", "2d"], "most": 1}}
+
+    found = easyrec.cross(config, data={"train": frame.astype({"click": int})}, run_dir=tmp_path / "s")
+
+    (taken,) = found.accepted
+    assert taken.name in ("item_rate_1d", "item_rate_2d")
+    assert taken.gain > 8 * taken.error
+    generator = load_experiment(found.config).generator
+    assert generator.outputs.keys() == {"item", taken.name}
+    ids = generator.transform({"item": ["item 3"] * 20 + ["?"], "time": [*(np.arange(20) * 86400), 0]})[
+        taken.name
+    ].values
+    assert ids[0] == ids[-1] == 0  # nothing was known yet
+    assert len(set(ids.tolist())) > 3
+    assert taken.entries == len((tmp_path / "s" / "tables" / f"{taken.name}.txt").read_text().splitlines())
 
 
 def test_columns_beside_the_features_are_proposed_and_those_that_look_ahead_rejected(data, config, tmp_path):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from easyrec.config.cross import AggregatesConfig
 from easyrec.tune.cross.aggregates import Aggregate, Tables, table_text
@@ -31,52 +30,51 @@ class Aggregating:
 
     def run(self) -> None:
         """Counts and rates, one after another by what they gain beside all that was taken."""
-        rules = self.session.config.aggregates
+        session, rules = self.session, self.session.config.aggregates
         if not isinstance(rules, AggregatesConfig):
             return
-        state = self.session.state.setdefault("aggregates", {"taken": [], "done": None})
-        if self.session.searched.time is None or self.session.searched.time_column is None:
+        if session.searched.time is None or session.searched.time_column is None:
             logger.info("no aggregates: data.event_time must name a column of numbers, which requests may hold too")
             return
-        tables = Tables(self.session.searched, rules)
-        for taken in state["taken"]:
-            proposal = Proposal.of(taken)
-            self.session.proposals.append(proposal)
-            codes, _ = tables.bucketed(_aggregate(taken))
-            self.session.model.add(proposal.name, codes)
-            self.session.model.refit(REFITS)
-        if state["done"] is not None:
-            self.session.proposals += [Proposal.of(plain) for plain in state["done"]]
-            return
-        wanted = [one for one in tables.wanted() if set(one.keys) <= set(self.session.columns)]
-        left: dict[Aggregate, Gain] = {one: Gain(np.inf, 1.0) for one in wanted}
-        for plain in state["taken"]:
-            left.pop(_aggregate(plain), None)
-        rejected: list[Proposal] = []
-        while left and len(state["taken"]) < rules.most:
-            best = self._best_aggregate(tables, left)
+        tables = Tables(session.searched, rules)
+        state = session.state.setdefault("aggregates", {"taken": [], "rejected": [], "left": None, "done": False})
+        self._take_up(tables, state["taken"])
+        if state["left"] is None:
+            wanted = [one for one in tables.wanted() if set(one.keys) <= set(session.columns)]
+            left = {one: Gain(math.inf, 1.0) for one in wanted}
+        else:
+            left = {
+                _aggregate(of): Gain(math.inf if gain is None else gain, error) for of, gain, error in state["left"]
+            }
+        while left and len(state["taken"]) < rules.most and not state["done"]:
+            best = self._best(tables, left)
             if best is None:
                 break
-            proposal = self._aggregate(tables, best, left.pop(best))
+            proposal = self._proposed(tables, best, left.pop(best))
+            state["taken" if proposal.accepted else "rejected"].append({**proposal.plain(), "of": _plain(best)})
+            state["left"] = [[_plain(one), gain.value, gain.error] for one, gain in left.items()]
             if proposal.accepted:
-                keys = {"keys": list(best.keys), "window": best.window, "measure": best.measure}
-                state["taken"].append({**proposal.plain(), "of": keys})
-                self.session.proposals.append(proposal)
-                self.session.told()
-            else:
-                rejected.append(proposal)
-        for one, gain in sorted(left.items(), key=lambda pair: -pair[1].value):
-            if np.isfinite(gain.value):
-                told = Proposal("aggregate", one.name, one.keys).measured(gain)
-                rejected.append(
-                    told.rejected(
-                        self.session.too_little(gain) if not self.session.enough(gain) else "enough were taken"
-                    )
-                )
-        state["done"] = [proposal.plain() for proposal in rejected]
-        self.session.proposals += rejected
+                session.proposals.append(proposal)
+            session.told()
+        state["left"] = [[_plain(one), gain.value, gain.error] for one, gain in left.items()]
+        state["done"] = True
+        session.proposals += [Proposal.of(plain) for plain in state["rejected"]]
+        session.proposals += [self._passed_over(one, gain) for one, gain in left.items() if math.isfinite(gain.value)]
 
-    def _best_aggregate(self, tables: Tables, left: dict[Aggregate, Gain]) -> Aggregate | None:
+    def _take_up(self, tables: Tables, taken: Sequence[Mapping[str, Any]]) -> None:
+        """Add what an earlier process took."""
+        for plain in taken:
+            proposal = Proposal.of(plain)
+            self.session.proposals.append(proposal)
+            self.session.model = self.session.model.copy()
+            self.session.model.add(proposal.name, tables.bucketed(_aggregate(plain["of"]))[0])
+            self.session.model.refit(REFITS)
+
+    def _passed_over(self, one: Aggregate, gain: Gain) -> Proposal:
+        why = "enough were taken" if self.session.enough(gain) else self.session.too_little(gain)
+        return Proposal("aggregate", one.name, one.keys).measured(gain).rejected(why)
+
+    def _best(self, tables: Tables, left: dict[Aggregate, Gain]) -> Aggregate | None:
         """The one that gains most beside the model; those that gained less before than another does now are not asked."""
         best: Aggregate | None = None
         before = (
@@ -94,7 +92,8 @@ class Aggregating:
                 best = one
         return best
 
-    def _aggregate(self, tables: Tables, one: Aggregate, gain: Gain) -> Proposal:
+    def _proposed(self, tables: Tables, one: Aggregate, gain: Gain) -> Proposal:
+        """The proposal of an aggregate; where it is accepted the model holds it and its table is kept."""
         codes, edges = tables.bucketed(one)
         proposal = Proposal("aggregate", one.name, one.keys, rows=len(edges) + 2).measured(gain)
         found = tables.entries(one, edges)
@@ -117,6 +116,9 @@ class Aggregating:
         return replace(proposal, features=features, entries=len(found[0]), reason=why)
 
 
+def _plain(one: Aggregate) -> dict[str, Any]:
+    return {"keys": list(one.keys), "window": one.window, "measure": one.measure}
+
+
 def _aggregate(plain: Mapping[str, Any]) -> Aggregate:
-    of = plain["of"]
-    return Aggregate(tuple(of["keys"]), of["window"], of["measure"])
+    return Aggregate(tuple(plain["keys"]), plain["window"], plain["measure"])

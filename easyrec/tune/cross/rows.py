@@ -139,7 +139,9 @@ class Reader:
         for generator in (self.base, self.reader):
             wanted += list(generator.inputs) if generator is not None else []
         self.wanted = list(dict.fromkeys(wanted))
-        self.sources.train.source.require(self.wanted, "data.train")
+        for name, part in (("data.train", self.sources.train), ("data.valid", self.sources.valid)):
+            if part is not None:
+                part.source.require(self.wanted, name)
 
     def _time_column(self) -> str | None:
         data = self.experiment.data
