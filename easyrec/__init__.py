@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
+    from easyrec.tune.advise.api import advise
     from easyrec.tune.api import tune
     from easyrec.tune.cross.api import cross
     from easyrec.tune.cross.found import Crossed
@@ -33,6 +34,7 @@ __all__ = [
     "Crossed",
     "Run",
     "Tuned",
+    "advise",
     "apply_delta",
     "choose_index",
     "cross",
@@ -53,6 +55,7 @@ _HOMES = {
     "Crossed": "easyrec.tune.cross.found",
     "Run": "easyrec.train.run",
     "Tuned": "easyrec.tune.tuned",
+    "advise": "easyrec.tune.advise.api",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
     "cross": "easyrec.tune.cross.api",

@@ -275,7 +275,7 @@ class ServerConfig(StrictModel):
     """0 takes a free one."""
     processes: int = Field(1, ge=1, le=1024)
     threads: int | None = Field(None, ge=1, le=1024)
-    """Requests that a process scores at a time; default: the processors, shared among the processes."""
+    """Longer requests that a process scores at a time; default: the processors, shared among the processes."""
     limits: LimitsConfig = LimitsConfig()
     tls: TLS | None = None
     auth: Auth | None = None

@@ -80,7 +80,6 @@ class Request:
         params: What stands for the names in the route's path.
         started: When it came, by `time.perf_counter`.
         deadline: When it is given up, by the same clock.
-        client: Who asks, as far as the connection tells.
         times: Seconds by stage.
         model: What it asked for and was answered with, for metrics and logs.
     """
@@ -92,7 +91,6 @@ class Request:
     params: dict[str, str]
     started: float
     deadline: float
-    client: Any = None
     times: dict[str, float] = field(default_factory=dict)
     model: str = ""
     version: str = ""

@@ -271,7 +271,7 @@ class Service:
     async def _alone(self, request: Request, open_: Callable[[], Asked], num_bytes: int) -> Answer:
         kind = (request.path, num_bytes.bit_length())  # bodies that are up to twice as large take about as long
         work = partial(self._answer, request, open_)
-        answer, waited = await self.admission.run(work, request.deadline, kind, request.client)
+        answer, waited = await self.admission.run(work, request.deadline, kind)
         request.times["queue"] = waited
         return answer
 
