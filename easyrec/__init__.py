@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Compressed",
+    from easyrec.tune.cross.api import cross
+    from easyrec.tune.cross.found import Crossed
+    from easyrec.tune.tuned import Tuned
+
+__all__ = [
+    "Crossed",
     "Run",
     "Selected",
     "Tuned",
@@ -40,6 +46,7 @@ __all__ = [
     "apply_delta",
     "choose_index",
     "compress",
+    "cross",
     "embed",
     "evaluate",
     "export",
@@ -56,6 +63,7 @@ __all__ = [
 
 _HOMES = {
     "Compressed": "easyrec.tune.compress.api",
+    "Crossed": "easyrec.tune.cross.found",
     "Run": "easyrec.train.run",
     "Selected": "easyrec.tune.select.selected",
     "Tuned": "easyrec.tune.tuned",
@@ -63,6 +71,7 @@ _HOMES = {
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
     "compress": "easyrec.tune.compress.api",
+    "cross": "easyrec.tune.cross.api",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

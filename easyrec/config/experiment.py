@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from easyrec.config.batches import unfit_batches
 from easyrec.config.compress import unfit_compress
+from easyrec.config.cross import CrossConfig
 from easyrec.config.data import DataConfig, Shuffle
 from easyrec.config.distributed import unfit_distributed
 from easyrec.config.dynamic import unfit_dynamic
@@ -62,6 +63,7 @@ SECTIONS: dict[str, type[StrictModel]] = {
     "export": ExportConfig,
     "tune": TuneConfig,
     "select": SelectConfig,
+    "cross": CrossConfig,
 }
 """The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
@@ -79,6 +81,7 @@ class Sections(StrictModel):
     export: ExportConfig = ExportConfig()
     tune: TuneConfig | None = None
     select: SelectConfig | None = None
+    cross: CrossConfig | None = None
     store: Any = None
     serving: Any = None
     description: str = Field("", max_length=10_000)
