@@ -25,13 +25,17 @@ if TYPE_CHECKING:
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
     from easyrec.tune.api import tune
+    from easyrec.tune.distill import distill
+    from easyrec.tune.distilled import Distilled
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
+    "Distilled",
     "Run",
     "Tuned",
     "apply_delta",
     "choose_index",
+    "distill",
     "embed",
     "evaluate",
     "export",
@@ -46,10 +50,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Distilled": "easyrec.tune.distilled",
     "Run": "easyrec.train.run",
     "Tuned": "easyrec.tune.tuned",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
+    "distill": "easyrec.tune.distill",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

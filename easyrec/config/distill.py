@@ -13,6 +13,7 @@ from easyrec.errors import Problem
 from feature_generator.config import Choice, StrictModel, member
 
 if TYPE_CHECKING:
+    from easyrec.config.data import DataConfig
     from easyrec.config.model import TaskConfig
 
 LOSSES = "easyrec.losses.distill"
@@ -141,14 +142,8 @@ class DistillConfig(StrictModel):
         """Whether a column is made while rows are read."""
         return column.startswith(tuple(self.made))
 
-    def unfit(self, tasks: Sequence[TaskConfig], *, items: bool, weighted: bool) -> Iterator[Problem]:
-        """What stands against learning these tasks from teachers, by dotted path.
-
-        Args:
-            tasks: What is predicted.
-            items: Whether there is a catalogue.
-            weighted: Whether rows have weights.
-        """
+    def unfit(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
+        """What stands against learning these tasks from teachers, by dotted path."""
         able = [task for task in tasks if task.type in TYPES]
         if not able:
             text = f"teachers are for tasks of type {', '.join(TYPES)}, and here are: {', '.join(t.type for t in tasks)}"
@@ -169,16 +164,16 @@ class DistillConfig(StrictModel):
                 yield Problem(text, where)
         for index, loss in enumerate(self.losses):
             yield from (Problem(p.message, f"distill.losses.{index}{p.where}") for p in loss.unfit(able, self))
-        if self.candidates is not None:
-            yield from self._unlisted(items=items, weighted=weighted)
 
-    def _unlisted(self, *, items: bool, weighted: bool) -> Iterator[Problem]:
+    def unlisted(self, data: DataConfig) -> Iterator[Problem]:
         """What stands against lists of candidates."""
-        if not items:
-            text = "candidates are drawn from a catalogue, one row per item: items: {type: parquet, path: ...}"
-            yield Problem(text, "data.items")
-        if weighted:
+        if self.candidates is None:
+            return
+        if data.sample_weight is not None:
             yield Problem("lists of candidates weigh their rows themselves: leave it out", "data.sample_weight")
+        if data.fg == "encoded":
+            text = "lists of candidates are made of raw rows and items: leave it out, or 'distill.candidates'"
+            yield Problem(text, "data.fg")
         for number, teacher in enumerate(self.teachers):
             if teacher.column is not None:
                 text = "a column says nothing of items that are drawn: take a trained model, or leave 'candidates' out"
@@ -205,8 +200,8 @@ def unfit_distill(sections: Any, tasks: Sequence[TaskConfig], searched: Mapping[
         text = f"teachers speak of rows with labels, and {why} learns from none: leave 'distill' out"
         yield Problem(text, "distill")
         return
-    data = sections.data
-    yield from config.unfit(tasks, items=data.items is not None, weighted=data.sample_weight is not None)
+    yield from config.unfit(tasks)
+    yield from config.unlisted(sections.data)
     if sections.train.compile and any(loss.of_layers for loss in config.losses):
         text = "layers of a compiled model cannot be watched: leave 'compile' out, or the losses of layers"
         yield Problem(text, "train.compile")

@@ -62,6 +62,12 @@ class Taught:
         job.texts("")  # all have what all have made
 
 
+def evaluated(experiment: Experiment) -> list[str]:
+    """Parts that are evaluated and that the teachers speak of: a metric reads what they say."""
+    asked = any(column.startswith("teacher:") for column in experiment.eval.columns(experiment.tasks))
+    return ["valid", "test"] if asked else []
+
+
 def teach(experiment: Experiment, sources: Sources, folder: Path, parts: Sequence[str] | None = None) -> Taught | None:
     """Lay what teachers say beside the rows of an experiment. Nothing is scored, and no file is written, yet.
 
@@ -69,8 +75,7 @@ def teach(experiment: Experiment, sources: Sources, folder: Path, parts: Sequenc
         experiment: Who learns.
         sources: The parts.
         folder: Of the run, where the cache is unless the config names another.
-        parts: Parts that the teachers speak of. Default: `train`, where anything is learned of them, and those that are
-            evaluated, where a metric reads what they say.
+        parts: Parts that the teachers speak of. Default: `train`, where anything is learned of them, and `evaluated`.
 
     Returns:
         None where there is no teacher.
@@ -82,8 +87,7 @@ def teach(experiment: Experiment, sources: Sources, folder: Path, parts: Sequenc
     if config is None:
         return None
     if parts is None:
-        asked = any(column.startswith("teacher:") for column in experiment.eval.columns(experiment.tasks))
-        parts = (["train"] if config.alpha else []) + (["valid", "test"] if asked else [])
+        parts = (["train"] if config.alpha else []) + evaluated(experiment)
     layers = {n: loss for n, loss in enumerate(config.losses) if loss.of_layers and "train" in parts and config.alpha}
     try:
         teachers = [

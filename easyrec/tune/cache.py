@@ -32,6 +32,8 @@ def obstacle(search: Search) -> str:
     first, config = search.first, search.config
     if not config.cache:
         return "tune.cache is false"
+    if first.distill is not None:
+        return "teachers read the rows themselves"
     if first.data.fg == "encoded":
         return "the data hold features already"
     if first.data.sampler is not None or first.eval.retrieval is not None or isinstance(first.model, StatisticConfig):
