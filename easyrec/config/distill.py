@@ -146,7 +146,9 @@ class DistillConfig(StrictModel):
         """What stands against learning these tasks from teachers, by dotted path."""
         able = [task for task in tasks if task.type in TYPES]
         if not able:
-            text = f"teachers are for tasks of type {', '.join(TYPES)}, and here are: {', '.join(t.type for t in tasks)}"
+            text = (
+                f"teachers are for tasks of type {', '.join(TYPES)}, and here are: {', '.join(t.type for t in tasks)}"
+            )
             yield Problem(text, "distill")
             return
         for number, teacher in enumerate(self.teachers):

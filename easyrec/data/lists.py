@@ -127,7 +127,8 @@ class ListSource(WrappedSource):
             np.random.default_rng([self.seed, unit.index, block]).integers(self.num_items, size=(DRAWN, self.number))
             for block in range(first, last + 1)
         ]
-        return np.concatenate(blocks)[lists - first * DRAWN].reshape(-1)
+        found: np.ndarray = np.concatenate(blocks)[lists - first * DRAWN].reshape(-1)
+        return found
 
     def pinned(self, first: int = 0) -> dict[str, Any] | None:
         """As of the log."""

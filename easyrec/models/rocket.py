@@ -111,7 +111,9 @@ class Config(ModelConfig):
 
 def _both(first: GroupUse, second: GroupUse) -> GroupUse:
     """What two models read of a group together."""
-    met = {key: getattr(first, key) or getattr(second, key) for key in ("fields", "first_order", "equal_dims", "sequence")}
+    met = {
+        key: getattr(first, key) or getattr(second, key) for key in ("fields", "first_order", "equal_dims", "sequence")
+    }
     return first.model_copy(update={**met, "optional": first.optional and second.optional})
 
 

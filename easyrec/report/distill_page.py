@@ -25,7 +25,9 @@ def distill_page(found: Mapping[str, Any]) -> str:
     header = SubElement(main, "header")
     SubElement(header, "h1").text = f"{found['name']}: distillation"
     seeds = max((one["seeds"] for one in contestants), default=0)
-    SubElement(header, "p").text = f"{seeds} seed{'s' * (seeds != 1)} · compared by {metric or 'no metric'} · easyrec distill"
+    SubElement(
+        header, "p"
+    ).text = f"{seeds} seed{'s' * (seeds != 1)} · compared by {metric or 'no metric'} · easyrec distill"
     tiles = SubElement(main, "div", {"class": "tiles"})
     for part, gain in (found.get("gain") or {}).items():
         add_tile(tiles, f"gain in {metric} on {part}", f"{gain:+.5f}")

@@ -119,15 +119,16 @@ class Distillation(nn.Module):
                 found[_name(loss.config.type, task.name, found)] = value * (self.config.alpha * loss.config.weight)
         rows = None if self.counts_all else batch.sample_weight
         for number, layer in self.layers.items():
-            loss, given = self.of_layers[str(number)], batch.reserved.column(layer_column(number))
+            of_layer, given = self.of_layers[str(number)], batch.reserved.column(layer_column(number))
+            assert isinstance(of_layer, LayerLoss)
             mine, device = layer.values(heard[layer.name]), heard[layer.name].device
             if layer.width is not None:
-                value = loss(mine, values_of(given).to(device), rows)
+                value = of_layer(mine, values_of(given).to(device), rows)
             else:
                 theirs, there = steps_of(given)
-                value = loss(mine, theirs.to(device), rows, (layer.lengths(inputs), there.to(device)))
-            kind = loss.config.type
-            found[_name(kind, str(number), found)] = value * (self.config.alpha * loss.config.weight)
+                value = of_layer(mine, theirs.to(device), rows, (layer.lengths(inputs), there.to(device)))
+            chosen = of_layer.config
+            found[_name(chosen.type, str(number), found)] = value * (self.config.alpha * chosen.weight)
         return found
 
 

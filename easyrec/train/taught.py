@@ -142,7 +142,9 @@ def _taught(
         scores = [Scores(one, source, cache, made, base, experiment.data.bad_rows) for one in teachers]
     except ConfigError as error:
         text = "a teacher reads more than the rows have"
-        raise ConfigError([replace(p, message=f"{text}: {p.message}", where="distill.teachers") for p in error.problems]) from None
+        raise ConfigError(
+            [replace(p, message=f"{text}: {p.message}", where="distill.teachers") for p in error.problems]
+        ) from None
     units = source.units() if part.predicate is None else part.predicate.units(source)
     joined = JoinedSource(source, Lessons(experiment, scores))
     return replace(part, source=joined), [(one, units) for one in scores]
@@ -171,7 +173,9 @@ class _Lists:
         self.source = items
         generators = [experiment.generator, *(one.experiment.generator for one in teachers)]
         needed = dict.fromkeys(n for g in generators for n, side in g.inputs.items() if side == "item")
-        lacking = [name for name in needed if name not in items.columns and name.partition("__")[0] not in items.columns]
+        lacking = [
+            name for name in needed if name not in items.columns and name.partition("__")[0] not in items.columns
+        ]
         if lacking:
             text = f"the catalogue lacks what describes an item: {', '.join(lacking)}\nits columns: {', '.join(items.columns)}"
             raise ConfigError([Problem(text, "data.items")])

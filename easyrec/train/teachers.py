@@ -342,7 +342,9 @@ class Lessons(Joined):
         named = self.columns.get(name, ())
         if len(said) == 1 and not named:
             return said[0].of(unit, first, rows.num_rows, name)
-        total, weight = 0.0, np.zeros(rows.num_rows)
+        kind = self.types[name]
+        shape = (rows.num_rows, kind.list_size) if pa.types.is_fixed_size_list(kind) else (rows.num_rows,)
+        total, weight = np.zeros(shape), np.zeros(rows.num_rows)
         parts = [(_values(one.of(unit, first, rows.num_rows, name)), one.teacher.config.weight) for one in said]
         parts += [(self._column(source, unit, first, rows, column, name), share) for column, share in named]
         for values, share in parts:
@@ -351,7 +353,7 @@ class Lessons(Joined):
             total = total + share * np.where(mask, values, 0.0)
             weight += share * known
         told = np.where(weight > 0, weight, np.nan)
-        return _array((total / (told if np.ndim(total) == 1 else told[:, None])).astype(np.float32))
+        return _array((total / (told if total.ndim == 1 else told[:, None])).astype(np.float32))
 
     def _column(
         self, source: Source, unit: Unit, first: int, rows: pa.RecordBatch, column: str, name: str

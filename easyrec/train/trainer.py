@@ -409,8 +409,7 @@ class Trainer:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch).on(self.device)
         self.collection.prepare(self.loader.upcoming)
-        watched = nullcontext({}) if self.lessons is None else self.lessons.watching()
-        with self._autocast(), watched as heard:
+        with self._autocast(), self._listening() as heard:
             logits = self.forward(inputs)
         sessions = self._sessions(batch)
         losses = self._losses(batch, logits, sessions)
@@ -448,6 +447,10 @@ class Trainer:
             self.compiling = None
         if self.step % self.config.log_every == 0:
             self._log()
+
+    def _listening(self) -> AbstractContextManager[dict[str, torch.Tensor]]:
+        """Inside, what layers give that are compared with a teacher's is kept."""
+        return nullcontext({}) if self.lessons is None else self.lessons.watching()
 
     def _sessions(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Which rows losses compare: by column (B,) int64."""

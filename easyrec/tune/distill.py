@@ -20,9 +20,9 @@ from easyrec.config import Experiment
 from easyrec.config.distill import DistillConfig, taught
 from easyrec.config.experiment import experiment_of, read_document
 from easyrec.config.space import unsearched
-from easyrec.data import PARTS, make_loader, open_sources
+from easyrec.data import make_loader, open_sources
 from easyrec.durable import write_text
-from easyrec.errors import ConfigError, Problem, RunError, TuneError
+from easyrec.errors import ConfigError, RunError, TuneError
 from easyrec.report.distill_page import distill_page
 from easyrec.report.environment import environment
 from easyrec.train.api import train
@@ -138,7 +138,9 @@ def _refuse_others(folder: Path, document: Document, *, overwrite: bool) -> None
     found = sorted(entry.name for entry in folder.iterdir() if entry.name != ".lock")
     known = read_json(folder / ABOUT)
     if found and known is None:
-        raise RunError(f"{folder}: holds no distillation, but {', '.join(found[:3])}: choose another folder (--run-dir)")
+        raise RunError(
+            f"{folder}: holds no distillation, but {', '.join(found[:3])}: choose another folder (--run-dir)"
+        )
     written = json.loads(json.dumps(_written(document), default=str))
     differing = [] if known is None or overwrite else differences(known["config"], written)
     if differing:
@@ -278,7 +280,9 @@ class _Distillation:
         learned.prepare(bar=self.progress)
         measured = {}
         for name in parts:
-            tasks = [task for task in self.experiment.tasks if taught(task.name) in getattr(learned.sources, name).columns]
+            tasks = [
+                task for task in self.experiment.tasks if taught(task.name) in getattr(learned.sources, name).columns
+            ]
             columns = [taught(task.name) for task in tasks]
             read = [*self.experiment.eval.columns(tasks), *columns]
             part = getattr(learned.sources, name)
@@ -291,7 +295,9 @@ class _Distillation:
             values = metrics.evaluate(said, loader, tasks, self.experiment.eval)
             alone = len(tasks) == 1 < len(self.experiment.tasks)
             measured[name] = [{f"{tasks[0].name}/{key}" if alone else key: value for key, value in values.items()}]
-        models = [Teacher(one, n, self.experiment.tasks, self.experiment.data.fg, {}) for n, one in self.config.models.items()]
+        models = [
+            Teacher(one, n, self.experiment.tasks, self.experiment.data.fg, {}) for n, one in self.config.models.items()
+        ]
         weights = sum(_weights(one.experiment) for one in models) if len(models) == len(self.config.teachers) else None
         bundles = [one.folder if one.bundled else one.folder.parent.parent / "bundle" for one in models]
         times = [self._latency(bundle) for bundle in bundles]
@@ -328,7 +334,7 @@ class _Distillation:
         if STUDENT in by_name and LABELS in by_name:
             facts["gain"] = gains(by_name[STUDENT], by_name[LABELS], self.metric)
         kept = {key: facts[key] for key in ("name", "metric", "contestants", "gain") if key in facts}
-        about = read_json(self.folder / ABOUT)
+        about = read_json(self.folder / ABOUT) or {}
         write_text(self.folder / ABOUT, json.dumps(plain({**about, **kept}), indent=1, ensure_ascii=False) + "\n")
         report = self.folder / REPORT
         write_text(report, distill_page(plain(facts)))

@@ -84,7 +84,9 @@ class LayerLossConfig(DistillLossConfig):
         """A teacher that has no layers."""
         if self.of not in distill.models:
             known = ", ".join(map(str, distill.models)) or "none"
-            yield Problem(f"teacher {self.of} is no trained model, whose layers could be read; such are: {known}", ".of")
+            yield Problem(
+                f"teacher {self.of} is no trained model, whose layers could be read; such are: {known}", ".of"
+            )
 
 
 def build(config: DistillLossConfig, task: TaskConfig | None = None) -> DistillLoss:

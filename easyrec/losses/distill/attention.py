@@ -59,5 +59,5 @@ class Attention(LayerLoss):
         sessions, ones = Sessions(rows, ours), torch.ones_like(ours)
         logs = others - sessions.logsumexp(others, ones)[sessions.of_rows]
         guess = ours - sessions.logsumexp(ours, ones)[sessions.of_rows]
-        own = None if weights is None else weights[rows.unique()]
+        own = None if weights is None else weights[common > 1]
         return mean(sessions.sum(logs.exp() * (logs - guess)), own)

@@ -43,4 +43,4 @@ class KD(ScoreLoss):
         else:
             logs = teacher.log_softmax(1)
             rows = (logs.exp() * (logs - student.log_softmax(1))).sum(1)
-        return temperature**2 * mean(rows, weights)
+        return mean(rows, weights) * temperature**2

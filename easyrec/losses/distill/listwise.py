@@ -42,4 +42,5 @@ class Listwise(ScoreLoss):
         student, teacher = logits / temperature, wanted / temperature
         ours = student - sessions.logsumexp(student, weights)[sessions.of_rows]
         theirs = teacher - sessions.logsumexp(teacher, weights)[sessions.of_rows]
-        return temperature**2 * (weights * theirs.exp() * (theirs - ours)).sum() / sessions.number
+        value: Tensor = (weights * theirs.exp() * (theirs - ours)).sum() / sessions.number
+        return value * temperature**2

@@ -46,4 +46,4 @@ class Pairwise(ScoreLoss):
         share = sure.sigmoid()
         values = share * (F.logsigmoid(sure) - F.logsigmoid(margins))
         values = values + (1.0 - share) * (F.logsigmoid(-sure) - F.logsigmoid(-margins))
-        return temperature**2 * mean(values, None if weights is None else weights[better] * weights[worse])
+        return mean(values, None if weights is None else weights[better] * weights[worse]) * temperature**2
