@@ -3,9 +3,10 @@
 `python benchmarks/distill.py [frappe | prerank | all] [--seeds 3] [--page]`
 
 - `frappe`: the teacher is the MLP of `configs/frappe/dnn.yaml` with `embedding_dim` 20, the student that of
-  `configs/distill/frappe.yaml`, tuned on valid.
+  `configs/distill/frappe.yaml`. The same on labels alone has the dropout that is best for it on valid.
 - `prerank`: the teacher is `configs/ml1m/din.yaml`, the student `configs/distill/prerank.yaml`: two towers that learn the
-  teacher's scores of drawn candidates, measured by how many of its best ten of 101 they keep.
+  teacher's scores of drawn candidates, measured by how many of its best ten of 101 they keep. Both read the newest 50 steps
+  of the history, and the teacher is trained for four epochs, so that all of it takes minutes.
 
 Everything is kept under `.data/distill`: a stopped script goes on where it stopped. `--page` writes the tables of the last
 results into `docs/benchmarks.md`.
@@ -17,6 +18,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -28,8 +30,11 @@ from ml1m_ctr import OUT as ML1M
 from ml1m_ctr import prepare
 from record import RESULTS, ROOT, data, save, section, table
 
+sys.path.remove(str(Path(__file__).resolve().parent))  # where `serving` is a script, and not the package
+
 import easyrec
-from easyrec.tune.distilled import told
+from easyrec.config import load_experiment
+from easyrec.tune.distilled import LABELS, told
 
 HOME = ROOT / ".data" / "distill"
 SHOWN = {"frappe": ("auc", "logloss"), "prerank": ("ranker_hit_rate@10", "ranker_hit_rate@30", "auc")}
@@ -39,6 +44,8 @@ TITLES = {
     "ranker_hit_rate@10": "ranker's 10 in 10",
     "ranker_hit_rate@30": "ranker's 10 in 30",
 }
+SHORTER = {"features[history].sequence_length": 50}
+"""Laid over both configs on MovieLens-1M."""
 ITEM_COLUMNS = ["item_id", "genres", "genre_set", "year", "log_count"]
 
 
@@ -51,17 +58,43 @@ def teacher(config: Path, name: str, overrides: Mapping[str, Any]) -> Path:
     return folder
 
 
-def distilled(name: str, seeds: int) -> None:
-    """Train the student and its like on labels alone, and keep what came out."""
+def distilled(name: str, seeds: int, laid: Mapping[str, Any], alone: Mapping[str, Any] | None = None) -> None:
+    """Train the student and its like on labels alone, and keep what came out.
+
+    Args:
+        name: Of the comparison.
+        seeds: How often both are trained.
+        laid: Settings of both.
+        alone: Settings of the one on labels alone, where they are its own.
+    """
+    config = ROOT / "configs" / "distill" / f"{name}.yaml"
+    quiet = {"train.log_every": 1_000_000, **laid}
+    more = {} if alone is None else {"distill.baseline": False}
     found = easyrec.distill(
-        ROOT / "configs" / "distill" / f"{name}.yaml",
-        overrides={"distill.seeds": seeds, "train.log_every": 1_000_000},
-        run_dir=HOME / f"{name}-student",
-        progress=False,
+        config, overrides={"distill.seeds": seeds, **quiet, **more}, run_dir=HOME / f"{name}-student", progress=False
     )
     contestants = told(found.contestants, ("valid", "test"))
+    if alone is not None:
+        contestants.append(labels_alone(config, name, seeds, {**quiet, **alone}, contestants[-1]))
     table(rows(name, contestants))
-    save(f"distill-{name}", {"seeds": seeds, "gain": found.gain, "contestants": contestants})
+    save(f"distill-{name}", {"seeds": seeds, "contestants": contestants})
+
+
+def labels_alone(
+    config: Path, name: str, seeds: int, laid: Mapping[str, Any], student: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The student's like, trained on labels alone with settings of its own."""
+    metrics: dict[str, list[Any]] = {"valid": [], "test": []}
+    first = load_experiment(config).train.seed
+    for seed in range(first, first + seeds):
+        folder = HOME / f"{name}-labels-{seed}"
+        if not (folder / "metrics.json").is_file():
+            laid = {**laid, "distill": None, "train.seed": seed}
+            easyrec.train(config, overrides=laid, run_dir=folder, resume=True, progress=False, export=False)
+        run = easyrec.Run.load(folder)
+        for part, values in metrics.items():
+            values.append(run.metrics[part])
+    return {**student, "name": LABELS, "metrics": metrics, "latency_ms": None}
 
 
 def frappe(seeds: int) -> None:
@@ -69,7 +102,18 @@ def frappe(seeds: int) -> None:
     data("frappe_x1")
     path = teacher(ROOT / "configs" / "frappe" / "dnn.yaml", "frappe-teacher", {"model.embedding_dim": 20})
     os.environ["EASYREC_TEACHER"] = str(path)
-    distilled("frappe", seeds)
+    frappe_catalogue()
+    distilled("frappe", seeds, {}, {"model.dropout": 0.2})
+
+
+def frappe_catalogue() -> None:
+    """One row per app: its id, and whether it costs something."""
+    path = HOME / "apps.parquet"
+    os.environ["EASYREC_APPS"] = str(path)
+    if not path.is_file():
+        rows = pq.read_table(data("frappe_x1") / "train.parquet", columns=["item", "cost"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows.group_by("item").aggregate([("cost", "min")]).rename_columns(["item", "cost"]), path)
 
 
 def prerank(seeds: int) -> None:
@@ -77,9 +121,9 @@ def prerank(seeds: int) -> None:
     prepare()
     os.environ["EASYREC_ML1M"] = str(ML1M)
     catalogue()
-    path = teacher(ROOT / "configs" / "ml1m" / "din.yaml", "prerank-teacher", {})
+    path = teacher(ROOT / "configs" / "ml1m" / "din.yaml", "prerank-teacher", {**SHORTER, "train.epochs": 4})
     os.environ["EASYREC_TEACHER"] = str(path)
-    distilled("prerank", seeds)
+    distilled("prerank", seeds, SHORTER)
 
 
 def catalogue() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from easyrec.data.sources import Unit
 from easyrec.errors import ConfigError, Problem
 from easyrec.train.teachers import Lessons, Scores, Teacher, make_all
 from easyrec.workers import Workers
+
+logger = logging.getLogger("easyrec.train")
 
 TEACHERS = "teachers"
 """Folder of what teachers say, in that of a run."""
@@ -62,10 +65,10 @@ class Taught:
         job.texts("")  # all have what all have made
 
 
-def evaluated(experiment: Experiment) -> list[str]:
-    """Parts that are evaluated and that the teachers speak of: a metric reads what they say."""
+def evaluated(experiment: Experiment, parts: Sequence[str] = ("valid", "test")) -> list[str]:
+    """Those of the parts that are evaluated which teachers speak of: all, where a metric reads what they say."""
     asked = any(column.startswith("teacher:") for column in experiment.eval.columns(experiment.tasks))
-    return ["valid", "test"] if asked else []
+    return list(parts) if asked else []
 
 
 def teach(experiment: Experiment, sources: Sources, folder: Path, parts: Sequence[str] | None = None) -> Taught | None:
@@ -100,7 +103,7 @@ def teach(experiment: Experiment, sources: Sources, folder: Path, parts: Sequenc
             )
             for number, one in (config.models.items() if parts else ())
         ]
-        listed = _Lists(experiment, sources.items, teachers) if config.candidates is not None else None
+        listed = _Lists(experiment, sources.items) if config.candidates is not None else None
         found, wanted = {}, []
         for name in PARTS:
             part: Part | None = getattr(sources, name)
@@ -156,13 +159,12 @@ class _Lists:
     Args:
         experiment: Who learns.
         items: The catalogue.
-        teachers: Who score the lists.
 
     Raises:
-        ConfigError: The catalogue lacks a column that describes an item.
+        ConfigError: There is no catalogue, or it shares no column with the rows.
     """
 
-    def __init__(self, experiment: Experiment, items: Source | None, teachers: Sequence[Teacher]) -> None:
+    def __init__(self, experiment: Experiment, items: Source | None) -> None:
         assert experiment.distill is not None
         assert experiment.distill.candidates is not None
         self.config: CandidatesConfig = experiment.distill.candidates
@@ -171,19 +173,16 @@ class _Lists:
             text = "candidates are drawn from a catalogue, one row per item: items: {type: parquet, path: ...}"
             raise ConfigError([Problem(text, "data.items")])
         self.source = items
-        generators = [experiment.generator, *(one.experiment.generator for one in teachers)]
-        needed = dict.fromkeys(n for g in generators for n, side in g.inputs.items() if side == "item")
-        lacking = [
-            name for name in needed if name not in items.columns and name.partition("__")[0] not in items.columns
-        ]
-        if lacking:
-            text = f"the catalogue lacks what describes an item: {', '.join(lacking)}\nits columns: {', '.join(items.columns)}"
-            raise ConfigError([Problem(text, "data.items")])
         self._read: pa.Table | None = None
 
     def of(self, part: Part) -> tuple[ListSource, Any]:
         """The rows of a part and the lists that they begin, and what these are made of, as plain JSON."""
         names = [name for name in self.source.columns if name in part.source.columns and name not in self.labels]
+        if not names:
+            text = f"the catalogue shares no column with data.{part.name}\nits columns: {', '.join(self.source.columns)}"
+            raise ConfigError([Problem(text, "data.items")])
+        if self._read is None:
+            logger.info("candidates differ from their rows in: %s", ", ".join(names))
         if self._read is None or self._read.column_names != names:
             batches = [batch for unit in self.source.units() for batch in self.source.read(unit, names)]
             self._read = pa.Table.from_batches(batches) if batches else pa.table({name: [] for name in names})
