@@ -179,7 +179,9 @@ class _Lists:
         """The rows of a part and the lists that they begin, and what these are made of, as plain JSON."""
         names = [name for name in self.source.columns if name in part.source.columns and name not in self.labels]
         if not names:
-            text = f"the catalogue shares no column with data.{part.name}\nits columns: {', '.join(self.source.columns)}"
+            text = (
+                f"the catalogue shares no column with data.{part.name}\nits columns: {', '.join(self.source.columns)}"
+            )
             raise ConfigError([Problem(text, "data.items")])
         if self._read is None:
             logger.info("candidates differ from their rows in: %s", ", ".join(names))

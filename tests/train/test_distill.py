@@ -116,7 +116,9 @@ def test_all_of_the_teacher_brings_the_student_nearer_to_it(teacher, student, da
     apart = {}
     for alpha in (0.0, 1.0):
         run = tmp_path / str(alpha)
-        easyrec.train(student(teacher, alpha=alpha, train__epochs=4), data=data, run_dir=run, progress=False, export=False)
+        easyrec.train(
+            student(teacher, alpha=alpha, train__epochs=4), data=data, run_dir=run, progress=False, export=False
+        )
         apart[alpha] = np.abs(predicted(run, data["test"]) - want).mean()
     assert apart[1.0] < 0.8 * apart[0.0]
 
@@ -150,7 +152,9 @@ def test_an_interrupted_run_goes_on_exactly(teacher, student, data, tmp_path):
     with pytest.raises(Interrupted):
         Signalled(experiment, tmp_path / "cut", **options).fit()
     Trainer(experiment, tmp_path / "cut", resume=True, **options).fit()
-    one, two = (max((tmp_path / name / "checkpoints").iterdir(), key=lambda p: int(p.name[5:])) for name in ("whole", "cut"))
+    one, two = (
+        max((tmp_path / name / "checkpoints").iterdir(), key=lambda p: int(p.name[5:])) for name in ("whole", "cut")
+    )
     one, two = read_folder(one).tensors, read_folder(two).tensors
     assert set(one["lessons"]) == {"of_layers.3.projection.weight", "of_layers.3.projection.bias"}
     for part in ("dense", "lessons", "optimizer"):
@@ -210,7 +214,10 @@ def test_candidates_are_scored_and_their_labels_weigh_nothing(teacher, student, 
         ({"teachers": []}, "at least 1 item"),
         ({"teachers": [{}]}, "give 'path' or 'column'"),
         ({"teachers": "runs/nowhere"}, r"distill \. teachers\[0\] \. path\s+runs/nowhere is not there"),
-        ({"teachers": {"path": "{teacher}", "tasks": {"ctr": "cv"}}}, r"the teacher has no task 'cv'; it has: ctr, cvr"),
+        (
+            {"teachers": {"path": "{teacher}", "tasks": {"ctr": "cv"}}},
+            r"the teacher has no task 'cv'; it has: ctr, cvr",
+        ),
         ({"teachers": {"path": "{teacher}", "tasks": {"cr": "cvr"}}}, r"no task that could be taught is called 'cr'"),
         ({"teachers": {"column": "score"}}, r"(?s)distill \. teachers.*column.*has no column 'score'"),
         ({"teachers": "{teacher}", "losses": ["kt"]}, r"unknown type 'kt'\s+known: attention, kd"),
@@ -226,7 +233,10 @@ def test_candidates_are_scored_and_their_labels_weigh_nothing(teacher, student, 
             {"teachers": {"column": "price"}, "losses": [{"type": "match", "student": "deep", "teacher": "deep"}]},
             r"(?s)losses\[0\] \. of.*teacher 0 is no trained model",
         ),
-        ({"teachers": "{teacher}", "losses": [{"type": "listwise", "by": "request"}]}, r"(?s)losses\[0\] \. by.*'request'"),
+        (
+            {"teachers": "{teacher}", "losses": [{"type": "listwise", "by": "request"}]},
+            r"(?s)losses\[0\] \. by.*'request'",
+        ),
         ({"teachers": "{teacher}", "candidates": {}}, r"(?s)data \. items.*candidates are drawn from a catalogue"),
     ],
 )

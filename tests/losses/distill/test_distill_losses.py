@@ -40,7 +40,10 @@ def drawn(n=12, seed=0):
 
 def test_kd_is_the_divergence_of_softened_probabilities():
     z, t, w, _ = drawn()
-    each = [4 * kl(*([sigmoid(x / 2), sigmoid(-x / 2)] for x in (b, a))) for a, b in zip(z.tolist(), t.tolist(), strict=True)]
+    each = [
+        4 * kl(*([sigmoid(x / 2), sigmoid(-x / 2)] for x in (b, a)))
+        for a, b in zip(z.tolist(), t.tolist(), strict=True)
+    ]
     wanted = sum(a * b for a, b in zip(each, w.tolist(), strict=True)) / float(w.sum())
     assert loss("kd", temperature=2.0)(z, t, w).item() == pytest.approx(wanted, rel=1e-5)
 
@@ -60,13 +63,17 @@ def test_pairwise_is_over_all_pairs_of_a_list():
         if codes[i] == codes[j]:
             d, m = (t[i] - t[j]).item() / 2, (z[i] - z[j]).item() / 2
             each.append(4 * kl([sigmoid(d), sigmoid(-d)], [sigmoid(m), sigmoid(-m)]))
-    assert loss("pairwise", by="q", temperature=2.0)(z, t, None, codes).item() == pytest.approx(sum(each) / len(each), rel=1e-4)
+    assert loss("pairwise", by="q", temperature=2.0)(z, t, None, codes).item() == pytest.approx(
+        sum(each) / len(each), rel=1e-4
+    )
 
 
 def test_listwise_is_the_divergence_over_each_list():
     z, t, _, codes = drawn()
     each = [4 * kl(*(softmax((x[codes == c] / 2).tolist()) for x in (t, z))) for c in codes.unique()]
-    assert loss("listwise", by="q", temperature=2.0)(z, t, None, codes).item() == pytest.approx(sum(each) / len(each), rel=1e-4)
+    assert loss("listwise", by="q", temperature=2.0)(z, t, None, codes).item() == pytest.approx(
+        sum(each) / len(each), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("type", SCORES)
