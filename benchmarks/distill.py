@@ -3,7 +3,8 @@
 `python benchmarks/distill.py [frappe | prerank | all] [--seeds 3] [--page]`
 
 - `frappe`: the teacher is the MLP of `configs/frappe/dnn.yaml` with `embedding_dim` 20, the student that of
-  `configs/distill/frappe.yaml`. The same on labels alone has the dropout that is best for it on valid.
+  `configs/distill/frappe.yaml`. The same is trained on labels alone, with the same settings and with the dropout that is best
+  for it on valid.
 - `prerank`: the teacher is `configs/ml1m/din.yaml`, the student `configs/distill/prerank.yaml`: two towers that learn the
   teacher's scores of drawn candidates, measured by how many of its best ten of 101 they keep. Both read the newest 50 steps
   of the history, and the teacher is trained for four epochs, so that all of it takes minutes.
@@ -65,17 +66,18 @@ def distilled(name: str, seeds: int, laid: Mapping[str, Any], alone: Mapping[str
         name: Of the comparison.
         seeds: How often both are trained.
         laid: Settings of both.
-        alone: Settings of the one on labels alone, where they are its own.
+        alone: Settings that are better on labels alone: one more contestant.
     """
     config = ROOT / "configs" / "distill" / f"{name}.yaml"
     quiet = {"train.log_every": 1_000_000, **laid}
-    more = {} if alone is None else {"distill.baseline": False}
     found = easyrec.distill(
-        config, overrides={"distill.seeds": seeds, **quiet, **more}, run_dir=HOME / f"{name}-student", progress=False
+        config, overrides={"distill.seeds": seeds, **quiet}, run_dir=HOME / f"{name}-student", progress=False
     )
     contestants = told(found.contestants, ("valid", "test"))
     if alone is not None:
-        contestants.append(labels_alone(config, name, seeds, {**quiet, **alone}, contestants[-1]))
+        shown = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in alone.items())
+        tuned = labels_alone(config, name, seeds, {**quiet, **alone}, contestants[-1])
+        contestants.append({**tuned, "name": f"{LABELS}, {shown}"})
     table(rows(name, contestants))
     save(f"distill-{name}", {"seeds": seeds, "contestants": contestants})
 
@@ -94,7 +96,7 @@ def labels_alone(
         run = easyrec.Run.load(folder)
         for part, values in metrics.items():
             values.append(run.metrics[part])
-    return {**student, "name": LABELS, "metrics": metrics, "latency_ms": None}
+    return {**student, "metrics": metrics, "latency_ms": None}
 
 
 def frappe(seeds: int) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LOSSES = "easyrec.losses.distill"
 LIST, WEIGHT = "candidates:list", "candidates:weight"
 """Columns of lists of candidates: which list a row is of, and whether its label counts."""
+MADE = ("teacher:", "candidates:")
+"""What the names of columns begin with that no data have: they are made while rows are read."""
 TYPES = ("binary", "regression", "multiclass")
 """Types of tasks that can be learned from a teacher."""
 
@@ -125,11 +127,6 @@ class DistillConfig(StrictModel):
         return {number: one for number, one in enumerate(self.teachers) if one.path is not None}
 
     @property
-    def made(self) -> frozenset[str]:
-        """Prefixes of columns that no data have: they are made while rows are read."""
-        return frozenset(("teacher:", "candidates:"))
-
-    @property
     def sessions(self) -> tuple[str, ...]:
         """Raw columns whose equal values make the sessions that losses compare rows in."""
         return tuple(dict.fromkeys(column for one in self.losses for column in one.session(self)))
@@ -140,7 +137,7 @@ class DistillConfig(StrictModel):
 
     def is_made(self, column: str) -> bool:
         """Whether a column is made while rows are read."""
-        return column.startswith(tuple(self.made))
+        return column.startswith(MADE)
 
     def unfit(self, tasks: Sequence[TaskConfig]) -> Iterator[Problem]:
         """What stands against learning these tasks from teachers, by dotted path."""

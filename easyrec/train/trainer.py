@@ -680,10 +680,10 @@ class Trainer:
         if self.workers.first:
             self.store.clean()
         self.workers.told(None)  # the folder is as it should be
-        if self.taught is not None:
-            self.taught.prepare(self.workers, self.heed_signals, bar=self.bar)
         found = self.store.newest() if self.folder.resume else None
         self.folder.describe(self.experiment)
+        if self.taught is not None:
+            self.taught.prepare(self.workers, self.heed_signals, bar=self.bar)
         if found is not None:
             step, snapshot, problems = found
             for problem in problems:

@@ -22,7 +22,7 @@ from easyrec.config.experiment import experiment_of, read_document
 from easyrec.config.space import unsearched
 from easyrec.data import make_loader, open_sources
 from easyrec.durable import write_text
-from easyrec.errors import ConfigError, RunError, TuneError
+from easyrec.errors import ConfigError, EasyRecError, RunError, TuneError
 from easyrec.report.distill_page import distill_page
 from easyrec.report.environment import environment
 from easyrec.train.api import train
@@ -89,19 +89,22 @@ def distill(
     searched = unsearched(document)
     if searched and section.get("search") is None:
         raise ConfigError(searched, document.file)
-    experiment = load_search(document.raw, given=list(data or {})).first if searched else experiment_of(document)
+    if searched:
+        search = load_search(config, overrides, plugins=plugins, given=list(data or {}))
+        experiment, written = search.first, {**search.document.raw, "name": search.name}
+    else:
+        experiment = experiment_of(document)
+        written = experiment.resolved()
     assert experiment.distill is not None
     if experiment.distill.search is not None and not searched:
         text = "there is no space to search: write one in the place of a value, e.g. embedding_dim: {int: [2, 8]}"
         raise ConfigError([document.problem(("distill", "search"), text)], document.file)
     folder = _folder(config, experiment, run_dir)
-    _refuse_others(folder, document, overwrite=overwrite)
+    _refuse_others(folder, written, overwrite=overwrite)
     with RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run:
-        _describe(run, document, experiment)
+        _describe(run, written, experiment)
         cache = experiment.distill.cache or str((folder / TEACHERS).absolute())
-        chosen = document
-        if searched:
-            chosen = _found(document, experiment, folder, cache, data, plugins, progress)
+        chosen = _found(written, experiment, folder, cache, data, plugins, progress) if searched else document
         return _Distillation(chosen, folder, cache, data, progress=progress, export=export).run()
 
 
@@ -121,13 +124,14 @@ def _folder(config: Any, experiment: Experiment, run_dir: str | os.PathLike[str]
     return run_path(f"{experiment.name}-distill")
 
 
-def _written(document: Document) -> dict[str, Any]:
-    """What makes distillations one."""
-    raw = {key: value for key, value in document.raw.items() if key != "description"}
-    return {**raw, "distill": {key: value for key, value in raw["distill"].items() if key not in FREE}}
+def _identity(written: Mapping[str, Any]) -> Any:
+    """What makes distillations one, as plain JSON."""
+    raw = {key: value for key, value in written.items() if key != "description"}
+    free = {**raw, "distill": {key: value for key, value in raw["distill"].items() if key not in FREE}}
+    return json.loads(json.dumps(free, default=str))
 
 
-def _refuse_others(folder: Path, document: Document, *, overwrite: bool) -> None:
+def _refuse_others(folder: Path, written: Mapping[str, Any], *, overwrite: bool) -> None:
     """Refuse a folder that holds something else.
 
     Raises:
@@ -141,18 +145,16 @@ def _refuse_others(folder: Path, document: Document, *, overwrite: bool) -> None
         raise RunError(
             f"{folder}: holds no distillation, but {', '.join(found[:3])}: choose another folder (--run-dir)"
         )
-    written = json.loads(json.dumps(_written(document), default=str))
-    differing = [] if known is None or overwrite else differences(known["config"], written)
+    differing = [] if known is None or overwrite else differences(known["config"], _identity(written))
     if differing:
         listed = ", ".join(differing[:5]) + (f" and {len(differing) - 5} more" if len(differing) > 5 else "")
         text = f"{folder}: holds the distillation of another config, which differs in: {listed}"
         raise RunError(f"{text}\nstart over (--overwrite), or choose another folder (--run-dir)")
 
 
-def _describe(run: RunFolder, document: Document, experiment: Experiment) -> None:
-    run.write_json(ABOUT, json.loads(json.dumps({"config": _written(document)}, default=str)))
-    raw = {**document.raw, "name": experiment.name}
-    run.write_text("config.yaml", yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120))
+def _describe(run: RunFolder, written: Mapping[str, Any], experiment: Experiment) -> None:
+    run.write_json(ABOUT, {"config": _identity(written)})
+    run.write_text("config.yaml", yaml.safe_dump(dict(written), sort_keys=False, allow_unicode=True, width=120))
     carry(experiment.features, run.path / "config.yaml")
 
 
@@ -160,7 +162,7 @@ def _describe(run: RunFolder, document: Document, experiment: Experiment) -> Non
 
 
 def _found(
-    document: Document,
+    written: Mapping[str, Any],
     experiment: Experiment,
     folder: Path,
     cache: str,
@@ -176,12 +178,12 @@ def _found(
     assert experiment.distill is not None
     assert experiment.distill.search is not None
     bounds = experiment.distill.search.bounds
-    metric = (document.raw.get("tune") or {}).get("objectives") or []
+    section = written.get("tune") or {}
+    metric = section.get("objectives") or []
     named = [metric] if isinstance(metric, str) else [name for name in metric if name not in bounds]
     watched = named or ([] if experiment.watched is None else [experiment.watched.key])
     laid = {"distill.cache": cache, "distill.search": None, "tune.objectives": [*watched[:1], *bounds]}
-    raw = {**document.raw, "name": experiment.name, "tune": document.raw.get("tune") or {}}
-    search = override(Document.of(raw), laid).raw
+    search = override(Document.of({**written, "tune": section}), laid).raw
     tuned = tune(search, data=data, plugins=plugins, run_dir=folder / SEARCH, progress=progress)
     best = best_within(tuned.ranked(), tuned.objectives[0], bounds, higher=tuned.higher_is_better)
     if best is None:
@@ -307,7 +309,11 @@ class _Distillation:
     def _latency(self, bundle: Path | None) -> float | None:
         if bundle is None or not bundle.is_dir():
             return None
-        return latency_ms(bundle, self.experiment.export.request.items)
+        try:
+            return latency_ms(bundle, self.experiment.export.request.items)
+        except EasyRecError as error:  # such as a teacher's that this machine cannot serve
+            logger.warning("%s is not timed: %s", bundle, error)
+            return None
 
     def _contestants(self) -> list[Contestant]:
         weights = _weights(self.experiment)

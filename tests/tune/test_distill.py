@@ -131,7 +131,7 @@ def test_what_is_there_is_kept_and_another_config_is_refused(distill, tmp_path):
     )
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.yaml").write_text("name: mine")
-    with pytest.raises(RunError, match="holds no distillation, but config.yaml"):
+    with pytest.raises(RunError, match=r"holds no distillation, but config\.yaml"):
         distill("other", overwrite=True)
 
 
