@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from easyrec.tune.advise.api import advise
     from easyrec.tune.api import tune
     from easyrec.tune.compress.api import Compressed, compress
+    from easyrec.tune.cross.api import cross
+    from easyrec.tune.cross.found import Crossed
+    from easyrec.tune.distill import distill
+    from easyrec.tune.distilled import Distilled
     from easyrec.tune.select.api import select
     from easyrec.tune.select.selected import Selected
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
     "Compressed",
-    from easyrec.tune.cross.api import cross
-    from easyrec.tune.cross.found import Crossed
-    from easyrec.tune.tuned import Tuned
-
-__all__ = [
     "Crossed",
+    "Distilled",
     "Run",
     "Selected",
     "Tuned",
@@ -47,6 +47,7 @@ __all__ = [
     "choose_index",
     "compress",
     "cross",
+    "distill",
     "embed",
     "evaluate",
     "export",
@@ -64,6 +65,7 @@ __all__ = [
 _HOMES = {
     "Compressed": "easyrec.tune.compress.api",
     "Crossed": "easyrec.tune.cross.found",
+    "Distilled": "easyrec.tune.distilled",
     "Run": "easyrec.train.run",
     "Selected": "easyrec.tune.select.selected",
     "Tuned": "easyrec.tune.tuned",
@@ -72,6 +74,7 @@ _HOMES = {
     "choose_index": "easyrec.train.api",
     "compress": "easyrec.tune.compress.api",
     "cross": "easyrec.tune.cross.api",
+    "distill": "easyrec.tune.distill",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",

@@ -16,6 +16,7 @@ from easyrec.data import PARTS, open_sources
 from easyrec.data.feed import feed_of
 from easyrec.durable import write_text
 from easyrec.processors import num_threads
+from easyrec.train.taught import TEACHERS
 from easyrec.tune.search import Search
 from feature_generator import offline
 
@@ -33,6 +34,8 @@ def obstacle(search: Search) -> str:
     first, config = search.first, search.config
     if not config.cache:
         return "tune.cache is false"
+    if first.distill is not None:
+        return "teachers read the rows themselves"
     if first.data.fg == "encoded":
         return "the data hold features already"
     if first.data.sampler is not None or first.eval.retrieval is not None or isinstance(first.model, StatisticConfig):
@@ -107,6 +110,12 @@ def read_cache(folder: Path) -> dict[str, Any]:
     file = folder / CACHE / SETTINGS
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found
+
+
+def teachers(search: Search, folder: Path) -> dict[str, Any]:
+    """The setting that lets trials share what teachers say; empty where there are none, or where the config has it."""
+    distill = search.first.distill
+    return {} if distill is None or distill.cache else {"distill.cache": str((folder / TEACHERS).absolute())}
 
 
 def columns(search: Search) -> list[str]:
