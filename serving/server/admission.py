@@ -90,7 +90,7 @@ class Admission:
         await asyncio.wait((future,), timeout=max(0.0, deadline - time.perf_counter()))
         self._pace.ended(client)
         if not future.done():
-            raise _late("score")
+            raise late("score")
         return future.result(), waited
 
     def _here(self, work: Callable[[], T], deadline: float, client: Any) -> T:
@@ -101,7 +101,7 @@ class Admission:
             self._next()
             self._pace.ended(client)
         if time.perf_counter() > deadline:
-            raise _late("score")
+            raise late("score")
         return result
 
     async def _turn(self, deadline: float) -> None:
@@ -120,7 +120,7 @@ class Admission:
             raise
         if not turn.done():
             turn.cancel()
-            raise _late("queue")
+            raise late("queue")
 
     def _done(self, future: asyncio.Future[T]) -> None:
         if not future.cancelled():
@@ -146,6 +146,7 @@ class Admission:
         return True
 
 
-def _late(stage: str) -> Refused:
+def late(stage: str) -> Refused:
+    """What is answered when a deadline has passed: in the `queue`, or while a request had its `score` computed."""
     told = "waiting for its turn" if stage == "queue" else "being scored"
     return Refused(504, f"deadline_{stage}", f"the deadline passed while the request was {told}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from easyrec.errors import nearest
 from serving.catalogue import Keys, names_of
@@ -15,6 +16,18 @@ def keys_of(loaded: Loaded, question: Question) -> Keys | None:
     """What names the candidates; None where they come with their columns."""
     catalogue = loaded.predictor.catalogue
     return None if catalogue is None or not question.user_form else catalogue.keys_in(question.items)
+
+
+def with_columns(loaded: Loaded, question: Question) -> Question:
+    """The question with the columns of candidates that it names by their keys; itself where they came with it.
+
+    Raises:
+        DataError: An item has gone since the question was answered.
+    """
+    keys, catalogue = keys_of(loaded, question), loaded.predictor.catalogue
+    if keys is None or catalogue is None:
+        return question
+    return replace(question, items=catalogue.columns_of(keys))
 
 
 def check(model: Model, loaded: Loaded, question: Question) -> None:

@@ -74,7 +74,8 @@ class Keeper:
         self.trials = Trials(models)
         for model in models:
             if model.config.catalogue is not None:
-                model.items = Items(model.config.catalogue, state / f"items-{model.name}.jsonl")
+                journal, logs = state / f"items-{model.name}.jsonl", config.request_log is not None
+                model.items = Items(model.config.catalogue, journal, columns=logs)
 
     # ------------------------------------------------------------------------------------------------- looks
 
