@@ -127,7 +127,7 @@ class Keeper:
         bundles, deltas = self._sources[version]
         try:
             offer = bundles.bundle()
-        except FeatureGeneratorError as error:
+        except Exception as error:  # noqa: BLE001 (the process edge: no place may end the server)
             return self._refuse(model, version, bundles.shown, bundles.shown, error)
         digest = offer.digest
         if digest != version.base and digest not in version.rolled_back and version.may_try(digest):

@@ -168,7 +168,7 @@ def test_by_key_is_in_batches_in_the_request_log_and_in_drift_too(with_app, toys
 
 
 def test_what_was_changed_is_what_a_log_keeps(toys, catalogue):
-    path, rows = catalogue
+    _, rows = catalogue
     with Predictor.load(toys("deepfm").bundle) as predictor:
         held = Catalogue(predictor, rows, key="item_id", columns=True)
         held.upsert([NEW | {"item_id": "i3"}, NEW])
