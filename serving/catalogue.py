@@ -457,8 +457,21 @@ def _cast_column(column: pa.Array, field: pa.Field) -> pa.Array:
     try:
         return column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        told = str(error).splitlines()[0][:200]
-        raise DataError(f"must be {field.type}, as in the other items: {told}", column=field.name) from None
+        told, row = str(error).splitlines()[0][:200], _first_that_fails(column, field.type)
+        raise DataError(f"must be {field.type}, as in the other items: {told}", column=field.name, row=row) from None
+
+
+def _first_that_fails(column: pa.Array, kind: pa.DataType) -> int:
+    """The first value that cannot be cast, found by halves."""
+    first, last = 0, len(column)
+    while last - first > 1:
+        middle = (first + last) // 2
+        try:
+            column.slice(first, middle - first).cast(kind)
+            first = middle
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            last = middle
+    return first
 
 
 def _may_repeat(prints: Array) -> bool:

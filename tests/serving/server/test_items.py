@@ -256,6 +256,30 @@ def test_an_admin_changes_items_and_the_next_answer_knows(with_app, toys, catalo
     with_app(work, models=[model(toys, path)], auth=AUTH)
 
 
+@pytest.mark.parametrize(
+    ("item", "reason", "column"),
+    [
+        ({k: v for k, v in NEW.items() if k != "price"}, "missing_column", "price"),
+        (NEW | {"prize": 1}, "unknown_column", "prize"),
+        (NEW | {"level": 1}, "unknown_column", "level"),
+        (NEW | {"price": "cheap"}, "data", "price"),
+    ],
+    ids=["lacks-one", "unknown", "of-the-user", "no-number"],
+)
+def test_an_item_that_is_not_whole_is_refused_and_named(with_app, toys, catalogue, item, reason, column):
+    async def work(client):
+        changed = await client.post(
+            "/models/toy/items", json={"upsert": [NEW, item | {"item_id": "i1"}]}, headers=AS_ADMIN
+        )
+        asked_new = await client.post("/predict", json=asked(["new"]), headers=AS_USER)
+        return changed, asked_new
+
+    changed, asked_new = with_app(work, models=[model(toys, catalogue[0])], auth=AUTH)
+    told = changed.json()
+    assert (changed.status_code, told["reason"], told["column"], told["row"]) == (400, reason, column, 1)
+    assert asked_new.status_code == 400  # nothing was changed
+
+
 def test_a_model_without_a_catalogue_says_so(with_app, toys):
     async def work(client):
         answer = await client.post("/models/toy/items", json={"remove": ["i1"]}, headers=AS_ADMIN)
