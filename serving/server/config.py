@@ -38,7 +38,7 @@ class CanaryConfig(StrictModel):
     max_errors: float = Field(0.02, ge=0.0, le=1.0)
     """Share of its requests that fail, beyond the main version's share."""
     min_requests: int = Field(200, ge=1)
-    """Requests to each of both, in a process, before it is judged."""
+    """Requests to each of both before it is judged."""
 
 
 class ItemSource(StrictModel):

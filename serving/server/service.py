@@ -171,9 +171,11 @@ class Service:
                     labels = {"model": model.name, "version": loaded.version, "role": role}
                     metrics.set("easyrec_model_info", 1, **labels)
         self._set_caches()
-        state = metrics.state()
+        state = {**metrics.state(), "process": os.getpid()}
         if self.after.drift is not None:
-            state |= {"drift": self.after.drift.state(), "process": os.getpid()}
+            state["drift"] = self.after.drift.state()
+        if self.keeper.trials:
+            state["canaries"] = self.keeper.trials.state
         state["counters"] += self._cache_counters()
         state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
         return state
