@@ -96,8 +96,8 @@ class _Store:
 
     @property
     def nbytes(self) -> int:
-        parts = [*(self.ahead or {}).values(), *([] if self.columns is None else [self.columns])]
-        return self.rows.nbytes + sum(part.nbytes for part in parts)
+        columns = 0 if self.columns is None else self.columns.nbytes
+        return self.rows.nbytes + columns + sum(array.nbytes for array in (self.ahead or {}).values())
 
 
 class Picked:

@@ -82,9 +82,11 @@ class Histogram(StrictModel):
         if isinstance(column, Ragged):
             return column.lengths.astype(np.float32)
         values = np.asarray(column.values if isinstance(column, Column) else column, np.float32)
+        found: np.ndarray = values.reshape(-1)
         if self.kind == "norms":
-            return np.linalg.norm(values, axis=1)
-        found: np.ndarray = values.max(axis=1) if self.kind == "largest" else values.reshape(-1)
+            found = np.linalg.norm(values, axis=1)
+        elif self.kind == "largest":
+            found = values.max(axis=1)
         return found
 
 

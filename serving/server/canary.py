@@ -90,8 +90,8 @@ class Total:
     """
 
     def __init__(self, side: Side, others: Sequence[Mapping[str, Any]]) -> None:
-        self.requests = side.requests + sum(other["requests"] for other in others)
-        self.errors = side.errors + sum(other["errors"] for other in others)
+        self.requests: int = side.requests + sum(other["requests"] for other in others)
+        self.errors: int = side.errors + sum(other["errors"] for other in others)
         held = {name: [(one.seen, one.values)] for name, one in side.samples.items()}
         for other in others:
             for name, (seen, values) in other["samples"].items():

@@ -72,8 +72,8 @@ def replay(log: str | os.PathLike[str], bundle: str | os.PathLike[str], *, most:
     """
     models = models_of(Path(log))
     if len(models) > 1:
-        told = ", ".join(f"'{name}'" for name in models)
-        raise DataError(f"holds the requests of {told}: name the folder or file of one of them", file=str(log))
+        several = ", ".join(f"'{name}'" for name in models)
+        raise DataError(f"holds the requests of {several}: name the folder or file of one of them", file=str(log))
     digest = digest_of(Path(bundle))
     with Predictor.load(bundle, bad_values="default", missing_columns="default") as predictor:
         manifest = predictor.manifest
