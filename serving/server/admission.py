@@ -59,7 +59,7 @@ class Line:
             raise
         if not turn.done():
             turn.cancel()
-            raise _late("queue")
+            raise late("queue")
 
     def next(self) -> None:
         """Hand a place on."""
@@ -147,7 +147,7 @@ class Admission:
         finally:
             asyncio.get_running_loop().call_soon(self._here.next)  # only once the loop has read what has come
         if time.perf_counter() > deadline:
-            raise _late("score")
+            raise late("score")
         return result
 
     async def _in_thread(self, work: Callable[[], T], deadline: float) -> T:
@@ -159,7 +159,7 @@ class Admission:
         future.add_done_callback(self._done)
         await asyncio.wait((future,), timeout=max(0.0, deadline - time.perf_counter()))
         if not future.done():
-            raise _late("score")
+            raise late("score")
         return future.result()
 
     def _done(self, future: asyncio.Future[T]) -> None:
@@ -177,6 +177,7 @@ class Admission:
         return True
 
 
-def _late(stage: str) -> Refused:
+def late(stage: str) -> Refused:
+    """What is answered when a deadline has passed: in the `queue`, or while a request had its `score` computed."""
     told = "waiting for its turn" if stage == "queue" else "being scored"
     return Refused(504, f"deadline_{stage}", f"the deadline passed while the request was {told}")
