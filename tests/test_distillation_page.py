@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -10,6 +12,7 @@ import easyrec
 from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.config.distill import CandidatesConfig, DistillConfig, StudentSearch, TeacherConfig
+from easyrec.data import open_sources
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "guide" / "distillation.md").read_text(encoding="utf-8")
@@ -54,6 +57,9 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main([*COMMANDS[0].split()[1:], "--no-bar"]) == 0
+        source = open_sources(load_experiment("teacher.yaml")).train.source
+        rows = pa.Table.from_batches(batch for unit in source.units() for batch in source.read(unit, ["cate", "brand"]))
+        pq.write_table(rows.slice(0, 200), "items.parquet")
     return folder
 
 

@@ -52,7 +52,7 @@ class JoinedSource(WrappedSource):
 
     def __init__(self, source: Source, joined: Joined) -> None:
         super().__init__(source)
-        self.joined = joined
+        self.joined, self.endless = joined, source.endless
         self.columns = {**source.columns, **joined.types}
 
     def require(self, columns: Sequence[str], why: str = "") -> None:
@@ -74,6 +74,14 @@ class JoinedSource(WrappedSource):
             arrays = [made[name] if name in made else batch.column(name) for name in columns]
             yield pa.RecordBatch.from_arrays(arrays, list(columns))
             row += batch.num_rows
+
+    def unit(self, index: int) -> Unit | None:
+        """As of the source."""
+        return self.source.unit(index)
+
+    def share(self, shard: tuple[int, int]) -> Source:
+        """What a worker reads of the source, with the columns."""
+        return JoinedSource(self.source.share(shard), self.joined)
 
     def pinned(self, first: int = 0) -> dict[str, Any] | None:
         """As of the source."""

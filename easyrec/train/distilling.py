@@ -68,7 +68,7 @@ class Distillation(nn.Module):
                     loss = losses.build(one)
                     assert isinstance(loss, LayerLoss)
                     where = f"distill.losses.{number}.student"
-                    self.layers[number] = layer_of(model, plan.layouts, one.student, where, steps=loss.steps)
+                    self.layers[number] = layer_of(model, plan.layouts, one.student, where, steps=one.steps)
                     self.of_layers[str(number)] = loss
                     if (width := self.layers[number].width) is not None:
                         loss.fit(width, types[layer_column(number)].list_size)

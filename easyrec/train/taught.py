@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from easyrec.config import Experiment
 from easyrec.config.distill import WEIGHT, CandidatesConfig
@@ -19,6 +20,7 @@ from easyrec.data.content import content_of
 from easyrec.data.joined import JoinedSource
 from easyrec.data.lists import ListSource
 from easyrec.data.sources import Unit
+from easyrec.device import CPU
 from easyrec.errors import ConfigError, Problem
 from easyrec.train.teachers import Lessons, Scores, Teacher, make_all
 from easyrec.workers import Workers
@@ -46,7 +48,12 @@ class Taught:
     wanted: list[tuple[Scores, Sequence[Unit]]] = field(default_factory=list)
 
     def prepare(
-        self, workers: Workers | None = None, idle: Callable[[], None] = lambda: None, *, bar: bool | None = None
+        self,
+        workers: Workers | None = None,
+        idle: Callable[[], None] = lambda: None,
+        *,
+        bar: bool | None = None,
+        device: torch.device = CPU,
     ) -> None:
         """Ask the teachers what they were not asked before; stopped at any moment, the same call goes on.
 
@@ -54,6 +61,7 @@ class Taught:
             workers: Those that train together; each asks for its share.
             idle: Called between batches; what it raises ends the work.
             bar: Whether to draw a progress bar; default: whether stderr is a terminal.
+            device: Where the teachers compute.
 
         Raises:
             DataError: A row cannot be scored.
@@ -61,7 +69,7 @@ class Taught:
         """
         job = workers or Workers()
         shown = job.first and (sys.stderr.isatty() if bar is None else bar)
-        make_all(self.wanted, (job.rank, job.size), idle, bar=shown)
+        make_all(self.wanted, (job.rank, job.size), idle, bar=shown, device=device)
         job.texts("")  # all have what all have made
 
 
@@ -99,7 +107,7 @@ def teach(experiment: Experiment, sources: Sources, folder: Path, parts: Sequenc
                 number,
                 experiment.tasks,
                 experiment.data.fg,
-                {n: (loss.teacher, loss.type == "attention") for n, loss in layers.items() if loss.of == number},
+                {n: (loss.teacher, loss.steps) for n, loss in layers.items() if loss.of == number},
             )
             for number, one in (config.models.items() if parts else ())
         ]
@@ -128,9 +136,9 @@ def _taught(
     config = experiment.distill
     assert config is not None
     base, source, made = part.source, part.source, None
-    if teachers is not None and base.endless:
-        text = "rows without an end cannot be scored before they are learned"
-        raise ConfigError([Problem(f"{text}: take a column for a teacher", f"data.{part.name}.follow")])
+    if base.endless and (teachers or listed is not None):
+        text = "rows without an end cannot be scored before they are learned: take a column for a teacher"
+        raise ConfigError([Problem(text, f"data.{part.name}.follow")])
     if listed is not None:
         source, made = listed.of(part)
     if teachers is None:

@@ -397,7 +397,12 @@ def steps_of(array: pa.ChunkedArray) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def make_all(
-    wanted: Sequence[tuple[Scores, Sequence[Unit]]], shard: tuple[int, int], idle: Callable[[], None], *, bar: bool
+    wanted: Sequence[tuple[Scores, Sequence[Unit]]],
+    shard: tuple[int, int],
+    idle: Callable[[], None],
+    *,
+    bar: bool,
+    device: torch.device,
 ) -> None:
     """Score what was not scored yet; of several workers each one has its share.
 
@@ -406,6 +411,7 @@ def make_all(
         shard: Number of this worker, and how many there are.
         idle: Called between batches.
         bar: Whether to draw a progress bar.
+        device: Where the teachers compute.
     """
     left = [(scores, scores.missing([u for u in units if u.index % shard[1] == shard[0]])) for scores, units in wanted]
     left = [(scores, units) for scores, units in left if units]
@@ -417,6 +423,7 @@ def make_all(
     logger.info("%srows are scored by the teachers, once", told)
     with tqdm(total=total, unit="rows", disable=not bar, leave=False) as shown:
         for scores, units in left:
+            scores.teacher.scorer.to(device)
             with scores.teacher.scorer.averaged():
                 scores.make(units, shown.update, idle)
     for scores, _ in left:

@@ -683,7 +683,7 @@ class Trainer:
         found = self.store.newest() if self.folder.resume else None
         self.folder.describe(self.experiment)
         if self.taught is not None:
-            self.taught.prepare(self.workers, self.heed_signals, bar=self.bar)
+            self.taught.prepare(self.workers, self.heed_signals, bar=self.bar, device=self.device)
         if found is not None:
             step, snapshot, problems = found
             for problem in problems:

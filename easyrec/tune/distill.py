@@ -193,7 +193,9 @@ def _found(
         text = f"{tuned.path}: none of {len(ended)} students costs no more than it may: {told_}"
         raise TuneError(f"{text}\nallow more in distill.search, offer smaller students, or raise tune.budget")
     logger.info("trial %d is the best student within %s", best.number, bounds)
-    student = load_search(search, corners=False).experiment(best.values, {"distill.cache": None})
+    student = load_search(search, given=list(data or {}), corners=False).experiment(
+        best.values, {"distill.cache": None}
+    )
     return Document.of({key: value for key, value in student.resolved().items() if key != "tune"})
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import easyrec
+from easyrec.config import load_experiment
 from easyrec.config.distill import LIST, WEIGHT, taught
 from easyrec.data import open_sources
 from easyrec.errors import ConfigError, DataError
@@ -204,6 +205,62 @@ def test_candidates_are_scored_and_their_labels_weigh_nothing(teacher, student, 
     assert 0 < run.metrics["valid"]["ranker_hit_rate@3"] < 1
     of_labels = easyrec.evaluate(run.path, data=data, overrides={"eval.metrics": ["auc"], "distill": None}).metrics
     assert of_labels["valid"]["auc"] == pytest.approx(run.metrics["valid"]["auc"])
+
+
+STEPS = {"sequence": "history", "encoder": {"type": "din", "hidden": [4], "softmax": True}}
+DIN = {
+    "name": "din",
+    "data": {"labels": ["click"], "batch_size": 64},
+    "features": [
+        {"type": "id", "name": "item_id", "expression": "item:item_id", "num_buckets": 30, "embedding_dim": 4},
+        {
+            "type": "sequence",
+            "name": "history",
+            "sequence_length": 6,
+            "features": [
+                {
+                    "type": "id",
+                    "name": "item_id",
+                    "expression": "item:item_id",
+                    "num_buckets": 30,
+                    "embedding_dim": 4,
+                    "embedding_name": "item_id",
+                }
+            ],
+        },
+    ],
+    "model": {
+        "type": "din",
+        "hidden": [4],
+        "embedding_init": {"type": "normal", "std": 0.5},
+        "groups": {"deep": {"features": ["item_id"], "sequences": [STEPS]}},
+    },
+    "train": {
+        "epochs": 1,
+        "threads": 1,
+        "log_every": 16,
+        "sparse_optimizer": {"type": "lazy_adam", "lr": 0.02},
+        "dense_optimizer": {"type": "adam", "lr": 0.02},
+    },
+}
+
+
+def test_attention_is_read_step_by_step_and_matched_at_the_newest(data, tmp_path):
+    random = np.random.default_rng(4)
+    lengths = random.integers(0, 7, 1000)
+    history = [random.integers(0, 30, n).tolist() for n in lengths]
+    rows = {"train": data["train"].assign(history__item_id=history)}
+    teacher = easyrec.train(DIN, data=rows, run_dir=tmp_path / "teacher", progress=False, export=False).path
+    layer = "encoders.deep__history.last"
+    loss = {"type": "attention", "student": layer, "teacher": layer, "weight": 10.0}
+    section = {"teachers": str(teacher), "losses": [loss], "alpha": 0.9, "cache": str(tmp_path / "cache")}
+    experiment = load_experiment(DIN, {"distill": section, "features[history].sequence_length": 4, "train.epochs": 8})
+    trainer = Trainer(experiment, tmp_path / "student", data=rows, bar=False, export=False)
+    trainer.fit()
+    table = pa.ipc.open_file(next((tmp_path / "cache").glob("*/*.arrow"))).read_all()
+    assert table["teacher:layer:0"].combine_chunks().value_lengths().to_pylist() == lengths.tolist()
+    told = [r["losses"]["distill/attention/0"] for r in trainer.folder.records("progress.jsonl")]
+    assert told[-1] < 0.5 * told[0]
 
 
 # ---------------------------------------------------------------------------------------------- what is wrong

@@ -69,9 +69,14 @@ class ListLossConfig(DistillLossConfig):
 
 
 class LayerLossConfig(DistillLossConfig):
-    """What the config of a loss of layers has."""
+    """What the config of a loss of layers has.
+
+    Attributes:
+        steps: Whether the layers give a number a step of a sequence; else they give a vector a row.
+    """
 
     of_layers: ClassVar[bool] = True
+    steps: ClassVar[bool] = False
 
     student: str = Field(min_length=1)
     """The layer of this model, as `model.named_modules()` calls it."""

@@ -41,12 +41,7 @@ class ScoreLoss(DistillLoss):
 
 
 class LayerLoss(DistillLoss):
-    """A loss of a layer's output.
-
-    A layer gives a vector a row, or a number a step of a sequence: `steps` says which of both the loss is of.
-    """
-
-    steps: bool = False
+    """A loss of a layer's output: a vector a row, or a number a step of a sequence."""
 
     def fit(self, mine: int, theirs: int) -> None:
         """Make what the loss learns itself, for widths of both layers."""

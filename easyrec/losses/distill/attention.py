@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -16,6 +16,8 @@ from easyrec.losses.distill._loss import LayerLoss
 
 class Config(LayerLossConfig):
     """Config of `attention`; both layers give one score per step of a sequence, before any softmax."""
+
+    steps: ClassVar[bool] = True
 
     type: Literal["attention"] = "attention"
     temperature: float = Field(1.0, gt=0.0)
@@ -32,8 +34,6 @@ class Attention(LayerLoss):
         Zagoruyko and Komodakis, "Paying more attention to attention", ICLR 2017, with the softmax of target attention in
         the place of their norm.
     """
-
-    steps = True
 
     def forward(
         self,
