@@ -7,10 +7,14 @@ SHELL := bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# Python compiles what is imported, which is a tenth of what is installed.
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install --no-compile --constraint constraints.txt
+EXTRAS := tensorboard,text,item2vec,redis,sql,kafka,onnx,serving,grpc,trust,maxcompute,delta,iceberg,tune,lmdb,store,dev,docs
 
 KERNELS := $(wildcard feature_generator/cpp/* feature_generator/cpp/*/* easyrec/*/cpp/*)
 CPP := $(filter %.cpp %.h,$(KERNELS)) $(wildcard tests/cpp/*.cpp tests/cpp/*.h tests/fuzz/*.cpp tests/fuzz/*.h)
+# A make that is called by one with `-j` shares its jobs.
+TWO = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
 # Two pytest workers share two cores: one thread each inside the libraries.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -20,34 +24,44 @@ help:  ## list the targets
 
 # ------------------------------------------------------------------------------------------ installation
 
-$(VENV)/.runtime: setup.py pyproject.toml constraints.txt .ci/system
+# What the kernels are compiled with; their builds need no other package.
+$(VENV)/.tools: .ci/system
 	@.ci/system "$(PYTHON)"
 	@test -x $(PY) || "$(PYTHON)" -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(PIP) setuptools wheel pybind11
-	@$(PIP) --no-build-isolation --editable '.[tensorboard]'
-	@touch $@ $(VENV)/.kernels
+	@touch $@
 
 # The demo needs the kernels of this processor's instruction set; the tests run those of all.
-$(VENV)/.kernels: $(VENV)/.runtime $(KERNELS)
+$(VENV)/.kernels: $(VENV)/.tools setup.py $(KERNELS)
 	@$(PY) setup.py --quiet build_ext --inplace --host
 	@touch $@
 
-$(VENV)/.kernels-all: $(VENV)/.runtime $(KERNELS)
+$(VENV)/.kernels-all: $(VENV)/.tools setup.py $(KERNELS)
 	@echo "building the kernels of all instruction sets ..."
 	@$(PY) setup.py --quiet build_ext --inplace
 	@touch $@ $(VENV)/.kernels
 
-$(VENV)/.dev: $(VENV)/.runtime
-	@echo "installing the development tools into $(VENV) ..."
-	@$(PIP) --no-build-isolation --editable '.[tensorboard,text,item2vec,redis,sql,kafka,onnx,serving,grpc,trust,maxcompute,delta,iceberg,tune,dev,docs]'
+# An editable install builds the kernels that are not up to date: it comes after those who build them.
+$(VENV)/.runtime: $(VENV)/.kernels pyproject.toml constraints.txt
+	@$(PIP) --no-build-isolation --editable '.[tensorboard]'
 	@touch $@
 
+# What the development tools and the tests import, but for the project itself: installed beside the build of the kernels.
+$(VENV)/.packages: $(VENV)/.tools .ci/requirements pyproject.toml constraints.txt
+	@echo "installing the development tools into $(VENV) ..."
+	@$(PY) .ci/requirements $(EXTRAS) | $(PIP) --requirement /dev/stdin
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.packages $(VENV)/.kernels-all
+	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@touch $@ $(VENV)/.runtime
+
 .PHONY: install
-install: $(VENV)/.runtime $(VENV)/.kernels  ## create .venv with the library alone
+install: $(VENV)/.runtime  ## create .venv with the library alone
 
 .PHONY: install-dev
-install-dev: $(VENV)/.dev $(VENV)/.kernels-all
+install-dev: $(VENV)/.dev
 
 # ---------------------------------------------------------------------------------------------- targets
 
@@ -69,15 +83,16 @@ test-engines: install-dev  ## Ray, Spark and a Hive metastore themselves (needs 
 	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py tests/data/sources/test_hive.py tests/data/sources/test_sources.py \
 	  tests/test_tables_page.py tests/test_sources_train.py -k 'hive or engines'
 
-.PHONY: test-cpp
-test-cpp: install  ## the kernels without Python, under AddressSanitizer and UBSan
-	@mkdir -p build/cpp
+.PHONY: test-cpp build-cpp
+test-cpp: build-cpp install-dev  ## the kernels without Python, under AddressSanitizer and UBSan
 	@PYTHONPATH=. $(PY) tests/cpp/export_golden.py build/cpp/golden.plain
-	@$(MAKE) --no-print-directory -f tests/cpp/Makefile -j2
 	build/cpp/test
 
+build-cpp:
+	@$(MAKE) --no-print-directory -f tests/cpp/Makefile $(TWO)
+
 .PHONY: lint
-lint: install-dev  ## format, rules, types, imports
+lint: $(VENV)/.packages  ## format, rules, types, imports
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
@@ -85,7 +100,7 @@ lint: install-dev  ## format, rules, types, imports
 	$(VENV)/bin/clang-format --dry-run --Werror $(CPP)
 
 .PHONY: format
-format: install-dev  ## rewrite the sources in the house's format
+format: $(VENV)/.packages  ## rewrite the sources in the house's format
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 	$(VENV)/bin/clang-format -i $(CPP)
@@ -149,4 +164,4 @@ fuzz: install  ## the fuzzers of tests/fuzz, FUZZ_SECONDS each (needs clang; res
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find feature_generator easyrec -name '*.so' -delete
-	rm -f $(VENV)/.kernels $(VENV)/.kernels-all
+	rm -f $(VENV)/.kernels $(VENV)/.kernels-all $(VENV)/.runtime $(VENV)/.dev

@@ -6,6 +6,7 @@ import copy
 import os
 import platform
 import runpy
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from pybind11.setup_helpers import Pybind11Extension
 from setuptools import find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import OptionError
+from setuptools.modified import newer_group
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
-WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics")
+WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics", "easyrec.store")
+# Sources of the ground floor that others build in.
+SHARED = {"easyrec.store": ["feature_generator/cpp/arrow_column.cpp"]}
 
 # One binary per instruction set; `native.py` picks the best that the processor has.
 LEVELS: dict[str, list[str]] = {"": []}
@@ -25,33 +29,65 @@ if platform.machine() in {"x86_64", "AMD64"}:
         "_v3": ["-march=x86-64-v3"],
         "_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
+BASE = {"": LEVELS[""]}
 
 
-def together(package: str, paths: list[str]) -> str:
-    """A source that includes others: to read pybind11's headers takes most of the time that bindings do."""
-    text = "".join(f'#include "{Path(path).name}"\n' for path in paths)
-    made = Path(f"build/together/{package}.cpp")
+def levels_of(package: str) -> dict[str, list[str]]:
+    """What a package is built for: the codec of the store copies bytes, which no instruction set does better."""
+    return BASE if package == "easyrec.store" else LEVELS
+
+
+def written(path: str, text: str) -> str:
+    """A source that the build makes; it is written only where it changes."""
+    made = Path(f"build/together/{path}")
     made.parent.mkdir(parents=True, exist_ok=True)
     if not made.exists() or made.read_text() != text:
         made.write_text(text)
     return str(made)
 
 
-def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> list[Pybind11Extension]:
-    """The extension `<package>.<name>` from all sources of `<package>/cpp`, once per instruction set."""
-    folder = f"{package.replace('.', '/')}/cpp"
-    every = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
-    if not every:
-        return []
-    bindings = [path for path in every if Path(path).name.startswith(("bind", "module"))]
-    sources = [path for path in every if path not in bindings] + [together(package, bindings)]
-    return [
-        Pybind11Extension(
+def together(package: str, paths: list[str]) -> str:
+    """A source that includes others: to read pybind11's headers takes most of the time that bindings do."""
+    return written(f"{package}.cpp", "".join(f'#include "{Path(path).name}"\n' for path in paths))
+
+
+def alias(package: str, name: str, suffix: str) -> str:
+    """A source that lets the module `<name>` be imported as `<name><suffix>`."""
+    text = f"""#include <Python.h>
+extern "C" PyObject* PyInit_{name}();
+PyMODINIT_FUNC PyInit_{name}{suffix}() {{ return PyInit_{name}(); }}
+"""
+    return written(f"{package}{suffix}.cpp", text)
+
+
+class Kernels(Pybind11Extension):
+    """Kernels for one instruction set, and the bindings of their package, which are the same for all.
+
+    Bindings take half of the time that a level takes to compile, and do no arithmetic: they are compiled once, for the
+    plainest processor, and linked behind the kernels, so that of an inline function the kernels' form is taken.
+
+    Attributes:
+        package: The package that they belong to.
+        bindings: The source of the bindings.
+    """
+
+    def __init__(self, package: str, name: str, suffix: str, flags: list[str]) -> None:
+        folder = f"{package.replace('.', '/')}/cpp"
+        every = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
+        bound = [path for path in every if Path(path).name.startswith(("bind", "module"))]
+        shared = SHARED.get(package, [])
+        self.package, self.bindings = package, together(package, bound)
+        self._flags = flags
+        super().__init__(
             f"{package}.{name}{suffix}",
-            sources,
-            depends=[*bindings, *sorted(glob(f"{folder}/**/*.h", recursive=True))],
-            include_dirs=[folder],
-            define_macros=[("NATIVE_MODULE", f"{name}{suffix}")],
+            [
+                *(path for path in every if path not in bound),
+                *shared,
+                *([alias(package, name, suffix)] if suffix else []),
+            ],
+            depends=[self.bindings, *bound, *sorted(glob(f"{folder}/**/*.h", recursive=True))],
+            include_dirs=[folder, *sorted({str(Path(path).parent) for path in shared})],
+            define_macros=[("NATIVE_MODULE", name)],
             cxx_std=17,
             # Contraction would make the same sum differ between instruction sets.
             extra_compile_args=[
@@ -66,8 +102,10 @@ def native(package: str, name: str, levels: dict[str, list[str]] = LEVELS) -> li
             ],
             extra_link_args=["-pthread"],
         )
-        for suffix, flags in levels.items()
-    ]
+
+    def bindings_args(self) -> list[str]:
+        """The compiler's arguments for the bindings."""
+        return [arg for arg in self.extra_compile_args if arg not in self._flags] + LEVELS[""]
 
 
 def host_level() -> str:
@@ -119,9 +157,35 @@ class BuildKernels(build_ext):
                 extension.extra_link_args = [*extension.extra_link_args, "-fsanitize=address,undefined"]
 
     def _keep(self, level: str) -> None:
-        self.extensions = [e for e in self.extensions if e.name.endswith(f"_native{level}")]
+        one = {package for package in WITH_KERNELS if levels_of(package) is BASE}
+        self.extensions = [
+            e for e in self.extensions if e.name.endswith(f"_native{level}") or e.name.rpartition(".")[0] in one
+        ]
 
-    def build_extension(self, ext: Pybind11Extension) -> None:
+    def build_extensions(self) -> None:
+        stale = [e for e in self.extensions if self.force or self._is_old(e)]
+        packages = {e.package: e for e in stale}
+        with ThreadPoolExecutor(self.parallel) as threads:
+            objects = dict(zip(packages, threads.map(self._compile_bindings, packages.values()), strict=True))
+        for extension in stale:
+            extension.extra_objects = objects[extension.package]
+        super().build_extensions()
+
+    def _is_old(self, ext: Kernels) -> bool:
+        """Whether it is built anew; setuptools asks the same."""
+        return newer_group([*ext.sources, *ext.depends], self.get_ext_fullpath(ext.name), "newer")
+
+    def _compile_bindings(self, ext: Kernels) -> list[str]:
+        """The object of the bindings of a package."""
+        return self.compiler.compile(
+            [ext.bindings],
+            output_dir=self.build_temp,
+            macros=ext.define_macros,
+            include_dirs=ext.include_dirs,
+            extra_postargs=ext.bindings_args(),
+        )
+
+    def build_extension(self, ext: Kernels) -> None:
         # Builds of the same sources run side by side: with one folder of objects they would link each other's.
         own = copy.copy(self)
         own.build_temp = os.path.join(self.build_temp, ext.name)
@@ -139,6 +203,10 @@ class BuildKernels(build_ext):
 
 setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    ext_modules=[e for package in WITH_KERNELS for e in native(package, "_native")],
+    ext_modules=[
+        Kernels(package, "_native", suffix, flags)
+        for package in WITH_KERNELS
+        for suffix, flags in levels_of(package).items()
+    ],
     cmdclass={"build_ext": BuildKernels},
 )

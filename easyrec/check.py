@@ -309,4 +309,4 @@ def columns(experiment: Experiment, part: str) -> list[str]:
         names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
-    return list(dict.fromkeys(names))
+    return [name for name in dict.fromkeys(names) if not experiment.is_made(name)]

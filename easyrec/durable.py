@@ -63,7 +63,7 @@ def write_ahead(
         try:
             db.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:  # noqa: PERF203 (a wait is what it is for)
-            if now() >= end:
+        except sqlite3.OperationalError as error:  # noqa: PERF203 (a wait is what it is for)
+            if "locked" not in str(error) or now() >= end:  # a full disk is told at once
                 raise
             wait(0.01)

@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import contextlib
+import gc
 import importlib.util
 import json
 import os
@@ -28,6 +29,7 @@ from easyrec.data.engines import Engine
 from easyrec.data.engines._worker import told_of
 from easyrec.data.engines.ray import Actor
 from easyrec.processors import wait_asleep
+from feature_generator.config import members
 
 wait_asleep()  # before a test module loads torch: workers share two processors
 
@@ -41,13 +43,21 @@ def pytest_configure(config):
     """Without the slow tests, properties see fewer examples too, where a test does not say how many."""
     if "not slow" in (config.option.markexpr or ""):
         settings.load_profile("fast")
+    told = getattr(config, "workerinput", {})  # midnight may pass before the last process has begun
+    config.today = told.get("today", datetime.now(UTC).timetuple().tm_yday)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """All processes collect the same tests."""
+    node.workerinput["today"] = node.config.today
 
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Contract tests of the big families run for changed members and a tenth of the others, by the day.
 
     A test marked `family("easyrec.models")` names its member by the parameter `name`; the other members' are slow.
@@ -55,12 +65,26 @@ def pytest_collection_modifyitems(items):
     for item in items:
         marker = item.get_closest_marker("family")
         name = item.callspec.params.get("name") if marker and hasattr(item, "callspec") else None
-        if name is not None and not (_is_todays(name) or _has_changed(marker.args[0], name)):
-            item.add_marker(pytest.mark.slow)
+        if name is not None:
+            family = marker.args[0]
+            if name not in _todays(family, config.today % 10) and not _has_changed(family, name):
+                item.add_marker(pytest.mark.slow)
 
 
-def _is_todays(name):
-    return zlib.crc32(name.encode()) % 10 == datetime.now(UTC).timetuple().tm_yday % 10
+@cache
+def _todays(family, turn):
+    """A tenth of a family, drawn as if at random: tenths of equal size make days of equal length."""
+    return set(sorted(members(family), key=lambda name: zlib.crc32(name.encode()))[turn::10])
+
+
+def pytest_collection_finish():
+    """What lives as long as the session, the tests themselves and what they import, is not looked through for garbage.
+
+    That and younger garbage that is looked for more seldom are a tenth of the time of the tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @cache
@@ -75,6 +99,43 @@ def _changed():
 
 def _has_changed(family, name):
     return f"{family.replace('.', '/')}/{name}.py" in _changed()
+
+
+# ------------------------------------------------------------------------------- what commands tell of themselves
+
+
+@pytest.fixture(scope="session")
+def explained():
+    """`explained(["train"], ["fg", "offline"])`: by command, its exit code with `--help`, what it prints, what it loads.
+
+    One process tells of all: to start one takes longer. Of the packages that a command should do without, those that it
+    loads are taken out again, so that the next one is judged by itself.
+    """
+
+    def told(*commands):
+        code = f"""
+import contextlib, io, json, sys
+from easyrec.cli import main
+told = {{}}
+for words in {commands!r}:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = main([*words, "--help"])
+    told[" ".join(words)] = code, out.getvalue(), [n for n in ("torch", "redis") if sys.modules.pop(n, None)]
+print(json.dumps(told))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return told
+
+
+@pytest.fixture(scope="session")
+def editors_schema():
+    """The JSON schema of configs; to make it takes seconds."""
+    from easyrec.config.schema import experiment_schema
+
+    return experiment_schema()
 
 
 # -------------------------------------------------------------------------------------- a real database

@@ -8,7 +8,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from easyrec.config import load_experiment
-from easyrec.config.schema import experiment_schema
 from easyrec.tune.search import load_search
 from feature_generator.config import read_yaml
 
@@ -42,10 +41,9 @@ def blocks():
 
 
 @pytest.fixture(scope="module")
-def schema():
-    found = experiment_schema()
-    Draft202012Validator.check_schema(found)
-    return found
+def schema(editors_schema):
+    Draft202012Validator.check_schema(editors_schema)
+    return editors_schema
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,17 @@ def test_constraints_pin_what_the_project_asks_for():
     assert pinned["torch"] == "2.13.0"
 
 
+def test_what_is_installed_beside_the_build_is_what_the_project_asks_for():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    done = python(".ci/requirements", "redis,serving")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [*project["dependencies"], *extras["redis"], *extras["serving"]]
+    assert python(".ci/requirements", "rediss").returncode == 1
+
+
 def test_no_file_names_a_package_index():
     names = (
         "pypi" + ".org",

@@ -22,7 +22,7 @@ from typing import Any
 from easyrec.errors import ConfigError
 from easyrec.processors import wait_asleep
 from easyrec.train.interrupt import Interrupted
-from easyrec.tune.cache import read_cache
+from easyrec.tune.cache import read_cache, teachers
 from easyrec.tune.search import Search, load_search
 from easyrec.tune.study import Study
 from easyrec.tune.trial import Hopeless, TimeUp, Trial
@@ -90,9 +90,9 @@ def _run(
         trial.report(value, search.step(evaluation))
         return bool(trial.should_prune())
 
-    started = time.monotonic()
+    started, shared = time.monotonic(), {**cached, **teachers(search, study.folder)}
     run = Trial(
-        lambda more: search.experiment(values, {**cached, **more}),
+        lambda more: search.experiment(values, {**shared, **more}),
         lambda more: search.experiment(values, more),
         study.folder / "trials" / f"{trial.number:05}",
         search.objectives,

@@ -8,7 +8,6 @@ from jsonschema import Draft202012Validator
 
 from easyrec.check import build
 from easyrec.config import load_experiment
-from easyrec.config.schema import experiment_schema
 from easyrec.convert import convert
 from feature_generator.config import read_yaml
 
@@ -186,9 +185,9 @@ def test_the_yaml_is_the_experiment_and_the_model_is_built(source, tmp_path):
     assert build(experiment).dense_parameters > 0
 
 
-def test_the_schema_of_editors_agrees(source):
+def test_the_schema_of_editors_agrees(source, editors_schema):
     found = convert(source)
-    errors = Draft202012Validator(experiment_schema()).iter_errors(found.draft.plain())
+    errors = Draft202012Validator(editors_schema).iter_errors(found.draft.plain())
     assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
 
 

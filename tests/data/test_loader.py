@@ -216,7 +216,7 @@ def test_what_remains_is_kept_or_dropped(source, generator, shuffle, rows_per_ba
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, 70),
-    batch_size=st.sampled_from([1, 50, 64, 190, 333]),
+    batch_size=st.sampled_from([9, 50, 64, 190, 333]),
     buffer_rows=st.sampled_from([None, 1, 64, 700, 5000]),
     together=st.sampled_from([None, "session"]),
     shard=st.sampled_from([(0, 1), (1, 2)]),

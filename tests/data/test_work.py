@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -308,8 +309,10 @@ def test_on_a_full_disk_no_queue_is_made_by_half(tiny):
     with pytest.raises(QueueError, match="No space left"):
         FilesQueue(tiny, "work").create("j" * 10_000, ["a", "b"])
     assert [path.name for path in tiny.iterdir()] == ["ballast"]
+    begun = time.monotonic()
     with pytest.raises(QueueError, match=r"cannot be used: (database or disk is full|unable to open|disk I/O error)"):
         queue_config(f"sqlite:{tiny}/q.db").open().create("job", ["a", "b"])
+    assert time.monotonic() - begun < 20  # it is no reason to wait, as other writers are
 
 
 # --------------------------------------------------------------------------------------- processes

@@ -61,7 +61,7 @@ def test_equals_a_loop_over_steps_with_gradients(evolution):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("evolution", ["aigru", "agru"])
+@pytest.mark.parametrize("evolution", [pytest.param("aigru", marks=pytest.mark.slow), "agru"])
 def test_exported_equals_eager(evolution):
     encoder = made(evolution=evolution)
 
