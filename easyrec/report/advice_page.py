@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.etree.ElementTree import SubElement
+from xml.etree.ElementTree import Element, SubElement
 
-from easyrec.report.pieces import add_card, add_section, add_table, add_tile, document, html
+from easyrec.report.pieces import add_card, add_section, add_tile, document, html
 
 
 def advice_page(found: Mapping[str, Any], places: Sequence[str]) -> str:
@@ -33,21 +33,23 @@ def advice_page(found: Mapping[str, Any], places: Sequence[str]) -> str:
         cards = add_section(main, "Proposals", "cards")
         for proposal, place in zip(proposals, places, strict=True):
             card = add_card(cards, f"{proposal['key']} ({proposal['severity']})")
-            rows = [
-                ["where", place],
-                ["seen", proposal["seen"]],
-                ["why", proposal["why"]],
-                ["effect", proposal["effect"]],
-            ]
-            add_table(card, [], rows, text=2)
+            _say(card, "where", place)
+            for name in ("seen", "why", "effect"):
+                _say(card, name, proposal[name])
             if proposal["overrides"]:
                 words = " \\\n  ".join(map(shlex.quote, proposal["overrides"]))
                 SubElement(card, "pre").text = (
                     f"-o {words}" if proposal["reached"] else "\n".join(proposal["overrides"])
                 )
-    rows = [
-        ["looked", ", ".join(found["looked"])],
-        *([f"without {what}", why] for what, why in found["missing"].items()),
-    ]
-    add_table(add_section(main, "Rules", "card"), [], rows, text=2)
+    card = add_section(main, "Rules", "card")
+    _say(card, "looked", ", ".join(found["looked"]))
+    for what, why in found["missing"].items():
+        _say(card, f"without {what}", why)
     return html(root)
+
+
+def _say(card: Element, name: str, text: str) -> None:
+    """A line that begins with what it is about."""
+    line = SubElement(card, "p")
+    head = SubElement(line, "strong")
+    head.text, head.tail = name, f" {text}"

@@ -107,7 +107,8 @@ class Search:
         """What makes studies one: the config with its spaces, and what is measured of it."""
         config = self.config
         raw = {key: value for key, value in self.document.raw.items() if key not in ("tune", "description")}
-        return {**raw, "tune": {"objectives": [o.name for o in self.objectives], "seeds": config.seeds}}
+        rows = {} if config.rows is None else {"rows": config.rows.model_dump(mode="json")}
+        return {**raw, "tune": {"objectives": [o.name for o in self.objectives], "seeds": config.seeds, **rows}}
 
 
 def load_search(

@@ -30,6 +30,8 @@ UNITS, LEAST_UNITS = 32, 4
 """Units that a sample is drawn from at most, and at least where they are long."""
 PIECES = 8
 """Slices of what is read at once of a unit."""
+MOST_IDS = 2_000_000
+"""Ids of a feature that are looked at: of long sequences those of every so many rows."""
 DECODED = 1_000_000
 """Rows that are read of a part at most to draw a sample from."""
 
@@ -39,7 +41,7 @@ class Ids:
     """The ids of a feature in a sample.
 
     Attributes:
-        values: (n,) int64.
+        values: (n,) int64; of long sequences those of some rows.
         rows: (n,) int64, the row of each, ascending.
         distinct: (D,) the different ones, ascending.
         counts: (D,) how often each occurs.
@@ -128,10 +130,13 @@ class Seen:
         found = self.table.get(output)
         if not isinstance(found, Ragged) or found.values.ndim > 1:
             return None
+        every = max(1, -(-len(found.values) // MOST_IDS))
+        taken = np.arange(0, self.rows, every)
+        found = found if every == 1 else found.take(taken)
         keys = np.repeat(np.arange(found.elements), found.key_lengths)  # the element of each id
-        rows = np.repeat(np.arange(len(found.lengths)), found.lengths)[keys]
+        rows = np.repeat(taken, found.lengths)[keys]
         distinct, counts = np.unique(found.values, return_counts=True)
-        total = None if self.total is None or not self.rows else len(found.values) * self.total / self.rows
+        total = None if self.total is None or not self.rows else every * len(found.values) * self.total / self.rows
         return Ids(found.values, rows, distinct, counts, total, self.pieces[rows])
 
     def numbers(self, output: str) -> np.ndarray | None:
@@ -141,8 +146,8 @@ class Seen:
 
     def empty(self, output: str) -> float:
         """Share of rows without a value of the feature; 0 of numbers, which have a default."""
-        ids = self.ids(output)
-        return 0.0 if ids is None or not self.rows else 1.0 - len(np.unique(ids.rows)) / self.rows
+        found = self.table.get(output)
+        return float((found.lengths == 0).mean()) if isinstance(found, Ragged) and self.rows else 0.0
 
 
 def look(experiment: Experiment, data: Mapping[str, Any] | None, rows: int) -> dict[str, Seen]:

@@ -12,6 +12,7 @@ import easyrec
 from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, RunError
+from easyrec.tune.advise import seen
 from feature_generator import plugins
 from feature_generator.config import members, read_yaml
 
@@ -222,3 +223,17 @@ class ManyEpochs(Rule):
         if epochs and epochs > 1:
             yield Proposal("low", "train.epochs", f"{epochs:g} epochs", "we take one", "less time", {"train.epochs": 1})
 """
+
+
+def test_long_sequences_are_looked_at_in_some_rows(config, data, monkeypatch):
+    monkeypatch.setattr(seen, "MOST_IDS", 1000)
+    for frame in data.values():
+        frame["seen__item"] = [[(i * 7 + j) % 997 for j in range(20)] for i in range(len(frame))]
+    child = {"type": "id", "name": "item", "expression": "user:item", "num_buckets": 997}
+    config["features"].append({"type": "sequence", "name": "seen", "sequence_length": 20, "features": [child]})
+    config["model"]["groups"] = {"deep": {"features": ["city"], "sequences": [{"sequence": "seen"}]}}
+    ids = seen.look(easyrec.load_experiment(config), data, 6000)["train"].ids("seen__item")
+    assert len(ids.values) == 1000
+    assert ids.total == 20 * 6000
+    assert ids.rows.max() > 5800
+    assert easyrec.advise(config, data=data, steps=0).proposals == ()

@@ -61,10 +61,9 @@ def _told(part: Seen, output: str, labels: np.ndarray, label: str) -> str:
     ones = np.bincount(index[learned], labels[ids.rows[learned]], minlength=size)
     base = float(labels[usable].mean())
     rates = (ones + base) / (counts + 1.0)
-    sums = np.bincount(ids.rows, rates[index], minlength=part.rows) / np.maximum(
-        np.bincount(ids.rows, minlength=part.rows), 1
-    )
-    asked = ~half & usable
+    lengths = np.bincount(ids.rows, minlength=part.rows)
+    sums = np.bincount(ids.rows, rates[index], minlength=part.rows) / np.maximum(lengths, 1)
+    asked = ~half & usable & (lengths > 0)
     area = _area(sums[asked], labels[asked])
     if area >= AREA:
         return f"the rates of its values in one half of the rows order '{label}' in the other with AUC {area:.4f}"

@@ -27,6 +27,8 @@ class LopsidedBuckets(Rule):
 
     def look(self, evidence: Evidence) -> Iterator[Proposal]:
         """See the family's contract."""
+        if evidence.experiment.generator.mode == "encoded":
+            return
         for output, spec in evidence.used.items():
             config, ids = spec.config, evidence.train.ids(output)
             edges = getattr(config, "boundaries", None)
