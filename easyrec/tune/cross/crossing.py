@@ -49,6 +49,7 @@ class Crossing:
             for level in beam.levels() if not state["done"] else ():
                 state |= {"sets": beam.told(), "probed": state["probed"] + beam.probed}
                 beam.probed = 0
+                session.state.pop("aggregates", None)  # of a search whose time was over: they were beside fewer crosses
                 crosses = ", ".join(map(label, beam.best.crosses))
                 text = "%d crosses: %s; log loss %.6f (%.0f s)"
                 logger.info(text, len(level[0].crosses), crosses, beam.best.loss, session.seconds)
