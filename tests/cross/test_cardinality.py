@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from easyrec.tune.cross.cardinality import Distinct, buckets_for, collisions, words_behind
+from easyrec.tune.advise.counting import shared_buckets
+from easyrec.tune.cross.cardinality import Distinct, buckets_for, words_behind
 
 
 @pytest.mark.parametrize("words", [0, 1, 300, 20_000, 200_000])
@@ -18,21 +19,12 @@ def test_the_estimate_is_close_and_repeats_do_not_count(words):
     assert counted.estimate == pytest.approx(words, rel=0.03, abs=0.5)
 
 
-def test_collisions_are_those_of_words_thrown_into_buckets():
-    places = np.random.default_rng(0).integers(0, 1000, (50, 400))
-    shared = [np.bincount(row, minlength=1000)[row] > 1 for row in places]
-
-    assert collisions(400, 1000) == pytest.approx(np.mean(shared), abs=0.01)
-    assert collisions(1, 10) == 0
-    assert collisions(2, 1) == 1
-
-
 @pytest.mark.parametrize("words", [3, 1234, 70_000])
 def test_buckets_keep_collisions_below_the_bound_and_are_no_larger_than_needed(words):
     size = buckets_for(words, 0.1, 10_000_000)
 
-    assert collisions(words, size) <= 0.1
-    assert words < 5 or collisions(words, int(size * 0.85)) > 0.1
+    assert shared_buckets(words, size) <= 0.1
+    assert words < 5 or shared_buckets(words, int(size * 0.85)) > 0.1
     assert buckets_for(words, 0.1, 50) <= 50
 
 

@@ -20,6 +20,7 @@ from easyrec.errors import ConfigError, DataError, TuneError
 from easyrec.train.interrupt import Interrupted
 from easyrec.tune.cross import aggregating
 from easyrec.tune.cross import beam as beams
+from easyrec.tune.cross.cardinality import Distinct
 from easyrec.tune.cross.codes import Codes
 from easyrec.tune.cross.rows import Reader
 
@@ -179,6 +180,21 @@ def test_when_the_time_is_over_what_was_found_is_there(data, config, tmp_path):
     assert found.accepted == []
     assert load_experiment(found.config).generator.outputs.keys() == {f["name"] for f in CONFIG["features"]}
     assert "minutes were over" in found.report.read_text()
+    config["cross"]["minutes"] = 10
+    assert "color_x_slot" in {p.name for p in easyrec.cross(config, data=data, run_dir=tmp_path / "s").accepted}
+
+
+def test_a_search_that_is_stopped_while_rows_are_read_leaves_the_config(data, config, tmp_path, monkeypatch):
+    def stop(*_):
+        signal.raise_signal(signal.SIGINT)
+        return np.zeros(0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Distinct, "add", stop)
+        with pytest.raises(Interrupted, match="stopped while rows were read"):
+            easyrec.cross(config, data=data, run_dir=tmp_path / "s")
+
+    assert load_experiment(tmp_path / "s" / "best.yaml").name == "toy_crossed"
 
 
 def test_the_folder_of_another_search_is_refused(found, data, config, tmp_path):
@@ -315,6 +331,7 @@ def test_the_groups_of_the_model_take_the_features_that_they_can_read(data, conf
         ({"cross": {"time_check": {"keys": ["usr"]}}}, "no column of ids is called 'usr'; did you mean 'user'"),
         ({"cross": {"aggregates": {"keys": [["user", "prices"]]}}}, "no column of ids is called 'prices'"),
         ({"model": {"type": "lr", "tasks": [{"name": "click", "label": "click", "type": "regression"}]}}, "judged by a label"),
+        ({"cross": {"time_check": {"trust": ["prise"]}}}, "no column that is searched is called 'prise'; did you mean 'price'"),
         ({"cross": {"beams": 3}}, "unknown key"),
     ],
 )  # fmt: skip

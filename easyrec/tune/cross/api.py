@@ -29,8 +29,6 @@ logger = logging.getLogger("easyrec.tune")
 
 STATE = "search.json"
 """In the folder: what is done, so that the same command goes on."""
-FREE = ("minutes", "crosses.most", "aggregates.most")
-"""Of the section: what may change when a search goes on."""
 
 
 def cross(
@@ -93,6 +91,8 @@ def _searched(
         taken = write_best(folder, experiment, session.accepted, f"{experiment.name}: so far")
         write_proposals(folder, [*taken, *(p for p in session.proposals if not p.accepted)])
 
+    if not (folder / BEST).exists():
+        write_best(folder, experiment, [], f"{experiment.name}: nothing was searched yet")
     logger.info("%d columns; reading data.train", len(reader.columns))
     searched = reader.read(stopped=stopped)
     for name, why in searched.left_out.items():
@@ -157,12 +157,7 @@ def _state(folder: Path, experiment: Experiment) -> dict[str, Any]:
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
     """What makes searches one."""
-    section = (experiment.sections.cross or CrossConfig()).model_dump(mode="json")
-    for name in FREE:
-        above, _, key = name.rpartition(".")
-        part = section.get(above) if above else section
-        if isinstance(part, dict):
-            part.pop(key, None)
+    section = (experiment.sections.cross or CrossConfig()).model_dump(mode="json", exclude={"minutes"})
     raw = experiment.resolved()
     return {"data": raw["data"], "features": raw["features"], "model": raw["model"], "cross": section}
 
@@ -208,7 +203,15 @@ def _unknown_names(reader: Reader) -> list[Problem]:
     if config.aggregates:
         keys = config.aggregates.keys or []
         asked += [(name, f"cross.aggregates.keys.{i}.{j}") for i, key in enumerate(keys) for j, name in enumerate(key)]
-    return [
+    found = []
+    if isinstance(check, TimeCheckConfig):
+        known = {name for column in reader.columns.values() for name in (column.name, column.raw)}
+        told = [(name, f"cross.time_check.trust.{i}") for i, name in enumerate(check.trust)]
+        told += [(name, f"cross.time_check.available_at.{name}") for name in check.available_at]
+        for name, where in told:
+            if name not in known:
+                found.append(Problem(f"no column that is searched is called '{name}'{nearest(name, known)}", where))
+    return found + [
         Problem(f"no column of ids is called '{name}'{nearest(name, words)}\nknown: {', '.join(words)}", where)
         for name, where in asked
         if name not in words

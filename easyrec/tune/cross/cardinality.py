@@ -44,11 +44,6 @@ class Distinct:
         return m * math.log(m / empty) if raw <= 2.5 * m and empty else raw
 
 
-def collisions(words: float, buckets: int) -> float:
-    """Share of words that share their bucket with another one, on average: ``1 - (1 - 1 / N)^(D - 1)``."""
-    return -math.expm1(max(words - 1.0, 0.0) * math.log1p(-1.0 / buckets)) if buckets > 1 else float(words > 1)
-
-
 def buckets_for(words: float, max_collisions: float, most: int) -> int:
     """Buckets by which no more than a share of the words collide, in two digits; `most` where that is more."""
     wanted = max(words, 1.0) / -math.log1p(-max_collisions)

@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 from easyrec.config.cross import CrossesConfig
+from easyrec.tune.advise.counting import shared_buckets
 from easyrec.tune.cross.additive import Additive
 from easyrec.tune.cross.beam import REFITS, Beam, Cross, added, label
 from easyrec.tune.cross.buckets import bucket_number, words_of
-from easyrec.tune.cross.cardinality import collisions, words_behind
+from easyrec.tune.cross.cardinality import words_behind
 from easyrec.tune.cross.codes import MOST
 from easyrec.tune.cross.proposal import Proposal
 from easyrec.tune.cross.session import Session
@@ -49,6 +50,7 @@ class Crossing:
             for level in beam.levels() if not state["done"] else ():
                 state |= {"sets": beam.told(), "probed": state["probed"] + beam.probed}
                 beam.probed = 0
+                session.state.pop("aggregates", None)  # of a search whose time was over: they were beside fewer crosses
                 crosses = ", ".join(map(label, beam.best.crosses))
                 text = "%d crosses: %s; log loss %.6f (%.0f s)"
                 logger.info(text, len(level[0].crosses), crosses, beam.best.loss, session.seconds)
@@ -120,7 +122,7 @@ class Crossing:
         separators = {self.session.columns[name].separator for name in cross} - {MULTIVAL}
         if separators:
             feature["separator"] = separators.pop()
-        reason = f"about {distinct:,.0f} combinations, of which {collisions(distinct, size):.0%} share a row"
+        reason = f"about {distinct:,.0f} combinations, of which {shared_buckets(distinct, size):.0%} share a row"
         return Proposal(
             "cross",
             str(feature["name"]),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from easyrec.config.cross import HashingConfig
+from easyrec.tune.advise.counting import shared_buckets
 from easyrec.tune.cross.beam import REFITS, added
-from easyrec.tune.cross.cardinality import buckets_for, collisions, occupied, words_behind
+from easyrec.tune.cross.cardinality import buckets_for, occupied, words_behind
 from easyrec.tune.cross.codes import Codes
 from easyrec.tune.cross.probe import Gain
 from easyrec.tune.cross.proposal import Proposal
@@ -64,14 +65,14 @@ class Resizing:
         else:
             words = words_behind(occupied(term.slice(self.session.searched.train).values), old)
         size = buckets_for(words, rules.max_collisions, rules.max_buckets)
-        share = collisions(words, old)
+        share = shared_buckets(words, old)
         width = (
             feature.get("embedding_dim") or getattr(self.session.searched.experiment.model, "embedding_dim", None) or 1
         )
         wasteful = size < SPARED * old and (old - size) * width * 4 / 1e6 >= SPARED_MB
         if not (share > rules.max_collisions and size > old) and not wasteful:
             return None
-        told = f"about {words:,.0f} words in {old:,} rows, of which {share:.0%} share one; {size:,} would let {collisions(words, size):.0%}"
+        told = f"about {words:,.0f} words in {old:,} rows, of which {share:.0%} share one; {size:,} would let {shared_buckets(words, size):.0%}"
         proposal = Proposal("hash_size", name, (name,), features=({**feature, "hash_bucket_size": size},), rows=size)
         source = self.session.searched.words[column.name] if column is not None else term
         resized = _hashed_codes(source, size)
