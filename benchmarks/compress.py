@@ -225,7 +225,10 @@ def _plan(config: Any) -> Any:
 def rows_of_page() -> list[dict[str, Any]]:
     """Means over the seeds."""
     rows = []
-    every = [line for line in lines(BENCHMARK) if "refused" not in line]
+    newest = {
+        (line["data"], line["candidate"], line["seed"]): line for line in lines(BENCHMARK) if "refused" not in line
+    }
+    every = list(newest.values())
     for name in DATA:
         mine = [line for line in every if line["data"] == name]
         base = {line["seed"]: line for line in mine if line["candidate"] == "fp32"}

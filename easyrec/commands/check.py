@@ -132,14 +132,33 @@ def _features(out: Console, found: Inspection) -> None:
     dims |= {bag.feature: bag for g in found.plan.groups.values() for bags in g.sequences for bag in bags}
     shown = table("features", "feature", "side", "kind", "table", "ids", "dim", "empty", "unknown", "distinct", right=4)
     numeric = {field.name: field for layout in found.plan.layouts.values() for field in layout.numeric}
+    composed = {one.name: one for layout in found.plan.layouts.values() for one in layout.composed}
+    composed |= {c.name: c for layout in found.plan.layouts.values() for s in layout.sequences for c in s.composed}
     for name, spec in found.experiment.generator.outputs.items():
         bag, made, sampled = dims.get(name), numeric.get(name), seen.get(name)
-        dim = bag.dim if bag else made.dim if made else spec.value_dim if spec.kind == "dense" else ""
+        whole = composed.get(name)
+        dim = (
+            whole.dim
+            if whole
+            else bag.dim
+            if bag
+            else made.dim
+            if made
+            else spec.value_dim
+            if spec.kind == "dense"
+            else ""
+        )
         shown.add_row(
             name,
             spec.side,
             spec.kind.replace("_", " "),
-            (bag.table or "") if bag else f"({made.config.type})" if made else "",
+            f"{whole.table} ({whole.config.type})"
+            if whole
+            else (bag.table or "")
+            if bag
+            else f"({made.config.type})"
+            if made
+            else "",
             count(spec.rows) if spec.rows else "",
             str(dim),
             f"{sampled.empty:.1%}" if sampled else "",

@@ -60,7 +60,7 @@ class Encoded:
         """Numbers of a row."""
         if self.books is not None:
             return int(self.books.shape[0] * self.books.shape[2])
-        return unpack(self.rows[:0], precision_of(self.rows)).shape[1]
+        return int(unpack(self.rows[:0], precision_of(self.rows)).shape[1])
 
     @property
     def dim(self) -> int:
@@ -109,7 +109,9 @@ class Encoded:
 
 
 def _entries(books: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    found = books[np.arange(books.shape[0]), np.minimum(codes, books.shape[1] - 1)]  # (n, parts, width / parts)
+    found: np.ndarray = books[
+        np.arange(books.shape[0]), np.minimum(codes, books.shape[1] - 1)
+    ]  # (n, parts, width / parts)
     return found.reshape(len(codes), -1).astype(np.float32)
 
 

@@ -274,13 +274,13 @@ def _composing(bag: BagSpec, parts: Parts) -> Parts:
     Raises:
         DataError: There are several ids where there may be one.
     """
-    ids, *others = parts
-    for offsets in (others[0], others[2]) if bag.single else ():
+    ids, of_rows, weights, of_elements = parts
+    for offsets in (of_rows, of_elements) if bag.single else ():
         several = np.flatnonzero(np.diff(offsets) > 1) if offsets is not None else ()
         if len(several):
             text = "several ids in one place, whose embedding cannot be made of the sums of its parts"
             raise DataError(f"{text}\ntake another 'type' in model.compress", column=bag.feature, row=int(several[0]))
-    return parts if bag.part is None else (_rows_of_part(bag.part, ids), *others)
+    return parts if bag.part is None else (_rows_of_part(bag.part, ids), of_rows, weights, of_elements)
 
 
 def _rows_of_part(part: Part, ids: np.ndarray) -> np.ndarray:

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor, nn
 
-from easyrec.batch import Batch
+from easyrec.batch import Batch, as_tensor
 from easyrec.errors import DataError, distribution, version
 from easyrec.export import profile as profiles
 from easyrec.export.bundle import write_bundle
@@ -27,6 +26,7 @@ from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, SearchE
 from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from easyrec.modules.compress._composition import Composition
 from easyrec.modules.named import module_name
 from feature_generator.incoming import record
 
@@ -158,12 +158,13 @@ def export_bundle(
 
 def without_idle(model: nn.Module, tables: ServedTables) -> ServedTables:
     """The tables with zeros in the rows of which the model makes zeros whatever they hold, so that they can be left out."""
+    made = {path.rpartition(".")[2]: part for path, part in model.named_modules() if isinstance(part, Composition)}
     weights = dict(tables.weights)
     for layout in tables.plan.layouts.values():
         for one in (*layout.composed, *(c for s in layout.sequences for c in s.composed)):
             if one.count == 1:
                 table = weights[one.table]
-                idle = model.get_submodule(f"compositions.{module_name(one.table)}").idle(torch.from_numpy(table))  # type: ignore[operator]
+                idle = made[module_name(one.table)].idle(as_tensor(table))
                 if idle.any():
                     weights[one.table] = np.where(idle.numpy()[:, None], np.float32(0), table)
     return replace(tables, weights=weights)

@@ -151,7 +151,8 @@ def test_frequent_rows_are_coded_better_than_rare_ones():
 
 
 def test_a_table_that_would_not_become_smaller_stays_as_it_is():
-    assert encode("t", rows_of(4, 4), np.ones(4), configs(WAYS["product"]), "int8") is None
+    assert encode("t", rows_of(4, 4), np.ones(4), configs([{"type": "prune", "share": 0.5}]), "int8") is None
+    assert encode("t", rows_of(500, 16), np.ones(500), configs(WAYS["product"]), "fp32") is None
     assert encode("t", rows_of(400, 4), np.full(400, 9), configs(WAYS["prune"]), "fp32") is None
 
 
@@ -163,10 +164,10 @@ def test_a_codec_is_for_the_tables_that_it_lists():
 
 @pytest.mark.parametrize("way", ["low_rank", "product", "pairs"])
 def test_numbers_that_are_not_finite_are_refused(way):
-    rows = rows_of(300, 8)
+    rows = rows_of(600, 8)
     rows[7, 2] = np.nan
     with pytest.raises(ValueError, match="finite"):
-        encode("t", rows, np.ones(300), configs(WAYS[way]), "fp32")
+        encode("t", rows, np.ones(600), configs(WAYS[way]), "fp32")
 
 
 # ------------------------------------------------------------------------------------------------ files

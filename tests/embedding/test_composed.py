@@ -8,6 +8,7 @@ from easyrec.batch import Batch
 from easyrec.config.compress import COMPOSITIONS
 from easyrec.config.train import SGD, LazyAdam
 from easyrec.embedding.collection import EmbeddingCollection
+from easyrec.embedding.on_device import DeviceCollection
 from easyrec.embedding.reader import TableReader, write_tables
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.embedding.tiers import Store
@@ -107,6 +108,17 @@ def test_tables_that_do_not_fit_into_memory_keep_those_with_parts_there(make_wor
         one.apply_gradients(0.1)
     for name, weights in same.weights.items():
         np.testing.assert_array_equal(collection.weights[name], weights, err_msg=name)
+
+
+def test_a_device_looks_up_and_learns_the_same(make_world):
+    world = composed(make_world, compress={"one": QUOTIENTS, "mean": {"type": "mixed", "dim": 2, "frequent": 9}})
+    near = EmbeddingCollection(world.plan, SGD(), seed=1)
+    far = DeviceCollection(world.plan, SGD(), seed=1, device=torch.device("cpu"))
+    for one in (near, far):
+        one.lookup(world.batch).tensors["emb:deep"].square().sum().backward()
+        one.apply_gradients(0.1)
+    for name, weights in near.weights.items():
+        np.testing.assert_allclose(far.weights[name], weights, atol=1e-6, err_msg=name)
 
 
 REFUSED = [

@@ -88,7 +88,7 @@ def edit(folder, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda i: i.update(version=4), "version 4, this release reads up to 3"),
+        (lambda i: i.update(version=5), "version 5, this release reads up to 4"),
         (lambda i: i["files"][0].update(precision="int4"), "is not an index"),
         (lambda i: i["files"][0].update(precision="fp16"), "the index says float16"),
         (lambda i: i.update(format="x"), "is not an index"),

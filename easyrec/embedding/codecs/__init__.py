@@ -21,6 +21,10 @@ from easyrec.embedding.served import ServedTables
 __all__ = ["Codec", "CodecConfig", "encode", "encoded_tables"]
 
 
+SMALL = 4096
+"""Bytes in fp32 of a table that is worth a loss."""
+
+
 def encoded_tables(
     tables: ServedTables,
     counts: Mapping[str, np.ndarray],
@@ -64,9 +68,11 @@ def encode(
     Raises:
         ValueError: The precision cannot hold a number.
     """
+    if numbers.size * 4 < SMALL:
+        return None
     draft = Draft(len(numbers), np.ascontiguousarray(numbers, np.float32), counts.astype(np.float64))
     for config in codecs:
-        if not config.takes(table) or not draft.ids:
+        if not config.takes(table):
             continue
         made = implementation(CODECS, config.type, Codec)(config)(draft)
         if made.size(_fitting(made, precision)) < draft.size(_fitting(draft, precision)):

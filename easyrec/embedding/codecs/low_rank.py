@@ -48,9 +48,9 @@ class LowRank(Codec):
             raise ValueError("a number is not finite, which no projection can give")
         values, vectors = np.linalg.eigh(numbers.T @ (numbers * (draft.counts + 1.0)[:, None]))
         values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-        if self.config.dim is not None:
-            dim = self.config.dim
-        else:
+        dim = self.config.dim
+        if dim is None:
+            assert self.config.energy is not None
             reached = np.cumsum(values) / max(values.sum(), np.finfo(np.float64).tiny)
             dim = int(np.searchsorted(reached, self.config.energy)) + 1
         if dim >= draft.numbers.shape[1]:

@@ -14,6 +14,8 @@ from easyrec.embedding.encoded import BOOK, Draft
 
 LEARNED = 8_192
 """Rows that a book of several numbers is learned from, at most."""
+LEAST = 512
+"""Rows of a table that is coded at least: with fewer, books as good would take as much as the rows."""
 ROUNDS = 12
 """Of k-means."""
 
@@ -41,9 +43,11 @@ class Product(Codec):
 
     def __call__(self, draft: Draft) -> Draft:
         """The table with codes in place of rows."""
+        if len(draft.numbers) < LEAST:
+            return draft
         width = draft.numbers.shape[1]
         size = next(size for size in range(min(self.config.numbers, width), 0, -1) if width % size == 0)
-        entries = min(self.config.entries, max(2, len(draft.numbers) // 8))
+        entries = min(self.config.entries, len(draft.numbers) // 4)
         codes = np.empty((len(draft.numbers), width // size), np.uint8)
         books = np.empty((width // size, entries, size), np.float16)
         if not np.isfinite(draft.numbers).all():

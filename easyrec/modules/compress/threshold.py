@@ -54,9 +54,11 @@ class Threshold(Composition):
     @property
     def auxiliary(self) -> Tensor | None:
         """What pulls the threshold up."""
-        return -self.config.pull * nn.functional.logsigmoid(self.level)
+        pulled: Tensor = -self.config.pull * nn.functional.logsigmoid(self.level)
+        return pulled
 
     def idle(self, rows: Tensor) -> Tensor:
         """Rows below the threshold."""
         with torch.no_grad():
-            return ~self(rows).any(dim=1)
+            empty: Tensor = ~self(rows).any(dim=1)
+        return empty
