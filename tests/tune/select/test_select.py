@@ -261,8 +261,8 @@ def test_a_model_with_sequences_and_several_tasks_is_selected_from(tmp_path, met
         "model": {
             "type": "pepnet",
             "embedding_dim": 4,
-            "hidden": [8],
             "groups": {
+                "gate": ["domain"],
                 "deep": {"features": ["item", "dull"], "sequences": [{"sequence": "clicks", "encoder": "din"}]},
                 "domain": ["domain"],
             },
