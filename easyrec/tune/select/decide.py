@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,8 @@ from easyrec.tune.select.alike import Pairs, families, told_by
 from easyrec.tune.select.costs import Costs, memory_mb
 from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.reduced import Reduction
+
+logger = logging.getLogger("easyrec.tune")
 
 LESS = 1e-12
 """What a cost of 0 counts as."""
@@ -56,7 +59,7 @@ class Decision:
     def without_noise(self) -> None:
         """Take out what is worth no more than noise, and what others tell already."""
         units, owner = list(self.reduction.units.features), self.reduction.units.owner
-        fixed = {unit for name in self.config.keep for unit in [owner[name]]}
+        fixed = {owner[name] for name in self.config.keep}
         self.reduction.kept |= dict.fromkeys(fixed, "select.keep names it")
         noise = {unit for unit in units if not self.significant(unit)} - fixed
         repeated: dict[str, str] = {}
@@ -144,6 +147,8 @@ class Decision:
             if fits():
                 return
             self.reduction.take_out([unit], {unit: self._why(unit, bound)})
+        if not fits():
+            logger.warning("%s, and what has to stay takes more", bound)
 
     def _while_good(self, drop: Callable[[Sequence[str]], float], most: float) -> None:
         """Bisect how many can go; that more of them never cost less is taken for granted."""

@@ -53,8 +53,8 @@ def proposed(
     for table in plan.tables:
         if ":" in table.name:  # first-order weights, and tables of one group alone
             continue
-        open_ = max(sum(value > bound for value in numbers.get(owner[feature], ())) for feature in table.features)
-        width = min(1 << max(open_ - 1, 0).bit_length(), table.dim)
+        count = max(sum(value > bound for value in numbers.get(owner[feature], ())) for feature in table.features)
+        width = min(1 << max(count - 1, 0).bit_length(), table.dim)
         before |= dict.fromkeys(table.features, table.dim)
         after |= dict.fromkeys(table.features, width)
     document = without(reduction.document, units.all_of(reduction.removed))

@@ -75,7 +75,7 @@ class Study:
         if self.config.embedding_dims != "keep":
             method = member("easyrec.tune.select.methods", "gates").Config(per="dim")
             numbers = self._measured("gates of single numbers", method).numbers
-            self.dims = proposed(self.decision.reduction, self.units, numbers, self._copies[1])
+            self.dims = proposed(self.decision.reduction, self.units, numbers, self.copies)
             told()
         if self.config.verify:
             self.verified["all features"] = self._trained([])

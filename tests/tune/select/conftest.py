@@ -57,6 +57,11 @@ def shop_rows():
     return {"train": rows(3000, 1), "valid": rows(2000, 2)}
 
 
+@pytest.fixture(scope="session")
+def plain_config():
+    return copy.deepcopy(CONFIG)
+
+
 @pytest.fixture
 def config():
     return copy.deepcopy(CONFIG)

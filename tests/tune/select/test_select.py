@@ -31,8 +31,15 @@ def select(config, shop_rows, tmp_path):
     return run
 
 
-def test_noise_and_repetition_go_and_what_is_left_trains_as_well(select, shop_rows, tmp_path):
-    found = select(verify=True)
+@pytest.fixture(scope="module")
+def selected(plain_config, shop_rows, tmp_path_factory):
+    """A selection from the toy config, verified."""
+    folder = tmp_path_factory.mktemp("selected")
+    return easyrec.select(plain_config, data=shop_rows, run_dir=folder / "study", overrides={"select.verify": True})
+
+
+def test_noise_and_repetition_go_and_what_is_left_trains_as_well(selected, shop_rows, tmp_path):
+    found = selected
     assert len({"item_id", "again"} & set(found.kept)) == 1
     assert set(found.kept) - {"item_id", "again"} == {"user_id"}
     assert all(found.removed[name].startswith("noise: worth ") for name in ("few", "many", "number"))
@@ -46,8 +53,8 @@ def test_noise_and_repetition_go_and_what_is_left_trains_as_well(select, shop_ro
     assert run.metrics["valid"]["auc"] == pytest.approx(found.verified["selected"]["auc"], abs=1e-6)
 
 
-def test_the_files_tell_of_every_feature(select):
-    found = select()
+def test_the_files_tell_of_every_feature(selected):
+    found = selected
     with found.table.open() as file:
         table = {row["feature"]: row for row in csv.DictReader(file)}
     assert {name for name, row in table.items() if row["kept"] == "yes"} == set(found.kept)
@@ -261,8 +268,8 @@ def test_a_model_with_sequences_and_several_tasks_is_selected_from(tmp_path, met
         "model": {
             "type": "pepnet",
             "embedding_dim": 4,
-            "hidden": [8],
             "groups": {
+                "gate": ["domain"],
                 "deep": {"features": ["item", "dull"], "sequences": [{"sequence": "clicks", "encoder": "din"}]},
                 "domain": ["domain"],
             },
