@@ -17,7 +17,9 @@ from setuptools.errors import OptionError
 from setuptools.modified import newer_group
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
-WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics")
+WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics", "easyrec.store")
+# Sources of the ground floor that others build in.
+SHARED = {"easyrec.store": ["feature_generator/cpp/arrow_column.cpp"]}
 
 # One binary per instruction set; `native.py` picks the best that the processor has.
 LEVELS: dict[str, list[str]] = {"": []}
@@ -27,6 +29,12 @@ if platform.machine() in {"x86_64", "AMD64"}:
         "_v3": ["-march=x86-64-v3"],
         "_v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
+BASE = {"": LEVELS[""]}
+
+
+def levels_of(package: str) -> dict[str, list[str]]:
+    """What a package is built for: the codec of the store copies bytes, which no instruction set does better."""
+    return BASE if package == "easyrec.store" else LEVELS
 
 
 def written(path: str, text: str) -> str:
@@ -67,13 +75,18 @@ class Kernels(Pybind11Extension):
         folder = f"{package.replace('.', '/')}/cpp"
         every = sorted(glob(f"{folder}/**/*.cpp", recursive=True))
         bound = [path for path in every if Path(path).name.startswith(("bind", "module"))]
+        shared = SHARED.get(package, [])
         self.package, self.bindings = package, together(package, bound)
         self._flags = flags
         super().__init__(
             f"{package}.{name}{suffix}",
-            [path for path in every if path not in bound] + ([alias(package, name, suffix)] if suffix else []),
+            [
+                *(path for path in every if path not in bound),
+                *shared,
+                *([alias(package, name, suffix)] if suffix else []),
+            ],
             depends=[self.bindings, *bound, *sorted(glob(f"{folder}/**/*.h", recursive=True))],
-            include_dirs=[folder],
+            include_dirs=[folder, *sorted({str(Path(path).parent) for path in shared})],
             define_macros=[("NATIVE_MODULE", name)],
             cxx_std=17,
             # Contraction would make the same sum differ between instruction sets.
@@ -144,7 +157,10 @@ class BuildKernels(build_ext):
                 extension.extra_link_args = [*extension.extra_link_args, "-fsanitize=address,undefined"]
 
     def _keep(self, level: str) -> None:
-        self.extensions = [e for e in self.extensions if e.name.endswith(f"_native{level}")]
+        one = {package for package in WITH_KERNELS if levels_of(package) is BASE}
+        self.extensions = [
+            e for e in self.extensions if e.name.endswith(f"_native{level}") or e.name.rpartition(".")[0] in one
+        ]
 
     def build_extensions(self) -> None:
         stale = [e for e in self.extensions if self.force or self._is_old(e)]
@@ -188,7 +204,9 @@ class BuildKernels(build_ext):
 setup(
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     ext_modules=[
-        Kernels(package, "_native", suffix, flags) for package in WITH_KERNELS for suffix, flags in LEVELS.items()
+        Kernels(package, "_native", suffix, flags)
+        for package in WITH_KERNELS
+        for suffix, flags in levels_of(package).items()
     ],
     cmdclass={"build_ext": BuildKernels},
 )

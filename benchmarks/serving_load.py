@@ -41,7 +41,7 @@ from feature_generator import FeatureGenerator
 from serving import Server, command, easyrec_server, processes
 
 PARTS = ("latency", "soak", "exact")
-QUEUE = 24
+QUEUE = 16
 """Requests that may wait: as many as are answered within the 50 ms that a caller waits."""
 PEAK_CLIENTS, SECONDS, RUNS = 8, 10.0, 3
 SOAK_CLIENTS, WATCH_S = 4, 5.0

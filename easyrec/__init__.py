@@ -24,14 +24,30 @@ if TYPE_CHECKING:
     from easyrec.train.run import Run
     from easyrec.train.semantic_ids import semantic_ids
     from easyrec.train.tree import tree
+    from easyrec.tune.advise.api import advise
     from easyrec.tune.api import tune
+    from easyrec.tune.compress.api import Compressed, compress
+    from easyrec.tune.cross.api import cross
+    from easyrec.tune.cross.found import Crossed
+    from easyrec.tune.distill import distill
+    from easyrec.tune.distilled import Distilled
+    from easyrec.tune.select.api import select
+    from easyrec.tune.select.selected import Selected
     from easyrec.tune.tuned import Tuned
 
 __all__ = [
+    "Compressed",
+    "Crossed",
+    "Distilled",
     "Run",
+    "Selected",
     "Tuned",
+    "advise",
     "apply_delta",
     "choose_index",
+    "compress",
+    "cross",
+    "distill",
     "embed",
     "evaluate",
     "export",
@@ -39,6 +55,7 @@ __all__ = [
     "make_delta",
     "predict",
     "retrieve",
+    "select",
     "semantic_ids",
     "train",
     "tree",
@@ -46,16 +63,25 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Compressed": "easyrec.tune.compress.api",
+    "Crossed": "easyrec.tune.cross.found",
+    "Distilled": "easyrec.tune.distilled",
     "Run": "easyrec.train.run",
+    "Selected": "easyrec.tune.select.selected",
     "Tuned": "easyrec.tune.tuned",
+    "advise": "easyrec.tune.advise.api",
     "apply_delta": "easyrec.export.delta",
     "choose_index": "easyrec.train.api",
+    "compress": "easyrec.tune.compress.api",
+    "cross": "easyrec.tune.cross.api",
+    "distill": "easyrec.tune.distill",
     "embed": "easyrec.train.api",
     "evaluate": "easyrec.train.api",
     "load_experiment": "easyrec.config",
     "make_delta": "easyrec.export.delta",
     "predict": "easyrec.train.api",
     "retrieve": "easyrec.train.api",
+    "select": "easyrec.tune.select.api",
     "semantic_ids": "easyrec.train.semantic_ids",
     "tree": "easyrec.train.tree",
 }

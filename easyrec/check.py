@@ -210,8 +210,8 @@ def inspect(
         raise experiment.placed(ConfigError([NO_ROWS]))
     parts: dict[str, Part] = {name: part for name in PARTS if (part := getattr(sources, name)) is not None}
     evaluated = [part for name, part in parts.items() if name != "train"]
-    generators = _generators(experiment)
-    if generators and sources.items is None:
+    made = generators(experiment)
+    if made and sources.items is None:
         raise experiment.placed(ConfigError([NO_ITEMS]))
     absent = unread(experiment, [sources.train], training=True), unread(experiment, evaluated, training=False)
     counted, steps, endless, problems = (
@@ -225,7 +225,7 @@ def inspect(
         parts["items"] = Part(sources.items)
     for name, part in parts.items():
         named = [column for column in columns(experiment, name) if all(column not in found for found in absent)]
-        generator = generators.get(name, experiment.generator)
+        generator = made.get(name, experiment.generator)
         labels = classes(experiment) if generator is experiment.generator else {}
         try:
             weight = None if name == "items" or _ranked(experiment, name) else experiment.data.sample_weight
@@ -276,7 +276,7 @@ def classes(experiment: Experiment) -> dict[str, int | None]:
     return found
 
 
-def _generators(experiment: Experiment) -> dict[str, FeatureGenerator]:
+def generators(experiment: Experiment) -> dict[str, FeatureGenerator]:
     """What makes the features of each part where a catalogue is ranked; empty where none is."""
     if experiment.eval.retrieval is None:
         return {}
@@ -309,4 +309,4 @@ def columns(experiment: Experiment, part: str) -> list[str]:
         names += experiment.eval.slices if ranked else experiment.eval.columns(experiment.tasks)
     names += [data.split.column] if data.split else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
-    return list(dict.fromkeys(names))
+    return [name for name in dict.fromkeys(names) if not experiment.is_made(name)]

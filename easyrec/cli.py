@@ -28,7 +28,7 @@ def commands() -> dict[str, str]:
 def tools(command: str) -> dict[str, str]:
     """The tools of a command, `easyrec COMMAND TOOL`, with their one-line help: the files `_<command>_<tool>.py`."""
     found = {path.stem.removeprefix(f"_{command}_"): path for path in sorted(COMMANDS.glob(f"_{command}_*.py"))}
-    return {name: first_line(path) for name, path in found.items()}
+    return {name.replace("_", "-"): first_line(path) for name, path in found.items()}
 
 
 def first_line(path: Path) -> str:
@@ -111,7 +111,7 @@ def _dispatch(words: list[str]) -> int:
             text = f"easyrec {name}: unknown tool '{tool}'{nearest(tool, found)}; known: {', '.join(found)}"
             print(text, file=sys.stderr)
             return 2
-        module, name = importlib.import_module(f"easyrec.commands._{name}_{tool}"), f"{name} {tool}"
+        module, name = importlib.import_module(f"easyrec.commands._{name}_{tool.replace('-', '_')}"), f"{name} {tool}"
     parser = argparse.ArgumentParser(
         prog=f"easyrec {name}",
         description=module.__doc__,

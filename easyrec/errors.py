@@ -10,6 +10,7 @@ FeatureGeneratorError
     ├── BundleError       a bundle is damaged, too new, or does not score as trained  (exit code 3)
     │   └── Unusable          a runtime of it cannot be used here; another one may be
     ├── DeadlineError     a call's deadline passed before it was answered
+    ├── StoreError        a feature store cannot be reached, is damaged, or another one writes to it
     ├── TuneError         a search cannot go on, or none of its trials gave a result
     ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
@@ -46,6 +47,7 @@ __all__ = [
     "QueueError",
     "QueueGone",
     "RunError",
+    "StoreError",
     "TuneError",
     "Unusable",
     "distribution",
@@ -86,6 +88,10 @@ class DeadlineError(EasyRecError):
     def __init__(self, text: str, stage: str) -> None:
         super().__init__(text)
         self.stage = stage
+
+
+class StoreError(EasyRecError):
+    """A feature store cannot be reached, is damaged, or another one writes to it."""
 
 
 class TuneError(EasyRecError):

@@ -74,6 +74,43 @@ class NumericField:
 
 
 @dataclass(frozen=True)
+class Composed:
+    """A field that a module of the model makes of what several tables give, or one that is narrower.
+
+    Attributes:
+        name: The feature's name.
+        dim: Width of the embedding.
+        first: The first of its spans.
+        count: Number of its spans.
+        table: The table that they stand for: fields of one table share the module.
+        config: How it is made: a config of the family `easyrec.modules.compress`.
+    """
+
+    name: str
+    dim: int
+    first: int
+    count: int
+    table: str
+    config: Any = field(default=None, compare=False)
+
+
+def joined_spans(spans: tuple[Span, ...], composed: tuple[Composed, ...]) -> tuple[list[Span], list[int]]:
+    """The fields once those that are composed are made, side by side; and the number of the first span of each."""
+    by_first = {one.first: one for one in composed}
+    fields: list[Span] = []
+    firsts: list[int] = []
+    place = start = 0
+    while place < len(spans):
+        made = by_first.get(place)
+        dim = spans[place].dim if made is None else made.dim
+        fields.append(replace(spans[place], dim=dim, start=start))
+        firsts.append(place)
+        start += dim
+        place += 1 if made is None else made.count
+    return fields, firsts
+
+
+@dataclass(frozen=True)
 class SequenceLayout:
     """A sequence that reaches the model step by step.
 
@@ -83,6 +120,7 @@ class SequenceLayout:
         query: For each child the feature of the group that is its candidate, or None.
         encoder: Config of the encoder that the experiment names; None: the model's own default.
         search: Which steps are there; None: all.
+        composed: Children that are made of their spans, each of which stands among `children`.
     """
 
     name: str
@@ -90,6 +128,14 @@ class SequenceLayout:
     query: tuple[str | None, ...]
     encoder: Any = field(default=None, compare=False)
     search: Search | None = None
+    composed: tuple[Composed, ...] = ()
+
+    def joined(self) -> SequenceLayout:
+        """The layout once the composed children are made."""
+        if not self.composed:
+            return self
+        spans, firsts = joined_spans(self.children, self.composed)
+        return replace(self, children=tuple(spans), query=tuple(self.query[i] for i in firsts), composed=())
 
     @property
     def dim(self) -> int:
@@ -109,6 +155,7 @@ class GroupLayout:
         sequences: Sequences that are not pooled by the lookup.
         first_order: Whether `first:<name>`, (B, F), exists: one weight per field.
         numeric: Fields that come after `fields`, made of the columns of `num:<name>`.
+        composed: Fields that are made of their spans, each of which stands among `fields`.
     """
 
     name: str
@@ -117,6 +164,7 @@ class GroupLayout:
     sequences: tuple[SequenceLayout, ...] = ()
     first_order: bool = False
     numeric: tuple[NumericField, ...] = ()
+    composed: tuple[Composed, ...] = ()
 
     @property
     def num_fields(self) -> int:
@@ -139,12 +187,14 @@ class GroupLayout:
         return sum(numeric.size for numeric in self.numeric)
 
     def joined(self) -> GroupLayout:
-        """The layout once the numeric fields stand beside the others in `emb:<name>`."""
-        spans, start = list(self.fields), self.width
+        """The layout once composed fields are made, and the numeric ones stand beside the others in `emb:<name>`."""
+        spans, _ = joined_spans(self.fields, self.composed)
+        start = sum(span.dim for span in spans)
         for numeric in self.numeric:
             spans.append(Span(numeric.name, numeric.dim, start))
             start += numeric.dim
-        return replace(self, fields=tuple(spans), numeric=())
+        sequences = tuple(sequence.joined() for sequence in self.sequences)
+        return replace(self, fields=tuple(spans), sequences=sequences, numeric=(), composed=())
 
     @property
     def dim(self) -> int:
@@ -195,11 +245,13 @@ class GroupLayout:
                     "children": [[c.name, c.dim, c.start] for c in s.children],
                     "query": list(s.query),
                     "search": None if s.search is None else asdict(s.search),
+                    **_told(s.composed),
                 }
                 for s in self.sequences
             ],
             "first_order": self.first_order,
             "numeric": [[n.name, n.dim, n.start, n.size] for n in self.numeric],
+            **_told(self.composed),
         }
 
     @classmethod
@@ -215,9 +267,17 @@ class GroupLayout:
                     tuple(Span(*c) for c in s["children"]),
                     tuple(s["query"]),
                     search=Search(**s["search"]) if s.get("search") else None,
+                    composed=tuple(Composed(*c) for c in s.get("composed", ())),
                 )
                 for s in data["sequences"]
             ),
             data["first_order"],
             tuple(NumericField(*n) for n in data.get("numeric", ())),
+            tuple(Composed(*c) for c in data.get("composed", ())),
         )
+
+
+def _told(composed: tuple[Composed, ...]) -> dict[str, Any]:
+    """Composed fields as plain data; nothing where there are none."""
+    told = [[c.name, c.dim, c.first, c.count, c.table] for c in composed]
+    return {"composed": told} if told else {}

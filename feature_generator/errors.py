@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import PackageNotFoundError, packages_distributions
+from importlib.metadata import distributions
 
 
 class FeatureGeneratorError(Exception):
@@ -115,10 +115,11 @@ class MissingExtra(FeatureGeneratorError):  # noqa: N818 (it says what is missin
 @cache
 def distribution() -> str:
     """Name under which this library was installed."""
-    try:
-        return packages_distributions()["feature_generator"][0]
-    except (KeyError, PackageNotFoundError):
-        return "easyrec-torch"
+    # Not `packages_distributions`: it reads the list of files of everything that is installed, for seconds.
+    for found in distributions():
+        if "feature_generator" in (found.read_text("top_level.txt") or "").split():
+            return found.name
+    return "easyrec-torch"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

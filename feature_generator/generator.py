@@ -304,7 +304,7 @@ def read_features(
         raise ConfigError(problems, document.file) from None
 
 
-_SECTIONS = {"name", "data", "model", "train", "eval", "export", "tune", "store", "serving"}
+_SECTIONS = {"name", "data", "model", "train", "eval", "export", "tune", "cross", "store", "serving"}
 
 
 def _features_document(document: Document) -> Document:

@@ -80,14 +80,19 @@ class _GrowingRagged:
         return Ragged(parts["values"], parts.get("offsets"), parts.get("weights"), parts.get("key_offsets"))
 
 
-class _GrowingBatch:
-    """Record batches one after another, put together so that there are few: each is at least twice the next."""
+class GrowingBatch:
+    """Record batches one after another, put together so that there are few: each is at least twice the next.
+
+    Args:
+        first: The first rows.
+    """
 
     def __init__(self, first: pa.RecordBatch | pa.Table) -> None:
         self._schema = first.schema
         self._parts = [first if type(first) is pa.RecordBatch else record(first, first.schema.names)]
 
     def extend(self, more: pa.RecordBatch) -> None:
+        """Add rows at the end."""
         if not self._schema.names:
             return
         self._parts.append(more.cast(self._schema))
@@ -97,9 +102,11 @@ class _GrowingBatch:
 
     @property
     def nbytes(self) -> int:
+        """Bytes that it takes."""
         return sum(part.nbytes for part in self._parts)
 
     def view(self) -> pa.RecordBatch | pa.Table:
+        """What it holds now."""
         return self._parts[0] if len(self._parts) == 1 else pa.Table.from_batches(self._parts)
 
 
@@ -120,8 +127,8 @@ class GrowingItems:
         self._ragged = {name: _GrowingRagged(table.ragged(name)) for name in table if name not in table.dense_slices}
         self._dense = GrowingArray(table.dense)
         self._batches = {
-            "raw": _GrowingBatch(first.raw),
-            "handed": None if first.handed is None else _GrowingBatch(first.handed),
+            "raw": GrowingBatch(first.raw),
+            "handed": None if first.handed is None else GrowingBatch(first.handed),
         }
         self.items = first
 

@@ -185,16 +185,33 @@ def mixed(values: list[Any], name: str) -> pa.Array:
     Raises:
         DataError: They have no common type.
     """
+    depths = [None if _is_missing(value) else _depth(value) for value in values]
+    deep = next((depth for depth in depths if depth is not None), 0)
+    odd = next((row for row, depth in enumerate(depths) if depth is not None and depth != deep), None)
+    if odd is not None:
+        how = "some are lists and some are not" if 0 in (deep, depths[odd]) else "some are nested deeper than others"
+        raise DataError(f"the values have no common type: {how}", row=odd, column=name)
     try:
         return pa.array([_text(value) for value in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError) as error:
         raise DataError(f"the values have no common type: {str(error).splitlines()[0]}", column=name) from None
 
 
+def _depth(value: Any) -> int:
+    """How many lists a value stands in, by the first of each."""
+    if not _is_listed(value):
+        return 0
+    return 1 + next((_depth(inner) for inner in value if not _is_missing(inner)), 0)
+
+
+def _is_listed(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (hasattr(value, "__array__") and getattr(value, "ndim", 1) > 0)
+
+
 def _text(value: Any) -> Any:
     if _is_missing(value):
         return None
-    if isinstance(value, list | tuple) or (hasattr(value, "__array__") and getattr(value, "ndim", 1) > 0):
+    if _is_listed(value):
         return [_text(v) for v in value]
     return _plain_text(value)
 

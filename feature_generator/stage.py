@@ -15,6 +15,9 @@ from feature_generator.native import Plan
 from feature_generator.program import BITS, Program
 from feature_generator.sinks import OutputSpec
 
+COLUMN = "column '"
+"""What the kernels begin an error with that is about one column."""
+
 
 class Stage:
     """A program, and how its buffers become tables.
@@ -100,7 +103,12 @@ class Stage:
 
     def data_error(self, error: Exception, known: Sequence[str]) -> DataError:
         """What `run` raised, in words."""
-        return missing(str(error.args[0]), known) if isinstance(error, KeyError) else DataError(str(error))
+        if isinstance(error, KeyError):
+            return missing(str(error.args[0]), known)
+        column, named, text = str(error).partition("': ")
+        if named and column.startswith(COLUMN):
+            return DataError(text, column=column.removeprefix(COLUMN))
+        return DataError(str(error))
 
 
 def _holds_words(spec: OutputSpec) -> bool:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from easyrec.errors import ConfigError, DataError
 from easyrec.export.warmup import FOLDER, WarmupRows
 from feature_generator.columns import Array
-from feature_generator.growing import GrowingArray, GrowingItems
+from feature_generator.growing import GrowingArray, GrowingBatch, GrowingItems
 from feature_generator.incoming import record
 from feature_generator.native import Clock, key_prints, take_rows
 from feature_generator.request import ItemTable, Stages, compute
@@ -57,6 +57,7 @@ class _Held:
 
     items: ItemTable
     ahead: Mapping[str, Array] | None
+    columns: pa.RecordBatch | pa.Table | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class _Made:
     prints: Array
     items: ItemTable
     ahead: Mapping[str, Array] | None
+    columns: pa.RecordBatch | None
     missing: Mapping[str, int]
     unknown: Mapping[str, int]
     bad: list[str]
@@ -74,23 +76,28 @@ class _Made:
 class _Store:
     """Rows at the end of which more are written; which of them count is said by the index."""
 
-    def __init__(self, items: ItemTable, ahead: Mapping[str, Array] | None) -> None:
-        self.rows = GrowingItems(items)
+    def __init__(self, first: _Made | _Held) -> None:
+        self.rows = GrowingItems(first.items)
+        ahead, columns = first.ahead, first.columns
         self.ahead = None if ahead is None else {key: GrowingArray(array) for key, array in ahead.items()}
+        self.columns = None if columns is None else GrowingBatch(columns)
 
-    def extend(self, items: ItemTable, ahead: Mapping[str, Array] | None) -> None:
-        self.rows.extend(items)
+    def extend(self, more: _Made) -> None:
+        self.rows.extend(more.items)
         for key, array in (self.ahead or {}).items():
-            assert ahead is not None
-            array.extend(ahead[key])
+            assert more.ahead is not None
+            array.extend(more.ahead[key])
+        if self.columns is not None:
+            self.columns.extend(more.columns)
 
     def held(self) -> _Held:
         ahead = None if self.ahead is None else {key: array.view() for key, array in self.ahead.items()}
-        return _Held(self.rows.items, ahead)
+        return _Held(self.rows.items, ahead, None if self.columns is None else self.columns.view())
 
     @property
     def nbytes(self) -> int:
-        return self.rows.nbytes + sum(array.nbytes for array in (self.ahead or {}).values())
+        columns = 0 if self.columns is None else self.columns.nbytes
+        return self.rows.nbytes + columns + sum(array.nbytes for array in (self.ahead or {}).values())
 
 
 class Picked:
@@ -138,6 +145,7 @@ class Catalogue:
         asked: Item columns that come with each request; default: those that features read and `rows` lack.
         ahead: How far items are computed where nothing of a request has a say in it: `features`; their `embeddings`, looked up;
             or the `layers` of the dense part that read items alone, with which scores may differ in their last bits.
+        columns: Keep the columns of the rows too, for `columns_of`.
         threads: Threads that compute.
         now: The clock, in seconds.
 
@@ -162,10 +170,12 @@ class Catalogue:
         key: str,
         asked: Sequence[str] | None = None,
         ahead: Ahead = "embeddings",
+        columns: bool = False,
         threads: int = 1,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.predictor, self.key, self._threads, self._now = predictor, key, threads, now
+        self._keeps_columns = columns
         own = predictor.generator.needs("item")
         if asked is None:
             names = None if rows is None else names_of(rows)
@@ -214,7 +224,7 @@ class Catalogue:
             made = self._made(_cast(batch, known))
             index = Clock()
             index.put(made.prints, np.arange(len(made.items)))
-            store = _Store(made.items, made.ahead)
+            store = _Store(made)
             with self._lock:
                 self._store, self._index, self._held = store, index, store.held()
                 self._schema, self._since = known, self._now()
@@ -247,7 +257,7 @@ class Catalogue:
         def change() -> int:
             with self._writing:
                 first, count = len(self._store.rows), len(made.items)
-                self._store.extend(made.items, made.ahead)
+                self._store.extend(made)
                 with self._lock:
                     self._index.put(made.prints, np.arange(first, first + count))
                     self._held = self._store.held()
@@ -321,17 +331,20 @@ class Catalogue:
         Raises:
             DataError: A key is none, or there is no such item; names the row.
         """
-        prints = self._prints(keys.keys)
-        with self._lock:
-            places, held = self._index.find(prints), self._held
-            known = int(np.count_nonzero(places >= 0))
-            self._hits += known
-            self._misses += len(places) - known
-        if known < len(places):
-            row = int(np.argmax(places < 0))
-            told = str(_plain(keys.keys[row]))[:100]
-            raise DataError(f"the catalogue has no item '{told}'", column=self.key, row=row)
+        held, places = self._find(keys, counted=True)
         return Picked(held, places, asked, self._layers)
+
+    def columns_of(self, keys: Keys) -> pa.RecordBatch:
+        """The columns of candidates, those that come with the request among them, where the catalogue keeps columns.
+
+        Raises:
+            DataError: As in `pick`.
+        """
+        held, places = self._find(keys, counted=False)
+        assert held.columns is not None, "the catalogue was made without `columns`"
+        kept = record(held.columns.take(pa.array(places)), self.kept).columns if self.kept else []
+        asked = record(keys.given, list(self.asked)).columns if self.asked else []
+        return pa.RecordBatch.from_arrays([*kept, *asked], [*self.kept, *self.asked])
 
     def __len__(self) -> int:
         with self._lock:
@@ -345,6 +358,21 @@ class Catalogue:
             return CacheStats(len(self._index), nbytes, self._now() - self._since, self._hits, self._misses)
 
     # ------------------------------------------------------------------------------------------------ parts
+
+    def _find(self, keys: Keys, *, counted: bool) -> tuple[_Held, Array]:
+        """What is held now, and where the candidates stand there."""
+        prints = self._prints(keys.keys)
+        with self._lock:
+            places, held = self._index.find(prints), self._held
+            known = int(np.count_nonzero(places >= 0))
+            if counted:
+                self._hits += known
+                self._misses += len(places) - known
+        if known < len(places):
+            row = int(np.argmax(places < 0))
+            told = str(_plain(keys.keys[row]))[:100]
+            raise DataError(f"the catalogue has no item '{told}'", column=self.key, row=row)
+        return held, places
 
     def _made(self, batch: pa.RecordBatch) -> _Made:
         keys = batch.column(self.key)
@@ -361,7 +389,8 @@ class Catalogue:
         ahead = None if self._split is None else self._split.of_items(items.table)
         if ahead is not None and self._layers is not None:
             ahead = self._layers.of_items(ahead)
-        return _Made(prints, items, ahead, missing, unknown, bad)
+        columns = batch.select(self.kept) if self._keeps_columns else None
+        return _Made(prints, items, ahead, columns, missing, unknown, bad)
 
     def _count(self, made: _Made) -> None:
         self.predictor._counters.answered({}, made.missing, made.unknown, made.bad)
@@ -375,7 +404,8 @@ class Catalogue:
             places = self._index.numbers()
         held = self._held
         ahead = None if held.ahead is None else {key: take_rows(array, places) for key, array in held.ahead.items()}
-        store = _Store(held.items.take(places), ahead)
+        columns = None if held.columns is None else held.columns.take(pa.array(places))
+        store = _Store(_Held(held.items.take(places), ahead, columns))
         with self._lock:
             self._index.renumber()
             self._store, self._held = store, store.held()
@@ -427,8 +457,21 @@ def _cast_column(column: pa.Array, field: pa.Field) -> pa.Array:
     try:
         return column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        told = str(error).splitlines()[0][:200]
-        raise DataError(f"must be {field.type}, as in the other items: {told}", column=field.name) from None
+        told, row = str(error).splitlines()[0][:200], _first_that_fails(column, field.type)
+        raise DataError(f"must be {field.type}, as in the other items: {told}", column=field.name, row=row) from None
+
+
+def _first_that_fails(column: pa.Array, kind: pa.DataType) -> int:
+    """The first value that cannot be cast, found by halves."""
+    first, last = 0, len(column)
+    while last - first > 1:
+        middle = (first + last) // 2
+        try:
+            column.slice(first, middle - first).cast(kind)
+            first = middle
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            last = middle
+    return first
 
 
 def _may_repeat(prints: Array) -> bool:

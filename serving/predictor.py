@@ -273,6 +273,8 @@ class Predictor:
         Raises:
             DataError: As in `predict`.
         """
+        if self.catalogue is not None:
+            return self._stages.features(user, items, context)
         return self._request(*self._batches(user, items, context))
 
     def _batches(self, user: Any, items: Any, context: Any) -> tuple[dict[str, pa.RecordBatch | None], int]:
@@ -304,6 +306,17 @@ class Predictor:
         used = batch.select([n for n in self.generator.inputs if n in batch.schema.names])
         self._count({"batches": 1, "rows": batch.num_rows}, [used], [table], table.bad)
         return scores
+
+    def predict_together(self, requests: Sequence[tuple[Any, Any, Any]]) -> list[Scores]:
+        """Score several requests as rows of one batch: small ones take less time so. Scores may differ in their last bits.
+
+        Args:
+            requests: User, items and context of each, as in `predict`.
+
+        Raises:
+            DataError: As in `predict`, of any of them.
+        """
+        return self._stages.together(requests)
 
     def inputs(self, rows: Any) -> dict[str, np.ndarray]:
         """What `program` would be given for rows, as `predict_batch` takes them.

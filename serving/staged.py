@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,11 @@ class _Candidates:
     picked: Picked | None = None
     keys: Keys | None = None
 
+    @property
+    def features_of(self) -> Any:
+        """What features are made of: rows, or items that were computed ahead."""
+        return self.rows if self.picked is None else self.picked.items()
+
 
 class Stages:
     """The way of a request through a predictor and its caches.
@@ -94,8 +99,7 @@ class Stages:
             table, picked = None, candidates.picked
             tiled = whole or split is None or split.tiled
             if whole or split is None or not candidates.count or picked is None or not picked.is_ahead:
-                rows = candidates.rows if picked is None else picked.items()
-                table = known.request.score_items(rows, tile=tiled)
+                table = known.request.score_items(candidates.features_of, tile=tiled)
             course.passed("features")
         except DataError:
             predictor._counters.refused()
@@ -113,6 +117,35 @@ class Stages:
         missing, unknown = self._count(candidates, known, table, tiled=tiled)
         batches["item"] = candidates.batch
         return Staged(scores, known, batches, table, candidates.keys, missing, unknown)
+
+    def features(self, user: Any, items: Any, context: Any) -> Table:
+        """As `Predictor.features`, of candidates that may come by key. Nothing is counted.
+
+        Raises:
+            DataError: As there.
+        """
+        candidates = self._candidates(items)
+        known, _ = self._user(user, context, Course(), whole=False)
+        return known.request.score_items(candidates.features_of, tile=True)
+
+    def together(self, asked: Sequence[tuple[Any, Any, Any]]) -> list[dict[str, np.ndarray]]:
+        """Score several requests, each of user, items and context, as rows of one batch.
+
+        Raises:
+            DataError: As in `answer`, of any of them; then nothing is counted.
+        """
+        found = []
+        for user, items, context in asked:
+            candidates = self._candidates(items)
+            known, _ = self._user(user, context, Course(), whole=False)
+            found.append((candidates, known, known.request.score_items(candidates.features_of, tile=True)))
+        scores = self._predictor._score(Table.concat([table for _, _, table in found]))
+        answers, end = [], 0
+        for candidates, known, table in found:
+            begin, end = end, end + table.num_rows
+            answers.append({task: values[begin:end] for task, values in scores.items()})
+            self._count(candidates, known, table, tiled=True)
+        return answers
 
     # ------------------------------------------------------------------------------------------------ parts
 

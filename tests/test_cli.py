@@ -183,6 +183,16 @@ def test_check_shows_the_data_and_the_plan(here, capsys):
     assert not Path("runs").exists()
 
 
+def test_check_names_features_that_no_group_reads(here, capsys):
+    assert main(["check", "-c", "tiny.yaml"]) == 0
+    assert "in no group" not in capsys.readouterr().out
+    assert main(["check", "-c", "tiny.yaml", "-o", "model.groups={deep: {features: [user_id, price]}}"]) == 0
+    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("in no group of the model"))
+    assert "user_id" not in told
+    assert "price" not in told
+    assert "tags" in told
+
+
 def test_check_warns_of_a_feature_that_reads_the_label(here, capsys):
     assert main(["check", "-c", "tiny.yaml"]) == 0
     assert "warning" not in capsys.readouterr().out

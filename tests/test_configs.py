@@ -61,10 +61,9 @@ def test_a_shipped_config_is_valid_and_the_schema_agrees(path, schema, fragment,
     for name in VARIABLES:
         monkeypatch.setenv(name, str(tmp_path))
     data = read_yaml(path).data
-    if "tune" in data:  # its spaces are no part of the schema
+    if "tune" in data:
         assert load_search(path).parameters
-        return
-    if "model" in data:  # the others are bases
+    elif "model" in data:  # the others are bases
         load_experiment(path)
     assert errors(schema if "model" in data else fragment, data) == []
 
@@ -78,11 +77,10 @@ def test_a_yaml_block_of_the_docs_is_valid(text, first, fragment, tmp_path, monk
     (tmp_path / "my.yaml").write_text(first, encoding="utf-8")  # the page's first one, which a later one may build on
     (tmp_path / "shown.yaml").write_text(text, encoding="utf-8")
     data = read_yaml(tmp_path / "shown.yaml").data
+    assert errors(fragment, data) == []
     if {"tune", "model"} <= set(data):
         assert load_search(tmp_path / "shown.yaml").parameters
-        return
-    assert errors(fragment, data) == []
-    if {"data", "features", "model"} <= set(data):
+    elif {"data", "features", "model"} <= set(data):
         load_experiment(tmp_path / "shown.yaml", blanks=True)  # a page may show features before they are fitted
 
 
@@ -91,9 +89,47 @@ def test_the_pages_are_found():
     assert len(list(blocks())) > 5
 
 
+SPACES = [
+    {"model": {"choice": [{"type": "fm", "embedding_dim": {"int": [2, 8], "log": True}}, "lr"]}},
+    {"model": {"type": {"choice": ["fm", "deepfm"]}, "embedding_dim": 4}},
+    {
+        "model": {
+            "type": "deepfm",
+            "embedding_dim": 4,
+            "hidden": {"choice": [[64], [{"int": [8, 64], "step": 8}]]},
+            "dropout": {"uniform": [0, 0.5]},
+        }
+    },
+    {"train": {"sparse_optimizer": {"type": {"choice": ["adam", "lazy_adam"]}, "lr": {"log": [0.001, 0.1]}}}},
+    {"train": {"compile": {"choice": [True, False]}, "grad_clip": {"choice": [None, {"norm": {"uniform": [1, 10]}}]}}},
+    {"data": {"labels": ["click"], "negative_sampling": {"keep_rate": {"choice": [0.1, 1.0]}}}},
+    {"features": [{"type": "id", "name": "a", "num_buckets": 3, "pooling": {"choice": ["sum", "mean"]}}]},
+]
+
+
+@pytest.mark.parametrize("change", SPACES)
+def test_the_schema_knows_spaces(schema, change):
+    good = {
+        "data": {"labels": ["click"]},
+        "features": [{"type": "id", "name": "a", "expression": "user:a", "num_buckets": 3}],
+        "model": {"type": "lr"},
+    }
+    assert errors(schema, {**good, **change}) == []
+    assert load_search({**good, **change}, given=("train", "valid")).parameters
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"model": {"choice": [{"type": "fm", "embedding_dmi": 4}]}},
+        {"model": {"type": "fm", "embedding_dim": {"uniform": [2, 8]}}},
+        {"model": {"type": "fm", "embedding_dim": {"int": [2, 8, 9]}}},
+        {"model": {"type": "fm", "embedding_dim": {"choice": []}}},
+        {"train": {"precision": {"log": [1, 2]}}},
+        {"train": {"precision": {"choice": ["fp32", "fp31"]}}},
+        {"train": {"dense_optimizer": {"type": "adam", "lr": {"log": [0.1, 1], "setp": 1}}}},
+        {"tune": {"seeds": {"int": [1, 2]}}},
+        {"name": {"choice": ["a", "b"]}},
         {"trian": {}},
         {"model": {"type": "deepfn"}},
         {"model": {"type": "lr", "droput": 1}},

@@ -44,6 +44,17 @@ def test_every_key_is_told(file):
             assert f"`{key}`" in text or f"{key}:" in text, (name, key)
 
 
+def test_losses_of_a_teacher_are_listed_with_their_tasks_and_keys():
+    text = page("losses.md").partition("## Losses of a teacher")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` (\|.*)$", text, re.MULTILINE))
+    assert set(rows) == set(members("easyrec.losses.distill"))
+    for name, row in rows.items():
+        config = member("easyrec.losses.distill", name).Config
+        keys = set(config.model_fields) - {"type", "weight"}
+        assert {key for key in keys if f"`{key}`" not in row} == set(), name
+        assert config.of_layers or set(row.split("|")[1].strip().split(", ")) == config.task_types, name
+
+
 def blocks():
     for file in PAGES.values():
         for index, block in enumerate(re.findall(r"```yaml\n(.*?)```", page(file), re.DOTALL)):

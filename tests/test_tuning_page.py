@@ -8,12 +8,13 @@ import yaml
 
 from easyrec.cli import main
 from easyrec.config.space import KINDS
-from easyrec.config.tune import COSTS, Budget, Hyperband, Median, PrunerType, SamplerType, TuneConfig
+from easyrec.config.tune import COSTS, Budget, Halving, Hyperband, Median, PrunerType, SamplerType, TuneConfig
 
 pytest.importorskip("optuna", reason="needs the extra 'tune'")
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "tuning.md").read_text(encoding="utf-8")
-CONFIG, SHARED = (yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+CONFIG, SHARED = yaml.safe_load(BLOCKS[0]), yaml.safe_load(BLOCKS[-1])
 
 
 def row(key):
@@ -30,7 +31,7 @@ def test_every_choice_of_a_key_is_listed():
         assert all(f"`{name}`" in row(key) for name in names.__args__)
     assert all(f"`{name}`" in row("budget") for name in Budget.model_fields)
     assert all(f"`{name}`" in row("objectives") for name in COSTS)
-    for config in (Median, Hyperband):
+    for config in (Median, Hyperband, Halving):
         defaults = {name: field.default for name, field in config.model_fields.items() if name != "type"}
         assert all(f"`{name}: {value}`" in row("pruner") for name, value in defaults.items())
 
@@ -41,6 +42,12 @@ def test_every_kind_of_space_is_listed():
 
 def test_the_shared_study_is_a_section(monkeypatch):
     assert TuneConfig.model_validate(SHARED["tune"]).study.name == "shop_search"
+
+
+def test_shares_of_rows_are_a_section():
+    first, second = (TuneConfig.model_validate(part["tune"]) for part in yaml.safe_load_all(BLOCKS[1]))
+    assert first.rows.shares == second.rows.shares
+    assert [config.pruned.type for config in (first, second)] == ["halving", "halving"]
 
 
 def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):

@@ -107,9 +107,12 @@ def trust_of(args: argparse.Namespace) -> Trust | None:
     document = read_yaml(args.trust)
     own = document.data.get("trust", document.data)
     try:
-        return validate(Trust, document if own is document.data else Document.of(own))
+        trust = validate(Trust, document if own is document.data else Document.of(own))
     except ConfigError as error:
         raise without_secrets(error, own) from None
+    for key in trust.keys:
+        key.check()
+    return trust
 
 
 def add_queue(parser: argparse.ArgumentParser) -> None:

@@ -147,6 +147,12 @@ def _features(out: Console, found: Inspection) -> None:
             count(sampled.distinct) if sampled and sampled.distinct is not None else "",
         )
     out.print(shown)
+    read = {*dims, *numeric, *(span.name for layout in found.plan.layouts.values() for span in layout.dense)}
+    read |= {bag.feature for group in found.plan.groups.values() for bag in group.first}
+    unread = [name for name in found.experiment.generator.outputs if name not in read]
+    if unread and found.experiment.data.sampler is None and found.plan.groups:
+        told = "made all the same, and a request to its bundle must bring their columns"
+        out.print(f"in no group of the model: {escape(', '.join(unread))}; {told}", soft_wrap=True)
 
 
 def _tables(out: Console, found: Inspection) -> None:

@@ -14,7 +14,10 @@ import yaml
 from pydantic import Field, ValidationError
 
 from easyrec.config.batches import unfit_batches
+from easyrec.config.compress import unfit_compress
+from easyrec.config.cross import CrossConfig
 from easyrec.config.data import DataConfig, Shuffle
+from easyrec.config.distill import DistillConfig, unfit_distill
 from easyrec.config.distributed import unfit_distributed
 from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
@@ -23,6 +26,7 @@ from easyrec.config.graph import unfit_graph
 from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
+from easyrec.config.select import SelectConfig
 from easyrec.config.space import unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.storage import unfit_storage
@@ -59,6 +63,9 @@ SECTIONS: dict[str, type[StrictModel]] = {
     "model": ModelConfig,
     "export": ExportConfig,
     "tune": TuneConfig,
+    "select": SelectConfig,
+    "cross": CrossConfig,
+    "distill": DistillConfig,
 }
 """The sections whose keys are looked for where another one does not know them, the likeliest first."""
 
@@ -75,6 +82,9 @@ class Sections(StrictModel):
     eval: EvalConfig = EvalConfig()
     export: ExportConfig = ExportConfig()
     tune: TuneConfig | None = None
+    select: SelectConfig | None = None
+    cross: CrossConfig | None = None
+    distill: DistillConfig | None = None
     store: Any = None
     serving: Any = None
     description: str = Field("", max_length=10_000)
@@ -101,6 +111,8 @@ class Experiment:
         self.train: TrainConfig = sections.train
         self.eval: EvalConfig = _evaluation(sections)
         self.export: ExportConfig = sections.export
+        self.distill: DistillConfig | None = sections.distill
+        self.taught: tuple[str, ...] = ()  # columns of what teachers say, where rows are read that have them
 
     @cached_property
     def tasks(self) -> tuple[TaskConfig, ...]:
@@ -135,12 +147,15 @@ class Experiment:
     @cached_property
     def session_columns(self) -> tuple[str, ...]:
         """Raw columns whose equal values make the sessions that losses read."""
-        return tuple(dict.fromkeys(column for task in self.tasks for column in task.loss_config.columns))
+        own = dict.fromkeys(column for task in self.tasks for column in task.loss_config.columns)
+        lists = self.distill.sessions if self.distill is not None and self.distill.alpha else ()
+        return tuple(dict.fromkeys([*own, *lists]))
 
     @property
     def training_columns(self) -> tuple[str, ...]:
         """Raw columns that training reads beside features, labels and weights."""
-        return tuple(dict.fromkeys([*self.session_columns, *(self.measured.columns if self.measured else ())]))
+        read = [*self.session_columns, *(self.measured.columns if self.measured else ()), *self.taught]
+        return tuple(dict.fromkeys(read))
 
     def readers(self, *, training: bool) -> list[tuple[str, str]]:
         """Who reads raw columns beside features, labels and weights: dotted paths, each with its column.
@@ -149,14 +164,25 @@ class Experiment:
             training: Rows that are learned from; else rows that are evaluated.
         """
         if not training:
-            return list(self.eval.readers(self.tasks))
+            return [pair for pair in self.eval.readers(self.tasks) if not self.is_made(pair[1])]
         found = [
             (".".join(map(str, ("model.tasks", number, "loss", *path, "by"))), column)
             for number, task in enumerate(self.tasks)
             for path, part in task.loss_config.placed()
             for column in part.columns
         ]
-        return found + (list(self.measured.readers()) if self.measured else [])
+        if self.distill is not None and self.distill.alpha:
+            found += [
+                (f"distill.losses.{number}.by", column)
+                for number, loss in enumerate(self.distill.losses)
+                for column in loss.session(self.distill)
+            ]
+        found += list(self.measured.readers()) if self.measured else []
+        return [pair for pair in found if not self.is_made(pair[1])]
+
+    def is_made(self, column: str) -> bool:
+        """Whether a column is made while rows are read, and is in no data."""
+        return self.distill is not None and self.distill.is_made(column)
 
     @cached_property
     def measured(self) -> Measured | None:
@@ -411,9 +437,11 @@ def _across(document: Document, sections: Sections, generator: FeatureGenerator)
     still = [table.features[0] for table in plan.tables if table.keys is not None and not table.trainable]
     found += [*_unmatched(sections, generator)]
     found += [*unfit_dynamic(model, sections.train, [keys.name for keys in plan.keys], still)]
-    found += [*unfit_storage(model, sections.train)]
+    found += [*unfit_storage(model, sections.train), *unfit_compress(model, sections.train, [])]
     found += sections.export.unknown([table.name for table in plan.tables], list(generator.inputs))
     found += [*model.misfits(plan.layouts, resolved), *sections.train.unweighable(resolved)]
+    searched = {"data.sampler": sections.data.sampler, "eval.retrieval": sections.eval.retrieval}
+    found += unfit_distill(sections, resolved, searched)
     if sections.train.distributed is not None:
         found += _undistributed(sections, resolved, plan)
     return problems + [placed(document, problem) for problem in found]
@@ -428,7 +456,12 @@ def _undistributed(sections: Sections, tasks: Sequence[TaskConfig], plan: Embedd
         if layout.search is not None and layout.search.kind in ("hash", "soft"):
             bag = bags[[child.name for child in layout.children].index(layout.search.child or "")]
             compared[(bag.table or "").partition(":")[0]] = layout.name
-    return list(unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, compared))
+    every = (bag for group in plan.groups.values() for bag in group.bags if bag.part is not None)
+    several = list(dict.fromkeys((bag.table or "").partition(":")[0] for bag in every))
+    return [
+        *unfit_distributed(sections, tasks, [table.name for table in plan.tables], dynamic, compared),
+        *unfit_compress(sections.model, sections.train, several, distributed=True),
+    ]
 
 
 def _uncounted(sections: Sections) -> Iterator[Problem]:
@@ -438,6 +471,8 @@ def _uncounted(sections: Sections) -> Iterator[Problem]:
         yield Problem(f"'{kind}' counts what users took, and has no negatives to thin out", "data.negative_sampling")
     if sections.data.sample_weight is not None:
         yield Problem(f"'{kind}' counts all rows alike: leave 'sample_weight' out", "data.sample_weight")
+    if sections.distill is not None:
+        yield Problem(f"'{kind}' is counted, and learns from no teacher: leave 'distill' out", "distill")
     if sections.train.device != "cpu":
         yield Problem(f"'{kind}' is counted on the processor: leave 'device' out", "train.device")
     try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
+from easyrec.config.compress import CODECS, unknown_tables, unordered, whole_name
 from easyrec.errors import Problem, nearest
-from feature_generator.config import StrictModel
+from feature_generator.config import Choice, StrictModel
 
 TablePrecision = Literal["fp32", "fp16", "bf16", "int8"]
 DEFAULT = "default"
@@ -32,10 +33,12 @@ class ExportConfig(StrictModel):
     """Precision of the dense part in the runtimes that have it: `int8` is ONNX Runtime's, `bf16` AOTInductor's."""
     tables: TablePrecision | dict[Annotated[str, StringConstraints(min_length=1)], TablePrecision] = "fp32"
     """Precision of the embedding tables, of all or by name; `default` is that of tables without a name here."""
+    compress: list[Annotated[Any, Choice(CODECS)]] = []
+    """What makes the embedding tables smaller beside their precision, one codec after another."""
     max_auc_drop: float = Field(0.0005, ge=0.0)
     """How much AUC a lossy precision may cost any task; fp32 loses nothing and is not measured."""
     max_score_error: float = Field(0.01, ge=0.0)
-    """How far a lossy precision may move any score."""
+    """How far a lossy precision may move any score; of compressed tables, where it is given."""
     gate_rows: int = Field(100_000, gt=0)
     """Held-out rows that a lossy precision is measured on, at most."""
     runtimes: Literal["auto"] | list[Runtime] = Field("auto", min_length=1)
@@ -47,6 +50,14 @@ class ExportConfig(StrictModel):
     """Raw rows kept in the bundle with their scores, replayed at every load."""
     personal: list[str] = []
     """Raw columns about persons, whose values no request log of a server holds."""
+
+    @field_validator("compress")
+    @classmethod
+    def _ordered(cls, value: list[Any]) -> list[Any]:
+        wrong = unordered(value)
+        if wrong:
+            raise ValueError(wrong)
+        return value
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -60,18 +71,29 @@ class ExportConfig(StrictModel):
 
     def tables_of(self, name: str) -> TablePrecision:
         """Precision of a table."""
-        return self.tables if isinstance(self.tables, str) else self.tables.get(name, self.tables.get(DEFAULT, "fp32"))
+        if isinstance(self.tables, str):
+            return self.tables
+        return self.tables.get(name, self.tables.get(whole_name(name), self.tables.get(DEFAULT, "fp32")))
+
+    @property
+    def score_bound(self) -> float | None:
+        """How far compressed tables may move any score; None: as far as they do not cost too much AUC."""
+        return self.max_score_error if "max_score_error" in self.model_fields_set else None
 
     def unknown(self, tables: list[str], columns: list[str]) -> list[Problem]:
         """Names in `tables` that no table has, and in `personal` that no feature reads."""
         named = [] if isinstance(self.tables, str) else [name for name in self.tables if name != DEFAULT]
         heads = {column.partition("__")[0] for column in columns if "__" in column}
-        return [
-            Problem(f"no table is called '{name}'{nearest(name, [DEFAULT, *tables])}", f"export.tables.{name}")
-            for name in named
-            if name not in tables
-        ] + [
-            Problem(f"no feature reads a column '{name}'{nearest(name, columns)}", f"export.personal.{place}")
-            for place, name in enumerate(self.personal)
-            if name not in heads.union(columns)
-        ]
+        return (
+            unknown_tables(self.compress, tables)
+            + [
+                Problem(f"no table is called '{name}'{nearest(name, [DEFAULT, *tables])}", f"export.tables.{name}")
+                for name in named
+                if name not in tables
+            ]
+            + [
+                Problem(f"no feature reads a column '{name}'{nearest(name, columns)}", f"export.personal.{place}")
+                for place, name in enumerate(self.personal)
+                if name not in heads.union(columns)
+            ]
+        )

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
+from easyrec.config.compress import COMPOSITIONS
 from easyrec.config.fitting import fitting
 from easyrec.config.mask import Mask
 from easyrec.config.steps import LearnedSteps
@@ -46,6 +47,21 @@ class FeatureWiseConfig(StrictModel):
     """What the config of every layer over the fields of a group has; a layer's own `Config` derives from it."""
 
     type: str
+
+
+class GatesConfig(StrictModel):
+    """What the config of all gates on the inputs of a model has; a type's own `Config` derives from it."""
+
+    family: ClassVar[str | None] = "easyrec.modules.gates"
+
+    type: str
+    per: Literal["feature", "dim"] = "feature"
+    """One gate for a feature, or one for each number of its embedding."""
+    penalty: float = Field(0.0, ge=0.0)
+    rate: float = Field(10.0, gt=0.0)
+    """So many times as fast as other parameters they move."""
+    groups: dict[str, list[str]] = {}
+    """Features that share a gate, by a name of theirs."""
 
 
 class SequenceEntry(StrictModel):
@@ -278,6 +294,10 @@ class ModelConfig(StrictModel):
     embedding_dim: int | None = Field(None, gt=0)
     """Dim of features that set none."""
     embedding_init: Init = NormalInit()
+    feature_gates: Annotated[Any, Choice("easyrec.modules.gates")] | None = None
+    """What weighs all inputs and tells what each is worth; see `easyrec select`."""
+    compress: dict[str, Annotated[Any, Choice(COMPOSITIONS)]] = {}
+    """Tables, by `embedding_name`, that are made of smaller ones while they learn."""
 
     @model_validator(mode="before")
     @classmethod

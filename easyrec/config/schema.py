@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from easyrec.config.experiment import Sections
+from easyrec.config.space_schema import with_spaces
 from feature_generator.config import Choice
 from feature_generator.schema import json_schema
 
@@ -29,7 +30,7 @@ def experiment_schema() -> dict[str, Any]:
     # A file that lies over a base may leave out whatever the base has.
     required = schema.pop("required")
     return {
-        **schema,
+        **with_spaces(schema),
         "title": "easyrec experiment",
         "description": "One YAML that trains, evaluates, exports and serves a model.",
         "if": {"not": {"required": ["base"]}},

@@ -22,7 +22,7 @@ from feature_generator.config import Document, Path_, override
 
 KINDS = ("choice", "uniform", "log", "int")
 WORDS = {*KINDS, "step"}
-FIXED = ("tune", "name", "base", "description")
+FIXED = ("tune", "select", "name", "base", "description")
 """Sections in which nothing is searched."""
 
 Value: TypeAlias = str | int | float

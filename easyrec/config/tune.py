@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from feature_generator.config import StrictModel
@@ -80,8 +81,15 @@ class NoPruner(StrictModel):
     type: Literal["none"] = "none"
 
 
-Pruner = Annotated[Median | Hyperband | NoPruner, Field(discriminator="type")]
-PrunerType = Literal["median", "hyperband", "none"]
+class Halving(StrictModel):
+    """Successive halving: the best 1/`reduction` go on from evaluation 1, `reduction`, ..., with `rows` from each share."""
+
+    type: Literal["halving"] = "halving"
+    reduction: int = Field(3, ge=2)
+
+
+Pruner = Annotated[Median | Hyperband | Halving | NoPruner, Field(discriminator="type")]
+PrunerType = Literal["median", "hyperband", "halving", "none"]
 
 # ---------------------------------------------------------------------------------------------- section
 
@@ -114,6 +122,30 @@ class StudyConfig(StrictModel):
         return value
 
 
+class RowsConfig(StrictModel):
+    """Shares of the training rows that a trial is trained on one after another. A list stands for its `shares`."""
+
+    shares: list[float] = Field([1 / 9, 1 / 3, 1.0], min_length=2)
+    """Ascending, the last one 1; the rows of a share are among those of the next."""
+    by: Literal["hash", "time"] = "hash"
+    """`hash`: rows are drawn; `time`: the newest are taken."""
+    column: str | None = None
+    """Time of a row."""
+
+    @field_validator("shares")
+    @classmethod
+    def _ascend(cls, value: list[float]) -> list[float]:
+        if any(low >= high for low, high in pairwise(value)) or value[0] <= 0 or value[-1] != 1:
+            raise ValueError(f"must ascend from above 0 to 1, but are {', '.join(f'{share:g}' for share in value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _time_has_a_column(self) -> Self:
+        if (self.by == "time") != (self.column is not None):
+            raise ValueError("'by: time' goes with a 'column' that tells it")
+        return self
+
+
 class TuneConfig(StrictModel):
     """The `tune` section."""
 
@@ -122,7 +154,9 @@ class TuneConfig(StrictModel):
     a list. Default: the metric that training watches."""
     sampler: Sampler = TPE()
     pruner: Pruner | None = None
-    """Default: median with one objective, none with several."""
+    """Default: median with one objective, none with several, halving with `rows`."""
+    rows: RowsConfig | None = None
+    """Train trials on a share of the rows first, and the best of them on more. Default: on all."""
     budget: Budget = Budget()
     study: StudyConfig | None = None
     """Default: a SQLite file in the folder of the study."""
@@ -160,6 +194,11 @@ class TuneConfig(StrictModel):
     def _a_name_is_a_pruner(cls, value: Any) -> Any:
         return {"type": value} if isinstance(value, str) else value
 
+    @field_validator("rows", mode="before", json_schema_input_type=RowsConfig | list[float] | None)
+    @classmethod
+    def _a_list_is_of_shares(cls, value: Any) -> Any:
+        return {"shares": value} if isinstance(value, list) else value
+
     @field_validator("study", mode="before", json_schema_input_type=StudyConfig | str | None)
     @classmethod
     def _a_text_is_a_url(cls, value: Any) -> Any:
@@ -170,6 +209,8 @@ class TuneConfig(StrictModel):
         """The pruner, resolved."""
         if self.pruner is not None:
             return self.pruner
+        if self.rows is not None:
+            return Halving()
         return Median() if len(self.objectives) <= 1 else NoPruner()
 
     def with_objectives(self, names: list[str]) -> Self:

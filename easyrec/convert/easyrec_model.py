@@ -20,7 +20,7 @@ L2 = 1e-4
 _LOST = {
     "embedding_regularization": "theirs weighs the rows of a batch; train.embedding_regularizer weighs whole tables",
     "kd": "there is no distillation",
-    "variational_dropout": "selects features while training, which is not there",
+    "variational_dropout": "selects features while training: model.feature_gates does, and easyrec select before it",
     "ev_params": "tables that evict ids have no counterpart",
     "backbone": "blocks that are wired in the config have no counterpart",
     "restore_filters": "their checkpoints cannot be read",

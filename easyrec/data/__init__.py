@@ -182,10 +182,14 @@ def make_loader(
         reserved = [*reserved, config.event_time]
     if shuffle is not None and shuffle.together is not None:
         reserved = [*reserved, shuffle.together]
+
+    def unmade(name: str) -> bool:  # where a config is checked, nothing is taught
+        return experiment.is_made(name) and name not in part.source.columns
+
     demand = Demand(
         labels=classes if labels else {},
         sample_weight=config.sample_weight if (labels if weights is None else weights) else None,
-        reserved=[name for name in dict.fromkeys(reserved) if name not in absent],
+        reserved=[name for name in dict.fromkeys(reserved) if name not in absent and not unmade(name)],
         predicate=part.predicate,
         negatives=config.negative_sampling if training else None,
         leakage=config.leakage,

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from easyrec.config.compress import Part
 from easyrec.embedding import native
 from easyrec.embedding.search import Parts, StepSearch, take
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
@@ -96,7 +97,10 @@ class _Group:
         self.plan, self.layout, self.has_fields = plan, plan.layout, plan.layout.width > 0
         self.fields = made(plan.fields, False)
         self.first = made(plan.first, False)
-        read = [bag.feature for bag in plan.fields], [bag.feature for bag in plan.first]
+        read = (
+            [(bag.feature, bag.part, bag.single) for bag in plan.fields],
+            [(bag.feature, bag.part, bag.single) for bag in plan.first],
+        )
         self.alike = read[0] == read[1][: len(read[0])]  # fields and first-order weights read the same columns
         self.sequences = [made(bags, True) for bags in plan.sequences]
         self.searches = [
@@ -117,7 +121,7 @@ def _described(bags: Sequence[BagSpec], index: Mapping[str, int], keyed: Collect
             bag.value_dim,
             bag.element_mean if steps else bag.mean,
             False if steps else bag.element_mean,
-            bag.feature in keyed,
+            bag.feature in keyed or (bag.part is not None and bag.part.open),
         )
         for bag in bags
     ]
@@ -177,12 +181,12 @@ class Lookup:
             for name, group in self._chosen(groups):
                 if group.has_fields or group.layout.first_order:
                     fields = group.plan.fields
-                    data = [_parts(bag, columns) for bag in (group.plan.first if group.alike else fields)]
+                    data = [parts_of(bag, columns) for bag in (group.plan.first if group.alike else fields)]
                     if group.has_fields:
                         call = group.fields.bind(data[: len(fields)], columns.size)
                         buffers.append(Buffer(f"emb:{name}", call, fields))
                     if group.layout.first_order:
-                        data = data if group.alike else [_parts(bag, columns) for bag in group.plan.first]
+                        data = data if group.alike else [parts_of(bag, columns) for bag in group.plan.first]
                         buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
                 for layout, bags, kernel, search in zip(
                     group.layout.sequences, group.plan.sequences, group.sequences, group.searches, strict=True
@@ -256,11 +260,37 @@ def fill(buffer: Buffer, out: np.ndarray) -> None:
     raise DataError(f"{kind} must ascend from 0 to the number of values", column=name, row=row)
 
 
-def _parts(bag: BagSpec, columns: Columns) -> Parts:
+def parts_of(bag: BagSpec, columns: Columns) -> Parts:
+    """The parts of the column that a bag reads, rows of its table in place of ids."""
     place = columns.dense_slices.get(bag.feature)
     if place is not None:
         return columns.dense[:, place], None, None, None
-    return columns.ragged(bag.feature)
+    return _composing(bag, columns.ragged(bag.feature))
+
+
+def _composing(bag: BagSpec, parts: Parts) -> Parts:
+    """The parts of a column with the rows of a part of a composed table in place of its ids.
+
+    Raises:
+        DataError: There are several ids where there may be one.
+    """
+    ids, *others = parts
+    for offsets in (others[0], others[2]) if bag.single else ():
+        several = np.flatnonzero(np.diff(offsets) > 1) if offsets is not None else ()
+        if len(several):
+            text = "several ids in one place, whose embedding cannot be made of the sums of its parts"
+            raise DataError(f"{text}\ntake another 'type' in model.compress", column=bag.feature, row=int(several[0]))
+    return parts if bag.part is None else (_rows_of_part(bag.part, ids), *others)
+
+
+def _rows_of_part(part: Part, ids: np.ndarray) -> np.ndarray:
+    """(n,) rows of ids; those outside of the whole table stay as they are, which is outside of each part too."""
+    rows = ids // part.divide if part.divide > 1 else ids
+    rows = rows % part.modulo if part.modulo else rows
+    rows = rows - part.start if part.start else rows
+    if part.open:
+        return np.where((rows >= 0) & (rows < part.rows), rows, -1)
+    return np.where((ids >= 0) & (ids < part.ids), rows, ids)
 
 
 def _steps(bags: Sequence[BagSpec], columns: Columns) -> tuple[list[Parts], np.ndarray, int]:
@@ -270,7 +300,7 @@ def _steps(bags: Sequence[BagSpec], columns: Columns) -> tuple[list[Parts], np.n
     steps = columns.size
     for place, bag in enumerate(bags):
         values, own, weights, key_offsets = columns.ragged(bag.feature)
-        data.append((values, key_offsets, weights, None))
+        data.append(_composing(bag, (values, key_offsets, weights, None)))
         if place == 0:
             offsets = own
             steps = len(values) if key_offsets is None else len(key_offsets) - 1

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from easyrec.config.compress import PART
 from easyrec.config.numeric import dense_embedding
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan, Initializer, KeySpec, TableSpec
 from easyrec.errors import ConfigError, Problem, nearest
-from easyrec.layout import GroupLayout, NumericField, Search, SequenceLayout, Span
+from easyrec.layout import Composed, GroupLayout, NumericField, Search, SequenceLayout, Span
 from feature_generator.config import member
 
 if TYPE_CHECKING:
+    from easyrec.config.compress import Part
     from easyrec.config.model import GroupUse, ModelConfig, SequenceEntry
     from feature_generator import OutputSpec
     from feature_generator.dynamic import DynamicConfig
@@ -81,6 +83,7 @@ class _Resolver:
         self.undimmed: dict[str, None] = {}
         self.tables: dict[str, TableSpec] = {}
         self.keys: dict[str, KeySpec] = {}
+        self.composed: dict[str, tuple[Any, list[Part]]] = {}
         self.sequences: dict[str, list[OutputSpec]] = {}
         for spec in outputs.values():
             if spec.kind in SEQUENCE_KINDS:
@@ -102,6 +105,13 @@ class _Resolver:
             names = ", ".join(f"'{name}'" for name in self.undimmed)
             text = f"{names} need{'s' * (len(self.undimmed) == 1)} an embedding_dim: set it there, or model.embedding_dim for all"
             self.problem("model", text)
+        known = list(dict.fromkeys(_table(spec) for spec in self.outputs.values() if "sparse" in spec.kind))
+        for name in self.model.compress:
+            if name not in known:
+                text = f"no table of ids is called '{name}'{nearest(name, known)}"
+                self.problem(
+                    f"model.compress.{name}", f"{text}\ntables are called like embedding_name, else like the feature"
+                )
         used = {table.keys for table in self.tables.values()}
         return EmbeddingPlan(
             tuple(self.tables.values()), groups, tuple(keys for name, keys in self.keys.items() if name in used)
@@ -267,8 +277,7 @@ class _Resolver:
             if entry.pooled is not None:
                 bags += [self.bag(child, want, pooled=entry.pooled) for child in entry.children]
         steps = [e for e in members.entries if e.pooled is None and use.fields]
-        sequences = [_side_by_side([bag_of(child) for child in e.children]) for e in steps]
-        bags = _side_by_side(bags)
+        sequences = [[bag_of(child) for child in e.children] for e in steps]
         widths = [(bag.feature, bag.dim) for bag in bags] + [(field.name, field.dim) for field in numeric]
         every = [*bags, *(child for children in sequences for child in children)]
         vectors = ", ".join(bag.feature for bag in bags if bag.kind == "copy")
@@ -287,6 +296,8 @@ class _Resolver:
             self.problem(
                 f"model.groups.{name}", f"vectors have no first-order weights, but these are vectors: {vectors}"
             )
+        bags, composed = self.made_of(bags)
+        made_of = [self.made_of(children) for children in sequences]
         layout = GroupLayout(
             name,
             tuple(Span(bag.feature, bag.dim, bag.start, bag.feature in coded) for bag in bags),
@@ -295,19 +306,21 @@ class _Resolver:
                 SequenceLayout(
                     e.name,
                     tuple(Span(b.feature, b.dim, b.start, b.feature in coded) for b in children),
-                    tuple(e.query),
+                    tuple(dict(zip((c.name for c in e.children), e.query, strict=True))[b.feature] for b in children),
                     e.encoder,
                     e.search,
+                    of_children,
                 )
-                for e, children in zip(steps, sequences, strict=True)
+                for e, (children, of_children) in zip(steps, made_of, strict=True)
             ),
             bool(first),
             tuple(numeric),
+            composed,
         )
         if not (bags or numeric or layout.dense or layout.sequences) and not self.problems:
             self.problem(f"model.groups.{name}", "has no features")
         return GroupPlan(
-            layout, tuple(bags) if use.fields else (), tuple(_side_by_side(first)), tuple(tuple(s) for s in sequences)
+            layout, tuple(bags) if use.fields else (), tuple(_side_by_side(first)), tuple(tuple(s) for s, _ in made_of)
         )
 
     def one_hot(self, name: str, members: _Group) -> GroupPlan:
@@ -423,7 +436,10 @@ class _Resolver:
         rows = self.rows(spec)
         dim = self.dim(spec) * want.copies if embedded else 0
         name = f"{_table(spec)}{want.suffix}"
-        if embedded:
+        config = self.model.compress.get(_table(spec)) if embedded and not linear else None
+        if config is not None:
+            self.compose(name, rows, dim, spec, config, summed=pooled is not None, paired=want.copies > 1)
+        elif embedded:
             self.table(name, rows, dim, spec)
         is_sequence = spec.kind in SEQUENCE_KINDS
         return BagSpec(
@@ -436,6 +452,61 @@ class _Resolver:
             mean=pooled == "mean" if is_sequence else mean,
             element_mean=is_sequence and mean,
         )
+
+    def compose(
+        self, name: str, rows: int, dim: int, spec: OutputSpec, config: Any, *, summed: bool, paired: bool
+    ) -> None:
+        """Note that `spec` looks up in a table that is made of others."""
+        where = f"model.compress.{_table(spec)}"
+        try:
+            parts: list[Part] = config.parts(rows, dim)
+        except ValueError as error:
+            return self.problem(where, str(error))
+        moved = any(not part.plain for part in parts)
+        searched = [e for g in (self.model.groups or {}).values() for e in g.sequences if self.compared(e, spec)]
+        for wrong, text in (
+            (
+                moved and spec.dynamic is not None,
+                "is dynamic: rows are given to whole ids, and this needs their digits",
+            ),
+            (not spec.trainable, "is not trainable, and what it is made of would stay as it starts"),
+            (paired, f"has an embedding for each other field in '{self.model.type}'"),
+            (
+                not config.linear and summed,
+                f"is pooled in '{spec.name}', and a sum of parts does not give that of wholes",
+            ),
+            (bool(searched), "has rows that a search compares"),
+        ):
+            if wrong:
+                self.problem(
+                    where, f"'{config.type}' is not for '{_table(spec)}', which {text}\nleave it out, or take another"
+                )
+        self.composed[name] = (config, parts)
+        for number, part in enumerate(parts):
+            self.table(_part_name(name, number, parts), part.rows, part.dim, spec)
+        return None
+
+    def compared(self, entry: SequenceEntry, spec: OutputSpec) -> bool:
+        """Whether a sequence's steps are chosen by comparing rows of an output's table."""
+        chosen = entry.encoder or member("easyrec.modules.sequence", self.model.default_encoder() or "pooling").Config()
+        children = [child for child in self.sequences.get(entry.sequence, ()) if _table(child) == _table(spec)]
+        return bool(children) and chosen.search is not None and chosen.search.kind in ("hash", "soft")
+
+    def made_of(self, bags: list[BagSpec]) -> tuple[list[BagSpec], tuple[Composed, ...]]:
+        """The bags that fill what composed fields are made of in place of these, side by side."""
+        found: list[BagSpec] = []
+        composed: list[Composed] = []
+        for bag in bags:
+            if bag.table not in self.composed or not bag.dim:
+                found.append(bag)
+                continue
+            config, parts = self.composed[bag.table]
+            composed.append(Composed(bag.feature, bag.dim, len(found), len(parts), bag.table, config))
+            for number, part in enumerate(parts):
+                moved = None if part.plain else part
+                name = _part_name(bag.table, number, parts)
+                found.append(replace(bag, dim=part.dim, table=name, part=moved, single=not config.linear))
+        return _side_by_side(found), tuple(composed)
 
     def first(self, bag: BagSpec) -> BagSpec:
         """The bag of the first-order weights of a field."""
@@ -563,6 +634,11 @@ def key_spec(name: str, config: DynamicConfig) -> KeySpec:
 
 def _table(spec: OutputSpec) -> str:
     return spec.embedding_name or spec.name
+
+
+def _part_name(table: str, number: int, parts: list[Part]) -> str:
+    """Name of a table that another one is made of."""
+    return table if len(parts) == 1 else f"{table}{PART}{number}"
 
 
 def _short(child: OutputSpec, sequence: str) -> str:

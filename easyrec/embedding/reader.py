@@ -2,6 +2,7 @@
 
 index.json      the plan, and the file, precision and checksum of each table
 0.npy, 1.npy    (rows, dim) float32, one file per table in the order of the plan; in fewer bits as `packing` has it
+0-kept.npy      beside the rows of a compressed table the other parts of an `Encoded`: kept, books, project
 keys-0.npy      (slots, 2) int64, the ids of dynamic tables and their rows, one file per entry of the plan's keys
 """
 
@@ -12,7 +13,7 @@ import json
 import os
 import threading
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,30 @@ from typing_extensions import Self
 
 from easyrec.chunks import row_chunks
 from easyrec.embedding import native
+from easyrec.embedding.encoded import Encoded
 from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Columns, Lookup, TableColumns
 from easyrec.embedding.packing import STORED, Precision, pack, precision_of, stored_width, unpack, worthwhile
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.sharing import mapped_once
-from easyrec.embedding.spec import BagSpec, EmbeddingPlan
+from easyrec.embedding.spec import BagSpec, EmbeddingPlan, TableSpec
 from easyrec.errors import BundleError
 from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Table
 
 FORMAT = "easyrec-tables"
-VERSION = 3
-"""Those in fp32 have 2, and without dynamic tables 1, which former releases read too."""
+VERSION = 4
+"""Without compressed tables 3, those in fp32 have 2, and without dynamic tables 1, which former releases read too."""
 INDEX = "index.json"
+PARTS = ("kept", "books", "project")
+"""Of compressed tables, beside their rows."""
 
 
 def write_tables(
-    directory: str | os.PathLike[str], tables: ServedTables, precisions: Mapping[str, Precision] | None = None
+    directory: str | os.PathLike[str],
+    tables: ServedTables,
+    precisions: Mapping[str, Precision] | None = None,
+    encoded: Mapping[str, Encoded] | None = None,
 ) -> set[Precision]:
     """Write tables for `TableReader`.
 
@@ -49,9 +56,10 @@ def write_tables(
         directory: An existing folder without other tables.
         tables: What is written.
         precisions: Of tables by name; others are in fp32.
+        encoded: Tables by name that are written compressed; see `compressible`.
 
     Returns:
-        The precisions that were written.
+        The precisions that were written, of rows that are no codes.
 
     Raises:
         OSError: The disk refuses.
@@ -64,6 +72,11 @@ def write_tables(
         if array.shape != (spec.rows, spec.dim):
             raise ValueError(f"table '{spec.name}' is {array.shape}, the plan says {(spec.rows, spec.dim)}")
         path = folder / f"{number}.npy"
+        if encoded is not None and spec.name in encoded:
+            files.append({"table": spec.name, **_save_encoded(folder, number, encoded[spec.name])})
+            if encoded[spec.name].books is None:
+                used.add(encoded[spec.name].precision)
+            continue
         wanted = "fp32" if precisions is None or spec.name in multiplied else precisions.get(spec.name, "fp32")
         precision = worthwhile(wanted, spec.dim)
         try:
@@ -81,9 +94,59 @@ def write_tables(
         entry = {"keys": keys.name, "file": path.name, "sha256": _checksum(path)}
         index |= {"version": 2, "keys": [*index.get("keys", []), entry]}
     if used - {"fp32"}:
+        index["version"] = 3
+    if encoded:
         index["version"] = VERSION
     (folder / INDEX).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return used
+
+
+def stored_tables(
+    tables: ServedTables, precisions: Mapping[str, Precision], encoded: Mapping[str, Encoded]
+) -> dict[str, np.ndarray | Encoded]:
+    """The tables as `write_tables` would write them, in memory.
+
+    Args:
+        tables: The tables.
+        precisions: Of tables by name; others are in fp32.
+        encoded: Those that are compressed.
+
+    Raises:
+        ValueError: A number cannot be held in the precision of its table; names the table.
+    """
+    multiplied = _multiplied(tables.plan)
+    stored: dict[str, np.ndarray | Encoded] = dict(encoded)
+    for spec in tables.plan.tables:
+        if spec.name not in stored:
+            wanted = "fp32" if spec.name in multiplied else precisions.get(spec.name, "fp32")
+            try:
+                stored[spec.name] = pack(tables.weights[spec.name], worthwhile(wanted, spec.dim))
+            except ValueError as error:
+                raise ValueError(f"table '{spec.name}': {error}") from None
+    return stored
+
+
+def compressible(plan: EmbeddingPlan) -> list[str]:
+    """Tables that may be compressed: not those that numbers are multiplied with, nor whose rows are codes or compared."""
+    exact = _multiplied(plan)
+    for group in plan.groups.values():
+        for layout, bags in zip(group.layout.sequences, group.sequences, strict=True):
+            if layout.search is not None and layout.search.kind in ("hash", "soft"):
+                exact |= {bag.table for bag in bags if bag.feature == layout.search.child}
+    own = (":codes", ":one_hot")
+    return [spec.name for spec in plan.tables if spec.name not in exact and not spec.name.endswith(own)]
+
+
+def _save_encoded(folder: Path, number: int, table: Encoded) -> dict[str, Any]:
+    """Write the arrays of a compressed table; returns what the index says of them."""
+    path = folder / f"{number}.npy"
+    np.save(path, table.rows, allow_pickle=False)
+    entry: dict[str, Any] = {"file": path.name, "sha256": _checksum(path), "parts": {}}
+    for name, array in table.parts.items():
+        part = folder / f"{number}-{name}.npy"
+        np.save(part, array, allow_pickle=False)
+        entry["parts"][name] = {"file": part.name, "sha256": _checksum(part)}
+    return entry
 
 
 def _multiplied(plan: EmbeddingPlan) -> set[str | None]:
@@ -108,7 +171,7 @@ class TableReader:
 
     Attributes:
         plan: Tables and groups.
-        weights: (rows, dim) float32 of each table, read-only; in fewer bits as `packing` has it.
+        weights: (rows, dim) float32 of each table, read-only; in fewer bits as `packing` has it; or compressed.
         keys: The ids of dynamic tables, by the name of their keys.
         out_of_range: How many ids lay outside their table since it was opened; each counted as no id at all. Ids that
             have no row in a dynamic table are not among them.
@@ -117,14 +180,13 @@ class TableReader:
     def __init__(
         self,
         plan: EmbeddingPlan,
-        weights: Mapping[str, np.ndarray],
+        weights: Mapping[str, np.ndarray | Encoded],
         threads: int = 1,
         keys: Mapping[str, FinishedKeys] | None = None,
         tables: Any = None,
     ) -> None:
         self.plan, self.weights, self.keys, self.out_of_range = plan, dict(weights), dict(keys or {}), 0
-        arrays = [self.weights[spec.name] for spec in plan.tables]
-        self._tables = tables or native.Tables(arrays, [], [], [False] * len(arrays), threads)
+        self._tables = tables or native_tables(self, plan, threads)
         self._lookup = Lookup(plan, self._tables)
         self._keyed = plan.keyed
         self._counting = threading.Lock()
@@ -166,11 +228,14 @@ class TableReader:
             _check(plan)
             if [entry["table"] for entry in index["files"]] != [spec.name for spec in plan.tables]:
                 raise ValueError("its files are not those of its plan")
-            weights = {}
+            weights: dict[str, np.ndarray | Encoded] = {}
             for number, (spec, entry) in enumerate(zip(plan.tables, index["files"], strict=True)):
                 path = folder / f"{number}.npy"
                 if verify and _checksum(path) != entry["sha256"]:
                     raise BundleError(f"{path}: is damaged, its checksum differs")
+                if "parts" in entry:
+                    weights[spec.name] = _encoded(folder, number, spec, entry["parts"], known, verify=verify)
+                    continue
                 shape = (spec.rows, spec.dim, entry.get("precision", "fp32"))
                 weights[spec.name] = mapped_once(known(path, *shape), partial(_map, path, *shape))
             if [entry["keys"] for entry in index.get("keys", ())] != [spec.name for spec in plan.keys]:
@@ -222,10 +287,54 @@ class TableReader:
 
     def floats(self) -> dict[str, np.ndarray]:
         """(rows, dim) float32 of each table; of one in fewer bits what it stands for, in memory."""
-        return {name: unpack(array, precision_of(array)) for name, array in self.weights.items()}
+        return {
+            name: array.floats() if isinstance(array, Encoded) else unpack(array, precision_of(array))
+            for name, array in self.weights.items()
+        }
 
     def _rows(self, feature: str, ids: np.ndarray) -> np.ndarray:
         return self.keys[self._keyed[feature]].find(ids)
+
+
+def native_tables(reader: TableReader, plan: EmbeddingPlan, threads: int) -> Any:
+    """The tables of a plan over those of a reader, as the kernels know them."""
+    arrays = [reader.weights[spec.name] for spec in plan.tables]
+    known = [array.native() if isinstance(array, Encoded) else array for array in arrays]
+    return native.Tables(known, [], [], [False] * len(known), threads)
+
+
+def _encoded(
+    folder: Path,
+    number: int,
+    spec: TableSpec,
+    parts: Mapping[str, Mapping[str, str]],
+    known: Callable[..., tuple[Any, ...] | None],
+    *,
+    verify: bool,
+) -> Encoded:
+    """A compressed table, its arrays mapped."""
+    unknown = parts.keys() - PARTS
+    if unknown:
+        raise ValueError(f"table '{spec.name}' has a part '{min(unknown)}'")
+    arrays: dict[str, np.ndarray] = {}
+    for name in parts:
+        path = folder / f"{number}-{name}.npy"
+        if verify and _checksum(path) != parts[name]["sha256"]:
+            raise BundleError(f"{path}: is damaged, its checksum differs")
+        arrays[name] = mapped_once(known(path, name), partial(_array, path))
+    path = folder / f"{number}.npy"
+    table = Encoded(spec.rows, mapped_once(known(path, "rows"), partial(_array, path)), **arrays)
+    if table.dim != spec.dim:
+        raise BundleError(f"{path}: has rows of {table.dim} numbers, the index says {spec.dim}")
+    return table
+
+
+def _array(path: Path) -> np.ndarray:
+    """The array in a file, mapped; an empty one cannot be."""
+    array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not array.flags.c_contiguous:
+        raise BundleError(f"{path}: is not contiguous")
+    return np.asarray(array)
 
 
 def _checksum(path: Path) -> str:

@@ -1,4 +1,7 @@
-"""Tables of a bundle in the memory of a device, and what a request asks of them. Rows keep the precision of the bundle."""
+"""Tables of a bundle in the memory of a device, and what a request asks of them.
+
+Rows keep the precision of the bundle; compressed tables are there as the numbers that they stand for.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ import torch
 from torch import Tensor
 
 from easyrec.batch import as_tensor
-from easyrec.embedding import native
 from easyrec.embedding.device_bags import DeviceBags, DeviceCall, Native, Place
+from easyrec.embedding.encoded import Encoded
 from easyrec.embedding.lookup import Lookup, TableColumns
 from easyrec.embedding.on_device import ROOM
 from easyrec.embedding.packing import Precision, precision_of
+from easyrec.embedding.reader import native_tables
 
 if TYPE_CHECKING:
     from easyrec.embedding.reader import TableReader
@@ -49,7 +53,7 @@ class DeviceTables:
         kinds: dict[tuple[int, Precision], int] = {}
         self.spare: list[int] = []
         self.places: list[Place] = []
-        arrays = [reader.weights[spec.name] for spec in reader.plan.tables]
+        arrays = [_whole(reader.weights[spec.name]) for spec in reader.plan.tables]
         for spec, array in zip(reader.plan.tables, arrays, strict=True):
             block = kinds.setdefault((spec.dim, precision_of(array)), len(kinds))
             if block == len(self.spare):
@@ -75,6 +79,11 @@ class DeviceTables:
         return sum(block.numel() * block.element_size() for block in self.blocks)
 
 
+def _whole(array: np.ndarray | Encoded) -> np.ndarray:
+    """A table as a device holds it: one that is compressed as the numbers that it stands for."""
+    return array.floats() if isinstance(array, Encoded) else array
+
+
 def _stored(array: np.ndarray) -> Tensor:
     """An array of `packing` as a tensor that shares its memory."""
     if precision_of(array) == "bf16":
@@ -90,7 +99,7 @@ def no_room(reader: TableReader, device: torch.device, memory_mb: int | None) ->
         device: Where they would be.
         memory_mb: How much they may take; None: what is free, less what computing needs.
     """
-    needed = sum(array.nbytes for array in reader.weights.values())
+    needed = sum(4 * a.ids * a.dim if isinstance(a, Encoded) else a.nbytes for a in reader.weights.values())
     allowed = None if memory_mb is None else memory_mb * 2**20
     if allowed is None and device.type == "cuda":
         allowed = int(ROOM * torch.cuda.mem_get_info(device)[0])
@@ -147,8 +156,7 @@ class DeviceLookup:
 
     def __init__(self, reader: TableReader, plan: EmbeddingPlan, tables: DeviceTables) -> None:
         self._keys, self._keyed, self._outside = reader.keys, plan.keyed, _Outside()
-        arrays = [reader.weights[spec.name] for spec in plan.tables]
-        here = native.Tables(arrays, [], [], [False] * len(arrays), 1)  # searches compare steps on the processor
+        here = native_tables(reader, plan, 1)  # searches compare steps on the processor
         self._lookup = Lookup(plan, here, bags=partial(_CountingBags, tables, self._outside))
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from typing_extensions import Self
 
+from easyrec.config.compress import Part
 from easyrec.layout import GroupLayout
 
 STATES: Mapping[str, tuple[str, ...]] = {
@@ -124,6 +125,8 @@ class BagSpec:
         value_dim: Values per element, for `linear` and `copy`.
         mean: Divide a row's sum by the number of its ids (elements, for a pooled sequence).
         element_mean: Divide an element's sum by the number of its ids, for sequences whose elements hold several.
+        part: Which of the table's rows belongs to an id, where the table is a part of a composed one; None: the id's own.
+        single: Whether the rows of several ids cannot be summed, so that there may be one at most.
     """
 
     feature: str
@@ -134,6 +137,8 @@ class BagSpec:
     value_dim: int = 1
     mean: bool = False
     element_mean: bool = False
+    part: Part | None = None
+    single: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,9 +225,9 @@ class EmbeddingPlan:
             "groups": [
                 {
                     "layout": group.layout.to_json(),
-                    "fields": [asdict(bag) for bag in group.fields],
-                    "first": [asdict(bag) for bag in group.first],
-                    "sequences": [[asdict(bag) for bag in bags] for bags in group.sequences],
+                    "fields": [_told(bag) for bag in group.fields],
+                    "first": [_told(bag) for bag in group.first],
+                    "sequences": [[_told(bag) for bag in bags] for bags in group.sequences],
                 }
                 for group in self.groups.values()
             ],
@@ -253,5 +258,15 @@ def _without_none(data: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if value is not None}
 
 
+def _told(bag: BagSpec) -> dict[str, Any]:
+    """A bag as plain data, without what only composed ones have where it is none."""
+    data = asdict(bag)
+    if bag.part is None:
+        del data["part"]
+    if not bag.single:
+        del data["single"]
+    return data
+
+
 def _bags(data: Iterable[Mapping[str, Any]]) -> tuple[BagSpec, ...]:
-    return tuple(BagSpec(**bag) for bag in data)
+    return tuple(BagSpec(**{**bag, "part": Part(**bag["part"]) if bag.get("part") else None}) for bag in data)

@@ -153,7 +153,7 @@ def _together(plan: EmbeddingPlan, near: Collection[str]) -> list[TierSpec]:
         for bag in group.bags:
             if bag.table is None:
                 continue
-            if bag.kind != "ids":
+            if bag.kind != "ids" or bag.part is not None:
                 whole.add(bag.table)
             tables, features = {bag.table}, {bag.feature}
             for part in [p for p in parts if p[0] & tables or p[1] & features]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib.metadata import version as library_version
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from torch import Tensor, nn
 
 from easyrec.batch import Batch
@@ -25,6 +27,7 @@ from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, SearchE
 from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from easyrec.modules.named import module_name
 from feature_generator.incoming import record
 
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ def export_bundle(
     tower_of: str | None = None,
     search: tuple[SearchEntry, pa.Table] | None = None,
     held_out: HeldOut | None = None,
+    learned: HeldOut | None = None,
 ) -> Path:
     """Write the bundle of a trained model, whole or not at all.
 
@@ -101,20 +105,24 @@ def export_bundle(
         tower_of: Digest of the model of which this is a tower.
         search: How items are found, and the items, of a model that searches for them.
         held_out: Gives rows with labels that lossy precisions are measured on; without them those of warming up are all.
+        learned: Gives the rows that were learned, by which ids are counted where tables are compressed.
 
     Raises:
         DataError: No row is without a bad value.
         RunError: The model cannot be captured, or does not score as it was captured, or the disk refuses.
     """
-    generator, tables = generator or experiment.generator, trained.collection.served
+    generator, tables = generator or experiment.generator, without_idle(trained.model, trained.collection.served)
     given = _given(generator, rows)
     warmup = _warmup(generator, trained, given, experiment.export.warmup_rows)
     program = to_calls(export_program(trained.model, tables.plan.layouts, trained.link))
     with write_bundle(directory, overwrite=overwrite) as draft:
         generator.save(draft.path / "generator")
-        warmup.save(draft.folder(FOLDER))
-        candidates = Candidates(experiment.export, draft, generator, warmup, Gate(experiment, trained, held_out))
+        gate = Gate(experiment, trained, held_out)
+        candidates = Candidates(experiment.export, draft, generator, warmup, gate, learned)
         chosen = candidates.write(program, tables, requests=search is None and tower_of is None)
+        if candidates.compressed:
+            warmup = replace(warmup, predictions=candidates.trained, scores=trained.scoring(candidates.trained))
+        warmup.save(draft.folder(FOLDER))
         if search is None and tower_of is None:
             profile = _profile(generator, trained, given, held_out)
             (draft.path / profiles.FILE).write_bytes(profile.text())
@@ -146,6 +154,19 @@ def export_bundle(
             versions=versions(),
         )
     return Path(directory)
+
+
+def without_idle(model: nn.Module, tables: ServedTables) -> ServedTables:
+    """The tables with zeros in the rows of which the model makes zeros whatever they hold, so that they can be left out."""
+    weights = dict(tables.weights)
+    for layout in tables.plan.layouts.values():
+        for one in (*layout.composed, *(c for s in layout.sequences for c in s.composed)):
+            if one.count == 1:
+                table = weights[one.table]
+                idle = model.get_submodule(f"compositions.{module_name(one.table)}").idle(torch.from_numpy(table))  # type: ignore[operator]
+                if idle.any():
+                    weights[one.table] = np.where(idle.numpy()[:, None], np.float32(0), table)
+    return replace(tables, weights=weights)
 
 
 def _given(generator: FeatureGenerator, rows: Any) -> pa.RecordBatch:

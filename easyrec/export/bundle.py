@@ -279,7 +279,9 @@ def _plain_file(path: Path, name: str) -> None:
     try:
         mode = (path / name).lstat().st_mode
     except OSError:
-        raise BundleError(f"{path}: holds no {name}, so it is no bundle, or not all of one") from None
+        below = [str(held.parent) for deep in ("*", "*/*") for held in sorted(path.glob(f"{deep}/warmup"))]
+        near = f"; below it is {', '.join(below[:3])}" if below else ""
+        raise BundleError(f"{path}: holds no {name}, so it is no bundle, or not all of one{near}") from None
     if not stat.S_ISREG(mode):
         raise BundleError(f"{path}: '{name}' is a link, folder or device; a bundle holds plain files only")
 

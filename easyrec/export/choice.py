@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 
 from easyrec.batch import Batch
+from easyrec.embedding.codecs import encoded_tables
 from easyrec.embedding.collection import BatchColumns
+from easyrec.embedding.counting import count_rows
 from easyrec.embedding.reader import TableReader, write_tables
 from easyrec.errors import BundleError, MissingExtra, RunError
 from easyrec.export import runtimes
 from easyrec.export.calls import Program
-from easyrec.export.gate import Cost, Gate
+from easyrec.export.gate import Cost, Gate, HeldOut
 from easyrec.export.manifest import Attempt, RuntimeEntry, SplitEntry
 from easyrec.export.portions import in_portions, num_steps
 from easyrec.export.program import example
@@ -33,7 +35,10 @@ from easyrec.export.warmup import WarmupRows, largest_error
 from feature_generator.columns import Ragged
 
 if TYPE_CHECKING:
+    from easyrec.config.compress import CodecConfig
     from easyrec.config.export import ExportConfig
+    from easyrec.embedding.encoded import Encoded
+    from easyrec.embedding.packing import Precision
     from easyrec.embedding.served import ServedTables
     from easyrec.export.bundle import Draft
     from feature_generator import FeatureGenerator
@@ -83,13 +88,26 @@ class Candidates:
         generator: Makes features of raw rows.
         warmup: Rows with their trained predictions.
         gate: Judges what is lossy.
+        learned: Gives the rows that were learned, by which codecs count ids; None: there are none.
+
+    Attributes:
+        trained: What the bundle must score for the warm-up rows: with compressed tables what these give.
+        compressed: Whether the tables are compressed.
     """
 
     def __init__(
-        self, config: ExportConfig, draft: Draft, generator: FeatureGenerator, warmup: WarmupRows, gate: Gate
+        self,
+        config: ExportConfig,
+        draft: Draft,
+        generator: FeatureGenerator,
+        warmup: WarmupRows,
+        gate: Gate,
+        learned: HeldOut | None = None,
     ) -> None:
         self.config, self.draft, self.gate, self.choice = config, draft, gate, Choice()
-        self.generator, self.rows, self.trained = generator, warmup.rows, warmup.predictions
+        self.learned, self.compressed = learned, False
+        self.generator, self.rows = generator, warmup.rows
+        self.trained: Mapping[str, np.ndarray] = warmup.predictions
         self._features = generator.transform(warmup.rows)
         self._runs: dict[str, tuple[Run, Run | None]] = {}
         self._questions: list[tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]] = []
@@ -153,27 +171,56 @@ class Candidates:
         self._open(folder)
         self._exactness, self._rounding = self._exact(run), 0.0
         wanted = {table.name: self.config.tables_of(table.name) for table in tables.plan.tables}
-        if set(wanted.values()) <= {"fp32"}:
-            return None
-        lossy = self.draft.folder(f"{TABLES}.lossy")
-        name = "+".join(sorted(set(wanted.values())))
+        if self.config.compress and self._lossy(tables, wanted, run, self.config.compress):
+            # What is served is another model, and it is proven to be that: to the last bit where rounding allows.
+            found = run(self._inputs)
+            self.compressed, self.trained = True, {name: found[name] for name in self.trained}
+        elif not set(wanted.values()) <= {"fp32"}:
+            self._lossy(tables, wanted, run, [])
+
+    def _lossy(
+        self, tables: ServedTables, wanted: Mapping[str, Precision], run: Run, codecs: Sequence[CodecConfig]
+    ) -> bool:
+        """Serve by tables in fewer bytes, where they do not cost too much."""
+        folder, lossy = self.draft.folder(TABLES), self.draft.folder(f"{TABLES}.lossy")
+        name, size = "+".join([*sorted(set(wanted.values())), *(codec.type for codec in codecs)]), None
         try:
-            name = "+".join(sorted(write_tables(lossy, tables, wanted)))
+            encoded = self._encoded(tables, wanted, codecs) if codecs else {}
+            if codecs and not encoded:
+                raise ValueError("no table becomes smaller")
+            used = sorted(write_tables(lossy, tables, wanted, encoded))
+            name = "+".join([*used, *(codec.type for codec in codecs)])
         except ValueError as failure:
             shutil.rmtree(lossy)
-            return self._note(ALWAYS, "fp32", name, None, str(failure))
+            self._note(ALWAYS, "fp32", name, None, str(failure))
+            return False
+        if codecs:
+            size = sum(path.stat().st_size for path in lossy.glob("*.npy"))
         self._open(lossy)
         error = self._error(run)
-        cost = self._judge(run, error)
-        self._note(ALWAYS, "fp32", name, error, cost.reason, cost)
+        cost = self._judge(run, error, compressed=bool(codecs))
+        self._note(ALWAYS, "fp32", name, error, cost.reason, cost, size)
         if cost.reason:
             shutil.rmtree(lossy)
         else:
-            self._rounding, self.choice.tables = error, name
+            self._rounding, self.choice.tables = 0.0 if codecs else error, name
             shutil.rmtree(folder)
             lossy.rename(folder)
         self._open(folder)
-        return None
+        return not cost.reason
+
+    def _encoded(
+        self, tables: ServedTables, wanted: Mapping[str, Precision], codecs: Sequence[CodecConfig]
+    ) -> dict[str, Encoded]:
+        """The tables that codecs make smaller.
+
+        Raises:
+            ValueError: A precision cannot hold a number, or the codecs need to know what was learned, and nothing tells.
+        """
+        if self.learned is None:
+            raise ValueError("no rows of training tell how often each id was met")
+        counts = count_rows(tables, (BatchColumns(batch) for batch in self.learned()))
+        return encoded_tables(tables, counts, codecs, wanted)
 
     def _exact(self, run: Run) -> float:
         """How far the scores of the program may lie from the trained ones.
@@ -234,7 +281,7 @@ class Candidates:
                 within = error <= max(maker.TOLERANCE, self._exactness) + self._rounding
                 reason = "" if within else f"a score moves by {error:.2g}, allowed are {maker.TOLERANCE:g}"
             else:
-                cost = self._judge(run, error)
+                cost = self._judge(run, error, compressed=self.compressed)
                 reason = cost.reason
             self._note(name, precision, self.choice.tables, error, reason, cost)
             if not reason:
@@ -256,13 +303,13 @@ class Candidates:
         found = [(apart(asked), answers) for asked, answers in self._questions]
         return max(largest_error(scores[name], answers[name]) for scores, answers in found for name in self.trained)
 
-    def _judge(self, run: Run, error: float) -> Cost:
+    def _judge(self, run: Run, error: float, *, compressed: bool = False) -> Cost:
         reader = self._reader
 
         def score(batch: Batch) -> Mapping[str, np.ndarray]:
             return run(reader.read(BatchColumns(batch)))
 
-        return self.gate(score, error)
+        return self.gate(score, error, compressed=compressed)
 
     def _keep(
         self,
@@ -286,7 +333,14 @@ class Candidates:
         )
 
     def _note(
-        self, name: str, precision: str, tables: str, error: float | None, reason: str, cost: Cost | None = None
+        self,
+        name: str,
+        precision: str,
+        tables: str,
+        error: float | None,
+        reason: str,
+        cost: Cost | None = None,
+        size: int | None = None,
     ) -> None:
         """Keep what was found for the manifest; what is left out is told."""
         if reason:
@@ -302,6 +356,7 @@ class Candidates:
                 kept=not reason,
                 reason=reason,
                 error=None if error is None or not np.isfinite(error) else error,
+                table_bytes=size,
                 **measured,
             )
         )

@@ -107,7 +107,7 @@ class Attempt(StrictModel):
     Attributes:
         runtime: What ran the dense part.
         precision: Of the dense part.
-        tables: Precision of the tables.
+        tables: Precision of the tables, and the codecs that compress them.
         kept: Whether the bundle has it.
         reason: Why not.
         error: Largest difference from a trained score that a warm-up row showed.
@@ -115,6 +115,7 @@ class Attempt(StrictModel):
         score_error: Largest difference over those rows.
         auc_drop: By task, how much less AUC there is; negative where there is more.
         milliseconds: Of processor time for the dense part of a request, on the exporting machine.
+        table_bytes: Of the files of compressed tables.
     """
 
     runtime: str
@@ -127,6 +128,7 @@ class Attempt(StrictModel):
     score_error: float | None = None
     auc_drop: dict[str, float] = {}
     milliseconds: float | None = None
+    table_bytes: int | None = None
 
 
 class SplitEntry(StrictModel):
@@ -203,7 +205,7 @@ class Manifest(StrictModel):
     """The runtime that is used unless the caller asks for another."""
     precision: str = "fp32"
     tables: str = "fp32"
-    """Precisions of the embedding tables, joined by `+`; `tables/index.json` tells that of each."""
+    """Precisions of the embedding tables and the codecs that compress them, joined by `+`; `tables/index.json` tells of each."""
     tried: list[Attempt] = []
     """What export tried, measured and chose among."""
     request: dict[str, int] = {}

@@ -30,17 +30,21 @@ ROWS = 10_000
 HALF = 0.5
 """Of a row, which every bin is given, so that an empty one says little instead of infinitely much."""
 
-Kind = Literal["numbers", "codes", "ids", "lengths"]
+CLASSES = 198
+"""Tasks of more classes have no histogram of them."""
+
+Kind = Literal["numbers", "codes", "ids", "lengths", "norms", "largest", "classes"]
 
 
 class Histogram(StrictModel):
     """How often values of a score or feature lie in each bin.
 
     Attributes:
-        what: `score` of a task, or `feature`.
+        what: `score` of a task, `class` that it says is the most probable, or `feature`.
         name: Of the task, the feature, or the sequence.
         kind: `numbers` by `edges`, then those that are not finite; `codes`, few ids one by one, then rows without any; `ids`:
-            rows whose value is missing, unknown, known; `lengths` of a sequence by `edges`.
+            rows whose value is missing, unknown, known; by `edges` also `lengths` of a sequence, `norms` of vectors, and the
+            `largest` of a row's probabilities; `classes` one by one, then rows that are not finite.
         side: `user`: counted once a request; `item`: once a candidate.
         edges: Ascending; a value on an edge lies above it.
         missing: The id of a row that has no value, where the feature gives it one.
@@ -48,7 +52,7 @@ class Histogram(StrictModel):
         counts: Rows by bin.
     """
 
-    what: Literal["score", "feature"]
+    what: Literal["score", "class", "feature"]
     name: str
     kind: Kind
     side: Literal["user", "item"] = "item"
@@ -68,8 +72,22 @@ class Histogram(StrictModel):
         if self.kind == "ids":
             assert isinstance(column, Ragged)
             return _ids(column, self.missing, self.unknown)
-        values = column.lengths if isinstance(column, Ragged) else column
-        return count_numbers(values.values if isinstance(values, Column) else values, self.edges)
+        if self.kind == "classes":
+            assert isinstance(column, np.ndarray)
+            return _classes(column, len(self.counts) - 1)
+        return count_numbers(self.numbers(column), self.edges)
+
+    def numbers(self, column: Column | Ragged | np.ndarray) -> np.ndarray:
+        """(rows,) float32 of a column, which lie in the bins between the edges."""
+        if isinstance(column, Ragged):
+            return column.lengths.astype(np.float32)
+        values = np.asarray(column.values if isinstance(column, Column) else column, np.float32)
+        found: np.ndarray = values.reshape(-1)
+        if self.kind == "norms":
+            found = np.linalg.norm(values, axis=1)
+        elif self.kind == "largest":
+            found = values.max(axis=1)
+        return found
 
 
 class Profile(StrictModel):
@@ -143,11 +161,11 @@ class ProfileBuilder:
             if len(self._plain) + len(self._sorted) >= MOST - 100:  # the rest is for scores
                 break
             one = _of_output(name, spec, empty)
-            if one is not None:
-                (self._sorted if one.kind in ("numbers", "lengths") else self._plain)[name] = one
+            (self._plain if one.kind in ("codes", "ids") else self._sorted)[name] = one
         self._values: dict[str, list[np.ndarray]] = {name: [] for name in self._sorted}
         self._counts = {name: np.zeros(len(one.counts), np.int64) for name, one in self._plain.items()}
-        self._scores: dict[str, list[np.ndarray]] = {}
+        self._scores: dict[str, tuple[Histogram, list[np.ndarray]]] = {}
+        self._classes: dict[str, np.ndarray] = {}
         self.rows = 0
 
     def add(self, table: Table, scores: Mapping[str, np.ndarray]) -> None:
@@ -161,14 +179,14 @@ class ProfileBuilder:
         table = table.slice(0, size)
         for name, one in self._plain.items():
             self._counts[name] += one.count(table[name])
-        for name in self._sorted:
-            column = table[name]
-            self._values[name].append(
-                column.lengths.astype(np.float32) if isinstance(column, Ragged) else column.values.reshape(-1).copy()
-            )
+        for name, one in self._sorted.items():
+            self._values[name].append(one.numbers(table[name]).copy())
         for task, values in scores.items():
-            if values.ndim == 1:
-                self._scores.setdefault(task, []).append(np.asarray(values[:size], np.float32))
+            kind: Kind = "numbers" if values.ndim == 1 else "largest"
+            one, kept = self._scores.setdefault(task, (Histogram(what="score", name=task, kind=kind, counts=[]), []))
+            kept.append(one.numbers(values[:size]))
+            if values.ndim == 2 and values.shape[1] <= CLASSES:
+                self._classes[task] = self._classes.get(task, 0) + _classes(values[:size], values.shape[1])
         self.rows += size
 
     @property
@@ -178,18 +196,21 @@ class ProfileBuilder:
 
     def build(self) -> Profile:
         """The histograms."""
-        found = [_filled(Histogram(what="score", name=task, kind="numbers", counts=[]), parts)
-                 for task, parts in list(self._scores.items())[:100]]  # fmt: skip
+        found = [_filled(one, parts) for one, parts in list(self._scores.values())[:50]]
+        found += [
+            Histogram(what="class", name=task, kind="classes", counts=counts.tolist())
+            for task, counts in list(self._classes.items())[:50]
+        ]
         found += [_filled(one, self._values[name]) for name, one in self._sorted.items()]
         found += [one.model_copy(update={"counts": self._counts[name].tolist()}) for name, one in self._plain.items()]
         return Profile(rows=self.rows, histograms=found)
 
 
-def _of_output(name: str, spec: OutputSpec, empty: Table | None) -> Histogram | None:
-    """The empty histogram of an output; None where it has none."""
+def _of_output(name: str, spec: OutputSpec, empty: Table | None) -> Histogram:
+    """The empty histogram of an output."""
     told: dict[str, Any] = {"what": "feature", "name": name, "side": "item" if spec.side == "item" else "user"}
     if spec.kind == "dense":
-        return Histogram(kind="numbers", counts=[], **told) if spec.value_dim == 1 else None
+        return Histogram(kind="numbers" if spec.value_dim == 1 else "norms", counts=[], **told)
     if spec.kind != "sparse":
         return Histogram(kind="lengths", counts=[], **told)
     if spec.num_embeddings is not None and spec.num_embeddings <= CODES:
@@ -225,6 +246,17 @@ def count_numbers(values: np.ndarray, edges: list[float]) -> np.ndarray:
     finite = np.isfinite(flat)
     bins = np.searchsorted(np.asarray(edges, np.float32), flat, side="right")
     return np.bincount(np.where(finite, bins, len(edges) + 1), minlength=len(edges) + 2)
+
+
+def top_classes(values: np.ndarray) -> np.ndarray:
+    """(rows,) which of (rows, classes) probabilities is the largest; -1 where one is not finite."""
+    return np.where(np.isfinite(values).all(axis=1), values.argmax(axis=1), -1)
+
+
+def _classes(values: np.ndarray, size: int) -> np.ndarray:
+    """Rows by their top class, and those that are not finite."""
+    found = top_classes(values)
+    return np.bincount(np.where(found < 0, size, found), minlength=size + 1)
 
 
 def _ids(column: Ragged, missing: int | None, unknown: int | None) -> np.ndarray:

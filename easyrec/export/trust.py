@@ -12,20 +12,25 @@ import binascii
 import hashlib
 import hmac
 import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import BundleError, ConfigError, MissingExtra
 from easyrec.export.strict_json import read_json
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, worded
 
 SIGNATURES = "manifest.sig"
 MAX_BYTES = 1 << 20
-KeyId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
+NAME = worded(
+    r"\A[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}\Z",
+    "must begin with a letter or digit and hold letters, digits, '_', '.' and '-' alone, at most 100",
+)
+KeyId = Annotated[str, NAME]
 Algorithm = Literal["ed25519", "hmac-sha256"]
 SHORTEST = 16
 """Bytes that a secret has at least."""
@@ -111,6 +116,16 @@ class Secret(StrictModel):
         """What it signs by."""
         return "hmac-sha256" if self.secret is not None or self.secret_file is not None else "ed25519"
 
+    def check(self) -> None:
+        """Look whether its file is there.
+
+        Raises:
+            ConfigError: It cannot be read.
+        """
+        for name in self.FILES:
+            if getattr(self, name) is not None:
+                read_key(getattr(self, name))
+
     def mac(self, text: bytes) -> bytes:
         """The HMAC of a text.
 
@@ -195,9 +210,15 @@ class Trust(StrictModel):
 def without_secrets(error: ConfigError, trust: Any) -> ConfigError:
     """A config error without the secrets of a `trust` section, as it was given."""
     keys = trust.get("keys") if isinstance(trust, dict) else None
-    held = [key.get("secret") for key in keys if isinstance(key, dict)] if isinstance(keys, list) else []
+    return masked(error, [key.get("secret") for key in keys if isinstance(key, dict)] if isinstance(keys, list) else [])
+
+
+def masked(error: ConfigError, secrets: Iterable[Any]) -> ConfigError:
+    """A config error without these values, numbers among them: whoever forgot the quotes has a secret too."""
     problems = list(error.problems)
-    for secret in (text for text in held if isinstance(text, str) and text):
+    for secret in (
+        str(value) for value in secrets if isinstance(value, str | int | float) and value not in ("", True, False)
+    ):
         problems = [replace(p, message=p.message.replace(secret, "***")) for p in problems]
     return ConfigError(problems, error.file)
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from easyrec.batch import Embedded
 from easyrec.config.model import GroupConfig, TaskConfig
 from easyrec.errors import ConfigError, Problem
-from easyrec.layout import GroupLayout, SequenceLayout
-from easyrec.modules import feature_wise, numeric
+from easyrec.layout import Composed, GroupLayout, SequenceLayout, Span
+from easyrec.modules import compress, feature_wise, gates, numeric
 from easyrec.modules import sequence as encoders
 from easyrec.modules.mlp import in_float32, linear
 from easyrec.modules.named import module_name
@@ -28,8 +28,8 @@ class Model(nn.Module):
     A model defines `forward`, in the words of the accessors below. Each takes the name of a group. While it trains it
     may give further tensors beside the logits, for its own `auxiliary`.
 
-    What stands between the lookup and the model - modules that make fields of numbers, and the layers that the config
-    puts on a group's fields - has run before `forward`: models see fields like any others. A method that is called
+    What stands between the lookup and the model - modules that make fields of numbers, gates on all inputs, and the layers
+    that the config puts on a group's fields - has run before `forward`: models see fields like any others. A method that is called
     beside `forward` calls `prepared` first.
 
     Args:
@@ -45,6 +45,8 @@ class Model(nn.Module):
         super().__init__()
         self.config, self.tasks = config, tuple(tasks)
         self.layouts = {name: layout.joined() for name, layout in layouts.items()}
+        self.looked_up = dict(layouts)
+        self.compositions = nn.ModuleDict(_compositions(layouts))
         self.numeric = nn.ModuleDict()
         self.feature_wise = nn.ModuleDict()
         self.encoders = nn.ModuleDict()
@@ -78,7 +80,9 @@ class Model(nn.Module):
                 problems += self._unread(name)
         if problems:
             raise ConfigError(list(dict.fromkeys(problems)))
-        if self.numeric or self.feature_wise:
+        gated = {name: layout for name, layout in self.layouts.items() if not config.uses()[name].one_hot}
+        self.feature_gates = None if config.feature_gates is None else gates.build(config.feature_gates, gated)
+        if self._prepares:
             self.register_forward_pre_hook(_prepare)
 
     def _unequal(self, layout: GroupLayout) -> list[Problem]:
@@ -156,7 +160,7 @@ class Model(nn.Module):
     def auxiliary(
         self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Tensor | None
     ) -> dict[str, Tensor]:
-        """Losses by name that training adds to those of the tasks; here those of the sequence encoders.
+        """Losses by name that training adds to those of the tasks; here those of the sequence encoders and the gates.
 
         A model with losses of its own adds them to what this gives. Called after `forward` in training alone.
 
@@ -169,6 +173,9 @@ class Model(nn.Module):
             Scalars, already weighted.
         """
         found = {name: encoder.auxiliary for name, encoder in self.encoders.items()}
+        if self.feature_gates is not None:
+            found["feature_gates"] = self.feature_gates.penalty()
+        found |= {f"compress_{name}": module.auxiliary for name, module in self.compositions.items()}
         return {name: loss for name, loss in found.items() if isinstance(loss, Tensor)}
 
     # --------------------------------------------------------------------------------------------- scoring
@@ -179,11 +186,22 @@ class Model(nn.Module):
 
     # --------------------------------------------------------------------------------- accessors, for forward
 
+    @property
+    def _prepares(self) -> bool:
+        """Whether `forward` gets other inputs than were looked up."""
+        return bool(self.numeric or self.feature_wise or self.compositions) or self.feature_gates is not None
+
     def prepared(self, x: Embedded) -> Embedded:
-        """The input as `forward` gets it: numeric fields beside the others, and the layers on fields applied."""
-        if x.layouts is self.layouts or not (self.numeric or self.feature_wise):
+        """The input as `forward` gets it: numeric fields beside the others, gates and the layers on fields applied."""
+        if x.layouts is self.layouts or not self._prepares:
             return x
         tensors = dict(x.tensors)
+        for name, layout in self.looked_up.items() if self.compositions else ():
+            whole = [(f"emb:{name}", layout.fields, layout.composed)]
+            whole += [(f"seq:{name}/{s.name}", s.children, s.composed) for s in layout.sequences]
+            for key, spans, composed in whole:
+                if composed and key in tensors:
+                    tensors[key] = self._made(tensors[key], spans, composed)
         for name, modules in of_groups(self.numeric, self.layouts):
             if f"num:{name}" not in tensors:  # of the other side of a matching model
                 continue
@@ -196,10 +214,25 @@ class Model(nn.Module):
                 parts.append(module(values[:, start:end]).flatten(1))
                 start = end
             tensors[key] = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        if self.feature_gates is not None:
+            tensors = self.feature_gates(tensors)
         for name, layers in of_groups(self.feature_wise, self.layouts):
             if f"emb:{name}" in tensors:
                 tensors[f"emb:{name}"] = layers(tensors[f"emb:{name}"])
         return Embedded(tensors, self.layouts, x.matches)
+
+    def _made(self, flat: Tensor, spans: Sequence[Span], composed: Sequence[Composed]) -> Tensor:
+        """The columns of a flat tensor, those of composed fields made into embeddings."""
+        parts, start = [], 0
+        for one in composed:
+            first, last = spans[one.first], spans[one.first + one.count - 1]
+            if first.start > start:
+                parts.append(flat[:, start : first.start])
+            start = last.start + last.dim
+            parts.append(self.compositions[module_name(one.table)](flat[:, first.start : start]))
+        if start < flat.shape[1]:
+            parts.append(flat[:, start:])
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def fields(self, x: Embedded, group: str = "deep") -> Tensor:
         """(B, F, D), one embedding per field; encoded sequences count as one field per child."""
@@ -312,6 +345,19 @@ class Head(nn.Module):
 
 def _prepare(model: Model, args: tuple[Embedded]) -> tuple[Embedded]:
     return (model.prepared(*args),)
+
+
+def _compositions(layouts: Mapping[str, GroupLayout]) -> dict[str, nn.Module]:
+    """A module for each composed table, by name."""
+    made: dict[str, nn.Module] = {}
+    for layout in layouts.values():
+        whole = [(layout.fields, layout.composed), *((s.children, s.composed) for s in layout.sequences)]
+        for spans, composed in whole:
+            for one in composed:
+                if module_name(one.table) not in made:
+                    dims = tuple(span.dim for span in spans[one.first : one.first + one.count])
+                    made[module_name(one.table)] = compress.build(one.config, dims, one.dim)
+    return made
 
 
 def _numeric(layout: GroupLayout, init: Any) -> nn.ModuleList:

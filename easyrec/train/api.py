@@ -49,6 +49,7 @@ from easyrec.train.statistics import (
     retrieved_by_statistic,
     train_statistic,
 )
+from easyrec.train.taught import evaluated, teach
 from easyrec.train.trainer import Trainer
 from easyrec.workers import Workers
 from feature_generator.config import Choice, Document, StrictModel, validate
@@ -138,10 +139,15 @@ def evaluate(
         return evaluate_statistic(experiment, folder, data, checkpoint)
     scorer = restore(experiment, folder, checkpoint)
     sources = open_sources(experiment, data)
+    names = [part for part in data or () if part != "items"] or ["valid", "test"]
+    taught = teach(experiment, sources, folder, evaluated(experiment, names))
+    if taught is not None:
+        taught.prepare()
+        experiment, sources = taught.experiment, taught.sources
     found: dict[str, dict[str, float]] = {}
     matching = Matching(experiment, sources) if experiment.eval.retrieval is not None else None
     with kept_memory(), scorer.averaged():
-        for name in [part for part in data or () if part != "items"] or ("valid", "test"):
+        for name in names:
             part = getattr(sources, name)
             if part is None:
                 continue

@@ -100,9 +100,9 @@ def export_run(
         with scorer.averaged():
             return Run(metrics, run_dir, _towers(experiment, scorer, rows, target, metrics, overwrite=overwrite))
     found = _rows(run_dir / "bundle", partial(_rows_of_run, experiment, data))
-    held_out = partial(_held_out, experiment, data)
+    options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite}
+    options |= {"held_out": partial(_held_out, experiment, data), "learned": partial(_learned, experiment, data)}
     with scorer.averaged():
-        options: dict[str, Any] = {"metrics": metrics, "overwrite": overwrite, "held_out": held_out}
         bundle = export_bundle(experiment, scorer, found, target, **options)
     return Run(metrics, run_dir, bundle)
 
@@ -257,6 +257,18 @@ def _held_out(experiment: Experiment, data: Mapping[str, Any] | None) -> Iterato
     part = sources.valid or sources.test
     if part is not None:
         yield from make_loader(experiment, part, training=False)
+
+
+def _learned(experiment: Experiment, data: Mapping[str, Any] | None) -> Iterator[Batch]:
+    """The rows of training, each once.
+
+    Raises:
+        ConfigError, DataError: They cannot be read.
+    """
+    part = open_sources(experiment, data).train
+    if part is None:
+        raise DataError("what 'export.compress' leaves out depends on the rows of training, and there is no data.train")
+    yield from make_loader(experiment, part, training=False)
 
 
 def _rows_of_side(experiment: Experiment, data: Mapping[str, Any] | None, side: Side) -> pa.Table:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from easyrec.batch import Batch
-from easyrec.data import Loader
+from easyrec.data import Loader, make_loader
 from easyrec.data.intake import raw_columns
 from easyrec.data.sample import read_sample
 from easyrec.device import CPU, described
@@ -91,6 +92,7 @@ def export_trained(trainer: Trainer, metrics: Mapping[str, Any]) -> Path | None:
     held_out = trainer.valid or trainer.test
     asked = None if held_out is None else held_out.__iter__
     options: dict[str, Any] = {"metrics": metrics, "overwrite": True, "held_out": asked}
+    options["learned"] = partial(make_loader, trainer.experiment, trainer.part, training=False)
     return export_bundle(trainer.experiment, trainer.scorer, rows, target, **options)
 
 

@@ -76,7 +76,7 @@ def outline_of(path: str | Path) -> Outline:
         CheckpointError: There is no checkpoint, or what it says cannot be read.
         BundleError: What the bundle says cannot be read.
     """
-    folder, bundled = _found(path)
+    folder, bundled = located(path)
     if bundled:
         bundle = Bundle.open(folder, verify=False)
         tables = [spec.name for spec in TableReader.open(bundle.folder(TABLES), verify=False).plan.tables]
@@ -93,7 +93,7 @@ def read_former(path: str | Path) -> Former:
         CheckpointError: There is no sound checkpoint.
         BundleError: The bundle is damaged.
     """
-    folder, bundled = _found(path)
+    folder, bundled = located(path)
     if bundled:
         return _of_bundle(folder)
     snapshot = read_folder(folder)
@@ -123,8 +123,16 @@ def read_former(path: str | Path) -> Former:
     )
 
 
-def _found(path: str | Path) -> tuple[Path, bool]:
-    """The folder of the checkpoint or bundle that is meant, and whether it is a bundle."""
+def located(path: str | Path, where: str = "train.init_from.path") -> tuple[Path, bool]:
+    """The folder of the checkpoint or bundle that is meant, and whether it is a bundle.
+
+    Args:
+        path: A run, a checkpoint or a bundle.
+        where: Dotted path of what names it.
+
+    Raises:
+        ConfigError: There is nothing of the kind.
+    """
     folder = Path(path)
     if (folder / MANIFEST).exists() and (folder / TABLES / "index.json").exists():
         return folder, True
@@ -134,7 +142,7 @@ def _found(path: str | Path) -> tuple[Path, bool]:
         return folder, False
     beside = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
     told = "is no run, checkpoint or bundle" if folder.exists() else f"is not there{nearest(folder.name, beside)}"
-    raise ConfigError([Problem(f"{path} {told}", "train.init_from.path")])
+    raise ConfigError([Problem(f"{path} {told}", where)])
 
 
 def _kinds(state: Mapping[str, Any]) -> dict[str, str]:

@@ -58,6 +58,8 @@ def snapshot_of(trainer: Trainer) -> Snapshot:
         tensors["recent"] = trainer.recent.state()
     if weighting := trainer.weighting.state_dict():
         tensors["weighting"] = weighting
+    if trainer.lessons is not None and (lessons := trainer.lessons.state_dict()):
+        tensors["lessons"] = lessons
     arrays = trainer.collection.state_arrays()
     return Snapshot(state, tensors, {**arrays, **trainer.matching.state()} if trainer.matching else arrays)
 
@@ -105,6 +107,8 @@ def go_to(trainer: Trainer, snapshot: Snapshot) -> None:
     if trainer.ema is not None:
         trainer.ema.load_state(snapshot.tensors.get("ema", snapshot.tensors["dense"]))
     trainer.weighting.load_state_dict(snapshot.tensors.get("weighting", {}))
+    if trainer.lessons is not None and "lessons" in snapshot.tensors:
+        trainer.lessons.load_state_dict(snapshot.tensors["lessons"])
     if trainer.recent is not None:
         trainer.recent.load_state(snapshot.tensors.get("recent", {}))
     trainer.loader.load_states(state.get("loaders", [state["loader"]]))

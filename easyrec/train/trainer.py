@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from easyrec import metrics, models
 from easyrec.batch import Batch
@@ -38,6 +39,7 @@ from easyrec.train.clipping import clip
 from easyrec.train.codes import same_codes, write_codes
 from easyrec.train.compiled import CompileWatch
 from easyrec.train.diagnosis import diagnose
+from easyrec.train.distilling import Distillation
 from easyrec.train.early_stop import EarlyStop
 from easyrec.train.ema import EMA
 from easyrec.train.event_time import newest
@@ -65,6 +67,7 @@ from easyrec.train.scorer import Scorer, task_scorings
 from easyrec.train.snapshot import read_folder
 from easyrec.train.state import go_to, snapshot_of, start_anew
 from easyrec.train.stopwatch import Stopwatch
+from easyrec.train.taught import teach
 from easyrec.train.tensorboard import TensorBoard
 from easyrec.train.turns import Turn, Turns, add_up_gradients, first_rows
 from easyrec.train.weighting import build as build_weighting
@@ -146,7 +149,11 @@ class Trainer:
             raise self.experiment.placed(ConfigError([NO_ROWS]))
         for doubt in self.experiment.doubts(data or ()):
             logger.warning("%s", doubt)
+        self.taught = teach(self.experiment, sources, self.folder.path)
+        if self.taught is not None:
+            self.experiment, sources = self.taught.experiment, self.taught.sources
         self.sources = sources
+        assert sources.train is not None
         self.part, self.plan = sources.train, plan_embeddings(self.experiment.generator.outputs, self.experiment.model)
         self.matching = None if self.experiment.eval.retrieval is None else Matching(self.experiment, sources)
         self.sampled = self.experiment.data.sampler is not None
@@ -208,11 +215,13 @@ class Trainer:
         self.forward: Callable[..., Any] = torch.compile(self.model) if config.compile else self.model
         self.compiling = CompileWatch() if config.compile else None
         self.objective = Objective(experiment.tasks).to(self.device)
+        self.lessons = self._lessons(plan)
         self.recent = self._measure_lately()
         self.weighting = build_weighting(config.task_weighting, experiment.tasks, self.model)
         if any(True for _ in self.weighting.parameters()):  # the others reckon with a few numbers, on the processor
             self.weighting.to(self.device)
-        self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer, self.weighting)
+        beside = self.weighting if self.lessons is None else nn.ModuleList([self.weighting, self.lessons])
+        self.updates = DenseUpdates(self.model, config.dense_optimizer, config.net_regularizer, beside)
         self.ema = EMA(self.model, config.ema.decay) if config.ema else None
         scorings = task_scorings(experiment)
         self.scorer = Scorer(self.model, self.collection, self.objective, scorings, self.ema, self.device)
@@ -220,6 +229,15 @@ class Trainer:
         self.evaluation, self.saving = Rhythm(config.evaluate_every), Rhythm(config.checkpoint.every)
         self.store = CheckpointStore(self.folder.checkpoints, config.checkpoint.keep)
         self.best = self._watch_for_the_best()
+
+    def _lessons(self, plan: EmbeddingPlan) -> Distillation | None:
+        """What is learned of teachers, None where nothing is."""
+        if self.taught is None or not self.taught.types:
+            return None
+        try:
+            return Distillation(self.experiment, self.model, plan, self.taught.types).to(self.device)
+        except ConfigError as error:
+            raise self.experiment.placed(error) from None
 
     def _check_start(self) -> None:
         """Refuse a start from another run that cannot be, while the folder is as it was."""
@@ -391,10 +409,14 @@ class Trainer:
             self._begin_at(batch)
         inputs = self.collection.lookup(batch).on(self.device)
         self.collection.prepare(self.loader.upcoming)
-        with self._autocast():
+        with self._autocast(), self._listening() as heard:
             logits = self.forward(inputs)
-        losses = self._losses(batch, logits)
+        sessions = self._sessions(batch)
+        losses = self._losses(batch, logits, sessions)
         extras = self.model.auxiliary(logits, batch.labels, batch.sample_weight)
+        if self.lessons is not None:
+            losses = self.lessons.of_labels(losses)
+            extras = {**extras, **self.lessons(batch, logits, sessions, inputs, heard)}
         if self.workers.several:
             losses, extras = turn.shared(losses), turn.shared(extras)
         loss = self.weighting.total(losses, extras)
@@ -426,15 +448,27 @@ class Trainer:
         if self.step % self.config.log_every == 0:
             self._log()
 
-    def _losses(self, batch: Batch, logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The losses of the tasks."""
+    def _listening(self) -> AbstractContextManager[dict[str, torch.Tensor]]:
+        """Inside, what layers give that are compared with a teacher's is kept."""
+        return nullcontext({}) if self.lessons is None else self.lessons.watching()
+
+    def _sessions(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Which rows losses compare: by column (B,) int64."""
         if self.sampled:
-            assert self.matching is not None
-            return self.matching.objective(logits, batch)
+            return {}
         sessions = {column: batch.codes(column).to(self.device) for column in self.experiment.session_columns}
         if not self.step:
             for doubt in scattered(sessions):
                 logger.warning("%s", doubt)
+        return sessions
+
+    def _losses(
+        self, batch: Batch, logits: Mapping[str, torch.Tensor], sessions: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """The losses of the tasks."""
+        if self.sampled:
+            assert self.matching is not None
+            return self.matching.objective(logits, batch)
         return self.objective.by_task(logits, batch.labels, batch.sample_weight, sessions)
 
     def _begin_at(self, batch: Batch) -> None:
@@ -648,6 +682,8 @@ class Trainer:
         self.workers.told(None)  # the folder is as it should be
         found = self.store.newest() if self.folder.resume else None
         self.folder.describe(self.experiment)
+        if self.taught is not None:
+            self.taught.prepare(self.workers, self.heed_signals, bar=self.bar)
         if found is not None:
             step, snapshot, problems = found
             for problem in problems:

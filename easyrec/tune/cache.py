@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
+from easyrec.config.tune import RowsConfig
 from easyrec.data import PARTS, open_sources
 from easyrec.data.feed import feed_of
 from easyrec.durable import write_text
 from easyrec.processors import num_threads
+from easyrec.train.taught import TEACHERS
 from easyrec.tune.search import Search
 from feature_generator import offline
 
@@ -32,6 +34,8 @@ def obstacle(search: Search) -> str:
     first, config = search.first, search.config
     if not config.cache:
         return "tune.cache is false"
+    if first.distill is not None:
+        return "teachers read the rows themselves"
     if first.data.fg == "encoded":
         return "the data hold features already"
     if first.data.sampler is not None or first.eval.retrieval is not None or isinstance(first.model, StatisticConfig):
@@ -60,19 +64,37 @@ def make_cache(search: Search, folder: Path, data: Mapping[str, Any] | None) -> 
         return {}
     shutil.rmtree(target, ignore_errors=True)  # of a process that was killed
     target.mkdir()
-    experiment = search.first
+    settings = write_features(search.first, target, data, columns(search))
+    write_text(target / SETTINGS, json.dumps(settings, indent=1) + "\n")
+    return settings
+
+
+def write_features(
+    experiment: Experiment, target: Path, data: Mapping[str, Any] | None, reserve: Sequence[str]
+) -> dict[str, Any]:
+    """Write the features of `train` and `valid`; the settings that let a config read them.
+
+    Args:
+        experiment: Whose features.
+        target: Folder to write into.
+        data: Rows by part that stand in for the config's.
+        reserve: Raw columns that are passed through.
+
+    Raises:
+        DataError: A row cannot be used.
+    """
     settings: dict[str, Any] = {"data.fg": "encoded"}
     sources = open_sources(experiment, data)
     for name in PARTS if experiment.data.split is None else ("train",):
         part = getattr(sources, name)
-        if part is None or name == "test":  # no trial looks at test
+        if part is None or name == "test":  # nobody looks at test before all is decided
             continue
         path = target / f"{name}.parquet"
         offline.run(
             experiment.generator,
             feed_of(part.source),
             path,
-            reserve=[column for column in columns(search) if column in part.columns],
+            reserve=[column for column in reserve if column in part.columns],
             threads=experiment.train.threads or num_threads(),
             bad_rows=experiment.data.bad_rows,
         )
@@ -80,7 +102,6 @@ def make_cache(search: Search, folder: Path, data: Mapping[str, Any] | None) -> 
         settings[f"data.{name}"] = {"type": "parquet", "path": str(path.absolute())}
     if experiment.data.split is None:
         settings["data.test"] = None
-    write_text(target / SETTINGS, json.dumps(settings, indent=1) + "\n")
     return settings
 
 
@@ -91,18 +112,26 @@ def read_cache(folder: Path) -> dict[str, Any]:
     return found
 
 
+def teachers(search: Search, folder: Path) -> dict[str, Any]:
+    """The setting that lets trials share what teachers say; empty where there are none, or where the config has it."""
+    distill = search.first.distill
+    return {} if distill is None or distill.cache else {"distill.cache": str((folder / TEACHERS).absolute())}
+
+
 def columns(search: Search) -> list[str]:
     """Raw columns that trials read beside the features, whatever is drawn."""
     found: list[str] = []
     for experiment in search.options():
-        found += _columns(experiment)
+        found += raw_columns(experiment, search.config.rows)
     return list(dict.fromkeys(found))
 
 
-def _columns(experiment: Experiment) -> list[str]:
+def raw_columns(experiment: Experiment, rows: RowsConfig | None = None) -> list[str]:
+    """Raw columns that an experiment reads beside the features; some may be listed twice."""
     data, shuffle = experiment.data, experiment.shuffle
     names = [*data.labels, *data.reserved, *experiment.eval.columns(experiment.tasks), *experiment.training_columns]
     names += [name for name in (data.sample_weight, data.event_time, shuffle and shuffle.together) if name]
     names += [data.split.column] if data.split else []
+    names += [rows.column] if rows is not None and rows.column else []
     names += [data.leakage.time, *data.leakage.sequences] if data.leakage else []
     return names

@@ -13,7 +13,7 @@ from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of, read_document
 from easyrec.config.space import Parameter, Value, active, filled, parameters, points, unsearched
 from easyrec.config.statistic import StatisticConfig
-from easyrec.config.tune import COSTS, Grid, NoPruner, TuneConfig
+from easyrec.config.tune import COSTS, Grid, Halving, Hyperband, NoPruner, TuneConfig
 from easyrec.config.watched import directions
 from easyrec.errors import ConfigError, Problem, nearest
 from feature_generator.config import Document, override, read_yaml, validate
@@ -83,6 +83,18 @@ class Search:
         for parameter in self.parameters:
             for label in parameter.labels:
                 yield self.experiment({**dict(parameter.given), parameter.name: label})
+
+    @property
+    def rungs(self) -> list[float]:
+        """Shares of the rows that a trial is trained on, one after another."""
+        return [1.0] if self.config.rows is None else self.config.rows.shares
+
+    def step(self, evaluation: int) -> int:
+        """What the pruner calls an evaluation, or a share of the rows that is through, from 1: it halves at 1, 3, 9."""
+        chosen = self.config.pruned
+        if self.config.rows is None or not isinstance(chosen, Halving | Hyperband):
+            return evaluation
+        return int(chosen.reduction ** (evaluation - 1))
 
     @property
     def trials(self) -> int | None:
@@ -265,6 +277,9 @@ def _unfit(
     if len(objectives) > 1 and not isinstance(config.pruned, NoPruner):
         text = "trials of several objectives cannot be compared before they end: set pruner: none, or leave it out"
         yield document.problem(("tune", "pruner"), text)
+    if config.rows is not None and (len(objectives) > 1 or isinstance(config.pruned, NoPruner)):
+        text = "the best on a share of the rows go on to more of them: this takes one objective, and a pruner"
+        yield document.problem(("tune", "rows"), text)
     if isinstance(config.sampler, Grid):
         try:
             next(points(found))

@@ -34,7 +34,8 @@ from urllib.parse import urlsplit
 from typing_extensions import Self
 
 from easyrec.config.space import Parameter, Value, active, filled, num_points, points
-from easyrec.config.tune import TPE, CmaEs, GaussianProcess, Grid, Hyperband, Median
+from easyrec.config.tune import TPE, CmaEs, GaussianProcess, Grid, Halving, Hyperband, Median
+from easyrec.durable import write_ahead
 from easyrec.errors import MissingExtra, TuneError
 from easyrec.tune.row import Row
 from easyrec.tune.search import Search
@@ -46,6 +47,8 @@ KILLS = 2
 """Processes that die of a trial until it has failed."""
 FAILURES = 5
 """Trials that fail before any gives a result until the search is given up."""
+BUSY_SECONDS = 60.0
+"""How long a connection waits for other writers."""
 BEAT_SECONDS, SILENCE_SECONDS = 60.0, 300.0
 """How often a worker that others cannot see says that it lives, and after what silence it is taken for dead."""
 
@@ -118,8 +121,8 @@ class Study:
 
     def _connected(self) -> sqlite3.Connection:
         """A connection to the file: others may write for as long as a slow disk takes, and a commit waits for no disk."""
-        connection = sqlite3.connect(self.folder / "study.db", timeout=60, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
+        connection = sqlite3.connect(self.folder / "study.db", timeout=BUSY_SECONDS, check_same_thread=False)
+        write_ahead(connection, BUSY_SECONDS)
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
@@ -474,6 +477,8 @@ class Study:
             return pruners.MedianPruner(n_startup_trials=chosen.startup, n_warmup_steps=chosen.warmup)
         if isinstance(chosen, Hyperband):
             return pruners.HyperbandPruner(min_resource=chosen.least, reduction_factor=chosen.reduction)
+        if isinstance(chosen, Halving):
+            return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=chosen.reduction)
         return pruners.NopPruner()
 
 

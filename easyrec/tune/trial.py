@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from easyrec.config import Experiment
+from easyrec.config.parts import NO_ROWS
 from easyrec.config.statistic import StatisticConfig
+from easyrec.config.tune import RowsConfig
+from easyrec.data import open_sources
+from easyrec.data.beside import raw_name
+from easyrec.data.sources._sampled import SampledSource
 from easyrec.durable import write_text
-from easyrec.errors import TuneError
+from easyrec.errors import ConfigError, TuneError
 from easyrec.train.interrupt import Interrupted
 from easyrec.train.observer import Observer
 from easyrec.train.statistics import train_statistic
@@ -46,6 +51,7 @@ class Trial:
         report: Is told the first objective after each evaluation, and its number; gives whether the trial is hopeless.
         stopped: Whether a signal has come, while no training was there to heed it.
         clock: Seconds that never run backwards.
+        rows: Shares of the rows that it is trained on one after another; None: on all.
     """
 
     experiment: Callable[[dict[str, Any]], Experiment]
@@ -59,16 +65,18 @@ class Trial:
     report: Callable[[float, int], bool] | None = None
     stopped: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
+    rows: RowsConfig | None = None
     evaluations: int = 0
     cut: str = ""
     weights: int = 0
+    ended: str = ""
     started: float = field(default=0.0, init=False)
 
     def run(self) -> dict[str, float]:
         """Train; the objectives and all metrics of the evaluation that a run would keep, means over seeds.
 
         Raises:
-            Hopeless: An evaluation was so bad that the rest is not worth its time.
+            Hopeless: An evaluation, or a share of the rows, was so bad that the rest is not worth its time.
             TimeUp: Time was up before the first evaluation.
             Interrupted: A signal came.
             ConfigError: Config and data do not fit.
@@ -76,10 +84,17 @@ class Trial:
         """
         self.started = self.clock()
         first = self.experiment({}).train.seed
+        for share in self.rows.shares[:-1] if self.rows is not None else ():
+            values = self._train(self.experiment({}), pruning=False, share=share)
+            if self.cut:
+                return values
+            if self._hopeless(values):
+                self.ended = f"ended at {share:.3g} of the rows"
+                raise Hopeless
         found = []
         for number in range(self.seeds):
             more = {"train.seed": first + number} if number else {}
-            found.append(self._train(self.experiment(more), pruning=not number))
+            found.append(self._train(self.experiment(more), pruning=not number and self.rows is None))
             if self.cut:
                 break
         names = [name for name in found[0] if all(name in values for values in found)]
@@ -87,17 +102,24 @@ class Trial:
         for objective in self.objectives:
             if not math.isfinite(mean.get(objective.name, math.nan)):
                 raise TuneError(f"'{objective.name}' is not defined on valid")
+        if self.rows is not None:
+            self._hopeless(mean)  # told alone: it has ended
         return mean
 
-    def _train(self, experiment: Experiment, *, pruning: bool) -> dict[str, float]:
+    def _hopeless(self, values: Mapping[str, float]) -> bool:
+        """Whether the trial is to end here, by what it has come to."""
+        self.evaluations += 1
+        first = next(o for o in self.objectives if o.is_metric)
+        return self.report is not None and self.report(values[first.name], self.evaluations)
+
+    def _train(self, experiment: Experiment, *, pruning: bool, share: float = 1.0) -> dict[str, float]:
+        data = self.data if self.rows is None or share == 1 else self._sampled(experiment, self.rows, share)
         wanted = [o.name for o in self.objectives if not o.is_metric]
         if isinstance(experiment.model, StatisticConfig):
-            run = train_statistic(experiment, self.folder, data=self.data, overwrite=True, bar=False, export=False)
+            run = train_statistic(experiment, self.folder, data=data, overwrite=True, bar=False, export=False)
             return {name: value for name, value in run.metrics["valid"].items() if value is not None}
         watcher = _Watcher(self, pruning)
-        trainer = Trainer(
-            experiment, self.folder, data=self.data, overwrite=True, bar=False, export=False, observer=watcher
-        )
+        trainer = Trainer(experiment, self.folder, data=data, overwrite=True, bar=False, export=False, observer=watcher)
         self.weights = trainer.collection.plan.parameters
         try:
             trainer.fit()
@@ -108,6 +130,18 @@ class Trial:
         finally:
             write_text(self.folder / "config.yaml", self.plain({}).to_yaml())
         return {**watcher.kept, **costs(trainer, wanted)}
+
+    def _sampled(self, experiment: Experiment, rows: RowsConfig, share: float) -> dict[str, Any]:
+        """The rows by part, with a share of those to learn from."""
+        part = open_sources(experiment, self.data).train
+        if part is None:
+            raise experiment.placed(ConfigError([NO_ROWS]))
+        clock = None if rows.column is None else raw_name(rows.column, part.columns, experiment.data.fg)
+        try:
+            sampled = SampledSource(part.source, share, clock, part.predicate)
+        except ConfigError as error:
+            raise experiment.placed(error) from None
+        return {**(self.data or {}), "train": sampled}
 
 
 class _Watcher(Observer):
@@ -134,7 +168,5 @@ class _Watcher(Observer):
             self.kept = {name: float(value) for name, value in values.items() if value is not None}
         if not self.pruning:
             return
-        self.trial.evaluations += 1
-        told = float(values[self.first.name])
-        if self.trial.report is not None and self.trial.report(told, self.trial.evaluations):
+        if self.trial._hopeless({self.first.name: float(values[self.first.name])}):
             raise Hopeless

@@ -22,7 +22,7 @@ from typing import Any
 from easyrec.errors import ConfigError
 from easyrec.processors import wait_asleep
 from easyrec.train.interrupt import Interrupted
-from easyrec.tune.cache import read_cache
+from easyrec.tune.cache import read_cache, teachers
 from easyrec.tune.search import Search, load_search
 from easyrec.tune.study import Study
 from easyrec.tune.trial import Hopeless, TimeUp, Trial
@@ -87,12 +87,12 @@ def _run(
     def report(value: float, evaluation: int) -> bool:
         if not pruned:
             return False
-        trial.report(value, evaluation)
+        trial.report(value, search.step(evaluation))
         return bool(trial.should_prune())
 
-    started = time.monotonic()
+    started, shared = time.monotonic(), {**cached, **teachers(search, study.folder)}
     run = Trial(
-        lambda more: search.experiment(values, {**cached, **more}),
+        lambda more: search.experiment(values, {**shared, **more}),
         lambda more: search.experiment(values, more),
         study.folder / "trials" / f"{trial.number:05}",
         search.objectives,
@@ -102,6 +102,7 @@ def _run(
         search.config.budget.seconds_per_trial,
         report,
         stopped,
+        rows=search.config.rows,
     )
 
     def took() -> None:
@@ -112,6 +113,8 @@ def _run(
         outcome = run.run()
     except Hopeless:
         took()
+        if run.ended:
+            trial.set_user_attr("reason", run.ended)
         study.prune(trial)
     except TimeUp as up:
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""Who may be scored now: a bounded queue in front of a bounded number of threads, and a deadline for each request."""
+"""Who may be scored now: a bounded queue in front of the event loop and of a bounded number of threads, and deadlines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from serving.server.http import Refused
 from serving.server.pace import Pace
@@ -18,11 +18,68 @@ RETRY_AFTER = 1
 """Seconds that a client is told to wait; a queue is far shorter than that."""
 
 
-class Admission:
-    """The queue and the threads of one process. Its methods are called from the event loop alone.
+class Line:
+    """Those who wait for one of some places.
 
     Args:
-        threads: Requests that are scored at a time.
+        places: How many there are.
+
+    Attributes:
+        free: Places that nobody has.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.places, self.free = places, places
+        self._turns: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Those who wait."""
+        return sum(not turn.done() for turn in self._turns)
+
+    @property
+    def taken(self) -> int:
+        """Places that somebody has."""
+        return self.places - self.free
+
+    async def wait(self, deadline: float) -> None:
+        """Wait for a place.
+
+        Raises:
+            Refused: The deadline has passed.
+        """
+        turn = asyncio.get_running_loop().create_future()
+        self._turns.append(turn)
+        try:
+            await asyncio.wait((turn,), timeout=max(0.0, deadline - time.perf_counter()))
+        except BaseException:  # the client has gone: whoever is next may have the turn
+            if turn.done():
+                self.next()
+            turn.cancel()
+            raise
+        if not turn.done():
+            turn.cancel()
+            raise late("queue")
+
+    def next(self) -> None:
+        """Hand a place on."""
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self.free += 1
+
+
+class Admission:
+    """The queue of one process, and where work is done. Its methods are called from the event loop alone.
+
+    Short work is done in the event loop: threads that hold Python's lock in turns would take longer for the same. Between
+    two pieces of it the loop reads what has come, so that requests wait here, where they are counted and may be refused,
+    and not in their sockets.
+
+    Args:
+        threads: Pieces of longer work that are done at a time.
         queue: Requests that may wait.
 
     Attributes:
@@ -31,21 +88,20 @@ class Admission:
     """
 
     def __init__(self, threads: int, queue: int) -> None:
-        self.threads, self.queue = threads, queue
+        self.queue = queue
         self.open, self.why = False, "starting"
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="score")
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._free, self._pace = threads, Pace(threads)
+        self._here, self._threads, self._pace = Line(1), Line(threads), Pace()
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return sum(not one.done() for one in self._waiting)
+        return self._here.waiting + self._threads.waiting
 
     @property
     def running(self) -> int:
         """Requests that are being scored."""
-        return self.threads - self._free
+        return self._here.taken + self._threads.taken
 
     def check(self) -> None:
         """Refuse a request that could not even wait; before its body is read.
@@ -55,19 +111,16 @@ class Admission:
         """
         if not self.open:
             raise Refused(503, self.why, f"the server is {self.why}", retry_after=RETRY_AFTER, close=True)
-        if not self._free and self.waiting >= self.queue:
+        if not (self._here.free and self._threads.free) and self.waiting >= self.queue:
             raise Refused(429, "queue", f"{self.waiting} requests are waiting", retry_after=RETRY_AFTER)
 
-    async def run(
-        self, work: Callable[[], T], deadline: float, kind: Hashable = None, client: Any = None
-    ) -> tuple[T, float]:
-        """Run `work` in a thread, when it is its turn; or here, where work of this kind is short and nobody waits.
+    async def run(self, work: Callable[[], T], deadline: float, kind: Hashable = None) -> tuple[T, float]:
+        """Do some work when it is its turn: here, where work of this kind is short, else in a thread.
 
         Args:
             work: What to do.
             deadline: When the request is given up, by `time.perf_counter`. Work that has begun goes on to its end.
             kind: What work of about the same length has in common; None: it always has a thread.
-            client: Who asks.
 
         Returns:
             What `work` returns, and the seconds that it waited.
@@ -75,66 +128,44 @@ class Admission:
         Raises:
             Refused: The queue is full, or the deadline has passed.
         """
+        short = self._pace.is_short(kind)
         work = self._pace.measured(kind, work)
-        if self._free == self.threads and self._pace.is_short(kind, client):
-            return self._here(work, deadline, client), 0.0
-        begun = time.perf_counter()
-        await self._turn(deadline)
-        waited = time.perf_counter() - begun
-        try:
-            future = asyncio.get_running_loop().run_in_executor(self.pool, work)
-        except BaseException:
-            self._next()
-            raise
-        future.add_done_callback(self._done)
-        await asyncio.wait((future,), timeout=max(0.0, deadline - time.perf_counter()))
-        self._pace.ended(client)
-        if not future.done():
-            raise _late("score")
-        return future.result(), waited
+        line = self._here if short else self._threads
+        waited = 0.0
+        if line.free:
+            line.free -= 1
+        else:
+            self.check()
+            begun = time.perf_counter()
+            await line.wait(deadline)
+            waited = time.perf_counter() - begun
+        return (self._in_loop(work, deadline) if short else await self._in_thread(work, deadline)), waited
 
-    def _here(self, work: Callable[[], T], deadline: float, client: Any) -> T:
-        self._free -= 1
+    def _in_loop(self, work: Callable[[], T], deadline: float) -> T:
         try:
             result = work()
         finally:
-            self._next()
-            self._pace.ended(client)
+            asyncio.get_running_loop().call_soon(self._here.next)  # only once the loop has read what has come
         if time.perf_counter() > deadline:
-            raise _late("score")
+            raise late("score")
         return result
 
-    async def _turn(self, deadline: float) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        self.check()
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+    async def _in_thread(self, work: Callable[[], T], deadline: float) -> T:
         try:
-            await asyncio.wait((turn,), timeout=max(0.0, deadline - time.perf_counter()))
-        except BaseException:  # the client has gone: whoever is next may have the turn
-            if turn.done():
-                self._next()
-            turn.cancel()
+            future = asyncio.get_running_loop().run_in_executor(self.pool, work)
+        except BaseException:
+            self._threads.next()
             raise
-        if not turn.done():
-            turn.cancel()
-            raise _late("queue")
+        future.add_done_callback(self._done)
+        await asyncio.wait((future,), timeout=max(0.0, deadline - time.perf_counter()))
+        if not future.done():
+            raise late("score")
+        return future.result()
 
     def _done(self, future: asyncio.Future[T]) -> None:
         if not future.cancelled():
             future.exception()  # it was raised to the caller, or the caller has gone
-        self._next()
-
-    def _next(self) -> None:
-        """Hand the thread on."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        self._threads.next()
 
     async def drained(self, timeout_s: float) -> bool:
         """Whether all that run and wait came to an end in time."""
@@ -146,6 +177,7 @@ class Admission:
         return True
 
 
-def _late(stage: str) -> Refused:
+def late(stage: str) -> Refused:
+    """What is answered when a deadline has passed: in the `queue`, or while a request had its `score` computed."""
     told = "waiting for its turn" if stage == "queue" else "being scored"
     return Refused(504, f"deadline_{stage}", f"the deadline passed while the request was {told}")

@@ -88,7 +88,6 @@ class App:
             {},
             started,
             started + service.config.limits.deadline_ms / 1000.0,
-            scope.get("client"),
         )
         endpoint, reason = "none", ""
         try:

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from easyrec.errors import DataError
+from serving.server.by_key import with_columns
 from serving.server.columns import Question, Scores, ask
 from serving.server.config import ServerConfig
 from serving.server.drift import Drift
@@ -49,9 +51,13 @@ class Aside:
                     self._count_shadow(model, shadow, "skipped")
         if self._watched and random.random() < self._watched:  # noqa: S311
             self._submit(self._drifted(model, loaded, question, scores))
-        sampled = self._log is not None and question.user_form and random.random() < self._sample  # noqa: S311
-        if sampled and not self._submit(self._kept(model, loaded, question, scores)):
-            self._metrics.add("easyrec_request_log_total", result="dropped")
+        if self._log is not None and question.user_form and random.random() < self._sample:  # noqa: S311
+            try:  # now, as what a catalogue holds of an item may be another thing later
+                asked = with_columns(loaded, question)
+            except DataError:
+                asked = None
+            if asked is None or not self._submit(self._kept(model, loaded, asked, scores)):
+                self._metrics.add("easyrec_request_log_total", result="dropped")
 
     def tidy(self) -> None:
         """Let what is old in the request log go."""

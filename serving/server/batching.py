@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ import pyarrow as pa
 from feature_generator.errors import DataError
 from feature_generator.incoming import record
 from serving.catalogue import gives
+from serving.server.admission import late
 from serving.server.by_key import keys_of
-from serving.server.columns import Question, Scores, ask
+from serving.server.columns import Question, Scores, ask, ask_together
 from serving.server.config import Batching
 from serving.server.http import Refused
 from serving.server.models import Loaded
@@ -37,8 +39,12 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
         self._running: set[asyncio.Task[None]] = set()
 
-    async def add(self, entry: Any, rows: int) -> Any:
-        """The result of an entry of `rows` rows."""
+    async def add(self, entry: Any, rows: int, left_s: float) -> Any:
+        """The result of an entry of `rows` rows.
+
+        Raises:
+            Refused: There was none within `left_s`; the others of its batch go on.
+        """
         if self._rows + rows > self.config.max_rows:
             self._flush()
         loop = asyncio.get_running_loop()
@@ -49,7 +55,11 @@ class Batcher:
             self._flush()
         elif self._timer is None:
             self._timer = loop.call_later(self.config.max_wait_ms / 1000.0, self._flush)
-        return await future
+        late = loop.call_later(max(0.0, left_s), _expire, future)
+        try:
+            return await future
+        finally:
+            late.cancel()
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -76,15 +86,25 @@ class Batcher:
                 future.set_result(result)
 
 
+def _expire(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(late("score"))
+
+
 def ask_all(loaded: Loaded, questions: Sequence[Question]) -> list[Scores | Refused]:
     """The scores of several questions, or why one of them has none.
 
     Questions whose columns have the same types go together; one that is refused spoils no other.
     """
     results: list[Scores | Refused | None] = [None] * len(questions)
+    named = [place for place, one in enumerate(questions) if one.count and not one.explain and keys_of(loaded, one)]
+    if len(named) > 1:
+        with contextlib.suppress(Refused):
+            for place, scores in zip(named, ask_together(loaded, [questions[p] for p in named]), strict=True):
+                results[place] = scores
     groups: dict[pa.Schema, list[tuple[int, pa.RecordBatch]]] = {}
     for place, one in enumerate(questions):
-        rows = side_by_side(loaded, one)
+        rows = side_by_side(loaded, one) if results[place] is None else None
         if rows is not None:
             groups.setdefault(rows.schema, []).append((place, rows))
     for members in groups.values():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from easyrec.errors import nearest
-from serving.catalogue import Keys, names_of
+from serving.catalogue import Keys, gives, names_of
 from serving.server.columns import Question, check_names
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model
@@ -15,6 +17,18 @@ def keys_of(loaded: Loaded, question: Question) -> Keys | None:
     """What names the candidates; None where they come with their columns."""
     catalogue = loaded.predictor.catalogue
     return None if catalogue is None or not question.user_form else catalogue.keys_in(question.items)
+
+
+def with_columns(loaded: Loaded, question: Question) -> Question:
+    """The question with the columns of candidates that it names by their keys; itself where they came with it.
+
+    Raises:
+        DataError: An item has gone since the question was answered.
+    """
+    keys, catalogue = keys_of(loaded, question), loaded.predictor.catalogue
+    if keys is None or catalogue is None:
+        return question
+    return replace(question, items=catalogue.columns_of(keys))
 
 
 def check(model: Model, loaded: Loaded, question: Question) -> None:
@@ -29,6 +43,28 @@ def check(model: Model, loaded: Loaded, question: Question) -> None:
     else:
         check_names(model, loaded, Question(question.user, None, question.context))
         _check_keys(model, loaded, keys)
+
+
+def check_items(model: Model, loaded: Loaded, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Compare the columns of items that are to be upserted with those that the catalogue keeps.
+
+    Raises:
+        Refused: An item lacks a column, whose value would be lost, or has one that no feature of items reads.
+    """
+    catalogue = loaded.predictor.catalogue
+    assert catalogue is not None
+    known = {name for name, side in loaded.columns.items() if side == "item"} | {catalogue.key}
+    known |= {name.partition("__")[0] for name in known}
+    for row, item in enumerate(rows):
+        if model.config.unknown_columns == "fail" and not known.issuperset(item):
+            name = next(name for name in item if name not in known)
+            told = f"column '{name[:100]}' is read by no feature of items{nearest(name, known)}"
+            raise Refused(400, "unknown_column", told, column=name[:100], row=row)
+        if model.config.missing_columns == "fail":
+            for column in catalogue.kept:
+                if column != catalogue.key and not gives(item, column):
+                    told = f"the item lacks the column '{column}'; null says that it has no value"
+                    raise Refused(400, "missing_column", told, column=column, row=row)
 
 
 def _check_keys(model: Model, loaded: Loaded, keys: Keys) -> None:

@@ -1,23 +1,28 @@
 """Canaries: versions that get few requests, and none any more once they answer unlike the main version, or fail.
 
-Scores of both are kept as uniform samples of the same period. Each process judges what it answered itself; an order tells the others.
+Scores of both are kept as uniform samples of the same period. Each process leaves what it counted for the others; one of them, that with
+the lowest number, judges the sum, and an order tells the others.
 """
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 
-from easyrec.export.profile import count_numbers, edges_of, psi
+from easyrec.export.profile import count_numbers, edges_of, psi, top_classes
 from serving.server.columns import Scores
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model, Models, Version
 
 SIZE = 4096
 """Scores that are kept of a version and task."""
+POSTED = 1024
+"""Of these, so many are left for other processes."""
 WAITING = 4096
 """Answers that may wait to be counted; of more of them, older ones are left out."""
 NOTHING = nullcontext()
@@ -63,12 +68,35 @@ class Side:
     Attributes:
         requests: How many it was asked.
         errors: How many it failed to answer.
-        samples: Scores by task.
+        samples: Scores, by what they are of.
     """
 
     def __init__(self) -> None:
         self.requests = self.errors = 0
         self.samples: dict[str, Sample] = {}
+
+    def state(self) -> dict[str, Any]:
+        """It for other processes."""
+        samples = {name: [one.seen, spread(one.values, POSTED).tolist()] for name, one in self.samples.items()}
+        return {"requests": self.requests, "errors": self.errors, "samples": samples}
+
+
+class Total:
+    """What a version did in all processes.
+
+    Args:
+        side: In this one.
+        others: In others, as they left it.
+    """
+
+    def __init__(self, side: Side, others: Sequence[Mapping[str, Any]]) -> None:
+        self.requests: int = side.requests + sum(other["requests"] for other in others)
+        self.errors: int = side.errors + sum(other["errors"] for other in others)
+        held = {name: [(one.seen, one.values)] for name, one in side.samples.items()}
+        for other in others:
+            for name, (seen, values) in other["samples"].items():
+                held.setdefault(name, []).append((seen, np.array(values, np.float32)))
+        self.samples = {name: together(parts) for name, parts in held.items()}
 
     @property
     def rate(self) -> float:
@@ -90,9 +118,7 @@ class Trial:
 
     def note(self, loaded: Loaded, scores: Scores | None) -> None:
         """Count an answer, or that there was none."""
-        both = self._both()
-        if set(both) != set(self.sides):  # one of them has another bundle: another period
-            self.sides = {name: Side() for name in both}
+        self.look()
         side = self.sides.get(loaded.version)
         if side is None:
             return
@@ -101,25 +127,48 @@ class Trial:
             side.errors += 1
             return
         for task, values in scores.items():
-            if values.ndim == 1:
-                side.samples.setdefault(task, Sample(self._random)).add(values)
+            seen = {f"scores of '{task}'": values if values.ndim == 1 else values.max(axis=1)}
+            if values.ndim == 2:
+                seen[f"classes of '{task}'"] = top_classes(values).astype(np.float32)
+            for name, numbers in seen.items():
+                side.samples.setdefault(name, Sample(self._random)).add(numbers)
 
-    def verdict(self) -> str:
-        """Why the canary must go; empty where it may stay."""
+    def look(self) -> None:
+        """Begin another period where one of them has another bundle."""
+        both = self._both()
+        if set(both) != set(self.sides):
+            self.sides = {name: Side() for name in both}
+
+    def state(self) -> dict[str, Any]:
+        """Both sides, for other processes."""
+        return {name: side.state() for name, side in self.sides.items()}
+
+    def renew(self, processes: int) -> None:
+        """End the period where it was long enough."""
+        config, both = self.canary.config.canary, self._both()
+        side = self.sides.get(both[0]) if both else None
+        if config is not None and side is not None and side.requests * processes >= PERIODS * config.min_requests:
+            self.sides = {}
+
+    def verdict(self, others: Sequence[Mapping[str, Any]]) -> str:
+        """Why the canary must go; empty where it may stay.
+
+        Args:
+            others: The state of this trial in other processes.
+        """
         config, both = self.canary.config.canary, self._both()
         if config is None or len(both) < 2 or set(both) != set(self.sides):
             return ""
-        canary, main = (self.sides[name] for name in both)
+        same = [other for other in others if set(other) == set(both)]
+        canary, main = (Total(self.sides[name], [other[name] for other in same]) for name in both)
         if min(canary.requests, main.requests) < config.min_requests:
             return ""
         if canary.rate - main.rate > config.max_errors + _chance(canary, main):
             return f"{canary.rate:.1%} of its requests failed, of the main version's {main.rate:.1%}"
-        for task in main.samples.keys() & canary.samples.keys():
-            index = apart(main.samples[task].values, canary.samples[task].values)
+        for name in sorted(main.samples.keys() & canary.samples.keys()):
+            index = apart(main.samples[name], canary.samples[name])
             if index > config.max_psi:
-                return f"scores of '{task}' are not those of the main version: psi {index:.3f}"
-        if canary.requests >= PERIODS * config.min_requests:
-            self.sides = {}
+                return f"{name} are not those of the main version: psi {index:.3f}"
         return ""
 
     def _both(self) -> list[str]:
@@ -133,9 +182,13 @@ class Trials:
 
     Args:
         models: What is served.
+
+    Attributes:
+        state: What this process counted, for the others: by model, each trial.
     """
 
     def __init__(self, models: Models) -> None:
+        self.state: dict[str, list[dict[str, Any]]] = {}
         self._trials = {m.name: [Trial(v, m.main) for v in m.versions if v.config.canary is not None] for m in models}
         self._waiting: deque[tuple[str, Loaded, Scores | None]] = deque(maxlen=WAITING)
 
@@ -157,24 +210,57 @@ class Trials:
                 self.answered(model, loaded, None)
             raise
 
-    def verdicts(self) -> Iterator[tuple[str, Version, str]]:
-        """Count what waits; then models and canaries that must go, and why."""
+    def __bool__(self) -> bool:
+        return any(self._trials.values())
+
+    def verdicts(self, others: Sequence[Mapping[str, Any]] = ()) -> Iterator[tuple[str, Version, str]]:
+        """Count what waits; then models and canaries that must go, and why, where it is this process that says so.
+
+        Args:
+            others: What the other processes left.
+        """
         for _ in range(len(self._waiting)):
             name, loaded, scores = self._waiting.popleft()
             for trial in self._trials[name]:
                 trial.note(loaded, scores)
+        alive = [state for state in others if state["alive"] and "canaries" in state]
+        judges = all(state["process"] > os.getpid() for state in alive)
         for name, trials in self._trials.items():
-            for trial in trials:
-                why = trial.verdict()
+            for place, trial in enumerate(trials):
+                trial.look()
+                beside = [state["canaries"].get(name, []) for state in alive]
+                why = trial.verdict([one[place] for one in beside if place < len(one)]) if judges else ""
                 if why:
                     trial.sides = {}
                     yield name, trial.canary, why
+                else:
+                    trial.renew(1 + len(alive))
+        self.state = {name: [one.state() for one in trials] for name, trials in self._trials.items() if trials}
 
 
-def _chance(one: Side, other: Side) -> float:
+def _chance(one: Total, other: Total) -> float:
     """How far two shares of errors lie apart by chance, where clients send both the same: three standard errors."""
     pooled = (one.errors + other.errors) / (one.requests + other.requests)
     return float(SIGMAS * np.sqrt(pooled * (1.0 - pooled) * (1.0 / one.requests + 1.0 / other.requests)))
+
+
+def spread(values: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of some values, evenly from the first to the last."""
+    size = len(values)
+    return values if size <= most else values[np.arange(most) * size // max(1, most)]
+
+
+def together(samples: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
+    """A uniform sample of all, of uniform samples of parts: as many of each as its share of what was seen.
+
+    Args:
+        samples: Of each part, how many values it had, and those that were kept.
+    """
+    used = [(seen, values) for seen, values in samples if seen and len(values)]
+    if len(used) < 2:
+        return used[0][1] if used else np.zeros(0, np.float32)
+    rate = min(len(values) / seen for seen, values in used)
+    return np.concatenate([spread(values, max(1, int(rate * seen))) for seen, values in used])
 
 
 def apart(main: np.ndarray, canary: np.ndarray) -> float:

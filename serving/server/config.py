@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError
-from easyrec.export.trust import Trust, without_secrets
+from easyrec.export.trust import NAME, Trust, masked, without_secrets
 from easyrec.processors import num_processors
 from feature_generator.config import Document, StrictModel, override, read_yaml, validate
 from serving.gpu.config import DeviceConfig
 from serving.limits import Limits
 from serving.server.sources import Place
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
+Name = Annotated[str, NAME]
 """What may name models and versions: it stands in paths, labels and logs."""
 Secret = Annotated[str, StringConstraints(min_length=16)]
 
@@ -39,7 +38,7 @@ class CanaryConfig(StrictModel):
     max_errors: float = Field(0.02, ge=0.0, le=1.0)
     """Share of its requests that fail, beyond the main version's share."""
     min_requests: int = Field(200, ge=1)
-    """Requests to each of both, in a process, before it is judged."""
+    """Requests to each of both before it is judged."""
 
 
 class ItemSource(StrictModel):
@@ -129,7 +128,7 @@ class ModelConfig(StrictModel):
     """What a column does that a request lacks."""
     unknown_columns: Literal["fail", "ignore"] = "fail"
     """What a column does that no feature reads."""
-    unique: str | None = None
+    unique: str | None = Field(None, min_length=1)
     """An item column, e.g. `item_id`; a request that holds a value of it twice is refused."""
     batching: Batching | None = None
     catalogue: CatalogueConfig | None = None
@@ -138,8 +137,10 @@ class ModelConfig(StrictModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.bundle is None) == (not self.versions):
+        if self.bundle is None and not self.versions:
             raise ValueError("needs either 'bundle' or 'versions'")
+        if self.bundle is not None and self.versions:
+            raise ValueError("has 'bundle' and 'versions', but takes one of them")
         if self.versions and self.deltas is not None:
             raise ValueError("'deltas' belongs to a version where there are 'versions'")
         if self.versions and not any(v.weight for v in self.versions if v.shadow is None):
@@ -155,6 +156,8 @@ class ModelConfig(StrictModel):
             raise ValueError("two versions have one name")
         if self.inputs == "tensors" and any((self.catalogue, self.user_cache, self.item_cache)):
             raise ValueError("with 'inputs: tensors' nothing is computed that a cache could keep")
+        if self.inputs == "tensors" and (self.unique or self.batching):
+            raise ValueError("with 'inputs: tensors' there are no columns, so 'unique' and 'batching' do nothing")
         return self
 
     def all_versions(self) -> list[VersionConfig]:
@@ -270,12 +273,12 @@ class ServerConfig(StrictModel):
     """`serving.yaml`."""
 
     models: list[ModelConfig] = Field(min_length=1)
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535)
     """0 takes a free one."""
     processes: int = Field(1, ge=1, le=1024)
     threads: int | None = Field(None, ge=1, le=1024)
-    """Requests that a process scores at a time; default: the processors, shared among the processes."""
+    """Longer requests that a process scores at a time; default: the processors, shared among the processes."""
     limits: LimitsConfig = LimitsConfig()
     tls: TLS | None = None
     auth: Auth | None = None
@@ -287,7 +290,7 @@ class ServerConfig(StrictModel):
     grpc: GRPC | None = None
     watch_s: float = Field(1.0, ge=0.0)
     """How often bundles and deltas are looked at; 0: only on request."""
-    state: str | None = None
+    state: str | None = Field(None, min_length=1)
     """Folder for what processes share and what deltas make; default: a temporary one."""
     drain_s: float = Field(30.0, ge=0.0)
     """How long running requests may take after SIGTERM."""
@@ -300,6 +303,18 @@ class ServerConfig(StrictModel):
         if repeated:
             raise ValueError(f"two models are called '{min(repeated)}'")
         return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.grpc is not None and self.grpc.port == self.port and self.port:
+            raise ValueError(f"'port' and 'grpc.port' are both {self.port}")
+        for model in self.models:
+            if model.batching is not None and model.batching.max_wait_ms >= self.limits.deadline_ms:
+                raise ValueError(
+                    f"'{model.name}' may wait {model.batching.max_wait_ms:g} ms for a batch (batching.max_wait_ms), "
+                    f"but limits.deadline_ms is {self.limits.deadline_ms:g}"
+                )
+        return self
 
     @property
     def num_threads(self) -> int:
@@ -337,7 +352,4 @@ def _without_secrets(error: ConfigError, document: Document) -> ConfigError:
     secrets += [kept.get("hash_key")] if isinstance(kept, dict) else []
     for held in auth.values() if isinstance(auth, dict) else ():
         secrets += held if isinstance(held, list) else [held]
-    problems = list(error.problems)
-    for secret in (s for s in secrets if isinstance(s, str) and s):
-        problems = [replace(p, message=p.message.replace(secret, "***")) for p in problems]
-    return ConfigError(problems, error.file)
+    return masked(error, secrets)

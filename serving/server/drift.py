@@ -55,7 +55,7 @@ class Watched:
         found = np.zeros(len(self.counts))
         for one, end in zip(self.profile.histograms, self.ends.tolist(), strict=True):
             rows = first if one.side == "user" else table
-            if one.what == "score":
+            if one.what != "feature":
                 column: Any = scores.get(one.name)
             else:
                 column = rows[one.name] if rows is not None and one.name in rows else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -12,6 +13,8 @@ from typing import Any
 import orjson
 
 JSON = b"application/json"
+FORGOTTEN, FORGETTING_S = 8, 2.0
+"""A body that is up to so many times too large is taken for so long, and forgotten: a client that sends cannot read why."""
 
 
 class Refused(Exception):  # noqa: N818 (it says what became of the request)
@@ -80,7 +83,6 @@ class Request:
         params: What stands for the names in the route's path.
         started: When it came, by `time.perf_counter`.
         deadline: When it is given up, by the same clock.
-        client: Who asks, as far as the connection tells.
         times: Seconds by stage.
         model: What it asked for and was answered with, for metrics and logs.
     """
@@ -92,7 +94,6 @@ class Request:
     params: dict[str, str]
     started: float
     deadline: float
-    client: Any = None
     times: dict[str, float] = field(default_factory=dict)
     model: str = ""
     version: str = ""
@@ -105,6 +106,9 @@ class Request:
         """
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > most:
+            if int(length) <= FORGOTTEN * most and b"expect" not in self.headers:
+                with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                    await _within(min(timeout_s, FORGETTING_S), self._forget())
             raise _too_large(most)
         begun = time.perf_counter()
         try:
@@ -114,6 +118,12 @@ class Request:
             raise Refused(408, "slow_body", text, close=True) from None
         self.times["read"] = time.perf_counter() - begun
         return _unpacked(body, self.headers.get(b"content-encoding", b"").strip().lower(), most)
+
+    async def _forget(self) -> bytes:
+        """Take the body and keep none of it."""
+        while (await self.receive()).get("more_body"):
+            pass
+        return b""
 
     async def _read(self, most: int) -> bytes:
         parts: list[bytes] = []

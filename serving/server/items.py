@@ -60,10 +60,11 @@ class Items:
     Args:
         config: The catalogue's.
         journal: The file that the processes of the server share.
+        columns: Whether the items' columns are kept too, as a request log wants them.
     """
 
-    def __init__(self, config: CatalogueConfig, journal: Path) -> None:
-        self.config, self._journal = config, journal
+    def __init__(self, config: CatalogueConfig, journal: Path, *, columns: bool = False) -> None:
+        self.config, self._journal, self._columns = config, journal, columns
         self._files = _Files([], (), 0.0)
         self._place = (0, 0)  # which file the journal was, and how far it was read
         self._looked, self._begun = time.monotonic(), False
@@ -76,7 +77,7 @@ class Items:
         """
         files, kept = self._find(), self.config
         rows = None if kept.source is None else self._rows(files, predictor)
-        made = Catalogue(predictor, rows, key=kept.key, asked=kept.asked, ahead=kept.ahead)
+        made = Catalogue(predictor, rows, key=kept.key, asked=kept.asked, ahead=kept.ahead, columns=self._columns)
         lines, place = self._lines((0, 0))
         self._lay_over([made], _newer(lines, files))
         if not self._begun:  # else there are catalogues that were filled before, and have followed less

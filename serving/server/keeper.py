@@ -27,7 +27,7 @@ from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.items import Items
-from serving.server.metrics import Metrics
+from serving.server.metrics import Board, Metrics
 from serving.server.models import DIGITS, Loaded, Model, Models, Version, describe
 from serving.server.sources import Offer, Room, Source, source_config
 
@@ -71,10 +71,11 @@ class Keeper:
             deltas = None if version.config.deltas is None else source_config(version.config.deltas).open(room)
             self._sources[version] = (source_config(version.config.bundle).open(room), deltas)
         self._followed = 0
-        self.trials = Trials(models)
+        self.trials, self._board = Trials(models), Board(state / "metrics")
         for model in models:
             if model.config.catalogue is not None:
-                model.items = Items(model.config.catalogue, state / f"items-{model.name}.jsonl")
+                journal, logs = state / f"items-{model.name}.jsonl", config.request_log is not None
+                model.items = Items(model.config.catalogue, journal, columns=logs)
 
     # ------------------------------------------------------------------------------------------------- looks
 
@@ -98,7 +99,7 @@ class Keeper:
         """Follow orders, and look at everything where the config asks for that."""
         for order in self._new_orders():
             self._follow(order)
-        for name, canary, why in self.trials.verdicts():
+        for name, canary, why in self.trials.verdicts(self._board.others() if self.trials else ()):
             self._withdraw(self.models.get(name), canary, why)
         for model, version in self._all():
             if self.config.watch_s or version.current is None:
@@ -126,7 +127,7 @@ class Keeper:
         bundles, deltas = self._sources[version]
         try:
             offer = bundles.bundle()
-        except FeatureGeneratorError as error:
+        except Exception as error:  # noqa: BLE001 (the process edge: no place may end the server)
             return self._refuse(model, version, bundles.shown, bundles.shown, error)
         digest = offer.digest
         if digest != version.base and digest not in version.rolled_back and version.may_try(digest):

@@ -7,12 +7,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from easyrec.errors import BundleError, nearest
+from easyrec.errors import BundleError, ConfigError, nearest
 from easyrec.export.bundle import digest_of
 from easyrec.export.trust import Trust
 from easyrec.export.warmup import FOLDER, WarmupRows
@@ -50,6 +51,7 @@ class Loaded:
 
     Raises:
         BundleError: It is damaged, or does not answer as it was trained.
+        ConfigError: It has no such column as the config names.
         DataError: The items of its catalogue cannot be read.
     """
 
@@ -78,16 +80,20 @@ class Loaded:
         self.since = time.time()
         self.columns: dict[str, str] = dict(self.predictor.generator.inputs)
         kinds = {column.name: column.type for column in self.predictor.manifest.signature.inputs}
+        check_columns(model, self.columns)
         self.types = {name: kinds.get(name, "string") for name in self.columns}
         self.heads = {name.partition("__")[0] for name in self.columns if "__" in name}
         self.shapes = self._warm()
         if items is not None:
-            self.predictor.catalogue = items.catalogue(self.predictor)
+            with _of("catalogue"):
+                self.predictor.catalogue = items.catalogue(self.predictor)
         users, cached = model.user_cache, model.item_cache
         if users is not None:
             self.predictor.user_cache = UserCache(users.key, rows=users.rows, age_s=users.age_s)
         if cached is not None:
-            self.predictor.item_cache = ItemCache(self.predictor, cached.key, rows=cached.rows, version=cached.version)
+            with _of("item_cache"):
+                made = ItemCache(self.predictor, cached.key, rows=cached.rows, version=cached.version)
+            self.predictor.item_cache = made
         self._lock, self._leases, self._retired = threading.Lock(), 0, False
 
     def _warm(self) -> dict[str, tuple[str, list[int]]]:
@@ -320,6 +326,34 @@ class Models:
         for model in self:
             for version in model.versions:
                 version.close()
+
+
+def check_columns(model: ModelConfig, columns: Mapping[str, str]) -> None:
+    """Look whether a bundle has the columns that a model's config names.
+
+    Args:
+        model: How it is served.
+        columns: The bundle's raw columns, with their sides.
+
+    Raises:
+        ConfigError: It lacks one; not where requests may hold columns that no feature reads.
+    """
+    users = model.user_cache
+    named = (("unique", model.unique, "item"), ("user_cache.key", None if users is None else users.key, "user"))
+    for key, column, side in named:
+        if column is None or columns.get(column) == side or model.unknown_columns == "ignore":
+            continue
+        near = nearest(column, [name for name, own in columns.items() if own == side])
+        raise ConfigError(f"model '{model.name}': {key}: no feature reads '{column}' of the {side}{near}")
+
+
+@contextmanager
+def _of(section: str) -> Iterator[None]:
+    """Name the section whose keys an error is about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError([replace(p, message=f"{section}: {p.message}") for p in error.problems], error.file) from None
 
 
 def describe(loaded: Loaded) -> dict[str, Any]:

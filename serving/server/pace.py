@@ -4,47 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from serving.server.recent import Recent
 
 T = TypeVar("T")
 
 SHORT_S = 0.004
-"""Seconds of work that is done in the event loop itself; to hand it over costs about 0.1 ms."""
-APART_S = 0.001
-"""Seconds between two requests of different clients that are not taken for crowding."""
+"""Seconds of work that is done in the event loop itself; while it is done nothing else is read."""
 KINDS = 256
-FORGET = 0.05
-"""How fast longer work of a kind is forgotten; it is remembered at once."""
+RISE, FALL = 0.2, 0.05
+"""How fast longer and shorter work of a kind changes what is expected: a process that had to pause once does not."""
 
 
 class Pace:
-    """What work of each kind took, and who asked last. Its decisions are the event loop's; threads may measure.
+    """What work of each kind took. Its decisions are the event loop's; threads may measure."""
 
-    Args:
-        threads: How many there are: with one alone nothing could be done beside.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._alone = threads == 1
+    def __init__(self) -> None:
         self._seconds: Recent[float] = Recent(KINDS)
-        self._last: tuple[Any, float] = (None, 0.0)
 
-    def is_short(self, kind: Hashable, client: Any) -> bool:
-        """Whether work should be done in the event loop: it is short, and nobody else seems to be waiting.
+    def is_short(self, kind: Hashable) -> bool:
+        """Whether work should be done in the event loop.
 
         Args:
             kind: What work of about the same length has in common; None: it is unknown.
-            client: Who asks.
         """
-        if kind is None or client is None:
-            return False
-        seconds = self._seconds.get(kind)
-        if seconds is None or seconds > SHORT_S:
-            return False
-        last, when = self._last
-        return self._alone or last == client or time.perf_counter() - when > APART_S
+        seconds = None if kind is None else self._seconds.get(kind)
+        return seconds is not None and seconds <= SHORT_S
 
     def measured(self, kind: Hashable, work: Callable[[], T]) -> Callable[[], T]:
         """The work, whose time is remembered where it succeeds."""
@@ -54,11 +40,9 @@ class Pace:
             result = work()
             spent = time.perf_counter() - begun
             known = self._seconds.get(kind)
-            self._seconds.put(kind, spent if known is None or spent > known else known + FORGET * (spent - known))
+            if known is not None:
+                spent = known + (RISE if spent > known else FALL) * (spent - known)
+            self._seconds.put(kind, spent)
             return result
 
         return run if kind is not None else work
-
-    def ended(self, client: Any) -> None:
-        """Somebody's work has ended."""
-        self._last = client, time.perf_counter()

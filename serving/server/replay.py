@@ -16,7 +16,7 @@ from easyrec.errors import DataError
 from easyrec.export.bundle import digest_of
 from easyrec.export.warmup import feature_digests, largest_error
 from serving.predictor import Predictor
-from serving.server.request_log import DIGITS, SIDES, read_log
+from serving.server.request_log import DIGITS, SIDES, models_of, read_log
 
 
 @dataclass
@@ -68,8 +68,12 @@ def replay(log: str | os.PathLike[str], bundle: str | os.PathLike[str], *, most:
 
     Raises:
         BundleError: The bundle cannot be read.
-        DataError: There is no log.
+        DataError: There is no log, or it is of several models.
     """
+    models = models_of(Path(log))
+    if len(models) > 1:
+        several = ", ".join(f"'{name}'" for name in models)
+        raise DataError(f"holds the requests of {several}: name the folder or file of one of them", file=str(log))
     digest = digest_of(Path(bundle))
     with Predictor.load(bundle, bad_values="default", missing_columns="default") as predictor:
         manifest = predictor.manifest

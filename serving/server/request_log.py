@@ -234,6 +234,16 @@ def _arrow(values: np.ndarray) -> pa.Array:
     return array
 
 
+def models_of(path: Path) -> list[str]:
+    """The models whose requests a file or a folder's files hold, as far as they can be read."""
+    found: set[str] = set()
+    for file in path.rglob(f"*{SUFFIX}") if path.is_dir() else [path]:
+        with contextlib.suppress(OSError, pa.ArrowException), file.open("rb") as opened:
+            name = (pa.ipc.open_stream(opened).schema.metadata or {}).get(b"model")
+            found.update([] if name is None else [name.decode()])
+    return sorted(found)
+
+
 def read_log(path: Path) -> Iterator[tuple[dict[str, str], pa.RecordBatch]]:
     """The rows of a file or of a folder's files, each with what its file says of itself.
 

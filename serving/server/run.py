@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from easyrec.errors import MissingExtra, RunError
+from easyrec.errors import ConfigError, MissingExtra, RunError, nearest
 from easyrec.export.bundle import Bundle
 from serving.server.config import ServerConfig
 
@@ -25,10 +25,12 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
     Raises:
         MissingExtra: What an extra brings is not installed.
         BundleError: A bundle cannot be read.
-        RunError: The port is taken.
+        ConfigError: A certificate or key cannot be used, or a bundle lacks what the config names.
+        RunError: A port is taken.
     """
     need(config)
     from serving.server.events import tell, write_events  # noqa: PLC0415 (an extra)
+    from serving.server.models import check_columns  # noqa: PLC0415 (an extra)
     from serving.server.sources import Room, source_config  # noqa: PLC0415 (an extra)
     from serving.server.sources.folder import Config as Folder  # noqa: PLC0415 (an extra)
     from serving.server.sources.folder import where  # noqa: PLC0415 (an extra)
@@ -42,7 +44,16 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
                     source_config(place).open(Room(Path()))  # asks nothing of it yet
             source = source_config(version.bundle)
             if isinstance(source, Folder):  # other places may come later than the server
-                Bundle.open(where(source.path), verify=False)
+                manifest = Bundle.open(where(source.path), verify=False).manifest
+                check_columns(model, {column.name: column.side for column in manifest.signature.inputs})
+                if model.runtime is not None and model.runtime not in manifest.runtimes:
+                    known = ", ".join(manifest.runtimes)
+                    told = f"the bundle has no runtime '{model.runtime}'{nearest(model.runtime, manifest.runtimes)}"
+                    raise ConfigError(f"model '{model.name}': {told}; it has: {known}")
+    for key in config.trust.keys if config.trust is not None else ():
+        key.check()
+    if config.grpc is not None and config.grpc.port:
+        listen(config.host, config.grpc.port).close()  # each process binds it itself
     uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs
     write_events(config.log.level)
     state = Path(config.state or tempfile.mkdtemp(prefix="easyrec-serve-"))
@@ -86,6 +97,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         RunError: It cannot: the port is taken, or there is no such address.
     """
+    listener = None
     try:
         (family, kind, protocol, _, address) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -93,5 +105,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         raise RunError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     return listener

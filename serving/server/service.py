@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from serving.server.admission import Admission
+from serving.server.admission import Admission, late
 from serving.server.aside import Aside
 from serving.server.batching import SMALL_BYTES, Batcher, ask_all
 from serving.server.columns import Question, Scores, ask
@@ -171,9 +171,11 @@ class Service:
                     labels = {"model": model.name, "version": loaded.version, "role": role}
                     metrics.set("easyrec_model_info", 1, **labels)
         self._set_caches()
-        state = metrics.state()
+        state = {**metrics.state(), "process": os.getpid()}
         if self.after.drift is not None:
-            state |= {"drift": self.after.drift.state(), "process": os.getpid()}
+            state["drift"] = self.after.drift.state()
+        if self.keeper.trials:
+            state["canaries"] = self.keeper.trials.state
         state["counters"] += self._cache_counters()
         state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
         return state
@@ -263,7 +265,8 @@ class Service:
             model = self.models.get(asked.model)
             batcher = self._batchers.get(model.name)
             if batcher is not None and not asked.version and 0 < asked.rows <= batcher.config.max_rows:
-                answer: Answer = await batcher.add((request, asked), asked.rows)
+                left_s = request.deadline - time.perf_counter()
+                answer: Answer = await batcher.add((request, asked), asked.rows, left_s)
                 return answer
             return await self._alone(request, lambda: asked, num_bytes)
         return await self._alone(request, open_, num_bytes)
@@ -271,7 +274,7 @@ class Service:
     async def _alone(self, request: Request, open_: Callable[[], Asked], num_bytes: int) -> Answer:
         kind = (request.path, num_bytes.bit_length())  # bodies that are up to twice as large take about as long
         work = partial(self._answer, request, open_)
-        answer, waited = await self.admission.run(work, request.deadline, kind, request.client)
+        answer, waited = await self.admission.run(work, request.deadline, kind)
         request.times["queue"] = waited
         return answer
 
@@ -287,7 +290,7 @@ class Service:
             request.version = loaded.version
             question = asked.read(model, loaded)
             parsed = time.perf_counter()
-            scores = ask(loaded, question)
+            scores = ask(loaded, question, 1000.0 * (request.deadline - parsed))
             scored = time.perf_counter()
             answer = asked.write(model, loaded, scores)
             self._after(model, loaded, question, scores)
@@ -297,8 +300,8 @@ class Service:
         return answer
 
     async def _answer_batch(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
-        """Answer several requests for one model at once; the first deadline counts for all of them."""
-        deadline = min(request.deadline for request, _ in entries)
+        """Answer several requests for one model at once. Each waits until its own deadline, all of them until the last one."""
+        deadline = max(request.deadline for request, _ in entries)
         answers, waited = await self.admission.run(lambda: self._answer_all(model, entries), deadline)
         for request, _ in entries:
             request.times["queue"] = waited
@@ -342,7 +345,7 @@ class Service:
 
 def _in_time(request: Request, now: float) -> None:
     if now > request.deadline:
-        raise Refused(504, "deadline_queue", "the deadline passed while the request was waiting for its turn")
+        raise late("queue")
 
 
 def _told(task: asyncio.Task[None]) -> None:

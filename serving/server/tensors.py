@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -296,13 +297,22 @@ def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Quest
         _distinct(model, parts["item"])
         return Question(parts["user"], parts["item"], parts["context"])
     if len(sizes) != 1:
-        common = max(sizes, default=0)
-        odd = next((n for n, t in named.items() if n in loaded.columns and t.rows not in (1, common)), None)
-        odd = odd or next((n for n, t in named.items() if n in loaded.columns and t.rows != common), "inputs")
-        told = ", ".join(map(str, sorted(sizes))) or "no"
-        raise Refused(400, "shape", f"'{odd}': the columns have {told} rows; they must agree", column=odd)
+        raise _odd(loaded, named)
     (count,) = sizes
     return Question(rows=_batch(loaded, named, list(loaded.columns), count))
+
+
+def _odd(loaded: Loaded, named: Mapping[str, Tensor]) -> Refused:
+    """Which of the columns, whose rows do not agree, is to blame: of items an odd one, else one of user or context."""
+    rows = {name: named[name].rows for name in loaded.columns if name in named}
+    of_items = Counter(count for name, count in rows.items() if loaded.columns[name] == "item")
+    common = of_items.most_common(1)[0][0] if of_items else 1
+    for name, count in rows.items():
+        if loaded.columns[name] == "item" and count != common:
+            return Refused(400, "shape", f"'{name}': has {count} rows, but other items' have {common}", column=name)
+    name, count = next(((n, c) for n, c in rows.items() if loaded.columns[n] != "item" and c != 1), ("inputs", 0))
+    told = f"has {count} rows; a column of the user or context has 1, or all columns have one for each candidate"
+    return Refused(400, "shape", f"'{name}': {told}", column=name)
 
 
 def _distinct(model: Model, items: pa.RecordBatch | None) -> None:

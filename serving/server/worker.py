@@ -140,6 +140,10 @@ def uvicorn_config(config: ServerConfig, app: Any) -> uvicorn.Config:
     """
     tls: dict[str, Any] = {}
     if config.tls is not None:
+        for name in ("certificate", "key", "client_authority"):
+            path = getattr(config.tls, name)
+            if path is not None and not Path(path).is_file():
+                raise ConfigError(f"tls.{name}: {path}: there is no such file")
         tls = {
             "ssl_certfile": config.tls.certificate,
             "ssl_keyfile": config.tls.key,

@@ -13,7 +13,7 @@ from easyrec.export.bundle import Bundle, write_bundle
 from easyrec.export.manifest import Manifest
 from easyrec.export.profile import BINS, FILE, ROWS, Histogram, Profile, ProfileBuilder, edges_of, psi
 from feature_generator import FeatureGenerator
-from feature_generator.columns import Ragged
+from feature_generator.columns import Column, Ragged
 
 COUNTS = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=1, max_size=30)
 
@@ -123,6 +123,12 @@ def rows(count, seed, absent=0.2):
     )
 
 
+def grades(price):
+    """(rows, 3) probabilities: cheap, dear, and a class that no row is of."""
+    dear = price / (1.0 + price)
+    return np.stack([0.9 * (1.0 - dear), 0.9 * dear, np.full_like(dear, 0.1)], axis=1).astype(np.float32)
+
+
 def built(batch):
     generator = FeatureGenerator.load({"features": FEATURES})
     empty = generator.transform(pa.RecordBatch.from_arrays([pa.nulls(1, f.type) for f in batch.schema], batch.schema.names), bad_rows="default")  # fmt: skip
@@ -130,18 +136,23 @@ def built(batch):
     table = generator.transform(batch)
     for start in range(0, batch.num_rows, 700):
         part = table.slice(start, start + 700)
-        builder.add(
-            part, {"click": part["price"].values[:, 0] / 10, "classes": np.zeros((part.num_rows, 3), np.float32)}
-        )
+        price = part["price"].values[:, 0]
+        builder.add(part, {"click": price / 10, "grade": grades(price)})
     return builder.build(), table
 
 
 def test_a_profile_holds_shares_of_rows_and_is_bounded():
     profile, table = built(rows(3000, 0))
-    by_name = {one.name: one for one in profile.histograms}
+    by_name = {one.name: one for one in profile.histograms if one.what != "class"}
     assert {name: one.kind for name, one in by_name.items()} == {
         "click": "numbers", "price": "numbers", "seq": "lengths", "user": "ids", "word": "ids", "few": "codes",
+        "vector": "norms", "grade": "largest",
     }  # fmt: skip
+    (classes,) = [one for one in profile.histograms if one.what == "class"]
+    dear = int(np.sum(table["price"].values > 1.0))
+    assert (classes.name, classes.kind, classes.counts) == ("grade", "classes", [3000 - dear, dear, 0, 0])
+    assert max(by_name["grade"].counts) <= 310
+    assert sum(np.float32(edge) < 0.45 for edge in by_name["grade"].edges) == 0  # of two, the larger one
     assert {name for name, one in by_name.items() if one.side == "user"} == {"user", "seq"}
     blank = sum(value is None for value in rows(3000, 0).column("user").to_pylist())
     assert by_name["user"].counts == [blank, 0, 3000 - blank]
@@ -152,6 +163,22 @@ def test_a_profile_holds_shares_of_rows_and_is_bounded():
     assert all(sum(one.counts) in (3000, len(table.ragged("few").values)) for one in profile.histograms)
     assert len(profile.text()) < 10_000
     assert built(rows(ROWS + 500, 1))[0].rows == ROWS
+
+
+def test_vectors_and_classes_that_move_are_seen():
+    profile, table = built(rows(3000, 0))
+    score, top = (next(h for h in profile.histograms if (h.what, h.name) == (w, "grade")) for w in ("score", "class"))
+    norms = next(h for h in profile.histograms if h.name == "vector")
+    price = table["price"].values[:, 0]
+    for one in (score, top):
+        assert psi(np.array(one.counts), one.count(grades(price))) == 0.0
+        assert psi(np.array(one.counts), one.count(grades(4.0 * price))) > 0.2
+    assert norms.count(table["vector"]).tolist() == norms.counts
+    longer = Column(2.0 * table["vector"].values)
+    assert psi(np.array(norms.counts), norms.count(longer)) > 0.2
+    broken = np.array([[np.nan, 0.5], [0.2, 0.8], [np.inf, 0.0]], np.float32)
+    assert Histogram(what="class", name="x", kind="classes", counts=[0, 0, 0]).count(broken).tolist() == [0, 1, 2]
+    assert score.count(broken)[-1] == 2
 
 
 def test_the_index_is_small_for_rows_of_the_same_kind_and_large_for_others():

@@ -109,6 +109,8 @@ def test_mixed_kinds_in_json_become_text():
         (pd.DataFrame({"b": [1]}), "column 'age': the column is missing"),
         ({"age": [1, 2], "b": [1, 2, 3]}, "differ in length: 'age' has 2, 'b' has 3"),
         ([{"age": object()}], "no common type"),
+        ([{"age": [1]}, {"age": None}, {"age": "1"}], "row 2, column 'age': .* some are lists and some are not"),
+        ([{"age": [1]}, {"age": [[1]]}], "row 1, column 'age': .* some are nested deeper than others"),
         ([1], "a row must be a mapping"),
         ("rows", "cannot read a str"),
         (
@@ -116,7 +118,7 @@ def test_mixed_kinds_in_json_become_text():
             "a map is read by a weighted feature, or one that looks",
         ),
     ],
-    ids=["dict", "table", "pandas", "lengths", "object", "row", "str", "record"],
+    ids=["dict", "table", "pandas", "lengths", "object", "list", "depth", "row", "str", "record"],
 )
 def test_unusable_data_is_told_in_words(data, text):
     features = [{"type": "raw", "name": n, "expression": f"user:{n}"} for n in ("age", "b")]

@@ -282,10 +282,11 @@ def test_replace_forgets_the_rest(predictors, toy_rows):
     [
         ({"item_id": ["i7", "i7"]}, "the item 'i7' is there twice", 1),
         ({"item_id": ["i7", None]}, "whole number or a text", 1),
-        ({"price": ["cheap", "3"]}, "must be double, as in the other items", None),
+        ({"price": ["cheap", "3"]}, "must be double, as in the other items", 0),
+        ({"price": ["3", "cheap"]}, "must be double, as in the other items", 1),
         ({"score": [0.5, float("nan")]}, "nan", 1),
     ],
-    ids=["twice", "no-key", "type", "bad"],
+    ids=["twice", "no-key", "type", "type-below", "bad"],
 )
 def test_rows_that_cannot_be_taken_leave_everything_as_it_is(predictors, toy_rows, change, told, row):
     _, cached = predictors("deepfm")

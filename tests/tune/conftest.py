@@ -33,6 +33,12 @@ def data():
     return {"train": rows(600, 1), "valid": rows(400, 2)}
 
 
+@pytest.fixture(scope="session")
+def written():
+    """The toy config, which nobody changes."""
+    return CONFIG
+
+
 @pytest.fixture
 def config():
     return copy.deepcopy(CONFIG)

@@ -55,9 +55,10 @@ def ended_alone(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_search_that_is_killed_goes_on_and_loses_the_running_trials_alone(files, tmp_path, workers):
-    file, folder = files(tune__budget={"trials": TRIALS}, tune__workers=workers, train__epochs=30), tmp_path / "study"
+@pytest.mark.parametrize(("workers", "shares"), [(1, None), (2, None), (2, [0.2, 0.5, 1.0])])
+def test_a_search_that_is_killed_goes_on_and_loses_the_running_trials_alone(files, tmp_path, workers, shares):
+    settings = {"tune__workers": workers, "tune__rows": shares, "train__epochs": 30}
+    file, folder = files(tune__budget={"trials": TRIALS}, **settings), tmp_path / "study"
     process = started(file, folder)
     wait_for(2, folder, process)
     os.kill(process.pid, signal.SIGKILL)

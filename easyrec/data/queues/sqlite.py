@@ -20,6 +20,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from easyrec.data.queues import Entry, Idle, Lease, QueueConfig, Status, WorkQueue, expanded, silent
+from easyrec.durable import write_ahead
 from easyrec.errors import QueueError
 
 APPLICATION = 0x65617379
@@ -241,25 +242,13 @@ class SqliteQueue(WorkQueue):
                 db.execute("COMMIT")
                 if tables and ours != APPLICATION:
                     raise QueueError(f"{self.path} is a database of something else: name another file")
-                self._write_ahead(db)
+                write_ahead(db, self.patience)
                 db.execute("PRAGMA synchronous = FULL")
             except BaseException:
                 db.close()
                 raise
             self._open = db
         return self._open
-
-    def _write_ahead(self, db: sqlite3.Connection) -> None:
-        """Keep the log of what is written beside the file. SQLite itself doesn't wait where two change this at once."""
-        end = time.monotonic() + self.patience
-        while True:
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:  # noqa: PERF203 (a wait is what it is for)
-                if "locked" not in str(error) or time.monotonic() >= end:  # a full disk is told at once
-                    raise
-                time.sleep(0.01)
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "packed.h"
+#include "compressed.h"
 
 namespace embedding {
 
@@ -28,6 +28,7 @@ struct Bag {
   const float* rows = nullptr;  // (num_table_rows, dim); null where they are stored in fewer bits
   Storage storage = Storage::fp32;
   const std::uint8_t* packed = nullptr;
+  const Compressed* compressed = nullptr;  // instead of `rows` and `packed`
   std::int64_t num_table_rows = 0;
 
   const std::int64_t* ids = nullptr;

@@ -62,6 +62,7 @@ py::tuple run(Tables& tables, const Search& search, const py::tuple& steps, cons
 
 const Table& table_at(const Tables& tables, std::size_t table) {
   if (table >= tables.tables.size()) throw py::value_error("no such table");
+  if (tables.tables[table].compressed) throw py::value_error("rows of a compressed table are not compared");
   return tables.tables[table];
 }
 

@@ -87,11 +87,12 @@ class Bags {
         if (table.dim != bag.dim) throw py::value_error(names_.back() + ": dim is not the table's");
         if (bag.kind == Kind::linear && table.rows != bag.value_dim)
           throw py::value_error(names_.back() + ": the table has not one row per value");
-        if (bag.kind == Kind::linear && table.storage != Storage::fp32)
+        if (bag.kind == Kind::linear && (table.storage != Storage::fp32 || table.compressed))
           throw py::value_error(names_.back() + ": a table of values must be float32");
         bag.rows = table.weights;
         bag.storage = table.storage;
         bag.packed = table.packed;
+        bag.compressed = table.compressed.get();
         bag.num_table_rows = table.rows;
       }
       width_ = std::max(width_, bag.column + bag.dim);

@@ -47,12 +47,19 @@ inline std::int64_t row_stride(const py::array_t<float>& matrix, const std::stri
 class __attribute__((visibility("hidden"))) Tables {
  public:
   // weights[t] (rows, dim); a[t], b[t] the optimizer's state or None; trainable[t]. What is not trainable may be stored
-  // in fewer bits: float16 (rows, dim), uint16 (rows, dim) for bfloat16, or uint8 (rows, 8 + dim).
+  // in fewer bits: float16 (rows, dim), uint16 (rows, dim) for bfloat16, or uint8 (rows, 8 + dim); or compressed, as a
+  // tuple (rows, number of ids, kept | None, books | None, project | None) of what compressed.h tells of.
   Tables(const py::list& weights, const py::list& a, const py::list& b, std::vector<bool> trainable, int threads)
       : trainable(std::move(trainable)), pool(threads) {
     for (std::size_t t = 0; t < weights.size(); ++t) {
+      const bool learns = this->trainable.at(t) || !state_is_none(a, t) || !state_is_none(b, t);
+      if (py::isinstance<py::tuple>(weights[t])) {
+        if (learns) throw py::type_error("a table has the wrong type");
+        tables.push_back(compressed(py::cast<py::tuple>(weights[t])));
+        continue;
+      }
       if (!py::isinstance<py::array_t<float>>(weights[t])) {
-        tables.push_back(packed(weights[t], this->trainable.at(t) || !state_is_none(a, t) || !state_is_none(b, t)));
+        tables.push_back(packed(weights[t], learns));
         continue;
       }
       auto matrix = array_of<float>(weights[t], "a table", 2);
@@ -101,6 +108,61 @@ class __attribute__((visibility("hidden"))) Tables {
     table.packed = static_cast<const std::uint8_t*>(matrix.data());
     keep_.push_back(matrix);
     return table;
+  }
+
+  Table compressed(const py::tuple& parts) {
+    if (parts.size() != 5) throw py::value_error("a compressed table has five parts");
+    auto found = std::make_shared<Compressed>();
+    const auto ids = py::cast<std::int64_t>(parts[1]);
+    if (ids < 0) throw py::value_error("a table has a negative number of ids");
+    if (parts[3].is_none()) {
+      if (py::isinstance<py::array_t<float>>(parts[0])) {
+        auto matrix = array_of<float>(parts[0], "a table", 2);
+        found->rows = reinterpret_cast<const std::uint8_t*>(contiguous(matrix, "a table"));
+        found->num_rows = matrix.shape(0);
+        found->width = narrow(matrix.shape(1));
+        keep_.push_back(matrix);
+      } else {
+        const Table inner = packed(parts[0], false);
+        found->storage = inner.storage, found->rows = inner.packed;
+        found->num_rows = inner.rows, found->width = inner.dim;
+      }
+      found->bytes = row_bytes(found->storage, found->width);
+    } else {
+      auto codes = array_of<std::uint8_t>(parts[0], "codes", 2);
+      auto books = array_of<float>(parts[3], "code books", 3);
+      if (books.shape(0) != codes.shape(1) || books.shape(1) != kBook || codes.shape(1) < 1)
+        throw py::value_error("code books have the wrong shape");
+      found->storage = Storage::codes, found->rows = contiguous(codes, "codes");
+      found->num_rows = codes.shape(0), found->bytes = codes.shape(1);
+      found->parts = narrow(books.shape(0)), found->width = narrow(books.shape(0) * books.shape(2));
+      found->books = contiguous(books, "code books");
+      keep_.push_back(codes), keep_.push_back(books);
+    }
+    int dim = found->width;
+    if (!parts[4].is_none()) {
+      auto project = array_of<float>(parts[4], "a projection", 2);
+      if (project.shape(0) != found->width) throw py::value_error("a projection has the wrong shape");
+      found->project = contiguous(project, "a projection"), dim = narrow(project.shape(1));
+      keep_.push_back(project);
+    }
+    if (parts[2].is_none()) {
+      if (found->num_rows != ids) throw py::value_error("a table has not one row per id");
+    } else {
+      auto kept = array_of<std::uint64_t>(parts[2], "a map of ids", 2);
+      if (kept.shape(1) != 2 || kept.shape(0) != (ids + 63) / 64 || found->num_rows < 1)
+        throw py::value_error("a map of ids has the wrong shape");
+      found->kept = contiguous(kept, "a map of ids"), found->shared = found->num_rows - 1;
+      keep_.push_back(kept);
+    }
+    Table table{nullptr, nullptr, nullptr, ids, dim};
+    table.compressed = std::move(found);
+    return table;
+  }
+
+  static int narrow(std::int64_t width) {
+    if (width > std::numeric_limits<int>::max()) throw py::value_error("a table is too wide");
+    return static_cast<int>(width);
   }
 
   float* state(const py::list& states, std::size_t t) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <mutex>
+#include <vector>
 
 #include "rows.h"
 
@@ -102,6 +103,39 @@ void packed_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* ou
   }
 }
 
+// The same for rows of a compressed table.
+template <int D>
+void compressed_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride,
+                     bool check) {
+  const Compressed& table = *bag.compressed;
+  const int dim = D ? D : bag.dim;
+  std::vector<float> scratch(static_cast<std::size_t>(dim) + static_cast<std::size_t>(table.width));
+  float *one = scratch.data(), *inner = one + dim;
+  if (bag.plain() && !check) {
+    for (std::int64_t b = begin; b < end; ++b) {
+      if (b + kAhead < bag.num_values) table.prefetch(bag.ids[b + kAhead]);
+      table.decode<D>(bag.ids[b], out + b * stride, dim, inner);
+    }
+    return;
+  }
+  for (std::int64_t b = begin; b < end; ++b) {
+    float* sum = out + b * stride;
+    clear<0>(sum, dim);
+    const std::int64_t low = bag.begin(b), high = bag.begin(b + 1);
+    for (std::int64_t e = low; e < high; ++e) {
+      const std::int64_t first = bag.first_key(e), last = bag.first_key(e + 1);
+      const float share = bag.element_mean && last > first ? 1.0f / static_cast<float>(last - first) : 1.0f;
+      for (std::int64_t k = first; k < last; ++k) {
+        if (k + kAhead < bag.num_values) table.prefetch(bag.ids[k + kAhead]);
+        if (check && outside(bag.ids[k], bag.num_table_rows)) continue;
+        table.decode<D>(bag.ids[k], one, dim, inner);
+        add_scaled<D>(sum, one, bag.weights ? share * bag.weights[k] : share, dim);
+      }
+    }
+    if (bag.mean && high - low > 1) multiply<0>(sum, 1.0f / static_cast<float>(high - low), dim);
+  }
+}
+
 template <int D>
 void linear_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride) {
   const int dim = D ? D : bag.dim;
@@ -148,7 +182,15 @@ Fault fill(const Bag& bag, int index, std::int64_t begin, std::int64_t end, std:
   const std::int64_t first = bag.first_key(low), last = bag.first_key(high);
   std::int64_t wrong = 0;
   for (std::int64_t k = first; k < last; ++k) wrong += outside(bag.ids[k], bag.num_table_rows);
-  if (bag.storage != Storage::fp32 && (!wrong || bag.open || tolerant)) {
+  const bool taken = !wrong || bag.open || tolerant;
+  if (bag.compressed && taken) {
+    if (!bag.open) bad += wrong;
+    with_dim(bag.dim, [&](auto d) {
+      compressed_rows<decltype(d)::value>(bag, begin, end, out, stride, wrong != 0);
+    });
+    return {};
+  }
+  if (bag.storage != Storage::fp32 && taken) {
     if (!bag.open) bad += wrong;
     with_storage(bag.storage,
                  [&](auto s) { packed_rows<decltype(s)::value>(bag, begin, end, out, stride, wrong != 0); });

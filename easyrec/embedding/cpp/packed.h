@@ -11,7 +11,8 @@ namespace embedding {
 // How the numbers of a row are stored:
 //   fp32, fp16, bf16  one after another; fp16 holds no infinities and no NaN
 //   int8              float scale, float low, then a byte each: the number is low + scale * byte
-enum class Storage : std::uint8_t { fp32, fp16, bf16, int8 };
+//   codes             of compressed tables alone, see compressed.h
+enum class Storage : std::uint8_t { fp32, fp16, bf16, int8, codes };
 
 constexpr std::int64_t kHead = 8;  // bytes of scale and low
 

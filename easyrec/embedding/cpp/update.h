@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "compressed.h"
 #include "optimizers.h"
 #include "pool.h"
 #include "reduce.h"
@@ -20,6 +22,7 @@ struct Table {
   std::vector<Coding> codings = {};      // kept true to the weights
   Storage storage = Storage::fp32;       // in fewer bits: `weights` is null, and nothing learns
   const std::uint8_t* packed = nullptr;  // (rows) of row_bytes(storage, dim)
+  std::shared_ptr<Compressed> compressed = nullptr;  // instead of both, and nothing learns
 };
 
 // What a step does besides the rule.

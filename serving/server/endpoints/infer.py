@@ -18,6 +18,8 @@ from serving.server.skeleton import MOST_BYTES, Skeleton, key_of, lists_of, skel
 from serving.server.tensors import Tensor, question
 
 LENGTH = b"inference-header-content-length"
+EXTENSIONS = frozenset({"classification", "shared_memory_region"})
+"""Parameters of other servers that change what is read or answered, so that they cannot be passed over."""
 
 
 async def infer(service: Service, request: Request) -> Answer:
@@ -144,7 +146,9 @@ def _tensors(service: Service, data: Mapping[str, Any], binary: memoryview) -> l
             result.append(tensors.from_json(name, datatype, shape, count, entry.get("data")))
             continue
         if type(size) is not int or not 0 <= size <= len(binary) - position:
-            raise Refused(400, "tensor", f"'{name}': binary_data_size is beyond the end of the body", column=name)
+            told = f"binary_data_size must be a whole number, of the {len(binary) - position:,} bytes that are left"
+            told += "" if binary else "; bytes behind the JSON need the header Inference-Header-Content-Length"
+            raise Refused(400, "tensor", f"'{name}': {told}", column=name)
         if "data" in entry:
             raise Refused(400, "tensor", f"'{name}': has both 'data' and binary_data_size", column=name)
         result.append(tensors.from_bytes(name, datatype, shape, count, binary[position : position + size]))
@@ -158,6 +162,9 @@ def _parameters(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     parameters = entry.get("parameters", {})
     if not isinstance(parameters, dict):
         raise Refused(400, "json", f"'{name[:100]}': 'parameters' must be an object", column=name[:100])
+    for asked in EXTENSIONS & parameters.keys():
+        told = asked.partition("_region")[0].replace("_", " ")
+        raise Refused(400, "tensor", f"'{name[:100]}': {told} is not supported", column=name[:100])
     return parameters
 
 
@@ -174,12 +181,7 @@ def _wanted(data: Mapping[str, Any]) -> dict[str, bool | None]:
         raise Refused(400, "json", "'outputs' must be a list of objects with a 'name'", column="outputs")
     wanted: dict[str, bool | None] = {}
     for entry in entries:
-        parameters = _parameters(entry, entry["name"])
-        if "classification" in parameters:
-            raise Refused(
-                400, "tensor", f"'{entry['name'][:100]}': classification is not supported", column=entry["name"][:100]
-            )
-        wanted[entry["name"]] = parameters.get("binary_data")
+        wanted[entry["name"]] = _parameters(entry, entry["name"]).get("binary_data")
     return wanted
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from feature_generator.errors import DataError
+from serving.server import by_key
 from serving.server.endpoints import Route
 from serving.server.http import Answer, Refused, Request, dump
 from serving.server.json_body import parse
@@ -34,8 +35,14 @@ async def items(service: Service, request: Request) -> Answer:
         raise Refused(400, "json", "'remove' must be a list of keys", column="remove")
     if not model.ready:
         raise Refused(503, "starting", "the model is being loaded", retry_after=1)
+
+    def change() -> tuple[int, int, int]:
+        with model.main.leased() as loaded:
+            by_key.check_items(model, loaded, upsert)
+        return service.keeper.change(model, upsert, remove)
+
     try:
-        upserted, removed, rows = await service.aside(lambda: service.keeper.change(model, upsert, remove))
+        upserted, removed, rows = await service.aside(change)
     except DataError as error:
         raise Refused(400, "data", str(error), column=error.column, row=error.row) from None
     return Answer(dump({"model": model.name, "upserted": upserted, "removed": removed, "items": rows}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 from easyrec.errors import version
@@ -35,7 +36,12 @@ SCORED = {
 
 async def openapi(service: Service, request: Request) -> Answer:
     """The description."""
-    return Answer(dump(description()))
+    return Answer(_text())
+
+
+@cache
+def _text() -> bytes:
+    return dump(description())
 
 
 def description() -> dict[str, Any]:

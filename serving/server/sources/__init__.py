@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,8 @@ class Place(Choice):
     def resolve(self, value: Any) -> Any:
         """The validated config; a text stays one, once it is known to be right."""
         if not isinstance(value, str):
+            if not isinstance(value, Mapping | SourceConfig):
+                raise ValueError("must be a path, a URL, or a mapping with a 'type'")
             return super().resolve(value)
         source_config(value)
         return value

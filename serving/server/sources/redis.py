@@ -190,6 +190,13 @@ def connected(url: str, shown: str) -> tuple[Any, Any]:
         raise MissingExtra("redis", "redis") from None
     waits: dict[str, Any] = {"socket_timeout": PATIENCE_S, "socket_connect_timeout": PATIENCE_S}
     try:
-        return redis.Redis.from_url(url, decode_responses=True, **waits), redis.exceptions.RedisError
+        client = redis.Redis.from_url(url, decode_responses=True, **waits)
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet, but knows its options
     except ValueError:  # its text may hold the password
         raise ConfigError(f"{shown}: is no address of a Redis server") from None
+    except TypeError as error:
+        unknown = re.search(r"argument '(\w+)'", str(error))
+        option = f"option '{unknown[1]}'" if unknown else "option"
+        raise ConfigError(f"{shown}: has an unknown {option}; '?stream=...' names the stream") from None
+    return client, redis.exceptions.RedisError

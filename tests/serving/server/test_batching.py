@@ -61,3 +61,17 @@ def test_large_requests_go_alone(with_app, toys, bodies, request_parts):
     answers, metrics = with_app(work, models=[model])
     assert all(len(answer["scores"]["click"]) == 30 for answer in answers)
     assert "easyrec_batch_rows" not in metrics
+
+
+def test_a_deadline_is_that_of_its_own_request(with_app, toys, bodies):
+    async def work(client):
+        short, *others = bodies[:4]
+        return await asyncio.gather(
+            client.post("/predict", json=short, headers={"x-deadline-ms": "5"}),
+            *(client.post("/predict", json=body) for body in others),
+        )
+
+    model = {"name": "ctr", "bundle": str(toys("deepfm").bundle), "batching": {"max_rows": 64, "max_wait_ms": 100}}
+    late, *others = with_app(work, models=[model], limits={"deadline_ms": 20_000})
+    assert (late.status_code, late.json()["reason"]) == (504, "deadline_score")
+    assert [answer.status_code for answer in others] == [200, 200, 200]

@@ -1,16 +1,18 @@
 """Canaries: taken out when they answer unlike the main version or fail, and left alone otherwise."""
 
+import json
 import logging
+import os
 
 import numpy as np
 import pytest
 
 from easyrec.errors import ConfigError
 from easyrec.export.bundle import digest_of
-from serving.server.canary import SIZE, Sample, apart
+from serving.server.canary import POSTED, SIZE, Sample, Trials, apart, spread, together
 from serving.server.config import load_server_config
 from serving.server.keeper import Keeper
-from serving.server.models import DIGITS
+from serving.server.models import DIGITS, Loaded, Models
 
 ADMIN = {"authorization": "Bearer an admin's token of the tests"}
 CANARY = {"max_psi": 1.0, "max_errors": 0.1, "min_requests": 12}
@@ -211,3 +213,61 @@ def test_a_canary_that_cannot_be_is_told(change, message):
     main, canary = versions("a", "b")
     with pytest.raises(ConfigError, match=message):
         load_server_config({"models": [{"name": "ctr", "versions": [main, {**canary, **change}]}]})
+
+
+def shares(values):
+    return np.bincount(values.astype(int), minlength=3) / len(values)
+
+
+def test_samples_of_processes_count_by_what_they_saw():
+    random = np.random.default_rng(0)
+    many, few = Sample(random), Sample(random)
+    many.add(np.zeros(30_000, np.float32))
+    few.add(np.ones(10_000, np.float32))
+    assert shares(together([(many.seen, many.values), (few.seen, few.values)]))[:2] == pytest.approx(
+        [0.75, 0.25], abs=1e-3
+    )
+    assert len(together([(many.seen, many.values), (few.seen, spread(few.values, POSTED))])) == 4 * POSTED
+    assert together([(0, many.values[:0]), (few.seen, few.values)]).tolist() == few.values.tolist()
+    assert together([]).size == 0
+    assert spread(np.arange(10), 4).tolist() == [0, 2, 5, 7]
+
+
+class Answered:
+    """What two processes see of a canary, each of them too little to judge."""
+
+    def __init__(self, main, canary, **config):
+        config = load_server_config({"models": [{"name": "ctr", "versions": versions(main, canary, **config)}]})
+        self.models = Models(config.models)
+        self.model = self.models.get("ctr")
+        for version, bundle in zip(self.model.versions, (main, canary), strict=True):
+            version.swap(Loaded(bundle, self.model.config, config.limits))
+        self.loaded = [version.current for version in self.model.versions]
+
+    def trials(self, seed, requests, shift, classes=0):
+        made, random = Trials(self.models), np.random.default_rng(seed)
+        for _ in range(requests):
+            for loaded, moved in zip(self.loaded, (0.0, shift), strict=True):
+                values = random.random(20) * 0.5 + moved
+                if classes:
+                    values = np.stack([values, np.full(20, 0.25), np.full(20, 0.2)], axis=1)
+                made.answered(self.model, loaded, {"click": values.astype(np.float32)})
+        assert list(made.verdicts([{"alive": True, "process": 0, "canaries": {}}])) == []  # another one judges
+        return made
+
+
+@pytest.mark.parametrize(("classes", "what"), [(0, "scores of 'click'"), (3, "classes of 'click'")])
+@pytest.mark.parametrize(("shift", "goes"), [(0.4, True), (0.0, False)], ids=["moved", "alike"])
+def test_processes_are_judged_together_by_one_of_them(toys, twin, shift, goes, classes, what):
+    answered = Answered(toys("deepfm").bundle, twin.bundle)
+    try:
+        here, there = (answered.trials(seed, 7, shift, classes) for seed in (1, 2))  # of 12 that are wanted
+        assert list(here.verdicts()) == []
+        left = json.loads(json.dumps(there.state))
+        dead = [{"alive": False, "process": os.getpid() + 1, "canaries": left}]
+        assert list(here.verdicts(dead)) == []
+        verdicts = list(here.verdicts([dead[0] | {"alive": True}]))
+        assert [(name, version.config.name) for name, version, _ in verdicts] == ([("ctr", "canary")] if goes else [])
+        assert all(what in why for _, _, why in verdicts)
+    finally:
+        answered.models.close()

@@ -1,5 +1,6 @@
 """Items by key over the application: catalogues from files and from requests, the best candidates, and why."""
 
+import asyncio
 import os
 import time
 
@@ -12,9 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from easyrec.errors import DataError
-from serving import Predictor
+from serving import Catalogue, Predictor
+from serving.catalogue import Keys
 from serving.server.config import CatalogueConfig, load_server_config
 from serving.server.items import Items
+from serving.server.replay import replay
+from serving.server.request_log import read_log
 
 USER = {
     "user_id": "u1",
@@ -133,6 +137,53 @@ def test_questions_that_cannot_be_answered_say_why(with_app, toys, catalogue, bo
     with_app(work, models=[model(toys, catalogue[0], unique="item_id")])
 
 
+def test_by_key_is_in_batches_in_the_request_log_and_in_drift_too(with_app, toys, catalogue, tmp_path, caplog):
+    path, rows = catalogue
+    bodies = [asked([f"i{n}", f"i{n + 9}"]) | {"user": {**USER, "user_id": f"u{n}"}} for n in range(6)]
+    bodies.append(asked(rows.slice(3, 2).to_pylist()))  # one of the batch brings its items' columns
+
+    async def work(client):
+        answers = await asyncio.gather(*(client.post("/predict", json=body) for body in bodies))
+        return [answer.json()["scores"]["click"] for answer in answers], (await client.get("/metrics")).text
+
+    with caplog.at_level("ERROR"):
+        answers, metrics = with_app(
+            work,
+            models=[model(toys, path, batching={"max_rows": 64, "max_wait_ms": 50})],
+            request_log={"path": str(tmp_path / "log"), "sample": 1.0},
+            drift={"sample": 1.0},
+        )
+    assert not caplog.records
+    assert "easyrec_batch_rows_count" in metrics
+    assert next(x for x in metrics.splitlines() if x.startswith("easyrec_batch_rows_sum")).endswith(" 14")
+    with Predictor.load(toys("deepfm").bundle) as predictor:
+        for n, scores in enumerate(answers[:6]):
+            items = rows.take(pa.array([n, n + 9]))
+            expected = predictor.predict(bodies[n]["user"], items, CONTEXT)["click"]
+            np.testing.assert_allclose(np.float32(scores), expected, rtol=0, atol=1e-5)
+    kept = [row for _, row in read_log(tmp_path / "log")]
+    assert sorted(row.column("user:user_id")[0].as_py() for row in kept) == ["u0", "u1", "u1", "u2", "u3", "u4", "u5"]
+    found = replay(tmp_path / "log", toys("deepfm").bundle)
+    assert (found.requests, found.same, found.items) == (7, 7, 14)
+
+
+def test_what_was_changed_is_what_a_log_keeps(toys, catalogue):
+    _, rows = catalogue
+    with Predictor.load(toys("deepfm").bundle) as predictor:
+        held = Catalogue(predictor, rows, key="item_id", columns=True)
+        held.upsert([NEW | {"item_id": "i3"}, NEW])
+        held.remove(["i4"])
+        found = held.columns_of(Keys(["new", "i5", "i3"])).to_pylist()
+        assert found == [NEW, rows.slice(5, 1).to_pylist()[0], NEW | {"item_id": "i3"}]
+        held.remove([f"i{n}" for n in range(50) if n != 7])
+        for n in range(3000):  # until the room of what is gone is given back
+            held.upsert([NEW | {"item_id": f"n{n % 3}", "price": float(n)}])
+        assert [row["price"] for row in held.columns_of(Keys(["n2", "n0"])).to_pylist()] == [2999.0, 2997.0]
+        assert held.columns_of(Keys(["i7"])).to_pylist() == rows.slice(7, 1).to_pylist()
+        with pytest.raises(DataError, match="no item 'i4'"):
+            held.columns_of(Keys(["i4"]))
+
+
 def test_top_k_gives_the_best_with_their_keys_and_places(with_app, toys, catalogue):
     path, rows = catalogue
     keys = [f"i{n}" for n in (5, 3, 30, 12, 44)]
@@ -203,6 +254,30 @@ def test_an_admin_changes_items_and_the_next_answer_knows(with_app, toys, catalo
         assert answer.status_code == 200
 
     with_app(work, models=[model(toys, path)], auth=AUTH)
+
+
+@pytest.mark.parametrize(
+    ("item", "reason", "column"),
+    [
+        ({k: v for k, v in NEW.items() if k != "price"}, "missing_column", "price"),
+        (NEW | {"prize": 1}, "unknown_column", "prize"),
+        (NEW | {"level": 1}, "unknown_column", "level"),
+        (NEW | {"price": "cheap"}, "data", "price"),
+    ],
+    ids=["lacks-one", "unknown", "of-the-user", "no-number"],
+)
+def test_an_item_that_is_not_whole_is_refused_and_named(with_app, toys, catalogue, item, reason, column):
+    async def work(client):
+        changed = await client.post(
+            "/models/toy/items", json={"upsert": [NEW, item | {"item_id": "i1"}]}, headers=AS_ADMIN
+        )
+        asked_new = await client.post("/predict", json=asked(["new"]), headers=AS_USER)
+        return changed, asked_new
+
+    changed, asked_new = with_app(work, models=[model(toys, catalogue[0])], auth=AUTH)
+    told = changed.json()
+    assert (changed.status_code, told["reason"], told["column"], told["row"]) == (400, reason, column, 1)
+    assert asked_new.status_code == 400  # nothing was changed
 
 
 def test_a_model_without_a_catalogue_says_so(with_app, toys):

@@ -1,4 +1,4 @@
-"""Short work is done in the event loop, as long as requests come one by one."""
+"""Short work is done in the event loop, one piece after another."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from serving.server.admission import Admission
 from serving.server.http import Refused
-from serving.server.pace import APART_S, SHORT_S, Pace
+from serving.server.pace import SHORT_S
 
 
 def spin(seconds):
@@ -19,14 +19,14 @@ def spin(seconds):
 
 
 def in_turn(*steps, threads=2):
-    """Where the work of each step was done: (seconds of work, kind, client)."""
+    """Where the work of each step was done: (seconds of work, kind)."""
 
     async def run():
         admission = Admission(threads, 1)
         admission.open = True
         found = []
-        for seconds, kind, client in steps:
-            thread, _ = await admission.run(lambda s=seconds: spin(s), time.perf_counter() + 5, kind, client)
+        for seconds, kind in steps:
+            thread, _ = await admission.run(lambda s=seconds: spin(s), time.perf_counter() + 5, kind)
             found.append("loop" if thread is threading.main_thread() else "thread")
         admission.pool.shutdown()
         return found
@@ -35,29 +35,48 @@ def in_turn(*steps, threads=2):
 
 
 def test_only_what_was_short_before_is_done_in_the_loop():
-    assert in_turn((0, "k", 1), (0, "k", 1), (0, "other", 1), (0, "other", 1)) == ["thread", "loop", "thread", "loop"]
+    assert in_turn((0, "k"), (0, "k"), (0, "other"), (0, "other")) == ["thread", "loop", "thread", "loop"]
 
 
 def test_long_work_has_a_thread_until_it_was_short_for_a_while():
     long = SHORT_S * 3
-    assert in_turn((long, "k", 1), (0, "k", 1), (0, "k", 1)) == ["thread"] * 3
-    assert in_turn((long, "k", 1), *[(0, "k", 1)] * 60)[-1] == "loop"
+    assert in_turn((long, "k"), (0, "k"), (0, "k")) == ["thread"] * 3
+    assert in_turn((long, "k"), *[(0, "k")] * 60)[-1] == "loop"
 
 
-def test_work_without_a_kind_or_a_client_always_has_a_thread():
-    assert in_turn((0, None, 1), (0, None, 1), (0, "k", None), (0, "k", None)) == ["thread"] * 4
+def test_one_long_pause_does_not_make_work_long():
+    assert in_turn((0, "k"), (SHORT_S * 3, "k"), (0, "k"))[1:] == ["loop"] * 2
+    assert in_turn((0, "k"), *[(SHORT_S * 3, "k")] * 3, (0, "k"))[-1] == "thread"
 
 
-def test_another_client_right_after_has_a_thread_where_there_are_several():
-    steps = [(0, "k", 1), (0, "k", 1), (0, "k", 2)]
-    assert in_turn(*steps, threads=1)[-1] == "loop"
-    pace = Pace(2)
-    pace.measured("k", lambda: None)()
-    pace.ended(1)
-    assert pace.is_short("k", 1)
-    assert not pace.is_short("k", 2)
-    time.sleep(2 * APART_S)
-    assert pace.is_short("k", 2)
+def test_work_without_a_kind_always_has_a_thread():
+    assert in_turn((0, None), (0, None)) == ["thread"] * 2
+
+
+def test_the_loop_reads_what_has_come_between_two_pieces_of_work():
+    """Requests that come together wait where they are counted: those behind the queue's end are told at once."""
+
+    async def run():
+        admission, order = Admission(2, 2), []
+        admission.open = True
+        await admission.run(lambda: None, time.perf_counter() + 5, "k")
+
+        async def one(name):
+            await admission.run(lambda: order.append(name), time.perf_counter() + 5, "k")
+
+        first = [asyncio.ensure_future(one(name)) for name in "abc"]
+        await asyncio.sleep(0)
+        assert (order, admission.running, admission.waiting) == (["a"], 1, 2)
+        with pytest.raises(Refused) as refused:
+            admission.check()
+        assert refused.value.status == 429
+        asyncio.get_running_loop().call_soon(order.append, "read")
+        await asyncio.gather(*first)
+        assert order == ["a", "read", "b", "c"]
+        assert await admission.drained(1)
+        admission.pool.shutdown()
+
+    asyncio.run(run())
 
 
 def test_failures_are_not_remembered_and_the_place_is_free_again():
@@ -67,12 +86,12 @@ def test_failures_are_not_remembered_and_the_place_is_free_again():
     async def run():
         admission = Admission(1, 1)
         admission.open = True
-        await admission.run(lambda: None, time.perf_counter() + 5, "k", 1)
+        await admission.run(lambda: None, time.perf_counter() + 5, "k")
         with pytest.raises(ValueError, match="no"):
-            await admission.run(fail, time.perf_counter() + 5, "k", 1)
+            await admission.run(fail, time.perf_counter() + 5, "k")
         with pytest.raises(Refused, match="being scored"):
-            await admission.run(lambda: spin(0.002), time.perf_counter(), "k", 1)
-        assert admission.running == 0
+            await admission.run(lambda: spin(0.002), time.perf_counter() + 0.001, "k")
+        assert await admission.drained(1)
         admission.pool.shutdown()
 
     asyncio.run(run())

@@ -61,12 +61,19 @@ def cut_off(server):
             assert status in connection.recv(4096)
 
 
+def too_large(client):
+    """A client that sends all of a body that is too large, and only then reads, is told so."""
+    answer = client.post("/predict", content=b"x" * 3_000_000, headers={"connection": "close"})
+    assert (answer.status_code, answer.json()["reason"]) == (413, "body_bytes")
+
+
 def test_a_server_answers_and_drains(serving, toys, body, stack):
     models = [{"name": "ctr", "bundle": str(toys("deepfm").bundle)}]
-    server = serving(models=models, limits={"body_timeout_s": 0.3, "deadline_ms": 30_000})
+    server = serving(models=models, limits={"body_timeout_s": 0.3, "deadline_ms": 30_000, "body_bytes": 1_000_000})
     with httpx.Client(base_url=server.url, timeout=30) as client:
         assert np.array_equal(ask(client, body)[1], scores_of(toys("deepfm").bundle, body))
         cut_off(server)
+        too_large(client)
         assert client.get("/v2/health/ready").status_code == 200
     stop_under_load(server, body, stack)
 

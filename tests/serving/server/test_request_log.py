@@ -111,6 +111,21 @@ def test_a_log_that_was_cut_off_is_read_up_to_its_last_whole_request(kept, tmp_p
     assert len(list(read_log(file))) == 2
 
 
+def test_a_log_of_several_models_wants_one_of_them(with_app, toys, request_parts, tmp_path):
+    user, items, context = request_parts
+    body = {"user": user, "items": items, "context": context}
+
+    async def work(client):
+        for name in ("ctr", "cvr", "ctr"):
+            assert (await client.post(f"/models/{name}/predict", json=body)).status_code == 200
+
+    models = [{"name": name, "bundle": str(toys("deepfm").bundle)} for name in ("ctr", "cvr")]
+    with_app(work, models=models, request_log={"path": str(tmp_path / "log"), "sample": 1.0})
+    with pytest.raises(DataError, match="holds the requests of 'ctr', 'cvr': name the folder"):
+        replay(tmp_path / "log", toys("deepfm").bundle)
+    assert replay(tmp_path / "log" / "ctr", toys("deepfm").bundle).same == 2
+
+
 def test_a_file_that_is_no_log_is_named(tmp_path):
     (tmp_path / "x.arrows").write_bytes(b"no arrow")
     for path in (tmp_path / "x.arrows", tmp_path / "nothing"):

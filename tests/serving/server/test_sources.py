@@ -3,12 +3,13 @@
 import json
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import fsspec
 import pytest
 
 from easyrec.cli import main
-from easyrec.errors import BundleError
+from easyrec.errors import BundleError, ConfigError
 from easyrec.export.bundle import CHECKSUM, MANIFEST, digest_of
 from easyrec.export.delta import make_delta
 from easyrec.export.sign import SigningKey, sign
@@ -235,6 +236,14 @@ def test_a_server_starts_before_its_bundle_is_there(with_app, store, bundles, bo
 def test_a_source_that_cannot_be_is_told(with_app, tmp_path, place, message):
     with pytest.raises(Exception, match=message):
         with_app(lambda client: None, models=[{"name": "ctr", "bundle": place}])
+
+
+def test_an_unknown_option_of_an_address_is_told_and_not_waited_for():
+    pytest.importorskip("redis", reason="needs the extra 'redis'")
+    with pytest.raises(ConfigError, match=r"unknown option 'strem'; '\?stream=\.\.\.'") as told:
+        source_config("redis://:secret@127.0.0.1:1/0?strem=a").open(Room(Path()))
+    assert "secret" not in str(told.value)
+    source_config("redis://127.0.0.1:1/0?stream=a&socket_timeout=2").open(Room(Path()))  # options of the client go on
 
 
 def test_passwords_and_options_are_never_told(tmp_path):

@@ -1,0 +1,64 @@
+"""What the tools of `easyrec store` share."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from easyrec.commands._options import add_overrides
+from easyrec.commands._print import console, table
+from easyrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from easyrec.store.changes import Change
+    from easyrec.store.definitions import StoreConfig, View
+    from easyrec.store.online import OnlineStore
+
+
+def add_definitions(parser: argparse.ArgumentParser) -> None:
+    """Add `-c` and `-o`."""
+    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="the store's YAML")
+    add_overrides(parser)
+
+
+def definitions(args: argparse.Namespace) -> StoreConfig:
+    """What the YAML says.
+
+    Raises:
+        ConfigError: Everything wrong with it, with lines.
+    """
+    from easyrec.store.definitions import load_store  # noqa: PLC0415 (help must not wait for it)
+
+    return load_store(args.config, args.override)
+
+
+def view_of(config: StoreConfig, name: str) -> View:
+    """The view of a name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        return config.view(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+@contextlib.contextmanager
+def opened(config: StoreConfig) -> Iterator[OnlineStore]:
+    """The online store, closed in the end."""
+    store = config.online.open(config.project)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def print_changes(title: str, changes: Sequence[Change]) -> None:
+    """A table of what differs."""
+    shown = table(title, "", "what", "before", "after", "breaks", right=5)
+    for change in changes:
+        shown.add_row(change.kind, change.what, change.before, change.after, change.breaks)
+    console().print(shown)

@@ -1,0 +1,101 @@
+"""Rows of a view as packed bytes, and back into columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from easyrec.store import native
+from feature_generator.errors import DataError
+
+SCALARS = {
+    "bool": pa.bool_(),
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+
+
+def arrow_type(text: str) -> pa.DataType:
+    """The Arrow type of a field's type.
+
+    Raises:
+        ValueError: There is no such type.
+    """
+    native.check_type(text)
+    text = text.replace(" ", "")
+    if text in SCALARS:
+        return SCALARS[text]
+    kind, _, held = text.removesuffix(">").partition("<")
+    if kind == "array":
+        return pa.list_(arrow_type(held))
+    if kind == "vector":
+        return pa.list_(pa.float32(), int(held))
+    key, _, value = held.partition(",")
+    return pa.map_(SCALARS[key], SCALARS[value])
+
+
+def pack(rows: pa.RecordBatch, types: Mapping[str, str], schema: int, event_time: str | None = None) -> list[bytes]:
+    """Each row as bytes.
+
+    Args:
+        rows: Holds the fields, and the event time.
+        types: Type of each field, by name, in order.
+        schema: Number of these types among those of the view.
+        event_time: Column that says since when a row holds.
+
+    Raises:
+        DataError: A column is missing, cannot be read as its type, or a time is null.
+    """
+    columns = [_cast(rows, name, text) for name, text in types.items()]
+    times = None if event_time is None else micros(rows, event_time)
+    batch = pa.RecordBatch.from_arrays(columns, list(types))
+    try:
+        made: list[bytes] = native.pack(list(types.values()), schema, batch, times)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    return made
+
+
+def micros(rows: pa.RecordBatch, name: str) -> np.ndarray:
+    """(rows,) int64: times of a column in microseconds.
+
+    Raises:
+        DataError: One is null, or the column holds no times.
+    """
+    column = _column(rows, name)
+    if column.null_count:
+        row = int(np.flatnonzero(np.asarray(column.is_null()))[0])
+        raise DataError("a row needs a time", column=name, row=row)
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)))
+    elif pa.types.is_integer(column.type):
+        return np.ascontiguousarray(column.cast(pa.int64()).to_numpy() * 1_000_000)
+    else:
+        raise DataError(f"holds {column.type}, but a time is a timestamp, or whole seconds", column=name)
+    return np.ascontiguousarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _column(rows: pa.RecordBatch, name: str) -> pa.Array:
+    index = rows.schema.get_field_index(name)
+    if index < 0:
+        raise DataError(f"the rows have no such column; they have: {', '.join(rows.schema.names[:20])}", column=name)
+    column = rows.column(index)
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _cast(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
+    column, wanted = _column(rows, name), arrow_type(text)
+    try:
+        made = column.cast(wanted) if column.type != wanted else column
+        if pa.types.is_fixed_size_list(wanted):
+            made = made.cast(pa.list_(pa.float32()))
+    except (pa.ArrowException, ValueError) as error:
+        told = str(error).splitlines()[0][:200]
+        raise DataError(f"holds {column.type}, which is no {text}: {told}", column=name) from None
+    return made

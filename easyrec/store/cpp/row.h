@@ -1,0 +1,53 @@
+// Rows of a view as packed bytes, and back into columns.
+//
+// A row: number of its schema (u16), event time (i64 microseconds; the lowest number: none), a bit for each field that
+// is null, then the fields in order: values of fixed width, of others (texts, arrays, maps) the end (u32) of their
+// bytes in the tail that follows. Items of an array: their number (u32, the highest bit says that some are null, whose
+// bits follow), then values of fixed width, or the length (u32) of each and their bytes. A map: its keys, its values.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arrow_column.h"
+#include "column.h"
+#include "record.h"
+#include "value_type.h"
+
+namespace store {
+
+constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
+
+// Packs `rows` rows of columns that have exactly the types; appends each row's end to `ends`.
+void pack(const std::vector<ValueType>& types, const std::vector<fg::Column>& columns, const std::int64_t* times,
+          std::uint16_t schema, std::int64_t rows, std::string& bytes, std::vector<std::int64_t>& ends);
+
+// Fields of a row as they were when it was written.
+struct Layout {
+  std::uint16_t schema = 0;
+  std::vector<ValueType> types;
+  std::vector<std::int32_t> columns;  // where a field goes; -1: nobody asks for it
+  std::vector<std::int32_t> absent;   // columns that this layout does not have
+};
+
+// What is read of one view.
+struct View {
+  Span span;
+  std::int64_t ttl = 0;  // microseconds; 0: for ever
+  std::vector<Layout> layouts;
+  std::vector<std::int32_t> columns;  // all that belong to the view
+};
+
+struct Counts {
+  std::int64_t hits = 0, misses = 0, expired = 0;
+};
+
+// Appends the fields of a key to the columns; without a row that counts, nulls.
+// Throws std::invalid_argument where the record or a row is damaged, or its schema is not known.
+void unpack(std::string_view record, const View& view, std::int64_t now, std::vector<ColumnBuilder>& columns,
+            Counts& counts);
+
+}  // namespace store

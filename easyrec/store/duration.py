@@ -1,0 +1,29 @@
+"""Lengths of time as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+FORM = re.compile(r"(\d+(?:\.\d+)?) ?([smhdw])")
+
+
+def seconds_of(value: Any) -> Any:
+    """Seconds of `90`, `"90s"`, `"15m"`, `"6h"`, `"30d"` or `"2w"`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if not isinstance(value, str):
+        return value
+    found = FORM.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f"must be seconds, or a number with s, m, h, d or w such as 30d, but is '{value}'")
+    return float(found[1]) * UNITS[found[2]]
+
+
+Duration = Annotated[float, BeforeValidator(seconds_of)]
+"""Seconds; a config may say `30d`."""

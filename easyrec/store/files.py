@@ -1,0 +1,50 @@
+"""Files of SQLite that are ours: made, recognised, and shared by processes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from easyrec.durable import write_ahead
+from easyrec.errors import StoreError
+
+
+def open_file(path: Path, application: int, version: int, tables: Sequence[str], patience: float) -> sqlite3.Connection:
+    """A connection to a file, which is made where it is not there; any thread may use it.
+
+    Args:
+        path: The file.
+        application: Marks its kind: `PRAGMA application_id`.
+        version: Of its tables.
+        tables: Statements that make them.
+        patience: Seconds to wait for other processes that write.
+
+    Raises:
+        StoreError: It is a database of something else, or of another version of this program, or cannot be made.
+        sqlite3.Error: What else the database says.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be made: {error.strerror or error}") from error
+    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    try:
+        write_ahead(db, patience)
+        db.execute("BEGIN IMMEDIATE")
+        ours = db.execute("PRAGMA application_id").fetchone()[0]
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+        if ours != application and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise StoreError(f"{path} is a database of something else: name another file")
+        if ours == application and found != version:
+            raise StoreError(f"{path} was made by another version of this program (format {found})")
+        if ours != application:
+            for statement in tables:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {application}")
+            db.execute(f"PRAGMA user_version = {version}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -1,0 +1,17 @@
+"""The compiled codec."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feature_generator.native import load_native
+
+_native: Any = load_native("easyrec.store")
+
+Reader = _native.Reader
+check_type = _native.check_type
+newest = _native.newest
+pack = _native.pack
+parts = _native.parts
+splice = _native.splice
+sweep = _native.sweep

@@ -1,0 +1,103 @@
+"""Online stores: what is known of a key of an entity, in one read.
+
+One file per kind of store, each with a `Config` whose `open` gives an `OnlineStore`. A store keeps a record (bytes) for each
+key of an entity and a head (bytes) for each entity; `easyrec.store.native` knows what is in a record. All views of an entity
+share the record of a key, so that many views cost one read.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, TypeAlias
+
+from feature_generator.config import Document, StrictModel
+
+Spans: TypeAlias = Sequence[tuple[int, list[int]]]
+"""Slots of views with the generations that count."""
+
+
+class OnlineStore(ABC):
+    """Records by entity and key. Safe to use from several threads and by several processes.
+
+    All methods raise `StoreError` where the store cannot be reached or is damaged.
+
+    Attributes:
+        shown: What people call it, without secrets.
+    """
+
+    shown: str
+
+    @abstractmethod
+    def read(self, entity: str, keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
+        """The head of an entity, and the record of each key, all of one moment.
+
+        Args:
+            entity: Its name.
+            keys: Any; one may be asked for twice.
+
+        Returns:
+            The head, None where nothing was written; the records in order, None where there is none.
+        """
+
+    @abstractmethod
+    def splice(
+        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+    ) -> None:
+        """Put a row into the record of each key, see `record.h`; what others put there meanwhile is not lost.
+
+        Args:
+            entity: Its name.
+            slot: Number of the view.
+            generation: Of the rows.
+            keys: No key twice.
+            rows: One for each key; empty: the key is deleted.
+            keep: What must stay of this slot.
+        """
+
+    @abstractmethod
+    def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
+        """Replace the head if it still is `old`, durably; says whether it was."""
+
+    @abstractmethod
+    def scan(self, entity: str, at_once: int = 1000) -> Iterator[list[tuple[bytes, bytes]]]:
+        """All keys of an entity with their records, about `at_once` at a time, in any order.
+
+        A key that is there all the while comes once or, in some stores, more often; the others may come or not.
+        """
+
+    @abstractmethod
+    def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
+        """Take from the records of some keys what is not counted; remove those in which nothing is left."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+class OnlineConfig(StrictModel, ABC):
+    """Config of an online store; a member's `Config` derives from it."""
+
+    family: ClassVar[str | None] = "easyrec.store.online"
+
+    type: str
+
+    @abstractmethod
+    def open(self, project: str) -> OnlineStore:
+        """The store of a project; it is made where it is not there.
+
+        Raises:
+            ConfigError: `${NAME}` is not set.
+            MissingExtra: A package is not installed.
+            StoreError: It cannot be reached.
+        """
+
+
+def expanded(text: str) -> str:
+    """The text with every `${NAME}` replaced.
+
+    Raises:
+        ConfigError: One is not set.
+    """
+    found: str = Document.of({"online": text}).data["online"]
+    return found

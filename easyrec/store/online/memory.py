@@ -1,0 +1,80 @@
+"""`memory`: a store inside of this process, for tests and small tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import Literal
+
+from easyrec.store import native
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans
+
+_STORES: dict[str, MemoryStore] = {}
+
+
+class Config(OnlineConfig):
+    """Config of `memory`."""
+
+    type: Literal["memory"] = "memory"
+
+    def open(self, project: str) -> OnlineStore:
+        """The store of a project; the same at every call in this process."""
+        return _STORES.setdefault(project, MemoryStore(project))
+
+
+class MemoryStore(OnlineStore):
+    """Records in dictionaries.
+
+    Args:
+        project: Whose.
+    """
+
+    def __init__(self, project: str) -> None:
+        self.shown = f"memory of project '{project}'"
+        self._lock = Lock()
+        self._heads: dict[str, bytes] = {}
+        self._records: dict[str, dict[bytes, bytes]] = {}
+
+    def read(self, entity: str, keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
+        """See the family's contract."""
+        with self._lock:
+            records = self._records.get(entity, {})
+            return self._heads.get(entity), [records.get(key) for key in keys]
+
+    def splice(
+        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+    ) -> None:
+        """See the family's contract."""
+        with self._lock:
+            records = self._records.setdefault(entity, {})
+            made = native.splice([records.get(key) for key in keys], slot, generation, list(rows), list(keep))
+            records.update(zip(keys, made, strict=True))
+
+    def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
+        """See the family's contract."""
+        with self._lock:
+            if self._heads.get(entity) != old:
+                return False
+            self._heads[entity] = new
+            return True
+
+    def scan(self, entity: str, at_once: int = 1000) -> Iterator[list[tuple[bytes, bytes]]]:
+        """See the family's contract."""
+        with self._lock:
+            found = list(self._records.get(entity, {}).items())
+        for start in range(0, len(found), at_once):
+            yield found[start : start + at_once]
+
+    def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
+        """See the family's contract."""
+        with self._lock:
+            records = self._records.get(entity, {})
+            there = [key for key in keys if key in records]
+            for key, made in zip(there, native.sweep([records[key] for key in there], list(live)), strict=True):
+                if made:
+                    records[key] = made
+                else:
+                    del records[key]
+
+    def close(self) -> None:
+        """Nothing is open."""

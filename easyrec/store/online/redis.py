@@ -1,0 +1,161 @@
+"""`redis`: a store in a Redis server, for any number of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from pydantic import Field
+
+from easyrec.errors import MissingExtra, StoreError
+from easyrec.store import native
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded
+
+AT_ONCE = 500
+"""Keys of one call of a script, during which the server answers nobody else: about 2 ms."""
+TRIES = 20
+"""How often a record is written anew because somebody else changed it meanwhile."""
+SCRIPT = """
+local made = {}
+for i = 1, #KEYS do
+  local old = redis.call('GET', KEYS[i])
+  if (old or '') ~= ARGV[2 * i - 1] then
+    made[#made + 1] = i
+  elseif ARGV[2 * i] == '' then
+    redis.call('DEL', KEYS[i])
+  else
+    redis.call('SET', KEYS[i], ARGV[2 * i])
+  end
+end
+return made
+"""
+"""Writes each record that still is what it was read as; gives the places of the others."""
+SWAP = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+
+
+class Config(OnlineConfig):
+    """Config of `redis`."""
+
+    type: Literal["redis"] = "redis"
+    url: str
+    """`redis://host:6379/0`, `rediss://` with TLS, or `unix:///run/redis.sock`; secrets as `${NAME}`."""
+    timeout_seconds: float = Field(5.0, gt=0.0)
+    """How long the server may be silent."""
+
+    def open(self, project: str) -> OnlineStore:
+        """See the family's contract."""
+        return RedisStore(expanded(self.url), project, self.timeout_seconds)
+
+
+class RedisStore(OnlineStore):
+    """Records as values of Redis: `<project>:<entity>` is the head, `<project>:<entity>:<key>` a record.
+
+    Args:
+        url: Of the server.
+        project: Whose.
+        timeout: Seconds that the server may be silent.
+    """
+
+    def __init__(self, url: str, project: str, timeout: float = 5.0) -> None:
+        redis: Any = _redis()
+        self.redis, self.project = redis, project
+        options = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+        with self._told(""):
+            self._client = redis.Redis.from_url(url, **options)
+        where = self._client.connection_pool.connection_kwargs
+        self.shown = f"redis at {where.get('path') or where.get('host')}:{where.get('port', '')}".rstrip(":")
+        self._swap = self._client.register_script(SWAP)
+        self._put = self._client.register_script(SCRIPT)
+
+    def read(self, entity: str, keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
+        """See the family's contract."""
+        head = self._head(entity)
+        prefix = head + b":"
+        with self._told(self.shown):
+            found: list[bytes | None] = self._client.mget([head, *[prefix + key for key in keys]])
+        return found[0], found[1:]
+
+    def splice(
+        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+    ) -> None:
+        """See the family's contract."""
+        row_of = dict(zip(keys, rows, strict=True))
+
+        def change(some: list[bytes], old: list[bytes | None]) -> list[bytes]:
+            made: list[bytes] = native.splice(old, slot, generation, [row_of[key] for key in some], list(keep))
+            return made
+
+        self._change(entity, keys, change)
+
+    def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
+        """See the family's contract."""
+        self._change(entity, keys, lambda _, old: native.sweep(old, list(live)))
+
+    def _change(self, entity: str, keys: Sequence[bytes], change: Any) -> None:
+        """Read, change and write records; those that somebody changed meanwhile once more."""
+        prefix = self._head(entity) + b":"
+        for start in range(0, len(keys), AT_ONCE):
+            some = list(keys[start : start + AT_ONCE])
+            for _ in range(TRIES):
+                places = [prefix + key for key in some]
+                with self._told(self.shown):
+                    old = self._client.mget(places)
+                    made = change(some, old)
+                    pairs = [value for one in zip(old, made, strict=True) for value in (one[0] or b"", one[1])]
+                    left = self._put(keys=places, args=pairs)
+                some = [some[place - 1] for place in left]
+                if not some:
+                    break
+            else:
+                raise StoreError(f"{self.shown}: others change the same keys all the time")
+
+    def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
+        """See the family's contract."""
+        with self._told(self.shown):
+            return bool(self._swap(keys=[self._head(entity)], args=[old or b"", new]))
+
+    def scan(self, entity: str, at_once: int = 1000) -> Iterator[list[tuple[bytes, bytes]]]:
+        """See the family's contract."""
+        prefix, cursor = self._head(entity) + b":", 0
+        while True:
+            with self._told(self.shown):
+                cursor, places = self._client.scan(cursor, match=_literal(prefix) + b"*", count=at_once)
+                records = self._client.mget(places) if places else []
+            found = [(place[len(prefix) :], one) for place, one in zip(places, records, strict=True) if one is not None]
+            if found:
+                yield found
+            if not cursor:
+                return
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _head(self, entity: str) -> bytes:
+        return f"{self.project}:{entity}".encode()
+
+    @contextmanager
+    def _told(self, shown: str) -> Iterator[None]:
+        """Errors of the server in words, without its password."""
+        try:
+            yield
+        except (self.redis.RedisError, ValueError, OSError) as error:
+            raise StoreError(f"{shown or 'the address of Redis'} cannot be used: {error}") from error
+
+
+def _redis() -> Any:
+    try:
+        import redis  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError:
+        raise MissingExtra("redis", "redis") from None
+    return redis
+
+
+def _literal(prefix: bytes) -> bytes:
+    """A prefix as patterns of Redis mean it."""
+    return b"".join(b"\\" + bytes([c]) if bytes([c]) in b"*?[]\\" else bytes([c]) for c in prefix)

@@ -1,0 +1,285 @@
+"""Rows into an online store: a new generation that readers see whole or not at all, or single rows as they come."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from easyrec.errors import DataError, StoreError
+from easyrec.store import native
+from easyrec.store.codec import micros, pack
+from easyrec.store.definitions import StoreConfig, View
+from easyrec.store.head import Head, Known, State, Writing
+from easyrec.store.online import OnlineStore
+
+AT_ONCE = 8192
+"""Rows that are written at a time."""
+CHECKED = 1000
+"""Rows that are read again before a generation is switched to."""
+TRIES = 50
+"""How often a head is written anew because somebody else changed it meanwhile."""
+CHAIN = 64
+"""Generations that may be merged until all have to be overwritten."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A generation that readers see.
+
+    Attributes:
+        view: Name of the view.
+        generation: Its number.
+        rows: Rows that were written for it.
+        newest: Latest event time, microseconds since 1970.
+        seconds: What it took.
+    """
+
+    view: str
+    generation: int
+    rows: int
+    newest: int | None
+    seconds: float
+
+
+class Writer:
+    """Writes the views of a project.
+
+    Args:
+        config: What is defined.
+        store: Where rows go.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, config: StoreConfig, store: OnlineStore, clock: Callable[[], float] = time.time) -> None:
+        self.config, self.store, self.clock = config, store, clock
+
+    def publish(self, name: str, batches: Iterable[pa.RecordBatch], *, merge: bool = False) -> Published:
+        """Write a generation of a view, verify it, and switch to it.
+
+        Until then readers see the former one; where this is stopped, or fails, they see it for ever. Of several rows of a
+        key the one with the latest event time counts, without event times the last.
+
+        Args:
+            name: Of the view.
+            batches: Hold the join id, the fields and the event time.
+            merge: Let keys that do not come stay as they are; else they are gone.
+
+        Raises:
+            DataError: A column is missing or does not fit.
+            StoreError: The store cannot be reached, another writer has begun after this one, or what was written is not
+                what is read.
+        """
+        begun, view = self.clock(), self._view(name)
+        entity = view.entity
+        token, schema = secrets.token_hex(8), 0
+
+        def begin(head: Head) -> Head:
+            nonlocal schema
+            head, schema = head.registered(view)
+            known = head.views[name]
+            if merge and known.live is not None and len(known.live.generations) >= CHAIN:
+                raise StoreError(f"view '{name}' was merged {CHAIN} times: overwrite it")
+            writing = Writing(known.last + 1, token, begun, merge)
+            return head.changed(name, replace(known, last=writing.generation, former=None, writing=writing))
+
+        known = self._change(entity, begin).views[name]
+        assert known.writing is not None
+        generation, keep = known.writing.generation, known.spans
+        rows, newest, checked = 0, None, _Sample()
+        for batch in _pieces(batches):
+            keys, packed, latest = self._packed(view, batch, schema)
+            self.store.splice(entity, known.slot, generation, keys, packed, keep)
+            rows += len(keys)
+            newest = latest if newest is None else max(newest, latest if latest is not None else newest)
+            checked.add(keys, packed)
+        self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
+        self._verify(view, known, generation, checked)
+        before = known.live.generations if merge and known.live is not None else []
+        state = State([*before, generation], rows, self.clock(), newest)
+
+        def switch(head: Head) -> Head:
+            self._check_own(head, name, token)
+            return head.changed(name, replace(head.views[name], live=state, former=head.views[name].live, writing=None))
+
+        self._change(entity, switch)
+        return Published(name, generation, rows, newest, self.clock() - begun)
+
+    def rollback(self, name: str) -> State:
+        """Return to the generation before the last one, once; gives what is read now.
+
+        Raises:
+            StoreError: There is none, or the next one is being written.
+        """
+
+        def back(head: Head) -> Head:
+            known = head.views.get(name)
+            if known is None or known.former is None:
+                raise StoreError(f"view '{name}' has no former generation to return to")
+            return head.changed(name, replace(known, live=known.former, former=None))
+
+        live = self._change(self._view(name).entity, back).views[name].live
+        assert live is not None
+        return live
+
+    def write(self, name: str, rows: pa.RecordBatch) -> int:
+        """Put rows into what readers see now; a row that is older than what is there changes nothing.
+
+        Args:
+            name: Of the view.
+            rows: Hold the join id, the fields and the event time.
+
+        Returns:
+            Rows that were taken, of several with one key the latest.
+
+        Raises:
+            DataError: A column is missing or does not fit.
+            StoreError: The store cannot be reached.
+        """
+        view, schema = self._view(name), 0
+
+        def begin(head: Head) -> Head:
+            nonlocal schema
+            head, schema = head.registered(view)
+            known = head.views[name]
+            if known.live is None:
+                known = replace(known, last=known.last + 1, live=State([known.last + 1], 0, self.clock()))
+            return head.changed(name, known)
+
+        known = self._change(view.entity, begin).views[name]
+        assert known.live is not None
+        taken = 0
+        for batch in _pieces([rows]):
+            keys, packed, _ = self._packed(view, batch, schema)
+            self.store.splice(view.entity, known.slot, known.live.generations[-1], keys, packed, known.spans)
+            taken += len(keys)
+        return taken
+
+    def sweep(self, entity: str) -> int:
+        """Take what nobody reads from the records of an entity, and give the number of keys that were looked at."""
+        seen = 0
+        for found in self.store.scan(entity):
+            head = Head.of(self.store.read(entity, [])[0])
+            live = head.spans + [
+                (known.slot, [known.writing.generation]) for known in head.views.values() if known.writing
+            ]
+            self.store.sweep(entity, [key for key, _ in found], live)
+            seen += len(found)
+        return seen
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _view(self, name: str) -> View:
+        try:
+            return self.config.view(name)
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+
+    def _change(self, entity: str, change: Callable[[Head], Head]) -> Head:
+        """Change a head, whoever else changes it at the same time."""
+        for _ in range(TRIES):
+            old = self.store.read(entity, [])[0]
+            head = change(Head.of(old))
+            new = head.text()
+            if new == old or self.store.set_head(entity, new, old):
+                return head
+        raise StoreError(f"{self.store.shown}: others change what it says of '{entity}' all the time")
+
+    def _packed(self, view: View, batch: pa.RecordBatch, schema: int) -> tuple[list[bytes], list[bytes], int | None]:
+        """Keys, rows and the latest time of a batch; of several rows with one key the one that counts."""
+        keys = key_bytes(
+            _column(batch, self.config.entity(view.entity).join_id), self.config.entity(view.entity).join_id
+        )
+        packed = pack(batch, view.types, schema, view.event_time)
+        times = None if view.event_time is None else micros(batch, view.event_time)
+        latest = None if times is None or not len(times) else int(times.max())
+        if len(set(keys)) == len(keys):
+            return keys, packed, latest
+        order: Sequence[int] = range(len(keys)) if times is None else np.argsort(times, kind="stable").tolist()
+        last = {keys[row]: row for row in order}
+        return list(last), [packed[row] for row in last.values()], latest
+
+    @staticmethod
+    def _check_own(head: Head, name: str, token: str) -> None:
+        writing = head.views[name].writing
+        if writing is None or writing.token != token:
+            raise StoreError(f"view '{name}': another writer has begun after this one, whose rows stay")
+
+    def _verify(self, view: View, known: Known, generation: int, sample: _Sample) -> None:
+        records = self.store.read(view.entity, list(sample.rows))[1]
+        found = native.newest(list(records), known.slot, [generation])
+        for (key, row), there in zip(sample.rows.items(), found, strict=True):
+            if there != row:
+                shown = key.decode(errors="replace")[:100]
+                what = "is not there" if there is None else "is another one"
+                raise StoreError(
+                    f"{self.store.shown}: the row of '{shown}' in view '{view.name}' {what} after it was written"
+                )
+
+
+class _Sample:
+    """Some of the rows that were written, spread over all of them: the latest of each key."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self._rng = np.random.default_rng(0)
+        self._seen = 0
+
+    def add(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        for key, row in zip(keys, rows, strict=True):
+            if key in self.rows and _time(row) >= _time(self.rows[key]):
+                self.rows[key] = row
+        self._seen += len(keys)
+        wanted = max(1, round(CHECKED * len(keys) / self._seen))
+        for place in self._rng.permutation(len(keys))[:wanted].tolist():
+            if keys[place] not in self.rows:
+                if len(self.rows) >= CHECKED:
+                    self.rows.pop(next(iter(self.rows)))
+                self.rows[keys[place]] = rows[place]
+
+
+def _time(row: bytes) -> int:
+    return int.from_bytes(row[2:10], "little", signed=True)
+
+
+def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, AT_ONCE):
+            yield batch.slice(start, AT_ONCE)
+
+
+def _column(rows: pa.RecordBatch, name: str) -> pa.Array:
+    index = rows.schema.get_field_index(name)
+    if index < 0:
+        raise DataError(f"the rows have no such column; they have: {', '.join(rows.schema.names[:20])}", column=name)
+    return rows.column(index)
+
+
+def key_bytes(values: Any, name: str = "") -> list[bytes]:
+    """Keys as stores know them: the text of an id, so that 7 and "7" are the same.
+
+    Args:
+        values: An Arrow array, or a sequence of ids.
+        name: What they are called, for errors.
+
+    Raises:
+        DataError: One is null or empty, or they are neither texts nor whole numbers.
+    """
+    column = values if isinstance(values, pa.Array) else pa.array(values)
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.string())
+    elif not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise DataError(f"ids are texts or whole numbers, but these are {column.type}", column=name)
+    if column.null_count or pc.any(pc.equal(column, "")).as_py():
+        empty = pc.or_kleene(pc.is_null(column), pc.equal(column, ""))
+        raise DataError("an id is null or empty", column=name, row=pc.index(empty, True).as_py())
+    made: list[bytes] = column.cast(pa.binary()).to_pylist()
+    return made

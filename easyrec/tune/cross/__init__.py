@@ -1,0 +1,1 @@
+"""Automatic features: crosses, boundaries, aggregates and hash sizes, proposed with their measured gain and cost."""

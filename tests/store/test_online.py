@@ -1,0 +1,159 @@
+"""Every online store: records and heads, whoever else writes, and whoever looks at them."""
+
+import threading
+
+import pytest
+
+from easyrec.errors import StoreError
+from easyrec.store import native
+
+KEYS = [f"k{i:04}".encode() for i in range(1200)]
+
+
+@pytest.fixture
+def open_store(online, request):
+    from easyrec.store.definitions import StoreConfig
+
+    made = []
+    name = "o" + request.node.name.translate({ord(c): "_" for c in "[]-/."})[:70]
+
+    def open_(project=name):
+        config = StoreConfig.model_validate(
+            {
+                "project": project,
+                "online": online,
+                "entities": [{"name": "e", "join_id": "id"}],
+                "views": [{"name": "v", "entity": "e", "fields": [{"name": "f", "type": "int64"}]}],
+            }
+        )
+        made.append(config.online.open(project))
+        return made[-1]
+
+    yield open_
+    for store in made:
+        store.close()
+
+
+def rows_of(store, keys, slot=0, generations=(1,), entity="e"):
+    return native.newest(list(store.read(entity, keys)[1]), slot, list(generations))
+
+
+def test_an_empty_store_has_nothing(open_store):
+    store = open_store()
+    assert store.read("e", [b"a", b"b"]) == (None, [None, None])
+    assert list(store.scan("e")) == []
+    store.sweep("e", [b"a"], [])
+
+
+def test_rows_are_found_by_key_in_order_and_as_often_as_asked(open_store):
+    store = open_store()
+    assert store.set_head("e", b"head", None)
+    store.splice("e", 0, 1, KEYS, [b"row of " + key for key in KEYS], [])
+    asked = [b"k0007", b"nobody", b"k0007", b"k1199", "ü*?[x]\\".encode()]
+    assert store.read("e", asked)[0] == b"head"
+    assert rows_of(store, asked) == [b"row of k0007", None, b"row of k0007", b"row of k1199", None]
+    assert rows_of(store, KEYS) == [b"row of " + key for key in KEYS]
+
+
+def test_entities_and_projects_are_strangers(open_store):
+    store, other = open_store(), open_store("another")
+    store.splice("e", 0, 1, [b"a"], [b"x"], [])
+    store.set_head("e", b"head", None)
+    for stranger, entity in ((store, "e2"), (other, "e")):
+        assert stranger.read(entity, [b"a"]) == (None, [None])
+        assert list(stranger.scan(entity)) == []
+        assert stranger.set_head(entity, b"h", None)
+
+
+def test_a_head_is_replaced_only_where_it_is_what_was_read(open_store):
+    store = open_store()
+    assert not store.set_head("e", b"new", b"old")
+    assert store.set_head("e", b"one", None)
+    assert not store.set_head("e", b"two", None)
+    assert store.set_head("e", b"two", b"one")
+    assert store.read("e", [])[0] == b"two"
+
+
+def test_all_keys_are_scanned(open_store):
+    store = open_store()
+    store.set_head("e", b"h", None)
+    store.splice("e", 0, 1, KEYS, [b"r"] * len(KEYS), [])
+    store.splice("e2", 0, 1, [b"other"], [b"r"], [])
+    found = [key for some in store.scan("e", 100) for key, _ in some]
+    assert sorted(set(found)) == KEYS
+
+
+def test_what_does_not_count_is_swept_and_empty_records_go(open_store):
+    store = open_store()
+    store.set_head("e", b"h", None)
+    store.splice("e", 0, 1, [b"a", b"b"], [b"1a", b"1b"], [])
+    store.splice("e", 0, 2, [b"a"], [b"2a"], [(0, [1])])
+    store.splice("e", 1, 1, [b"b"], [b"other view"], [])
+    store.splice("e", 0, 1, [b"c"], [b"1c"], [])
+    store.sweep("e", [b"a", b"b", b"c", b"nobody"], [(0, [2]), (1, [1])])
+    left = {key: [part[2] for part in native.parts(record)] for some in store.scan("e") for key, record in some}
+    assert left == {b"a": [b"2a"], b"b": [b"other view"]}
+
+
+def test_views_that_are_written_at_once_keep_each_others_rows(open_store):
+    stores = [open_store() for _ in range(4)]
+    start, faults = threading.Barrier(4), []
+
+    def write(slot):
+        try:
+            start.wait()
+            for generation in range(1, 6):
+                stores[slot].splice("e", slot, generation, KEYS[:300], [b"%d-%d" % (slot, generation)] * 300, [])
+        except Exception as error:  # noqa: BLE001 (told below)
+            faults.append(error)
+
+    stores[0].set_head("e", b"h", None)
+    threads = [threading.Thread(target=write, args=(slot,)) for slot in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    for slot in range(4):
+        assert rows_of(stores[0], KEYS[:300], slot, [5]) == [b"%d-5" % slot] * 300
+
+
+def test_heads_that_are_swapped_at_once_are_swapped_one_by_one(open_store):
+    stores = [open_store() for _ in range(3)]
+    assert stores[0].set_head("e", b"0", None)
+
+    def count(store):
+        for _ in range(20):
+            while True:
+                old = store.read("e", [])[0]
+                if store.set_head("e", b"%d" % (int(old) + 1), old):
+                    break
+
+    threads = [threading.Thread(target=count, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stores[0].read("e", [])[0] == b"60"
+
+
+def test_a_file_of_something_else_is_left_alone(tmp_path):
+    import sqlite3
+
+    from easyrec.store.online.sqlite import SqliteStore
+
+    with sqlite3.connect(tmp_path / "other.db") as db:
+        db.execute("CREATE TABLE mine (a)")
+    with pytest.raises(StoreError, match="is a database of something else"):
+        SqliteStore(tmp_path / "other.db", "p")
+
+
+def test_a_server_that_is_not_there_is_told_without_its_password(monkeypatch):
+    pytest.importorskip("redis")
+    from easyrec.store.online.redis import Config
+
+    monkeypatch.setenv("SECRET", "hunter2")
+    store = Config(url="redis://:${SECRET}@127.0.0.1:1/0", timeout_seconds=0.5).open("p")
+    with pytest.raises(StoreError, match=r"redis at 127.0.0.1:1 cannot be used") as told:
+        store.read("e", [b"a"])
+    assert "hunter2" not in str(told.value)

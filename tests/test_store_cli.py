@@ -1,0 +1,167 @@
+"""`easyrec store` from the command line: definitions that are applied, rows that are published and read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from easyrec.cli import main, tools
+
+ROOT = Path(__file__).parents[1]
+CONFIG = """\
+project: shop
+online: {type: sqlite, path: online.db}
+entities:
+  - {name: user, join_id: user_id}
+views:
+  - name: profile
+    entity: user
+    owner: anna
+    event_time: ts
+    ttl: 30000d
+    fields:
+      - {name: age, type: int64}
+      - {name: tags, type: "array<string>"}
+models:
+  - {name: ctr, features: [{view: profile, alias: {age: user_age}}]}
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def rows(path, ages, second=1_600_000_000):
+    table = {"user_id": list(ages), "age": list(ages.values()), "tags": [["x"]] * len(ages), "ts": [second] * len(ages)}
+    pq.write_table(pa.table(table), path)
+
+
+def store(tool, *words):
+    return main(["store", tool, "-c", "store.yaml", *words])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", sorted(tools("store")))
+def test_every_tool_explains_itself_without_torch(tool):
+    code = (
+        "import sys\nfrom easyrec.cli import main\n"
+        f"assert main(['store', {tool!r}, '--help']) == 0\n"
+        "assert not {'torch', 'redis', 'lmdb'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert f"usage: easyrec store {tool}" in done.stdout
+
+
+def test_rows_are_published_read_and_taken_back(here, capsys):
+    rows("one.parquet", {7: 30, 8: 40})
+    rows("two.parquet", {7: 31})
+    assert store("publish", "profile", "--input", "one.parquet") == 0
+    assert "profile: generation 1 with 2 rows is read now" in capsys.readouterr().out
+    assert store("publish", "profile", "--input", "two.parquet", "--merge") == 0
+    capsys.readouterr()
+    assert store("read", "ctr", "user_id=7,8,9", "--json") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["user_id"], row["user_age"], row["tags"]) for row in found] == [
+        ("7", 31, ["x"]),
+        ("8", 40, ["x"]),
+        ("9", None, None),
+    ]
+    assert store("rollback", "profile") == 0
+    assert store("read", "ctr", "user_id=7") == 0
+    assert "user_age" in (out := capsys.readouterr().out)
+    assert " 30" in out
+    assert store("sweep") == 0
+    assert "user: 2 keys were looked at" in capsys.readouterr().out
+    assert store("show") == 0
+    out = capsys.readouterr().out
+    assert "anna" in out
+    assert "nothing was applied yet" in out
+    assert "2020-09-13 12:26:40 UTC" in out
+
+
+def test_definitions_are_compared_and_applied(here, capsys):
+    assert store("diff") == 0
+    assert store("apply", "--note", "first") == 0
+    assert "version 1 of project 'shop' holds" in capsys.readouterr().out
+    assert store("apply") == 0
+    assert "version 1 of project 'shop' holds, as before" in capsys.readouterr().out
+    path = here / "store.yaml"
+    path.write_text(
+        CONFIG.replace(
+            "      - {name: age, type: int64}", "      - {name: age, type: int64}\n      - {name: city, type: string}"
+        )
+    )
+    assert store("diff") == 0
+    assert "view 'profile' . field 'city'" in capsys.readouterr().out
+    assert store("apply") == 0
+    path.write_text(CONFIG.replace("type: int64", "type: string"))
+    assert store("diff") == 1
+    capsys.readouterr()
+    assert store("apply") == 1
+    told = capsys.readouterr().err
+    assert (
+        "view 'profile' . field 'age': changed; rows that are there hold the former type: give the field another name"
+        in told
+    )
+    assert "view 'profile' . field 'city': removed; who reads this field finds it no more" in told
+    assert store("apply", "--force") == 0
+    assert store("show") == 0
+    assert "first" in capsys.readouterr().out
+
+
+def test_a_training_set_is_written(here, capsys):
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    rows("history.parquet", {7: 30, 8: 40})
+    (here / "store.yaml").write_text(
+        CONFIG.replace("    owner: anna", "    source: {type: parquet, path: history.parquet}")
+    )
+    pq.write_table(
+        pa.table({"user_id": [8, 9, 7], "shown": [1_700_000_000, 1_700_000_000, 1_500_000_000]}), "spine.parquet"
+    )
+    words = ("ctr", "--spine", "spine.parquet", "--output", "train.parquet", "--event-time", "shown")
+    assert store("training-set", *words) == 0
+    assert "train.parquet: 3 rows, 4 columns" in capsys.readouterr().out
+    assert pq.read_table("train.parquet")["user_age"].to_pylist() == [40, None, None]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("type: int64", "type: int", 12, "unknown type 'int'; known: bool, int32"),
+        ("ttl: 30000d", "ttl: 30 days", 10, "must be seconds, or a number with s, m, h, d or w such as 30d"),
+        ("entity: user\n", "entity: usr\n", 0, "view 'profile': unknown entity 'usr'; did you mean 'user'?"),
+        ("alias: {age:", "alias: {aeg:", 0, "view 'profile' has no field 'aeg'; did you mean 'age'?"),
+        ("type: sqlite", "type: sqlight", 2, "did you mean 'sqlite'?"),
+        ("join_id: user_id", "join_id: user-id", 4, "must be letters, digits and _"),
+        ("    event_time: ts\n", "", 0, "ttl is counted from the event_time: name the column"),
+    ],
+    ids=["type", "ttl", "entity", "alias", "store", "name", "ttl-without-time"],
+)
+def test_what_is_wrong_with_definitions_is_told(here, capsys, old, new, line, message):
+    (here / "store.yaml").write_text(CONFIG.replace(old, new))
+    assert store("show") == 2
+    told = capsys.readouterr().err
+    assert message in told
+    if line:
+        assert f"line {line}" in told
+
+
+def test_what_is_not_there_is_told(here, capsys):
+    rows("one.parquet", {7: 30})
+    assert store("publish", "profil", "--input", "one.parquet") == 2
+    assert "unknown view 'profil'; did you mean 'profile'?" in capsys.readouterr().err
+    pq.write_table(pa.table({"user_id": [1], "age": [2]}), "short.parquet")
+    assert store("publish", "profile", "--input", "short.parquet") == 3
+    assert (
+        "short.parquet, column 'tags': the rows have no such column; they have: user_id, age" in capsys.readouterr().err
+    )
+    assert store("read", "ctrr", "user_id=7") == 1
+    assert "unknown model 'ctrr'; did you mean 'ctr'?" in capsys.readouterr().err
