@@ -389,8 +389,9 @@ def kill_at(killed, path, moments, seed):
     draw, deaths = random.Random(seed), 0
     for moment in range(moments):
         run = path / f"killed-{moment}"
-        code, _ = killed.run(run, draw.uniform(0, life))
+        code, seconds = killed.run(run, draw.uniform(0, life))
         deaths += code == -signal.SIGKILL
+        life = min(life, seconds) if code == 0 else life  # with less beside it a run takes less
         while draw.random() < 0.3:  # some die more than once
             killed.run(run, draw.uniform(0, life))
         code, _ = killed.run(run)

@@ -372,7 +372,7 @@ def test_who_waits_for_an_endless_topic_is_asked_and_may_leave(opened, kafka, mo
     assert len(ids(next(running))) == 8
     with pytest.raises(KeyError):
         next(running)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert loader.state()["taken"] == 8
 
 
