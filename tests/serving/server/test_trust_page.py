@@ -25,6 +25,7 @@ def test_the_commands_sign_and_the_config_serves_what_they_signed(
     pytest.importorskip("cryptography", reason="needs cryptography, as the extra 'trust' brings it")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BUNDLE_SECRET", SECRET)
+    assert main(["sign", "key", "--output", "keys/release-2027"]) == 0
     shutil.copytree(toys("deepfm").bundle, "bundles/today")
     config = blocks("yaml")[0]
     Path("serving.yaml").write_text(config)
