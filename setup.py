@@ -15,7 +15,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import OptionError
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
-WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics")
+WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.export", "easyrec.modules", "easyrec.statistics")
 
 # One binary per instruction set; `native.py` picks the best that the processor has.
 LEVELS: dict[str, list[str]] = {"": []}

@@ -40,7 +40,7 @@ class SplitScorer:
     def __init__(
         self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str, sessions: int | None = None
     ) -> None:
-        self._tables = SidesReader(tables, set(entry.user), entry.apart)
+        self._tables = SidesReader(tables, set(entry.user), entry.apart, entry.folded)
         item, self._cells = self._tables.item_plan, entry.cells
         folder = bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder)
         self._dense = runtimes.load(runtime, folder, sessions)

@@ -15,7 +15,7 @@ DEFAULT = "default"
 """In `tables`, the tables that are not named."""
 NEEDED = {"int8": "onnx", "bf16": "aot_inductor"}
 """The runtime that has a precision."""
-Runtime = Literal["torch_export", "onnx", "aot_inductor"]
+Runtime = Literal["torch_export", "onnx", "kernels", "aot_inductor"]
 
 
 class RequestShape(StrictModel):

@@ -51,7 +51,7 @@ def user_sequences(plan: EmbeddingPlan, user: Collection[str]) -> list[str]:
 
 
 def side_plans(
-    plan: EmbeddingPlan, user: Collection[str], apart: Collection[str]
+    plan: EmbeddingPlan, user: Collection[str], apart: Collection[str], folded: Collection[str] = ()
 ) -> tuple[EmbeddingPlan, EmbeddingPlan]:
     """What is looked up for a request, and for each candidate; both over the same tables.
 
@@ -59,10 +59,12 @@ def side_plans(
         plan: Tables and groups.
         user: The features that a request has once.
         apart: The sequences that are looked up once.
+        folded: The groups whose numbers the program is given as they are, behind its other columns.
     """
     sides = []
     for mine in (True, False):
         groups = {name: _part(group, user, apart, mine=mine) for name, group in plan.groups.items()}
+        groups |= {name: _as_numbers(groups[name]) for name in folded}
         sides.append(replace(plan, groups=groups))
     return sides[0], sides[1]
 
@@ -74,13 +76,16 @@ class SidesReader:
         tables: The tables.
         user: The features that a request has once.
         apart: The sequences that are looked up once.
+        folded: The groups whose numbers the program is given as they are.
 
     Attributes:
         item_plan: What is looked up for each candidate.
     """
 
-    def __init__(self, tables: TableReader, user: Collection[str], apart: Collection[str]) -> None:
-        plan, self.item_plan = side_plans(tables.plan, user, apart)
+    def __init__(
+        self, tables: TableReader, user: Collection[str], apart: Collection[str], folded: Collection[str] = ()
+    ) -> None:
+        plan, self.item_plan = side_plans(tables.plan, user, apart, folded)
         self._user, self._item = tables.over(plan), tables.over(self.item_plan)
 
     @property
@@ -128,6 +133,22 @@ def _part(group: GroupPlan, user: Collection[str], apart: Collection[str], *, mi
         numeric=tuple(numeric),
     )
     return GroupPlan(own, fields, first, tuple(bags for _, bags in kept))
+
+
+def _as_numbers(group: GroupPlan) -> GroupPlan:
+    """The group with numbers as they are in place of what they are multiplied with, behind its other columns."""
+    fields, first = (_side_by_side(_numbers_last(bags)) for bags in (group.fields, group.first))
+    spans = tuple(Span(bag.feature, bag.dim, bag.start) for bag in fields)
+    return replace(group, layout=replace(group.layout, fields=spans), fields=fields, first=first)
+
+
+def _numbers_last(bags: Sequence[BagSpec]) -> list[BagSpec]:
+    given = [
+        replace(bag, kind="copy", table=None, dim=min(bag.dim, 1) * bag.value_dim)  # of width 0: it is not read
+        for bag in bags
+        if bag.kind == "linear"
+    ]
+    return [*(bag for bag in bags if bag.kind != "linear"), *given]
 
 
 def _side_by_side(bags: Sequence[BagSpec]) -> tuple[BagSpec, ...]:

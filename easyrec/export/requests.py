@@ -14,13 +14,16 @@ from easyrec.embedding.sides import ITEM, USER, SidesReader, side_plans, user_co
 from easyrec.export.manifest import SplitEntry
 from easyrec.export.program import example
 from easyrec.export.split import split_program
+from easyrec.export.split.folded import Fields, fold
 from easyrec.export.warmup import largest_error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from easyrec.embedding.reader import TableReader
-    from easyrec.embedding.spec import EmbeddingPlan
+    from easyrec.embedding.spec import BagSpec, EmbeddingPlan
     from easyrec.export.calls import Program
     from feature_generator import FeatureGenerator
     from feature_generator.request import Request
@@ -64,15 +67,36 @@ def request_program(
             return None
         apart = [name for name in user_sequences(plan, user) if name not in split.together]
         entry = SplitEntry(folder=FOLDER, user=sorted(user), apart=apart)
-        sides, items = SidesReader(tables, user, apart), _items(generator, rows.slice(0, CANDIDATES))
-        error = max(_difference(program, split.program, tables, sides, one, items) for one in users)
+        made, folded = _folded(split.program, tables, entry)
+        entry = entry.model_copy(update={"folded": sorted(folded)})
+        sides, items = SidesReader(tables, user, apart, folded), _items(generator, rows.slice(0, CANDIDATES))
+        error = max(_difference(program, made, tables, sides, one, items) for one in users)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as failure:
         logger.warning("requests are scored as rows are: their own program fails: %s", str(failure).partition("\n")[0])
         return None
     if not error <= tolerance:
         logger.warning("requests are scored as rows are: their own program differs by %.1e", error)
         return None
-    return split.program, entry
+    return made, entry
+
+
+def _folded(program: Program, tables: TableReader, entry: SplitEntry) -> tuple[Program, frozenset[str]]:
+    """The program with numbers in place of what they are multiplied with, where it allows that; and of which groups."""
+    fields: dict[str, Fields] = {}
+    for prefix, side in zip((USER, ITEM), side_plans(tables.plan, set(entry.user), entry.apart), strict=True):
+        for name, group in side.groups.items():
+            for kind, bags in (("emb", group.fields), ("first", group.first)):
+                if any(bag.kind == "linear" for bag in bags):
+                    fields[f"{prefix}{kind}:{name}"] = _fields(bags, tables)
+    return fold(program, request_example(tables.plan, entry), fields)
+
+
+def _fields(bags: Sequence[BagSpec], tables: TableReader) -> Fields:
+    vectors = [
+        torch.tensor(tables.weights[bag.table]) if bag.kind == "linear" and bag.table is not None else None
+        for bag in bags
+    ]
+    return Fields(tuple(bag.dim for bag in bags), tuple(vectors))
 
 
 def request_inputs(
@@ -81,12 +105,12 @@ def request_inputs(
     """What the program for requests is given for the user of the first of some rows and the items of all."""
     request = _user(generator, rows.slice(0, 1))
     each = request.score_items(_items(generator, rows), tile=True)
-    return SidesReader(tables, set(entry.user), entry.apart).lookup(request.user, each)
+    return SidesReader(tables, set(entry.user), entry.apart, entry.folded).lookup(request.user, each)
 
 
 def request_example(plan: EmbeddingPlan, entry: SplitEntry) -> dict[str, Tensor]:
     """Inputs of the program for requests that tell its types: of a user, and of some items."""
-    user, item = side_plans(plan, set(entry.user), entry.apart)
+    user, item = side_plans(plan, set(entry.user), entry.apart, entry.folded)
     found = {ITEM + key: tensor for key, tensor in example(item.layouts).items()}
     for key, tensor in example(user.layouts).items():
         kind = key.partition(":")[0]

@@ -162,10 +162,10 @@ class DeviceScorer:
         self.split: DeviceSplit | None = None
         if split is not None and manifest.split is not None:
             entry = manifest.split
-            self._sides = SidesReader(tables, set(entry.user), entry.apart)
+            self._sides = SidesReader(tables, set(entry.user), entry.apart, entry.folded)
             placed = self._place(REQUESTS, Program.load(bundle.folder(entry.folder)), usual)
             if self._tables is not None:
-                user, item = side_plans(tables.plan, set(entry.user), entry.apart)
+                user, item = side_plans(tables.plan, set(entry.user), entry.apart, entry.folded)
                 placed.lookups = {
                     USER: DeviceLookup(tables, user, self._tables),
                     ITEM: DeviceLookup(tables, item, self._tables),
