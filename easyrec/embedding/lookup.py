@@ -105,7 +105,7 @@ class _Group:
         ]
 
 
-def _described(bags: Sequence[BagSpec], index: Mapping[str, int], keyed: Collection[str], steps: bool) -> list[Any]:
+def described(bags: Sequence[BagSpec], index: Mapping[str, int], keyed: Collection[str], steps: bool) -> list[Any]:
     """The bags for the kernels; with `steps`, one output row per element of a sequence instead of per row."""
     return [
         (
@@ -150,7 +150,7 @@ class Lookup:
         over = bags or partial(native.Bags, tables)
 
         def made(specs: Sequence[BagSpec], steps: bool) -> Any:
-            return over(_described(specs, index, keyed, steps))
+            return over(described(specs, index, keyed, steps))
 
         self.groups = {name: _Group(group, tables, index, self.codes, made) for name, group in plan.groups.items()}
 
@@ -177,12 +177,12 @@ class Lookup:
             for name, group in self._chosen(groups):
                 if group.has_fields or group.layout.first_order:
                     fields = group.plan.fields
-                    data = [_parts(bag, columns) for bag in (group.plan.first if group.alike else fields)]
+                    data = [bag_parts(bag, columns) for bag in (group.plan.first if group.alike else fields)]
                     if group.has_fields:
                         call = group.fields.bind(data[: len(fields)], columns.size)
                         buffers.append(Buffer(f"emb:{name}", call, fields))
                     if group.layout.first_order:
-                        data = data if group.alike else [_parts(bag, columns) for bag in group.plan.first]
+                        data = data if group.alike else [bag_parts(bag, columns) for bag in group.plan.first]
                         buffers.append(Buffer(f"first:{name}", group.first.bind(data, columns.size), group.plan.first))
                 for layout, bags, kernel, search in zip(
                     group.layout.sequences, group.plan.sequences, group.sequences, group.searches, strict=True
@@ -256,7 +256,8 @@ def fill(buffer: Buffer, out: np.ndarray) -> None:
     raise DataError(f"{kind} must ascend from 0 to the number of values", column=name, row=row)
 
 
-def _parts(bag: BagSpec, columns: Columns) -> Parts:
+def bag_parts(bag: BagSpec, columns: Columns) -> Parts:
+    """The parts of the column that a bag reads."""
     place = columns.dense_slices.get(bag.feature)
     if place is not None:
         return columns.dense[:, place], None, None, None

@@ -410,7 +410,7 @@ class DeviceSplit:
 
     def __init__(self, scorer: DeviceScorer, here: OnProcessor) -> None:
         self._scorer, self._here = scorer, here
-        self.tiled, self.reads, self.by_row = here.tiled, here.reads, here.by_row
+        self.tiled, self.reads, self.by_row, self.summed = here.tiled, here.reads, here.by_row, here.summed
         self.of_user, self.of_items, self.run = here.of_user, here.of_items, here.run
 
     @property

@@ -17,6 +17,7 @@ import numpy as np
 
 from easyrec.errors import BundleError
 from easyrec.export.kernels import native
+from easyrec.export.kernels.sums import Given
 from easyrec.export.strict_json import read_json
 
 FORMAT = 1
@@ -29,12 +30,15 @@ class Session:
     Args:
         folder: What `steps.write` wrote.
 
+    Attributes:
+        given: What a program for requests is given in place of fields; None: they are as usual.
+
     Raises:
         BundleError: A file is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
-        file = folder / STEPS
+        file, self.given = folder / STEPS, Given.load(folder)
         data = read_json(file)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise BundleError(f"{file}: holds no steps of format {FORMAT}")

@@ -16,6 +16,7 @@ PACKAGES: dict[str, str] = {}
 TOLERANCE = 1e-5
 PRECISIONS = ("fp32", "int8")
 NATIVE = False
+SUMS = True
 
 
 def write(program: Program, inputs: Mapping[str, Tensor], folder: Path, precision: str) -> dict[str, str]:

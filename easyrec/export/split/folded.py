@@ -1,28 +1,34 @@
-"""Numbers times vectors, where only sums of them are read: the vectors go into what sums.
+"""Fields of which only sums are read: what follows from a field is computed ahead, or with less.
 
 A field of a number is the number times a vector, and a layer that reads the fields multiplies that by a matrix: it may as
 well multiply the number by the vector times the matrix. So the program is given the numbers themselves, a column in the
 place of a vector, and its first layer is as much smaller. The sum over fields and that of their squares, of which a
 factorization machine is made, take the numbers and their squares.
 
+A field of an id is a row of a table. What a layer makes of it is a row of the table times a part of the matrix, and where a
+table has few rows all of them are computed ahead: then the program is given the sums of such rows, and multiplies nothing.
+The same goes for the sums of a factorization machine, and for numbers beside.
+
 What reads a field on its own needs its vector: the fields of such a group stay as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from easyrec.embedding.sums import Block
 from easyrec.export.calls import Call, Program, Value, filled, result_of
 from easyrec.export.split.draft import WEIGHTS, Draft
 
 SAME = ("aten.alias.default", "aten.clone.default", "aten.view.default", "aten.reshape.default")
 SQUARES = ("aten.square.default", "aten.pow.Tensor_Scalar")
 PRODUCTS = ("aten.matmul.default", "aten.mm.default")
+SUM = "aten.sum.dim_IntList"
 FLAT, STACKED = 2, 3
 """Dimensions of fields side by side, and of fields behind each other."""
 
@@ -36,48 +42,80 @@ class UnfoldableError(Exception):
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of an input, of which some are numbers times vectors.
+    """The fields of an input.
 
     Attributes:
         dims: Width of each.
         vectors: What the numbers of each are multiplied with, (numbers, dim); None: it is no such field.
+        ahead: Whether what follows from each is computed ahead, but for numbers; empty: of none. Where it is of any,
+            numbers are added to it.
     """
 
     dims: tuple[int, ...]
     vectors: tuple[Tensor | None, ...]
+    ahead: tuple[bool, ...] = ()
+
+    @property
+    def summed(self) -> list[bool]:
+        """Whether the program is given sums of what follows from a field, not the field."""
+        if not any(self.ahead):
+            return [False] * len(self.dims)
+        return [ahead or v is not None for ahead, v in zip(self.ahead, self.vectors, strict=True)]
 
     @property
     def num_plain(self) -> int:
-        """Columns of the fields that stay, which come first in the new input; numbers follow."""
-        return len(self._columns(plain=True))
+        """Columns of the fields that stay, which come first in the new input; then come numbers, or sums."""
+        return len(self._columns(self._plain))
 
     @property
-    def width(self) -> int:
-        """Columns of the new input."""
-        return self.num_plain + sum(len(v) for v in self.vectors if v is not None)
+    def num_numbers(self) -> int:
+        """Columns of numbers."""
+        return sum(len(v) for v, numbers in zip(self.vectors, self._numbers, strict=True) if numbers and v is not None)
 
     def onto(self, matrix: Tensor) -> Tensor:
-        """What multiplies the new input, of what multiplies the old one, (columns, n)."""
+        """What multiplies the fields that stay and numbers, of what multiplies all fields, (columns, n)."""
         given = matrix.double()
-        numbers = torch.block_diag(*self.each) @ given[self._columns(plain=False)]
-        return torch.cat([given[self._columns(plain=True)], numbers]).float().contiguous()
+        plain = given[self._columns(self._plain)]
+        return torch.cat([plain, self.block() @ given[self._columns(self._numbers)]]).float().contiguous()
 
-    @property
-    def each(self) -> list[Tensor]:
-        """The vectors."""
-        return [vectors.double() for vectors in self.vectors if vectors is not None]
+    def block(self) -> Tensor:
+        """What numbers are multiplied with to be their fields."""
+        chosen = [v.double() for v, own in zip(self.vectors, self._numbers, strict=True) if own and v is not None]
+        return torch.block_diag(*chosen) if chosen else torch.zeros(0, 0, dtype=torch.float64)
+
+    def each(self) -> Tensor:
+        """The vectors behind each other."""
+        chosen = [v for v, own in zip(self.vectors, self._numbers, strict=True) if own and v is not None]
+        return torch.cat(chosen).contiguous()
+
+    def ahead_of(self, matrix: Tensor, power: int) -> Block:
+        """What is added up of the fields whose sums are given: a part of a matrix for each, or of what it is of numbers."""
+        parts, at = [], 0
+        for dim, vectors, summed in zip(self.dims, self.vectors, self.summed, strict=True):
+            if summed:
+                part = matrix[at : at + dim].double()
+                parts.append(part if vectors is None else vectors.double() @ part)
+            at += dim
+        return Block(power, torch.cat(parts).float().contiguous().numpy())
 
     def squared(self) -> Fields | None:
         """The fields of squares of numbers, times squares of vectors; None where a field is a sum of several."""
-        if any(len(vectors) != 1 for vectors in self.each):
+        if any(v is not None and len(v) != 1 for v in self.vectors):
             return None
         return replace(self, vectors=tuple(None if v is None else v.square() for v in self.vectors))
 
-    def _columns(self, *, plain: bool) -> list[int]:
+    @property
+    def _plain(self) -> list[bool]:
+        return [v is None and not summed for v, summed in zip(self.vectors, self.summed, strict=True)]
+
+    @property
+    def _numbers(self) -> list[bool]:
+        return [v is not None and not summed for v, summed in zip(self.vectors, self.summed, strict=True)]
+
+    def _columns(self, chosen: Sequence[bool]) -> list[int]:
         found, at = [], 0
-        for dim, vectors in zip(self.dims, self.vectors, strict=True):
-            if (vectors is None) is plain:
-                found += range(at, at + dim)
+        for dim, own in zip(self.dims, chosen, strict=True):
+            found += range(at, at + dim) if own else ()
             at += dim
         return found
 
@@ -88,37 +126,53 @@ class _Base:
 
     Attributes:
         key: The input that they follow from.
-        number: The value in the new program, (rows, fields.width).
+        number: The value in the new program that holds the fields that stay, and numbers.
         fields: What its columns are.
+        power: Of which power of the input's fields they are.
         stacked: Whether the old program has them behind each other.
     """
 
     key: str
     number: int
     fields: Fields
+    power: int = 1
     stacked: bool = False
 
 
 _Known: TypeAlias = "Value | _Base"
 
 
-def fold(
-    program: Program, example: Mapping[str, Tensor], fields: Mapping[str, Fields]
-) -> tuple[Program, frozenset[str]]:
-    """A program for requests that is given numbers, and the groups whose numbers it is given.
+@dataclass(frozen=True)
+class FoldedProgram:
+    """A program for requests that reads less of fields.
+
+    Attributes:
+        program: The program.
+        groups: Those in whose inputs it is given less.
+        blocks: By input, what is added up of fields, side by side behind the fields that stay.
+    """
+
+    program: Program
+    groups: frozenset[str]
+    blocks: Mapping[str, Sequence[Block]]
+
+
+def fold(program: Program, example: Mapping[str, Tensor], fields: Mapping[str, Fields]) -> FoldedProgram:
+    """The program that is given numbers and sums in place of fields, where it allows that.
 
     Args:
-        program: The old one.
+        program: One for requests.
         example: Inputs of it.
-        fields: By input with fields of numbers, its fields.
+        fields: By input of which something may be folded, its fields.
     """
     left = {key: value for key, value in fields.items() if key in program.inputs}
     while left:
+        folding = _Folding(program, example, left)
         try:
-            return _Folding(program, example, left).run(), frozenset(map(group_of, left))
+            return FoldedProgram(folding.run(), frozenset(map(group_of, left)), folding.blocks)
         except UnfoldableError as told:
             left = {key: value for key, value in left.items() if group_of(key) != group_of(told.key)}
-    return program, frozenset()
+    return FoldedProgram(program, frozenset(), {})
 
 
 def group_of(key: str) -> str:
@@ -135,6 +189,7 @@ class _Folding(Draft):
         self.inputs = list(program.inputs)
         self.shapes: list[Any] = [*(example[name] for name in program.inputs), *program.weights.values()]
         self.known: list[_Known] = []
+        self.blocks: dict[str, list[Block]] = {key: [] for key, own in fields.items() if any(own.ahead)}
 
     def run(self) -> Program:
         """The new program.
@@ -144,7 +199,7 @@ class _Folding(Draft):
         """
         for number, name in enumerate(self.inputs):
             fields = self.fields.get(name)
-            self.known.append(Value(number) if fields is None else _Base(name, number, fields))
+            self.known.append(Value(number) if fields is None else self._base(number, name, fields))
         self.known += [self.weight(tensor) for tensor in self.program.weights.values()]
         for call in self.program.calls:
             with torch.inference_mode():
@@ -153,8 +208,13 @@ class _Folding(Draft):
         outputs = {name: _plain(self.known[number]).number for name, number in self.program.outputs.items()}
         return self.finished(outputs)
 
+    def _base(self, number: int, name: str, fields: Fields) -> _Base:
+        if any(fields.ahead) and fields.num_plain:
+            number = self.emit("aten.slice.Tensor", Value(number), 1, 0, fields.num_plain)
+        return _Base(name, number, fields)
+
     def _translated(self, call: Call) -> _Known:
-        args = [filled(list(a) if isinstance(a, tuple) and not isinstance(a, Value) else a, self.known) for a in call.args]
+        args = filled(list(call.args), self.known)
         bases = [a for a in args if isinstance(a, _Base)]
         if len(bases) == 1:
             found = self._folded(call, args)
@@ -168,32 +228,28 @@ class _Folding(Draft):
         match args:
             case [_Base() as base, *_] if call.operator in SAME:
                 return self._viewed(base)
-            case [_Base() as base, *more] if call.operator in SQUARES and more in ([], [2]):
+            case [_Base(power=1) as base, *more] if call.operator in SQUARES and more in ([], [2]):
                 fields = base.fields.squared()
-                return None if fields is None else replace(base, number=self._of(base, call, *more), fields=fields)
+                if fields is None:
+                    return None
+                number = self.emit("aten.square.default", Value(base.number))
+                return replace(base, number=number, fields=fields, power=2)
             case [_Base(stacked=False) as base, Value() as weight, *bias] if call.operator == "aten.linear.default":
                 matrix = self._weight(weight)
-                turned = None if matrix is None else base.fields.onto(matrix.t()).t().contiguous()
-                return None if turned is None else Value(self._of(base, call, turned, *bias))
+                return None if matrix is None else self._product(base, matrix.t(), *bias)
             case [added, _Base(stacked=False) as base, Value() as weight] if call.operator == "aten.addmm.default":
                 matrix = self._weight(weight)
-                if matrix is None or call.kwargs:
-                    return None
-                return Value(self.emit(call.operator, added, Value(base.number), base.fields.onto(matrix)))
+                return None if matrix is None or call.kwargs else self._product(base, matrix, added)
             case [_Base(stacked=False) as base, Value() as weight] if call.operator in PRODUCTS:
                 matrix = self._weight(weight)
-                if matrix is None or matrix.dim() != FLAT:
-                    return None
-                return Value(self._of(base, call, base.fields.onto(matrix)))
-            case [_Base() as base, [1 | -2], *keep] if call.operator == "aten.sum.dim_IntList" and base.stacked:
-                return Value(self._sum_of_fields(base, keep in ([True],)))
-            case [_Base(stacked=False) as base, [1 | -1], *keep] if call.operator == "aten.sum.dim_IntList":
-                summed = self.emit("aten.mm.default", Value(base.number), base.fields.onto(torch.ones(sum(base.fields.dims), 1)))
-                return Value(summed if keep == [True] else self.emit("aten.squeeze.dims", Value(summed), [1]))
+                return None if matrix is None or matrix.dim() != FLAT else self._product(base, matrix)
+            case [_Base(stacked=True) as base, [1 | -2], *keep] if call.operator == SUM:
+                summed = self._sum_of_fields(base)
+                return Value(self.emit("aten.unsqueeze.default", summed, 1)) if keep == [True] else summed
+            case [_Base(stacked=False) as base, [1 | -1], *keep] if call.operator == SUM:
+                summed = self._product(base, torch.ones(sum(base.fields.dims), 1))
+                return summed if keep == [True] else Value(self.emit("aten.squeeze.dims", summed, [1]))
         return None
-
-    def _of(self, base: _Base, call: Call, *more: Any) -> int:
-        return self.emit(call.operator, Value(base.number), *more, **call.kwargs)
 
     def _weight(self, value: Value) -> Tensor | None:
         """The weight that a value is."""
@@ -210,19 +266,51 @@ class _Folding(Draft):
             return replace(base, stacked=True)
         return None
 
-    def _sum_of_fields(self, base: _Base, keep: bool) -> int:
-        """The fields that stay, added up, and numbers times vectors."""
-        fields, count = base.fields, base.fields.num_plain
-        vectors = torch.cat(fields.each).float()
-        numbers = Value(self.emit("aten.slice.Tensor", Value(base.number), 1, count, fields.width))
+    def _product(self, base: _Base, matrix: Tensor, added: Value | None = None) -> Value:
+        """Fields times a matrix."""
+        found = self._given(base, matrix)
+        if base.fields.num_plain or base.fields.num_numbers:
+            rest = base.fields.onto(matrix)
+            if added is None:
+                product = self.emit("aten.mm.default", Value(base.number), rest)
+            else:
+                product = self.emit("aten.addmm.default", added, Value(base.number), rest)
+            added = Value(product)
+        return self._both(found, added)
+
+    def _sum_of_fields(self, base: _Base) -> Value:
+        """The sum over all fields."""
+        fields, count, dim = base.fields, base.fields.num_plain, base.fields.dims[0]
+        found, added = self._given(base, torch.eye(dim).repeat(len(fields.dims), 1)), None
         if count:
-            plain = self.emit("aten.slice.Tensor", Value(base.number), 1, 0, count)
-            stacked = self.emit("aten.view.default", Value(plain), [-1, count // fields.dims[0], fields.dims[0]])
-            summed = self.emit("aten.sum.dim_IntList", Value(stacked), [1])
-            found = self.emit("aten.addmm.default", Value(summed), numbers, vectors)
-        else:
-            found = self.emit("aten.mm.default", numbers, vectors)
-        return self.emit("aten.unsqueeze.default", Value(found), 1) if keep else found
+            plain = self.emit("aten.slice.Tensor", Value(base.number), 1, 0, count) if fields.num_numbers else base.number
+            stacked = self.emit("aten.view.default", Value(plain), [-1, count // dim, dim])
+            added = Value(self.emit(SUM, Value(stacked), [1]))
+        if fields.num_numbers:
+            end = count + fields.num_numbers
+            numbers = Value(self.emit("aten.slice.Tensor", Value(base.number), 1, count, end))
+            if added is None:
+                added = Value(self.emit("aten.mm.default", numbers, fields.each()))
+            else:
+                added = Value(self.emit("aten.addmm.default", added, numbers, fields.each()))
+        return self._both(found, added)
+
+    def _given(self, base: _Base, matrix: Tensor) -> Value | None:
+        """What is computed ahead of a product of fields, as the new input has it."""
+        if base.key not in self.blocks:
+            return None
+        blocks = self.blocks[base.key]
+        at = self.fields[base.key].num_plain + sum(block.width for block in blocks)
+        blocks.append(base.fields.ahead_of(matrix, base.power))
+        number = self.inputs.index(base.key)
+        return Value(self.emit("aten.slice.Tensor", Value(number), 1, at, at + matrix.shape[1]))
+
+    def _both(self, found: Value | None, added: Value | None) -> Value:
+        if found is None or added is None:
+            one = found if added is None else added
+            assert one is not None
+            return one
+        return Value(self.emit("aten.add.Tensor", found, added))
 
 
 def _plain(known: _Known) -> Value:
