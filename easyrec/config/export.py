@@ -23,8 +23,6 @@ class RequestShape(StrictModel):
 
     items: int = Field(200, gt=0)
     """Candidates per user."""
-    sums_mb: float = Field(8.0, ge=0.0)
-    """MiB of each process, at most, for what the runtime `kernels` computes ahead of small tables; 0: nothing."""
 
 
 class ExportConfig(StrictModel):
@@ -44,6 +42,8 @@ class ExportConfig(StrictModel):
     """Runtimes to export for; `auto`: those whose packages are installed, but machine code. `torch_export` always is."""
     runtime: Runtime | None = None
     """The runtime that serves unless the caller asks for another; default: the fastest."""
+    sums_mb: float = Field(8.0, ge=0.0)
+    """MiB of each process, at most, for what the runtime `kernels` computes ahead of small tables; 0: nothing."""
     request: RequestShape = RequestShape()
     warmup_rows: int = Field(64, gt=0, le=10_000)
     """Raw rows kept in the bundle with their scores, replayed at every load."""

@@ -127,8 +127,8 @@ class Candidates:
             split = request_program(program, self._reader, self.generator, self.rows, tolerance)
         if split is not None:
             programs[REQUESTS], self.choice.split = split.program, split.entry
-            if self.config.request.sums_mb:
-                self._summed = summed_program(split, self._reader, self.config.request.sums_mb)
+            if self.config.sums_mb:
+                self._summed = summed_program(split, self._reader, self.config.sums_mb)
             examples[REQUESTS] = request_example(tables.plan, self.choice.split)
             folder = self.draft.folder(self.choice.split.folder)
             maker.write(programs[REQUESTS], examples[REQUESTS], folder, "fp32")

@@ -148,9 +148,7 @@ def _by_size(item: EmbeddingPlan) -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def _fields(
-    tables: TableReader, entry: SplitEntry, ahead: Collection[tuple[str, str]] = ()
-) -> dict[str, Fields]:
+def _fields(tables: TableReader, entry: SplitEntry, ahead: Collection[tuple[str, str]] = ()) -> dict[str, Fields]:
     """Of inputs that are given otherwise, the fields: numbers times vectors, and those of `ahead`, by input and feature."""
     found: dict[str, Fields] = {}
     for prefix, side in zip((USER, ITEM), side_plans(tables.plan, set(entry.user), entry.apart), strict=True):

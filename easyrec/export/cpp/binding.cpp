@@ -97,7 +97,8 @@ py::list run(const dense::Program& program, const py::sequence& arrays, std::siz
       throw std::invalid_argument("input " + std::to_string(i) + " is not (" + std::to_string(count) + ", " +
                                   std::to_string(program.width(i)) + ")");
     const auto size = static_cast<py::ssize_t>(sizeof(float));
-    if ((array.shape(1) > 1 && array.strides(1) != size) || array.strides(0) < 0 || array.strides(0) % size != 0)
+    const bool beside = array.shape(1) < 2 || array.strides(1) == size;
+    if (rows > 0 && (!beside || array.strides(0) < 0 || array.strides(0) % size != 0))
       throw std::invalid_argument("the numbers of a row do not lie side by side");
     given.push_back({array.data(), program.once(i) ? 0 : static_cast<std::size_t>(array.strides(0) / size)});
   }

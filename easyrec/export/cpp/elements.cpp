@@ -29,8 +29,8 @@ void by_lanes(const float* x, std::size_t count, float* out, Function function) 
 Lanes logistic(Lanes x) noexcept { return 1.0f / (exponential(-x) + 1.0f); }
 
 void same(const float* x, std::size_t n, float, float* out) noexcept { std::copy_n(x, n, out); }
-void relu(const float* x, std::size_t n, float, float* out) noexcept {
-  each(x, n, out, [](float v) { return v > 0.0f ? v : v != v ? v : 0.0f; });
+void positive(const float* x, std::size_t n, float, float* out) noexcept {
+  each(x, n, out, [](float v) { return v < 0.0f ? 0.0f : v; });
 }
 void negative(const float* x, std::size_t n, float, float* out) noexcept {
   each(x, n, out, [](float v) { return -v; });
@@ -73,9 +73,6 @@ void error_gate(const float* x, std::size_t n, float, float* out) noexcept {
 }
 void power(const float* x, std::size_t n, float, float* out) noexcept { by_lanes(x, n, out, exponential); }
 void sigmoid(const float* x, std::size_t n, float, float* out) noexcept { by_lanes(x, n, out, logistic); }
-void gate(const float* x, std::size_t n, float, float* out) noexcept {
-  by_lanes(x, n, out, [](Lanes v) { return v * logistic(v); });
-}
 
 template <class Function>
 void both(const float* x, std::size_t x_step, const float* y, std::size_t y_step, std::size_t count, float* out,
@@ -171,15 +168,14 @@ struct Named {
   Function function;
 };
 
-constexpr Named<Unary> UNARY[] = {{"same", same}, {"relu", relu},           {"neg", negative},
+constexpr Named<Unary> UNARY[] = {{"same", same}, {"relu", positive},           {"neg", negative},
                                   {"square", square},       {"abs", absolute},
                                   {"sqrt", root},           {"rsqrt", inverse_root},
                                   {"reciprocal", reciprocal}, {"log", logarithm},
                                   {"log1p", logarithm_of_more}, {"tanh", tangent},
                                   {"leaky_relu", leaky},    {"at_least", at_least},
                                   {"at_most", at_most},     {"gelu", error_gate},
-                                  {"exp", power},           {"sigmoid", sigmoid},
-                                  {"silu", gate}};
+                                  {"exp", power},           {"sigmoid", sigmoid}};
 constexpr Named<Binary> BINARY[] = {{"add", add},       {"sub", subtract},    {"mul", times},
                                     {"div", divide},    {"maximum", larger}, {"minimum", smaller}};
 constexpr Named<Reduce> REDUCE[] = {{"sum", sum}, {"mean", mean}, {"amax", highest}, {"amin", lowest}};
@@ -196,6 +192,8 @@ Function find(const Named<Function> (&all)[N], const std::string& name) noexcept
 Unary find_unary(const std::string& name) noexcept { return find(UNARY, name); }
 Binary find_binary(const std::string& name) noexcept { return find(BINARY, name); }
 Reduce find_reduce(const std::string& name) noexcept { return find(REDUCE, name); }
+
+void relu(float* x, std::size_t count) noexcept { positive(x, count, 0.0f, x); }
 
 void softmax(const float* x, std::size_t before, std::size_t along, std::size_t behind, float* out) noexcept {
   for (std::size_t b = 0; b < before; ++b, x += along * behind, out += along * behind) {

@@ -21,6 +21,9 @@ Unary find_unary(const std::string& name) noexcept;
 Binary find_binary(const std::string& name) noexcept;
 Reduce find_reduce(const std::string& name) noexcept;
 
+// No number below 0, in place.
+void relu(float* x, std::size_t count) noexcept;
+
 // Over the second of three dimensions.
 void softmax(const float* x, std::size_t before, std::size_t along, std::size_t behind, float* out) noexcept;
 

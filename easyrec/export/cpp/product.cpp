@@ -48,7 +48,7 @@ void tile(const float* rows, std::size_t step, std::size_t k, const float* panel
 #pragma GCC unroll 2
     for (std::size_t v = 0; v < V; ++v) {
       Lanes sum = sums[m][v];
-      if (relu) sum = sum > 0.0f ? sum : Lanes{};
+      if (relu) sum = sum < 0.0f ? Lanes{} : sum;
       if (whole) {
         store(out + m * n + v * LANES, sum);
       } else if (v * LANES < width) {

@@ -207,8 +207,7 @@ void Program::perform(std::size_t number, std::size_t rows, Memory& memory) cons
   switch (step.kind) {
     case Kind::PRODUCT: {
       const auto [k, n, times] = sizes;
-      Rows added = from(step.added, step.added_at);
-      if (added.step != 0) added.step = n;
+      const Rows added = from(step.added, step.added_at);
       const auto multiplied = [&](Rows some, std::size_t count, Rows start, float* to) {
         if (step.rounded) {
           multiply(some, count, rounded_[matrix_of_[number]], start, step.relu, memory.scratch.data(), to);
@@ -217,9 +216,11 @@ void Program::perform(std::size_t number, std::size_t rows, Memory& memory) cons
         }
       };
       if (times == 1) return multiplied(x, rows, added, out);
-      if (dense(x, k * times)) return multiplied({x.data, k}, rows * times, added, out);
-      for (std::size_t row = 0; row < rows; ++row)
-        multiplied({x.data + row * x.step, k}, times, {added.data, added.step}, out + row * width);
+      if (dense(x, k * times) && added.step == 0) return multiplied({x.data, k}, rows * times, added, out);
+      for (std::size_t row = 0; row < rows; ++row) {
+        const Rows start{added.data == nullptr ? nullptr : added.data + row * added.step, added.step == 0 ? 0 : n};
+        multiplied({x.data + row * x.step, k}, times, start, out + row * width);
+      }
       return;
     }
     case Kind::UNARY: {
@@ -229,14 +230,15 @@ void Program::perform(std::size_t number, std::size_t rows, Memory& memory) cons
       return;
     }
     case Kind::BINARY: {
-      if (dense(x, width) && dense(y, width) && sizes[2] == width && xs[2] == 1 && ys[2] == 1)
+      if (!step.relu && dense(x, width) && dense(y, width) && sizes[2] == width && xs[2] == 1 && ys[2] == 1)
         return step.binary(x.data, 1, y.data, 1, rows * width, out);
       for (std::size_t row = 0; row < rows; ++row) {
         float* to = out + row * width;
         for (std::size_t i = 0; i < sizes[0]; ++i)
           for (std::size_t j = 0; j < sizes[1]; ++j, to += sizes[2])
             step.binary(x.data + row * x.step + i * xs[0] + j * xs[1], xs[2],
-                     y.data + row * y.step + i * ys[0] + j * ys[1], ys[2], sizes[2], to);
+                        y.data + row * y.step + i * ys[0] + j * ys[1], ys[2], sizes[2], to);
+        if (step.relu) relu(out + row * width, width);
       }
       return;
     }

@@ -112,7 +112,7 @@ void finish(const std::int32_t* sums, Scale row, const float* scales, const std:
             const float* start, std::size_t width, float* out) noexcept {
   for (std::size_t c = 0; c < width; ++c) {
     const float found = static_cast<float>(sums[c] - row.zero * of_columns[c]) * (row.scale * scales[c]) + start[c];
-    out[c] = Relu ? (found > 0.0f ? found : 0.0f) : found;
+    out[c] = Relu && found < 0.0f ? 0.0f : found;
   }
 }
 

@@ -103,7 +103,6 @@ UNARY = (
     "tanh",
     "exp",
     "sigmoid",
-    "silu",
 )
 
 
@@ -147,8 +146,6 @@ def _pow(w: Writer, found: Any, x: Row, exponent: float) -> Row:
 
 # ------------------------------------------------------------------------------------------------- two by two
 
-BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "maximum": "maximum", "minimum": "minimum"}
-
 
 def _binary(name: str) -> Rule:
     def apply(w: Writer, found: Any, x: Any, y: Any, *, alpha: float = 1) -> Row:
@@ -158,14 +155,17 @@ def _binary(name: str) -> Rule:
         operands = [_operand(w, value, shape) for value in (x, y)]
         sizes, steps = _merged(shape, [steps for _, steps in operands])
         (a, _), (b, _) = operands
-        return w.add("binary", shape, a, b, name=name, y=b.number, sizes=sizes, x_steps=steps[0], y_steps=steps[1], y_at=b.at)
+        return w.add(
+            "binary", shape, a, b, name=name, y=b.number, sizes=sizes, x_steps=steps[0], y_steps=steps[1], y_at=b.at
+        )
 
     return apply
 
 
 RULES |= {
-    f"aten.{name}.{form}": _binary(kind) for name, kind in BINARY.items() for form in ("Tensor", "Scalar", "default")
+    f"aten.{name}.{form}": _binary(name) for name in ("add", "sub", "mul", "div") for form in ("Tensor", "Scalar")
 }
+RULES |= {f"aten.{name}.default": _binary(name) for name in ("maximum", "minimum")}
 
 
 def _operand(w: Writer, value: Any, shape: Sequence[int]) -> tuple[Row, list[int]]:
@@ -239,7 +239,7 @@ def _addmm(w: Writer, found: Any, added: Any, x: Any, weight: Any) -> Row:
 @rule("matmul", "mm", "bmm")
 def _matmul(w: Writer, found: Any, x: Any, y: Any) -> Row:
     if isinstance(x, Row) and isinstance(y, Row):
-        if len(x.shape) != 2 or len(y.shape) != 2:  # noqa: PLR2004 (a matrix has two dimensions)
+        if len(x.shape) != 2 or len(y.shape) != 2:
             raise Unknown("of no matrices")
         sizes = [*x.shape, y.shape[1]]
         return w.add("matmul", w.tail(found), x, y, y=y.number, y_at=y.at, sizes=sizes)
@@ -248,7 +248,7 @@ def _matmul(w: Writer, found: Any, x: Any, y: Any) -> Row:
 
 def _product(w: Writer, found: Any, x: Row, matrix: Tensor, added: Row | None) -> Row:
     """Rows times a matrix (k, n); of a value with more dimensions each of its last one."""
-    if matrix.dim() != 2 or not x.shape or x.shape[-1] != matrix.shape[0]:  # noqa: PLR2004 (a matrix has two dimensions)
+    if matrix.dim() != 2 or not x.shape or x.shape[-1] != matrix.shape[0]:
         raise Unknown("by no matrix")
     k, n = (int(size) for size in matrix.shape)
     if added is not None and not added.once and len(x.shape) > 1:
@@ -321,7 +321,7 @@ def _batch_norm(
 # ------------------------------------------------------------------------------------------------- shapes
 
 
-@rule("alias", "clone", "view", "reshape", "aten._unsafe_view.default", "_to_copy", "unsqueeze", "aten.squeeze.dims", "aten.squeeze.dim")
+@rule("alias", "clone", "view", "_to_copy", "unsqueeze", "aten.squeeze.dims", "aten.squeeze.dim")
 def _same(w: Writer, found: Any, x: Row, *_: Any, **__: Any) -> Row:
     """The same numbers in the same order."""
     shape = w.tail(found)
@@ -402,9 +402,7 @@ def _stack(w: Writer, found: Any, parts: Sequence[Any], dim: int = 0) -> Row:
     return _beside(w, shape, rows, place, [(*row.shape[:place], 1, *row.shape[place:]) for row in rows])
 
 
-def _beside(
-    w: Writer, shape: tuple[int, ...], rows: Sequence[Row], dim: int, shapes: Sequence[Sequence[int]]
-) -> Row:
+def _beside(w: Writer, shape: tuple[int, ...], rows: Sequence[Row], dim: int, shapes: Sequence[Sequence[int]]) -> Row:
     """Values side by side along a dimension."""
     out, at = w.value(shape, once=all(row.once for row in rows)), 0
     step = math.prod(shape[dim:])

@@ -70,6 +70,5 @@ class Session:
         except (LookupError, TypeError, ValueError) as error:
             raise BundleError(f"the steps cannot be run: {error}") from error
         return {
-            name: array.reshape(rows, *shape)
-            for (name, shape), array in zip(self._outputs.items(), found, strict=True)
+            name: array.reshape(rows, *shape) for (name, shape), array in zip(self._outputs.items(), found, strict=True)
         }

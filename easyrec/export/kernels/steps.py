@@ -169,7 +169,7 @@ class Writer:
 
 
 def _joined(steps: Sequence[Step], values: Sequence[Row], outputs: Sequence[int]) -> list[Step]:
-    """The steps with what follows a product in it: a value that is added, and a ReLU."""
+    """The steps with what follows one in it: a value that is added to a product, a ReLU."""
     read = [number for step in steps for part in ("x", "y", "added") if (number := step.get(part)) is not None]
     read += outputs
     once_read = {number for number in read if read.count(number) == 1}
@@ -181,19 +181,18 @@ def _joined(steps: Sequence[Step], values: Sequence[Row], outputs: Sequence[int]
             kept.append(step)
         else:  # it is done where all that it reads is there
             kept = [one for one in kept if one is not product]
-            step = {**product, "out": step["out"], **({"relu": True} if added is None else added)}
-            kept.append(step)
-        made[step["out"]] = step
+            kept.append({**product, "out": step["out"], **({"relu": True} if added is None else added)})
+        made[step["out"]] = kept[-1]
     return kept
 
 
 def _taken_in(
     step: Step, values: Sequence[Row], made: Mapping[int, Step], once_read: set[int]
 ) -> tuple[Step | None, Step | None]:
-    """The product that a step can be part of, and what the step adds to it; None: a ReLU."""
+    """The step that another can be part of, and what that adds to it; None: a ReLU."""
     if step.get("name") == "relu":
         product = made.get(step["x"]) if step["x"] in once_read and not step["x_at"] else None
-        able = product is not None and product["kind"] == "product" and not product.get("relu")
+        able = product is not None and product["kind"] in ("product", "binary") and not product.get("relu")
         able = able and values[product["out"]].width == values[step["out"]].width
         return (product, None) if able else (None, None)
     whole = step["kind"] == "binary" and step["sizes"][:2] == [1, 1]

@@ -1,7 +1,7 @@
 """What a program of the kernels is given in place of fields, beside its steps. Knows no torch.
 
-    sums.json    {"folded": [group, ...], "inputs": {input: {"features": [...], "blocks": [[power, rows, columns], ...]}}}
-    sums.npy     the matrices of all blocks behind each other, float32
+sums.json    {"folded": [group, ...], "inputs": {input: {"features": [...], "blocks": [[power, rows, columns], ...]}}}
+sums.npy     the matrices of all blocks behind each other, float32
 """
 
 from __future__ import annotations

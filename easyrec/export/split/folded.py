@@ -27,7 +27,6 @@ from easyrec.export.split.draft import WEIGHTS, Draft
 
 SAME = ("aten.alias.default", "aten.clone.default", "aten.view.default", "aten.reshape.default")
 SQUARES = ("aten.square.default", "aten.pow.Tensor_Scalar")
-PRODUCTS = ("aten.matmul.default", "aten.mm.default")
 SUM = "aten.sum.dim_IntList"
 FLAT, STACKED = 2, 3
 """Dimensions of fields side by side, and of fields behind each other."""
@@ -139,7 +138,19 @@ class _Base:
     stacked: bool = False
 
 
-_Known: TypeAlias = "Value | _Base"
+@dataclass(frozen=True)
+class _Beside:
+    """Values side by side of which some are fields, and their widths in the old program."""
+
+    parts: tuple[tuple[Value | _Base, int], ...]
+
+    @property
+    def key(self) -> str:
+        """An input that it follows from."""
+        return next(part.key for part, _ in self.parts if isinstance(part, _Base))
+
+
+_Known: TypeAlias = "Value | _Base | _Beside"
 
 
 @dataclass(frozen=True)
@@ -215,13 +226,52 @@ class _Folding(Draft):
 
     def _translated(self, call: Call) -> _Known:
         args = filled(list(call.args), self.known)
-        bases = [a for a in args if isinstance(a, _Base)]
-        if len(bases) == 1:
-            found = self._folded(call, args)
-            if found is None:
-                raise UnfoldableError(bases[0].key)
-            return found
-        return Value(self.emit(call.operator, *(_all_plain(a) for a in args), **call.kwargs))
+        read = [a for a in _flat(args) if isinstance(a, _Base | _Beside)]
+        if not read:
+            return Value(self.emit(call.operator, *args, **call.kwargs))
+        found = self._beside(call, args) if call.operator == "aten.cat.default" else None
+        if found is None and len(read) == 1:
+            found = self._multiplied(call, args) or self._folded(call, args)
+        if found is None:
+            raise UnfoldableError(read[0].key)
+        return found
+
+    def _beside(self, call: Call, args: Sequence[Any]) -> _Beside | None:
+        """Values side by side."""
+        values, dim = (*args, 0)[:2]
+        shapes = [self.shapes[v.number].shape for v in call.args[0]]
+        flat = all(isinstance(v, Value) or (isinstance(v, _Base) and not v.stacked) for v in values)
+        if not flat or dim not in (1, -1) or any(len(shape) != FLAT for shape in shapes):
+            return None
+        return _Beside(tuple((value, int(shape[1])) for value, shape in zip(values, shapes, strict=True)))
+
+    def _multiplied(self, call: Call, args: Sequence[Any]) -> Value | None:
+        """A product of fields, or of fields beside others, with a weight; None: it is none."""
+        match call.operator, args:
+            case "aten.linear.default", [_Base() | _Beside() as base, Value() as weight, *bias]:
+                matrix, added = self._weight(weight), bias[0] if bias else None
+                matrix = None if matrix is None else matrix.t()
+            case "aten.addmm.default", [Value() as added, _Base() | _Beside() as base, Value() as weight]:
+                matrix = None if call.kwargs else self._weight(weight)
+            case (("aten.matmul.default" | "aten.mm.default"), [_Base() | _Beside() as base, Value() as weight]):
+                matrix, added = self._weight(weight), None
+            case _:
+                return None
+        if matrix is None or matrix.dim() != FLAT or (isinstance(base, _Base) and base.stacked):
+            return None
+        if isinstance(base, _Base):
+            return self._product(base, matrix, added)
+        at = 0
+        for part, width in base.parts:
+            rows = matrix[at : at + width].contiguous()
+            at += width
+            if isinstance(part, _Base):
+                added = self._product(part, rows, added)
+            elif added is None:
+                added = Value(self.emit("aten.mm.default", part, rows))
+            else:
+                added = Value(self.emit("aten.addmm.default", added, part, rows))
+        return added
 
     def _folded(self, call: Call, args: Sequence[Any]) -> _Known | None:
         """A call over fields; None: it reads one on its own."""
@@ -234,15 +284,6 @@ class _Folding(Draft):
                     return None
                 number = self.emit("aten.square.default", Value(base.number))
                 return replace(base, number=number, fields=fields, power=2)
-            case [_Base(stacked=False) as base, Value() as weight, *bias] if call.operator == "aten.linear.default":
-                matrix = self._weight(weight)
-                return None if matrix is None else self._product(base, matrix.t(), *bias)
-            case [added, _Base(stacked=False) as base, Value() as weight] if call.operator == "aten.addmm.default":
-                matrix = self._weight(weight)
-                return None if matrix is None or call.kwargs else self._product(base, matrix, added)
-            case [_Base(stacked=False) as base, Value() as weight] if call.operator in PRODUCTS:
-                matrix = self._weight(weight)
-                return None if matrix is None or matrix.dim() != FLAT else self._product(base, matrix)
             case [_Base(stacked=True) as base, [1 | -2], *keep] if call.operator == SUM:
                 summed = self._sum_of_fields(base)
                 return Value(self.emit("aten.unsqueeze.default", summed, 1)) if keep == [True] else summed
@@ -283,7 +324,9 @@ class _Folding(Draft):
         fields, count, dim = base.fields, base.fields.num_plain, base.fields.dims[0]
         found, added = self._given(base, torch.eye(dim).repeat(len(fields.dims), 1)), None
         if count:
-            plain = self.emit("aten.slice.Tensor", Value(base.number), 1, 0, count) if fields.num_numbers else base.number
+            plain = (
+                self.emit("aten.slice.Tensor", Value(base.number), 1, 0, count) if fields.num_numbers else base.number
+            )
             stacked = self.emit("aten.view.default", Value(plain), [-1, count // dim, dim])
             added = Value(self.emit(SUM, Value(stacked), [1]))
         if fields.num_numbers:
@@ -319,12 +362,10 @@ def _plain(known: _Known) -> Value:
     Raises:
         UnfoldableError: It is.
     """
-    if isinstance(known, _Base):
+    if not isinstance(known, Value):
         raise UnfoldableError(known.key)
     return known
 
 
-def _all_plain(argument: Any) -> Any:
-    if isinstance(argument, list):
-        return [_all_plain(a) for a in argument]
-    return _plain(argument) if isinstance(argument, _Base) else argument
+def _flat(args: Any) -> list[Any]:
+    return [v for a in args for v in _flat(a)] if isinstance(args, list) else [args]

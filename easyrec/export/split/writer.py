@@ -32,6 +32,7 @@ from easyrec.export.split.values import (
     User,
 )
 
+
 @dataclass(frozen=True)
 class SplitProgram:
     """A program for requests.
