@@ -38,7 +38,8 @@ class Block:
     @property
     def width(self) -> int:
         """Columns that it takes."""
-        return -(-self.matrix.shape[1] // GROUP) * GROUP
+        columns: int = self.matrix.shape[1]
+        return -(-columns // GROUP) * GROUP
 
 
 @dataclass(frozen=True)

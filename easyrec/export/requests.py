@@ -83,17 +83,19 @@ def request_program(
             return None
         apart = [name for name in user_sequences(plan, user) if name not in split.together]
         entry = SplitEntry(folder=FOLDER, user=sorted(user), apart=apart)
+        items = _items(generator, rows.slice(0, CANDIDATES))
         folded = fold(split.program, request_example(plan, entry), _fields(tables, entry))
-        made, entry = folded.program, entry.model_copy(update={"folded": sorted(folded.groups)})
-        sides, items = sides_reader(tables, entry), _items(generator, rows.slice(0, CANDIDATES))
-        error = max(_difference(program, made, tables, sides, one, items) for one in users)
+        for made, groups in ((folded.program, folded.groups), (split.program, ())):
+            entry = entry.model_copy(update={"folded": sorted(groups)})
+            sides = sides_reader(tables, entry)
+            error = max(_difference(program, made, tables, sides, one, items) for one in users)
+            if error <= tolerance:
+                return RequestProgram(made, entry, split.program)
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError) as failure:
         logger.warning("requests are scored as rows are: their own program fails: %s", str(failure).partition("\n")[0])
         return None
-    if not error <= tolerance:
-        logger.warning("requests are scored as rows are: their own program differs by %.1e", error)
-        return None
-    return RequestProgram(made, entry, split.program)
+    logger.warning("requests are scored as rows are: their own program differs by %.1e", error)
+    return None
 
 
 def summed_program(

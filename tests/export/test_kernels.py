@@ -334,3 +334,14 @@ def test_copies_must_stay_inside_their_values():
     ):
         with pytest.raises(ValueError, match="reaches beyond"):
             Steps(values, 1, [], [step | wrong], [1])
+
+
+def test_the_steps_of_the_documentation_run(tmp_path):
+    page = (Path(__file__).parents[2] / "docs/reference/bundle.md").read_text()
+    text = page.split("## kernels/steps.json", 1)[1].split("```json", 1)[1].split("```", 1)[0]
+    matrix = np.random.default_rng(0).normal(size=(16, 32)).astype(np.float32)
+    (tmp_path / STEPS).write_text(text)
+    np.save(tmp_path / CONSTANTS, matrix.reshape(-1))
+    items = np.random.default_rng(1).normal(size=(5, 16)).astype(np.float32)
+    found = Session(tmp_path)({"user/emb:deep": np.zeros((1, 24), np.float32), "item/emb:deep": items})["click"]
+    np.testing.assert_allclose(found, np.maximum(items @ matrix, 0), rtol=1e-5, atol=1e-5)

@@ -6,7 +6,7 @@ otherwise (a view, one more dimension of 1) makes no step. Of two steps that ker
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -190,19 +190,25 @@ def _taken_in(
     step: Step, values: Sequence[Row], made: Mapping[int, Step], once_read: set[int]
 ) -> tuple[Step | None, Step | None]:
     """The step that another can be part of, and what that adds to it; None: a ReLU."""
+    out = values[step["out"]]
+
+    def whole(side: str, kinds: Collection[str]) -> Step | None:
+        """The step that made all of a value, where nobody else reads it."""
+        found = made.get(step[side]) if step[side] in once_read and not step[f"{side}_at"] else None
+        fits = found is not None and found["kind"] in kinds and not found.get("relu")
+        return found if fits and values[step[side]].width == out.width else None
+
     if step.get("name") == "relu":
-        product = made.get(step["x"]) if step["x"] in once_read and not step["x_at"] else None
-        able = product is not None and product["kind"] in ("product", "binary") and not product.get("relu")
-        able = able and values[product["out"]].width == values[step["out"]].width
-        return (product, None) if able else (None, None)
-    whole = step["kind"] == "binary" and step["sizes"][:2] == [1, 1]
-    if not whole or step["name"] != "add" or step["x_steps"][2] != 1 or step["y_steps"][2] != 1:
+        return whole("x", ("product", "binary")), None
+    if step["kind"] != "binary" or step["name"] != "add" or step["sizes"][:2] != [1, 1]:
+        return None, None
+    if step["x_steps"][2] != 1 or step["y_steps"][2] != 1:
         return None, None
     for side, other in (("x", "y"), ("y", "x")):
-        product = made.get(step[side]) if step[side] in once_read and not step[f"{side}_at"] else None
-        if product is None or product["kind"] != "product" or product.get("relu") or "added" in product:
+        product = whole(side, ("product",))
+        if product is None or "added" in product or product["sizes"][2] != 1:
             continue
-        if product["sizes"][2] == 1 and values[product["out"]].once == values[step["out"]].once:
+        if values[product["out"]].once == out.once:
             return product, {"added": step[other], "added_at": step[f"{other}_at"]}
     return None, None
 

@@ -25,7 +25,7 @@ from easyrec.embedding.sums import Block
 from easyrec.export.calls import Call, Program, Value, filled, result_of
 from easyrec.export.split.draft import WEIGHTS, Draft
 
-SAME = ("aten.alias.default", "aten.clone.default", "aten.view.default", "aten.reshape.default")
+SAME = ("aten.alias.default", "aten.clone.default", "aten.view.default")
 SQUARES = ("aten.square.default", "aten.pow.Tensor_Scalar")
 SUM = "aten.sum.dim_IntList"
 FLAT, STACKED = 2, 3
@@ -80,7 +80,10 @@ class Fields:
     def block(self) -> Tensor:
         """What numbers are multiplied with to be their fields."""
         chosen = [v.double() for v, own in zip(self.vectors, self._numbers, strict=True) if own and v is not None]
-        return torch.block_diag(*chosen) if chosen else torch.zeros(0, 0, dtype=torch.float64)
+        if not chosen:
+            return torch.zeros(0, 0, dtype=torch.float64)
+        found: Tensor = torch.block_diag(*chosen)  # type: ignore[no-untyped-call]
+        return found
 
     def each(self) -> Tensor:
         """The vectors behind each other."""
@@ -112,7 +115,8 @@ class Fields:
         return [v is not None and not summed for v, summed in zip(self.vectors, self.summed, strict=True)]
 
     def _columns(self, chosen: Sequence[bool]) -> list[int]:
-        found, at = [], 0
+        found: list[int] = []
+        at = 0
         for dim, own in zip(self.dims, chosen, strict=True):
             found += range(at, at + dim) if own else ()
             at += dim
@@ -229,7 +233,7 @@ class _Folding(Draft):
         read = [a for a in _flat(args) if isinstance(a, _Base | _Beside)]
         if not read:
             return Value(self.emit(call.operator, *args, **call.kwargs))
-        found = self._beside(call, args) if call.operator == "aten.cat.default" else None
+        found: _Known | None = self._beside(call, args) if call.operator == "aten.cat.default" else None
         if found is None and len(read) == 1:
             found = self._multiplied(call, args) or self._folded(call, args)
         if found is None:
