@@ -17,7 +17,14 @@ from setuptools.errors import OptionError
 from setuptools.modified import newer_group
 
 PACKAGES = ("feature_generator", "easyrec", "serving", "rag")
-WITH_KERNELS = ("feature_generator", "easyrec.embedding", "easyrec.modules", "easyrec.statistics", "easyrec.store")
+WITH_KERNELS = (
+    "feature_generator",
+    "easyrec.embedding",
+    "easyrec.export",
+    "easyrec.modules",
+    "easyrec.statistics",
+    "easyrec.store",
+)
 # Sources of the ground floor that others build in.
 SHARED = {"easyrec.store": ["feature_generator/cpp/arrow_column.cpp"]}
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from easyrec.embedding.sides import SidesReader
+from easyrec.errors import BundleError
 from easyrec.export.bundle import Bundle
+from easyrec.export.kernels.sums import Given
 from easyrec.export.manifest import SplitEntry
 from easyrec.export.portions import in_portions
+from easyrec.export.sides import sides_reader
 from serving import runtimes
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class SplitScorer:
 
     Attributes:
         tiled: Whether candidates are looked up beside what the request has once.
+        summed: Whether it is given sums over fields, which no other runtime's program reads.
         reads: The features that are looked up for candidates.
         by_row: Whether all that is looked up for candidates has a row for each; sequences of items have one for each step.
 
@@ -40,10 +43,15 @@ class SplitScorer:
     def __init__(
         self, bundle: Bundle, entry: SplitEntry, tables: TableReader, runtime: str, sessions: int | None = None
     ) -> None:
-        self._tables = SidesReader(tables, set(entry.user), entry.apart)
-        item, self._cells = self._tables.item_plan, entry.cells
         folder = bundle.folder(bundle.manifest.requests_of(runtime) or entry.folder)
         self._dense = runtimes.load(runtime, folder, sessions)
+        given: Given | None = getattr(self._dense, "given", None)
+        self.summed = given is not None
+        try:
+            self._tables = sides_reader(tables, entry, given)
+        except (LookupError, TypeError, ValueError) as error:
+            raise BundleError(f"{folder}: its sums are not of the bundle's tables: {error}") from None
+        item, self._cells = self._tables.item_plan, entry.cells
         self.reads = {feature for group in item.groups.values() for feature in group.features}
         self.by_row = not any(group.layout.sequences for group in item.groups.values())
         searched = any(

@@ -14,9 +14,9 @@ from feature_generator.config import Choice, StrictModel
 TablePrecision = Literal["fp32", "fp16", "bf16", "int8"]
 DEFAULT = "default"
 """In `tables`, the tables that are not named."""
-NEEDED = {"int8": "onnx", "bf16": "aot_inductor"}
-"""The runtime that has a precision."""
-Runtime = Literal["torch_export", "onnx", "aot_inductor"]
+NEEDED = {"int8": ("kernels", "onnx"), "bf16": ("aot_inductor",)}
+"""The runtimes that have a precision."""
+Runtime = Literal["torch_export", "onnx", "kernels", "aot_inductor"]
 
 
 class RequestShape(StrictModel):
@@ -30,7 +30,7 @@ class ExportConfig(StrictModel):
     """The `export` section."""
 
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    """Precision of the dense part in the runtimes that have it: `int8` is ONNX Runtime's, `bf16` AOTInductor's."""
+    """Precision of the dense part in the runtimes that have it: `int8` is that of our kernels and ONNX Runtime's, `bf16` AOTInductor's."""
     tables: TablePrecision | dict[Annotated[str, StringConstraints(min_length=1)], TablePrecision] = "fp32"
     """Precision of the embedding tables, of all or by name; `default` is that of tables without a name here."""
     compress: list[Annotated[Any, Choice(CODECS)]] = []
@@ -45,6 +45,8 @@ class ExportConfig(StrictModel):
     """Runtimes to export for; `auto`: those whose packages are installed, but machine code. `torch_export` always is."""
     runtime: Runtime | None = None
     """The runtime that serves unless the caller asks for another; default: the fastest."""
+    sums_mb: float = Field(8.0, ge=0.0)
+    """MiB of each process, at most, for what the runtime `kernels` computes ahead of small tables; 0: nothing."""
     request: RequestShape = RequestShape()
     warmup_rows: int = Field(64, gt=0, le=10_000)
     """Raw rows kept in the bundle with their scores, replayed at every load."""
@@ -61,12 +63,13 @@ class ExportConfig(StrictModel):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        listed = ["torch_export", *(["onnx"] if self.runtimes == "auto" else self.runtimes)]
+        listed = ["torch_export", *(["kernels", "onnx"] if self.runtimes == "auto" else self.runtimes)]
         if self.runtime is not None and self.runtime not in listed:
             raise ValueError(f"'runtime' is {self.runtime}, which 'runtimes' does not list")
-        needed = NEEDED.get(self.precision)
-        if needed is not None and needed not in listed:
-            raise ValueError(f"'precision' is {self.precision}, which only {needed} has: list it under 'runtimes'")
+        needed = NEEDED.get(self.precision, ())
+        if needed and not set(needed) & set(listed):
+            told = f"only {needed[0]} has: list it" if len(needed) == 1 else f"{' and '.join(needed)} have: list one"
+            raise ValueError(f"'precision' is {self.precision}, which {told} under 'runtimes'")
         return self
 
     def tables_of(self, name: str) -> TablePrecision:

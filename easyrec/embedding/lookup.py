@@ -109,7 +109,7 @@ class _Group:
         ]
 
 
-def _described(bags: Sequence[BagSpec], index: Mapping[str, int], keyed: Collection[str], steps: bool) -> list[Any]:
+def described(bags: Sequence[BagSpec], index: Mapping[str, int], keyed: Collection[str], steps: bool) -> list[Any]:
     """The bags for the kernels; with `steps`, one output row per element of a sequence instead of per row."""
     return [
         (
@@ -154,7 +154,7 @@ class Lookup:
         over = bags or partial(native.Bags, tables)
 
         def made(specs: Sequence[BagSpec], steps: bool) -> Any:
-            return over(_described(specs, index, keyed, steps))
+            return over(described(specs, index, keyed, steps))
 
         self.groups = {name: _Group(group, tables, index, self.codes, made) for name, group in plan.groups.items()}
 

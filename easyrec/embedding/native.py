@@ -16,6 +16,7 @@ KeyMap = _native.KeyMap
 Rule = _native.Rule
 Start = _native.Start
 Step = _native.Step
+Sums = _native.Sums
 Tables = _native.Tables
 Tier = _native.Tier
 find_keys = _native.find_keys

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from easyrec.embedding.packing import STORED, Precision, pack, precision_of, sto
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.sharing import mapped_once
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, TableSpec
+from easyrec.embedding.sums import FieldSums, SumsOf
 from easyrec.errors import BundleError
 from easyrec.layout import GroupLayout, SequenceLayout, Span
 from feature_generator.columns import Table
@@ -277,13 +278,25 @@ class TableReader:
         buffers, result = self._lookup.bind(columns, rows_of=self._rows)
         for buffer in buffers:
             out = np.empty((buffer.call.num_rows, buffer.call.width), np.float32)
-            bad = buffer.call.lookup_counting(out)
-            if bad:
-                with self._counting:
-                    self.out_of_range += bad
+            self.count(buffer.call.lookup_counting(out))
             result[buffer.key] = out
         result |= self._lookup.dense(columns, lambda c: columns.dense[:, c])
         return result
+
+    def count(self, bad: int) -> None:
+        """Count ids that lay outside their table."""
+        if bad:
+            with self._counting:
+                self.out_of_range += bad
+
+    def sums(self, sums: SumsOf, bags: Sequence[BagSpec]) -> FieldSums:
+        """What adds up fields of these tables.
+
+        Args:
+            sums: What is added up.
+            bags: Of its features, in their order.
+        """
+        return FieldSums(sums, bags, self.plan, self._tables, self.weights)
 
     def floats(self) -> dict[str, np.ndarray]:
         """(rows, dim) float32 of each table; of one in fewer bits what it stands for, in memory."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from easyrec.embedding.lookup import TableColumns
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, GroupPlan
 from easyrec.layout import GroupLayout, NumericField, Span
 
 if TYPE_CHECKING:
     from easyrec.embedding.reader import TableReader
+    from easyrec.embedding.sums import SumsOf
     from feature_generator import Table
 
 USER, ITEM = "user/", "item/"
@@ -51,7 +53,7 @@ def user_sequences(plan: EmbeddingPlan, user: Collection[str]) -> list[str]:
 
 
 def side_plans(
-    plan: EmbeddingPlan, user: Collection[str], apart: Collection[str]
+    plan: EmbeddingPlan, user: Collection[str], apart: Collection[str], folded: Collection[str] = ()
 ) -> tuple[EmbeddingPlan, EmbeddingPlan]:
     """What is looked up for a request, and for each candidate; both over the same tables.
 
@@ -59,10 +61,12 @@ def side_plans(
         plan: Tables and groups.
         user: The features that a request has once.
         apart: The sequences that are looked up once.
+        folded: The groups whose numbers the program is given as they are, behind its other columns.
     """
     sides = []
     for mine in (True, False):
         groups = {name: _part(group, user, apart, mine=mine) for name, group in plan.groups.items()}
+        groups |= {name: _as_numbers(groups[name]) for name in folded}
         sides.append(replace(plan, groups=groups))
     return sides[0], sides[1]
 
@@ -74,14 +78,26 @@ class SidesReader:
         tables: The tables.
         user: The features that a request has once.
         apart: The sequences that are looked up once.
+        folded: The groups whose numbers the program is given as they are.
+        sums: By input of the candidates, the sums over fields that the program is given behind the other fields.
 
     Attributes:
         item_plan: What is looked up for each candidate.
     """
 
-    def __init__(self, tables: TableReader, user: Collection[str], apart: Collection[str]) -> None:
-        plan, self.item_plan = side_plans(tables.plan, user, apart)
-        self._user, self._item = tables.over(plan), tables.over(self.item_plan)
+    def __init__(
+        self,
+        tables: TableReader,
+        user: Collection[str],
+        apart: Collection[str],
+        folded: Collection[str] = (),
+        sums: Mapping[str, SumsOf] | None = None,
+    ) -> None:
+        plan, self.item_plan = side_plans(tables.plan, user, apart, folded)
+        given = {key.removeprefix(ITEM): one for key, one in (sums or {}).items()}
+        groups = {name: _without(group, given) for name, group in self.item_plan.groups.items()}
+        self._user, self._item = tables.over(plan), tables.over(replace(self.item_plan, groups=groups))
+        self._sums = {key: tables.sums(one, _bags_of(self.item_plan, key, one)) for key, one in given.items()}
 
     @property
     def out_of_range(self) -> int:
@@ -103,7 +119,17 @@ class SidesReader:
 
     def of_items(self, each: Table) -> dict[str, np.ndarray]:
         """Those inputs that follow from the candidates."""
-        return {ITEM + key: array for key, array in self._item.lookup(each).items()}
+        columns = TableColumns(each)
+        found = self._item.read(columns)
+        for key, sums in self._sums.items():
+            rest = found.get(key)
+            width = 0 if rest is None else rest.shape[1]
+            out = np.empty((columns.size, width + sums.width), np.float32)
+            if rest is not None:
+                out[:, :width] = rest
+            self._item.count(sums(columns, out[:, width:]))
+            found[key] = out
+        return {ITEM + key: array for key, array in found.items()}
 
 
 def _part(group: GroupPlan, user: Collection[str], apart: Collection[str], *, mine: bool) -> GroupPlan:
@@ -128,6 +154,43 @@ def _part(group: GroupPlan, user: Collection[str], apart: Collection[str], *, mi
         numeric=tuple(numeric),
     )
     return GroupPlan(own, fields, first, tuple(bags for _, bags in kept))
+
+
+def _as_numbers(group: GroupPlan) -> GroupPlan:
+    """The group with numbers as they are in place of what they are multiplied with, behind its other columns."""
+    fields, first = (_side_by_side(_numbers_last(bags)) for bags in (group.fields, group.first))
+    spans = tuple(Span(bag.feature, bag.dim, bag.start) for bag in fields)
+    return replace(group, layout=replace(group.layout, fields=spans), fields=fields, first=first)
+
+
+def _without(group: GroupPlan, sums: Mapping[str, SumsOf]) -> GroupPlan:
+    """The group without fields that are given as sums."""
+    name = group.layout.name
+    parts = []
+    for key, bags in ((f"emb:{name}", group.fields), (f"first:{name}", group.first)):
+        given = sums[key].features if key in sums else ()
+        parts.append(_side_by_side([bag for bag in bags if bag.feature not in given]))
+    fields, first = parts
+    spans = tuple(Span(bag.feature, bag.dim, bag.start) for bag in fields)
+    layout = replace(group.layout, fields=spans, first_order=group.layout.first_order and bool(first))
+    return replace(group, layout=layout, fields=fields, first=first)
+
+
+def _bags_of(plan: EmbeddingPlan, key: str, sums: SumsOf) -> list[BagSpec]:
+    """The bags of an input that are added up."""
+    kind, _, name = key.partition(":")
+    bags = plan.groups[name].fields if kind == "emb" else plan.groups[name].first
+    known = {bag.feature: bag for bag in bags}
+    return [known[feature] for feature in sums.features]
+
+
+def _numbers_last(bags: Sequence[BagSpec]) -> list[BagSpec]:
+    given = [
+        replace(bag, kind="copy", table=None, dim=min(bag.dim, 1) * bag.value_dim)  # of width 0: it is not read
+        for bag in bags
+        if bag.kind == "linear"
+    ]
+    return [*(bag for bag in bags if bag.kind != "linear"), *given]
 
 
 def _side_by_side(bags: Sequence[BagSpec]) -> tuple[BagSpec, ...]:

@@ -29,8 +29,16 @@ from easyrec.export.gate import Cost, Gate, HeldOut
 from easyrec.export.manifest import Attempt, RuntimeEntry, SplitEntry
 from easyrec.export.portions import in_portions, num_steps
 from easyrec.export.program import example
-from easyrec.export.requests import CANDIDATES, PROVEN, request_example, request_inputs, request_program
+from easyrec.export.requests import (
+    CANDIDATES,
+    PROVEN,
+    request_example,
+    request_program,
+    request_tables,
+    summed_program,
+)
 from easyrec.export.runtimes import Run
+from easyrec.export.sides import sides_reader
 from easyrec.export.warmup import WarmupRows, largest_error
 from feature_generator.columns import Ragged
 
@@ -40,8 +48,10 @@ if TYPE_CHECKING:
     from easyrec.embedding.encoded import Encoded
     from easyrec.embedding.packing import Precision
     from easyrec.embedding.served import ServedTables
+    from easyrec.embedding.sides import SidesReader
     from easyrec.export.bundle import Draft
-    from feature_generator import FeatureGenerator
+    from easyrec.export.kernels.sums import Given
+    from feature_generator import FeatureGenerator, Table
 
 logger = logging.getLogger("easyrec.export")
 
@@ -110,7 +120,8 @@ class Candidates:
         self.trained: Mapping[str, np.ndarray] = warmup.predictions
         self._features = generator.transform(warmup.rows)
         self._runs: dict[str, tuple[Run, Run | None]] = {}
-        self._questions: list[tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]] = []
+        self._questions: list[tuple[pa.RecordBatch, Mapping[str, np.ndarray]]] = []
+        self._summed: tuple[Program, dict[str, Tensor], Given] | None = None
 
     def write(self, program: Program, tables: ServedTables, *, requests: bool) -> Choice:
         """Write tables and programs.
@@ -133,12 +144,14 @@ class Candidates:
         if requests:
             split = request_program(program, self._reader, self.generator, self.rows, tolerance)
         if split is not None:
-            programs[REQUESTS], self.choice.split = split
+            programs[REQUESTS], self.choice.split = split.program, split.entry
+            if self.config.sums_mb:
+                self._summed = summed_program(split, self._reader, self.config.sums_mb)
             examples[REQUESTS] = request_example(tables.plan, self.choice.split)
             folder = self.draft.folder(self.choice.split.folder)
             maker.write(programs[REQUESTS], examples[REQUESTS], folder, "fp32")
             apart = maker.load(folder)
-            self._questions = [(asked, apart(asked)) for asked in map(self._request_of, self._parts())]
+            self._questions = [(rows, apart(self._request_of(rows, apart))) for rows in self._parts()]
         self._keep(ALWAYS, "fp32", run, apart, tolerance)
         wanted = runtimes.installed() if self.config.runtimes == "auto" else self.config.runtimes
         for name in wanted:
@@ -150,10 +163,13 @@ class Candidates:
             self.choice.split = self.choice.split.model_copy(update={"cells": self._cells()})
         return self.choice
 
-    def _request_of(self, rows: pa.RecordBatch) -> dict[str, np.ndarray]:
+    def _request_of(self, rows: pa.RecordBatch, apart: Run) -> dict[str, np.ndarray]:
         """What a program for requests is given for the first row's user and all items."""
+        return self._sides(apart).lookup(*request_tables(self.generator, rows))
+
+    def _sides(self, apart: Run) -> SidesReader:
         assert self.choice.split is not None
-        return request_inputs(self._reader, self.choice.split, self.generator, rows)
+        return sides_reader(self._reader, self.choice.split, getattr(apart, "given", None))
 
     def _parts(self) -> Iterator[pa.RecordBatch]:
         """Rows as requests: all of them, and what is asked when a bundle is loaded, where int8 rounds otherwise."""
@@ -268,12 +284,19 @@ class Candidates:
             built: dict[str, str] = {}
             try:
                 for part, folder in folders.items():
-                    built = maker.write(programs[part], examples[part], folder, precision)
+                    if part == REQUESTS and maker.SUMS and self._summed is not None:
+                        program, given, sums = self._summed
+                        built = maker.write(program, given, folder, precision)
+                        sums.save(folder)
+                    else:
+                        built = maker.write(programs[part], examples[part], folder, precision)
                 run = maker.load(folders[""])
                 apart = maker.load(folders[REQUESTS]) if REQUESTS in folders else None
                 error = max(self._error(run), self._error_apart(apart))
             except (RunError, BundleError) as failure:
-                self._note(name, precision, self.choice.tables, None, str(failure))
+                usual = isinstance(failure, RunError) and self.config.runtimes == "auto"  # nobody named this runtime
+                level = logging.INFO if usual else logging.WARNING
+                self._note(name, precision, self.choice.tables, None, str(failure), level=level)
                 _remove(folders)
                 continue
             cost = Cost()
@@ -300,7 +323,7 @@ class Candidates:
         """Largest difference from what the program for requests answers by torch, which is proven."""
         if apart is None:
             return 0.0
-        found = [(apart(asked), answers) for asked, answers in self._questions]
+        found = [(apart(self._request_of(rows, apart)), answers) for rows, answers in self._questions]
         return max(largest_error(scores[name], answers[name]) for scores, answers in found for name in self.trained)
 
     def _judge(self, run: Run, error: float, *, compressed: bool = False) -> Cost:
@@ -341,10 +364,13 @@ class Candidates:
         reason: str,
         cost: Cost | None = None,
         size: int | None = None,
+        *,
+        level: int = logging.WARNING,
     ) -> None:
         """Keep what was found for the manifest; what is left out is told."""
         if reason:
-            logger.warning("left out of the bundle: %s in %s with tables in %s: %s", name, precision, tables, reason)
+            text = "left out of the bundle: %s in %s with tables in %s: %s"
+            logger.log(level, text, name, precision, tables, reason)
         measured: dict[str, Any] = {}
         if cost is not None and cost.rows:
             measured = {"rows": cost.rows, "score_error": cost.score_error, "auc_drop": dict(cost.auc_drop)}
@@ -364,14 +390,18 @@ class Candidates:
     # ------------------------------------------------------------------------------------------------ times
 
     def _time(self) -> None:
-        """Choose by the time that the dense part of a request takes."""
+        """Choose by the time that a request takes from its features on."""
         rows = self.rows.take(pa.array(np.arange(self.config.request.items) % self.rows.num_rows))
         if self.choice.split is None:
             whole = self._reader.lookup(self.generator.transform(rows))
             calls = {name: partial(run, whole) for name, (run, _) in self._runs.items()}
         else:
-            asked = self._request_of(rows)
-            calls = {name: partial(apart, asked) for name, (_, apart) in self._runs.items() if apart is not None}
+            once, each = request_tables(self.generator, rows)
+            calls = {
+                name: partial(_looked_up, apart, self._sides(apart), once, each)
+                for name, (_, apart) in self._runs.items()
+                if apart is not None
+            }
         times = {name: round(1000 * t, 4) for name, t in interleaved(calls).items()}
         entries = self.choice.runtimes
         for name, milliseconds in times.items():
@@ -394,9 +424,10 @@ class Candidates:
         apart = self._runs[self.choice.runtime][1]
         rows = self.rows.take(pa.array([self._longest(), *range(self.rows.num_rows)]))
         rows = rows.take(pa.array(np.arange(self.config.request.items) % rows.num_rows))
-        asked = self._request_of(rows)
-        steps = num_steps(asked)
-        if apart is None or steps * len(rows) < 2 * min(CELLS):
+        if apart is None:
+            return None
+        asked = self._request_of(rows, apart)
+        if num_steps(asked) * len(rows) < 2 * min(CELLS):
             return None
         whole = apart(asked)
         tried: dict[int | None, dict[str, np.ndarray]] = {cells: in_portions(apart, asked, cells) for cells in CELLS}
@@ -416,6 +447,10 @@ class Candidates:
         columns = (self._features[name] for name in split.user)
         lengths = [column.lengths for column in columns if isinstance(column, Ragged)]
         return int(np.argmax(sum(lengths, np.zeros(self.rows.num_rows, np.int64))))
+
+
+def _looked_up(apart: Run, sides: SidesReader, once: Table, each: Table) -> dict[str, np.ndarray]:
+    return apart(sides.lookup(once, each))
 
 
 def _remove(folders: Mapping[str, Path]) -> None:

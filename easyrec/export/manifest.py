@@ -138,12 +138,14 @@ class SplitEntry(StrictModel):
         folder: Its folder in the bundle.
         user: Features that a request has once, which are looked up in one row.
         apart: Sequences that are looked up once, as `<group>/<sequence>`.
+        folded: Groups whose numbers the program is given as they are, not times their vectors.
         cells: Candidates times steps of a user that are computed at a time; None: all.
     """
 
     folder: str
     user: list[str]
     apart: list[str] = []
+    folded: list[str] = []
     cells: int | None = Field(None, ge=1)
 
 

@@ -162,10 +162,10 @@ class DeviceScorer:
         self.split: DeviceSplit | None = None
         if split is not None and manifest.split is not None:
             entry = manifest.split
-            self._sides = SidesReader(tables, set(entry.user), entry.apart)
+            self._sides = SidesReader(tables, set(entry.user), entry.apart, entry.folded)
             placed = self._place(REQUESTS, Program.load(bundle.folder(entry.folder)), usual)
             if self._tables is not None:
-                user, item = side_plans(tables.plan, set(entry.user), entry.apart)
+                user, item = side_plans(tables.plan, set(entry.user), entry.apart, entry.folded)
                 placed.lookups = {
                     USER: DeviceLookup(tables, user, self._tables),
                     ITEM: DeviceLookup(tables, item, self._tables),
@@ -410,7 +410,7 @@ class DeviceSplit:
 
     def __init__(self, scorer: DeviceScorer, here: OnProcessor) -> None:
         self._scorer, self._here = scorer, here
-        self.tiled, self.reads, self.by_row = here.tiled, here.reads, here.by_row
+        self.tiled, self.reads, self.by_row, self.summed = here.tiled, here.reads, here.by_row, here.summed
         self.of_user, self.of_items, self.run = here.of_user, here.of_items, here.run
 
     @property

@@ -8,6 +8,7 @@
 
 #include "bound_tables.h"
 #include "lookup.h"
+#include "sums.h"
 
 namespace py = pybind11;
 using namespace embedding;
@@ -174,6 +175,67 @@ class Bags {
   std::int64_t width_ = 0;
 };
 
+// Sums over the fields of a buffer.
+class Sums {
+ public:
+  // dims: columns of each field. matrix: (all dims, width). powers: 1 or 2 for each group of columns. ahead: by field, what
+  // follows from each row of its table, (rows, width), or None.
+  Sums(std::vector<int> dims, const py::object& matrix, const std::vector<int>& powers, const py::list& ahead) {
+    const auto factors = array_of<float>(matrix, "the matrix", 2);
+    std::int64_t total = 0;
+    for (const int dim : dims) {
+      if (dim < 1) throw py::value_error("a field has columns");
+      total += dim;
+    }
+    plan_.matrix = contiguous(factors, "the matrix");
+    plan_.width = factors.shape(1);
+    keep_.push_back(factors);
+    if (factors.shape(0) != total || plan_.width != static_cast<std::int64_t>(powers.size()) * kGroup ||
+        ahead.size() != dims.size())
+      throw py::value_error("the sums do not fit each other");
+    for (const int power : powers) {
+      if (power != 1 && power != 2) throw py::value_error("a power is 1 or 2");
+      plan_.squares.push_back(power == 2);
+    }
+    for (const auto& one : ahead) {
+      if (one.is_none()) {
+        plan_.ahead.emplace_back();
+        continue;
+      }
+      const auto rows = array_of<float>(one, "what is ahead", 2);
+      if (rows.shape(1) != plan_.width) throw py::value_error("what is ahead has another width");
+      plan_.ahead.push_back({contiguous(rows, "what is ahead"), rows.shape(0)});
+      keep_.push_back(rows);
+    }
+    plan_.dims = std::move(dims);
+  }
+
+  // Fills out (rows, width) of a call; how many ids were outside their table.
+  std::int64_t run(const Call& call, const py::object& out) const {
+    auto matrix = array_of<float>(out, "out", 2);
+    if (matrix.shape(0) != call.num_rows || matrix.shape(1) != plan_.width) throw py::value_error("out does not fit");
+    if (call.bags.size() != plan_.dims.size()) throw py::value_error("the call has other fields");
+    for (std::size_t i = 0; i < call.bags.size(); ++i)
+      if (call.bags[i].dim != plan_.dims[i] || call.bags[i].kind == Kind::linear ||
+          (plan_.ahead[i].rows != nullptr && call.bags[i].num_table_rows != plan_.ahead[i].size))
+        throw py::value_error("the call has other fields");
+    const std::int64_t stride = row_stride(matrix, "out");
+    float* const data = matrix.mutable_data();
+    std::int64_t bad = 0;
+    py::gil_scoped_release release;
+    const Fault fault = add_up(plan_, call.bags.data(), call.num_rows, data, stride, bad, call.tables->pool);
+    if (fault.bag >= 0) {
+      py::gil_scoped_acquire acquire;
+      throw py::value_error("offsets do not ascend from 0 to the number of values");
+    }
+    return bad;
+  }
+
+ private:
+  SumPlan plan_;
+  std::vector<py::object> keep_;
+};
+
 // One optimizer step over the gradients of some calls.
 class Work {
  public:
@@ -277,6 +339,11 @@ PYBIND11_MODULE(NATIVE_MODULE, m) {
   py::class_<Bags>(m, "Bags", py::module_local())
       .def(py::init<std::shared_ptr<Tables>, const py::list&>(), py::arg("tables"), py::arg("specs"))
       .def("bind", &Bags::bind, py::arg("data"), py::arg("num_rows"));
+
+  py::class_<Sums>(m, "Sums", py::module_local())
+      .def(py::init<std::vector<int>, const py::object&, const std::vector<int>&, const py::list&>(), py::arg("dims"),
+           py::arg("matrix"), py::arg("powers"), py::arg("ahead"))
+      .def("run", &Sums::run, py::arg("call"), py::arg("out"));
 
   m.def("row_ids", [](const py::object& offsets, const py::object& rows) {
     auto from = array_of<std::int64_t>(offsets, "offsets", 1);

@@ -156,6 +156,12 @@ void linear_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* ou
 }
 
 void copied_rows(const Bag& bag, std::int64_t begin, std::int64_t end, float* out, std::int64_t stride) {
+  if (bag.offsets == nullptr) {
+    const float* value = bag.values + begin * bag.value_stride;
+    for (std::int64_t b = begin; b < end; ++b, value += bag.value_stride)
+      for (int j = 0; j < bag.dim; ++j) out[b * stride + j] = value[j];
+    return;
+  }
   for (std::int64_t b = begin; b < end; ++b) {
     float* sum = out + b * stride;
     clear<0>(sum, bag.dim);

@@ -6,6 +6,8 @@ A member defines
     TOLERANCE   how far its scores in fp32 may lie from the trained ones, relative above 1
     PRECISIONS  of the dense part that it has
     NATIVE      whether it writes machine code
+    SUMS        whether its program for requests may be given sums of what is computed ahead; then `load` gives what has
+                an attribute `given`
     write(program: Program, inputs: Mapping[str, Tensor], folder: Path, precision: str) -> dict[str, str]
                 writes into an existing folder, tells what machine code was built for; raises RunError where the program
                 cannot be written so; `inputs` are example inputs that tell types and numbers of dimensions
@@ -38,6 +40,7 @@ class Maker(Protocol):
     TOLERANCE: float
     PRECISIONS: tuple[str, ...]
     NATIVE: bool
+    SUMS: bool
 
     def write(self, program: Program, inputs: Mapping[str, Tensor], folder: Path, precision: str) -> dict[str, str]:
         """Write the program."""

@@ -16,6 +16,7 @@ PACKAGES: dict[str, str] = {}
 TOLERANCE = 1e-5
 PRECISIONS = ("fp32", "bf16")
 NATIVE = True
+SUMS = False
 
 
 def write(program: Program, inputs: Mapping[str, Tensor], folder: Path, precision: str) -> dict[str, str]:

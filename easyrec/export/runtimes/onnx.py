@@ -15,6 +15,7 @@ PACKAGES = {"onnx": "onnx", "onnxruntime": "onnx"}
 TOLERANCE = 1e-5
 PRECISIONS = ("fp32", "int8")
 NATIVE = False
+SUMS = False
 
 
 def write(program: Program, inputs: Mapping[str, Tensor], folder: Path, precision: str) -> dict[str, str]:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from easyrec.embedding.sides import ITEM, USER
-from easyrec.export.calls import Call, Program, Value, filled, numbers_in, result_of
+from easyrec.export.calls import Call, Program, Value, filled, result_of
 from easyrec.export.operators import PYTHON
+from easyrec.export.split.draft import Draft
 from easyrec.export.split.values import (
     SIDED,
     Beside,
@@ -31,9 +32,6 @@ from easyrec.export.split.values import (
     User,
 )
 
-WEIGHTS, CALLS = 1 << 20, 1 << 21
-"""Numbers of weights and of calls while the new program is written."""
-
 
 @dataclass(frozen=True)
 class SplitProgram:
@@ -48,7 +46,7 @@ class SplitProgram:
     together: tuple[str, ...] = ()
 
 
-class Pass:
+class Pass(Draft):
     """One reading of a program.
 
     Args:
@@ -72,11 +70,9 @@ class Pass:
         apart: Sequence[str],
         rules: Mapping[str, Rule],
     ) -> None:
+        super().__init__()
         self.program, self.example, self.apart, self.rules = program, example, list(apart), rules
         self.of_user = {key: list(columns) for key, columns in of_user.items()}
-        self.inputs: list[str] = []
-        self.weights: dict[str, Tensor] = {}
-        self.calls: list[Call] = []
         self.values: list[Known] = []
         self.shapes: list[Any] = []
         self.num_rows = next(
@@ -84,30 +80,6 @@ class Pass:
         )
         self.sizes = {key.partition(":")[2]: int(t.shape[0]) for key, t in example.items() if key.startswith("seq:")}
         self.one_row: int | None = None  # an input with a row per candidate, whose rows are counted
-        self._weight_of: dict[int, int] = {}
-        self._kept: list[Tensor] = []
-
-    # ------------------------------------------------------------------------------------------ the new program
-
-    # Values are numbered while the numbers of inputs and weights are not known: negative ones are weights.
-
-    def emit(self, operator: str, *args: Any, **kwargs: Any) -> int:
-        """A call of the new program; its value's number."""
-        self.calls.append(Call(operator, tuple(self._argument(a) for a in args), kwargs))
-        return CALLS + len(self.calls) - 1
-
-    def _argument(self, argument: Any) -> Any:
-        if isinstance(argument, list | tuple) and not isinstance(argument, Value):
-            return [self._argument(a) for a in argument]
-        return self.weight(argument) if isinstance(argument, Tensor) else argument
-
-    def weight(self, tensor: Tensor) -> Value:
-        """A weight of the new program."""
-        if id(tensor) not in self._weight_of:
-            self._kept.append(tensor)  # so that its id stays its own
-            self._weight_of[id(tensor)] = len(self.weights)
-            self.weights[f"w{len(self.weights)}"] = tensor
-        return Value(WEIGHTS + self._weight_of[id(tensor)])
 
     def run(self) -> SplitProgram | None:
         """Both passes: shapes by running the original, then the new calls."""
@@ -122,7 +94,7 @@ class Pass:
                 self.shapes.append(result_of(call, self.shapes))
             self.values.append(self._translate(call))
         outputs = {name: self.full(self.values[number], number) for name, number in self.program.outputs.items()}
-        return SplitProgram(self._finished(outputs))
+        return SplitProgram(self.finished(outputs))
 
     def _give_inputs(self) -> bool:
         """Make the inputs; False where none is the user's, or none a candidate's."""
@@ -156,36 +128,6 @@ class Pass:
         if kind == "seq":
             return User(self._input(USER + key), steps=name)
         return RowsOf(name) if kind == "rows" else OffsetsOf(name)
-
-    def _finished(self, outputs: Mapping[str, int]) -> Program:
-        """The program without calls that nobody needs, its values numbered as programs number them."""
-        needed: set[int] = {*outputs.values()}
-        for place in range(len(self.calls) - 1, -1, -1):
-            if CALLS + place in needed:
-                needed.update(numbers_in(self.calls[place].args))
-        inputs = [i for i in range(len(self.inputs)) if i in needed]
-        weights = [i for i in range(len(self.weights)) if WEIGHTS + i in needed]
-        calls = [i for i in range(len(self.calls)) if CALLS + i in needed]
-        renamed = {
-            old: new for new, old in enumerate([*inputs, *(WEIGHTS + i for i in weights), *(CALLS + i for i in calls)])
-        }
-
-        def told(argument: Any) -> Any:
-            if isinstance(argument, Value):
-                return Value(renamed[argument.number])
-            return [told(a) for a in argument] if isinstance(argument, list | tuple) else argument
-
-        names = list(self.weights)
-        made = [
-            Call(self.calls[i].operator, tuple(told(a) for a in self.calls[i].args), self.calls[i].kwargs)
-            for i in calls
-        ]
-        return Program(
-            [self.inputs[i] for i in inputs],
-            {names[i]: self.weights[names[i]] for i in weights},
-            made,
-            {name: renamed[number] for name, number in outputs.items()},
-        )
 
     # ------------------------------------------------------------------------------------------- translation
 
