@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from easyrec.embedding.packing import Precision, pack, precision_of, unpack
+from easyrec.embedding.packing import STORED, Precision, pack, precision_of, stored_width, unpack
 
 BOOK = 256
 """Entries of a code book at most: a code is a byte."""
@@ -172,11 +172,8 @@ class Draft:
 
     def size(self, precision: Precision) -> int:
         """Bytes that `encoded` would take."""
-        rows = len(self.numbers) * _row_bytes(precision, self.numbers.shape[1])
-        if self.codes is not None:
+        if self.codes is None:
+            rows = len(self.numbers) * stored_width(precision, self.numbers.shape[1]) * STORED[precision].itemsize
+        else:
             rows = self.codes.nbytes
         return int(rows + sum(p.nbytes for p in (self.kept, self.books, self.project) if p is not None))
-
-
-def _row_bytes(precision: Precision, width: int) -> int:
-    return pack(np.zeros((1, width), np.float32), precision).nbytes

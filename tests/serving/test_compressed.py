@@ -18,7 +18,7 @@ from easyrec.export import export_bundle
 from serving import Predictor
 
 DEEPFM = {"type": "deepfm", "hidden": [16, 8], "dropout": 0.5, "batch_norm": True}
-CODES = [{"type": "prune", "min_count": 2}, {"type": "product", "numbers": 2}]
+CODES = [{"type": "prune", "min_count": 2, "tables": ["user_id"]}, {"type": "product", "numbers": 2}]
 
 
 @pytest.fixture(scope="module")

@@ -149,18 +149,20 @@ class _Search:
         rows, scorer = self._held_out(sources), restore(self.experiment, self.run_dir)
         with scorer.averaged():
             bench = Bench(scorer, rows, self._learned(self.experiment, sources))
-            plain = bench.measure(self._with(Candidate("fp32", {"tables": "fp32", "compress": []})), Candidate("fp32"))
+            plain = Candidate("fp32", {"tables": "fp32", "compress": []})
+            before = bench.measure(self._with(plain.settings), plain)
             for candidate in finished():
-                self._tell(bench.measure(self._with(candidate), candidate))
+                self._tell(bench.measure(self._with(candidate.settings), candidate))
         for candidate in learned(scorer.collection.plan, self.target) if retrain else ():
             self._retrain(candidate, sources, rows, bench)
         best = self._best(bench.bytes)
-        settings = {} if best is None else best.candidate.settings
-        chosen = self._with(Candidate("best", {}, {}), {**settings, **self._bound()})
+        # Export measures anew, by the same bound.
+        bound = {"export.max_auc_drop": self.experiment.export.max_auc_drop}
+        chosen = self._with({**({} if best is None else best.candidate.settings), **bound})
         about = f"{self.experiment.name}: " + ("nothing makes it smaller" if best is None else best.candidate.name)
         path = write_best(self.folder, chosen, about)
         found = Compressed(
-            self.folder, path, self.folder / REPORT, self.target, bench.bytes, plain.auc, self.tried, best
+            self.folder, path, self.folder / REPORT, self.target, bench.bytes, before.auc, self.tried, best
         )
         write_table(found)
         write_report(found, self.experiment)
@@ -181,14 +183,9 @@ class _Search:
             return min(reaching, key=lambda m: m.worst_drop)
         return min(fine, key=lambda m: m.bytes, default=None)
 
-    def _bound(self) -> dict[str, Any]:
-        """Export measures anew, by the same bound."""
-        return {"export.max_auc_drop": self.experiment.export.max_auc_drop}
-
-    def _with(self, candidate: Candidate, settings: Mapping[str, Any] | None = None) -> Experiment:
-        """The experiment with the settings of a candidate."""
-        laid = candidate.settings if settings is None else settings
-        return load_experiment({**self.experiment.resolved()}, dict(laid), plugins=self.plugins)
+    def _with(self, settings: Mapping[str, Any]) -> Experiment:
+        """The experiment with some settings laid over it."""
+        return load_experiment(self.experiment.resolved(), dict(settings), plugins=self.plugins)
 
     def _trained(self, experiment: Experiment, folder: Path) -> None:
         config = experiment.resolved()
@@ -198,7 +195,7 @@ class _Search:
         """Train the model with other tables, and measure these against the first ones."""
         started = time.perf_counter()
         try:
-            experiment = self._with(candidate)
+            experiment = self._with(candidate.settings)
         except ConfigError as refused:
             self._tell(Measured(candidate, reason=refused.problems[0].message.splitlines()[0]))
             return
