@@ -347,6 +347,9 @@ def test_a_row_that_cannot_be_used_is_told_with_its_place(data, config, tmp_path
         easyrec.cross(config, data={"train": frame}, run_dir=tmp_path / "s")
     config["data"]["bad_rows"] = "skip"
     assert Reader(load_experiment(config), {"train": frame}).read().judge.stop == 499
+    timeless = frame.assign(time=frame["time"].astype(float).where(frame.index != 9))
+    with pytest.raises(DataError, match="row 9, column 'time': must be a time, but is null"):
+        Reader(load_experiment(config), {"train": timeless}).read()
     with pytest.raises(DataError, match="have one label: nothing can be told apart"):
         Reader(load_experiment(config), {"train": frame.assign(click=0)}).read()
 

@@ -149,13 +149,10 @@ class Reader:
             return data.event_time
         return data.split.column if isinstance(data.split, SplitByTime) else None
 
-    def read(
-        self, told: Callable[[int], None] = lambda rows: None, stopped: Callable[[], bool] = lambda: False
-    ) -> Searched:
+    def read(self, stopped: Callable[[], bool] = lambda: False) -> Searched:
         """Read `train` and `valid`.
 
         Args:
-            told: Told the rows that were read.
             stopped: Whether to give up, with a KeyboardInterrupt.
 
         Raises:
@@ -165,9 +162,9 @@ class Reader:
         assert train is not None
         distinct = {name: Distinct() for name, column in self.columns.items() if column.kind == "words"}
         known, own = _Gathered(), _Gathered()
-        total = self._gather(train, known, distinct, told, stopped)
+        total = self._gather(train, known, distinct, stopped)
         if valid is not None:
-            self._gather(valid, own, {}, told, stopped)
+            self._gather(valid, own, {}, stopped)
         if known.rows < 100:
             raise DataError(f"data.train has {known.rows} rows, and a search needs 100 or more")
         return self._searched(known, own, distinct, total)
@@ -179,7 +176,6 @@ class Reader:
         part: Part,
         into: _Gathered,
         distinct: Mapping[str, Distinct],
-        told: Callable[[int], None],
         stopped: Callable[[], bool],
     ) -> int:
         """Read the newest rows of a part; gives the number of all its rows."""
@@ -188,28 +184,28 @@ class Reader:
         for block in PartFeed(part).blocks(self.wanted):
             if stopped():
                 raise KeyboardInterrupt
-            kept = wanted(block.batch, seen)
+            kept = wanted(block, seen)
             seen += block.batch.num_rows
             self._add(block, kept, into, distinct)
-            told(seen)
+        part.source.close()
         return total or seen
 
-    def _newest(self, part: Part) -> tuple[Callable[[pa.RecordBatch, int], Array | None], int | None]:
-        """Which rows of a batch, that stands behind so many others, are among the newest; None: all."""
+    def _newest(self, part: Part) -> tuple[Callable[[Block, int], Array | None], int | None]:
+        """Which rows of a block, that stands behind so many others, are among the newest; None: all."""
         most, rows = self.config.rows, part.source.num_rows
         if rows is not None and rows <= most:
-            return lambda batch, before: None, None
+            return lambda block, before: None, None
         blocks = PartFeed(part).blocks([self.time or self.label])
         if self.time is None:
             total = sum(block.batch.num_rows for block in blocks)
             first = total - most
-            return lambda batch, before: np.arange(before, before + batch.num_rows) >= first, total
-        times = np.concatenate([self._seconds(block.batch, self.time) for block in blocks])
-        if len(times) <= most:
-            return lambda batch, before: None, len(times)
-        bound = float(np.partition(times, len(times) - most)[len(times) - most])
+            return lambda block, before: np.arange(before, before + block.batch.num_rows) >= first, total
         column = self.time
-        return lambda batch, before: self._seconds(batch, column) >= bound, len(times)
+        times = np.concatenate([self._seconds(block, column) for block in blocks])
+        if len(times) <= most:
+            return lambda block, before: None, len(times)
+        bound = float(np.partition(times, len(times) - most)[len(times) - most])
+        return lambda block, before: self._seconds(block, column) >= bound, len(times)
 
     def _add(self, block: Block, kept: Array | None, into: _Gathered, distinct: Mapping[str, Distinct]) -> None:
         batch = block.batch
@@ -227,9 +223,9 @@ class Reader:
         if self.experiment.data.sample_weight:
             into.weight.append(read_weight(batch, self.experiment.data.sample_weight)[0].astype(np.float64))
         if self.time is not None:
-            into.time.append(self._seconds(batch, self.time))
+            into.time.append(self._seconds(block, self.time)[good])
         for name, column in self.available.items():
-            into.available.setdefault(name, []).append(self._seconds(batch, column))
+            into.available.setdefault(name, []).append(self._seconds(block, column)[good])
         for name, lists in values.items():
             self._add_column(name, lists, into)
         if self.base is not None:
@@ -274,13 +270,13 @@ class Reader:
         numbers[lengths > 0] = lists.flatten().to_numpy()[np.cumsum(lengths)[lengths > 0] - 1]
         into.numbers.setdefault(name, []).append(numbers)
 
-    def _seconds(self, batch: pa.RecordBatch, column: str) -> Array:
-        """(rows,) times in seconds.
+    def _seconds(self, block: Block, column: str) -> Array:
+        """(rows,) times of a block in seconds.
 
         Raises:
             DataError: The column holds no times, or a row has none.
         """
-        values = batch.column(column)
+        values = block.batch.column(column)
         unit = PER_SECOND[self.config.time_unit]
         if pa.types.is_timestamp(values.type):
             unit = PER_SECOND[values.type.unit]
@@ -288,9 +284,11 @@ class Reader:
         elif pa.types.is_date(values.type):
             unit, values = 1.0, values.cast(pa.timestamp("s")).cast(pa.int64())
         elif not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-            raise DataError(f"a time must be a number or a moment, but the column holds {values.type}", column=column)
+            error = DataError(f"a time must be a number or a moment, but the column holds {values.type}", column=column)
+            raise _placed(error, block)
         if values.null_count:
-            raise DataError("a row has no time", column=column, row=int(pc.index(pc.is_null(values), True).as_py()))
+            row = int(pc.index(pc.is_null(values), True).as_py())
+            raise _placed(DataError("must be a time, but is null", column=column, row=row), block)
         return np.asarray(values.to_numpy(zero_copy_only=False)).astype(np.float64) / unit
 
     # --------------------------------------------------------------------------------------- putting together
