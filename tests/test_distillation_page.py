@@ -52,12 +52,12 @@ def made(tmp_path_factory):
         "tune": {"budget": {"trials": 2}},
         "model": {**SEARCH["model"], "embedding_dim": {"int": [1, 2]}},
     }
-    for name, config in (("teacher", teacher), ("student", student), ("prerank", PRERANK), ("search", search)):
+    for name, config in (("my", teacher), ("student", student), ("prerank", PRERANK), ("search", search)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main([*COMMANDS[0].split()[1:], "--no-bar"]) == 0
-        source = open_sources(load_experiment("teacher.yaml")).train.source
+        source = open_sources(load_experiment("my.yaml")).train.source
         rows = pa.Table.from_batches(batch for unit in source.units() for batch in source.read(unit, ["cate", "brand"]))
         pq.write_table(rows.slice(0, 200), "items.parquet")
     return folder

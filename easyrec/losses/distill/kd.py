@@ -34,7 +34,7 @@ class KD(ScoreLoss):
         """The weighted mean over rows."""
         if self.task is not None and self.task.type == "regression":
             return mean((logits - wanted).square(), weights)
-        temperature = self.config.temperature
+        temperature: float = self.config.temperature
         student, teacher = logits / temperature, wanted / temperature
         if logits.dim() == 1:
             share = teacher.sigmoid()

@@ -38,7 +38,7 @@ class Listwise(ScoreLoss):
             return logits.sum() * 0.0
         logits, wanted, weights = logits[rows], wanted[rows], weights[rows]
         sessions = Sessions(None if codes is None else codes[rows], wanted)
-        temperature = self.config.temperature
+        temperature: float = self.config.temperature
         student, teacher = logits / temperature, wanted / temperature
         ours = student - sessions.logsumexp(student, weights)[sessions.of_rows]
         theirs = teacher - sessions.logsumexp(teacher, weights)[sessions.of_rows]

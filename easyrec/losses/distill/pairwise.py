@@ -41,7 +41,7 @@ class Pairwise(ScoreLoss):
         kept = wanted[rows]
         better, worse = pairs(kept, None if codes is None else codes[rows], self.config.max_pairs)
         better, worse = rows[better], rows[worse]
-        temperature = self.config.temperature
+        temperature: float = self.config.temperature
         sure, margins = ((x[better] - x[worse]) / temperature for x in (wanted, logits))
         share = sure.sigmoid()
         values = share * (F.logsigmoid(sure) - F.logsigmoid(margins))
