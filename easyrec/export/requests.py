@@ -145,8 +145,11 @@ def _by_size(item: EmbeddingPlan) -> list[tuple[int, str, str]]:
     found = []
     for name, group in item.groups.items():
         for kind, bags in (("emb", group.fields), ("first", group.first)):
-            once = {bag.feature for bag in bags if bag.kind == "ids" and bag.table in rows and bag.dim}
-            found += [(rows[bag.table], f"{ITEM}{kind}:{name}", bag.feature) for bag in bags if bag.feature in once]
+            found += [
+                (rows[bag.table], f"{ITEM}{kind}:{name}", bag.feature)
+                for bag in bags
+                if bag.kind == "ids" and bag.table is not None and bag.table in rows and bag.dim
+            ]
     return sorted(found)
 
 

@@ -53,6 +53,7 @@ class OnProcessor(Protocol):
     tiled: bool
     reads: set[str]
     by_row: bool
+    summed: bool
 
     def of_user(self, once: Table) -> Predictions:
         """What the program reads of the user's side."""

@@ -324,7 +324,7 @@ def _plain(toy):
 @pytest.mark.parametrize(
     ("export", "problem"),
     [
-        ({"precision": "int8"}, "only onnx has"),
+        ({"precision": "int8"}, "kernels and onnx have: list one"),
         ({"precision": "bf16", "runtimes": "auto"}, "only aot_inductor has"),
         ({"runtime": "onnx"}, "which 'runtimes' does not list"),
     ],
@@ -341,8 +341,8 @@ def test_the_guides_configuration_exports(make_toy, tmp_path):
     (config,) = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     toy = make_toy({**DEEPFM, "embedding_dim": 24}, tmp_path / "b", **config)
     found = manifest_of(toy.bundle)
-    assert (found.tables, sorted(found.runtimes)) == ("fp16+int8", ["onnx", "torch_export"])
-    assert [attempt.kept for attempt in found.tried] == [True, True]
+    assert (found.tables, sorted(found.runtimes)) == ("fp16+int8", ["kernels", "onnx", "torch_export"])
+    assert [attempt.kept for attempt in found.tried] == [True, True, True]
     Predictor.load(toy.bundle)
 
 
