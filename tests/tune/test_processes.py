@@ -69,14 +69,16 @@ def test_a_search_that_is_killed_goes_on_and_loses_the_running_trials_alone(file
 
     told = told_by(started(file, folder), folder)
     after = {r["trial"]: r for r in rows(folder)}
-    assert all(after[number] == row for number, row in before.items()), told
+    kept = {number: {key: after[number][key] for key in row} for number, row in before.items()}
+    assert kept == before, told
     interrupted = [r for r in after.values() if r["state"] == "interrupted"]
     assert len(interrupted) <= workers
     ended = [r for r in after.values() if r["state"] in ("complete", "pruned")]
     assert len(ended) == TRIALS, told
     points = [r["train.sparse_optimizer.lr"] for r in ended]
     assert len(set(points)) == TRIALS
-    assert {r["train.sparse_optimizer.lr"] for r in interrupted} <= set(points)
+    drawn = {r["train.sparse_optimizer.lr"] for r in interrupted} - {""}  # killed before it had a point
+    assert drawn <= set(points)
     assert (folder / "report.html").exists()
 
 

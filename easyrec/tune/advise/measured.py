@@ -47,11 +47,21 @@ def measure(experiment: Experiment, data: Mapping[str, Any] | None, steps: int) 
     """
     if isinstance(experiment.model, StatisticConfig):
         return None
-    calm = override(experiment.document, {"train.evaluate_every": {"steps": 10**9}, "train.early_stop": None})
+    calm: dict[str, Any] = {"train.evaluate_every": {"steps": 10**9}, "train.early_stop": None}
+    shuffle = experiment.data.shuffle
+    if shuffle:
+        # A large buffer is filled before the first step: the reader would have nothing to do in those that follow.
+        calm["data.shuffle"] = {**shuffle.model_dump(exclude_none=True), "buffer_rows": 1}
     with quiet(), tempfile.TemporaryDirectory(prefix="easyrec-advise-") as name:
         folder = Path(name) / "run"
         trainer = Trainer(
-            experiment_of(calm), folder, data=data, bar=False, export=False, profile=steps, observer=_Until(folder)
+            experiment_of(override(experiment.document, calm)),
+            folder,
+            data=data,
+            bar=False,
+            export=False,
+            profile=steps,
+            observer=_Until(folder),
         )
         with contextlib.suppress(_Enough):
             trainer.fit()

@@ -25,9 +25,9 @@ class SlowFeatures(Rule):
     def look(self, evidence: Evidence) -> Iterator[Proposal]:
         """See the family's contract."""
         profile, data = evidence.profile or {}, evidence.experiment.data
-        share = profile["parts"].get("waiting for data", 0.0) / profile["seconds"]
-        reader, steps = profile["reader"], profile["steps"]
-        if share < WAITING or reader["features"] <= max(reader["reading"], reader["batches"]):
+        waited, reader, steps = profile["parts"].get("waiting for data", 0.0), profile["reader"], profile["steps"]
+        share = waited / profile["seconds"]
+        if share < WAITING or reader["features"] <= max(reader["reading"], reader["batches"], waited / 2):
             return
         threads = max(2, num_processors() // 2)
         settings: dict[str, Any] = {"data.threads": threads} if data.threads < threads else {}

@@ -22,9 +22,9 @@ class SlowReading(Rule):
     def look(self, evidence: Evidence) -> Iterator[Proposal]:
         """See the family's contract."""
         profile, data = evidence.profile or {}, evidence.experiment.data
-        share = profile["parts"].get("waiting for data", 0.0) / profile["seconds"]
-        reader = profile["reader"]
-        if share < WAITING or reader["reading"] < max(reader["features"], reader["batches"]):
+        waited, reader = profile["parts"].get("waiting for data", 0.0), profile["reader"]
+        share = waited / profile["seconds"]
+        if share < WAITING or reader["reading"] < max(reader["features"], reader["batches"], waited / 2):
             return
         kind, steps = data.train.type if data.train is not None else "frame", profile["steps"]
         better = "" if kind in ("parquet", "frame", "synthetic") else f"; parquet is read many times faster than {kind}"
