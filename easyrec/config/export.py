@@ -32,7 +32,7 @@ class ExportConfig(StrictModel):
     """Precision of the dense part in the runtimes that have it: `int8` is ONNX Runtime's, `bf16` AOTInductor's."""
     tables: TablePrecision | dict[Annotated[str, StringConstraints(min_length=1)], TablePrecision] = "fp32"
     """Precision of the embedding tables, of all or by name; `default` is that of tables without a name here."""
-    max_auc_drop: float = Field(0.0005, ge=0.0)
+    max_auc_drop: float = Field(0.0005, ge=0.0, le=1.0)
     """How much AUC a lossy precision may cost any task; fp32 loses nothing and is not measured."""
     max_score_error: float = Field(0.01, ge=0.0)
     """How far a lossy precision may move any score."""
@@ -51,6 +51,8 @@ class ExportConfig(StrictModel):
     @model_validator(mode="after")
     def _known(self) -> Self:
         listed = ["torch_export", *(["onnx"] if self.runtimes == "auto" else self.runtimes)]
+        if self.runtimes != "auto" and len(self.runtimes) > len(set(self.runtimes)):
+            raise ValueError("'runtimes' lists one of them twice")
         if self.runtime is not None and self.runtime not in listed:
             raise ValueError(f"'runtime' is {self.runtime}, which 'runtimes' does not list")
         needed = NEEDED.get(self.precision)
