@@ -35,7 +35,7 @@ class ExportConfig(StrictModel):
     """Precision of the embedding tables, of all or by name; `default` is that of tables without a name here."""
     compress: list[Annotated[Any, Choice(CODECS)]] = []
     """What makes the embedding tables smaller beside their precision, one codec after another."""
-    max_auc_drop: float = Field(0.0005, ge=0.0)
+    max_auc_drop: float = Field(0.0005, ge=0.0, le=1.0)
     """How much AUC a lossy precision may cost any task; fp32 loses nothing and is not measured."""
     max_score_error: float = Field(0.01, ge=0.0)
     """How far a lossy precision may move any score; of compressed tables, where it is given."""
@@ -64,6 +64,8 @@ class ExportConfig(StrictModel):
     @model_validator(mode="after")
     def _known(self) -> Self:
         listed = ["torch_export", *(["kernels", "onnx"] if self.runtimes == "auto" else self.runtimes)]
+        if self.runtimes != "auto" and len(self.runtimes) > len(set(self.runtimes)):
+            raise ValueError("'runtimes' lists one of them twice")
         if self.runtime is not None and self.runtime not in listed:
             raise ValueError(f"'runtime' is {self.runtime}, which 'runtimes' does not list")
         needed = NEEDED.get(self.precision, ())

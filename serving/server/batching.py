@@ -55,11 +55,11 @@ class Batcher:
             self._flush()
         elif self._timer is None:
             self._timer = loop.call_later(self.config.max_wait_ms / 1000.0, self._flush)
-        late = loop.call_later(max(0.0, left_s), _expire, future)
+        timer = loop.call_later(max(0.0, left_s), _expire, future)
         try:
             return await future
         finally:
-            late.cancel()
+            timer.cancel()
 
     def _flush(self) -> None:
         if self._timer is not None:

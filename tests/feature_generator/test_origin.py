@@ -1,8 +1,11 @@
 """Which generator made a file, and what is said where another one reads it."""
 
+from importlib.metadata import packages_distributions
+
 import pytest
 
 from feature_generator import ConfigError, DataError, FeatureGenerator
+from feature_generator.errors import distribution
 from feature_generator.origin import KEY, check_origin, metadata, read_origin
 
 ID = {"type": "id", "name": "user", "expression": "user:user", "hash_bucket_size": 100}
@@ -110,3 +113,9 @@ def test_encoded_columns_read_as_raw_ones_are_refused(origin):
     with pytest.raises(ConfigError, match=r"'user' among them[^\n]*read as raw columns\n.*data.fg: encoded"):
         check_origin(origin, load([ID], "raw"), "x.parquet")
     check_origin(origin, load([ID | {"hash_bucket_size": 7}], "raw"), "x.parquet")  # a second generator behind it
+
+
+def test_the_distribution_is_the_one_that_brought_the_package():
+    known = packages_distributions().get("feature_generator", ["easyrec-torch"])
+    distribution.cache_clear()
+    assert distribution() == known[0]

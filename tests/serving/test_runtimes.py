@@ -327,8 +327,9 @@ def _plain(toy):
         ({"precision": "int8"}, "kernels and onnx have: list one"),
         ({"precision": "bf16", "runtimes": "auto"}, "only aot_inductor has"),
         ({"runtime": "onnx"}, "which 'runtimes' does not list"),
+        ({"runtimes": ["torch_export", "torch_export"]}, "lists one of them twice"),
     ],
-    ids=["int8", "bf16", "runtime"],
+    ids=["int8", "bf16", "runtime", "twice"],
 )
 def test_what_no_runtime_has_is_a_problem_of_the_config(make_toy, tmp_path, export, problem):
     with pytest.raises(ConfigError, match=problem):
