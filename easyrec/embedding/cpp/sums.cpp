@@ -6,12 +6,10 @@ namespace embedding {
 namespace {
 
 using Group = float __attribute__((vector_size(kGroup * sizeof(float))));
+using LooseGroup = float __attribute__((vector_size(kGroup * sizeof(float)), aligned(alignof(float)), may_alias));
 
-Group load(const float* from) noexcept {
-  Group group;
-  std::memcpy(&group, from, sizeof(group));
-  return group;
-}
+// By reference: how a vector is passed by value depends on the instruction set.
+const LooseGroup& load(const float* from) noexcept { return *reinterpret_cast<const LooseGroup*>(from); }
 
 // A number, its square, and what they are multiplied with.
 struct Number {
