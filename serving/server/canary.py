@@ -165,6 +165,8 @@ class Trial:
             return ""
         if canary.rate - main.rate > config.max_errors + _chance(canary, main):
             return f"{canary.rate:.1%} of its requests failed, of the main version's {main.rate:.1%}"
+        if min(one.requests - one.errors for one in (canary, main)) < config.min_requests:
+            return ""  # of a few answers chance says more than the model
         for name in sorted(main.samples.keys() & canary.samples.keys()):
             index = apart(main.samples[name], canary.samples[name])
             if index > config.max_psi:

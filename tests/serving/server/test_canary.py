@@ -271,3 +271,19 @@ def test_processes_are_judged_together_by_one_of_them(toys, twin, shift, goes, c
         assert all(what in why for _, _, why in verdicts)
     finally:
         answered.models.close()
+
+
+def test_scores_of_a_few_answers_among_errors_are_not_compared(toys, twin):
+    answered = Answered(toys("deepfm").bundle, twin.bundle)
+    try:
+        trials = Trials(answered.models)
+        for scores in [None] * 20 + [0.1] * 11:
+            for loaded, moved in zip(answered.loaded, (0.0, 0.5), strict=True):
+                found = None if scores is None else {"click": np.full(5, scores + moved, np.float32)}
+                trials.answered(answered.model, loaded, found)
+        assert list(trials.verdicts()) == []
+        for loaded, moved in zip(answered.loaded, (0.0, 0.5), strict=True):
+            trials.answered(answered.model, loaded, {"click": np.full(5, 0.1 + moved, np.float32)})
+        assert [version.config.name for _, version, _ in trials.verdicts()] == ["canary"]
+    finally:
+        answered.models.close()
