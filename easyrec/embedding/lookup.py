@@ -276,7 +276,7 @@ def _composing(bag: BagSpec, parts: Parts) -> Parts:
     """
     ids, of_rows, weights, of_elements = parts
     for offsets in (of_rows, of_elements) if bag.single else ():
-        several = np.zeros(0, np.int64) if offsets is None else np.flatnonzero(np.diff(offsets) > 1)
+        several = np.flatnonzero(np.diff(offsets) > 1) if offsets is not None else np.empty(0, np.int64)
         if len(several):
             text = "several ids in one place, whose embedding cannot be made of the sums of its parts"
             raise DataError(f"{text}\ntake another 'type' in model.compress", column=bag.feature, row=int(several[0]))
