@@ -178,8 +178,8 @@ class Bags {
 // Sums over the fields of a buffer.
 class Sums {
  public:
-  // dims: columns of each field. matrix: (all dims, width). powers: 1 or 2 for each group of columns. ahead: by field, what
-  // follows from each row of its table, (rows, width), or None.
+  // dims: columns of each field. matrix: (all dims, width). powers: 1 or 2 for each group of columns. ahead: by field,
+  // what follows from each row of its table, (rows, width), or None.
   Sums(std::vector<int> dims, const py::object& matrix, const std::vector<int>& powers, const py::list& ahead) {
     const auto factors = array_of<float>(matrix, "the matrix", 2);
     std::int64_t total = 0;

@@ -191,9 +191,7 @@ Fault fill(const Bag& bag, int index, std::int64_t begin, std::int64_t end, std:
   const bool taken = !wrong || bag.open || tolerant;
   if (bag.compressed && taken) {
     if (!bag.open) bad += wrong;
-    with_dim(bag.dim, [&](auto d) {
-      compressed_rows<decltype(d)::value>(bag, begin, end, out, stride, wrong != 0);
-    });
+    with_dim(bag.dim, [&](auto d) { compressed_rows<decltype(d)::value>(bag, begin, end, out, stride, wrong != 0); });
     return {};
   }
   if (bag.storage != Storage::fp32 && taken) {

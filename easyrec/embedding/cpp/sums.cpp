@@ -1,15 +1,13 @@
 #include "sums.h"
 
-#include <cstring>
+#include <utility>
+
+#include "rows.h"
 
 namespace embedding {
 namespace {
 
-using Group = float __attribute__((vector_size(kGroup * sizeof(float))));
-using LooseGroup = float __attribute__((vector_size(kGroup * sizeof(float)), aligned(alignof(float)), may_alias));
-
-// By reference: how a vector is passed by value depends on the instruction set.
-const LooseGroup& load(const float* from) noexcept { return *reinterpret_cast<const LooseGroup*>(from); }
+using Group = Lanes<kGroup>;
 
 // A number, its square, and what they are multiplied with.
 struct Number {
@@ -31,12 +29,12 @@ void add_looked_up(const SumPlan& plan, const float* rows, int dim, const float*
   for (std::int64_t b = 0; b < num_rows; ++b, rows += dim, out += stride)
     for (std::size_t g = 0; g < plan.squares.size(); ++g) {
       const std::size_t at = g * kGroup;
-      Group sum = load(out + at);
+      Group sum = Group::load(out + at);
       for (int j = 0; j < dim; ++j) {
         const float number = plan.squares[g] ? rows[j] * rows[j] : rows[j];
-        sum += number * load(matrix + j * plan.width + static_cast<std::int64_t>(at));
+        sum.v += number * Group::load(matrix + j * plan.width + static_cast<std::int64_t>(at)).v;
       }
-      std::memcpy(out + at, &sum, sizeof(sum));
+      sum.store(out + at);
     }
 }
 
@@ -71,9 +69,9 @@ Fault add_up(const SumPlan& plan, const Bag* bags, std::int64_t num_rows, float*
       const std::size_t at = g * kGroup;
       const float* const factors = plan.squares[g] ? squared.data() : plain.data();
       Group sum{};
-      for (const float* const row : rows) sum += load(row + at);
-      for (std::size_t j = 0; j < numbers.size(); ++j) sum += factors[j] * load(numbers[j].matrix + at);
-      std::memcpy(to + at, &sum, sizeof(sum));
+      for (const float* const row : rows) sum.v += Group::load(row + at).v;
+      for (std::size_t j = 0; j < numbers.size(); ++j) sum.v += factors[j] * Group::load(numbers[j].matrix + at).v;
+      sum.store(to + at);
     }
   }
   std::vector<float> looked_up;

@@ -16,8 +16,8 @@ struct Ahead {
   std::int64_t size = 0;
 };
 
-// How fields are added up. Field i has `dims[i]` columns; what follows from them is them, or their squares where `squares`
-// says so of a group of columns, times its part of `matrix`.
+// How fields are added up. Field i has `dims[i]` columns; what follows from them is them, or their squares where
+// `squares` says so of a group of columns, times its part of `matrix`.
 struct SumPlan {
   std::vector<int> dims;
   const float* matrix = nullptr;  // (all dims, width)

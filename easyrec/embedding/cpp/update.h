@@ -19,9 +19,9 @@ struct Table {
   float* b;
   std::int64_t rows;
   int dim;
-  std::vector<Coding> codings = {};      // kept true to the weights
-  Storage storage = Storage::fp32;       // in fewer bits: `weights` is null, and nothing learns
-  const std::uint8_t* packed = nullptr;  // (rows) of row_bytes(storage, dim)
+  std::vector<Coding> codings = {};                  // kept true to the weights
+  Storage storage = Storage::fp32;                   // in fewer bits: `weights` is null, and nothing learns
+  const std::uint8_t* packed = nullptr;              // (rows) of row_bytes(storage, dim)
   std::shared_ptr<Compressed> compressed = nullptr;  // instead of both, and nothing learns
 };
 

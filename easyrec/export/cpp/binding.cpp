@@ -20,8 +20,8 @@ using Array = py::array_t<float, py::array::c_style>;
 
 dense::Kind kind_of(const std::string& name) {
   static const std::map<std::string, dense::Kind> kinds = {
-      {"product", dense::Kind::PRODUCT}, {"unary", dense::Kind::UNARY},     {"binary", dense::Kind::BINARY},
-      {"reduce", dense::Kind::REDUCE},   {"copy", dense::Kind::COPY},       {"softmax", dense::Kind::SOFTMAX},
+      {"product", dense::Kind::PRODUCT}, {"unary", dense::Kind::UNARY},  {"binary", dense::Kind::BINARY},
+      {"reduce", dense::Kind::REDUCE},   {"copy", dense::Kind::COPY},    {"softmax", dense::Kind::SOFTMAX},
       {"norm", dense::Kind::NORM},       {"matmul", dense::Kind::MATMUL}};
   const auto found = kinds.find(name);
   if (found == kinds.end()) throw std::invalid_argument("no step is called '" + name + "'");
@@ -73,7 +73,8 @@ dense::Step step_of(const py::dict& given) {
 
 // `values`: for each, whether it has one row for all, and its width.
 std::unique_ptr<dense::Program> make(const std::vector<std::pair<bool, std::size_t>>& values, std::size_t inputs,
-                    const std::vector<Array>& constants, const std::vector<py::dict>& steps, std::vector<int> outputs) {
+                                     const std::vector<Array>& constants, const std::vector<py::dict>& steps,
+                                     std::vector<int> outputs) {
   std::vector<dense::Value> made;
   for (const auto& [once, width] : values) made.push_back({once, width});
   std::vector<std::vector<float>> numbers;

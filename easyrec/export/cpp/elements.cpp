@@ -168,16 +168,17 @@ struct Named {
   Function function;
 };
 
-constexpr Named<Unary> UNARY[] = {{"same", same}, {"relu", positive},           {"neg", negative},
-                                  {"square", square},       {"abs", absolute},
-                                  {"sqrt", root},           {"rsqrt", inverse_root},
-                                  {"reciprocal", reciprocal}, {"log", logarithm},
-                                  {"log1p", logarithm_of_more}, {"tanh", tangent},
-                                  {"leaky_relu", leaky},    {"at_least", at_least},
-                                  {"at_most", at_most},     {"gelu", error_gate},
-                                  {"exp", power},           {"sigmoid", sigmoid}};
-constexpr Named<Binary> BINARY[] = {{"add", add},       {"sub", subtract},    {"mul", times},
-                                    {"div", divide},    {"maximum", larger}, {"minimum", smaller}};
+constexpr Named<Unary> UNARY[] = {{"same", same},          {"relu", positive},
+                                  {"neg", negative},       {"square", square},
+                                  {"abs", absolute},       {"sqrt", root},
+                                  {"rsqrt", inverse_root}, {"reciprocal", reciprocal},
+                                  {"log", logarithm},      {"log1p", logarithm_of_more},
+                                  {"tanh", tangent},       {"leaky_relu", leaky},
+                                  {"at_least", at_least},  {"at_most", at_most},
+                                  {"gelu", error_gate},    {"exp", power},
+                                  {"sigmoid", sigmoid}};
+constexpr Named<Binary> BINARY[] = {{"add", add},    {"sub", subtract},   {"mul", times},
+                                    {"div", divide}, {"maximum", larger}, {"minimum", smaller}};
 constexpr Named<Reduce> REDUCE[] = {{"sum", sum}, {"mean", mean}, {"amax", highest}, {"amin", lowest}};
 
 template <class Function, std::size_t N>

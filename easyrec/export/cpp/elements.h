@@ -13,8 +13,7 @@ using Binary = void (*)(const float* x, std::size_t x_step, const float* y, std:
                         float* out) noexcept;
 
 // (before, along, behind) numbers to (before, behind).
-using Reduce = void (*)(const float* x, std::size_t before, std::size_t along, std::size_t behind,
-                        float* out) noexcept;
+using Reduce = void (*)(const float* x, std::size_t before, std::size_t along, std::size_t behind, float* out) noexcept;
 
 // Null: nothing has this name.
 Unary find_unary(const std::string& name) noexcept;

@@ -7,7 +7,7 @@
 namespace dense {
 namespace {
 
-constexpr std::size_t CHUNK = 128;  // rows at a time
+constexpr std::size_t CHUNK = 128;                          // rows at a time
 constexpr std::size_t MOST_NUMBERS = std::size_t{1} << 31;  // of a row, or of a constant
 constexpr std::size_t LINE = 16;                            // numbers of a cache line
 
@@ -243,7 +243,8 @@ void Program::perform(std::size_t number, std::size_t rows, Memory& memory) cons
       return;
     }
     case Kind::REDUCE: {
-      if (dense(x, sizes[0] * sizes[1] * sizes[2])) return step.reduce(x.data, rows * sizes[0], sizes[1], sizes[2], out);
+      if (dense(x, sizes[0] * sizes[1] * sizes[2]))
+        return step.reduce(x.data, rows * sizes[0], sizes[1], sizes[2], out);
       for (std::size_t row = 0; row < rows; ++row)
         step.reduce(x.data + row * x.step, sizes[0], sizes[1], sizes[2], out + row * width);
       return;

@@ -28,11 +28,11 @@ struct Places {
 struct Step {
   Kind kind = Kind::COPY;
   int out = -1, x = -1, y = -1;
-  int matrix = -1, added = -1;  // of a product
+  int matrix = -1, added = -1;                               // of a product
   std::size_t x_at = 0, y_at = 0, added_at = 0, out_at = 0;  // the first number that is read or written
-  bool relu = false;            // of a product or binary one: nothing below 0
-  bool rounded = false;         // a product in eight bits
-  float number = 0.0f;  // a parameter
+  bool relu = false;                                         // of a product or binary one: nothing below 0
+  bool rounded = false;                                      // a product in eight bits
+  float number = 0.0f;                                       // a parameter
   Unary unary = nullptr;
   Binary binary = nullptr;
   Reduce reduce = nullptr;

@@ -61,9 +61,9 @@ __attribute__((target("avx512vnni"))) void vnni_rows(const std::uint8_t* rows, s
 void vnni_panel(const std::uint8_t* rows, std::size_t step, std::size_t quads, const std::int8_t* panel,
                 std::size_t height, std::int32_t* out) noexcept {
   constexpr void (*BY_HEIGHT[])(const std::uint8_t*, std::size_t, std::size_t, const std::int8_t*,
-                                std::int32_t*) noexcept = {
-      vnni_rows<1>, vnni_rows<2>, vnni_rows<3>, vnni_rows<4>,  vnni_rows<5>,  vnni_rows<6>,
-      vnni_rows<7>, vnni_rows<8>, vnni_rows<9>, vnni_rows<10>, vnni_rows<11>, vnni_rows<12>};
+                                std::int32_t*) noexcept = {vnni_rows<1>, vnni_rows<2>,  vnni_rows<3>,  vnni_rows<4>,
+                                                           vnni_rows<5>, vnni_rows<6>,  vnni_rows<7>,  vnni_rows<8>,
+                                                           vnni_rows<9>, vnni_rows<10>, vnni_rows<11>, vnni_rows<12>};
   BY_HEIGHT[height - 1](rows, step, quads, panel, out);
 }
 
