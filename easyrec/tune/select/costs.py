@@ -31,21 +31,15 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Costs:
-    """What units cost, and what is left where all are gone.
+    """What units cost.
 
     Attributes:
         memory_mb: Of tables that no other unit reads, in fp32.
         latency_ms: Of a request, by unit: making the feature, looking it up, and its share of the model by its width.
-        whole_ms: All units together.
     """
 
     memory_mb: Mapping[str, float]
     latency_ms: Mapping[str, float]
-
-    @property
-    def whole_ms(self) -> float:
-        """All units together."""
-        return sum(self.latency_ms.values())
 
     def of(self, kind: str, unit: str) -> float:
         """One cost of a unit; 1 where there is none to tell units apart by."""

@@ -77,16 +77,6 @@ class Reduction:
                 left += [part[half:], part[:half]]
         return done
 
-    def put_back(self, units: Sequence[str], why: str) -> None:
-        """Put units back, those of which others turn out to need them too."""
-        for unit in units:
-            if self.removed.pop(unit, None) is not None:
-                self.kept[unit] = why
-        while (why_not := self.obstacle(list(self.removed))) is not None and self.removed:
-            unit = list(self.removed)[-1]  # with less taken out all was well
-            del self.removed[unit]
-            self.kept[unit] = f"needed: {why_not}"
-
     def obstacle(self, removed: Collection[str]) -> str | None:
         """Why these cannot all be out; None: they can."""
         gone = set(self.units.all_of(removed))

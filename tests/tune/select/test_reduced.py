@@ -130,14 +130,6 @@ def test_what_an_export_names_stays():
     assert "country" in made.kept
 
 
-def test_what_is_put_back_brings_along_what_it_needs():
-    made = took_out(reduction(DIN), ["clicks__item", "item"])
-    made.put_back(["clicks__item"], "it is worth more than it seemed")
-    assert made.removed == {}
-    assert made.kept["clicks__item"] == "it is worth more than it seemed"
-    build(made.experiment())
-
-
 def test_the_config_that_is_given_stays_as_it_is():
     made = reduction(DIN)
     before = repr(made.document.raw)
