@@ -49,6 +49,7 @@ def test_only_columns_that_tell_each_other_are_alike(file):
     assert set(found) - set(pairs) == {("item", "noisy"), ("renamed", "noisy")}
 
 
+@pytest.mark.slow
 def test_the_measure_is_adjusted_mutual_information(file):
     metrics = pytest.importorskip("sklearn.metrics", reason="needs scikit-learn")
     found = alike(file, {name: (name,) for name in ("item", "noisy", "holes")}, 0.5)

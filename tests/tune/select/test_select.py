@@ -113,6 +113,7 @@ def test_a_signal_leaves_a_config_and_the_same_call_goes_on(select, config, tmp_
     assert "few" in select().removed
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(select, tmp_path):
     from easyrec.train.trainer import Trainer
     from easyrec.tune.select import study as module
