@@ -49,6 +49,7 @@ def test_rows_that_do_not_count_give_no_hint(case):
     torch.testing.assert_close(found["booster/click"], wanted)
 
 
+@pytest.mark.slow
 def test_a_bundle_holds_the_light_model_alone(case):
     made = case("rocket")
     model, x = built(case)
