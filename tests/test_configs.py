@@ -22,8 +22,8 @@ def named(path):
     return path.relative_to(ROOT).as_posix()
 
 
-SERVERS = re.compile(r"^(# serving\.yaml|models:)", re.MULTILINE)
-"""Blocks of another kind of config, which the tests of the server run."""
+OTHERS = re.compile(r"^(# serving\.yaml|models:|views:)", re.MULTILINE)
+"""Blocks of other kinds of configs, which the tests of the server and of the feature store read."""
 
 
 def blocks():
@@ -35,7 +35,7 @@ def blocks():
         for number, match in enumerate(FENCE.finditer(page.read_text(encoding="utf-8"))):
             first = first or match.group(1)
             for part, text in enumerate(re.split(r"^---\n", match.group(1), flags=re.MULTILINE)):
-                if SERVERS.search(text):
+                if OTHERS.search(text):
                     continue
                 yield pytest.param(text, first, id=f"{named(page)}-{number}-{part}")
 

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import yaml
+
+from easyrec.store.definitions import load_store
 from feature_generator.config import members
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "feature_store.md").read_text(encoding="utf-8")
@@ -15,6 +18,13 @@ def test_the_example_publishes_and_reads(tmp_path, monkeypatch, capsys):
     exec(compile(code, "feature_store.md", "exec"), {})
     shown = re.search(r"# (\[.*\])", code)[1]
     assert capsys.readouterr().out == shown + "\n"
+
+
+def test_every_yaml_is_read():
+    blocks = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+    first = {"project": "p", "entities": blocks[0]["entities"]}
+    for block in blocks:
+        assert load_store({**first, **block}).views
 
 
 def test_every_store_is_named():

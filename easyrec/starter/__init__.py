@@ -141,20 +141,25 @@ def _catalogue(config: type[ModelConfig], items: str, key: str) -> list[str]:
 
 def _uses(config: type[ModelConfig]) -> Any:
     """The groups that a first config of the model has."""
+    return _first(config).uses()
+
+
+def _first(config: type[ModelConfig]) -> ModelConfig:
+    """The config of a model whose keys without a default have the values of an example."""
+    kind = config.model_fields["type"].default
     if config.example:  # what it reads depends on its keys
-        return config.model_validate({"type": config.model_fields["type"].default, **config.example}).uses()
-    return config.model_construct(type="", groups=None).uses()
+        return config.model_validate({"type": kind, **config.example})
+    return config.model_construct(type=kind, groups=None)
 
 
 def _against(config: type[ModelConfig]) -> bool:
     """Whether the model learns against a catalogue alone."""
-    return config.searches is not None or config.model_construct(type="", groups=None).propagated_layers() is not None
+    return config.searches is not None or _first(config).propagated_layers() is not None
 
 
 def _encoder(config: type[ModelConfig]) -> str:
     """The encoder of sequences that name none."""
-    kind = config.model_fields["type"].default
-    return config.model_construct(type=kind, groups=None).default_encoder() or "pooling"
+    return _first(config).default_encoder() or "pooling"
 
 
 def _tasks(config: type[ModelConfig], rows: Rows) -> list[dict[str, Any]]:

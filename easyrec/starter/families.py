@@ -9,7 +9,7 @@ FAMILIES = {
     "MLPs and interactions of features": (
         "wide_and_deep dnn deepcrossing deepfm nfm pnn onn ccpm dcn dcn_v2 gdcn xdeepfm autoint sam interhat fignn "
         "destine deepim aoanet afn fibinet edcn masknet finalmlp finalnet cmbf dlrm wukong eulernet apg rankmixer "
-        "multi_tower ncf pdn cdn"
+        "multi_tower ncf pdn cdn rocket"
     ),
     "sequences of behaviour": "din multi_window_din multi_tower_din dmr bst transact dmin dien dlrm_hstu",
     "long sequences of behaviour": "sim eta sdim twin",
