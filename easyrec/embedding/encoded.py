@@ -177,3 +177,8 @@ class Draft:
         else:
             rows = self.codes.nbytes
         return int(rows + sum(p.nbytes for p in (self.kept, self.books, self.project) if p is not None))
+
+
+def floats_of(table: np.ndarray | Encoded) -> np.ndarray:
+    """(ids, dim) float32, what a table stands for, in memory."""
+    return table.floats() if isinstance(table, Encoded) else unpack(table, precision_of(table))

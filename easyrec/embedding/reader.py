@@ -23,10 +23,10 @@ from typing_extensions import Self
 
 from easyrec.chunks import row_chunks
 from easyrec.embedding import native
-from easyrec.embedding.encoded import Encoded
+from easyrec.embedding.encoded import Encoded, floats_of
 from easyrec.embedding.keys import FinishedKeys
 from easyrec.embedding.lookup import Columns, Lookup, TableColumns
-from easyrec.embedding.packing import STORED, Precision, pack, precision_of, stored_width, unpack, worthwhile
+from easyrec.embedding.packing import STORED, Precision, pack, stored_width, worthwhile
 from easyrec.embedding.served import ServedTables
 from easyrec.embedding.sharing import mapped_once
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan, TableSpec
@@ -300,10 +300,7 @@ class TableReader:
 
     def floats(self) -> dict[str, np.ndarray]:
         """(rows, dim) float32 of each table; of one in fewer bits what it stands for, in memory."""
-        return {
-            name: array.floats() if isinstance(array, Encoded) else unpack(array, precision_of(array))
-            for name, array in self.weights.items()
-        }
+        return {name: floats_of(array) for name, array in self.weights.items()}
 
     def _rows(self, feature: str, ids: np.ndarray) -> np.ndarray:
         return self.keys[self._keyed[feature]].find(ids)

@@ -14,9 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from easyrec.embedding import native
-from easyrec.embedding.encoded import Encoded
+from easyrec.embedding.encoded import Encoded, floats_of
 from easyrec.embedding.lookup import Columns, described, parts_of
-from easyrec.embedding.packing import precision_of, unpack
 from easyrec.embedding.spec import BagSpec, EmbeddingPlan
 from easyrec.errors import DataError
 
@@ -106,7 +105,7 @@ class FieldSums:
         first = 0
         for bag in bags:
             array = None if bag.table is None else weights[bag.table]
-            ahead.append(None if array is None else sums.of_rows(_floats(array), first))
+            ahead.append(None if array is None else sums.of_rows(floats_of(array), first))
             first += bag.dim
         self._sums = native.Sums([bag.dim for bag in bags], sums.matrix, sums.powers, ahead)
 
@@ -122,7 +121,3 @@ class FieldSums:
         except (TypeError, ValueError, IndexError) as error:  # the binding's checks of shape and type
             raise DataError(str(error)) from error
         return found
-
-
-def _floats(table: np.ndarray | Encoded) -> np.ndarray:
-    return table.floats() if isinstance(table, Encoded) else unpack(table, precision_of(table))

@@ -40,20 +40,19 @@ def arrow_type(text: str) -> pa.DataType:
     return pa.map_(SCALARS[key], SCALARS[value])
 
 
-def pack(rows: pa.RecordBatch, types: Mapping[str, str], schema: int, event_time: str | None = None) -> list[bytes]:
+def pack(rows: pa.RecordBatch, types: Mapping[str, str], schema: int, times: np.ndarray | None = None) -> list[bytes]:
     """Each row as bytes.
 
     Args:
-        rows: Holds the fields, and the event time.
+        rows: Holds the fields.
         types: Type of each field, by name, in order.
         schema: Number of these types among those of the view.
-        event_time: Column that says since when a row holds.
+        times: (rows,) int64: since when each row holds, see `micros`; None: always.
 
     Raises:
-        DataError: A column is missing, cannot be read as its type, or a time is null.
+        DataError: A column is missing, cannot be read as its type.
     """
     columns = [_cast(rows, name, text) for name, text in types.items()]
-    times = None if event_time is None else micros(rows, event_time)
     batch = pa.RecordBatch.from_arrays(columns, list(types))
     try:
         made: list[bytes] = native.pack(list(types.values()), schema, batch, times)
@@ -68,7 +67,7 @@ def micros(rows: pa.RecordBatch, name: str) -> np.ndarray:
     Raises:
         DataError: One is null, or the column holds no times.
     """
-    column = _column(rows, name)
+    column = column_of(rows, name)
     if column.null_count:
         row = int(np.flatnonzero(np.asarray(column.is_null()))[0])
         raise DataError("a row needs a time", column=name, row=row)
@@ -81,7 +80,12 @@ def micros(rows: pa.RecordBatch, name: str) -> np.ndarray:
     return np.ascontiguousarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
 
 
-def _column(rows: pa.RecordBatch, name: str) -> pa.Array:
+def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
+    """A column by its name, without a dictionary.
+
+    Raises:
+        DataError: There is none.
+    """
     index = rows.schema.get_field_index(name)
     if index < 0:
         raise DataError(f"the rows have no such column; they have: {', '.join(rows.schema.names[:20])}", column=name)
@@ -90,7 +94,7 @@ def _column(rows: pa.RecordBatch, name: str) -> pa.Array:
 
 
 def _cast(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
-    column, wanted = _column(rows, name), arrow_type(text)
+    column, wanted = column_of(rows, name), arrow_type(text)
     try:
         made = column.cast(wanted) if column.type != wanted else column
         if pa.types.is_fixed_size_list(wanted):

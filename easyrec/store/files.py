@@ -30,21 +30,30 @@ def open_file(path: Path, application: int, version: int, tables: Sequence[str],
         raise StoreError(f"{path} cannot be made: {error.strerror or error}") from error
     db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
-        write_ahead(db, patience)
-        db.execute("BEGIN IMMEDIATE")
-        ours = db.execute("PRAGMA application_id").fetchone()[0]
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if ours != application and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StoreError(f"{path} is a database of something else: name another file")
-        if ours == application and found != version:
-            raise StoreError(f"{path} was made by another version of this program (format {found})")
-        if ours != application:
-            for statement in tables:
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {application}")
-            db.execute(f"PRAGMA user_version = {version}")
+        db.execute("BEGIN")  # what is looked at is of one moment, and waits for nobody who writes
+        made = _is_made(db, path, application, version)
         db.execute("COMMIT")
+        write_ahead(db, patience)  # not before it is known to be ours
+        if not made:
+            db.execute("BEGIN IMMEDIATE")
+            if not _is_made(db, path, application, version):  # by another process meanwhile
+                for statement in tables:
+                    db.execute(statement)
+                db.execute(f"PRAGMA application_id = {application}")
+                db.execute(f"PRAGMA user_version = {version}")
+            db.execute("COMMIT")
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _is_made(db: sqlite3.Connection, path: Path, application: int, version: int) -> bool:
+    """Whether the file has our tables, else it is empty."""
+    ours: bool = db.execute("PRAGMA application_id").fetchone()[0] == application
+    found = db.execute("PRAGMA user_version").fetchone()[0]
+    if not ours and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise StoreError(f"{path} is a database of something else: name another file")
+    if ours and found != version:
+        raise StoreError(f"{path} was made by another version of this program (format {found})")
+    return ours

@@ -66,10 +66,9 @@ def training_set(
         memory: Bound of duckdb, such as `4GB`; what does not fit goes to disk.
 
     Raises:
-        ConfigError: A view has no source.
         DataError: The spine or a view lacks a column, or a time of the spine is null.
         MissingExtra: duckdb is not installed.
-        StoreError: There is no such model, or a column of the spine is called like a feature.
+        StoreError: There is no such model, a view has no source, or a column of the spine is called like a feature.
     """
     begun = time.perf_counter()
     try:

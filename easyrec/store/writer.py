@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from easyrec.errors import DataError, StoreError
 from easyrec.store import native
-from easyrec.store.codec import micros, pack
+from easyrec.store.codec import column_of, micros, pack
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head, Known, State, Writing
 from easyrec.store.online import OnlineStore
@@ -193,11 +193,10 @@ class Writer:
 
     def _packed(self, view: View, batch: pa.RecordBatch, schema: int) -> tuple[list[bytes], list[bytes], int | None]:
         """Keys, rows and the latest time of a batch; of several rows with one key the one that counts."""
-        keys = key_bytes(
-            _column(batch, self.config.entity(view.entity).join_id), self.config.entity(view.entity).join_id
-        )
-        packed = pack(batch, view.types, schema, view.event_time)
+        join_id = self.config.entity(view.entity).join_id
+        keys = key_bytes(column_of(batch, join_id), join_id)
         times = None if view.event_time is None else micros(batch, view.event_time)
+        packed = pack(batch, view.types, schema, times)
         latest = None if times is None or not len(times) else int(times.max())
         if len(set(keys)) == len(keys):
             return keys, packed, latest
@@ -252,13 +251,6 @@ def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
     for batch in batches:
         for start in range(0, batch.num_rows, AT_ONCE):
             yield batch.slice(start, AT_ONCE)
-
-
-def _column(rows: pa.RecordBatch, name: str) -> pa.Array:
-    index = rows.schema.get_field_index(name)
-    if index < 0:
-        raise DataError(f"the rows have no such column; they have: {', '.join(rows.schema.names[:20])}", column=name)
-    return rows.column(index)
 
 
 def key_bytes(values: Any, name: str = "") -> list[bytes]:

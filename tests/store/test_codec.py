@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easyrec.store import native
-from easyrec.store.codec import arrow_type, pack
+from easyrec.store.codec import arrow_type, micros, pack
 from feature_generator.errors import DataError
 
 UTC = datetime.timezone.utc
@@ -135,7 +135,9 @@ def test_a_field_that_was_added_is_null_in_older_rows_and_one_that_went_is_passe
 )
 def test_a_row_is_good_for_its_ttl(age, there):
     batch = pa.record_batch({"a": [1], "ts": pa.array([1000], pa.timestamp("us"))})
-    found, counts = read({"a": "int64"}, records(pack(batch, {"a": "int64"}, 1, "ts")), now=1000 + age, ttl=10)
+    found, counts = read(
+        {"a": "int64"}, records(pack(batch, {"a": "int64"}, 1, micros(batch, "ts"))), now=1000 + age, ttl=10
+    )
     assert found.to_pylist() == [{"a": 1 if there else None}]
     assert counts == ([1, 0, 0] if there else [0, 0, 1])
 

@@ -146,6 +146,8 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
         db.execute("CREATE TABLE mine (a)")
     with pytest.raises(StoreError, match="is a database of something else"):
         SqliteStore(tmp_path / "other.db", "p")
+    with sqlite3.connect(tmp_path / "other.db") as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 def test_a_server_that_is_not_there_is_told_without_its_password(monkeypatch):
