@@ -18,9 +18,14 @@ RISE, FALL = 0.2, 0.05
 
 
 class Pace:
-    """What work of each kind took. Its decisions are the event loop's; threads may measure."""
+    """What work of each kind took. Its decisions are the event loop's; threads may measure.
 
-    def __init__(self) -> None:
+    Args:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._seconds: Recent[float] = Recent(KINDS)
 
     def is_short(self, kind: Hashable) -> bool:
@@ -36,9 +41,9 @@ class Pace:
         """The work, whose time is remembered where it succeeds."""
 
         def run() -> T:
-            begun = time.perf_counter()
+            begun = self._clock()
             result = work()
-            spent = time.perf_counter() - begun
+            spent = self._clock() - begun
             known = self._seconds.get(kind)
             if known is not None:
                 spent = known + (RISE if spent > known else FALL) * (spent - known)
