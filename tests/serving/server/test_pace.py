@@ -1,6 +1,7 @@
 """Short work is done in the event loop, one piece after another."""
 
 import asyncio
+import sys
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from serving.server.admission import Admission
 from serving.server.http import Refused
-from serving.server.pace import SHORT_S, Pace
+from serving.server.pace import SHORT_S, Pace, Stopwatch
 
 
 def spin(seconds):
@@ -39,16 +40,19 @@ def test_only_what_was_short_before_is_done_in_the_loop():
 
 
 class Paced:
-    """Work of one kind, by a clock of its own: no other process makes it longer."""
+    """Work of one kind that takes as long as it says."""
 
     def __init__(self):
-        self.now = 0.0
-        self.pace = Pace(lambda: self.now)
+        self.spent = 0.0
+        self.pace = Pace(lambda: self)
+
+    def seconds(self):
+        return self.spent
 
     def after(self, *seconds):
         """Whether the kind is short once it took so long."""
-        for step in seconds:
-            self.pace.measured("k", lambda s=step: setattr(self, "now", self.now + s))()
+        for self.spent in seconds:
+            self.pace.measured("k", lambda: None)()
         return self.pace.is_short("k")
 
 
@@ -111,3 +115,15 @@ def test_failures_are_not_remembered_and_the_place_is_free_again():
         admission.pool.shutdown()
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often a thread has waited")
+def test_time_of_other_processes_is_not_counted_and_waiting_is():
+    watch = Stopwatch()
+    begun, spent = time.perf_counter(), time.thread_time()
+    while time.perf_counter() < begun + 0.05:
+        pass
+    assert watch.seconds() <= time.thread_time() - spent + 0.001
+    watch = Stopwatch()
+    time.sleep(0.05)
+    assert watch.seconds() >= 0.05
