@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from easyrec.store import native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded, intact
 from easyrec.store.postgres import LOCK, Postgres
 
 TABLES = {
@@ -107,7 +107,9 @@ class PostgresStore(OnlineStore):
                     space = self._made_space(db, entity)
                     db.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, space])
                     found = dict(_rows(db, FOUND, [space, some]))
-                    made = change([found.get(key) for key in some], start)
+                    old = [found.get(key) for key in some]
+                    with intact(self.shown, entity, some, old):
+                        made = change(old, start)
                     put = [(key, new) for key, new in zip(some, made, strict=True) if new and new != found.get(key)]
                     gone = [key for key, new in zip(some, made, strict=True) if not new and key in found]
                     if put:
