@@ -1,6 +1,7 @@
 """`easyrec store` from the command line: definitions that are applied, rows that are published and read."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +65,9 @@ def test_rows_are_published_read_and_taken_back(here, capsys):
     rows("one.parquet", {7: 30, 8: 40})
     rows("two.parquet", {7: 31})
     assert store("publish", "profile", "--input", "one.parquet") == 0
-    assert "profile: generation 1 with 2 rows is read now" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "published, and read now from online.db" in out
+    assert re.search(r"profile +1 +2 +0 +2020-09-13 12:26:40 UTC ", out)
     assert store("publish", "profile", "--input", "two.parquet", "--merge") == 0
     capsys.readouterr()
     assert store("read", "ctr", "user_id=7,8,9", "--json") == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -62,3 +63,8 @@ def print_changes(title: str, changes: Sequence[Change]) -> None:
     for change in changes:
         shown.add_row(change.kind, change.what, change.before, change.after, change.breaks)
     console().print(shown)
+
+
+def instant(seconds: float) -> str:
+    """A time since 1970 as people read it."""
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc):%Y-%m-%d %H:%M:%S} UTC"

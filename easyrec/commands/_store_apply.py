@@ -9,7 +9,6 @@ What breaks those who read (a view or field that goes, another type) needs --for
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from easyrec.commands._print import line
 from easyrec.commands._store import add_definitions, definitions, print_changes
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     from easyrec.store.registry import Registry  # noqa: PLC0415 (help must not wait for it)
 
     config = definitions(args)
-    version, found = Registry(Path(config.registry)).apply(config, note=args.note, force=args.force)
+    version, found = Registry(config.registry).apply(config, note=args.note, force=args.force)
     if found:
         print_changes(f"project '{config.project}'", found)
     line(f"version {version.number} of project '{config.project}' holds{'' if found else ', as before'}")

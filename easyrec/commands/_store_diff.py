@@ -6,7 +6,6 @@ easyrec store diff -c store.yaml
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from easyrec.commands._print import line
 from easyrec.commands._store import add_definitions, definitions, print_changes
@@ -22,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from easyrec.store.registry import Registry  # noqa: PLC0415 (help must not wait for it)
 
     config = definitions(args)
-    found = Registry(Path(config.registry)).diff(config)
+    found = Registry(config.registry).diff(config)
     if not found:
         line(f"project '{config.project}' is defined like this already")
         return 0

@@ -1,7 +1,9 @@
 """Write a new generation of a view for requests to read, and switch to it.
 
-easyrec store publish -c store.yaml user_profile --input profiles.parquet
-easyrec store publish -c store.yaml user_profile --input today/ --merge
+Where this is stopped, the same command with the same files goes on where it was.
+
+    easyrec store publish -c store.yaml user_profile --input profiles.parquet
+    easyrec store publish -c store.yaml user_profile --input today/ --merge --rows-per-second 20000
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from easyrec.commands._print import bar, count, line
-from easyrec.commands._store import add_definitions, definitions, opened, view_of
+from easyrec.commands._options import positive
+from easyrec.commands._print import bar, console, count, table
+from easyrec.commands._store import add_definitions, definitions, instant, opened, view_of
 from easyrec.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,10 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--input", required=True, metavar="PATH", help="rows: a parquet, csv or jsonl file, folder or glob"
     )
     parser.add_argument("--merge", action="store_true", help="let keys that do not come stay as they are")
+    parser.add_argument("--rows-per-second", type=positive, metavar="N", help="write no faster than this")
 
 
 def run(args: argparse.Namespace) -> None:
     """Publish, and tell what is read now."""
+    from easyrec.data.content import content_of  # noqa: PLC0415 (help must not wait for it)
     from easyrec.data.feed import source_of  # noqa: PLC0415 (help must not wait for it)
     from easyrec.store.writer import Writer  # noqa: PLC0415 (help must not wait for it)
 
@@ -43,10 +48,25 @@ def run(args: argparse.Namespace) -> None:
         if name not in source.columns:
             reason = f"the rows have no such column; they have: {', '.join(list(source.columns)[:20])}"
             raise DataError(reason, file=args.input, column=name)
+    content = content_of(source, list(wanted))
     with opened(config) as store, bar() as told:
-        made = Writer(config, store).publish(view.name, _rows(source, list(wanted), told), merge=args.merge)
-    rate = made.rows / max(made.seconds, 1e-9)
-    line(f"{view.name}: generation {made.generation} with {count(made.rows)} rows is read now; {rate:,.0f} rows/s")
+        made = Writer(config, store).publish(
+            view.name,
+            _rows(source, list(wanted), told),
+            merge=args.merge,
+            source=content,
+            rows_per_second=args.rows_per_second,
+        )
+    shown = table(
+        f"published, and read now from {store.shown}",
+        *("view", "generation", "rows", "of a stopped run", "newest event", "seconds", "rows/s"),
+        right=1,
+    )
+    newest = "" if made.newest is None else instant(made.newest / 1e6)
+    rate = (made.rows - made.resumed) / max(made.seconds, 1e-9)
+    figures = (count(made.rows), count(made.resumed), newest, f"{made.seconds:,.1f}", f"{rate:,.0f}")
+    shown.add_row(view.name, made.generation, *figures)
+    console().print(shown)
 
 
 def _rows(source: Source, columns: list[str], told: Callable[[int, float], None] | None) -> Iterator[pa.RecordBatch]:

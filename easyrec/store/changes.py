@@ -39,8 +39,8 @@ def changes(before: StoreConfig | None, after: StoreConfig) -> list[Change]:
         before: The earlier one; None: there was none.
         after: The later one.
     """
-    old: dict[str, Any] = {} if before is None else before.model_dump()
-    new = after.model_dump()
+    old: dict[str, Any] = {} if before is None else before.written()
+    new = after.written()
     found = list(_settings("online store", old.get("online"), new["online"], ""))
     for place, called in PLACES.items():
         was, now = ({one["name"]: one for one in data.get(place, ())} for data in (old, new))

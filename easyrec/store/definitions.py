@@ -17,6 +17,8 @@ from feature_generator.config import Choice, Document, StrictModel, override, re
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 """What projects, entities, views, fields and models may be called: every store and every SQL takes it."""
+PASSWORD = re.compile(r"(?<=://)([^/?#\s]*?):[^/?#\s]*@|((?:password|secret|token)=)[^&\s]+", re.IGNORECASE)
+"""In an address: behind the user's name, or among its options."""
 ViewType: TypeAlias = Literal["batch", "stream", "embedding"]
 
 
@@ -137,7 +139,7 @@ class StoreConfig(StrictModel):
     online: Annotated[Any, Choice("easyrec.store.online")] = {"type": "sqlite", "path": "online.db"}
     """Where features are read by key."""
     registry: str = "registry.db"
-    """The file that holds which definitions were applied."""
+    """What holds which definitions were applied: a file, or `postgresql://user:${PASSWORD}@host/database`."""
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []
@@ -162,6 +164,11 @@ class StoreConfig(StrictModel):
         for model in self.models:
             self.columns(model)
         return self
+
+    def written(self) -> dict[str, Any]:
+        """The definitions as they may be kept and shown: addresses without their passwords."""
+        found: dict[str, Any] = _hidden(self.model_dump())
+        return found
 
     def entity(self, name: str) -> Entity:
         """The entity of a name."""
@@ -251,3 +258,15 @@ def _repeated(names: Iterable[str]) -> str:
             return name
         seen.add(name)
     return ""
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _hidden(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_hidden(held) for held in value]
+    return PASSWORD.sub(_masked, value) if isinstance(value, str) else value
+
+
+def _masked(found: re.Match[str]) -> str:
+    return f"{found[2]}***" if found[2] else f"{found[1]}:***@"

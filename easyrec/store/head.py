@@ -41,12 +41,16 @@ class Writing:
         token: Tells one writer from another.
         since: Seconds since 1970.
         merge: Whether what is not written stays as it is.
+        source: What tells its input from others; empty: nothing does.
+        schema: Number of the schema that its rows have.
     """
 
     generation: int
     token: str
     since: float
     merge: bool
+    source: str = ""
+    schema: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,9 @@ class Head:
     def text(self) -> bytes:
         """The head as a store holds it."""
         views = {name: asdict(known) for name, known in self.views.items()}
+        for known in views.values():
+            for state in filter(None, (known["live"], known["former"])):
+                state["generations"] = _runs(state["generations"])
         return orjson.dumps({"format": FORMAT, "views": views}, option=orjson.OPT_NON_STR_KEYS)
 
     def changed(self, name: str, known: Known) -> Head:
@@ -142,7 +149,7 @@ class Head:
 
 
 def _known(data: dict[str, Any]) -> Known:
-    live, former = (None if data[key] is None else State(**data[key]) for key in ("live", "former"))
+    live, former = (_state(data[key]) for key in ("live", "former"))
     return Known(
         data["slot"],
         data["last"],
@@ -151,3 +158,23 @@ def _known(data: dict[str, Any]) -> Known:
         former,
         None if data["writing"] is None else Writing(**data["writing"]),
     )
+
+
+def _state(data: dict[str, Any] | None) -> State | None:
+    if data is None:
+        return None
+    made = []
+    for run in data["generations"]:
+        made += [run] if isinstance(run, int) else range(run[0], run[1] + 1)
+    return State(**{**data, "generations": made})
+
+
+def _runs(numbers: list[int]) -> list[int | list[int]]:
+    """Ascending numbers, those that follow each other as their first and last: a view may be merged for ever."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return [first if first == last else [first, last] for first, last in runs]

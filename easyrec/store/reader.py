@@ -86,7 +86,7 @@ class EntityReader:
         try:
             made, counts = plan.reader.read(records, int(self.clock() * 1e6))
         except ValueError as error:
-            raise StoreError(f"{self.store.shown}, entity '{self.entity}': {error}") from None
+            raise StoreError(f"{self.store.shown}, entity '{self.entity}'{self._damaged(plan, ids, records)}: {error}") from None
         with self._lock:
             self._counts += counts
         return pa.record_batch(made)
@@ -95,6 +95,16 @@ class EntityReader:
         """Hits, misses and expired rows since this was made, by view."""
         with self._lock:
             return {view.name: ViewCounts(*row) for view, row in zip(self._views, self._counts.tolist(), strict=True)}
+
+    @staticmethod
+    def _damaged(plan: _Plan, ids: Sequence[Any], records: Sequence[bytes | None]) -> str:
+        """The first id whose record cannot be read."""
+        for one, record in zip(ids, records, strict=True):
+            try:
+                plan.reader.read([record], 0)
+            except ValueError:  # noqa: PERF203 (looked for once something is wrong)
+                return f", id '{str(one)[:100]}'"
+        return ""
 
     def _made(self, head: Head) -> Any:
         names = list(self.columns)

@@ -7,14 +7,17 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from easyrec.errors import StoreError
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, load_store
 from easyrec.store.files import open_file
+from easyrec.store.postgres import LOCK, Postgres
 
 APPLICATION = 0x65617375
 """Marks a file of ours: `PRAGMA application_id`."""
@@ -26,6 +29,18 @@ TABLES = (
 INSERT = "INSERT INTO versions VALUES (:project, :number, :hash, :applied, :note, :definitions)"
 SELECT = "SELECT number, hash, applied, note, definitions FROM versions WHERE project = ? ORDER BY number"
 PATIENCE_S = 30.0
+SCHEMES = ("postgresql://", "postgres://")
+POSTGRES_TABLES = {
+    "easyrec_versions": "CREATE TABLE easyrec_versions (project text NOT NULL, number integer NOT NULL, hash text NOT NULL, "
+    "applied double precision NOT NULL, note text NOT NULL, definitions text NOT NULL, PRIMARY KEY (project, number))",
+}
+POSTGRES_INSERT = (
+    "INSERT INTO easyrec_versions VALUES "
+    "(%(project)s, %(number)s, %(hash)s, %(applied)s, %(note)s, %(definitions)s)"
+)
+POSTGRES_SELECT = (
+    "SELECT number, hash, applied, note, definitions FROM easyrec_versions WHERE project = %s ORDER BY number"
+)
 
 
 @dataclass(frozen=True)
@@ -56,23 +71,31 @@ class Version:
         return load_store(json.loads(self.definitions))
 
 
+Decide = Callable[[list[Version]], Version | None]
+"""The version that follows some others; None: none."""
+
+
 class Registry:
-    """Versions of definitions in a file, for any number of projects and processes.
+    """Versions of definitions, for any number of projects and processes.
 
     Args:
-        path: The file; it is made where it is not there.
+        place: A file, which is made where it is not there, or `postgresql://user:password@host/database`.
         clock: Seconds since 1970.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self.path, self.clock = path, clock
+    def __init__(self, place: Path | str, clock: Callable[[], float] = time.time) -> None:
+        self._versions: _Versions = (
+            _InPostgres(place) if isinstance(place, str) and place.startswith(SCHEMES) else _InFile(Path(place))
+        )
+        self.clock = clock
 
     def versions(self, project: str) -> list[Version]:
-        """All versions of a project, the latest last."""
-        if not self.path.exists():
-            return []
-        with self._opened() as db:
-            return _versions(db, project)
+        """All versions of a project, the latest last.
+
+        Raises:
+            StoreError: The file or the database cannot be used.
+        """
+        return self._versions.of(project)
 
     def latest(self, project: str) -> Version | None:
         """The version that holds; None: nothing was applied yet."""
@@ -87,6 +110,8 @@ class Registry:
     def apply(self, config: StoreConfig, *, note: str = "", force: bool = False) -> tuple[Version, list[Change]]:
         """Let definitions hold from now on. Those that hold already make no new version.
 
+        Passwords are not kept.
+
         Args:
             config: The definitions.
             note: What to say of them.
@@ -96,35 +121,92 @@ class Registry:
             The version that holds, and what changed.
 
         Raises:
-            StoreError: Something breaks those who read, or the file cannot be used.
+            StoreError: Something breaks those who read, or the file or the database cannot be used.
         """
-        text = json.dumps(config.model_dump(), sort_keys=True)
+        text = json.dumps(config.written(), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        with self._opened() as db:
-            db.execute("BEGIN IMMEDIATE")
-            known = _versions(db, config.project)
+        found: list[Change] = []
+
+        def decide(known: list[Version]) -> Version | None:
             if known and known[-1].hash == digest:
-                db.execute("COMMIT")
-                return known[-1], []
-            found = changes(known[-1].config if known else None, config)
+                return None
+            found[:] = changes(known[-1].config if known else None, config)
             breaking = [change for change in found if change.breaks]
             if breaking and not force:
-                db.execute("ROLLBACK")
                 told = "\n".join(f"  {change.what}: {change.kind}; {change.breaks}" for change in breaking)
                 raise StoreError(f"project '{config.project}': this breaks those who read, so it needs --force\n{told}")
-            made = Version(len(known) + 1, digest, self.clock(), note, text)
-            db.execute(INSERT, {"project": config.project, **asdict(made)})
-            db.execute("COMMIT")
-            return made, found
+            return Version(len(known) + 1, digest, self.clock(), note, text)
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+        return self._versions.follow(config.project, decide), found
+
+
+class _Versions(ABC):
+    """Where versions lie."""
+
+    @abstractmethod
+    def of(self, project: str) -> list[Version]:
+        """All of a project, the latest last."""
+
+    @abstractmethod
+    def follow(self, project: str, decide: Decide) -> Version:
+        """The version that holds after something was decided; nobody else decides meanwhile."""
+
+
+class _InFile(_Versions):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def of(self, project: str) -> list[Version]:
+        return self._run(lambda db: _rows(db, SELECT, [project])) if self.path.exists() else []
+
+    def follow(self, project: str, decide: Decide) -> Version:
+        def follow(db: sqlite3.Connection) -> Version:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                known = _rows(db, SELECT, [project])
+                made = decide(known)
+                if made is not None:
+                    db.execute(INSERT, {"project": project, **asdict(made)})
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+            return made or known[-1]
+
+        return self._run(follow)
+
+    def _run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         try:
             with contextlib.closing(open_file(self.path, APPLICATION, VERSION, TABLES, PATIENCE_S)) as db:
-                yield db
+                return work(db)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path} cannot be used: {error}") from error
 
 
-def _versions(db: sqlite3.Connection, project: str) -> list[Version]:
-    return [Version(*row) for row in db.execute(SELECT, (project,))]
+class _InPostgres(_Versions):
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def of(self, project: str) -> list[Version]:
+        return self._run(lambda db: _rows(db, POSTGRES_SELECT, [project]))
+
+    def follow(self, project: str, decide: Decide) -> Version:
+        def follow(db: Any) -> Version:
+            with db.transaction():
+                db.execute("SELECT pg_advisory_xact_lock(%s, -2)", [LOCK])
+                known = _rows(db, POSTGRES_SELECT, [project])
+                made = decide(known)
+                if made is not None:
+                    db.execute(POSTGRES_INSERT, {"project": project, **asdict(made)})
+            return made or known[-1]
+
+        found: Version = self._run(follow)
+        return found
+
+    def _run(self, work: Callable[[Any], Any]) -> Any:
+        with contextlib.closing(Postgres(self.url, PATIENCE_S, POSTGRES_TABLES)) as database:
+            return database.run(work)
+
+
+def _rows(db: Any, statement: str, values: list[str]) -> list[Version]:
+    return [Version(*row) for row in db.execute(statement, values)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +19,8 @@ from easyrec.store import native
 from easyrec.store.codec import column_of, micros, pack
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head, Known, State, Writing
-from easyrec.store.online import OnlineStore
+from easyrec.store.online import OnlineStore, intact
+from easyrec.store.progress import Progress, Pulse, progress_of
 
 AT_ONCE = 8192
 """Rows that are written at a time."""
@@ -25,8 +28,8 @@ CHECKED = 1000
 """Rows that are read again before a generation is switched to."""
 TRIES = 50
 """How often a head is written anew because somebody else changed it meanwhile."""
-CHAIN = 64
-"""Generations that may be merged until all have to be overwritten."""
+PIECES_A_SECOND = 4
+"""Where the rate is limited, rows are written in so many parts."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Published:
         rows: Rows that were written for it.
         newest: Latest event time, microseconds since 1970.
         seconds: What it took.
+        resumed: Rows of the input that a writer had written which was stopped.
     """
 
     view: str
@@ -46,6 +50,7 @@ class Published:
     rows: int
     newest: int | None
     seconds: float
+    resumed: int = 0
 
 
 class Writer:
@@ -55,12 +60,27 @@ class Writer:
         config: What is defined.
         store: Where rows go.
         clock: Seconds since 1970.
+        wait: Lets so many seconds pass.
     """
 
-    def __init__(self, config: StoreConfig, store: OnlineStore, clock: Callable[[], float] = time.time) -> None:
-        self.config, self.store, self.clock = config, store, clock
+    def __init__(
+        self,
+        config: StoreConfig,
+        store: OnlineStore,
+        clock: Callable[[], float] = time.time,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.config, self.store, self.clock, self.wait = config, store, clock, wait
 
-    def publish(self, name: str, batches: Iterable[pa.RecordBatch], *, merge: bool = False) -> Published:
+    def publish(
+        self,
+        name: str,
+        batches: Iterable[pa.RecordBatch],
+        *,
+        merge: bool = False,
+        source: str = "",
+        rows_per_second: float | None = None,
+    ) -> Published:
         """Write a generation of a view, verify it, and switch to it.
 
         Until then readers see the former one; where this is stopped, or fails, they see it for ever. Of several rows of a
@@ -70,6 +90,9 @@ class Writer:
             name: Of the view.
             batches: Hold the join id, the fields and the event time.
             merge: Let keys that do not come stay as they are; else they are gone.
+            source: Tells these rows, in this order, from all others: a digest, a day. Where the last writer of the view
+                was stopped while it wrote the same, its rows are looked at, and not written again.
+            rows_per_second: How fast at most; default: as fast as it goes.
 
         Raises:
             DataError: A column is missing or does not fit.
@@ -77,30 +100,46 @@ class Writer:
                 what is read.
         """
         begun, view = self.clock(), self._view(name)
-        entity = view.entity
-        token, schema = secrets.token_hex(8), 0
+        entity, token = view.entity, secrets.token_hex(8)
 
         def begin(head: Head) -> Head:
-            nonlocal schema
             head, schema = head.registered(view)
             known = head.views[name]
-            if merge and known.live is not None and len(known.live.generations) >= CHAIN:
-                raise StoreError(f"view '{name}' was merged {CHAIN} times: overwrite it")
-            writing = Writing(known.last + 1, token, begun, merge)
+            told, left = (merge, source, schema), known.writing
+            if left is not None and source and (left.merge, left.source, left.schema) == told:
+                return head.changed(name, replace(known, writing=replace(left, token=token)))
+            writing = Writing(known.last + 1, token, begun, *told)
             return head.changed(name, replace(known, last=writing.generation, former=None, writing=writing))
 
         known = self._change(entity, begin).views[name]
-        assert known.writing is not None
-        generation, keep = known.writing.generation, known.spans
-        rows, newest, checked = 0, None, _Sample()
-        for batch in _pieces(batches):
-            keys, packed, latest = self._packed(view, batch, schema)
-            self.store.splice(entity, known.slot, generation, keys, packed, keep)
+        writing = known.writing
+        assert writing is not None
+        generation, keep = writing.generation, known.spans
+        done = progress_of(self.store, entity, name, writing).rows
+        me = f"{socket.gethostname()}-{os.getpid()}"
+        pulse = Pulse(self.store, entity, name, Progress(generation, me, begun, done), self.clock)
+        rows, seen, newest, checked = 0, 0, None, _Sample()
+        at_once, due = AT_ONCE, begun
+        if rows_per_second is not None:
+            at_once = min(AT_ONCE, max(1, int(rows_per_second / PIECES_A_SECOND)))
+        for batch in _pieces(batches, at_once):
+            keys, packed, latest = self._packed(view, batch, writing.schema)
             rows += len(keys)
+            seen += batch.num_rows
             newest = latest if newest is None else max(newest, latest if latest is not None else newest)
             checked.add(keys, packed)
+            if seen > done:
+                self.store.splice(entity, known.slot, generation, keys, packed, keep)
+                if rows_per_second is not None:
+                    due = max(due, self.clock()) + batch.num_rows / rows_per_second
+                    self.wait(max(0.0, due - self.clock()))
+            pulse.beat(max(seen, done))
         self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
-        self._verify(view, known, generation, checked)
+        try:
+            self._verify(view, known, generation, checked)
+        except StoreError:  # what lies there is not what was written, by whomever: nobody goes on with it
+            self._change(entity, lambda head: self._anew(head, name, token))
+            raise
         before = known.live.generations if merge and known.live is not None else []
         state = State([*before, generation], rows, self.clock(), newest)
 
@@ -109,7 +148,7 @@ class Writer:
             return head.changed(name, replace(head.views[name], live=state, former=head.views[name].live, writing=None))
 
         self._change(entity, switch)
-        return Published(name, generation, rows, newest, self.clock() - begun)
+        return Published(name, generation, rows, newest, self.clock() - begun, min(done, seen))
 
     def rollback(self, name: str) -> State:
         """Return to the generation before the last one, once; gives what is read now.
@@ -162,8 +201,12 @@ class Writer:
         return taken
 
     def sweep(self, entity: str) -> int:
-        """Take what nobody reads from the records of an entity, and give the number of keys that were looked at."""
+        """Take what nobody reads from the records of an entity, and give the number of keys that were looked at.
+
+        What a writer left that has given no sign for `SILENT_S` goes too, and is not gone on with.
+        """
         seen = 0
+        self._change(entity, lambda head: self._without_dead(entity, head))
         for found in self.store.scan(entity):
             head = Head.of(self.store.read(entity, [])[0])
             live = head.spans + [
@@ -208,11 +251,28 @@ class Writer:
     def _check_own(head: Head, name: str, token: str) -> None:
         writing = head.views[name].writing
         if writing is None or writing.token != token:
-            raise StoreError(f"view '{name}': another writer has begun after this one, whose rows stay")
+            told = "another writer has begun after this one, or it was taken for dead: nothing is switched"
+            raise StoreError(f"view '{name}': {told}")
+
+    @staticmethod
+    def _anew(head: Head, name: str, token: str) -> Head:
+        """The head that lets nobody go on with what a writer has written."""
+        known = head.views[name]
+        if known.writing is None or known.writing.token != token:
+            return head
+        return head.changed(name, replace(known, writing=replace(known.writing, source="")))
+
+    def _without_dead(self, entity: str, head: Head) -> Head:
+        """The head without the writers that give no sign any more."""
+        for name, known in head.views.items():
+            if known.writing and not progress_of(self.store, entity, name, known.writing).alive(self.clock()):
+                head = head.changed(name, replace(known, writing=None))
+        return head
 
     def _verify(self, view: View, known: Known, generation: int, sample: _Sample) -> None:
         records = self.store.read(view.entity, list(sample.rows))[1]
-        found = native.newest(list(records), known.slot, [generation])
+        with intact(self.store.shown, view.entity, list(sample.rows), records):
+            found = native.newest(list(records), known.slot, [generation])
         for (key, row), there in zip(sample.rows.items(), found, strict=True):
             if there != row:
                 shown = key.decode(errors="replace")[:100]
@@ -247,10 +307,10 @@ def _time(row: bytes) -> int:
     return int.from_bytes(row[2:10], "little", signed=True)
 
 
-def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+def _pieces(batches: Iterable[pa.RecordBatch], at_once: int = AT_ONCE) -> Iterable[pa.RecordBatch]:
     for batch in batches:
-        for start in range(0, batch.num_rows, AT_ONCE):
-            yield batch.slice(start, AT_ONCE)
+        for start in range(0, batch.num_rows, at_once):
+            yield batch.slice(start, at_once)
 
 
 def key_bytes(values: Any, name: str = "") -> list[bytes]:

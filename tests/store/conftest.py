@@ -27,7 +27,14 @@ def redis_socket(tmp_path_factory):
         server.terminate()
 
 
-@pytest.fixture(params=["memory", "sqlite", "lmdb", "redis"])
+@pytest.fixture(scope="session")
+def postgres_url(request):
+    """A server of PostgreSQL, by its address."""
+    pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
+    return request.getfixturevalue("postgres")
+
+
+@pytest.fixture(params=["memory", "sqlite", "lmdb", "redis", "postgres"])
 def online(request, tmp_path):
     """The config of an empty store of each kind."""
     kind = request.param
@@ -35,6 +42,8 @@ def online(request, tmp_path):
         return {"type": kind}
     if kind == "redis":
         return {"type": kind, "url": f"unix://{request.getfixturevalue('redis_socket')}"}
+    if kind == "postgres":
+        return {"type": kind, "url": request.getfixturevalue("postgres_url")}
     if kind == "lmdb":
         pytest.importorskip("lmdb")
     return {"type": kind, "path": str(tmp_path / kind), **({"gigabytes": 0.05} if kind == "lmdb" else {})}

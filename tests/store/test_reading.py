@@ -55,10 +55,22 @@ class Shop:
 
 
 @pytest.fixture
-def shop(project):
-    made = Shop(project([PROFILE, COUNTS, ITEMS], [MODEL]))
-    yield made
-    made.store.close()
+def shop_of():
+    """`shop_of(config)`: a shop whose store is closed in the end."""
+    made = []
+
+    def of(config):
+        made.append(Shop(config))
+        return made[-1]
+
+    yield of
+    for shop in made:
+        shop.store.close()
+
+
+@pytest.fixture
+def shop(project, shop_of):
+    return shop_of(project([PROFILE, COUNTS, ITEMS], [MODEL]))
 
 
 def test_a_model_reads_all_views_of_its_entities_at_once(shop):
@@ -172,12 +184,12 @@ def test_what_nobody_reads_is_swept(shop):
     assert shop.ages(1) == [4]
 
 
-def test_a_field_that_is_added_is_null_until_it_is_written(project):
+def test_a_field_that_is_added_is_null_until_it_is_written(project, shop_of):
     before = project([PROFILE, COUNTS, ITEMS], [MODEL])
-    shop = Shop(before)
+    shop = shop_of(before)
     shop.writer.publish("counts", [clicks(**{"1": 5, "2": 6})])
     more = {**COUNTS, "fields": [{"name": "buys", "type": "int64"}, *COUNTS["fields"]]}
-    later = Shop(project([PROFILE, more, ITEMS], [MODEL]))
+    later = shop_of(project([PROFILE, more, ITEMS], [MODEL]))
     assert later.reader.read({"user_id": [1]})["user_id"].select(["clicks", "buys"]).to_pylist() == [
         {"clicks": 5, "buys": None}
     ]
@@ -187,7 +199,7 @@ def test_a_field_that_is_added_is_null_until_it_is_written(project):
     assert shop.reader.read({"user_id": [2]})["user_id"]["clicks"].to_pylist() == [7]  # who knows the old fields alone
     other = {**COUNTS, "fields": [{"name": "clicks", "type": "string"}]}
     with pytest.raises(StoreError, match="field 'clicks' of view 'counts' is string, but was int64"):
-        Shop(project([PROFILE, other, ITEMS], [MODEL])).writer.publish("counts", [])
+        shop_of(project([PROFILE, other, ITEMS], [MODEL])).writer.publish("counts", [])
 
 
 @pytest.mark.parametrize(

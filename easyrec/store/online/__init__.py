@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar, TypeAlias
 
+from easyrec.errors import StoreError
+from easyrec.store import native
 from feature_generator.config import Document, StrictModel
 
 Spans: TypeAlias = Sequence[tuple[int, list[int]]]
@@ -101,3 +104,25 @@ def expanded(text: str) -> str:
     """
     found: str = Document.of({"online": text}).data["online"]
     return found
+
+
+@contextmanager
+def intact(
+    shown: str, entity: str, keys: Sequence[bytes], records: Sequence[bytes | None]
+) -> Iterator[None]:
+    """Inside, records are read; one that is damaged is told by its key.
+
+    Raises:
+        StoreError: One is.
+    """
+    try:
+        yield
+    except ValueError as error:
+        told = f"{shown}, entity '{entity}'"
+        for key, record in zip(keys, records, strict=True):
+            try:
+                native.parts(record or b"")
+            except ValueError as damage:
+                key_ = key.decode(errors="replace")[:100]
+                raise StoreError(f"{told}, key '{key_}': {damage}: delete the key, and publish again") from None
+        raise StoreError(f"{told}: {error}") from None

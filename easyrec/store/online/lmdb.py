@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -13,11 +14,12 @@ from pydantic import Field
 
 from easyrec.errors import MissingExtra, StoreError
 from easyrec.store import native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
 
 LONGEST_KEY = 440
 """Bytes of a key: LMDB takes 511, of which the names of project and entity have a part."""
-_OPEN: dict[Path, Any] = {}
+_OPEN: dict[tuple[int, Path], Any] = {}
+"""By process: a fork may not use what was opened before it."""
 _LOCK = Lock()
 
 
@@ -52,11 +54,11 @@ class LmdbStore(OnlineStore):
         self.shown, self.project, self.lmdb = str(path), project, lmdb
         with self._told():
             path.mkdir(parents=True, exist_ok=True)
-            place = path.resolve()
+            place = os.getpid(), path.resolve()
             with _LOCK:  # a process opens an environment once
                 if place not in _OPEN:
                     _OPEN[place] = lmdb.open(
-                        str(place), map_size=int(gigabytes * 2**30), max_readers=1024, metasync=False
+                        str(place[1]), map_size=int(gigabytes * 2**30), max_readers=1024, metasync=False
                     )
                 self._env = _OPEN[place]
 
@@ -84,9 +86,12 @@ class LmdbStore(OnlineStore):
             raise StoreError(f"{self.shown} takes keys of at most {LONGEST_KEY} bytes, but one has {longest}")
         with self._told(), self._env.begin(write=True) as writing:
             places = [space + key for key in keys]
-            for place, made in zip(places, change([writing.get(place) for place in places]), strict=True):
-                if made:
-                    writing.put(place, made)
+            old = [writing.get(place) for place in places]
+            with intact(self.shown, entity, keys, old):
+                made = change(old)
+            for place, new in zip(places, made, strict=True):
+                if new:
+                    writing.put(place, new)
                 else:
                     writing.delete(place)
 

@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Literal
 
 from easyrec.store import native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
 
 _STORES: dict[str, MemoryStore] = {}
 
@@ -47,7 +47,9 @@ class MemoryStore(OnlineStore):
         """See the family's contract."""
         with self._lock:
             records = self._records.setdefault(entity, {})
-            made = native.splice([records.get(key) for key in keys], slot, generation, list(rows), list(keep))
+            old = [records.get(key) for key in keys]
+            with intact(self.shown, entity, keys, old):
+                made = native.splice(old, slot, generation, list(rows), list(keep))
             records.update(zip(keys, made, strict=True))
 
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
@@ -70,9 +72,12 @@ class MemoryStore(OnlineStore):
         with self._lock:
             records = self._records.get(entity, {})
             there = [key for key in keys if key in records]
-            for key, made in zip(there, native.sweep([records[key] for key in there], list(live)), strict=True):
-                if made:
-                    records[key] = made
+            old = [records[key] for key in there]
+            with intact(self.shown, entity, there, old):
+                made = native.sweep(old, list(live))
+            for key, left in zip(there, made, strict=True):
+                if left:
+                    records[key] = left
                 else:
                     del records[key]
 

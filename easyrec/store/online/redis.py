@@ -10,7 +10,7 @@ from pydantic import Field
 
 from easyrec.errors import MissingExtra, StoreError
 from easyrec.store import native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded, intact
 
 AT_ONCE = 500
 """Keys of one call of a script, during which the server answers nobody else: about 2 ms."""
@@ -105,7 +105,8 @@ class RedisStore(OnlineStore):
                 places = [prefix + key for key in some]
                 with self._told(self.shown):
                     old = self._client.mget(places)
-                    made = change(some, old)
+                    with intact(self.shown, entity, some, old):
+                        made = change(some, old)
                     pairs = [value for one in zip(old, made, strict=True) for value in (one[0] or b"", one[1])]
                     left = self._put(keys=places, args=pairs)
                 some = [some[place - 1] for place in left]

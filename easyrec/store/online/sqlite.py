@@ -17,7 +17,7 @@ from pydantic import Field
 from easyrec.errors import StoreError
 from easyrec.store import native
 from easyrec.store.files import open_file
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
 
 APPLICATION = 0x65617374
 """Marks a file of ours: `PRAGMA application_id`."""
@@ -113,7 +113,9 @@ class SqliteStore(OnlineStore):
             for start in range(0, len(keys), AT_ONCE):
                 some = keys[start : start + AT_ONCE]
                 found = self._found(db, space, some)
-                made = change([found.get(key) for key in some], start)
+                old = [found.get(key) for key in some]
+                with intact(self.shown, entity, some, old):
+                    made = change(old, start)
                 put = [(space, key, new) for key, new in zip(some, made, strict=True) if new and new != found.get(key)]
                 gone = [(space, key) for key, new in zip(some, made, strict=True) if not new and key in found]
                 db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", put)
