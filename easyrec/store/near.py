@@ -94,13 +94,16 @@ class NearStore:
         if held is not None:
             return lambda: held
         end = self._now() + seconds
-        wait = self._begun(_Asking(self, entity, end, aside=True), keys)
+        asking = _Asking(self, entity, end, aside=True)
+        wait = self._begun(asking, keys)
 
         def result() -> Found:
+            useless = self.breaker.is_open and not asking.began  # it would wait for another one, who waits for long
             try:
-                return wait(max(0.0, end - self._now()))
+                return wait(0.0 if useless else max(0.0, end - self._now()))
             except (FutureTimeout, TimeoutError):
-                self.breaker.failed()
+                if not useless:
+                    self.breaker.failed()
                 raise NotInTime(f"{self.store.shown} has not answered in time") from None
 
         return result
@@ -154,16 +157,19 @@ class _Asking:
         entity: Name of the entity.
         end: When it is too late; None: never.
         aside: Whether in another thread.
+
+    Attributes:
+        began: Whether the store was asked.
     """
 
     def __init__(self, near: NearStore, entity: str, end: float | None, *, aside: bool) -> None:
         self.near, self.entity, self.end, self.aside = near, entity, end, aside
-        self._lets = True
+        self.began = False
 
     def run(self, work: Callable[[], None]) -> None:
         """Do what `fetch` is called by. Called by who asks, so that a store that fails costs no thread."""
-        self._lets = self.near.breaker.lets()
-        if self.aside and self._lets:
+        self.began = self.near.breaker.lets()
+        if self.aside and self.began:
             self.near._submit(work)
         else:
             work()
@@ -175,7 +181,7 @@ class _Asking:
             StoreError: It cannot be reached, has failed lately, or it is too late.
         """
         store, breaker = self.near.store, self.near.breaker
-        if not self._lets:
+        if not self.began:
             raise NotInTime(f"{store.shown} is not asked: {breaker.failures} reads in a row have failed")
         if self._is_late():  # it has waited for a thread
             raise NotInTime(f"{store.shown} was not asked in time")

@@ -96,6 +96,8 @@ class RecordCache:
             if lacking:
                 self._coming.update(dict.fromkeys(lacking, mine))
                 others.add(mine)
+        if not others:
+            return lambda _: (head, list(map(found.get, keys)))
         if lacking:
             run(lambda: self._read(mine, lacking, fetch))
 
