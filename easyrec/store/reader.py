@@ -287,14 +287,29 @@ class ModelReader:
             DataError: An id is null or of another type, or the model reads nothing of such an entity.
             StoreError: There is no deadline, and the store cannot be reached or is damaged.
         """
+        return self.begin(ids, deadline_ms=deadline_ms)()
+
+    def begin(
+        self, ids: Mapping[str, Sequence[Any] | pa.Array], *, deadline_ms: float | None = None
+    ) -> Callable[[], ReadColumns]:
+        """As `read`, of which the first half is done now where there is a deadline, and the other by what is given.
+
+        Raises:
+            DataError: As in `read`.
+            StoreError: As there, by what is given.
+        """
         readers = self._asked(ids)
         deadline_ms = self.deadline_ms if deadline_ms is None else deadline_ms
         if deadline_ms is None:
-            return ReadColumns({name: readers[name].read(some) for name, some in ids.items()})
+            return lambda: ReadColumns({name: readers[name].read(some) for name, some in ids.items()})
         waits = {name: readers[name].begin(some, deadline_ms / 1000.0) for name, some in ids.items()}
-        found = {name: wait() for name, wait in waits.items()}
-        batches = {name: batch for name, (batch, _) in found.items()}
-        return ReadColumns(batches, [name for name, (_, defaulted) in found.items() if defaulted])
+
+        def result() -> ReadColumns:
+            found = {name: wait() for name, wait in waits.items()}
+            batches = {name: batch for name, (batch, _) in found.items()}
+            return ReadColumns(batches, [name for name, (_, defaulted) in found.items() if defaulted])
+
+        return result
 
     def prefetch(self, ids: Mapping[str, Sequence[Any] | pa.Array]) -> None:
         """Have what is known of some ids come into the caches, such as during recall, and wait for nothing.

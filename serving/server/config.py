@@ -87,6 +87,17 @@ class ItemCacheConfig(StrictModel):
     """An item column that changes whenever another one does; else all columns are compared."""
 
 
+class FeaturesConfig(StrictModel):
+    """Columns that requests lack come from a feature store, by the ids that they hold."""
+
+    store: str = Field(min_length=1)
+    """The store's YAML; its section `read` says what is kept in memory, in each process of the server."""
+    model: str = Field(min_length=1)
+    """Which of the models there."""
+    deadline_ms: float = Field(20.0, gt=0.0)
+    """After which defaults are taken; a request that has less time left waits no longer than that."""
+
+
 class VersionConfig(StrictModel):
     """One of several versions of a model."""
 
@@ -134,6 +145,7 @@ class ModelConfig(StrictModel):
     catalogue: CatalogueConfig | None = None
     user_cache: UserCacheConfig | None = None
     item_cache: ItemCacheConfig | None = None
+    features: FeaturesConfig | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -156,6 +168,8 @@ class ModelConfig(StrictModel):
             raise ValueError("two versions have one name")
         if self.inputs == "tensors" and any((self.catalogue, self.user_cache, self.item_cache)):
             raise ValueError("with 'inputs: tensors' nothing is computed that a cache could keep")
+        if self.inputs == "tensors" and self.features is not None:
+            raise ValueError("with 'inputs: tensors' there are no columns that a feature store could have")
         if self.inputs == "tensors" and (self.unique or self.batching):
             raise ValueError("with 'inputs: tensors' there are no columns, so 'unique' and 'batching' do nothing")
         return self

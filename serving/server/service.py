@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from serving.server.admission import Admission, late
 from serving.server.aside import Aside
 from serving.server.batching import SMALL_BYTES, Batcher, ask_all
-from serving.server.columns import Question, Scores, ask
+from serving.server.columns import Question, Scores, ask, filled
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Answer, Refused, Request
@@ -288,15 +288,20 @@ class Service:
         trials, named = self.keeper.trials, bool(asked.version)
         with model.pick(asked.version).leased() as loaded, trials.watching(model, loaded, named=named):
             request.version = loaded.version
-            question = asked.read(model, loaded)
+            given = asked.read(model, loaded)
             parsed = time.perf_counter()
-            scores = ask(loaded, question, 1000.0 * (request.deadline - parsed))
+            question = filled(loaded, given, request.deadline - parsed)
+            read = time.perf_counter()
+            scores = ask(loaded, question, 1000.0 * (request.deadline - read))
+            given.explained = question.explained
             scored = time.perf_counter()
             answer = asked.write(model, loaded, scores)
             self._after(model, loaded, question, scores)
             if not named:
                 trials.answered(model, loaded, scores)
-        request.times |= {"parse": parsed - begun, "score": scored - parsed, "write": time.perf_counter() - scored}
+        request.times |= {"parse": parsed - begun, "score": scored - read, "write": time.perf_counter() - scored}
+        if model.source is not None:
+            request.times["store"] = read - parsed
         return answer
 
     async def _answer_batch(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
@@ -316,7 +321,8 @@ class Service:
                 request.model, request.version = model.name, loaded.version
                 try:
                     _in_time(request, begun)
-                    questions[place] = asked.read(model, loaded)
+                    left_s = request.deadline - time.perf_counter()
+                    questions[place] = filled(loaded, asked.read(model, loaded), left_s)
                 except Refused as refused:
                     results[place] = refused
                     if refused.status != 504:
