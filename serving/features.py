@@ -34,6 +34,7 @@ class FeatureSource:
         config: The store's definitions.
         model: Name of the model's features there.
         deadline_ms: Milliseconds after which defaults are taken; None: the store is waited for.
+        near: The store, where it is open already.
 
     Attributes:
         near: The store.
@@ -43,13 +44,15 @@ class FeatureSource:
         StoreError: The store cannot be opened.
     """
 
-    def __init__(self, config: StoreConfig, model: str, deadline_ms: float | None = None) -> None:
+    def __init__(
+        self, config: StoreConfig, model: str, deadline_ms: float | None = None, near: NearStore | None = None
+    ) -> None:
         self.config, self.model, self.deadline_ms = config, model, deadline_ms
         try:
             self.columns = config.columns(config.model(model))
         except ValueError as error:
             raise ConfigError(f"features.model: {error}") from None
-        self.near = NearStore(config.online.open(config.project), config.read)
+        self.near = near or NearStore(config.online.open(config.project), config.read)
         self._lock = Lock()
         self._readers: dict[frozenset[str], ModelReader] = {}
 

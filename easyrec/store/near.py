@@ -14,8 +14,8 @@ from easyrec.errors import StoreError
 from easyrec.store.breaker import Breaker
 from easyrec.store.online import OnlineStore
 from easyrec.store.read_config import ReadConfig, SnapshotConfig
-from easyrec.store.record_cache import Found, RecordCache, settle
-from easyrec.store.snapshot import Snapshot
+from easyrec.store.record_cache import Found, RecordCache, RecordCacheStats, settle
+from easyrec.store.snapshot import Snapshot, SnapshotStats
 
 
 class NearStore:
@@ -62,6 +62,10 @@ class NearStore:
         if fault is not None:
             raise fault
         return self
+
+    def memory(self) -> dict[str, SnapshotStats | RecordCacheStats]:
+        """The state of what is held, by entity."""
+        return {name: held.stats for name, held in (*self.snapshots.items(), *self.caches.items())}
 
     @property
     def ready(self) -> bool:

@@ -79,20 +79,29 @@ class Keeper:
             if model.config.catalogue is not None:
                 journal, logs = state / f"items-{model.name}.jsonl", config.request_log is not None
                 model.items = Items(model.config.catalogue, journal, columns=logs)
+        self._open_stores()
+
+    def _open_stores(self) -> None:
+        """Open the feature stores; models of one store share what is held of it in memory."""
+        known: dict[str, FeatureSource] = {}
+        for model in self.models:
             features = model.config.features
             if features is not None:
-                model.source = FeatureSource(load_store(features.store), features.model, features.deadline_ms)
+                first = known.get(features.store)
+                config = load_store(features.store) if first is None else first.config
+                near = None if first is None else first.near
+                model.source = FeatureSource(config, features.model, features.deadline_ms, near)
+                known.setdefault(features.store, model.source)
 
     # ------------------------------------------------------------------------------------------------- looks
 
     def begin(self) -> None:
         """Load everything for the first time; what is refused is tried again later."""
-        for model in self.models:
-            if model.source is not None:
-                try:
-                    model.source.near.start()
-                except StoreError as error:
-                    tell(logging.ERROR, "a feature store cannot be read yet", model=model.name, why=str(error))
+        for near in {model.source.near for model in self.models if model.source is not None}:
+            try:
+                near.start()
+            except StoreError as error:
+                tell(logging.ERROR, "a feature store cannot be read yet", why=str(error))
         for model, version in self._all():
             order = self._last_order(model, version, "rollback")
             if order is not None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from easyrec.errors import ConfigError, MissingExtra, RunError, nearest
 from easyrec.export.bundle import Bundle
-from serving.server.config import ServerConfig
+from easyrec.store.definitions import load_store
+from serving.server.config import FeaturesConfig, ServerConfig
 
 
 def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Sequence[str] = ()) -> None:
@@ -38,6 +39,8 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
     from serving.server.worker import uvicorn_config, work  # noqa: PLC0415 (an extra)
 
     for model in config.models:
+        if model.features is not None:
+            check_source(model.features)
         for version in model.all_versions():
             for place in (version.bundle, version.deltas):
                 if place is not None:
@@ -70,6 +73,19 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
     finally:
         if config.state is None:
             shutil.rmtree(state, ignore_errors=True)
+
+
+def check_source(features: FeaturesConfig) -> None:
+    """Look whether a feature store's definitions have the model that is named.
+
+    Raises:
+        ConfigError: They do not, or cannot be read.
+    """
+    config = load_store(features.store)
+    try:
+        config.model(features.model)
+    except ValueError as error:
+        raise ConfigError(f"features.model: {features.store}: {error}") from None
 
 
 def need(config: ServerConfig | None = None) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from serving.server import store_numbers
 from serving.server.admission import Admission, late
 from serving.server.aside import Aside
 from serving.server.batching import SMALL_BYTES, Batcher, ask_all
@@ -176,6 +177,11 @@ class Service:
             state["drift"] = self.after.drift.state()
         if self.keeper.trials:
             state["canaries"] = self.keeper.trials.state
+        sources = [(model.name, model.source) for model in self.models if model.source is not None]
+        readers = [(name, reader) for name, source in sources for reader in source.readers()]
+        stores = {source.config.project: source.near for _, source in sources}
+        for kind, more in store_numbers.numbers(stores, readers).items():
+            state[kind] += more
         state["counters"] += self._cache_counters()
         state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
         return state
