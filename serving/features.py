@@ -274,4 +274,3 @@ def _over(column: pa.Array, rows: Sequence[Mapping[str, Any]], name: str) -> pa.
     except (pa.ArrowException, ValueError) as error:
         told = f"is {given.type} in the request, which is no {column.type} as the store has it"
         raise DataError(f"{told}: {str(error).splitlines()[0][:200]}", column=name) from None
-

@@ -57,7 +57,7 @@ class NearStore:
         for snapshot in self.snapshots.values():
             try:
                 snapshot.start()
-            except StoreError as error:
+            except StoreError as error:  # noqa: PERF203 (there are few)
                 fault = error
         if fault is not None:
             raise fault
@@ -65,7 +65,8 @@ class NearStore:
 
     def memory(self) -> dict[str, SnapshotStats | RecordCacheStats]:
         """The state of what is held, by entity."""
-        return {name: held.stats for name, held in (*self.snapshots.items(), *self.caches.items())}
+        snapshots = {name: snapshot.stats for name, snapshot in self.snapshots.items()}
+        return {**snapshots, **{name: cache.stats for name, cache in self.caches.items()}}
 
     @property
     def ready(self) -> bool:
@@ -204,4 +205,3 @@ class _Asking:
 
 class NotInTime(StoreError):  # noqa: N818 (it says what became of the read)
     """A store was not asked, or has not answered, before a deadline."""
-

@@ -179,6 +179,11 @@ class EntityReader:
         return made
 
     @property
+    def schema(self) -> pa.Schema:
+        """Of the columns."""
+        return self._empty.schema
+
+    @property
     def timings(self) -> Timings:
         """Of its reads."""
         return self._timings

@@ -51,9 +51,7 @@ class RecordCache:
         now: The clock, in seconds.
     """
 
-    def __init__(
-        self, rows: int = 100_000, age_s: float = 10.0, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rows: int = 100_000, age_s: float = 10.0, now: Callable[[], float] = time.monotonic) -> None:
         self.rows, self.age_s, self._now = rows, age_s, now
         self._lock = Lock()
         self._head: bytes | None = None

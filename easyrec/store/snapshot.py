@@ -64,6 +64,7 @@ class Snapshot:
         self._nbytes = 0
         self._seen = -1.0  # since when changes may be unseen; below 0: nothing was loaded yet
         self._polls = self._changes = self._reloads = self._failures = 0
+        self._failing = False
 
     @property
     def is_loaded(self) -> bool:
@@ -88,7 +89,9 @@ class Snapshot:
             # Rows are written before a head counts them: what was changed until now is all that this head needs.
             later, keys = (b"", None) if mark is None else self.store.changes(self.entity, mark)
             if keys is None:
-                later = self.store.changes(self.entity, None)[0]  # before it is read: what is changed meanwhile comes again
+                later = self.store.changes(self.entity, None)[
+                    0
+                ]  # before it is read: what is changed meanwhile comes again
                 records = {key: record for some in self.store.scan(self.entity) for key, record in some}
                 wanted, fresh = {}, {}
                 self._reloads += 1
@@ -153,18 +156,21 @@ class Snapshot:
             self._thread.join()
 
     def _follow(self) -> None:
-        failing = False
         while not self._ends.wait(self.poll_s):
-            try:
-                self.poll()
-                if failing:
-                    _log.warning("'%s' follows %s again", self.entity, self.store.shown)
-                failing = False
-            except StoreError as error:
-                self._failures += 1
-                if not failing:
-                    _log.warning("'%s' cannot be followed, and stays as it is: %s", self.entity, error)
-                failing = True
+            self._poll_or_tell()
+
+    def _poll_or_tell(self) -> None:
+        try:
+            self.poll()
+        except StoreError as error:
+            if not self._failing:
+                _log.warning("'%s' cannot be followed, and stays as it is: %s", self.entity, error)
+            self._failing = True
+            self._failures += 1
+        else:
+            if self._failing:
+                _log.warning("'%s' follows %s again", self.entity, self.store.shown)
+            self._failing = False
 
     @property
     def stats(self) -> SnapshotStats:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-BOUNDS = tuple(round(base * 10.0**power, 9) for power in range(-5, 1) for base in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8))
+BOUNDS = tuple(
+    round(base * 10.0**power, 9) for power in range(-5, 1) for base in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8)
+)
 """Seconds, from 10 us to 8 s, a quarter apart: a percentile is told as finely."""
 WINDOW_S = 60
 """Over which the rate is told."""

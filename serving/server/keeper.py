@@ -100,7 +100,7 @@ class Keeper:
         for near in {model.source.near for model in self.models if model.source is not None}:
             try:
                 near.start()
-            except StoreError as error:
+            except StoreError as error:  # noqa: PERF203 (there are few)
                 tell(logging.ERROR, "a feature store cannot be read yet", why=str(error))
         for model, version in self._all():
             order = self._last_order(model, version, "rollback")

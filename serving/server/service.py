@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 from serving.server import store_numbers
 from serving.server.admission import Admission, late
+from serving.server.answered import note
 from serving.server.aside import Aside
 from serving.server.batching import SMALL_BYTES, Batcher, ask_all
 from serving.server.columns import Question, Scores, ask, filled
@@ -222,27 +222,7 @@ class Service:
 
     def count(self, request: Request, endpoint: str, status: int, reason: str) -> None:
         """Count an answered request, and tell of it in the log where that was asked for."""
-        total = time.perf_counter() - request.started
-        labels = {"model": request.model, "endpoint": endpoint, "status": str(status)}
-        self.metrics.add("easyrec_requests_total", 1.0, **labels)
-        if reason:
-            self.metrics.add("easyrec_refused_total", reason=reason)
-        if request.times:
-            stages = {**request.times, "total": total}
-            named = [((("model", request.model), ("stage", stage)), seconds) for stage, seconds in stages.items()]
-            self.metrics.observe_all("easyrec_stage_seconds", named)
-        log = self.config.log
-        slow = log.slow_ms is not None and total * 1000.0 > log.slow_ms
-        if slow or (log.requests and random.random() < log.requests):  # noqa: S311 (a sample, no secret)
-            stages = {f"{stage}_ms": round(seconds * 1000.0, 3) for stage, seconds in request.times.items()}
-            told: dict[str, Any] = {
-                **labels,
-                "version": request.version,
-                "reason": reason,
-                "total_ms": round(total * 1000.0, 3),
-                **stages,
-            }
-            tell(logging.WARNING if slow else logging.INFO, "slow request" if slow else "request", **told)
+        note(self.metrics, self.config.log, request, endpoint, status, reason)
 
     # ---------------------------------------------------------------------------------------------- answers
 

@@ -32,18 +32,17 @@ def numbers(stores: Mapping[str, NearStore], readers: Iterable[tuple[str, ModelR
                 counters.append(["easyrec_store_rows_total", [*labels, ("result", kind)], count])
             if stats.age_s is not None:
                 gauges.append(["easyrec_store_event_age_seconds", labels, stats.age_s])
-        for entity in reader.entities.values():
-            labels = [("model", model), ("entity", entity.entity)]
-            timings = entity.timings
+        for own in reader.entities.values():
+            labels, timings = [("model", model), ("entity", own.entity)], own.timings
             histogram = [*_coarser(timings.buckets()), timings.times.seconds]
             histograms.append(["easyrec_store_read_seconds", labels, histogram])
     for name, near in stores.items():
         project = ("project", name)
         gauges.append(["easyrec_store_breaker_open", [project], int(near.breaker.is_open)])
         counters.append(["easyrec_store_breaker_opened_total", [project], near.breaker.opened])
-        for entity, stats in near.memory().items():
+        for entity, held in near.memory().items():
             labels = [project, ("entity", entity)]
-            for kind, value in asdict(stats).items():
+            for kind, value in asdict(held).items():
                 if kind in ("rows", "nbytes", "lag_s"):
                     gauges.append([_GAUGES[kind], labels, value])
                 else:

@@ -291,7 +291,9 @@ def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Quest
     if once <= {1} and len(candidates) == 1:
         (count,) = candidates
         parts = {
-            side: _batch(loaded, named, [n for n, own in columns.items() if own == side], count if side == "item" else 1)
+            side: _batch(
+                loaded, named, [n for n, own in columns.items() if own == side], count if side == "item" else 1
+            )
             for side in ("user", "item", "context")
         }
         _distinct(model, parts["item"])

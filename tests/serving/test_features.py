@@ -96,9 +96,9 @@ def same(found, known):
 @pytest.mark.parametrize(
     "form",
     [
-        lambda ids: list(ids),
-        lambda ids: pa.array(ids),
-        lambda ids: np.array(ids),
+        list,
+        pa.array,
+        np.array,
         lambda ids: [{"item_id": one} for one in ids],
         lambda ids: {"item_id": list(ids)},
         lambda ids: pa.record_batch({"item_id": list(ids)}),
@@ -128,7 +128,9 @@ def test_of_a_column_that_some_rows_hold_the_others_come_from_the_store(plain, b
     asked[1] |= {"price": None, "tags": ["t5", "t6"], "cate": "book"}
     given = [{"item_id": "i1"}, {"item_id": "i3", "price": None, "tags": ["t5", "t6"], "cate": "book"}]
     same(by_ids.predict({"user_id": "u1"}, given, SCENE), plain.predict(user("u1"), asked, SCENE))
-    with pytest.raises(DataError, match="column 'cate': is list.* in the request, which is no string as the store has it"):
+    with pytest.raises(
+        DataError, match=r"column 'cate': is list.* in the request, which is no string as the store has it"
+    ):
         by_ids.predict({"user_id": "u1"}, [{"item_id": "i1"}, {"item_id": "i3", "cate": [1]}], SCENE)
 
 
@@ -144,7 +146,9 @@ def test_a_user_without_an_id_is_known_by_nothing(plain, by_ids):
 
 
 def test_an_id_that_is_missing_is_told_unless_missing_columns_take_defaults(toys, source, by_ids):
-    with pytest.raises(DataError, match="column 'user_id': the id is missing, by which the store knows level, click_seq"):
+    with pytest.raises(
+        DataError, match="column 'user_id': the id is missing, by which the store knows level, click_seq"
+    ):
         by_ids.predict({}, ["i1"], SCENE)
     with pytest.raises(DataError, match="column 'item_id': the id is missing, by which the store knows"):
         by_ids.predict({"user_id": "u1"}, [{"price": 1.0}], SCENE)

@@ -22,7 +22,6 @@ from easyrec.store.online.memory import MemoryStore
 from easyrec.store.read_config import ReadConfig
 from easyrec.store.reader import ModelReader, ViewCounts
 from easyrec.store.record_cache import RecordCache
-from easyrec.store.snapshot import Snapshot
 from easyrec.store.timings import Timings
 from easyrec.store.writer import Writer
 
@@ -339,7 +338,14 @@ def test_a_redis_that_does_not_answer_makes_nobody_wait_beyond_the_deadline(own_
     online = {"type": "redis", "url": f"unix://{path}", "timeout_seconds": 2}
     read = {"deadline_ms": 50, "memory": memory, "breaker": {"failures": 3, "pause": "200ms"}}
     config = load_store(
-        {"project": "p", "online": online, "entities": entities, "views": [PROFILE, ITEMS], "models": [MODEL], "read": read}
+        {
+            "project": "p",
+            "online": online,
+            "entities": entities,
+            "views": [PROFILE, ITEMS],
+            "models": [MODEL],
+            "read": read,
+        }
     )
     asked = {"user_id": [1, 2], "item_id": ["a", "b", "a"]}
     with NearStore(config.online.open("p"), config.read) as near:
@@ -378,7 +384,7 @@ def test_without_a_deadline_a_store_that_fails_is_told(following):
     with pytest.raises(StoreError, match="gone"):
         shop.reader.read({"user_id": [1]})
     for _ in range(10):
-        with pytest.raises(StoreError, match="gone|not asked: 5 reads in a row have failed"):
+        with pytest.raises(StoreError, match=r"gone|not asked: 5 reads in a row have failed"):
             shop.reader.read({"user_id": [1]})
     with pytest.raises(StoreError, match="not asked: 5 reads in a row have failed"):
         shop.reader.read({"user_id": [1]})
@@ -430,7 +436,11 @@ def test_times_are_told_as_percentiles_and_a_rate():
 @pytest.mark.parametrize(
     ("views", "read", "message"),
     [
-        ([{**PROFILE, "fields": [{"name": "age", "type": "int64", "default": "x"}]}], {}, "default of field 'age' is no int64"),
+        (
+            [{**PROFILE, "fields": [{"name": "age", "type": "int64", "default": "x"}]}],
+            {},
+            "default of field 'age' is no int64",
+        ),
         ([{**PROFILE, "fields": [{"name": "v", "type": "vector<2>", "default": [1.0]}]}], {}, "is no vector<2>"),
         ([PROFILE], {"memory": {"usr": {"type": "cache"}}}, "unknown entity 'usr'; did you mean 'user'"),
         ([PROFILE], {"memory": {"user": {"type": "disk"}}}, "snapshot"),

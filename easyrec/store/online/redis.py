@@ -60,8 +60,10 @@ class Config(OnlineConfig):
 
 
 class RedisStore(OnlineStore):
-    """Records as values of Redis: `<project>:<entity>` is the head, `<project>:<entity>:<key>` a record,
-    `<project>:<entity>!changes` a stream of the keys that were changed lately.
+    """Records as values of Redis.
+
+    `<project>:<entity>` is the head, `<project>:<entity>:<key>` a record, `<project>:<entity>!changes` a stream of the keys
+    that were changed lately.
 
     Args:
         url: Of the server.

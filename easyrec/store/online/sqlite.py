@@ -119,7 +119,7 @@ class SqliteStore(OnlineStore):
                 gone = [(space, key) for key, new in zip(some, made, strict=True) if not new and key in found]
                 db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", put)
                 db.executemany("DELETE FROM records WHERE space = ? AND key = ?", gone)
-                self._note(db, space, [key for _, key, *_ in (*put, *gone)])
+                self._note(db, space, [*(key for _, key, _ in put), *(key for _, key in gone)])
 
     def _note(self, db: sqlite3.Connection, space: int, keys: Sequence[bytes]) -> None:
         """Write down which keys are being changed, and forget what was changed long ago."""

@@ -102,7 +102,12 @@ def test_items_may_be_nothing_but_ids_where_the_store_has_all_their_columns(with
     defined["models"][0]["features"].append({"view": "rest"})
     (tmp_path / "store.yaml").write_text(yaml.safe_dump(defined))
     config = load_store(tmp_path / "store.yaml")
-    rows = {"item_id": list(PRICES), "cate": ["toy"] * 3, "tags": [["t1"]] * 3, "score": pa.array([0.25] * 3, pa.float32())}
+    rows = {
+        "item_id": list(PRICES),
+        "cate": ["toy"] * 3,
+        "tags": [["t1"]] * 3,
+        "score": pa.array([0.25] * 3, pa.float32()),
+    }
     Writer(config, config.online.open("toy")).publish("rest", [pa.record_batch(rows)])
 
     async def work(client):
