@@ -3,6 +3,7 @@
 from serving.cache_stats import CacheStats
 from serving.catalogue import Catalogue
 from serving.explained import Explained
+from serving.features import FeatureSource, StoreFeatures
 from serving.item_cache import ItemCache
 from serving.limits import Limits
 from serving.predictor import Predictor
@@ -15,12 +16,14 @@ __all__ = [
     "CacheStats",
     "Catalogue",
     "Explained",
+    "FeatureSource",
     "ItemCache",
     "Limits",
     "Predictor",
     "Retrieved",
     "Retriever",
     "Stats",
+    "StoreFeatures",
     "Top",
     "UserCache",
 ]

@@ -27,9 +27,10 @@ from feature_generator.json_rows import JsonRows
 from feature_generator.native import FlatBatch
 from feature_generator.request import Request
 from serving import runtimes
-from serving.catalogue import Catalogue, gives
+from serving.catalogue import Catalogue, Keys, gives
 from serving.course import Course
 from serving.explained import Explained, explained
+from serving.features import StoreFeatures
 from serving.generator import read_generator
 from serving.gpu.config import DeviceConfig
 from serving.item_cache import ItemCache
@@ -72,6 +73,7 @@ class Predictor:
         catalogue: Items that requests may name by their keys; None: they come with their columns.
         user_cache: Keeps what is computed once a request; None: it is computed for each.
         item_cache: Keeps features of items that came with their columns; None: they are computed for each request.
+        store: Fills requests up from a feature store; None: they hold all columns.
 
     Raises:
         BundleError: A part of the bundle cannot be read.
@@ -116,6 +118,7 @@ class Predictor:
         self.catalogue: Catalogue | None = None
         self.user_cache: UserCache | None = None
         self.item_cache: ItemCache | None = None
+        self.store: StoreFeatures | None = None
         self._group = SessionGroup(sessions or num_processors())
 
     @classmethod
@@ -182,7 +185,8 @@ class Predictor:
         Args:
             user: Its columns, as a mapping; None where no feature reads the user.
             items: The candidates: a list of mappings, a record batch, a data frame or a dict of arrays; where there is a
-                `catalogue`, also a list of keys, or rows of the key and of what the catalogue does not hold.
+                `catalogue`, also a list of keys, or rows of the key and of what the catalogue does not hold; with
+                a `store` a list of ids, or rows of the id and of what is not to come from the store.
             context: Columns of the request, as a mapping; None where no feature reads a context.
             deadline_ms: Milliseconds after which it is given up, between two stages; None: never.
             explain: Tell also how the scores came about.
@@ -194,11 +198,13 @@ class Predictor:
             DataError: A column is missing or a value is unreadable, bad or too large, or an item is unknown; names it.
             DeadlineError: The deadline passed.
         """
+        course = Course(deadline_ms)
+        user, items, context = self._filled(user, items, context, course)
         if explain:
-            return explained(self, self._stages, user, items, context, Course(deadline_ms))
+            return explained(self, self._stages, user, items, context, course)
         caches = (self.catalogue, self.user_cache, self.item_cache)
         if deadline_ms is not None or any(cache is not None for cache in caches):
-            return self._stages.answer(user, items, context, Course(deadline_ms)).scores
+            return self._stages.answer(user, items, context, course).scores
         split = self._open()[2]
         try:
             batches, count = self._batches(user, items, context)
@@ -230,7 +236,11 @@ class Predictor:
         course = Course(deadline_ms)
         if deadline_ms is None:
             return await self._group.run(lambda: self.predict(user, items, context), course)
-        return await self._group.run(lambda: self._stages.answer(user, items, context, course).scores, course)
+
+        def answer() -> Scores:
+            return self._stages.answer(*self._filled(user, items, context, course), course).scores
+
+        return await self._group.run(answer, course)
 
     def top_k(
         self,
@@ -257,7 +267,7 @@ class Predictor:
             DeadlineError: The deadline passed.
         """
         scores = self.predict(user, items, context, deadline_ms=deadline_ms)
-        named = None if self.catalogue is None else self.catalogue.keys_in(items)
+        named = self.keys_in(items)
         return top(scores, k, task, None if named is None else named.plain())
 
     def features(self, user: Any, items: Any, context: Any = None) -> Table:
@@ -274,6 +284,7 @@ class Predictor:
         Raises:
             DataError: As in `predict`.
         """
+        user, items, context = self._filled(user, items, context, Course())
         if self.catalogue is not None:
             return self._stages.features(user, items, context)
         return self._request(*self._batches(user, items, context))
@@ -317,7 +328,12 @@ class Predictor:
         Raises:
             DataError: As in `predict`, of any of them.
         """
-        return self._stages.together(requests)
+        return self._stages.together([self._filled(*request, Course()) for request in requests])
+
+    def keys_in(self, items: Any) -> Keys | None:
+        """The candidates of a request, where they come by their keys or ids; None where they come with their columns."""
+        keys = None if self.catalogue is None else self.catalogue.keys_in(items)
+        return self.store.item_keys(items) if keys is None and self.store is not None else keys
 
     def inputs(self, rows: Any) -> dict[str, np.ndarray]:
         """What `program` would be given for rows, as `predict_batch` takes them.
@@ -347,6 +363,18 @@ class Predictor:
     @cached_property
     def _stages(self) -> Stages:
         return Stages(self)
+
+    def _filled(self, user: Any, items: Any, context: Any, course: Course) -> tuple[Any, Any, Any]:
+        """A request with what the feature store has of it."""
+        if self.store is None:
+            return user, items, context
+        try:
+            filled = self.store.filled(user, items, context, course.left_s)
+        except DataError:
+            self._counters.refused()
+            raise
+        course.passed("store")
+        return filled
 
     def _one_row(self, data: Any, side: str) -> pa.RecordBatch | None:
         """The user or the context as a batch of one row."""

@@ -139,7 +139,7 @@ def test_a_training_set_is_written(here, capsys):
     ("old", "new", "line", "message"),
     [
         ("type: int64", "type: int", 12, "unknown type 'int'; known: bool, int32"),
-        ("ttl: 30000d", "ttl: 30 days", 10, "must be seconds, or a number with s, m, h, d or w such as 30d"),
+        ("ttl: 30000d", "ttl: 30 days", 10, "must be seconds, or a number with ms, s, m, h, d or w such as 30d"),
         ("entity: user\n", "entity: usr\n", 0, "view 'profile': unknown entity 'usr'; did you mean 'user'?"),
         ("alias: {age:", "alias: {aeg:", 0, "view 'profile' has no field 'aeg'; did you mean 'age'?"),
         ("type: sqlite", "type: sqlight", 2, "did you mean 'sqlite'?"),

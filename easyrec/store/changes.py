@@ -72,6 +72,8 @@ def _view(what: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator
         elif before[name]["type"] != after[name]["type"]:
             breaks = "rows that are there hold the former type: give the field another name"
             yield Change("changed", place, before[name]["type"], after[name]["type"], breaks)
+        else:
+            yield from _settings(f"{place} . default", before[name].get("default"), after[name].get("default"), "")
     breaking = {
         "entity": "its rows are of other keys",
         "online": "who reads it online finds it no more" if was["online"] else "",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
+import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import nearest
 from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
+from easyrec.store.read_config import ReadConfig
 from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
@@ -45,6 +48,8 @@ class FieldConfig(StrictModel):
     name: str
     type: str
     """`bool`, `int32`, `int64`, `float`, `double`, `string`, `timestamp`, `array<T>`, `map<K, V>`, `vector<D>`."""
+    default: Any = None
+    """What readers get where the store does not answer in time; a missing row is null all the same."""
     description: str = ""
 
     _check = field_validator("name")(_named)
@@ -54,6 +59,22 @@ class FieldConfig(StrictModel):
     def _known(cls, value: str) -> str:
         arrow_type(value)
         return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            _ = self.default_value
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            raise ValueError(f"the default of field '{self.name}' is no {self.type}: {self.default!r}") from None
+        return self
+
+    @cached_property
+    def default_value(self) -> pa.Scalar | None:
+        """The default as its type has it."""
+        if self.default is None:
+            return None
+        value = list(self.default.items()) if isinstance(self.default, dict) else self.default
+        return pa.scalar(value, arrow_type(self.type))
 
 
 class View(StrictModel):
@@ -105,6 +126,10 @@ class View(StrictModel):
         """Type of each field, by name, in order."""
         return {field.name: field.type for field in self.fields}
 
+    def field(self, name: str) -> FieldConfig:
+        """The field of a name."""
+        return next(field for field in self.fields if field.name == name)
+
     @property
     def ttl_micros(self) -> int:
         """Microseconds that a row is good for; 0: for ever."""
@@ -143,6 +168,10 @@ class StoreConfig(StrictModel):
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []
+    read: ReadConfig = Field(ReadConfig(), exclude=True)
+    """How this process reads; other processes may do so in other ways, so it is not applied."""
+    serve: Any = Field(None, exclude=True)
+    """What `easyrec store serve` takes, which checks it."""
 
     _check = field_validator("project")(_named)
 
@@ -163,6 +192,10 @@ class StoreConfig(StrictModel):
                 raise ValueError(f"view '{view.name}': {told}")
         for model in self.models:
             self.columns(model)
+        for name in self.read.memory:
+            if name not in entities:
+                known = ", ".join(entities)
+                raise ValueError(f"read.memory: unknown entity '{name}'{nearest(name, entities)}; known: {known}")
         return self
 
     def written(self) -> dict[str, Any]:

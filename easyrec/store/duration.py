@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-FORM = re.compile(r"(\d+(?:\.\d+)?) ?([smhdw])")
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+FORM = re.compile(r"(\d+(?:\.\d+)?) ?(ms|[smhdw])")
 
 
 def seconds_of(value: Any) -> Any:
-    """Seconds of `90`, `"90s"`, `"15m"`, `"6h"`, `"30d"` or `"2w"`.
+    """Seconds of `90`, `"500ms"`, `"90s"`, `"15m"`, `"6h"`, `"30d"` or `"2w"`.
 
     Raises:
         ValueError: It is none of these.
@@ -21,7 +21,7 @@ def seconds_of(value: Any) -> Any:
         return value
     found = FORM.fullmatch(value.strip())
     if found is None:
-        raise ValueError(f"must be seconds, or a number with s, m, h, d or w such as 30d, but is '{value}'")
+        raise ValueError(f"must be seconds, or a number with ms, s, m, h, d or w such as 30d, but is '{value}'")
     return float(found[1]) * UNITS[found[2]]
 
 

@@ -1,9 +1,10 @@
-"""All that a model needs of a key: one question per entity, columns out."""
+"""All that a model needs of a key: one question per entity, columns out, defaults for what does not come in time."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -15,10 +16,15 @@ from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store import native
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head
+from easyrec.store.near import NearStore
 from easyrec.store.online import OnlineStore
+from easyrec.store.record_cache import Found
+from easyrec.store.timings import Times, Timings
 from easyrec.store.writer import key_bytes
 
-HITS, MISSES, EXPIRED = range(3)
+TOLD_S = 10.0
+"""Seconds between two words in the log on reads that fail."""
+_log = logging.getLogger("easyrec.store")
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,47 @@ class ViewCounts:
         hits: Keys with a row.
         misses: Keys without one.
         expired: Keys whose row was older than the ttl.
+        defaulted: Keys that were answered with defaults, as nothing came in time.
     """
 
     hits: int = 0
     misses: int = 0
     expired: int = 0
+    defaulted: int = 0
+
+
+@dataclass(frozen=True)
+class ViewStats:
+    """A view as a reader sees it.
+
+    Attributes:
+        entity: Whose.
+        counts: How often it had what was asked for.
+        times: Of reads of all views of the entity, which are one.
+        generation: Its last one, as far as it was read; 0: none.
+        newest: Latest event time of that generation, in seconds since 1970; None: it has none.
+        age_s: Seconds since then.
+    """
+
+    entity: str
+    counts: ViewCounts
+    times: Times
+    generation: int = 0
+    newest: float | None = None
+    age_s: float | None = None
+
+
+class ReadColumns(dict[str, pa.RecordBatch]):
+    """By join id, a batch with a row for each id, in their order.
+
+    Args:
+        batches: They.
+        defaulted: Join ids of what has not come in time, and consists of defaults.
+    """
+
+    def __init__(self, batches: Mapping[str, pa.RecordBatch], defaulted: Collection[str] = ()) -> None:
+        super().__init__(batches)
+        self.defaulted = frozenset(defaulted)
 
 
 @dataclass(frozen=True)
@@ -41,6 +83,7 @@ class _Plan:
     """How the records of an entity become columns, for one head."""
 
     head: bytes | None
+    views: Head
     reader: Any
 
 
@@ -57,17 +100,19 @@ class EntityReader:
 
     def __init__(
         self,
-        store: OnlineStore,
+        store: NearStore,
         entity: str,
         join_id: str,
         columns: Mapping[str, tuple[View, str]],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.store, self.entity, self.join_id, self.clock = store, entity, join_id, clock
+        self.near, self.entity, self.join_id, self.clock = store, entity, join_id, clock
         self.columns = dict(columns)
         self._views = list({view.name: view for view, _ in columns.values()}.values())
-        self._plan = _Plan(None, self._made(Head()))
-        self._counts, self._lock = np.zeros((len(self._views), 3), np.int64), Lock()
+        self._plan = _Plan(None, Head(), self._made(Head()))
+        self._empty = pa.record_batch(self._plan.reader.read([], 0)[0])
+        self._counts, self._lock = np.zeros((len(self._views), 4), np.int64), Lock()
+        self._timings, self._told = Timings(), -TOLD_S
 
     def read(self, ids: Sequence[Any] | pa.Array) -> pa.RecordBatch:
         """The columns of some ids, in their order; null where there is no row that is young enough.
@@ -79,22 +124,104 @@ class EntityReader:
             DataError: An id is null, or of another type.
             StoreError: The store cannot be reached or is damaged.
         """
-        head, records = self.store.read(self.entity, key_bytes(ids, self.join_id))
+        begun, keys = time.perf_counter(), key_bytes(ids, self.join_id)
+        made = self._columns(self.near.read(self.entity, keys))
+        self._timings.add(time.perf_counter() - begun)
+        return made
+
+    def begin(self, ids: Sequence[Any] | pa.Array, seconds: float) -> Callable[[], tuple[pa.RecordBatch, bool]]:
+        """Begin to read, and give what waits for it: the columns, and whether they are the defaults.
+
+        Args:
+            ids: As in `read`.
+            seconds: After which, and where the store fails, the fields' defaults are given.
+
+        Raises:
+            DataError: As in `read`.
+        """
+        begun, keys = time.perf_counter(), key_bytes(ids, self.join_id)
+        wait = self.near.begin(self.entity, keys, seconds)
+
+        def result() -> tuple[pa.RecordBatch, bool]:
+            try:
+                made, defaulted = self._columns(wait()), False
+            except StoreError as error:
+                made, defaulted = self._defaults(len(keys)), True
+                self._tell(error)
+            self._timings.add(time.perf_counter() - begun)
+            return made, defaulted
+
+        return result
+
+    def prefetch(self, ids: Sequence[Any] | pa.Array) -> None:
+        """Have what is known of some ids come into the cache, where the entity has one, and wait for nothing.
+
+        Raises:
+            DataError: As in `read`.
+        """
+        self.near.prefetch(self.entity, key_bytes(ids, self.join_id))
+
+    def counts(self) -> dict[str, ViewCounts]:
+        """What came of reads since this was made, by view."""
+        with self._lock:
+            return {view.name: ViewCounts(*row) for view, row in zip(self._views, self._counts.tolist(), strict=True)}
+
+    def stats(self) -> dict[str, ViewStats]:
+        """The views as they are read."""
+        times, known, now = self._timings.times, self._plan.views.views, self.clock()
+        made = {}
+        for name, counts in self.counts().items():
+            live = known[name].live if name in known else None
+            newest = None if live is None or live.newest is None else live.newest / 1e6
+            age = None if newest is None else now - newest
+            generation = 0 if live is None else live.generations[-1]
+            made[name] = ViewStats(self.entity, counts, times, generation, newest, age)
+        return made
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the columns."""
+        return self._empty.schema
+
+    @property
+    def timings(self) -> Timings:
+        """Of its reads."""
+        return self._timings
+
+    # ------------------------------------------------------------------------------------------- inside
+
+    def _columns(self, found: Found) -> pa.RecordBatch:
+        """What records hold."""
+        head, records = found
         plan = self._plan
         if head != plan.head:
-            plan = self._plan = _Plan(head, self._made(Head.of(head)))
+            views = Head.of(head)
+            plan = self._plan = _Plan(head, views, self._made(views))
         try:
             made, counts = plan.reader.read(records, int(self.clock() * 1e6))
         except ValueError as error:
-            raise StoreError(f"{self.store.shown}, entity '{self.entity}'{self._damaged(plan, ids, records)}: {error}") from None
+            shown = f"{self.near.store.shown}, entity '{self.entity}'"
+            raise StoreError(f"{shown}{self._damaged(plan, ids, records)}: {error}") from None
         with self._lock:
-            self._counts += counts
+            self._counts[:, :3] += counts
         return pa.record_batch(made)
 
-    def counts(self) -> dict[str, ViewCounts]:
-        """Hits, misses and expired rows since this was made, by view."""
+    def _defaults(self, rows: int) -> pa.RecordBatch:
+        """What is answered where nothing has come."""
         with self._lock:
-            return {view.name: ViewCounts(*row) for view, row in zip(self._views, self._counts.tolist(), strict=True)}
+            self._counts[:, 3] += rows
+        columns = []
+        for name, kind in zip(self._empty.schema.names, self._empty.schema.types, strict=True):
+            view, field = self.columns[name]
+            default = view.field(field).default_value
+            columns.append(pa.nulls(rows, kind) if default is None else pa.repeat(default, rows).cast(kind))
+        return pa.RecordBatch.from_arrays(columns, schema=self._empty.schema)
+
+    def _tell(self, error: StoreError) -> None:
+        now = time.monotonic()
+        if now - self._told >= TOLD_S:
+            self._told = now
+            _log.warning("'%s' is answered with defaults: %s", self.entity, error)
 
     @staticmethod
     def _damaged(plan: _Plan, ids: Sequence[Any], records: Sequence[bytes | None]) -> str:
@@ -137,44 +264,91 @@ class ModelReader:
         store: Where records are.
         model: Name of the model.
         clock: Seconds since 1970.
+        only: Of the model's columns, those that are read; default: all.
 
     Raises:
         StoreError: There is no such model.
     """
 
     def __init__(
-        self, config: StoreConfig, store: OnlineStore, model: str, clock: Callable[[], float] = time.time
+        self,
+        config: StoreConfig,
+        store: OnlineStore | NearStore,
+        model: str,
+        clock: Callable[[], float] = time.time,
+        only: Collection[str] | None = None,
     ) -> None:
         try:
             columns = config.columns(config.model(model))
         except ValueError as error:
             raise StoreError(str(error)) from None
+        near = store if isinstance(store, NearStore) else NearStore(store)
+        self.near, self.deadline_ms = near, config.read.deadline_ms
         self.entities: dict[str, EntityReader] = {}
         for entity in config.entities:
             own = {name: place for name, place in columns.items() if place[0].entity == entity.name}
+            own = {name: place for name, place in own.items() if only is None or name in only}
             if own:
-                self.entities[entity.join_id] = EntityReader(store, entity.name, entity.join_id, own, clock)
+                self.entities[entity.join_id] = EntityReader(near, entity.name, entity.join_id, own, clock)
 
-    def read(self, ids: Mapping[str, Sequence[Any] | pa.Array]) -> dict[str, pa.RecordBatch]:
+    def read(self, ids: Mapping[str, Sequence[Any] | pa.Array], *, deadline_ms: float | None = None) -> ReadColumns:
         """The columns of each entity that is asked for.
 
         Args:
             ids: By the entities' join ids: `{"user_id": [7], "item_id": [3, 5, 8]}`.
-
-        Returns:
-            By join id, a batch with a row for each id, in their order.
+            deadline_ms: Milliseconds after which an entity that has not come is answered with its fields' defaults, as
+                one is whose store fails; default: what `read.deadline_ms` says.
 
         Raises:
             DataError: An id is null or of another type, or the model reads nothing of such an entity.
-            StoreError: The store cannot be reached or is damaged.
+            StoreError: There is no deadline, and the store cannot be reached or is damaged.
         """
+        return self.begin(ids, deadline_ms=deadline_ms)()
+
+    def begin(
+        self, ids: Mapping[str, Sequence[Any] | pa.Array], *, deadline_ms: float | None = None
+    ) -> Callable[[], ReadColumns]:
+        """As `read`, of which the first half is done now where there is a deadline, and the other by what is given.
+
+        Raises:
+            DataError: As in `read`.
+            StoreError: As there, by what is given.
+        """
+        readers = self._asked(ids)
+        deadline_ms = self.deadline_ms if deadline_ms is None else deadline_ms
+        if deadline_ms is None:
+            return lambda: ReadColumns({name: readers[name].read(some) for name, some in ids.items()})
+        waits = {name: readers[name].begin(some, deadline_ms / 1000.0) for name, some in ids.items()}
+
+        def result() -> ReadColumns:
+            found = {name: wait() for name, wait in waits.items()}
+            batches = {name: batch for name, (batch, _) in found.items()}
+            return ReadColumns(batches, [name for name, (_, defaulted) in found.items() if defaulted])
+
+        return result
+
+    def prefetch(self, ids: Mapping[str, Sequence[Any] | pa.Array]) -> None:
+        """Have what is known of some ids come into the caches, such as during recall, and wait for nothing.
+
+        Raises:
+            DataError: As in `read`.
+        """
+        readers = self._asked(ids)
+        for name, some in ids.items():
+            readers[name].prefetch(some)
+
+    def counts(self) -> dict[str, ViewCounts]:
+        """What came of reads since this was made, by view."""
+        return {name: counts for reader in self.entities.values() for name, counts in reader.counts().items()}
+
+    def stats(self) -> dict[str, ViewStats]:
+        """The views as they are read."""
+        return {name: stats for reader in self.entities.values() for name, stats in reader.stats().items()}
+
+    def _asked(self, ids: Mapping[str, Any]) -> dict[str, EntityReader]:
         for name in ids:
             if name not in self.entities:
                 known = list(self.entities)
                 told = f"the model reads nothing by this id{nearest(name, known)}; known: {', '.join(known)}"
                 raise DataError(told, column=name)
-        return {name: self.entities[name].read(some) for name, some in ids.items()}
-
-    def counts(self) -> dict[str, ViewCounts]:
-        """Hits, misses and expired rows since this was made, by view."""
-        return {name: counts for reader in self.entities.values() for name, counts in reader.counts().items()}
+        return self.entities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -323,15 +324,32 @@ def key_bytes(values: Any, name: str = "") -> list[bytes]:
     Raises:
         DataError: One is null or empty, or they are neither texts nor whole numbers.
     """
+    if isinstance(values, list):
+        made = _plain_keys(values)
+        if made is not None:
+            return made
     column = values if isinstance(values, pa.Array) else pa.array(values)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_integer(column.type):
+        if not column.null_count:
+            return [b"%d" % value for value in column.to_pylist()]
         column = column.cast(pa.string())
     elif not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         raise DataError(f"ids are texts or whole numbers, but these are {column.type}", column=name)
     if column.null_count or pc.any(pc.equal(column, "")).as_py():
         empty = pc.or_kleene(pc.is_null(column), pc.equal(column, ""))
         raise DataError("an id is null or empty", column=name, row=pc.index(empty, True).as_py())
-    made: list[bytes] = column.cast(pa.binary()).to_pylist()
-    return made
+    texts: list[bytes] = column.cast(pa.binary()).to_pylist()
+    return texts
+
+
+def _plain_keys(values: list[Any]) -> list[bytes] | None:
+    """The same of nothing but whole numbers or texts of Python, which is faster than by a column; else None."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return [b"%d" % value for value in values]
+    if kinds == {str} and "" not in values:
+        with contextlib.suppress(UnicodeEncodeError):
+            return [value.encode() for value in values]
+    return None

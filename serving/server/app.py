@@ -6,13 +6,13 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, Protocol
 
+from serving.server.config import Listening
 from serving.server.endpoints import Route, routes
 from serving.server.events import tell
 from serving.server.http import Refused, Request
-from serving.server.service import Service
 
 if TYPE_CHECKING:
     from serving.server.grpc_server import GRPCServer
@@ -22,19 +22,37 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
+class Served(Protocol):
+    """What an application is of: a service that starts, stops and counts."""
+
+    @property
+    def config(self) -> Listening:
+        """Where and within which limits it is served."""
+
+    async def start(self) -> None:
+        """Begin to be able to answer."""
+
+    async def stop(self) -> None:
+        """Let go of everything."""
+
+    def count(self, request: Request, endpoint: str, status: int, reason: str) -> None:
+        """Take note of an answer."""
+
+
 class App:
     """The application.
 
     Args:
         service: What its endpoints work with.
+        own: Its endpoints; default: those of bundles.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Served, own: Iterable[Route] | None = None) -> None:
         self.service = service
         self._grpc: GRPCServer | None = None
         self._fixed: dict[str, dict[str, Route]] = {}
         self._free: dict[int, list[tuple[list[str], dict[str, Route]]]] = {}
-        for route in routes():
+        for route in routes() if own is None else own:
             self._add(route)
         auth = service.config.auth
         self._admin = [_digest(token) for token in auth.admin] if auth else []
@@ -66,9 +84,7 @@ class App:
             if message["type"] == "lifespan.startup":
                 await self.service.start()
                 if self.service.config.grpc is not None:
-                    from serving.server.grpc_server import GRPCServer  # noqa: PLC0415 (an extra)
-
-                    self._grpc = GRPCServer(self.service, self)
+                    self._grpc = self.grpc_server()
                     await self._grpc.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
@@ -77,6 +93,12 @@ class App:
                 await self.service.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    def grpc_server(self) -> GRPCServer:
+        """What serves the same over gRPC."""
+        from serving.server.grpc_server import InferenceServer  # noqa: PLC0415 (an extra)
+
+        return InferenceServer(self.service, self)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, service = time.perf_counter(), self.service

@@ -14,7 +14,7 @@ from serving.server.models import Loaded, Model
 
 
 def keys_of(loaded: Loaded, question: Question) -> Keys | None:
-    """What names the candidates; None where they come with their columns."""
+    """What the catalogue knows the candidates by; None where they come with their columns, or by ids of a store."""
     catalogue = loaded.predictor.catalogue
     return None if catalogue is None or not question.user_form else catalogue.keys_in(question.items)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from easyrec.errors import BundleError, DataError, DeadlineError, nearest
+from easyrec.errors import BundleError, DataError, DeadlineError, StoreError, nearest
 from feature_generator.json_rows import JsonRows
 from feature_generator.native import distinct_keys
 from serving.explained import Explained
@@ -93,6 +93,20 @@ def ask(loaded: Loaded, question: Question, deadline_ms: float | None = None) ->
         return predictor.predict(*asked, deadline_ms=deadline_ms)
 
 
+def filled(loaded: Loaded, question: Question, left_s: float) -> Question:
+    """The question with the columns that a feature store has; itself where there is none.
+
+    Raises:
+        Refused: As in `ask`.
+    """
+    store = loaded.predictor.store
+    if store is None or not question.user_form:
+        return question
+    with _refusing():
+        user, items, context = store.filled(question.user, question.items, question.context, left_s)
+    return replace(question, user=user, items=items, context=context)
+
+
 def ask_together(loaded: Loaded, questions: Sequence[Question]) -> list[Scores]:
     """The scores of several questions about a user each, as rows of one batch.
 
@@ -110,6 +124,8 @@ def _refusing() -> Iterator[None]:
         yield
     except DataError as error:
         raise Refused(400, "data", str(error), column=error.column, row=error.row) from None
+    except StoreError as error:
+        raise Refused(503, "store", f"the feature store cannot be read: {error}", retry_after=1) from None
     except DeadlineError as error:
         text = f"the deadline passed while the request was being scored, in the stage '{error.stage}'"
         raise Refused(504, "deadline_score", text) from None
@@ -124,7 +140,10 @@ def check_names(model: Model, loaded: Loaded, question: Question) -> None:
     Raises:
         Refused: A column is unknown, or a value of the `unique` column is there twice.
     """
-    items = question.items
+    store, items = loaded.predictor.store, question.items
+    keys = None if store is None else store.item_keys(items)
+    if keys is not None:
+        items = {name: keys.plain() for name, side in loaded.ids.items() if side == "item"}
     names = items if isinstance(items, Mapping) else _keys([] if items is None else items)
     if model.config.unknown_columns == "fail":
         _known(loaded, question.user, "user")
@@ -147,7 +166,7 @@ def _keys(items: Sequence[Any]) -> list[str]:
 
 def _known(loaded: Loaded, given: Any, side: str) -> None:
     for name in given or ():
-        if loaded.columns.get(name) == side:
+        if loaded.columns.get(name) == side or loaded.ids.get(name) == side:
             continue
         if name in loaded.heads and any(
             own == side and column.startswith(f"{name}__") for column, own in loaded.columns.items()

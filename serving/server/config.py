@@ -87,6 +87,17 @@ class ItemCacheConfig(StrictModel):
     """An item column that changes whenever another one does; else all columns are compared."""
 
 
+class FeaturesConfig(StrictModel):
+    """Columns that requests lack come from a feature store, by the ids that they hold."""
+
+    store: str = Field(min_length=1)
+    """The store's YAML; its section `read` says what is kept in memory, in each process of the server."""
+    model: str = Field(min_length=1)
+    """Which of the models there."""
+    deadline_ms: float = Field(20.0, gt=0.0)
+    """After which defaults are taken; a request that has less time left waits no longer than that."""
+
+
 class VersionConfig(StrictModel):
     """One of several versions of a model."""
 
@@ -134,6 +145,7 @@ class ModelConfig(StrictModel):
     catalogue: CatalogueConfig | None = None
     user_cache: UserCacheConfig | None = None
     item_cache: ItemCacheConfig | None = None
+    features: FeaturesConfig | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -156,6 +168,8 @@ class ModelConfig(StrictModel):
             raise ValueError("two versions have one name")
         if self.inputs == "tensors" and any((self.catalogue, self.user_cache, self.item_cache)):
             raise ValueError("with 'inputs: tensors' nothing is computed that a cache could keep")
+        if self.inputs == "tensors" and self.features is not None:
+            raise ValueError("with 'inputs: tensors' there are no columns that a feature store could have")
         if self.inputs == "tensors" and (self.unique or self.batching):
             raise ValueError("with 'inputs: tensors' there are no columns, so 'unique' and 'batching' do nothing")
         return self
@@ -269,31 +283,47 @@ class GRPC(StrictModel):
     port: int = Field(8001, ge=0, le=65535)
 
 
-class ServerConfig(StrictModel):
-    """`serving.yaml`."""
+class Listening(StrictModel):
+    """Where a server listens, and within which limits."""
 
-    models: list[ModelConfig] = Field(min_length=1)
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535)
     """0 takes a free one."""
     processes: int = Field(1, ge=1, le=1024)
     threads: int | None = Field(None, ge=1, le=1024)
-    """Longer requests that a process scores at a time; default: the processors, shared among the processes."""
+    """Longer requests that a process works on at a time; default: the processors, shared among the processes."""
     limits: LimitsConfig = LimitsConfig()
     tls: TLS | None = None
     auth: Auth | None = None
-    trust: Trust | None = None
-    """Whose bundles and deltas are taken; without it, everybody's."""
     log: LogConfig = LogConfig()
-    request_log: RequestLog | None = None
-    drift: DriftConfig | None = None
     grpc: GRPC | None = None
-    watch_s: float = Field(1.0, ge=0.0)
-    """How often bundles and deltas are looked at; 0: only on request."""
     state: str | None = Field(None, min_length=1)
     """Folder for what processes share and what deltas make; default: a temporary one."""
     drain_s: float = Field(30.0, ge=0.0)
     """How long running requests may take after SIGTERM."""
+
+    @model_validator(mode="after")
+    def _own_ports(self) -> Self:
+        if self.grpc is not None and self.grpc.port == self.port and self.port:
+            raise ValueError(f"'port' and 'grpc.port' are both {self.port}")
+        return self
+
+    @property
+    def num_threads(self) -> int:
+        """Longer requests that a process works on at a time."""
+        return self.threads or max(1, num_processors() // self.processes)
+
+
+class ServerConfig(Listening):
+    """`serving.yaml`."""
+
+    models: list[ModelConfig] = Field(min_length=1)
+    trust: Trust | None = None
+    """Whose bundles and deltas are taken; without it, everybody's."""
+    request_log: RequestLog | None = None
+    drift: DriftConfig | None = None
+    watch_s: float = Field(1.0, ge=0.0)
+    """How often bundles and deltas are looked at; 0: only on request."""
 
     @field_validator("models", mode="after")
     @classmethod
@@ -306,8 +336,6 @@ class ServerConfig(StrictModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.grpc is not None and self.grpc.port == self.port and self.port:
-            raise ValueError(f"'port' and 'grpc.port' are both {self.port}")
         for model in self.models:
             if model.batching is not None and model.batching.max_wait_ms >= self.limits.deadline_ms:
                 raise ValueError(
@@ -315,11 +343,6 @@ class ServerConfig(StrictModel):
                     f"but limits.deadline_ms is {self.limits.deadline_ms:g}"
                 )
         return self
-
-    @property
-    def num_threads(self) -> int:
-        """Requests that a process scores at a time."""
-        return self.threads or max(1, num_processors() // self.processes)
 
 
 def load_server_config(

@@ -98,17 +98,28 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 @cache
 def messages() -> dict[str, Any]:
     """The class of each message, by its name."""
-    file = descriptor_pb2.FileDescriptorProto(name="easyrec_oip.proto", package=PACKAGE, syntax="proto3")
-    for name, fields in MESSAGES.items():
+    return made("easyrec_oip.proto", PACKAGE, MESSAGES)
+
+
+def made(file_name: str, package: str, described: dict[str, dict[str, tuple[int, str]]]) -> dict[str, Any]:
+    """The classes of a package's messages, by name.
+
+    Args:
+        file_name: What the file of them would be called.
+        package: The package.
+        described: As `MESSAGES`.
+    """
+    file = descriptor_pb2.FileDescriptorProto(name=file_name, package=package, syntax="proto3")
+    for name, fields in described.items():
         message = file.message_type.add(name=name)
         for field_name, (number, kind) in fields.items():
-            _add(message, name, field_name, number, kind)
+            _add(message, package, name, field_name, number, kind)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in MESSAGES}
+    return {n: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{n}")) for n in described}
 
 
-def _add(message: Any, owner: str, name: str, number: int, kind: str) -> None:
+def _add(message: Any, package: str, owner: str, name: str, number: int, kind: str) -> None:
     field = message.field.add(name=name, number=number, label=_Field.LABEL_OPTIONAL)
     if kind == "map":
         entry = message.nested_type.add(name=f"{name.title()}Entry")
@@ -119,10 +130,10 @@ def _add(message: Any, owner: str, name: str, number: int, kind: str) -> None:
             number=2,
             label=_Field.LABEL_OPTIONAL,
             type=_Field.TYPE_MESSAGE,
-            type_name=f".{PACKAGE}.InferParameter",
+            type_name=f".{package}.InferParameter",
         )
         field.label, field.type = _Field.LABEL_REPEATED, _Field.TYPE_MESSAGE
-        field.type_name = f".{PACKAGE}.{owner}.{entry.name}"
+        field.type_name = f".{package}.{owner}.{entry.name}"
         return
     if kind.startswith("*"):
         field.label = _Field.LABEL_REPEATED
@@ -134,4 +145,4 @@ def _add(message: Any, owner: str, name: str, number: int, kind: str) -> None:
     if plain in _KINDS:
         field.type = _KINDS[plain]
     else:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{PACKAGE}.{plain}"
+        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{package}.{plain}"

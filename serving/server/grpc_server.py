@@ -1,12 +1,13 @@
-"""The Open Inference Protocol over gRPC, in the event loop of the HTTP server and by the same rules."""
+"""gRPC in the event loop of the HTTP server and by the same rules; what it speaks of bundles is the Open Inference Protocol."""
 
 from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import grpc
 import numpy as np
@@ -48,18 +49,36 @@ FRAMING_BYTES = 1 << 16
 """What a message may have beside its tensors."""
 
 
-class GRPCServer:
+Call: TypeAlias = Callable[[Any, Request], Awaitable[Any]]
+
+
+class GRPCServer(ABC):
     """Serves a service over gRPC.
 
     Args:
         service: What answers.
         app: What knows the tokens.
+
+    Attributes:
+        name: Of the gRPC service.
+        open: Calls that need no token.
     """
 
-    def __init__(self, service: Service, app: App) -> None:
+    name: str
+    open: tuple[str, ...] = ()
+
+    def __init__(self, service: Any, app: App) -> None:
         self.service, self.app = service, app
         self._server: Any = None
         self.port = 0
+
+    @abstractmethod
+    def calls(self) -> Mapping[str, Call]:
+        """What is called, by name."""
+
+    @abstractmethod
+    def messages(self) -> Mapping[str, Any]:
+        """The class of each message, by name: `<call>Request`, `<call>Response` among them."""
 
     async def start(self) -> None:
         """Listen.
@@ -91,30 +110,20 @@ class GRPCServer:
             await self._server.stop(1.0)
 
     def _handlers(self) -> Any:
-        made = messages()
-        calls: dict[str, Callable[[Any, Request], Awaitable[Any]]] = {
-            "ServerLive": self._server_live,
-            "ServerReady": self._server_ready,
-            "ServerMetadata": self._server_metadata,
-            "ModelReady": self._model_ready,
-            "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._infer,
-        }
+        made = self.messages()
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(
                 self._guarded(name, call),
                 request_deserializer=made[f"{name}Request"].FromString,
                 response_serializer=made[f"{name}Response"].SerializeToString,
             )
-            for name, call in calls.items()
+            for name, call in self.calls().items()
         }
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        return grpc.method_handlers_generic_handler(self.name, handlers)
 
-    def _guarded(
-        self, name: str, call: Callable[[Any, Request], Awaitable[Any]]
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
-        access = "open" if name in ("ServerLive", "ServerReady") else "token"
-        route = Route("POST", f"grpc/{name}", metadata.live, "", access)  # type: ignore[arg-type]
+    def _guarded(self, name: str, call: Call) -> Callable[[Any, Any], Awaitable[Any]]:
+        access: Literal["open", "token"] = "open" if name in self.open else "token"
+        route = Route("POST", f"grpc/{name}", metadata.live, "", access)
 
         async def guarded(message: Any, context: Any) -> Any:
             started = time.perf_counter()
@@ -143,6 +152,28 @@ class GRPCServer:
             return answer
 
         return guarded
+
+
+class InferenceServer(GRPCServer):
+    """The Open Inference Protocol over gRPC."""
+
+    service: Service
+    name, open = SERVICE, ("ServerLive", "ServerReady")
+
+    def calls(self) -> Mapping[str, Call]:
+        """What is called, by name."""
+        return {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+        }
+
+    def messages(self) -> Mapping[str, Any]:
+        """The class of each message, by name."""
+        return messages()
 
     # ---------------------------------------------------------------------------------------------- metadata
 

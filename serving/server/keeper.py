@@ -19,9 +19,12 @@ from typing import Any
 
 import orjson
 
+from easyrec.errors import StoreError
 from easyrec.export.bundle import Bundle, digest_of
 from easyrec.export.delta import apply_delta
+from easyrec.store.definitions import load_store
 from feature_generator.errors import FeatureGeneratorError
+from serving.features import FeatureSource
 from serving.server.canary import Trials
 from serving.server.config import ServerConfig
 from serving.server.events import tell
@@ -76,11 +79,29 @@ class Keeper:
             if model.config.catalogue is not None:
                 journal, logs = state / f"items-{model.name}.jsonl", config.request_log is not None
                 model.items = Items(model.config.catalogue, journal, columns=logs)
+        self._open_stores()
+
+    def _open_stores(self) -> None:
+        """Open the feature stores; models of one store share what is held of it in memory."""
+        known: dict[str, FeatureSource] = {}
+        for model in self.models:
+            features = model.config.features
+            if features is not None:
+                first = known.get(features.store)
+                config = load_store(features.store) if first is None else first.config
+                near = None if first is None else first.near
+                model.source = FeatureSource(config, features.model, features.deadline_ms, near)
+                known.setdefault(features.store, model.source)
 
     # ------------------------------------------------------------------------------------------------- looks
 
     def begin(self) -> None:
         """Load everything for the first time; what is refused is tried again later."""
+        for near in {model.source.near for model in self.models if model.source is not None}:
+            try:
+                near.start()
+            except StoreError as error:  # noqa: PERF203 (there are few)
+                tell(logging.ERROR, "a feature store cannot be read yet", why=str(error))
         for model, version in self._all():
             order = self._last_order(model, version, "rollback")
             if order is not None:
@@ -151,7 +172,7 @@ class Keeper:
             path = offer.fetch()
             digest = digest_of(path)
             opened = self._pinned(path, digest)
-            loaded = Loaded(opened, model.config, self.config.limits, self.config.trust, model.items)
+            loaded = Loaded(opened, model.config, self.config.limits, self.config.trust, model.items, model.source)
         except Exception as error:  # noqa: BLE001 (the process edge: no bundle may end the server)
             if opened is not None and (opened != path or not self._is_sound(opened)):
                 with self._locked("bundles"):

@@ -18,6 +18,7 @@ import orjson
 Labels = tuple[tuple[str, str], ...]
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+STORE_SECONDS = (0.0001, 0.0002, *SECONDS)
 DIFFERENCES = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 HELP: dict[str, tuple[str, str]] = {
     "easyrec_requests_total": ("counter", "Requests that were answered, by model, endpoint and status."),
@@ -49,14 +50,32 @@ HELP: dict[str, tuple[str, str]] = {
         "counter",
         "Times that the items of a catalogue were read anew, or could not be.",
     ),
+    "easyrec_store_rows_total": ("counter", "Keys that a view was asked for: hits, misses, expired, defaulted."),
+    "easyrec_store_read_seconds": ("histogram", "Time of reads of a feature store, by entity: all its views at once."),
+    "easyrec_store_event_age_seconds": ("gauge", "Seconds since the latest event time that was published of a view."),
+    "easyrec_store_memory_rows": ("gauge", "Records that are held in memory, of all processes."),
+    "easyrec_store_memory_bytes": ("gauge", "Bytes of records that are held as a snapshot, of all processes."),
+    "easyrec_store_memory_total": ("counter", "What memory in front of a store counted, by kind."),
+    "easyrec_store_poll_lag_seconds": ("gauge", "Seconds since which changes may not have been seen; the largest."),
+    "easyrec_store_breaker_open": ("gauge", "1 where a store is not asked, as it has failed; the largest."),
+    "easyrec_store_breaker_opened_total": ("counter", "Times that a store was no longer asked."),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {
     "easyrec_stage_seconds": SECONDS,
     "easyrec_batch_rows": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0),
     "easyrec_shadow_difference": DIFFERENCES,
+    "easyrec_store_read_seconds": STORE_SECONDS,
 }
-LARGEST = frozenset({"easyrec_drift_psi", "easyrec_cache_age_seconds"})
+LARGEST = frozenset(
+    {
+        "easyrec_drift_psi",
+        "easyrec_cache_age_seconds",
+        "easyrec_store_event_age_seconds",
+        "easyrec_store_poll_lag_seconds",
+        "easyrec_store_breaker_open",
+    }
+)
 """Gauges of which the largest of all processes is told, not the sum."""
 MOST_SERIES = 10_000
 """Beyond these, new label values are dropped: no request can fill the memory."""

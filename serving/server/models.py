@@ -19,6 +19,7 @@ from easyrec.export.trust import Trust
 from easyrec.export.warmup import FOLDER, WarmupRows
 from serving.cache_stats import CacheStats
 from serving.catalogue import Catalogue
+from serving.features import FeatureSource, StoreFeatures
 from serving.item_cache import ItemCache
 from serving.predictor import Predictor
 from serving.server.config import LimitsConfig, ModelConfig, VersionConfig
@@ -39,6 +40,7 @@ class Loaded:
         limits: Bounds on a request.
         trust: Whose bundles are taken.
         items: What fills the catalogue, where the model has one.
+        source: The feature store, where the model has one.
 
     Attributes:
         digest: Of its manifest, which names every byte of it.
@@ -48,6 +50,8 @@ class Loaded:
         heads: Names of the sequences whose objects hold some of them.
         schema: Of the warm-up rows, which hold all columns.
         shapes: Of the inputs of its dense part: for each, type and shape, -1 where it depends on the request.
+        ids: Columns that requests may hold besides: by join id, the side.
+        stored: Columns that a feature store has, so that requests need not hold them.
 
     Raises:
         BundleError: It is damaged, or does not answer as it was trained.
@@ -62,6 +66,7 @@ class Loaded:
         limits: LimitsConfig,
         trust: Trust | None = None,
         items: Items | None = None,
+        source: FeatureSource | None = None,
     ) -> None:
         self.path, self.digest = path, digest_of(path)
         self.version = self.digest[:DIGITS]
@@ -94,6 +99,11 @@ class Loaded:
             with _of("item_cache"):
                 made = ItemCache(self.predictor, cached.key, rows=cached.rows, version=cached.version)
             self.predictor.item_cache = made
+        self.ids: dict[str, str] = {}
+        self.stored: frozenset[str] = frozenset()
+        if source is not None:
+            store = self.predictor.store = StoreFeatures(self.predictor, source)
+            self.ids, self.stored = store.ids, store.stored
         self._lock, self._leases, self._retired = threading.Lock(), 0, False
 
     def _warm(self) -> dict[str, tuple[str, list[int]]]:
@@ -235,11 +245,13 @@ class Model:
     Attributes:
         main: The version with the largest weight, canaries aside.
         items: What fills the catalogues of its bundles; None: it has none.
+        source: The feature store that all its bundles read; None: it has none.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.name = config, config.name
         self.items: Items | None = None
+        self.source: FeatureSource | None = None
         self.versions = [Version(version) for version in config.all_versions()]
         self._answering = [version for version in self.versions if version.config.shadow is None]
         trusted = [version for version in self._answering if version.config.canary is None]
@@ -326,6 +338,8 @@ class Models:
         for model in self:
             for version in model.versions:
                 version.close()
+            if model.source is not None:
+                model.source.close()
 
 
 def check_columns(model: ModelConfig, columns: Mapping[str, str]) -> None:

@@ -6,12 +6,14 @@ import logging
 import shutil
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from easyrec.errors import ConfigError, MissingExtra, RunError, nearest
 from easyrec.export.bundle import Bundle
-from serving.server.config import ServerConfig
+from easyrec.store.definitions import load_store
+from serving.server.config import FeaturesConfig, Listening, ServerConfig
 
 
 def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Sequence[str] = ()) -> None:
@@ -29,7 +31,7 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
         RunError: A port is taken.
     """
     need(config)
-    from serving.server.events import tell, write_events  # noqa: PLC0415 (an extra)
+    from serving.server.events import write_events  # noqa: PLC0415 (an extra)
     from serving.server.models import check_columns  # noqa: PLC0415 (an extra)
     from serving.server.sources import Room, source_config  # noqa: PLC0415 (an extra)
     from serving.server.sources.folder import Config as Folder  # noqa: PLC0415 (an extra)
@@ -38,6 +40,8 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
     from serving.server.worker import uvicorn_config, work  # noqa: PLC0415 (an extra)
 
     for model in config.models:
+        if model.features is not None:
+            check_source(model.features)
         for version in model.all_versions():
             for place in (version.bundle, version.deltas):
                 if place is not None:
@@ -52,10 +56,26 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
                     raise ConfigError(f"model '{model.name}': {told}; it has: {known}")
     for key in config.trust.keys if config.trust is not None else ():
         key.check()
-    if config.grpc is not None and config.grpc.port:
-        listen(config.host, config.grpc.port).close()  # each process binds it itself
     uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs
     write_events(config.log.level)
+    with listening(config) as (listener, state):
+        if config.processes == 1:
+            work(config, state, listener, None)
+        else:
+            Supervisor(config, listener, state, list(plugins), list(operators)).run()
+
+
+@contextmanager
+def listening(config: Listening) -> Iterator[tuple[socket.socket, Path]]:
+    """The socket of a server, and the folder that its processes share.
+
+    Raises:
+        RunError: A port is taken.
+    """
+    from serving.server.events import tell  # noqa: PLC0415 (an extra)
+
+    if config.grpc is not None and config.grpc.port:
+        listen(config.host, config.grpc.port).close()  # each process binds it itself
     state = Path(config.state or tempfile.mkdtemp(prefix="easyrec-serve-"))
     shutil.rmtree(state / "metrics", ignore_errors=True)  # of a former run
     try:
@@ -63,16 +83,26 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
         with listen(config.host, config.port) as listener:
             host, port = listener.getsockname()[:2]
             tell(logging.INFO, "listening", host=host, port=port, tls=config.tls is not None)
-            if config.processes == 1:
-                work(config, state, listener, None)
-            else:
-                Supervisor(config, listener, state, list(plugins), list(operators)).run()
+            yield listener, state
     finally:
         if config.state is None:
             shutil.rmtree(state, ignore_errors=True)
 
 
-def need(config: ServerConfig | None = None) -> None:
+def check_source(features: FeaturesConfig) -> None:
+    """Look whether a feature store's definitions have the model that is named.
+
+    Raises:
+        ConfigError: They do not, or cannot be read.
+    """
+    config = load_store(features.store)
+    try:
+        config.model(features.model)
+    except ValueError as error:
+        raise ConfigError(f"features.model: {features.store}: {error}") from None
+
+
+def need(config: Listening | None = None) -> None:
     """Look whether what the extras bring is there.
 
     Raises:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from serving.server import store_numbers
 from serving.server.admission import Admission, late
+from serving.server.answered import note
 from serving.server.aside import Aside
 from serving.server.batching import SMALL_BYTES, Batcher, ask_all
-from serving.server.columns import Question, Scores, ask
+from serving.server.columns import Question, Scores, ask, filled
 from serving.server.config import ServerConfig
 from serving.server.events import tell
 from serving.server.http import Answer, Refused, Request
@@ -176,6 +177,11 @@ class Service:
             state["drift"] = self.after.drift.state()
         if self.keeper.trials:
             state["canaries"] = self.keeper.trials.state
+        sources = [(model.name, model.source) for model in self.models if model.source is not None]
+        readers = [(name, reader) for name, source in sources for reader in source.readers()]
+        stores = {source.config.project: source.near for _, source in sources}
+        for kind, more in store_numbers.numbers(stores, readers).items():
+            state[kind] += more
         state["counters"] += self._cache_counters()
         state["counters"] += [["easyrec_values_total", labels, count] for labels, count in self.values().items()]
         return state
@@ -216,27 +222,7 @@ class Service:
 
     def count(self, request: Request, endpoint: str, status: int, reason: str) -> None:
         """Count an answered request, and tell of it in the log where that was asked for."""
-        total = time.perf_counter() - request.started
-        labels = {"model": request.model, "endpoint": endpoint, "status": str(status)}
-        self.metrics.add("easyrec_requests_total", 1.0, **labels)
-        if reason:
-            self.metrics.add("easyrec_refused_total", reason=reason)
-        if request.times:
-            stages = {**request.times, "total": total}
-            named = [((("model", request.model), ("stage", stage)), seconds) for stage, seconds in stages.items()]
-            self.metrics.observe_all("easyrec_stage_seconds", named)
-        log = self.config.log
-        slow = log.slow_ms is not None and total * 1000.0 > log.slow_ms
-        if slow or (log.requests and random.random() < log.requests):  # noqa: S311 (a sample, no secret)
-            stages = {f"{stage}_ms": round(seconds * 1000.0, 3) for stage, seconds in request.times.items()}
-            told: dict[str, Any] = {
-                **labels,
-                "version": request.version,
-                "reason": reason,
-                "total_ms": round(total * 1000.0, 3),
-                **stages,
-            }
-            tell(logging.WARNING if slow else logging.INFO, "slow request" if slow else "request", **told)
+        note(self.metrics, self.config.log, request, endpoint, status, reason)
 
     # ---------------------------------------------------------------------------------------------- answers
 
@@ -288,15 +274,20 @@ class Service:
         trials, named = self.keeper.trials, bool(asked.version)
         with model.pick(asked.version).leased() as loaded, trials.watching(model, loaded, named=named):
             request.version = loaded.version
-            question = asked.read(model, loaded)
+            given = asked.read(model, loaded)
             parsed = time.perf_counter()
-            scores = ask(loaded, question, 1000.0 * (request.deadline - parsed))
+            question = filled(loaded, given, request.deadline - parsed)
+            read = time.perf_counter()
+            scores = ask(loaded, question, 1000.0 * (request.deadline - read))
+            given.explained = question.explained
             scored = time.perf_counter()
             answer = asked.write(model, loaded, scores)
             self._after(model, loaded, question, scores)
             if not named:
                 trials.answered(model, loaded, scores)
-        request.times |= {"parse": parsed - begun, "score": scored - parsed, "write": time.perf_counter() - scored}
+        request.times |= {"parse": parsed - begun, "score": scored - read, "write": time.perf_counter() - scored}
+        if model.source is not None:
+            request.times["store"] = read - parsed
         return answer
 
     async def _answer_batch(self, model: Model, entries: list[tuple[Request, Asked]]) -> list[Answer | Exception]:
@@ -316,7 +307,8 @@ class Service:
                 request.model, request.version = model.name, loaded.version
                 try:
                     _in_time(request, begun)
-                    questions[place] = asked.read(model, loaded)
+                    left_s = request.deadline - time.perf_counter()
+                    questions[place] = filled(loaded, asked.read(model, loaded), left_s)
                 except Refused as refused:
                     results[place] = refused
                     if refused.status != 504:

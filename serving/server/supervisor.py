@@ -17,7 +17,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from serving.server.config import ServerConfig
+from pydantic import BaseModel
+
+from serving.server.config import Listening
 from serving.server.events import tell
 from serving.server.metrics import Board
 from serving.server.worker import CLOSED, LISTENING, READY
@@ -50,15 +52,24 @@ class Supervisor:
         state: The folder that the processes share.
         plugins: Files and packages with more members of families.
         operators: Libraries with operators of custom features.
+        module: What a process runs.
+        whole: What that is told to do; default: the config.
     """
 
     def __init__(
-        self, config: ServerConfig, listener: socket.socket, state: Path, plugins: list[str], operators: list[str]
+        self,
+        config: Listening,
+        listener: socket.socket,
+        state: Path,
+        plugins: list[str],
+        operators: list[str],
+        module: str = "serving.server.worker",
+        whole: BaseModel | None = None,
     ) -> None:
-        self.config, self.listener, self.state = config, listener, state
-        self._order = json.dumps(
-            {"config": config.model_dump(mode="json"), "state": str(state), "plugins": plugins, "operators": operators}
-        )
+        self.config, self.listener, self.state, self.module = config, listener, state, module
+        told = (whole or config).model_dump(mode="json")
+        order = {"config": told, "state": str(state), "plugins": plugins, "operators": operators}
+        self._order = json.dumps(order)
         self._board, self._restarts, self._failures = Board(state / "metrics"), 0, 0
         self._workers: list[Worker] = []
         self._next_start = 0.0
@@ -88,8 +99,8 @@ class Supervisor:
     def _start_missing(self) -> None:
         while len(self._workers) < self.config.processes and time.monotonic() >= self._next_start:
             ours, theirs = socket.socketpair()
-            process = subprocess.Popen(  # noqa: S603 (this Python, our own module)
-                [sys.executable, "-m", "serving.server.worker", str(theirs.fileno())],
+            process = subprocess.Popen(  # noqa: S603 (this Python, a module of ours)
+                [sys.executable, "-m", self.module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )

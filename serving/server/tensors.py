@@ -275,22 +275,24 @@ def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Quest
     catalogue = loaded.predictor.catalogue
     if catalogue is not None and catalogue.is_named(named.keys()):
         return _by_key(model, loaded, catalogue, named)
+    known = {**loaded.ids, **loaded.columns}
     for name in named:
-        if name not in loaded.columns and model.config.unknown_columns == "fail":
-            raise Refused(400, "unknown_column", f"'{name[:100]}' {_unread(name, loaded.columns)}", column=name[:100])
+        if name not in known and model.config.unknown_columns == "fail":
+            raise Refused(400, "unknown_column", f"'{name[:100]}' {_unread(name, known)}", column=name[:100])
+    # What a feature store has, and ids that no feature reads, are columns of the request where they come with it alone.
+    columns = {n: s for n, s in known.items() if n in named or (n in loaded.columns and n not in loaded.stored)}
     if model.config.missing_columns == "fail":
-        for name in loaded.columns:
+        for name in columns:
             if name not in named:
                 raise Refused(400, "missing_column", f"'{name}': the column is missing", column=name)
-    sizes = {tensor.rows for name, tensor in named.items() if name in loaded.columns}
-    once = {named[name].rows for name, side in loaded.columns.items() if side != "item" and name in named}
-    of_items = [name for name, side in loaded.columns.items() if side == "item"]
-    candidates = {named[name].rows for name in of_items if name in named}
+    sizes = {tensor.rows for name, tensor in named.items() if name in columns}
+    once = {named[name].rows for name, side in columns.items() if side != "item" and name in named}
+    candidates = {named[name].rows for name, side in columns.items() if side == "item" and name in named}
     if once <= {1} and len(candidates) == 1:
         (count,) = candidates
         parts = {
             side: _batch(
-                loaded, named, [n for n, own in loaded.columns.items() if own == side], count if side == "item" else 1
+                loaded, named, [n for n, own in columns.items() if own == side], count if side == "item" else 1
             )
             for side in ("user", "item", "context")
         }
@@ -298,6 +300,10 @@ def _columns(model: Model, loaded: Loaded, named: Mapping[str, Tensor]) -> Quest
         return Question(parts["user"], parts["item"], parts["context"])
     if len(sizes) != 1:
         raise _odd(loaded, named)
+    lacking = next((name for name in loaded.columns if name not in columns), None)
+    if lacking is not None:
+        told = "the column is missing: a feature store fills up requests of one user and its candidates alone"
+        raise Refused(400, "missing_column", f"'{lacking}': {told}", column=lacking)
     (count,) = sizes
     return Question(rows=_batch(loaded, named, list(loaded.columns), count))
 
@@ -329,7 +335,7 @@ def _batch(loaded: Loaded, named: Mapping[str, Tensor], columns: list[str], rows
         return None
     arrays = []
     for name in columns:
-        tensor, kind = named.get(name), loaded.types[name]
+        tensor, kind = named.get(name), loaded.types.get(name, "string")
         if tensor is None:
             arrays.append(pa.nulls(rows))
             continue

@@ -10,9 +10,10 @@ import signal
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 
@@ -20,7 +21,7 @@ from easyrec.errors import ConfigError
 from feature_generator import load_operators
 from feature_generator.config import plug
 from serving.server.app import App
-from serving.server.config import ServerConfig
+from serving.server.config import Listening, ServerConfig
 from serving.server.events import tell, write_events
 from serving.server.service import Service
 
@@ -28,6 +29,19 @@ SWITCH_S = 0.0005
 """Python's default of 5 ms would let a thread that scores keep the event loop from saying 429 for as long."""
 LISTENING, READY, CLOSED = b"L", b"R", b"C"
 """What a supervisor is told: that connections are taken, that all models answer, that a connection was closed."""
+
+
+class Drained(Protocol):
+    """A service that ends in order.
+
+    Attributes:
+        when_ready: Called when it answers.
+    """
+
+    when_ready: Callable[[], None]
+
+    async def drain(self) -> None:
+        """Take no more requests, and wait for those that were taken."""
 
 
 class Server(uvicorn.Server):
@@ -39,7 +53,7 @@ class Server(uvicorn.Server):
         control: The socket over which a supervisor hands connections; None: there is no supervisor.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, control: socket.socket | None) -> None:
+    def __init__(self, config: uvicorn.Config, service: Drained, control: socket.socket | None) -> None:
         super().__init__(config)
         self.service, self.control = service, control
         self._draining = False
@@ -125,14 +139,21 @@ class Server(uvicorn.Server):
 
 def work(config: ServerConfig, state: Path, listener: socket.socket | None, control: socket.socket | None) -> None:
     """Answer requests until a signal says to stop."""
-    sys.setswitchinterval(SWITCH_S)
     service = Service(config, state)
-    server = Server(uvicorn_config(config, App(service)), service, control)
+    run(config, App(service), service, listener, control)
+
+
+def run(
+    config: Listening, app: App, service: Drained, listener: socket.socket | None, control: socket.socket | None
+) -> None:
+    """Let an application answer until a signal says to stop."""
+    sys.setswitchinterval(SWITCH_S)
+    server = Server(uvicorn_config(config, app), service, control)
     server.run(sockets=[listener] if listener is not None else [])
     tell(logging.INFO, "stopped")
 
 
-def uvicorn_config(config: ServerConfig, app: Any) -> uvicorn.Config:
+def uvicorn_config(config: Listening, app: Any) -> uvicorn.Config:
     """How uvicorn runs.
 
     Raises:
@@ -174,16 +195,22 @@ def uvicorn_config(config: ServerConfig, app: Any) -> uvicorn.Config:
 
 def main() -> None:
     """What a supervisor starts: the control socket's number is an argument, the config comes over it."""
+    order, control = ordered()
+    config = ServerConfig.model_validate(order["config"])
+    write_events(config.log.level)
+    work(config, Path(order["state"]), None, control)
+
+
+def ordered() -> tuple[dict[str, Any], socket.socket]:
+    """What a supervisor says to do, and the socket over which it does; what it plugs in is there."""
     control = socket.socket(fileno=int(sys.argv[1]))
     with control.makefile("rb") as file:
-        order = json.loads(file.readline())
+        order: dict[str, Any] = json.loads(file.readline())
     for plugin in order["plugins"]:
         plug(plugin)
     for library in order["operators"]:
         load_operators(library)
-    config = ServerConfig.model_validate(order["config"])
-    write_events(config.log.level)
-    work(config, Path(order["state"]), None, control)
+    return order, control
 
 
 if __name__ == "__main__":

@@ -159,3 +159,54 @@ def test_a_server_that_is_not_there_is_told_without_its_password(monkeypatch):
     with pytest.raises(StoreError, match=r"redis at 127.0.0.1:1 cannot be used") as told:
         store.read("e", [b"a"])
     assert "hunter2" not in str(told.value)
+
+
+def changed(store, since, entity="e"):
+    mark, keys = store.changes(entity, since)
+    return mark, None if keys is None else set(keys)
+
+
+def test_changed_keys_are_told_to_each_follower_from_where_it_stands(open_store):
+    store, other = open_store(), open_store()
+    store.set_head("e", b"h", None)
+    begun, told = store.changes("e", None)
+    assert told is None
+    store.splice("e", 0, 1, KEYS[:700], [b"r"] * 700, [])
+    after, keys = changed(other, begun)
+    if keys is not None:  # a journal that was empty has no place to stand on
+        assert keys == set(KEYS[:700])
+    assert changed(store, after) == (after, set())
+    other.splice("e", 0, 1, [b"a", "ü*?[x]\\".encode(), b"x:\0"], [b"1", b"2", b"3"], [])
+    other.splice("e2", 0, 1, [b"stranger"], [b"1"], [])
+    other.splice("e", 0, 2, [b"a"], [b"2a"], [(0, [1])])
+    later, keys = changed(store, after)
+    assert keys == {b"a", "ü*?[x]\\".encode(), b"x:\0"}
+    store.sweep("e", [b"a", KEYS[0]], [(0, [2])])
+    assert changed(store, later)[1] >= {b"a", KEYS[0]}
+    assert changed(store, after)[1] >= {b"a", KEYS[0], b"x:\0"}
+
+
+def test_who_has_not_followed_for_long_is_told_that_anything_may_have_changed(open_store, monkeypatch):
+    from easyrec.store import journal
+
+    store = open_store()
+    store.set_head("e", b"h", None)
+    store.splice("e", 0, 1, [b"first"], [b"r"], [])
+    begun, _ = store.changes("e", None)
+    monkeypatch.setattr(journal, "MOST_ENTRIES", 2)
+    for number in range(300):  # Redis cuts whole nodes of a hundred entries
+        store.splice("e", 0, 1, [b"k%d" % number], [b"r"], [])
+    mark, keys = changed(store, begun)
+    assert keys is None or keys == {b"k%d" % number for number in range(300)}  # memory forgets nothing
+    if "memory" not in store.shown:
+        assert keys is None
+    store.splice("e", 0, 1, [b"last"], [b"r"], [])
+    assert changed(store, mark)[1] == {b"last"}
+
+
+def test_a_mark_of_a_store_that_was_put_back_is_not_trusted(open_store):
+    store = open_store()
+    store.set_head("e", b"h", None)
+    store.splice("e", 0, 1, [b"a"], [b"r"], [])
+    mark, _ = store.changes("e", None)
+    assert store.changes("e", mark.replace(b"1", b"9").replace(b"2", b"9"))[1] is None

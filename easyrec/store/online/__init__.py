@@ -73,6 +73,22 @@ class OnlineStore(ABC):
     def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
         """Take from the records of some keys what is not counted; remove those in which nothing is left."""
 
+    def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
+        """Which keys of an entity were changed, for those who keep its records in memory.
+
+        A change is told of in the same step that makes it, so that none is missed. A store that keeps no journal
+        answers that any key may have changed, and its followers read everything anew each time.
+
+        Args:
+            entity: Its name.
+            since: What a former call gave; None: from now on.
+
+        Returns:
+            A mark for the next call, and the keys whose records were changed since, a key perhaps more than once; None:
+            any key may have been.
+        """
+        return b"", None
+
     @abstractmethod
     def close(self) -> None:
         """Let go of what is open."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from easyrec.errors import MissingExtra, StoreError
-from easyrec.store import native
+from easyrec.store import journal, native
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
 
 LONGEST_KEY = 440
@@ -94,6 +94,36 @@ class LmdbStore(OnlineStore):
                     writing.put(place, new)
                 else:
                     writing.delete(place)
+            self._note(writing, self._space(entity), keys)
+
+    def _note(self, writing: Any, space: bytes, keys: Sequence[bytes]) -> None:
+        """Write down which keys are being changed, and forget what was changed long ago."""
+        if not keys:
+            return
+        journaled = b"c" + space
+        cursor = writing.cursor()
+        number = _latest(cursor, journaled) + 1
+        writing.put(journaled + number.to_bytes(8, "big"), journal.packed(keys))
+        until = journaled + max(0, number - journal.entries_kept(len(keys))).to_bytes(8, "big")
+        while cursor.set_range(journaled) and cursor.key() <= until:
+            cursor.delete()
+
+    def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
+        """See the family's contract."""
+        journaled = b"c" + self._space(entity)
+        with self._told(), self._env.begin() as reading:
+            cursor = reading.cursor()
+            last = _latest(cursor, journaled)
+            mark = b"%d" % last
+            if since is None or int(since) > last:  # the file was put back to a former state
+                return mark, None
+            if int(since) == last:
+                return mark, []
+            after = journaled + (int(since) + 1).to_bytes(8, "big")
+            if not cursor.set_range(after) or cursor.key() != after:
+                return mark, None
+            entries = takewhile(lambda item: item[0].startswith(journaled), cursor)
+            return mark, [key for _, entry in entries for key in journal.unpacked(entry)]
 
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
         """See the family's contract."""
@@ -136,3 +166,10 @@ class LmdbStore(OnlineStore):
             raise StoreError(f"{self.shown} is full: set 'gigabytes' higher") from None
         except (self.lmdb.Error, OSError) as error:
             raise StoreError(f"{self.shown} cannot be used: {error}") from error
+
+
+def _latest(cursor: Any, journaled: bytes) -> int:
+    """The number of the last entry of a journal; 0: there is none."""
+    there = cursor.prev() if cursor.set_range(journaled + b"\xff" * 9) else cursor.last()
+    key = cursor.key() if there else b""
+    return int.from_bytes(key[len(journaled) :], "big") if key.startswith(journaled) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from threading import Lock
 from typing import Literal
 
@@ -34,6 +35,8 @@ class MemoryStore(OnlineStore):
         self._lock = Lock()
         self._heads: dict[str, bytes] = {}
         self._records: dict[str, dict[bytes, bytes]] = {}
+        self._changed: dict[str, dict[bytes, int]] = {}  # keys, the latest changed last, with the number of the change
+        self._number = 0
 
     def read(self, entity: str, keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
         """See the family's contract."""
@@ -51,6 +54,7 @@ class MemoryStore(OnlineStore):
             with intact(self.shown, entity, keys, old):
                 made = native.splice(old, slot, generation, list(rows), list(keep))
             records.update(zip(keys, made, strict=True))
+            self._note(entity, keys)
 
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
         """See the family's contract."""
@@ -80,6 +84,24 @@ class MemoryStore(OnlineStore):
                     records[key] = left
                 else:
                     del records[key]
+            self._note(entity, there)
+
+    def _note(self, entity: str, keys: Sequence[bytes]) -> None:
+        self._number += 1
+        changed = self._changed.setdefault(entity, {})
+        for key in keys:
+            changed.pop(key, None)
+            changed[key] = self._number
+
+    def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
+        """See the family's contract."""
+        with self._lock:
+            mark = b"%d" % self._number
+            if since is None or int(since) > self._number:
+                return mark, None
+            known = int(since)
+            latest_first = reversed(self._changed.get(entity, {}).items())
+            return mark, [key for key, _ in takewhile(lambda item: item[1] > known, latest_first)]
 
     def close(self) -> None:
         """Nothing is open."""

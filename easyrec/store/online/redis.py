@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from easyrec.errors import MissingExtra, StoreError
-from easyrec.store import native
+from easyrec.store import journal, native
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded, intact
 
 AT_ONCE = 500
@@ -17,20 +17,27 @@ AT_ONCE = 500
 TRIES = 20
 """How often a record is written anew because somebody else changed it meanwhile."""
 SCRIPT = """
-local made = {}
-for i = 1, #KEYS do
+local left, changed = {}, {}
+for i = 2, #KEYS do
   local old = redis.call('GET', KEYS[i])
   if (old or '') ~= ARGV[2 * i - 1] then
-    made[#made + 1] = i
-  elseif ARGV[2 * i] == '' then
-    redis.call('DEL', KEYS[i])
-  else
-    redis.call('SET', KEYS[i], ARGV[2 * i])
+    left[#left + 1] = i - 1
+  elseif (old or '') ~= ARGV[2 * i] then
+    if ARGV[2 * i] == '' then
+      redis.call('DEL', KEYS[i])
+    else
+      redis.call('SET', KEYS[i], ARGV[2 * i])
+    end
+    changed[#changed + 1] = string.sub(KEYS[i], ARGV[1] + 1)
+    changed[#changed + 1] = ''
   end
 end
-return made
+if #changed > 0 then
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(changed))
+end
+return left
 """
-"""Writes each record that still is what it was read as; gives the places of the others."""
+"""Writes each record that still is what it was read as, and the keys into the journal; gives the places of the others."""
 SWAP = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -53,7 +60,10 @@ class Config(OnlineConfig):
 
 
 class RedisStore(OnlineStore):
-    """Records as values of Redis: `<project>:<entity>` is the head, `<project>:<entity>:<key>` a record.
+    """Records as values of Redis.
+
+    `<project>:<entity>` is the head, `<project>:<entity>:<key>` a record, `<project>:<entity>!changes` a stream of the keys
+    that were changed lately.
 
     Args:
         url: Of the server.
@@ -108,12 +118,25 @@ class RedisStore(OnlineStore):
                     with intact(self.shown, entity, some, old):
                         made = change(some, old)
                     pairs = [value for one in zip(old, made, strict=True) for value in (one[0] or b"", one[1])]
-                    left = self._put(keys=places, args=pairs)
+                    bounds = [len(prefix), journal.entries_kept(len(some))]
+                    left = self._put(keys=[self._journal(entity), *places], args=[*bounds, *pairs])
                 some = [some[place - 1] for place in left]
                 if not some:
                     break
             else:
                 raise StoreError(f"{self.shown}: others change the same keys all the time")
+
+    def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
+        """See the family's contract."""
+        place = self._journal(entity)
+        with self._told(self.shown):
+            if since:
+                entries = self._client.xrange(place, min=since)
+                if entries and entries[0][0] == since:  # what was read last is there, so all that came after is
+                    return entries[-1][0], [key for _, keys in entries[1:] for key in keys]
+            last = self._client.xrevrange(place, count=1)
+        mark = last[0][0] if last else b""
+        return mark, [] if since == mark == b"" else None
 
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
         """See the family's contract."""
@@ -139,6 +162,10 @@ class RedisStore(OnlineStore):
 
     def _head(self, entity: str) -> bytes:
         return f"{self.project}:{entity}".encode()
+
+    def _journal(self, entity: str) -> bytes:
+        """A stream of the keys that were changed; names of entities hold no `!`."""
+        return self._head(entity) + b"!changes"
 
     @contextmanager
     def _told(self, shown: str) -> Iterator[None]:

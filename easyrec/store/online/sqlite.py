@@ -15,19 +15,20 @@ from typing import Literal
 from pydantic import Field
 
 from easyrec.errors import StoreError
-from easyrec.store import native
+from easyrec.store import journal, native
 from easyrec.store.files import open_file
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
 
 APPLICATION = 0x65617374
 """Marks a file of ours: `PRAGMA application_id`."""
-VERSION = 1
+VERSION = 2
 TABLES = (
     "CREATE TABLE heads (project TEXT NOT NULL, entity TEXT NOT NULL, head BLOB NOT NULL, "
     "PRIMARY KEY (project, entity)) WITHOUT ROWID",
     "CREATE TABLE spaces (id INTEGER PRIMARY KEY, project TEXT NOT NULL, entity TEXT NOT NULL, UNIQUE (project, entity))",
     "CREATE TABLE records (space INTEGER NOT NULL, key BLOB NOT NULL, record BLOB NOT NULL, "
     "PRIMARY KEY (space, key)) WITHOUT ROWID",
+    "CREATE TABLE changes (number INTEGER PRIMARY KEY AUTOINCREMENT, space INTEGER NOT NULL, keys BLOB NOT NULL)",
 )
 SCAN = "SELECT key, record FROM records WHERE space = ? AND key >= ? ORDER BY key LIMIT ?"
 AT_ONCE = 512
@@ -120,6 +121,34 @@ class SqliteStore(OnlineStore):
                 gone = [(space, key) for key, new in zip(some, made, strict=True) if not new and key in found]
                 db.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", put)
                 db.executemany("DELETE FROM records WHERE space = ? AND key = ?", gone)
+                self._note(db, space, [*(key for _, key, _ in put), *(key for _, key in gone)])
+
+    def _note(self, db: sqlite3.Connection, space: int, keys: Sequence[bytes]) -> None:
+        """Write down which keys are being changed, and forget what was changed long ago."""
+        if keys:
+            made = db.execute("INSERT INTO changes (space, keys) VALUES (?, ?)", (space, journal.packed(keys)))
+            last = made.lastrowid or 0
+            db.execute("DELETE FROM changes WHERE number <= ?", (last - journal.entries_kept(len(keys)),))
+
+    def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
+        """See the family's contract."""
+        with self._told():
+            db = self._db()
+            db.execute("BEGIN")  # all reads see one moment
+            try:
+                row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
+                last = 0 if row is None else int(row[0])
+                mark = b"%d" % last
+                if since is None or int(since) > last:  # the file was put back to a former state
+                    return mark, None
+                first = db.execute("SELECT min(number) FROM changes").fetchone()[0]
+                if int(since) < last and (first is None or first > int(since) + 1):
+                    return mark, None
+                where = "SELECT keys FROM changes WHERE number > ? AND space = ? ORDER BY number"
+                entries = db.execute(where, (int(since), self._space(db, entity))).fetchall()
+            finally:
+                db.execute("COMMIT")
+            return mark, [key for (entry,) in entries for key in journal.unpacked(entry)]
 
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
         """See the family's contract."""

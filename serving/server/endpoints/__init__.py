@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from feature_generator.config import member, members
 from serving.server.http import Answer, Request
 
-if TYPE_CHECKING:
-    from serving.server.service import Service
-
-Handler = Callable[["Service", Request], Awaitable[Answer]]
+Handler = Callable[[Any, Request], Awaitable[Answer]]
+"""Takes the service that it works with."""
 
 
 @dataclass(frozen=True)

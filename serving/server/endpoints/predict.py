@@ -106,7 +106,7 @@ def _write(
 ) -> Answer:
     told: dict[str, Any] = {"scores": scores}
     if best is not None:
-        keys = by_key.keys_of(loaded, question)
+        keys = loaded.predictor.keys_in(question.items)
         try:
             found = top(scores, *best, None if keys is None else keys.plain())
         except DataError as error:

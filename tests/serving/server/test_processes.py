@@ -223,7 +223,7 @@ def test_grpc_answers_as_http_does(with_app, toys, body):
     pytest.importorskip("google.protobuf", reason="needs the extra 'grpc'")
     from serving.server.app import App
     from serving.server.grpc_messages import SERVICE, messages
-    from serving.server.grpc_server import GRPCServer
+    from serving.server.grpc_server import InferenceServer
 
     bundle, made = toys("deepfm").bundle, messages()
     expected = expected_of(bundle, body)
@@ -267,7 +267,7 @@ def test_grpc_answers_as_http_does(with_app, toys, body):
                 assert failed.value.code() == code
 
     async def work(client):
-        server = GRPCServer(client.service, App(client.service))
+        server = InferenceServer(client.service, App(client.service))
         await server.start()
         try:
             await asyncio.get_running_loop().run_in_executor(None, ask_all, server.port)
