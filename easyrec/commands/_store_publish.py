@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     config = definitions(args)
     view = view_of(config, args.view)
     source = source_of(args.input, []).open()
-    wanted = dict.fromkeys([config.entity(view.entity).join_id, *view.types, *filter(None, [view.event_time])])
+    wanted = dict.fromkeys([config.entity(view.entity).join_id, *view.held, *filter(None, [view.event_time])])
     for name in wanted:
         if name not in source.columns:
             reason = f"the rows have no such column; they have: {', '.join(list(source.columns)[:20])}"

@@ -52,7 +52,7 @@ def pack(rows: pa.RecordBatch, types: Mapping[str, str], schema: int, times: np.
     Raises:
         DataError: A column is missing, cannot be read as its type.
     """
-    columns = [_cast(rows, name, text) for name, text in types.items()]
+    columns = [field_of(rows, name, text) for name, text in types.items()]
     batch = pa.RecordBatch.from_arrays(columns, list(types))
     try:
         made: list[bytes] = native.pack(list(types.values()), schema, batch, times)
@@ -93,7 +93,12 @@ def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def _cast(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
+def field_of(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
+    """A column as the type of a field.
+
+    Raises:
+        DataError: It is missing, or cannot be read as this type.
+    """
     column, wanted = column_of(rows, name), arrow_type(text)
     try:
         made = column.cast(wanted) if column.type != wanted else column

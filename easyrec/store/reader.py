@@ -14,7 +14,8 @@ import pyarrow as pa
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store import native
 from easyrec.store.definitions import StoreConfig, View
-from easyrec.store.head import Head
+from easyrec.store.events import reading
+from easyrec.store.head import Head, recent
 from easyrec.store.online import OnlineStore
 from easyrec.store.writer import key_bytes
 
@@ -103,13 +104,19 @@ class EntityReader:
             places = {field: names.index(name) for name, (of, field) in self.columns.items() if of.name == view.name}
             known = head.views.get(view.name)
             state = None if known is None else known.live
-            schemas = []
-            for number, fields in () if known is None else known.schemas.items():
-                types = [kind for _, kind in fields]
-                schemas.append((number, types, [self._place(view, places, *field) for field in fields]))
+            fields_of = {} if known is None else known.schemas
+            schemas, events = [], None
+            if view.events is not None:
+                later = head.views.get(recent(view.name))
+                span = (0, []) if later is None or later.live is None else (later.slot, later.live.generations)
+                events = reading(view, places, fields_of, span)
+            else:
+                for number, fields in fields_of.items():
+                    types = [kind for _, kind in fields]
+                    schemas.append((number, types, [self._place(view, places, *field) for field in fields]))
             slot = 0 if known is None else known.slot
             generations = [] if state is None else state.generations
-            views.append((slot, generations, view.ttl_micros, schemas, list(places.values())))
+            views.append((slot, generations, view.ttl_micros, schemas, list(places.values()), events))
         return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views)
 
     def _place(self, view: View, places: Mapping[str, int], field: str, kind: str) -> int:

@@ -16,7 +16,8 @@ from easyrec.errors import DataError, StoreError
 from easyrec.store import native
 from easyrec.store.codec import column_of, micros, pack
 from easyrec.store.definitions import StoreConfig, View
-from easyrec.store.head import Head, Known, State, Writing
+from easyrec.store.events import pack_events
+from easyrec.store.head import Head, Known, State, Writing, recent
 from easyrec.store.online import OnlineStore
 
 AT_ONCE = 8192
@@ -92,7 +93,7 @@ class Writer:
         known = self._change(entity, begin).views[name]
         assert known.writing is not None
         generation, keep = known.writing.generation, known.spans
-        rows, newest, checked = 0, None, _Sample()
+        rows, newest, checked = 0, None, _Sample(of_events=view.events is not None)
         for batch in _pieces(batches):
             keys, packed, latest = self._packed(view, batch, schema)
             self.store.splice(entity, known.slot, generation, keys, packed, keep)
@@ -131,12 +132,14 @@ class Writer:
     def write(self, name: str, rows: pa.RecordBatch) -> int:
         """Put rows into what readers see now; a row that is older than what is there changes nothing.
 
+        Events join those that are there, and stay beside what is published later.
+
         Args:
             name: Of the view.
             rows: Hold the join id, the fields and the event time.
 
         Returns:
-            Rows that were taken, of several with one key the latest.
+            Rows that were taken, of several with one key the latest; keys, where rows are events.
 
         Raises:
             DataError: A column is missing or does not fit.
@@ -147,12 +150,15 @@ class Writer:
         def begin(head: Head) -> Head:
             nonlocal schema
             head, schema = head.registered(view)
+            if view.events is not None:
+                return head.with_recent(view, self.clock())
             known = head.views[name]
             if known.live is None:
                 known = replace(known, last=known.last + 1, live=State([known.last + 1], 0, self.clock()))
             return head.changed(name, known)
 
-        known = self._change(view.entity, begin).views[name]
+        views = self._change(view.entity, begin).views
+        known = views[name if view.events is None else recent(name)]
         assert known.live is not None
         taken = 0
         for batch in _pieces([rows]):
@@ -195,8 +201,10 @@ class Writer:
         """Keys, rows and the latest time of a batch; of several rows with one key the one that counts."""
         join_id = self.config.entity(view.entity).join_id
         keys = key_bytes(column_of(batch, join_id), join_id)
+        if view.events is not None:
+            return pack_events(view, batch, keys, schema)
         times = None if view.event_time is None else micros(batch, view.event_time)
-        packed = pack(batch, view.types, schema, times)
+        packed = pack(batch, view.held, schema, times)
         latest = None if times is None or not len(times) else int(times.max())
         if len(set(keys)) == len(keys):
             return keys, packed, latest
@@ -214,7 +222,8 @@ class Writer:
         records = self.store.read(view.entity, list(sample.rows))[1]
         found = native.newest(list(records), known.slot, [generation])
         for (key, row), there in zip(sample.rows.items(), found, strict=True):
-            if there != row:
+            held = row if view.events is None or there is None else native.joined(row, there)
+            if there != held:  # events are among those that are there
                 shown = key.decode(errors="replace")[:100]
                 what = "is not there" if there is None else "is another one"
                 raise StoreError(
@@ -225,15 +234,18 @@ class Writer:
 class _Sample:
     """Some of the rows that were written, spread over all of them: the latest of each key."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_events: bool) -> None:
         self.rows: dict[bytes, bytes] = {}
+        self._of_events = of_events
         self._rng = np.random.default_rng(0)
         self._seen = 0
 
     def add(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        if not keys:
+            return  # of events none that counts
         for key, row in zip(keys, rows, strict=True):
-            if key in self.rows and _time(row) >= _time(self.rows[key]):
-                self.rows[key] = row
+            if key in self.rows and (self._of_events or _time(row) >= _time(self.rows[key])):
+                self.rows[key] = native.joined(self.rows[key], row) if self._of_events else row
         self._seen += len(keys)
         wanted = max(1, round(CHECKED * len(keys) / self._seen))
         for place in self._rng.permutation(len(keys))[:wanted].tolist():
