@@ -33,7 +33,8 @@ def pack_events(
     Raises:
         DataError: A column is missing or does not fit, or an event has no name, item or time.
     """
-    assert view.events is not None and view.event_time is not None
+    assert view.events is not None
+    assert view.event_time is not None
     events, held = view.events, view.held
     times = micros(rows, view.event_time)
     columns = [] if events.name is None else [_whole(rows, events.name, held)]
@@ -85,7 +86,8 @@ def reading(
     Raises:
         StoreError: Events that are there have other types than the view says.
     """
-    assert view.events is not None and view.event_time is not None
+    assert view.events is not None
+    assert view.event_time is not None
     events, stored = view.events, view.stored
     for fields in schemas.values():
         for field, kind in fields:

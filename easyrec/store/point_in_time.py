@@ -177,7 +177,8 @@ def _join(db: Any, view: View, alias: str, join_id: str, fields: Sequence[str], 
 
 def _replay(db: Any, view: View, alias: str, join_id: str, columns: Sequence[str], spine: tuple[int, int]) -> str:
     """The clause that joins the sequences of a view to the spine."""
-    assert view.events is not None and view.event_time is not None
+    assert view.events is not None
+    assert view.event_time is not None
     db_name, types = _scanned(db, view, [join_id, *view.held])
     ages = [sequence.ttl or view.ttl for sequence in view.events.sequences]
     oldest = round(max(age for age in ages if age is not None) * 1e6) if None not in ages else 0

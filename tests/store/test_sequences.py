@@ -311,6 +311,7 @@ def hold_what_was_served(tmp_path, events, reads, since, published, keep):
         }
     )
     users, times = zip(*reads, strict=True)
+    since = min(since, *times)  # nothing is served before the store is filled
     spine = pa.table({"user_id": users, "event_time": pa.array([START + time for time in times], pa.int64())})
     made = training_set(config, "ctr", spine).table.drop_columns(["user_id", "event_time"]).to_pylist()
     assert made == [plain(events, user, time, keep) for user, time in reads]
