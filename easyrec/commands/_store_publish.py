@@ -2,12 +2,14 @@
 
 easyrec store publish -c store.yaml user_profile --input profiles.parquet
 easyrec store publish -c store.yaml user_profile --input today/ --merge
+easyrec store publish -c store.yaml item_vectors --vectors runs/dssm/items
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from easyrec.commands._print import bar, count, line
@@ -18,15 +20,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from easyrec.data.sources import Source
+    from easyrec.store.writer import Published
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec store publish`."""
     add_definitions(parser)
     parser.add_argument("view", metavar="VIEW", help="name of the view")
-    parser.add_argument(
-        "--input", required=True, metavar="PATH", help="rows: a parquet, csv or jsonl file, folder or glob"
-    )
+    rows = parser.add_mutually_exclusive_group(required=True)
+    rows.add_argument("--input", metavar="PATH", help="rows: a parquet, csv or jsonl file, folder or glob")
+    rows.add_argument("--vectors", metavar="DIR", help="vectors that `easyrec embed` made; their version is the model")
+    parser.add_argument("--version", default="", help="which model made the vectors of --input")
     parser.add_argument("--merge", action="store_true", help="let keys that do not come stay as they are")
 
 
@@ -37,6 +41,13 @@ def run(args: argparse.Namespace) -> None:
 
     config = definitions(args)
     view = view_of(config, args.view)
+    if args.vectors is not None:
+        from easyrec.commands._vectors import embedded  # noqa: PLC0415 (help must not wait for it)
+
+        version, batches = embedded(Path(args.vectors), view, config.entity(view.entity).join_id)
+        with opened(config) as store:
+            _tell(Writer(config, store).publish(view.name, batches, merge=args.merge, version=version))
+        return
     source = source_of(args.input, []).open()
     wanted = dict.fromkeys([config.entity(view.entity).join_id, *view.held, *filter(None, [view.event_time])])
     for name in wanted:
@@ -44,9 +55,14 @@ def run(args: argparse.Namespace) -> None:
             reason = f"the rows have no such column; they have: {', '.join(list(source.columns)[:20])}"
             raise DataError(reason, file=args.input, column=name)
     with opened(config) as store, bar() as told:
-        made = Writer(config, store).publish(view.name, _rows(source, list(wanted), told), merge=args.merge)
+        rows = _rows(source, list(wanted), told)
+        made = Writer(config, store).publish(view.name, rows, merge=args.merge, version=args.version)
+    _tell(made)
+
+
+def _tell(made: Published) -> None:
     rate = made.rows / max(made.seconds, 1e-9)
-    line(f"{view.name}: generation {made.generation} with {count(made.rows)} rows is read now; {rate:,.0f} rows/s")
+    line(f"{made.view}: generation {made.generation} with {count(made.rows)} rows is read now; {rate:,.0f} rows/s")
 
 
 def _rows(source: Source, columns: list[str], told: Callable[[int, float], None] | None) -> Iterator[pa.RecordBatch]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from easyrec.store import native
 from feature_generator.errors import DataError
@@ -100,6 +101,10 @@ def field_of(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
         DataError: It is missing, or cannot be read as this type.
     """
     column, wanted = column_of(rows, name), arrow_type(text)
+    if pa.types.is_fixed_size_list(wanted) and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        other = pc.index(pc.not_equal(pc.list_value_length(column), wanted.list_size), True).as_py()
+        if other >= 0:
+            raise DataError(f"has {len(column[other])} numbers, not {wanted.list_size}", column=name, row=other)
     try:
         made = column.cast(wanted) if column.type != wanted else column
         if pa.types.is_fixed_size_list(wanted):

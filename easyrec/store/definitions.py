@@ -102,6 +102,13 @@ class View(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _vectors(self) -> Self:
+        vectors = [field.name for field in self.fields if field.type.startswith("vector")]
+        if self.type == "embedding" and len(vectors) != 1:
+            raise ValueError(f"a view of type embedding has one field of type vector<D>, but this has {len(vectors)}")
+        return self
+
+    @model_validator(mode="after")
     def _sequences(self) -> Self:
         if (self.type == "sequence") != (self.events is not None):
             raise ValueError("a view of type sequence, and no other, says what its 'events' are")

@@ -24,12 +24,14 @@ class State:
         rows: Rows that were written to make it.
         published: Seconds since 1970.
         newest: Latest event time, microseconds since 1970; None: its rows have no times.
+        version: Which model made its vectors; empty: it holds none.
     """
 
     generations: list[int]
     rows: int
     published: float
     newest: int | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,17 @@ class EntityReader:
         with self._lock:
             return {view.name: ViewCounts(*row) for view, row in zip(self._views, self._counts.tolist(), strict=True)}
 
+    def versions(self) -> dict[str, str]:
+        """Which model made the vectors that are read now, by embedding view; empty: nothing was published yet.
+
+        Raises:
+            StoreError: The store cannot be reached or is damaged.
+        """
+        head = Head.of(self.store.read(self.entity, [])[0])
+        vectors = [view.name for view in self._views if view.type == "embedding"]
+        states = {name: head.views[name].live if name in head.views else None for name in vectors}
+        return {name: "" if state is None else state.version for name, state in states.items()}
+
     def _made(self, head: Head) -> Any:
         names = list(self.columns)
         views = []
@@ -175,3 +186,7 @@ class ModelReader:
     def counts(self) -> dict[str, ViewCounts]:
         """Hits, misses and expired rows since this was made, by view."""
         return {name: counts for reader in self.entities.values() for name, counts in reader.counts().items()}
+
+    def versions(self) -> dict[str, str]:
+        """Which model made the vectors that are read now, by embedding view; empty: nothing was published yet."""
+        return {name: version for reader in self.entities.values() for name, version in reader.versions().items()}

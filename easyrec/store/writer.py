@@ -61,7 +61,9 @@ class Writer:
     def __init__(self, config: StoreConfig, store: OnlineStore, clock: Callable[[], float] = time.time) -> None:
         self.config, self.store, self.clock = config, store, clock
 
-    def publish(self, name: str, batches: Iterable[pa.RecordBatch], *, merge: bool = False) -> Published:
+    def publish(
+        self, name: str, batches: Iterable[pa.RecordBatch], *, merge: bool = False, version: str = ""
+    ) -> Published:
         """Write a generation of a view, verify it, and switch to it.
 
         Until then readers see the former one; where this is stopped, or fails, they see it for ever. Of several rows of a
@@ -71,6 +73,7 @@ class Writer:
             name: Of the view.
             batches: Hold the join id, the fields and the event time.
             merge: Let keys that do not come stay as they are; else they are gone.
+            version: Of an embedding view, which model made the vectors.
 
         Raises:
             DataError: A column is missing or does not fit.
@@ -85,6 +88,7 @@ class Writer:
             nonlocal schema
             head, schema = head.registered(view)
             known = head.views[name]
+            _check_version(view, version, known.live if merge else None)
             if merge and known.live is not None and len(known.live.generations) >= CHAIN:
                 raise StoreError(f"view '{name}' was merged {CHAIN} times: overwrite it")
             writing = Writing(known.last + 1, token, begun, merge)
@@ -103,7 +107,7 @@ class Writer:
         self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
         self._verify(view, known, generation, checked)
         before = known.live.generations if merge and known.live is not None else []
-        state = State([*before, generation], rows, self.clock(), newest)
+        state = State([*before, generation], rows, self.clock(), newest, version)
 
         def switch(head: Head) -> Head:
             self._check_own(head, name, token)
@@ -129,7 +133,7 @@ class Writer:
         assert live is not None
         return live
 
-    def write(self, name: str, rows: pa.RecordBatch) -> int:
+    def write(self, name: str, rows: pa.RecordBatch, *, version: str = "") -> int:
         """Put rows into what readers see now; a row that is older than what is there changes nothing.
 
         Events join those that are there, and stay beside what is published later.
@@ -137,6 +141,7 @@ class Writer:
         Args:
             name: Of the view.
             rows: Hold the join id, the fields and the event time.
+            version: Of an embedding view, which model made the vectors.
 
         Returns:
             Rows that were taken, of several with one key the latest; keys, where rows are events.
@@ -153,8 +158,10 @@ class Writer:
             if view.events is not None:
                 return head.with_recent(view, self.clock())
             known = head.views[name]
+            _check_version(view, version, known.live)
             if known.live is None:
-                known = replace(known, last=known.last + 1, live=State([known.last + 1], 0, self.clock()))
+                live = State([known.last + 1], 0, self.clock(), version=version)
+                known = replace(known, last=known.last + 1, live=live)
             return head.changed(name, known)
 
         views = self._change(view.entity, begin).views
@@ -253,6 +260,21 @@ class _Sample:
                 if len(self.rows) >= CHECKED:
                     self.rows.pop(next(iter(self.rows)))
                 self.rows[keys[place]] = rows[place]
+
+
+def _check_version(view: View, version: str, live: State | None) -> None:
+    """Vectors of two models cannot be compared, so a view never holds both."""
+    if view.type != "embedding":
+        if version:
+            raise StoreError(f"view '{view.name}' is of type {view.type}: vectors of an embedding view have a version")
+        return
+    if not version:
+        raise StoreError(f"view '{view.name}' holds vectors: say which model made them as their version")
+    if live is not None and live.version != version:
+        raise StoreError(
+            f"view '{view.name}' holds vectors of version '{live.version}', with which those of '{version}' cannot be "
+            "compared: publish all of them anew"
+        )
 
 
 def _time(row: bytes) -> int:

@@ -285,7 +285,7 @@ def test_a_training_set_holds_what_was_served(tmp_path, events, reads, since, pu
 
 
 @pytest.mark.slow
-@settings(max_examples=600, **QUIET)
+@settings(max_examples=300, **QUIET)
 @given(*HISTORIES)
 def test_training_sets_hold_what_was_served(tmp_path, events, reads, since, published, keep):
     hold_what_was_served(tmp_path, events, reads, since, published, keep)

@@ -135,7 +135,9 @@ def served(log, config):
 
 def test_sequences_are_those_of_the_shop(log, trained_on):
     for name, length in LENGTHS.items():
-        made, given = ([pc.list_flatten(column) for column in columns] for columns in _pairs(log[0], trained_on, name, length))
+        made, given = (
+            [pc.list_flatten(column) for column in columns] for columns in _pairs(log[0], trained_on, name, length)
+        )
         assert len(made[0]) > 1000
         for ours, theirs in zip(made, given, strict=True):
             assert ours.to_pylist() == theirs.to_pylist()
