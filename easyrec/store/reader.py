@@ -110,25 +110,25 @@ class EntityReader:
 
     def _made(self, head: Head) -> Any:
         names = list(self.columns)
-        views = []
-        for view in self._views:
+        views, events = [], {}
+        for place, view in enumerate(self._views):
             places = {field: names.index(name) for name, (of, field) in self.columns.items() if of.name == view.name}
             known = head.views.get(view.name)
             state = None if known is None else known.live
             fields_of = {} if known is None else known.schemas
-            schemas, events = [], None
+            schemas = []
             if view.events is not None:
                 later = head.views.get(recent(view.name))
                 span = (0, []) if later is None or later.live is None else (later.slot, later.live.generations)
-                events = reading(view, places, fields_of, span)
+                events[place] = reading(view, places, fields_of, span)
             else:
                 for number, fields in fields_of.items():
                     types = [kind for _, kind in fields]
                     schemas.append((number, types, [self._place(view, places, *field) for field in fields]))
             slot = 0 if known is None else known.slot
             generations = [] if state is None else state.generations
-            views.append((slot, generations, view.ttl_micros, schemas, list(places.values()), events))
-        return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views)
+            views.append((slot, generations, view.ttl_micros, schemas, list(places.values())))
+        return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views, events)
 
     def _place(self, view: View, places: Mapping[str, int], field: str, kind: str) -> int:
         if field in places and view.types[field] != kind:

@@ -1,12 +1,14 @@
 """Sequences of events: what is served at a moment is the rule, said plainly, and what a training set holds of that moment."""
 
+import contextlib
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import ConfigError, DataError, StoreError
 from easyrec.store.definitions import load_store
 from easyrec.store.online.memory import MemoryStore
 from easyrec.store.reader import ModelReader, ViewCounts
@@ -316,3 +318,24 @@ def hold_what_was_served(tmp_path, events, reads, since, published, keep):
     made = training_set(config, "ctr", spine).table.drop_columns(["user_id", "event_time"]).to_pylist()
     assert made == [plain(events, user, time, keep) for user, time in reads]
     assert made == served(config, events, reads, since, published)
+
+
+@settings(max_examples=200, **QUIET)
+@given(st.data())
+def test_damaged_events_are_told_or_read_as_other_values(data):
+    config = load_store(
+        {
+            **{"project": "p", "online": {"type": "memory"}, "views": [view()], "models": [MODEL]},
+            "entities": [{"name": "user", "join_id": "user_id"}],
+        }
+    )
+    shop = Shop(config, MemoryStore("p"))
+    shop.writer.publish("did", [rows((1, 5, "click", None, 31), (1, 7, "play", 12, 92), (1, 6, "click", 3, 33))])
+    shop.writer.write("did", rows((1, 9, "play", 20, 95)))
+    records = shop.store._records["user"]
+    record = bytearray(records[b"1"])
+    for _ in range(data.draw(st.integers(1, 3))):
+        record[data.draw(st.integers(0, len(record) - 1))] = data.draw(st.integers(0, 255))
+    records[b"1"] = bytes(record[: data.draw(st.integers(0, len(record)))])
+    with contextlib.suppress(StoreError):
+        assert set(shop.read()) == set(config.view("did").types)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -183,21 +184,23 @@ store::Behaviour behaviour_of(const GivenEvents& given, const std::vector<store:
 // What is read of the views of one entity, and where it goes.
 class Reader {
  public:
-  using Given = std::tuple<std::uint16_t, Generations, std::int64_t, std::vector<Schema>, std::vector<std::int32_t>,
-                           std::optional<GivenEvents>>;
+  using Given = std::tuple<std::uint16_t, Generations, std::int64_t, std::vector<Schema>, std::vector<std::int32_t>>;
 
-  Reader(std::vector<std::string> names, const std::vector<std::string>& types, const std::vector<Given>& views)
+  // `events`: what is read of the views of events, by their place.
+  Reader(std::vector<std::string> names, const std::vector<std::string>& types, const std::vector<Given>& views,
+         const std::map<std::size_t, GivenEvents>& events)
       : names_(std::move(names)), types_(types_of(types)) {
     if (names_.size() != types_.size()) throw std::invalid_argument("each column has a name and a type");
     std::vector<char> owned(names_.size());
-    for (const auto& [slot, generations, ttl, schemas, columns, events] : views) {
+    for (const auto& [slot, generations, ttl, schemas, columns] : views) {
       store::View view{span_of(slot, generations), ttl, {}, columns};
       for (const std::int32_t column : columns) {
         if (column < 0 || static_cast<std::size_t>(column) >= owned.size() || owned[static_cast<std::size_t>(column)]++)
           throw std::invalid_argument("a column belongs to one view");
       }
+      const auto own = events.find(views_.size());
       behaviours_.emplace_back();
-      if (events) behaviours_.back() = behaviour_of(*events, types_);
+      if (own != events.end()) behaviours_.back() = behaviour_of(own->second, types_);
       else
         for (const Schema& schema : schemas) view.layouts.push_back(layout_of(schema, columns, types_, false));
       views_.push_back(std::move(view));
@@ -418,6 +421,8 @@ PYBIND11_MODULE(NATIVE_MODULE, module) {
   py::class_<Columns>(module, "Columns")
       .def("__arrow_c_array__", &Columns::take, py::arg("requested_schema") = py::none());
   py::class_<Reader>(module, "Reader")
-      .def(py::init<std::vector<std::string>, const std::vector<std::string>&, const std::vector<Reader::Given>&>())
+      .def(py::init<std::vector<std::string>, const std::vector<std::string>&, const std::vector<Reader::Given>&,
+                    const std::map<std::size_t, GivenEvents>&>(),
+           py::arg("names"), py::arg("types"), py::arg("views"), py::arg("events") = py::dict())
       .def("read", &Reader::read);
 }
