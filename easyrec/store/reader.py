@@ -17,6 +17,7 @@ from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.events import reading
 from easyrec.store.head import Head, recent
 from easyrec.store.online import OnlineStore
+from easyrec.store.read_log import ReadLog
 from easyrec.store.writer import key_bytes
 
 HITS, MISSES, EXPIRED = range(3)
@@ -54,6 +55,7 @@ class EntityReader:
         join_id: What its ids are called.
         columns: View and field of each column, by name.
         clock: Seconds since 1970.
+        log: Keeps some of the reads.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class EntityReader:
         join_id: str,
         columns: Mapping[str, tuple[View, str]],
         clock: Callable[[], float] = time.time,
+        log: ReadLog | None = None,
     ) -> None:
-        self.store, self.entity, self.join_id, self.clock = store, entity, join_id, clock
+        self.store, self.entity, self.join_id, self.clock, self.log = store, entity, join_id, clock, log
         self.columns = dict(columns)
         self._views = list({view.name: view for view, _ in columns.values()}.values())
         self._plan = _Plan(None, self._made(Head()))
@@ -80,17 +83,22 @@ class EntityReader:
             DataError: An id is null, or of another type.
             StoreError: The store cannot be reached or is damaged.
         """
-        head, records = self.store.read(self.entity, key_bytes(ids, self.join_id))
+        keys = key_bytes(ids, self.join_id)
+        head, records = self.store.read(self.entity, keys)
         plan = self._plan
         if head != plan.head:
             plan = self._plan = _Plan(head, self._made(Head.of(head)))
+        now = int(self.clock() * 1e6)
         try:
-            made, counts = plan.reader.read(records, int(self.clock() * 1e6))
+            made, counts = plan.reader.read(records, now)
         except ValueError as error:
             raise StoreError(f"{self.store.shown}, entity '{self.entity}': {error}") from None
         with self._lock:
             self._counts += counts
-        return pa.record_batch(made)
+        rows = pa.record_batch(made)
+        if self.log is not None:
+            self.log.add(self.join_id, keys, now, rows)
+        return rows
 
     def counts(self) -> dict[str, ViewCounts]:
         """Hits, misses and expired rows since this was made, by view."""
@@ -145,13 +153,19 @@ class ModelReader:
         store: Where records are.
         model: Name of the model.
         clock: Seconds since 1970.
+        log: Keeps some of the reads, to be replayed; whoever made it closes it.
 
     Raises:
         StoreError: There is no such model.
     """
 
     def __init__(
-        self, config: StoreConfig, store: OnlineStore, model: str, clock: Callable[[], float] = time.time
+        self,
+        config: StoreConfig,
+        store: OnlineStore,
+        model: str,
+        clock: Callable[[], float] = time.time,
+        log: ReadLog | None = None,
     ) -> None:
         try:
             columns = config.columns(config.model(model))
@@ -161,7 +175,7 @@ class ModelReader:
         for entity in config.entities:
             own = {name: place for name, place in columns.items() if place[0].entity == entity.name}
             if own:
-                self.entities[entity.join_id] = EntityReader(store, entity.name, entity.join_id, own, clock)
+                self.entities[entity.join_id] = EntityReader(store, entity.name, entity.join_id, own, clock, log)
 
     def read(self, ids: Mapping[str, Sequence[Any] | pa.Array]) -> dict[str, pa.RecordBatch]:
         """The columns of each entity that is asked for.
