@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> None:
         state = ["", "", "", ""]
         if live is not None:
             newest = "" if live.newest is None else instant(live.newest / 1e6)
-            state = [str(live.generations[-1]), count(live.rows), instant(live.published), newest]
+            number = f"{live.generations[-1]}{f' of {live.version[:12]}' if live.version else ''}"
+            state = [number, count(live.rows), instant(live.published), newest]
         ttl = "" if view.ttl is None else f"{datetime.timedelta(seconds=view.ttl)}"
         shown.add_row(view.name, view.entity, view.type, view.owner, count(len(view.fields)), ttl, *state)
     console().print(shown)

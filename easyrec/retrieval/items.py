@@ -52,6 +52,7 @@ class Items:
         keys: (N,) int64, their ids of the key feature.
         model: Digest of the model that made their vectors.
         name: The experiment's name.
+        id: What the ids are called.
         attributes: Columns that searches may filter by.
 
     Raises:
@@ -79,6 +80,7 @@ class Items:
         if whole.num_rows != about["items"]:
             raise RunError(f"{folder}: there should be {about['items']} items, but there are {whole.num_rows}")
         self.folder, self.model, self.name = folder, about["model"], about["name"]
+        self.id: str = about["id"]
         self.attributes: list[str] = about["attributes"]
         self.ids: pa.Array = whole.column(about["id"]).combine_chunks()
         self.keys: np.ndarray = whole.column("key").to_numpy()

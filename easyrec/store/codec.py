@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from easyrec.store import native
 from feature_generator.errors import DataError
@@ -52,7 +53,7 @@ def pack(rows: pa.RecordBatch, types: Mapping[str, str], schema: int, times: np.
     Raises:
         DataError: A column is missing, cannot be read as its type.
     """
-    columns = [_cast(rows, name, text) for name, text in types.items()]
+    columns = [field_of(rows, name, text) for name, text in types.items()]
     batch = pa.RecordBatch.from_arrays(columns, list(types))
     try:
         made: list[bytes] = native.pack(list(types.values()), schema, batch, times)
@@ -93,8 +94,17 @@ def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
-def _cast(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
+def field_of(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
+    """A column as the type of a field.
+
+    Raises:
+        DataError: It is missing, or cannot be read as this type.
+    """
     column, wanted = column_of(rows, name), arrow_type(text)
+    if pa.types.is_fixed_size_list(wanted) and (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        other = pc.index(pc.not_equal(pc.list_value_length(column), wanted.list_size), True).as_py()
+        if other >= 0:
+            raise DataError(f"has {len(column[other])} numbers, not {wanted.list_size}", column=name, row=other)
     try:
         made = column.cast(wanted) if column.type != wanted else column
         if pa.types.is_fixed_size_list(wanted):

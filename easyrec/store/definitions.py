@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import nearest
+from easyrec.store.behaviour import Events
 from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
 from easyrec.store.read_config import ReadConfig
@@ -22,7 +23,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 """What projects, entities, views, fields and models may be called: every store and every SQL takes it."""
 PASSWORD = re.compile(r"(?<=://)([^/?#\s]*?):[^/?#\s]*@|((?:password|secret|token)=)[^&\s]+", re.IGNORECASE)
 """In an address: behind the user's name, or among its options."""
-ViewType: TypeAlias = Literal["batch", "stream", "embedding"]
+ViewType: TypeAlias = Literal["batch", "stream", "sequence", "embedding"]
 
 
 def _named(value: str) -> str:
@@ -94,6 +95,8 @@ class View(StrictModel):
     """How old a row may be where it is read: seconds, or such as `30d`. Older ones count as missing."""
     online: bool = True
     """Whether it is published."""
+    events: Events | None = None
+    """Of a view of sequences: what its events hold, and which sequences are read of them."""
     description: str = ""
     owner: str = ""
     tags: list[str] = []
@@ -121,10 +124,41 @@ class View(StrictModel):
             raise ValueError("ttl is counted from the event_time: name the column")
         return self
 
+    @model_validator(mode="after")
+    def _vectors(self) -> Self:
+        vectors = [field.name for field in self.fields if field.type.startswith("vector")]
+        if self.type == "embedding" and len(vectors) != 1:
+            raise ValueError(f"a view of type embedding has one field of type vector<D>, but this has {len(vectors)}")
+        return self
+
+    @model_validator(mode="after")
+    def _sequences(self) -> Self:
+        if (self.type == "sequence") != (self.events is not None):
+            raise ValueError("a view of type sequence, and no other, says what its 'events' are")
+        if self.events is not None:
+            if self.event_time is None:
+                raise ValueError("events have times: name the column as event_time")
+            for sequence in self.events.sequences:
+                _named(sequence.name)
+            self.events.check(self.held, self.event_time)
+        return self
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Type of each field that its rows hold, by name, in order."""
+        return {field.name: field.type for field in self.fields}
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """The same as schemas of an online store know it."""
+        return self.held if self.events is None else self.events.stored(self.held)
+
     @property
     def types(self) -> dict[str, str]:
-        """Type of each field, by name, in order."""
-        return {field.name: field.type for field in self.fields}
+        """Type of each column that can be read, by name, in order."""
+        if self.events is None:
+            return self.held
+        return {name: kind for name, (_, _, kind) in self.events.columns(self.held, self.event_time or "").items()}
 
     def field(self, name: str) -> FieldConfig:
         """The field of a name."""

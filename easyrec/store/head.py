@@ -24,12 +24,14 @@ class State:
         rows: Rows that were written to make it.
         published: Seconds since 1970.
         newest: Latest event time, microseconds since 1970; None: its rows have no times.
+        version: Which model made its vectors; empty: it holds none.
     """
 
     generations: list[int]
     rows: int
     published: float
     newest: int | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Known:
         return [(self.slot, state.generations) for state in (self.live, self.former) if state is not None]
 
 
+def recent(name: str) -> str:
+    """What a head calls the place of the events of a view that come one by one; no view is called so."""
+    return f"{name} recent"
+
+
 @dataclass(frozen=True)
 class Head:
     """What is known of the views of an entity. Rows are read with the head of the same moment.
@@ -124,16 +131,13 @@ class Head:
         Raises:
             StoreError: A field has another type than before, or there are too many views.
         """
-        slots = {known.slot for known in self.views.values()}
-        known = self.views.get(view.name) or Known(next(slot for slot in range(MOST_VIEWS + 1) if slot not in slots))
-        if known.slot >= MOST_VIEWS:
-            raise StoreError(f"an entity has at most {MOST_VIEWS} views")
-        fields = list(view.types.items())
+        known = self.views.get(view.name) or Known(self._slot())
+        fields = list(view.stored.items())
         for schema in known.schemas.values():
             for name, kind in schema:
-                if view.types.get(name, kind) != kind:
+                if view.stored.get(name, kind) != kind:
                     told = (
-                        f"field '{name}' of view '{view.name}' is {view.types[name]}, but was {kind} in rows that are"
+                        f"field '{name}' of view '{view.name}' is {view.stored[name]}, but was {kind} in rows that are"
                     )
                     raise StoreError(f"{told} there: give the field another name")
         number = next((number for number, schema in known.schemas.items() if schema == fields), None)
@@ -141,6 +145,26 @@ class Head:
             number = max(known.schemas, default=0) + 1
             known = replace(known, schemas={**known.schemas, number: fields})
         return self.changed(view.name, known), number
+
+    def with_recent(self, view: View, now: float) -> Head:
+        """The head that also knows a place for the events of a view that come one by one, beside its history.
+
+        Args:
+            view: Of sequences.
+            now: Seconds since 1970.
+        """
+        name = recent(view.name)
+        if name in self.views:
+            return self
+        return self.changed(name, Known(self._slot(), 1, live=State([1], 0, now)))
+
+    def _slot(self) -> int:
+        """The first that no view has."""
+        slots = {known.slot for known in self.views.values()}
+        slot = next(slot for slot in range(MOST_VIEWS + 1) if slot not in slots)
+        if slot >= MOST_VIEWS:
+            raise StoreError(f"an entity has at most {MOST_VIEWS} views")
+        return slot
 
     @property
     def spans(self) -> list[tuple[int, list[int]]]:

@@ -2,7 +2,7 @@
 
 Of a view a row counts at time t where its event time and its created time are not after t; of those of a key the one with
 the latest event time is taken, of several the one created last, of these the last in the table. It is null where that row
-is older than the view's ttl. Rows of the spine are never dropped nor repeated.
+is older than the view's ttl. Rows of the spine are never dropped nor repeated. Sequences are of events before t.
 """
 
 # ruff: noqa: S608 (statements are made of quoted names and of numbers)
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from easyrec.errors import DataError, MissingExtra, StoreError, nearest
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.offline import quoted, text
+from easyrec.store.replay import replayed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,7 +94,8 @@ def training_set(
                 raise DataError(told, column=join_id)
             if not rows:
                 low = high = 0
-            joins.append(_join(db, view, f"v{place}", join_id, list(dict.fromkeys(own.values())), (low, high)))
+            join = _join if view.events is None else _replay
+            joins.append(join(db, view, f"v{place}", join_id, list(dict.fromkeys(own.values())), (low, high)))
             chosen += [_field(view, f"v{place}", field, name) for name, field in own.items()]
         query = f"SELECT {', '.join(chosen)} FROM spine s {' '.join(joins)} ORDER BY s.{ROW}"
         table = None
@@ -151,15 +153,7 @@ def _spine(db: Any, spine: Any, event_time: str, columns: Any) -> list[str]:
 
 def _join(db: Any, view: View, alias: str, join_id: str, fields: Sequence[str], spine: tuple[int, int]) -> str:
     """The clause that joins a view to the spine."""
-    if view.source is None:
-        raise StoreError(f"view '{view.name}' says not where its rows lie: give it a source")
-    db_name = f"rows of {view.name}"
-    view.source.scan(db, db_name)
-    types = _types(db, db_name)
-    for name in [join_id, *fields, *filter(None, [view.event_time, view.created_time])]:
-        if name not in types:
-            told = f"the rows of view '{view.name}' have no such column{nearest(name, types)}"
-            raise DataError(f"{told}; they have: {', '.join(list(types)[:20])}", column=name)
+    db_name, types = _scanned(db, view, [join_id, *fields])
     key, own = f"s.{quoted(join_id)}", quoted(join_id)
     if _types(db, "spine")[join_id] != types[join_id]:
         key, own = f"CAST({key} AS VARCHAR)", f"CAST({own} AS VARCHAR)"
@@ -169,20 +163,63 @@ def _join(db: Any, view: View, alias: str, join_id: str, fields: Sequence[str], 
         last = f"SELECT {own} AS {KEY}, {kept}, row_number() OVER () AS {ORDER} FROM {table}"
         source = f"(SELECT * FROM ({last}) QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY {ORDER} DESC) = 1)"
         return f"LEFT JOIN {source} {alias} ON {key} = {alias}.{KEY}"
-    low, high = spine
     event = _micros(view.event_time, types[view.event_time])
-    bounds = [_not_after(view.event_time, types[view.event_time], high)]
-    if view.ttl is not None:
-        bounds.append(_not_before(view.event_time, types[view.event_time], low - view.ttl_micros))
+    bounds = _bounds(view, types, spine, view.ttl_micros)
     rows = f"SELECT {own} AS {KEY}, {kept}, {event} AS {WHEN}, row_number() OVER () AS {ROW}"
     if view.created_time is None:
         ordered = f"SELECT *, ({WHEN}::HUGEINT << {SHIFT}) + {ROW} AS {ORDER} FROM ({rows} FROM {table} WHERE {' AND '.join(bounds)})"
     else:
         created = _micros(view.created_time, types[view.created_time])
-        bounds.append(_not_after(view.created_time, types[view.created_time], high))
         ordered = _as_known(f"{rows}, {created} AS __created FROM {table} WHERE {' AND '.join(bounds)}")
     until = f"(s.{WHEN}::HUGEINT << {SHIFT}) + {(1 << SHIFT) - 1}"
     return f"ASOF LEFT JOIN ({ordered}) {alias} ON {key} = {alias}.{KEY} AND {until} >= {alias}.{ORDER}"
+
+
+def _replay(db: Any, view: View, alias: str, join_id: str, columns: Sequence[str], spine: tuple[int, int]) -> str:
+    """The clause that joins the sequences of a view to the spine."""
+    assert view.events is not None
+    assert view.event_time is not None
+    db_name, types = _scanned(db, view, [join_id, *view.held])
+    ages = [sequence.ttl or view.ttl for sequence in view.events.sequences]
+    oldest = round(max(age for age in ages if age is not None) * 1e6) if None not in ages else 0
+    event = _micros(view.event_time, types[view.event_time])
+    created = "0" if view.created_time is None else _micros(view.created_time, types[view.created_time])
+    kept = ", ".join(f"{quoted(field)} AS {quoted(field)}" for field in view.held)
+    own, key = f"CAST({quoted(join_id)} AS VARCHAR)", f"CAST({quoted(join_id)} AS VARCHAR)"
+    bounds = " AND ".join(_bounds(view, types, spine, oldest))
+    events = (
+        f"SELECT {own} AS k, {event} AS t, {created} AS c, row_number() OVER () AS o, {kept} "
+        f"FROM {quoted(db_name)} WHERE {bounds}"
+    )
+    moments = f"SELECT {key} AS k, {WHEN} AS t, {ROW} AS r FROM spine"
+    replayed(db, view, f"sequences of {view.name}", columns, events, moments, view.created_time is not None)
+    return f"LEFT JOIN {quoted(f'sequences of {view.name}')} {alias} ON s.{ROW} = {alias}.{ROW}"
+
+
+def _scanned(db: Any, view: View, columns: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """What the rows of a view are called from now on, and the types of their columns."""
+    if view.source is None:
+        raise StoreError(f"view '{view.name}' says not where its rows lie: give it a source")
+    db_name = f"rows of {view.name}"
+    view.source.scan(db, db_name)
+    types = _types(db, db_name)
+    for name in [*columns, *filter(None, [view.event_time, view.created_time])]:
+        if name not in types:
+            told = f"the rows of view '{view.name}' have no such column{nearest(name, types)}"
+            raise DataError(f"{told}; they have: {', '.join(list(types)[:20])}", column=name)
+    return db_name, types
+
+
+def _bounds(view: View, types: dict[str, str], spine: tuple[int, int], ttl: int) -> list[str]:
+    """Conditions that leave out rows which no row of the spine sees; microseconds, a ttl of 0 is for ever."""
+    low, high = spine
+    assert view.event_time is not None
+    bounds = [_not_after(view.event_time, types[view.event_time], high)]
+    if ttl:
+        bounds.append(_not_before(view.event_time, types[view.event_time], low - ttl))
+    if view.created_time is not None:
+        bounds.append(_not_after(view.created_time, types[view.created_time], high))
+    return bounds
 
 
 def _as_known(rows: str) -> str:
@@ -198,6 +235,8 @@ def _as_known(rows: str) -> str:
 
 def _field(view: View, alias: str, field: str, name: str) -> str:
     value = f"{alias}.{quoted(field)}"
+    if view.events is not None:
+        return f"coalesce({value}, []) AS {quoted(name)}"
     if view.ttl is not None:
         value = f"CASE WHEN s.{WHEN} - {alias}.{WHEN} <= {view.ttl_micros} THEN {value} END"
     return f"{value} AS {quoted(name)}"

@@ -15,9 +15,11 @@ import pyarrow as pa
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store import native
 from easyrec.store.definitions import StoreConfig, View
-from easyrec.store.head import Head
+from easyrec.store.events import reading
+from easyrec.store.head import Head, recent
 from easyrec.store.near import NearStore
 from easyrec.store.online import OnlineStore
+from easyrec.store.read_log import ReadLog
 from easyrec.store.record_cache import Found
 from easyrec.store.timings import Times, Timings
 from easyrec.store.writer import key_bytes
@@ -96,6 +98,7 @@ class EntityReader:
         join_id: What its ids are called.
         columns: View and field of each column, by name.
         clock: Seconds since 1970.
+        log: Keeps some of the reads.
     """
 
     def __init__(
@@ -105,8 +108,9 @@ class EntityReader:
         join_id: str,
         columns: Mapping[str, tuple[View, str]],
         clock: Callable[[], float] = time.time,
+        log: ReadLog | None = None,
     ) -> None:
-        self.near, self.entity, self.join_id, self.clock = store, entity, join_id, clock
+        self.near, self.entity, self.join_id, self.clock, self.log = store, entity, join_id, clock, log
         self.columns = dict(columns)
         self._views = list({view.name: view for view, _ in columns.values()}.values())
         self._plan = _Plan(None, Head(), self._made(Head()))
@@ -125,7 +129,7 @@ class EntityReader:
             StoreError: The store cannot be reached or is damaged.
         """
         begun, keys = time.perf_counter(), key_bytes(ids, self.join_id)
-        made = self._columns(self.near.read(self.entity, keys))
+        made = self._columns(keys, self.near.read(self.entity, keys))
         self._timings.add(time.perf_counter() - begun)
         return made
 
@@ -144,7 +148,7 @@ class EntityReader:
 
         def result() -> tuple[pa.RecordBatch, bool]:
             try:
-                made, defaulted = self._columns(wait()), False
+                made, defaulted = self._columns(keys, wait()), False
             except StoreError as error:
                 made, defaulted = self._defaults(len(keys)), True
                 self._tell(error)
@@ -190,21 +194,25 @@ class EntityReader:
 
     # ------------------------------------------------------------------------------------------- inside
 
-    def _columns(self, found: Found) -> pa.RecordBatch:
-        """What records hold."""
+    def _columns(self, keys: Sequence[bytes], found: Found) -> pa.RecordBatch:
+        """What the records of keys hold."""
         head, records = found
         plan = self._plan
         if head != plan.head:
             views = Head.of(head)
             plan = self._plan = _Plan(head, views, self._made(views))
+        now = int(self.clock() * 1e6)
         try:
-            made, counts = plan.reader.read(records, int(self.clock() * 1e6))
+            made, counts = plan.reader.read(records, now)
         except ValueError as error:
             shown = f"{self.near.store.shown}, entity '{self.entity}'"
-            raise StoreError(f"{shown}{self._damaged(plan, ids, records)}: {error}") from None
+            raise StoreError(f"{shown}{self._damaged(plan, keys, records)}: {error}") from None
         with self._lock:
             self._counts[:, :3] += counts
-        return pa.record_batch(made)
+        rows = pa.record_batch(made)
+        if self.log is not None:
+            self.log.add(self.join_id, keys, now, rows)
+        return rows
 
     def _defaults(self, rows: int) -> pa.RecordBatch:
         """What is answered where nothing has come."""
@@ -224,30 +232,47 @@ class EntityReader:
             _log.warning("'%s' is answered with defaults: %s", self.entity, error)
 
     @staticmethod
-    def _damaged(plan: _Plan, ids: Sequence[Any], records: Sequence[bytes | None]) -> str:
+    def _damaged(plan: _Plan, keys: Sequence[bytes], records: Sequence[bytes | None]) -> str:
         """The first id whose record cannot be read."""
-        for one, record in zip(ids, records, strict=True):
+        for key, record in zip(keys, records, strict=True):
             try:
                 plan.reader.read([record], 0)
             except ValueError:  # noqa: PERF203 (looked for once something is wrong)
-                return f", id '{str(one)[:100]}'"
+                return f", id '{key.decode(errors='replace')[:100]}'"
         return ""
+
+    def versions(self) -> dict[str, str]:
+        """Which model made the vectors that are read now, by embedding view; empty: nothing was published yet.
+
+        Raises:
+            StoreError: The store cannot be reached or is damaged.
+        """
+        head = Head.of(self.near.store.read(self.entity, [])[0])
+        vectors = [view.name for view in self._views if view.type == "embedding"]
+        states = {name: head.views[name].live if name in head.views else None for name in vectors}
+        return {name: "" if state is None else state.version for name, state in states.items()}
 
     def _made(self, head: Head) -> Any:
         names = list(self.columns)
-        views = []
-        for view in self._views:
+        views, events = [], {}
+        for place, view in enumerate(self._views):
             places = {field: names.index(name) for name, (of, field) in self.columns.items() if of.name == view.name}
             known = head.views.get(view.name)
             state = None if known is None else known.live
+            fields_of = {} if known is None else known.schemas
             schemas = []
-            for number, fields in () if known is None else known.schemas.items():
-                types = [kind for _, kind in fields]
-                schemas.append((number, types, [self._place(view, places, *field) for field in fields]))
+            if view.events is not None:
+                later = head.views.get(recent(view.name))
+                span = (0, []) if later is None or later.live is None else (later.slot, later.live.generations)
+                events[place] = reading(view, places, fields_of, span)
+            else:
+                for number, fields in fields_of.items():
+                    types = [kind for _, kind in fields]
+                    schemas.append((number, types, [self._place(view, places, *field) for field in fields]))
             slot = 0 if known is None else known.slot
             generations = [] if state is None else state.generations
             views.append((slot, generations, view.ttl_micros, schemas, list(places.values())))
-        return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views)
+        return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views, events)
 
     def _place(self, view: View, places: Mapping[str, int], field: str, kind: str) -> int:
         if field in places and view.types[field] != kind:
@@ -265,6 +290,7 @@ class ModelReader:
         model: Name of the model.
         clock: Seconds since 1970.
         only: Of the model's columns, those that are read; default: all.
+        log: Keeps some of the reads, to be replayed; whoever made it closes it.
 
     Raises:
         StoreError: There is no such model.
@@ -277,6 +303,7 @@ class ModelReader:
         model: str,
         clock: Callable[[], float] = time.time,
         only: Collection[str] | None = None,
+        log: ReadLog | None = None,
     ) -> None:
         try:
             columns = config.columns(config.model(model))
@@ -289,7 +316,7 @@ class ModelReader:
             own = {name: place for name, place in columns.items() if place[0].entity == entity.name}
             own = {name: place for name, place in own.items() if only is None or name in only}
             if own:
-                self.entities[entity.join_id] = EntityReader(near, entity.name, entity.join_id, own, clock)
+                self.entities[entity.join_id] = EntityReader(near, entity.name, entity.join_id, own, clock, log)
 
     def read(self, ids: Mapping[str, Sequence[Any] | pa.Array], *, deadline_ms: float | None = None) -> ReadColumns:
         """The columns of each entity that is asked for.
@@ -352,3 +379,7 @@ class ModelReader:
                 told = f"the model reads nothing by this id{nearest(name, known)}; known: {', '.join(known)}"
                 raise DataError(told, column=name)
         return self.entities
+
+    def versions(self) -> dict[str, str]:
+        """Which model made the vectors that are read now, by embedding view; empty: nothing was published yet."""
+        return {name: version for reader in self.entities.values() for name, version in reader.versions().items()}

@@ -19,7 +19,8 @@ from easyrec.errors import DataError, StoreError
 from easyrec.store import native
 from easyrec.store.codec import column_of, micros, pack
 from easyrec.store.definitions import StoreConfig, View
-from easyrec.store.head import Head, Known, State, Writing
+from easyrec.store.events import pack_events
+from easyrec.store.head import Head, Known, State, Writing, recent
 from easyrec.store.online import OnlineStore, intact
 from easyrec.store.progress import Progress, Pulse, progress_of
 
@@ -81,6 +82,7 @@ class Writer:
         merge: bool = False,
         source: str = "",
         rows_per_second: float | None = None,
+        version: str = "",
     ) -> Published:
         """Write a generation of a view, verify it, and switch to it.
 
@@ -94,6 +96,7 @@ class Writer:
             source: Tells these rows, in this order, from all others: a digest, a day. Where the last writer of the view
                 was stopped while it wrote the same, its rows are looked at, and not written again.
             rows_per_second: How fast at most; default: as fast as it goes.
+            version: Of an embedding view, which model made the vectors.
 
         Raises:
             DataError: A column is missing or does not fit.
@@ -106,6 +109,7 @@ class Writer:
         def begin(head: Head) -> Head:
             head, schema = head.registered(view)
             known = head.views[name]
+            _check_version(view, version, known.live if merge else None)
             told, left = (merge, source, schema), known.writing
             if left is not None and source and (left.merge, left.source, left.schema) == told:
                 return head.changed(name, replace(known, writing=replace(left, token=token)))
@@ -119,7 +123,7 @@ class Writer:
         done = progress_of(self.store, entity, name, writing).rows
         me = f"{socket.gethostname()}-{os.getpid()}"
         pulse = Pulse(self.store, entity, name, Progress(generation, me, begun, done), self.clock)
-        rows, seen, newest, checked = 0, 0, None, _Sample()
+        rows, seen, newest, checked = 0, 0, None, _Sample(of_events=view.events is not None)
         at_once, due = AT_ONCE, begun
         if rows_per_second is not None:
             at_once = min(AT_ONCE, max(1, int(rows_per_second / PIECES_A_SECOND)))
@@ -142,7 +146,7 @@ class Writer:
             self._change(entity, lambda head: self._anew(head, name, token))
             raise
         before = known.live.generations if merge and known.live is not None else []
-        state = State([*before, generation], rows, self.clock(), newest)
+        state = State([*before, generation], rows, self.clock(), newest, version)
 
         def switch(head: Head) -> Head:
             self._check_own(head, name, token)
@@ -168,15 +172,18 @@ class Writer:
         assert live is not None
         return live
 
-    def write(self, name: str, rows: pa.RecordBatch) -> int:
+    def write(self, name: str, rows: pa.RecordBatch, *, version: str = "") -> int:
         """Put rows into what readers see now; a row that is older than what is there changes nothing.
+
+        Events join those that are there, and stay beside what is published later.
 
         Args:
             name: Of the view.
             rows: Hold the join id, the fields and the event time.
+            version: Of an embedding view, which model made the vectors.
 
         Returns:
-            Rows that were taken, of several with one key the latest.
+            Rows that were taken, of several with one key the latest; keys, where rows are events.
 
         Raises:
             DataError: A column is missing or does not fit.
@@ -187,12 +194,17 @@ class Writer:
         def begin(head: Head) -> Head:
             nonlocal schema
             head, schema = head.registered(view)
+            if view.events is not None:
+                return head.with_recent(view, self.clock())
             known = head.views[name]
+            _check_version(view, version, known.live)
             if known.live is None:
-                known = replace(known, last=known.last + 1, live=State([known.last + 1], 0, self.clock()))
+                live = State([known.last + 1], 0, self.clock(), version=version)
+                known = replace(known, last=known.last + 1, live=live)
             return head.changed(name, known)
 
-        known = self._change(view.entity, begin).views[name]
+        views = self._change(view.entity, begin).views
+        known = views[name if view.events is None else recent(name)]
         assert known.live is not None
         taken = 0
         for batch in _pieces([rows]):
@@ -239,8 +251,10 @@ class Writer:
         """Keys, rows and the latest time of a batch; of several rows with one key the one that counts."""
         join_id = self.config.entity(view.entity).join_id
         keys = key_bytes(column_of(batch, join_id), join_id)
+        if view.events is not None:
+            return pack_events(view, batch, keys, schema)
         times = None if view.event_time is None else micros(batch, view.event_time)
-        packed = pack(batch, view.types, schema, times)
+        packed = pack(batch, view.held, schema, times)
         latest = None if times is None or not len(times) else int(times.max())
         if len(set(keys)) == len(keys):
             return keys, packed, latest
@@ -275,7 +289,8 @@ class Writer:
         with intact(self.store.shown, view.entity, list(sample.rows), records):
             found = native.newest(list(records), known.slot, [generation])
         for (key, row), there in zip(sample.rows.items(), found, strict=True):
-            if there != row:
+            held = row if view.events is None or there is None else native.joined(row, there)
+            if there != held:  # events are among those that are there
                 shown = key.decode(errors="replace")[:100]
                 what = "is not there" if there is None else "is another one"
                 raise StoreError(
@@ -286,15 +301,18 @@ class Writer:
 class _Sample:
     """Some of the rows that were written, spread over all of them: the latest of each key."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_events: bool) -> None:
         self.rows: dict[bytes, bytes] = {}
+        self._of_events = of_events
         self._rng = np.random.default_rng(0)
         self._seen = 0
 
     def add(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        if not keys:
+            return  # of events none that counts
         for key, row in zip(keys, rows, strict=True):
-            if key in self.rows and _time(row) >= _time(self.rows[key]):
-                self.rows[key] = row
+            if key in self.rows and (self._of_events or _time(row) >= _time(self.rows[key])):
+                self.rows[key] = native.joined(self.rows[key], row) if self._of_events else row
         self._seen += len(keys)
         wanted = max(1, round(CHECKED * len(keys) / self._seen))
         for place in self._rng.permutation(len(keys))[:wanted].tolist():
@@ -302,6 +320,21 @@ class _Sample:
                 if len(self.rows) >= CHECKED:
                     self.rows.pop(next(iter(self.rows)))
                 self.rows[keys[place]] = rows[place]
+
+
+def _check_version(view: View, version: str, live: State | None) -> None:
+    """Vectors of two models cannot be compared, so a view never holds both."""
+    if view.type != "embedding":
+        if version:
+            raise StoreError(f"view '{view.name}' is of type {view.type}: vectors of an embedding view have a version")
+        return
+    if not version:
+        raise StoreError(f"view '{view.name}' holds vectors: say which model made them as their version")
+    if live is not None and live.version != version:
+        raise StoreError(
+            f"view '{view.name}' holds vectors of version '{live.version}', with which those of '{version}' cannot be "
+            "compared: publish all of them anew"
+        )
 
 
 def _time(row: bytes) -> int:

@@ -5,6 +5,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "events.h"
+
 namespace store {
 namespace {
 
@@ -102,8 +104,14 @@ std::string spliced(std::string_view record, std::uint16_t slot, std::uint32_t g
                     const std::vector<Span>& keep) {
   const std::vector<Part> parts = parts_of(record);
   std::vector<Part> kept;
+  std::string both;
   for (const Part& part : parts) {
     const bool same = part.slot == slot && part.generation == generation;
+    if (same && is_events(row) && is_events(part.row)) {
+      both = merged(part.row, row);
+      row = both;
+      continue;
+    }
     if (same && !row.empty() && time_of(part.row) > time_of(row)) return std::string(record);
     // What is newer is not for an older writer to judge: it may be read already.
     if (part.slot != slot || part.generation > generation || (!same && needed(parts, part, keep))) kept.push_back(part);

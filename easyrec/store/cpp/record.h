@@ -40,7 +40,8 @@ std::vector<Part> parts_of(std::string_view record);
 bool newest(std::string_view record, const Span& span, std::string_view& row);
 
 // A record with a row more, unless one of the same generation is there whose event time is later. Of that slot stays
-// what `keep` needs and what is of a later generation; nothing else changes. At most 255 parts.
+// what `keep` needs and what is of a later generation; nothing else changes. Events join those of the same generation.
+// At most 255 parts.
 std::string spliced(std::string_view record, std::uint16_t slot, std::uint32_t generation, std::string_view row,
                     const std::vector<Span>& keep);
 

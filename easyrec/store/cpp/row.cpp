@@ -7,22 +7,11 @@
 namespace store {
 namespace {
 
-constexpr std::size_t row_head = 10;
 constexpr std::uint32_t with_nulls = 0x80000000U;
 
 template <class T>
 void put(std::string& to, T value) {
   to.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-std::string_view text_at(const fg::Column& column, std::int64_t row) {
-  const auto* const characters = static_cast<const char*>(column.data);
-  if (column.type == fg::Type::text64) {
-    const auto* const ends = column.starts<std::int64_t>();
-    return {characters + ends[row], static_cast<std::size_t>(ends[row + 1] - ends[row])};
-  }
-  const auto* const ends = column.starts<std::int32_t>();
-  return {characters + ends[row], static_cast<std::size_t>(ends[row + 1] - ends[row])};
 }
 
 void put_fixed(std::string& to, const ValueType& type, const fg::Column& column, std::int64_t row) {
@@ -141,23 +130,35 @@ void read_items(Cursor& from, ColumnBuilder& into) {
   }
 }
 
-void read_row(std::string_view row, const View& view, std::vector<ColumnBuilder>& columns) {
+}  // namespace
+
+std::size_t layout_of(std::string_view row, const std::vector<Layout>& layouts) {
+  if (row.size() < row_head) throw std::invalid_argument("a row is damaged");
+  std::uint16_t schema;
+  std::memcpy(&schema, row.data(), sizeof schema);
+  const auto found =
+      std::find_if(layouts.begin(), layouts.end(), [schema](const Layout& one) { return one.schema == schema; });
+  if (found == layouts.end()) throw std::invalid_argument("a row has an unknown schema");
+  return static_cast<std::size_t>(found - layouts.begin());
+}
+
+void read_row(std::string_view row, const Layout& layout, std::vector<ColumnBuilder>& columns, bool inside) {
+  const auto column_of = [&columns, inside](std::int32_t place) -> ColumnBuilder& {
+    ColumnBuilder& column = columns[static_cast<std::size_t>(place)];
+    return inside ? column.items() : column;
+  };
   Cursor from(row);
-  const auto schema = from.get<std::uint16_t>();
-  from.take(sizeof(std::int64_t));
-  const auto layout = std::find_if(view.layouts.begin(), view.layouts.end(),
-                                   [schema](const Layout& one) { return one.schema == schema; });
-  if (layout == view.layouts.end()) throw std::invalid_argument("a row has an unknown schema");
-  const std::size_t fields = layout->types.size();
+  from.take(row_head);
+  const std::size_t fields = layout.types.size();
   const char* const nulls = from.take((fields + 7) / 8);
   std::size_t fixed = 0;
-  for (const ValueType& type : layout->types) fixed += std::max<std::size_t>(type.width(), type.width() ? 0 : 4);
+  for (const ValueType& type : layout.types) fixed += std::max<std::size_t>(type.width(), type.width() ? 0 : 4);
   const char* value = from.take(fixed);
   const std::size_t tail_size = from.left();
   const char* const tail = from.take(tail_size);
   std::uint32_t start = 0;
   for (std::size_t f = 0; f < fields; ++f) {
-    const ValueType& type = layout->types[f];
+    const ValueType& type = layout.types[f];
     const std::size_t width = type.width();
     std::string_view bytes(value, width);
     if (width == 0) {
@@ -168,16 +169,24 @@ void read_row(std::string_view row, const View& view, std::vector<ColumnBuilder>
       start = stop;
     }
     value += width == 0 ? 4 : width;
-    if (layout->columns[f] < 0) continue;
-    ColumnBuilder& column = columns[static_cast<std::size_t>(layout->columns[f])];
+    if (layout.columns[f] < 0) continue;
+    ColumnBuilder& column = column_of(layout.columns[f]);
     if (nulls[f / 8] >> f % 8 & 1) column.add_null();
     else if (width != 0) column.add(bytes.data(), width);
     else read_varying(bytes, column);
   }
-  for (const std::int32_t column : layout->absent) columns[static_cast<std::size_t>(column)].add_null();
+  for (const std::int32_t column : layout.absent) column_of(column).add_null();
 }
 
-}  // namespace
+std::string_view text_at(const fg::Column& column, std::int64_t row) {
+  const auto* const characters = static_cast<const char*>(column.data);
+  if (column.type == fg::Type::text64) {
+    const auto* const ends = column.starts<std::int64_t>();
+    return {characters + ends[row], static_cast<std::size_t>(ends[row + 1] - ends[row])};
+  }
+  const auto* const ends = column.starts<std::int32_t>();
+  return {characters + ends[row], static_cast<std::size_t>(ends[row + 1] - ends[row])};
+}
 
 void pack(const std::vector<ValueType>& types, const std::vector<fg::Column>& columns, const std::int64_t* times,
           std::uint16_t schema, std::int64_t rows, std::string& bytes, std::vector<std::int64_t>& ends) {
@@ -223,7 +232,7 @@ void unpack(std::string_view record, const View& view, std::int64_t now, std::ve
   } else {
     ++(there ? counts.hits : counts.misses);
   }
-  if (there) return read_row(row, view, columns);
+  if (there) return read_row(row, view.layouts[layout_of(row, view.layouts)], columns, false);
   for (const std::int32_t column : view.columns) columns[static_cast<std::size_t>(column)].add_null();
 }
 

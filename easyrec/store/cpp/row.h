@@ -20,10 +20,14 @@
 namespace store {
 
 constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
+constexpr std::size_t row_head = 10;
 
 // Packs `rows` rows of columns that have exactly the types; appends each row's end to `ends`.
 void pack(const std::vector<ValueType>& types, const std::vector<fg::Column>& columns, const std::int64_t* times,
           std::uint16_t schema, std::int64_t rows, std::string& bytes, std::vector<std::int64_t>& ends);
+
+// A text of a column.
+std::string_view text_at(const fg::Column& column, std::int64_t row);
 
 // Fields of a row as they were when it was written.
 struct Layout {
@@ -32,6 +36,12 @@ struct Layout {
   std::vector<std::int32_t> columns;  // where a field goes; -1: nobody asks for it
   std::vector<std::int32_t> absent;   // columns that this layout does not have
 };
+
+// Which of the layouts a row has. Throws std::invalid_argument where it has none of them.
+std::size_t layout_of(std::string_view row, const std::vector<Layout>& layouts);
+
+// Appends the fields of a row to the columns; `inside`: to the items of the columns, which are lists.
+void read_row(std::string_view row, const Layout& layout, std::vector<ColumnBuilder>& columns, bool inside);
 
 // What is read of one view.
 struct View {
