@@ -119,11 +119,39 @@ class Selection(StrictModel):
     """Field to the name that the model knows it by."""
 
 
+class LabelTable(StrictModel):
+    """Rows of ids, times and labels: a spine of training sets by its name."""
+
+    name: str
+    source: Annotated[Any, Choice("easyrec.store.offline")]
+    event_time: str
+    """The column that says when a row happened: features are those that were known then."""
+    join_ids: list[str] = Field(min_length=1)
+    """Columns that views are joined by."""
+    labels: list[str] = Field(min_length=1)
+    """Columns of what is learned."""
+    keep: list[str] = []
+    """More columns to pass on, such as a position."""
+    created_time: str | None = None
+    """The column that says when the labels became known; statistics of labels see no row before."""
+    description: str = ""
+    owner: str = ""
+
+    _check = field_validator("name")(_named)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the spine, in order."""
+        return list(dict.fromkeys([*self.join_ids, self.event_time, *self.labels, *self.keep]))
+
+
 class ModelFeatures(StrictModel):
     """What a model reads."""
 
     name: str
     features: list[Selection] = Field(min_length=1)
+    label: str | None = None
+    """The label table that its training sets are made of, where nobody names another spine."""
     description: str = ""
     owner: str = ""
 
@@ -141,10 +169,11 @@ class StoreConfig(StrictModel):
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []
+    labels: list[LabelTable] = []
 
     _check = field_validator("project")(_named)
 
-    @field_validator("entities", "views", "models", mode="after")
+    @field_validator("entities", "views", "models", "labels", mode="after")
     @classmethod
     def _distinct(cls, value: Sequence[Any]) -> Sequence[Any]:
         repeated = _repeated(one.name for one in value)
@@ -161,6 +190,11 @@ class StoreConfig(StrictModel):
                 raise ValueError(f"view '{view.name}': {told}")
         for model in self.models:
             self.columns(model)
+            if model.label is not None:
+                try:
+                    self.label(model.label)
+                except ValueError as error:
+                    raise ValueError(f"model '{model.name}': {error}") from None
         return self
 
     def entity(self, name: str) -> Entity:
@@ -193,6 +227,18 @@ class StoreConfig(StrictModel):
         if found is None:
             known = [model.name for model in self.models]
             raise ValueError(f"unknown model '{name}'{nearest(name, known)}; known: {', '.join(known) or 'none'}")
+        return found
+
+    def label(self, name: str) -> LabelTable:
+        """The label table of a name.
+
+        Raises:
+            ValueError: There is none.
+        """
+        found = next((label for label in self.labels if label.name == name), None)
+        if found is None:
+            known = [label.name for label in self.labels]
+            raise ValueError(f"unknown label table '{name}'{nearest(name, known)}; known: {', '.join(known) or 'none'}")
         return found
 
     def columns(self, model: ModelFeatures) -> dict[str, tuple[View, str]]:

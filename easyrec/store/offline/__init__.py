@@ -1,11 +1,39 @@
-"""Where the rows of views lie over all times: one file per kind of table, each with a `Config` whose `scan` gives it to duckdb."""
+"""Where the rows of views lie over all times: one file per kind of table, each with a `Config` that gives it to duckdb or Spark."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from pydantic import PlainSerializer
 
 from feature_generator.config import StrictModel
+
+
+Options: TypeAlias = Annotated[dict[str, Any], PlainSerializer(lambda options: dict.fromkeys(options, "***"))]
+"""Options of a storage or a catalogue, which may hold secrets: the registry keeps their names alone."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a table will be read: others may be left out, none has to be.
+
+    Attributes:
+        columns: Names; None: any.
+        time: Column of the rows' event times; None: they have none.
+        low: Earliest one in microseconds since 1970; None: there is no bound.
+        high: Latest one.
+    """
+
+    columns: Sequence[str] | None = None
+    time: str | None = None
+    low: int | None = None
+    high: int | None = None
+
+
+ALL = Wanted()
 
 
 class OfflineConfig(StrictModel, ABC):
@@ -16,23 +44,27 @@ class OfflineConfig(StrictModel, ABC):
     type: str
 
     @abstractmethod
-    def scan(self, db: Any, name: str) -> None:
-        """Make a view of duckdb over the table, whose columns are read as they are asked for.
+    def scan(self, db: Any, name: str, wanted: Wanted = ALL) -> None:
+        """Make a view of duckdb over the table, whose rows come in the same order each time that they are asked for.
 
         Args:
             db: A connection.
             name: Of the view.
+            wanted: What will be read of it.
 
         Raises:
             DataError: There is nothing to read.
         """
 
+    @abstractmethod
+    def frame(self, spark: Any, wanted: Wanted = ALL) -> Any:
+        """A frame of Spark over the table.
 
-def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
+        Args:
+            spark: A session.
+            wanted: What will be read of it.
 
-
-def text(value: str) -> str:
-    """A text as SQL takes it, whatever it holds."""
-    return "'" + value.replace("'", "''") + "'"
+        Raises:
+            DataError: There is nothing to read.
+            StoreError: Spark does not read such tables.
+        """

@@ -2,36 +2,133 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ConfigDict, Field, field_validator
 
 from easyrec.errors import DataError, MissingExtra
-from easyrec.store.offline import OfflineConfig, quoted, text
+from easyrec.store.duck import is_of_duckdb, quoted, text
+from easyrec.store.offline import ALL, OfflineConfig, Options, Wanted
+from feature_generator.config import StrictModel, worded
 
 CODES = ("*", "?", "[")
+FORMAT = r"^%Y[-_/.]?(%m([-_/.]?%d([-_/. T]?%H)?)?)?$"
+
+
+class TimePartition(StrictModel):
+    """A column of folders that tells when the rows below happened."""
+
+    column: str
+    """Such as `ds`."""
+    format: Annotated[str, worded(FORMAT, "must be %Y, %m, %d and %H in this order, such as %Y-%m-%d")] = "%Y%m%d"
+    """How folders tell the time; of the texts the later one is the greater one."""
+    zone: str = "UTC"
+    """Where their days begin."""
+
+    @field_validator("zone", mode="after")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"unknown time zone '{value}'; such as Asia/Shanghai") from None
+        return value
+
+    def told(self, micros: int) -> str:
+        """The folder of a time in microseconds since 1970."""
+        moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=micros)
+        return moment.astimezone(ZoneInfo(self.zone)).strftime(self.format)
+
+    def bounds(self, wanted: Wanted) -> list[tuple[str, str]]:
+        """Signs and texts that bound the folders which can hold wanted rows; none where there is no time."""
+        ends = [(">=", wanted.low), ("<=", wanted.high)]
+        return [(sign, self.told(micros)) for sign, micros in ends if wanted.time is not None and micros is not None]
 
 
 class Config(OfflineConfig):
     """Config of `parquet`."""
 
-    type: Literal["parquet"] = "parquet"
-    path: str
-    """A file, a folder or a glob; with a scheme such as `s3://` on a storage."""
+    model_config = ConfigDict(hide_input_in_errors=True)  # options may hold secrets
 
-    def scan(self, db: Any, name: str) -> None:
+    type: Literal["parquet"] = "parquet"
+    path: str = Field(min_length=1)
+    """A file, a folder or a glob; with a scheme such as `s3://` on a storage."""
+    partition: TimePartition | None = None
+    """Folders by time: those that hold no row of the wanted times are not read."""
+    storage_options: Options = Field({}, repr=False)
+    """Options of the storage, as fsspec takes them. Write secrets as `${NAME}`."""
+
+    def scan(self, db: Any, name: str, wanted: Wanted = ALL) -> None:
         """See the family's contract."""
-        scheme, found, _ = self.path.partition("://")
-        if found:
-            try:
-                import fsspec  # noqa: PLC0415 (an extra)
-            except ModuleNotFoundError:
-                raise MissingExtra("fsspec", "store") from None
-            db.register_filesystem(fsspec.filesystem(scheme))
-        whole = self.path.endswith(".parquet") or any(code in self.path for code in CODES)
-        place = self.path if whole else f"{self.path.rstrip('/')}/**/*.parquet"
-        read = f"read_parquet({text(place)}, hive_partitioning = true, union_by_name = true)"
+        if scheme := self.scheme:
+            system = file_system(scheme, self.storage_options)
+            if not db.filesystem_is_registered(system.protocol if isinstance(system.protocol, str) else scheme):
+                db.register_filesystem(system)
+        query = f"SELECT * FROM read_parquet({text(self.pattern)}, hive_partitioning = true, union_by_name = true)"  # noqa: S608 (quoted)
         try:
-            db.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {read}")  # noqa: S608 (quoted)
+            if self.partition is not None and (bounds := self.partition.bounds(wanted)):
+                column = f"CAST({quoted(self.partition.column)} AS VARCHAR)"
+                query += " WHERE " + " AND ".join(f"{column} {sign} {text(told)}" for sign, told in bounds)
+            db.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {query}")
         except Exception as error:
-            if not type(error).__module__.startswith(("duckdb", "_duckdb")):
+            if not is_of_duckdb(error):
                 raise
             raise DataError(f"cannot be read: {str(error).splitlines()[0][:300]}", file=self.path) from None
+
+    def frame(self, spark: Any, wanted: Wanted = ALL) -> Any:
+        """See the family's contract; storages are those that Spark itself is set up for."""
+        from pyspark.errors import PySparkException  # noqa: PLC0415 (an extra)
+        from pyspark.sql import functions as F  # noqa: N812, PLC0415
+
+        try:
+            options = {"mergeSchema": "true", "recursiveFileLookup": "false"}
+            if self.is_folder:
+                found = spark.read.options(**options).parquet(self.path)
+            else:
+                found = spark.read.options(**options).option("basePath", self.base).parquet(self.path)
+            if self.partition is not None:
+                column = F.col(f"`{self.partition.column}`").cast("string")
+                for sign, told in self.partition.bounds(wanted):
+                    found = found.filter(column >= told if sign == ">=" else column <= told)
+        except PySparkException as error:
+            raise DataError(f"cannot be read: {str(error).splitlines()[0][:300]}", file=self.path) from None
+        return found
+
+    @property
+    def scheme(self) -> str:
+        """Such as `s3`; empty for local files."""
+        scheme, found, _ = self.path.partition("://")
+        return scheme if found else ""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the path is neither a file nor a glob."""
+        return not (self.path.endswith(".parquet") or any(code in self.path for code in CODES))
+
+    @property
+    def pattern(self) -> str:
+        """Glob of the files."""
+        return f"{self.path.rstrip('/')}/**/*.parquet" if self.is_folder else self.path
+
+    @property
+    def base(self) -> str:
+        """The folder above all folders that are columns, or that are matched."""
+        parts = self.path.split("/")[:-1]
+        end = next((i for i, part in enumerate(parts) if "=" in part or any(c in part for c in CODES)), len(parts))
+        return "/".join(parts[:end]) or ("/" if self.path.startswith("/") else ".")
+
+
+def file_system(scheme: str, options: dict[str, Any]) -> Any:
+    """The file system of a scheme.
+
+    Raises:
+        MissingExtra: fsspec, or the package that it needs, is not installed.
+    """
+    try:
+        import fsspec  # noqa: PLC0415 (an extra)
+
+        return fsspec.filesystem(scheme, **options)
+    except ImportError as error:
+        raise MissingExtra((error.name or "fsspec").partition(".")[0], "store") from None
