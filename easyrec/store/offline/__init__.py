@@ -11,7 +11,6 @@ from pydantic import PlainSerializer
 
 from feature_generator.config import StrictModel
 
-
 Options: TypeAlias = Annotated[dict[str, Any], PlainSerializer(lambda options: dict.fromkeys(options, "***"))]
 """Options of a storage or a catalogue, which may hold secrets: the registry keeps their names alone."""
 

@@ -46,6 +46,15 @@ class TimePartition(StrictModel):
         ends = [(">=", wanted.low), ("<=", wanted.high)]
         return [(sign, self.told(micros)) for sign, micros in ends if wanted.time is not None and micros is not None]
 
+    def filtered(self, frame: Any, wanted: Wanted) -> Any:
+        """A frame of Spark without the folders that hold no wanted row."""
+        from pyspark.sql import functions as F  # noqa: PLC0415 (an extra)
+
+        column = F.col(f"`{self.column}`").cast("string")
+        for sign, told in self.bounds(wanted):
+            frame = frame.filter(column >= told if sign == ">=" else column <= told)
+        return frame
+
 
 class Config(OfflineConfig):
     """Config of `parquet`."""
@@ -80,21 +89,14 @@ class Config(OfflineConfig):
     def frame(self, spark: Any, wanted: Wanted = ALL) -> Any:
         """See the family's contract; storages are those that Spark itself is set up for."""
         from pyspark.errors import PySparkException  # noqa: PLC0415 (an extra)
-        from pyspark.sql import functions as F  # noqa: N812, PLC0415
 
         try:
-            options = {"mergeSchema": "true", "recursiveFileLookup": "false"}
-            if self.is_folder:
-                found = spark.read.options(**options).parquet(self.path)
-            else:
-                found = spark.read.options(**options).option("basePath", self.base).parquet(self.path)
-            if self.partition is not None:
-                column = F.col(f"`{self.partition.column}`").cast("string")
-                for sign, told in self.partition.bounds(wanted):
-                    found = found.filter(column >= told if sign == ">=" else column <= told)
+            reader = spark.read.option("mergeSchema", "true")
+            reader = reader if self.is_folder else reader.option("basePath", self.base)
+            found = reader.parquet(self.path)
+            return found if self.partition is None else self.partition.filtered(found, wanted)
         except PySparkException as error:
             raise DataError(f"cannot be read: {str(error).splitlines()[0][:300]}", file=self.path) from None
-        return found
 
     @property
     def scheme(self) -> str:
