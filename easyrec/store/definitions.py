@@ -63,6 +63,8 @@ class View(StrictModel):
     fields: list[FieldConfig] = Field(min_length=1, max_length=10_000)
     source: Annotated[Any, Choice("easyrec.store.offline")] | None = None
     """Where its rows lie over all times; training sets are made of them."""
+    transform: Annotated[Any, Choice("easyrec.store.transforms")] | None = None
+    """How `easyrec store build` makes its rows of other ones; `source` says where they are written."""
     event_time: str | None = None
     """The source's column that says since when a row holds; without it rows hold always."""
     created_time: str | None = None
@@ -96,6 +98,12 @@ class View(StrictModel):
                     raise ValueError(f"{key} '{column}' is a field of type {kind}: times are of type timestamp")
         if self.ttl is not None and self.event_time is None:
             raise ValueError("ttl is counted from the event_time: name the column")
+        if self.transform is not None:
+            if getattr(self.source, "type", None) != "parquet":
+                raise ValueError("source says where what is built is written: {type: parquet, path: ...}")
+            if self.source.partition is not None:
+                raise ValueError("what is built is sorted by time, and needs no partition")
+            self.transform.check(names, self.event_time)
         return self
 
     @property
@@ -188,6 +196,7 @@ class StoreConfig(StrictModel):
             if view.entity not in entities:
                 told = f"unknown entity '{view.entity}'{nearest(view.entity, entities)}; known: {', '.join(entities)}"
                 raise ValueError(f"view '{view.name}': {told}")
+        self.built()
         for model in self.models:
             self.columns(model)
             if model.label is not None:
@@ -196,6 +205,40 @@ class StoreConfig(StrictModel):
                 except ValueError as error:
                     raise ValueError(f"model '{model.name}': {error}") from None
         return self
+
+    def built(self, names: Sequence[str] = ()) -> list[View]:
+        """The views with a transform, each after those that it reads.
+
+        Args:
+            names: Only these, and those with a transform that they read; default: all.
+
+        Raises:
+            ValueError: One reads what there is not, or itself.
+        """
+        made: dict[str, View] = {}
+
+        def add(view: View, above: tuple[str, ...]) -> None:
+            if view.name in above:
+                raise ValueError(f"view '{view.name}' reads itself: {' -> '.join([*above, view.name])}")
+            if view.transform is None or view.name in made:
+                return
+            for given in view.transform.reads.values():
+                if isinstance(given, str) and (read := self._input(view, given)) is not None:
+                    add(read, (*above, view.name))
+            made[view.name] = view
+
+        for view in [self.view(name) for name in names] or self.views:
+            add(view, ())
+        return list(made.values())
+
+    def _input(self, view: View, name: str) -> View | None:
+        """The view that another one reads; None where it is a label table."""
+        views, labels = {one.name: one for one in self.views}, [label.name for label in self.labels]
+        if name not in views and name not in labels:
+            known = [*views, *labels]
+            told = f"view '{view.name}' reads '{name}', which is no view or label table{nearest(name, known)}"
+            raise ValueError(f"{told}; known: {', '.join(known)}")
+        return views.get(name)
 
     def entity(self, name: str) -> Entity:
         """The entity of a name."""

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from easyrec.errors import DataError, MissingExtra, nearest
 
+WATCHED_SECONDS = 0.2
 WHOLE = ("BIGINT", "INTEGER", "UINTEGER")
 """Types whose times are whole seconds since 1970."""
 
@@ -31,6 +34,7 @@ def connection(threads: int | None = None, memory: str | None = None) -> Any:
         raise MissingExtra("duckdb", "store") from None
     db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'")
+    db.execute("SET python_enable_replacements = false")  # names are tables, never variables of this program
     if threads is not None:
         db.execute(f"SET threads = {int(threads)}")
     if memory is not None:
@@ -48,9 +52,44 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def is_of_duckdb(error: Exception) -> bool:
-    """Whether duckdb raised it: its classes cannot be named where it is not installed."""
-    return type(error).__module__.startswith(("duckdb", "_duckdb"))
+@contextlib.contextmanager
+def told(what: str, file: str = "") -> Iterator[None]:
+    """What duckdb says of a statement is an error of ours.
+
+    Args:
+        what: What went wrong, such as `cannot be read`.
+        file: Where.
+
+    Raises:
+        DataError: In the place of errors of duckdb, whose classes cannot be named where it is not installed.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith(("duckdb", "_duckdb")):
+            raise
+        raise DataError(f"{what}: {str(error).splitlines()[0][:300]}", file=file) from None
+
+
+@contextlib.contextmanager
+def watched(db: Any, progress: Callable[[float], None] | None) -> Iterator[None]:
+    """Tell now and then how far duckdb is with the statement that it runs, from 0 to 1."""
+    if progress is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(WATCHED_SECONDS):
+            progress(max(0.0, db.query_progress()) / 100)
+
+    watcher = threading.Thread(target=watch, name="duckdb progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def types_of(db: Any, name: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ are fetched into a table in the order of the spine. So only one view is held at 
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store.definitions import LabelTable, StoreConfig, View
-from easyrec.store.duck import connection, micros, moment, quoted, require, text, types_of
+from easyrec.store.duck import connection, micros, moment, quoted, require, text, types_of, watched
 from easyrec.store.offline import Wanted
 from easyrec.store.offline.parquet import Config as Parquet
 from feature_generator import offline
@@ -41,7 +40,6 @@ Progress: TypeAlias = Callable[[int, float], None]
 """Told the rows that are done, and the share of all."""
 ROW, WHEN, KEY, ORDER, SEEN, RANK = "__row", "__when", "__key", "__order", "__seen", "__rank"
 GROUP_ROWS = 1 << 17
-WATCHED_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -240,25 +238,10 @@ class Joiner:
         reader = self.db.sql(self._joined()).to_arrow_reader(GROUP_ROWS)
         yield from reader if self._rows else iter([reader.schema.empty_table().to_batches()[0]])
 
-    @contextlib.contextmanager
-    def watched(self, progress: Progress | None) -> Iterator[None]:
+    def watched(self, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
         """Tell now and then how far the rows that are joined are."""
-        if progress is None:
-            yield
-            return
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(WATCHED_SECONDS):
-                progress(self._rows, (self._done + max(0.0, self.db.query_progress()) / 100) / (len(self._views) + 1))
-
-        watcher = threading.Thread(target=watch, name="training set", daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join()
+        steps = len(self._views) + 1
+        return watched(self.db, progress and (lambda share: progress(self._rows, (self._done + share) / steps)))
 
     def _joined(self) -> str:
         """The query of the joined rows: tables of one length, side by side."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import ConfigDict, Field, field_validator
 
 from easyrec.errors import DataError, MissingExtra
-from easyrec.store.duck import is_of_duckdb, quoted, text
+from easyrec.store.duck import quoted, text, told
 from easyrec.store.offline import ALL, OfflineConfig, Options, Wanted
 from feature_generator.config import StrictModel, worded
 
@@ -36,7 +36,7 @@ class TimePartition(StrictModel):
             raise ValueError(f"unknown time zone '{value}'; such as Asia/Shanghai") from None
         return value
 
-    def told(self, micros: int) -> str:
+    def folder(self, micros: int) -> str:
         """The folder of a time in microseconds since 1970."""
         moment = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(microseconds=micros)
         return moment.astimezone(ZoneInfo(self.zone)).strftime(self.format)
@@ -44,15 +44,15 @@ class TimePartition(StrictModel):
     def bounds(self, wanted: Wanted) -> list[tuple[str, str]]:
         """Signs and texts that bound the folders which can hold wanted rows; none where there is no time."""
         ends = [(">=", wanted.low), ("<=", wanted.high)]
-        return [(sign, self.told(micros)) for sign, micros in ends if wanted.time is not None and micros is not None]
+        return [(sign, self.folder(micros)) for sign, micros in ends if wanted.time is not None and micros is not None]
 
     def filtered(self, frame: Any, wanted: Wanted) -> Any:
         """A frame of Spark without the folders that hold no wanted row."""
         from pyspark.sql import functions as F  # noqa: PLC0415 (an extra)
 
         column = F.col(f"`{self.column}`").cast("string")
-        for sign, told in self.bounds(wanted):
-            frame = frame.filter(column >= told if sign == ">=" else column <= told)
+        for sign, end in self.bounds(wanted):
+            frame = frame.filter(column >= end if sign == ">=" else column <= end)
         return frame
 
 
@@ -71,20 +71,13 @@ class Config(OfflineConfig):
 
     def scan(self, db: Any, name: str, wanted: Wanted = ALL) -> None:
         """See the family's contract."""
-        if scheme := self.scheme:
-            system = file_system(scheme, self.storage_options)
-            if not db.filesystem_is_registered(system.protocol if isinstance(system.protocol, str) else scheme):
-                db.register_filesystem(system)
+        self.register(db)
         query = f"SELECT * FROM read_parquet({text(self.pattern)}, hive_partitioning = true, union_by_name = true)"  # noqa: S608 (quoted)
-        try:
-            if self.partition is not None and (bounds := self.partition.bounds(wanted)):
-                column = f"CAST({quoted(self.partition.column)} AS VARCHAR)"
-                query += " WHERE " + " AND ".join(f"{column} {sign} {text(told)}" for sign, told in bounds)
+        if self.partition is not None and (bounds := self.partition.bounds(wanted)):
+            column = f"CAST({quoted(self.partition.column)} AS VARCHAR)"
+            query += " WHERE " + " AND ".join(f"{column} {sign} {text(end)}" for sign, end in bounds)
+        with told("cannot be read", self.path):
             db.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {query}")
-        except Exception as error:
-            if not is_of_duckdb(error):
-                raise
-            raise DataError(f"cannot be read: {str(error).splitlines()[0][:300]}", file=self.path) from None
 
     def frame(self, spark: Any, wanted: Wanted = ALL) -> Any:
         """See the family's contract; storages are those that Spark itself is set up for."""
@@ -97,6 +90,25 @@ class Config(OfflineConfig):
             return found if self.partition is None else self.partition.filtered(found, wanted)
         except PySparkException as error:
             raise DataError(f"cannot be read: {str(error).splitlines()[0][:300]}", file=self.path) from None
+
+    def register(self, db: Any) -> None:
+        """Let duckdb know the storage of the path.
+
+        Raises:
+            MissingExtra: fsspec, or the package that it needs, is not installed.
+        """
+        if not self.scheme:
+            return
+        try:
+            import fsspec  # noqa: PLC0415 (an extra)
+
+            system = fsspec.filesystem(self.scheme, **self.storage_options)
+        except ImportError as error:
+            raise MissingExtra((error.name or "fsspec").partition(".")[0], "store") from None
+        name = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
+        if db.filesystem_is_registered(name):
+            db.unregister_filesystem(name)
+        db.register_filesystem(system)
 
     @property
     def scheme(self) -> str:
@@ -120,17 +132,3 @@ class Config(OfflineConfig):
         parts = self.path.split("/")[:-1]
         end = next((i for i, part in enumerate(parts) if "=" in part or any(c in part for c in CODES)), len(parts))
         return "/".join(parts[:end]) or ("/" if self.path.startswith("/") else ".")
-
-
-def file_system(scheme: str, options: dict[str, Any]) -> Any:
-    """The file system of a scheme.
-
-    Raises:
-        MissingExtra: fsspec, or the package that it needs, is not installed.
-    """
-    try:
-        import fsspec  # noqa: PLC0415 (an extra)
-
-        return fsspec.filesystem(scheme, **options)
-    except ImportError as error:
-        raise MissingExtra((error.name or "fsspec").partition(".")[0], "store") from None
