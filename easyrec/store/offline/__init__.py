@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -13,6 +13,23 @@ from feature_generator.config import StrictModel
 
 Options: TypeAlias = Annotated[dict[str, Any], PlainSerializer(lambda options: dict.fromkeys(options, "***"))]
 """Options of a storage or a catalogue, which may hold secrets: the registry keeps their names alone."""
+
+
+def without_secrets(error: Exception, options: Mapping[str, Any]) -> str:
+    """The first line of an error, without the options' values, but for short ones such as `true`, which are no secrets."""
+    told = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    for value in sorted(map(str, _texts(options)), key=len, reverse=True):
+        if len(value) > 5:
+            told = told.replace(value, "***")
+    return told
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    else:
+        yield value
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ConfigDict, Field, field_validator
@@ -46,6 +48,14 @@ class TimePartition(StrictModel):
         ends = [(">=", wanted.low), ("<=", wanted.high)]
         return [(sign, self.folder(micros)) for sign, micros in ends if wanted.time is not None and micros is not None]
 
+    def holds(self, file: str, bounds: list[tuple[str, str]]) -> bool:
+        """Whether a file lies in a folder inside of bounds; one that lies in no folder of the column may hold anything."""
+        found = re.search(f"(?:^|/){re.escape(self.column)}=([^/]*)/", file)
+        if found is None:
+            return True
+        value = unquote(found[1])
+        return all(value >= end if sign == ">=" else value <= end for sign, end in bounds)
+
     def filtered(self, frame: Any, wanted: Wanted) -> Any:
         """A frame of Spark without the folders that hold no wanted row."""
         from pyspark.sql import functions as F  # noqa: PLC0415 (an extra)
@@ -72,12 +82,16 @@ class Config(OfflineConfig):
     def scan(self, db: Any, name: str, wanted: Wanted = ALL) -> None:
         """See the family's contract."""
         self.register(db)
-        query = f"SELECT * FROM read_parquet({text(self.pattern)}, hive_partitioning = true, union_by_name = true)"  # noqa: S608 (quoted)
-        if self.partition is not None and (bounds := self.partition.bounds(wanted)):
-            column = f"CAST({quoted(self.partition.column)} AS VARCHAR)"
-            query += " WHERE " + " AND ".join(f"{column} {sign} {text(end)}" for sign, end in bounds)
         with told("cannot be read", self.path):
-            db.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {query}")
+            files, none = text(self.pattern), ""
+            if self.partition is not None and (bounds := self.partition.bounds(wanted)):
+                found = [row[0] for row in db.execute(f"SELECT file FROM glob({files}) ORDER BY file").fetchall()]  # noqa: S608 (quoted)
+                # listed here, as duckdb opens all files to know their columns, also those that it will not read
+                kept = [file for file in found if self.partition.holds(file, bounds)]
+                none = " WHERE false" if found and not kept else ""
+                files = f"[{', '.join(map(text, kept or found[-1:]))}]" if found else files
+            read = f"read_parquet({files}, hive_partitioning = true, union_by_name = true)"
+            db.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT * FROM {read}{none}")  # noqa: S608 (quoted)
 
     def frame(self, spark: Any, wanted: Wanted = ALL) -> Any:
         """See the family's contract; storages are those that Spark itself is set up for."""
