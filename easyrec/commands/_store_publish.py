@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from easyrec.commands._print import bar, count, line
-from easyrec.commands._store import add_definitions, definitions, opened, view_of
+from easyrec.commands._store import add_definitions, columns_of, definitions, opened, print_checks, view_of
 from easyrec.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,15 +38,17 @@ def run(args: argparse.Namespace) -> None:
     config = definitions(args)
     view = view_of(config, args.view)
     source = source_of(args.input, []).open()
-    wanted = dict.fromkeys([config.entity(view.entity).join_id, *view.types, *filter(None, [view.event_time])])
+    wanted = columns_of(config, view)
     for name in wanted:
         if name not in source.columns:
             reason = f"the rows have no such column; they have: {', '.join(list(source.columns)[:20])}"
             raise DataError(reason, file=args.input, column=name)
     with opened(config) as store, bar() as told:
-        made = Writer(config, store).publish(view.name, _rows(source, list(wanted), told), merge=args.merge)
+        made = Writer(config, store).publish(view.name, _rows(source, wanted, told), merge=args.merge)
     rate = made.rows / max(made.seconds, 1e-9)
     line(f"{view.name}: generation {made.generation} with {count(made.rows)} rows is read now; {rate:,.0f} rows/s")
+    if made.checked is not None:
+        print_checks([made.checked])
 
 
 def _rows(source: Source, columns: list[str], told: Callable[[int, float], None] | None) -> Iterator[pa.RecordBatch]:

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from easyrec.errors import nearest
 from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
+from easyrec.store.quality.expectations import Expectation, Quarantine, problems
 from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
@@ -44,6 +45,8 @@ class FieldConfig(StrictModel):
     type: str
     """`bool`, `int32`, `int64`, `float`, `double`, `string`, `timestamp`, `array<T>`, `map<K, V>`, `vector<D>`."""
     description: str = ""
+    redact: bool = False
+    """Its values are shown on no page."""
 
     _check = field_validator("name")(_named)
 
@@ -71,6 +74,10 @@ class View(StrictModel):
     """How old a row may be where it is read: seconds, or such as `30d`. Older ones count as missing."""
     online: bool = True
     """Whether it is published."""
+    expect: list[Expectation] = []
+    """What rows are looked at for before they are published."""
+    quarantine: Quarantine | None = None
+    """Where rows are set aside that are not as they are expected to be."""
     description: str = ""
     owner: str = ""
     tags: list[str] = []
@@ -96,6 +103,14 @@ class View(StrictModel):
                     raise ValueError(f"{key} '{column}' is a field of type {kind}: times are of type timestamp")
         if self.ttl is not None and self.event_time is None:
             raise ValueError("ttl is counted from the event_time: name the column")
+        return self
+
+    @model_validator(mode="after")
+    def _expected(self) -> Self:
+        redacted = {field.name for field in self.fields if field.redact}
+        found = list(problems(self.expect, self.quarantine, self.types, self.event_time is not None, redacted))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     @property

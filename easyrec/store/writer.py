@@ -18,6 +18,8 @@ from easyrec.store.codec import column_of, micros, pack
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head, Known, State, Writing
 from easyrec.store.online import OnlineStore
+from easyrec.store.quality.checks import Checked
+from easyrec.store.quality.gate import Gate
 
 AT_ONCE = 8192
 """Rows that are written at a time."""
@@ -39,6 +41,7 @@ class Published:
         rows: Rows that were written for it.
         newest: Latest event time, microseconds since 1970.
         seconds: What it took.
+        checked: What its rows were looked at for; None: nothing is expected of them.
     """
 
     view: str
@@ -46,6 +49,7 @@ class Published:
     rows: int
     newest: int | None
     seconds: float
+    checked: Checked | None = None
 
 
 class Writer:
@@ -72,7 +76,7 @@ class Writer:
             merge: Let keys that do not come stay as they are; else they are gone.
 
         Raises:
-            DataError: A column is missing or does not fit.
+            DataError: A column is missing or does not fit, or the rows are not what the view expects.
             StoreError: The store cannot be reached, another writer has begun after this one, or what was written is not
                 what is read.
         """
@@ -93,7 +97,8 @@ class Writer:
         assert known.writing is not None
         generation, keep = known.writing.generation, known.spans
         rows, newest, checked = 0, None, _Sample()
-        for batch in _pieces(batches):
+        gate = Gate(self.config, view, clock=self.clock) if view.expect else None
+        for batch in _pieces(batches if gate is None else gate.passing(batches)):
             keys, packed, latest = self._packed(view, batch, schema)
             self.store.splice(entity, known.slot, generation, keys, packed, keep)
             rows += len(keys)
@@ -109,7 +114,8 @@ class Writer:
             return head.changed(name, replace(head.views[name], live=state, former=head.views[name].live, writing=None))
 
         self._change(entity, switch)
-        return Published(name, generation, rows, newest, self.clock() - begun)
+        found = None if gate is None else gate.checked
+        return Published(name, generation, rows, newest, self.clock() - begun, found)
 
     def rollback(self, name: str) -> State:
         """Return to the generation before the last one, once; gives what is read now.
