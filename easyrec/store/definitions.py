@@ -14,6 +14,7 @@ from easyrec.errors import nearest
 from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
 from easyrec.store.quality.expectations import Expectation, Quarantine, problems
+from easyrec.store.ui_config import UiConfig
 from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
@@ -156,6 +157,8 @@ class StoreConfig(StrictModel):
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []
+    ui: UiConfig = Field(UiConfig(), exclude=True)
+    """The page to look at it; it is no definition, and in no registry."""
 
     _check = field_validator("project")(_named)
 
