@@ -34,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     asked = parser.add_mutually_exclusive_group()
     asked.add_argument("--upstream", metavar="NAME", help="tell what this is made of")
     asked.add_argument("--downstream", metavar="NAME", help="tell what is made of this")
-    asked.add_argument("--impact", nargs="+", metavar="TABLE.COLUMN", help="tell what breaks without these; 1 where a model does")
+    asked.add_argument(
+        "--impact", nargs="+", metavar="TABLE.COLUMN", help="tell what breaks without these; 1 where a model does"
+    )
     parser.add_argument("--json", action="store_true", help="JSON instead of tables")
     parser.add_argument("--html", metavar="FILE", help="write a page to look at, to filter and to click")
     parser.add_argument("--openlineage", metavar="FILE", help="write events of OpenLineage, one a line")
@@ -43,7 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def add_models(parser: argparse.ArgumentParser) -> None:
     """Add what names models and servers."""
     parser.add_argument(
-        "--config", dest="experiments", nargs="+", default=[], metavar="FILE", help="YAMLs of models, or folders of runs"
+        "--config",
+        dest="experiments",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="YAMLs of models, or folders of runs",
     )
     parser.add_argument("--bundle", nargs="+", default=[], metavar="DIR", help="bundles of these or other models")
     parser.add_argument("--serving", nargs="+", default=[], metavar="FILE", help="YAMLs of servers, with their bundles")
@@ -116,7 +123,9 @@ def _tell_impact(found: Impact, as_json: bool) -> None:
 
 def _tell_nodes(title: str, nodes: Sequence[Node], as_json: bool) -> None:
     if as_json:
-        told = [{"id": node.id, "kind": node.kind, "group": node.group, "name": node.name, **node.facts} for node in nodes]
+        told = [
+            {"id": node.id, "kind": node.kind, "group": node.group, "name": node.name, **node.facts} for node in nodes
+        ]
         line(json.dumps(told, ensure_ascii=False))
         return
     shown = table(title, "kind", "name", "facts", right=3)
@@ -138,7 +147,9 @@ def _tell_all(graph: Graph) -> None:
         above = graph.upstream(model.id)
         columns = [node for node in above if node.kind == "column"]
         inputs = sum(node.kind == "input" for node in above)
-        models.add_row(model.shown, count(inputs), count(len(columns)), ", ".join(dict.fromkeys(n.group for n in columns)))
+        models.add_row(
+            model.shown, count(inputs), count(len(columns)), ", ".join(dict.fromkeys(n.group for n in columns))
+        )
     console().print(models)
     for node in untraced(graph):
         line(f"the input {node.shown} is made of no column")

@@ -60,7 +60,5 @@ def lineage(
 def untraced(graph: Graph) -> list[Node]:
     """Inputs of models that are made of no column of any table."""
     return [
-        node
-        for node in graph.of_kind("input")
-        if not any(other.kind == "column" for other in graph.upstream(node.id))
+        node for node in graph.of_kind("input") if not any(other.kind == "column" for other in graph.upstream(node.id))
     ]

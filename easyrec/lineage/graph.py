@@ -166,13 +166,12 @@ class Graph:
             ConfigError: There is none, or several.
         """
         known = [node for node in self.nodes.values() if node.kind in set(kinds)]
-        for fits in (
-            lambda node: node.id == text,
-            lambda node: node.shown == text,
-            lambda node: node.name == text,
-            lambda node: node.shown.endswith(f"/{text}"),
+        for found in (
+            [node for node in known if node.id == text],
+            [node for node in known if node.shown == text],
+            [node for node in known if node.name == text],
+            [node for node in known if node.shown.endswith(f"/{text}")],
         ):
-            found = [node for node in known if fits(node)]
             if len(found) == 1:
                 return found[0]
             if found:

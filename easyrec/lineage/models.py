@@ -50,7 +50,7 @@ def of_experiment(experiment: Experiment) -> Trained:
     data, model = experiment.data, experiment.model
     outputs = experiment.generator.outputs
     if isinstance(model, StatisticConfig):
-        inputs: dict[str, Sequence[str]] = {"statistic": list(outputs)}
+        inputs = {"statistic": list(outputs)}
     else:
         inputs = _inputs(plan_embeddings(outputs, model), outputs)
     facts = {"type": model.type, "config": experiment.document.file, "description": experiment.sections.description}
@@ -142,15 +142,22 @@ def add_model(graph: Graph, trained: Trained, config: StoreConfig | None, featur
             source = graph.add(Node("input", name, f"{group}/{output}", {"group": group}))
             graph.link(Edge(f"feature:{name}.{output}", source))
             graph.link(Edge(source, model, "TRANSFORMATION"))
-    for read, why in trained.reads.items():
-        label = graph.add(Node("label", name, read, {"why": why}))
-        for source in column(read, ""):
+    read_by_groups = {output for outputs in trained.inputs.values() for output in outputs}
+    for output in trained.generator.outputs:
+        if output not in read_by_groups:
+            told = "no group reads it, but rows must have its columns"
+            graph.link(Edge(f"feature:{name}.{output}", model, "CONDITIONAL", direct=False, text=told))
+    for beside, why in trained.reads.items():
+        label = graph.add(Node("label", name, beside, {"why": why}))
+        for source in column(beside, ""):
             graph.link(Edge(source, label, training=True))
         graph.link(Edge(label, model, "TRANSFORMATION", training=True))
     return model
 
 
-def add_bundle(graph: Graph, path: Path, known: Mapping[str, Trained], config: StoreConfig | None, chosen: str | None) -> str:
+def add_bundle(
+    graph: Graph, path: Path, known: Mapping[str, Trained], config: StoreConfig | None, chosen: str | None
+) -> str:
     """Add a version of a model, and give its id; where its features are not those of the config, they are its own.
 
     Args:
@@ -186,7 +193,8 @@ def _alike(one: Trained, other: Trained) -> bool:
     """Whether two models have the same features, whatever was learned of vocabularies, and read the same of them."""
     plans = [{n.name: (n.config.model_dump(mode="json"), n.inputs) for n in m.generator.nodes} for m in (one, other)]
     return one.generator.fingerprint == other.generator.fingerprint or (
-        plans[0] == plans[1] and {k: set(v) for k, v in one.inputs.items()} == {k: set(v) for k, v in other.inputs.items()}
+        plans[0] == plans[1]
+        and {k: set(v) for k, v in one.inputs.items()} == {k: set(v) for k, v in other.inputs.items()}
     )
 
 
@@ -233,4 +241,10 @@ def _facts(bundle: Bundle, digest: str) -> dict[str, str]:
         for name, value in values.items()
         if isinstance(value, float)
     }
-    return {"digest": digest, "created": manifest.created, "bundle": str(bundle.path), "runtime": manifest.runtime, **metrics}
+    return {
+        "digest": digest,
+        "created": manifest.created,
+        "bundle": str(bundle.path),
+        "runtime": manifest.runtime,
+        **metrics,
+    }

@@ -36,7 +36,9 @@ WHOLE = "*"
 """The field of a data set that has none: a version, an endpoint."""
 
 
-def events(graph: Graph, namespace: str, at: datetime.datetime, queries: Mapping[str, str] = {}) -> list[dict[str, Any]]:
+def events(
+    graph: Graph, namespace: str, at: datetime.datetime, queries: Mapping[str, str] = {}
+) -> list[dict[str, Any]]:
     """Events that a server of OpenLineage takes, each a JSON object.
 
     Args:
@@ -85,7 +87,11 @@ def _event(
         "schemaURL": EVENT,
         "job": {"namespace": namespace, "name": f"{folder}.{name}", "facets": job},
         "inputs": [
-            {"namespace": namespace, "name": name, "facets": {"schema": _schema((one, {}) for one in dict.fromkeys(read))}}
+            {
+                "namespace": namespace,
+                "name": name,
+                "facets": {"schema": _schema((one, {}) for one in dict.fromkeys(read))},
+            }
             for name, read in inputs.items()
         ],
         "outputs": [output],

@@ -62,7 +62,12 @@ def reads_of(sql: str, columns: Mapping[str, Sequence[str]], wanted: Iterable[st
     except ModuleNotFoundError:
         raise MissingExtra("sqlglot", "lineage") from None
     schema = {table: dict.fromkeys(names, "unknown") for table, names in columns.items()}
-    options: dict[str, Any] = {"dialect": "duckdb", "schema": schema, "validate_qualify_columns": False, "identify": False}
+    options: dict[str, Any] = {
+        "dialect": "duckdb",
+        "schema": schema,
+        "validate_qualify_columns": False,
+        "identify": False,
+    }
     try:
         parsed = sqlglot.parse_one(sql, dialect="duckdb")
         try:
@@ -172,7 +177,7 @@ class _Reader:
                 return "CONDITIONAL"
             if isinstance(node, exp.Filter) and below is not node.this:
                 return "FILTER"
-            if isinstance(node, exp.Order) and node.parent is not None:
+            if isinstance(node, exp.Order) and not isinstance(node.parent, exp.Window):
                 return "SORT"
             if isinstance(node, exp.Where):
                 return "FILTER"
@@ -217,7 +222,9 @@ def _sources(scope: Any) -> dict[str, Any]:
 
 
 def _indirect(reads: Iterable[Read], how: str = "") -> set[Read]:
-    return {read if not (read.direct or how) else Read(read.table, read.column, how or "FILTER", False) for read in reads}
+    return {
+        read if not (read.direct or how) else Read(read.table, read.column, how or "FILTER", False) for read in reads
+    }
 
 
 def _once(reads: Iterable[Read]) -> list[Read]:

@@ -37,7 +37,9 @@ def table_of(source: Any) -> str:
     for name in NAMES:
         if keys.get(name):
             value = keys[name]
-            return ", ".join(TAIL.sub("", str(one)) or str(one) for one in (value if isinstance(value, list) else [value]))
+            return ", ".join(
+                TAIL.sub("", str(one)) or str(one) for one in (value if isinstance(value, list) else [value])
+            )
     return str(keys.get("type", "table"))
 
 

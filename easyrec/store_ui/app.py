@@ -119,7 +119,7 @@ class App:
         view = next((view for view in self.state.config.views if view.name == name), None)
         if view is None:
             raise Refused(404, "unknown_view", "there is no such view")
-        key = query.get("key", [None])[0]  # type: ignore[list-item]
+        key = query.get("key", [None])[0]
         found, error = None, ""
         if key is not None:
             try:

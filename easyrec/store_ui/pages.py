@@ -21,8 +21,8 @@ PLACES = {"/": "views", "/quality": "quality", "/lineage": "lineage", "/versions
 LOOK = """
 nav { display: flex; gap: 18px; margin: 10px 0 0; font-size: 14.5px; } a { color: var(--s0); }
 nav a[aria-current] { color: var(--ink); font-weight: 650; text-decoration: none; }
-form.key { display: flex; gap: 8px; align-items: end; margin: 4px 0 10px; }
-form.key input, form.key button { font: inherit; padding: 4px 10px; border: 1px solid var(--line); border-radius: 6px;
+form.ask { display: flex; gap: 8px; align-items: end; margin: 4px 0 10px; }
+form.ask input, form.ask button { font: inherit; padding: 4px 10px; border: 1px solid var(--line); border-radius: 6px;
   background: var(--card); color: var(--ink); }
 .bad { color: var(--s1); font-weight: 650; } .fine { color: var(--s2); } td.wrap { overflow-wrap: anywhere; }
 """
@@ -40,7 +40,19 @@ def views_page(state: State) -> str:
     add_tile(tiles, "failed checks", str(sum(_verdict(one) == "failed" for one in found.values())))
     add_tile(tiles, "online store", state.config.online.type)
     card = add_section(main, "Views", "card")
-    head = ["view", "entity", "type", "owner", "quality", "fields", "ttl", "generation", "rows", "published", "newest event"]
+    head = [
+        "view",
+        "entity",
+        "type",
+        "owner",
+        "quality",
+        "fields",
+        "ttl",
+        "generation",
+        "rows",
+        "published",
+        "newest event",
+    ]
     table = add_table(card, head, [], text=5)
     for view in state.config.views:
         one = found[view.name]
@@ -62,7 +74,14 @@ def views_page(state: State) -> str:
         rows = []
         for model in state.config.models:
             columns = state.config.columns(model)
-            rows.append([model.name, model.owner, ", ".join(dict.fromkeys(v.name for v, _ in columns.values())), str(len(columns))])
+            rows.append(
+                [
+                    model.name,
+                    model.owner,
+                    ", ".join(dict.fromkeys(v.name for v, _ in columns.values())),
+                    str(len(columns)),
+                ]
+            )
         add_table(add_card(entities, "Models"), ["model", "owner", "views", "features"], rows, text=3)
     return html(root)
 
@@ -85,7 +104,7 @@ def view_page(state: State, view: View, key: str | None, found: dict[str, Any] |
     for name, text in zip(facts, _published(one, now), strict=True):
         add_tile(tiles, name, text or "none")
     card = add_section(main, "Values of a key", "card")
-    form = SubElement(card, "form", {"class": "key", "method": "get", "action": f"/views/{view.name}"})
+    form = SubElement(card, "form", {"class": "ask", "method": "get", "action": f"/views/{view.name}"})
     label = SubElement(form, "label")
     label.text = f"{join_id} "
     SubElement(label, "input", {"name": "key", "value": key or "", "autocomplete": "off", "maxlength": "500"})
@@ -120,9 +139,9 @@ def quality_page(state: State) -> str:
         if not view.expect and not latest:
             continue
         empty = False
-        SubElement(SubElement(add_section(main, view.name, "card"), "p"), "a", {"href": f"/views/{view.name}"}).text = (
-            f"{len(view.expect)} expectations"
-        )
+        SubElement(
+            SubElement(add_section(main, view.name, "card"), "p"), "a", {"href": f"/views/{view.name}"}
+        ).text = f"{len(view.expect)} expectations"
         if latest:
             _verdicts(main, latest, title="")
     if empty:
@@ -143,7 +162,9 @@ def versions_page(state: State) -> str:
         for change in changed:
             # An address may hold a password.
             hidden = change.what.startswith("online store") or " . source" in change.what
-            rows.append([change.kind, change.what, *(["", ""] if hidden else [change.before, change.after]), change.breaks])
+            rows.append(
+                [change.kind, change.what, *(["", ""] if hidden else [change.before, change.after]), change.breaks]
+            )
         add_table(card, ["", "what", "before", "after", "breaks"], rows, text=5)
     return html(root)
 
@@ -162,7 +183,7 @@ def login_page(project: str, *, wrong: bool) -> str:
     _look(root)
     SubElement(SubElement(main, "header"), "h1").text = f"{project}: feature store"
     card = add_section(main, "Sign in", "card")
-    form = SubElement(card, "form", {"class": "key", "method": "post", "action": "/login"})
+    form = SubElement(card, "form", {"class": "ask", "method": "post", "action": "/login"})
     label = SubElement(form, "label")
     label.text = "token "
     SubElement(label, "input", {"name": "token", "type": "password", "autocomplete": "current-password"})

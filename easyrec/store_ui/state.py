@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from easyrec.errors import DataError, StoreError
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head
@@ -123,10 +122,15 @@ def definition(view: View) -> dict[str, Any]:
     told["entity"] = view.entity
     if view.source is not None:
         told["source"] = _without_secrets(view.source.model_dump(mode="json", exclude_defaults=False))
-    for expectation, one in zip(told.get("expect", ()), view.expect, strict=True):
-        expectation["type"] = one.type
-        if expectation.get("baseline") is not None:
-            expectation["baseline"] = _without_secrets(one.baseline.model_dump(mode="json"))
+    if view.expect:
+        told["expect"] = [_expected(one) for one in view.expect]
+    return told
+
+
+def _expected(one: Any) -> dict[str, Any]:
+    told = {"type": one.type, **one.model_dump(mode="json", exclude_defaults=True)}
+    if told.get("baseline") is not None:
+        told["baseline"] = _without_secrets(told["baseline"])
     return told
 
 
@@ -140,5 +144,3 @@ def _without_secrets(source: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(made.get("tables"), Mapping):
         made["tables"] = {name: _without_secrets(table) for name, table in made["tables"].items()}
     return made
-
-

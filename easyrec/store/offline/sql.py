@@ -46,7 +46,9 @@ class Config(OfflineConfig):
         """Refuse what is no SELECT, or reads anything but the tables."""
         told = json.loads(db.execute("SELECT json_serialize_sql(?)", [self.query]).fetchone()[0])
         if told.get("error"):
-            raise ConfigError(f"the query must be one SELECT: {str(told.get('error_message', '')).splitlines()[0][:300]}")
+            raise ConfigError(
+                f"the query must be one SELECT: {str(told.get('error_message', '')).splitlines()[0][:300]}"
+            )
         if len(told["statements"]) != 1:
             raise ConfigError(f"the query must be one SELECT, but holds {len(told['statements'])}")
         parts = list(_parts(told["statements"][0]))

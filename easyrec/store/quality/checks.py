@@ -127,9 +127,7 @@ class Checks:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
-            opened = open_file(
-                self.path, registry.APPLICATION, registry.VERSION, registry.TABLES, registry.PATIENCE_S
-            )
+            opened = open_file(self.path, registry.APPLICATION, registry.VERSION, registry.TABLES, registry.PATIENCE_S)
             with contextlib.closing(opened) as db:
                 for statement in TABLES:
                     db.execute(statement)

@@ -49,7 +49,9 @@ class Gate:
         self.view, self.why, self.clock = view, why, clock
         self.checks = Checks(Path(config.registry), config.project)
         self.checked: Checked | None = None
-        self._of_rows = [Rows(one, config.entity(view.entity).join_id) for one in view.expect if isinstance(one, OfRows)]
+        self._of_rows = [
+            Rows(one, config.entity(view.entity).join_id) for one in view.expect if isinstance(one, OfRows)
+        ]
         kept = self.checks.baselines(view.name) if any(isinstance(one, Psi) for one in view.expect) else {}
         self._of_fields = {
             one.field: Distribution(kept.get(one.field) if one.baseline is None else _read(one))
@@ -77,7 +79,9 @@ class Gate:
         assert self.checked is not None
         if self.checked.failed:
             told = "\n".join(f"  {one.expected}: {said(one)}" for one in self.checked.failed)
-            raise DataError(f"view '{self.view.name}': the rows are not what is expected, and are not published\n{told}")
+            raise DataError(
+                f"view '{self.view.name}': the rows are not what is expected, and are not published\n{told}"
+            )
 
     def look(self, batches: Iterable[pa.RecordBatch]) -> Checked:
         """The verdict on rows that nobody publishes."""
@@ -138,17 +142,20 @@ class Gate:
         return batch.filter(pa.array(~gone))
 
     def _judge(self) -> None:
-        results: list[Result] = []
         bad = dict(zip([id(rows.expectation) for rows in self._of_rows], self._bad, strict=True))
-        for one in self.view.expect:
-            results.append(self._of_share(one, bad[id(one)]) if isinstance(one, OfRows) else self._of_all(one))
+        results = [
+            self._of_share(one, bad[id(one)]) if isinstance(one, OfRows) else self._of_all(one)
+            for one in self.view.expect
+        ]
         quarantine = self.view.quarantine
         if quarantine is not None and self._rows and self._set_aside / self._rows > quarantine.max_share:
             share = self._set_aside / self._rows
             told = "rows are set aside"
             results.append(Result(told, "quarantine", "", "failed", share, quarantine.max_share, self._set_aside))
         statuses = {result.status for result in results}
-        verdict: Any = "failed" if "failed" in statuses else "warned" if statuses & {"warned", "set aside"} else "passed"
+        verdict: Any = (
+            "failed" if "failed" in statuses else "warned" if statuses & {"warned", "set aside"} else "passed"
+        )
         file = "" if self._file is None or not self._set_aside else str(self._file.path)
         self.checked = Checked(
             self.view.name, self.clock(), self.why, verdict, self._rows, self._set_aside, file, results
