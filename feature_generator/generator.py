@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -18,7 +18,7 @@ from feature_generator.errors import ConfigError, DataError, Problem
 from feature_generator.fitting.learned import is_fitted, settle
 from feature_generator.incoming import record
 from feature_generator.native import Plan
-from feature_generator.planning import check_names, flatten, resolve
+from feature_generator.planning import Node, check_names, flatten, resolve
 from feature_generator.program import BITS, Assembly, Program
 from feature_generator.request import ItemTable, Request, Stages, precompute
 from feature_generator.sinks import OutputSpec, finish
@@ -159,6 +159,11 @@ class FeatureGenerator:
             wanted |= more
         chosen = [feature for index, feature in enumerate(self.config.features) if index in wanted]
         return FeatureGenerator(self.config.model_copy(update={"features": chosen}), self.mode, self.folder)
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """All features, intermediates and the children of sequences too, with what each of them reads."""
+        return tuple(self._resolved)
 
     # ------------------------------------------------------------------------------------------------ running
 

@@ -283,6 +283,107 @@ def kafka():
     broker.stop()
 
 
+# -------------------------------------------------------------------------------------------- a browser
+
+
+class Browser:
+    """Chromium without a window, told what to do through pipes by its own protocol; it reaches no network but this machine."""
+
+    def __init__(self, folder):
+        command_read, self._tell = os.pipe()
+        self._hear, answer_write = os.pipe()
+        options = f"--headless=new --no-sandbox --disable-gpu --no-first-run --user-data-dir={folder} --remote-debugging-pipe"
+        blocked = "--host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'"
+        script = f"exec chromium {options} {blocked} 3<&{command_read} 4>&{answer_write}"
+        self.process = subprocess.Popen(
+            ["bash", "-c", script],
+            pass_fds=(command_read, answer_write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(command_read)
+        os.close(answer_write)
+        self._number, self._rest, self._heard = 0, b"", []
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.ask(f"{domain}.enable")
+
+    def ask(self, method, **parameters):
+        """Send a command, and give what it answers."""
+        self._number += 1
+        order = {"id": self._number, "method": method, "params": parameters}
+        if hasattr(self, "_session"):
+            order["sessionId"] = self._session
+        os.write(self._tell, json.dumps(order).encode() + b"\0")
+        while True:
+            message = self._next()
+            if message.get("id") == self._number:
+                assert "error" not in message, message
+                return message["result"]
+            self._heard.append(message)
+
+    def _next(self):
+        while b"\0" not in self._rest:
+            part = os.read(self._hear, 1 << 16)
+            assert part, "the browser has gone"
+            self._rest += part
+        message, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, address, width=1500, height=900):
+        """Show a page, once it is loaded."""
+        self.ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        self._heard.clear()
+        self.ask("Page.navigate", url="about:blank")
+        self.ask("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def run(self, script):
+        """The value of an expression in the page."""
+        found = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def wait(self, script, seconds=60):
+        """Until an expression is true."""
+        end = time.monotonic() + seconds
+        while not self.run(script):
+            assert time.monotonic() < end, script
+            time.sleep(0.02)
+
+    def complaints(self):
+        """What scripts threw and what policies forbade since the page was opened."""
+        self.run("0")
+        told = ("Runtime.exceptionThrown", "Log.entryAdded")
+        return [m["params"] for m in self._heard if m.get("method") in told]
+
+    def picture(self, path):
+        """Write what the page looks like."""
+        import base64
+
+        found = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=False)
+        Path(path).write_bytes(base64.b64decode(found["data"]))
+
+    def stop(self):
+        for end in (self._tell, self._hear):
+            os.close(end)
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium, without a window."""
+    if shutil.which("chromium") is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    made = Browser(tmp_path_factory.mktemp("chromium"))
+    yield made
+    made.stop()
+
+
 # ------------------------------------------------------------------------------------ HDFS over HTTP
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from easyrec.commands._options import add_overrides
-from easyrec.commands._print import console, table
+from easyrec.commands._print import console, count, line, table
 from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from easyrec.store.changes import Change
     from easyrec.store.definitions import StoreConfig, View
     from easyrec.store.online import OnlineStore
+    from easyrec.store.quality.checks import Checked
 
 
 def add_definitions(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,13 @@ def view_of(config: StoreConfig, name: str) -> View:
         raise ConfigError(str(error)) from None
 
 
+def columns_of(config: StoreConfig, view: View) -> list[str]:
+    """The columns that rows of a view have: the key, the fields, the time, and what expectations look at beside them."""
+    beside = [name for one in view.expect for name in getattr(one, "columns", ())]
+    times = [view.event_time] if view.event_time else []
+    return list(dict.fromkeys([config.entity(view.entity).join_id, *view.held, *times, *beside]))
+
+
 @contextlib.contextmanager
 def opened(config: StoreConfig) -> Iterator[OnlineStore]:
     """The online store, closed in the end."""
@@ -68,3 +76,17 @@ def print_changes(title: str, changes: Sequence[Change]) -> None:
 def instant(seconds: float) -> str:
     """A time since 1970 as people read it."""
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def print_checks(found: Sequence[Checked]) -> None:
+    """A table of what was expected and what was found."""
+    from easyrec.store.quality.gate import said  # noqa: PLC0415 (help must not wait for it)
+
+    shown = table("quality", "view", "expected", "", "found", right=4)
+    for checked in found:
+        for result in checked.results:
+            shown.add_row(checked.view, result.expected, result.status, said(result))
+    console().print(shown)
+    for checked in found:
+        if checked.file:
+            line(f"{checked.view}: {count(checked.set_aside)} of {count(checked.rows)} rows are in {checked.file}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from easyrec.commands._options import positive
 from easyrec.commands._print import bar, console, count, table
-from easyrec.commands._store import add_definitions, definitions, instant, opened, view_of
+from easyrec.commands._store import add_definitions, columns_of, definitions, instant, opened, print_checks, view_of
 from easyrec.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ def run(args: argparse.Namespace) -> None:
         _tell(store.shown, made)
         return
     source = source_of(args.input, []).open()
-    wanted = dict.fromkeys([config.entity(view.entity).join_id, *view.held, *filter(None, [view.event_time])])
+    wanted = columns_of(config, view)
     for name in wanted:
         if name not in source.columns:
             reason = f"the rows have no such column; they have: {', '.join(list(source.columns)[:20])}"
             raise DataError(reason, file=args.input, column=name)
-    content = content_of(source, list(wanted))
+    content = content_of(source, wanted)
     with opened(config) as store, bar() as told:
         made = Writer(config, store).publish(
             view.name,
-            _rows(source, list(wanted), told),
+            _rows(source, wanted, told),
             merge=args.merge,
             source=content,
             rows_per_second=args.rows_per_second,
@@ -86,6 +86,8 @@ def _tell(where: str, made: Published) -> None:
     figures = (count(made.rows), count(made.resumed), newest, f"{made.seconds:,.1f}", f"{rate:,.0f}")
     shown.add_row(made.view, made.generation, *figures)
     console().print(shown)
+    if made.checked is not None:
+        print_checks([made.checked])
 
 
 def _rows(source: Source, columns: list[str], told: Callable[[int, float], None] | None) -> Iterator[pa.RecordBatch]:

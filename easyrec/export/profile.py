@@ -1,6 +1,6 @@
 """What a model saw when it was made, as histograms of its scores and features: `profile.json` of a bundle. And how far others differ.
 
-Rows are those that the model was evaluated on, where there are such. Bounded: at most `MOST` histograms of about `BINS` bins. Knows no torch.
+Rows are those that the model was evaluated on, where there are such. Bounded: at most `MOST` histograms. Knows no torch.
 """
 
 from __future__ import annotations
@@ -14,21 +14,18 @@ from pydantic import Field, ValidationError
 from easyrec.errors import BundleError
 from easyrec.export.bundle import Bundle
 from easyrec.export.strict_json import dump, read_json
+from easyrec.histograms import count_numbers, edges_of
 from feature_generator import OutputSpec, Table
 from feature_generator.columns import Column, Ragged
 from feature_generator.config import StrictModel
 from feature_generator.discretizer import IdConfig
 
 FILE = "profile.json"
-BINS = 10
-"""Bins of numbers, about; a value that many rows have gets one of its own beside them."""
 CODES = 32
 """Outputs with at most so many ids are counted id by id."""
 MOST = 1000
 ROWS = 10_000
 """Rows that are looked at."""
-HALF = 0.5
-"""Of a row, which every bin is given, so that an empty one says little instead of infinitely much."""
 
 CLASSES = 198
 """Tasks of more classes have no histogram of them."""
@@ -119,33 +116,6 @@ class Profile(StrictModel):
         return dump(self.model_dump(mode="json", exclude_defaults=True))
 
 
-def psi(reference: np.ndarray, found: np.ndarray) -> float:
-    """Population stability index of two histograms over the same bins; 0 where their shares are equal.
-
-    ``sum_b (p_b - q_b) * ln(p_b / q_b)`` over the bins that one of them has rows in, with shares
-    ``p_b = (n_b + 1/2) / (n + B/2)``.
-
-    Args:
-        reference: (bins,) rows of training.
-        found: (bins,) rows of now; may be weighted.
-
-    Source:
-        Siddiqi, "Credit Risk Scorecards", 2006, ch. 8; the sum is the symmetric divergence of Kullback and Leibler, "On
-        Information and Sufficiency", 1951, eq. (2.6). The half row in each bin is Jeffreys' prior. Of equal shares
-        it is about (B - 1) * (1/n + 1/m): Yurdakul, "Statistical Properties of Population Stability Index", 2018.
-    """
-    used = (reference > 0) | (found > 0)
-    if not used.any():
-        return 0.0
-    p, q = (_shares(np.asarray(counts, np.float64)[used]) for counts in (reference, found))
-    return float(np.sum((p - q) * np.log(p / q)))
-
-
-def _shares(counts: np.ndarray) -> np.ndarray:
-    shares: np.ndarray = (counts + HALF) / (counts.sum() + HALF * len(counts))
-    return shares
-
-
 class ProfileBuilder:
     """Collects rows.
 
@@ -227,25 +197,6 @@ def _filled(one: Histogram, parts: list[np.ndarray]) -> Histogram:
     values = np.concatenate([np.zeros(0, np.float32), *parts])
     edges = edges_of(values)
     return one.model_copy(update={"edges": edges, "counts": count_numbers(values, edges).tolist()})
-
-
-def edges_of(values: np.ndarray) -> list[float]:
-    """Edges between bins of about equally many values; a value that fills more than one bin lies in one of its own."""
-    finite = values[np.isfinite(values)].astype(np.float32)
-    if not len(finite):
-        return []
-    cuts = np.quantile(finite, np.arange(1, BINS) / BINS, method="lower")
-    distinct, times = np.unique(cuts, return_counts=True)
-    own = distinct[times > 1]
-    return [float(edge) for edge in np.unique(np.concatenate([distinct, np.nextafter(own, np.float32(np.inf))]))]
-
-
-def count_numbers(values: np.ndarray, edges: list[float]) -> np.ndarray:
-    """Counts by bin, and of values that are not finite."""
-    flat = np.asarray(values, np.float32).reshape(-1)
-    finite = np.isfinite(flat)
-    bins = np.searchsorted(np.asarray(edges, np.float32), flat, side="right")
-    return np.bincount(np.where(finite, bins, len(edges) + 1), minlength=len(edges) + 2)
 
 
 def top_classes(values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,9 @@ from easyrec.errors import nearest
 from easyrec.store.behaviour import Events
 from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
+from easyrec.store.quality.expectations import Expectation, Quarantine, problems
 from easyrec.store.read_config import ReadConfig
+from easyrec.store.ui_config import UiConfig
 from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
@@ -52,6 +54,8 @@ class FieldConfig(StrictModel):
     default: Any = None
     """What readers get where the store does not answer in time; a missing row is null all the same."""
     description: str = ""
+    redact: bool = False
+    """Its values are shown on no page."""
 
     _check = field_validator("name")(_named)
 
@@ -99,6 +103,10 @@ class View(StrictModel):
     """Whether it is published."""
     events: Events | None = None
     """Of a view of sequences: what its events hold, and which sequences are read of them."""
+    expect: list[Expectation] = []
+    """What rows are looked at for before they are published."""
+    quarantine: Quarantine | None = None
+    """Where rows are set aside that are not as they are expected to be."""
     description: str = ""
     owner: str = ""
     tags: list[str] = []
@@ -149,6 +157,14 @@ class View(StrictModel):
             for sequence in self.events.sequences:
                 _named(sequence.name)
             self.events.check(self.held, self.event_time)
+        return self
+
+    @model_validator(mode="after")
+    def _expected(self) -> Self:
+        redacted = {field.name for field in self.fields if field.redact}
+        found = list(problems(self.expect, self.quarantine, self.held, self.event_time is not None, redacted))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     @property
@@ -243,6 +259,8 @@ class StoreConfig(StrictModel):
     serve: Any = Field(None, exclude=True)
     """What `easyrec store serve` takes, which checks it."""
     labels: list[LabelTable] = []
+    ui: UiConfig = Field(UiConfig(), exclude=True)
+    """The page to look at it; it is no definition, and in no registry."""
 
     _check = field_validator("project")(_named)
 

@@ -23,6 +23,8 @@ from easyrec.store.events import pack_events
 from easyrec.store.head import Head, Known, State, Writing, recent
 from easyrec.store.online import OnlineStore, intact
 from easyrec.store.progress import Progress, Pulse, progress_of
+from easyrec.store.quality.checks import Checked
+from easyrec.store.quality.gate import Gate
 
 AT_ONCE = 8192
 """Rows that are written at a time."""
@@ -45,6 +47,7 @@ class Published:
         newest: Latest event time, microseconds since 1970.
         seconds: What it took.
         resumed: Rows of the input that a writer had written which was stopped.
+        checked: What its rows were looked at for; None: nothing is expected of them.
     """
 
     view: str
@@ -53,6 +56,7 @@ class Published:
     newest: int | None
     seconds: float
     resumed: int = 0
+    checked: Checked | None = None
 
 
 class Writer:
@@ -99,7 +103,7 @@ class Writer:
             version: Of an embedding view, which model made the vectors.
 
         Raises:
-            DataError: A column is missing or does not fit.
+            DataError: A column is missing or does not fit, or the rows are not what the view expects.
             StoreError: The store cannot be reached, another writer has begun after this one, or what was written is not
                 what is read.
         """
@@ -127,7 +131,8 @@ class Writer:
         at_once, due = AT_ONCE, begun
         if rows_per_second is not None:
             at_once = min(AT_ONCE, max(1, int(rows_per_second / PIECES_A_SECOND)))
-        for batch in _pieces(batches, at_once):
+        gate = Gate(self.config, view, clock=self.clock) if view.expect else None
+        for batch in _pieces(batches if gate is None else gate.passing(batches), at_once):
             keys, packed, latest = self._packed(view, batch, writing.schema)
             rows += len(keys)
             seen += batch.num_rows
@@ -153,7 +158,8 @@ class Writer:
             return head.changed(name, replace(head.views[name], live=state, former=head.views[name].live, writing=None))
 
         self._change(entity, switch)
-        return Published(name, generation, rows, newest, self.clock() - begun, min(done, seen))
+        found = None if gate is None else gate.checked
+        return Published(name, generation, rows, newest, self.clock() - begun, min(done, seen), found)
 
     def rollback(self, name: str) -> State:
         """Return to the generation before the last one, once; gives what is read now.

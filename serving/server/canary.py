@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from easyrec.export.profile import count_numbers, edges_of, psi, top_classes
+from easyrec.export.profile import top_classes
+from easyrec.histograms import count_numbers, edges_of, psi
 from serving.server.columns import Scores
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model, Models, Version

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from easyrec.export.profile import Histogram, Profile, psi
+from easyrec.export.profile import Histogram, Profile
+from easyrec.histograms import psi
 from serving.server.columns import Question, Scores
 from serving.server.config import DriftConfig
 from serving.server.events import tell

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from easyrec.errors import BundleError
 from easyrec.export.bundle import Bundle, write_bundle
 from easyrec.export.manifest import Manifest
-from easyrec.export.profile import BINS, FILE, ROWS, Histogram, Profile, ProfileBuilder, edges_of, psi
+from easyrec.export.profile import FILE, ROWS, Histogram, Profile, ProfileBuilder
+from easyrec.histograms import BINS, edges_of, psi
 from feature_generator import FeatureGenerator
 from feature_generator.columns import Column, Ragged
 

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from easyrec.export.bundle import Bundle
-from easyrec.export.profile import Profile, psi
+from easyrec.export.profile import Profile
+from easyrec.histograms import psi
 from serving.server.columns import Question, ask
 from serving.server.config import DriftConfig, ModelConfig
 from serving.server.drift import Drift

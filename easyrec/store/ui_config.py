@@ -1,0 +1,47 @@
+"""The section `ui` of `store.yaml`: where the store's page is served, and to whom."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from typing_extensions import Self
+
+from feature_generator.config import StrictModel
+
+SHORTEST = 16
+
+
+class UiConfig(StrictModel):
+    """The section `ui`."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8008, ge=0, le=65535)
+    """0 takes a free one."""
+    token: str | None = Field(None, repr=False)
+    """`${ENV}`, at least 16 characters; who does not know it sees nothing."""
+
+    @field_validator("token", mode="after")
+    @classmethod
+    def _long(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < SHORTEST:
+            raise ValueError(f"must have at least {SHORTEST} characters")
+        return value
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        if self.token is None and not self.local:
+            raise ValueError(f"who reaches {self.host} would see the store: set a token")
+        return self
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

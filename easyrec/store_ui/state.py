@@ -1,0 +1,146 @@
+"""What is known of a store at this moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from easyrec.store.changes import Change, changes
+from easyrec.store.definitions import StoreConfig, View
+from easyrec.store.head import Head
+from easyrec.store.online import OnlineStore
+from easyrec.store.quality.checks import Checked, Checks
+from easyrec.store.reader import EntityReader
+from easyrec.store.registry import Registry, Version
+
+REDACTED = "(redacted)"
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """A view as it is published.
+
+    Attributes:
+        generation: What is read; None: nothing was published.
+        rows: Rows that were written for it.
+        published: Seconds since 1970.
+        newest: Latest event time, seconds since 1970; None: its rows have no times.
+        former: The generation that can be returned to.
+        writing: Since when another generation is being written, seconds since 1970.
+        checked: The last verdict on its rows.
+    """
+
+    generation: int | None = None
+    rows: int | None = None
+    published: float | None = None
+    newest: float | None = None
+    former: int | None = None
+    writing: float | None = None
+    checked: Checked | None = None
+
+
+class State:
+    """Looks at a store whenever it is asked.
+
+    Args:
+        config: What is defined.
+        store: Where rows are.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, config: StoreConfig, store: OnlineStore, clock: Callable[[], float] = time.time) -> None:
+        self.config, self.store, self.clock = config, store, clock
+        self.checks = Checks(Path(config.registry), config.project)
+
+    def views(self) -> dict[str, ViewState]:
+        """All views, by name.
+
+        Raises:
+            StoreError: The store cannot be reached, or is damaged.
+        """
+        heads = {entity.name: Head.of(self.store.read(entity.name, [])[0]) for entity in self.config.entities}
+        return {view.name: self._view(view, heads[view.entity]) for view in self.config.views}
+
+    def _view(self, view: View, head: Head) -> ViewState:
+        known = head.views.get(view.name)
+        checked = next(iter(self.checks.latest(view.name, 1)), None)
+        if known is None or known.live is None:
+            return ViewState(checked=checked)
+        live = known.live
+        return ViewState(
+            live.generations[-1],
+            live.rows,
+            live.published,
+            None if live.newest is None else live.newest / 1e6,
+            None if known.former is None else known.former.generations[-1],
+            None if known.writing is None else known.writing.since,
+            checked,
+        )
+
+    def values(self, view: View, key: str) -> dict[str, Any] | None:
+        """What a view holds of a key, without what is redacted; None: no row that is young enough.
+
+        Raises:
+            DataError: The key is none.
+            StoreError: The store cannot be reached, or is damaged.
+        """
+        entity = self.config.entity(view.entity)
+        columns = {name: (view, name) for name in view.types}
+        reader = EntityReader(self.store, entity.name, entity.join_id, columns, self.clock)
+        found = reader.read([key]).to_pylist()[0]
+        if not reader.counts()[view.name].hits:
+            return None
+        hidden = {field.name for field in view.fields if field.redact}
+        return {name: REDACTED if name in hidden else value for name, value in found.items()}
+
+    def versions(self) -> list[tuple[Version, list[Change]]]:
+        """What was applied, with what changed, the latest first."""
+        versions = Registry(Path(self.config.registry)).versions(self.config.project)
+        made: list[tuple[Version, list[Change]]] = []
+        before = None
+        for version in versions:
+            made.append((version, changes(before, version.config)))
+            before = version.config
+        return made[::-1]
+
+    def told(self) -> dict[str, Any]:
+        """All of it but values, as JSON takes it."""
+        now = self.clock()
+        views = {}
+        for name, state in self.views().items():
+            age = None if state.newest is None else now - state.newest
+            views[name] = {**asdict(state), "age_seconds": age}
+        return {"project": self.config.project, "store": self.store.shown, "at": now, "views": views}
+
+
+def definition(view: View) -> dict[str, Any]:
+    """What a view says, without what may be a secret of its source."""
+    told: dict[str, Any] = view.model_dump(mode="json", exclude_defaults=True)
+    told["entity"] = view.entity
+    if view.source is not None:
+        told["source"] = _without_secrets(view.source.model_dump(mode="json", exclude_defaults=False))
+    if view.expect:
+        told["expect"] = [_expected(one) for one in view.expect]
+    return told
+
+
+def _expected(one: Any) -> dict[str, Any]:
+    told = {"type": one.type, **one.model_dump(mode="json", exclude_defaults=True)}
+    if told.get("baseline") is not None:
+        told["baseline"] = _without_secrets(told["baseline"])
+    return told
+
+
+OPEN = ("type", "path", "query", "tables", "table", "name", "topic", "partition")
+"""Keys of a source that are shown."""
+
+
+def _without_secrets(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A source without the keys that may hold secrets."""
+    made = {key: value for key, value in source.items() if key in OPEN and value is not None}
+    if isinstance(made.get("tables"), Mapping):
+        made["tables"] = {name: _without_secrets(table) for name, table in made["tables"].items()}
+    return made
