@@ -13,6 +13,7 @@ from typing_extensions import Self
 from easyrec.errors import nearest
 from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
+from easyrec.store.samples import SampleConfig
 from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
@@ -141,10 +142,11 @@ class StoreConfig(StrictModel):
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []
+    samples: list[SampleConfig] = []
 
     _check = field_validator("project")(_named)
 
-    @field_validator("entities", "views", "models", mode="after")
+    @field_validator("entities", "views", "models", "samples", mode="after")
     @classmethod
     def _distinct(cls, value: Sequence[Any]) -> Sequence[Any]:
         repeated = _repeated(one.name for one in value)

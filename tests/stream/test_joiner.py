@@ -1,0 +1,176 @@
+"""Samples against the rule, said plainly: a loop over all events for each event."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from easyrec.store.samples import SampleConfig
+from easyrec.stream.joiner import BEGINNING, END, EXPOSURE, Joiner
+
+SECOND = 1_000_000
+COLUMNS = {"id": "string", "request": "string", "user": "int64", "item": "int64", "ts": "int64"}
+SOURCE = {"type": "parquet", "path": "none"}
+
+
+def config(*, by_user=False, ids=True, **more):
+    """Clicks within 10 s, buys within 20 s of a click, comments within 5 s of an exposure."""
+    events = {"source": SOURCE, "columns": COLUMNS, "event_time": "ts", **({"id": "id"} if ids else {})}
+    keys = ["user", "item"] if by_user else ["request", "item"]
+    labels = [
+        {**events, "name": "click", "window": 10},
+        {**events, "name": "buy", "of": "click", "window": 20, "keys": ["user", "item"]},
+        {**events, "name": "comment", "window": 5},
+    ]
+    output = {"type": "parquet", "path": "none"}
+    return SampleConfig(name="s", keys=keys, exposures=events, labels=labels, output=output, **more)
+
+
+def batch(events):
+    columns = {name: [event[place] for event in events] for place, name in enumerate(COLUMNS)}
+    return pa.record_batch([pa.array(columns[n], pa.string() if n in ("id", "request") else pa.int64()) for n in COLUMNS], list(COLUMNS))
+
+
+class Plain:
+    """The rule: what follows belongs to the latest before it; a sample when its time has come; late ones by the policy."""
+
+    def __init__(self, config):
+        self.config, self.watermark = config, BEGINNING
+        self.exposures, self.events, self.samples = [], {label.name: [] for label in config.labels}, []
+        self.seen = {name: set() for name in (EXPOSURE, *self.events)}
+        self.keep = config.correct_micros
+        self.span = max(config.horizon(), config.wait_micros) + self.keep
+
+    def key(self, event, names):
+        return tuple(str(event[list(COLUMNS).index(name)]) for name in names)
+
+    def step(self, events, watermark):
+        late = set()
+        for name, rows in events.items():
+            oldest = self.watermark - (self.keep if name == EXPOSURE else self.span)
+            for row in rows:
+                time = row[4] * SECOND
+                own = EXPOSURE if name == EXPOSURE else name
+                if time < oldest or row[0] in self.seen[own]:
+                    continue
+                self.seen[own].add(row[0])
+                if time < self.watermark:
+                    late.add(own)
+                one = {"row": row, "time": time, "to": None, "lost": False}
+                if name == EXPOSURE:
+                    self.exposures.append(one | {"made": False, "labels": {n: [] for n in self.events}})
+                else:
+                    self.events[name].append(one)
+        now = max(self.watermark, watermark)
+        before = [id(one) for one in self.exposures if one["made"]]
+        again = []
+        for label in self.config.labels:
+            names = self.config.keys_of(label)
+            parents = self.exposures if label.of is None else [one for one in self.events[label.of] if one["to"]]
+            for one in self.events[label.name]:
+                fresh = one["time"] < now and one["to"] is None and not one["lost"]
+                retry = one["lost"] and self.keep and one["time"] >= self.watermark - self.keep
+                if not fresh and not (retry and (label.of or EXPOSURE) in late):
+                    continue
+                found = [
+                    p
+                    for p in parents
+                    if self.key(p["row"], names) == self.key(one["row"], names)
+                    and p["time"] <= one["time"] <= p["time"] + label.window_micros
+                    and p["time"] >= self.watermark - self.span
+                ]
+                latest = [p for p in parents if self.key(p["row"], names) == self.key(one["row"], names) and p["time"] <= one["time"]]
+                best = max(latest, key=lambda p: (p["time"], p["row"][0]), default=None)
+                exposure = None if best is None or best not in found else best if label.of is None else best["to"]
+                if exposure is None or exposure["time"] < self.watermark - self.span:
+                    one["lost"] = True
+                    continue
+                one["to"], one["lost"] = exposure, False
+                if one["time"] < self.watermark:
+                    late.add(label.name)
+                if id(exposure) in before:
+                    if self.config.late == "drop":
+                        continue
+                    again.append(exposure)
+                exposure["labels"][label.name].append(one["time"])
+        due = [one for one in self.exposures if not one["made"] and one["time"] + self.config.wait_micros < now]
+        for one in due:
+            one["made"] = True
+        for one, correction in [*((o, False) for o in due), *((o, True) for o in again)]:
+            self.samples.append((*one["row"], *((len(times) > 0, min(times, default=None)) for times in one["labels"].values()), correction))
+        self.watermark = now
+
+
+def rows_of(table):
+    made = []
+    for row in table.to_pylist():
+        labels = ((bool(row[n]), row[f"{n}_time"] and round(row[f"{n}_time"].timestamp() * SECOND)) for n in ("click", "buy", "comment"))
+        made.append((*(row[name] for name in COLUMNS), *labels, row["correction"]))
+    return made
+
+
+def final(samples):
+    """The last row of each exposure."""
+    return {row[0]: row[:-1] for row in samples}
+
+
+EVENT = st.tuples(st.sampled_from(["r1", "r2"]), st.integers(1, 2), st.integers(1, 2), st.integers(0, 60))
+KINDS = ("exposure", "click", "buy", "comment")
+
+
+@st.composite
+def logs(draw):
+    """Steps of events, out of order, some of them copies of former ones."""
+    events = draw(st.lists(st.tuples(st.sampled_from(KINDS), EVENT), max_size=30))
+    events = [(kind, (f"{kind}{place}", *rest)) for place, (kind, rest) in enumerate(events)]
+    for place in draw(st.lists(st.integers(0, max(0, len(events) - 1)), max_size=4)):
+        if events:
+            events.append(events[place])
+    jitter = draw(st.lists(st.integers(0, 12), min_size=len(events), max_size=len(events)))
+    events = [event for _, event in sorted(zip(jitter, events, strict=True), key=lambda pair: pair[1][1][4] + pair[0])]
+    cuts = sorted(draw(st.lists(st.integers(0, len(events)), max_size=6)))
+    return [events[a:b] for a, b in itertools.pairwise([0, *cuts, len(events)])]
+
+
+def stepped(log, lateness):
+    """Each step's events by kind, and the watermark behind them."""
+    newest = BEGINNING
+    for events in log:
+        by_kind = {}
+        for kind, event in events:
+            by_kind.setdefault(kind, []).append(event)
+            newest = max(newest, event[4] * SECOND)
+        yield by_kind, newest - lateness * SECOND
+    yield {}, END
+
+
+def joined(config, log, lateness, *, restart=frozenset()):
+    """Samples, with a joiner that begins anew from its state after some steps."""
+    joiner, state, samples = Joiner(config), {}, []
+    for place, (events, watermark) in enumerate(stepped(log, lateness)):
+        step = joiner.advance({kind: batch(rows) for kind, rows in events.items()}, watermark)
+        for key in step.deletes:
+            state.pop(key, None)
+        state.update(step.puts)
+        samples += rows_of(step.samples)
+        if place in restart:
+            joiner = Joiner(config)
+            joiner.restore(sorted(state.items()))
+    assert set(state) == {"joiner"}
+    return samples, joiner
+
+
+@settings(max_examples=300, deadline=None)
+@given(logs(), st.booleans(), st.integers(0, 15), st.sampled_from(["drop", "correct"]), st.sampled_from([None, 3, 12, 60]), st.frozensets(st.integers(0, 7)))
+def test_samples_are_those_of_the_rule(log, by_user, lateness, late, wait, restart):
+    told = config(by_user=by_user, late=late, correct_for=15, **({} if wait is None else {"wait": wait}))
+    plain = Plain(told)
+    for events, watermark in stepped(log, lateness):
+        plain.step(events, watermark)
+    samples, joiner = joined(told, log, lateness, restart=restart)
+    assert sorted(map(repr, (s for s in samples if not s[-1]))) == sorted(map(repr, (s for s in plain.samples if not s[-1])))
+    assert final(samples) == final(plain.samples)
+    assert joiner.counts["samples"] == sum(not row[-1] for row in samples)
