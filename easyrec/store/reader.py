@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store import native
+from easyrec.store.codec import read_type
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head
 from easyrec.store.online import OnlineStore
@@ -110,7 +111,8 @@ class EntityReader:
             slot = 0 if known is None else known.slot
             generations = [] if state is None else state.generations
             views.append((slot, generations, view.ttl_micros, schemas, list(places.values())))
-        return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views)
+        types = [read_type(view.types[field]) for view, field in self.columns.values()]
+        return native.Reader(names, types, views)
 
     def _place(self, view: View, places: Mapping[str, int], field: str, kind: str) -> int:
         if field in places and view.types[field] != kind:

@@ -47,11 +47,13 @@ class Step:
 
     Attributes:
         samples: Rows that were made.
+        times: (rows,) int64: when their exposures were shown.
         puts: What the state keeps from now on.
         deletes: What it need not keep any more.
     """
 
     samples: pa.Table
+    times: np.ndarray
     puts: dict[str, bytes]
     deletes: list[str]
 
@@ -62,6 +64,11 @@ class Joiner:
     Args:
         config: What is joined.
         snapshot: Adds features to exposures as they come, and the columns that it adds.
+
+    Attributes:
+        watermark: Events before it are late.
+        counts: What came, was made, and was left out.
+        steps: How many there were.
     """
 
     def __init__(self, config: SampleConfig, snapshot: tuple[Snapshot, pa.Schema] | None = None) -> None:
@@ -78,8 +85,8 @@ class Joiner:
         self._inputs = {EXPOSURE: _Input(EXPOSURE, config.exposures, config.keys, self._keys_below(None))}
         for label in config.labels:
             self._inputs[label.name] = _Input(label.name, label, config.keys_of(label), self._keys_below(label.name))
-        self._until: dict[str, int] = {}
-        self._steps = 0
+        self.steps = 0
+        self._until: dict[str, int] = {}  # the latest event of each part of the state
 
     @property
     def schema(self) -> pa.Schema:
@@ -92,15 +99,15 @@ class Joiner:
         """Exposures whose samples are still to be made."""
         return int(np.count_nonzero(~self._exposed.made))
 
-    def advance(self, events: Mapping[str, pa.RecordBatch], watermark: int) -> Step:
+    def advance(self, events: Mapping[str, tuple[pa.RecordBatch, np.ndarray]], watermark: int) -> Step:
         """Take events in, and make what the watermark lets be made.
 
         Args:
-            events: By `exposure` or a label's name.
+            events: By `exposure` or a label's name: their columns, of which ids and keys are never null, and times.
             watermark: Microseconds since 1970: from now on events before it are late.
         """
         puts: dict[str, bytes] = {}
-        late = {name for name, batch in events.items() if self._take(self._inputs[name], batch, puts)}
+        late = {name for name, (rows, times) in events.items() if self._take(self._inputs[name], rows, times, puts)}
         now = max(self.watermark, watermark)
         was_made = self._exposed.made.copy()
         touched = np.zeros(len(was_made), bool)
@@ -119,19 +126,19 @@ class Joiner:
         if log:
             whole = pa.Table.from_batches(log).combine_chunks().to_batches()[0]
             newest = int(self._exposed.time[whole["to"].to_numpy() - self._exposed.first].max())
-            self._put(puts, f"match/{self._steps:020d}", whole, newest)
-        samples = self._made(now, touched & was_made)
-        self.watermark, self._steps = now, self._steps + 1
+            self._put(puts, f"match/{self.steps:020d}", whole, newest)
+        samples, times = self._made(now, touched & was_made)
+        self.watermark, self.steps = now, self.steps + 1
         deletes = self._forget()
         puts["joiner"] = json.dumps(
             {
                 "watermark": now,
-                "steps": self._steps,
+                "steps": self.steps,
                 "next": {name: one.rows.next for name, one in self._inputs.items()},
                 "counts": self.counts,
             }
         ).encode()
-        return Step(samples, {key: value for key, value in puts.items() if key not in deletes}, deletes)
+        return Step(samples, times, {key: value for key, value in puts.items() if key not in deletes}, deletes)
 
     def restore(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Be what was committed.
@@ -148,7 +155,7 @@ class Joiner:
         told = json.loads(kept.pop("joiner"))
         if set(told["next"]) != set(self._inputs):
             raise StoreError(f"samples '{self.config.name}': the state was made with other labels; name another state")
-        self.watermark, self._steps, self.counts = told["watermark"], told["steps"], Counter(told["counts"])
+        self.watermark, self.steps, self.counts = told["watermark"], told["steps"], Counter(told["counts"])
         matches = []
         for key, value in sorted(kept.items()):
             kind, _, number = key.partition("/")
@@ -174,12 +181,10 @@ class Joiner:
         """The sets of columns by which those that follow find these events."""
         return list(dict.fromkeys(tuple(self.config.keys_of(child)) for child in self.config.children_of(name)))
 
-    def _take(self, one: _Input, batch: pa.RecordBatch, puts: dict[str, bytes]) -> bool:
+    def _take(self, one: _Input, batch: pa.RecordBatch, times: np.ndarray, puts: dict[str, bytes]) -> bool:
         """Keep the events that count; says whether late ones were among them."""
         self.counts[f"{one.name}.events"] += batch.num_rows
-        rows = one.described(batch)
-        self._count(f"{one.name}.unusable", batch.num_rows - rows.num_rows)
-        times = rows[AT].to_numpy()
+        rows = one.described(batch, times)
         oldest = self.watermark - (self._span if one.name != EXPOSURE else self._keep)
         if times.size and times.min() < oldest:
             self._count(f"{one.name}.late", int(np.count_nonzero(times < oldest)))
@@ -269,8 +274,8 @@ class Joiner:
 
     # ------------------------------------------------------------------------------------------- samples
 
-    def _made(self, now: int, corrected: np.ndarray) -> pa.Table:
-        """Samples that are due, and those that are made again."""
+    def _made(self, now: int, corrected: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+        """Samples that are due, and those that are made again; and when their exposures were shown."""
         exposed = self._exposed
         due = np.flatnonzero(~exposed.made & (exposed.time < now - self.config.wait_micros))
         due = due[np.argsort(exposed.time[due], kind="stable")]
@@ -280,7 +285,7 @@ class Joiner:
         self._count("samples", len(due))
         self._count("corrections", len(again))
         if not len(at):
-            return self.schema.empty_table()
+            return self.schema.empty_table(), exposed.time[at]
         table = self._inputs[EXPOSURE].rows.take(at + exposed.first).select(self._own.names)
         for index, label in enumerate(self.config.labels):
             positive = exposed.count[at, index] > 0
@@ -288,7 +293,7 @@ class Joiner:
             when = pa.array(exposed.when[at, index], pa.int64(), mask=~positive).cast(TIME)
             for (name, _), values in zip(_columns_of(label), (pa.array(positive.astype(np.int32)), when), strict=True):
                 table = table.append_column(name, values)
-        return table.append_column(CORRECTION, pa.array(np.arange(len(at)) >= len(due)))
+        return table.append_column(CORRECTION, pa.array(np.arange(len(at)) >= len(due))), exposed.time[at]
 
     # ------------------------------------------------------------------------------------------- forgetting
 
@@ -330,19 +335,12 @@ class _Input:
         self._names = ["key", "time", "number", *(f"{KEY}{place}" for place in range(len(below)))]
         self.waiting = self.unmatched = self._empty()
 
-    def described(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The events that have a time, an id and keys, with their names, times, prints and keys beside their columns."""
-        config = self._config
-        needed = [config.event_time, *self.keys, *filter(None, [config.id])]
-        if any(batch[name].null_count for name in needed):
-            whole = pc.is_valid(batch[needed[0]])
-            for name in needed[1:]:
-                whole = pc.and_(whole, pc.is_valid(batch[name]))
-            batch = batch.filter(whole)
+    def described(self, batch: pa.RecordBatch, times: np.ndarray) -> pa.RecordBatch:
+        """The names, times, prints and keys of events; of exposures with their columns."""
         texts = [batch[name].cast(pa.string()) for name in self.keys]
+        config = self._config
         name = batch[config.id].cast(pa.string()) if config.id else pc.binary_join_element_wise(*texts, "\x1f")
-        time = micros(batch[config.event_time], config.time_unit)
-        made = {NAME: name, AT: time, PRINT: prints([name] if config.id else [name, time])}
+        made = {NAME: name, AT: times, PRINT: prints([name] if config.id else [name, times])}
         if self.name != EXPOSURE:
             made[KEY] = prints(texts)
         for place, columns in enumerate(self.below):
@@ -448,13 +446,6 @@ class _Exposed:
             self.first += gone
             self.time, self.made = self.time[gone:], self.made[gone:]
             self.count, self.when = self.count[gone:], self.when[gone:]
-
-
-def micros(column: pa.Array, unit: str) -> np.ndarray:
-    """(rows,) int64: times, none of them null, in microseconds."""
-    if pa.types.is_timestamp(column.type):
-        return column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_numpy()
-    return column.cast(pa.int64()).to_numpy() * {"s": 1_000_000, "ms": 1000, "us": 1}[unit]
 
 
 def prints(columns: Sequence[Any]) -> np.ndarray:

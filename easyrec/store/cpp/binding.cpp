@@ -123,7 +123,7 @@ class Reader {
         for (std::size_t f = 0; f < places.size(); ++f) {
           if (places[f] < 0) continue;
           if (std::count(columns.begin(), columns.end(), places[f]) != 1 ||
-              !same(layout.types[f], types_[static_cast<std::size_t>(places[f])]))
+              !same(store::as_read(layout.types[f]), types_[static_cast<std::size_t>(places[f])]))
             throw std::invalid_argument("a field goes to a column of its view and type");
         }
         view.layouts.push_back(std::move(layout));

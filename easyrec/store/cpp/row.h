@@ -4,6 +4,7 @@
 // is null, then the fields in order: values of fixed width, of others (texts, arrays, maps) the end (u32) of their
 // bytes in the tail that follows. Items of an array: their number (u32, the highest bit says that some are null, whose
 // bits follow), then values of fixed width, or the length (u32) of each and their bytes. A map: its keys, its values.
+// Steps: the times since when each value holds (i64 microseconds, ascending), the values; the one that holds is read.
 #pragma once
 
 #include <cstdint>
