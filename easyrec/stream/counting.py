@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +11,11 @@ from easyrec.store import native
 from easyrec.store.codec import arrow_type, pack
 from easyrec.store.streams import Aggregate, StreamConfig
 from easyrec.stream.groups import Batch, Group
+from easyrec.stream.groups.decayed import DecayedGroup
+from easyrec.stream.groups.distinct import DistinctGroup
 from easyrec.stream.groups.panes import PaneGroup, cut
+from easyrec.stream.groups.recent import RecentGroup
+from easyrec.stream.groups.sessions import SessionGroup
 from easyrec.stream.watermark import BEGIN
 
 NEWEST = "newest"
@@ -20,15 +23,40 @@ NEWEST = "newest"
 
 
 def groups_of(stream: StreamConfig) -> list[Group]:
-    """What has to be kept of each key."""
+    """What has to be kept of each key: what is kept alike is kept once.
 
-    def place(one: Aggregate) -> tuple[str, int]:
-        return "panes", cut(one.window)[0]
-
+    Raises:
+        MissingExtra: A package for distinct counts is not installed.
+    """
+    alike: dict[tuple[str, float, str], list[Aggregate]] = {}
+    for one in stream.aggregates:
+        alike.setdefault(_kept(one), []).append(one)
     made: list[Group] = []
-    for (_, width), some in groupby(sorted(stream.aggregates, key=place), place):
-        made.append(PaneGroup(f"{len(made)}_", width, list(some), stream.columns))
+    for (kind, length, _), some in alike.items():
+        name = f"{len(made)}_"
+        if kind == "sessions":
+            made.append(SessionGroup(name, int(length), some, stream.columns))
+        elif kind == "decayed":
+            made.append(DecayedGroup(name, length, some))
+        elif kind == "recent":
+            made.append(RecentGroup(name, int(length), some, stream.columns))
+        elif kind == "distinct":
+            made.append(DistinctGroup(name, int(length), some))
+        else:
+            made.append(PaneGroup(name, int(length), some, stream.columns))
     return made
+
+
+def _kept(one: Aggregate) -> tuple[str, float, str]:
+    """How an aggregate is kept: the kind of group, the length that it has, and the column that it is of."""
+    if one.half_life is not None:
+        return "decayed", one.half_life * 1e6, ""
+    if one.window is not None and one.window.gap is not None:
+        return "sessions", round(one.window.gap * 1e6), ""
+    width = cut(one.window)[0]
+    if one.function in ("first", "last"):
+        return "recent", width, one.column or ""
+    return ("distinct", width, one.column or "") if one.function == "distinct" else ("panes", width, "")
 
 
 class Counting:

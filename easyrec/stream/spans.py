@@ -46,6 +46,23 @@ class Spans:
     start: np.ndarray
     stop: np.ndarray
 
+    @classmethod
+    def of(cls, who: np.ndarray, since: np.ndarray, start: np.ndarray, stop: np.ndarray, keys: int) -> Spans:
+        """Steps of keys, which ascend; the first of each holds since always."""
+        first = np.ones(len(who), bool)
+        first[1:] = who[1:] != who[:-1]
+        ends = np.concatenate([[0], np.cumsum(np.bincount(who, minlength=keys))]).astype(np.int32)
+        return cls(ends, np.where(first, ALWAYS, since), start, stop)
+
+    def pruned(self, start: np.ndarray, stop: np.ndarray) -> Spans:
+        """The steps with other panes, without those that hold the same as the one before."""
+        keys = len(self.ends) - 1
+        who = np.repeat(np.arange(keys), np.diff(self.ends))
+        start = np.where(start < stop, start, stop)
+        new = np.ones(len(who), bool)
+        new[1:] = (who[1:] != who[:-1]) | (start[1:] != start[:-1]) | (stop[1:] != stop[:-1])
+        return Spans.of(who[new], self.since[new], start[new], stop[new], keys)
+
     def steps(self, values: pa.Array) -> pa.MapArray:
         """The values of the steps, as the codec takes them."""
         return pa.MapArray.from_arrays(pa.array(self.ends, pa.int32()), pa.array(self.since, pa.int64()), values)
@@ -85,14 +102,11 @@ def spans_of(panes: Panes, width: int, size: int, lead: int, watermark: int) -> 
     until = np.append(when[1:], 0)
     ahead = last | (until > watermark // width)
     who, when = who[ahead], when[ahead]
-    first = np.ones(len(who), bool)
-    first[1:] = who[1:] != who[:-1]
     reach = (int(at.max()) if len(at) else 0) - low + 2
     place = owner * reach + (at - low)
     start = np.searchsorted(place, who * reach + np.clip(when + lead - size - low, 0, reach - 1))
     stop = np.searchsorted(place, who * reach + np.clip(when + lead - low, 0, reach - 1))
-    ends = np.concatenate([[0], np.cumsum(np.bincount(who, minlength=panes.keys))]).astype(np.int32)
-    return Spans(ends, np.where(first, ALWAYS, when * width), start, stop)
+    return Spans.of(who, when * width, start, stop, panes.keys)
 
 
 def folded(fold: np.ufunc, values: np.ndarray, spans: Spans) -> tuple[np.ndarray, np.ndarray]:

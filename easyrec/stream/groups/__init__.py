@@ -81,6 +81,13 @@ def listed(owner: np.ndarray, keys: int, values: np.ndarray | pa.Array, kind: pa
     return pa.ListArray.from_arrays(pa.array(ends), items)
 
 
+def latest(owner: np.ndarray, values: np.ndarray, keys: int) -> np.ndarray:
+    """The greatest value of each key; of none a time before all."""
+    made = np.full(keys, -FOREVER)
+    np.maximum.at(made, owner, values)
+    return made
+
+
 class Group(ABC):
     """Lists of each key, and the fields that are made of them.
 

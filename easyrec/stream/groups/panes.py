@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from easyrec.store.codec import arrow_type
 from easyrec.store.streams import Aggregate, Window
-from easyrec.stream.groups import FOREVER, Batch, Group, Lists, listed
+from easyrec.stream.groups import FOREVER, Batch, Group, Lists, latest, listed
 from easyrec.stream.spans import Panes, Spans, folded, spans_of
 
 
@@ -148,6 +148,5 @@ class PaneGroup(Group):
         if not self.width:
             return np.full(state.num_rows, FOREVER)
         held = Lists.of(state, [f"{self.name}at"])
-        latest = np.full(state.num_rows, -FOREVER)
-        np.maximum.at(latest, held.owner, (np.asarray(held.columns[f"{self.name}at"]) + self.stays) * self.width)
-        return latest
+        left = (np.asarray(held.columns[f"{self.name}at"]) + self.stays) * self.width
+        return latest(held.owner, left, state.num_rows)
