@@ -119,8 +119,9 @@ class Joiner:
             log.append(_record(LOG, np.full(len(to), index, np.int8), matched["number"], to))
             at = to - self._exposed.first
             if self.config.late == "drop":
-                self.counts["late"] += int(np.count_nonzero(was_made[at]))
-                matched, at = {name: values[~was_made[at]] for name, values in matched.items()}, at[~was_made[at]]
+                behind = was_made[at] | (matched["time"] > self._exposed.time[at] + self.config.wait_micros)
+                self._count(f"{label.name}.late", int(np.count_nonzero(behind)))
+                matched, at = {name: values[~behind] for name, values in matched.items()}, at[~behind]
             self._exposed.follow(index, at, matched["time"])
             touched[at] = True
         if log:
@@ -325,9 +326,7 @@ class _Input:
         unmatched: The same of those that found nothing to follow, which may still come.
     """
 
-    def __init__(
-        self, name: str, config: EventsConfig, keys: Sequence[str], below: Sequence[tuple[str, ...]]
-    ) -> None:
+    def __init__(self, name: str, config: EventsConfig, keys: Sequence[str], below: Sequence[tuple[str, ...]]) -> None:
         self.name, self.keys, self.below = name, list(keys), list(below)
         self._config = config
         self.rows, self.seen = Rows(), Seen()

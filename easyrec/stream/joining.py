@@ -68,7 +68,10 @@ class Joining:
             self.joiner = Joiner(self.config, self._snapshot(config))
             self._meta = self._read(self.state.get(META, [MAIN])[0])
             self.joiner.restore(self._kept())
-            for kind, events in {EXPOSURE: self.config.exposures, **{one.name: one for one in self.config.labels}}.items():
+            for kind, events in {
+                EXPOSURE: self.config.exposures,
+                **{one.name: one for one in self.config.labels},
+            }.items():
                 keys = self.config.keys if kind == EXPOSURE else self.config.keys_of(self.config.label(kind))
                 told = self._meta["kinds"].get(kind, {"offsets": {}, "newest": {}, "counts": {}})
                 self.kinds.append(_Kind(kind, events, keys, told, until_end, clock))
@@ -94,7 +97,9 @@ class Joining:
     @property
     def counts(self) -> Counter[str]:
         """What was read, made, and left out."""
-        read = Counter({f"{kind.name}.{n}": number for kind in self.kinds for n, number in kind.counts.items() if number})
+        read = Counter(
+            {f"{kind.name}.{n}": number for kind in self.kinds for n, number in kind.counts.items() if number}
+        )
         return self.joiner.counts + read
 
     def step(self) -> int:
@@ -198,7 +203,10 @@ class Joining:
         """
         config = self.config
         events = {"columns", "event_time", "time_unit", "where", "id", "keep", "features", "name", "of", "keys"}
-        told = [config.keys, *(one.model_dump(mode="json", include=events) for one in (config.exposures, *config.labels))]
+        told = [
+            config.keys,
+            *(one.model_dump(mode="json", include=events) for one in (config.exposures, *config.labels)),
+        ]
         made = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         if text is None:
             return {"format": FORMAT, "joined": made, "kinds": {}}
@@ -207,7 +215,9 @@ class Joining:
             raise StoreError(f"the state {self.state.shown} was made by another version of this program")
         if meta["joined"] != made:
             told_ = "join anew into another state, or return to what it was"
-            raise StoreError(f"the state {self.state.shown} is of another definition of samples '{config.name}': {told_}")
+            raise StoreError(
+                f"the state {self.state.shown} is of another definition of samples '{config.name}': {told_}"
+            )
         return meta
 
 

@@ -30,7 +30,9 @@ class Snapshot:
         self._reader = ModelReader(config, store, model)
         for name in self._reader.entities:
             if name not in columns:
-                told = f"model '{model}' is read by '{name}', which is no column of the exposures{nearest(name, columns)}"
+                told = (
+                    f"model '{model}' is read by '{name}', which is no column of the exposures{nearest(name, columns)}"
+                )
                 raise ConfigError(told)
         kinds = {n: view.types[field] for n, (view, field) in config.columns(config.model(model)).items()}
         for name in kinds:

@@ -110,7 +110,9 @@ class Counted:
         rows = pa.RecordBatch.from_pylist(events, self.view.stream.schema)
         ids = rows.column("user_id").dictionary_encode()
         keys = ids.dictionary.to_pylist()
-        batch = Batch(np.asarray(ids.indices, np.int64), np.array([e["ts"] for e in events]) * 1_000_000, rows, len(keys))
+        batch = Batch(
+            np.asarray(ids.indices, np.int64), np.array([e["ts"] for e in events]) * 1_000_000, rows, len(keys)
+        )
         state = self.counting.decode([self.kept.get(key) for key in keys])
         state = self.counting.update(state, batch, watermark)
         self.kept.update(zip(keys, self.counting.encode(state), strict=True))

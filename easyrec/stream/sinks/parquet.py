@@ -88,4 +88,6 @@ class ParquetSink(Sink):
         starts, which = np.unique(times.astype("datetime64[us]").astype(f"datetime64[{unit}]"), return_inverse=True)
         texts = [str(start) for start in starts]  # 2026-01-01, 2026-01-01T07
         days = [f"ds={text[:10].replace('-', '')}" for text in texts]
-        return [day if unit == "D" else f"{day}/hour={text[11:13]}" for day, text in zip(days, texts, strict=True)], which
+        return [
+            day if unit == "D" else f"{day}/hour={text[11:13]}" for day, text in zip(days, texts, strict=True)
+        ], which
