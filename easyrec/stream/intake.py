@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from easyrec.errors import DataError, StoreError
+from easyrec.errors import DataError
 from easyrec.store.streams import Condition, EventsConfig
+from easyrec.stream.letters import DeadLetters
 from easyrec.stream.seen import Seen
 from easyrec.stream.sources import Events, Malformed
 from easyrec.stream.watermark import Watermarks
@@ -40,33 +39,6 @@ class Taken:
     counts: Counter[str]
 
 
-class DeadLetters:
-    """A file of what could not be read or written, a JSON object a line.
-
-    Args:
-        path: The file; what is there stays.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, letters: Iterable[Malformed]) -> None:
-        """Add some, durably.
-
-        Raises:
-            StoreError: The disk refuses.
-        """
-        lines = [json.dumps({"place": one.place, "reason": one.reason, "content": one.content}) for one in letters]
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as opened:
-                opened.write("".join(f"{line}\n" for line in lines))
-                opened.flush()
-                os.fsync(opened.fileno())
-        except OSError as error:
-            raise StoreError(f"cannot write {self.path}: {error.strerror or error}") from error
-
-
 class Intake:
     """Takes events as they come.
 
@@ -75,6 +47,7 @@ class Intake:
         watermarks: How far event time has come.
         seen: Ids that were met; None: events have none.
         needed: Columns of which none may be null, such as a key.
+        letters: Takes what is malformed, if the config says so.
         clock: Seconds since 1970.
     """
 
@@ -84,10 +57,11 @@ class Intake:
         watermarks: Watermarks,
         seen: Seen | None,
         needed: Sequence[str] = (),
+        letters: DeadLetters | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.config, self.watermarks, self.seen, self.needed, self.clock = config, watermarks, seen, needed, clock
-        self._letters = None if config.dead_letters is None else DeadLetters(Path(config.dead_letters))
+        self.letters = letters
 
     def take(self, events: Sequence[Events]) -> Taken:
         """The events that count.
@@ -158,8 +132,8 @@ class Intake:
             told = "With `malformed: skip` it is counted, with `malformed: dead_letters` kept"
             raise DataError(f"{bad[0].reason}. {told}", file=bad[0].place)
         if self.config.malformed == "dead_letters":
-            assert self._letters is not None
-            self._letters.write(bad)
+            assert self.letters is not None
+            self.letters.write(bad)
 
 
 def _rejected(events: Events, rows: pa.RecordBatch, which: np.ndarray, reason: str) -> list[Malformed]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,18 @@ from easyrec.store.writer import Writer, key_bytes
 from easyrec.stream.counting import Counting
 from easyrec.stream.groups import Batch
 from easyrec.stream.intake import Intake, Taken
+from easyrec.stream.letters import DeadLetters
 from easyrec.stream.outbox import Outbox
 from easyrec.stream.seen import Seen
 from easyrec.stream.sources import Events
 from easyrec.stream.state import State
-from easyrec.stream.watermark import Watermarks
+from easyrec.stream.watermark import BEGIN, Watermarks
 
 KEYS, META = "keys", "meta"
 MAIN = b"stream"
 FORMAT = 1
+SWEPT = 1000
+"""Keys that are looked at after each batch, whether anything is left of them."""
 
 
 class Runner:
@@ -71,6 +74,7 @@ class Runner:
         self.key = self.join_id if self.stream.key is None else self.stream.key
         self.counting = Counting(self.stream)
         state = self.stream.state or _default_state()
+        self._swept, self.clock = b"", clock
         self.state: State = state.open((folder or Path()) / f"{view}.state")
         try:
             found = self.state.get(META, [MAIN])[0]
@@ -78,19 +82,32 @@ class Runner:
             seen = None if self.stream.id is None else Seen(self.state, round(self.stream.horizon * 1e6))
             self.seen = seen
             self.watermarks = Watermarks(round(self.stream.lateness * 1e6), self.stream.idle, self._meta["newest"])
-            self.intake = Intake(self.stream, self.watermarks, seen, [self.key], clock)
+            letters = None if self.stream.dead_letters is None else DeadLetters(Path(self.stream.dead_letters))
+            self.intake = Intake(self.stream, self.watermarks, seen, [self.key], letters, clock)
             self.counts = Counter[str](self._meta["counts"])
             self.source = self.stream.source.open(self.stream.schema, until_end=until_end)
             self.source.seek(self._meta["offsets"])
-            self.outbox = Outbox(self.stream.write, Writer(config, store), view, self.state, self._rows_of)
+            writer = Writer(config, store, clock)
+            self.outbox = Outbox(self.stream.write, writer, view, self.join_id, self.state, letters)
+            self.outbox.recover(self._rows_of)
         except BaseException:
-            self.state.close()
+            self.close()
             raise
 
     @property
     def watermark(self) -> int:
         """No event before it will count any more, in microseconds since 1970."""
         return self.watermarks.current(self.source.partitions, time.monotonic())
+
+    def figures(self) -> dict[str, float]:
+        """What there is to tell, see `figures.py`."""
+        told: dict[str, float] = {**self.counts, **self.outbox.figures()}
+        backlog = self.source.backlog()
+        if backlog is not None:
+            told["backlog_events"] = backlog
+        if self.watermark > BEGIN:
+            told["behind_seconds"] = self.clock() - self.watermark / 1e6
+        return told
 
     def step(self) -> int:
         """Take the next events, and give how many were read.
@@ -100,8 +117,8 @@ class Runner:
             StoreError: The state cannot be written, or the online store for too long.
         """
         events = self._events()
+        self.outbox.check()
         if not events:
-            self.outbox.idle()
             return 0
         taken = self.intake.take(events)
         self._count(taken, events)
@@ -118,13 +135,22 @@ class Runner:
             self.step()
             if told is not None:
                 told(self)
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until all rows are written.
+
+        Raises:
+            StoreError: The online store cannot be reached for too long.
+        """
         self.outbox.flush()
+        self.state.commit([self.outbox.due([])])
 
     def close(self) -> None:
         """Let go of all that is open; rows that wait are written when it goes on."""
-        self.outbox.close()
-        self.source.close()
-        self.state.close()
+        for name in ("outbox", "source", "state"):
+            if hasattr(self, name):
+                getattr(self, name).close()
 
     # ------------------------------------------------------------------------------------------- inside
 
@@ -151,13 +177,27 @@ class Runner:
         self.counts.update(taken.counts)
         offsets = {**self._meta["offsets"], **{one.partition: one.offset for one in events}}
         self._meta = {**self._meta, "offsets": offsets, "newest": self.watermarks.newest, "counts": dict(self.counts)}
-        changes = [(KEYS, keys, values), (META, [MAIN], [json.dumps(self._meta).encode()])]
+        gone = self._left_behind(set(keys), watermark)
+        changes = [(KEYS, [*keys, *gone], [*values, *[b""] * len(gone)])]
+        changes.append((META, [MAIN], [json.dumps(self._meta).encode()]))
         if self.seen is not None:
             self.seen.forget(watermark)
             changes.append(self.seen.changes())
-        changes.append(self.outbox.due(keys))
+        changes.append(self.outbox.due([*keys, *gone]))
         self.state.commit(changes)
-        self.outbox.put(keys, self._rows(keys, state, watermark))
+        self.outbox.put(self._rows(keys, state, watermark), gone)
+
+    def _left_behind(self, keys: Container[bytes], watermark: int) -> list[bytes]:
+        """Of some keys, after those that were looked at last, those of which nothing is left: all are looked at in turn."""
+        found = self.state.scan(KEYS, self._swept, SWEPT)
+        self._swept = found[-1][0] if len(found) == SWEPT else b""
+        if not found:
+            return []
+        until = self.counting.until(self.counting.decode([value for _, value in found]))
+        places = np.flatnonzero(until <= watermark).tolist()
+        gone = [found[place][0] for place in places if found[place][0] not in keys]
+        self.counts["keys_left"] += len(gone)
+        return gone
 
     def _updated(self, taken: Taken, watermark: int) -> tuple[list[bytes], pa.RecordBatch]:
         """Keys of events, and what is kept of each after them."""
@@ -176,9 +216,12 @@ class Runner:
             columns[self.view.event_time] = self.counting.newest(state)
         return pa.record_batch(columns)
 
-    def _rows_of(self, keys: Sequence[bytes]) -> pa.RecordBatch:
-        """The rows of keys whose events were counted."""
-        return self._rows(keys, self.counting.decode(self.state.get(KEYS, keys)), self.watermark)
+    def _rows_of(self, keys: Sequence[bytes]) -> tuple[pa.RecordBatch, list[bytes]]:
+        """The rows of keys whose events were counted, and keys of which nothing is left."""
+        held = dict(zip(keys, self.state.get(KEYS, keys), strict=True))
+        there = [key for key in held if held[key] is not None]
+        rows = self._rows(there, self.counting.decode([held[key] for key in there]), self.watermark)
+        return rows, [key for key in held if held[key] is None]
 
     def _read(self, text: bytes | None) -> dict[str, Any]:
         """What the state says of the stream.

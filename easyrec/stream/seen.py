@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from easyrec.stream.state import State
+from easyrec.stream.state import State, every
 
 SPACE = "seen"
 PARTS = 8
@@ -34,7 +34,7 @@ class Seen:
         self._stored: dict[int, list[bytes]] = {}
         self._new: dict[int, list[np.ndarray]] = {}
         self._gone: list[bytes] = []
-        for key, value in _all(state):
+        for key, value in every(state, SPACE):
             part = _part_of(key)
             self._add(part, np.frombuffer(value, np.uint64))
             self._stored.setdefault(part, []).append(key)
@@ -103,13 +103,6 @@ def hashed(ids: pa.Array) -> np.ndarray:
     texts = ids.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False)
     made: np.ndarray = hash_array(texts, categorize=False)
     return made
-
-
-def _all(state: State) -> Iterator[tuple[bytes, bytes]]:
-    after = b""
-    while found := state.scan(SPACE, after):
-        yield from found
-        after = found[-1][0]
 
 
 def _key(part: int, number: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
@@ -48,6 +48,14 @@ class State(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of it; others may use it then."""
+
+
+def every(state: State, space: str) -> Iterator[tuple[bytes, bytes]]:
+    """All keys and values of a space, in order."""
+    after = b""
+    while found := state.scan(space, after):
+        yield from found
+        after = found[-1][0]
 
 
 class StateConfig(StrictModel, ABC):

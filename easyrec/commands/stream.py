@@ -1,0 +1,10 @@
+"""Count events into feature views as they come.
+
+easyrec stream run -c store.yaml user_clicks
+easyrec stream run -c store.yaml user_clicks --until end
+"""
+
+from __future__ import annotations
+
+DEFAULT = "run"
+"""The tool of a command line that names none. Each tool is a file `_stream_<tool>.py` with `configure` and `run`."""
