@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 from easyrec.commands._print import console, count, log, table
+from easyrec.commands._stop import told_to_stop
 from easyrec.commands._store import add_definitions, definitions, opened, view_of
 from easyrec.errors import ConfigError
 
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     names = [view_of(config, name).name for name in args.views] or _streams(config)
     with ExitStack() as held:
         store = held.enter_context(opened(config))
-        stop = held.enter_context(_told_to_stop())
+        stop = held.enter_context(told_to_stop())
         runners: dict[str, Runner] = {}
         for name in names:
             runners[name] = Runner(config, name, store, until_end=args.until == "end", folder=Path(args.state))
@@ -130,21 +129,3 @@ def _place(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal():
         raise ConfigError(f"--metrics takes HOST:PORT such as 127.0.0.1:9400, not '{text}'")
     return host, int(port)
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[Event]:
-    """Is set where the process is told to end; a second signal ends it at once."""
-    stop, before = Event(), {}
-
-    def told(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[number])
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        before[number] = signal.signal(number, told)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

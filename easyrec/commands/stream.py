@@ -1,7 +1,9 @@
-"""Count events into feature views as they come.
+"""Count events into feature views as they come, and join exposures with what followed them.
 
 easyrec stream run -c store.yaml user_clicks
 easyrec stream run -c store.yaml user_clicks --until end
+easyrec stream join -c store.yaml ctr
+easyrec stream sql -c store.yaml ctr --dialect spark
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ from easyrec.store.samples import SampleConfig
 from easyrec.store.streams import EventsConfig
 from easyrec.stream.intake import Intake, Taken
 from easyrec.stream.joiner import EXPOSURE, Joiner
+from easyrec.stream.letters import DeadLetters
 from easyrec.stream.snapshot import Snapshot
 from easyrec.stream.sources import Offset
-from easyrec.stream.state import Changes, State
+from easyrec.stream.state import Changes, State, every
 from easyrec.stream.watermark import BEGIN, Watermarks
 
 META, ROWS = "meta", "rows"
@@ -93,6 +94,11 @@ class Joining:
     def ended(self) -> bool:
         """Whether nothing will come any more."""
         return all(kind.source.ended for kind in self.kinds)
+
+    @property
+    def waiting(self) -> int:
+        """Exposures whose samples are still to be made."""
+        return self.joiner.waiting
 
     @property
     def counts(self) -> Counter[str]:
@@ -183,10 +189,7 @@ class Joining:
             self.sink.publish(note)
 
     def _kept(self) -> list[tuple[str, bytes]]:
-        found: list[tuple[bytes, bytes]] = []
-        while some := self.state.scan(ROWS, found[-1][0] if found else b""):
-            found += some
-        return [(key.decode(), value) for key, value in found]
+        return [(key.decode(), value) for key, value in every(self.state, ROWS)]
 
     def _snapshot(self, config: StoreConfig) -> tuple[Snapshot, pa.Schema] | None:
         model = self.config.exposures.features
@@ -235,7 +238,8 @@ class _Kind:
         self.name = name
         self.watermarks = _Unjudged(round(config.lateness * 1e6), config.idle, told["newest"])
         needed = [*keys, *([config.id] if config.id is not None else [])]
-        self.intake = Intake(config, self.watermarks, None, needed, clock)
+        letters = None if config.dead_letters is None else DeadLetters(Path(config.dead_letters))
+        self.intake = Intake(config, self.watermarks, None, needed, letters, clock)
         self.counts = Counter[str](told["counts"])
         self.offsets: dict[str, Offset] = dict(told["offsets"])
         self.source = config.source.open(config.schema, until_end=until_end)
