@@ -172,3 +172,28 @@ def test_the_command_line_joins_and_says_it_as_sql(tmp_path, monkeypatch, capsys
     assert (told["samples"], told["waiting"]) == (500, 0)
     assert main(["stream", "join", "-c", "store.yaml", "cvr", "--until", "end"]) == 1
     assert "unknown samples 'cvr'; did you mean 'ctr'?; known: ctr" in capsys.readouterr().err.replace("\n", " ")
+    assert main(["stream", "sql", "-c", "store.yaml", "ctr", "--dialect", "spark", "--table", "click=shop.clicks"]) == 0
+    assert "FROM `shop`.`clicks` WHERE" in capsys.readouterr().out
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    assert main(["stream", "sql", "-c", "store.yaml", "ctr", "--output", "filled.parquet"]) == 0
+    assert "filled.parquet: 500 rows" in capsys.readouterr().out
+    assert pq.read_table("filled.parquet").sort_by("id")["buy"].equals(samples(tmp_path)["buy"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["cvr"], "no stream view and no samples are called 'cvr'; did you mean 'ctr'?; known: ctr"),
+        (["ctr", "--dialect", "sprak"], "unknown dialect 'sprak'; did you mean 'spark'?"),
+        (["ctr", "--table", "clik=log"], "no events are called 'clik'; did you mean 'click'?"),
+        (["ctr", "--table", "log"], "--table takes EVENTS=TABLE such as exposure=shop.log, not 'log'"),
+        (["ctr", "--at", "2026-01-01"], "--at is of views, and 'ctr' are samples"),
+        (["ctr", "--dialect", "spark", "--output", "x"], "--output is for what runs here: --dialect duckdb, not spark"),
+    ],
+    ids=["name", "dialect", "events", "table", "moment", "output"],
+)
+def test_what_is_wrong_with_a_wish_for_sql_is_told(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "store.yaml").write_text(json.dumps(definitions(tmp_path)))
+    assert main(["stream", "sql", "-c", "store.yaml", *words]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())

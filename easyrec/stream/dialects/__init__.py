@@ -112,13 +112,16 @@ class Sql(ABC):
         unit = UNITS[events.time_unit]
         return f"CAST({column} AS BIGINT)" + (f" * {unit}" if unit > 1 else "")
 
-    def events(self, events: EventsConfig, needed: Sequence[str], table: str | None = None) -> str:
+    def events(
+        self, events: EventsConfig, needed: Sequence[str], table: str | None = None, *, once: bool = True
+    ) -> str:
         """A SELECT of the events that count, each once.
 
         Args:
             events: Which.
             needed: Columns that may not be null; without an id they, and the time, tell events apart.
             table: A table that holds them. Default: the files of the source.
+            once: Whether those that come twice are left out.
 
         Raises:
             ConfigError: The source is no files, and no table is named.
@@ -140,7 +143,7 @@ class Sql(ABC):
         columns = ", ".join(map(self.quoted, events.columns))
         rows = f"SELECT {columns}, {self.when(events)} AS {TIME}, {name} AS {NAME} FROM {table} WHERE {' AND '.join(asked)}"
         same = NAME if events.id else f"{NAME}, {TIME}"
-        if not events.id and not needed:
+        if not once:
             return rows
         numbered = (
             f"SELECT *, ROW_NUMBER() OVER (PARTITION BY {same} ORDER BY {TIME}) AS __copy FROM ({rows}) AS __rows"

@@ -1,10 +1,11 @@
-"""`duckdb`: runs in this process."""
+"""`duckdb`: SQL that runs in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from easyrec.errors import DataError, MissingExtra
 from easyrec.stream.dialects import Sql
 
 TYPES = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMPTZ"}
@@ -52,3 +53,30 @@ class Dialect(Sql):
         """See the contract."""
         back = ", ".join(f"{one} DESC" for one in order)
         return f"list_reverse((array_agg({value} ORDER BY {back}) FILTER (WHERE {value} IS NOT NULL))[:{count}])"
+
+
+def write(statement: str, output: str) -> int:
+    """Run a SELECT, and write its rows into a parquet file, which is there whole or not at all. Gives how many they are.
+
+    Raises:
+        DataError: The events cannot be read.
+        MissingExtra: duckdb is not installed.
+    """
+    try:
+        import duckdb  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError:
+        raise MissingExtra("duckdb", "store") from None
+    place = Path(output)
+    partial = place.with_name(f".{place.name}.writing")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with duckdb.connect() as db:
+            db.execute("SET TimeZone = 'UTC'")
+            target = Dialect().text(str(partial))
+            made = db.execute(f"COPY ({statement}) TO {target} (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        partial.replace(place)
+    except duckdb.Error as error:
+        raise DataError(f"duckdb: {str(error).splitlines()[0][:300]}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return int(made[0]) if made else 0
