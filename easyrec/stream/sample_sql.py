@@ -47,7 +47,7 @@ def sample_sql(config: SampleConfig, sql: Sql, tables: Mapping[str, str] | None 
     chosen.append(f"FALSE AS {sql.quoted(CORRECTION)}")
     lines = ",\n".join(parts)
     columns = ",\n  ".join(chosen)
-    return f"WITH {lines}\nSELECT\n  {columns}\nFROM exposure e\n" + "\n".join(joins)
+    return sql.script(f"WITH {lines}\nSELECT\n  {columns}\nFROM exposure e\n" + "\n".join(joins))
 
 
 def _matched(config: SampleConfig, label: Label, sql: Sql) -> str:

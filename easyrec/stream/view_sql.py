@@ -79,7 +79,7 @@ class _Statement:
         assert self.view.event_time is not None
         chosen.append(f"{sql.timestamp(f'm.{AT}')} AS {sql.quoted(self.view.event_time)}")
         with_, columns, from_ = ",\n".join(parts), ",\n  ".join(chosen), "\n".join(joins)
-        return f"WITH {with_}\nSELECT\n  {columns}\nFROM moments m\n{from_}"
+        return sql.script(f"WITH {with_}\nSELECT\n  {columns}\nFROM moments m\n{from_}")
 
     def _moments(self, at: int | None) -> str:
         """When rows are made: key and time."""

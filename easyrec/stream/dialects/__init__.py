@@ -27,10 +27,14 @@ class Sql(ABC):
     Attributes:
         name: The engine's.
         quote: What names stand in.
+        declared: Statements that have to be run in front.
     """
 
     name: ClassVar[str]
     quote: ClassVar[str] = '"'
+
+    def __init__(self) -> None:
+        self.declared: list[str] = []
 
     def quoted(self, name: str) -> str:
         """A name, whatever it holds."""
@@ -80,6 +84,10 @@ class Sql(ABC):
         """Something that is in the order of its parts."""
 
     # ------------------------------------------------------------------------------- what all say alike
+
+    def script(self, statement: str) -> str:
+        """A statement behind what it needs."""
+        return ";\n".join([*self.declared, statement])
 
     def literal(self, value: object) -> str:
         """A plain value of a config."""
