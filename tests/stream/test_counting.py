@@ -105,12 +105,15 @@ class Counted:
         self.store = MemoryStore(f"p{next(NUMBER)}")
         self.counting, self.kept = Counting(self.view.stream), {}
         self.writer = Writer(self.config, self.store)
+        self.reader = ModelReader(self.config, self.store, "m", clock=lambda: self.now)
 
     def add(self, events, watermark=BEGIN):
         rows = pa.RecordBatch.from_pylist(events, self.view.stream.schema)
         ids = rows.column("user_id").dictionary_encode()
         keys = ids.dictionary.to_pylist()
-        batch = Batch(np.asarray(ids.indices, np.int64), np.array([e["ts"] for e in events]) * 1_000_000, rows, len(keys))
+        batch = Batch(
+            np.asarray(ids.indices, np.int64), np.array([e["ts"] for e in events]) * 1_000_000, rows, len(keys)
+        )
         state = self.counting.decode([self.kept.get(key) for key in keys])
         state = self.counting.update(state, batch, watermark)
         self.kept.update(zip(keys, self.counting.encode(state), strict=True))
@@ -118,8 +121,8 @@ class Counted:
         self.writer.write("v", pa.record_batch(found))
 
     def read(self, user, now):
-        reader = ModelReader(self.config, self.store, "m", clock=lambda: now)
-        return reader.read({"user_id": [user]})["user_id"].to_pylist()[0]
+        self.now = now
+        return self.reader.read({"user_id": [user]})["user_id"].to_pylist()[0]
 
 
 def some_events(rng, count, span=300):

@@ -59,7 +59,12 @@ class DistinctGroup(Group):
         key, at, index = key[order], at[order], index[order]
         firsts = np.flatnonzero(_changes(key, at))
         names = _plain(values.dictionary)
-        known = {place: number for number, place in enumerate(zip(old.owner.tolist(), np.asarray(old.columns[self.at]).tolist(), strict=True))}
+        known = {
+            place: number
+            for number, place in enumerate(
+                zip(old.owner.tolist(), np.asarray(old.columns[self.at]).tolist(), strict=True)
+            )
+        }
         sketches = _bytes(state.column(self.sketch))
         owners, panes, made = old.owner.tolist(), np.asarray(old.columns[self.at]).tolist(), list(sketches)
         for start, stop in pairwise([*firsts.tolist(), len(key)]):

@@ -104,5 +104,3 @@ def _runs(values: pa.Array, spans: Spans) -> pa.ListArray:
     ends = np.concatenate([[0], np.cumsum(lengths)])
     places = np.arange(ends[-1]) + np.repeat(spans.start - ends[:-1], lengths)
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values.take(pa.array(places)))
-
-

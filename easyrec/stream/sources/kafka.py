@@ -22,7 +22,13 @@ CALL_SECONDS = 5.0
 """How long one request to a broker may take."""
 MOST = 10_000
 """Messages that are taken from the client at once."""
-OWN = ("bootstrap.servers", "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof")
+OWN = (
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "enable.partition.eof",
+)
 """Properties of the client that are not the config's to set: positions are kept in the state."""
 
 
@@ -174,7 +180,9 @@ class KafkaEvents(EventSource):
         arrived = np.array([message.timestamp()[1] for message in messages], np.int64) * 1000
         arrived[arrived <= 0] = int(time.time() * 1e6)  # a message without a time
         malformed = [
-            Malformed(f"{self._name(number)}, offset {offsets[at]}", reason, (values[at] or b"").decode(errors="replace"))
+            Malformed(
+                f"{self._name(number)}, offset {offsets[at]}", reason, (values[at] or b"").decode(errors="replace")
+            )
             for at, reason in left_out
         ]
         if left_out:
@@ -191,7 +199,11 @@ class KafkaEvents(EventSource):
             at = self._kafka.TopicPartition(self.config.topic, number, self._place[number])
             self._client.incremental_unassign([at])
             self._client.incremental_assign([at])
-        elif error.fatal() or error.code() in (code.TOPIC_AUTHORIZATION_FAILED, code._UNKNOWN_TOPIC, code._UNKNOWN_PARTITION):
+        elif error.fatal() or error.code() in (
+            code.TOPIC_AUTHORIZATION_FAILED,
+            code._UNKNOWN_TOPIC,
+            code._UNKNOWN_PARTITION,
+        ):
             raise DataError(f"cannot be read: {self._told(error)}", file=self._name(number))
 
     def _found(self, number: int, wanted: int, low: int) -> int:
@@ -227,7 +239,9 @@ class KafkaEvents(EventSource):
                 if error.args[0].code() in (code.UNKNOWN_TOPIC_OR_PART, code._UNKNOWN_TOPIC):
                     raise DataError("there is no such topic", file=self.shown) from None
                 if time.monotonic() - begun > self.config.retry_seconds:
-                    text = f"the brokers {self.config.brokers} gave no answer for {time.monotonic() - begun:.0f} seconds"
+                    text = (
+                        f"the brokers {self.config.brokers} gave no answer for {time.monotonic() - begun:.0f} seconds"
+                    )
                     raise DataError(f"{text} ({self._last or told})", file=self.shown) from None
             self._client.poll(0)  # what it has to tell of its brokers
             time.sleep(pause)
