@@ -76,6 +76,7 @@ class KafkaEvents(EventSource):
             raise MissingExtra("confluent_kafka", "kafka") from None
         self._kafka: Any = confluent_kafka
         self.config, self.schema, self.shown = config, schema, f"topic {config.topic}"
+        self._patience = min(CALL_SECONDS, config.retry_seconds)
         self._last = ""
         self._away: float | None = None
         options = {key: value.get_secret_value() for key, value in config.options.items()}
@@ -217,7 +218,7 @@ class KafkaEvents(EventSource):
         return low
 
     def _partitions(self) -> list[int]:
-        found = self._client.list_topics(self.config.topic, timeout=CALL_SECONDS).topics[self.config.topic]
+        found = self._client.list_topics(self.config.topic, timeout=self._patience).topics[self.config.topic]
         if found.error is not None:
             raise self._kafka.KafkaException(found.error)
         return sorted(found.partitions)
@@ -225,7 +226,7 @@ class KafkaEvents(EventSource):
     def _bounds(self, number: int) -> tuple[int, int]:
         """The first offset of a partition, and the one behind its last."""
         at = self._kafka.TopicPartition(self.config.topic, number)
-        found: tuple[int, int] = self._ask(lambda: self._client.get_watermark_offsets(at, timeout=CALL_SECONDS))
+        found: tuple[int, int] = self._ask(lambda: self._client.get_watermark_offsets(at, timeout=self._patience))
         return found
 
     def _ask(self, call: Any) -> Any:
