@@ -48,7 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", choices=["end"], help="end where the events end now; default: go on for ever")
     parser.add_argument("--state", default=".", metavar="FOLDER", help="where states lie, unless the views say [.]")
     parser.add_argument("--metrics", metavar="HOST:PORT", help="answer /metrics (Prometheus) and /metrics.json there")
-    parser.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="how often to tell how far it is [10]")
+    parser.add_argument(
+        "--every", type=float, default=10.0, metavar="SECONDS", help="how often to tell how far it is [10]"
+    )
     parser.add_argument("--json", action="store_true", help="tell in the end as JSON")
 
 
@@ -101,7 +103,9 @@ def _progress(runners: dict[str, Runner], rate: float) -> None:
     for name, runner in runners.items():
         told = runner.figures()
         behind = f", {told['behind_seconds']:,.0f} s behind" if "behind_seconds" in told else ""
-        parts.append(f"{name}: {count(int(told.get('counted', 0)))} counted, {count(int(told['backlog_rows']))} rows wait{behind}")
+        parts.append(
+            f"{name}: {count(int(told.get('counted', 0)))} counted, {count(int(told['backlog_rows']))} rows wait{behind}"
+        )
     print(f"{rate:,.0f} events/s; {'; '.join(parts)}", file=sys.stderr, flush=True)
 
 

@@ -106,9 +106,9 @@ class Intake:
         counts["late"] += int(late.sum())
         good &= ~late
         if config.where:
-            asked = _asked(rows, config.where)
-            counts["filtered"] += int((good & ~asked).sum())
-            good &= asked
+            wanted = asked(rows, config.where)
+            counts["filtered"] += int((good & ~wanted).sum())
+            good &= wanted
         for name in self.needed:
             empty = _empty(rows.column(name)) & good
             if empty.any():
@@ -149,9 +149,9 @@ def _empty(column: pa.Array) -> np.ndarray:
     return np.asarray(empty.fill_null(False))
 
 
-def _asked(rows: pa.RecordBatch, where: dict[str, Condition]) -> np.ndarray:
+def asked(rows: pa.RecordBatch, where: dict[str, Condition]) -> np.ndarray:
     """Which rows hold what is asked for; null holds nothing."""
-    asked = np.ones(rows.num_rows, bool)
+    found = np.ones(rows.num_rows, bool)
     for name, condition in where.items():
         column = rows.column(name)
         checks = []
@@ -169,8 +169,8 @@ def _asked(rows: pa.RecordBatch, where: dict[str, Condition]) -> np.ndarray:
         if condition.null is not None:
             checks.append(pc.equal(column.is_null(), condition.null))
         for check in checks:
-            asked &= np.asarray(check.fill_null(False))
-    return asked
+            found &= np.asarray(check.fill_null(False))
+    return found
 
 
 def _scalar(value: object, kind: pa.DataType) -> pa.Scalar:

@@ -22,7 +22,13 @@ CALL_SECONDS = 5.0
 """How long one request to a broker may take."""
 MOST = 10_000
 """Messages that are taken from the client at once."""
-OWN = ("bootstrap.servers", "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof")
+OWN = (
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "enable.partition.eof",
+)
 """Properties of the client that are not the config's to set: positions are kept in the state."""
 
 
@@ -70,6 +76,7 @@ class KafkaEvents(EventSource):
             raise MissingExtra("confluent_kafka", "kafka") from None
         self._kafka: Any = confluent_kafka
         self.config, self.schema, self.shown = config, schema, f"topic {config.topic}"
+        self._patience = min(CALL_SECONDS, config.retry_seconds)
         self._last = ""
         self._away: float | None = None
         options = {key: value.get_secret_value() for key, value in config.options.items()}
@@ -174,7 +181,9 @@ class KafkaEvents(EventSource):
         arrived = np.array([message.timestamp()[1] for message in messages], np.int64) * 1000
         arrived[arrived <= 0] = int(time.time() * 1e6)  # a message without a time
         malformed = [
-            Malformed(f"{self._name(number)}, offset {offsets[at]}", reason, (values[at] or b"").decode(errors="replace"))
+            Malformed(
+                f"{self._name(number)}, offset {offsets[at]}", reason, (values[at] or b"").decode(errors="replace")
+            )
             for at, reason in left_out
         ]
         if left_out:
@@ -191,7 +200,11 @@ class KafkaEvents(EventSource):
             at = self._kafka.TopicPartition(self.config.topic, number, self._place[number])
             self._client.incremental_unassign([at])
             self._client.incremental_assign([at])
-        elif error.fatal() or error.code() in (code.TOPIC_AUTHORIZATION_FAILED, code._UNKNOWN_TOPIC, code._UNKNOWN_PARTITION):
+        elif error.fatal() or error.code() in (
+            code.TOPIC_AUTHORIZATION_FAILED,
+            code._UNKNOWN_TOPIC,
+            code._UNKNOWN_PARTITION,
+        ):
             raise DataError(f"cannot be read: {self._told(error)}", file=self._name(number))
 
     def _found(self, number: int, wanted: int, low: int) -> int:
@@ -205,7 +218,7 @@ class KafkaEvents(EventSource):
         return low
 
     def _partitions(self) -> list[int]:
-        found = self._client.list_topics(self.config.topic, timeout=CALL_SECONDS).topics[self.config.topic]
+        found = self._client.list_topics(self.config.topic, timeout=self._patience).topics[self.config.topic]
         if found.error is not None:
             raise self._kafka.KafkaException(found.error)
         return sorted(found.partitions)
@@ -213,7 +226,7 @@ class KafkaEvents(EventSource):
     def _bounds(self, number: int) -> tuple[int, int]:
         """The first offset of a partition, and the one behind its last."""
         at = self._kafka.TopicPartition(self.config.topic, number)
-        found: tuple[int, int] = self._ask(lambda: self._client.get_watermark_offsets(at, timeout=CALL_SECONDS))
+        found: tuple[int, int] = self._ask(lambda: self._client.get_watermark_offsets(at, timeout=self._patience))
         return found
 
     def _ask(self, call: Any) -> Any:
@@ -227,7 +240,9 @@ class KafkaEvents(EventSource):
                 if error.args[0].code() in (code.UNKNOWN_TOPIC_OR_PART, code._UNKNOWN_TOPIC):
                     raise DataError("there is no such topic", file=self.shown) from None
                 if time.monotonic() - begun > self.config.retry_seconds:
-                    text = f"the brokers {self.config.brokers} gave no answer for {time.monotonic() - begun:.0f} seconds"
+                    text = (
+                        f"the brokers {self.config.brokers} gave no answer for {time.monotonic() - begun:.0f} seconds"
+                    )
                     raise DataError(f"{text} ({self._last or told})", file=self.shown) from None
             self._client.poll(0)  # what it has to tell of its brokers
             time.sleep(pause)

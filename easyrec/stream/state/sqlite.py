@@ -21,7 +21,7 @@ TABLES = (
 )
 AT_ONCE = 512
 """Keys of a statement; SQLite takes 32,766 values."""
-PATIENCE_S = 10.0
+PATIENCE_S = 1.0
 
 
 class Config(StateConfig):
