@@ -93,6 +93,12 @@ class SampleConfig(StrictModel):
         for place, name in enumerate(self.keys):
             self.exposures.check(name, "keys", place)
         kept = {*self.exposures.kept, CORRECTION}
+        for place, name in enumerate(self.keys):
+            if name not in kept:
+                raise fault(f"'{name}' must be kept: it tells a sample from another", "keys", place)
+        own = [one for events in (self.exposures, *self.labels) for one in events.columns if one.startswith("__")]
+        if own:
+            raise ValueError(f"column '{own[0]}': names that begin with __ are ours")
         for place, label in enumerate(self.labels):
             parent = self.exposures if label.of is None else self.label(label.of)
             for name in self.keys_of(label):

@@ -76,7 +76,7 @@ class Joining:
                 keys = self.config.keys if kind == EXPOSURE else self.config.keys_of(self.config.label(kind))
                 told = self._meta["kinds"].get(kind, {"offsets": {}, "newest": {}, "counts": {}})
                 self.kinds.append(_Kind(kind, events, keys, told, until_end, clock))
-            self.sink = self.config.output.open()
+            self.sink = self.config.output.open(self.config.keys)
             note = self.state.get(META, [NOTE])[0]
             if note is not None:
                 self.sink.publish(note, again=True)

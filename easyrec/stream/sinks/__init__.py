@@ -8,6 +8,7 @@ a restart the note that was committed last is published again, and what was prep
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -67,8 +68,11 @@ class SinkConfig(StrictModel, ABC):
     type: str
 
     @abstractmethod
-    def open(self) -> Sink:
+    def open(self, keys: Sequence[str]) -> Sink:
         """The place, which is made where it is not there.
+
+        Args:
+            keys: Columns that tell a sample from another.
 
         Raises:
             ConfigError: `${NAME}` is not set.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ class Config(SinkConfig):
     partition: Literal["day", "hour", "none"] = "day"
     """Folders by the time of the exposure, UTC: `ds=20260101`, `ds=20260101/hour=07`."""
 
-    def open(self) -> ParquetSink:
+    def open(self, keys: Sequence[str]) -> ParquetSink:  # noqa: ARG002 (files have none)
         """See the family's contract."""
         return ParquetSink(self)
 
