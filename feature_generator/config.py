@@ -314,8 +314,8 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
         tags: list[tuple[Path_, str]] = []
         tagged = False
         for depth, part in enumerate(loc):
-            if not tagged and isinstance(value, Mapping) and part in (value.get("type"), value.get("by")):
-                tagged = True  # the tag of a union, which may be a key as well
+            if not tagged and _is_tag(value, part, loc[depth + 1 :]):
+                tagged = True
                 continue
             inside = (isinstance(value, Mapping) and part in value) or (
                 isinstance(value, list) and isinstance(part, int)
@@ -335,6 +335,14 @@ def problems_of(error: ValidationError, document: Document, path: Path_ = ()) ->
             )
         found.append(_Found(document.problem(where, text), item["type"], where, tuple(tags)))
     return _united(_meant(found))
+
+
+def _is_tag(value: Any, part: str | int, rest: Sequence[str | int]) -> bool:
+    """Whether a step of an error's place is the tag of a union rather than a key, which may have the same name."""
+    if not isinstance(value, Mapping) or part not in (value.get("type"), value.get("by")):
+        return False
+    within = value.get(part)
+    return not (isinstance(within, Mapping | list) and rest and rest[0] not in value)
 
 
 _KINDS = {*_WANTED, "literal_error"}

@@ -23,7 +23,7 @@ SCALARS = {
 
 
 def arrow_type(text: str) -> pa.DataType:
-    """The Arrow type of a field's type.
+    """The Arrow type of a field's type, as it is written: steps are maps of times (int64 microseconds) to values.
 
     Raises:
         ValueError: There is no such type.
@@ -35,10 +35,21 @@ def arrow_type(text: str) -> pa.DataType:
     kind, _, held = text.removesuffix(">").partition("<")
     if kind == "array":
         return pa.list_(arrow_type(held))
+    if kind == "steps":
+        return pa.map_(pa.int64(), arrow_type(held))
+    if kind == "decay":
+        return pa.map_(pa.int64(), pa.float64())
     if kind == "vector":
         return pa.list_(pa.float32(), int(held))
     key, _, value = held.partition(",")
     return pa.map_(SCALARS[key], SCALARS[value])
+
+
+def read_type(text: str) -> str:
+    """The type that a field has where it is read: that of a value, where it has several by time."""
+    if text.startswith("decay<"):
+        return "double"
+    return text[6:-1] if text.startswith("steps<") else text
 
 
 def pack(rows: pa.RecordBatch, types: Mapping[str, str], schema: int, times: np.ndarray | None = None) -> list[bytes]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import nearest
@@ -18,6 +18,8 @@ from easyrec.store.codec import arrow_type
 from easyrec.store.duration import Duration
 from easyrec.store.quality.expectations import Expectation, Quarantine, problems
 from easyrec.store.read_config import ReadConfig
+from easyrec.store.samples import SampleConfig
+from easyrec.store.streams import StreamConfig
 from easyrec.store.ui_config import UiConfig
 from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
 
@@ -88,12 +90,14 @@ class View(StrictModel):
     name: str
     type: ViewType = "batch"
     entity: str
-    fields: list[FieldConfig] = Field(min_length=1, max_length=10_000)
+    stream: StreamConfig | None = None
+    """Of a stream view: the events, and what is counted of them; these are its fields then."""
+    fields: list[FieldConfig] = Field([], max_length=10_000, validate_default=True)
     source: Annotated[Any, Choice("easyrec.store.offline")] | None = None
     """Where its rows lie over all times; training sets are made of them."""
     transform: Annotated[Any, Choice("easyrec.store.transforms")] | None = None
     """How `easyrec store build` makes its rows of other ones; `source` says where they are written."""
-    event_time: str | None = None
+    event_time: str | None = Field(None, validate_default=True)
     """The source's column that says since when a row holds; without it rows hold always."""
     created_time: str | None = None
     """The source's column that says when a row became known; training sees no row before."""
@@ -112,6 +116,21 @@ class View(StrictModel):
     tags: list[str] = []
 
     _check = field_validator("name")(_named)
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _counted(cls, value: Any, info: ValidationInfo) -> Any:
+        stream = info.data.get("stream")
+        counted = [] if stream is None else stream.fields
+        if value and counted and value != counted:
+            raise ValueError("are those that `stream` counts: leave them out")
+        return value or counted
+
+    @field_validator("event_time", mode="before")
+    @classmethod
+    def _happened(cls, value: Any, info: ValidationInfo) -> Any:
+        stream = info.data.get("stream")
+        return stream.event_time if value is None and stream is not None else value
 
     @field_validator("fields", mode="after")
     @classmethod
@@ -259,12 +278,13 @@ class StoreConfig(StrictModel):
     serve: Any = Field(None, exclude=True)
     """What `easyrec store serve` takes, which checks it."""
     labels: list[LabelTable] = []
+    samples: list[SampleConfig] = []
     ui: UiConfig = Field(UiConfig(), exclude=True)
     """The page to look at it; it is no definition, and in no registry."""
 
     _check = field_validator("project")(_named)
 
-    @field_validator("entities", "views", "models", "labels", mode="after")
+    @field_validator("entities", "views", "models", "labels", "samples", mode="after")
     @classmethod
     def _distinct(cls, value: Sequence[Any]) -> Sequence[Any]:
         repeated = _repeated(one.name for one in value)

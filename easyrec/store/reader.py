@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store import native
+from easyrec.store.codec import read_type
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.events import reading
 from easyrec.store.head import Head, recent
@@ -221,7 +222,7 @@ class EntityReader:
         columns = []
         for name, kind in zip(self._empty.schema.names, self._empty.schema.types, strict=True):
             view, field = self.columns[name]
-            default = view.field(field).default_value
+            default = None if view.events is not None else view.field(field).default_value
             columns.append(pa.nulls(rows, kind) if default is None else pa.repeat(default, rows).cast(kind))
         return pa.RecordBatch.from_arrays(columns, schema=self._empty.schema)
 
@@ -272,7 +273,8 @@ class EntityReader:
             slot = 0 if known is None else known.slot
             generations = [] if state is None else state.generations
             views.append((slot, generations, view.ttl_micros, schemas, list(places.values())))
-        return native.Reader(names, [view.types[field] for view, field in self.columns.values()], views, events)
+        types = [read_type(view.types[field]) for view, field in self.columns.values()]
+        return native.Reader(names, types, views, events)
 
     def _place(self, view: View, places: Mapping[str, int], field: str, kind: str) -> int:
         if field in places and view.types[field] != kind:

@@ -219,6 +219,27 @@ class Writer:
             taken += len(keys)
         return taken
 
+    def remove(self, name: str, ids: Sequence[Any] | pa.Array) -> None:
+        """Take the rows of some keys from what readers see now.
+
+        Args:
+            name: Of the view.
+            ids: Texts or whole numbers, none twice.
+
+        Raises:
+            DataError: An id is null, or of another type.
+            StoreError: The store cannot be reached.
+        """
+        view = self._view(name)
+        known = Head.of(self.store.read(view.entity, [])[0]).views.get(name)
+        if known is None or known.live is None:
+            return
+        keys = key_bytes(ids, self.config.entity(view.entity).join_id)
+        generation = known.live.generations[-1]
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            self.store.splice(view.entity, known.slot, generation, some, [b""] * len(some), known.spans)
+
     def sweep(self, entity: str) -> int:
         """Take what nobody reads from the records of an entity, and give the number of keys that were looked at.
 

@@ -134,7 +134,7 @@ store::Layout layout_of(const Schema& schema, const std::vector<std::int32_t>& c
     const bool own = std::count(columns.begin(), columns.end(), places[f]) == 1;
     const store::ValueType* type = own ? &types.at(static_cast<std::size_t>(places[f])) : nullptr;
     if (inside && own) type = type->kind == store::Kind::list ? type->items.data() : nullptr;
-    if (type == nullptr || !same(layout.types[f], *type))
+    if (type == nullptr || !same(store::as_read(layout.types[f]), *type))
       throw std::invalid_argument("a field goes to a column of its view and type");
   }
   return layout;

@@ -1,6 +1,7 @@
 #include "row.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
@@ -130,6 +131,49 @@ void read_items(Cursor& from, ColumnBuilder& into) {
   }
 }
 
+// Of the values of steps the last one that has begun; null before the first.
+void read_step(std::string_view bytes, const ValueType& type, std::int64_t now, ColumnBuilder& into) {
+  Cursor from(bytes);
+  const auto count = from.get<std::uint32_t>();
+  if (count & with_nulls) throw std::invalid_argument("a row is damaged");
+  const char* const times = from.take(sizeof(std::int64_t) * count);
+  const auto time = [times](std::uint32_t i) {
+    std::int64_t value;
+    std::memcpy(&value, times + sizeof value * i, sizeof value);
+    return value;
+  };
+  std::uint32_t step = 0;  // the first that has not begun
+  for (std::uint32_t stop = count; step < stop;) {
+    const std::uint32_t middle = step + (stop - step) / 2;
+    if (time(middle) <= now) step = middle + 1;
+    else stop = middle;
+  }
+  const bool decays = type.half_life > 0;
+  if (decays) step = std::max<std::uint32_t>(step, count != 0);  // a clock that is behind sees what is there
+  const auto head = from.get<std::uint32_t>();
+  if ((head & ~with_nulls) != count) throw std::invalid_argument("a row is damaged");
+  const char* const nulls = head & with_nulls ? from.take((std::size_t{count} + 7) / 8) : nullptr;
+  const std::size_t width = type.items[1].width();
+  const char* const values = from.take((width == 0 ? 4 : width) * count);
+  if (step == 0) return into.add_null();
+  --step;
+  if (nulls != nullptr && (nulls[step / 8] >> step % 8 & 1) != 0) return into.add_null();
+  if (decays) {
+    double value;
+    std::memcpy(&value, values + sizeof value * step, sizeof value);
+    const auto passed = static_cast<double>(now - std::min(now, time(step)));
+    value *= std::exp2(-passed / type.half_life);
+    return into.add(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  if (width != 0) return into.add(values + width * step, width);
+  std::uint32_t length = 0;
+  for (std::uint32_t i = 0; i <= step; ++i) {
+    from.take(length);
+    std::memcpy(&length, values + std::size_t{4} * i, sizeof length);
+  }
+  read_varying({from.take(length), length}, into);
+}
+
 }  // namespace
 
 std::size_t layout_of(std::string_view row, const std::vector<Layout>& layouts) {
@@ -142,7 +186,8 @@ std::size_t layout_of(std::string_view row, const std::vector<Layout>& layouts) 
   return static_cast<std::size_t>(found - layouts.begin());
 }
 
-void read_row(std::string_view row, const Layout& layout, std::vector<ColumnBuilder>& columns, bool inside) {
+void read_row(std::string_view row, const Layout& layout, std::int64_t now, std::vector<ColumnBuilder>& columns,
+              bool inside) {
   const auto column_of = [&columns, inside](std::int32_t place) -> ColumnBuilder& {
     ColumnBuilder& column = columns[static_cast<std::size_t>(place)];
     return inside ? column.items() : column;
@@ -173,6 +218,7 @@ void read_row(std::string_view row, const Layout& layout, std::vector<ColumnBuil
     ColumnBuilder& column = column_of(layout.columns[f]);
     if (nulls[f / 8] >> f % 8 & 1) column.add_null();
     else if (width != 0) column.add(bytes.data(), width);
+    else if (type.kind == Kind::steps) read_step(bytes, type, now, column);
     else read_varying(bytes, column);
   }
   for (const std::int32_t column : layout.absent) column_of(column).add_null();
@@ -232,7 +278,7 @@ void unpack(std::string_view record, const View& view, std::int64_t now, std::ve
   } else {
     ++(there ? counts.hits : counts.misses);
   }
-  if (there) return read_row(row, view.layouts[layout_of(row, view.layouts)], columns, false);
+  if (there) return read_row(row, view.layouts[layout_of(row, view.layouts)], now, columns, false);
   for (const std::int32_t column : view.columns) columns[static_cast<std::size_t>(column)].add_null();
 }
 

@@ -4,6 +4,7 @@
 // is null, then the fields in order: values of fixed width, of others (texts, arrays, maps) the end (u32) of their
 // bytes in the tail that follows. Items of an array: their number (u32, the highest bit says that some are null, whose
 // bits follow), then values of fixed width, or the length (u32) of each and their bytes. A map: its keys, its values.
+// Steps: the times since when each value holds (i64 microseconds, ascending), the values; the one that holds is read.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,10 @@ struct Layout {
 // Which of the layouts a row has. Throws std::invalid_argument where it has none of them.
 std::size_t layout_of(std::string_view row, const std::vector<Layout>& layouts);
 
-// Appends the fields of a row to the columns; `inside`: to the items of the columns, which are lists.
-void read_row(std::string_view row, const Layout& layout, std::vector<ColumnBuilder>& columns, bool inside);
+// Appends the fields of a row as they are at a time to the columns; `inside`: to the items of the columns, which are
+// lists.
+void read_row(std::string_view row, const Layout& layout, std::int64_t now, std::vector<ColumnBuilder>& columns,
+              bool inside);
 
 // What is read of one view.
 struct View {

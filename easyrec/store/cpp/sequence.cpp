@@ -69,7 +69,7 @@ void Behaviour::put(const Event& event, std::int64_t now, const Sequence& sequen
   add(sequence.name, event.name.data(), event.name.size());
   add(sequence.time, &since, sizeof since);
   add(sequence.age, &age, sizeof age);
-  read_row(event.row, sequence.layouts[layout_of(event.row, sequence.layouts)], columns, true);
+  read_row(event.row, sequence.layouts[layout_of(event.row, sequence.layouts)], now, columns, true);
 }
 
 std::size_t Behaviour::read(const std::vector<Event>& events, std::int64_t now,

@@ -37,7 +37,7 @@ ValueType scalar(std::string_view text) {
       {"double", Kind::f64},   {"string", Kind::text}, {"timestamp", Kind::time},
   };
   for (const auto& [name, kind] : names)
-    if (name == text) return {kind, 0, {}};
+    if (name == text) return {kind, 0, {}, 0};
   unknown(text);
 }
 
@@ -49,8 +49,8 @@ ValueType parse_type(std::string_view text) {
   if (inside(text, "array", held)) {
     held = trimmed(held);
     std::string_view inner;
-    ValueType item = inside(held, "array", inner) ? ValueType{Kind::list, 0, {scalar(trimmed(inner))}} : scalar(held);
-    return {Kind::list, 0, {std::move(item)}};
+    ValueType item = inside(held, "array", inner) ? ValueType{Kind::list, 0, {scalar(trimmed(inner))}, 0} : scalar(held);
+    return {Kind::list, 0, {std::move(item)}, 0};
   }
   if (inside(text, "map", held)) {
     const auto comma = held.find(',');
@@ -58,7 +58,7 @@ ValueType parse_type(std::string_view text) {
     ValueType key = scalar(trimmed(held.substr(0, comma))), value = scalar(trimmed(held.substr(comma + 1)));
     if (key.kind != Kind::text && key.kind != Kind::i32 && key.kind != Kind::i64)
       throw std::invalid_argument("keys of a map must be string, int32 or int64");
-    return {Kind::map, 0, {std::move(key), std::move(value)}};
+    return {Kind::map, 0, {std::move(key), std::move(value)}, 0};
   }
   if (inside(text, "vector", held)) {
     held = trimmed(held);
@@ -66,7 +66,20 @@ ValueType parse_type(std::string_view text) {
     const auto [end, error] = std::from_chars(held.data(), held.data() + held.size(), dim);
     if (error != std::errc{} || end != held.data() + held.size() || dim == 0 || dim > max_dim)
       throw std::invalid_argument("a vector has a dimension from 1 to 65536: vector<16>");
-    return {Kind::vector, dim, {}};
+    return {Kind::vector, dim, {}, 0};
+  }
+  if (inside(text, "steps", held)) {
+    ValueType value = parse_type(held);
+    if (value.kind == Kind::steps) throw std::invalid_argument("steps are of plain values: steps<double>");
+    return {Kind::steps, 0, {scalar("int64"), std::move(value)}, 0};
+  }
+  if (inside(text, "decay", held)) {
+    held = trimmed(held);
+    double seconds = 0;
+    const auto [end, error] = std::from_chars(held.data(), held.data() + held.size(), seconds);
+    if (error != std::errc{} || end != held.data() + held.size() || !(seconds > 0 && seconds < 1e12))
+      throw std::invalid_argument("a decay has a half-life in seconds: decay<3600>");
+    return {Kind::steps, 0, {scalar("int64"), scalar("double")}, seconds * 1e6};
   }
   return scalar(text);
 }

@@ -7,12 +7,13 @@
 
 namespace store {
 
-enum class Kind : std::uint8_t { boolean, i32, i64, f32, f64, time, text, list, map, vector };
+enum class Kind : std::uint8_t { boolean, i32, i64, f32, f64, time, text, list, map, vector, steps };
 
 struct ValueType {
   Kind kind = Kind::boolean;
   std::uint32_t dim = 0;         // of a vector
-  std::vector<ValueType> items;  // of a list its items; of a map keys and values
+  std::vector<ValueType> items;  // of a list its items; of a map keys and values; of steps times and values
+  double half_life = 0;          // of steps whose value decays, in microseconds
 
   // Bytes of a value that always has as many; 0 where it varies.
   std::size_t width() const noexcept {
@@ -29,7 +30,13 @@ struct ValueType {
   }
 };
 
-// Reads `int64`, `array<string>`, `array<array<float>>`, `map<string, double>`, `vector<16>`.
+// What a type is where it is read: of steps, what holds at a time.
+inline const ValueType& as_read(const ValueType& type) noexcept {
+  return type.kind == Kind::steps ? type.items.back() : type;
+}
+
+// Reads `int64`, `array<string>`, `array<array<float>>`, `map<string, double>`, `vector<16>`; `steps<T>`, a value of type T
+// that changes at times that are known; and `decay<S>`, a double that halves in S seconds.
 // Throws std::invalid_argument that says what is wrong.
 ValueType parse_type(std::string_view text);
 

@@ -1,0 +1,14 @@
+"""Streams: features that are counted as events come, and read as of any moment.
+
+sources/      where events come from, one file each
+decode.py     messages into columns, and what is malformed among them
+intake.py     which events count: neither late, nor of the future, nor twice
+watermark.py  how far event time has come
+seen.py       ids of events, for as long as they may come again
+counting.py   the fields of a view out of the events of its keys
+groups/       what a key's events leave behind, by kind of window
+spans.py      which panes count at which times
+state/        what was read and what follows from it, changed in one transaction, one file per kind
+outbox.py     rows on their way to the online store
+runner.py     the loop: events in, state and offsets, rows out
+"""

@@ -1,0 +1,121 @@
+"""Files of events, one behind another in the order of their names: what is replayed."""
+
+from __future__ import annotations
+
+import glob
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from easyrec.errors import DataError
+from easyrec.stream.sources import Events, EventSource, Malformed, Offset
+
+PARTITION = "files"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a file.
+
+    Attributes:
+        rows: The columns that were asked for.
+        place: Behind them: rows, or bytes.
+        malformed: What could not be read among them.
+    """
+
+    rows: pa.RecordBatch
+    place: int
+    malformed: Sequence[Malformed] = ()
+
+
+class FileEvents(EventSource):
+    """Events in files. An offset is a file's name and a place in it; files that come later by name may be added.
+
+    Args:
+        path: A file, a folder or a glob.
+        ending: Of the files of a folder.
+        schema: Columns that are asked for.
+
+    Raises:
+        DataError: There is no such file.
+    """
+
+    def __init__(self, path: str, ending: str, schema: pa.Schema) -> None:
+        self.shown, self.schema = path, schema
+        self._files = _found(path, ending)
+        self._pieces: Iterator[Events] | None = None
+        self._place: tuple[str, int] = ("", 0)
+        self._ended = False
+        self._most = 0
+
+    @abstractmethod
+    def read(self, file: Path, place: int, most: int) -> Iterator[Piece]:
+        """The rows of a file from a place on, about `most` at a time.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+
+    @property
+    def partitions(self) -> Sequence[str]:
+        """One: files have one order."""
+        return (PARTITION,)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last file was read."""
+        return self._ended
+
+    def seek(self, offsets: Mapping[str, Offset]) -> None:
+        """See the contract."""
+        if PARTITION in offsets:
+            name, place = offsets[PARTITION]
+            self._place = (name, place)
+        self._pieces, self._ended = None, False
+
+    def poll(self, most: int, seconds: float) -> list[Events]:
+        """See the contract; there is nothing to wait for."""
+        if self._pieces is None or most != self._most:
+            self._pieces, self._most = self._read(most), most
+        found = next(self._pieces, None)
+        if found is None:
+            self._ended = True
+            return []
+        return [found]
+
+    def _read(self, most: int) -> Iterator[Events]:
+        for file in self._files:
+            name = file.name
+            if name < self._place[0]:
+                continue
+            start = self._place[1] if name == self._place[0] else 0
+            try:
+                for piece in self.read(file, start, most):
+                    self._place = (name, piece.place)
+                    yield Events(PARTITION, piece.rows, [name, piece.place], None, piece.malformed)
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(f"cannot be read: {str(error).splitlines()[0][:200]}", file=str(file)) from None
+
+    def backlog(self) -> int | None:
+        """How much is left of files is not counted."""
+        return None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pieces = None
+
+
+def _found(path: str, ending: str) -> list[Path]:
+    place = Path(path)
+    files = sorted(place.glob(f"*{ending}")) if place.is_dir() else [Path(one) for one in sorted(glob.glob(path))]
+    files = [place] if not files and place.is_file() else files
+    if not files:
+        raise DataError("there is no such file", file=path)
+    files.sort(key=lambda file: file.name)
+    for one, other in zip(files, files[1:], strict=False):
+        if one.name == other.name:
+            raise DataError(f"two files are called '{one.name}': an offset would not tell them apart", file=path)
+    return files

@@ -1,0 +1,51 @@
+"""`jsonl`: events in files of a JSON object a line, replayed file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from easyrec.stream.decode import decode_json
+from easyrec.stream.sources import Malformed, SourceConfig
+from easyrec.stream.sources._files import FileEvents, Piece
+
+
+class Config(SourceConfig):
+    """Config of `jsonl`."""
+
+    type: Literal["jsonl"] = "jsonl"
+    path: str
+    """A file, a folder or a glob; files are read in the order of their names."""
+
+    def open(self, schema: pa.Schema, *, until_end: bool = False) -> JsonEvents:  # noqa: ARG002 (files end)
+        """See the family's contract."""
+        return JsonEvents(self.path, ".jsonl", schema)
+
+
+class JsonEvents(FileEvents):
+    """Lines of files; places are bytes."""
+
+    def read(self, file: Path, place: int, most: int) -> Iterator[Piece]:
+        """See the contract."""
+        with file.open("rb") as opened:
+            opened.seek(place)
+            while True:
+                lines, starts = [], []
+                for line in opened:
+                    if not line.isspace():
+                        lines.append(line)
+                        starts.append(place)
+                    place += len(line)
+                    if len(lines) == most:
+                        break
+                if not lines:
+                    return
+                rows, left_out = decode_json(lines, self.schema)
+                malformed = [
+                    Malformed(f"{file}, byte {starts[at]}", reason, lines[at].decode(errors="replace").rstrip())
+                    for at, reason in left_out
+                ]
+                yield Piece(rows, place, malformed)

@@ -1,0 +1,45 @@
+"""Joins the samples of a folder in children, each of which is killed after a while; the last one comes to the end.
+
+killed_join.py FOLDER KILLS SEED BATCH_ROWS: prints how many were killed in the middle of their work.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from events import definitions
+
+from easyrec.store.definitions import load_store
+from easyrec.stream.joining import Joining
+
+
+def join(config):
+    joining = Joining(config, "ctr", until_end=True)
+    joining.run()
+    joining.flush()
+    joining.close()
+
+
+def main(folder, kills, seed, batch_rows):
+    config = load_store(definitions(folder, batch_rows=batch_rows))
+    moments, killed = random.Random(seed), 0
+    for attempt in range(kills + 1):
+        child = os.fork()
+        if child == 0:
+            join(config)
+            os._exit(0)
+        if attempt < kills:
+            time.sleep(moments.uniform(0.05, 0.4))
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        killed += os.WIFSIGNALED(status)
+        if attempt == kills and status:
+            sys.exit("the last one failed")
+    print(killed)
+
+
+main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
