@@ -39,7 +39,9 @@ USERS, ITEMS, ASKED = 2_000, 10_000, 200
 TURNS = 12
 REQUESTS = {"ours": 150, "feast": 6}
 """Requests of one turn."""
-FIELDS = {f"f{i}": "float" for i in range(20)} | {f"i{i}": "int64" for i in range(6)} | {f"s{i}": "string" for i in range(4)}
+FIELDS = (
+    {f"f{i}": "float" for i in range(20)} | {f"i{i}": "int64" for i in range(6)} | {f"s{i}": "string" for i in range(4)}
+)
 CALLS = ("two calls", "two calls, to_dict", "one call")
 KINDS = ("memory", "sqlite", "lmdb", "redis", "postgres")
 PUBLISHES = 5
@@ -49,10 +51,17 @@ Request = tuple[int, list[int]]
 def rows(letter: str, key: str, count: int, seed: int) -> pa.Table:
     """The features of `count` keys, 0 to `count` - 1."""
     rng = np.random.default_rng(seed)
-    columns: dict[str, Any] = {key: np.arange(count), "ts": pa.array([int(time.time() * 1e6)] * count, pa.timestamp("us", "UTC"))}
+    columns: dict[str, Any] = {
+        key: np.arange(count),
+        "ts": pa.array([int(time.time() * 1e6)] * count, pa.timestamp("us", "UTC")),
+    }
     for name, kind in FIELDS.items():
         values = rng.integers(0, 1_000_000, count)
-        made = {"float": values.astype(np.float32) / 7, "int64": values, "string": [f"text{v % 10_000}" for v in values]}
+        made = {
+            "float": values.astype(np.float32) / 7,
+            "int64": values,
+            "string": [f"text{v % 10_000}" for v in values],
+        }
         columns[f"{letter}{name}"] = made[kind]
     return pa.table(columns)
 
@@ -195,8 +204,20 @@ def postgres_server() -> Iterator[str]:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
     told = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **who}
-    subprocess.run([found / "initdb", "-D", folder / "data", "-U", "app", "-A", "trust", "--no-sync"], check=True, **told)
-    words = [found / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"]
+    subprocess.run(
+        [found / "initdb", "-D", folder / "data", "-U", "app", "-A", "trust", "--no-sync"], check=True, **told
+    )
+    words = [
+        found / "postgres",
+        "-D",
+        folder / "data",
+        "-p",
+        str(port),
+        "-k",
+        folder,
+        "-c",
+        "listen_addresses=127.0.0.1",
+    ]
     with subprocess.Popen(words, **told) as server:
         try:
             until_open(port)
@@ -211,7 +232,11 @@ def postgres_server() -> Iterator[str]:
 
 def tell(seconds: list[float]) -> dict[str, float]:
     """Milliseconds."""
-    return {"p50": 1e3 * float(np.percentile(seconds, 50)), "p99": 1e3 * float(np.percentile(seconds, 99)), "least": 1e3 * min(seconds)}
+    return {
+        "p50": 1e3 * float(np.percentile(seconds, 50)),
+        "p99": 1e3 * float(np.percentile(seconds, 99)),
+        "least": 1e3 * min(seconds),
+    }
 
 
 def in_turns(contestants: Mapping[str, Callable[[int], list[float]]]) -> dict[str, dict[str, float]]:
@@ -244,7 +269,9 @@ def reads(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -> 
     for name in dict.fromkeys(name.rpartition(" ")[0] for name in found):
         one, ten = found[f"{name} 1"], found.get(f"{name} 10")
         row: dict[str, Any] = {"store": name, "ms, p50": one["p50"], "p99": one["p99"], "least": one["least"]}
-        row |= {"10 views": ten["p50"], "of 1 view": ten["p50"] / one["p50"]} if ten else {"10 views": "", "of 1 view": ""}
+        row |= (
+            {"10 views": ten["p50"], "of 1 view": ten["p50"] / one["p50"]} if ten else {"10 views": "", "of 1 view": ""}
+        )
         peer = "redis" if name in ("redis", "postgres") else "sqlite"
         best = min(found[key]["p50"] for key in found if key.startswith(f"Feast {peer}, ") and key.endswith(" 1"))
         row["Feast's best call takes"] = "" if name.startswith("Feast") else f"{best / one['p50']:.0f} times as long"
@@ -263,12 +290,18 @@ def publish(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -
         for kind, feast in feasts.items():
             seconds, count = feast.ask("publish")
             rates.setdefault(f"Feast {kind}", []).append(count / seconds)
-        print(f"  {({name: round(found[-1]) for name, found in rates.items()})}", flush=True)
+        print(f"  { ({name: round(found[-1]) for name, found in rates.items()}) }", flush=True)
     middle = {name: float(np.median(found)) for name, found in rates.items()}
     shown = []
     for name, rate in middle.items():
         peer = middle[f"Feast {'redis' if name in ('redis', 'postgres') else 'sqlite'}"]
-        shown.append({"store": name, "rows/s": rate, "of Feast's": "" if name.startswith("Feast") else f"{rate / peer:.0f} times"})
+        shown.append(
+            {
+                "store": name,
+                "rows/s": rate,
+                "of Feast's": "" if name.startswith("Feast") else f"{rate / peer:.0f} times",
+            }
+        )
     return shown
 
 
@@ -290,7 +323,9 @@ def main() -> None:
             "redis": {"url": f"redis://127.0.0.1:{port}/0"},
             "postgres": {"url": url},
         }
-        ours = {(kind, views): Ours({"type": kind, **where[kind]}, views, tables) for views in (1, 10) for kind in KINDS}
+        ours = {
+            (kind, views): Ours({"type": kind, **where[kind]}, views, tables) for views in (1, 10) for kind in KINDS
+        }
         feasts = {"sqlite": Feast(folder, "sqlite"), "redis": Feast(folder, "redis", f"127.0.0.1:{port},db=1")}
         for part, run in (("reads", reads), ("publish", publish)):
             if args.part in (None, part):

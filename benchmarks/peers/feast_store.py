@@ -53,7 +53,9 @@ class Contestant:
             fields = [column for column in frame.columns if column not in (key, "ts")]
             source = FileSource(path=str(folder / f"{name}.parquet"), timestamp_field="ts")
             for views in (1, 10):
-                parts = [fields[part * len(fields) // views : (part + 1) * len(fields) // views] for part in range(views)]
+                parts = [
+                    fields[part * len(fields) // views : (part + 1) * len(fields) // views] for part in range(views)
+                ]
                 self.views[name, views] = [
                     FeatureView(
                         name=f"{name}_{views}_{number}",
@@ -89,7 +91,8 @@ class Contestant:
             requests: A user and items each.
         """
         references = {
-            name: [f"{v.name}:{f.name}" for v in self.views[name, views] for f in v.features] for name in ("users", "items")
+            name: [f"{v.name}:{f.name}" for v in self.views[name, views] for f in v.features]
+            for name in ("users", "items")
         }
         calls: dict[str, Callable[[int, list[int]], Any]] = {
             "two calls": lambda user, items: (

@@ -122,7 +122,8 @@ class View(StrictModel):
     def _counted(cls, value: Any, info: ValidationInfo) -> Any:
         stream = info.data.get("stream")
         counted = [] if stream is None else stream.fields
-        if value and counted and value != counted:
+        known = [(one["name"], one["type"]) for one in counted]
+        if value and counted and [(one.get("name"), one.get("type")) for one in value] != known:
             raise ValueError("are those that `stream` counts: leave them out")
         return value or counted
 
@@ -351,7 +352,6 @@ class StoreConfig(StrictModel):
             told = f"view '{view.name}' reads '{name}', which is no view or label table{nearest(name, known)}"
             raise ValueError(f"{told}; known: {', '.join(known)}")
         return views.get(name)
-
 
     def entity(self, name: str) -> Entity:
         """The entity of a name."""

@@ -336,7 +336,9 @@ class Joiner:
         columns = list(dict.fromkeys(fields.values()))
         replayed(self.db, view, into, columns, events, moments, view.created_time is not None)
         some = " OR ".join(f"len({quoted(field)}) > 0" for field in columns)
-        self.found[view.name] += self.db.execute(f"SELECT count(*) FILTER ({some}) FROM {quoted(into)}").fetchall()[0][0]
+        self.found[view.name] += self.db.execute(f"SELECT count(*) FILTER ({some}) FROM {quoted(into)}").fetchall()[0][
+            0
+        ]
         chosen = ", ".join(f"coalesce(v.{quoted(field)}, []) AS {quoted(called)}" for called, field in fields.items())
         self.db.execute(
             f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {chosen} FROM spine s "

@@ -65,9 +65,7 @@ class Pulse:
         clock: Seconds since 1970.
     """
 
-    def __init__(
-        self, store: OnlineStore, entity: str, view: str, begun: Progress, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: OnlineStore, entity: str, view: str, begun: Progress, clock: Callable[[], float]) -> None:
         self._store, self._view, self._clock, self.last = store, view, clock, begun
         self._place = _place(entity, view)
         self._text = _text(begun)

@@ -304,8 +304,9 @@ class ModelReader:
         store: OnlineStore | NearStore,
         model: str,
         clock: Callable[[], float] = time.time,
-        only: Collection[str] | None = None,
         log: ReadLog | None = None,
+        *,
+        only: Collection[str] | None = None,
     ) -> None:
         try:
             columns = config.columns(config.model(model))

@@ -23,7 +23,11 @@ def some_events(count, seed):
     rng = random.Random(seed)
     made = []
     for number in range(count):
-        one = {"user_id": rng.randrange(USERS), "ts": T0 + number // 20 - rng.randrange(30), "price": rng.randrange(100)}
+        one = {
+            "user_id": rng.randrange(USERS),
+            "ts": T0 + number // 20 - rng.randrange(30),
+            "price": rng.randrange(100),
+        }
         made.append(one | {"event": f"e{number}"})
         if rng.random() < 0.1:
             made.append(made[rng.randrange(max(0, len(made) - 50), len(made))])  # it comes again

@@ -267,7 +267,7 @@ def test_keys_of_which_nothing_is_left_are_let_go(project):
         ({"malformed": "dead_letters"}, "name the file: dead_letters: bad.jsonl"),
         ({"source": {"type": "jsnl", "path": "x"}}, "did you mean 'jsonl'?"),
         ({"key": "usr_id"}, "did you mean 'user_id'?"),
-        ({"lateness": "soon"}, "must be seconds, or a number with s, m, h, d or w"),
+        ({"lateness": "soon"}, "must be seconds, or a number with ms, s, m, h, d or w"),
         ({"aggregates": []}, "must have at least 1 item"),
     ],
 )

@@ -123,9 +123,7 @@ def expanded(text: str) -> str:
 
 
 @contextmanager
-def intact(
-    shown: str, entity: str, keys: Sequence[bytes], records: Sequence[bytes | None]
-) -> Iterator[None]:
+def intact(shown: str, entity: str, keys: Sequence[bytes], records: Sequence[bytes | None]) -> Iterator[None]:
     """Inside, records are read; one that is damaged is told by its key.
 
     Raises:

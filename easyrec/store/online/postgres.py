@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from easyrec.store import native
+from easyrec.store import journal, native
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded, intact
 from easyrec.store.postgres import LOCK, Postgres
 
@@ -16,6 +16,8 @@ TABLES = {
     "project text NOT NULL, entity text NOT NULL, head bytea, UNIQUE (project, entity))",
     "easyrec_records": "CREATE TABLE easyrec_records (space integer NOT NULL, key bytea NOT NULL, record bytea NOT NULL, "
     "PRIMARY KEY (space, key))",
+    "easyrec_changes": "CREATE TABLE easyrec_changes (space integer NOT NULL, number bigint NOT NULL, keys bytea NOT NULL, "
+    "PRIMARY KEY (space, number))",
 }
 STAGING = "CREATE TEMPORARY TABLE easyrec_staging (key bytea, record bytea) ON COMMIT DELETE ROWS"
 SPACE = "SELECT space FROM easyrec_heads WHERE project = %s AND entity = %s"
@@ -33,6 +35,10 @@ UPSERT = (
 )
 DELETE = "DELETE FROM easyrec_records WHERE space = %s AND key = ANY(%s)"
 SWAP = "UPDATE easyrec_heads SET head = %s WHERE space = %s AND head IS NOT DISTINCT FROM %s"
+LAST = "SELECT coalesce(max(number), 0) FROM easyrec_changes WHERE space = %s"
+NOTE = "INSERT INTO easyrec_changes VALUES (%s, %s, %s)"
+FORGET = "DELETE FROM easyrec_changes WHERE space = %s AND number <= %s"
+LATER = "SELECT number, keys FROM easyrec_changes WHERE space = %s AND number >= %s ORDER BY number"
 SCAN = "SELECT key, record FROM easyrec_records WHERE space = %s AND key >= %s ORDER BY key LIMIT %s"
 AT_ONCE = 2048
 """Keys of a transaction, for which others who write to the entity wait."""
@@ -120,14 +126,30 @@ class PostgresStore(OnlineStore):
                         db.execute(UPSERT, [space])
                     if gone:
                         db.execute(DELETE, [space, gone])
+                    number = _last(db, space) + 1  # others wait
+                    db.execute(NOTE, [space, number, journal.packed(some)])
+                    db.execute(FORGET, [space, number - journal.entries_kept(len(some))])
 
             self._db.run(changed)
 
+    def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
+        """See the family's contract."""
+
+        def read(db: Any) -> tuple[bytes, list[bytes] | None]:
+            space = self._space(db, entity)
+            if since is None or space is None:
+                return b"%d" % (0 if space is None else _last(db, space)), None if since is None else []
+            entries = _rows(db, LATER, [space, int(since)])
+            if not entries or entries[0][0] != int(since):  # forgotten, or the database was put back to a former state
+                last = _last(db, space)
+                return b"%d" % last, [] if last == int(since) == 0 else None
+            return b"%d" % entries[-1][0], [key for _, entry in entries[1:] for key in journal.unpacked(entry)]
+
+        return self._db.run(read)
+
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
         """See the family's contract."""
-        return self._db.run(
-            lambda db: bool(db.execute(SWAP, [new, self._made_space(db, entity), old]).rowcount == 1)
-        )
+        return self._db.run(lambda db: bool(db.execute(SWAP, [new, self._made_space(db, entity), old]).rowcount == 1))
 
     def scan(self, entity: str, at_once: int = 1000) -> Iterator[list[tuple[bytes, bytes]]]:
         """See the family's contract."""
@@ -163,7 +185,12 @@ class PostgresStore(OnlineStore):
         return self._spaces[entity]
 
 
-def _rows(db: Any, statement: str, values: Any) -> list[tuple[bytes, bytes]]:
+def _last(db: Any, space: int) -> int:
+    """The number of the last change; 0: there was none."""
+    return int(db.execute(LAST, [space]).fetchone()[0])
+
+
+def _rows(db: Any, statement: str, values: Any) -> list[tuple[Any, bytes]]:
     with db.cursor(binary=True) as cursor:
-        found: list[tuple[bytes, bytes]] = cursor.execute(statement, values, prepare=True).fetchall()
+        found: list[tuple[Any, bytes]] = cursor.execute(statement, values, prepare=True).fetchall()
     return found
