@@ -123,7 +123,8 @@ class View(StrictModel):
         stream = info.data.get("stream")
         counted = [] if stream is None else stream.fields
         known = [(one["name"], one["type"]) for one in counted]
-        if value and counted and [(one.get("name"), one.get("type")) for one in value] != known:
+        given = [(one.get("name"), one.get("type")) if isinstance(one, Mapping) else one for one in value or ()]
+        if given and counted and given != known:
             raise ValueError("are those that `stream` counts: leave them out")
         return value or counted
 
