@@ -2,8 +2,8 @@
 
 `python feast_store.py FOLDER STORE [REDIS]`: the folder holds `users.parquet` and `items.parquet`, the columns of a view
 named `<letter><number>`; STORE is `sqlite` or `redis`, REDIS its `host:port`. Orders come as lines of JSON, answers go as such:
-`["publish"]` gives seconds and rows, `["read", views, call, [[user, [item, ...]], ...]]` the seconds of each request and the
-values of the last one.
+`["publish"]` gives seconds and rows, `["read", views, call, [[user, [item, ...]], ...]]` the seconds of each request, and those
+of a processor.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Contestant:
             fields = [column for column in frame.columns if column not in (key, "ts")]
             source = FileSource(path=str(folder / f"{name}.parquet"), timestamp_field="ts")
             for views in (1, 10):
-                parts = [fields[part * len(fields) // views : (part + 1) * len(fields) // views] for part in range(views)]
+                parts = [
+                    fields[part * len(fields) // views : (part + 1) * len(fields) // views] for part in range(views)
+                ]
                 self.views[name, views] = [
                     FeatureView(
                         name=f"{name}_{views}_{number}",
@@ -80,8 +82,8 @@ class Contestant:
                     self.store.write_to_online_store(other.name, self.frames[name][list(dict.fromkeys(columns))])
         return seconds, len(frame)
 
-    def read(self, views: int, call: str, requests: list[tuple[int, list[int]]]) -> tuple[list[float], Any]:
-        """Seconds of each request, and the last one's first values.
+    def read(self, views: int, call: str, requests: list[tuple[int, list[int]]]) -> list[tuple[float, float]]:
+        """Seconds of each request, and those of a processor.
 
         Args:
             views: 1 or 10.
@@ -89,7 +91,8 @@ class Contestant:
             requests: A user and items each.
         """
         references = {
-            name: [f"{v.name}:{f.name}" for v in self.views[name, views] for f in v.features] for name in ("users", "items")
+            name: [f"{v.name}:{f.name}" for v in self.views[name, views] for f in v.features]
+            for name in ("users", "items")
         }
         calls: dict[str, Callable[[int, list[int]], Any]] = {
             "two calls": lambda user, items: (
@@ -103,13 +106,15 @@ class Contestant:
             ),
         }
         calls["two calls, to_dict"] = lambda user, items: [one.to_dict() for one in calls["two calls"](user, items)]
-        seconds, found = [], None
+        took = []
         for user, items in requests:
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), time.process_time()
             found = calls[call](user, items)
-            seconds.append(time.perf_counter() - begun)
-        told = [one if isinstance(one, dict) else one.to_dict() for one in found]
-        return seconds, told[-1]
+            took.append((time.perf_counter() - begun, time.process_time() - busy))
+        for one in found:  # every one was found
+            values = one if isinstance(one, dict) else one.to_dict()
+            assert None not in [value for column in values.values() for value in column]
+        return took
 
 
 def main() -> None:

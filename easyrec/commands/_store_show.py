@@ -60,4 +60,3 @@ def run(args: argparse.Namespace) -> None:
     for version in versions[-20:]:
         applied.add_row(version.number, instant(version.applied), version.hash[:12], version.note)
     console().print(applied)
-

@@ -86,7 +86,9 @@ class EntityReader:
         try:
             made, counts = plan.reader.read(records, int(self.clock() * 1e6))
         except ValueError as error:
-            raise StoreError(f"{self.store.shown}, entity '{self.entity}'{self._damaged(plan, ids, records)}: {error}") from None
+            raise StoreError(
+                f"{self.store.shown}, entity '{self.entity}'{self._damaged(plan, ids, records)}: {error}"
+            ) from None
         with self._lock:
             self._counts += counts
         return pa.record_batch(made)

@@ -35,8 +35,7 @@ POSTGRES_TABLES = {
     "applied double precision NOT NULL, note text NOT NULL, definitions text NOT NULL, PRIMARY KEY (project, number))",
 }
 POSTGRES_INSERT = (
-    "INSERT INTO easyrec_versions VALUES "
-    "(%(project)s, %(number)s, %(hash)s, %(applied)s, %(note)s, %(definitions)s)"
+    "INSERT INTO easyrec_versions VALUES (%(project)s, %(number)s, %(hash)s, %(applied)s, %(note)s, %(definitions)s)"
 )
 POSTGRES_SELECT = (
     "SELECT number, hash, applied, note, definitions FROM easyrec_versions WHERE project = %s ORDER BY number"

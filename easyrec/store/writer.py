@@ -122,18 +122,22 @@ class Writer:
         at_once, due = AT_ONCE, begun
         if rows_per_second is not None:
             at_once = min(AT_ONCE, max(1, int(rows_per_second / PIECES_A_SECOND)))
-        for batch in _pieces(batches, at_once):
-            keys, packed, latest = self._packed(view, batch, writing.schema)
-            rows += len(keys)
-            seen += batch.num_rows
-            newest = latest if newest is None else max(newest, latest if latest is not None else newest)
-            checked.add(keys, packed)
-            if seen > done:
-                self.store.splice(entity, known.slot, generation, keys, packed, keep)
-                if rows_per_second is not None:
-                    due = max(due, self.clock()) + batch.num_rows / rows_per_second
-                    self.wait(max(0.0, due - self.clock()))
-            pulse.beat(max(seen, done))
+        try:
+            for batch in _pieces(batches, at_once):
+                keys, packed, latest = self._packed(view, batch, writing.schema)
+                rows += len(keys)
+                seen += batch.num_rows
+                newest = latest if newest is None else max(newest, latest if latest is not None else newest)
+                checked.add(keys, packed)
+                if seen > done:
+                    self.store.splice(entity, known.slot, generation, keys, packed, keep)
+                    if rows_per_second is not None:
+                        due = max(due, self.clock()) + batch.num_rows / rows_per_second
+                        self.wait(max(0.0, due - self.clock()))
+                pulse.beat(max(seen, done))
+        except BaseException:
+            pulse.stop()
+            raise
         self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
         try:
             self._verify(view, known, generation, checked)
@@ -323,6 +327,8 @@ def key_bytes(values: Any, name: str = "") -> list[bytes]:
     Raises:
         DataError: One is null or empty, or they are neither texts nor whole numbers.
     """
+    if isinstance(values, list) and set(map(type, values)) == {int}:  # a request: faster than by way of Arrow
+        return ",".join(map(str, values)).encode().split(b",")
     column = values if isinstance(values, pa.Array) else pa.array(values)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()

@@ -159,7 +159,7 @@ def test_a_redis_without_memory_is_told(redis_servers):
     server = redis_servers("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
     store, writer, reader = of(server.address, "redis")
     writer.publish("v", [ROW])
-    with pytest.raises(StoreError, match="OOM|used memory > 'maxmemory'"):
+    with pytest.raises(StoreError, match=r"OOM|used memory > 'maxmemory'"):
         writer.publish("v", batches(30_000, 6))
     assert reader.read({"id": [1]})["id"]["value"].to_pylist() == [5]
     store.close()
@@ -250,7 +250,9 @@ def test_damaged_records_are_told_by_their_key(online):
             reader.read({"id": [0, 1, 2]})
         assert reader.read({"id": [0, 2]})["id"]["value"].to_pylist() == [5, 5]
     for change in (lambda: writer.publish("v", batches(3, 6)), lambda: writer.sweep("e")):
-        with pytest.raises(StoreError, match=r"entity 'e', key '1': the record is damaged: delete the key, and publish"):
+        with pytest.raises(
+            StoreError, match=r"entity 'e', key '1': the record is damaged: delete the key, and publish"
+        ):
             change()
     damage(store, online, whole)
     writer.publish("v", batches(3, 7))

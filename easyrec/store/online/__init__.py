@@ -107,9 +107,7 @@ def expanded(text: str) -> str:
 
 
 @contextmanager
-def intact(
-    shown: str, entity: str, keys: Sequence[bytes], records: Sequence[bytes | None]
-) -> Iterator[None]:
+def intact(shown: str, entity: str, keys: Sequence[bytes], records: Sequence[bytes | None]) -> Iterator[None]:
     """Inside, records are read; one that is damaged is told by its key.
 
     Raises:
@@ -122,7 +120,7 @@ def intact(
         for key, record in zip(keys, records, strict=True):
             try:
                 native.parts(record or b"")
-            except ValueError as damage:
+            except ValueError as damage:  # noqa: PERF203 (looked for once something is wrong)
                 key_ = key.decode(errors="replace")[:100]
                 raise StoreError(f"{told}, key '{key_}': {damage}: delete the key, and publish again") from None
         raise StoreError(f"{told}: {error}") from None
