@@ -35,9 +35,9 @@ from easyrec.store.reader import ModelReader
 from easyrec.store.writer import Writer
 
 FEAST = ("feast[redis]==0.67.0", "hiredis")
-USERS, ITEMS, ASKED = 1_000, 5_000, 200
-TURNS = 8
-REQUESTS = {"ours": 150, "feast": 6}
+USERS, ITEMS, ASKED = 500, 2_000, 200
+TURNS = 6
+REQUESTS = {"ours": 150, "feast": 5}
 """Requests of one turn."""
 FIELDS = (
     {f"f{i}": "float" for i in range(20)} | {f"i{i}": "int64" for i in range(6)} | {f"s{i}": "string" for i in range(4)}
@@ -247,7 +247,7 @@ def reads(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -> 
         one.check()
         contestants[f"{kind} {views}"] = lambda turn, one=one: one.read(requests(REQUESTS["ours"], turn))
     for kind, feast in feasts.items():
-        feast.ask("publish")
+        feast.ask("publish", False)
         for views, calls in ((1, CALLS), (10, CALLS[:1])):
             for call in calls:
                 contestants[f"Feast {kind}, {call} {views}"] = lambda turn, ask=feast.ask, order=(views, call): ask(
@@ -281,7 +281,7 @@ def publish(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -
                 seconds, count = one.publish(only_items=True)
                 rates.setdefault(kind, []).append(count / seconds)
         for kind, feast in feasts.items():
-            seconds, count = feast.ask("publish")
+            seconds, count = feast.ask("publish", True)
             rates.setdefault(f"Feast {kind}", []).append(count / seconds)
         print(f"  { ({name: round(found[-1]) for name, found in rates.items()}) }", flush=True)
     middle = {name: float(np.median(found)) for name, found in rates.items()}

@@ -140,6 +140,10 @@ class Writer:
             raise
         self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
         try:
+            if seen < done:
+                raise StoreError(
+                    f"view '{name}': of {done:,} rows that a stopped writer wrote of '{source}' {seen:,} came"
+                )
             self._verify(view, known, generation, checked)
         except StoreError:  # what lies there is not what was written, by whomever: nobody goes on with it
             self._change(entity, lambda head: self._anew(head, name, token))
