@@ -35,17 +35,19 @@ from easyrec.store.reader import ModelReader
 from easyrec.store.writer import Writer
 
 FEAST = ("feast[redis]==0.67.0", "hiredis")
-USERS, ITEMS, ASKED = 2_000, 10_000, 200
-TURNS = 12
-REQUESTS = {"ours": 150, "feast": 6}
+USERS, ITEMS, ASKED = 500, 2_000, 200
+TURNS = 6
+REQUESTS = {"ours": 150, "feast": 5}
 """Requests of one turn."""
 FIELDS = (
     {f"f{i}": "float" for i in range(20)} | {f"i{i}": "int64" for i in range(6)} | {f"s{i}": "string" for i in range(4)}
 )
 CALLS = ("two calls", "two calls, to_dict", "one call")
 KINDS = ("memory", "sqlite", "lmdb", "redis", "postgres")
-PUBLISHES = 5
+PUBLISHES = 3
 Request = tuple[int, list[int]]
+Took = tuple[float, float]
+"""Seconds, and those of a processor."""
 
 
 def rows(letter: str, key: str, count: int, seed: int) -> pa.Table:
@@ -112,14 +114,14 @@ class Ours:
                 written += Writer(self.config, self.store).publish(view.name, batches).rows
         return time.perf_counter() - begun, written
 
-    def read(self, asked: list[Request]) -> list[float]:
-        """Seconds of each request."""
-        seconds = []
+    def read(self, asked: list[Request]) -> list[Took]:
+        """What each request took."""
+        took = []
         for user, items in asked:
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), time.process_time()
             self.reader.read({"user_id": [user], "item_id": items})
-            seconds.append(time.perf_counter() - begun)
-        return seconds
+            took.append((time.perf_counter() - begun, time.process_time() - busy))
+        return took
 
     def check(self) -> None:
         """What is read is what was written."""
@@ -207,76 +209,67 @@ def postgres_server() -> Iterator[str]:
     subprocess.run(
         [found / "initdb", "-D", folder / "data", "-U", "app", "-A", "trust", "--no-sync"], check=True, **told
     )
-    words = [
-        found / "postgres",
-        "-D",
-        folder / "data",
-        "-p",
-        str(port),
-        "-k",
-        folder,
-        "-c",
-        "listen_addresses=127.0.0.1",
-    ]
-    with subprocess.Popen(words, **told) as server:
-        try:
-            until_open(port)
-            yield f"postgresql://app@127.0.0.1:{port}/postgres"
-        finally:
-            server.terminate()
-    shutil.rmtree(folder)
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    control = [found / "pg_ctl", "-D", folder / "data", "-w", "-t", "120"]
+    subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], check=True, **told)
+    try:
+        yield f"postgresql://app@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, **told)
+        shutil.rmtree(folder)
 
 
 # -------------------------------------------------------------------------------------------- parts
 
 
-def tell(seconds: list[float]) -> dict[str, float]:
+def tell(took: list[Took]) -> dict[str, float]:
     """Milliseconds."""
-    return {
-        "p50": 1e3 * float(np.percentile(seconds, 50)),
-        "p99": 1e3 * float(np.percentile(seconds, 99)),
-        "least": 1e3 * min(seconds),
-    }
+    wall, busy = 1e3 * np.array(took).T
+    return {"p50": np.median(wall), "p99": np.percentile(wall, 99), "least": wall.min(), "processor": np.median(busy)}
 
 
-def in_turns(contestants: Mapping[str, Callable[[int], list[float]]]) -> dict[str, dict[str, float]]:
+def in_turns(contestants: Mapping[str, Callable[[int], list[Took]]]) -> dict[str, dict[str, float]]:
     """Percentiles of all requests of each contestant; the first turn warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    took: dict[str, list[Took]] = {name: [] for name in contestants}
     for turn in range(TURNS + 1):
         for name, read in contestants.items():
             found = read(turn)
-            seconds[name] += found if turn else []
+            took[name] += found if turn else []
         print(f"  turn {turn} of {TURNS}", flush=True)
-    return {name: tell(found) for name, found in seconds.items()}
+    return {name: tell(found) for name, found in took.items()}
 
 
 def reads(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -> list[dict[str, Any]]:
     """Requests of all stores, with all fields in one view and in ten."""
-    contestants: dict[str, Callable[[int], list[float]]] = {}
+    contestants: dict[str, Callable[[int], list[Took]]] = {}
     for (kind, views), one in ours.items():
         one.publish()
         one.check()
         contestants[f"{kind} {views}"] = lambda turn, one=one: one.read(requests(REQUESTS["ours"], turn))
     for kind, feast in feasts.items():
-        feast.ask("publish")
+        feast.ask("publish", False)
         for views, calls in ((1, CALLS), (10, CALLS[:1])):
             for call in calls:
                 contestants[f"Feast {kind}, {call} {views}"] = lambda turn, ask=feast.ask, order=(views, call): ask(
                     "read", *order, requests(REQUESTS["feast"], turn)
-                )[0]
+                )
     found = in_turns(contestants)
     shown = []
     for name in dict.fromkeys(name.rpartition(" ")[0] for name in found):
         one, ten = found[f"{name} 1"], found.get(f"{name} 10")
-        row: dict[str, Any] = {"store": name, "ms, p50": one["p50"], "p99": one["p99"], "least": one["least"]}
-        row |= (
-            {"10 views": ten["p50"], "of 1 view": ten["p50"] / one["p50"]} if ten else {"10 views": "", "of 1 view": ""}
-        )
-        peer = "redis" if name in ("redis", "postgres") else "sqlite"
-        best = min(found[key]["p50"] for key in found if key.startswith(f"Feast {peer}, ") and key.endswith(" 1"))
-        row["Feast's best call takes"] = "" if name.startswith("Feast") else f"{best / one['p50']:.0f} times as long"
+        figures = {"ms, p50": one["p50"], "p99": one["p99"], "least": one["least"], "of a processor": one["processor"]}
+        row: dict[str, Any] = {"store": name, **figures, "10 views": ten["p50"] if ten else ""}
+        row["of 1 view's"] = ten["p50"] / one["p50"] if ten else ""
+        for told, figure in (("Feast's best, p50", "p50"), ("Feast's best, least", "least")):
+            row[told] = "" if name.startswith("Feast") else f"{_best(found, name, figure) / one[figure]:.0f} times"
         shown.append(row)
     return shown
+
+
+def _best(found: Mapping[str, Mapping[str, float]], name: str, figure: str) -> float:
+    """The figure of Feast's fastest call of its store that is most like one of ours."""
+    peer = "redis" if name in ("redis", "postgres") else "sqlite"
+    return min(found[f"Feast {peer}, {call} 1"][figure] for call in CALLS)
 
 
 def publish(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -> list[dict[str, Any]]:
@@ -288,7 +281,7 @@ def publish(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -
                 seconds, count = one.publish(only_items=True)
                 rates.setdefault(kind, []).append(count / seconds)
         for kind, feast in feasts.items():
-            seconds, count = feast.ask("publish")
+            seconds, count = feast.ask("publish", True)
             rates.setdefault(f"Feast {kind}", []).append(count / seconds)
         print(f"  { ({name: round(found[-1]) for name, found in rates.items()}) }", flush=True)
     middle = {name: float(np.median(found)) for name, found in rates.items()}

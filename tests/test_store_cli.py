@@ -90,6 +90,30 @@ def test_rows_are_published_read_and_taken_back(here, capsys):
     assert "2020-09-13 12:26:40 UTC" in out
 
 
+def test_a_publish_that_was_stopped_is_shown_and_gone_on_with(here, capsys):
+    from easyrec.data.content import content_of
+    from easyrec.data.feed import source_of
+    from easyrec.store.definitions import load_store
+    from easyrec.store.writer import Writer
+
+    rows("one.parquet", {user: 30 for user in range(3000)})
+    config = load_store("store.yaml")
+    online = config.online.open(config.project)
+
+    def stopped():
+        yield pq.read_table("one.parquet").slice(0, 2000).to_batches()[0]
+        raise KeyboardInterrupt
+
+    content = content_of(source_of("one.parquet", []).open(), ["user_id", "age", "tags", "ts"])
+    with pytest.raises(KeyboardInterrupt):
+        Writer(config, online).publish("profile", stopped(), source=content)
+    online.close()
+    assert store("show") == 0
+    assert re.search(r"profile: generation 1 is being written by \S+-\d+, which gave its last", capsys.readouterr().out)
+    assert store("publish", "profile", "--input", "one.parquet", "--rows-per-second", "4000") == 0
+    assert re.search(r"profile +1 +3,000 +2,000 ", capsys.readouterr().out)
+
+
 def test_definitions_are_compared_and_applied(here, capsys):
     assert store("diff") == 0
     assert store("apply", "--note", "first") == 0

@@ -189,7 +189,8 @@ def _state(data: dict[str, Any] | None) -> State | None:
         return None
     made = []
     for run in data["generations"]:
-        made += [run] if isinstance(run, int) else range(run[0], run[1] + 1)
+        first, last = (run, run) if isinstance(run, int) else run
+        made += range(first, last + 1)
     return State(**{**data, "generations": made})
 
 

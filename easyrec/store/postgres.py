@@ -41,6 +41,7 @@ class Postgres:
         self._url, self._timeout, self._tables, self._prepared = url, timeout, tables, prepared
         host, port = where.get("host", "localhost"), where.get("port", 5432)
         self.shown = f"postgresql at {host}:{port}/{where.get('dbname', '')}"
+        self._kind = _patient(self.psycopg, timeout)
         self._idle: list[Any] = []
         self._made = False
 
@@ -95,8 +96,7 @@ class Postgres:
         return made
 
     def _connected(self) -> Any:
-        kind = _patient(self.psycopg, self._timeout)
-        db = kind.connect(self._url, autocommit=True, connect_timeout=max(2, round(self._timeout)))
+        db = self._kind.connect(self._url, autocommit=True, connect_timeout=max(2, round(self._timeout)))
         try:
             if not self._made:
                 self._make(db)

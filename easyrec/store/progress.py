@@ -7,6 +7,7 @@ change costs them nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import orjson
@@ -81,10 +82,17 @@ class Pulse:
         Raises:
             StoreError: The store cannot be reached, or another writer gives signs.
         """
-        now = self._clock()
-        if now - self.last.beat < BEAT_S:
-            return
-        self.last = replace(self.last, beat=now, rows=rows)
+        self.last = replace(self.last, rows=rows)
+        if self._clock() - self.last.beat >= BEAT_S:
+            self._sign()
+
+    def stop(self) -> None:
+        """Leave word of what is written, where that is still possible."""
+        with suppress(StoreError):
+            self._sign()
+
+    def _sign(self) -> None:
+        self.last = replace(self.last, beat=self._clock())
         new = _text(self.last)
         if not self._store.set_head(self._place, new, self._text) and self._store.read(self._place, [])[0] != new:
             raise StoreError(f"view '{self._view}': another writer has begun after this one: nothing is switched")

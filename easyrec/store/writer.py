@@ -132,20 +132,28 @@ class Writer:
         if rows_per_second is not None:
             at_once = min(AT_ONCE, max(1, int(rows_per_second / PIECES_A_SECOND)))
         gate = Gate(self.config, view, clock=self.clock) if view.expect else None
-        for batch in _pieces(batches if gate is None else gate.passing(batches), at_once):
-            keys, packed, latest = self._packed(view, batch, writing.schema)
-            rows += len(keys)
-            seen += batch.num_rows
-            newest = latest if newest is None else max(newest, latest if latest is not None else newest)
-            checked.add(keys, packed)
-            if seen > done:
-                self.store.splice(entity, known.slot, generation, keys, packed, keep)
-                if rows_per_second is not None:
-                    due = max(due, self.clock()) + batch.num_rows / rows_per_second
-                    self.wait(max(0.0, due - self.clock()))
-            pulse.beat(max(seen, done))
+        try:
+            for batch in _pieces(batches if gate is None else gate.passing(batches), at_once):
+                keys, packed, latest = self._packed(view, batch, writing.schema)
+                rows += len(keys)
+                seen += batch.num_rows
+                newest = latest if newest is None else max(newest, latest if latest is not None else newest)
+                checked.add(keys, packed)
+                if seen > done:
+                    self.store.splice(entity, known.slot, generation, keys, packed, keep)
+                    if rows_per_second is not None:
+                        due = max(due, self.clock()) + batch.num_rows / rows_per_second
+                        self.wait(max(0.0, due - self.clock()))
+                pulse.beat(max(seen, done))
+        except BaseException:
+            pulse.stop()
+            raise
         self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
         try:
+            if seen < done:
+                raise StoreError(
+                    f"view '{name}': of {done:,} rows that a stopped writer wrote of '{source}' {seen:,} came"
+                )
             self._verify(view, known, generation, checked)
         except StoreError:  # what lies there is not what was written, by whomever: nobody goes on with it
             self._change(entity, lambda head: self._anew(head, name, token))

@@ -159,7 +159,7 @@ def test_a_redis_without_memory_is_told(redis_servers):
     server = redis_servers("--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
     store, writer, reader = of(server.address, "redis")
     writer.publish("v", [ROW])
-    with pytest.raises(StoreError, match="OOM|used memory > 'maxmemory'"):
+    with pytest.raises(StoreError, match=r"OOM|used memory > 'maxmemory'"):
         writer.publish("v", batches(30_000, 6))
     assert reader.read({"id": [1]})["id"]["value"].to_pylist() == [5]
     store.close()

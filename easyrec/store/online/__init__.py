@@ -136,7 +136,7 @@ def intact(shown: str, entity: str, keys: Sequence[bytes], records: Sequence[byt
         for key, record in zip(keys, records, strict=True):
             try:
                 native.parts(record or b"")
-            except ValueError as damage:
+            except ValueError as damage:  # noqa: PERF203 (looked for once something is wrong)
                 key_ = key.decode(errors="replace")[:100]
                 raise StoreError(f"{told}, key '{key_}': {damage}: delete the key, and publish again") from None
         raise StoreError(f"{told}: {error}") from None

@@ -19,21 +19,23 @@ TABLES = {
     "easyrec_changes": "CREATE TABLE easyrec_changes (space integer NOT NULL, number bigint NOT NULL, keys bytea NOT NULL, "
     "PRIMARY KEY (space, number))",
 }
+KEYWISE = "SET enable_bitmapscan = off; SET enable_seqscan = off; SET jit = off"
+"""Of a table that was just filled the planner knows nothing, and would read all of it to find some keys."""
 STAGING = "CREATE TEMPORARY TABLE easyrec_staging (key bytea, record bytea) ON COMMIT DELETE ROWS"
 SPACE = "SELECT space FROM easyrec_heads WHERE project = %s AND entity = %s"
 NEW_SPACE = "INSERT INTO easyrec_heads (project, entity) VALUES (%s, %s) ON CONFLICT DO NOTHING"
 READ = (
     "SELECT NULL::bytea, head FROM easyrec_heads WHERE space = %(space)s UNION ALL "
-    "SELECT key, record FROM easyrec_records WHERE space = %(space)s AND key = ANY(%(keys)s)"
+    "SELECT key, record FROM easyrec_records WHERE space = %(space)s AND key = ANY(%(keys)b)"
 )
 """One statement sees one moment."""
-FOUND = "SELECT key, record FROM easyrec_records WHERE space = %s AND key = ANY(%s)"
+FOUND = "SELECT key, record FROM easyrec_records WHERE space = %s AND key = ANY(%b)"
 COPY = "COPY easyrec_staging FROM STDIN (FORMAT BINARY)"
 UPSERT = (
     "INSERT INTO easyrec_records SELECT %s, key, record FROM easyrec_staging "
     "ON CONFLICT (space, key) DO UPDATE SET record = EXCLUDED.record"
 )
-DELETE = "DELETE FROM easyrec_records WHERE space = %s AND key = ANY(%s)"
+DELETE = "DELETE FROM easyrec_records WHERE space = %s AND key = ANY(%b)"
 SWAP = "UPDATE easyrec_heads SET head = %s WHERE space = %s AND head IS NOT DISTINCT FROM %s"
 LAST = "SELECT coalesce(max(number), 0) FROM easyrec_changes WHERE space = %s"
 NOTE = "INSERT INTO easyrec_changes VALUES (%s, %s, %s)"
@@ -68,7 +70,7 @@ class PostgresStore(OnlineStore):
     """
 
     def __init__(self, url: str, project: str, timeout: float = 5.0) -> None:
-        self._db = Postgres(url, timeout, TABLES, [STAGING])
+        self._db = Postgres(url, timeout, TABLES, [KEYWISE, STAGING])
         self.shown, self.project = self._db.shown, project
         self._spaces: dict[str, int] = {}
 
