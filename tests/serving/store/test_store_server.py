@@ -22,6 +22,7 @@ if MISSING:
 
 import httpx
 
+from easyrec.cli import main
 from easyrec.errors import ConfigError
 from easyrec.store.definitions import load_store
 from easyrec.store.writer import Writer
@@ -214,7 +215,13 @@ def test_what_cannot_be_answered_is_told(client, body, status, reason, text):
 
 
 def test_a_token_is_needed_for_all_but_health_and_metrics(client):
-    for path, status in (("/health/live", 200), ("/health/ready", 200), ("/metrics", 200), ("/stats", 401), ("/models", 401)):
+    for path, status in (
+        ("/health/live", 200),
+        ("/health/ready", 200),
+        ("/metrics", 200),
+        ("/stats", 401),
+        ("/models", 401),
+    ):
         assert client.get(path, headers={"authorization": "Bearer nobody's, but long enough"}).status_code == status
     assert client.post("/read", json=ASKED, headers={"authorization": ""}).status_code == 401
 
@@ -241,6 +248,21 @@ def test_models_metrics_and_stats_tell_what_there_is(client):
     count = next(line for line in text.splitlines() if line.startswith("easyrec_store_read_seconds_count{model=\"ctr\",entity=\"user\"}"))  # fmt: skip
     last = next(line for line in text.splitlines() if line.startswith("easyrec_store_read_seconds_bucket{model=\"ctr\",entity=\"user\",le=\"+Inf\"}"))  # fmt: skip
     assert count.split()[1] == last.split()[1]
+
+
+def test_the_command_line_shows_what_a_server_counted(client, tmp_path, monkeypatch, capsys):
+    client.post("/read", json=ASKED)
+    monkeypatch.setenv("STORE_TOKEN", TOKEN)
+    shown = ["store", "show", "-c", "none.yaml", "--stats", str(client.base_url)]
+    assert main([*shown, "--token", "STORE_TOKEN"]) == 0
+    told = capsys.readouterr().out
+    assert "model 'ctr', " in told
+    assert "'item': " in told
+    assert "s behind at most" in told
+    assert main(shown) == 1
+    assert "401" in capsys.readouterr().err
+    assert main([*shown[:-1], "file:///etc/hostname"]) == 1
+    assert "takes an address of http or https" in capsys.readouterr().err
 
 
 @pytest.mark.slow
