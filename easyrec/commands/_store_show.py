@@ -1,25 +1,36 @@
 """Show what is defined, which versions were applied, and what is published.
 
 easyrec store show -c store.yaml
+easyrec store show -c store.yaml --stats http://127.0.0.1:8010
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import time
+import json
+import os
+import urllib.request
+from pathlib import Path
+from typing import Any
 
 from easyrec.commands._print import console, count, line, table
 from easyrec.commands._store import add_definitions, definitions, instant, opened
+from easyrec.errors import RunError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec store show`."""
     add_definitions(parser)
+    parser.add_argument("--stats", metavar="URL", help="what a server of `easyrec store serve` counted")
+    parser.add_argument("--token", metavar="NAME", help="environment variable that holds the server's token")
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the tables."""
+    if args.stats is not None:
+        _show_stats(args.stats, None if args.token is None else os.environ.get(args.token, ""))
+        return
     from easyrec.store.head import Head  # noqa: PLC0415 (help must not wait for it)
     from easyrec.store.progress import progress_of  # noqa: PLC0415 (help must not wait for it)
     from easyrec.store.registry import Registry  # noqa: PLC0415 (help must not wait for it)
@@ -61,3 +72,43 @@ def run(args: argparse.Namespace) -> None:
     for version in versions[-20:]:
         applied.add_row(version.number, instant(version.applied), version.hash[:12], version.note)
     console().print(applied)
+
+
+def _show_stats(address: str, token: str | None) -> None:
+    """Tables of what a server counted."""
+    data = _asked(f"{address.rstrip('/')}/stats", token)
+    for model, views in data["models"].items():
+        shown = table(
+            f"model '{model}', {data['store']}",
+            *("view", "entity", "generation", "age", "reads/s", "p50 ms", "p95 ms", "p99 ms"),
+            *("hits", "misses", "expired", "defaulted"),
+            right=2,
+            numbers=10,
+        )
+        for view, one in views.items():
+            age = "" if one["age_s"] is None else f"{datetime.timedelta(seconds=round(one['age_s']))}"
+            times = [f"{one[key]:.4g}" for key in ("rate", "p50_ms", "p95_ms", "p99_ms")]
+            counts = [count(one[key]) for key in ("hits", "misses", "expired", "defaulted")]
+            shown.add_row(view, one["entity"], str(one["generation"]), age, *times, *counts)
+        console().print(shown)
+    for entity, held in data["memory"].items():
+        lag = f", {held['lag_s']:.1f} s behind at most" if "lag_s" in held else ""
+        line(f"'{entity}': {count(held['rows'])} records in memory{lag}")
+    if data["breaker"]["open"]:
+        line("the store does not answer, and is not asked")
+
+
+def _asked(url: str, token: str | None) -> Any:
+    """The JSON at an address.
+
+    Raises:
+        RunError: It cannot be read.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise RunError(f"--stats takes an address of http or https, not '{url}'")
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:  # noqa: S310 (checked)
+            return json.load(answer)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{url} cannot be read: {error}") from None

@@ -7,8 +7,15 @@ registry.py     which definitions were applied, one after another
 codec.py        rows of a view as packed bytes, and back into columns
 head.py         which generations of its views an online store holds of an entity
 online/         stores that are read by key, one file each
+journal.py      which keys were changed, as stores write it down for those who follow
 offline/        where the rows of views lie over all times, one file per kind of table
 point_in_time.py  training sets: features as they were known at each row's time
 writer.py       rows into an online store, and generations that are switched at once
 reader.py       all that a model needs of a key, by one question per entity
+read_config.py  what a process keeps in memory, and how long it waits
+near.py         a store with memory, deadlines and a breaker in front
+snapshot.py     all records of an entity in memory, following the store
+record_cache.py records that were asked for lately
+breaker.py      a store that does not answer is not asked by every request
+timings.py      how often and how long
 """
