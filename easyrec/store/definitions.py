@@ -170,7 +170,9 @@ class StoreConfig(StrictModel):
     """`store.yaml`."""
 
     project: str
-    online: Annotated[Any, Choice("easyrec.store.online")] = {"type": "sqlite", "path": "online.db"}
+    online: Annotated[Any, Choice("easyrec.store.online")] = Field(
+        {"type": "sqlite", "path": "online.db"}, validate_default=True
+    )
     """Where features are read by key."""
     registry: str = "registry.db"
     """The file that holds which definitions were applied."""

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyarrow as pa
+
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store.definitions import LabelTable, StoreConfig, View
 from easyrec.store.duck import connection, micros, moment, quoted, require, text, types_of, watched
@@ -30,8 +32,6 @@ from feature_generator.feed import BatchFeed
 from feature_generator.whole_file import whole_file
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from feature_generator import FeatureGenerator
 
 Spine: TypeAlias = "pa.Table | str | Path | LabelTable"
@@ -236,7 +236,9 @@ class Joiner:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """The joined rows; of none one batch, which tells the columns."""
         reader = self.db.sql(self._joined()).to_arrow_reader(GROUP_ROWS)
-        yield from reader if self._rows else iter([reader.schema.empty_table().to_batches()[0]])
+        if not self._rows:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+        yield from reader
 
     def watched(self, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
         """Tell now and then how far the rows that are joined are."""
