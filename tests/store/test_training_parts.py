@@ -13,6 +13,7 @@ from feature_generator import FeatureGenerator, offline
 from feature_generator.errors import OutputError
 
 pytest.importorskip("duckdb", reason="needs the extra 'store'")
+from easyrec.store import duck
 from easyrec.store import training_parts as module
 from easyrec.store.point_in_time import Encoding, training_set
 from easyrec.store.training_parts import training_parts
@@ -171,6 +172,14 @@ def test_features_are_those_of_the_joined_table_bit_for_bit(folder):
     assert found.schema.equals(expected.schema, check_metadata=True)  # it says which generator made it
     training_parts(config, "m", label, folder / "parts", encoding=encoding)
     assert rows_of(folder / "parts").sort_by("position").equals(expected)
+
+
+def test_how_far_it_is_is_told(folder, monkeypatch):
+    monkeypatch.setattr(duck, "WATCHED_SECONDS", 0.001)
+    config, told = project(folder), []
+    training_set(config, "m", config.label("clicks"), folder / "x.parquet", progress=lambda *done: told.append(done))
+    assert told
+    assert all(0 <= share <= 1 and rows in (0, 800) for rows, share in told)
 
 
 def test_an_empty_spine_gives_empty_features(folder):
