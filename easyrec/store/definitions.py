@@ -99,7 +99,7 @@ class View(StrictModel):
         if self.ttl is not None and self.event_time is None:
             raise ValueError("ttl is counted from the event_time: name the column")
         if self.transform is not None:
-            if getattr(self.source, "type", None) != "parquet":
+            if self.source is None or self.source.type != "parquet":
                 raise ValueError("source says where what is built is written: {type: parquet, path: ...}")
             if self.source.partition is not None:
                 raise ValueError("what is built is sorted by time, and needs no partition")
