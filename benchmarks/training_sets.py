@@ -125,7 +125,6 @@ def main() -> None:
             "": name,
             "rows": int(figures["rows"]),
             "CPU s": round(figures["cpu_s"], 2),
-            "wall s": round(figures["wall_s"], 1),
             "peak MB": round(figures["peak_mb"]),
             "rows unlike pandas'": wrong[name],
         }

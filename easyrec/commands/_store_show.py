@@ -10,8 +10,8 @@ import argparse
 import datetime
 import json
 import os
+import time
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 from easyrec.commands._print import console, count, line, table

@@ -9,7 +9,12 @@ head.py         which generations of its views an online store holds of an entit
 online/         stores that are read by key, one file each
 journal.py      which keys were changed, as stores write it down for those who follow
 offline/        where the rows of views lie over all times, one file per kind of table
+duck.py         duckdb: connections, names and times in its SQL
 point_in_time.py  training sets: features as they were known at each row's time
+training_parts.py  the same by hours, days or months, each a file
+spark.py        the same by Spark
+transforms/     views that are made of other rows, one file per kind
+build.py        writes what transforms make
 writer.py       rows into an online store, and generations that are switched at once
 reader.py       all that a model needs of a key, by one question per entity
 read_config.py  what a process keeps in memory, and how long it waits

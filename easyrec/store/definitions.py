@@ -154,7 +154,7 @@ class View(StrictModel):
         if self.ttl is not None and self.event_time is None:
             raise ValueError("ttl is counted from the event_time: name the column")
         if self.transform is not None:
-            if getattr(self.source, "type", None) != "parquet":
+            if self.source is None or self.source.type != "parquet":
                 raise ValueError("source says where what is built is written: {type: parquet, path: ...}")
             if self.source.partition is not None:
                 raise ValueError("what is built is sorted by time, and needs no partition")
@@ -268,7 +268,9 @@ class StoreConfig(StrictModel):
     """`store.yaml`."""
 
     project: str
-    online: Annotated[Any, Choice("easyrec.store.online")] = {"type": "sqlite", "path": "online.db"}
+    online: Annotated[Any, Choice("easyrec.store.online")] = Field(
+        {"type": "sqlite", "path": "online.db"}, validate_default=True
+    )
     """Where features are read by key."""
     registry: str = "registry.db"
     """What holds which definitions were applied: a file, or `postgresql://user:${PASSWORD}@host/database`."""

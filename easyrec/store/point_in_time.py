@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyarrow as pa
+
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store.definitions import LabelTable, StoreConfig, View
 from easyrec.store.duck import connection, micros, moment, quoted, require, text, types_of, watched
@@ -31,15 +33,14 @@ from feature_generator.feed import BatchFeed
 from feature_generator.whole_file import whole_file
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from feature_generator import FeatureGenerator
 
 Spine: TypeAlias = "pa.Table | str | Path | LabelTable"
 """Rows with ids and times: a table, parquet files, or a label table of the definitions."""
 Progress: TypeAlias = Callable[[int, float], None]
 """Told the rows that are done, and the share of all."""
-ROW, WHEN, KEY, ORDER, SEEN, RANK = "__row", "__when", "__key", "__order", "__seen", "__rank"
+ROW, KEY, WHEN, CREATED = "__row", "__key", "__when", "__created"
+SEEN, RANK, ORDER = "__seen", "__rank", "__order"
 GROUP_ROWS = 1 << 17
 
 
@@ -237,7 +238,9 @@ class Joiner:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """The joined rows; of none one batch, which tells the columns."""
         reader = self.db.sql(self._joined()).to_arrow_reader(GROUP_ROWS)
-        yield from reader if self._rows else iter([reader.schema.empty_table().to_batches()[0]])
+        if not self._rows:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+        yield from reader
 
     def watched(self, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
         """Tell now and then how far the rows that are joined are."""
@@ -302,11 +305,14 @@ class Joiner:
         if self._types[join_id] != types[join_id]:
             key, own = f"CAST({key} AS VARCHAR)", f"CAST({own} AS VARCHAR)"
         counted = _counted(view, types, spine)
-        numbered = f"SELECT {own} AS {KEY}, row_number() OVER () AS {ROW}{{}} FROM {quoted(rows)}{counted}"
+        head, tail = f"SELECT {own} AS {KEY}, row_number() OVER () AS {ROW}", f" FROM {quoted(rows)}{counted}"
         if view.event_time is None:
-            self._find_last(key, numbered.format(""))
+            self._find_last(key, head + tail)
         else:
-            self._find_known(view, types, key, numbered)
+            times = [f"{micros(view.event_time, types[view.event_time])} AS {WHEN}"]
+            if view.created_time is not None:
+                times.append(f"{micros(view.created_time, types[view.created_time])} AS {CREATED}")
+            self._find_known(view, key, f"{head}, {', '.join(times)}{tail}")
         self.found[view.name] += self.db.execute(f"SELECT count({ROW}) FROM found").fetchall()[0][0]
         chosen = ", ".join(f"v.{quoted(field)} AS {quoted(called)}" for called, field in fields.items())
         kept = ", ".join(quoted(field) for field in dict.fromkeys(fields.values()))
@@ -354,15 +360,11 @@ class Joiner:
             f"FROM spine s LEFT JOIN ({last}) v ON {key} = v.{KEY}"
         )
 
-    def _find_known(self, view: View, types: Mapping[str, str], key: str, numbered: str) -> None:
+    def _find_known(self, view: View, key: str, numbered: str) -> None:
         """Make the table `found`: the number of the row that is known, null where it is too old."""
-        assert view.event_time is not None
-        event = micros(view.event_time, types[view.event_time])
-        if view.created_time is None:
-            rows = f"SELECT *, {WHEN} AS {SEEN}, {ROW} AS {RANK} FROM ({numbered.format(f', {event} AS {WHEN}')})"
-        else:
-            created = micros(view.created_time, types[view.created_time])
-            rows = _as_known(numbered.format(f", {event} AS {WHEN}, {created} AS __created"))
+        rows = f"SELECT *, {WHEN} AS {SEEN}, {ROW} AS {RANK} FROM ({numbered})"
+        if view.created_time is not None:
+            rows = _as_known(numbered)
         self.db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {rows}")
         number, first, last, *whole = self.db.execute(
             f"SELECT max({RANK}) + 1, min({SEEN}), max({SEEN}), bool_and({SEEN} % 1000000 = 0), "
@@ -447,8 +449,8 @@ def _as_known(rows: str) -> str:
 
     Of several rows of one event time that order is the one of their created times too, so the event time tells.
     """
-    seen = f"greatest({WHEN}, __created)"
-    window = f"(PARTITION BY {KEY} ORDER BY {seen}, {WHEN}, __created, {ROW} ROWS UNBOUNDED PRECEDING)"
+    seen = f"greatest({WHEN}, {CREATED})"
+    window = f"(PARTITION BY {KEY} ORDER BY {seen}, {WHEN}, {CREATED}, {ROW} ROWS UNBOUNDED PRECEDING)"
     return (
         f"SELECT {KEY}, {ROW}, {WHEN}, {seen} AS {SEEN}, row_number() OVER {window} AS {RANK} "
         f"FROM ({rows}) QUALIFY max({WHEN}) OVER {window} = {WHEN}"

@@ -215,19 +215,22 @@ def test_lengths_and_ratios_stand_beside_the_rows(tmp_path):
         "x": [1, 3],
         "y": [2, 0],
     }
+    texts["kv"] = pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64()))
     pq.write_table(pa.table(texts), tmp_path / "titles.parquet")
     lengths = {"n": "characters", "b": "bytes", "w": "words"}
     features = [{"type": "length", "name": name, "of": "title", "unit": unit} for name, unit in lengths.items()]
-    features += [{"type": "length", "name": "t", "of": "tags", "unit": "items"}]
+    features += [
+        {"type": "length", "name": name, "of": of, "unit": "items"} for name, of in (("t", "tags"), ("m", "kv"))
+    ]
     features += [{"type": "ratio", "name": "q", "of": "x", "by": "y"}]
     given = {"type": "parquet", "path": str(tmp_path / "titles.parquet")}
-    fields = {**dict.fromkeys("nbwt", "int64"), "q": "double", "x": "int32"}
+    fields = {**dict.fromkeys("nbwtm", "int64"), "q": "double", "x": "int32"}
     config = project(tmp_path, {"type": "rows", "input": given, "features": features}, fields, event_time=None)
     assert build(config, "items").rows == 2
     found = pq.read_table(tmp_path / "built" / "items").select(list(fields)).to_pylist()
     assert found == [
-        {"n": 18, "b": 20, "w": 3, "t": 2, "q": 0.5, "x": 1},
-        {"n": None, "b": None, "w": None, "t": 0, "q": None, "x": 3},
+        {"n": 18, "b": 20, "w": 3, "t": 2, "m": 1, "q": 0.5, "x": 1},
+        {"n": None, "b": None, "w": None, "t": 0, "m": None, "q": None, "x": 3},
     ]
 
 

@@ -85,16 +85,16 @@ class Config(TransformConfig):
         chosen = [f"{quoted(key)} AS {quoted(target.join_id)}"]
         chosen += [f"{quoted(column)} AS {quoted(name)}" for name, column in named.items()]
         chosen += [quoted(name) for name in kept]
-        chosen += [f"{_expression(feature)} AS {quoted(name)}" for name, feature in own.items()]
+        chosen += [f"{_expression(feature, given.types)} AS {quoted(name)}" for name, feature in own.items()]
         return f"SELECT {', '.join(chosen)} FROM {quoted(given.name)}"
 
 
-def _expression(feature: Length | Quotient) -> str:
+def _expression(feature: Length | Quotient, types: Mapping[str, str]) -> str:
     of = quoted(feature.of)
     if isinstance(feature, Quotient):
         return f"{of}::DOUBLE / nullif({quoted(feature.by)}, 0)"
     if feature.unit == "words":
         return f"len(list_filter(regexp_split_to_array({of}, '\\s+'), lambda word: word <> ''))"
     if feature.unit == "items":
-        return f"coalesce(len({of}), 0) + CASE WHEN {of} IS NULL THEN NULL ELSE 0 END"
+        return f"{'cardinality' if types[feature.of].startswith('MAP') else 'len'}({of})"
     return f"{'strlen' if feature.unit == 'bytes' else 'length'}({of})"
