@@ -350,7 +350,7 @@ class Browser:
     def wait(self, script, seconds=60):
         """Until an expression is true."""
         end = time.monotonic() + seconds
-        while not self.run(script):
+        while not self.run(f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()"):
             assert time.monotonic() < end, script
             time.sleep(0.02)
 

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         write_text(Path(args.openlineage), _events(graph, config))
     if args.impact:
         found = graph.impact([graph.find(name, ("column", "field")).id for name in args.impact])
-        _tell_impact(found, args.json)
+        _tell_impact(graph, found, args.json)
         return int(bool(found.models or found.untrained))
     if args.upstream or args.downstream:
         start = graph.find(args.upstream or args.downstream)
@@ -103,16 +103,18 @@ def _events(graph: Graph, config: StoreConfig) -> str:
     return "".join(f"{json.dumps(event, ensure_ascii=False)}\n" for event in made)
 
 
-def _tell_impact(found: Impact, as_json: bool) -> None:
+def _tell_impact(graph: Graph, found: Impact, as_json: bool) -> None:
     if as_json:
         line(json.dumps(found.told(), ensure_ascii=False))
         return
-    shown = table(f"without {', '.join(found.removed)}", "what", "", right=2)
+    shown = table(f"without {', '.join(found.removed)}", "what breaks", "name", right=2)
+    fields = [graph.nodes[node].shown for node in found.broken if graph.nodes[node].kind == "field"]
     for what, names in (
-        ("models that break", found.models),
-        ("models that cannot be trained again", found.untrained),
-        ("versions that break", found.versions),
-        ("endpoints that break", found.endpoints),
+        ("fields of views", fields),
+        ("models", found.models),
+        ("training of models that answer on", found.untrained),
+        ("versions", found.versions),
+        ("endpoints", found.endpoints),
     ):
         for name in names:
             shown.add_row(what, name)
