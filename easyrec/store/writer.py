@@ -22,6 +22,8 @@ from easyrec.store.online import OnlineStore
 
 AT_ONCE = 8192
 """Rows that are written at a time."""
+EVENTS_AT_ONCE = 65_536
+"""Events that are written at a time: those of a key together cost as much as one."""
 CHECKED = 1000
 """Rows that are read again before a generation is switched to."""
 TRIES = 50
@@ -98,7 +100,7 @@ class Writer:
         assert known.writing is not None
         generation, keep = known.writing.generation, known.spans
         rows, newest, checked = 0, None, _Sample(of_events=view.events is not None)
-        for batch in _pieces(batches):
+        for batch in _pieces(view, batches):
             keys, packed, latest = self._packed(view, batch, schema)
             self.store.splice(entity, known.slot, generation, keys, packed, keep)
             rows += len(keys)
@@ -168,7 +170,7 @@ class Writer:
         known = views[name if view.events is None else recent(name)]
         assert known.live is not None
         taken = 0
-        for batch in _pieces([rows]):
+        for batch in _pieces(view, [rows]):
             keys, packed, _ = self._packed(view, batch, schema)
             self.store.splice(view.entity, known.slot, known.live.generations[-1], keys, packed, known.spans)
             taken += len(keys)
@@ -281,10 +283,11 @@ def _time(row: bytes) -> int:
     return int.from_bytes(row[2:10], "little", signed=True)
 
 
-def _pieces(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+def _pieces(view: View, batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    step = AT_ONCE if view.events is None else EVENTS_AT_ONCE
     for batch in batches:
-        for start in range(0, batch.num_rows, AT_ONCE):
-            yield batch.slice(start, AT_ONCE)
+        for start in range(0, batch.num_rows, step):
+            yield batch.slice(start, step)
 
 
 def key_bytes(values: Any, name: str = "") -> list[bytes]:
