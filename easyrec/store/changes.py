@@ -79,10 +79,20 @@ def _view(what: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator
         "online": "who reads it online finds it no more" if was["online"] else "",
         "event_time": "rows that are there have other times" if was["event_time"] else "",
         "type": "it is fed in another way",
+        "events": _of_events(was["events"] or {}, now["events"] or {}),
     }
     for key in was:
         if key not in ("name", "fields") and was[key] != now[key]:
             yield from _settings(f"{what} . {key}", was[key], now[key], breaking.get(key, ""))
+
+
+def _of_events(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Why those who read the sequences of a view would notice a change."""
+    if any(was.get(key) != now.get(key) for key in ("item", "name")):
+        return "events that are there are kept by the former fields"
+    names = {sequence["name"] for sequence in now.get("sequences", ())}
+    gone = [sequence["name"] for sequence in was.get("sequences", ()) if sequence["name"] not in names]
+    return f"who reads '{gone[0]}' finds it no more" if gone else ""
 
 
 def _settings(what: str, was: Any, now: Any, breaks: str) -> Iterator[Change]:

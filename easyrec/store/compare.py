@@ -24,7 +24,8 @@ def same(one: pa.Array, other: pa.Array) -> np.ndarray:
         equal = _bools(pc.fill_null(pc.equal(one, other), False))
         if pa.types.is_floating(one.type):
             equal |= _bools(pc.fill_null(pc.and_(pc.is_nan(one), pc.is_nan(other)), False))
-    return np.where(nulls | others, nulls & others, equal)
+    made: np.ndarray = np.where(nulls | others, nulls & others, equal)
+    return made
 
 
 def _same_lists(one: pa.Array, other: pa.Array) -> np.ndarray:

@@ -28,6 +28,8 @@ from easyrec.store.quality.gate import Gate
 
 AT_ONCE = 8192
 """Rows that are written at a time."""
+EVENTS_AT_ONCE = 65_536
+"""Events that are written at a time: those of a key together cost as much as one."""
 CHECKED = 1000
 """Rows that are read again before a generation is switched to."""
 TRIES = 50
@@ -128,9 +130,9 @@ class Writer:
         me = f"{socket.gethostname()}-{os.getpid()}"
         pulse = Pulse(self.store, entity, name, Progress(generation, me, begun, done), self.clock)
         rows, seen, newest, checked = 0, 0, None, _Sample(of_events=view.events is not None)
-        at_once, due = AT_ONCE, begun
+        at_once, due = _at_once(view), begun
         if rows_per_second is not None:
-            at_once = min(AT_ONCE, max(1, int(rows_per_second / PIECES_A_SECOND)))
+            at_once = min(at_once, max(1, int(rows_per_second / PIECES_A_SECOND)))
         gate = Gate(self.config, view, clock=self.clock) if view.expect else None
         try:
             for batch in _pieces(batches if gate is None else gate.passing(batches), at_once):
@@ -221,7 +223,7 @@ class Writer:
         known = views[name if view.events is None else recent(name)]
         assert known.live is not None
         taken = 0
-        for batch in _pieces([rows]):
+        for batch in _pieces([rows], _at_once(view)):
             keys, packed, _ = self._packed(view, batch, schema)
             self.store.splice(view.entity, known.slot, known.live.generations[-1], keys, packed, known.spans)
             taken += len(keys)
@@ -376,7 +378,11 @@ def _time(row: bytes) -> int:
     return int.from_bytes(row[2:10], "little", signed=True)
 
 
-def _pieces(batches: Iterable[pa.RecordBatch], at_once: int = AT_ONCE) -> Iterable[pa.RecordBatch]:
+def _at_once(view: View) -> int:
+    return AT_ONCE if view.events is None else EVENTS_AT_ONCE
+
+
+def _pieces(batches: Iterable[pa.RecordBatch], at_once: int) -> Iterable[pa.RecordBatch]:
     for batch in batches:
         for start in range(0, batch.num_rows, at_once):
             yield batch.slice(start, at_once)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from easyrec.errors import ConfigError, DataError, StoreError
+from easyrec.store.changes import changes
 from easyrec.store.definitions import load_store
 from easyrec.store.online.memory import MemoryStore
 from easyrec.store.reader import ModelReader, ViewCounts
@@ -339,3 +340,29 @@ def test_damaged_events_are_told_or_read_as_other_values(data):
     records[b"1"] = bytes(record[: data.draw(st.integers(0, len(record)))])
     with contextlib.suppress(StoreError):
         assert set(shop.read()) == set(config.view("did").types)
+
+
+@pytest.mark.parametrize(
+    ("change", "breaks"),
+    [
+        ({"sequences": [CLICKS, PLAYS]}, "who reads 'young' finds it no more"),
+        (
+            {"name": None, "sequences": [{**CLICKS, "events": []}]},
+            "events that are there are kept by the former fields",
+        ),
+        ({"sequences": [{**CLICKS, "length": 9}, PLAYS, YOUNG]}, ""),
+        ({"keep": 60}, ""),
+    ],
+    ids=["gone", "name", "longer", "keep"],
+)
+def test_what_a_change_of_sequences_breaks_is_told(change, breaks):
+    entities = [{"name": "user", "join_id": "user_id"}]
+    before, after = view(), view()
+    after["events"] = {**after["events"], **change}
+    if change.get("name", "") is None:
+        del after["events"]["name"], after["events"]["play_time"]
+    found = changes(*(load_store({"project": "p", "entities": entities, "views": [one]}) for one in (before, after)))
+    assert found
+    assert {one.breaks for one in found if "sequences" in one.what or "name" in one.what or "keep" in one.what} == {
+        breaks
+    }

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from easyrec.cli import main
@@ -53,6 +54,30 @@ def test_a_replay_by_the_same_bundle_finds_the_same(kept, toys, tmp_path):
     assert not found.features
     assert not found.scores
     assert "unexplained" not in found.answered
+
+
+def test_what_was_sent_is_verified_against_the_store(kept, tmp_path):
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    from easyrec.store.definitions import load_store
+    from easyrec.store.verify import verify
+
+    kept(5)  # of 1, 2, 3, 1 and 2 items
+    prices = {"i1": 3.5, "i2": 4.5, "i3": None}  # i2 was sent with 3.5
+    pq.write_table(pa.table({"item_id": list(prices), "price": list(prices.values())}), tmp_path / "items.parquet")
+    view = {
+        **{"name": "items", "entity": "item", "fields": [{"name": "price", "type": "float"}]},
+        "source": {"type": "parquet", "path": str(tmp_path / "items.parquet")},
+    }
+    store = load_store(
+        {
+            **{"project": "shop", "views": [view], "models": [{"name": "ctr", "features": [{"view": "items"}]}]},
+            "entities": [{"name": "item", "join_id": "item_id"}],
+        }
+    )
+    found = verify(store, "ctr", tmp_path / "log", threads=1)
+    (price,) = found.features
+    assert (price.values, price.mismatch, price.missing, price.extra) == (9, 3, 0, 0)
+    assert {(case.key, case.served, case.replayed) for case in price.examples} == {("i2", 3.5, 4.5)}
 
 
 def test_redacted_columns_are_never_written_and_are_named_as_the_cause(kept, toys, tmp_path):
