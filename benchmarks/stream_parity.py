@@ -109,7 +109,14 @@ def definitions(folder: Path, kind: str = "parquet") -> dict[str, object]:
         fields = [one for one in fields if one["function"] not in ("first", "last")]
     labels = [
         {**events, "name": "click", "where": {"kind": "click"}, "window": "30m"},
-        {**events, "name": "buy", "where": {"kind": "buy"}, "window": "2h", "of": "click", "keys": ["user_id", "item_id"]},
+        {
+            **events,
+            "name": "buy",
+            "where": {"kind": "buy"},
+            "window": "2h",
+            "of": "click",
+            "keys": ["user_id", "item_id"],
+        },
     ]
     samples = {
         "name": "ctr",
@@ -217,17 +224,24 @@ def differing(ours: pa.Table, theirs: pa.Table, key: str) -> int:
     for name in names:
         mine, its = one[name].combine_chunks(), other[name].combine_chunks()
         if pa.types.is_floating(mine.type):
-            values = [np.nan_to_num(np.asarray(column.to_numpy(zero_copy_only=False), float), nan=-1.0) for column in (mine, its)]
+            values = [
+                np.nan_to_num(np.asarray(column.to_numpy(zero_copy_only=False), float), nan=-1.0)
+                for column in (mine, its)
+            ]
             wrong |= ~np.isclose(*values, rtol=1e-9, atol=1e-12)
         elif pa.types.is_list(mine.type):
             wrong |= np.array([(a or []) != (b or []) for a, b in zip(mine.to_pylist(), its.to_pylist(), strict=True)])
         else:
             same = mine.equals(its.cast(mine.type))
-            wrong |= False if same else np.array([a != b for a, b in zip(mine.to_pylist(), its.to_pylist(), strict=True)])
+            wrong |= (
+                False if same else np.array([a != b for a, b in zip(mine.to_pylist(), its.to_pylist(), strict=True)])
+            )
     return int(np.count_nonzero(wrong))
 
 
-def _row(engine: str, found: dict[str, pa.Table], seconds: dict[str, float], wrong: dict[str, int]) -> dict[str, object]:
+def _row(
+    engine: str, found: dict[str, pa.Table], seconds: dict[str, float], wrong: dict[str, int]
+) -> dict[str, object]:
     row: dict[str, object] = {"engine": engine}
     for name, made in found.items():
         row |= {name: made.num_rows, f"{name}, s": round(seconds[name], 1), f"{name} that differ": wrong.get(name, "")}

@@ -36,8 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flush", action="store_true", help="in the end, make the samples that wait: nothing follows any more"
     )
-    parser.add_argument("--state", default=".", metavar="FOLDER", help="where the state lies, unless the config says [.]")
-    parser.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="how often to tell how far it is [10]")
+    parser.add_argument(
+        "--state", default=".", metavar="FOLDER", help="where the state lies, unless the config says [.]"
+    )
+    parser.add_argument(
+        "--every", type=float, default=10.0, metavar="SECONDS", help="how often to tell how far it is [10]"
+    )
     parser.add_argument("--json", action="store_true", help="tell in the end as JSON")
 
 

@@ -79,7 +79,9 @@ def _tables(given: list[str], kinds: list[str], sql: Sql) -> dict[str, str]:
         if not equals or not table:
             raise ConfigError(f"--table takes EVENTS=TABLE such as {kinds[0]}=shop.log, not '{one}'")
         if kind not in kinds:
-            raise ConfigError(f"--table: no events are called '{kind}'{nearest(kind, kinds)}; known: {', '.join(kinds)}")
+            raise ConfigError(
+                f"--table: no events are called '{kind}'{nearest(kind, kinds)}; known: {', '.join(kinds)}"
+            )
         found[kind] = ".".join(map(sql.quoted, table.split(".")))
     return found
 

@@ -75,7 +75,9 @@ class _Statement:
             joins.append(f"JOIN g{place} ON g{place}.{KEY} = m.{KEY} AND g{place}.{AT} = m.{AT}")
             where |= {one.name: place for one in some}
         chosen = [f"m.{KEY} AS {sql.quoted(join_id)}"]
-        chosen += [f"g{where[one.name]}.{sql.quoted(one.name)} AS {sql.quoted(one.name)}" for one in self.stream.aggregates]
+        chosen += [
+            f"g{where[one.name]}.{sql.quoted(one.name)} AS {sql.quoted(one.name)}" for one in self.stream.aggregates
+        ]
         assert self.view.event_time is not None
         chosen.append(f"{sql.timestamp(f'm.{AT}')} AS {sql.quoted(self.view.event_time)}")
         with_, columns, from_ = ",\n".join(parts), ",\n  ".join(chosen), "\n".join(joins)

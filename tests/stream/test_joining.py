@@ -23,7 +23,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 from events import BEGIN, definitions, write
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["id", "request_id", "user_id", "item_id", "ts", "position", "click", "click_time", "buy", "buy_time", "correction"]
+NAMES = [
+    "id",
+    "request_id",
+    "user_id",
+    "item_id",
+    "ts",
+    "position",
+    "click",
+    "click_time",
+    "buy",
+    "buy_time",
+    "correction",
+]
 
 
 def join(config, *, flush=True):

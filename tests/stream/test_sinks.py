@@ -121,7 +121,11 @@ def test_a_part_of_a_step_that_is_in_the_topic_is_not_sent_again(tmp_path, reque
 
 @pytest.mark.parametrize(
     ("partition", "folders"),
-    [("day", ["ds=20251231", "ds=20260101"]), ("hour", ["ds=20251231/hour=23", "ds=20260101/hour=00"]), ("none", ["."])],
+    [
+        ("day", ["ds=20251231", "ds=20260101"]),
+        ("hour", ["ds=20251231/hour=23", "ds=20260101/hour=00"]),
+        ("none", ["."]),
+    ],
 )
 def test_parts_lie_by_the_time_of_the_exposure(tmp_path, partition, folders):
     sink = member("easyrec.stream.sinks", "parquet").Config(path=str(tmp_path), partition=partition).open([])
@@ -150,7 +154,9 @@ def test_samples_go_from_topics_to_a_topic(tmp_path, request):
         "state": {"type": "sqlite", "path": str(tmp_path / "state.db")},
     }
     view = {"name": "v", "entity": "u", "fields": [{"name": "f", "type": "int64"}]}
-    config = load_store({"project": "p", "entities": [{"name": "u", "join_id": "u"}], "views": [view], "samples": [samples]})
+    config = load_store(
+        {"project": "p", "entities": [{"name": "u", "join_id": "u"}], "views": [view], "samples": [samples]}
+    )
     for flush in (False, True):
         joining = Joining(config, "ctr", until_end=True)
         joining.run()
@@ -167,5 +173,5 @@ def test_what_cannot_be_opened_is_told(tmp_path, request):
     config = member("easyrec.stream.sinks", "kafka").Config
     with pytest.raises(ConfigError, match="'acks' is set by the joiner itself"):
         config(**place.keys, options={"acks": "1"}).open([])
-    with pytest.raises(StoreError, match="the brokers 127.0.0.1:1 gave no answer"):
+    with pytest.raises(StoreError, match="gave no answer"):
         config(brokers="127.0.0.1:1", topic="t", retry_seconds=0.1).open([])

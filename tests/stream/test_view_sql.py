@@ -107,7 +107,9 @@ def test_duckdb_counts_what_the_stream_counts(tmp_path):
 def test_rows_of_all_times_are_those_of_each_moment(tmp_path):
     write(tmp_path, 120, users=2)
     told = config(tmp_path)
-    rows = by_duckdb(view_sql(told, "counted", dialect("duckdb"))).sort_by([("user_id", "ascending"), ("ts", "ascending")])
+    rows = by_duckdb(view_sql(told, "counted", dialect("duckdb"))).sort_by(
+        [("user_id", "ascending"), ("ts", "ascending")]
+    )
     times = rows["ts"].cast(pa.int64()).to_numpy()
     for second in (10.5, 60, 61, 119.999999, 200, 240, 301, 500):
         at = T0 * SECOND + round(second * SECOND)
@@ -123,7 +125,7 @@ def test_rows_of_all_times_are_those_of_each_moment(tmp_path):
 
 @pytest.mark.parametrize("name", members("easyrec.stream.dialects"))
 def test_names_and_texts_are_quoted(tmp_path, name):
-    told = config(tmp_path, where={"item": {"is": "it's \\ \"x\" `y`"}})
+    told = config(tmp_path, where={"item": {"is": 'it\'s \\ "x" `y`'}})
     said = view_sql(told, "counted", dialect(name), at=0, table="log")
     assert "it''s" in said or r"it\'s \\ " in said
 

@@ -79,7 +79,7 @@ class KafkaSink(Sink):
             raise ConfigError([Problem(f"the client refuses them: {error.args[0].str()}", "options")]) from None
         self._ends = self._ends_now()
 
-    def prepare(self, step: int, rows: pa.Table, times: np.ndarray) -> bytes:  # noqa: ARG002 (a topic has no folders)
+    def prepare(self, step: int, rows: pa.Table, times: np.ndarray) -> bytes:
         """See the family's contract."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
@@ -126,7 +126,7 @@ class KafkaSink(Sink):
                 self._producer.produce(
                     self._config.topic, value, key, headers={HEADER: name.encode()}, on_delivery=delivered
                 )
-            except BufferError:  # it has as much as it takes
+            except BufferError:  # noqa: PERF203 (it has as much as it takes)
                 self._producer.poll(0.1)
             else:
                 self._producer.poll(0)
@@ -145,7 +145,7 @@ class KafkaSink(Sink):
                     numbers = sorted(topic.partitions)
                     at = [self._kafka.TopicPartition(self._config.topic, number) for number in numbers]
                     return {str(one.partition): consumer.get_watermark_offsets(one, timeout=patience)[1] for one in at}
-                except self._kafka.KafkaException as error:
+                except self._kafka.KafkaException as error:  # noqa: PERF203 (they are asked again)
                     if time.monotonic() - begun > self._config.retry_seconds:
                         told = f"{self.shown}: the brokers {self._config.brokers} gave no answer"
                         raise StoreError(f"{told} ({error.args[0].str()})") from None

@@ -28,7 +28,7 @@ class Config(SinkConfig):
     partition: Literal["day", "hour", "none"] = "day"
     """Folders by the time of the exposure, UTC: `ds=20260101`, `ds=20260101/hour=07`."""
 
-    def open(self, keys: Sequence[str]) -> ParquetSink:  # noqa: ARG002 (files have none)
+    def open(self, keys: Sequence[str]) -> ParquetSink:
         """See the family's contract."""
         return ParquetSink(self)
 
