@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._print import console, count, log, table
 from easyrec.commands._store import add_definitions, definitions, opened, view_of
@@ -139,7 +139,8 @@ def _place(text: str) -> tuple[str, int]:
 @contextmanager
 def _told_to_stop() -> Iterator[Event]:
     """Is set where the process is told to end; a second signal ends it at once."""
-    stop, before = Event(), {}
+    stop = Event()
+    before: dict[int, Any] = {}
 
     def told(number: int, frame: object) -> None:
         stop.set()
@@ -150,5 +151,5 @@ def _told_to_stop() -> Iterator[Event]:
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
