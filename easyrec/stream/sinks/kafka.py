@@ -85,7 +85,8 @@ class KafkaSink(Sink):
         with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(rows)
         head = json.dumps({"step": step, ENDS: self._ends}).encode()
-        return head + BEFORE + sink.getvalue().to_pybytes()
+        body: bytes = sink.getvalue().to_pybytes()
+        return head + BEFORE + body
 
     def publish(self, note: bytes, *, again: bool = False) -> None:
         """See the family's contract."""
