@@ -20,7 +20,7 @@ from easyrec.errors import ConfigError, MissingExtra, Problem, StoreError
 from easyrec.stream.sinks import Sink, SinkConfig
 
 HEADER = "easyrec-sample"
-"""Of a message: number of the step and of the row."""
+"""Of a message: its writer, and the numbers of the step and the row."""
 OWN = ("bootstrap.servers", "enable.idempotence", "acks")
 """Properties of the client that are not the config's to set: on them rests that a sample is there once."""
 ENDS, BEFORE = "ends", b"\n"
@@ -35,15 +35,15 @@ class Config(SinkConfig):
     brokers: str = Field(min_length=1)
     """`host:port` of some brokers."""
     topic: str = Field(min_length=1)
-    """There already; nobody else writes to it."""
+    """There already."""
     retry_seconds: float = Field(120.0, gt=0.0)
     """For how long brokers that do not answer are asked again."""
     options: dict[str, SecretStr] = {}
     """Properties of librdkafka, such as `security.protocol` and `sasl.password`. Write secrets as `${NAME}`."""
 
-    def open(self, keys: Sequence[str]) -> KafkaSink:
+    def open(self, writer: str, keys: Sequence[str]) -> KafkaSink:
         """See the family's contract."""
-        return KafkaSink(self, keys)
+        return KafkaSink(self, writer, keys)
 
 
 class KafkaSink(Sink):
@@ -51,6 +51,7 @@ class KafkaSink(Sink):
 
     Args:
         config: Where they go.
+        writer: Who writes.
         keys: Columns whose texts are the key of a message, so that a sample and its correction are in one partition.
 
     Raises:
@@ -59,13 +60,14 @@ class KafkaSink(Sink):
         StoreError: There is no such topic, or no broker answers.
     """
 
-    def __init__(self, config: Config, keys: Sequence[str]) -> None:
+    def __init__(self, config: Config, writer: str, keys: Sequence[str]) -> None:
         try:
             import confluent_kafka  # noqa: PLC0415 (an extra)
         except ImportError:
             raise MissingExtra("confluent_kafka", "kafka") from None
         self._kafka: Any = confluent_kafka
         self._config, self._keys, self.shown = config, list(keys), f"topic {config.topic}"
+        self._writer = writer
         refused = next((key for key in config.options if key in OWN), None)
         if refused is not None:
             raise ConfigError([Problem(f"'{refused}' is set by the joiner itself", "options")])
@@ -106,7 +108,7 @@ class KafkaSink(Sink):
         keys = pc.binary_join_element_wise(*texts, "\x1f").to_pylist()
         for row, (key, value) in enumerate(zip(keys, _json(rows), strict=True)):
             if row not in there:
-                self._send(key, value, f"{step}:{row}", delivered)
+                self._send(key, value, f"{self._writer}:{step}:{row}", delivered)
         self._producer.flush(self._config.retry_seconds)
         if failed or len(self._producer):
             reason = failed[0] if failed else "no answer"
@@ -167,8 +169,8 @@ class KafkaSink(Sink):
                     if message.error() is not None:
                         continue
                     name = dict(message.headers() or []).get(HEADER, b"").decode()
-                    number, _, row = name.partition(":")
-                    if number == str(step):
+                    of, _, row = name.rpartition(":")
+                    if of == f"{self._writer}:{step}":
                         found.add(int(row))
                     if message.offset() + 1 >= now[message.partition()]:
                         left.discard(message.partition())
