@@ -6,12 +6,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
+from typing import Any
 
 
 @contextmanager
 def told_to_stop() -> Iterator[Event]:
     """Is set where the process is told to end; a second signal ends it at once."""
-    stop, before = Event(), {}
+    stop = Event()
+    before: dict[int, Any] = {}
 
     def told(number: int, frame: object) -> None:
         stop.set()
@@ -22,5 +24,5 @@ def told_to_stop() -> Iterator[Event]:
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

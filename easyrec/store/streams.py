@@ -85,7 +85,7 @@ class EventsConfig(StrictModel):
         for name, text in value.items():
             try:
                 arrow_type(text)
-            except ValueError as error:
+            except ValueError as error:  # noqa: PERF203 (a handful of columns)
                 raise ValueError(f"'{name}': {error}") from None
         return value
 
@@ -230,6 +230,23 @@ class Aggregate(StrictModel):
         return column
 
 
+class WriteConfig(StrictModel):
+    """How rows go to the online store."""
+
+    mode: Literal["queue", "direct"] = "queue"
+    """`queue`: beside the counting, of several rows of a key the last; `direct`: each batch before the next is read."""
+    rows: int = Field(100_000, gt=0)
+    """Keys that may wait in the queue."""
+    full: Literal["wait", "drop_oldest", "drop_newest"] = "wait"
+    """What becomes of rows for which the queue has no room."""
+    tries: int = Field(8, gt=0)
+    """How often a write is tried where the store cannot be reached."""
+    backoff: Annotated[Duration, Field(gt=0.0)] = 0.2
+    """How long to wait before the second try; twice as long before each further one, at most a minute."""
+    failed: Literal["stop", "dead_letters"] = "stop"
+    """What becomes of rows that cannot be written."""
+
+
 class StreamConfig(EventsConfig):
     """Features that are counted as events come."""
 
@@ -237,7 +254,8 @@ class StreamConfig(EventsConfig):
     """The column of the events that is the entity's id; default: the one called like its join_id."""
     aggregates: list[Aggregate] = Field(min_length=1)
     """The fields."""
-    write: WriteConfig = Field(default_factory=lambda: WriteConfig())
+    write: WriteConfig = WriteConfig()
+    """How they go to the online store."""
 
     @model_validator(mode="after")
     def _aggregated(self) -> Self:
@@ -262,23 +280,3 @@ class StreamConfig(EventsConfig):
             else {"name": one.name, "type": f"decay<{one.half_life:g}>", "description": one.description}
             for one in self.aggregates
         ]
-
-
-class WriteConfig(StrictModel):
-    """How rows go to the online store."""
-
-    mode: Literal["queue", "direct"] = "queue"
-    """`queue`: beside the counting, of several rows of a key the last; `direct`: each batch before the next is read."""
-    rows: int = Field(100_000, gt=0)
-    """Keys that may wait in the queue."""
-    full: Literal["wait", "drop_oldest", "drop_newest"] = "wait"
-    """What becomes of rows for which the queue has no room."""
-    tries: int = Field(8, gt=0)
-    """How often a write is tried where the store cannot be reached."""
-    backoff: Annotated[Duration, Field(gt=0.0)] = 0.2
-    """How long to wait before the second try; twice as long before each further one, at most a minute."""
-    failed: Literal["stop", "dead_letters"] = "stop"
-    """What becomes of rows that cannot be written."""
-
-
-StreamConfig.model_rebuild()

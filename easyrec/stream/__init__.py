@@ -11,4 +11,14 @@ spans.py      which panes count at which times
 state/        what was read and what follows from it, changed in one transaction, one file per kind
 outbox.py     rows on their way to the online store
 runner.py     the loop: events in, state and offsets, rows out
+
+timeline.py   events that are kept, and which is the latest of a key before a moment
+joiner.py     exposures and what followed them become samples
+snapshot.py   features of exposures, as they come
+sinks/        where samples go, one file each
+joining.py    the loop: events of all kinds in, state and offsets, samples out
+
+dialects/     how engines say things in SQL, one file each
+sample_sql.py samples as one statement
+view_sql.py   a stream view as one statement
 """

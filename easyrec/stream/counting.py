@@ -119,4 +119,5 @@ class Counting:
 
     def until(self, state: pa.RecordBatch) -> np.ndarray:
         """(keys,) int64: from when on nothing is left of a key."""
-        return np.max([group.until(state) for group in self.groups], axis=0)
+        left: np.ndarray = np.max([group.until(state) for group in self.groups], axis=0)
+        return left

@@ -64,16 +64,16 @@ class FiguresServer:
 
     def __init__(self, host: str, port: int, figures: Callable[[], Figures]) -> None:
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 (the library's name)
+            def do_GET(self) -> None:
                 """Answer."""
-                forms = {
-                    "/metrics": ("text/plain; version=0.0.4; charset=utf-8", as_text),
-                    "/metrics.json": ("application/json", json.dumps),
-                }
-                kind, shown = forms.get(self.path, ("", None))
-                body = b"" if shown is None else shown(figures()).encode()
-                self.send_response(404 if shown is None else 200)
-                self.send_header("Content-Type", kind or "text/plain")
+                kind, text = "text/plain; version=0.0.4; charset=utf-8", ""
+                if self.path == "/metrics":
+                    text = as_text(figures())
+                elif self.path == "/metrics.json":
+                    kind, text = "application/json", json.dumps(figures())
+                body = text.encode()
+                self.send_response(200 if body else 404)
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -34,8 +34,8 @@ SECRET = b"easyrec samples "
 TIME = pa.timestamp("us", "UTC")
 NAME, AT, PRINT, KEY = "__name", "__time", "__print", "__key"
 """Columns that rows of the state have beside their own; `__key<i>`: by which those that follow find them."""
-LOG = pa.schema([("label", pa.int8()), ("number", pa.int64()), ("to", pa.int64())])
-"""What the state keeps of matches: an event of a label, by number, and its exposure."""
+LOG = pa.schema([("label", pa.int8()), ("number", pa.int64()), ("to", pa.int64()), ("time", pa.int64())])
+"""What the state keeps of matches: an event of a label, by number, its exposure, and its time."""
 
 Snapshot = Callable[[pa.RecordBatch], pa.RecordBatch]
 """Adds columns to exposures that have come."""
@@ -116,7 +116,7 @@ class Joiner:
             matched, to = self._match(label, now, late)
             if not len(matched["number"]):
                 continue
-            log.append(_record(LOG, np.full(len(to), index, np.int8), matched["number"], to))
+            log.append(_record(LOG, np.full(len(to), index, np.int8), matched["number"], to, matched["time"]))
             at = to - self._exposed.first
             if self.config.late == "drop":
                 behind = was_made[at] | (matched["time"] > self._exposed.time[at] + self.config.wait_micros)
@@ -126,8 +126,7 @@ class Joiner:
             touched[at] = True
         if log:
             whole = pa.Table.from_batches(log).combine_chunks().to_batches()[0]
-            newest = int(self._exposed.time[whole["to"].to_numpy() - self._exposed.first].max())
-            self._put(puts, f"match/{self.steps:020d}", whole, newest)
+            self._put(puts, f"match/{self.steps:020d}", whole, int(pc.max(whole["time"]).as_py()))
         samples, times = self._made(now, touched & was_made)
         self.watermark, self.steps = now, self.steps + 1
         deletes = self._forget()
@@ -161,11 +160,11 @@ class Joiner:
         for key, value in sorted(kept.items()):
             kind, _, number = key.partition("/")
             batch = pa.ipc.open_stream(value).read_all().combine_chunks().to_batches()[0]
+            self._until[key] = int(pc.max(batch["time" if kind == "match" else AT]).as_py())
             if kind == "match":
-                matches.append((key, batch))
+                matches.append(batch)
                 continue
             one = self._inputs[kind]
-            self._until[key] = int(pc.max(batch[AT]).as_py())
             one.seen.first(batch[PRINT].to_numpy(), batch[AT].to_numpy())
             self._keep_rows(one, batch, int(number))
         for name, number in told["next"].items():
@@ -184,7 +183,6 @@ class Joiner:
 
     def _take(self, one: _Input, batch: pa.RecordBatch, times: np.ndarray, puts: dict[str, bytes]) -> bool:
         """Keep the events that count; says whether late ones were among them."""
-        self.counts[f"{one.name}.events"] += batch.num_rows
         rows = one.described(batch, times)
         oldest = self.watermark - (self._span if one.name != EXPOSURE else self._keep)
         if times.size and times.min() < oldest:
@@ -258,20 +256,16 @@ class Joiner:
             late.add(label.name)
         return matched, to
 
-    def _restore_matches(self, matches: Sequence[tuple[str, pa.RecordBatch]]) -> None:
-        if not matches:
-            return
-        for key, batch in matches:
-            at = batch["to"].to_numpy() - self._exposed.first
-            self._until[key] = int(self._exposed.time[at[at >= 0]].max(initial=BEGINNING))
-        whole = pa.Table.from_batches([batch for _, batch in matches])
-        label, number, to = (whole[name].to_numpy() for name in LOG.names)
+    def _restore_matches(self, matches: Sequence[pa.RecordBatch]) -> None:
+        whole = pa.Table.from_batches(matches, LOG)
+        label, number, to = (whole[name].to_numpy() for name in LOG.names[:3])
         for index, config in enumerate(self.config.labels):
-            one, own = self._inputs[config.name], (label == index) & (to >= self._exposed.first)
+            one, own = self._inputs[config.name], label == index
             matched, there = one.taken(number[own])
             exposure = to[own][there]
-            self._exposed.follow(index, exposure - self._exposed.first, matched["time"])
             one.found(matched, exposure)
+            alive = exposure >= self._exposed.first
+            self._exposed.follow(index, exposure[alive] - self._exposed.first, matched["time"][alive])
 
     # ------------------------------------------------------------------------------------------- samples
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,11 +21,13 @@ import pyarrow as pa
 
 from easyrec.errors import StoreError, nearest
 from easyrec.store.definitions import StoreConfig
+from easyrec.store.online import OnlineStore
 from easyrec.store.samples import SampleConfig
 from easyrec.store.streams import EventsConfig
 from easyrec.stream.intake import Intake, Taken
 from easyrec.stream.joiner import EXPOSURE, Joiner
 from easyrec.stream.letters import DeadLetters
+from easyrec.stream.sinks import Sink
 from easyrec.stream.snapshot import Snapshot
 from easyrec.stream.sources import Offset
 from easyrec.stream.state import Changes, State, every
@@ -61,11 +64,14 @@ class Joining:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = _named(config, name)
-        self.online = None if self.config.exposures.features is None else config.online.open(config.project)
         state = self.config.state or _default_state()
         self.state: State = state.open((folder or Path()) / f"{name}.samples")
+        self.online: OnlineStore | None = None
+        self.sink: Sink | None = None
         self.kinds: list[_Kind] = []
         try:
+            if self.config.exposures.features is not None:
+                self.online = config.online.open(config.project)
             self.joiner = Joiner(self.config, self._snapshot(config))
             self._meta = self._read(self.state.get(META, [MAIN])[0])
             self.joiner.restore(self._kept())
@@ -76,11 +82,7 @@ class Joining:
                 keys = self.config.keys if kind == EXPOSURE else self.config.keys_of(self.config.label(kind))
                 told = self._meta["kinds"].get(kind, {"offsets": {}, "newest": {}, "counts": {}})
                 self.kinds.append(_Kind(kind, events, keys, told, until_end, clock))
-            self.sink = self.config.output.open(self.config.keys)
-            note = self.state.get(META, [NOTE])[0]
-            if note is not None:
-                self.sink.publish(note, again=True)
-            self.sink.forget()
+            self.sink = self._opened()
         except BaseException:
             self.close()
             raise
@@ -138,7 +140,7 @@ class Joining:
         """Let go of all that is open; what waits is gone on with later."""
         for kind in self.kinds:
             kind.source.close()
-        for one in (getattr(self, "sink", None), self.online, self.state):
+        for one in (self.sink, self.online, self.state):
             if one is not None:
                 one.close()
 
@@ -176,6 +178,7 @@ class Joining:
     def _advance(self, taken: dict[str, tuple[pa.RecordBatch, np.ndarray]], watermark: int) -> None:
         number = self.joiner.steps
         step = self.joiner.advance(taken, watermark)
+        assert self.sink is not None
         note = self.sink.prepare(number, step.samples, step.times) if step.samples.num_rows else b""
         self._meta["kinds"] = {kind.name: kind.told() for kind in self.kinds}
         keys = [*step.puts, *step.deletes]
@@ -187,6 +190,17 @@ class Joining:
         self.state.commit(changes)
         if note:
             self.sink.publish(note)
+
+    def _opened(self) -> Sink:
+        """Where samples go, with those that were committed last."""
+        # It is known before anything is written, so that what is left behind by a stop is known to be its own.
+        self.state.commit([(META, [MAIN], [json.dumps(self._meta).encode()])])
+        sink: Sink = self.config.output.open(self._meta["writer"], self.config.keys)
+        note = self.state.get(META, [NOTE])[0]
+        if note is not None:
+            sink.publish(note, again=True)
+        sink.forget()
+        return sink
 
     def _kept(self) -> list[tuple[str, bytes]]:
         return [(key.decode(), value) for key, value in every(self.state, ROWS)]
@@ -205,14 +219,27 @@ class Joining:
             StoreError: It is of other definitions, or of another version of this program.
         """
         config = self.config
-        events = {"columns", "event_time", "time_unit", "where", "id", "keep", "features", "name", "of", "keys"}
+        events = {
+            "columns",
+            "event_time",
+            "time_unit",
+            "where",
+            "id",
+            "keep",
+            "features",
+            "name",
+            "of",
+            "keys",
+            "window",
+        }
         told = [
             config.keys,
+            config.wait_micros,
             *(one.model_dump(mode="json", include=events) for one in (config.exposures, *config.labels)),
         ]
         made = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         if text is None:
-            return {"format": FORMAT, "joined": made, "kinds": {}}
+            return {"format": FORMAT, "joined": made, "writer": secrets.token_hex(4), "kinds": {}}
         meta: dict[str, Any] = json.loads(text)
         if meta["format"] != FORMAT:
             raise StoreError(f"the state {self.state.shown} was made by another version of this program")

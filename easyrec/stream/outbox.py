@@ -46,7 +46,7 @@ class Waiting:
     @property
     def size(self) -> int:
         """Keys."""
-        return self.rows.num_rows + len(self.gone)
+        return int(self.rows.num_rows) + len(self.gone)
 
 
 class Outbox:
@@ -225,7 +225,7 @@ class Outbox:
                 taken = self.writer.write(self.view, rows)
                 if gone:
                     self.writer.remove(self.view, pa.array(gone, pa.binary()).cast(pa.string()))
-            except DataError as error:
+            except DataError as error:  # noqa: PERF203 (a try is what it is for)
                 self._failed(rows, error)
                 return
             except StoreError as error:
@@ -267,6 +267,6 @@ def packed(keys: Sequence[bytes]) -> bytes:
 def unpacked(text: bytes) -> list[bytes]:
     """The keys that were packed."""
     count = int.from_bytes(text[:4], "little")
-    ends = np.cumsum(np.frombuffer(text, "<u4", count, 4), dtype=np.int64) + 4 + 4 * count
-    starts = np.concatenate([[4 + 4 * count], ends[:-1]])
-    return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    lengths = np.frombuffer(text, "<u4", count, 4)
+    ends = np.cumsum(lengths, dtype=np.int64) + 4 + 4 * count
+    return [text[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]

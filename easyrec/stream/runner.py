@@ -178,7 +178,9 @@ class Runner:
         offsets = {**self._meta["offsets"], **{one.partition: one.offset for one in events}}
         self._meta = {**self._meta, "offsets": offsets, "newest": self.watermarks.newest, "counts": dict(self.counts)}
         gone = self._left_behind(set(keys), watermark)
-        changes = [(KEYS, [*keys, *gone], [*values, *[b""] * len(gone)])]
+        changes: list[tuple[str, Sequence[bytes], Sequence[bytes]]] = [
+            (KEYS, [*keys, *gone], [*values, *[b""] * len(gone)])
+        ]
         changes.append((META, [MAIN], [json.dumps(self._meta).encode()]))
         if self.seen is not None:
             self.seen.forget(watermark)

@@ -42,7 +42,7 @@ class Snapshot:
 
     def __call__(self, exposures: pa.RecordBatch) -> pa.RecordBatch:
         """The exposures with the features as they are read now."""
-        found = {}
+        found: dict[str, pa.Array] = {}
         for name in self._reader.entities:
             ids = exposures[name].dictionary_encode()  # what is shown together is of one user
             read = self._reader.read({name: ids.dictionary})[name]

@@ -69,7 +69,8 @@ class _Statement:
         alike: dict[Window | None, list[Aggregate]] = {}
         for one in self.stream.aggregates:
             alike.setdefault(one.window, []).append(one)
-        joins, where = [], {}
+        joins: list[str] = []
+        where: dict[str, int] = {}
         for place, (window, some) in enumerate(alike.items()):
             parts.append(f"g{place} AS (\n  {self._group(window, some)}\n)")
             joins.append(f"JOIN g{place} ON g{place}.{KEY} = m.{KEY} AND g{place}.{AT} = m.{AT}")

@@ -32,12 +32,12 @@ def write(folder, exposures, seed=0, hours=4):
     }
     total = 0
     for kind, (rows, times) in kinds.items():
-        rows = rows.append_column("ts", pa.array(times, pa.timestamp("us", "UTC")))
-        rows = rows.append_column("id", pa.array([f"{kind}{n}" for n in range(len(times))]))
+        whole = rows.append_column("ts", pa.array(times, pa.timestamp("us", "UTC")))
+        whole = whole.append_column("id", pa.array([f"{kind}{n}" for n in range(len(times))]))
         twice = rng.choice(len(times), len(times) // 50, replace=False)
         order = np.concatenate([np.arange(len(times)), twice])
         order = order[np.argsort(times[order] + rng.integers(0, DISORDER, len(order)), kind="stable")]
-        pq.write_table(rows.take(pa.array(order)), folder / f"{kind}.parquet", row_group_size=20_000)
+        pq.write_table(whole.take(pa.array(order)), folder / f"{kind}.parquet", row_group_size=20_000)
         total += len(order)
     return total
 

@@ -182,7 +182,7 @@ def joined(config, log, lateness, *, restart=frozenset()):
     return samples, joiner
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     logs(),
     st.booleans(),
@@ -295,7 +295,7 @@ def test_a_state_of_other_labels_is_refused():
         Joiner(SampleConfig.model_validate(other)).restore(step.puts.items())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(logs(), st.booleans(), st.sampled_from(["drop", "correct"]), st.sampled_from([None, 12]))
 def test_duckdb_makes_the_same_samples_of_all_events(log, by_user, late, wait):
     duckdb = pytest.importorskip("duckdb", reason="needs the extra 'store'")

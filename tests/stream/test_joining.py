@@ -90,7 +90,7 @@ def killed(folder, kills, seed, rows, batch_rows):
 
 
 @pytest.mark.parametrize(
-    ("kills", "rows"), [(3, 1500), pytest.param(20, 40_000, marks=pytest.mark.slow)], ids=["few", "twenty"]
+    ("kills", "rows"), [(2, 1000), pytest.param(20, 40_000, marks=pytest.mark.slow)], ids=["few", "twenty"]
 )
 def test_each_event_counts_once_whenever_it_is_killed(tmp_path, kills, rows):
     found, met = killed(tmp_path, kills, kills, rows, 200)
@@ -100,7 +100,7 @@ def test_each_event_counts_once_whenever_it_is_killed(tmp_path, kills, rows):
 
 
 def test_what_waits_is_gone_on_with_when_more_comes(tmp_path):
-    write(tmp_path, 2000)
+    write(tmp_path, 1000)
     whole = {kind: pq.read_table(tmp_path / f"{kind}.parquet") for kind in ("exposure", "click", "buy")}
     config = definitions(tmp_path)
     for events in (config["samples"][0]["exposures"], *config["samples"][0]["labels"]):
@@ -115,7 +115,7 @@ def test_what_waits_is_gone_on_with_when_more_comes(tmp_path):
             pq.write_table(some, tmp_path / kind / f"{part}.parquet")
         counts = join(config, flush=part == 3)
     found = samples(tmp_path)
-    assert found.num_rows == counts["samples"] == 2000
+    assert found.num_rows == counts["samples"] == 1000
     assert found.equals(by_duckdb(config).cast(found.schema))
 
 

@@ -39,7 +39,7 @@ class Place:
             self.keys = {"path": str(folder / "samples")}
 
     def open(self):
-        return member("easyrec.stream.sinks", self.kind).Config(type=self.kind, **self.keys).open(["id"])
+        return member("easyrec.stream.sinks", self.kind).Config(type=self.kind, **self.keys).open("w", ["id"])
 
     def read(self):
         """Ids of the rows, in order."""
@@ -110,8 +110,8 @@ def test_a_part_of_a_step_that_is_in_the_topic_is_not_sent_again(tmp_path, reque
     place = Place("kafka", tmp_path, request)
     sink = place.open()
     note = sink.prepare(3, *rows(0))
-    sink._send("0", b'{"id": 0}', "3:0", None)  # as far as a killed one came
-    sink._send("9", b'{"id": 9}', "2:0", None)  # of another step
+    sink._send("0", b'{"id": 0}', "w:3:0", None)  # as far as a killed one came
+    sink._send("9", b'{"id": 9}', "w:2:0", None)  # of another step
     sink.close()
     sink = place.open()
     sink.publish(note, again=True)
@@ -128,10 +128,12 @@ def test_a_part_of_a_step_that_is_in_the_topic_is_not_sent_again(tmp_path, reque
     ],
 )
 def test_parts_lie_by_the_time_of_the_exposure(tmp_path, partition, folders):
-    sink = member("easyrec.stream.sinks", "parquet").Config(path=str(tmp_path), partition=partition).open([])
+    sink = member("easyrec.stream.sinks", "parquet").Config(path=str(tmp_path), partition=partition).open("w", [])
     sink.publish(sink.prepare(7, *rows(0, 2)))
     found = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.parquet"))
-    assert [(str(path.parent), path.name) for path in found] == [(one, "part-000000000007.parquet") for one in folders]
+    assert [(str(path.parent), path.name) for path in found] == [
+        (one, "part-w-000000000007.parquet") for one in folders
+    ]
 
 
 def test_samples_go_from_topics_to_a_topic(tmp_path, request):
@@ -172,6 +174,6 @@ def test_what_cannot_be_opened_is_told(tmp_path, request):
     place = Place("kafka", tmp_path, request)
     config = member("easyrec.stream.sinks", "kafka").Config
     with pytest.raises(ConfigError, match="'acks' is set by the joiner itself"):
-        config(**place.keys, options={"acks": "1"}).open([])
-    with pytest.raises(StoreError, match="the brokers 127.0.0.1:1 gave no answer"):
-        config(brokers="127.0.0.1:1", topic="t", retry_seconds=0.1).open([])
+        config(**place.keys, options={"acks": "1"}).open("w", [])
+    with pytest.raises(StoreError, match="gave no answer"):
+        config(brokers="127.0.0.1:1", topic="t", retry_seconds=0.1).open("w", [])

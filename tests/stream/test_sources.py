@@ -109,7 +109,7 @@ def test_a_topic_may_begin_at_its_end(topic):
 
 def test_a_topic_that_is_not_there_is_told(kafka):
     pytest.importorskip("confluent_kafka", reason="needs the extra 'kafka'")
-    with pytest.raises(DataError, match="topic nowhere-1: there is no such topic"):
+    with pytest.raises(DataError, match=r"topic nowhere-1: there is no such topic"):
         # The broker makes a topic that is asked for by name, unless the client forbids it.
         Kafka(brokers=kafka.address, topic="nowhere-1", options={"allow.auto.create.topics": "false"}).open(SCHEMA)
 
@@ -118,7 +118,7 @@ def test_brokers_that_are_not_there_are_told_without_a_password():
     pytest.importorskip("confluent_kafka", reason="needs the extra 'kafka'")
     options = {"sasl.password": "hunter2", "sasl.username": "me", "sasl.mechanism": "PLAIN"}
     config = Kafka(brokers="127.0.0.1:1", topic="t", retry_seconds=0.3, options=options)
-    with pytest.raises(DataError, match="the brokers 127.0.0.1:1 gave no answer") as told:
+    with pytest.raises(DataError, match=r"the brokers 127.0.0.1:1 gave no answer") as told:
         config.open(SCHEMA)
     assert "hunter2" not in str(told.value) + repr(config)
     with pytest.raises(ConfigError, match="the client refuses them"):

@@ -92,7 +92,7 @@ def test_duckdb_counts_what_the_stream_counts(tmp_path):
     runner.run()
     runner.close()
     users = list(range(6))
-    for second in (240, 247, 263, 275, 400):
+    for second in (240, 247, 263):
         at = T0 + second
         read = ModelReader(told, store, "m", clock=lambda now=at: now).read({"user_id": users})["user_id"]
         found = by_duckdb(view_sql(told, "counted", dialect("duckdb"), at=at * SECOND)).sort_by("user_id")
@@ -111,7 +111,7 @@ def test_rows_of_all_times_are_those_of_each_moment(tmp_path):
         [("user_id", "ascending"), ("ts", "ascending")]
     )
     times = rows["ts"].cast(pa.int64()).to_numpy()
-    for second in (10.5, 60, 61, 119.999999, 200, 240, 301, 500):
+    for second in (10.5, 60, 119.999999, 301):
         at = T0 * SECOND + round(second * SECOND)
         now = by_duckdb(view_sql(told, "counted", dialect("duckdb"), at=at)).sort_by("user_id").to_pylist()
         for row in now:

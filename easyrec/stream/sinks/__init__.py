@@ -68,10 +68,11 @@ class SinkConfig(StrictModel, ABC):
     type: str
 
     @abstractmethod
-    def open(self, keys: Sequence[str]) -> Sink:
+    def open(self, writer: str, keys: Sequence[str]) -> Sink:
         """The place, which is made where it is not there.
 
         Args:
+            writer: Who writes: the same after a stop, and nobody else.
             keys: Columns that tell a sample from another.
 
         Raises:

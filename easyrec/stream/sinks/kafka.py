@@ -20,7 +20,7 @@ from easyrec.errors import ConfigError, MissingExtra, Problem, StoreError
 from easyrec.stream.sinks import Sink, SinkConfig
 
 HEADER = "easyrec-sample"
-"""Of a message: number of the step and of the row."""
+"""Of a message: its writer, and the numbers of the step and the row."""
 OWN = ("bootstrap.servers", "enable.idempotence", "acks")
 """Properties of the client that are not the config's to set: on them rests that a sample is there once."""
 ENDS, BEFORE = "ends", b"\n"
@@ -35,15 +35,15 @@ class Config(SinkConfig):
     brokers: str = Field(min_length=1)
     """`host:port` of some brokers."""
     topic: str = Field(min_length=1)
-    """There already; nobody else writes to it."""
+    """There already."""
     retry_seconds: float = Field(120.0, gt=0.0)
     """For how long brokers that do not answer are asked again."""
     options: dict[str, SecretStr] = {}
     """Properties of librdkafka, such as `security.protocol` and `sasl.password`. Write secrets as `${NAME}`."""
 
-    def open(self, keys: Sequence[str]) -> KafkaSink:
+    def open(self, writer: str, keys: Sequence[str]) -> KafkaSink:
         """See the family's contract."""
-        return KafkaSink(self, keys)
+        return KafkaSink(self, writer, keys)
 
 
 class KafkaSink(Sink):
@@ -51,6 +51,7 @@ class KafkaSink(Sink):
 
     Args:
         config: Where they go.
+        writer: Who writes.
         keys: Columns whose texts are the key of a message, so that a sample and its correction are in one partition.
 
     Raises:
@@ -59,13 +60,14 @@ class KafkaSink(Sink):
         StoreError: There is no such topic, or no broker answers.
     """
 
-    def __init__(self, config: Config, keys: Sequence[str]) -> None:
+    def __init__(self, config: Config, writer: str, keys: Sequence[str]) -> None:
         try:
             import confluent_kafka  # noqa: PLC0415 (an extra)
         except ImportError:
             raise MissingExtra("confluent_kafka", "kafka") from None
         self._kafka: Any = confluent_kafka
         self._config, self._keys, self.shown = config, list(keys), f"topic {config.topic}"
+        self._writer = writer
         refused = next((key for key in config.options if key in OWN), None)
         if refused is not None:
             raise ConfigError([Problem(f"'{refused}' is set by the joiner itself", "options")])
@@ -79,13 +81,14 @@ class KafkaSink(Sink):
             raise ConfigError([Problem(f"the client refuses them: {error.args[0].str()}", "options")]) from None
         self._ends = self._ends_now()
 
-    def prepare(self, step: int, rows: pa.Table, times: np.ndarray) -> bytes:  # noqa: ARG002 (a topic has no folders)
+    def prepare(self, step: int, rows: pa.Table, times: np.ndarray) -> bytes:
         """See the family's contract."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_table(rows)
         head = json.dumps({"step": step, ENDS: self._ends}).encode()
-        return head + BEFORE + sink.getvalue().to_pybytes()
+        body: bytes = sink.getvalue().to_pybytes()
+        return head + BEFORE + body
 
     def publish(self, note: bytes, *, again: bool = False) -> None:
         """See the family's contract."""
@@ -105,7 +108,7 @@ class KafkaSink(Sink):
         keys = pc.binary_join_element_wise(*texts, "\x1f").to_pylist()
         for row, (key, value) in enumerate(zip(keys, _json(rows), strict=True)):
             if row not in there:
-                self._send(key, value, f"{step}:{row}", delivered)
+                self._send(key, value, f"{self._writer}:{step}:{row}", delivered)
         self._producer.flush(self._config.retry_seconds)
         if failed or len(self._producer):
             reason = failed[0] if failed else "no answer"
@@ -126,7 +129,7 @@ class KafkaSink(Sink):
                 self._producer.produce(
                     self._config.topic, value, key, headers={HEADER: name.encode()}, on_delivery=delivered
                 )
-            except BufferError:  # it has as much as it takes
+            except BufferError:  # noqa: PERF203 (it has as much as it takes)
                 self._producer.poll(0.1)
             else:
                 self._producer.poll(0)
@@ -145,7 +148,7 @@ class KafkaSink(Sink):
                     numbers = sorted(topic.partitions)
                     at = [self._kafka.TopicPartition(self._config.topic, number) for number in numbers]
                     return {str(one.partition): consumer.get_watermark_offsets(one, timeout=patience)[1] for one in at}
-                except self._kafka.KafkaException as error:
+                except self._kafka.KafkaException as error:  # noqa: PERF203 (they are asked again)
                     if time.monotonic() - begun > self._config.retry_seconds:
                         told = f"{self.shown}: the brokers {self._config.brokers} gave no answer"
                         raise StoreError(f"{told} ({error.args[0].str()})") from None
@@ -166,8 +169,8 @@ class KafkaSink(Sink):
                     if message.error() is not None:
                         continue
                     name = dict(message.headers() or []).get(HEADER, b"").decode()
-                    number, _, row = name.partition(":")
-                    if number == str(step):
+                    of, _, row = name.rpartition(":")
+                    if of == f"{self._writer}:{step}":
                         found.add(int(row))
                     if message.offset() + 1 >= now[message.partition()]:
                         left.discard(message.partition())

@@ -24,23 +24,25 @@ class Config(SinkConfig):
 
     type: Literal["parquet"] = "parquet"
     path: str
-    """The folder, on a disk of this machine; of one kind of samples alone."""
+    """The folder, on a disk of this machine."""
     partition: Literal["day", "hour", "none"] = "day"
     """Folders by the time of the exposure, UTC: `ds=20260101`, `ds=20260101/hour=07`."""
 
-    def open(self, keys: Sequence[str]) -> ParquetSink:  # noqa: ARG002 (files have none)
+    def open(self, writer: str, keys: Sequence[str]) -> ParquetSink:
         """See the family's contract."""
-        return ParquetSink(self)
+        return ParquetSink(self, writer)
 
 
 class ParquetSink(Sink):
-    """Files that are named by their step, so that a step that comes again makes the same names.
+    """Files that are named by their writer and step, so that a step that comes again makes the same names.
 
     Args:
         config: Where they lie.
+        writer: Who writes.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, writer: str) -> None:
+        self._writer = writer
         self.shown, self._config, self._root = config.path, config, Path(config.path)
 
     def prepare(self, step: int, rows: pa.Table, times: np.ndarray) -> bytes:
@@ -49,7 +51,7 @@ class ParquetSink(Sink):
         names = []
         try:
             for place, folder in enumerate(folders):
-                name = Path(folder, f"part-{step:012d}.parquet")
+                name = Path(folder, f"part-{self._writer}-{step:012d}.parquet")
                 hidden = self._hidden(name)
                 hidden.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(rows.filter(pa.array(which == place)), hidden, compression="zstd")
@@ -72,7 +74,7 @@ class ParquetSink(Sink):
 
     def forget(self) -> None:
         """See the family's contract."""
-        for path in self._root.rglob(f".part-*{HIDDEN}"):
+        for path in self._root.rglob(f".part-{self._writer}-*{HIDDEN}"):
             path.unlink()
 
     def close(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -110,12 +110,17 @@ class FileEvents(EventSource):
 
 def _found(path: str, ending: str) -> list[Path]:
     place = Path(path)
-    files = sorted(place.glob(f"*{ending}")) if place.is_dir() else [Path(one) for one in sorted(glob.glob(path))]
-    files = [place] if not files and place.is_file() else files
+    if place.is_dir():
+        files = list(place.glob(f"*{ending}"))
+    elif place.is_file():
+        files = [place]
+    else:
+        root = Path(place.anchor)
+        files = list(root.glob(str(place.relative_to(root))))
     if not files:
         raise DataError("there is no such file", file=path)
     files.sort(key=lambda file: file.name)
-    for one, other in zip(files, files[1:], strict=False):
+    for one, other in pairwise(files):
         if one.name == other.name:
             raise DataError(f"two files are called '{one.name}': an offset would not tell them apart", file=path)
     return files

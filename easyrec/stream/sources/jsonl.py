@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ class Config(SourceConfig):
     path: str
     """A file, a folder or a glob; files are read in the order of their names."""
 
-    def open(self, schema: pa.Schema, *, until_end: bool = False) -> JsonEvents:  # noqa: ARG002 (files end)
+    def open(self, schema: pa.Schema, *, until_end: bool = False) -> JsonEvents:
         """See the family's contract."""
         return JsonEvents(self.path, ".jsonl", schema)
 
@@ -32,20 +33,13 @@ class JsonEvents(FileEvents):
         """See the contract."""
         with file.open("rb") as opened:
             opened.seek(place)
-            while True:
-                lines, starts = [], []
-                for line in opened:
-                    if not line.isspace():
-                        lines.append(line)
-                        starts.append(place)
-                    place += len(line)
-                    if len(lines) == most:
-                        break
-                if not lines:
-                    return
+            while lines := list(islice(opened, most)):
                 rows, left_out = decode_json(lines, self.schema)
+                starts = [0, *accumulate(map(len, lines))]
                 malformed = [
-                    Malformed(f"{file}, byte {starts[at]}", reason, lines[at].decode(errors="replace").rstrip())
+                    Malformed(f"{file}, byte {place + starts[at]}", reason, lines[at].decode(errors="replace").rstrip())
                     for at, reason in left_out
+                    if not lines[at].isspace()  # a blank line is nothing
                 ]
+                place += starts[-1]
                 yield Piece(rows, place, malformed)

@@ -134,7 +134,7 @@ class KafkaEvents(EventSource):
     def poll(self, most: int, seconds: float) -> list[Events]:
         """See the contract."""
         messages = self._client.consume(min(most, MOST), max(seconds, 0.01))
-        by_partition: defaultdict[int, list[Any]] = defaultdict(list)
+        by_partition: defaultdict[Any, list[Any]] = defaultdict(list)
         for message in messages:
             if message.error() is None:
                 by_partition[message.partition()].append(message)

@@ -21,7 +21,7 @@ class Config(SourceConfig):
     path: str
     """A file, a folder or a glob; files are read in the order of their names."""
 
-    def open(self, schema: pa.Schema, *, until_end: bool = False) -> ParquetEvents:  # noqa: ARG002 (files end)
+    def open(self, schema: pa.Schema, *, until_end: bool = False) -> ParquetEvents:
         """See the family's contract."""
         return ParquetEvents(self.path, ".parquet", schema)
 

@@ -74,9 +74,10 @@ class RedisEvents(EventSource):
             )
         told = self._info()
         self._end = told["last"] if until_end else None
-        self._place, self._added = (BEGIN, 0) if config.start == "earliest" else (told["last"], told["added"])
-        if config.start == "earliest":
-            self._added = told["added"] - told["length"]  # what was trimmed before the first reading is not missed
+        self._place: str = told["last"]
+        self._added: int = told["added"]
+        if config.start == "earliest":  # what was trimmed before the first reading is not missed
+            self._place, self._added = BEGIN, told["added"] - told["length"]
 
     @property
     def partitions(self) -> Sequence[str]:
@@ -121,7 +122,8 @@ class RedisEvents(EventSource):
 
     def backlog(self) -> int | None:
         """Entries that were added and not read."""
-        return max(0, self._info()["added"] - self._added)
+        added: int = self._info()["added"]
+        return max(0, added - self._added)
 
     def close(self) -> None:
         """See the contract."""
@@ -160,7 +162,7 @@ class RedisEvents(EventSource):
             for field, column in zip(self.schema, columns, strict=True):
                 try:
                     made.append(column.slice(start, stop - start).cast(pa.string()).cast(field.type))
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # noqa: PERF203 (a handful of columns)
                     raise ValueError(f"column '{field.name}': {error}") from None
             return pa.RecordBatch.from_arrays(made, schema=self.schema)
 

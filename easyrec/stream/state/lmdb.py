@@ -75,7 +75,7 @@ class LmdbState(State):
         self, space: str, after: bytes = b"", most: int = 1000, before: bytes | None = None
     ) -> list[tuple[bytes, bytes]]:
         """See the family's contract."""
-        prefix, found = _prefix(space), []
+        prefix, found = _prefix(space), list[tuple[bytes, bytes]]()
         with self._told(), self._env.begin() as reading:
             cursor = reading.cursor()
             there = cursor.set_range(prefix + after + (b"\0" if after else b""))
