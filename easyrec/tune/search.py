@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from easyrec.check import build
 from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of, read_document
-from easyrec.config.space import Parameter, Value, active, filled, parameters, points, unsearched
+from easyrec.config.space import KINDS, Parameter, Value, active, filled, parameters, points, unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.tune import COSTS, Grid, Halving, Hyperband, NoPruner, TuneConfig
 from easyrec.config.watched import directions
@@ -221,9 +221,23 @@ def _point(found: Sequence[Parameter], values: Mapping[str, Value]) -> tuple[Val
 def _experiment(
     document: Document, found: Sequence[Parameter], values: Mapping[str, Value], more: Mapping[str, Any] | None = None
 ) -> Experiment:
-    """The experiment of a point; a space without a value takes its first."""
+    """The experiment of a point; a space without a value takes its first.
+
+    Raises:
+        ConfigError: It is not valid; where a mapping stands in the place of a value, with what a space looks like.
+    """
     at = filled(document, found, lambda p: values.get(p.name, p.ends[0]))
-    return experiment_of(override(at, more) if more else at)
+    try:
+        return experiment_of(override(at, more) if more else at)
+    except ConfigError as error:
+        raise ConfigError([_as_space(problem) for problem in error.problems], error.file) from None
+
+
+def _as_space(problem: Problem) -> Problem:
+    if not problem.message.endswith(", but is a mapping"):
+        return problem
+    kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+    return replace(problem, message=f"{problem.message}\na space is written as {kinds}, such as {{log: [1e-4, 1e-2]}}")
 
 
 # ------------------------------------------------------------------------------------- the tune section
