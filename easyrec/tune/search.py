@@ -11,6 +11,7 @@ from typing import Any
 from easyrec.check import build
 from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of, read_document
+from easyrec.config.located import located
 from easyrec.config.space import KINDS, Parameter, Value, active, filled, parameters, points, unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.tune import COSTS, Grid, Halving, Hyperband, NoPruner, TuneConfig
@@ -102,6 +103,12 @@ class Search:
         budget = self.config.budget
         unbounded = isinstance(self.config.sampler, Grid) or budget.minutes is not None
         return budget.trials or (None if unbounded else 20)
+
+    def resolved(self) -> dict[str, Any]:
+        """The config with its spaces as another folder may hold it, see `Experiment.resolved`."""
+        raw = self.document.raw
+        features = located(raw["features"], self.first.generator.features, self.document.file)
+        return {**raw, "name": self.name, "features": features}
 
     def written(self) -> dict[str, Any]:
         """What makes studies one: the config with its spaces, and what is measured of it."""
