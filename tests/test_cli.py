@@ -225,6 +225,31 @@ def test_check_of_the_config_alone_touches_no_data(here, capsys):
     assert "rows.parquet" in capsys.readouterr().err
 
 
+def test_check_sees_to_the_corners_of_spaces_and_looks_at_the_first_values(here, capsys):
+    words = ["model.dropout={uniform: [0.0, 0.5]}", "train.epochs={int: [1, 3]}", "tune.objectives=auc"]
+    assert main(["check", "-c", "tiny.yaml", "-o", *words]) == 0
+    told = capsys.readouterr().out
+    assert "corners are valid: model.dropout, train.epochs;" in told
+    assert "embedding tables" in told
+    assert main(["check", "-c", "tiny.yaml", "-o", "model.dropout={uniform: [0.0, 1.0]}"]) == 2
+    assert "at model.dropout = 1.0" in capsys.readouterr().err
+    assert main(["check", "-c", "tiny.yaml", "-o", *words, "tune.objectives=auk"]) == 2
+    assert "'auk' is not evaluated; did you mean 'auc'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["select.keep=[prize]", "--config-only"], "reads no feature 'prize'; did you mean 'price'?"),
+        (["data.valid=null", "select.noise=5", "--config-only"], "measured on data.valid, and there is none"),
+        (["cross.columns=[item:prise]"], "the data has no column 'prise'; did you mean 'price'?"),
+    ],
+)
+def test_check_judges_sections_of_other_commands(here, capsys, words, told):
+    assert main(["check", "-c", "tiny.yaml", "-o", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_names_in_brackets_are_no_markup(here, capsys):
     assert main(["check", "-c", "tiny.yaml", "-o", "name='[red]'", "--config-only"]) == 0
     assert capsys.readouterr().out.startswith("[red]: the config is valid")

@@ -12,7 +12,8 @@ import easyrec
 from easyrec.cli import main
 from easyrec.config import load_experiment
 from easyrec.config.compress import CODECS, COMPOSITIONS
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, RunError
+from easyrec.train.interrupt import Interrupted
 from feature_generator.config import member, members
 
 PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "compression.md").read_text(encoding="utf-8")
@@ -57,6 +58,41 @@ def test_the_commands_run_one_after_the_other(tmp_path, monkeypatch, capsys):
     assert tried["kept"]
     assert tried["table_bytes"] * 4 <= sum(4 * t["rows"] * t["dim"] for t in manifest["embeddings"]["tables"])
     assert commands[2].split()[1:4] == ["train", "-c", str(folder / "best.yaml")]
+
+
+def test_a_search_that_is_stopped_leaves_the_best_so_far_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = {**CONFIG["data"], **{part: {**CONFIG["data"][part], "rows": 1500} for part in ("train", "valid", "test")}}
+    config = {**CONFIG, "data": data, "export": {"max_auc_drop": 0.05}}
+
+    def stop(measured):
+        if measured.candidate.name == "int8":
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=r"stopped after 2 ways; the config so far is runs.shop_small-compress.best"):
+        easyrec.compress(config, told=stop)
+    folder = Path("runs/shop_small-compress")
+    assert load_experiment(folder / "best.yaml").export.tables == "fp16"  # the one that was written last
+    trained = Path("runs/shop_small/metrics.json").stat().st_mtime_ns
+    found = easyrec.compress(config)
+    assert len(found.tried) == 10
+    assert load_experiment(folder / "best.yaml").export.compress
+    assert Path("runs/shop_small/metrics.json").stat().st_mtime_ns == trained
+    with pytest.raises(RunError, match=r"another config, which differs in: export\.max_auc_drop"):
+        easyrec.compress({**config, "export": {"max_auc_drop": 0.5}})
+
+
+def test_a_training_that_was_stopped_is_not_measured_half(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    data = {**CONFIG["data"], **{part: {**CONFIG["data"][part], "rows": 1500} for part in ("train", "valid", "test")}}
+    run = easyrec.train({**CONFIG, "data": data}, export=False, progress=False)
+    whole = run.metrics["valid"]["auc"]
+    (run.path / "metrics.json").unlink()
+    caplog.set_level("INFO", "easyrec.tune")
+    found = easyrec.compress({**CONFIG, "data": data})
+    assert found.auc["click"] == pytest.approx(whole, abs=1e-6)
+    assert "its training goes on" in caplog.text
+    assert (run.path / "metrics.json").is_file()
 
 
 @pytest.mark.slow

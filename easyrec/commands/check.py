@@ -12,14 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from easyrec.check import Built, Inspection, build, inspect
-from easyrec.commands._options import add_experiment, experiment, positive
+from easyrec.commands._options import add_experiment, plug_all, positive
 from easyrec.commands._print import console, count, size, table
-from easyrec.config import Experiment
+from easyrec.config import Experiment, load_experiment
+from easyrec.config.experiment import read_document
+from easyrec.config.space import unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.data.catalogue import Catalogue
 from easyrec.data.sample import FeatureSample
 from easyrec.errors import ConfigError, DataError
 from easyrec.report.graph import write_graph
+from easyrec.tune.search import Search, load_search
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +37,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check, and print what was found."""
-    found = experiment(args)
+    found, search = _read(args)
     out = console()
     built = build(found)
     if args.graph:
         _draw(args.graph, found, built)
     doubt = _look_ahead(found, built)
+    _judge_sections(found, data=not args.config_only)
     inspection = None if args.config_only else inspect(found, built, args.rows, _search)
     out.print(f"[bold]{escape(found.name)}[/]: the config is valid")
+    if search is not None:
+        spaces = ", ".join(parameter.name for parameter in search.parameters)
+        told = f"spaces, whose corners are valid: {spaces}; below, each has its first value"
+        out.print(told, markup=False, soft_wrap=True)
     if inspection is None:
         _warn(out, [*found.doubts(), *doubt])
         return
@@ -52,6 +60,28 @@ def run(args: argparse.Namespace) -> None:
     faults = inspection.faults()
     if faults:
         raise DataError("the data would stop or spoil training:\n" + "\n".join(f"  {fault}" for fault in faults))
+
+
+def _read(args: argparse.Namespace) -> tuple[Experiment, Search | None]:
+    """The experiment, and the search whose first point it is where the config has spaces."""
+    plug_all(args)
+    if not unsearched(read_document(args.config, args.override)):
+        return load_experiment(args.config, args.override), None
+    search = load_search(args.config, args.override)
+    return search.first, search
+
+
+def _judge_sections(experiment: Experiment, *, data: bool) -> None:
+    """Refuse what `easyrec select` and `easyrec cross` would refuse of a config that has their sections."""
+    if experiment.sections.select is not None:
+        from easyrec.tune.select import api as select  # noqa: PLC0415 (torch stays out until a model is built)
+
+        select.refuse_unfit(experiment)
+    if experiment.sections.cross is not None and data:
+        from easyrec.tune.cross import api as cross  # noqa: PLC0415 (torch stays out until a model is built)
+        from easyrec.tune.cross.rows import Reader  # noqa: PLC0415
+
+        cross.refuse_unfit(experiment, Reader(experiment, None))
 
 
 def _look_ahead(experiment: Experiment, built: Built) -> list[str]:

@@ -24,6 +24,7 @@ from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
 from easyrec.config.graph import unfit_graph
 from easyrec.config.measured import Measured, measured
+from easyrec.config.located import located
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
 from easyrec.config.select import SelectConfig
@@ -222,8 +223,13 @@ class Experiment:
         return ConfigError(problems, self.document.file)
 
     def resolved(self) -> dict[str, Any]:
-        """The resolved config: base and overrides merged, a features file read in, `${ENV}` as written."""
-        return {**self.document.raw, "name": self.name, **self.features.raw}
+        """The resolved config: base and overrides merged, a features file read in, `${ENV}` as written.
+
+        It may be written to another folder: files beside the features have their whole path.
+        """
+        raw = self.features.raw
+        listed = located(raw["features"], self.generator.features, self.features.file)
+        return {**self.document.raw, "name": self.name, **raw, "features": listed}
 
     def plugins(self) -> list[dict[str, str]]:
         """The plugins whose members the config names, as `feature_generator.plugins.used` tells them."""

@@ -244,11 +244,10 @@ def _parameters(
     found: list[Parameter] = []
     if isinstance(value, Mapping):
         if isinstance(value.get("choice"), list):
-            keys = ", ".join(str(key) for key in value if key != "choice")
-            text = f"a space stands alone, but here are other keys too: {keys}"
-            problems.append(
-                document.problem((*path, "choice"), f"{text}\nput them into the options, or leave them out")
-            )
+            keys = [str(key) for key in value if key != "choice"]
+            text = f"a space stands alone, but here are other keys too: {', '.join(keys)}\nput them into the options"
+            option = f"with -o by the number of the option: {name}.choice[0].{keys[-1]}"
+            problems.append(document.problem((*path, "choice"), f"{text} ({option}), or leave them out"))
         for key, below in value.items():
             found += _parameters(document, below, (*path, key), f"{name}.{key}", given, problems)
     elif isinstance(value, list):

@@ -51,7 +51,13 @@ def distill_page(found: Mapping[str, Any]) -> str:
     if lines:
         card = add_card(add_section(main, "Course", "cards"), f"{metric} on valid")
         add_legend(card, [line.name for line in lines])
-        card.append(line_chart(lines, f"{metric} on valid by epoch", "epoch", ""))
+        taught = [v for one in contestants if one["name"] == "teacher" for v in one["metrics"].get("valid", ())]
+        level = taught[0].get(metric) if taught else None
+        ends = [end(x for line in lines for x in line.xs) for end in (min, max)]
+        shown = lines if level is None else [*lines, Series("teacher", ends, [level] * 2, dashed=True)]
+        card.append(line_chart(shown, f"{metric} on valid by epoch", "epoch", ""))
+        if level is not None:
+            SubElement(card, "p").text = "dashed: the teacher"
     SubElement(add_section(main, "Config of the student", "card"), "pre").text = found["config"]
     rows = [[name, str(value)] for name, value in found["environment"].items()]
     add_table(add_section(main, "Environment", "card"), [], rows, text=2)

@@ -140,7 +140,7 @@ def _agreement(main: Element, methods: Sequence[Mapping[str, Any]], rows: Sequen
         shared = [row for row in rows if a in row["importance"] and b in row["importance"]]
         ranks = [_ranks([row["importance"][kind] for row in shared]) for kind in (a, b)]
         both = list(zip(shared, *ranks, strict=True))
-        top = min(10, len(shared))
+        top = min(10, (len(shared) + 1) // 2)
         common = sum(x <= top and y <= top for _, x, y in both)
         lines.append([a, b, f"{_correlation(*ranks):.2f}", f"{common} of {top}"])
         if a == methods[0]["type"]:
@@ -151,8 +151,10 @@ def _agreement(main: Element, methods: Sequence[Mapping[str, Any]], rows: Sequen
             add_card(cards, f"Ranks by {a} and {b}").append(
                 scatter(dots, f"ranks by {a} and {b}", f"rank by {a}", f"by {b}")
             )
-    head = ["method", "method", "correlation of ranks", "of the best, common"]
-    add_table(add_card(cards, "Of all pairs"), head, lines, text=2)
+    head = ["method", "method", "ranks agree by", "of the best, in both"]
+    card = add_card(cards, "Of all pairs")
+    add_table(card, head, lines, text=2)
+    SubElement(card, "p").text = "ranks agree by Spearman's correlation: 1 where they are the same"
 
 
 def _ranks(values: Sequence[float]) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
 WIDTH, HEIGHT = 420, 250
-LEFT, RIGHT, TOP, BOTTOM = 60, 14, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 70, 14, 12, 42
 
 
 @dataclass(frozen=True)

@@ -140,8 +140,7 @@ def _refuse_others(folder: Path, *, overwrite: bool) -> None:
 
 def _describe(run: RunFolder, search: Search, plugins: Sequence[str | os.PathLike[str]]) -> None:
     """Write what is searched, for workers and for people; `${ENV}` as written."""
-    raw = {**search.document.raw, "name": search.name}
-    run.write_text("config.yaml", yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=120))
+    run.write_text("config.yaml", yaml.safe_dump(search.resolved(), sort_keys=False, allow_unicode=True, width=120))
     carry(search.first.features, run.path / "config.yaml")
     run.write_text(ABOUT, json.dumps({"plugins": [os.fspath(plugin) for plugin in plugins]}) + "\n")
 

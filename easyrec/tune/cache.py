@@ -12,7 +12,7 @@ from typing import Any
 from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.tune import RowsConfig
-from easyrec.data import PARTS, open_sources
+from easyrec.data import PARTS, Part, make_loader, open_sources
 from easyrec.data.feed import feed_of
 from easyrec.durable import write_text
 from easyrec.processors import num_threads
@@ -81,6 +81,7 @@ def write_features(
         reserve: Raw columns that are passed through.
 
     Raises:
+        ConfigError: The data lack a column.
         DataError: A row cannot be used.
     """
     settings: dict[str, Any] = {"data.fg": "encoded"}
@@ -89,6 +90,7 @@ def write_features(
         part = getattr(sources, name)
         if part is None or name == "test":  # nobody looks at test before all is decided
             continue
+        refuse_columns(experiment, part)
         path = target / f"{name}.parquet"
         offline.run(
             experiment.generator,
@@ -103,6 +105,15 @@ def write_features(
     if experiment.data.split is None:
         settings["data.test"] = None
     return settings
+
+
+def refuse_columns(experiment: Experiment, part: Part) -> None:
+    """Refuse a part that lacks what is read of it, as a training would: by the config's lines, not by a file that is made.
+
+    Raises:
+        ConfigError: It lacks a column.
+    """
+    make_loader(experiment, part, training=part.name == "train")
 
 
 def read_cache(folder: Path) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def distill(
         raise ConfigError(searched, document.file)
     if searched:
         search = load_search(config, overrides, plugins=plugins, given=list(data or {}))
-        experiment, written = search.first, {**search.document.raw, "name": search.name}
+        experiment, written = search.first, search.resolved()
     else:
         experiment = experiment_of(document)
         written = experiment.resolved()

@@ -43,7 +43,8 @@ class Progress:
         """Say what is searched, and what is there already."""
         spaces = len(self.search.parameters)
         names = ", ".join(o.name for o in self.search.objectives)
-        of = "" if self.search.trials is None else f", at most {self.search.trials} trials"
+        most = self.search.trials
+        of = "" if most is None else f", at most {most} trial{'s' * (most != 1)}"
         self._say(f"{spaces} space{'s' * (spaces != 1)} searched for {names}{of}")
         ended = [row for row in self.study.rows() if row.state != "running"]
         self._told = {row.number for row in ended}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from easyrec.check import build
 from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of, read_document
-from easyrec.config.space import Parameter, Value, active, filled, parameters, points, unsearched
+from easyrec.config.located import located
+from easyrec.config.space import KINDS, Parameter, Value, active, filled, parameters, points, unsearched
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.tune import COSTS, Grid, Halving, Hyperband, NoPruner, TuneConfig
 from easyrec.config.watched import directions
@@ -102,6 +103,12 @@ class Search:
         budget = self.config.budget
         unbounded = isinstance(self.config.sampler, Grid) or budget.minutes is not None
         return budget.trials or (None if unbounded else 20)
+
+    def resolved(self) -> dict[str, Any]:
+        """The config with its spaces as another folder may hold it, see `Experiment.resolved`."""
+        raw = self.document.raw
+        features = located(raw["features"], self.first.generator.features, self.document.file)
+        return {**raw, "name": self.name, "features": features}
 
     def written(self) -> dict[str, Any]:
         """What makes studies one: the config with its spaces, and what is measured of it."""
@@ -221,9 +228,23 @@ def _point(found: Sequence[Parameter], values: Mapping[str, Value]) -> tuple[Val
 def _experiment(
     document: Document, found: Sequence[Parameter], values: Mapping[str, Value], more: Mapping[str, Any] | None = None
 ) -> Experiment:
-    """The experiment of a point; a space without a value takes its first."""
+    """The experiment of a point; a space without a value takes its first.
+
+    Raises:
+        ConfigError: It is not valid; where a mapping stands in the place of a value, with what a space looks like.
+    """
     at = filled(document, found, lambda p: values.get(p.name, p.ends[0]))
-    return experiment_of(override(at, more) if more else at)
+    try:
+        return experiment_of(override(at, more) if more else at)
+    except ConfigError as error:
+        raise ConfigError([_as_space(problem) for problem in error.problems], error.file) from None
+
+
+def _as_space(problem: Problem) -> Problem:
+    if not problem.message.endswith(", but is a mapping"):
+        return problem
+    kinds = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+    return replace(problem, message=f"{problem.message}\na space is written as {kinds}, such as {{log: [1e-4, 1e-2]}}")
 
 
 # ------------------------------------------------------------------------------------- the tune section

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import secrets
 import sqlite3
 import threading
@@ -39,6 +40,8 @@ from easyrec.durable import write_ahead
 from easyrec.errors import MissingExtra, TuneError
 from easyrec.tune.row import Row
 from easyrec.tune.search import Search
+
+logger = logging.getLogger("easyrec.tune")
 
 REDRAWS = 20
 """Draws of points that have been tried before the rest of a finite space is listed."""
@@ -159,9 +162,12 @@ class Study:
 
     def prepare(self) -> None:
         """Let a new study begin: with the points of a grid, and what earlier studies know."""
-        if self.study.user_attrs.get("prepared"):
-            return
         config = self.search.config
+        if self.study.user_attrs.get("prepared"):
+            new = [name for name in config.warm_start if name not in self.study.user_attrs.get("warm", [])]
+            if new:
+                logger.warning("tune.warm_start: %s: an earlier study helps one that begins only", ", ".join(new))
+            return
         if isinstance(config.sampler, Grid):
             listed = list(islice(points(self.search.parameters), MOST_LISTED + 1))
             if len(listed) > MOST_LISTED:
@@ -171,6 +177,7 @@ class Study:
                 self.study.enqueue_trial(point, skip_if_exists=True)
         for folder in config.warm_start:
             self._warm(Path(folder))
+        self.study.set_user_attr("warm", config.warm_start)
         self.study.set_user_attr("prepared", True)
 
     def _warm(self, folder: Path) -> None:

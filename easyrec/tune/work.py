@@ -127,7 +127,7 @@ def _run(
         raise
     except FeatureGeneratorError as error:
         took()
-        study.fail(trial, str(error))
+        study.fail(trial, _told(error))
         if isinstance(error, ConfigError) and not any(row.state == "complete" for row in study.rows()):
             raise  # all others would fail of it too
     except (MemoryError, RuntimeError) as error:  # of torch, at a point that it cannot compute
@@ -141,6 +141,13 @@ def _run(
     finally:
         if run.weights > HEAVY:
             gc.collect()  # its tables, which no later trial may need the room of
+
+
+def _told(error: FeatureGeneratorError) -> str:
+    """The error as a reason, whose first line is shown."""
+    if not isinstance(error, ConfigError):
+        return str(error)
+    return "\n".join(f"{problem.where}: {problem.message}".removeprefix(": ") for problem in error.problems)
 
 
 @contextmanager

@@ -102,6 +102,7 @@ def test_the_last_step_does_not_leave_the_range():
         ({"uniform": [1, 4], "log": True}, "'log: true' is for int"),
         ({"uniform": [1, 4], "int": [1, 4]}, "is of several kinds, uniform and int"),
         ({"choice": [1], "type": "adam"}, "a space stands alone, but here are other keys too: type"),
+        ({"choice": [{"lr": 1}], "lr": 2}, "with -o by the number of the option: train.x.choice[0].lr)"),
     ],
     ids=lambda value: str(value)[:30] if isinstance(value, dict) else "",
 )

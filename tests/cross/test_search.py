@@ -199,7 +199,7 @@ def test_a_search_that_is_stopped_while_rows_are_read_leaves_the_config(data, co
 
 def test_the_folder_of_another_search_is_refused(found, data, config, tmp_path):
     config["cross"]["min_z"] = 5.0
-    with pytest.raises(TuneError, match="another config, whose 'cross' differ"):
+    with pytest.raises(TuneError, match="another config, which differs in: cross.min_z\n"):
         easyrec.cross(config, data=data, run_dir=found.path)
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "config.yaml").write_text("name: other")
@@ -327,7 +327,9 @@ def test_the_groups_of_the_model_take_the_features_that_they_can_read(data, conf
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cross": {"columns": ["item:colour"]}}, "cross . columns\\[0\\]\n.*the data has no column 'item:colour'"),
+        ({"cross": {"columns": ["item:colour"]}}, "cross . columns\\[0\\]\n.*the data has no column 'colour'"),
+        ({"cross": {"columns": ["item:prise"]}}, "the data has no column 'prise'; did you mean 'price'"),
+        ({"cross": {"columns": ["feature:price"]}}, "its side is one of user, item, context"),
         ({"cross": {"time_check": {"keys": ["usr"]}}}, "no column of ids is called 'usr'; did you mean 'user'"),
         ({"cross": {"aggregates": {"keys": [["user", "prices"]]}}}, "no column of ids is called 'prices'"),
         ({"model": {"type": "lr", "tasks": [{"name": "click", "label": "click", "type": "regression"}]}}, "judged by a label"),

@@ -68,6 +68,13 @@ def test_a_section_that_cannot_work_is_refused(config, settings, message):
     assert message in told
 
 
+def test_a_space_of_no_kind_is_told_how_one_is_written(config):
+    misspelt = {"type": "lazy_adam", "lr": {"loguniform": [0.1, 1.0]}}
+    told = refused(config, train__sparse_optimizer=misspelt, model__embedding_dim={"choice": [2, 4]})
+    assert "must be a number, but is a mapping\n" in told
+    assert "a space is written as choice, uniform, log or int" in told
+
+
 def test_a_password_is_not_told(config):
     config["tune"]["study"] = "mysql://u:secret@h/d"
     told = refused(config)

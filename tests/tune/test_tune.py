@@ -189,6 +189,23 @@ def test_data_that_lack_a_column_end_the_search_at_once(config, tmp_path):
         )
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_column_that_the_data_lack_is_told_by_the_config_alone(files, cache):
+    file = files(data__labels=["clik"], tune__cache=cache)
+    with pytest.raises(ConfigError, match="has no column 'clik'; did you mean 'click'") as caught:
+        easyrec.tune(file, run_dir=file.parent / "s")
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.where) == (str(file), "data . train")
+    reasons = [row["reason"] for row in table(file.parent / "s")]
+    assert reasons == ([] if cache else ["data . train: the data has no column 'clik'; did you mean 'click'?"])
+
+
+def test_an_earlier_study_that_comes_too_late_is_told(search, begun, caplog):
+    begun()
+    search(tune__warm_start=["runs/earlier-tune"], tune__budget__trials=1)
+    assert "tune.warm_start: runs/earlier-tune: an earlier study helps one that begins only" in caplog.text
+
+
 def test_a_trial_whose_time_is_up_counts_by_its_best_evaluation(config, data, tmp_path):
     found = load_search(config, given=list(data))
     ticks = iter(range(1_000_000))

@@ -13,6 +13,7 @@ import yaml
 from easyrec.check import Built, build
 from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of
+from easyrec.config.located import located
 from easyrec.config.space import unsearched
 from easyrec.durable import write_text
 from easyrec.errors import ConfigError
@@ -80,7 +81,8 @@ def write_applied(path: Path, experiment: Experiment, document: Document, chosen
         applied.append(proposal)
     changed = override(document, {"name": experiment.name, **laid})
     told = "".join(f"# {proposal.key}: {' '.join(proposal.overrides)}\n" for proposal in applied)
-    text = yaml.safe_dump(changed.raw, sort_keys=False, allow_unicode=True, width=120)
+    features = located(changed.raw["features"], experiment.generator.features, experiment.features.file)
+    text = yaml.safe_dump({**changed.raw, "features": features}, sort_keys=False, allow_unicode=True, width=120)
     write_text(path, told + text)
     carry(experiment.features, path)
     return applied

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from easyrec.batch import Batch
 from easyrec.config import Experiment, load_experiment
 from easyrec.config.parts import NO_ROWS
@@ -18,12 +20,14 @@ from easyrec.config.statistic import StatisticConfig
 from easyrec.data import Sources, make_loader, open_sources
 from easyrec.errors import ConfigError, Problem, RunError
 from easyrec.train.api import train
+from easyrec.train.interrupt import Interrupted
 from easyrec.train.restore import restore
 from easyrec.train.run_folder import RunFolder, run_path
 from easyrec.train.scorer import Scorer
 from easyrec.tune.compress.ladder import Candidate, finished, learned
 from easyrec.tune.compress.measured import Bench, Measured
-from easyrec.tune.compress.outputs import REPORT, write_best, write_report, write_table
+from easyrec.tune.compress.outputs import BEST, REPORT, write_best, write_report, write_table
+from easyrec.tune.study import differences
 
 logger = logging.getLogger("easyrec.tune")
 
@@ -73,6 +77,8 @@ def compress(
 ) -> Compressed:
     """Measure ways to make the tables of a trained model smaller; where the run is not there yet, it is trained.
 
+    Stopped at any moment, call it again: what was trained is not trained anew, only measured.
+
     Args:
         config: What was trained; the folder of the run will do.
         target: How many times smaller than in fp32 the tables are to become.
@@ -87,7 +93,8 @@ def compress(
 
     Raises:
         ConfigError: The config cannot work, has no held-out rows, or is of a model without scores to compare.
-        RunError: The folder is taken.
+        RunError: The folder holds something else.
+        Interrupted: A signal came; `best.yaml` and the table tell of what was measured.
     """
     if not (math.isfinite(target) and target > 1.0):
         raise ConfigError(
@@ -98,9 +105,32 @@ def compress(
     run = Path(run_dir) if run_dir is not None else Path(os.fspath(config)) if given else run_path(experiment.name)  # type: ignore[arg-type]
     _refuse(experiment)
     folder = Path(output) if output is not None else run.with_name(f"{run.name}-compress")
-    with RunFolder(folder, overwrite=overwrite) as written:
+    with RunFolder(folder, resume=_begun(folder, experiment, overwrite=overwrite), overwrite=overwrite) as written:
         written.describe(experiment)
-        return _Search(experiment, run, folder, target, data, plugins, told or _log).run(retrain=retrain)
+        search = _Search(experiment, run, folder, target, data, plugins, told or _log)
+        try:
+            return search.run(retrain=retrain)
+        except (Interrupted, KeyboardInterrupt):
+            count = len(search.tried)
+            text = f"stopped after {count} way{'s' * (count != 1)}; the config so far is {folder / BEST}"
+            raise Interrupted(f"{text}. To go on: the same command") from None
+
+
+def _begun(folder: Path, experiment: Experiment, *, overwrite: bool) -> bool:
+    """Whether the folder holds this search, which goes on.
+
+    Raises:
+        RunError: It holds another config's.
+    """
+    config = folder / "config.yaml"
+    if overwrite or not config.is_file() or not (folder / BEST).is_file():
+        return False
+    known = yaml.safe_load(config.read_text(encoding="utf-8"))
+    differing = differences(known, yaml.safe_load(experiment.to_yaml()))
+    if differing:
+        text = f"{folder}: holds the compression of another config, which differs in: {', '.join(differing)}"
+        raise RunError(f"{text}\nstart over (--overwrite), or choose another folder (--output)")
+    return True
 
 
 def _refuse(experiment: Experiment) -> None:
@@ -142,8 +172,10 @@ class _Search:
 
     def run(self, *, retrain: bool) -> Compressed:
         """Measure all ways, and write what was found."""
-        if not (self.run_dir / "checkpoints").is_dir():
-            logger.info("%s: is trained first", self.run_dir)
+        write_best(self.folder, self._chosen(None), f"{self.experiment.name}: nothing was measured yet")
+        if not (self.run_dir / "metrics.json").is_file():
+            begun = (self.run_dir / "checkpoints").is_dir()
+            logger.info("%s: %s", self.run_dir, "its training goes on" if begun else "is trained first")
             self._trained(self.experiment, self.run_dir)
         sources = open_sources(self.experiment, self.data)
         rows, scorer = self._held_out(sources), restore(self.experiment, self.run_dir)
@@ -153,20 +185,27 @@ class _Search:
             before = bench.measure(self._with(plain.settings), plain)
             for candidate in finished():
                 self._tell(bench.measure(self._with(candidate.settings), candidate))
+                self._found(bench.bytes, before.auc)
         for candidate in learned(scorer.collection.plan, self.target) if retrain else ():
             self._retrain(candidate, sources, rows, bench)
-        best = self._best(bench.bytes)
-        # Export measures anew, by the same bound.
-        bound = {"export.max_auc_drop": self.experiment.export.max_auc_drop}
-        chosen = self._with({**({} if best is None else best.candidate.settings), **bound})
-        about = f"{self.experiment.name}: " + ("nothing makes it smaller" if best is None else best.candidate.name)
-        path = write_best(self.folder, chosen, about)
-        found = Compressed(
-            self.folder, path, self.folder / REPORT, self.target, bench.bytes, before.auc, self.tried, best
-        )
-        write_table(found)
+            self._found(bench.bytes, before.auc)
+        found = self._found(bench.bytes, before.auc)
         write_report(found, self.experiment)
         return found
+
+    def _found(self, size: int, auc: Mapping[str, float]) -> Compressed:
+        """Write the config of the best so far, and the table."""
+        best = self._best(size)
+        about = f"{self.experiment.name}: " + ("nothing makes it smaller" if best is None else best.candidate.name)
+        path = write_best(self.folder, self._chosen(best), about)
+        found = Compressed(self.folder, path, self.folder / REPORT, self.target, size, auc, list(self.tried), best)
+        write_table(found)
+        return found
+
+    def _chosen(self, best: Measured | None) -> Experiment:
+        """The config of a way; export measures it anew, by the same bound."""
+        bound = {"export.max_auc_drop": self.experiment.export.max_auc_drop}
+        return self._with({**({} if best is None else best.candidate.settings), **bound})
 
     def _tell(self, measured: Measured) -> None:
         same = next((m for m in self.tried if (m.bytes, m.auc) == (measured.bytes, measured.auc)), None)

@@ -23,6 +23,7 @@ from easyrec.tune.cross.outputs import BEST, REPORT, TABLES, costed, write_best,
 from easyrec.tune.cross.rows import Reader
 from easyrec.tune.cross.search import search
 from easyrec.tune.cross.session import Session
+from easyrec.tune.study import differences
 from feature_generator.fitting.learned import carry
 
 logger = logging.getLogger("easyrec.tune")
@@ -61,7 +62,7 @@ def cross(
     """
     experiment = load_experiment(config, overrides, plugins=plugins)
     reader = Reader(experiment, data)
-    _require(experiment, reader)
+    refuse_unfit(experiment, reader)
     folder = _folder(config, experiment, run_dir)
     with RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run, StopRequest() as stop:
         state = _state(folder, experiment)
@@ -148,10 +149,10 @@ def _state(folder: Path, experiment: Experiment) -> dict[str, Any]:
                 f"{folder}: holds no search of features, but {', '.join(others[:3])}: choose another folder"
             )
         return {"settings": settings, "seconds": 0.0, "done": {}}
-    differing = [key for key in settings if found["settings"].get(key) != plain(settings[key])]
+    differing = differences(found["settings"], json.loads(json.dumps(plain(settings))))
     if differing:
-        told = ", ".join(f"'{key}'" for key in differing)
-        raise TuneError(f"{folder}: holds the search of another config, whose {told} differ: --overwrite starts over")
+        text = f"{folder}: holds the search of another config, which differs in: {', '.join(differing)}"
+        raise TuneError(f"{text}\nstart over (--overwrite), or choose another folder (--run-dir)")
     return found
 
 
@@ -168,7 +169,7 @@ def _describe(run: RunFolder, experiment: Experiment) -> None:
     carry(experiment.features, run.path / "config.yaml")
 
 
-def _require(experiment: Experiment, reader: Reader) -> None:
+def refuse_unfit(experiment: Experiment, reader: Reader) -> None:
     """Refuse what cannot be searched.
 
     Raises:

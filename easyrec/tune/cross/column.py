@@ -9,9 +9,13 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from easyrec.config import Experiment
+from easyrec.data.sources import Source as DataSource
 from easyrec.errors import ConfigError, Problem
 from feature_generator import OutputSpec
 from feature_generator.features import MULTIVAL, Source
+
+SIDES = ("user", "item", "context")
+"""Sides that columns of the data are on."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def used_features(experiment: Experiment) -> dict[str, OutputSpec]:
     return {n: spec for n, spec in outputs.items() if n in named and spec.sequence is None}
 
 
-def columns_of(experiment: Experiment, types: dict[str, pa.DataType], more: Sequence[str]) -> list[Column]:
+def columns_of(experiment: Experiment, data: DataSource, more: Sequence[str]) -> list[Column]:
     """The columns behind the features of ids and numbers that the model reads, and those that the section names.
 
     Raises:
@@ -75,11 +79,14 @@ def columns_of(experiment: Experiment, types: dict[str, pa.DataType], more: Sequ
         source = Source.of(text)
         if text in known:
             continue
-        if source.name not in types or source.side not in ("user", "item", "context"):
-            listed = ", ".join(list(types)[:20])
-            problems.append(Problem(f"the data has no column '{text}'\nknown: {listed}", f"cross.columns.{index}"))
+        where = f"cross.columns.{index}"
+        if source.side not in SIDES:
+            problems.append(Problem(f"'{text}' is no column of the data: its side is one of {', '.join(SIDES)}", where))
             continue
-        kind = types[source.name]
+        if source.name not in data.columns:
+            problems.append(Problem(f"the data has no column {data.hint(source.name)}", where))
+            continue
+        kind = data.columns[source.name]
         numbers = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         name = source.name if source.name not in taken else f"{source.side}_{source.name}"
         known.add(text)
@@ -98,7 +105,7 @@ def _behind(experiment: Experiment) -> Iterator[Column]:
             continue
         (source,) = config.sources
         text = f"{source.side}:{source.name}"
-        if source.side not in ("user", "item", "context") or text in seen:
+        if source.side not in SIDES or text in seen:
             continue
         if config.type == "raw" and (config.value_dim or 1) != 1:
             continue

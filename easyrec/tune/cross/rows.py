@@ -123,7 +123,7 @@ class Reader:
                 ConfigError([Problem("features are searched on data.train, and there is none", "data")])
             )
         self.types = self.sources.train.columns
-        columns = columns_of(experiment, self.types, self.config.columns)
+        columns = columns_of(experiment, self.sources.train.source, self.config.columns)
         self.columns = {column.name: column for column in columns}
         self.used = used_features(experiment)
         self.base = experiment.generator.only(list(self.used)) if self.used else None
@@ -141,7 +141,10 @@ class Reader:
         self.wanted = list(dict.fromkeys(wanted))
         for name, part in (("data.train", self.sources.train), ("data.valid", self.sources.valid)):
             if part is not None:
-                part.source.require(self.wanted, name)
+                try:
+                    part.source.require(self.wanted, name)
+                except ConfigError as error:
+                    raise experiment.placed(error) from None
 
     def _time_column(self) -> str | None:
         data = self.experiment.data

@@ -106,17 +106,24 @@ class Activations:
         return self.scorer.scoring({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
     def measure(self, features: Sequence[str] = (), seed: Sequence[int] = ()) -> dict[str, float]:
-        """The metric of each task, the sign turned where less is better, with some features at other rows."""
+        """The metric of each task that has one here, its sign turned where less is better, with some features at other rows.
+
+        Raises:
+            TuneError: No task has one: the labels of the rows are all alike.
+        """
         config = self.experiment.eval.model_copy(update={"metrics": [], "slices": []})
         evaluation = metrics.Evaluation(self.tasks, config)
         evaluation.update(self.scores(features, seed), self.labels, self.weights, self.columns)
         values = evaluation.compute()
-        return {key: sign * values[key] for key, sign in self.signs.items()}
+        found = {key: sign * value for key, sign in self.signs.items() if (value := values[key]) is not None}
+        if not found:
+            raise TuneError(f"{', '.join(self.signs)}: not defined on the first {self.size:,} rows of data.valid")
+        return found
 
-    def drop(self, base: Mapping[str, float], features: Sequence[str], seed: Sequence[int]) -> float:
-        """How much worse the metric is; of several tasks, that of the one which is hit hardest."""
+    def drops(self, base: Mapping[str, float], features: Sequence[str], seed: Sequence[int]) -> list[float]:
+        """How much worse the metric of each task is, in the order of `base`."""
         found = self.measure(features, seed)
-        return max(base[key] - value for key, value in found.items())
+        return [value - found[key] for key, value in base.items()]
 
     @contextmanager
     def permuted(self, features: set[str], random: np.random.Generator) -> Iterator[dict[str, Tensor]]:

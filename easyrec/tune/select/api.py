@@ -20,6 +20,7 @@ from easyrec.train.run_folder import RunFolder, run_path
 from easyrec.tune.select.outputs import BEST, REPORT, TABLE, rows_of, write_best, write_report, write_table
 from easyrec.tune.select.selected import Selected
 from easyrec.tune.select.study import MEASURED, Study
+from easyrec.tune.select.units import misnamed
 from easyrec.tune.study import differences
 from easyrec.tune.work import quiet
 from feature_generator.config import Document
@@ -59,7 +60,7 @@ def select(
         Interrupted: A signal came; `best.yaml` and the table are there, and the same call goes on.
     """
     experiment = load_experiment(config, overrides, plugins=plugins)
-    _refuse(experiment, list(data or {}))
+    refuse_unfit(experiment, list(data or {}))
     folder = _folder(config, experiment, run_dir)
     written = _written(experiment)
     _refuse_others(folder, written, overwrite=overwrite)
@@ -101,13 +102,19 @@ def _folder(config: Any, experiment: Experiment, run_dir: str | os.PathLike[str]
     return run_path(f"{experiment.name}-select")
 
 
-def _refuse(experiment: Experiment, given: Sequence[str]) -> None:
-    """Refuse what no feature can be told apart in.
+def refuse_unfit(experiment: Experiment, given: Sequence[str] = ()) -> None:
+    """Refuse what no feature can be told apart in, and names that no feature has.
+
+    Args:
+        experiment: The experiment.
+        given: Parts of the data that others stand in for.
 
     Raises:
         ConfigError: All reasons.
     """
     problems = list(_unfit(experiment, given))
+    if not isinstance(experiment.model, StatisticConfig):
+        problems += misnamed(experiment, experiment.sections.select or SelectConfig())
     if problems:
         raise experiment.placed(ConfigError(problems))
 

@@ -67,6 +67,8 @@ class Decision:
             if self.significant(family_name(family)) or not noise.issuperset(family):
                 noise -= set(family)
                 repeated |= self._repeated(family, fixed)
+                stay = [unit for unit in family if unit not in repeated and not self.significant(unit)]
+                self.notes |= {unit: self._together(unit, family) for unit in stay}
         for sequence, children in self.reduction.units.sequences.items():
             of = list(dict.fromkeys(owner[child] for child in children))
             if noise.issuperset(of) and self.significant(sequence_name(sequence)):
@@ -79,6 +81,11 @@ class Decision:
         } | {unit: why for unit, why in repeated.items() if unit not in noise}
         self.reduction.take_out(sorted(noise, key=self.worth), reasons)
         self.reduction.take_out(sorted(set(reasons) - noise, key=self.worth), reasons)
+
+    def _together(self, unit: str, family: Sequence[str]) -> str:
+        others = ", ".join(f"'{other}'" for other in family if other != unit)
+        name = family_name(family)
+        return f"one of it and {others}: together worth {self.measured.joint.get(name, self.worth(unit)):.3g}"
 
     def _repeated(self, family: Sequence[str], fixed: set[str]) -> dict[str, str]:
         """Those of units that are alike which others tell, with why: the cheapest stays, then the one that is worth most."""

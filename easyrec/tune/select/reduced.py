@@ -90,7 +90,7 @@ class Reduction:
         except ConfigError as error:
             problem = error.problems[0]
             where = f"{problem.where}: " if problem.where else ""
-            return f"{where}{problem.message.splitlines()[0]}"
+            return f"{where}{problem.message.splitlines()[0].removesuffix(', e.g.')}"
         return None
 
 

@@ -176,7 +176,7 @@ class Study:
 
         def measure() -> Any:
             logger.info("measuring by '%s'", method.type)
-            task = Task(experiment, folder, units, joint, self.config.rows, steps)
+            task = Task(experiment, folder, units, joint, self.config.rows, steps, self.copies)
             return build(method, task).measure().to_json()
 
         key = [method.model_dump(mode="json"), units, joint, self.config.rows]

@@ -9,7 +9,7 @@ from easyrec.config import Experiment
 from easyrec.config.select import SelectConfig
 from easyrec.embedding.plan import plan_embeddings
 from easyrec.embedding.spec import EmbeddingPlan
-from easyrec.errors import ConfigError, Problem, nearest
+from easyrec.errors import Problem, nearest
 
 SEQUENCES = ("sparse_sequence", "dense_sequence")
 
@@ -39,16 +39,8 @@ class Units:
 
 
 def units_of(experiment: Experiment, config: SelectConfig) -> Units:
-    """The units of an experiment.
-
-    Raises:
-        ConfigError: A name of the `select` section is no feature that the model reads, or a feature is in two groups.
-    """
-    plan = plan_embeddings(experiment.generator.outputs, experiment.model)
-    read = read_features(plan)
-    problems = list(_misnamed(config, read))
-    if problems:
-        raise experiment.placed(ConfigError(problems))
+    """The units of an experiment whose `select` section names no feature wrongly, see `misnamed`."""
+    read = read_features(plan_embeddings(experiment.generator.outputs, experiment.model))
     owner = {feature: name for name, features in config.groups.items() for feature in features}
     features: dict[str, tuple[str, ...]] = {}
     for name in experiment.generator.outputs:
@@ -69,7 +61,9 @@ def read_features(plan: EmbeddingPlan) -> set[str]:
     return {feature for group in plan.groups.values() for feature in group.features}
 
 
-def _misnamed(config: SelectConfig, read: Collection[str]) -> Iterator[Problem]:
+def misnamed(experiment: Experiment, config: SelectConfig) -> Iterator[Problem]:
+    """Names of the `select` section that are no feature which the model reads, and features that are in two groups."""
+    read = read_features(plan_embeddings(experiment.generator.outputs, experiment.model))
     known, owner = sorted(read), dict[str, str]()
     for place, name in [
         *((f"select.keep.{i}", name) for i, name in enumerate(config.keep)),

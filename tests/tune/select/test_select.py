@@ -327,6 +327,37 @@ def test_what_cannot_work_is_told_before_anything_is_measured(config, shop_rows,
     assert not (tmp_path / "s").exists() or not (tmp_path / "s" / "features").exists()
 
 
+def test_a_misspelt_feature_is_told_at_its_line_and_leaves_no_folder(config, shop_rows, tmp_path):
+    config["select"] |= {"keep": ["usr_id"], "groups": {"both": ["few", "mny"]}}
+    file = tmp_path / "toy.yaml"
+    file.write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError) as caught:
+        easyrec.select(file, data=shop_rows, run_dir=tmp_path / "s")
+    lines = file.read_text().splitlines()
+    assert {problem.file for problem in caught.value.problems} == {str(file)}
+    assert [lines[problem.line - 1].strip() for problem in caught.value.problems] == ["- usr_id", "- mny"]
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("fg", ["raw", "encoded"])
+def test_a_column_that_the_data_lack_is_told_before_features_are_written(config, shop_rows, tmp_path, fg):
+    rows = {part: frame.drop(columns="number") for part, frame in shop_rows.items()}
+    config["data"]["fg"] = fg
+    with pytest.raises(ConfigError, match=r"data \. train\s+the data has no column 'number'"):
+        easyrec.select(config, data=rows, run_dir=tmp_path / "s")
+
+
+def test_what_stays_by_what_it_has_in_common_with_another_says_so(selected):
+    rows = {row.name: row for row in selected.rows}
+    (kept,) = {"item_id", "again"} & set(selected.kept)
+    worth, bound = (float(text.split()[-1]) for text in rows["few"].reason.split(", "))
+    assert worth < bound
+    if rows[kept].importance["permutation"] <= bound:
+        assert rows[kept].reason.startswith("one of it and '")
+    else:
+        assert rows[kept].reason.startswith("worth ")
+
+
 def test_data_without_a_part_to_measure_on_are_refused(config, shop_rows, tmp_path):
     with pytest.raises(ConfigError, match=r"measured on data\.valid, and there is none"):
         easyrec.select(config, data={"train": shop_rows["train"]}, run_dir=tmp_path / "s")

@@ -7,7 +7,7 @@ one class over `Method`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,6 +43,7 @@ class Task:
         joint: Units that are measured together too, by a name.
         rows: Rows of `valid` at most.
         steps: Steps of an epoch.
+        copies: Units that are shuffled copies, which are worth nothing.
     """
 
     experiment: Callable[[Mapping[str, Any]], Experiment]
@@ -51,6 +52,7 @@ class Task:
     joint: Mapping[str, Sequence[str]]
     rows: int
     steps: int
+    copies: Collection[str] = ()
 
     def gates(self, kind: str, epochs: float) -> dict[str, Any]:
         """The config of gates on all units, that can come from one end to the other in so many epochs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,9 @@ from easyrec.tune.select.activations import Activations
 from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.methods import Method, MethodConfig
 from easyrec.tune.select.trained import trained
+
+FLOOR = 0.01
+"""Least scale of a task's drops, as a part of the greatest of them."""
 
 
 class Config(MethodConfig):
@@ -49,16 +53,52 @@ class Permutation(Method):
         trained(experiment, self.task.folder)
         kept = Activations.of(experiment, self.task.folder, self.task.rows)
         base = kept.measure()
-        importance, errors, joint = {}, {}, {}
-        for number, (name, features) in enumerate(self.task.units.items()):
-            drops = [kept.drop(base, features, seed=(i, number)) for i in range(self.config.repeats)]
-            importance[name] = float(np.mean(drops))
-            if len(drops) > 1:
-                errors[name] = float(np.std(drops, ddof=1) / len(drops) ** 0.5)
-        for number, (name, units) in enumerate(self.task.joint.items()):
-            features = [feature for unit in units for feature in self.task.units[unit]]
-            drops = [kept.drop(base, features, seed=(i, number)) for i in range(self.config.repeats)]
-            joint[name] = float(np.mean(drops))
+        joint = {
+            name: [feature for unit in units for feature in self.task.units[unit]]
+            for name, units in self.task.joint.items()
+        }
+        drops = np.array(
+            [
+                [kept.drops(base, features, seed=(i, number)) for i in range(self.config.repeats)]
+                for measured in (self.task.units, joint)
+                for number, features in enumerate(measured.values())
+            ]
+        )
+        worth = hardest(drops, [name in self.task.copies for name in (*self.task.units, *joint)])
+        means = dict(zip((*self.task.units, *joint), worth.mean(axis=1).tolist(), strict=True))
+        errors = {}
+        if self.config.repeats > 1:
+            each = worth.std(axis=1, ddof=1) / self.config.repeats**0.5
+            errors = dict(zip(self.task.units, each.tolist(), strict=False))
         first = next(iter(base))
-        seconds = time.monotonic() - start
-        return Measured("permutation", f"drop of {first}", importance, errors, joint, {}, abs(base[first]), seconds)
+        return Measured(
+            "permutation",
+            f"drop of {first}" + ", other tasks in its scale" * (len(base) > 1),
+            {name: means[name] for name in self.task.units},
+            errors,
+            {name: means[name] for name in joint},
+            {},
+            abs(base[first]),
+            time.monotonic() - start,
+        )
+
+
+def hardest(drops: np.ndarray, copies: Sequence[bool]) -> np.ndarray:
+    """The drop of the task that is hit hardest, (units, repeats), in the scale of the first task.
+
+    Metrics of different tasks are compared by what noise costs each: ``max_t d_t s_1 / s_t``, s_t being the root mean
+    square of the drops of copies. That of a rare label jumps about, and an error is in the unit of its label.
+
+    Args:
+        drops: (units, repeats, tasks).
+        copies: Which units are shuffled copies; without any, s_t is of all units.
+    """
+    of = drops[np.asarray(copies, dtype=bool)] if any(copies) else drops
+    scale = np.sqrt((of**2).mean(axis=(0, 1)))
+    scale = np.maximum(scale, FLOOR * np.abs(drops).max(axis=(0, 1)))
+    shown = scale > 0  # a task that nothing changes tells nothing
+    if not shown.any():
+        return drops[:, :, 0]
+    unit = scale[0] or 1.0
+    found: np.ndarray = (drops[:, :, shown] * (unit / scale[shown])).max(axis=2)
+    return found
