@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from easyrec.errors import StoreError
 from easyrec.store.changes import Change, changes
@@ -74,6 +74,11 @@ Decide = Callable[[list[Version]], Version | None]
 """The version that follows some others; None: none."""
 
 
+def is_address(place: Path | str) -> TypeGuard[str]:
+    """Whether a registry is a database, and no file."""
+    return isinstance(place, str) and place.startswith(SCHEMES)
+
+
 class Registry:
     """Versions of definitions, for any number of projects and processes.
 
@@ -83,9 +88,7 @@ class Registry:
     """
 
     def __init__(self, place: Path | str, clock: Callable[[], float] = time.time) -> None:
-        self._versions: _Versions = (
-            _InPostgres(place) if isinstance(place, str) and place.startswith(SCHEMES) else _InFile(Path(place))
-        )
+        self._versions: _Versions = _InPostgres(place) if is_address(place) else _InFile(Path(place))
         self.clock = clock
 
     def versions(self, project: str) -> list[Version]:

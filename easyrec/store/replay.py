@@ -17,8 +17,8 @@ from easyrec.store import native
 from easyrec.store.behaviour import is_apart
 from easyrec.store.codec import arrow_type, field_of
 from easyrec.store.definitions import View
-from easyrec.store.events import reading
 from easyrec.store.duck import quoted, text
+from easyrec.store.events import reading
 
 AT_ONCE = 65_536
 """Events and moments that are gone through at a time."""

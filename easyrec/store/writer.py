@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,51 +125,37 @@ class Writer:
         known = self._change(entity, begin).views[name]
         writing = known.writing
         assert writing is not None
-        generation, keep = writing.generation, known.spans
         done = progress_of(self.store, entity, name, writing).rows
         me = f"{socket.gethostname()}-{os.getpid()}"
-        pulse = Pulse(self.store, entity, name, Progress(generation, me, begun, done), self.clock)
-        rows, seen, newest, checked = 0, 0, None, _Sample(of_events=view.events is not None)
-        at_once, due = _at_once(view), begun
-        if rows_per_second is not None:
-            at_once = min(at_once, max(1, int(rows_per_second / PIECES_A_SECOND)))
+        pulse = Pulse(self.store, entity, name, Progress(writing.generation, me, begun, done), self.clock)
         gate = Gate(self.config, view, clock=self.clock) if view.expect else None
+        put = _Put(_Sample(of_events=view.events is not None))
         try:
-            for batch in _pieces(batches if gate is None else gate.passing(batches), at_once):
-                keys, packed, latest = self._packed(view, batch, writing.schema)
-                rows += len(keys)
-                seen += batch.num_rows
-                newest = latest if newest is None else max(newest, latest if latest is not None else newest)
-                checked.add(keys, packed)
-                if seen > done:
-                    self.store.splice(entity, known.slot, generation, keys, packed, keep)
-                    if rows_per_second is not None:
-                        due = max(due, self.clock()) + batch.num_rows / rows_per_second
-                        self.wait(max(0.0, due - self.clock()))
+            passing = batches if gate is None else gate.passing(batches)
+            for seen in self._put(view, known, passing, put, done, rows_per_second):
                 pulse.beat(max(seen, done))
         except BaseException:
             pulse.stop()
             raise
         self._check_own(Head.of(self.store.read(entity, [])[0]), name, token)
         try:
-            if seen < done:
-                raise StoreError(
-                    f"view '{name}': of {done:,} rows that a stopped writer wrote of '{source}' {seen:,} came"
-                )
-            self._verify(view, known, generation, checked)
+            if put.seen < done:
+                told = f"of {done:,} rows that a stopped writer wrote of '{source}' {put.seen:,} came"
+                raise StoreError(f"view '{name}': {told}")
+            self._verify(view, known, writing.generation, put.sample)
         except StoreError:  # what lies there is not what was written, by whomever: nobody goes on with it
             self._change(entity, lambda head: self._anew(head, name, token))
             raise
         before = known.live.generations if merge and known.live is not None else []
-        state = State([*before, generation], rows, self.clock(), newest, version)
+        state = State([*before, writing.generation], put.rows, self.clock(), put.newest, version)
 
         def switch(head: Head) -> Head:
             self._check_own(head, name, token)
             return head.changed(name, replace(head.views[name], live=state, former=head.views[name].live, writing=None))
 
         self._change(entity, switch)
-        found = None if gate is None else gate.checked
-        return Published(name, generation, rows, newest, self.clock() - begun, min(done, seen), found)
+        found, resumed = None if gate is None else gate.checked, min(done, put.seen)
+        return Published(name, writing.generation, put.rows, put.newest, self.clock() - begun, resumed, found)
 
     def rollback(self, name: str) -> State:
         """Return to the generation before the last one, once; gives what is read now.
@@ -299,6 +285,30 @@ class Writer:
         last = {keys[row]: row for row in order}
         return list(last), [packed[row] for row in last.values()], latest
 
+    def _put(
+        self,
+        view: View,
+        known: Known,
+        batches: Iterable[pa.RecordBatch],
+        put: _Put,
+        done: int,
+        rows_per_second: float | None,
+    ) -> Iterator[int]:
+        """Write the rows of a generation behind the first `done`; tells after each piece how many have come."""
+        assert known.writing is not None
+        at_once, due = _at_once(view), self.clock()
+        if rows_per_second is not None:
+            at_once = min(at_once, max(1, int(rows_per_second / PIECES_A_SECOND)))
+        for batch in _pieces(batches, at_once):
+            keys, packed, latest = self._packed(view, batch, known.writing.schema)
+            put.add(keys, packed, latest, batch.num_rows)
+            if put.seen > done:
+                self.store.splice(view.entity, known.slot, known.writing.generation, keys, packed, known.spans)
+                if rows_per_second is not None:
+                    due = max(due, self.clock()) + batch.num_rows / rows_per_second
+                    self.wait(max(0.0, due - self.clock()))
+            yield put.seen
+
     @staticmethod
     def _check_own(head: Head, name: str, token: str) -> None:
         writing = head.views[name].writing
@@ -357,6 +367,30 @@ class _Sample:
                 if len(self.rows) >= CHECKED:
                     self.rows.pop(next(iter(self.rows)))
                 self.rows[keys[place]] = rows[place]
+
+
+@dataclass
+class _Put:
+    """What came of the rows of a generation.
+
+    Attributes:
+        sample: Of the rows that were written.
+        rows: That count.
+        seen: Of the input.
+        newest: Latest event time, microseconds since 1970.
+    """
+
+    sample: _Sample
+    rows: int = 0
+    seen: int = 0
+    newest: int | None = None
+
+    def add(self, keys: Sequence[bytes], packed: Sequence[bytes], latest: int | None, seen: int) -> None:
+        """Count a piece."""
+        self.rows += len(keys)
+        self.seen += seen
+        self.newest = latest if self.newest is None else max(self.newest, latest if latest is not None else self.newest)
+        self.sample.add(keys, packed)
 
 
 def _check_version(view: View, version: str, live: State | None) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.head import Head
+from easyrec.store.near import NearStore
 from easyrec.store.online import OnlineStore
 from easyrec.store.quality.checks import Checked, Checks
 from easyrec.store.reader import EntityReader
@@ -53,7 +53,7 @@ class State:
 
     def __init__(self, config: StoreConfig, store: OnlineStore, clock: Callable[[], float] = time.time) -> None:
         self.config, self.store, self.clock = config, store, clock
-        self.checks = Checks(Path(config.registry), config.project)
+        self.checks = Checks(config.registry, config.project)
 
     def views(self) -> dict[str, ViewState]:
         """All views, by name.
@@ -89,7 +89,7 @@ class State:
         """
         entity = self.config.entity(view.entity)
         columns = {name: (view, name) for name in view.types}
-        reader = EntityReader(self.store, entity.name, entity.join_id, columns, self.clock)
+        reader = EntityReader(NearStore(self.store), entity.name, entity.join_id, columns, self.clock)
         found = reader.read([key]).to_pylist()[0]
         if not reader.counts()[view.name].hits:
             return None
@@ -98,7 +98,7 @@ class State:
 
     def versions(self) -> list[tuple[Version, list[Change]]]:
         """What was applied, with what changed, the latest first."""
-        versions = Registry(Path(self.config.registry)).versions(self.config.project)
+        versions = Registry(self.config.registry).versions(self.config.project)
         made: list[tuple[Version, list[Change]]] = []
         before = None
         for version in versions:

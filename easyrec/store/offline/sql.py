@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from easyrec.errors import ConfigError, DataError
-from easyrec.store.offline import OfflineConfig, quoted
+from easyrec.errors import ConfigError, DataError, StoreError
+from easyrec.store.duck import quoted
+from easyrec.store.offline import ALL, OfflineConfig, Wanted
 from feature_generator.config import Choice, StrictModel
 
 
@@ -30,7 +31,7 @@ class Config(OfflineConfig):
                 raise ValueError(f"'{name}' must be a plain name of a table")
         return value
 
-    def scan(self, db: Any, name: str) -> None:
+    def scan(self, db: Any, name: str, wanted: Wanted = ALL) -> None:
         """See the family's contract."""
         self._check(db)
         for called, table in self.tables.items():
@@ -41,6 +42,10 @@ class Config(OfflineConfig):
             if not type(error).__module__.startswith(("duckdb", "_duckdb")):
                 raise
             raise DataError(f"the query cannot be run: {str(error).splitlines()[0][:300]}") from None
+
+    def frame(self, spark: Any, wanted: Wanted = ALL) -> Any:
+        """See the family's contract."""
+        raise StoreError("a query is in duckdb's dialect, which Spark does not read: build a view of it first")
 
     def _check(self, db: Any) -> None:
         """Refuse what is no SELECT, or reads anything but the tables."""

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from easyrec.errors import DataError, MissingExtra, nearest
-from easyrec.store.offline import quoted
+from easyrec.store.duck import quoted
 
 AT_ONCE = 65_536
 
