@@ -79,7 +79,14 @@ class EntityReader:
             DataError: An id is null, or of another type.
             StoreError: The store cannot be reached or is damaged.
         """
-        head, records = self.store.read(self.entity, key_bytes(ids, self.join_id))
+        return self.unpacked(ids, *self.store.read(self.entity, key_bytes(ids, self.join_id)))
+
+    def unpacked(self, ids: Sequence[Any] | pa.Array, head: bytes | None, records: list[bytes | None]) -> pa.RecordBatch:
+        """The columns of some ids, of what the store knows of them.
+
+        Raises:
+            StoreError: It is damaged.
+        """
         plan = self._plan
         if head != plan.head:
             plan = self._plan = _Plan(head, self._made(Head.of(head)))
@@ -151,6 +158,7 @@ class ModelReader:
             columns = config.columns(config.model(model))
         except ValueError as error:
             raise StoreError(str(error)) from None
+        self.store = store
         self.entities: dict[str, EntityReader] = {}
         for entity in config.entities:
             own = {name: place for name, place in columns.items() if place[0].entity == entity.name}
@@ -175,7 +183,9 @@ class ModelReader:
                 known = list(self.entities)
                 told = f"the model reads nothing by this id{nearest(name, known)}; known: {', '.join(known)}"
                 raise DataError(told, column=name)
-        return {name: self.entities[name].read(some) for name, some in ids.items()}
+        readers = {name: self.entities[name] for name in ids}
+        found = self.store.read_many({reader.entity: key_bytes(ids[name], name) for name, reader in readers.items()})
+        return {name: reader.unpacked(ids[name], *found[reader.entity]) for name, reader in readers.items()}
 
     def counts(self) -> dict[str, ViewCounts]:
         """Hits, misses and expired rows since this was made, by view."""
