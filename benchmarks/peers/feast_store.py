@@ -2,7 +2,7 @@
 
 `python feast_store.py FOLDER STORE [REDIS]`: the folder holds `users.parquet` and `items.parquet`, the columns of a view
 named `<letter><number>`; STORE is `sqlite` or `redis`, REDIS its `host:port`. Orders come as lines of JSON, answers go as such:
-`["publish", only items]` gives seconds and rows, `["read", views, call, [[user, [item, ...]], ...]]` the seconds of each request, and those
+`["publish", file, only items]` gives seconds and rows, `["read", views, call, [[user, [item, ...]], ...]]` the seconds of each request, and those
 of a processor.
 """
 
@@ -34,6 +34,7 @@ class Contestant:
     """
 
     def __init__(self, folder: Path, online: dict[str, Any]) -> None:
+        self.folder = folder
         self.frames = {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("users", "items")}
         self.store = FeatureStore(
             config=RepoConfig(
@@ -69,17 +70,17 @@ class Contestant:
                 made += self.views[name, views]
         self.store.apply(made)
 
-    def publish(self, only_items: bool) -> tuple[float, int]:
-        """Write the items' rows into their one view; then, not timed, everything else where that is wanted."""
-        view, frame = self.views["items", 1][0], self.frames["items"]
+    def publish(self, name: str, only_items: bool) -> tuple[float, int]:
+        """Write a file's rows into the items' one view; then, not timed, everything else where that is wanted."""
+        view, frame = self.views["items", 1][0], pd.read_parquet(self.folder / name)
         begun = time.perf_counter()
         self.store.write_to_online_store(view.name, frame)
         seconds = time.perf_counter() - begun
-        for (name, _), views in self.views.items():
+        for (entity, _), views in self.views.items():
             for other in views:
                 if other is not view and not only_items:
                     columns = [*(field.name for field in other.schema), "ts"]
-                    self.store.write_to_online_store(other.name, self.frames[name][list(dict.fromkeys(columns))])
+                    self.store.write_to_online_store(other.name, self.frames[entity][list(dict.fromkeys(columns))])
         return seconds, len(frame)
 
     def read(self, views: int, call: str, requests: list[tuple[int, list[int]]]) -> list[tuple[float, float]]:

@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> None:
         ttl = "" if view.ttl is None else f"{datetime.timedelta(seconds=view.ttl)}"
         shown.add_row(view.name, view.entity, view.type, view.owner, count(len(view.fields)), ttl, *state)
     console().print(shown)
-    for view, sign in signs.items():
+    for name, sign in signs.items():
         told = "is being" if sign.alive(time.time()) else "was not finished and is no more"
         who = f"{told} written by {sign.writer or 'a writer'}, which gave its last sign at {instant(sign.beat)}"
-        line(f"{view}: generation {sign.generation} {who}")
+        line(f"{name}: generation {sign.generation} {who}")
     if not versions:
         line("nothing was applied yet: easyrec store apply")
         return

@@ -187,7 +187,7 @@ def _known(data: dict[str, Any]) -> Known:
 def _state(data: dict[str, Any] | None) -> State | None:
     if data is None:
         return None
-    made = []
+    made: list[int] = []
     for run in data["generations"]:
         first, last = (run, run) if isinstance(run, int) else run
         made += range(first, last + 1)

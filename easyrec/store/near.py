@@ -84,6 +84,34 @@ class NearStore:
             return held
         return self._begun(_Asking(self, entity, None, aside=False), keys)(None)
 
+    def read_many(self, asked: Mapping[str, Sequence[bytes]]) -> dict[str, Found]:
+        """As `OnlineStore.read_many`.
+
+        Raises:
+            StoreError: As there, or the store has failed lately and is not asked.
+        """
+        found: dict[str, Found] = {}
+        left: dict[str, Sequence[bytes]] = {}
+        for entity, keys in asked.items():
+            held = self._held(entity, keys)
+            if held is not None:
+                found[entity] = held
+            elif entity in self.caches:
+                found[entity] = self.read(entity, keys)
+            else:
+                left[entity] = keys
+        if not left:
+            return found
+        if not self.breaker.lets():
+            raise NotInTime(f"{self.store.shown} is not asked: {self.breaker.failures} reads in a row have failed")
+        try:
+            found |= self.store.read_many(left)
+        except StoreError:
+            self.breaker.failed()
+            raise
+        self.breaker.succeeded()
+        return found
+
     def begin(self, entity: str, keys: Sequence[bytes], seconds: float) -> Callable[[], Found]:
         """Begin to read, and give what waits for it.
 

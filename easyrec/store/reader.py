@@ -130,7 +130,20 @@ class EntityReader:
             StoreError: The store cannot be reached or is damaged.
         """
         begun, keys = time.perf_counter(), key_bytes(ids, self.join_id)
-        made = self._columns(keys, self.near.read(self.entity, keys))
+        return self.unpacked(keys, self.near.read(self.entity, keys), begun)
+
+    def unpacked(self, keys: Sequence[bytes], found: Found, begun: float) -> pa.RecordBatch:
+        """The columns of what the store knows of some keys.
+
+        Args:
+            keys: They.
+            found: What it knows.
+            begun: When the read began, by `time.perf_counter`.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        made = self._columns(keys, found)
         self._timings.add(time.perf_counter() - begun)
         return made
 
@@ -347,7 +360,15 @@ class ModelReader:
         readers = self._asked(ids)
         deadline_ms = self.deadline_ms if deadline_ms is None else deadline_ms
         if deadline_ms is None:
-            return lambda: ReadColumns({name: readers[name].read(some) for name, some in ids.items()})
+            begun, keys = time.perf_counter(), {name: key_bytes(some, name) for name, some in ids.items()}
+
+            def whole() -> ReadColumns:
+                found = self.near.read_many({readers[name].entity: some for name, some in keys.items()})
+                return ReadColumns(
+                    {name: readers[name].unpacked(some, found[readers[name].entity], begun) for name, some in keys.items()}
+                )
+
+            return whole
         waits = {name: readers[name].begin(some, deadline_ms / 1000.0) for name, some in ids.items()}
 
         def result() -> ReadColumns:

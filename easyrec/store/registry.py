@@ -159,7 +159,8 @@ class _InFile(_Versions):
         self.path = path
 
     def of(self, project: str) -> list[Version]:
-        return self._run(lambda db: _rows(db, SELECT, [project])) if self.path.exists() else []
+        found: list[Version] = self._run(lambda db: _rows(db, SELECT, [project])) if self.path.exists() else []
+        return found
 
     def follow(self, project: str, decide: Decide) -> Version:
         def follow(db: sqlite3.Connection) -> Version:
@@ -175,7 +176,8 @@ class _InFile(_Versions):
             db.execute("COMMIT")
             return made or known[-1]
 
-        return self._run(follow)
+        found: Version = self._run(follow)
+        return found
 
     def _run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
         try:
@@ -190,7 +192,8 @@ class _InPostgres(_Versions):
         self.url = url
 
     def of(self, project: str) -> list[Version]:
-        return self._run(lambda db: _rows(db, POSTGRES_SELECT, [project]))
+        found: list[Version] = self._run(lambda db: _rows(db, POSTGRES_SELECT, [project]))
+        return found
 
     def follow(self, project: str, decide: Decide) -> Version:
         def follow(db: Any) -> Version:

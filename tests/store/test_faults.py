@@ -115,7 +115,7 @@ def test_readers_see_whole_generations_when_publishers_are_killed(publishers, sh
 
 @pytest.mark.slow
 def test_readers_see_whole_generations_at_20_kills(publishers, shared):
-    killed(publishers, shared, "many", rows=20_000, times=20)
+    killed(publishers, shared, "many", rows=5_000, times=20)
 
 
 # ------------------------------------------------------------------------------------------ servers

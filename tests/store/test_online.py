@@ -55,6 +55,18 @@ def test_rows_are_found_by_key_in_order_and_as_often_as_asked(open_store):
     assert rows_of(store, KEYS) == [b"row of " + key for key in KEYS]
 
 
+def test_several_entities_are_read_at_once(open_store):
+    store = open_store()
+    for entity, key in (("e", b"a"), ("e2", b"b")):
+        assert store.set_head(entity, b"head of " + key, None)
+        store.splice(entity, 0, 1, [key], [b"row of " + key], [])
+    asked = {"e2": [b"a", b"b"], "nobody": [b"a"], "e": [b"b", b"a", b"a"]}
+    found = store.read_many(asked)
+    assert found == {entity: store.read(entity, keys) for entity, keys in asked.items()}
+    assert [head for head, _ in found.values()] == [b"head of b", None, b"head of a"]
+    assert native.newest(found["e"][1], 0, [1]) == [None, b"row of a", b"row of a"]
+
+
 def test_entities_and_projects_are_strangers(open_store):
     store, other = open_store(), open_store("another")
     store.splice("e", 0, 1, [b"a"], [b"x"], [])

@@ -8,7 +8,7 @@ share the record of a key, so that many views cost one read.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import ClassVar, TypeAlias
 
@@ -42,6 +42,10 @@ class OnlineStore(ABC):
         Returns:
             The head, None where nothing was written; the records in order, None where there is none.
         """
+
+    def read_many(self, asked: Mapping[str, Sequence[bytes]]) -> dict[str, tuple[bytes | None, list[bytes | None]]]:
+        """`read` for the keys of several entities; a store that has a way to go there goes it once."""
+        return {entity: self.read(entity, keys) for entity, keys in asked.items()}
 
     @abstractmethod
     def splice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -84,11 +84,23 @@ class RedisStore(OnlineStore):
 
     def read(self, entity: str, keys: Sequence[bytes]) -> tuple[bytes | None, list[bytes | None]]:
         """See the family's contract."""
-        head = self._head(entity)
-        prefix = head + b":"
+        return self.read_many({entity: keys})[entity]
+
+    def read_many(self, asked: Mapping[str, Sequence[bytes]]) -> dict[str, tuple[bytes | None, list[bytes | None]]]:
+        """See the family's contract."""
+        places = []
+        for entity, keys in asked.items():
+            head = self._head(entity)
+            prefix = head + b":"
+            places += [head, *[prefix + key for key in keys]]
         with self._told(self.shown):
-            found: list[bytes | None] = self._client.mget([head, *[prefix + key for key in keys]])
-        return found[0], found[1:]
+            found: list[bytes | None] = self._client.mget(places)
+        made, start = {}, 0
+        for entity, keys in asked.items():
+            end = start + 1 + len(keys)
+            made[entity] = found[start], found[start + 1 : end]
+            start = end
+        return made
 
     def splice(
         self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
