@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -45,13 +46,12 @@ TOKEN, ADMIN = "a token of the tests", "an admin's token of the tests"
 class Running:
     """A server that runs."""
 
-    def __init__(self, folder, config):
-        file = folder / "serving.yaml"
-        file.write_text(yaml.safe_dump({"port": 0, **config}))
+    def __init__(self, folder, config, *words, **env):
+        file = folder / f"{'_'.join(words)}.yaml"
+        file.write_text(yaml.safe_dump(config))
         self.lines = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "easyrec", "serve", "-c", str(file)], stderr=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-m", "easyrec", *words, "-c", str(file)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **env})
         self._heard = threading.Condition()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -111,13 +111,19 @@ def serving(tmp_path):
     def start(**config):
         folder = tmp_path / f"server{len(started)}"
         folder.mkdir()
-        started.append(Running(folder, config))
+        started.append(Running(folder, {"port": 0, **config}, "serve"))
         started[-1].event("ready", config.get("processes", 1))
         return started[-1]
 
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def running():
+    """The class of servers that run."""
+    return Running
 
 
 @contextlib.asynccontextmanager

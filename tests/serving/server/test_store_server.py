@@ -1,26 +1,16 @@
 """`easyrec store serve`: columns by ids over HTTP and gRPC, in processes of its own."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
-from importlib.util import find_spec
 from shutil import which
 
+import httpx
 import pyarrow as pa
 import pytest
-import yaml
-
-MISSING = [name for name in ("uvicorn", "orjson", "httpx") if find_spec(name) is None]
-if MISSING:
-    pytest.skip(f"needs {', '.join(MISSING)}, as the extras 'serving' and 'dev' bring them", allow_module_level=True)
-
-import httpx
 
 from easyrec.cli import main
 from easyrec.errors import ConfigError
@@ -72,70 +62,29 @@ def publish(config):
     return store, writer
 
 
-class Running:
-    """A server of a store that runs."""
-
-    def __init__(self, folder, config, env=None):
-        file = folder / "store.yaml"
-        file.write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "easyrec", "store", "serve", "-c", str(file), "-o", "serve.port=0"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
-        self.lines, self._heard = [], threading.Condition()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-        self.url = f"http://127.0.0.1:{self.event('listening')['port']}"
-        self.event("ready", config.get("serve", {}).get("processes", 1))
-
-    def _listen(self):
-        for line in self.process.stderr:
-            with self._heard:
-                self.lines.append(line)
-                self._heard.notify_all()
-        with self._heard:
-            self.lines.append(None)
-            self._heard.notify_all()
-
-    def events(self, name):
-        found = [json.loads(line) for line in self.lines if line and line.startswith("{")]
-        return [event for event in found if event["event"] == name]
-
-    def event(self, name, count=1):
-        with self._heard:
-            ended = lambda: bool(self.lines) and self.lines[-1] is None  # noqa: E731
-            self._heard.wait_for(lambda: len(self.events(name)) >= count or ended(), 60)
-        assert len(self.events(name)) >= count, "".join(line or "" for line in self.lines)
-        return self.events(name)[count - 1]
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(30)
-        finally:
-            self.process.kill()
-            self._listener.join(10)
-            self.process.stderr.close()
-
-
 @contextlib.contextmanager
-def serving(folder, config, **env):
-    server = Running(folder, config, env)
+def started(running, folder, config, **env):
+    """A server that was started, and a client of it; it drains in the end."""
+    serve = {"port": 0, **config.get("serve", {})}
+    server = running(folder, config | {"serve": serve}, "store", "serve", **env)
     try:
-        with httpx.Client(base_url=server.url, timeout=30) as client:
+        url = f"http://127.0.0.1:{server.event('listening')['port']}"
+        server.event("ready", serve.get("processes", 1))
+        with httpx.Client(base_url=url, timeout=30) as client:
             yield server, client
     finally:
         assert server.stop() == 0
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def client(running, tmp_path_factory):
     """A server over SQLite with items in memory, and a token."""
     folder = tmp_path_factory.mktemp("store")
     memory = {"item": {"type": "snapshot", "poll": "50ms"}, "user": {"type": "cache", "age": "1ms"}}
     serve = {"auth": {"tokens": ["${TOKEN}"]}, "limits": {"items": 100, "body_bytes": 10_000}}
     config = DEFINED | {"online": {"type": "sqlite", "path": str(folder / "online.db")}}
     store, writer = publish(config)
-    with serving(folder, config | {"read": {"memory": memory}, "serve": serve}, TOKEN=TOKEN) as (_, client):
+    with started(running, folder, config | {"read": {"memory": memory}, "serve": serve}, TOKEN=TOKEN) as (_, client):
         client.headers["authorization"] = f"Bearer {TOKEN}"
         client.writer = writer
         yield client
@@ -266,7 +215,7 @@ def test_the_command_line_shows_what_a_server_counted(client, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_redis_that_stops_is_answered_with_defaults_and_the_server_drains(tmp_path):
+def test_a_redis_that_stops_is_answered_with_defaults_and_the_server_drains(running, tmp_path):
     pytest.importorskip("redis")
     if which("redis-server") is None:
         pytest.skip("needs redis-server")
@@ -281,7 +230,7 @@ def test_a_redis_that_stops_is_answered_with_defaults_and_the_server_drains(tmp_
         config = DEFINED | {"online": {"type": "redis", "url": f"unix://{path}", "timeout_seconds": 2}}
         publish(config)[0].close()
         read = {"deadline_ms": 50, "breaker": {"failures": 2, "pause": "10s"}}
-        with serving(tmp_path, config | {"read": read, "serve": {"processes": 2}}) as (server, client):
+        with started(running, tmp_path, config | {"read": read, "serve": {"processes": 2}}) as (server, client):
             assert client.post("/read", json={**ASKED, "deadline_ms": 10_000}).json()["defaulted"] == []
             os.kill(redis.pid, signal.SIGSTOP)
             times = []
@@ -299,7 +248,7 @@ def test_a_redis_that_stops_is_answered_with_defaults_and_the_server_drains(tmp_
         redis.terminate()
 
 
-def test_the_same_over_grpc(tmp_path):
+def test_the_same_over_grpc(running, tmp_path):
     grpc = pytest.importorskip("grpc")
     from serving.store.grpc_server import messages
 
@@ -307,7 +256,7 @@ def test_the_same_over_grpc(tmp_path):
     config = DEFINED | {"online": {"type": "sqlite", "path": str(tmp_path / "online.db")}}
     publish(config)[0].close()
     serve = {"grpc": {"port": 0}, "auth": {"tokens": [TOKEN]}, "limits": {"items": 10}}
-    with serving(tmp_path, config | {"serve": serve}) as (server, _):
+    with started(running, tmp_path, config | {"serve": serve}) as (server, _):
         port = server.event("listening for gRPC")["port"]
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
