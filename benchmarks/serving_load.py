@@ -11,7 +11,8 @@ soak     Clients ask until a million requests were answered; the server's memory
 exact    100,000 requests of five items each through the server, beside `easyrec.predict` on the same rows; and the
          features of each request beside those of the offline transform, bit for bit.
 
-What has been measured for a commit is kept: a script that was stopped goes on with the next part.
+What has been measured for a commit is kept: a script that was stopped goes on with the next part. Parts that were not
+asked for are told as they were measured last, with that commit.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from record import kept, save, section, table
+from record import RESULTS, commit, kept, save, section, table
 from serving_client import Connection
 from serving_models import FOLDER, USER_IDS, USER_NUMBERS, prepare
 from train_throughput import synthetic
@@ -197,7 +198,7 @@ def same(a: Any, b: Any) -> bool:
 # ------------------------------------------------------------------------------------------------- result
 
 
-def bars(found: Mapping[str, Mapping[str, float]]) -> list[dict[str, str]]:
+def bars(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """What was wished for, and whether it is so."""
     wished: list[tuple[str, str, str, float, str]] = [
         ("latency", "half_p50_ms", "p50 at half of the peak, ms", 2.0, "{:.2f}"),
@@ -214,10 +215,21 @@ def bars(found: Mapping[str, Mapping[str, float]]) -> list[dict[str, str]]:
             "measured": form.format(found[part][key]),
             "wished": f"<= {most:g}",
             "verdict": "met" if found[part][key] <= most else "not met",
+            "commit": found[part]["commit"],
         }
         for part, key, what, most, form in wished
         if part in found
     ]
+
+
+def measured_last() -> dict[str, Any]:
+    """The parts of the newest result."""
+    files = sorted(RESULTS.glob("serving_load-*.json"))
+    return {
+        part: {"commit": newest["commit"], **told}
+        for newest in [json.loads(path.read_text()) for path in files[-1:]]
+        for part, told in newest["parts"].items()
+    }
 
 
 def main() -> None:
@@ -235,7 +247,9 @@ def main() -> None:
         "soak": partial(soak, bundle, args.requests),
         "exact": partial(exact, bundle),
     }
-    found = {part: kept("serving_load", part, runs[part]) for part in args.parts or PARTS}
+    asked = args.parts or PARTS
+    found = {part: kept("serving_load", part, runs[part]) | {"commit": commit()} for part in asked}
+    found |= {part: told for part, told in measured_last().items() if part not in asked}
     rows = bars(found)
     table(rows)
     if args.page:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_generator.errors import DataError, nearest
+from feature_generator.json_rows import JsonRows
 from feature_generator.native import read_lists, read_rows
 from feature_generator.objects import holds_objects, is_foreign, maps_in, maps_of, mixed, readable_type
 
@@ -26,6 +27,9 @@ def record(data: Any, columns: Sequence[str]) -> pa.RecordBatch:
     """
     if isinstance(data, pa.RecordBatch):
         return _select(data, columns)
+    if isinstance(data, JsonRows):
+        read = data.columns(columns)
+        return _from_rows(data.plain, columns) if read is None else read
     if isinstance(data, pa.Table):
         return _one_batch(_select(data, columns))
     if isinstance(data, Mapping):

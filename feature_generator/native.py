@@ -37,6 +37,7 @@ take_items = _native.take_items
 Expression = _native.Expression
 read_rows = _native.read_rows
 read_lists = _native.read_lists
+read_json_rows = _native.read_json_rows
 distinct_keys = _native.distinct_keys
 count_keys = _native.count_keys
 scan_json = _native.scan_json

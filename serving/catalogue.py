@@ -17,6 +17,7 @@ from easyrec.export.warmup import FOLDER, WarmupRows
 from feature_generator.columns import Array
 from feature_generator.growing import GrowingArray, GrowingBatch, GrowingItems
 from feature_generator.incoming import record
+from feature_generator.json_rows import JsonRows
 from feature_generator.native import Clock, key_prints, take_rows
 from feature_generator.request import ItemTable, Stages, compute
 from serving.cache_stats import CacheStats
@@ -303,6 +304,10 @@ class Catalogue:
         """
         if isinstance(items, Keys):
             return items
+        if isinstance(items, JsonRows):
+            if not self.is_named(items.names):
+                return None
+            items = items.plain
         if isinstance(items, list | tuple):
             if not items or not isinstance(items[0], Mapping):
                 return Keys(items)
@@ -428,6 +433,8 @@ def names_of(rows: Any) -> list[str] | None:
         return list(rows.schema.names)
     if isinstance(rows, Mapping):
         return [str(name) for name in rows]
+    if isinstance(rows, JsonRows):
+        return rows.names
     if isinstance(rows, list | tuple):
         return list(dict.fromkeys(str(name) for row in rows if isinstance(row, Mapping) for name in row))
     return [str(name) for name in rows.columns] if hasattr(rows, "columns") else None

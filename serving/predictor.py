@@ -23,6 +23,7 @@ from feature_generator import Table
 from feature_generator.columns import BadValue
 from feature_generator.config import Document, validate
 from feature_generator.incoming import missing, record
+from feature_generator.json_rows import JsonRows
 from feature_generator.native import FlatBatch
 from feature_generator.request import Request
 from serving import runtimes
@@ -394,10 +395,12 @@ class Predictor:
         if type(data) is FlatBatch:
             self.limits.check_flat(data)
             return data
-        if isinstance(data, list | tuple) and data:
-            absent = [name for name in columns if not any(_gives(row, name) for row in data)]
+        if isinstance(data, list | tuple | JsonRows) and data:
+            given = [dict.fromkeys(data.names)] if isinstance(data, JsonRows) else data
+            first = given[0] if isinstance(given[0], Mapping) else {}
+            absent = [n for n in columns if n not in first and not any(_gives(row, n) for row in given)]
             if absent and self.missing_columns == "fail":
-                raise missing(absent[0], sorted({str(name) for row in data for name in row}))
+                raise missing(absent[0], sorted({str(name) for row in given for name in row}))
         batch = record(data, columns)
         self.limits.check_count(batch.num_rows)
         self.limits.check(batch)

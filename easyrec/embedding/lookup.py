@@ -265,7 +265,8 @@ def parts_of(bag: BagSpec, columns: Columns) -> Parts:
     place = columns.dense_slices.get(bag.feature)
     if place is not None:
         return columns.dense[:, place], None, None, None
-    return _composing(bag, columns.ragged(bag.feature))
+    parts = columns.ragged(bag.feature)
+    return _composing(bag, parts) if bag.single or bag.part is not None else parts
 
 
 def _composing(bag: BagSpec, parts: Parts) -> Parts:

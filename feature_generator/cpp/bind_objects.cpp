@@ -5,6 +5,7 @@
 
 #include "bindings.h"
 #include "column_builder.h"
+#include "json_rows.h"
 
 namespace fg {
 namespace {
@@ -341,6 +342,20 @@ py::object distinct_keys(const py::object& rows) {
   return py::list(keys.numbers());
 }
 
+// The list of flat objects under a key of the object that JSON text is: where it begins and ends, and its columns; None
+// where a general reader has to read it.
+py::object columns_of_json(const py::bytes& body, const std::string& key) {
+  const std::string_view text = body;
+  std::optional<JsonRows> read = read_json_rows(text, key);
+  if (!read) return py::none();
+  if (!read->ascii) {  // whoever reads texts as UTF-8 relies on it
+    const py::object checked = py::reinterpret_steal<py::object>(
+        PyUnicode_DecodeUTF8(text.data() + read->begin, static_cast<Py_ssize_t>(read->end - read->begin), "strict"));
+    if (!checked) return PyErr_Clear(), py::none();
+  }
+  return py::make_tuple(read->begin, read->end, ReadColumns(std::move(read->columns), read->names, read->rows));
+}
+
 }  // namespace
 
 void bind_objects(py::module_& module) {
@@ -349,6 +364,7 @@ void bind_objects(py::module_& module) {
       .def("__arrow_c_array__", &ReadColumns::take, py::arg("requested_schema") = py::none());
   module.def("read_rows", &columns_of_rows);
   module.def("read_lists", &columns_of_lists);
+  module.def("read_json_rows", &columns_of_json);
   module.def("distinct_keys", &distinct_keys);
 }
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from feature_generator.errors import DataError
 from feature_generator.incoming import record
+from feature_generator.json_rows import JsonRows
 from serving.catalogue import gives
 from serving.server.admission import late
 from serving.server.by_key import keys_of
@@ -161,7 +162,9 @@ def side_by_side(loaded: Loaded, question: Question) -> pa.RecordBatch | None:
 
 
 def _has_all(rows: Any, names: list[str]) -> bool:
-    given = (
-        rows.schema.names if isinstance(rows, pa.RecordBatch) else rows[0] if isinstance(rows, list) and rows else rows
-    )
+    given = rows.schema.names if isinstance(rows, pa.RecordBatch) else rows
+    if isinstance(rows, JsonRows):
+        given = rows.names
+    elif isinstance(rows, list) and rows:
+        given = rows[0]
     return given is not None and all(gives(given, name) for name in names)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import BundleError, DataError, DeadlineError, StoreError, nearest
+from feature_generator.json_rows import JsonRows
 from feature_generator.native import distinct_keys
 from serving.explained import Explained
 from serving.server.http import Refused
@@ -143,7 +144,7 @@ def check_names(model: Model, loaded: Loaded, question: Question) -> None:
     keys = None if store is None else store.item_keys(items)
     if keys is not None:
         items = {name: keys.plain() for name, side in loaded.ids.items() if side == "item"}
-    names = items if isinstance(items, Mapping) else _keys(items or [])
+    names = items if isinstance(items, Mapping) else _keys([] if items is None else items)
     if model.config.unknown_columns == "fail":
         _known(loaded, question.user, "user")
         _known(loaded, question.context, "context")
@@ -152,8 +153,10 @@ def check_names(model: Model, loaded: Loaded, question: Question) -> None:
         check_distinct(items, model.config.unique)
 
 
-def _keys(items: list[Any]) -> list[str]:
+def _keys(items: Sequence[Any]) -> list[str]:
     """The columns that any of the items has."""
+    if isinstance(items, JsonRows):
+        return items.names
     names: list[str] | None = distinct_keys(items)
     if names is None:
         row = next(i for i, item in enumerate(items) if not isinstance(item, dict))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import orjson
 
+from feature_generator.json_rows import JsonRows
 from feature_generator.native import count_keys, scan_json
 from serving.server.http import Refused
 
 
-def parse(body: bytes, max_depth: int) -> Any:
+def parse(body: bytes, max_depth: int, rows: str | None = None) -> Any:
     """The value of JSON text.
+
+    Args:
+        body: The text.
+        max_depth: Levels of objects and lists.
+        rows: A key of the object that the text is: a list of flat objects under it is given as `JsonRows`.
 
     Raises:
         Refused: It is no JSON, is nested too deep, or gives a key twice.
@@ -20,6 +27,14 @@ def parse(body: bytes, max_depth: int) -> Any:
     marks = scan_json(body, max_depth)
     if marks is None:
         raise Refused(400, "json_depth", f"the body is nested more than {max_depth} levels deep")
+    lifted = None if rows is None else JsonRows.lift(body, rows)
+    if lifted is not None:
+        found, rest = lifted
+        with contextlib.suppress(orjson.JSONDecodeError):  # told below, with places in the whole text
+            value = orjson.loads(rest)
+            containers, pairs = scan_json(rest, max_depth)
+            if count_keys(value, containers) == pairs:
+                return value | {rows: found}
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:

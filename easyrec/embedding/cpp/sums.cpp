@@ -56,10 +56,15 @@ Fault add_up(const SumPlan& plan, const Bag* bags, std::int64_t num_rows, float*
       others.emplace_back(static_cast<int>(i), matrix);
     }
   }
-  std::vector<const float*> rows(ahead.size());
+  std::vector<const float*> rows(ahead.size()), next(ahead.size());
+  const auto find = [&](std::int64_t b, std::vector<const float*>& found) {
+    for (std::size_t f = 0; f < ahead.size(); ++f) found[f] = ahead[f].second + ahead[f].first[b] * plan.width;
+  };
+  if (num_rows > 0) find(0, next);
   std::vector<float> plain(numbers.size()), squared(numbers.size());
   for (std::int64_t b = 0; b < num_rows; ++b) {
-    for (std::size_t f = 0; f < ahead.size(); ++f) rows[f] = ahead[f].second + ahead[f].first[b] * plan.width;
+    rows.swap(next);
+    find(b + 1 < num_rows ? b + 1 : b, next);
     for (std::size_t j = 0; j < numbers.size(); ++j) {
       plain[j] = numbers[j].values[b * numbers[j].stride];
       squared[j] = plain[j] * plain[j];
@@ -69,7 +74,10 @@ Fault add_up(const SumPlan& plan, const Bag* bags, std::int64_t num_rows, float*
       const std::size_t at = g * kGroup;
       const float* const factors = plan.squares[g] ? squared.data() : plain.data();
       Group sum{};
-      for (const float* const row : rows) sum.v += Group::load(row + at).v;
+      for (std::size_t f = 0; f < rows.size(); ++f) {
+        __builtin_prefetch(next[f] + at);
+        sum.v += Group::load(rows[f] + at).v;
+      }
       for (std::size_t j = 0; j < numbers.size(); ++j) sum.v += factors[j] * Group::load(numbers[j].matrix + at).v;
       sum.store(to + at);
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from easyrec.errors import DataError
+from feature_generator.json_rows import JsonRows
 from serving.server import by_key
 from serving.server.columns import Question, Scores
 from serving.server.endpoints import Route
@@ -29,7 +30,7 @@ def asked(service: Service, request: Request, body: bytes) -> Asked:
     Raises:
         Refused: It is not what the endpoint takes.
     """
-    data = parse(body, service.config.limits.json_depth)
+    data = parse(body, service.config.limits.json_depth, rows="items")
     if not isinstance(data, dict):
         raise Refused(400, "json", "the body must be an object: {user, items, context}")
     for key in data:
@@ -95,7 +96,7 @@ def _items(data: Mapping[str, Any]) -> Any:
             told = ", ".join(f"'{name}' has {length}" for name, length in list(lengths.items())[:5])
             raise Refused(400, "shape", f"the columns of items differ in length: {told}", column="items")
         return items
-    if not isinstance(items, list):
+    if not isinstance(items, list | JsonRows):
         raise Refused(400, "json", "'items' must be a list of objects, or an object of lists", column="items")
     return items
 

@@ -1,6 +1,7 @@
 """Short work is done in the event loop, one piece after another."""
 
 import asyncio
+import sys
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 
 from serving.server.admission import Admission
 from serving.server.http import Refused
-from serving.server.pace import SHORT_S
+from serving.server.pace import SHORT_S, Pace, Stopwatch
 
 
 def spin(seconds):
@@ -38,15 +39,34 @@ def test_only_what_was_short_before_is_done_in_the_loop():
     assert in_turn((0, "k"), (0, "k"), (0, "other"), (0, "other")) == ["thread", "loop", "thread", "loop"]
 
 
+class Paced:
+    """Work of one kind that takes as long as it says."""
+
+    def __init__(self):
+        self.spent = 0.0
+        self.pace = Pace(lambda: self)
+
+    def seconds(self):
+        return self.spent
+
+    def after(self, *seconds):
+        """Whether the kind is short once it took so long."""
+        for self.spent in seconds:
+            self.pace.measured("k", lambda: None)()
+        return self.pace.is_short("k")
+
+
 def test_long_work_has_a_thread_until_it_was_short_for_a_while():
-    long = SHORT_S * 3
-    assert in_turn((long, "k"), (0, "k"), (0, "k")) == ["thread"] * 3
-    assert in_turn((long, "k"), *[(0, "k")] * 60)[-1] == "loop"
+    paced = Paced()
+    assert not paced.after(SHORT_S * 3)
+    assert not paced.after(0, 0)
+    assert paced.after(*[0] * 60)
 
 
 def test_one_long_pause_does_not_make_work_long():
-    assert in_turn((0, "k"), (SHORT_S * 3, "k"), (0, "k"))[1:] == ["loop"] * 2
-    assert in_turn((0, "k"), *[(SHORT_S * 3, "k")] * 3, (0, "k"))[-1] == "thread"
+    paced = Paced()
+    assert paced.after(0, SHORT_S * 3)
+    assert not paced.after(*[SHORT_S * 3] * 2)
 
 
 def test_work_without_a_kind_always_has_a_thread():
@@ -95,3 +115,15 @@ def test_failures_are_not_remembered_and_the_place_is_free_again():
         admission.pool.shutdown()
 
     asyncio.run(run())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how often a thread has waited")
+def test_time_of_other_processes_is_not_counted_and_waiting_is():
+    watch = Stopwatch()
+    begun, spent = time.perf_counter(), time.thread_time()
+    while time.perf_counter() < begun + 0.05:
+        pass
+    assert watch.seconds() <= time.thread_time() - spent + 0.001
+    watch = Stopwatch()
+    time.sleep(0.05)
+    assert watch.seconds() >= 0.05
