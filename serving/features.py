@@ -197,7 +197,9 @@ class StoreFeatures:
             joins = list(self._sides["item"].stored)
             if keys is not None and len(joins) == 1:
                 return {joins[0]: keys.keys}
-            if isinstance(data, JsonRows) and any(data.batch.column(n).null_count for n in data.names if n in self.stored):
+            if isinstance(data, JsonRows) and any(
+                data.batch.column(n).null_count for n in data.names if n in self.stored
+            ):
                 return data.plain  # a null that came is told from none that came
             return data
         return [data] if isinstance(data, Mapping) else data

@@ -73,19 +73,24 @@ class NearStore:
         """Whether all snapshots are loaded."""
         return all(snapshot.is_loaded for snapshot in self.snapshots.values())
 
+    def held(self, entity: str, keys: Sequence[bytes]) -> Found | None:
+        """What a snapshot has, as `OnlineStore.read`; None: the store has to be asked."""
+        snapshot = self.snapshots.get(entity)
+        return snapshot.read(keys) if snapshot is not None and snapshot.is_loaded else None
+
     def read(self, entity: str, keys: Sequence[bytes]) -> Found:
         """As `OnlineStore.read`.
 
         Raises:
             StoreError: As there, or the store has failed lately and is not asked.
         """
-        held = self._held(entity, keys)
+        held = self.held(entity, keys)
         if held is not None:
             return held
         return self._begun(_Asking(self, entity, None, aside=False), keys)(None)
 
     def begin(self, entity: str, keys: Sequence[bytes], seconds: float) -> Callable[[], Found]:
-        """Begin to read, and give what waits for it.
+        """Begin to ask the store or a cache, and give what waits for it.
 
         Args:
             entity: Its name.
@@ -95,9 +100,6 @@ class NearStore:
         Raises:
             StoreError: By what waits: as in `read`, or it has not come in time.
         """
-        held = self._held(entity, keys)
-        if held is not None:
-            return lambda: held
         end = self._now() + seconds
         asking = _Asking(self, entity, end, aside=True)
         wait = self._begun(asking, keys)
@@ -134,10 +136,6 @@ class NearStore:
         self.close()
 
     # ------------------------------------------------------------------------------------------- inside
-
-    def _held(self, entity: str, keys: Sequence[bytes]) -> Found | None:
-        snapshot = self.snapshots.get(entity)
-        return snapshot.read(keys) if snapshot is not None and snapshot.is_loaded else None
 
     def _begun(self, asking: _Asking, keys: Sequence[bytes]) -> Callable[[float | None], Found]:
         cache = self.caches.get(asking.entity)
