@@ -18,6 +18,7 @@ from easyrec.store.definitions import StoreConfig, load_store
 from easyrec.store.near import NearStore
 from easyrec.store.reader import ModelReader, ReadColumns
 from feature_generator.incoming import missing, record
+from feature_generator.json_rows import JsonRows
 from feature_generator.native import FlatBatch
 from serving.catalogue import Keys, gives, names_of
 
@@ -196,6 +197,10 @@ class StoreFeatures:
             joins = list(self._sides["item"].stored)
             if keys is not None and len(joins) == 1:
                 return {joins[0]: keys.keys}
+            if isinstance(data, JsonRows) and any(
+                data.batch.column(n).null_count for n in data.names if n in self.stored
+            ):
+                return data.plain  # a null that came is told from none that came
             return data
         return [data] if isinstance(data, Mapping) else data
 

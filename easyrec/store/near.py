@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from threading import Lock
@@ -73,13 +73,18 @@ class NearStore:
         """Whether all snapshots are loaded."""
         return all(snapshot.is_loaded for snapshot in self.snapshots.values())
 
+    def held(self, entity: str, keys: Sequence[bytes]) -> Found | None:
+        """What a snapshot has, as `OnlineStore.read`; None: the store has to be asked."""
+        snapshot = self.snapshots.get(entity)
+        return snapshot.read(keys) if snapshot is not None and snapshot.is_loaded else None
+
     def read(self, entity: str, keys: Sequence[bytes]) -> Found:
         """As `OnlineStore.read`.
 
         Raises:
             StoreError: As there, or the store has failed lately and is not asked.
         """
-        held = self._held(entity, keys)
+        held = self.held(entity, keys)
         if held is not None:
             return held
         return self._begun(_Asking(self, entity, None, aside=False), keys)(None)
@@ -93,7 +98,7 @@ class NearStore:
         found: dict[str, Found] = {}
         left: dict[str, Sequence[bytes]] = {}
         for entity, keys in asked.items():
-            held = self._held(entity, keys)
+            held = self.held(entity, keys)
             if held is not None:
                 found[entity] = held
             elif entity in self.caches:
@@ -113,7 +118,7 @@ class NearStore:
         return found
 
     def begin(self, entity: str, keys: Sequence[bytes], seconds: float) -> Callable[[], Found]:
-        """Begin to read, and give what waits for it.
+        """Begin to ask the store or a cache, and give what waits for it.
 
         Args:
             entity: Its name.
@@ -123,9 +128,6 @@ class NearStore:
         Raises:
             StoreError: By what waits: as in `read`, or it has not come in time.
         """
-        held = self._held(entity, keys)
-        if held is not None:
-            return lambda: held
         end = self._now() + seconds
         asking = _Asking(self, entity, end, aside=True)
         wait = self._begun(asking, keys)
@@ -162,10 +164,6 @@ class NearStore:
         self.close()
 
     # ------------------------------------------------------------------------------------------- inside
-
-    def _held(self, entity: str, keys: Sequence[bytes]) -> Found | None:
-        snapshot = self.snapshots.get(entity)
-        return snapshot.read(keys) if snapshot is not None and snapshot.is_loaded else None
 
     def _begun(self, asking: _Asking, keys: Sequence[bytes]) -> Callable[[float | None], Found]:
         cache = self.caches.get(asking.entity)

@@ -158,18 +158,23 @@ class EntityReader:
             DataError: As in `read`.
         """
         begun, keys = time.perf_counter(), key_bytes(ids, self.join_id)
+        held = self.near.held(self.entity, keys)
+        if held is not None:  # at once, while the store may be busy with other entities
+            done = self._ended(lambda: held, keys, begun)
+            return lambda: done
         wait = self.near.begin(self.entity, keys, seconds)
+        return lambda: self._ended(wait, keys, begun)
 
-        def result() -> tuple[pa.RecordBatch, bool]:
-            try:
-                made, defaulted = self._columns(keys, wait()), False
-            except StoreError as error:
-                made, defaulted = self._defaults(len(keys)), True
-                self._tell(error)
-            self._timings.add(time.perf_counter() - begun)
-            return made, defaulted
-
-        return result
+    def _ended(
+        self, wait: Callable[[], Found], keys: Sequence[bytes], begun: float
+    ) -> tuple[pa.RecordBatch, bool]:
+        try:
+            made, defaulted = self._columns(keys, wait()), False
+        except StoreError as error:
+            made, defaulted = self._defaults(len(keys)), True
+            self._tell(error)
+        self._timings.add(time.perf_counter() - begun)
+        return made, defaulted
 
     def prefetch(self, ids: Sequence[Any] | pa.Array) -> None:
         """Have what is known of some ids come into the cache, where the entity has one, and wait for nothing.

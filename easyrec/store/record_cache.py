@@ -55,6 +55,7 @@ class RecordCache:
         self.rows, self.age_s, self._now = rows, age_s, now
         self._lock = Lock()
         self._head: bytes | None = None
+        self._head_made = now()
         self._held: OrderedDict[bytes, tuple[float, bytes | None]] = OrderedDict()
         self._coming: dict[bytes, Future[Some]] = {}
         self._hits = self._misses = self._shared = self._evicted = 0
@@ -136,13 +137,17 @@ class RecordCache:
 
     def _keep(self, made: float, head: bytes | None, some: Mapping[bytes, bytes | None]) -> None:
         with self._lock:
+            for key in some:
+                del self._coming[key]
             if head != self._head:
+                if made < self._head_made:  # it was overtaken, and may be of a former generation
+                    return
                 self._held.clear()
                 self._head = head
+            self._head_made = max(made, self._head_made)
             for key, record in some.items():
                 self._held[key] = (made, record)
                 self._held.move_to_end(key)
-                del self._coming[key]
             while len(self._held) > self.rows:
                 self._held.popitem(last=False)
                 self._evicted += 1

@@ -89,9 +89,7 @@ class Snapshot:
             # Rows are written before a head counts them: what was changed until now is all that this head needs.
             later, keys = (b"", None) if mark is None else self.store.changes(self.entity, mark)
             if keys is None:
-                later = self.store.changes(self.entity, None)[
-                    0
-                ]  # before it is read: what is changed meanwhile comes again
+                later, _ = self.store.changes(self.entity, None)  # first: what is changed meanwhile comes again
                 records = {key: record for some in self.store.scan(self.entity) for key, record in some}
                 wanted, fresh = {}, {}
                 self._reloads += 1
@@ -184,9 +182,11 @@ def _lay_over(records: dict[bytes, bytes], fresh: dict[bytes, bytes | None]) -> 
     """Put records where they belong; says by how many bytes they have grown."""
     grown = 0
     for key, record in fresh.items():
-        former = records.pop(key, None)
+        former = records.get(key)
         grown -= 0 if former is None else len(key) + len(former)
         if record is not None:
             records[key] = record
             grown += len(key) + len(record)
+        elif former is not None:
+            del records[key]
     return grown

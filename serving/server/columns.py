@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from easyrec.errors import BundleError, DataError, DeadlineError, StoreError, ne
 from feature_generator.json_rows import JsonRows
 from feature_generator.native import distinct_keys
 from serving.explained import Explained
+from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model
 
@@ -107,6 +109,12 @@ def filled(loaded: Loaded, question: Question, left_s: float) -> Question:
     return replace(question, user=user, items=items, context=context)
 
 
+def unread(error: StoreError) -> Refused:
+    """What a client is told of a store that cannot be read, whose address is none of its business."""
+    tell(logging.ERROR, "a feature store cannot be read", why=str(error))
+    return Refused(503, "store", "the feature store cannot be read; the server's log tells more", retry_after=1)
+
+
 def ask_together(loaded: Loaded, questions: Sequence[Question]) -> list[Scores]:
     """The scores of several questions about a user each, as rows of one batch.
 
@@ -125,7 +133,7 @@ def _refusing() -> Iterator[None]:
     except DataError as error:
         raise Refused(400, "data", str(error), column=error.column, row=error.row) from None
     except StoreError as error:
-        raise Refused(503, "store", f"the feature store cannot be read: {error}", retry_after=1) from None
+        raise unread(error) from None
     except DeadlineError as error:
         text = f"the deadline passed while the request was being scored, in the stage '{error.stage}'"
         raise Refused(504, "deadline_score", text) from None

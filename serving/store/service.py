@@ -17,6 +17,7 @@ from easyrec.store.reader import ModelReader, ReadColumns
 from serving.server import store_numbers
 from serving.server.admission import Admission
 from serving.server.answered import note
+from serving.server.columns import unread
 from serving.server.events import tell
 from serving.server.http import Refused, Request
 from serving.server.metrics import Board, Metrics
@@ -171,6 +172,6 @@ def _read(reader: ModelReader, question: Question, left_ms: float) -> ReadColumn
     except DataError as error:
         raise Refused(400, "data", str(error), column=error.column, row=error.row) from None
     except StoreError as error:
-        raise Refused(503, "store", f"the store cannot be read: {error}", retry_after=1) from None
+        raise unread(error) from None
     except (ValueError, TypeError, OverflowError) as error:  # what Arrow says of ids of several types
         raise Refused(400, "data", f"ids cannot be read: {str(error).splitlines()[0][:300]}") from None

@@ -298,6 +298,27 @@ def test_of_several_that_ask_at_a_time_one_asks_the_store_also_where_it_fails():
     assert cache.stats.shared == 4
 
 
+def test_a_read_that_was_overtaken_brings_no_former_generation_back():
+    now, asked = [0.0], []
+    cache = RecordCache(now=lambda: now[0])
+
+    def here(work):
+        work()
+
+    def new(keys):
+        asked.append(keys)
+        return b"new", [b"2"]
+
+    def old(keys):
+        now[0] = 1.0
+        assert cache.ask([b"b"], new, here)(None) == (b"new", [b"2"])
+        return b"old", [b"1"]
+
+    assert cache.ask([b"a"], old, here)(None) == (b"old", [b"1"])
+    assert cache.ask([b"b"], new, here)(None) == (b"new", [b"2"])
+    assert asked == [[b"b"]]
+
+
 def test_what_is_fetched_ahead_is_there_when_it_is_asked_for(following):
     shop = following({"type": "cache"})
     shop.writer.publish("profile", [users((1, 30, 9_900))])

@@ -13,6 +13,7 @@ import yaml
 
 from serving.server.config import (
     CatalogueConfig,
+    FeaturesConfig,
     ItemCacheConfig,
     ItemSource,
     LimitsConfig,
@@ -81,6 +82,7 @@ def test_the_tables_name_every_key():
         ItemSource,
         UserCacheConfig,
         ItemCacheConfig,
+        FeaturesConfig,
     ):
         assert set(config.model_fields) - {"name"} <= told, config
 
