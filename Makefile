@@ -81,7 +81,7 @@ test-all: install-dev  ## all tests
 test-engines: install-dev  ## Ray, Spark and a Hive metastore themselves (needs Java 17)
 	@$(PIP) --no-build-isolation --editable '.[ray,spark,hive]'
 	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py tests/data/sources/test_hive.py tests/data/sources/test_sources.py \
-	  tests/test_tables_page.py tests/test_sources_train.py -k 'hive or engines'
+	  tests/test_tables_page.py tests/test_sources_train.py tests/store/test_spark.py -k 'hive or engines or spark'
 
 .PHONY: test-cpp build-cpp
 test-cpp: build-cpp install-dev  ## the kernels without Python, under AddressSanitizer and UBSan

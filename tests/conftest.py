@@ -292,7 +292,9 @@ class Browser:
     def __init__(self, folder):
         command_read, self._tell = os.pipe()
         self._hear, answer_write = os.pipe()
-        options = f"--headless=new --no-sandbox --disable-gpu --no-first-run --user-data-dir={folder} --remote-debugging-pipe"
+        options = (
+            f"--headless=new --no-sandbox --disable-gpu --no-first-run --user-data-dir={folder} --remote-debugging-pipe"
+        )
         blocked = "--host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'"
         script = f"exec chromium {options} {blocked} 3<&{command_read} 4>&{answer_write}"
         self.process = subprocess.Popen(
@@ -333,9 +335,7 @@ class Browser:
 
     def open(self, address, width=1500, height=900):
         """Show a page, once it is loaded."""
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self._heard.clear()
         self.ask("Page.navigate", url="about:blank")
         self.ask("Page.navigate", url=address)

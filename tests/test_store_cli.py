@@ -1,6 +1,7 @@
 """`easyrec store` from the command line: definitions that are applied, rows that are published and read."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,3 +166,77 @@ def test_what_is_not_there_is_told(here, capsys):
     )
     assert store("read", "ctrr", "user_id=7") == 1
     assert "unknown model 'ctrr'; did you mean 'ctr'?" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shop(here):
+    """Definitions with a label table, a view that is built, and an experiment's features."""
+    (here / "store.yaml").write_text(
+        """\
+project: shop
+entities: [{name: item, join_id: item_id}]
+labels:
+  - {name: clicks, source: {type: parquet, path: clicks.parquet}, event_time: ts, join_ids: [item_id], labels: [click]}
+views:
+  - name: item_clicks
+    entity: item
+    event_time: at
+    source: {type: parquet, path: built/item_clicks}
+    fields: [{name: shown, type: int64}, {name: rate, type: float}]
+    transform:
+      type: windows
+      input: clicks
+      features:
+        - {type: count, name: shown, over: 7d}
+        - {type: rate, name: rate, of: click, over: 7d}
+models: [{name: ctr, features: [{view: item_clicks}], label: clicks}]
+"""
+    )
+    (here / "features.yaml").write_text("features: [{type: raw, name: shown, expression: 'item:shown'}]\n")
+    days = [1_767_225_600 + day * 86_400 + 60 for day in range(3)]
+    table = {"item_id": [1, 2, 1, 1], "ts": [days[0], days[0], days[1], days[2]], "click": [1, 0, 0, 1]}
+    pq.write_table(pa.table(table), "clicks.parquet")
+    return here
+
+
+def test_a_view_is_built_joined_encoded_and_published(shop, capsys):
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    assert store("build", "--publish") == 0
+    told = capsys.readouterr().out
+    assert "built/item_clicks" in told
+    assert "item_clicks: generation 1 with 2 rows is read now" in told
+    assert store("read", "ctr", "item_id=1") == 0
+    assert re.search(r"shown\b.*\b3\b", capsys.readouterr().out, re.DOTALL)
+    assert store("training-set", "ctr", "--output", "train", "--by", "day", "--features", "features.yaml") == 0
+    told = capsys.readouterr().out
+    assert "train: 4 rows, 5 columns, 3 parts" in told
+    assert "item_clicks" in told
+    files = sorted((shop / "train").glob("ds=*/0.parquet"))
+    found = pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
+    assert found.column_names == ["shown", "click"]
+    assert [value.as_py() for value in found["click"]] == [1, 0, 0, 1]
+    assert store("training-set", "ctr", "--output", "train", "--by", "day", "--features", "features.yaml") == 0
+    assert capsys.readouterr().out.count("of a former run") == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("build", "item_click"), 2, "unknown view 'item_click'; did you mean 'item_clicks'?"),
+        (
+            ("training-set", "ctr", "--spine", "x.parquet", "--output", "o", "--reserve", "click"),
+            2,
+            "name their config",
+        ),
+        (("training-set", "ctr", "--output", "o", "--engine", "ray"), 2, "by local or spark, not by 'ray'"),
+        (
+            ("training-set", "ctr", "--output", "o", "--engine", "spark", "--memory", "1GB"),
+            2,
+            "--memory is for one process",
+        ),
+    ],
+)
+def test_what_a_training_set_cannot_be_is_told(shop, capsys, words, code, message):
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    assert store(*words) == code
+    assert message in capsys.readouterr().err

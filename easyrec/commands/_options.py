@@ -208,6 +208,22 @@ def engine_of(args: argparse.Namespace) -> EngineConfig | None:
     return engine_config({**keys, "type": kind})
 
 
+def engine_named(words: Sequence[str], address: str | None) -> EngineConfig:
+    """The engine of a command that shares nothing out by itself.
+
+    Args:
+        words: Its type and `key=value` words.
+        address: Where it runs.
+
+    Raises:
+        ConfigError: There is no such engine, or a key is wrong.
+    """
+    from easyrec.data.engines import engine_config, words_of_engine  # noqa: PLC0415 (help must not wait for it)
+
+    at = {} if address is None else {"address": address}
+    return engine_config({**words_of_engine(pairs(words[1:])), **at, "type": words[0]})
+
+
 def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
     """Names and texts of `name=text` words.
 

@@ -53,9 +53,8 @@ def add_server(
 
 
 def _found(path: str, folder: Path) -> Path | None:
-    for place in (Path(path), folder / path):
-        try:
-            return where(str(place))
-        except BundleError:
-            continue
-    return None
+    place = Path(path) if Path(path).exists() else folder / path
+    try:
+        return where(str(place))
+    except BundleError:
+        return None

@@ -69,7 +69,7 @@ def of_bundle(bundle: Bundle) -> Trained:
     manifest = bundle.manifest
     generator = FeatureGenerator.load(bundle.folder("generator"))
     data = manifest.config.get("data") or {}
-    labels = {name: "label" for name in data.get("labels") or ()}
+    labels = dict.fromkeys(data.get("labels") or (), "label")
     return Trained(
         manifest.name,
         generator,
@@ -145,8 +145,8 @@ def add_model(graph: Graph, trained: Trained, config: StoreConfig | None, featur
     read_by_groups = {output for outputs in trained.inputs.values() for output in outputs}
     for output in trained.generator.outputs:
         if output not in read_by_groups:
-            told = "no group reads it, but rows must have its columns"
-            graph.link(Edge(f"feature:{name}.{output}", model, "CONDITIONAL", direct=False, text=told))
+            why = "no group reads it, but rows must have its columns"
+            graph.link(Edge(f"feature:{name}.{output}", model, "CONDITIONAL", direct=False, text=why))
     for beside, why in trained.reads.items():
         label = graph.add(Node("label", name, beside, {"why": why}))
         for source in column(beside, ""):
@@ -212,7 +212,7 @@ def _places(data: Mapping[str, Any]) -> tuple[str, str]:
 def _training(experiment: Experiment) -> dict[str, str]:
     """Columns that training reads beside features, with the reason."""
     data = experiment.data
-    found = {label: "label" for label in data.labels}
+    found = dict.fromkeys(data.labels, "label")
     if data.sample_weight:
         found.setdefault(data.sample_weight, "weight of a row")
     if data.split is not None:

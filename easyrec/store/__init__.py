@@ -1,6 +1,7 @@
 """The feature store: features defined once, read as they were at any time, and in a millisecond online.
 
 definitions.py  entities, feature views, models: what `store.yaml` says
+ui_config.py    its section `ui`: where the store's page is served, and to whom
 duration.py     `30d` and its like
 changes.py      what differs between two definitions, and what of it breaks those who read
 registry.py     which definitions were applied, one after another
@@ -8,7 +9,13 @@ codec.py        rows of a view as packed bytes, and back into columns
 head.py         which generations of its views an online store holds of an entity
 online/         stores that are read by key, one file each
 offline/        where the rows of views lie over all times, one file per kind of table
+duck.py         duckdb: connections, names and times in its SQL
 point_in_time.py  training sets: features as they were known at each row's time
+training_parts.py  the same by hours, days or months, each a file
+spark.py        the same by Spark
+transforms/     views that are made of other rows, one file per kind
+build.py        writes what transforms make
+quality/        what is expected of rows, and what becomes of those that are otherwise
 writer.py       rows into an online store, and generations that are switched at once
 reader.py       all that a model needs of a key, by one question per entity
 """

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from easyrec.store.definitions import StoreConfig
 
-PLACES = {"entities": "entity", "views": "view", "models": "model"}
+PLACES = {"entities": "entity", "views": "view", "models": "model", "labels": "label table"}
 WORDS = ("description", "owner", "tags")
 """What is for people alone."""
 

@@ -67,6 +67,8 @@ class View(StrictModel):
     fields: list[FieldConfig] = Field(min_length=1, max_length=10_000)
     source: Annotated[Any, Choice("easyrec.store.offline")] | None = None
     """Where its rows lie over all times; training sets are made of them."""
+    transform: Annotated[Any, Choice("easyrec.store.transforms")] | None = None
+    """How `easyrec store build` makes its rows of other ones; `source` says where they are written."""
     event_time: str | None = None
     """The source's column that says since when a row holds; without it rows hold always."""
     created_time: str | None = None
@@ -104,6 +106,12 @@ class View(StrictModel):
                     raise ValueError(f"{key} '{column}' is a field of type {kind}: times are of type timestamp")
         if self.ttl is not None and self.event_time is None:
             raise ValueError("ttl is counted from the event_time: name the column")
+        if self.transform is not None:
+            if self.source is None or self.source.type != "parquet":
+                raise ValueError("source says where what is built is written: {type: parquet, path: ...}")
+            if self.source.partition is not None:
+                raise ValueError("what is built is sorted by time, and needs no partition")
+            self.transform.check(names, self.event_time)
         return self
 
     @model_validator(mode="after")
@@ -135,11 +143,39 @@ class Selection(StrictModel):
     """Field to the name that the model knows it by."""
 
 
+class LabelTable(StrictModel):
+    """Rows of ids, times and labels: a spine of training sets by its name."""
+
+    name: str
+    source: Annotated[Any, Choice("easyrec.store.offline")]
+    event_time: str
+    """The column that says when a row happened: features are those that were known then."""
+    join_ids: list[str] = Field(min_length=1)
+    """Columns that views are joined by."""
+    labels: list[str] = Field(min_length=1)
+    """Columns of what is learned."""
+    keep: list[str] = []
+    """More columns to pass on, such as a position."""
+    created_time: str | None = None
+    """The column that says when the labels became known; statistics of labels see no row before."""
+    description: str = ""
+    owner: str = ""
+
+    _check = field_validator("name")(_named)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the spine, in order."""
+        return list(dict.fromkeys([*self.join_ids, self.event_time, *self.labels, *self.keep]))
+
+
 class ModelFeatures(StrictModel):
     """What a model reads."""
 
     name: str
     features: list[Selection] = Field(min_length=1)
+    label: str | None = None
+    """The label table that its training sets are made of, where nobody names another spine."""
     description: str = ""
     owner: str = ""
 
@@ -150,19 +186,22 @@ class StoreConfig(StrictModel):
     """`store.yaml`."""
 
     project: str
-    online: Annotated[Any, Choice("easyrec.store.online")] = {"type": "sqlite", "path": "online.db"}
+    online: Annotated[Any, Choice("easyrec.store.online")] = Field(
+        {"type": "sqlite", "path": "online.db"}, validate_default=True
+    )
     """Where features are read by key."""
     registry: str = "registry.db"
     """The file that holds which definitions were applied."""
     entities: list[Entity] = Field(min_length=1)
     views: list[View] = Field(min_length=1)
     models: list[ModelFeatures] = []
+    labels: list[LabelTable] = []
     ui: UiConfig = Field(UiConfig(), exclude=True)
     """The page to look at it; it is no definition, and in no registry."""
 
     _check = field_validator("project")(_named)
 
-    @field_validator("entities", "views", "models", mode="after")
+    @field_validator("entities", "views", "models", "labels", mode="after")
     @classmethod
     def _distinct(cls, value: Sequence[Any]) -> Sequence[Any]:
         repeated = _repeated(one.name for one in value)
@@ -177,9 +216,49 @@ class StoreConfig(StrictModel):
             if view.entity not in entities:
                 told = f"unknown entity '{view.entity}'{nearest(view.entity, entities)}; known: {', '.join(entities)}"
                 raise ValueError(f"view '{view.name}': {told}")
+        self.built()
         for model in self.models:
             self.columns(model)
+            if model.label is not None:
+                try:
+                    self.label(model.label)
+                except ValueError as error:
+                    raise ValueError(f"model '{model.name}': {error}") from None
         return self
+
+    def built(self, names: Sequence[str] = ()) -> list[View]:
+        """The views with a transform, each after those that it reads.
+
+        Args:
+            names: Only these, and those with a transform that they read; default: all.
+
+        Raises:
+            ValueError: One reads what there is not, or itself.
+        """
+        made: dict[str, View] = {}
+
+        def add(view: View, above: tuple[str, ...]) -> None:
+            if view.name in above:
+                raise ValueError(f"view '{view.name}' reads itself: {' -> '.join([*above, view.name])}")
+            if view.transform is None or view.name in made:
+                return
+            for given in view.transform.reads.values():
+                if isinstance(given, str) and (read := self._input(view, given)) is not None:
+                    add(read, (*above, view.name))
+            made[view.name] = view
+
+        for view in [self.view(name) for name in names] or self.views:
+            add(view, ())
+        return list(made.values())
+
+    def _input(self, view: View, name: str) -> View | None:
+        """The view that another one reads; None where it is a label table."""
+        views, labels = {one.name: one for one in self.views}, [label.name for label in self.labels]
+        if name not in views and name not in labels:
+            known = [*views, *labels]
+            told = f"view '{view.name}' reads '{name}', which is no view or label table{nearest(name, known)}"
+            raise ValueError(f"{told}; known: {', '.join(known)}")
+        return views.get(name)
 
     def entity(self, name: str) -> Entity:
         """The entity of a name."""
@@ -211,6 +290,18 @@ class StoreConfig(StrictModel):
         if found is None:
             known = [model.name for model in self.models]
             raise ValueError(f"unknown model '{name}'{nearest(name, known)}; known: {', '.join(known) or 'none'}")
+        return found
+
+    def label(self, name: str) -> LabelTable:
+        """The label table of a name.
+
+        Raises:
+            ValueError: There is none.
+        """
+        found = next((label for label in self.labels if label.name == name), None)
+        if found is None:
+            known = [label.name for label in self.labels]
+            raise ValueError(f"unknown label table '{name}'{nearest(name, known)}; known: {', '.join(known) or 'none'}")
         return found
 
     def columns(self, model: ModelFeatures) -> dict[str, tuple[View, str]]:

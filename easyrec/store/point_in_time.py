@@ -3,28 +3,44 @@
 Of a view a row counts at time t where its event time and its created time are not after t; of those of a key the one with
 the latest event time is taken, of several the one created last, of these the last in the table. It is null where that row
 is older than the view's ttl. Rows of the spine are never dropped nor repeated.
+
+A view is joined in two steps: keys and times alone say which of its rows each row of the spine gets, and then those rows
+are fetched into a table in the order of the spine. So only one view is held at a time, and no wide row is sorted by key.
 """
 
 # ruff: noqa: S608 (statements are made of quoted names and of numbers)
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from easyrec.errors import DataError, MissingExtra, StoreError, nearest
-from easyrec.store.definitions import StoreConfig, View
-from easyrec.store.offline import quoted, text
+import pyarrow as pa
+
+from easyrec.errors import DataError, StoreError, nearest
+from easyrec.store.definitions import LabelTable, StoreConfig, View
+from easyrec.store.duck import connection, micros, moment, quoted, require, text, types_of, watched
+from easyrec.store.offline import Wanted
+from easyrec.store.offline.parquet import Config as Parquet
+from feature_generator import offline
+from feature_generator.feed import BatchFeed
+from feature_generator.whole_file import whole_file
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from feature_generator import FeatureGenerator
 
-ROW, WHEN, KEY, ORDER = "__row", "__when", "__key", "__order"
-SHIFT = 40
-"""Bits below a time that tell rows of one time apart."""
+Spine: TypeAlias = "pa.Table | str | Path | LabelTable"
+"""Rows with ids and times: a table, parquet files, or a label table of the definitions."""
+Progress: TypeAlias = Callable[[int, float], None]
+"""Told the rows that are done, and the share of all."""
+ROW, KEY, WHEN, CREATED = "__row", "__key", "__when", "__created"
+SEEN, RANK, ORDER = "__seen", "__rank", "__order"
+GROUP_ROWS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -35,211 +51,363 @@ class TrainingSet:
         rows: As many as the spine has.
         columns: Of the spine, then the features.
         seconds: What it took.
+        found: For how many rows each view had one that was not too old.
         table: The rows; None where they were written into a file.
     """
 
     rows: int
     columns: list[str]
     seconds: float
+    found: Mapping[str, int]
     table: pa.Table | None
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How rows are run through a generator before they are written.
+
+    Attributes:
+        generator: In `raw` mode.
+        reserve: Columns that are passed through beside its outputs, such as labels.
+        bad_rows: As in `FeatureGenerator.transform`.
+    """
+
+    generator: FeatureGenerator
+    reserve: tuple[str, ...] = ()
+    bad_rows: offline.BadRows = "fail"
 
 
 def training_set(
     config: StoreConfig,
     model: str,
-    spine: pa.Table | str | Path,
+    spine: Spine,
     output: str | Path | None = None,
     *,
-    event_time: str = "event_time",
+    event_time: str | None = None,
+    encoding: Encoding | None = None,
+    overwrite: bool = True,
     threads: int | None = None,
     memory: str | None = None,
+    progress: Progress | None = None,
 ) -> TrainingSet:
     """Join the features of a model to a spine, each as it was known at the row's time.
 
     Args:
         config: What is defined; views say where their rows lie (`source`).
         model: Whose features.
-        spine: Rows with the join ids and a time: a table, or parquet files. All of its columns are kept.
+        spine: Rows with the join ids and a time. All columns of a table or of files are kept.
         output: Parquet file to write; it is there whole or not at all. None: the rows are returned.
-        event_time: The spine's column of times.
+        event_time: The spine's column of times; default: that of the label table, else `event_time`.
+        encoding: Write the outputs of a generator over the joined rows in their place.
+        overwrite: Replace the file if it is there.
         threads: Of duckdb; default: all processors.
         memory: Bound of duckdb, such as `4GB`; what does not fit goes to disk.
+        progress: Told how far it is.
 
     Raises:
         DataError: The spine or a view lacks a column, or a time of the spine is null.
         MissingExtra: duckdb is not installed.
+        OutputError: The file is there already, or the disk refuses.
         StoreError: There is no such model, a view has no source, or a column of the spine is called like a feature.
     """
     begun = time.perf_counter()
-    try:
-        columns = config.columns(config.model(model))
-    except ValueError as error:
-        raise StoreError(str(error)) from None
-    db = _connection(threads, memory)
-    try:
-        names = _spine(db, spine, event_time, columns)
-        low, high, rows, nulls = db.execute(
-            f"SELECT min({WHEN}), max({WHEN}), count(*), count(*) FILTER ({WHEN} IS NULL) FROM spine"
-        ).fetchone()
-        if nulls:
-            raise DataError(f"{nulls:,} of {rows:,} rows have no time", column=event_time)
-        views = list({view.name: view for view, _ in columns.values()}.values())
-        joins, chosen = [], [f"s.{quoted(name)}" for name in names]
-        for place, view in enumerate(views):
-            own = {name: field for name, (of, field) in columns.items() if of.name == view.name}
-            join_id = config.entity(view.entity).join_id
-            if join_id not in names:
-                told = f"view '{view.name}' is joined by it{nearest(join_id, names)}; the spine has: {', '.join(names[:20])}"
-                raise DataError(told, column=join_id)
-            if not rows:
-                low = high = 0
-            joins.append(_join(db, view, f"v{place}", join_id, list(dict.fromkeys(own.values())), (low, high)))
-            chosen += [_field(view, f"v{place}", field, name) for name, field in own.items()]
-        query = f"SELECT {', '.join(chosen)} FROM spine s {' '.join(joins)} ORDER BY s.{ROW}"
+    with Joiner(config, model, spine, event_time, threads, memory) as joiner, joiner.watched(progress):
+        rows = joiner.join()
         table = None
         if output is None:
-            table = db.sql(query).to_arrow_table()
-            made = table.num_rows
+            table = joiner.table()
         else:
-            made = _written(db, query, Path(output))
-        if made != rows:
-            raise StoreError(
-                f"the training set has {made:,} rows, but the spine {rows:,}: this is a fault of the program"
-            )
-        return TrainingSet(rows, [*names, *columns], time.perf_counter() - begun, table)
-    finally:
-        db.close()
+            joiner.write(Path(output), encoding, overwrite=overwrite)
+        return TrainingSet(rows, joiner.columns, time.perf_counter() - begun, joiner.found, table)
 
 
-def _connection(threads: int | None, memory: str | None) -> Any:
-    try:
-        import duckdb  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError:
-        raise MissingExtra("duckdb", "store") from None
-    db = duckdb.connect()
-    db.execute("SET TimeZone = 'UTC'")
-    if threads is not None:
-        db.execute(f"SET threads = {int(threads)}")
-    if memory is not None:
-        db.execute(f"SET memory_limit = {text(memory)}")
-    return db
+class Joiner:
+    """Joins the features of a model to rows of a spine, all at once or one span of time after another.
 
+    Args:
+        config: What is defined.
+        model: Whose features.
+        spine: The rows.
+        event_time: The spine's column of times; None as in `training_set`.
+        threads: Of duckdb.
+        memory: Bound of duckdb.
 
-def _spine(db: Any, spine: Any, event_time: str, columns: Any) -> list[str]:
-    """Name the spine `spine`, with its rows numbered and its times in microseconds; give its own columns."""
-    if isinstance(spine, (str, Path)):
-        from easyrec.store.offline.parquet import Config  # noqa: PLC0415 (its scan is the same)
+    Attributes:
+        columns: Of the spine, then the features.
+        found: For how many rows each view had one, of all rows that were joined.
+    """
 
-        Config(path=str(spine)).scan(db, "given")
-    else:
-        db.register("given", spine)
-    types = _types(db, "given")
-    if event_time not in types:
-        told = f"the spine has no such column{nearest(event_time, types)}; it has: {', '.join(list(types)[:20])}"
-        raise DataError(told, column=event_time)
-    both = [name for name in types if name in columns]
-    if both:
-        raise StoreError(
-            f"column '{both[0]}' of the spine is called like a feature of the model: give one another name"
+    def __init__(
+        self,
+        config: StoreConfig,
+        model: str,
+        spine: Spine,
+        event_time: str | None = None,
+        threads: int | None = None,
+        memory: str | None = None,
+    ) -> None:
+        self._config = config
+        self._features = features_of(config, model)
+        self._when = event_time or (spine.event_time if isinstance(spine, LabelTable) else "event_time")
+        self.db = connection(threads, memory)
+        try:
+            names = self._given(spine)
+            self._views = {view.name: view for view, _ in self._features.values()}
+            self.columns = [*names, *self._features]
+            self._select = ", ".join(f"s.{quoted(name)}" for name in names)
+            self.found = Counter[str]()
+            self._rows = self._done = 0
+        except BaseException:
+            self.db.close()
+            raise
+
+    def __enter__(self) -> Joiner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.db.close()
+
+    def spans(self, unit: str) -> list[tuple[int, int, int]]:
+        """(first microsecond, first one after it, rows) of each hour, day, month of the spine that has rows.
+
+        Raises:
+            DataError: A time of the spine is null.
+        """
+        when = f"make_timestamp({micros(self._when, self._types[self._when])})"
+        start = f"date_trunc({text(unit)}, {when})"
+        found = self.db.execute(
+            f"SELECT epoch_us({start}), epoch_us({start} + INTERVAL 1 {unit}), count(*) FROM given GROUP BY ALL ORDER BY 1"
+        ).fetchall()
+        self._refuse(sum(rows for low, _, rows in found if low is None), sum(rows for *_, rows in found))
+        return [tuple(map(int, row)) for row in found]
+
+    def join(self, span: tuple[int, int] | None = None) -> int:
+        """Join the rows of a span of time; gives how many there are.
+
+        Args:
+            span: First microsecond, and the first one after it; None: all rows.
+
+        Raises:
+            DataError: As in `training_set`.
+            StoreError: As in `training_set`.
+        """
+        kind = self._types[self._when]
+        bounds = ""
+        if span is not None:
+            # whole seconds and days are bounded by their own kind: a span never ends inside one
+            low, high = (moment(kind, micros) for micros in span)
+            bounds = f" WHERE {quoted(self._when)} >= {low} AND {quoted(self._when)} < {high}"
+        self.db.execute(
+            f"CREATE OR REPLACE TEMP TABLE spine AS SELECT *, {micros(self._when, kind)} AS {WHEN} FROM given{bounds}"
         )
-    when = _micros(event_time, types[event_time])
-    db.execute(
-        f"CREATE OR REPLACE TEMP VIEW spine AS SELECT *, {when} AS {WHEN}, row_number() OVER () AS {ROW} FROM given"
-    )
-    return list(types)
+        low, high, self._rows, nulls = self.db.execute(
+            f"SELECT min({WHEN}), max({WHEN}), count(*), count(*) FILTER ({WHEN} IS NULL) FROM spine"
+        ).fetchall()[0]
+        self._refuse(nulls, self._rows)
+        for place, view in enumerate(self._views.values()):
+            self._done = place
+            fields = {name: field for name, (of, field) in self._features.items() if of.name == view.name}
+            self._join(view, f"v{place}", fields, (low or 0, high or 0))
+        self._done = len(self._views)
+        return self._rows
+
+    def table(self) -> pa.Table:
+        """The joined rows."""
+        return self.db.sql(self._joined()).to_arrow_table()
+
+    def write(self, output: Path, encoding: Encoding | None = None, *, overwrite: bool = True) -> None:
+        """Write the joined rows into a file, whole or not at all; `encoding` as in `training_set`."""
+        if encoding is not None:
+            made = offline.run(
+                encoding.generator,
+                BatchFeed(self._batches()),
+                output,
+                reserve=encoding.reserve,
+                bad_rows=encoding.bad_rows,
+                overwrite=overwrite,
+            )
+            self._check(made.rows_in)
+            return
+        with whole_file(output, overwrite) as partial:
+            done = self.db.execute(
+                f"COPY ({self._joined()}) TO {text(str(partial))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+            ).fetchall()[0]
+            self._check(int(done[0]))
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """The joined rows; of none one batch, which tells the columns."""
+        reader = self.db.sql(self._joined()).to_arrow_reader(GROUP_ROWS)
+        if not self._rows:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+        yield from reader
+
+    def watched(self, progress: Progress | None) -> contextlib.AbstractContextManager[None]:
+        """Tell now and then how far the rows that are joined are."""
+        steps = len(self._views) + 1
+        return watched(self.db, progress and (lambda share: progress(self._rows, (self._done + share) / steps)))
+
+    def _joined(self) -> str:
+        """The query of the joined rows: tables of one length, side by side."""
+        names = [f"v{place}" for place in range(len(self._views))]
+        for name in names:
+            self._check(int(self.db.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]))
+        place = {view: f"v{index}" for index, view in enumerate(self._views)}
+        chosen = ", ".join(
+            f"{place[view.name]}.{quoted(name)} AS {quoted(name)}" for name, (view, _) in self._features.items()
+        )
+        beside = "".join(f" POSITIONAL JOIN {name}" for name in names)
+        return f"SELECT {self._select}, {chosen} FROM spine s{beside}"
+
+    def _check(self, made: int) -> None:
+        if made != self._rows:
+            told = f"the training set has {made:,} rows, but the spine {self._rows:,}"
+            raise StoreError(f"{told}: this is a fault of the program")
+
+    def _refuse(self, nulls: int, rows: int) -> None:
+        if nulls:
+            raise DataError(f"{nulls:,} of {rows:,} rows have no time", column=self._when)
+
+    def _given(self, spine: Spine) -> list[str]:
+        """Name the spine `given`; give its columns."""
+        if isinstance(spine, LabelTable):
+            spine.source.scan(self.db, "all given", Wanted(spine.columns, spine.event_time))
+            require(types_of(self.db, "all given"), spine.columns, f"label table '{spine.name}' has")
+            kept = ", ".join(map(quoted, spine.columns))
+            self.db.execute(f'CREATE OR REPLACE TEMP VIEW given AS SELECT {kept} FROM "all given"')
+        elif isinstance(spine, (str, Path)):
+            Parquet(path=str(spine)).scan(self.db, "given")
+        else:
+            self.db.register("given", spine)
+        self._types = types_of(self.db, "given")
+        require(self._types, [self._when], "the spine has")
+        both = [name for name in self._types if name in self._features]
+        if both:
+            raise StoreError(
+                f"column '{both[0]}' of the spine is called like a feature of the model: give one another name"
+            )
+        for view, _ in self._features.values():
+            join_id = self._config.entity(view.entity).join_id
+            if join_id not in self._types:
+                told = f"view '{view.name}' is joined by it{nearest(join_id, self._types)}"
+                raise DataError(f"{told}; the spine has: {', '.join(list(self._types)[:20])}", column=join_id)
+        return list(self._types)
+
+    def _join(self, view: View, name: str, fields: Mapping[str, str], spine: tuple[int, int]) -> None:
+        """Make the table `name`: for each row of the spine, in their order, the fields of a view."""
+        join_id = self._config.entity(view.entity).join_id
+        rows = f"rows of {view.name}"
+        types = scanned(self.db, view, rows, wanted_of(view, join_id, list(fields.values()), spine))
+        key, own = f"s.{quoted(join_id)}", quoted(join_id)
+        if self._types[join_id] != types[join_id]:
+            key, own = f"CAST({key} AS VARCHAR)", f"CAST({own} AS VARCHAR)"
+        counted = _counted(view, types, spine)
+        head, tail = f"SELECT {own} AS {KEY}, row_number() OVER () AS {ROW}", f" FROM {quoted(rows)}{counted}"
+        if view.event_time is None:
+            self._find_last(key, head + tail)
+        else:
+            times = [f"{micros(view.event_time, types[view.event_time])} AS {WHEN}"]
+            if view.created_time is not None:
+                times.append(f"{micros(view.created_time, types[view.created_time])} AS {CREATED}")
+            self._find_known(view, key, f"{head}, {', '.join(times)}{tail}")
+        self.found[view.name] += self.db.execute(f"SELECT count({ROW}) FROM found").fetchall()[0][0]
+        chosen = ", ".join(f"v.{quoted(field)} AS {quoted(called)}" for called, field in fields.items())
+        kept = ", ".join(quoted(field) for field in dict.fromkeys(fields.values()))
+        fetched = f"SELECT row_number() OVER () AS {ROW}, {kept} FROM {quoted(rows)}{counted}"
+        self.db.execute(
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {chosen} FROM found f LEFT JOIN ({fetched}) v "
+            f"ON f.{ROW} = v.{ROW} ORDER BY f.place"
+        )
+        self.db.execute("DROP TABLE found")
+
+    def _find_last(self, key: str, numbered: str) -> None:
+        """Make the table `found`: the number of the last row of each key, by the place of a row of the spine."""
+        last = f"SELECT {KEY}, max({ROW}) AS {ROW} FROM ({numbered}) GROUP BY {KEY}"
+        self.db.execute(
+            f"CREATE OR REPLACE TEMP TABLE found AS SELECT s.rowid AS place, v.{ROW} "
+            f"FROM spine s LEFT JOIN ({last}) v ON {key} = v.{KEY}"
+        )
+
+    def _find_known(self, view: View, key: str, numbered: str) -> None:
+        """Make the table `found`: the number of the row that is known, null where it is too old."""
+        rows = f"SELECT *, {WHEN} AS {SEEN}, {ROW} AS {RANK} FROM ({numbered})"
+        if view.created_time is not None:
+            rows = _as_known(numbered)
+        self.db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {rows}")
+        number, first, last, *whole = self.db.execute(
+            f"SELECT max({RANK}) + 1, min({SEEN}), max({SEEN}), bool_and({SEEN} % 1000000 = 0), "
+            f"bool_and({SEEN} % 1000 = 0) FROM known"
+        ).fetchall()[0]
+        unit = 1_000_000 if whole[0] else 1_000 if whole[1] else 1
+        # (time, rank) as one number, which is sorted twice as fast where it fits into 64 bits
+        first, last, number = first or 0, last or 0, number or 1
+        wide = "HUGEINT" if ((last - first) // unit + 1) * number > 1 << 62 else "BIGINT"
+        order = f"(({SEEN} - {first}) // {unit})::{wide} * {number} + {RANK}"
+        until = f"((least(s.{WHEN}, {last}) - {first}) // {unit})::{wide} * {number} + {number - 1}"
+        until = f"CASE WHEN s.{WHEN} < {first} THEN -1 ELSE {until} END"
+        row = f"v.{ROW}" if view.ttl is None else f"CASE WHEN s.{WHEN} - v.{WHEN} <= {view.ttl_micros} THEN v.{ROW} END"
+        self.db.execute(
+            f"CREATE OR REPLACE TEMP TABLE found AS SELECT s.place, {row} AS {ROW} "
+            f"FROM (SELECT s.rowid AS place, {WHEN}, {key} AS {KEY}, {until} AS until FROM spine s) s "
+            f"ASOF LEFT JOIN (SELECT {KEY}, {ROW}, {WHEN}, {order} AS {ORDER} FROM known) v "
+            f"ON s.{KEY} = v.{KEY} AND s.until >= v.{ORDER}"
+        )
+        self.db.execute("DROP TABLE known")
 
 
-def _join(db: Any, view: View, alias: str, join_id: str, fields: Sequence[str], spine: tuple[int, int]) -> str:
-    """The clause that joins a view to the spine."""
+def features_of(config: StoreConfig, model: str) -> dict[str, tuple[View, str]]:
+    """View and field of each column that a model reads.
+
+    Raises:
+        StoreError: There is no such model.
+    """
+    try:
+        return config.columns(config.model(model))
+    except ValueError as error:
+        raise StoreError(str(error)) from None
+
+
+def wanted_of(view: View, join_id: str, fields: Sequence[str], spine: tuple[int, int]) -> Wanted:
+    """What of a view can be seen by rows of a spine between two times."""
+    columns = dict.fromkeys([join_id, *fields, *filter(None, [view.event_time, view.created_time])])
+    low = None if view.ttl is None else spine[0] - view.ttl_micros
+    return Wanted(list(columns), view.event_time, low, spine[1])
+
+
+def scanned(db: Any, view: View, name: str, wanted: Wanted) -> dict[str, str]:
+    """Make a view of duckdb over the rows of a view; gives the types of its columns.
+
+    Raises:
+        DataError: There is nothing to read, or a column is missing.
+        StoreError: The view does not say where its rows lie.
+    """
     if view.source is None:
         raise StoreError(f"view '{view.name}' says not where its rows lie: give it a source")
-    db_name = f"rows of {view.name}"
-    view.source.scan(db, db_name)
-    types = _types(db, db_name)
-    for name in [join_id, *fields, *filter(None, [view.event_time, view.created_time])]:
-        if name not in types:
-            told = f"the rows of view '{view.name}' have no such column{nearest(name, types)}"
-            raise DataError(f"{told}; they have: {', '.join(list(types)[:20])}", column=name)
-    key, own = f"s.{quoted(join_id)}", quoted(join_id)
-    if _types(db, "spine")[join_id] != types[join_id]:
-        key, own = f"CAST({key} AS VARCHAR)", f"CAST({own} AS VARCHAR)"
-    kept = ", ".join(quoted(field) for field in fields)
-    table = f"{quoted(db_name)}"
-    if view.event_time is None:
-        last = f"SELECT {own} AS {KEY}, {kept}, row_number() OVER () AS {ORDER} FROM {table}"
-        source = f"(SELECT * FROM ({last}) QUALIFY row_number() OVER (PARTITION BY {KEY} ORDER BY {ORDER} DESC) = 1)"
-        return f"LEFT JOIN {source} {alias} ON {key} = {alias}.{KEY}"
-    low, high = spine
-    event = _micros(view.event_time, types[view.event_time])
-    bounds = [_not_after(view.event_time, types[view.event_time], high)]
-    if view.ttl is not None:
-        bounds.append(_not_before(view.event_time, types[view.event_time], low - view.ttl_micros))
-    rows = f"SELECT {own} AS {KEY}, {kept}, {event} AS {WHEN}, row_number() OVER () AS {ROW}"
-    if view.created_time is None:
-        ordered = f"SELECT *, ({WHEN}::HUGEINT << {SHIFT}) + {ROW} AS {ORDER} FROM ({rows} FROM {table} WHERE {' AND '.join(bounds)})"
-    else:
-        created = _micros(view.created_time, types[view.created_time])
-        bounds.append(_not_after(view.created_time, types[view.created_time], high))
-        ordered = _as_known(f"{rows}, {created} AS __created FROM {table} WHERE {' AND '.join(bounds)}")
-    until = f"(s.{WHEN}::HUGEINT << {SHIFT}) + {(1 << SHIFT) - 1}"
-    return f"ASOF LEFT JOIN ({ordered}) {alias} ON {key} = {alias}.{KEY} AND {until} >= {alias}.{ORDER}"
+    view.source.scan(db, name, wanted)
+    types = types_of(db, name)
+    require(types, wanted.columns or (), f"the rows of view '{view.name}' have")
+    return types
+
+
+def _counted(view: View, types: Mapping[str, str], spine: tuple[int, int]) -> str:
+    """The clause that leaves out rows which no row of the spine can see."""
+    bounds = [
+        f"{quoted(name)} <= {moment(types[name], spine[1])}"
+        for name in (view.event_time, view.created_time)
+        if name is not None
+    ]
+    if view.event_time is not None and view.ttl is not None:
+        bounds.append(f"{quoted(view.event_time)} >= {moment(types[view.event_time], spine[0] - view.ttl_micros)}")
+    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
 
 
 def _as_known(rows: str) -> str:
-    """Of the rows of a key, in the order in which they became known, those that are the latest when they become it."""
-    seen = f"greatest({WHEN}, __created)"
-    rank = f"{{'e': {WHEN}, 'c': __created, 'r': {ROW}}}"
-    window = f"(PARTITION BY {KEY} ORDER BY {seen}, {WHEN}, __created, {ROW} ROWS UNBOUNDED PRECEDING)"
+    """Of the rows of a key, in the order in which they became known, those that are the latest when they become it.
+
+    Of several rows of one event time that order is the one of their created times too, so the event time tells.
+    """
+    seen = f"greatest({WHEN}, {CREATED})"
+    window = f"(PARTITION BY {KEY} ORDER BY {seen}, {WHEN}, {CREATED}, {ROW} ROWS UNBOUNDED PRECEDING)"
     return (
-        f"SELECT *, ({seen}::HUGEINT << {SHIFT}) + row_number() OVER (PARTITION BY {KEY} ORDER BY {seen}, {WHEN}, __created, {ROW}) "
-        f"AS {ORDER} FROM ({rows}) QUALIFY max({rank}) OVER {window} = {rank}"
+        f"SELECT {KEY}, {ROW}, {WHEN}, {seen} AS {SEEN}, row_number() OVER {window} AS {RANK} "
+        f"FROM ({rows}) QUALIFY max({WHEN}) OVER {window} = {WHEN}"
     )
-
-
-def _field(view: View, alias: str, field: str, name: str) -> str:
-    value = f"{alias}.{quoted(field)}"
-    if view.ttl is not None:
-        value = f"CASE WHEN s.{WHEN} - {alias}.{WHEN} <= {view.ttl_micros} THEN {value} END"
-    return f"{value} AS {quoted(name)}"
-
-
-def _types(db: Any, name: str) -> dict[str, str]:
-    return {row[0]: row[1] for row in db.execute(f"DESCRIBE SELECT * FROM {quoted(name)}").fetchall()}
-
-
-def _micros(name: str, kind: str) -> str:
-    """A time in microseconds since 1970; whole numbers are seconds."""
-    column = quoted(name)
-    if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return f"epoch_us({column if kind != 'DATE' else f'CAST({column} AS TIMESTAMP)'})"
-    if kind in ("BIGINT", "INTEGER", "UINTEGER"):
-        return f"{column}::BIGINT * 1000000"
-    raise DataError(f"holds {kind}, but a time is a timestamp, a date, or whole seconds", column=name)
-
-
-def _not_after(name: str, kind: str, micros: int) -> str:
-    return f"{quoted(name)} <= {_literal(kind, micros)}"
-
-
-def _not_before(name: str, kind: str, micros: int) -> str:
-    return f"{quoted(name)} >= {_literal(kind, micros)}"
-
-
-def _literal(kind: str, micros: int) -> str:
-    """A time as a column of this type holds it, so that files whose statistics exclude it are not read."""
-    if kind in ("BIGINT", "INTEGER", "UINTEGER"):
-        return str(micros // 1_000_000)
-    made = f"make_timestamp({micros}::BIGINT)"
-    return f"{made} AT TIME ZONE 'UTC'" if "WITH TIME ZONE" in kind else made
-
-
-def _written(db: Any, query: str, output: Path) -> int:
-    partial = output.with_name(f".{output.name}.writing")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        rows = db.execute(f"COPY ({query}) TO {text(str(partial))} (FORMAT parquet, COMPRESSION zstd)").fetchone()[0]
-        partial.replace(output)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return int(rows)

@@ -122,6 +122,8 @@ def definition(view: View) -> dict[str, Any]:
     told["entity"] = view.entity
     if view.source is not None:
         told["source"] = _without_secrets(view.source.model_dump(mode="json", exclude_defaults=False))
+    if view.transform is not None:
+        told["transform"] = _transform(told["transform"])
     if view.expect:
         told["expect"] = [_expected(one) for one in view.expect]
     return told
@@ -134,13 +136,20 @@ def _expected(one: Any) -> dict[str, Any]:
     return told
 
 
-OPEN = ("type", "path", "query", "tables", "table", "name", "topic", "partition")
+OPEN = ("type", "path", "table", "name", "topic", "partition")
 """Keys of a source that are shown."""
 
 
 def _without_secrets(source: Mapping[str, Any]) -> dict[str, Any]:
     """A source without the keys that may hold secrets."""
-    made = {key: value for key, value in source.items() if key in OPEN and value is not None}
-    if isinstance(made.get("tables"), Mapping):
-        made["tables"] = {name: _without_secrets(table) for name, table in made["tables"].items()}
-    return made
+    return {key: value for key, value in source.items() if key in OPEN and value is not None}
+
+
+def _transform(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A transform whose tables are shown without what may be a secret."""
+
+    def one(given: Any) -> Any:
+        return _without_secrets(given) if isinstance(given, Mapping) else given
+
+    inputs = {"inputs": {name: one(given) for name, given in told["inputs"].items()}} if "inputs" in told else {}
+    return {**told, **inputs, **({"input": one(told["input"])} if "input" in told else {})}

@@ -26,7 +26,7 @@ from easyrec.store_ui.state import State
 pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
 
 ROOT = Path(__file__).parents[2]
-ODD = "<script>alert(1)</script> & \"it\""
+ODD = '<script>alert(1)</script> & "it"'
 TOKEN = "a token of the test's"
 CONFIG = {
     "project": "shop",
@@ -104,7 +104,9 @@ def page(tmp_path, monkeypatch):
 
 def test_every_page_shows_what_is_there_and_escapes_it(page):
     ask = page()
-    shown = {path: ask(path) for path in ("/", "/views/profile?key=2", "/quality", "/versions", "/lineage", "/views/empty")}
+    shown = {
+        path: ask(path) for path in ("/", "/views/profile?key=2", "/quality", "/versions", "/lineage", "/views/empty")
+    }
     for path, answer in shown.items():
         assert answer.status_code == 200, path
         assert "<script>alert" not in answer.text, path
@@ -201,7 +203,9 @@ def address(tmp_path, monkeypatch):
     (tmp_path / "store.yaml").write_text(yaml.safe_dump({**CONFIG, "ui": {"port": 0, "token": "${PAGE_TOKEN}"}}))
     command = [sys.executable, "-m", "easyrec", "store", "ui", "-c", "store.yaml"]
     command += ["--config", str(ROOT / "configs" / "shop" / "lr.yaml")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PAGE_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PAGE_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"}
+    )
     try:
         line = process.stdout.readline()
         assert line.startswith("the store's page: http://127.0.0.1:"), line

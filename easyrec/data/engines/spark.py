@@ -121,6 +121,11 @@ class SparkEngine(Engine):
             raise EngineError(f"{self.shown} cannot be started: {_cause(error)}") from error
         return session
 
+    @property
+    def session(self) -> Any:
+        """Spark's own, for what is not shared out in slices."""
+        return self._spark
+
     def run(self, task: Task, numbers: Sequence[int], progress: Progress) -> Generator[Told]:
         """A frame of as many partitions as there are slices."""
         logger.info("%s: %d slices for %d workers", self.shown, len(numbers), self._workers)

@@ -1,0 +1,175 @@
+"""Views with a transform: their rows, made by duckdb and written to where their source says."""
+
+# ruff: noqa: S608 (statements are made of quoted names and of queries that were looked at)
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from easyrec.errors import StoreError
+from easyrec.store.codec import arrow_type
+from easyrec.store.definitions import LabelTable, StoreConfig, View
+from easyrec.store.duck import connection, micros, quoted, require, text, told, type_of, types_of, watched
+from easyrec.store.offline.parquet import Config as Parquet
+from easyrec.store.transforms import Rows, Target
+from feature_generator.whole_file import whole_file
+
+BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was made of a view.
+
+    Attributes:
+        view: Its name.
+        rows: How many there are.
+        path: Where they are.
+        seconds: What it took.
+    """
+
+    view: str
+    rows: int
+    path: str
+    seconds: float
+
+
+def build(
+    config: StoreConfig,
+    name: str,
+    *,
+    until: datetime | None = None,
+    threads: int | None = None,
+    memory: str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Built:
+    """Make the rows of a view by its transform; what was there before is replaced when all are there.
+
+    Args:
+        config: What is defined.
+        name: Of the view.
+        until: Statistics end here, UTC where it names no zone; default: with the rows that they are of.
+        threads: Of duckdb; default: all processors.
+        memory: Bound of duckdb, such as `4GB`; what does not fit goes to disk.
+        progress: Told the share that is done.
+
+    Raises:
+        ConfigError: The transform's query is not allowed.
+        DataError: There is nothing to read, a column is missing, or values do not fit the fields' types.
+        OutputError: The disk refuses.
+        StoreError: The view has no transform.
+    """
+    begun, view = time.perf_counter(), config.view(name)
+    if view.transform is None:
+        raise StoreError(f"view '{name}' has no transform: its rows are made by somebody else")
+    ends = None if until is None else until if until.tzinfo else until.replace(tzinfo=timezone.utc)
+    db = connection(threads, memory)
+    try:
+        with watched(db, progress):
+            rows = _write(db, view.source, _query(db, config, view, ends))
+        return Built(name, rows, view.source.path, time.perf_counter() - begun)
+    finally:
+        db.close()
+
+
+def newest_rows(config: StoreConfig, name: str, memory: str | None = None) -> Iterator[pa.RecordBatch]:
+    """The last row of each key of a view, for publishing: what requests read now.
+
+    Raises:
+        DataError: There is nothing to read, or a column is missing.
+        StoreError: The view does not say where its rows lie.
+    """
+    view = config.view(name)
+    if view.source is None:
+        raise StoreError(f"view '{name}' says not where its rows lie: give it a source")
+    join_id = config.entity(view.entity).join_id
+    columns = list(dict.fromkeys([join_id, *view.types, *filter(None, [view.event_time, view.created_time])]))
+    db = connection(memory=memory)
+    try:
+        view.source.scan(db, "rows")
+        types = types_of(db, "rows")
+        require(types, columns, f"the rows of view '{name}' have")
+        order = [micros(when, types[when]) for when in (view.event_time, view.created_time) if when is not None]
+        last = ", ".join(f"{one} DESC NULLS LAST" for one in [*order, "__row"])
+        numbered = f"SELECT {', '.join(map(quoted, columns))}, row_number() OVER () AS __row FROM rows"
+        query = (
+            f"SELECT * EXCLUDE (__row) FROM ({numbered}) WHERE {quoted(join_id)} IS NOT NULL "
+            f"QUALIFY row_number() OVER (PARTITION BY {quoted(join_id)} ORDER BY {last}) = 1"
+        )
+        yield from db.sql(query).to_arrow_reader(BATCH_ROWS)
+    finally:
+        db.close()
+
+
+def _query(db: Any, config: StoreConfig, view: View, until: datetime | None) -> str:
+    """The rows of a view, with the types of its fields."""
+    rows = {name: _rows(db, config, name, given) for name, given in view.transform.reads.items()}
+    join_id = config.entity(view.entity).join_id
+    ends = None if until is None else round(until.timestamp() * 1e6)
+    target = Target(join_id, view.event_time, view.created_time, tuple(view.types), ends)
+    query = view.transform.select(db, rows, target)
+    with told(f"view '{view.name}' cannot be built"):
+        found = {row[0]: row[1] for row in db.execute(f"DESCRIBE {query}").fetchall()}
+    times = list(filter(None, [view.event_time, view.created_time]))
+    require(found, [join_id, *times, *view.types], f"what is built for view '{view.name}' has")
+    own = [name for name in [join_id, *times] if name not in view.types]
+    fields = [
+        f"CAST({quoted(name)} AS {type_of(arrow_type(kind))}) AS {quoted(name)}" for name, kind in view.types.items()
+    ]
+    ordered = f" ORDER BY {', '.join(map(quoted, [*times[:1], join_id]))}" if times else ""
+    return f"SELECT {', '.join([*map(quoted, own), *fields])} FROM ({query}){ordered}"
+
+
+def _rows(db: Any, config: StoreConfig, name: str, given: Any) -> Rows:
+    """A table that is read, as the view of duckdb of this name."""
+    event_time = created_time = None
+    source: Any = given
+    if isinstance(given, str):
+        found: View | LabelTable = next((label for label in config.labels if label.name == given), None) or config.view(
+            given
+        )
+        source, event_time, created_time = found.source, found.event_time, found.created_time
+        if source is None:
+            raise StoreError(f"view '{given}' says not where its rows lie: give it a source")
+    source.scan(db, name)
+    return Rows(name, types_of(db, name), event_time, created_time)
+
+
+def _write(db: Any, source: Parquet, query: str) -> int:
+    """Write rows to where a source will find them."""
+    options = "FORMAT parquet, COMPRESSION zstd"
+    if source.scheme:
+        # an object is there whole or not at all
+        path = f"{source.path.rstrip('/')}/0.parquet" if source.is_folder else source.path
+        source.register(db)
+        return _copied(db, query, path, options)
+    path = Path(source.path)
+    if not source.is_folder:
+        with whole_file(path, overwrite=True) as partial:
+            return _copied(db, query, str(partial), f"{options}, USE_TMP_FILE false")
+    partial, former = (path.with_name(f".{path.name}.{what}") for what in ("writing", "former"))
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        rows = _copied(db, query, str(partial / "0.parquet"), options)
+        if path.exists():
+            shutil.rmtree(former, ignore_errors=True)
+            path.rename(former)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+    return rows
+
+
+def _copied(db: Any, query: str, path: str, options: str) -> int:
+    with told("cannot be made", path):
+        return int(db.execute(f"COPY ({query}) TO {text(path)} ({options})").fetchall()[0][0])
