@@ -101,6 +101,8 @@ class App:
                 return _html(pages.views_page(self.state))
             if path == "/quality":
                 return _html(pages.quality_page(self.state))
+            if path == "/monitors":
+                return _html(pages.monitors_page(self.state))
             if path == "/versions":
                 return _html(pages.versions_page(self.state))
             if path == "/lineage":

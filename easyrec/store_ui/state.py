@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from easyrec.store.reader import EntityReader
 from easyrec.store.registry import Registry, Version
 
 REDACTED = "(redacted)"
+STATS_S, STATS_BYTES = 3.0, 1 << 20
+"""How long a server that reads the store may take to tell, and how much."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,20 @@ class State:
             return None
         hidden = {field.name for field in view.fields if field.redact}
         return {name: REDACTED if name in hidden else value for name, value in found.items()}
+
+    def reads(self) -> dict[str, dict[str, Any] | str]:
+        """What servers that read the store have counted, by their addresses; a text says why one tells nothing."""
+        ui, made = self.config.ui, dict[str, dict[str, Any] | str]()
+        headers = {} if ui.stats_token is None else {"Authorization": f"Bearer {ui.stats_token}"}
+        for address in ui.stats:
+            asked = urllib.request.Request(f"{address.rstrip('/')}/stats", headers=headers)  # noqa: S310 (checked)
+            try:
+                with urllib.request.urlopen(asked, timeout=STATS_S) as answer:  # noqa: S310 (checked)
+                    found = json.loads(answer.read(STATS_BYTES))
+                made[address] = found if isinstance(found, dict) else "its /stats are of another kind"
+            except (OSError, ValueError) as error:
+                made[address] = f"does not tell: {getattr(error, 'reason', None) or error}"
+        return made
 
     def versions(self) -> list[tuple[Version, list[Change]]]:
         """What was applied, with what changed, the latest first."""

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -104,9 +106,8 @@ def page(tmp_path, monkeypatch):
 
 def test_every_page_shows_what_is_there_and_escapes_it(page):
     ask = page()
-    shown = {
-        path: ask(path) for path in ("/", "/views/profile?key=2", "/quality", "/versions", "/lineage", "/views/empty")
-    }
+    paths = ("/", "/views/profile?key=2", "/quality", "/monitors", "/versions", "/lineage", "/views/empty")
+    shown = {path: ask(path) for path in paths}
     for path, answer in shown.items():
         assert answer.status_code == 200, path
         assert "<script>alert" not in answer.text, path
@@ -192,6 +193,40 @@ def test_a_token_is_in_no_registry_error_or_definition(tmp_path, monkeypatch):
         load_store({**CONFIG, "ui": {"host": "0.0.0.0"}})
 
 
+class Stats(BaseHTTPRequestHandler):
+    """Answers as `/stats` of a server that reads a store does: numbers by model and view."""
+
+    def do_GET(self):
+        numbers = {"entity": "user", "generation": 1, "age_s": 9.0, "rate": 12.5, "p50_ms": 0.25, "p95_ms": 1.0}
+        numbers |= {"p99_ms": 2.0, "hits": 41_000, "misses": 7, "expired": 0, "defaulted": 3}
+        allowed = self.path == "/stats" and self.headers["authorization"] == f"Bearer {TOKEN}"
+        body = json.dumps({"models": {ODD: {"profile": numbers}}} if allowed else []).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+
+def test_what_servers_counted_is_shown_and_those_that_are_down_are_told(page):
+    with HTTPServer(("127.0.0.1", 0), Stats) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        there = f"http://127.0.0.1:{server.server_port}"
+        try:
+            text = page(ui={"stats": [there, "http://127.0.0.1:9"], "stats_token": TOKEN})("/monitors").text
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "<script>alert" not in text
+    for shown in ("12.5", "0.25", "41,000", "does not tell: ", "being written for"):
+        assert shown in text
+    with pytest.raises(ConfigError, match="addresses of http or https"):
+        load_store({**CONFIG, "ui": {"stats": ["file:///etc/passwd"]}})
+
+
 # ---------------------------------------------------------------------------------------- in a browser
 
 
@@ -222,7 +257,7 @@ def test_a_person_signs_in_looks_up_a_key_and_follows_the_lineage(address, brows
     browser.wait("document.querySelector('input[type=password]') !== null")
     browser.run(f"document.querySelector('input[type=password]').value = {json.dumps(TOKEN)}")
     browser.run("document.querySelector('form').submit()")
-    browser.wait("document.querySelectorAll('nav a').length === 4")
+    browser.wait("document.querySelectorAll('nav a').length === 5")
     browser.run("document.querySelector('a[href=\"/views/profile\"]').click()")
     browser.wait("document.querySelector('input[name=key]') !== null")
     browser.run("document.querySelector('input[name=key]').value = '2'")
@@ -239,7 +274,7 @@ def test_a_person_signs_in_looks_up_a_key_and_follows_the_lineage(address, brows
     browser.run("document.getElementById('gone').click()")
     told = browser.run("document.getElementById('told').textContent")
     assert told == "without warehouse/users.age: models broken: shop_lr"
-    for path in ("quality", "versions"):
+    for path in ("quality", "monitors", "versions"):
         browser.run(f"document.querySelector('a[href=\"/{path}\"]').click()")
         browser.wait(f"location.pathname === '/{path}' && document.readyState === 'complete'")
     assert browser.complaints() == []
