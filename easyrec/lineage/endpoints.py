@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from easyrec.errors import BundleError
@@ -18,7 +17,7 @@ from serving.server.sources.folder import where
 def add_server(
     graph: Graph,
     server: ServerConfig,
-    known: Mapping[str, Trained],
+    known: dict[str, Trained],
     config: StoreConfig | None,
     chosen: str | None,
     folder: Path,

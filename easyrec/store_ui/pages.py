@@ -15,7 +15,7 @@ from easyrec.report.pieces import add_card, add_section, add_table, add_tile, do
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.quality.checks import Checked
 from easyrec.store.quality.gate import said
-from easyrec.store_ui.state import State, ViewState, definition
+from easyrec.store_ui.state import State, ViewState, definition, is_open
 
 PLACES = {"/": "views", "/quality": "quality", "/monitors": "monitors", "/lineage": "lineage", "/versions": "versions"}
 LOOK = """
@@ -217,8 +217,7 @@ def versions_page(state: State) -> str:
         SubElement(card, "p").text = " · ".join(filter(None, [_time(version.applied), version.hash[:12], version.note]))
         rows = []
         for change in changed:
-            # An address may hold a password.
-            hidden = change.what.startswith("online store") or " . source" in change.what
+            hidden = not is_open(change)
             rows.append(
                 [change.kind, change.what, *(["", ""] if hidden else [change.before, change.after]), change.breaks]
             )

@@ -57,7 +57,7 @@ class State:
 
     def __init__(self, config: StoreConfig, store: OnlineStore, clock: Callable[[], float] = time.time) -> None:
         self.config, self.store, self.clock = config, store, clock
-        self.checks = Checks(Path(config.registry), config.project)
+        self.checks = Checks(config.registry, config.project)
 
     def views(self) -> dict[str, ViewState]:
         """All views, by name.
@@ -136,8 +136,7 @@ class State:
 
 def definition(view: View) -> dict[str, Any]:
     """What a view says, without what may be a secret of its source."""
-    told: dict[str, Any] = view.model_dump(mode="json", exclude_defaults=True)
-    told["entity"] = view.entity
+    told: dict[str, Any] = view.model_dump(mode="json", exclude_defaults=True, include=set(SHOWN))
     if view.source is not None:
         told["source"] = _without_secrets(view.source.model_dump(mode="json", exclude_defaults=False))
     if view.transform is not None:
@@ -147,6 +146,11 @@ def definition(view: View) -> dict[str, Any]:
     return told
 
 
+def is_open(change: Change) -> bool:
+    """Whether what a change is from and to holds no address, which may have a password in it."""
+    return " . field '" in change.what or change.what.rpartition(" . ")[2] in SHOWN
+
+
 def _expected(one: Any) -> dict[str, Any]:
     told = {"type": one.type, **one.model_dump(mode="json", exclude_defaults=True)}
     if told.get("baseline") is not None:
@@ -154,6 +158,11 @@ def _expected(one: Any) -> dict[str, Any]:
     return told
 
 
+SHOWN = (
+    *("name", "type", "entity", "fields", "source", "transform", "event_time", "created_time", "ttl", "online"),
+    *("expect", "quarantine", "description", "owner", "tags"),
+)
+"""Keys of a view that are shown."""
 OPEN = ("type", "path", "table", "name", "topic", "partition")
 """Keys of a source that are shown."""
 

@@ -23,7 +23,7 @@ from easyrec.store.definitions import load_store
 from easyrec.store.registry import Registry
 from easyrec.store.writer import Writer
 from easyrec.store_ui.app import App
-from easyrec.store_ui.state import State
+from easyrec.store_ui.state import State, definition
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
 
@@ -177,6 +177,20 @@ def test_without_the_token_nothing_is_shown(page):
     assert TOKEN not in cookie
     assert ask("/", headers={"cookie": cookie.partition(";")[0]}).status_code == 200
     assert ask("/login", "POST", content=b"x" * 10_000).status_code == 413
+
+
+def test_addresses_are_shown_nowhere(page, monkeypatch):
+    ask = page()
+    other = {**CONFIG, "online": {"type": "redis", "url": "redis://:secret-of-redis@host"}, "ui": {}}
+    source = {"type": "parquet", "path": "warehouse/users", "storage_options": {"key": "secret-of-s3"}}
+    other["views"] = [{**CONFIG["views"][0], "source": source}, CONFIG["views"][1]]
+    other["views"][0]["fields"] = [*CONFIG["views"][0]["fields"], {"name": "more", "type": "int64"}]
+    Registry(Path("registry.db")).apply(load_store(other), force=True)
+    text = ask("/versions").text
+    assert "online store . url" in text
+    assert "field 'more'" in text
+    assert "secret-of" not in text
+    assert "secret-of" not in yaml.safe_dump(definition(load_store(other).view("profile")))
 
 
 def test_a_token_is_in_no_registry_error_or_definition(tmp_path, monkeypatch):

@@ -88,12 +88,17 @@ class Checks:
     """What was found of the views of a project.
 
     Args:
-        path: File of the registry.
+        place: File of the registry.
         project: Whose views.
+
+    Raises:
+        StoreError: The registry is no file.
     """
 
-    def __init__(self, path: Path, project: str) -> None:
-        self.path, self.project = path, project
+    def __init__(self, place: str | Path, project: str) -> None:
+        if "://" in str(place):
+            raise StoreError("verdicts on rows are kept in a registry that is a file: registry: registry.db")
+        self.path, self.project = Path(place), project
 
     def add(self, checked: Checked) -> None:
         """Keep what was found."""

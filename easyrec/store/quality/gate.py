@@ -47,7 +47,7 @@ class Gate:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.view, self.why, self.clock = view, why, clock
-        self.checks = Checks(Path(config.registry), config.project)
+        self.checks = Checks(config.registry, config.project)
         self.checked: Checked | None = None
         self._of_rows = [
             Rows(one, config.entity(view.entity).join_id) for one in view.expect if isinstance(one, OfRows)
