@@ -19,7 +19,7 @@ from easyrec.store.codec import arrow_type
 from easyrec.store.definitions import LabelTable, StoreConfig, View
 from easyrec.store.duck import connection, micros, quoted, require, text, told, type_of, types_of, watched
 from easyrec.store.offline.parquet import Config as Parquet
-from easyrec.store.transforms import Rows, Target
+from easyrec.store.transforms import Rows, Target, TransformConfig
 from feature_generator.whole_file import whole_file
 
 BATCH_ROWS = 1 << 16
@@ -68,13 +68,13 @@ def build(
         StoreError: The view has no transform.
     """
     begun, view = time.perf_counter(), config.view(name)
-    if view.transform is None:
+    if view.transform is None or view.source is None:
         raise StoreError(f"view '{name}' has no transform: its rows are made by somebody else")
     ends = None if until is None else until if until.tzinfo else until.replace(tzinfo=timezone.utc)
     db = connection(threads, memory)
     try:
         with watched(db, progress):
-            rows = _write(db, view.source, _query(db, config, view, ends))
+            rows = _write(db, view.source, _query(db, config, view, view.transform, ends))
         return Built(name, rows, view.source.path, time.perf_counter() - begun)
     finally:
         db.close()
@@ -109,13 +109,13 @@ def newest_rows(config: StoreConfig, name: str, memory: str | None = None) -> It
         db.close()
 
 
-def _query(db: Any, config: StoreConfig, view: View, until: datetime | None) -> str:
+def _query(db: Any, config: StoreConfig, view: View, transform: TransformConfig, until: datetime | None) -> str:
     """The rows of a view, with the types of its fields."""
-    rows = {name: _rows(db, config, name, given) for name, given in view.transform.reads.items()}
+    rows = {name: _rows(db, config, name, given) for name, given in transform.reads.items()}
     join_id = config.entity(view.entity).join_id
     ends = None if until is None else round(until.timestamp() * 1e6)
     target = Target(join_id, view.event_time, view.created_time, tuple(view.types), ends)
-    query = view.transform.select(db, rows, target)
+    query = transform.select(db, rows, target)
     with told(f"view '{view.name}' cannot be built"):
         found = {row[0]: row[1] for row in db.execute(f"DESCRIBE {query}").fetchall()}
     times = list(filter(None, [view.event_time, view.created_time]))
@@ -148,9 +148,9 @@ def _write(db: Any, source: Parquet, query: str) -> int:
     options = "FORMAT parquet, COMPRESSION zstd"
     if source.scheme:
         # an object is there whole or not at all
-        path = f"{source.path.rstrip('/')}/0.parquet" if source.is_folder else source.path
         source.register(db)
-        return _copied(db, query, path, options)
+        name = f"{source.path.rstrip('/')}/0.parquet" if source.is_folder else source.path
+        return _copied(db, query, name, options)
     path = Path(source.path)
     if not source.is_folder:
         with whole_file(path, overwrite=True) as partial:

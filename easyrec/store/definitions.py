@@ -216,6 +216,9 @@ class StoreConfig(StrictModel):
             if view.entity not in entities:
                 told = f"unknown entity '{view.entity}'{nearest(view.entity, entities)}; known: {', '.join(entities)}"
                 raise ValueError(f"view '{view.name}': {told}")
+        both = _repeated([*(view.name for view in self.views), *(label.name for label in self.labels)])
+        if both:
+            raise ValueError(f"a view and a label table are both called '{both}'")
         self.built()
         for model in self.models:
             self.columns(model)

@@ -29,6 +29,7 @@ from easyrec.store.offline import Wanted
 from easyrec.store.offline.parquet import Config as Parquet
 from feature_generator import offline
 from feature_generator.feed import BatchFeed
+from feature_generator.generator import BadRows
 from feature_generator.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Encoding:
 
     generator: FeatureGenerator
     reserve: tuple[str, ...] = ()
-    bad_rows: offline.BadRows = "fail"
+    bad_rows: BadRows = "fail"
 
 
 def training_set(
@@ -179,7 +180,7 @@ class Joiner:
             f"SELECT epoch_us({start}), epoch_us({start} + INTERVAL 1 {unit}), count(*) FROM given GROUP BY ALL ORDER BY 1"
         ).fetchall()
         self._refuse(sum(rows for low, _, rows in found if low is None), sum(rows for *_, rows in found))
-        return [tuple(map(int, row)) for row in found]
+        return [(int(low), int(high), int(rows)) for low, high, rows in found]
 
     def join(self, span: tuple[int, int] | None = None) -> int:
         """Join the rows of a span of time; gives how many there are.

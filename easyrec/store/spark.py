@@ -143,7 +143,7 @@ class _Join:
         if isinstance(spine, LabelTable):
             frame = spine.source.frame(self._spark)
             _require(frame.columns, spine.columns, f"label table '{spine.name}' has")
-            return frame.select(*map(_c, spine.columns))  # type: ignore[no-any-return]
+            return frame.select(*map(_c, spine.columns))
         found: DataFrame = Parquet(path=str(spine)).frame(self._spark)
         return found
 

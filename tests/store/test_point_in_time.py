@@ -61,8 +61,10 @@ def plain(rows, spine, *, ttl, created):
     return found
 
 
-ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 99), st.integers(0, 120), st.integers(0, 120)), max_size=25)
-SPINE = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 160)), max_size=12)
+# most times are tens, so that many are the same and many rows are as old as the ttl
+SECONDS = st.one_of(st.integers(0, 12).map(lambda ten: 10 * ten), st.integers(0, 120))
+ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 99), SECONDS, SECONDS), max_size=25)
+SPINE = st.lists(st.tuples(st.integers(0, 3), SECONDS.map(lambda second: second + 20)), max_size=12)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -101,6 +103,33 @@ def spine(*rows):
 def test_what_was_not_known_yet_is_not_seen(shop):
     found = training_set(project(shop), "m", spine((1, 39), (1, 40))).table
     assert found["value"].to_pylist() == [10, 11]
+
+
+def test_a_row_as_old_as_the_ttl_is_seen_and_an_older_one_is_not(shop):
+    found = training_set(project(shop, created=None), "m", spine((2, 9), (2, 10), (2, 60), (2, 61))).table
+    assert found["value"].to_pylist() == [None, 20, 20, None]
+
+
+def test_of_rows_of_one_time_the_last_one_created_is_seen_then_the_last_in_the_table(tmp_path):
+    rows = {"user_id": [1] * 4, "value": [1, 2, 3, 4], "ts": times([5, 5, 5, 4], "plain")}
+    pq.write_table(pa.table({**rows, "made": times([9, 7, 7, 9], "plain")}), tmp_path / "rows.parquet")
+    known = training_set(project(tmp_path), "m", spine((1, 6), (1, 7), (1, 8), (1, 9))).table
+    assert known["value"].to_pylist() == [None, 3, 3, 1]
+    plainly = training_set(project(tmp_path, created=None), "m", spine((1, 4), (1, 5))).table
+    assert plainly["value"].to_pylist() == [4, 3]
+
+
+@pytest.mark.parametrize("micros", [1, 1_000, 1_000_000, 210 * 86_400_000_000 + 1], ids=["us", "ms", "s", "months"])
+def test_times_of_any_step_are_kept_apart(tmp_path, micros):
+    """Of many rows far apart time and place do not fit into 64 bits together."""
+    events = pa.array([START * 1_000_000 + n * micros for n in range(2000)], pa.timestamp("us", "UTC"))
+    rows = {"user_id": [n % 2 for n in range(2000)], "value": list(range(2000)), "ts": events}
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    asked = pa.table({"user_id": [0] * 2000, "event_time": events})
+    found = training_set(project(tmp_path, created=None, ttl=None), "m", asked).table
+    assert found["value"].to_pylist() == [n - n % 2 for n in range(2000)]
+    before = pa.table({"user_id": [0], "event_time": pa.array([START * 1_000_000 - 1], pa.timestamp("us", "UTC"))})
+    assert training_set(project(tmp_path, created=None, ttl=None), "m", before).table["value"].to_pylist() == [None]
 
 
 def test_ids_of_another_type_are_the_same_ids(shop):

@@ -84,7 +84,11 @@ def test_a_label_table_is_a_spine_of_its_columns_alone(folder):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"name": "views"}, "unknown label table 'clicks'"), ({"labels": []}, "must have at least 1 item")],
+    [
+        ({"name": "users"}, "a view and a label table are both called 'users'"),
+        ({"name": "clik"}, "did you mean 'clik'?"),
+        ({"labels": []}, "must have at least 1 item"),
+    ],
 )
 def test_a_label_table_that_cannot_be_meant_is_told(folder, change, message):
     with pytest.raises(ConfigError, match=message):

@@ -57,10 +57,11 @@ class Config(OfflineConfig):
             from pyiceberg.catalog import load_catalog  # noqa: PLC0415
         except ImportError as error:
             raise MissingExtra((error.name or "pyiceberg").partition(".")[0], "iceberg") from None
-        kinds = tuple(kind for kind in vars(exceptions).values() if isinstance(kind, type))
+        named = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+        kinds: tuple[type[Exception], ...] = (*named, OSError, ValueError)
         try:
             yield load_catalog
-        except (*kinds, OSError, ValueError) as error:
+        except kinds as error:
             told = without_secrets(error, self.properties)
             raise DataError(f"cannot be read: {told}", file=f"table {self.table}") from None
 
@@ -81,7 +82,8 @@ def _filter(wanted: Wanted, known: dict[str, str]) -> Any:
     made: Any = AlwaysTrue()
     if wanted.time is None or wanted.time not in known:
         return made
-    for test, micros in ((GreaterThanOrEqual, wanted.low), (LessThanOrEqual, wanted.high)):
+    tests: list[tuple[Any, int | None]] = [(GreaterThanOrEqual, wanted.low), (LessThanOrEqual, wanted.high)]
+    for test, micros in tests:
         if micros is not None:
             made = And(made, test(wanted.time, _literal(known[wanted.time], micros)))
     return made

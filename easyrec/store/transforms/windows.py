@@ -357,7 +357,11 @@ def _after(feature: Ratio | Rank) -> str:
 
 def _used(feature: Any) -> list[str]:
     """Columns of the rows that a feature reads."""
-    return [*filter(None, [feature.of]), *feature.where] if isinstance(feature, _Windowed) else []
+    return (
+        [*filter(None, [feature.of]), *feature.where]
+        if isinstance(feature, Statistic | Counts | TargetEncoding)
+        else []
+    )
 
 
 def _condition(where: Mapping[str, Value | Sequence[Value]], of: str | None, before: str = " FILTER (") -> str:
