@@ -15,7 +15,7 @@ from easyrec.report.pieces import add_card, add_section, add_table, add_tile, do
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.quality.checks import Checked
 from easyrec.store.quality.gate import said
-from easyrec.store_ui.state import State, ViewState, definition, is_open
+from easyrec.store_ui.state import State, ViewState, definition, is_open, is_redacted
 
 PLACES = {"/": "views", "/quality": "quality", "/monitors": "monitors", "/lineage": "lineage", "/versions": "versions"}
 LOOK = """
@@ -114,13 +114,14 @@ def view_page(state: State, view: View, key: str | None, found: dict[str, Any] |
     elif key is not None and found is None:
         SubElement(card, "p").text = f"no row of {join_id} '{key}' that is young enough"
     table = add_table(card, ["field", "type", "description", *([f"value of '{key}'"] if found else [])], [], text=4)
-    for field in view.fields:
+    described = {field.name: field.description for field in view.fields}
+    for name, kind in view.types.items():
         row = SubElement(table, "tr")
-        SubElement(row, "td", {"class": "name"}).text = field.name
-        SubElement(row, "td", {"class": "name"}).text = field.type + (", redacted" if field.redact else "")
-        SubElement(row, "td").text = field.description
+        SubElement(row, "td", {"class": "name"}).text = name
+        SubElement(row, "td", {"class": "name"}).text = kind + (", redacted" if is_redacted(view, name) else "")
+        SubElement(row, "td").text = described.get(name, "")
         if found:
-            SubElement(row, "td", {"class": "wrap"}).text = _value(found[field.name])
+            SubElement(row, "td", {"class": "wrap"}).text = _value(found[name])
     SubElement(add_section(main, "Definition", "card"), "pre").text = yaml.safe_dump(
         definition(view), sort_keys=False, allow_unicode=True, width=110
     )

@@ -97,8 +97,7 @@ class State:
         found = reader.read([key]).to_pylist()[0]
         if not reader.counts()[view.name].hits:
             return None
-        hidden = {field.name for field in view.fields if field.redact}
-        return {name: REDACTED if name in hidden else value for name, value in found.items()}
+        return {name: REDACTED if is_redacted(view, name) else value for name, value in found.items()}
 
     def reads(self) -> dict[str, dict[str, Any] | str]:
         """What servers that read the store have counted, by their addresses; a text says why one tells nothing."""
@@ -132,6 +131,11 @@ class State:
             age = None if state.newest is None else now - state.newest
             views[name] = {**asdict(state), "age_seconds": age}
         return {"project": self.config.project, "store": self.store.shown, "at": now, "views": views}
+
+
+def is_redacted(view: View, name: str) -> bool:
+    """Whether a column that is read holds values of a field that is redacted; in a sequence it is called `<sequence>__<field>`."""
+    return any(field.redact and field.name in (name, name.rpartition("__")[2]) for field in view.fields)
 
 
 def definition(view: View) -> dict[str, Any]:
