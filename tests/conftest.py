@@ -358,7 +358,8 @@ class Browser:
         """What scripts threw and what policies forbade since the page was opened."""
         self.run("0")
         told = ("Runtime.exceptionThrown", "Log.entryAdded")
-        return [m["params"] for m in self._heard if m.get("method") in told]
+        heard = [m["params"] for m in self._heard if m.get("method") in told]
+        return [one for one in heard if one.get("entry", {}).get("level") != "verbose"]
 
     def picture(self, path):
         """Write what the page looks like."""

@@ -63,7 +63,9 @@ def test_every_expectation_is_named():
     known = {
         one.model_fields["type"].default
         for one in kinds
-        if isinstance(one, type) and issubclass(one, expectations.OfRows | expectations.OfAll) and "type" in one.model_fields
+        if isinstance(one, type)
+        and issubclass(one, expectations.OfRows | expectations.OfAll)
+        and "type" in one.model_fields
     }
     assert set(named) == known
 

@@ -4,7 +4,6 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -50,14 +49,6 @@ def test_every_command_runs(here, capsys):
     assert len((here / "events.jsonl").read_text().splitlines()) == 4
 
 
-def test_the_query_of_the_page_is_run_for_training_sets(here):
-    moments = {"user_id": [1, 2], "item_id": [1, 1], "event_time": np.array([10**9, 10**9])}
-    pq.write_table(pa.table(moments), "spine.parquet")
-    words = ["-c", "store.yaml", "ctr", "--spine", "spine.parquet", "--output", "made.parquet"]
-    assert main(["store", "training-set", *words]) == 0
-    assert pq.read_table("made.parquet")["orders"].to_pylist() == [2, 0]
-
-
 def test_the_python_of_the_page_prints_what_it_says(here, capsys):
     code = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
     exec(compile(code, "lineage.md", "exec"), {})
@@ -73,5 +64,7 @@ def test_the_picture_is_that_of_the_page(here, browser):
         "without warehouse/orders.paid: models broken: ctr"
     )
     browser.picture(here / "lineage_page.png")
-    sizes = [path.read_bytes()[16:24] for path in (here / "lineage_page.png", ROOT / "docs" / "guide" / "lineage_page.png")]
+    sizes = [
+        path.read_bytes()[16:24] for path in (here / "lineage_page.png", ROOT / "docs" / "guide" / "lineage_page.png")
+    ]
     assert sizes[0] == sizes[1]

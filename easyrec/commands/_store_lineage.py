@@ -96,10 +96,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _events(graph: Graph, config: StoreConfig) -> str:
     from easyrec.lineage.openlineage import events  # noqa: PLC0415 (help must not wait for it)
-    from easyrec.store.offline.sql import Config  # noqa: PLC0415 (help must not wait for it)
+    from easyrec.lineage.views import query_of  # noqa: PLC0415 (help must not wait for it)
 
-    queries = {view.name: view.source.query for view in config.views if isinstance(view.source, Config)}
-    made = events(graph, config.project, datetime.datetime.now(datetime.timezone.utc), queries)
+    queries = {view.name: query_of(view) for view in config.views}
+    known = {name: query for name, query in queries.items() if query is not None}
+    made = events(graph, config.project, datetime.datetime.now(datetime.timezone.utc), known)
     return "".join(f"{json.dumps(event, ensure_ascii=False)}\n" for event in made)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from easyrec.errors import BundleError
@@ -18,7 +17,7 @@ from serving.server.sources.folder import where
 def add_server(
     graph: Graph,
     server: ServerConfig,
-    known: Mapping[str, Trained],
+    known: dict[str, Trained],
     config: StoreConfig | None,
     chosen: str | None,
     folder: Path,
@@ -53,9 +52,8 @@ def add_server(
 
 
 def _found(path: str, folder: Path) -> Path | None:
-    for place in (Path(path), folder / path):
-        try:
-            return where(str(place))
-        except BundleError:
-            continue
-    return None
+    place = Path(path) if Path(path).exists() else folder / path
+    try:
+        return where(str(place))
+    except BundleError:
+        return None

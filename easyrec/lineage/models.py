@@ -69,7 +69,7 @@ def of_bundle(bundle: Bundle) -> Trained:
     manifest = bundle.manifest
     generator = FeatureGenerator.load(bundle.folder("generator"))
     data = manifest.config.get("data") or {}
-    labels = {name: "label" for name in data.get("labels") or ()}
+    labels = dict.fromkeys(data.get("labels") or (), "label")
     return Trained(
         manifest.name,
         generator,
@@ -145,8 +145,8 @@ def add_model(graph: Graph, trained: Trained, config: StoreConfig | None, featur
     read_by_groups = {output for outputs in trained.inputs.values() for output in outputs}
     for output in trained.generator.outputs:
         if output not in read_by_groups:
-            told = "no group reads it, but rows must have its columns"
-            graph.link(Edge(f"feature:{name}.{output}", model, "CONDITIONAL", direct=False, text=told))
+            why = "no group reads it, but rows must have its columns"
+            graph.link(Edge(f"feature:{name}.{output}", model, "CONDITIONAL", direct=False, text=why))
     for beside, why in trained.reads.items():
         label = graph.add(Node("label", name, beside, {"why": why}))
         for source in column(beside, ""):
@@ -156,14 +156,14 @@ def add_model(graph: Graph, trained: Trained, config: StoreConfig | None, featur
 
 
 def add_bundle(
-    graph: Graph, path: Path, known: Mapping[str, Trained], config: StoreConfig | None, chosen: str | None
+    graph: Graph, path: Path, known: dict[str, Trained], config: StoreConfig | None, chosen: str | None
 ) -> str:
     """Add a version of a model, and give its id; where its features are not those of the config, they are its own.
 
     Args:
         graph: Where to.
         path: Folder of the bundle.
-        known: Models that are there, by name.
+        known: Models that are there, by name; one that is in nobody's config is added.
         config: The store.
         chosen: Which model's features it reads of that, see `features_of`.
 
@@ -185,17 +185,17 @@ def add_bundle(
         facts = {**trained.facts, "config": "that of the bundle"}
         own = Trained(called, trained.generator, trained.inputs, trained.table, trained.items, trained.reads, facts)
         model = add_model(graph, own, config, features)
+        known[called] = own
     graph.link(Edge(model, graph.add(version), text="export"))
     return version.id
 
 
 def _alike(one: Trained, other: Trained) -> bool:
     """Whether two models have the same features, whatever was learned of vocabularies, and read the same of them."""
+    if {k: set(v) for k, v in one.inputs.items()} != {k: set(v) for k, v in other.inputs.items()}:
+        return False
     plans = [{n.name: (n.config.model_dump(mode="json"), n.inputs) for n in m.generator.nodes} for m in (one, other)]
-    return one.generator.fingerprint == other.generator.fingerprint or (
-        plans[0] == plans[1]
-        and {k: set(v) for k, v in one.inputs.items()} == {k: set(v) for k, v in other.inputs.items()}
-    )
+    return one.generator.fingerprint == other.generator.fingerprint or plans[0] == plans[1]
 
 
 def _inputs(plan: EmbeddingPlan, outputs: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -212,7 +212,7 @@ def _places(data: Mapping[str, Any]) -> tuple[str, str]:
 def _training(experiment: Experiment) -> dict[str, str]:
     """Columns that training reads beside features, with the reason."""
     data = experiment.data
-    found = {label: "label" for label in data.labels}
+    found = dict.fromkeys(data.labels, "label")
     if data.sample_weight:
         found.setdefault(data.sample_weight, "weight of a row")
     if data.split is not None:

@@ -77,7 +77,7 @@ def _event(
         "namespace": namespace,
         "name": dataset,
         "facets": {
-            "schema": _schema(((node.name or WHOLE, node.facts) for node in nodes if node.kind != "model")),
+            "schema": _schema((node.name or WHOLE, node.facts) for node in nodes if node.kind != "model"),
             "columnLineage": _facet("columnLineage", fields=fields),
         },
     }

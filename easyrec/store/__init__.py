@@ -1,6 +1,7 @@
 """The feature store: features defined once, read as they were at any time, and in a millisecond online.
 
 definitions.py  entities, feature views, models: what `store.yaml` says
+ui_config.py    its section `ui`: where the store's page is served, and to whom
 duration.py     `30d` and its like
 changes.py      what differs between two definitions, and what of it breaks those who read
 registry.py     which definitions were applied, one after another
@@ -15,6 +16,7 @@ training_parts.py  the same by hours, days or months, each a file
 spark.py        the same by Spark
 transforms/     views that are made of other rows, one file per kind
 build.py        writes what transforms make
+quality/        what is expected of rows, and what becomes of those that are otherwise
 writer.py       rows into an online store, and generations that are switched at once
 reader.py       all that a model needs of a key, by one question per entity
 read_config.py  what a process keeps in memory, and how long it waits

@@ -22,12 +22,23 @@ class UiConfig(StrictModel):
     """0 takes a free one."""
     token: str | None = Field(None, repr=False)
     """`${ENV}`, at least 16 characters; who does not know it sees nothing."""
+    stats: list[str] = []
+    """Addresses of servers that read the store, such as `http://127.0.0.1:8010`; their `/stats` are shown."""
+    stats_token: str | None = Field(None, repr=False)
+    """`${ENV}`: what these servers are asked with."""
 
     @field_validator("token", mode="after")
     @classmethod
     def _long(cls, value: str | None) -> str | None:
         if value is not None and len(value) < SHORTEST:
             raise ValueError(f"must have at least {SHORTEST} characters")
+        return value
+
+    @field_validator("stats", mode="after")
+    @classmethod
+    def _addresses(cls, value: list[str]) -> list[str]:
+        if not all(address.startswith(("http://", "https://")) for address in value):
+            raise ValueError("must be addresses of http or https")
         return value
 
     @model_validator(mode="after")

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from easyrec.errors import DataError, EasyRecError
+from easyrec.errors import DataError
 from easyrec.lineage.graph import Graph
 from easyrec.lineage.page import script_source
 from easyrec.store_ui import pages
 from easyrec.store_ui.state import State
+from feature_generator.errors import FeatureGeneratorError
 from serving.server.http import Answer, Refused, Request, dump
 
 Scope = MutableMapping[str, Any]
@@ -101,6 +102,8 @@ class App:
                 return _html(pages.views_page(self.state))
             if path == "/quality":
                 return _html(pages.quality_page(self.state))
+            if path == "/monitors":
+                return _html(pages.monitors_page(self.state))
             if path == "/versions":
                 return _html(pages.versions_page(self.state))
             if path == "/lineage":
@@ -111,7 +114,7 @@ class App:
                 return Answer(dump(self.graph.told()))
             if path.startswith("/views/"):
                 return self._view(path.removeprefix("/views/"), query)
-        except EasyRecError as error:
+        except FeatureGeneratorError as error:
             return _html(pages.error_page(self.state.config, str(error)), 503)
         raise Refused(404, "unknown_path", "there is no such page")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
@@ -15,9 +15,9 @@ from easyrec.report.pieces import add_card, add_section, add_table, add_tile, do
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.quality.checks import Checked
 from easyrec.store.quality.gate import said
-from easyrec.store_ui.state import State, ViewState, definition
+from easyrec.store_ui.state import State, ViewState, definition, is_open, is_redacted
 
-PLACES = {"/": "views", "/quality": "quality", "/lineage": "lineage", "/versions": "versions"}
+PLACES = {"/": "views", "/quality": "quality", "/monitors": "monitors", "/lineage": "lineage", "/versions": "versions"}
 LOOK = """
 nav { display: flex; gap: 18px; margin: 10px 0 0; font-size: 14.5px; } a { color: var(--s0); }
 nav a[aria-current] { color: var(--ink); font-weight: 650; text-decoration: none; }
@@ -114,13 +114,14 @@ def view_page(state: State, view: View, key: str | None, found: dict[str, Any] |
     elif key is not None and found is None:
         SubElement(card, "p").text = f"no row of {join_id} '{key}' that is young enough"
     table = add_table(card, ["field", "type", "description", *([f"value of '{key}'"] if found else [])], [], text=4)
-    for field in view.fields:
+    described = {field.name: field.description for field in view.fields}
+    for name, kind in view.types.items():
         row = SubElement(table, "tr")
-        SubElement(row, "td", {"class": "name"}).text = field.name
-        SubElement(row, "td", {"class": "name"}).text = field.type + (", redacted" if field.redact else "")
-        SubElement(row, "td").text = field.description
+        SubElement(row, "td", {"class": "name"}).text = name
+        SubElement(row, "td", {"class": "name"}).text = kind + (", redacted" if is_redacted(view, name) else "")
+        SubElement(row, "td").text = described.get(name, "")
         if found:
-            SubElement(row, "td", {"class": "wrap"}).text = _value(found[field.name])
+            SubElement(row, "td", {"class": "wrap"}).text = _value(found[name])
     SubElement(add_section(main, "Definition", "card"), "pre").text = yaml.safe_dump(
         definition(view), sort_keys=False, allow_unicode=True, width=110
     )
@@ -149,6 +150,63 @@ def quality_page(state: State) -> str:
     return html(root)
 
 
+READS = {
+    "rate": "reads/s",
+    "p50_ms": "p50 ms",
+    "p95_ms": "p95 ms",
+    "p99_ms": "p99 ms",
+    "hits": "hits",
+    "misses": "misses",
+    "expired": "expired",
+    "defaulted": "defaulted",
+}
+"""What servers that read the store tell of a view, with its name here."""
+
+
+def monitors_page(state: State) -> str:
+    """How old views are beside their ttl, and what servers that read them have counted."""
+    root, main = _page(state.config, "/monitors")
+    found, now = state.views(), state.clock()
+    head = ["view", "state", "newest event", "ttl", "published", "rows", "being written for"]
+    card = add_section(main, "Freshness", "card")
+    table = add_table(card, head, [], text=2)
+    for view in state.config.views:
+        one = found[view.name]
+        old = one.newest is not None and view.ttl is not None and now - one.newest > view.ttl
+        word = "not published" if one.generation is None else "expired" if old else "published"
+        row = SubElement(table, "tr")
+        SubElement(row, "td", {"class": "name"}).text = view.name
+        SubElement(row, "td", {"class": "fine" if word == "published" else "bad"}).text = word
+        _, rows, published, newest = _published(one, now)
+        ttl = "" if view.ttl is None else duration(view.ttl)
+        writing = "" if one.writing is None else duration(max(now - one.writing, 0.0))
+        for text in (newest, ttl, published, rows, writing):
+            SubElement(row, "td", {"class": "n"}).text = text
+    for address, told in state.reads().items():
+        card = add_section(main, f"Reads by {address}", "card")
+        if isinstance(told, str):
+            SubElement(card, "p", {"class": "bad"}).text = told
+            continue
+        lines = [
+            [str(model), str(view), *(_number(numbers.get(key)) for key in READS)]
+            for model, views in _mapping(told.get("models")).items()
+            for view, numbers in ((view, _mapping(numbers)) for view, numbers in _mapping(views).items())
+        ]
+        add_table(card, ["model", "view", *READS.values()], lines, text=2)
+    if not state.config.ui.stats:
+        told_how = "name the servers that read the store to see what they count: ui: {stats: [http://127.0.0.1:8010]}"
+        SubElement(add_section(main, "Reads", "card"), "p").text = told_how
+    return html(root)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else ""
+
+
 def versions_page(state: State) -> str:
     """What was applied, one after another."""
     root, main = _page(state.config, "/versions")
@@ -160,8 +218,7 @@ def versions_page(state: State) -> str:
         SubElement(card, "p").text = " · ".join(filter(None, [_time(version.applied), version.hash[:12], version.note]))
         rows = []
         for change in changed:
-            # An address may hold a password.
-            hidden = change.what.startswith("online store") or " . source" in change.what
+            hidden = not is_open(change)
             rows.append(
                 [change.kind, change.what, *(["", ""] if hidden else [change.before, change.after]), change.breaks]
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +19,8 @@ from easyrec.store.reader import EntityReader
 from easyrec.store.registry import Registry, Version
 
 REDACTED = "(redacted)"
+STATS_S, STATS_BYTES = 3.0, 1 << 20
+"""How long a server that reads the store may take to tell, and how much."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,21 @@ class State:
         found = reader.read([key]).to_pylist()[0]
         if not reader.counts()[view.name].hits:
             return None
-        hidden = {field.name for field in view.fields if field.redact}
-        return {name: REDACTED if name in hidden else value for name, value in found.items()}
+        return {name: REDACTED if is_redacted(view, name) else value for name, value in found.items()}
+
+    def reads(self) -> dict[str, dict[str, Any] | str]:
+        """What servers that read the store have counted, by their addresses; a text says why one tells nothing."""
+        ui, made = self.config.ui, dict[str, dict[str, Any] | str]()
+        headers = {} if ui.stats_token is None else {"Authorization": f"Bearer {ui.stats_token}"}
+        for address in ui.stats:
+            asked = urllib.request.Request(f"{address.rstrip('/')}/stats", headers=headers)  # noqa: S310 (checked)
+            try:
+                with urllib.request.urlopen(asked, timeout=STATS_S) as answer:  # noqa: S310 (checked)
+                    found = json.loads(answer.read(STATS_BYTES))
+                made[address] = found if isinstance(found, dict) else "its /stats are of another kind"
+            except (OSError, ValueError) as error:
+                made[address] = f"does not tell: {getattr(error, 'reason', None) or error}"
+        return made
 
     def versions(self) -> list[tuple[Version, list[Change]]]:
         """What was applied, with what changed, the latest first."""
@@ -116,15 +133,26 @@ class State:
         return {"project": self.config.project, "store": self.store.shown, "at": now, "views": views}
 
 
+def is_redacted(view: View, name: str) -> bool:
+    """Whether a column that is read holds values of a field that is redacted; in a sequence it is called `<sequence>__<field>`."""
+    return any(field.redact and field.name in (name, name.rpartition("__")[2]) for field in view.fields)
+
+
 def definition(view: View) -> dict[str, Any]:
     """What a view says, without what may be a secret of its source."""
-    told: dict[str, Any] = view.model_dump(mode="json", exclude_defaults=True)
-    told["entity"] = view.entity
+    told: dict[str, Any] = view.model_dump(mode="json", exclude_defaults=True, include=set(SHOWN))
     if view.source is not None:
         told["source"] = _without_secrets(view.source.model_dump(mode="json", exclude_defaults=False))
+    if view.transform is not None:
+        told["transform"] = _transform(told["transform"])
     if view.expect:
         told["expect"] = [_expected(one) for one in view.expect]
     return told
+
+
+def is_open(change: Change) -> bool:
+    """Whether what a change is from and to holds no address, which may have a password in it."""
+    return " . field '" in change.what or change.what.rpartition(" . ")[2] in SHOWN
 
 
 def _expected(one: Any) -> dict[str, Any]:
@@ -134,13 +162,25 @@ def _expected(one: Any) -> dict[str, Any]:
     return told
 
 
-OPEN = ("type", "path", "query", "tables", "table", "name", "topic", "partition")
+SHOWN = (
+    *("name", "type", "entity", "fields", "source", "transform", "event_time", "created_time", "ttl", "online"),
+    *("expect", "quarantine", "description", "owner", "tags"),
+)
+"""Keys of a view that are shown."""
+OPEN = ("type", "path", "table", "name", "topic", "partition")
 """Keys of a source that are shown."""
 
 
 def _without_secrets(source: Mapping[str, Any]) -> dict[str, Any]:
     """A source without the keys that may hold secrets."""
-    made = {key: value for key, value in source.items() if key in OPEN and value is not None}
-    if isinstance(made.get("tables"), Mapping):
-        made["tables"] = {name: _without_secrets(table) for name, table in made["tables"].items()}
-    return made
+    return {key: value for key, value in source.items() if key in OPEN and value is not None}
+
+
+def _transform(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A transform whose tables are shown without what may be a secret."""
+
+    def one(given: Any) -> Any:
+        return _without_secrets(given) if isinstance(given, Mapping) else given
+
+    inputs = {"inputs": {name: one(given) for name, given in told["inputs"].items()}} if "inputs" in told else {}
+    return {**told, **inputs, **({"input": one(told["input"])} if "input" in told else {})}

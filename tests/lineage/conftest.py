@@ -35,7 +35,9 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     random = np.random.default_rng(0)
     most = {"user_id": 100, "age": 80, "cate": 200, "price": 90, "click": 2}
-    pq.write_table(pa.table({name: random.integers(0, top, ROWS) for name, top in most.items()}), folder / "shop.parquet")
+    pq.write_table(
+        pa.table({name: random.integers(0, top, ROWS) for name, top in most.items()}), folder / "shop.parquet"
+    )
     source = {"type": "parquet", "path": "shop.parquet"}
     config = {**EXPERIMENT, "data": {**EXPERIMENT["data"], "train": source}}
     with contextlib.chdir(folder):

@@ -58,7 +58,7 @@ def test_names_are_found_by_their_ends_and_doubts_are_told():
     assert graph.find("model:m").kind == "model"
     with pytest.raises(ConfigError, match="'age' may be any of 2"):
         graph.find("age", ("column",))
-    with pytest.raises(ConfigError, match="did you mean 'users.age'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'users\.age'"):
         graph.find("users.agee")
 
 

@@ -87,7 +87,7 @@ def test_a_bundle_of_other_features_is_a_model_of_its_own(here, trained):
     found = graph.impact([graph.find("shop.price").id])
     assert (found.models, found.versions) == ([old], [old])
     assert untraced(graph) == []
-    alone = lineage(None, [], [trained / "bundle"])
+    alone = lineage(None, [], [trained / "bundle", trained / "bundle"])
     assert [node.shown for node in alone.of_kind("model")] == ["ctr"]
     assert alone.of_kind("version")[0].facts["created"]
 

@@ -18,10 +18,11 @@ FEW = [path for path in CONFIGS if path.stem in ("din", "lr", "operators")]
 PROFILE = {
     "name": "user_profile",
     "entity": "user",
-    "source": {
+    "source": {"type": "parquet", "path": "built/user_profile"},
+    "transform": {
         "type": "sql",
         "query": "SELECT user_id, extract('year' FROM today()) - born AS age, gender, city, level FROM people WHERE active",
-        "tables": {"people": {"type": "parquet", "path": "warehouse/people"}},
+        "inputs": {"people": {"type": "parquet", "path": "warehouse/people"}},
     },
     "fields": [{"name": name, "type": "int64"} for name in ("age", "gender", "city", "level")],
 }
@@ -40,6 +41,14 @@ def store(**more):
     return load_store({**config, "models": [model], **more})
 
 
+def runs(generator, rows):
+    try:
+        generator.transform(rows, bad_rows="default")
+    except DataError:
+        return False
+    return True
+
+
 def check_every_column(experiments):
     """Against the generator itself: whether it runs on rows without the column."""
     graph = lineage(None, experiments)
@@ -50,12 +59,7 @@ def check_every_column(experiments):
     rows = {field.name: pa.nulls(1, field.type) for field in SCHEMA}
     for column in sorted(columns):
         left = pa.record_batch({name: values for name, values in rows.items() if name != column})
-        broken = []
-        for experiment in experiments:
-            try:
-                experiment.generator.transform(left, bad_rows="default")
-            except DataError:
-                broken.append(experiment.name)
+        broken = [experiment.name for experiment in experiments if not runs(experiment.generator, left)]
         found = graph.impact([f"column:shop.{column}"])
         assert sorted(found.models) == sorted(broken), column
         labelled = {e.name for e in experiments if column in e.data.labels}
@@ -112,3 +116,40 @@ def test_a_model_reads_the_features_that_are_called_like_it():
     graph = lineage(store(models=two), [FEW[1]], features="other")
     assert {edge.source for edge in graph.into("feature:shop_lr.city")} == {"field:user_profile.gender"}
     assert {edge.source for edge in graph.into("feature:shop_lr.age")} == {"column:shop.age"}
+
+
+def test_statistics_and_ratios_of_other_views_are_followed():
+    """Each field against the columns that a person would name."""
+    clicks = {
+        "name": "clicks",
+        "entity": "user",
+        "event_time": "ts",
+        "source": {"type": "parquet", "path": "warehouse/clicks"},
+        "fields": [{"name": "price", "type": "double"}, {"name": "kind", "type": "string"}],
+    }
+    spent = {
+        "name": "spent",
+        "entity": "user",
+        "event_time": "day",
+        "source": {"type": "parquet", "path": "built/spent"},
+        "transform": {
+            "type": "windows",
+            "input": "clicks",
+            "features": [
+                {"type": "sum", "name": "sum", "of": "price", "over": ["1d", "7d"], "where": {"kind": "buy"}},
+                {"type": "count", "name": "count", "over": "7d"},
+                {"type": "ratio", "name": "mean", "of": "sum_7d", "by": "count"},
+            ],
+        },
+        "fields": [{"name": name, "type": "double"} for name in ("sum_1d", "count", "mean")],
+    }
+    graph = lineage(store(views=[PROFILE, ITEMS, clicks, spent]))
+    key, time = "column:warehouse/clicks.user_id", "column:warehouse/clicks.ts"
+    found = {
+        name: {(edge.source, edge.how) for edge in graph.into(f"field:spent.{name}")}
+        for name in ("sum_1d", "count", "mean")
+    }
+    say = {(key, "JOIN"), (time, "FILTER")}
+    values = {("field:clicks.price", "AGGREGATION"), ("field:clicks.kind", "FILTER")}
+    assert found == {"sum_1d": values | say, "count": say, "mean": values | say}
+    assert "field:spent.mean" in graph.impact([graph.find("warehouse/clicks.kind").id]).broken

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -21,12 +23,12 @@ from easyrec.store.definitions import load_store
 from easyrec.store.registry import Registry
 from easyrec.store.writer import Writer
 from easyrec.store_ui.app import App
-from easyrec.store_ui.state import State
+from easyrec.store_ui.state import State, definition
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
 
 ROOT = Path(__file__).parents[2]
-ODD = "<script>alert(1)</script> & \"it\""
+ODD = '<script>alert(1)</script> & "it"'
 TOKEN = "a token of the test's"
 CONFIG = {
     "project": "shop",
@@ -104,7 +106,8 @@ def page(tmp_path, monkeypatch):
 
 def test_every_page_shows_what_is_there_and_escapes_it(page):
     ask = page()
-    shown = {path: ask(path) for path in ("/", "/views/profile?key=2", "/quality", "/versions", "/lineage", "/views/empty")}
+    paths = ("/", "/views/profile?key=2", "/quality", "/monitors", "/versions", "/lineage", "/views/empty")
+    shown = {path: ask(path) for path in paths}
     for path, answer in shown.items():
         assert answer.status_code == 200, path
         assert "<script>alert" not in answer.text, path
@@ -176,6 +179,20 @@ def test_without_the_token_nothing_is_shown(page):
     assert ask("/login", "POST", content=b"x" * 10_000).status_code == 413
 
 
+def test_addresses_are_shown_nowhere(page, monkeypatch):
+    ask = page()
+    other = {**CONFIG, "online": {"type": "redis", "url": "redis://:secret-of-redis@host"}, "ui": {}}
+    source = {"type": "parquet", "path": "warehouse/users", "storage_options": {"key": "secret-of-s3"}}
+    other["views"] = [{**CONFIG["views"][0], "source": source}, CONFIG["views"][1]]
+    other["views"][0]["fields"] = [*CONFIG["views"][0]["fields"], {"name": "more", "type": "int64"}]
+    Registry(Path("registry.db")).apply(load_store(other), force=True)
+    text = ask("/versions").text
+    assert "online store . url" in text
+    assert "field 'more'" in text
+    assert "secret-of" not in text
+    assert "secret-of" not in yaml.safe_dump(definition(load_store(other).view("profile")))
+
+
 def test_a_token_is_in_no_registry_error_or_definition(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = filled(ui={"token": TOKEN})
@@ -190,6 +207,40 @@ def test_a_token_is_in_no_registry_error_or_definition(tmp_path, monkeypatch):
         load_store({**CONFIG, "ui": {"host": "0.0.0.0"}})
 
 
+class Stats(BaseHTTPRequestHandler):
+    """Answers as `/stats` of a server that reads a store does: numbers by model and view."""
+
+    def do_GET(self):
+        numbers = {"entity": "user", "generation": 1, "age_s": 9.0, "rate": 12.5, "p50_ms": 0.25, "p95_ms": 1.0}
+        numbers |= {"p99_ms": 2.0, "hits": 41_000, "misses": 7, "expired": 0, "defaulted": 3}
+        allowed = self.path == "/stats" and self.headers["authorization"] == f"Bearer {TOKEN}"
+        body = json.dumps({"models": {ODD: {"profile": numbers}}} if allowed else []).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+
+def test_what_servers_counted_is_shown_and_those_that_are_down_are_told(page):
+    with HTTPServer(("127.0.0.1", 0), Stats) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        there = f"http://127.0.0.1:{server.server_port}"
+        try:
+            text = page(ui={"stats": [there, "http://127.0.0.1:9"], "stats_token": TOKEN})("/monitors").text
+        finally:
+            server.shutdown()
+            thread.join()
+    assert "<script>alert" not in text
+    for shown in ("12.5", "0.25", "41,000", "does not tell: ", "being written for"):
+        assert shown in text
+    with pytest.raises(ConfigError, match="addresses of http or https"):
+        load_store({**CONFIG, "ui": {"stats": ["file:///etc/passwd"]}})
+
+
 # ---------------------------------------------------------------------------------------- in a browser
 
 
@@ -201,7 +252,9 @@ def address(tmp_path, monkeypatch):
     (tmp_path / "store.yaml").write_text(yaml.safe_dump({**CONFIG, "ui": {"port": 0, "token": "${PAGE_TOKEN}"}}))
     command = [sys.executable, "-m", "easyrec", "store", "ui", "-c", "store.yaml"]
     command += ["--config", str(ROOT / "configs" / "shop" / "lr.yaml")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PAGE_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"})
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PAGE_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"}
+    )
     try:
         line = process.stdout.readline()
         assert line.startswith("the store's page: http://127.0.0.1:"), line
@@ -218,7 +271,7 @@ def test_a_person_signs_in_looks_up_a_key_and_follows_the_lineage(address, brows
     browser.wait("document.querySelector('input[type=password]') !== null")
     browser.run(f"document.querySelector('input[type=password]').value = {json.dumps(TOKEN)}")
     browser.run("document.querySelector('form').submit()")
-    browser.wait("document.querySelectorAll('nav a').length === 4")
+    browser.wait("document.querySelectorAll('nav a').length === 5")
     browser.run("document.querySelector('a[href=\"/views/profile\"]').click()")
     browser.wait("document.querySelector('input[name=key]') !== null")
     browser.run("document.querySelector('input[name=key]').value = '2'")
@@ -235,7 +288,7 @@ def test_a_person_signs_in_looks_up_a_key_and_follows_the_lineage(address, brows
     browser.run("document.getElementById('gone').click()")
     told = browser.run("document.getElementById('told').textContent")
     assert told == "without warehouse/users.age: models broken: shop_lr"
-    for path in ("quality", "versions"):
+    for path in ("quality", "monitors", "versions"):
         browser.run(f"document.querySelector('a[href=\"/{path}\"]').click()")
         browser.wait(f"location.pathname === '/{path}' && document.readyState === 'complete'")
     assert browser.complaints() == []

@@ -7,8 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from easyrec.errors import DataError, MissingExtra, nearest
-from easyrec.store.duck import quoted
+from easyrec.store.duck import connection, quoted, require, types_of
 
 AT_ONCE = 65_536
 
@@ -20,16 +19,11 @@ def batches(source: Any, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         DataError: It cannot be read, or has no such column.
         MissingExtra: duckdb is not installed.
     """
+    db = connection()
     try:
-        import duckdb  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError:
-        raise MissingExtra("duckdb", "store") from None
-    with duckdb.connect() as db:
-        db.execute("SET TimeZone = 'UTC'")
         source.scan(db, "given")
-        known = [row[0] for row in db.execute("DESCRIBE SELECT * FROM given").fetchall()]
-        for name in columns:
-            if name not in known:
-                raise DataError(f"the rows have no such column{nearest(name, known)}", column=name)
+        require(types_of(db, "given"), columns, "the rows have")
         chosen = ", ".join(quoted(name) for name in columns)
         yield from db.sql(f"SELECT {chosen} FROM given").to_arrow_reader(AT_ONCE)  # noqa: S608 (quoted)
+    finally:
+        db.close()
