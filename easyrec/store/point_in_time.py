@@ -183,17 +183,18 @@ def _replay(db: Any, view: View, alias: str, join_id: str, columns: Sequence[str
     ages = [sequence.ttl or view.ttl for sequence in view.events.sequences]
     oldest = round(max(age for age in ages if age is not None) * 1e6) if None not in ages else 0
     event = _micros(view.event_time, types[view.event_time])
-    created = "0" if view.created_time is None else _micros(view.created_time, types[view.created_time])
-    kept = ", ".join(f"{quoted(field)} AS {quoted(field)}" for field in view.held)
-    own, key = f"CAST({quoted(join_id)} AS VARCHAR)", f"CAST({quoted(join_id)} AS VARCHAR)"
+    known = view.created_time or view.event_time
+    kept = ", ".join(map(quoted, view.held))
+    key = f"CAST({quoted(join_id)} AS VARCHAR)"
     bounds = " AND ".join(_bounds(view, types, spine, oldest))
     events = (
-        f"SELECT {own} AS k, {event} AS t, {created} AS c, row_number() OVER () AS o, {kept} "
-        f"FROM {quoted(db_name)} WHERE {bounds}"
+        f"SELECT {key} AS {KEY}, {event} AS {WHEN}, {_micros(known, types[known])} AS __known, "
+        f"row_number() OVER () AS __place, {kept} FROM {quoted(db_name)} WHERE {bounds}"
     )
-    moments = f"SELECT {key} AS k, {WHEN} AS t, {ROW} AS r FROM spine"
-    replayed(db, view, f"sequences of {view.name}", columns, events, moments, view.created_time is not None)
-    return f"LEFT JOIN {quoted(f'sequences of {view.name}')} {alias} ON s.{ROW} = {alias}.{ROW}"
+    moments = f"SELECT {key} AS {KEY}, {WHEN}, {ROW} FROM spine"
+    made = f"sequences of {view.name}"
+    replayed(db, view, made, columns, events, moments)
+    return f"LEFT JOIN {quoted(made)} {alias} ON s.{ROW} = {alias}.{ROW}"
 
 
 def _scanned(db: Any, view: View, columns: Sequence[str]) -> tuple[str, dict[str, str]]:
