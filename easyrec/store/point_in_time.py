@@ -332,16 +332,16 @@ class Joiner:
         oldest = None if None in ages else round(max(age for age in ages if age is not None) * 1e6)
         rows, into = f"rows of {view.name}", f"sequences of {view.name}"
         types = scanned(self.db, view, rows, wanted_of(view, join_id, list(view.held), spine, oldest))
-        created = "0" if view.created_time is None else micros(view.created_time, types[view.created_time])
-        kept = ", ".join(f"{quoted(field)} AS {quoted(field)}" for field in view.held)
+        event, known = view.event_time, view.created_time or view.event_time
+        kept = ", ".join(map(quoted, view.held))
         key = f"CAST({quoted(join_id)} AS VARCHAR)"
         events = (
-            f"SELECT {key} AS k, {micros(view.event_time, types[view.event_time])} AS t, {created} AS c, "
-            f"row_number() OVER () AS o, {kept} FROM {quoted(rows)}{_counted(view, types, spine, oldest)}"
+            f"SELECT {key} AS {KEY}, {micros(event, types[event])} AS {WHEN}, {micros(known, types[known])} AS __known, "
+            f"row_number() OVER () AS __place, {kept} FROM {quoted(rows)}{_counted(view, types, spine, oldest)}"
         )
-        moments = f"SELECT {key} AS k, {WHEN} AS t, rowid AS r FROM spine"
+        moments = f"SELECT {key} AS {KEY}, {WHEN}, rowid AS {ROW} FROM spine"
         columns = list(dict.fromkeys(fields.values()))
-        replayed(self.db, view, into, columns, events, moments, view.created_time is not None)
+        replayed(self.db, view, into, columns, events, moments)
         some = " OR ".join(f"len({quoted(field)}) > 0" for field in columns)
         self.found[view.name] += self.db.execute(f"SELECT count(*) FILTER ({some}) FROM {quoted(into)}").fetchall()[0][
             0

@@ -33,7 +33,6 @@ def replayed(
     columns: Sequence[str],
     events: str,
     moments: str,
-    created: bool,
 ) -> None:
     """Make a table with a row for each moment: its number `__row`, and the columns as they are then.
 
@@ -42,26 +41,23 @@ def replayed(
         view: Of sequences.
         into: Name of the table.
         columns: Of the view.
-        events: A query of `k`, `t`, `c` (when they became known), `o` (their order) and the fields.
-        moments: A query of `k`, `t` and `r`.
-        created: Whether events say when they became known.
+        events: A query of `__key`, `__when`, `__known` (since when), `__place` in the table, and the fields.
+        moments: A query of `__key`, `__when` and `__row`.
     """
     assert view.events is not None
     known = [view.events.name] if view.events.name is not None else []
     fields = [*known, view.events.item, *(field for field, kind in view.stored.items() if not is_apart(kind))]
-    wanted = [f"f{place}" for place in range(len(fields))]
+    wanted = [f"__f{place}" for place in range(len(fields))]
     shown = ", ".join(f"{quoted(field)} AS {name}" for field, name in zip(fields, wanted, strict=True))
-    # What became known only after its time is there at once; what was known before counts after its time.
-    seen, step = ("greatest(t, c)", "CASE WHEN c > t THEN 0 ELSE 2 END") if created else ("t", "2")
     where = [f"{quoted(field)} IS NOT NULL" for field in (*known, view.events.item)]
     if known:
         where.append(f"{quoted(known[0])} IN ({', '.join(map(text, view.events.names))})")
     query = f"""
-        SELECT k, r, t, {", ".join(wanted)} FROM (
-            SELECT k, NULL::BIGINT AS r, t, {seen} AS seen, {step} AS step, c, o, {shown} FROM ({events})
-            WHERE {" AND ".join(where)} AND k IN (SELECT k FROM ({moments}))
-            UNION ALL BY NAME SELECT k, r, t, t AS seen, 1 AS step FROM ({moments}) WHERE k IS NOT NULL
-        ) ORDER BY k, seen, step, c, o"""
+        SELECT __key, __row, __when, {", ".join(wanted)} FROM (
+            SELECT __key, NULL::BIGINT AS __row, __when, __known, __place, {shown} FROM ({events})
+            WHERE {" AND ".join(where)} AND __key IN (SELECT __key FROM ({moments}))
+            UNION ALL BY NAME SELECT *, __when AS __known FROM ({moments}) WHERE __key IS NOT NULL
+        ) ORDER BY __key, __known, __row NULLS FIRST, __place"""  # at a moment is known what became known at it
     result = db.sql(query).to_arrow_reader(AT_ONCE)
     made = pa.RecordBatchReader.from_batches(_schema(view, columns), _rows(view, columns, fields, result))
     other = db.cursor()  # while the first one is read
@@ -89,7 +85,7 @@ def _rows(view: View, columns: Sequence[str], fields: Sequence[str], result: Any
 def _typed(batch: pa.RecordBatch, view: View, fields: Sequence[str]) -> pa.RecordBatch:
     assert view.events is not None
     held: Mapping[str, str] = view.held
-    kinds = {"k": "string", "r": "int64", "t": "int64"}
+    kinds = {"__key": "string", MOMENT: "int64", "__when": "int64"}
     for place, field in enumerate(fields):
-        kinds[f"f{place}"] = "int64" if held[field] == "int32" and field == view.events.item else held[field]
+        kinds[f"__f{place}"] = "int64" if held[field] == "int32" and field == view.events.item else held[field]
     return pa.RecordBatch.from_arrays([field_of(batch, name, kind) for name, kind in kinds.items()], list(kinds))

@@ -263,6 +263,26 @@ def served(config, events, reads, since, published):
     return [found[place] for place in range(len(reads))]
 
 
+def test_fields_may_be_called_as_they_like(tmp_path):
+    pytest.importorskip("duckdb", reason="needs the extra 'store'")
+    from easyrec.store.point_in_time import training_set
+
+    names = {"user_id": [1, 1], "K": [5, 6], "t": [0.5, None], "row": ["x", "y"], "when": [START, START + 9]}
+    pq.write_table(pa.table(names), tmp_path / "events.parquet")
+    made = {
+        **view(source={"type": "parquet", "path": str(tmp_path / "events.parquet")}, event_time="when"),
+        "fields": [{"name": n, "type": t} for n, t in (("K", "int64"), ("t", "double"), ("row", "string"))],
+        "events": {"item": "K", "sequences": [{"name": "order", "length": 9}]},
+    }
+    entities = [{"name": "user", "join_id": "user_id"}]
+    config = load_store({"project": "p", "entities": entities, "views": [made], "models": [MODEL]})
+    moments = pa.table({"user_id": ["1", None], "event_time": [START + 10, START + 10]})
+    found = training_set(config, "ctr", moments).table.drop_columns(["user_id", "event_time"]).to_pylist()
+    full = {"order__K": [5, 6], "order__t": [0.5, None], "order__row": ["x", "y"], "order__when": [START, START + 9]}
+    assert found[0] == {**full, "order__ts": [10, 1]}
+    assert found[1] == {name: [] for name in found[0]}
+
+
 EVENTS = st.lists(
     st.tuples(
         st.integers(1, 2),
