@@ -267,6 +267,7 @@ def main() -> None:
             keys = {"samples": "id", "view": "user_id"}
             wrong[engine] = {name: differing(ours[name], theirs[name], key) for name, key in keys.items()}
             rows.append(_row(engine, theirs, took[engine], wrong[engine]))
+            print(rows[-1], flush=True)
     table(rows)
     if args.save:
         save("stream_parity", {"events": args.events, "rows": rows})
