@@ -1,6 +1,7 @@
 """Kill -9 at any moment: no event is lost, and none is counted twice."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -58,7 +59,8 @@ def read(config, now):
 def killed(path, folder, delay, rng):
     """Run until it is done, or kill it a while after it began; whether it was done."""
     command = [sys.executable, ROOT / "tests" / "stream" / "killed.py", path, folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout.readline() == "begun\n"
         end = time.monotonic() + rng.random() * delay
         while process.poll() is None and time.monotonic() < end:
