@@ -97,12 +97,12 @@ class Intake:
         times, wrong = self._times(rows)
         if wrong.any():
             bad += _rejected(events, rows, wrong, f"'{config.event_time}' is no time")
-        arrived = int(self.clock() * 1e6) if events.arrived is None else events.arrived
+        arrived = np.full(len(times), int(self.clock() * 1e6)) if events.arrived is None else events.arrived
         ahead = ~wrong & (times > arrived + round(config.skew * 1e6))
         counts["ahead"] += int(ahead.sum())
         good = ~(wrong | ahead)
         late = np.zeros(len(times), bool)
-        late[good] = self.watermarks.late(events.partition, times[good], time.monotonic())
+        late[good] = self.watermarks.late(events.partition, times[good], time.monotonic(), arrived[good])
         counts["late"] += int(late.sum())
         good &= ~late
         if config.where:

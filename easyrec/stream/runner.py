@@ -191,6 +191,8 @@ class Runner:
 
     def _left_behind(self, keys: Container[bytes], watermark: int) -> list[bytes]:
         """Of some keys, after those that were looked at last, those of which nothing is left: all are looked at in turn."""
+        if self.counting.forever:
+            return []
         found = self.state.scan(KEYS, self._swept, SWEPT)
         self._swept = found[-1][0] if len(found) == SWEPT else b""
         if not found:

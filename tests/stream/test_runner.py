@@ -269,6 +269,10 @@ def test_keys_of_which_nothing_is_left_are_let_go(project):
         ({"key": "usr_id"}, "did you mean 'user_id'?"),
         ({"lateness": "soon"}, "must be seconds, or a number with s, m, h, d or w"),
         ({"aggregates": []}, "must have at least 1 item"),
+        ({"columns": {"ts": "int64"}, "aggregates": [HOUR]}, "events have no column 'user_id'; they have: ts"),
+        ({"columns": {"ts": "int64", "user_id": "double"}}, "a key is string, int64, int32, but 'user_id' is double"),
+        ({"where": {"price": "high"}}, "'high' is no double, as 'price' is"),
+        ({"where": {"kind": {"from": 1}}}, "'kind' is string; from and to are of numbers"),
     ],
 )
 def test_what_is_wrong_with_a_stream_is_told(project, change, message):
@@ -299,6 +303,16 @@ def test_what_is_wrong_with_an_aggregate_is_told(project, aggregate, message):
     project.stream["aggregates"] = [{"name": "x", **aggregate}]
     with pytest.raises(ConfigError, match=message):
         load_store(project.definitions())
+
+
+def test_a_view_that_counts_is_of_type_stream(project):
+    made = project.definitions()
+    made["views"][0]["type"] = "batch"
+    with pytest.raises(ConfigError, match="a view that counts events is of type stream"):
+        load_store(made)
+    made["views"][0] = {"name": "v", "entity": "user"}
+    with pytest.raises(ConfigError, match="must have at least 1 item, but has 0"):
+        load_store(made)
 
 
 def test_definitions_come_back_from_the_registry(project, tmp_path):
