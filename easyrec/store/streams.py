@@ -88,7 +88,7 @@ class EventsConfig(StrictModel):
     """Events that are taken at once, at most."""
     batch_seconds: Annotated[Duration, Field(gt=0.0)] = 0.5
     """How long to wait for them."""
-    state: Annotated[Any, Choice("easyrec.stream.state", default="sqlite")] | None = None
+    state: Annotated[Any, Choice("easyrec.stream.state")] = Field({"type": "sqlite"}, validate_default=True)
     """Where is kept what has been read, and what follows from it. Default: a file of SQLite called like the view."""
 
     @field_validator("columns", mode="after")
@@ -97,8 +97,10 @@ class EventsConfig(StrictModel):
         for name, text in value.items():
             try:
                 arrow_type(text)
-            except ValueError as error:  # noqa: PERF203 (a handful of columns)
+            except ValueError as error:
                 raise ValueError(f"'{name}': {error}") from None
+            if text.startswith(("map", "steps", "decay")):
+                raise ValueError(f"'{name}': columns of events are plain values, arrays and vectors, not {text}")
         return value
 
     @model_validator(mode="after")
@@ -273,6 +275,8 @@ class StreamConfig(EventsConfig):
 
     @model_validator(mode="after")
     def _aggregated(self) -> Self:
+        if self.write.failed == "dead_letters" and self.dead_letters is None:
+            raise fault("name the file: dead_letters: bad.jsonl", "write", "failed")
         if self.key is not None:
             self.check(self.key, "key")
         seen: set[str] = set()

@@ -102,7 +102,9 @@ class Intake:
         counts["ahead"] += int(ahead.sum())
         good = ~(wrong | ahead)
         late = np.zeros(len(times), bool)
-        late[good] = self.watermarks.late(events.partition, times[good], time.monotonic(), arrived[good])
+        # A clock that is ahead moves the watermark to the event's arrival and no further.
+        reached = np.minimum(times, arrived)[good]
+        late[good] = self.watermarks.late(events.partition, reached, time.monotonic())
         counts["late"] += int(late.sum())
         good &= ~late
         if config.where:

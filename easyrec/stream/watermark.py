@@ -13,7 +13,7 @@ BEGIN = -(1 << 62)
 class Watermarks:
     """The watermark of each partition, and of all of them.
 
-    A partition's watermark is the latest event time met in it, or arrival where that was earlier, less the lateness. An event is late where its own
+    A partition's watermark is the latest event time met in it less the lateness. An event is late where its own
     partition's watermark was beyond it when it came, so that it does not depend on how partitions are mixed, nor on how
     many events are taken at once.
 
@@ -28,23 +28,19 @@ class Watermarks:
         self.newest = dict(newest or {})
         self._heard: dict[str, float] = {}
 
-    def late(
-        self, partition: str, times: np.ndarray, now: float, arrived: np.ndarray | int | None = None
-    ) -> np.ndarray:
+    def late(self, partition: str, times: np.ndarray, now: float) -> np.ndarray:
         """Which events of a partition are late; those that are not move its watermark.
 
         Args:
             partition: Its name.
             times: (rows,) int64: event times in microseconds, in the order in which they came.
             now: Seconds that never run backwards.
-            arrived: When they came, in microseconds: an event of the future moves the watermark no further.
         """
         self._heard[partition] = now
         if not len(times):
             return np.zeros(0, bool)
         before = self.newest.get(partition, BEGIN)
-        reached = times if arrived is None else np.minimum(times, arrived)
-        newest = np.maximum.accumulate(np.concatenate([[before], reached]))
+        newest = np.maximum.accumulate(np.concatenate([[before], times]))
         self.newest[partition] = int(newest[-1])
         late: np.ndarray = times < newest[:-1] - self.lateness
         return late

@@ -125,6 +125,13 @@ def test_a_clock_that_is_ahead_moves_nothing(project):
     assert project.read(1, now=T0 + 295)[0]["hour"] == 2
 
 
+def test_a_clock_that_is_ahead_makes_no_others_late(project):
+    project.stream |= {"lateness": "1m", "skew": "5m"}
+    project.send(event(1, 290), event(1, -60), event(1, -61))
+    told = project.run(clock=lambda: T0)
+    assert (told["counted"], told["late"]) == (2, 1)
+
+
 # -------------------------------------------------------------------------------------------------- duplicates
 
 

@@ -37,13 +37,6 @@ def test_the_slowest_partition_holds_up_the_others_until_it_is_idle():
     assert marks.current(["a", "b"], 500.0) == 1990  # all of them are idle: it does not go back
 
 
-def test_an_event_of_the_future_moves_it_to_its_arrival():
-    marks = Watermarks(10, 60.0)
-    times, arrived = np.array([100, 500, 95, 89]), np.array([100, 102, 103, 104])
-    assert marks.late("a", times, 0.0, arrived).tolist() == [False, False, False, True]
-    assert marks.current(["a"], 0.0) == 92
-
-
 def test_watermarks_go_on_from_an_earlier_run():
     marks = Watermarks(10, 60.0, {"a": 1000})
     assert marks.current(["a"], 0.0) == 990
