@@ -229,6 +229,20 @@ def test_parquet_files_of_other_schemas(project, tmp_path):
 # ------------------------------------------------------------------------------------------------------- states
 
 
+@pytest.mark.parametrize("mode", ["queue", "direct"])
+def test_rows_that_could_not_be_written_are_written_when_it_goes_on(project, redis_servers, mode):
+    server = redis_servers()
+    project.online = {"type": "redis", "url": server.address, "timeout_seconds": 1}
+    project.stream["write"] = {"mode": mode, "tries": 2, "backoff": 0.01}
+    project.send(event(1), event(2))
+    server.stop()
+    with pytest.raises(StoreError, match=r"redis at 127.0.0.1:"):
+        project.run()
+    server.start()
+    assert project.run()["counted"] == 2  # none of them a second time
+    assert [row["clicks"] for row in project.read(1, 2)] == [1, 1]
+
+
 def test_two_processes_do_not_count_into_one_state(project):
     project.send(event(1))
     config = project.config
