@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from record import save, table
 
@@ -214,8 +215,8 @@ def by_flink(folder: Path, python: str) -> tuple[dict[str, pa.Table], dict[str, 
     return found, json.loads((folder / "flink_seconds.json").read_text())
 
 
-def differing(ours: pa.Table, theirs: pa.Table, key: str) -> int:
-    """Rows that are not equal, of the columns that both have."""
+def differing(ours: pa.Table, theirs: pa.Table, key: str, *, milliseconds: bool = False) -> int:
+    """Rows that are not equal, of the columns that both have; timestamps to the millisecond where an engine has no more."""
     names = [name for name in ours.schema.names if name in theirs.schema.names]
     if ours.num_rows != theirs.num_rows:
         return abs(ours.num_rows - theirs.num_rows)
@@ -232,6 +233,8 @@ def differing(ours: pa.Table, theirs: pa.Table, key: str) -> int:
         elif pa.types.is_list(mine.type):
             wrong |= np.array([(a or []) != (b or []) for a, b in zip(mine.to_pylist(), its.to_pylist(), strict=True)])
         else:
+            if pa.types.is_timestamp(mine.type) and pa.types.is_timestamp(its.type) and milliseconds:
+                mine, its = (pc.floor_temporal(column, unit="millisecond") for column in (mine, its))
             same = mine.equals(its.cast(mine.type))
             wrong |= (
                 False if same else np.array([a != b for a, b in zip(mine.to_pylist(), its.to_pylist(), strict=True)])
@@ -265,8 +268,10 @@ def main() -> None:
             asked = {"duckdb": by_duckdb, "spark": by_spark, "flink": lambda place: by_flink(place, args.flink)}[engine]
             theirs, took[engine] = asked(folder)
             keys = {"samples": "id", "view": "user_id"}
-            wrong[engine] = {name: differing(ours[name], theirs[name], key) for name, key in keys.items()}
+            coarse = engine == "flink"
+            wrong[engine] = {n: differing(ours[n], theirs[n], key, milliseconds=coarse) for n, key in keys.items()}
             rows.append(_row(engine, theirs, took[engine], wrong[engine]))
+            print(rows[-1], flush=True)
     table(rows)
     if args.save:
         save("stream_parity", {"events": args.events, "rows": rows})

@@ -9,6 +9,7 @@ processor's time beside it is that of all threads. Last, the rows are read as of
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -145,7 +146,7 @@ def main(count: int) -> None:
         measure(folder, "warm", {"aggregates": COUNTS[:1]})
         rows = [measure(folder, name, settings) for name, settings in VIEWS.items()]
     table(rows)
-    save("streams", {"events": count, "users": USERS, "rows": rows})
+    save("streams", {"events": count, "users": USERS, "load": os.getloadavg(), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from easyrec.store.read_config import ReadConfig
 from easyrec.store.samples import SampleConfig
 from easyrec.store.streams import StreamConfig
 from easyrec.store.ui_config import UiConfig
-from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
+from feature_generator.config import Choice, Document, StrictModel, fault, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 """What projects, entities, views, fields and models may be called: every store and every SQL takes it."""
@@ -141,6 +141,14 @@ class View(StrictModel):
         if repeated:
             raise ValueError(f"two fields are called '{repeated}'")
         return value
+
+    @model_validator(mode="after")
+    def _streams(self) -> Self:
+        if self.stream is not None and self.type != "stream":
+            raise fault("a view that counts events is of type stream", "type")
+        if not self.fields:
+            raise fault("must have at least 1 item, but has 0", "fields")
+        return self
 
     @model_validator(mode="after")
     def _times(self) -> Self:
@@ -303,6 +311,8 @@ class StoreConfig(StrictModel):
             if view.entity not in entities:
                 told = f"unknown entity '{view.entity}'{nearest(view.entity, entities)}; known: {', '.join(entities)}"
                 raise ValueError(f"view '{view.name}': {told}")
+            if view.stream is not None:
+                view.stream.check_key(self.entity(view.entity).join_id, view.name)
         both = _repeated([*(view.name for view in self.views), *(label.name for label in self.labels)])
         if both:
             raise ValueError(f"a view and a label table are both called '{both}'")

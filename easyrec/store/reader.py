@@ -165,9 +165,7 @@ class EntityReader:
         wait = self.near.begin(self.entity, keys, seconds)
         return lambda: self._ended(wait, keys, begun)
 
-    def _ended(
-        self, wait: Callable[[], Found], keys: Sequence[bytes], begun: float
-    ) -> tuple[pa.RecordBatch, bool]:
+    def _ended(self, wait: Callable[[], Found], keys: Sequence[bytes], begun: float) -> tuple[pa.RecordBatch, bool]:
         try:
             made, defaulted = self._columns(keys, wait()), False
         except StoreError as error:
@@ -370,7 +368,10 @@ class ModelReader:
             def whole() -> ReadColumns:
                 found = self.near.read_many({readers[name].entity: some for name, some in keys.items()})
                 return ReadColumns(
-                    {name: readers[name].unpacked(some, found[readers[name].entity], begun) for name, some in keys.items()}
+                    {
+                        name: readers[name].unpacked(some, found[readers[name].entity], begun)
+                        for name, some in keys.items()
+                    }
                 )
 
             return whole

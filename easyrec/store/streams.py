@@ -16,6 +16,7 @@ from feature_generator.config import Choice, StrictModel, fault
 Value: TypeAlias = bool | int | float | str
 Function: TypeAlias = Literal["count", "sum", "mean", "min", "max", "first", "last", "distinct", "decayed"]
 NUMBERS = ("int32", "int64", "float", "double")
+KEYS = ("string", "int64", "int32")
 WHOLE = ("int32", "int64", "bool")
 
 
@@ -43,6 +44,17 @@ class Condition(StrictModel):
         if all(value is None for value in self.__dict__.values()):
             raise ValueError("say what the column must hold: a value, a list, or is, not, in, from, to, null")
         return self
+
+    def check(self, column: str, kind: str) -> None:
+        """Raise a fault where a column of this type cannot hold it."""
+        values = [*(self.among or ()), *(value for value in (self.is_, self.is_not) if value is not None)]
+        for value in values:
+            try:
+                pa.scalar(value).cast(arrow_type(kind))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # noqa: PERF203 (a handful of values)
+                raise fault(f"{value!r} is no {kind}, as '{column}' is", "where", column) from None
+        if (self.least is not None or self.most is not None) and kind not in NUMBERS:
+            raise fault(f"'{column}' is {kind}; from and to are of numbers", "where", column)
 
 
 class EventsConfig(StrictModel):
@@ -76,7 +88,7 @@ class EventsConfig(StrictModel):
     """Events that are taken at once, at most."""
     batch_seconds: Annotated[Duration, Field(gt=0.0)] = 0.5
     """How long to wait for them."""
-    state: Annotated[Any, Choice("easyrec.stream.state", default="sqlite")] | None = None
+    state: Annotated[Any, Choice("easyrec.stream.state")] = Field({"type": "sqlite"}, validate_default=True)
     """Where is kept what has been read, and what follows from it. Default: a file of SQLite called like the view."""
 
     @field_validator("columns", mode="after")
@@ -85,8 +97,10 @@ class EventsConfig(StrictModel):
         for name, text in value.items():
             try:
                 arrow_type(text)
-            except ValueError as error:  # noqa: PERF203 (a handful of columns)
+            except ValueError as error:
                 raise ValueError(f"'{name}': {error}") from None
+            if text.startswith(("map", "steps", "decay")):
+                raise ValueError(f"'{name}': columns of events are plain values, arrays and vectors, not {text}")
         return value
 
     @model_validator(mode="after")
@@ -94,11 +108,13 @@ class EventsConfig(StrictModel):
         for key, name in (("event_time", self.event_time), ("id", self.id), *(("where", name) for name in self.where)):
             if name is not None:
                 self.check(name, key)
+        for name, condition in self.where.items():
+            condition.check(name, self.columns[name])
         kind = self.columns[self.event_time]
         if kind not in ("timestamp", "int64", "int32"):
             raise fault(f"'{self.event_time}' is {kind}, but a time is timestamp, int64 or int32", "event_time")
-        if self.id is not None and self.columns[self.id] not in ("string", "int64", "int32"):
-            raise fault("an id is string, int64 or int32", "id")
+        if self.id is not None and self.columns[self.id] not in KEYS:
+            raise fault(f"an id is {', '.join(KEYS)}", "id")
         if self.malformed == "dead_letters" and self.dead_letters is None:
             raise fault("name the file: dead_letters: bad.jsonl", "malformed")
         return self
@@ -259,6 +275,8 @@ class StreamConfig(EventsConfig):
 
     @model_validator(mode="after")
     def _aggregated(self) -> Self:
+        if self.write.failed == "dead_letters" and self.dead_letters is None:
+            raise fault("name the file: dead_letters: bad.jsonl", "write", "failed")
         if self.key is not None:
             self.check(self.key, "key")
         seen: set[str] = set()
@@ -270,6 +288,20 @@ class StreamConfig(EventsConfig):
                 self.check(one.column, "aggregates", place, "column")
             one.kind(self.columns)
         return self
+
+    def check_key(self, join_id: str, view: str) -> None:
+        """Check that events have the id of the entity.
+
+        Raises:
+            ValueError: They have none.
+        """
+        key = self.key or join_id
+        if key not in self.columns:
+            known = ", ".join(self.columns)
+            told = f"events have no column '{key}'{nearest(key, self.columns)}; they have: {known}. Name it as `key`"
+            raise ValueError(f"view '{view}': {told}")
+        if self.columns[key] not in KEYS:
+            raise ValueError(f"view '{view}': a key is {', '.join(KEYS)}, but '{key}' is {self.columns[key]}")
 
     @property
     def fields(self) -> list[dict[str, str]]:

@@ -68,6 +68,7 @@ class Counting:
 
     def __init__(self, stream: StreamConfig) -> None:
         self.groups = groups_of(stream)
+        self.forever = any(group.forever for group in self.groups)
         self.fields = [one.name for one in stream.aggregates]
         self.types = {NEWEST: "int64"}
         for group in self.groups:
@@ -118,6 +119,6 @@ class Counting:
         return state.column(NEWEST).cast(arrow_type("timestamp"))
 
     def until(self, state: pa.RecordBatch) -> np.ndarray:
-        """(keys,) int64: from when on nothing is left of a key."""
+        """(keys,) int64: from when on nothing is left of a key, unless something is `forever`."""
         left: np.ndarray = np.max([group.until(state) for group in self.groups], axis=0)
         return left

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-T = TypeVar("T")
+ZONE = r":\d\d(\.\d+)?(Z|[+-]\d\d(:?\d\d)?)$"
+"""How a text ends that names the zone of its time."""
+DATE = r"^\d{4}-\d\d-\d\d$"
 
 
 def decode_json(messages: Sequence[bytes | None], schema: pa.Schema) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
@@ -81,11 +83,26 @@ def _parsed(messages: Sequence[bytes | None], schema: pa.Schema) -> pa.RecordBat
     rows = rows.chunk(0) if isinstance(rows, pa.ChunkedArray) else rows
     if len(rows) != len(messages) or rows.null_count:
         raise ValueError("is no JSON object")
-    return pa.RecordBatch.from_arrays([rows.field(field.name).cast(field.type) for field in schema], schema=schema)
+    return pa.RecordBatch.from_arrays(
+        [from_text(rows.field(field.name), field.type) for field in schema], schema=schema
+    )
+
+
+def from_text(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Values of a type, where they may be texts: times without a zone are UTC.
+
+    Raises:
+        ValueError: One is none of this type.
+    """
+    if pa.types.is_timestamp(kind) and pa.types.is_string(values.type):
+        zone = pc.if_else(pc.match_substring_regex(values, ZONE), "", "Z")
+        clock = pc.if_else(pc.match_substring_regex(values, DATE), "T00:00:00", "")
+        values = pc.binary_join_element_wise(values, clock, zone, "")
+    return values.cast(kind)
 
 
 def _as_parsed(kind: pa.DataType) -> pa.DataType:
-    """The type as the parser reads it: it takes texts for times without a zone."""
+    """The type as the parser reads it: it knows no zones of times, and no lists of fixed size."""
     if pa.types.is_timestamp(kind):
-        return pa.timestamp(kind.unit)
-    return pa.list_(_as_parsed(kind.value_type)) if pa.types.is_list(kind) else kind
+        return pa.string()
+    return pa.list_(kind.value_type) if pa.types.is_fixed_size_list(kind) else kind

@@ -97,12 +97,14 @@ class Intake:
         times, wrong = self._times(rows)
         if wrong.any():
             bad += _rejected(events, rows, wrong, f"'{config.event_time}' is no time")
-        arrived = int(self.clock() * 1e6) if events.arrived is None else events.arrived
+        arrived = np.full(len(times), int(self.clock() * 1e6)) if events.arrived is None else events.arrived
         ahead = ~wrong & (times > arrived + round(config.skew * 1e6))
         counts["ahead"] += int(ahead.sum())
         good = ~(wrong | ahead)
         late = np.zeros(len(times), bool)
-        late[good] = self.watermarks.late(events.partition, times[good], time.monotonic())
+        # A clock that is ahead moves the watermark to the event's arrival and no further.
+        reached = np.minimum(times, arrived)[good]
+        late[good] = self.watermarks.late(events.partition, reached, time.monotonic())
         counts["late"] += int(late.sum())
         good &= ~late
         if config.where:

@@ -79,7 +79,7 @@ class Outbox:
         self._number = max((number for number, _ in self._left), default=-1) + 1
         self._done: list[int] = []
         self._waiting: deque[Waiting] = deque()
-        self._rows = 0  # that wait, or are being written
+        self._queued, self._rows = 0, 0  # that wait; with those that are being written
         self._changed = Condition()
         self._fault: Exception | None = None
         self._stopped = False
@@ -167,19 +167,19 @@ class Outbox:
                 self._changed.wait_for(lambda: self._fault is not None or self._has_room(one))
                 self._raise()
             while not self._has_room(one):
-                if self.config.full == "drop_newest" or not self._waiting:
+                if self.config.full == "drop_newest":
                     self._drop(one)
                     return
                 oldest = self._waiting.popleft()
-                self._rows -= oldest.size
+                self._queued, self._rows = self._queued - oldest.size, self._rows - oldest.size
                 self._drop(oldest)
             self._waiting.append(one)
-            self._rows += one.size
+            self._queued, self._rows = self._queued + one.size, self._rows + one.size
             self._changed.notify_all()
 
     def _has_room(self, one: Waiting) -> bool:
         """Whether rows fit in; more than the queue holds at all fit into an empty one."""
-        return not self._rows or self._rows + one.size <= self.config.rows
+        return not self._waiting or self._queued + one.size <= self.config.rows
 
     def _drop(self, one: Waiting) -> None:
         self.counts["rows_dropped"] += one.size
@@ -205,6 +205,8 @@ class Outbox:
                 while self._waiting and not taken[-1].gone and rows + self._waiting[0].size <= AT_ONCE:
                     taken.append(self._waiting.popleft())
                     rows += taken[-1].size
+                self._queued -= rows
+                self._changed.notify_all()
             try:
                 self._written(_together([one.rows for one in taken]), taken[-1].gone)
             except Exception as error:  # noqa: BLE001 (told where rows are put)

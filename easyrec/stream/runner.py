@@ -73,17 +73,15 @@ class Runner:
         self.stream, self.join_id = self.view.stream, config.entity(self.view.entity).join_id
         self.key = self.join_id if self.stream.key is None else self.stream.key
         self.counting = Counting(self.stream)
-        state = self.stream.state or _default_state()
         self._swept, self.clock = b"", clock
-        self.state: State = state.open((folder or Path()) / f"{view}.state")
+        self.state: State = self.stream.state.open((folder or Path()) / f"{view}.state")
         try:
             found = self.state.get(META, [MAIN])[0]
             self._meta = self._read(found)
-            seen = None if self.stream.id is None else Seen(self.state, round(self.stream.horizon * 1e6))
-            self.seen = seen
+            self.seen = None if self.stream.id is None else Seen(self.state, round(self.stream.horizon * 1e6))
             self.watermarks = Watermarks(round(self.stream.lateness * 1e6), self.stream.idle, self._meta["newest"])
             letters = None if self.stream.dead_letters is None else DeadLetters(Path(self.stream.dead_letters))
-            self.intake = Intake(self.stream, self.watermarks, seen, [self.key], letters, clock)
+            self.intake = Intake(self.stream, self.watermarks, self.seen, [self.key], letters, clock)
             self.counts = Counter[str](self._meta["counts"])
             self.source = self.stream.source.open(self.stream.schema, until_end=until_end)
             self.source.seek(self._meta["offsets"])
@@ -174,14 +172,15 @@ class Runner:
         watermark = self.watermark
         keys, state = self._updated(taken, watermark)
         values = self.counting.encode(state)
+        gone = self._left_behind(set(keys), watermark)
         self.counts.update(taken.counts)
+        self.counts["keys_left"] += len(gone)
         offsets = {**self._meta["offsets"], **{one.partition: one.offset for one in events}}
         self._meta = {**self._meta, "offsets": offsets, "newest": self.watermarks.newest, "counts": dict(self.counts)}
-        gone = self._left_behind(set(keys), watermark)
         changes: list[tuple[str, Sequence[bytes], Sequence[bytes]]] = [
-            (KEYS, [*keys, *gone], [*values, *[b""] * len(gone)])
+            (KEYS, [*keys, *gone], [*values, *[b""] * len(gone)]),
+            (META, [MAIN], [json.dumps(self._meta).encode()]),
         ]
-        changes.append((META, [MAIN], [json.dumps(self._meta).encode()]))
         if self.seen is not None:
             self.seen.forget(watermark)
             changes.append(self.seen.changes())
@@ -191,15 +190,15 @@ class Runner:
 
     def _left_behind(self, keys: Container[bytes], watermark: int) -> list[bytes]:
         """Of some keys, after those that were looked at last, those of which nothing is left: all are looked at in turn."""
+        if self.counting.forever:
+            return []
         found = self.state.scan(KEYS, self._swept, SWEPT)
         self._swept = found[-1][0] if len(found) == SWEPT else b""
         if not found:
             return []
         until = self.counting.until(self.counting.decode([value for _, value in found]))
         places = np.flatnonzero(until <= watermark).tolist()
-        gone = [found[place][0] for place in places if found[place][0] not in keys]
-        self.counts["keys_left"] += len(gone)
-        return gone
+        return [found[place][0] for place in places if found[place][0] not in keys]
 
     def _updated(self, taken: Taken, watermark: int) -> tuple[list[bytes], pa.RecordBatch]:
         """Keys of events, and what is kept of each after them."""
@@ -246,9 +245,3 @@ class Runner:
                 f"the state {self.state.shown} is of another definition of view '{self.view.name}': {told}"
             )
         return meta
-
-
-def _default_state() -> Any:
-    from easyrec.stream.state.sqlite import Config  # noqa: PLC0415 (only where nothing is named)
-
-    return Config()

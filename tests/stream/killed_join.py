@@ -17,8 +17,9 @@ from easyrec.store.definitions import load_store
 from easyrec.stream.joining import Joining
 
 
-def join(config):
+def join(config, begun):
     joining = Joining(config, "ctr", until_end=True)
+    os.write(begun, b"!")
     joining.run()
     joining.flush()
     joining.close()
@@ -28,14 +29,18 @@ def main(folder, kills, seed, batch_rows):
     config = load_store(definitions(folder, batch_rows=batch_rows))
     moments, killed = random.Random(seed), 0
     for attempt in range(kills + 1):
+        heard, begun = os.pipe()
         child = os.fork()
         if child == 0:
-            join(config)
+            join(config, begun)
             os._exit(0)
+        os.close(begun)
         if attempt < kills:
-            time.sleep(moments.uniform(0.05, 0.4))
+            os.read(heard, 1)
+            time.sleep(moments.uniform(0.0, 0.3))
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
+        os.close(heard)
         killed += os.WIFSIGNALED(status)
         if attempt == kills and status:
             sys.exit("the last one failed")

@@ -154,7 +154,11 @@ def test_a_state_of_another_definition_is_refused(tmp_path):
         ({"labels.1.of": "clik"}, "labels[1] . of", "'clik' is no label before this one"),
         ({"labels.1.keys": ["position"]}, "labels[1] . keys", "'position' is no column of label 'buy'"),
         ({"labels.1.name": "item_id"}, "labels[1] . name", "a sample has a column 'item_id' already"),
-        ({"labels.0.window": "10 minutes"}, "labels[0] . window", "must be seconds, or a number with ms, s, m, h, d or w"),
+        (
+            {"labels.0.window": "10 minutes"},
+            "labels[0] . window",
+            "must be seconds, or a number with ms, s, m, h, d or w",
+        ),
         ({"output": {"type": "parqet"}}, "output . type", "did you mean 'parquet'?"),
     ],
     ids=["key", "parent", "shared", "name", "window", "output"],

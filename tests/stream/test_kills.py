@@ -1,6 +1,8 @@
 """Kill -9 at any moment: no event is lost, and none is counted twice."""
 
+import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -55,10 +57,23 @@ def read(config, now):
         store.close()
 
 
+@contextlib.contextmanager
+def opened(config, project):
+    """A runner in this process."""
+    store = config.online.open(config.project)
+    runner = Runner(config, "v", store, until_end=True, folder=project.folder)
+    try:
+        yield runner
+    finally:
+        runner.close()
+        store.close()
+
+
 def killed(path, folder, delay, rng):
     """Run until it is done, or kill it a while after it began; whether it was done."""
     command = [sys.executable, ROOT / "tests" / "stream" / "killed.py", path, folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout.readline() == "begun\n"
         end = time.monotonic() + rng.random() * delay
         while process.poll() is None and time.monotonic() < end:
@@ -88,14 +103,14 @@ def survives(project, kills, delay, seed, count):
     done = 0
     for _ in range(kills):
         done += killed(path, project.folder, delay, rng)
-    store = config.online.open(config.project)
-    runner = Runner(config, "v", store, until_end=True, folder=project.folder)
-    try:
+        with opened(config, project) as runner:
+            runner.finish()  # what was due is written before anything else is counted
+            held, _ = runner._rows_of([f"{user}".encode() for user in range(USERS)])
+        clicks = {int(row["user_id"]): row["clicks"][0][1] for row in held.to_pylist()}
+        assert [row["clicks"] for row in read(config, now)] == [clicks.get(user) for user in range(USERS)]
+    with opened(config, project) as runner:
         runner.run()
         counts = runner.counts
-    finally:
-        runner.close()
-        store.close()
     distinct = len({one["event"] for one in events})
     assert (counts["read"], counts["counted"], counts["duplicate"]) == (len(events), distinct, len(events) - distinct)
     for moment in (now, now + 120, now + 1000):

@@ -103,8 +103,12 @@ def test_of_several_rows_of_a_key_that_wait_the_last_is_written(state, outbox):
 def test_a_full_queue_holds_up_the_counting(state, outbox):
     store = Slow()
     box = outbox(store, rows=2)
-    put(state, box, rows("a", "b"))
-    waits = threading.Thread(target=put, args=(state, box, rows("c")))
+    put(state, box, rows("a"))
+    end = time.monotonic() + 20
+    while box._waiting:
+        assert time.monotonic() < end
+    put(state, box, rows("b", "c"))
+    waits = threading.Thread(target=put, args=(state, box, rows("d")))
     waits.start()
     waits.join(0.1)
     assert waits.is_alive()
@@ -112,13 +116,13 @@ def test_a_full_queue_holds_up_the_counting(state, outbox):
     waits.join(20)
     assert not waits.is_alive()
     box.flush()
-    assert box.counts["rows_written"] == 3
+    assert box.counts["rows_written"] == 4
 
 
 @pytest.mark.parametrize(("full", "left"), [("drop_oldest", [b"d"]), ("drop_newest", [b"c"])])
 def test_a_full_queue_drops_what_it_is_told_to(state, outbox, full, left):
     store = Slow()
-    box = outbox(store, rows=2, full=full)
+    box = outbox(store, rows=1, full=full)
     put(state, box, rows("a"))
     end = time.monotonic() + 20
     while box._waiting:

@@ -125,6 +125,13 @@ def test_a_clock_that_is_ahead_moves_nothing(project):
     assert project.read(1, now=T0 + 295)[0]["hour"] == 2
 
 
+def test_a_clock_that_is_ahead_makes_no_others_late(project):
+    project.stream |= {"lateness": "1m", "skew": "5m"}
+    project.send(event(1, 290), event(1, -60), event(1, -61))
+    told = project.run(clock=lambda: T0)
+    assert (told["counted"], told["late"]) == (2, 1)
+
+
 # -------------------------------------------------------------------------------------------------- duplicates
 
 
@@ -222,6 +229,20 @@ def test_parquet_files_of_other_schemas(project, tmp_path):
 # ------------------------------------------------------------------------------------------------------- states
 
 
+@pytest.mark.parametrize("mode", ["queue", "direct"])
+def test_rows_that_could_not_be_written_are_written_when_it_goes_on(project, redis_servers, mode):
+    server = redis_servers()
+    project.online = {"type": "redis", "url": server.address, "timeout_seconds": 1}
+    project.stream["write"] = {"mode": mode, "tries": 2, "backoff": 0.01}
+    project.send(event(1), event(2))
+    server.stop()
+    with pytest.raises(StoreError, match=r"redis at 127.0.0.1:"):
+        project.run()
+    server.start()
+    assert project.run()["counted"] == 2  # none of them a second time
+    assert [row["clicks"] for row in project.read(1, 2)] == [1, 1]
+
+
 def test_two_processes_do_not_count_into_one_state(project):
     project.send(event(1))
     config = project.config
@@ -269,6 +290,10 @@ def test_keys_of_which_nothing_is_left_are_let_go(project):
         ({"key": "usr_id"}, "did you mean 'user_id'?"),
         ({"lateness": "soon"}, "must be seconds, or a number with ms, s, m, h, d or w"),
         ({"aggregates": []}, "must have at least 1 item"),
+        ({"columns": {"ts": "int64"}, "aggregates": [HOUR]}, "events have no column 'user_id'; they have: ts"),
+        ({"columns": {"ts": "int64", "user_id": "double"}}, "a key is string, int64, int32, but 'user_id' is double"),
+        ({"where": {"price": "high"}}, "'high' is no double, as 'price' is"),
+        ({"where": {"kind": {"from": 1}}}, "'kind' is string; from and to are of numbers"),
     ],
 )
 def test_what_is_wrong_with_a_stream_is_told(project, change, message):
@@ -299,6 +324,16 @@ def test_what_is_wrong_with_an_aggregate_is_told(project, aggregate, message):
     project.stream["aggregates"] = [{"name": "x", **aggregate}]
     with pytest.raises(ConfigError, match=message):
         load_store(project.definitions())
+
+
+def test_a_view_that_counts_is_of_type_stream(project):
+    made = project.definitions()
+    made["views"][0]["type"] = "batch"
+    with pytest.raises(ConfigError, match="a view that counts events is of type stream"):
+        load_store(made)
+    made["views"][0] = {"name": "v", "entity": "user"}
+    with pytest.raises(ConfigError, match="must have at least 1 item, but has 0"):
+        load_store(made)
 
 
 def test_definitions_come_back_from_the_registry(project, tmp_path):

@@ -49,7 +49,8 @@ ValueType parse_type(std::string_view text) {
   if (inside(text, "array", held)) {
     held = trimmed(held);
     std::string_view inner;
-    ValueType item = inside(held, "array", inner) ? ValueType{Kind::list, 0, {scalar(trimmed(inner))}, 0} : scalar(held);
+    ValueType item =
+        inside(held, "array", inner) ? ValueType{Kind::list, 0, {scalar(trimmed(inner))}, 0} : scalar(held);
     return {Kind::list, 0, {std::move(item)}, 0};
   }
   if (inside(text, "map", held)) {
@@ -70,7 +71,8 @@ ValueType parse_type(std::string_view text) {
   }
   if (inside(text, "steps", held)) {
     ValueType value = parse_type(held);
-    if (value.kind == Kind::steps) throw std::invalid_argument("steps are of plain values: steps<double>");
+    if (value.kind == Kind::steps || value.kind == Kind::map || value.kind == Kind::vector)
+      throw std::invalid_argument("steps are of plain values and arrays: steps<double>");
     return {Kind::steps, 0, {scalar("int64"), std::move(value)}, 0};
   }
   if (inside(text, "decay", held)) {

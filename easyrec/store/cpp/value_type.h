@@ -35,9 +35,9 @@ inline const ValueType& as_read(const ValueType& type) noexcept {
   return type.kind == Kind::steps ? type.items.back() : type;
 }
 
-// Reads `int64`, `array<string>`, `array<array<float>>`, `map<string, double>`, `vector<16>`; `steps<T>`, a value of type T
-// that changes at times that are known; and `decay<S>`, a double that halves in S seconds.
-// Throws std::invalid_argument that says what is wrong.
+// Reads `int64`, `array<string>`, `array<array<float>>`, `map<string, double>`, `vector<16>`; `steps<T>`, a value of
+// type T that changes at times that are known; and `decay<S>`, a double that halves in S seconds. Throws
+// std::invalid_argument that says what is wrong.
 ValueType parse_type(std::string_view text);
 
 }  // namespace store

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-FOREVER = (1 << 63) - 1
-"""Until after all times."""
+from easyrec.stream.watermark import BEGIN
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def listed(owner: np.ndarray, keys: int, values: np.ndarray | pa.Array, kind: pa
 
 def latest(owner: np.ndarray, values: np.ndarray, keys: int) -> np.ndarray:
     """The greatest value of each key; of none a time before all."""
-    made = np.full(keys, -FOREVER)
+    made = np.full(keys, BEGIN)
     np.maximum.at(made, owner, values)
     return made
 
@@ -93,9 +92,11 @@ class Group(ABC):
 
     Attributes:
         types: Type of each list, by a name that no other group has.
+        forever: Whether always something is left of a key.
     """
 
     types: dict[str, str]
+    forever: bool = False
 
     @abstractmethod
     def update(self, state: pa.RecordBatch, events: Batch, watermark: int) -> dict[str, pa.Array]:
@@ -118,4 +119,4 @@ class Group(ABC):
 
     @abstractmethod
     def until(self, state: pa.RecordBatch) -> np.ndarray:
-        """(keys,) int64: from when on nothing is left of a key, in microseconds; FOREVER: always something is."""
+        """(keys,) int64: from when on nothing is left of a key, in microseconds, unless `forever`."""

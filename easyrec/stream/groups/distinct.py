@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from easyrec.errors import MissingExtra
 from easyrec.store.streams import Aggregate
-from easyrec.stream.groups import FOREVER, Batch, Group, Lists, latest, listed
+from easyrec.stream.groups import Batch, Group, Lists, latest, listed
 from easyrec.stream.groups.panes import cut
 from easyrec.stream.spans import Panes, Spans, spans_of
 
@@ -37,7 +37,7 @@ class DistinctGroup(Group):
         except ModuleNotFoundError:
             raise MissingExtra("datasketches", "sketches") from None
         self._made: Any = datasketches
-        self.width, self.aggregates = width, list(aggregates)
+        self.width, self.forever, self.aggregates = width, not width, list(aggregates)
         assert self.aggregates[0].column is not None
         self.column = self.aggregates[0].column
         self.at, self.sketch = f"{name}at", f"{name}sketch"
@@ -104,8 +104,6 @@ class DistinctGroup(Group):
 
     def until(self, state: pa.RecordBatch) -> np.ndarray:
         """See the contract."""
-        if not self.width:
-            return np.full(state.num_rows, FOREVER)
         held = Lists.of(state, [self.at])
         left = (np.asarray(held.columns[self.at]) + self.stays) * self.width
         return latest(held.owner, left, state.num_rows)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from easyrec.store.codec import arrow_type
 from easyrec.store.streams import Aggregate, Window
-from easyrec.stream.groups import FOREVER, Batch, Group, Lists, latest, listed
+from easyrec.stream.groups import Batch, Group, Lists, latest, listed
 from easyrec.stream.spans import Panes, Spans, folded, spans_of
 
 
@@ -99,6 +99,7 @@ class PaneGroup(Group):
 
     def __init__(self, name: str, width: int, aggregates: Sequence[Aggregate], columns: dict[str, str]) -> None:
         self.name, self.width, self.aggregates, self.columns = name, width, list(aggregates), columns
+        self.forever = not width
         self.parts = parts_of(aggregates, columns)
         self.types = {f"{name}at": "array<int64>", **{f"{name}{key}": part.type for key, part in self.parts.items()}}
         # After how many panes the last window has let go of one.
@@ -145,8 +146,6 @@ class PaneGroup(Group):
 
     def until(self, state: pa.RecordBatch) -> np.ndarray:
         """See the contract."""
-        if not self.width:
-            return np.full(state.num_rows, FOREVER)
         held = Lists.of(state, [f"{self.name}at"])
         left = (np.asarray(held.columns[f"{self.name}at"]) + self.stays) * self.width
         return latest(held.owner, left, state.num_rows)

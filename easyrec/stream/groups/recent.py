@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.store.streams import Aggregate
-from easyrec.stream.groups import FOREVER, Batch, Group, Lists, latest, listed
+from easyrec.stream.groups import Batch, Group, Lists, latest, listed
 from easyrec.stream.groups.panes import cut
 from easyrec.stream.spans import Panes, Spans, spans_of
 
@@ -24,7 +24,7 @@ class RecentGroup(Group):
     """
 
     def __init__(self, name: str, width: int, aggregates: Sequence[Aggregate], columns: dict[str, str]) -> None:
-        self.width, self.aggregates, self.columns = width, list(aggregates), columns
+        self.width, self.forever, self.aggregates = width, not width, list(aggregates)
         assert self.aggregates[0].column is not None
         self.column = self.aggregates[0].column
         self.at, self.value = f"{name}t", f"{name}v"
@@ -83,8 +83,6 @@ class RecentGroup(Group):
 
     def until(self, state: pa.RecordBatch) -> np.ndarray:
         """See the contract."""
-        if not self.width:
-            return np.full(state.num_rows, FOREVER)
         held = Lists.of(state, [self.at])
         left = (self._panes(np.asarray(held.columns[self.at])) + self.stays) * self.width
         return latest(held.owner, left, state.num_rows)

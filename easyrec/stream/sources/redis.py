@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, SecretStr
 
 from easyrec.errors import DataError, MissingExtra
 from easyrec.store.online import expanded
-from easyrec.stream.decode import decode_json, kept, salvaged
+from easyrec.stream.decode import decode_json, from_text, kept, salvaged
 from easyrec.stream.sources import Events, EventSource, Malformed, Offset, SourceConfig
 
 logger = logging.getLogger("easyrec.stream")
@@ -161,7 +161,7 @@ class RedisEvents(EventSource):
             made = []
             for field, column in zip(self.schema, columns, strict=True):
                 try:
-                    made.append(column.slice(start, stop - start).cast(pa.string()).cast(field.type))
+                    made.append(from_text(column.slice(start, stop - start).cast(pa.string()), field.type))
                 except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # noqa: PERF203 (a handful of columns)
                     raise ValueError(f"column '{field.name}': {error}") from None
             return pa.RecordBatch.from_arrays(made, schema=self.schema)
