@@ -127,6 +127,44 @@ def test_brokers_that_are_not_there_are_told_without_a_password():
         Kafka(brokers="x:1", topic="t", options={"auto.offset.reset": "latest"}).open(SCHEMA)
 
 
+@pytest.mark.slow
+def test_brokers_that_come_back_are_read_on(topic, kafka):
+    import threading
+
+    name, opened = topic(1, ROWS)
+    source = opened(until_end=False, retry_seconds=20.0)
+    found = [row for some in source.poll(30, 5.0) for row in some.rows.column("id").to_pylist()]
+    kafka.down()
+    back = threading.Timer(2.0, kafka.up)
+    back.start()
+    end = time.monotonic() + 60
+    while len(found) < 100:
+        assert time.monotonic() < end
+        found += [row for some in source.poll(30, 0.1) for row in some.rows.column("id").to_pylist()]
+    back.join()
+    kafka.send(name, [{"id": 100}])
+    while len(found) < 101:
+        assert time.monotonic() < end
+        found += [row for some in source.poll(30, 0.1) for row in some.rows.column("id").to_pylist()]
+    assert found == list(range(101))
+
+
+@pytest.mark.slow
+def test_brokers_that_stay_away_are_told(topic, kafka):
+    _, opened = topic(1, ROWS)
+    source = opened(until_end=False, retry_seconds=1.0)
+    while source.poll(1000, 1.0):
+        pass
+    kafka.down()
+    try:
+        end = time.monotonic() + 60
+        with pytest.raises(DataError, match="gave no answer"):
+            while time.monotonic() < end:
+                source.poll(10, 0.1)
+    finally:
+        kafka.up()
+
+
 # ---------------------------------------------------------------------------------------------------- Redis
 
 
