@@ -253,7 +253,7 @@ def test_a_disk_that_is_full_stops_it_and_nothing_of_the_batch_counts(project):
         runner.step()
         (pages,) = runner.state._db.execute("PRAGMA page_count").fetchone()
         runner.state._db.execute(f"PRAGMA max_page_count = {pages + 2}")
-        with pytest.raises(StoreError, match="v.state.db cannot be used: database or disk is full"):
+        with pytest.raises(StoreError, match=r"v\.state\.db cannot be used: database or disk is full"):
             runner.run()
     finally:
         runner.close()
