@@ -127,6 +127,14 @@ def test_brokers_that_are_not_there_are_told_without_a_password():
         Kafka(brokers="x:1", topic="t", options={"auto.offset.reset": "latest"}).open(SCHEMA)
 
 
+def test_a_producer_is_no_witness_of_when_its_messages_came(topic, kafka):
+    name, opened = topic(1)
+    for year in (2001, 2099):
+        kafka.send(name, [{"id": year}], timestamp=int(time.mktime((year, 1, 1, 0, 0, 0, 0, 0, 0)) * 1000))
+    (found,) = opened().poll(10, 5.0)
+    assert [abs(one / 1e6 - time.time()) < 60 for one in found.arrived.tolist()] == [True, True]
+
+
 @pytest.mark.slow
 def test_brokers_that_come_back_are_read_on(topic, kafka):
     import threading
