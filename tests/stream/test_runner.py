@@ -243,6 +243,42 @@ def test_rows_that_could_not_be_written_are_written_when_it_goes_on(project, red
     assert [row["clicks"] for row in project.read(1, 2)] == [1, 1]
 
 
+def test_a_disk_that_is_full_stops_it_and_nothing_of_the_batch_counts(project):
+    project.stream["batch_rows"] = 200
+    project.send(*(event(user) for user in range(1000)))
+    config = project.config
+    store = config.online.open("p")
+    runner = Runner(config, "v", store, until_end=True, folder=project.folder)
+    try:
+        runner.step()
+        (pages,) = runner.state._db.execute("PRAGMA page_count").fetchone()
+        runner.state._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(StoreError, match=r"v\.state\.db cannot be used: database or disk is full"):
+            runner.run()
+    finally:
+        runner.close()
+        store.close()
+    assert project.run()["counted"] == 1000
+    assert {row["clicks"] for row in project.read(*range(1000))} == {1}
+
+
+def test_two_views_are_counted_apart(project):
+    made = project.definitions()
+    other = {**made["views"][0], "name": "w", "stream": {**project.stream, "where": {"kind": "buy"}}}
+    made["views"].append(other)
+    made["models"][0]["features"].append({"view": "w", "alias": {"clicks": "buys", "hour": "buys_hour"}})
+    project.definitions = lambda: made
+    project.send(event(1, kind="buy"), event(1, kind="click"))
+    config = project.config
+    store = config.online.open("p")
+    for name in ("v", "w"):
+        runner = Runner(config, name, store, until_end=True, folder=project.folder)
+        runner.run()
+        runner.close()
+    store.close()
+    assert (project.read(1)[0]["clicks"], project.read(1)[0]["buys"]) == (2, 1)
+
+
 def test_two_processes_do_not_count_into_one_state(project):
     project.send(event(1))
     config = project.config
