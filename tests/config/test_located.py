@@ -12,13 +12,25 @@ CONFIG = {
     "name": "toy",
     "data": {"labels": ["click"], "valid": {"type": "parquet", "path": "rows.parquet"}},
     "features": [
-        {"type": "id", "name": "scene", "expression": "user:s", "vocab_file": "words.txt", "default_bucketize_value": 0},
+        {
+            "type": "id",
+            "name": "scene",
+            "expression": "user:s",
+            "vocab_file": "words.txt",
+            "default_bucketize_value": 0,
+        },
         {"type": "id", "name": "item", "expression": "item:i", "num_buckets": 9},
         {
             "type": "sequence",
             "name": "seen",
             "features": [
-                {"type": "id", "name": "s", "expression": "user:s", "vocab_file": "words.txt", "default_bucketize_value": 0}
+                {
+                    "type": "id",
+                    "name": "s",
+                    "expression": "user:s",
+                    "vocab_file": "words.txt",
+                    "default_bucketize_value": 0,
+                }
             ],
         },
     ],
@@ -63,7 +75,10 @@ def test_names_that_lead_there_anyway_stay_as_they_are(written):
     Path("toy.yaml").write_text(yaml.safe_dump(CONFIG))
     Path("words.txt").write_text("home\ncart\n")
     assert load_experiment("toy.yaml").resolved()["features"] == CONFIG["features"]
-    raw = {**CONFIG, "features": [{**CONFIG["features"][0], "vocab_file": "configs/words.txt"}, *CONFIG["features"][1:2]]}
+    raw = {
+        **CONFIG,
+        "features": [{**CONFIG["features"][0], "vocab_file": "configs/words.txt"}, *CONFIG["features"][1:2]],
+    }
     written.write_text(yaml.safe_dump(raw))
     assert load_experiment(written).resolved()["features"] == raw["features"]
 
