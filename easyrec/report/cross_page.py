@@ -65,8 +65,7 @@ def _tiles(main: Element, found: Mapping[str, Any], accepted: Sequence[Mapping[s
     tiles = SubElement(main, "div", {"class": "tiles"})
     names = {"judge": "newest rows of train", "valid": "valid"}
     for span, told in found["quality"].items():
-        add_tile(tiles, f"AUC on {names[span]}", f"{told['auc_after']:.4f}")
-        add_tile(tiles, "before", f"{told['auc_before']:.4f}")
+        add_tile(tiles, f"AUC on {names[span]}, {told['auc_before']:.4f} before", f"{told['auc_after']:.4f}")
     add_tile(tiles, "accepted", str(len(accepted)))
     memory = sum(p["memory_mb"] for p in accepted if not math.isnan(p["memory_mb"]))
     add_tile(tiles, "memory of tables", f"{memory:.1f} MB")
