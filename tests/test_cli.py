@@ -243,6 +243,8 @@ def test_check_sees_to_the_corners_of_spaces_and_looks_at_the_first_values(here,
         (["select.keep=[prize]", "--config-only"], "reads no feature 'prize'; did you mean 'price'?"),
         (["data.valid=null", "select.noise=5", "--config-only"], "measured on data.valid, and there is none"),
         (["cross.columns=[item:prise]"], "the data has no column 'prise'; did you mean 'price'?"),
+        (["distill.teachers=runs/none"], "runs/none is not there"),
+        (["distill.teachers=[{column: prise}]"], "has no column 'prise'; did you mean 'price'?"),
     ],
 )
 def test_check_judges_sections_of_other_commands(here, capsys, words, told):

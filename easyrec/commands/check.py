@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,7 @@ from easyrec.config import Experiment, load_experiment
 from easyrec.config.experiment import read_document
 from easyrec.config.space import unsearched
 from easyrec.config.statistic import StatisticConfig
+from easyrec.data import open_sources
 from easyrec.data.catalogue import Catalogue
 from easyrec.data.sample import FeatureSample
 from easyrec.errors import ConfigError, DataError
@@ -72,7 +74,7 @@ def _read(args: argparse.Namespace) -> tuple[Experiment, Search | None]:
 
 
 def _judge_sections(experiment: Experiment, *, data: bool) -> None:
-    """Refuse what `easyrec select` and `easyrec cross` would refuse of a config that has their sections."""
+    """Refuse what `easyrec select`, `cross` and `distill` would refuse of a config that has their sections."""
     if experiment.sections.select is not None:
         from easyrec.tune.select import api as select  # noqa: PLC0415 (torch stays out until a model is built)
 
@@ -82,6 +84,10 @@ def _judge_sections(experiment: Experiment, *, data: bool) -> None:
         from easyrec.tune.cross.rows import Reader  # noqa: PLC0415
 
         cross.refuse_unfit(experiment, Reader(experiment, None))
+    if experiment.distill is not None and data:
+        from easyrec.train.taught import teach  # noqa: PLC0415 (torch stays out until a model is built)
+
+        teach(experiment, open_sources(experiment), Path())
 
 
 def _look_ahead(experiment: Experiment, built: Built) -> list[str]:

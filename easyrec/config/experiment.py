@@ -23,8 +23,8 @@ from easyrec.config.dynamic import unfit_dynamic
 from easyrec.config.evaluation import EvalConfig, RetrievalEval
 from easyrec.config.export import ExportConfig
 from easyrec.config.graph import unfit_graph
-from easyrec.config.measured import Measured, measured
 from easyrec.config.located import located
+from easyrec.config.measured import Measured, measured
 from easyrec.config.model import SAMPLERS, ModelConfig, TaskConfig
 from easyrec.config.places import placed
 from easyrec.config.select import SelectConfig

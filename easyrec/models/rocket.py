@@ -13,10 +13,13 @@ from easyrec import losses
 from easyrec.batch import Embedded
 from easyrec.config.family import implementation
 from easyrec.config.model import GroupUse, ModelConfig, TaskConfig
+from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.errors import ConfigError, Problem
 from easyrec.layout import GroupLayout
 from easyrec.losses._loss import counted, mean
+from easyrec.models._boxes import Panel, Picture
 from easyrec.models._model import Model
+from easyrec.models._picture import picture
 from feature_generator.config import Choice, fault
 
 SHARED = ("groups", "tasks", "embedding_dim", "embedding_init")
@@ -159,6 +162,11 @@ class Rocket(Model):
         if not self.training:
             return logits
         return logits | {BOOSTER + name: logit for name, logit in self._part("booster")(x).items()}
+
+    def picture(self, plan: EmbeddingPlan) -> Picture:
+        """Both models, a panel each."""
+        drawn = [(part, picture(self._part(part), plan)) for part in PARTS]
+        return Picture([Panel(part, panel.boxes) for part, one in drawn for panel in one.panels])
 
     def _part(self, name: str) -> Model:
         part = self.get_submodule(name)

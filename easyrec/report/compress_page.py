@@ -54,19 +54,19 @@ def compress_page(found: Mapping[str, Any]) -> str:
                 scatter(dots, f"AUC of {task} lost by how much smaller tables are", "times smaller", "AUC lost")
             )
             SubElement(card, "p").text = "hollow dots cost too much; the best has a colour of its own"
-    head = ["candidate", "tables", "times smaller", *[f"AUC of {t}" for t in found["auc"]], "time", "refused"]
+    head = ["candidate", "refused", "tables", "times smaller", *[f"AUC of {t}" for t in found["auc"]], "time"]
     rows = [
         [
             f"{one['name']}, best" if one["best"] else one["name"],
+            one["reason"],
             size(one["bytes"]) if one["bytes"] else "",
             f"{one['smaller']:.2f}" if one["smaller"] else "",
             *[f"{one['auc'][t]:.5f} ({-one['auc_drop'][t]:+.5f})" if t in one["auc"] else "" for t in found["auc"]],
             duration(one["seconds"]),
-            one["reason"],
         ]
         for one in found["tried"]
     ]
-    add_table(add_section(main, "All that was tried", "card"), head, rows, text=1)
+    add_table(add_section(main, "All that was tried", "card"), head, rows, text=2)
     SubElement(add_section(main, "Best config", "card"), "pre").text = found["config"]
     facts = [[name, str(told)] for name, told in found["environment"].items()]
     add_table(add_section(main, "Environment", "card"), [], facts, text=2)

@@ -65,8 +65,7 @@ def _tiles(main: Element, found: Mapping[str, Any], accepted: Sequence[Mapping[s
     tiles = SubElement(main, "div", {"class": "tiles"})
     names = {"judge": "newest rows of train", "valid": "valid"}
     for span, told in found["quality"].items():
-        add_tile(tiles, f"AUC on {names[span]}", f"{told['auc_after']:.4f}")
-        add_tile(tiles, "before", f"{told['auc_before']:.4f}")
+        add_tile(tiles, f"AUC on {names[span]}, {told['auc_before']:.4f} before", f"{told['auc_after']:.4f}")
     add_tile(tiles, "accepted", str(len(accepted)))
     memory = sum(p["memory_mb"] for p in accepted if not math.isnan(p["memory_mb"]))
     add_tile(tiles, "memory of tables", f"{memory:.1f} MB")
@@ -155,7 +154,8 @@ def heat_map(one: Mapping[str, Any]) -> Element:
     known = sorted(value for line in rate for value in line if value is not None)
     bounds = [known[len(known) * k // SHADES] for k in range(1, SHADES)] if known else []
     left, top, cell = 120, 8, max(min(560 // max(len(heads), 1), 24), 10)
-    width, height = left + cell * len(heads) + 12, top + cell * len(rows) + 96
+    below = 24 + 7 * max((len(_short(head, 12)) for head in heads), default=0)  # words on the slant
+    width, height = left + cell * len(heads) + 12, top + cell * len(rows) + below
     root = _plot(max(width, 300), height, f"rate by {' and '.join(one['columns'])}")
     for i, row in enumerate(rows):
         _text(root, left - 6, top + cell * i + cell * 0.7, _short(row, 16), "end")
@@ -175,24 +175,24 @@ def heat_map(one: Mapping[str, Any]) -> Element:
 
 
 def _table(main: Element, proposals: Sequence[Mapping[str, Any]]) -> None:
-    head = ["proposal", "kind", "state", "gain", "± s.e.", "AUC", "on valid", "MB", "µs / 1,000 rows", "reason"]
+    head = ["proposal", "kind", "state", "why", "gain", "± s.e.", "AUC", "on valid", "MB", "µs / 1,000 rows"]
     rows = [
         [
             p["name"],
             p["kind"].replace("_", " "),
             p["state"],
+            p["reason"],
             _nats(p["gain"]),
             _nats(p["error"]),
             "" if math.isnan(p["auc"]) else f"{p['auc']:+.5f}",
             _nats(p["valid"]),
             "" if math.isnan(p["memory_mb"]) else number(p["memory_mb"], 3),
             "" if math.isnan(p["micros"]) else f"{p['micros']:.0f}",
-            p["reason"],
         ]
         for p in proposals[:LISTED]
     ]
     card = add_section(main, "Proposals", "card")
-    add_table(card, head, rows, text=3)
+    add_table(card, head, rows, text=4)
     more = len(proposals) - len(rows)
     told = "gains are decreases of the log loss in nats per 1,000 rows"
     SubElement(card, "p").text = told + (f"; {more} more are in proposals.csv" if more > 0 else "")

@@ -7,6 +7,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 STYLE = Path(__file__).with_name("style.css")
+NAME = 40
+"""Letters of the longest text in a table that stays on one line."""
 
 
 def document(title: str) -> tuple[Element, Element]:
@@ -58,7 +60,7 @@ def add_legend(card: Element, names: Sequence[str]) -> None:
 
 
 def add_table(card: Element, head: Sequence[str], rows: Iterable[Sequence[str]], text: int) -> Element:
-    """A table whose first `text` columns are words and whose others are numbers."""
+    """A table whose first `text` columns are words and whose others are numbers; long texts are broken into lines."""
     table = SubElement(SubElement(card, "div", {"class": "scroll"}), "table")
     if head:
         line = SubElement(table, "tr")
@@ -67,7 +69,8 @@ def add_table(card: Element, head: Sequence[str], rows: Iterable[Sequence[str]],
     for row in rows:
         line = SubElement(table, "tr")
         for index, value in enumerate(row):
-            SubElement(line, "td", {"class": "n" if index >= text else "name"}).text = value
+            kind = "n" if index >= text else "name" if len(value) <= NAME else "long"
+            SubElement(line, "td", {"class": kind}).text = value
     return table
 
 

@@ -19,7 +19,7 @@ from easyrec.errors import TuneError
 from easyrec.processors import num_threads
 from easyrec.train.interrupt import Interrupted, StopRequest
 from easyrec.train.run_folder import RunFolder, run_path
-from easyrec.tune.cache import make_cache
+from easyrec.tune.cache import make_cache, obstacle, refuse_parts
 from easyrec.tune.outputs import BEST, REPORT, TABLE, write_best, write_report, write_trials
 from easyrec.tune.progress import Progress
 from easyrec.tune.search import Search, load_search
@@ -69,6 +69,8 @@ def tune(
     search = load_search(config, overrides, plugins=plugins, given=list(data or {}))
     folder = _folder(config, search, run_dir)
     _refuse_others(folder, overwrite=overwrite)
+    if (overwrite or not (folder / ABOUT).is_file()) and not obstacle(search):
+        refuse_parts(search.first, data)
     with (
         RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run,
         quiet(),

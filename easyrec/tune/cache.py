@@ -12,7 +12,7 @@ from typing import Any
 from easyrec.config import Experiment
 from easyrec.config.statistic import StatisticConfig
 from easyrec.config.tune import RowsConfig
-from easyrec.data import PARTS, Part, make_loader, open_sources
+from easyrec.data import PARTS, make_loader, open_sources
 from easyrec.data.feed import feed_of
 from easyrec.durable import write_text
 from easyrec.processors import num_threads
@@ -81,7 +81,6 @@ def write_features(
         reserve: Raw columns that are passed through.
 
     Raises:
-        ConfigError: The data lack a column.
         DataError: A row cannot be used.
     """
     settings: dict[str, Any] = {"data.fg": "encoded"}
@@ -90,7 +89,6 @@ def write_features(
         part = getattr(sources, name)
         if part is None or name == "test":  # nobody looks at test before all is decided
             continue
-        refuse_columns(experiment, part)
         path = target / f"{name}.parquet"
         offline.run(
             experiment.generator,
@@ -107,13 +105,18 @@ def write_features(
     return settings
 
 
-def refuse_columns(experiment: Experiment, part: Part) -> None:
-    """Refuse a part that lacks what is read of it, as a training would: by the config's lines, not by a file that is made.
+def refuse_parts(experiment: Experiment, data: Mapping[str, Any] | None) -> None:
+    """Refuse data that lack what is read of them, as a training would, before a folder is made that would hold this config.
 
     Raises:
-        ConfigError: It lacks a column.
+        ConfigError: A part lacks a column.
     """
-    make_loader(experiment, part, training=part.name == "train")
+    sources = open_sources(experiment, data)
+    for name in ("train", "valid") if experiment.data.split is None else ("train",):
+        part = getattr(sources, name)
+        if part is not None:
+            make_loader(experiment, part, training=name == "train")
+            part.source.close()
 
 
 def read_cache(folder: Path) -> dict[str, Any]:

@@ -101,6 +101,7 @@ def distill(
         raise ConfigError([document.problem(("distill", "search"), text)], document.file)
     folder = _folder(config, experiment, run_dir)
     _refuse_others(folder, written, overwrite=overwrite)
+    teach(experiment, open_sources(experiment, data), folder)  # one that is not there leaves no folder behind
     with RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run:
         _describe(run, written, experiment)
         cache = experiment.distill.cache or str((folder / TEACHERS).absolute())

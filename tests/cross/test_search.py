@@ -199,7 +199,7 @@ def test_a_search_that_is_stopped_while_rows_are_read_leaves_the_config(data, co
 
 def test_the_folder_of_another_search_is_refused(found, data, config, tmp_path):
     config["cross"]["min_z"] = 5.0
-    with pytest.raises(TuneError, match="another config, which differs in: cross.min_z\n"):
+    with pytest.raises(TuneError, match=r"another config, which differs in: cross\.min_z\n"):
         easyrec.cross(config, data=data, run_dir=found.path)
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "config.yaml").write_text("name: other")

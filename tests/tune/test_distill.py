@@ -140,6 +140,8 @@ def test_what_cannot_be_distilled(distill, config, tmp_path):
         distill(distill__search={"parameters": 10})
     with pytest.raises(ConfigError, match="is a space of values"):
         distill(model__embedding_dim={"int": [2, 3]})
+    with pytest.raises(ConfigError, match=r"distill \. teachers\[0\] \. path\s+runs/none is not there"):
+        distill(distill__teachers="runs/none")
     del config["distill"]
     with pytest.raises(ConfigError, match=r"there is no teacher: add distill"):
         distill()

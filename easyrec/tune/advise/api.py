@@ -74,7 +74,12 @@ class Advice:
         """Write the config with the proposed settings; the proposals that were applied.
 
         A proposal without settings is left out, and so is one whose settings do not go with those of a more severe one.
+
+        Raises:
+            ConfigError: It is the file that was looked at, whose comments would be lost.
         """
+        if self.document.file and Path(path).exists() and Path(path).samefile(self.document.file):
+            raise ConfigError("is the config that was looked at: name another file", str(path))
         return write_applied(Path(path), self.experiment, self.document, self.proposals)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
@@ -276,6 +281,7 @@ def _told(evidence: Evidence) -> Iterator[str]:
     if evidence.profile is not None:
         yield f"{evidence.profile['steps']} training steps"
     if evidence.history is not None:
-        yield f"{len(evidence.history)} evaluations of {evidence.history.path}"
+        count = len(evidence.history)
+        yield f"{count} evaluation{'s' * (count != 1)} of {evidence.history.path}"
     if evidence.searched is not None:
         yield f"{len(evidence.searched.trials)} trials of {evidence.searched.path}"

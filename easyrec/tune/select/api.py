@@ -17,6 +17,7 @@ from easyrec.config.statistic import StatisticConfig
 from easyrec.errors import ConfigError, Problem, TuneError
 from easyrec.train.interrupt import Interrupted
 from easyrec.train.run_folder import RunFolder, run_path
+from easyrec.tune.cache import refuse_parts
 from easyrec.tune.select.outputs import BEST, REPORT, TABLE, rows_of, write_best, write_report, write_table
 from easyrec.tune.select.selected import Selected
 from easyrec.tune.select.study import MEASURED, Study
@@ -64,6 +65,8 @@ def select(
     folder = _folder(config, experiment, run_dir)
     written = _written(experiment)
     _refuse_others(folder, written, overwrite=overwrite)
+    if overwrite or not (folder / MEASURED).is_dir():
+        refuse_parts(experiment, data)
     with RunFolder(folder, resume=not overwrite, overwrite=overwrite) as run, quiet():
         (folder / MEASURED).mkdir(exist_ok=True)
         run.write_text(CONFIG, yaml.safe_dump(written.raw, sort_keys=False, allow_unicode=True, width=120))

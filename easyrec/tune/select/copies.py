@@ -23,7 +23,7 @@ from easyrec.data import PARTS, open_sources
 from easyrec.data.feed import feed_of
 from easyrec.durable import write_text
 from easyrec.errors import ConfigError
-from easyrec.tune.cache import raw_columns, refuse_columns, write_features
+from easyrec.tune.cache import raw_columns, write_features
 from easyrec.tune.select.units import SEQUENCES, Units
 from feature_generator import OutputSpec
 from feature_generator.config import Document, override
@@ -48,7 +48,6 @@ def write_parts(
         data: Rows by part that stand in for the config's.
 
     Raises:
-        ConfigError: The data lack a column.
         DataError: A row cannot be used.
     """
     target = folder / FOLDER
@@ -78,7 +77,6 @@ def _pass_on(
         part = getattr(sources, name)
         if part is None or name == "test":
             continue
-        refuse_columns(experiment, part)
         feed, path = feed_of(part.source), target / f"{name}.parquet"
         columns = list(dict.fromkeys([*experiment.generator.outputs, *reserve]))
         columns += [f"{column}{RAW}" for column in columns if f"{column}{RAW}" in feed.schema.names]

@@ -77,6 +77,13 @@ def test_settings_that_exclude_each_other_are_not_applied_together(files):
     assert twice.apply("both.yaml") == list(found.proposals)
 
 
+def test_the_file_that_was_looked_at_is_not_written_over(files):
+    before = Path(files).read_text()
+    with pytest.raises(ConfigError, match="is the config that was looked at: name another file"):
+        easyrec.advise(files, steps=0, rows=0).apply(Path(files).absolute())
+    assert Path(files).read_text() == before
+
+
 def test_what_is_skipped_is_not_told(files):
     keys = {proposal.key for proposal in easyrec.advise(files, steps=0).proposals}
     assert keys == {"small_buckets:user_id", "lopsided_buckets:price"}

@@ -345,6 +345,7 @@ def test_a_column_that_the_data_lack_is_told_before_features_are_written(config,
     config["data"]["fg"] = fg
     with pytest.raises(ConfigError, match=r"data \. train\s+the data has no column 'number'"):
         easyrec.select(config, data=rows, run_dir=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 def test_what_stays_by_what_it_has_in_common_with_another_says_so(selected):
