@@ -17,7 +17,7 @@ def block(kind):
 
 
 def test_every_store_is_named():
-    assert set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.MULTILINE))  - {"type"} == set(members("easyrec.store.online"))
+    assert set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.MULTILINE)) - {"type"} == set(members("easyrec.store.online"))
 
 
 def test_the_settings_are_read(monkeypatch):

@@ -96,7 +96,7 @@ def test_a_publish_that_was_stopped_is_shown_and_gone_on_with(here, capsys):
     from easyrec.store.definitions import load_store
     from easyrec.store.writer import Writer
 
-    rows("one.parquet", {user: 30 for user in range(3000)})
+    rows("one.parquet", dict.fromkeys(range(3000), 30))
     config = load_store("store.yaml")
     online = config.online.open(config.project)
 

@@ -81,7 +81,9 @@ class EntityReader:
         """
         return self.unpacked(ids, *self.store.read(self.entity, key_bytes(ids, self.join_id)))
 
-    def unpacked(self, ids: Sequence[Any] | pa.Array, head: bytes | None, records: list[bytes | None]) -> pa.RecordBatch:
+    def unpacked(
+        self, ids: Sequence[Any] | pa.Array, head: bytes | None, records: list[bytes | None]
+    ) -> pa.RecordBatch:
         """The columns of some ids, of what the store knows of them.
 
         Raises:
