@@ -1,7 +1,7 @@
 """A process that starts publishers, each a fork of its own that a test may kill: `python publishing.py`, then orders by lines.
 
 An order is JSON: the online config, the project, the number of rows, the value that all of them hold, the bytes that a file
-may grow to. The answer is the fork's process id; what it ends with is told by `wait`.
+may grow to. The answer is the fork's process id, and to an empty line what it ended with: until then no other process has its id.
 """
 
 import json
@@ -62,11 +62,12 @@ def publish(online, project, rows, value, merge=False, limit=None):
 
 
 def main():
-    for line in sys.stdin:
+    while line := sys.stdin.readline():
         child = os.fork()
         if child == 0:
             os._exit(publish(**json.loads(line)))
         print(child, flush=True)
+        sys.stdin.readline()
         print(os.waitpid(child, 0)[1], flush=True)
 
 

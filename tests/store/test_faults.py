@@ -39,6 +39,8 @@ class Publishers:
 
     def end(self):
         """Whether the publisher came to its end, and not of a signal."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
         return os.WIFEXITED(int(self.process.stdout.readline()))
 
     def told(self):
