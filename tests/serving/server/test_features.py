@@ -49,9 +49,9 @@ def model(toys, stored):
     return {"name": "m", "bundle": str(toys("din").bundle), "features": stored}
 
 
-def known(toys, names, **more):
+def known(toys, names, prices=PRICES):
     user = {"user_id": "u1", "level": 3, "click_seq__item_id": ["i2", "i3"], "click_seq__cate": ["i2", "i3"]}
-    items = [{"item_id": name, "price": PRICES[name], **ITEM, **more} for name in names]
+    items = [{"item_id": name, "price": prices[name], **ITEM} for name in names]
     return Predictor.load(toys("din").bundle).predict(user, items, SCENE)["click"]
 
 
@@ -93,6 +93,21 @@ def test_ids_are_scored_and_counted_by_every_endpoint(with_app, model, toys, tmp
     assert 'easyrec_store_read_seconds_count{model="m",entity="item"} 4' in text
     assert 'easyrec_store_memory_rows{project="toy",entity="item"} 3' in text
     assert 'easyrec_stage_seconds_count{model="m",stage="store"}' in text
+
+
+def test_of_a_column_that_some_items_hold_the_others_come_from_the_store(with_app, model, toys):
+    given = [
+        {"item_id": "i1", **ITEM, "price": 9.0},
+        {"item_id": "i2", **ITEM, "price": None},
+        {"item_id": "i3", **ITEM},
+    ]
+
+    async def work(client):
+        answer = await client.post("/predict", json={"user": {"user_id": "u1"}, "items": given, "context": SCENE})
+        return answer.json()["scores"]["click"]
+
+    found = with_app(work, models=[model])
+    same(found, known(toys, PRICES, {"i1": 9.0, "i2": None, "i3": PRICES["i3"]}))
 
 
 def test_items_may_be_nothing_but_ids_where_the_store_has_all_their_columns(with_app, toys, stored, tmp_path):
