@@ -31,7 +31,7 @@ def times(rng, rows, kind):
     return pa.array(seconds * 1_000_000, pa.timestamp("us", "UTC")) if kind == "zoned" else pa.array(seconds)
 
 
-@pytest.fixture(params=["zoned", "seconds"])
+@pytest.fixture(params=["zoned", pytest.param("seconds", marks=pytest.mark.slow)])
 def folder(request, tmp_path):
     rng = np.random.default_rng(4)
     users = {"user_id": rng.integers(0, 50, 900), "ts": times(rng, 900, request.param), "age": rng.integers(0, 90, 900)}
