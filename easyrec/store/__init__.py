@@ -3,6 +3,7 @@
 definitions.py  entities, feature views, models: what `store.yaml` says
 ui_config.py    its section `ui`: where the store's page is served, and to whom
 behaviour.py    what a view of sequences says of its events
+streams.py      what they say of events that are counted as they come
 duration.py     `30d` and its like
 changes.py      what differs between two definitions, and what of it breaks those who read
 registry.py     which definitions were applied, one after another

@@ -353,6 +353,7 @@ def test_what_is_wrong_with_a_stream_is_told(project, change, message):
             {"function": "last", "column": "kind", "window": {"type": "session", "gap": 1}},
             "last is not kept by sessions",
         ),
+        ({"function": "count", "window": {"type": "tumbling", "size": 1e-9}}, "greater than or equal to 0.001"),
         ({"function": "median", "column": "price"}, r"aggregates\[0\] 'x' . function\n +must be 'count'"),
     ],
 )
@@ -375,6 +376,7 @@ def test_a_view_that_counts_is_of_type_stream(project):
 def test_definitions_come_back_from_the_registry(project, tmp_path):
     from easyrec.store.registry import Registry
 
+    project.stream["where"] = {"kind": ["a", "b"], "price": {"from": 1}, "event": {"not": "x"}}
     registry, config = Registry(tmp_path / "registry.db"), project.config
     version, _ = registry.apply(config)
     assert version.config == config
