@@ -127,7 +127,12 @@ def definitions(folder: Path, kind: str = "parquet") -> dict[str, object]:
         "output": {"type": "parquet", "path": str(folder / "samples"), "partition": "none"},
         "state": {"type": "sqlite", "path": str(folder / "samples.db")},
     }
-    view = {"name": "user_counts", "entity": "user", "stream": {**events, "horizon": "1h", "aggregates": fields}}
+    view = {
+        "name": "user_counts",
+        "type": "stream",
+        "entity": "user",
+        "stream": {**events, "horizon": "1h", "aggregates": fields},
+    }
     return {
         "project": "shop",
         "online": {"type": "memory"},

@@ -44,7 +44,12 @@ def config(folder, **more):
     fields.append({"name": "decayed", "function": "decayed", "half_life": 30})
     source = {"type": "parquet", "path": str(folder / "log.parquet")}
     stream = {"source": source, "columns": COLUMNS, "event_time": "ts", "key": "user", "id": "id", "aggregates": fields}
-    view = {"name": "counted", "entity": "user", "stream": {**stream, "where": {"n": {"not": 3}}, **more}}
+    view = {
+        "name": "counted",
+        "type": "stream",
+        "entity": "user",
+        "stream": {**stream, "where": {"n": {"not": 3}}, **more},
+    }
     return load_store(
         {
             "project": "p",
