@@ -192,6 +192,10 @@ def test_a_baseline_is_a_table_where_one_is_named(shop):
     assert made.publish(users(*ids, ages=[i % 50 for i in ids])).checked.results[0].found < 0.05
     with pytest.raises(DataError, match="psi"):
         made.publish(users(*ids, ages=[50 + i % 50 for i in ids]))
+    gate = Gate(made.config, made.config.views[0], "check", lambda: NOW)
+    gate.forget_baseline()  # the table stays
+    assert gate.look([users(*ids, ages=[i % 50 for i in ids])]).results[0].status == "passed"
+    assert gate.make_baseline() == []
 
 
 def test_a_damaged_registry_is_told(shop):

@@ -102,8 +102,10 @@ class Gate:
         return made
 
     def forget_baseline(self) -> None:
-        """Compare with nothing, so that these rows can become the baseline."""
-        self._of_fields = {field: Distribution(None) for field in self._of_fields}
+        """Compare with nothing, so that these rows can become the baseline, but for fields that name a table of theirs."""
+        for one in self.view.expect:
+            if isinstance(one, Psi) and one.baseline is None:
+                self._of_fields[one.field] = Distribution(None)
 
     # ------------------------------------------------------------------------------------------- inside
 
