@@ -30,7 +30,7 @@ def same(one: pa.Array, other: pa.Array) -> np.ndarray:
 
 def _same_lists(one: pa.Array, other: pa.Array) -> np.ndarray:
     lengths = [pc.fill_null(pc.list_value_length(_plain(column)), 0).to_numpy() for column in (one, other)]
-    alike = lengths[0] == lengths[1]
+    alike: np.ndarray = lengths[0] == lengths[1]
     kept = pa.array(alike & (lengths[0] > 0))
     items = [pc.list_flatten(_plain(column).filter(kept)) for column in (one, other)]
     if len(items[0]):
@@ -49,7 +49,8 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _bools(column: pa.Array) -> np.ndarray:
-    return np.asarray(column.to_numpy(zero_copy_only=False), bool)
+    made: np.ndarray = np.asarray(column.to_numpy(zero_copy_only=False), bool)
+    return made
 
 
 def smape(one: pa.Array, other: pa.Array) -> float | None:

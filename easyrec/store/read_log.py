@@ -53,6 +53,7 @@ class ReadLog:
         self._told = {"easyrec": "reads", "model": model, "definitions": digest(config, model)}
         self._random, self._lock = random.Random(seed), Lock()  # noqa: S311 (a sample)
         self._waiting: dict[str, list[pa.RecordBatch]] = {}
+        self._rows: dict[str, int] = {}
         self._open: dict[str, tuple[Any, int]] = {}
 
     def add(self, join_id: str, keys: Sequence[bytes], now: int, rows: pa.RecordBatch) -> None:
@@ -70,9 +71,9 @@ class ReadLog:
             times = pa.array([now] * len(keys), pa.timestamp("us", "UTC"))
             ids = pa.array(keys, pa.binary()).cast(pa.string())
             batch = pa.RecordBatch.from_arrays([times, ids, *rows.columns], [TIME, join_id, *rows.schema.names])
-            waiting = self._waiting.setdefault(join_id, [])
-            waiting.append(batch)
-            if sum(one.num_rows for one in waiting) >= BUFFERED:
+            self._waiting.setdefault(join_id, []).append(batch)
+            self._rows[join_id] = self._rows.get(join_id, 0) + batch.num_rows
+            if self._rows[join_id] >= BUFFERED:
                 self._write(join_id)
 
     def close(self) -> None:
@@ -85,8 +86,8 @@ class ReadLog:
             self._open.clear()
 
     def _write(self, join_id: str) -> None:
-        waiting = self._waiting.pop(join_id)
-        table = pa.Table.from_batches(waiting).combine_chunks()
+        table = pa.Table.from_batches(self._waiting.pop(join_id)).combine_chunks()
+        self._rows[join_id] = 0
         try:
             if join_id not in self._open:
                 self._folder.mkdir(parents=True, exist_ok=True)

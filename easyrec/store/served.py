@@ -71,11 +71,11 @@ def served(config: StoreConfig, model: str, path: Path, time: str | None = None)
         ids = ", ".join(name for name, names in own.items() if names)
         raise DataError(f"holds no row with the features of model '{model}' and an id of: {ids}", file=str(path))
     made = []
-    for (join_id, names), (tables, digests) in found.items():
+    for (join_id, own_columns), (tables, digests) in found.items():
         whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
         keys, times = whole[join_id].combine_chunks(), whole[TIME].combine_chunks()
         when = micros(pa.RecordBatch.from_arrays([times], [TIME]), TIME)
-        features = whole.select([name for name in names if name not in (join_id, TIME)])
+        features = whole.select([name for name in own_columns if name not in (join_id, TIME)])
         made.append(Served(join_id, keys, when, features, digests))
     return made
 

@@ -82,9 +82,9 @@ struct Batch {
 
   explicit Batch(const py::object& batch)
       : capsules(batch.attr("__arrow_c_array__")().cast<py::tuple>()),
-        record(fg::view_column(
-            *static_cast<const ArrowSchema*>(PyCapsule_GetPointer(capsules[0].ptr(), "arrow_schema")),
-            *static_cast<const ArrowArray*>(PyCapsule_GetPointer(capsules[1].ptr(), "arrow_array")))) {}
+        record(
+            fg::view_column(*static_cast<const ArrowSchema*>(PyCapsule_GetPointer(capsules[0].ptr(), "arrow_schema")),
+                            *static_cast<const ArrowArray*>(PyCapsule_GetPointer(capsules[1].ptr(), "arrow_array")))) {}
 };
 
 py::list pack(const std::vector<std::string>& types, std::uint16_t schema, const py::object& batch,
@@ -145,8 +145,8 @@ store::Layout layout_of(const Schema& schema, const std::vector<std::int32_t>& c
 using Names = std::vector<std::pair<std::string, std::optional<double>>>;
 using GivenSequence = std::tuple<Names, std::uint32_t, std::int64_t, bool, std::array<std::int32_t, 4>,
                                  std::vector<std::int32_t>, std::vector<Schema>>;
-// Slot and generations of recent events, how many of a name are looked at, the item's type, which field of each layout is
-// the play time, and the sequences.
+// Slot and generations of recent events, how many of a name are looked at, the item's type, which field of each layout
+// is the play time, and the sequences.
 using GivenEvents = std::tuple<std::uint16_t, Generations, std::uint32_t, std::string, std::vector<std::int32_t>,
                                std::vector<GivenSequence>>;
 

@@ -60,7 +60,8 @@ std::vector<Event> events_of(std::string_view packed) {
     packed.remove_prefix(event_head);
     if (row < row_head || packed.size() < name + item + row) throw std::invalid_argument("events are damaged");
     const std::string_view bytes = packed.substr(name + item, row);
-    made.push_back({get<std::int64_t>(bytes.data() + row_time), packed.substr(0, name), packed.substr(name, item), bytes});
+    made.push_back(
+        {get<std::int64_t>(bytes.data() + row_time), packed.substr(0, name), packed.substr(name, item), bytes});
     packed.remove_prefix(name + item + row);
   }
   if (!packed.empty()) throw std::invalid_argument("events are damaged");

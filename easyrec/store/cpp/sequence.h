@@ -23,8 +23,8 @@ struct Name {
 struct Sequence {
   std::vector<Name> names;  // empty: every event counts
   std::uint32_t length = 0;
-  std::int64_t ttl = 0;  // microseconds; 0: for ever
-  bool distinct = false; // of the events of an item the newest alone
+  std::int64_t ttl = 0;                                    // microseconds; 0: for ever
+  bool distinct = false;                                   // of the events of an item the newest alone
   std::int32_t item = -1, name = -1, time = -1, age = -1;  // columns; -1: nobody asks for it
   std::vector<Layout> layouts;                             // of the other fields
   std::vector<std::int32_t> columns;                       // all that belong to the sequence
