@@ -151,10 +151,12 @@ def _agreement(main: Element, methods: Sequence[Mapping[str, Any]], rows: Sequen
             add_card(cards, f"Ranks by {a} and {b}").append(
                 scatter(dots, f"ranks by {a} and {b}", f"rank by {a}", f"by {b}")
             )
-    head = ["method", "method", "ranks agree by", "of the best, in both"]
+    head = ["method", "method", "ranks", "best"]
     card = add_card(cards, "Of all pairs")
     add_table(card, head, lines, text=2)
-    SubElement(card, "p").text = "ranks agree by Spearman's correlation: 1 where they are the same"
+    SubElement(card, "p").text = (
+        "ranks: Spearman's correlation, 1 where they are the same; best: how many of the best by one are so by the other"
+    )
 
 
 def _ranks(values: Sequence[float]) -> list[int]:

@@ -206,10 +206,11 @@ class Study:
         digest = hashlib.sha256(json.dumps(features).encode()).hexdigest()[:12]
         assert self.decision is not None
         experiment = self.decision.reduction.experiment(removed, {"name": self.experiment.name, **self.settings})
-        logger.info(
-            "training with %d of %d features", len(self.units.features) - len(removed), len(self.units.features)
-        )
-        run = trained(experiment, self.folder / TRAININGS / f"without_{digest}" if features else self._whole)
+        folder = self.folder / TRAININGS / f"without_{digest}" if features else self._whole
+        if not (folder / "metrics.json").is_file():
+            number = len(self.units.features)
+            logger.info("training with %d of %d features", number - len(removed), number)
+        run = trained(experiment, folder)
         return {**run.metrics["valid"], "seconds": run.metrics["seconds"]}
 
     @property
