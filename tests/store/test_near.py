@@ -111,6 +111,7 @@ def test_a_snapshot_sees_overwrites_merges_rollbacks_single_rows_and_sweeps(foll
         step()
         shop.snapshot.poll()
         seen.append(shop.same())
+        assert shop.snapshot.stats.rows == len({key for some in shop.store.scan("user") for key, _ in some})
     assert seen[1] == [30, 41, 50, None]
     assert seen[2] == [31, 41, 50, 60]
     assert seen[-1] == [80, None, None, None]
