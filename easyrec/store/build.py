@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from easyrec.errors import StoreError
+from easyrec.errors import DataError, StoreError
 from easyrec.store.codec import arrow_type
 from easyrec.store.definitions import LabelTable, StoreConfig, View
 from easyrec.store.duck import connection, micros, quoted, require, text, told, type_of, types_of, watched
@@ -23,6 +24,8 @@ from easyrec.store.transforms import Rows, Target, TransformConfig
 from feature_generator.whole_file import whole_file
 
 BATCH_ROWS = 1 << 16
+MARK = "easyrec_view"
+"""Key of a file's metadata that tells which view it was built of."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def build(
         ConfigError: The transform's query is not allowed.
         DataError: There is nothing to read, a column is missing, or values do not fit the fields' types.
         OutputError: The disk refuses.
-        StoreError: The view has no transform.
+        StoreError: The view has no transform, or something else lies where its rows would be written.
     """
     begun, view = time.perf_counter(), config.view(name)
     if view.transform is None or view.source is None:
@@ -74,7 +77,9 @@ def build(
     db = connection(threads, memory)
     try:
         with watched(db, progress):
-            rows = _write(db, view.source, _query(db, config, view, view.transform, ends))
+            view.source.register(db)
+            _refuse_others(db, view.source, name)
+            rows = _write(db, view.source, _query(db, config, view, view.transform, ends), name)
         return Built(name, rows, view.source.path, time.perf_counter() - begun)
     finally:
         db.close()
@@ -143,12 +148,29 @@ def _rows(db: Any, config: StoreConfig, name: str, given: Any) -> Rows:
     return Rows(name, types_of(db, name), event_time, created_time)
 
 
-def _write(db: Any, source: Parquet, query: str) -> int:
+def _refuse_others(db: Any, source: Parquet, view: str) -> None:
+    """Check that nothing will be replaced but what was built of the same view.
+
+    Raises:
+        StoreError: There is something else.
+    """
+    with told("cannot be looked at", source.path):
+        files = [row[0] for row in db.execute(f"SELECT file FROM glob({text(source.pattern)})").fetchall()]
+    for file in files:
+        made: list[Any] = []
+        with contextlib.suppress(DataError), told("is no parquet file", file):
+            made = db.execute(
+                f"SELECT decode(value) FROM parquet_kv_metadata({text(file)}) WHERE decode(key) = {text(MARK)}"
+            ).fetchall()
+        if len(files) > 1 or made != [(view,)]:
+            raise StoreError(f"{file} was not built of view '{view}', and would be replaced: name another path")
+
+
+def _write(db: Any, source: Parquet, query: str, view: str) -> int:
     """Write rows to where a source will find them."""
-    options = "FORMAT parquet, COMPRESSION zstd"
+    options = f"FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{MARK}: {text(view)}}}"
     if source.scheme:
         # an object is there whole or not at all
-        source.register(db)
         name = f"{source.path.rstrip('/')}/0.parquet" if source.is_folder else source.path
         return _copied(db, query, name, options)
     path = Path(source.path)

@@ -158,6 +158,11 @@ def test_secrets_of_storages_are_not_told(tmp_path):
     assert "hunter22" not in repr(config) + str(config.model_dump())
 
 
+def test_a_storage_that_nobody_knows_is_told():
+    with pytest.raises(DataError, match=r"nowhere://b/x: cannot be read: Protocol not known: nowhere"):
+        values({"type": "parquet", "path": "nowhere://b/x"})
+
+
 @pytest.fixture(scope="module")
 def bucket(s3_address):
     """A file system of a server that speaks S3's protocol, with an empty bucket, and its options."""

@@ -115,6 +115,8 @@ def test_of_rows_of_one_time_the_last_one_created_is_seen_then_the_last_in_the_t
     pq.write_table(pa.table({**rows, "made": times([9, 7, 7, 9], "plain")}), tmp_path / "rows.parquet")
     known = training_set(project(tmp_path), "m", spine((1, 6), (1, 7), (1, 8), (1, 9))).table
     assert known["value"].to_pylist() == [None, 3, 3, 1]
+    pq.write_table(pa.table({**rows, "made": times([2, 4, 3, 9], "plain")}), tmp_path / "rows.parquet")
+    assert training_set(project(tmp_path), "m", spine((1, 5), (1, 9))).table["value"].to_pylist() == [2, 2]
     plainly = training_set(project(tmp_path, created=None), "m", spine((1, 4), (1, 5))).table
     assert plainly["value"].to_pylist() == [4, 3]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import ConfigError, DataError, StoreError
 from easyrec.store.definitions import load_store
 
 pytest.importorskip("duckdb", reason="needs the extra 'store'")
@@ -180,6 +180,32 @@ def test_the_label_of_a_row_is_not_in_its_own_features(tmp_path):
     assert found["click"].to_pylist() == [True] * 3
     assert found["shown_5h"].to_pylist() == [None, 1, 2]
     assert found["rate"].to_pylist() == [None, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["0.parquet", "deep/other.parquet"])
+@pytest.mark.parametrize("whole", [True, False], ids=["parquet", "broken"])
+def test_what_was_not_built_is_not_replaced(tmp_path, name, whole):
+    write(tmp_path, ROWS)
+    other = tmp_path / "built" / "items" / name
+    other.parent.mkdir(parents=True)
+    if whole:
+        pq.write_table(pa.table({"x": [1]}), other)
+    else:
+        other.write_bytes(b"no parquet file")
+    before = other.read_bytes()
+    with pytest.raises(StoreError, match="was not built of view 'items', and would be replaced: name another path"):
+        build(project(tmp_path), "items")
+    assert other.read_bytes() == before
+
+
+def test_a_build_that_fails_leaves_the_former_rows(tmp_path):
+    write(tmp_path, ROWS)
+    build(sql(tmp_path, "SELECT item_id, 1 AS n FROM clicks"), "items")
+    before = pq.read_table(tmp_path / "built" / "items")
+    with pytest.raises(DataError, match="cannot be made"):
+        build(sql(tmp_path, "SELECT item_id, CAST(cate AS INT) AS n FROM clicks"), "items")
+    assert pq.read_table(tmp_path / "built" / "items").equals(before)
+    assert [path.name for path in (tmp_path / "built").iterdir()] == ["items"]
 
 
 def test_labels_that_are_waited_for_count_later(tmp_path):

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from easyrec.errors import DataError, MissingExtra
 from easyrec.store.duck import quoted, text, told
-from easyrec.store.offline import ALL, OfflineConfig, Options, Wanted
+from easyrec.store.offline import ALL, OfflineConfig, Options, Wanted, without_secrets
 from feature_generator.config import StrictModel, worded
 
 CODES = ("*", "?", "[")
@@ -109,16 +109,19 @@ class Config(OfflineConfig):
         """Let duckdb know the storage of the path.
 
         Raises:
-            MissingExtra: fsspec, or the package that it needs, is not installed.
+            DataError: The package that knows the storage is not installed.
+            MissingExtra: fsspec is not installed.
         """
         if not self.scheme:
             return
         try:
             import fsspec  # noqa: PLC0415 (an extra)
-
+        except ModuleNotFoundError:
+            raise MissingExtra("fsspec", "store") from None
+        try:
             system = fsspec.filesystem(self.scheme, **self.storage_options)
-        except ImportError as error:
-            raise MissingExtra((error.name or "fsspec").partition(".")[0], "store") from None
+        except (ImportError, ValueError) as error:
+            raise DataError(f"cannot be read: {without_secrets(error, self.storage_options)}", file=self.path) from None
         name = system.protocol if isinstance(system.protocol, str) else system.protocol[0]
         if db.filesystem_is_registered(name):
             db.unregister_filesystem(name)
