@@ -1,6 +1,7 @@
 """The feature store: features defined once, read as they were at any time, and in a millisecond online.
 
 definitions.py  entities, feature views, models: what `store.yaml` says
+streams.py      what they say of events that are counted as they come
 duration.py     `30d` and its like
 changes.py      what differs between two definitions, and what of it breaks those who read
 registry.py     which definitions were applied, one after another

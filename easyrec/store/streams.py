@@ -136,13 +136,13 @@ class Window(StrictModel):
 
     type: Literal["tumbling", "hopping", "sliding", "session"]
     """`tumbling`, `hopping`: the last window that is complete; `sliding`: up to now; `session`: the one that goes on."""
-    size: Annotated[Duration, Field(gt=0.0)] | None = None
+    size: Annotated[Duration, Field(ge=0.001)] | None = None
     """How long it is."""
-    hop: Annotated[Duration, Field(gt=0.0)] | None = None
+    hop: Annotated[Duration, Field(ge=0.001)] | None = None
     """Of `hopping`: how long after one the next begins."""
-    tile: Annotated[Duration, Field(gt=0.0)] | None = None
+    tile: Annotated[Duration, Field(ge=0.001)] | None = None
     """Of `sliding`: events leave together in tiles of this length. Default: a 60th of the size, at least a second."""
-    gap: Annotated[Duration, Field(gt=0.0)] | None = None
+    gap: Annotated[Duration, Field(ge=0.001)] | None = None
     """Of `session`: how long there may be no event."""
 
     @model_validator(mode="after")
@@ -309,6 +309,6 @@ class StreamConfig(EventsConfig):
         return [
             {"name": one.name, "type": f"steps<{one.kind(self.columns)}>", "description": one.description}
             if one.half_life is None
-            else {"name": one.name, "type": f"decay<{one.half_life:g}>", "description": one.description}
+            else {"name": one.name, "type": f"decay<{one.half_life:.17g}>", "description": one.description}
             for one in self.aggregates
         ]

@@ -10,6 +10,8 @@ groups/       what a key's events leave behind, by kind of window
 spans.py      which panes count at which times
 state/        what was read and what follows from it, changed in one transaction, one file per kind
 outbox.py     rows on their way to the online store
+letters.py    what could not be read or written, in a file
+figures.py    what a stream tells of itself, as JSON and for Prometheus
 runner.py     the loop: events in, state and offsets, rows out
 
 timeline.py   events that are kept, and which is the latest of a key before a moment

@@ -243,6 +243,42 @@ def test_rows_that_could_not_be_written_are_written_when_it_goes_on(project, red
     assert [row["clicks"] for row in project.read(1, 2)] == [1, 1]
 
 
+def test_a_disk_that_is_full_stops_it_and_nothing_of_the_batch_counts(project):
+    project.stream["batch_rows"] = 200
+    project.send(*(event(user) for user in range(1000)))
+    config = project.config
+    store = config.online.open("p")
+    runner = Runner(config, "v", store, until_end=True, folder=project.folder)
+    try:
+        runner.step()
+        (pages,) = runner.state._db.execute("PRAGMA page_count").fetchone()
+        runner.state._db.execute(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(StoreError, match=r"v\.state\.db cannot be used: database or disk is full"):
+            runner.run()
+    finally:
+        runner.close()
+        store.close()
+    assert project.run()["counted"] == 1000
+    assert {row["clicks"] for row in project.read(*range(1000))} == {1}
+
+
+def test_two_views_are_counted_apart(project):
+    made = project.definitions()
+    other = {**made["views"][0], "name": "w", "stream": {**project.stream, "where": {"kind": "buy"}}}
+    made["views"].append(other)
+    made["models"][0]["features"].append({"view": "w", "alias": {"clicks": "buys", "hour": "buys_hour"}})
+    project.definitions = lambda: made
+    project.send(event(1, kind="buy"), event(1, kind="click"))
+    config = project.config
+    store = config.online.open("p")
+    for name in ("v", "w"):
+        runner = Runner(config, name, store, until_end=True, folder=project.folder)
+        runner.run()
+        runner.close()
+    store.close()
+    assert (project.read(1)[0]["clicks"], project.read(1)[0]["buys"]) == (2, 1)
+
+
 def test_two_processes_do_not_count_into_one_state(project):
     project.send(event(1))
     config = project.config
@@ -317,6 +353,7 @@ def test_what_is_wrong_with_a_stream_is_told(project, change, message):
             {"function": "last", "column": "kind", "window": {"type": "session", "gap": 1}},
             "last is not kept by sessions",
         ),
+        ({"function": "count", "window": {"type": "tumbling", "size": 1e-9}}, "greater than or equal to 0.001"),
         ({"function": "median", "column": "price"}, r"aggregates\[0\] 'x' . function\n +must be 'count'"),
     ],
 )
@@ -339,6 +376,7 @@ def test_a_view_that_counts_is_of_type_stream(project):
 def test_definitions_come_back_from_the_registry(project, tmp_path):
     from easyrec.store.registry import Registry
 
+    project.stream["where"] = {"kind": ["a", "b"], "price": {"from": 1}, "event": {"not": "x"}}
     registry, config = Registry(tmp_path / "registry.db"), project.config
     version, _ = registry.apply(config)
     assert version.config == config

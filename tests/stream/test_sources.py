@@ -127,6 +127,56 @@ def test_brokers_that_are_not_there_are_told_without_a_password():
         Kafka(brokers="x:1", topic="t", options={"auto.offset.reset": "latest"}).open(SCHEMA)
 
 
+def test_a_producer_is_no_witness_of_when_its_messages_came(topic, kafka):
+    name, opened = topic(1)
+    for year in (2001, 2099):
+        kafka.send(name, [{"id": year}], timestamp=int(time.mktime((year, 1, 1, 0, 0, 0, 0, 0, 0)) * 1000))
+    (found,) = opened().poll(2, 20.0)
+    assert [abs(one / 1e6 - time.time()) < 60 for one in found.arrived.tolist()] == [True, True]
+
+
+@pytest.mark.slow
+def test_brokers_that_come_back_are_read_on(topic, kafka):
+    import threading
+
+    name, opened = topic(1, ROWS)
+    source = opened(until_end=False, retry_seconds=20.0)
+    found = [row for some in source.poll(30, 5.0) for row in some.rows.column("id").to_pylist()]
+    kafka.down()
+    back = threading.Timer(2.0, kafka.up)
+    back.start()
+    end = time.monotonic() + 60
+    while len(found) < 100:
+        assert time.monotonic() < end
+        found += [row for some in source.poll(30, 0.1) for row in some.rows.column("id").to_pylist()]
+    back.join()
+    kafka.send(name, [{"id": 100}])
+    while len(found) < 101:
+        assert time.monotonic() < end
+        found += [row for some in source.poll(30, 0.1) for row in some.rows.column("id").to_pylist()]
+    assert found == list(range(101))
+
+
+@pytest.mark.slow
+def test_brokers_that_stay_away_are_told(topic, kafka):
+    _, opened = topic(1, ROWS)
+    source = opened(until_end=False, retry_seconds=1.0)
+    while source.poll(1000, 1.0):
+        pass
+    kafka.down()
+
+    def wait():
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            source.poll(10, 0.1)
+
+    try:
+        with pytest.raises(DataError, match="gave no answer"):
+            wait()
+    finally:
+        kafka.up()
+
+
 # ---------------------------------------------------------------------------------------------------- Redis
 
 

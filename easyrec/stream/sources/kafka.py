@@ -178,8 +178,10 @@ class KafkaEvents(EventSource):
             self._place[number] = offsets[-1] + 1
         values = [message.value() for message in messages]
         rows, left_out = decode_json(values, self.schema)
-        arrived = np.array([message.timestamp()[1] for message in messages], np.int64) * 1000
-        arrived[arrived <= 0] = int(time.time() * 1e6)  # a message without a time
+        kinds, times = np.array([message.timestamp() for message in messages], np.int64).reshape(-1, 2).T
+        # What a producer says of its clock is no witness of when a message came.
+        by_broker = kinds == self._kafka.TIMESTAMP_LOG_APPEND_TIME
+        arrived = np.where(by_broker, times * 1000, int(time.time() * 1e6))
         malformed = [
             Malformed(
                 f"{self._name(number)}, offset {offsets[at]}", reason, (values[at] or b"").decode(errors="replace")

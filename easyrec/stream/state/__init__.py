@@ -70,7 +70,7 @@ class StateConfig(StrictModel, ABC):
         """The state; it is made where it is not there.
 
         Args:
-            default: Where it lies where the config names no path, but for the ending.
+            default: Where it lies where the config names no path; its kind is added behind.
 
         Raises:
             MissingExtra: A package is not installed.

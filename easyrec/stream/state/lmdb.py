@@ -33,7 +33,9 @@ class Config(StateConfig):
 
     def open(self, default: Path) -> LmdbState:
         """See the family's contract."""
-        return LmdbState(default.with_suffix(".lmdb") if self.path is None else Path(self.path), self.gigabytes)
+        return LmdbState(
+            default.with_name(f"{default.name}.lmdb") if self.path is None else Path(self.path), self.gigabytes
+        )
 
 
 class LmdbState(State):

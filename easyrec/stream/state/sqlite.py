@@ -33,7 +33,7 @@ class Config(StateConfig):
 
     def open(self, default: Path) -> SqliteState:
         """See the family's contract."""
-        return SqliteState(default.with_suffix(".db") if self.path is None else Path(self.path))
+        return SqliteState(default.with_name(f"{default.name}.db") if self.path is None else Path(self.path))
 
 
 class SqliteState(State):
