@@ -130,7 +130,7 @@ def test_rows_of_all_times_are_those_of_each_moment(tmp_path):
 
 @pytest.mark.parametrize("name", members("easyrec.stream.dialects"))
 def test_names_and_texts_are_quoted(tmp_path, name):
-    told = config(tmp_path, where={"item": {"is": 'it\'s \\ "x" `y`'}})
+    told = config(tmp_path, aggregates=[{"name": "n", "function": "count"}], where={"item": {"is": 'it\'s \\ "x" `y`'}})
     said = view_sql(told, "counted", dialect(name), at=0, table="log")
     assert "it''s" in said or r"it\'s \\ " in said
 
@@ -141,5 +141,7 @@ def test_what_cannot_be_said_is_told(tmp_path):
     source = {"type": "kafka", "brokers": "localhost:1", "topic": "t"}
     with pytest.raises(ConfigError, match="events of 'kafka' are no files: name a table that holds them"):
         view_sql(config(tmp_path, source=source), "counted", dialect("duckdb"))
+    with pytest.raises(ConfigError, match="flink has no word for the last `item`: take duckdb or spark"):
+        view_sql(config(tmp_path), "counted", dialect("flink"))
     with pytest.raises(ConfigError, match="unknown view 'countd'; did you mean 'counted'"):
         view_sql(config(tmp_path), "countd", dialect("duckdb"))
