@@ -175,8 +175,6 @@ class _Reader:
                 return "WINDOW"
             if isinstance(node, exp.If) and below is node.this:
                 return "CONDITIONAL"
-            if isinstance(node, exp.Filter) and below is not node.this:
-                return "FILTER"
             if isinstance(node, exp.Order) and not isinstance(node.parent, exp.Window):
                 return "SORT"
             if isinstance(node, exp.Where):

@@ -46,6 +46,7 @@ def test_a_label_stops_training_and_what_was_trained_answers_on():
     graph, ids = small()
     found = graph.impact([ids["click"]])
     assert (found.models, found.untrained, found.versions, found.endpoints) == ([], ["m"], [], [])
+    assert found.broken == [ids["y"], ids["m"]]
     both = graph.impact([ids["click"], ids["age"]])
     assert (both.models, both.untrained, both.versions) == (["m"], [], ["m@1"])
 
