@@ -108,9 +108,10 @@ class Life:
             self.now = START + float(moment)
             for name, (table, made) in orders.items():
                 come = int(np.searchsorted(made, moment, side="right"))
-                for batch in table.slice(written[name], come - written[name]).to_batches():
-                    self.writer.write(name, batch)
-                written[name] = max(written[name], come)
+                if come > written[name]:
+                    for batch in table.slice(written[name], come - written[name]).to_batches():
+                        self.writer.write(name, batch)
+                    written[name] = come
             users = [int(rng.integers(0, USERS + 5))]
             self.reader.read({"user_id": users, "item_id": rng.integers(0, ITEMS + 2, 3).tolist()})
 
