@@ -374,4 +374,4 @@ def test_the_command_prints_the_proposals_and_goes_on(data, config, tmp_path, ca
     assert state["done"]["crosses"]["done"]
     assert main(["cross", "-c", "toy.yaml", "-o", "cross.aggregates=false"]) == 0
     assert main(["cross", "-c", "toy.yaml"]) == 1
-    assert "whose 'cross' differ: --overwrite starts over" in capsys.readouterr().err
+    assert "another config, which differs in: cross.aggregates\n" in capsys.readouterr().err
