@@ -9,6 +9,7 @@ from typing import Any
 from easyrec.errors import ConfigError, DataError, MissingExtra
 from easyrec.lineage.graph import Edge, Graph, Node
 from easyrec.lineage.query import Read, reads_of
+from easyrec.store.behaviour import AGE
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.duck import connection, types_of
 from easyrec.store.transforms.rows import Config as RowsTransform
@@ -84,7 +85,7 @@ class _Fields:
         """What columns of the view read, by the names that the transform gives to tables; without one, of its source."""
         transform = self.view.transform
         if transform is None:
-            return {name: [Read("", name)] for name in names}
+            return {name: [Read("", name)] for name in names} | self._sequences() | self._counted()
         if isinstance(transform, SqlTransform):
             known = {name: self._columns(given) for name, given in transform.inputs.items()}
             try:
@@ -102,6 +103,32 @@ class _Fields:
         if isinstance(transform, RowsTransform | WindowsTransform):
             made |= self._times(transform)
         return made
+
+    def _sequences(self) -> dict[str, list[Read]]:
+        """What sequences read: a field of their events, or of the age their time."""
+        view = self.view
+        if view.events is None or view.event_time is None:
+            return {}
+        columns = view.events.columns(view.held, view.event_time)
+        return {
+            name: [
+                Read("", view.event_time if field == AGE else field, "TRANSFORMATION" if field == AGE else "IDENTITY")
+            ]
+            for name, (_, field, _) in columns.items()
+        }
+
+    def _counted(self) -> dict[str, list[Read]]:
+        """What is counted of events: a column of them, where others are as it is asked."""
+        stream = self.view.stream
+        if stream is None:
+            return {}
+        where = [Read("", name, "FILTER", direct=False) for name in stream.where]
+        made = {
+            one.name: [*([Read("", one.column, "AGGREGATION")] if one.column is not None else []), *where]
+            for one in stream.aggregates
+        }
+        join_id = self.config.entity(self.view.entity).join_id
+        return made | {join_id: [Read("", stream.key or join_id)]}
 
     def _times(self, transform: RowsTransform | WindowsTransform) -> dict[str, list[Read]]:
         """Where the ids and the times of a transform's rows come from."""
@@ -130,7 +157,8 @@ class _Fields:
     def _sources(self, table: str, column: str) -> Iterator[str]:
         """Nodes of a column of one of the tables that the view reads."""
         if self.view.transform is None:
-            name = f"published/{self.view.name}" if self.view.source is None else table_of(self.view.source)
+            source = self.view.source if self.view.stream is None else self.view.stream.source
+            name = f"published/{self.view.name}" if source is None else table_of(source)
             yield self.graph.add(Node("column", name, column))
             return
         inputs = self.view.transform.reads

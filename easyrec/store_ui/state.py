@@ -145,6 +145,8 @@ def definition(view: View) -> dict[str, Any]:
         told["source"] = _without_secrets(view.source.model_dump(mode="json", exclude_defaults=False))
     if view.transform is not None:
         told["transform"] = _transform(told["transform"])
+    if view.stream is not None:
+        told["stream"]["source"] = _without_secrets(view.stream.source.model_dump(mode="json", exclude_defaults=False))
     if view.expect:
         told["expect"] = [_expected(one) for one in view.expect]
     return told
@@ -163,8 +165,8 @@ def _expected(one: Any) -> dict[str, Any]:
 
 
 SHOWN = (
-    *("name", "type", "entity", "fields", "source", "transform", "event_time", "created_time", "ttl", "online"),
-    *("expect", "quarantine", "description", "owner", "tags"),
+    *("name", "type", "entity", "fields", "source", "transform", "stream", "events"),
+    *("event_time", "created_time", "ttl", "online", "expect", "quarantine", "description", "owner", "tags"),
 )
 """Keys of a view that are shown."""
 OPEN = ("type", "path", "table", "name", "topic", "partition")

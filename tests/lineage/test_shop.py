@@ -153,3 +153,45 @@ def test_statistics_and_ratios_of_other_views_are_followed():
     values = {("field:clicks.price", "AGGREGATION"), ("field:clicks.kind", "FILTER")}
     assert found == {"sum_1d": values | say, "count": say, "mean": values | say}
     assert "field:spent.mean" in graph.impact([graph.find("warehouse/clicks.kind").id]).broken
+
+
+def test_sequences_and_counts_of_events_are_followed():
+    clicks = {
+        "name": "clicks",
+        "type": "sequence",
+        "entity": "user",
+        "event_time": "at",
+        "source": {"type": "parquet", "path": "warehouse/clicks"},
+        "fields": [{"name": "item", "type": "int64"}, {"name": "cate", "type": "string"}],
+        "events": {"item": "item", "sequences": [{"name": "click_50", "length": 50}]},
+    }
+    counted = {
+        "name": "counted",
+        "type": "stream",
+        "entity": "user",
+        "stream": {
+            "source": {"type": "kafka", "brokers": "127.0.0.1:1", "topic": "shop-clicks"},
+            "columns": {"who": "int64", "at": "timestamp", "price": "double", "kind": "string"},
+            "event_time": "at",
+            "key": "who",
+            "where": {"kind": "buy"},
+            "aggregates": [
+                {"name": "spent", "function": "sum", "column": "price"},
+                {"name": "count", "function": "count"},
+            ],
+        },
+    }
+    graph = lineage(store(views=[PROFILE, ITEMS, clicks, counted]))
+
+    def sources(field):
+        return {(edge.source.removeprefix("column:"), edge.how) for edge in graph.into(f"field:{field}")}
+
+    say = {("warehouse/clicks.user_id", "JOIN"), ("warehouse/clicks.at", "FILTER")}
+    assert sources("clicks.click_50__cate") == {("warehouse/clicks.cate", "IDENTITY"), *say}
+    assert sources("clicks.click_50__ts") == {
+        ("warehouse/clicks.at", "TRANSFORMATION"),
+        ("warehouse/clicks.user_id", "JOIN"),
+    }
+    say = {("shop-clicks.who", "JOIN"), ("shop-clicks.at", "FILTER"), ("shop-clicks.kind", "FILTER")}
+    assert sources("counted.spent") == {("shop-clicks.price", "AGGREGATION"), *say}
+    assert sources("counted.count") == say
