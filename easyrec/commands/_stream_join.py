@@ -84,4 +84,4 @@ def _summary(joining: Joining, seconds: float, *, as_json: bool) -> None:
         shown.add_row(kind.name, *(count(counts[f"{kind.name}.{what}"]) for what in SHOWN))
     console().print(shown)
     made, again = count(counts["samples"]), count(counts["corrections"])
-    line(f"{made} samples, {again} made again, {count(joining.waiting)} wait; in {joining.sink.shown}")
+    line(f"{made} samples, {again} made again, {count(joining.waiting)} wait; in {joining.place}")

@@ -25,7 +25,7 @@ from easyrec.store.online import OnlineStore
 from easyrec.store.samples import SampleConfig
 from easyrec.store.streams import EventsConfig
 from easyrec.stream.intake import Intake, Taken
-from easyrec.stream.joiner import EXPOSURE, Joiner
+from easyrec.stream.joiner import END, EXPOSURE, Joiner
 from easyrec.stream.letters import DeadLetters
 from easyrec.stream.sinks import Sink
 from easyrec.stream.snapshot import Snapshot
@@ -96,6 +96,11 @@ class Joining:
     def ended(self) -> bool:
         """Whether nothing will come any more."""
         return all(kind.source.ended for kind in self.kinds)
+
+    @property
+    def place(self) -> str:
+        """Where samples go, as people call it."""
+        return "" if self.sink is None else self.sink.shown
 
     @property
     def waiting(self) -> int:
@@ -278,8 +283,8 @@ class _Kind:
 
     @property
     def watermark(self) -> int:
-        if self.source.ended and not self.watermarks.newest:  # there was never any
-            return 1 << 62
+        if self.source.ended and not self.watermarks.newest and self.name != EXPOSURE:  # nothing ever followed
+            return END
         return self.watermarks.current(self.source.partitions, time.monotonic())
 
     def take(self, most: int, seconds: float) -> Taken | None:

@@ -213,3 +213,21 @@ def test_what_is_wrong_with_a_wish_for_sql_is_told(tmp_path, monkeypatch, capsys
     (tmp_path / "store.yaml").write_text(json.dumps(definitions(tmp_path)))
     assert main(["stream", "sql", "-c", "store.yaml", *words]) == 2
     assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_logs_without_events_hold_up_nothing(tmp_path):
+    write(tmp_path, 100)
+    whole = {kind: pq.read_table(tmp_path / f"{kind}.parquet") for kind in ("exposure", "click", "buy")}
+    for kind, table in whole.items():
+        pq.write_table(table.slice(0, 0), tmp_path / f"{kind}.parquet")
+    told = definitions(tmp_path)
+    for events in (told["samples"][0]["exposures"], *told["samples"][0]["labels"]):
+        events["source"]["path"] = events["source"]["path"].replace(".parquet", "*.parquet")
+    config = load_store(told)
+    assert join(config)["samples"] == 0
+    for kind in ("exposure", "click"):  # nobody ever buys
+        pq.write_table(whole[kind], tmp_path / f"{kind}_more.parquet")
+    counts = join(config, flush=False)
+    assert 0 < counts["samples"] < 100
+    counts = join(config)
+    assert (counts["samples"], counts["exposure.late"], counts["buy.positives"]) == (100, 0, 0)
