@@ -154,9 +154,9 @@ def _agreement(main: Element, methods: Sequence[Mapping[str, Any]], rows: Sequen
     head = ["method", "method", "ranks", "best"]
     card = add_card(cards, "Of all pairs")
     add_table(card, head, lines, text=2)
-    SubElement(card, "p").text = (
-        "ranks: Spearman's correlation, 1 where they are the same; best: how many of the best by one are so by the other"
-    )
+    SubElement(
+        card, "p"
+    ).text = "ranks: Spearman's correlation, 1 where they are the same; best: how many of the best by one are so by the other"
 
 
 def _ranks(values: Sequence[float]) -> list[int]:
