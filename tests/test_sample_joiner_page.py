@@ -19,7 +19,9 @@ def block(kind):
 
 def shown():
     """The rows of the page's table, as texts."""
-    head, _, *rows = re.findall(r"^\|(.*)\|$", PAGE[PAGE.index("| id | request_id |") :].partition("\n\n")[0], re.MULTILINE)
+    head, _, *rows = re.findall(
+        r"^\|(.*)\|$", PAGE[PAGE.index("| id | request_id |") :].partition("\n\n")[0], re.MULTILINE
+    )
     names = [name.strip() for name in head.split("|")]
     return [dict(zip(names, (cell.strip() for cell in row.split("|")), strict=True)) for row in rows]
 

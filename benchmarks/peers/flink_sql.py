@@ -22,7 +22,7 @@ def rows_of(tables, statement, streaming):
     tables.create_temporary_view("made", tables.sql_query(statement))
     names = [name for name in tables.from_path("made").get_schema().get_field_names() if not name.endswith("_time")]
     chosen = ", ".join(f"`{name}`" for name in names)  # times do not come through its bridge to Python
-    left, result = Counter(), tables.execute_sql(f"SELECT {chosen} FROM made")
+    left, result = Counter(), tables.execute_sql(f"SELECT {chosen} FROM made")  # noqa: S608 (names of ours)
     with result.collect() as changes:
         for change in changes:
             gone = change.get_row_kind() in (RowKind.UPDATE_BEFORE, RowKind.DELETE)
