@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -52,6 +53,7 @@ def test_spark_makes_the_same_rows(tmp_path):
     made, wanted = (one["samples"].select(NAMES).sort_by("id") for one in (theirs, ours))
     assert made.cast(wanted.schema).equals(wanted)
     for made, wanted in zip(*(one["view"].sort_by("user_id").to_pylist() for one in (theirs, ours)), strict=True):
+        assert pd.Timestamp(made.pop("ts"), tz="UTC") == wanted.pop("ts")
         for name in wanted:  # of nothing the last values are an empty list, or null
             made[name], wanted[name] = (one[name] or None if "last" in name else one[name] for one in (made, wanted))
         assert made == test_view_sql.rounded(wanted)
