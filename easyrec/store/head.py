@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-
-import orjson
 
 from easyrec.errors import StoreError
 from easyrec.store.definitions import View
@@ -106,7 +105,7 @@ class Head:
         if text is None:
             return cls()
         try:
-            data = orjson.loads(text)
+            data = json.loads(text)
             if data["format"] != FORMAT:
                 raise StoreError(f"the store was written by another version of this program (format {data['format']})")
             return cls({name: _known(known) for name, known in data["views"].items()})
@@ -119,7 +118,7 @@ class Head:
         for known in views.values():
             for state in filter(None, (known["live"], known["former"])):
                 state["generations"] = _runs(state["generations"])
-        return orjson.dumps({"format": FORMAT, "views": views}, option=orjson.OPT_NON_STR_KEYS)
+        return json.dumps({"format": FORMAT, "views": views}, separators=(",", ":")).encode()
 
     def changed(self, name: str, known: Known) -> Head:
         """The head with another view."""

@@ -6,11 +6,10 @@ change costs them nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-
-import orjson
 
 from easyrec.errors import StoreError
 from easyrec.store.head import Writing
@@ -104,11 +103,11 @@ def _place(entity: str, view: str) -> str:
 
 
 def _text(progress: Progress) -> bytes:
-    return orjson.dumps(asdict(progress))
+    return json.dumps(asdict(progress), separators=(",", ":")).encode()
 
 
 def _read(text: bytes | None) -> Progress | None:
     try:
-        return None if text is None else Progress(**orjson.loads(text))
+        return None if text is None else Progress(**json.loads(text))
     except (ValueError, TypeError):
         return None  # a sign that nobody understands is none
