@@ -1,6 +1,6 @@
 """Joins the samples of a folder in children, each of which is killed after a while; the last one comes to the end.
 
-killed_join.py FOLDER KILLS SEED BATCH_ROWS: prints how many were killed in the middle of their work.
+killed_join.py FOLDER KILLS SEED BATCH_ROWS SECONDS: kills after at most so many seconds, and prints how many were killed in the middle of their work.
 """
 
 import os
@@ -25,7 +25,7 @@ def join(config, begun):
     joining.close()
 
 
-def main(folder, kills, seed, batch_rows):
+def main(folder, kills, seed, batch_rows, seconds):
     config = load_store(definitions(folder, batch_rows=batch_rows))
     moments, killed = random.Random(seed), 0
     for attempt in range(kills + 1):
@@ -37,7 +37,7 @@ def main(folder, kills, seed, batch_rows):
         os.close(begun)
         if attempt < kills:
             os.read(heard, 1)
-            time.sleep(moments.uniform(0.0, 0.3))
+            time.sleep(moments.uniform(0.0, seconds))
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         os.close(heard)
@@ -47,4 +47,4 @@ def main(folder, kills, seed, batch_rows):
     print(killed)
 
 
-main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), float(sys.argv[5]))

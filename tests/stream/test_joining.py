@@ -78,11 +78,18 @@ def test_samples_of_files_are_duckdb_s(tmp_path):
     assert folders[:2] == ["ds=20231114/hour=22", "ds=20231114/hour=23"]
 
 
-def killed(folder, kills, seed, rows, batch_rows):
+def killed(folder, kills, seed, rows, batch_rows, seconds):
     """Samples after kills, and how many kills met one at work."""
     write(folder, rows, seed)
     path = os.pathsep.join([str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
-    words = [str(Path(__file__).with_name("killed_join.py")), str(folder), str(kills), str(seed), str(batch_rows)]
+    words = [
+        str(Path(__file__).with_name("killed_join.py")),
+        str(folder),
+        str(kills),
+        str(seed),
+        str(batch_rows),
+        str(seconds),
+    ]
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
@@ -90,10 +97,12 @@ def killed(folder, kills, seed, rows, batch_rows):
 
 
 @pytest.mark.parametrize(
-    ("kills", "rows"), [(2, 1000), pytest.param(20, 40_000, marks=pytest.mark.slow)], ids=["few", "twenty"]
+    ("kills", "rows", "seconds"),
+    [(2, 1000, 0.01), pytest.param(20, 40_000, 0.3, marks=pytest.mark.slow)],
+    ids=["few", "twenty"],
 )
-def test_each_event_counts_once_whenever_it_is_killed(tmp_path, kills, rows):
-    found, met = killed(tmp_path, kills, kills, rows, 200)
+def test_each_event_counts_once_whenever_it_is_killed(tmp_path, kills, rows, seconds):
+    found, met = killed(tmp_path, kills, kills, rows, 200, seconds)
     assert met >= kills // 2  # else most of them came too late to prove anything
     assert found.equals(by_duckdb(load_store(definitions(tmp_path))).cast(found.schema))
     assert not list((tmp_path / "samples").rglob("*.writing"))

@@ -92,6 +92,15 @@ def test_another_method_is_measured_beside_and_nothing_is_trained_twice(select, 
     assert any(reason.startswith("the budget is 1 features: worth") for reason in again.removed.values())
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT interrupts, whatever the shell that started the tests has it do: what runs in its background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_leaves_a_config_and_the_same_call_goes_on(select, config, tmp_path, monkeypatch):
     measure, calls = Permutation.measure, []
 
