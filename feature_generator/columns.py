@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -233,10 +233,13 @@ class Table(Mapping[str, Column | Ragged]):
         """The output `name`, which must be ragged."""
         return self._ragged[name]
 
-    def parts(self, name: str) -> Parts:
-        """Values, offsets, weights and key offsets of the output `name`, which must be ragged."""
-        if type(self._ragged) is RaggedColumns:
-            return self._ragged.parts[name]
+    @property
+    def parts(self) -> Callable[[str], Parts]:
+        """Gives values, offsets, weights and key offsets of an output by its name, which must be ragged."""
+        ragged = self._ragged
+        return ragged.parts.__getitem__ if type(ragged) is RaggedColumns else self._parts
+
+    def _parts(self, name: str) -> Parts:
         column = self._ragged[name]
         return column.values, column.offsets, column.weights, column.key_offsets
 

@@ -70,10 +70,8 @@ class TableColumns:
     def __init__(self, table: Table) -> None:
         self.table, self.size = table, table.num_rows
         self.dense, self.dense_slices = table.dense, table.dense_slices
-
-    def ragged(self, name: str) -> Parts:
-        """The parts of a ragged column."""
-        return self.table.parts(name)
+        self.ragged: Callable[[str], Parts] = table.parts
+        """Gives the parts of a ragged column."""
 
 
 @dataclass(frozen=True)

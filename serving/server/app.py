@@ -13,10 +13,13 @@ from serving.server.config import Listening
 from serving.server.endpoints import Route, routes
 from serving.server.events import tell
 from serving.server.http import Refused, Request
+from serving.server.recent import Recent
 
 if TYPE_CHECKING:
     from serving.server.grpc_server import GRPCServer
 
+KNOWN, SHORT_PATH = 256, 256
+"""Paths with names in them that are remembered, and of how many characters."""
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -52,6 +55,7 @@ class App:
         self._grpc: GRPCServer | None = None
         self._fixed: dict[str, dict[str, Route]] = {}
         self._free: dict[int, list[tuple[list[str], dict[str, Route]]]] = {}
+        self._known: Recent[tuple[dict[str, Route], dict[str, str]]] = Recent(KNOWN)
         for route in routes() if own is None else own:
             self._add(route)
         auth = service.config.auth
@@ -137,12 +141,8 @@ class App:
     def _find(self, request: Request) -> Route:
         methods = self._fixed.get(request.path)
         if methods is None:
-            parts = request.path.split("/")
-            for path, found in self._free.get(len(parts), ()):
-                free = {a[1:-1]: b for a, b in zip(path, parts, strict=True) if a.startswith("{")}
-                if all(free.values()) and all(a == b or a.startswith("{") for a, b in zip(path, parts, strict=True)):
-                    methods, request.params = found, free
-                    break
+            methods, free = self._known.get(request.path) or self._matched(request.path)
+            request.params = dict(free)
         if methods is None:
             raise Refused(404, "unknown_path", f"nothing is served at '{request.path[:100]}'")
         route = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -151,6 +151,17 @@ class App:
                 405, "method", f"'{request.path[:100]}' takes {' or '.join(methods)}", allow=", ".join(methods)
             )
         return route
+
+    def _matched(self, path: str) -> tuple[dict[str, Route] | None, dict[str, str]]:
+        """The routes of a path with names in it, and the names."""
+        parts = path.split("/")
+        for pattern, methods in self._free.get(len(parts), ()):
+            free = {a[1:-1]: b for a, b in zip(pattern, parts, strict=True) if a.startswith("{")}
+            if all(free.values()) and all(a == b or a.startswith("{") for a, b in zip(pattern, parts, strict=True)):
+                if len(path) <= SHORT_PATH:
+                    self._known.put(path, (methods, free))
+                return methods, free
+        return None, {}
 
     def allow(self, route: Route, request: Request) -> None:
         """Compare the token where one is needed.
