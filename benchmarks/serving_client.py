@@ -137,7 +137,8 @@ def measure_rate(port: int, requests: list[bytes], rate: float, seconds: float) 
             sent += 1
             now = time.perf_counter() - begun
             late.append(now - connection.started)
-        for key, _ in waiting.select(max(0.0, due[sent] - now) if sent < len(due) else None):
+        # Waiting has a resolution of a millisecond, upwards: the last one is spent here, lest requests go late.
+        for key, _ in waiting.select(max(0.0, due[sent] - now - 0.001) if sent < len(due) else None):
             connection = key.data
             reply = connection.read()
             if reply.status not in found:
