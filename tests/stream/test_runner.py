@@ -170,7 +170,7 @@ BAD = [
 
 
 def test_a_malformed_event_stops_it_before_anything_of_its_batch_counts(project):
-    project.stream["batch_rows"] = 2
+    project.stream |= {"batch_rows": 2, "write": {"mode": "direct"}}  # what waits in a queue is written when it goes on
     project.send(event(1), event(1), event(1), "nonsense")
     for _ in range(2):
         with pytest.raises(DataError, match=r"0001.jsonl, byte \d+: .* With `malformed: skip` it is counted"):
