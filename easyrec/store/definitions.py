@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import pyarrow as pa
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -27,6 +27,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 """What projects, entities, views, fields and models may be called: every store and every SQL takes it."""
 PASSWORD = re.compile(r"(?<=://)([^/?#\s]*?):[^/?#\s]*@|((?:password|secret|token)=)[^&\s]+", re.IGNORECASE)
 """In an address: behind the user's name, or among its options."""
+T = TypeVar("T", "View", "ModelFeatures", "LabelTable")
 ViewType: TypeAlias = Literal["batch", "stream", "sequence", "embedding"]
 
 
@@ -383,11 +384,7 @@ class StoreConfig(StrictModel):
         Raises:
             ValueError: There is none.
         """
-        found = next((view for view in self.views if view.name == name), None)
-        if found is None:
-            known = [view.name for view in self.views]
-            raise ValueError(f"unknown view '{name}'{nearest(name, known)}; known: {', '.join(known)}")
-        return found
+        return _named_one("view", self.views, name)
 
     def model(self, name: str) -> ModelFeatures:
         """The features of a model.
@@ -395,11 +392,7 @@ class StoreConfig(StrictModel):
         Raises:
             ValueError: There is no such model.
         """
-        found = next((model for model in self.models if model.name == name), None)
-        if found is None:
-            known = [model.name for model in self.models]
-            raise ValueError(f"unknown model '{name}'{nearest(name, known)}; known: {', '.join(known) or 'none'}")
-        return found
+        return _named_one("model", self.models, name)
 
     def label(self, name: str) -> LabelTable:
         """The label table of a name.
@@ -407,11 +400,7 @@ class StoreConfig(StrictModel):
         Raises:
             ValueError: There is none.
         """
-        found = next((label for label in self.labels if label.name == name), None)
-        if found is None:
-            known = [label.name for label in self.labels]
-            raise ValueError(f"unknown label table '{name}'{nearest(name, known)}; known: {', '.join(known) or 'none'}")
-        return found
+        return _named_one("label table", self.labels, name)
 
     def columns(self, model: ModelFeatures) -> dict[str, tuple[View, str]]:
         """Where each column that a model reads comes from: its view and field, by the name that the model knows.
@@ -460,6 +449,18 @@ def load_store(
     if overrides:
         document = override(document, list(overrides))
     return validate(StoreConfig, document)
+
+
+def _named_one(kind: str, some: Sequence[T], name: str) -> T:
+    """The one of a name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = {one.name: one for one in some}
+    if name not in found:
+        raise ValueError(f"unknown {kind} '{name}'{nearest(name, list(found))}; known: {', '.join(found) or 'none'}")
+    return found[name]
 
 
 def _repeated(names: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ this is stopped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
@@ -27,6 +26,7 @@ from easyrec.store.streams import EventsConfig
 from easyrec.stream.intake import Intake, Taken
 from easyrec.stream.joiner import END, EXPOSURE, Joiner
 from easyrec.stream.letters import DeadLetters
+from easyrec.stream.meta import read_meta
 from easyrec.stream.sinks import Sink
 from easyrec.stream.snapshot import Snapshot
 from easyrec.stream.sources import Offset
@@ -35,7 +35,6 @@ from easyrec.stream.watermark import BEGIN, Watermarks
 
 META, ROWS = "meta", "rows"
 MAIN, NOTE = b"samples", b"note"
-FORMAT = 1
 AT_ONCE = 16_384
 """Events of one kind that are taken before it is asked which kind is behind."""
 
@@ -242,18 +241,8 @@ class Joining:
             config.wait_micros,
             *(one.model_dump(mode="json", include=events) for one in (config.exposures, *config.labels)),
         ]
-        made = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        if text is None:
-            return {"format": FORMAT, "joined": made, "writer": secrets.token_hex(4), "kinds": {}}
-        meta: dict[str, Any] = json.loads(text)
-        if meta["format"] != FORMAT:
-            raise StoreError(f"the state {self.state.shown} was made by another version of this program")
-        if meta["joined"] != made:
-            told_ = "join anew into another state, or return to what it was"
-            raise StoreError(
-                f"the state {self.state.shown} is of another definition of samples '{config.name}': {told_}"
-            )
-        return meta
+        begun: dict[str, Any] = {"writer": secrets.token_hex(4), "kinds": {}}
+        return read_meta(text, self.state.shown, "joined", told, begun, f"samples '{config.name}'", "join")
 
 
 class _Kind:

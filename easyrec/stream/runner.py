@@ -7,7 +7,6 @@ process was stopped are made and written again when it goes on, and are the same
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -26,6 +25,7 @@ from easyrec.stream.counting import Counting
 from easyrec.stream.groups import Batch
 from easyrec.stream.intake import Intake, Taken
 from easyrec.stream.letters import DeadLetters
+from easyrec.stream.meta import read_meta
 from easyrec.stream.outbox import Outbox
 from easyrec.stream.seen import Seen
 from easyrec.stream.sources import Events
@@ -34,7 +34,6 @@ from easyrec.stream.watermark import BEGIN, Watermarks
 
 KEYS, META = "keys", "meta"
 MAIN = b"stream"
-FORMAT = 1
 SWEPT = 1000
 """Keys that are looked at after each batch, whether anything is left of them."""
 
@@ -233,15 +232,5 @@ class Runner:
         counted = self.stream.model_dump(
             mode="json", include={"aggregates", "columns", "key", "where", "id", "event_time"}
         )
-        made = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
-        if text is None:
-            return {"format": FORMAT, "counted": made, "offsets": {}, "newest": {}, "counts": {}}
-        meta: dict[str, Any] = json.loads(text)
-        if meta["format"] != FORMAT:
-            raise StoreError(f"the state {self.state.shown} was made by another version of this program")
-        if meta["counted"] != made:
-            told = "count anew into another state, or return to what it was"
-            raise StoreError(
-                f"the state {self.state.shown} is of another definition of view '{self.view.name}': {told}"
-            )
-        return meta
+        begun: dict[str, Any] = {"offsets": {}, "newest": {}, "counts": {}}
+        return read_meta(text, self.state.shown, "counted", counted, begun, f"view '{self.view.name}'", "count")
