@@ -13,6 +13,9 @@ FeatureGeneratorError
     ├── StoreError        a feature store cannot be reached, is damaged, or another one writes to it
     ├── TuneError         a search cannot go on, or none of its trials gave a result
     ├── EngineError       an engine such as Ray or Spark cannot be reached, or its work failed
+    ├── ModelError        a model's server cannot be reached, refuses, or answers what cannot be used
+    │   ├── AnswerError       what a model said is not what was asked for, also when it was asked again
+    │   └── BudgetError       a call would cost more than is left of what may be spent
     └── QueueError        a work queue cannot be reached, is damaged, or its work failed
         ├── QueueGone         there is no such queue, or no longer
         └── LeaseLost         a slice was given to another worker
@@ -34,6 +37,8 @@ from feature_generator.errors import (
 )
 
 __all__ = [
+    "AnswerError",
+    "BudgetError",
     "BundleError",
     "CheckpointError",
     "ConfigError",
@@ -43,6 +48,7 @@ __all__ = [
     "EngineError",
     "LeaseLost",
     "MissingExtra",
+    "ModelError",
     "Problem",
     "QueueError",
     "QueueGone",
@@ -100,6 +106,37 @@ class TuneError(EasyRecError):
 
 class EngineError(EasyRecError):
     """An engine that shares work out, such as Ray or Spark, cannot be started or reached, or its work failed."""
+
+
+class ModelError(EasyRecError):
+    """A model's server cannot be reached, refuses, or answers what cannot be used.
+
+    Args:
+        text: What is said; never what was asked.
+        status: The server's HTTP status, if it answered.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class AnswerError(ModelError):
+    """What a model said is not what was asked for, also when it was asked again.
+
+    Args:
+        text: What is wrong with it.
+        said: The model's last words. They may hold what users wrote, so they are kept out of the text.
+        kind: `unparsed`, `refused` or `cut`, which callers count apart.
+    """
+
+    def __init__(self, text: str, said: str, kind: str) -> None:
+        super().__init__(text)
+        self.said, self.kind = said, kind
+
+
+class BudgetError(ModelError):
+    """A call would cost more than is left of what may be spent. It was not sent."""
 
 
 class QueueError(EasyRecError):

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from easyrec.errors import StoreError
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, load_store
-from easyrec.store.files import open_file
+from easyrec.databases import open_file
 from easyrec.store.postgres import LOCK, Postgres
 
 APPLICATION = 0x65617375

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from easyrec.errors import StoreError
 from easyrec.store import journal, native
-from easyrec.store.files import open_file
+from easyrec.databases import open_file
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
 
 APPLICATION = 0x65617374

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from easyrec.errors import StoreError
 from easyrec.store import registry
-from easyrec.store.files import open_file
+from easyrec.databases import open_file
 from easyrec.store.postgres import Postgres
 from easyrec.store.quality.counts import Baseline
 

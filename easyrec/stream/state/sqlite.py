@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from easyrec.errors import StoreError
-from easyrec.store.files import open_file
+from easyrec.databases import open_file
 from easyrec.stream.state import Changes, State, StateConfig
 
 APPLICATION = 0x65617376

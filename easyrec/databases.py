@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from easyrec.durable import write_ahead
-from easyrec.errors import StoreError
+from easyrec.errors import EasyRecError, StoreError
 
 
-def open_file(path: Path, application: int, version: int, tables: Sequence[str], patience: float) -> sqlite3.Connection:
+def open_file(
+    path: Path,
+    application: int,
+    version: int,
+    tables: Sequence[str],
+    patience: float,
+    error: type[EasyRecError] = StoreError,
+) -> sqlite3.Connection:
     """A connection to a file, which is made where it is not there; any thread may use it.
 
     Args:
@@ -19,24 +26,25 @@ def open_file(path: Path, application: int, version: int, tables: Sequence[str],
         version: Of its tables.
         tables: Statements that make them.
         patience: Seconds to wait for other processes that write.
+        error: What is raised.
 
     Raises:
-        StoreError: It is a database of something else, or of another version of this program, or cannot be made.
+        StoreError: Or another `error`: it is a database of something else, or of another version of this program, or cannot be made.
         sqlite3.Error: What else the database says.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be made: {error.strerror or error}") from error
+    except OSError as refused:
+        raise error(f"{path} cannot be made: {refused.strerror or refused}") from refused
     db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
     try:
         db.execute("BEGIN")  # what is looked at is of one moment, and waits for nobody who writes
-        made = _is_made(db, path, application, version)
+        made = _is_made(db, path, application, version, error)
         db.execute("COMMIT")
         write_ahead(db, patience)  # not before it is known to be ours
         if not made:
             db.execute("BEGIN IMMEDIATE")
-            if not _is_made(db, path, application, version):  # by another process meanwhile
+            if not _is_made(db, path, application, version, error):  # by another process meanwhile
                 for statement in tables:
                     db.execute(statement)
                 db.execute(f"PRAGMA application_id = {application}")
@@ -48,12 +56,12 @@ def open_file(path: Path, application: int, version: int, tables: Sequence[str],
     return db
 
 
-def _is_made(db: sqlite3.Connection, path: Path, application: int, version: int) -> bool:
+def _is_made(db: sqlite3.Connection, path: Path, application: int, version: int, error: type[EasyRecError]) -> bool:
     """Whether the file has our tables, else it is empty."""
     ours: bool = db.execute("PRAGMA application_id").fetchone()[0] == application
     found = db.execute("PRAGMA user_version").fetchone()[0]
     if not ours and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise StoreError(f"{path} is a database of something else: name another file")
+        raise error(f"{path} is a database of something else: name another file")
     if ours and found != version:
-        raise StoreError(f"{path} was made by another version of this program (format {found})")
+        raise error(f"{path} was made by another version of this program (format {found})")
     return ours

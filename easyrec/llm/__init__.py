@@ -1,0 +1,1 @@
+"""Language models: a client of their servers, encoders that run here, and what they do for recommendation."""
