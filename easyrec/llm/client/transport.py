@@ -148,13 +148,12 @@ class Transport:
                 raise
             return opened, pieces, first
 
-        piece: dict[str, Any] | None
-        (opened, pieces, piece), _ = await self._try(begin)
+        (opened, pieces, next_piece), _ = await self._try(begin)
         try:
-            while piece is not None:
-                kept.append(piece)
-                yield piece
-                piece = await _first(pieces)
+            while next_piece is not None:
+                kept.append(next_piece)
+                yield next_piece
+                next_piece = await _first(pieces)
         except Retry as broken:
             raise broken.error from None
         finally:
