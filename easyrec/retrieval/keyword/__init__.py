@@ -1,0 +1,1 @@
+"""Keyword search: BM25 over texts in any language, on disk, with filters, and changed while it is searched."""
