@@ -219,6 +219,7 @@ class Index:
         only: np.ndarray | None = None,
         without: np.ndarray | None = None,
         filter: Mapping[str, Any] | None = None,
+        where: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The nearest vectors of each query. All k are found where so many may be.
 
@@ -228,6 +229,7 @@ class Index:
             only: Ids that may be found; None: all.
             without: Ids that are not found.
             filter: Values of attributes; found is what has, or holds, one of them in each of these attributes.
+            where: (n,) bool by place: what may be found.
 
         Returns:
             (B, k) int64 ids, the nearest first, -1 behind the last where there are fewer; and (B, k) float32: inner
@@ -240,6 +242,7 @@ class Index:
         if k < 1:
             raise ValueError(f"at least one vector is wanted, not {k}")
         allowed = self._allowed(only, without, filter)
+        allowed = allowed if where is None else allowed & where
         count, total = int(np.count_nonzero(allowed)), len(self.ids)
         if not count or not len(queries):
             return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32)

@@ -1,0 +1,126 @@
+"""`structure`: along sections, paragraphs, items and rows; a table's header stands above each of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from rag.chunkers import Chunk, ChunkerConfig, packed, pieces, sentences, tokens_in
+from rag.document import Block, Body, Bullets, Code, Figure, Paragraph, Place, Table, with_headings
+
+
+class Config(ChunkerConfig):
+    """Config of `structure`."""
+
+    type: Literal["structure"] = "structure"
+    overlap: int = Field(0, ge=0)
+    """Tokens of whole sentences that a part of a long text repeats from the part before it."""
+
+    @model_validator(mode="after")
+    def _overlap_is_small(self) -> Self:
+        if self.overlap * 2 > self.size:
+            raise ValueError(f"'overlap' is {self.overlap}, but at most half of 'size' ({self.size}) can be repeated")
+        return self
+
+    def chunks(self, blocks: Iterable[Block]) -> Iterator[Chunk]:
+        """The parts of a document. Short blocks of a section share a part; blocks of two sections never do."""
+        held: _Held | None = None
+        for path, block in with_headings(blocks):
+            for kind, text in self._parts(block):
+                if held is not None and not held.takes(path, kind, text, self.size):
+                    yield held.chunk()
+                    held = None
+                held = held or _Held(path, kind)
+                held.add(text, block.place)
+        if held is not None:
+            yield held.chunk()
+
+    def _parts(self, block: Body) -> Iterator[tuple[str, str]]:
+        """A block in parts that fit, with their kinds."""
+        if isinstance(block, Paragraph):
+            yield from (("text", part) for part in self._repeated(pieces(block.text, self.size)))
+        elif isinstance(block, Bullets):
+            yield from (("text", part) for part in packed(_items(block), self.size, "\n"))
+        elif isinstance(block, Table):
+            yield from (("table", part) for part in self._rows(block))
+        elif isinstance(block, Code):
+            yield from (("code", part) for part in packed(block.text.split("\n"), self.size, "\n"))
+        elif isinstance(block, Figure):
+            told = "\n".join(part for part in (block.caption, block.text) if part)
+            yield from (("figure", part) for part in pieces(told, self.size))
+
+    def _repeated(self, parts: list[str]) -> list[str]:
+        """Parts that begin with the last sentences of the one before."""
+        if not self.overlap:
+            return parts
+        found = parts[:1]
+        for before, part in zip(parts, parts[1:], strict=False):
+            kept, room = "", self.overlap
+            for sentence in reversed(sentences(before)):
+                room -= tokens_in(sentence)
+                if room < 0:
+                    break
+                kept = sentence + kept
+            found.append(f"{kept.strip()} {part}" if kept.strip() else part)
+        return found
+
+    def _rows(self, table: Table) -> Iterator[str]:
+        """Whole rows below the caption and the header."""
+        rows = [_row(row) for row in table.rows]
+        header, body = rows[: table.header], rows[table.header :]
+        if header:
+            header.append(_row(tuple("---" for _ in table.rows[0])))
+        head = "\n".join([*([table.caption] if table.caption else []), *header])
+        room = max(1, self.size - tokens_in(head))
+        for part in packed(body, room, "\n") or [""]:
+            whole = "\n".join(text for text in (head, part) if text)
+            if whole:
+                yield whole
+
+
+@dataclass
+class _Held:
+    """A chunk that may grow."""
+
+    path: tuple[str, ...]
+    kind: str
+    texts: list[str] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    tokens: int = 0
+
+    def takes(self, path: tuple[str, ...], kind: str, text: str, size: int) -> bool:
+        """Whether another text may stand in it."""
+        alike = path == self.path and kind == self.kind == "text"
+        return alike and self.tokens + tokens_in(text) <= size
+
+    def add(self, text: str, place: Place) -> None:
+        """Another text."""
+        self.texts.append(text)
+        self.tokens += tokens_in(text)
+        if place not in self.places:
+            self.places.append(place)
+
+    def chunk(self) -> Chunk:
+        """What it is now."""
+        return Chunk("\n\n".join(self.texts), self.path, tuple(self.places), self.kind)
+
+
+def _items(bullets: Bullets) -> list[str]:
+    """The lines of a list."""
+    counts: dict[int, int] = {}
+    lines: list[str] = []
+    for depth, text in bullets.items:
+        counts = {level: count for level, count in counts.items() if level <= depth}
+        counts[depth] = counts.get(depth, 0) + 1
+        mark = f"{counts[depth]}." if bullets.numbered and depth == 0 else "-"
+        lines.append(f"{'  ' * depth}{mark} {text}")
+    return lines
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    """A row as Markdown has it."""
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
