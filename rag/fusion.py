@@ -94,4 +94,5 @@ def _standard(scores: np.ndarray) -> np.ndarray:
     deviation = float(scores.std())
     if deviation == 0.0:
         return np.full_like(scores, 0.5)
-    return np.clip((scores - scores.mean()) / (6.0 * deviation) + 0.5, 0.0, 1.0)
+    found: np.ndarray = np.clip((scores - scores.mean()) / (6.0 * deviation) + 0.5, 0.0, 1.0)
+    return found

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -761,3 +762,27 @@ def redis_servers(tmp_path_factory):
     yield start
     for server in started:
         server.stop()
+
+
+@cache
+def _model_server():
+    """The module beside this one."""
+    spec = importlib.util.spec_from_file_location("model_server", ROOT / "tests" / "model_server.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model_server(monkeypatch):
+    """A server that speaks the interface of language models; its key is in MODEL_KEY."""
+    module = _model_server()
+    made = module.ModelServer("secret-of-this-server")
+    monkeypatch.setenv("MODEL_KEY", made.key)
+    made.Reply, made.word_vectors = module.Reply, module.word_vectors
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -58,7 +59,7 @@ class Config(ChunkerConfig):
         if not self.overlap:
             return parts
         found = parts[:1]
-        for before, part in zip(parts, parts[1:], strict=False):
+        for before, part in pairwise(parts):
             kept, room = "", self.overlap
             for sentence in reversed(sentences(before)):
                 room -= tokens_in(sentence)

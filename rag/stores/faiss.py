@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,6 +18,7 @@ from easyrec.retrieval.indexes import build
 from easyrec.retrieval.keyword.terms import range_terms, term_of, terms_of
 from feature_generator.config import Choice, member
 from rag.stores import Known, StoreConfig, VectorStore
+from rag.stores._shared import Shared
 
 if TYPE_CHECKING:
     from easyrec.retrieval.indexes import Index
@@ -49,7 +49,7 @@ class Faiss(VectorStore):
         self._folder, self._save_at = folder, config.save_at
         given = config.index
         self._config = member("easyrec.retrieval.indexes", "flat").Config() if isinstance(given, dict) else given
-        self._lock = threading.Lock()
+        self._lock = Shared()
         self._index: Index | None = None
         self._saved, self._changed, self._now = 0, 0, 0
         self._masks: dict[tuple[Condition, ...], np.ndarray] = {}
@@ -72,7 +72,7 @@ class Faiss(VectorStore):
         if not len(numbers):
             return
         terms = pa.array([terms_of(known) for known in facts], pa.list_(pa.string()))
-        with self._lock:
+        with self._lock.writing():
             if self._index is None:
                 self._index = build(self._config, vectors.shape[1])
             try:
@@ -84,7 +84,7 @@ class Faiss(VectorStore):
 
     def remove(self, numbers: np.ndarray) -> None:
         """Take vectors away."""
-        with self._lock:
+        with self._lock.writing():
             if self._index is not None:
                 self._changed += self._index.delete(numbers)
                 self._masks.clear()
@@ -96,7 +96,7 @@ class Faiss(VectorStore):
             self._save()
 
     def _save(self) -> None:
-        with self._lock:
+        with self._lock.writing():
             if self._index is None:
                 return
             try:
@@ -112,7 +112,7 @@ class Faiss(VectorStore):
 
     def search(self, vector: np.ndarray, k: int, conditions: Sequence[Condition] = ()) -> tuple[np.ndarray, np.ndarray]:
         """The nearest of those that pass."""
-        with self._lock:
+        with self._lock.reading():
             if self._index is None or k < 1:
                 return np.empty(0, np.int64), np.empty(0, np.float32)
             where = self._where(tuple(conditions)) if conditions else None
@@ -122,11 +122,13 @@ class Faiss(VectorStore):
 
     def _where(self, conditions: tuple[Condition, ...]) -> np.ndarray:
         """(n,) bool by place: what passes."""
-        if conditions not in self._masks:
+        mask = self._masks.get(conditions)
+        if mask is None:
+            mask = np.logical_and.reduce([self._holding(each) for each in conditions])
             if len(self._masks) >= MASKS:
-                self._masks.pop(next(iter(self._masks)))
-            self._masks[conditions] = np.logical_and.reduce([self._holding(each) for each in conditions])
-        return self._masks[conditions]
+                self._masks = {}
+            self._masks[conditions] = mask
+        return mask
 
     def _holding(self, condition: Condition) -> np.ndarray:
         assert self._index is not None
@@ -143,7 +145,7 @@ class Faiss(VectorStore):
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock:
+        with self._lock.writing():
             self._index, self._now, self._changed = None, 0, 0
             self._masks.clear()
 

@@ -27,6 +27,10 @@ WORDS = 256
 """Words of a query that are looked for: the first ones of a longer query."""
 
 
+class Busy(RunError):  # noqa: N818 (it says what the index is)
+    """Another process writes to an index."""
+
+
 class KeywordIndex:
     """Entries with a number, a text and what is known of them. Any number of threads may search; one process may write.
 
@@ -94,7 +98,8 @@ class KeywordIndex:
 
         Raises:
             ConfigError: A fact cannot be.
-            RunError: Another process writes, or the disk refuses.
+            Busy: Another process writes.
+            RunError: The disk refuses.
         """
         told = [{}] * len(numbers) if facts is None else [facts_of(each) for each in facts]
         with self._writing() as writer:
@@ -111,7 +116,8 @@ class KeywordIndex:
         """Take entries away; who is not there is not missed.
 
         Raises:
-            RunError: Another process writes, or the disk refuses.
+            Busy: Another process writes.
+            RunError: The disk refuses.
         """
         with self._writing() as writer:
             for number in numbers:
@@ -120,6 +126,16 @@ class KeywordIndex:
     def _take(self, writer: Any, number: int) -> None:
         """Take an entry away. By a query: the engine takes a number for another type where it is given as a term."""
         writer.delete_documents_by_query(self._tantivy.Query.term_query(self._schema, "number", int(number)))
+
+    def clear(self) -> None:
+        """Take all entries away.
+
+        Raises:
+            Busy: Another process writes.
+            RunError: The disk refuses.
+        """
+        with self._writing() as writer:
+            writer.delete_all_documents()
 
     def commit(self) -> None:
         """Let what was changed be found.
@@ -242,8 +258,9 @@ class _Writing:
         except ValueError as error:
             self._of._lock.release()
             busy = "LockBusy" in str(error) or "lock" in str(error).lower()
-            told = "another process writes to it" if busy else str(error)
-            raise RunError(f"{self._of.folder}: the keyword index cannot be changed: {told}") from None
+            if busy:
+                raise Busy(f"{self._of.folder}: another process writes to the keyword index") from None
+            raise RunError(f"{self._of.folder}: the keyword index cannot be changed: {error}") from None
         return self._of._writer
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

@@ -1,0 +1,88 @@
+"""`rag.yaml`: a knowledge base, how it is searched, and who answers."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from easyrec.llm.client import Endpoint
+from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
+from rag.fusion import Fusion, MinMax
+
+
+class SearchConfig(StrictModel):
+    """How chunks are found."""
+
+    mode: Literal["hybrid", "vector", "keyword"] = "hybrid"
+    """By words and by vectors, or by one of them alone."""
+    k: int = Field(5, ge=1, le=1000)
+    """How many are wanted."""
+    candidates: int = Field(100, ge=1, le=10_000)
+    """How many each of the two finds, of which the best are taken."""
+    fusion: Fusion = MinMax()
+    """How the two lists become one."""
+    reranker: Annotated[Any, Choice("easyrec.llm.rerankers")] | None = None
+    """What looks at the best ones again."""
+    reranked: int = Field(20, ge=1, le=1000)
+    """How many it looks at."""
+    min_score: float | None = None
+    """Of what is found at least, by what decided last."""
+
+
+class KnowledgeConfig(StrictModel):
+    """What is known, and how it is cut and kept."""
+
+    path: str = Field(min_length=1)
+    """The folder of the knowledge base."""
+    language: str | None = "english"
+    """Whose endings keyword search cuts off; other languages do no harm."""
+    embedder: Annotated[Any, Choice("easyrec.llm.embedders")] | None = None
+    """What makes vectors; without it chunks are found by their words alone."""
+    chunker: Annotated[Any, Choice("rag.chunkers")] = {"type": "structure"}
+    """How documents are cut."""
+    store: Annotated[Any, Choice("rag.stores")] = {"type": "faiss"}
+    """Where vectors are searched."""
+    readers: list[Annotated[Any, Choice("rag.readers")]] = []
+    """Readers that are configured otherwise than by default."""
+
+
+class AnswerConfig(StrictModel):
+    """How questions are answered."""
+
+    instructions: str = ""
+    """What the model is told besides, as in whose name it speaks."""
+    context_tokens: int = Field(2048, ge=64)
+    """Of what was found, about, that the model is shown."""
+    max_tokens: int = Field(512, ge=1)
+    """Of an answer."""
+    temperature: float = Field(0.0, ge=0.0, le=2.0)
+    """How freely it speaks."""
+    unknown: str = "The documents do not say."
+    """What is answered where nothing was found, and what the model shall say where it is not enough."""
+
+
+class RagConfig(StrictModel):
+    """`rag.yaml`."""
+
+    name: str = Field("rag", min_length=1)
+    knowledge: KnowledgeConfig
+    search: SearchConfig = SearchConfig()
+    llm: Endpoint | None = None
+    """Who answers."""
+    answer: AnswerConfig = AnswerConfig()
+
+
+def load_rag(source: str | os.PathLike[str] | dict[str, Any], overrides: list[str] | None = None) -> RagConfig:
+    """The config of a YAML file, or of its content.
+
+    Args:
+        source: Where it is.
+        overrides: `key=value`, as `-o` gives them.
+
+    Raises:
+        ConfigError: Everything wrong with it, with lines.
+    """
+    document = Document.of(source) if isinstance(source, dict) else read_yaml(source)
+    return validate(RagConfig, override(document, overrides) if overrides else document)

@@ -1,0 +1,331 @@
+"""`Records`: all that a knowledge base knows, in one database: documents, their chunks and vectors, and what has changed.
+
+Whatever else there is, an index of words or of vectors, is made of it and can be made anew. A document is in it whole or not
+at all.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from easyrec.databases import open_file
+from easyrec.errors import StoreError
+from easyrec.retrieval.filters import Fact
+from rag.chunkers import Chunk
+
+APPLICATION, VERSION = 0x6561726B, 1
+PATIENCE_S = 30.0
+KEPT = 200_000
+"""Changes that are remembered; who missed more is told everything."""
+TABLES = (
+    "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL,"
+    " facts TEXT NOT NULL, chunks INTEGER NOT NULL, changed REAL NOT NULL)",
+    "CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, edited INTEGER NOT NULL DEFAULT 0)",
+    "CREATE INDEX chunks_of_document ON chunks (document, number)",
+    "CREATE INDEX chunks_of_text ON chunks (text)",
+    "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER NOT NULL)",
+)
+IDS = 500
+"""Ids in one statement."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A document as it is kept.
+
+    Attributes:
+        id: Its number.
+        source: What it is called: no two are called the same.
+        digest: Of its content, and of how it was read and cut.
+        facts: What is known of it.
+        chunks: How many it has.
+        changed: When it was last written, in seconds since 1970.
+    """
+
+    id: int
+    source: str
+    digest: str
+    facts: dict[str, list[Fact]]
+    chunks: int
+    changed: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A chunk as it is kept.
+
+    Attributes:
+        id: Its number, which no other chunk ever has.
+        document: That of its document.
+        source: What that is called.
+        number: Its place in there, from 0 on.
+        chunk: What it says.
+        facts: What is known of its document.
+        vector: (d,) float32, if it has one.
+    """
+
+    id: int
+    document: int
+    source: str
+    number: int
+    chunk: Chunk
+    facts: dict[str, list[Fact]]
+    vector: np.ndarray | None
+
+    def known(self) -> dict[str, tuple[Fact, ...]]:
+        """What it may be filtered by."""
+        own: dict[str, tuple[Fact, ...]] = {name: tuple(values) for name, values in self.facts.items()}
+        return {**own, "source": (self.source,), "kind": (self.chunk.kind,)}
+
+
+@dataclass(frozen=True)
+class New:
+    """A chunk that is to be kept.
+
+    Attributes:
+        chunk: What it says.
+        text: Digest of what is embedded of it.
+        vector: (d,) float32, if there is one.
+    """
+
+    chunk: Chunk
+    text: bytes
+    vector: np.ndarray | None
+
+
+class Records:
+    """The database. Any thread may use it, and any process.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: It cannot be opened, or is something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with self._told():
+            self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
+            self._db.execute("PRAGMA synchronous = FULL")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    def about(self, key: str) -> str | None:
+        """What it says of itself."""
+        rows = self._ask("SELECT value FROM about WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def document(self, source: str) -> Stored | None:
+        """A document by what it is called."""
+        return next(iter(self._documents("WHERE source = ?", (source,))), None)
+
+    def documents(self) -> list[Stored]:
+        """All documents, by what they are called."""
+        return self._documents("ORDER BY source", ())
+
+    def _documents(self, clause: str, values: Sequence[Any]) -> list[Stored]:
+        rows = self._ask(f"SELECT id, source, digest, facts, chunks, changed FROM documents {clause}", values)  # noqa: S608 (ours)
+        return [Stored(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5]) for row in rows]
+
+    def count(self) -> tuple[int, int]:
+        """How many documents and chunks."""
+        ((documents, chunks),) = self._ask("SELECT count(*), coalesce(sum(chunks), 0) FROM documents", ())
+        return documents, chunks
+
+    def parts(self, ids: Iterable[int], *, vectors: bool = False) -> dict[int, Part]:
+        """Chunks by their numbers; who is not there is left out."""
+        wanted = [int(number) for number in ids]
+        found: dict[int, Part] = {}
+        for start in range(0, len(wanted), IDS):
+            some = wanted[start : start + IDS]
+            found |= {
+                part.id: part for part in self._parts(f"WHERE c.id IN ({','.join('?' * len(some))})", some, vectors)
+            }
+        return found
+
+    def parts_of(self, document: int) -> list[Part]:
+        """The chunks of a document, in their order."""
+        return self._parts("WHERE c.document = ? ORDER BY c.number", (document,), False)
+
+    def after(self, chunk: int, most: int) -> list[Part]:
+        """The next chunks behind a number, with their vectors."""
+        return self._parts("WHERE c.id > ? ORDER BY c.id LIMIT ?", (chunk, most), True)
+
+    def _parts(self, clause: str, values: Sequence[Any], vectors: bool) -> list[Part]:
+        vector = "c.vector" if vectors else "NULL"
+        rows = self._ask(
+            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector} FROM chunks c"  # noqa: S608 (ours)
+            f" JOIN documents d ON d.id = c.document {clause}",
+            values,
+        )
+        return [
+            Part(row[0], row[1], row[2], row[3], Chunk.from_json(row[4]), json.loads(row[5]), _vector(row[6]))
+            for row in rows
+        ]
+
+    def without_vectors(self, most: int) -> list[Part]:
+        """Some chunks that have no vector."""
+        return self._parts("WHERE c.vector IS NULL ORDER BY c.id LIMIT ?", (most,), False)
+
+    def vectors_of(self, texts: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """Vectors that are there already, by the digests of their texts."""
+        found: dict[bytes, np.ndarray] = {}
+        for start in range(0, len(texts), IDS):
+            some = list(texts[start : start + IDS])
+            marks = ",".join("?" * len(some))
+            for text, value in self._ask(
+                f"SELECT text, vector FROM chunks WHERE vector IS NOT NULL AND text IN ({marks})",  # noqa: S608 (marks alone)
+                some,
+            ):
+                found[text] = np.frombuffer(value, "<f4")
+        return found
+
+    def last(self) -> int:
+        """The last change."""
+        ((found,),) = self._ask("SELECT coalesce(max(id), 0) FROM changes", ())
+        return int(found)
+
+    def changed(self, since: int, most: int) -> tuple[int, list[int]] | None:
+        """Chunks that were added, changed or taken away behind a change, each once; None where that is not remembered.
+
+        Returns:
+            The last change that was looked at, and the numbers of the chunks.
+        """
+        ((first,),) = self._ask("SELECT coalesce(min(id), 0) FROM changes", ())
+        if first > since + 1:
+            return None
+        rows = self._ask("SELECT id, chunk FROM changes WHERE id > ? ORDER BY id LIMIT ?", (since, most))
+        return (rows[-1][0], sorted({row[1] for row in rows})) if rows else (since, [])
+
+    # --------------------------------------------------------------------------------------------- writing
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """What is written inside of the block is there whole or not at all."""
+        with self._lock, self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (KEPT,))
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def tell(self, key: str, value: str) -> None:
+        """Let it say this of itself."""
+        self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
+
+    def put(self, source: str, digest: str, facts: dict[str, list[Fact]], chunks: Sequence[New], now: float) -> bool:
+        """Write a document in the place of the one that is called the same. Chunks that are alike keep their numbers.
+
+        Returns:
+            Whether there was one.
+        """
+        former = self.document(source)
+        told = json.dumps(facts, ensure_ascii=False, sort_keys=True)
+        if former is None:
+            document = self._db.execute(
+                "INSERT INTO documents (source, digest, facts, chunks, changed) VALUES (?, ?, ?, ?, ?)",
+                (source, digest, told, len(chunks), now),
+            ).lastrowid
+        else:
+            document = former.id
+            self._db.execute(
+                "UPDATE documents SET digest = ?, facts = ?, chunks = ?, changed = ? WHERE id = ?",
+                (digest, told, len(chunks), now, document),
+            )
+        kept: dict[str, list[int]] = {}
+        for number, own in self._db.execute(
+            "SELECT id, digest FROM chunks WHERE document = ? ORDER BY number DESC", (document,)
+        ):
+            kept.setdefault(own, []).append(number)
+        same_facts = former is not None and json.dumps(former.facts, ensure_ascii=False, sort_keys=True) == told
+        changes: list[tuple[int]] = []
+        for place, new in enumerate(chunks):
+            own = new.chunk.digest()
+            vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
+            if kept.get(own):
+                number = kept[own].pop()
+                self._db.execute(
+                    "UPDATE chunks SET number = ?, vector = coalesce(?, vector) WHERE id = ?", (place, vector, number)
+                )
+                changes += [] if same_facts else [(number,)]
+            else:
+                values = (document, place, own, new.chunk.as_json(), new.text, vector)
+                added = self._db.execute(
+                    "INSERT INTO chunks (document, number, digest, body, text, vector) VALUES (?, ?, ?, ?, ?, ?)",
+                    values,
+                ).lastrowid
+                changes.append((int(added or 0),))
+        gone = [(number,) for numbers in kept.values() for number in numbers]
+        self._db.executemany("DELETE FROM chunks WHERE id = ?", gone)
+        self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [*changes, *gone])
+        return former is not None
+
+    def edit(self, part: int, new: New, now: float) -> None:
+        """Let a chunk say something else."""
+        vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
+        values = (new.chunk.digest(), new.chunk.as_json(), new.text, vector, part)
+        self._db.execute(
+            "UPDATE chunks SET digest = ?, body = ?, text = ?, vector = ?, edited = 1 WHERE id = ?", values
+        )
+        self._db.execute(
+            "UPDATE documents SET changed = ? WHERE id = (SELECT document FROM chunks WHERE id = ?)", (now, part)
+        )
+        self._db.execute("INSERT INTO changes (chunk) VALUES (?)", (part,))
+
+    def drop(self, source: str) -> bool:
+        """Take a document away, and say whether it was there."""
+        former = self.document(source)
+        if former is None:
+            return False
+        self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks WHERE document = ?", (former.id,))
+        self._db.execute("DELETE FROM chunks WHERE document = ?", (former.id,))
+        self._db.execute("DELETE FROM documents WHERE id = ?", (former.id,))
+        return True
+
+    def give_vectors(self, vectors: dict[int, np.ndarray]) -> None:
+        """Let chunks have vectors, by their numbers."""
+        values = [(vector.astype("<f4").tobytes(), number) for number, vector in vectors.items()]
+        self._db.executemany("UPDATE chunks SET vector = ? WHERE id = ?", values)
+        self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [(number,) for number in vectors])
+
+    def forget_vectors(self) -> None:
+        """All vectors are of a model that is no longer used."""
+        self._db.execute("UPDATE chunks SET vector = NULL")
+        self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks")
+
+    def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._lock, self._told():
+            return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from None
+
+
+def _vector(value: bytes | None) -> np.ndarray | None:
+    return None if value is None else np.frombuffer(value, "<f4")
