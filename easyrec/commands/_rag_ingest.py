@@ -1,0 +1,75 @@
+"""Add documents, or write anew what has changed of them.
+
+easyrec rag ingest -c rag.yaml handbook/ prices.csv --fact team=shop year=2026
+easyrec rag ingest -c rag.yaml --remove handbook/old.md
+easyrec rag ingest -c rag.yaml handbook/new.md --preview
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from easyrec.commands._print import console, count, line, table
+from easyrec.commands._rag import add_config, config_of, facts_in
+from easyrec.errors import DataError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `easyrec rag ingest`."""
+    add_config(parser)
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")
+    parser.add_argument(
+        "--fact", nargs="+", default=[], metavar="NAME=VALUE", help="what is known of all of them, to filter by"
+    )
+    parser.add_argument("--remove", nargs="+", default=[], metavar="SOURCE", help="documents to take away")
+    parser.add_argument(
+        "--preview", action="store_true", help="show the chunks that files would have, and keep nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Add, and tell what came of it.
+
+    Raises:
+        DataError: Some could not be read; the others were added.
+    """
+    from rag.knowledge import KnowledgeBase  # noqa: PLC0415 (help must not wait for it)
+
+    config, facts = config_of(args), facts_in(args.fact)
+    with KnowledgeBase(config.knowledge) as base:
+        if args.preview:
+            for path in args.paths:
+                for number, chunk in enumerate(base.preview(path)):
+                    line(f"--- {path} [{number}] {chunk.kind} {' > '.join(chunk.path)}\n{chunk.text}\n")
+            return
+        for source in args.remove:
+            line(f"{source}: {'removed' if base.remove(source) else 'was not there'}")
+        if not args.paths:
+            return
+        columns = (TextColumn("{task.completed} documents"), TimeElapsedColumn(), TextColumn("{task.description}"))
+        shown = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+        with shown:
+            task = shown.add_task("", total=None)
+            report = base.add(
+                args.paths, facts, progress=lambda source: shown.update(task, advance=1, description=source)
+            )
+        documents, chunks = base.records.count()
+    told = table(config.knowledge.path, "documents", "", right=1)
+    told.add_row("added", count(len(report.added)))
+    told.add_row("updated", count(len(report.updated)))
+    told.add_row("unchanged", count(len(report.unchanged)))
+    told.add_row("failed", count(len(report.failed)))
+    told.add_row("chunks of these", count(report.chunks))
+    told.add_row("texts embedded", count(report.embedded))
+    for stage, seconds in report.seconds.items():
+        told.add_row(f"seconds to {stage}", f"{seconds:.2f}")
+    told.add_row("in all: documents", count(documents))
+    told.add_row("in all: chunks", count(chunks))
+    console().print(told)
+    if report.failed:
+        reasons = "\n".join(f"  {reason}" for reason in report.failed.values())
+        raise DataError(f"{len(report.failed)} of the documents could not be read; the others are there:\n{reasons}")
