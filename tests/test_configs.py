@@ -22,8 +22,8 @@ def named(path):
     return path.relative_to(ROOT).as_posix()
 
 
-OTHERS = re.compile(r"^(# serving\.yaml|# store\w*\.yaml|project:|models:|views:)", re.MULTILINE)
-"""Blocks of other kinds of configs, which the tests of the server and of the feature store read."""
+OTHERS = re.compile(r"^(# serving\.yaml|# store\w*\.yaml|# rag\.yaml|project:|models:|views:)", re.MULTILINE)
+"""Blocks of other kinds of configs, which the tests of the server, of the feature store and of knowledge bases read."""
 
 
 def blocks():
