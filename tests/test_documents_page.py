@@ -43,7 +43,7 @@ def test_commands_and_program_run(here, capsys):
     told = capsys.readouterr().out
     assert "[1] handbook/refunds.md, line 5 (Shop > Refunds)" in told
     (program,) = parts(PAGE, "python")
-    exec(compile(program, "documents.md", "exec"), {})  # noqa: S102 (our own page)
+    exec(compile(program, "documents.md", "exec"), {})
     assert "Refunds of vouchers take a day. notes/refunds" in capsys.readouterr().out
 
 
@@ -63,5 +63,5 @@ def test_the_client_runs(here, capsys):
 
     here.answer = answer
     (program,) = parts(CLIENT, "python")
-    exec(compile(program, "language_models.md", "exec"), {})  # noqa: S102 (our own page)
+    exec(compile(program, "language_models.md", "exec"), {})
     assert "4 (2, 64) Usage(" in capsys.readouterr().out
