@@ -1,0 +1,177 @@
+"""Readers of office files, against files made here, whose content is known; and files that mean no good."""
+
+import io
+import zipfile
+
+import pytest
+
+from easyrec.errors import DataError
+from rag.document import Bullets, Figure, Heading, Paragraph, Place, Table
+from rag.readers import reader_of
+from rag.readers.excel import Config as Excel
+
+docx = pytest.importorskip("docx")
+openpyxl = pytest.importorskip("openpyxl")
+pptx = pytest.importorskip("pptx")
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
+)
+
+
+def read(path):
+    return list(reader_of(path).read(path))
+
+
+def test_word(tmp_path):
+    document = docx.Document()
+    document.add_heading("Handbook", 0)
+    document.add_heading("Refunds", 1)
+    document.add_paragraph("A refund takes  five\tdays.")
+    for text, style in (("card", "List Bullet"), ("credit", "List Bullet 2"), ("cash", "List Bullet")):
+        document.add_paragraph(text, style)
+    document.add_heading("退款", 2)
+    document.add_paragraph("Table 1: Times", "Caption")
+    table = document.add_table(3, 3)
+    for row, texts in enumerate([("kind", "days", "days"), ("card", "5", "6"), ("card", "7", "8")]):
+        for column, text in enumerate(texts):
+            table.cell(row, column).text = text
+    table.cell(0, 2).text = table.cell(2, 0).text = ""
+    table.cell(0, 1).merge(table.cell(0, 2))
+    table.cell(1, 0).merge(table.cell(2, 0))
+    document.add_paragraph("The end.")
+    path = tmp_path / "a.docx"
+    document.save(path)
+    assert read(path) == [
+        Heading("Handbook", 1),
+        Heading("Refunds", 1),
+        Paragraph("A refund takes five days."),
+        Bullets(((0, "card"), (1, "credit"), (0, "cash"))),
+        Heading("退款", 2),
+        Table((("kind", "days", "days"), ("card", "5", "6"), ("card", "7", "8")), 1, "Table 1: Times"),
+        Paragraph("The end."),
+    ]
+
+
+def test_excel(tmp_path):
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Prices"
+    for row in [
+        ("item", "price", "on sale"),
+        ("chair", 10.0, True),
+        ("table", 20.5, None),
+        (None, None, None),
+        ("lamp", 3, False),
+    ]:
+        sheet.append(row)
+    sheet.append(("merged", None, None))
+    sheet.merge_cells("A6:C6")
+    other = book.create_sheet("Empty")
+    hidden = book.create_sheet("Secret")
+    hidden["A1"] = "x"
+    hidden.sheet_state = "hidden"
+    path = tmp_path / "a.xlsx"
+    book.save(path)
+    head = ("item", "price", "on sale")
+    assert read(path) == [
+        Heading("Prices", 1, Place(page=1)),
+        Table(
+            (
+                head,
+                ("chair", "10", "TRUE"),
+                ("table", "20.5", ""),
+                ("lamp", "3", "FALSE"),
+                ("merged", "merged", "merged"),
+            ),
+            1,
+            "",
+            Place(page=1, line=2),
+        ),
+    ]
+    assert other.title == "Empty"
+    assert [len(part.rows) for part in list(Excel(part_rows=2).read(path))[1:]] == [3, 3]
+    assert list(Excel(sheets=["Secret"]).read(path))[1].rows == (("x",),)
+    with pytest.raises(DataError, match="no sheet 'secret'; there are Prices, Empty, Secret"):
+        list(Excel(sheets=["secret"]).read(path))
+
+
+def test_powerpoint(tmp_path):
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[1])
+    slide.shapes.title.text = "Refunds"
+    body = slide.placeholders[1].text_frame
+    body.text = "by card"
+    deeper = body.add_paragraph()
+    deeper.text, deeper.level = "five days", 1
+    slide.notes_slide.notes_text_frame.text = "say it slowly"
+    second = deck.slides.add_slide(deck.slide_layouts[6])
+    inch = 914_400
+    shape = second.shapes.add_table(2, 2, inch, 4 * inch, 4 * inch, inch)
+    for row, texts in enumerate([("a", ""), ("1", "2")]):
+        for column, text in enumerate(texts):
+            shape.table.cell(row, column).text = text
+    shape.table.cell(0, 0).merge(shape.table.cell(0, 1))
+    second.shapes.add_textbox(5 * inch, inch, inch, inch).text_frame.text = "right"
+    second.shapes.add_textbox(inch, inch, inch, inch).text_frame.text = "left"
+    picture = second.shapes.add_picture(io.BytesIO(PNG), inch, 6 * inch, inch, inch)
+    picture._element.nvPicPr.cNvPr.set("descr", "a plan")
+    path = tmp_path / "a.pptx"
+    deck.save(path)
+    found = read(path)
+    assert [(type(block), block.place.page) for block in found] == [
+        (Heading, 1), (Bullets, 1), (Paragraph, 1), (Heading, 2), (Paragraph, 2), (Paragraph, 2), (Table, 2), (Figure, 2),
+    ]  # fmt: skip
+    assert found[0].text == "Refunds"
+    assert found[1].items == ((0, "by card"), (1, "five days"))
+    assert found[2].text == "say it slowly"
+    assert [block.text for block in found[4:6]] == ["left", "right"]
+    assert found[6].rows == (("a", "a"), ("1", "2"))
+    assert found[7].caption == "a plan"
+    assert found[4].place.box == (0.1, 0.1333, 0.2, 0.2667)
+
+
+def bomb(path, name, times):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(times):
+            archive.writestr(f"{name}{number or ''}", b"\0" * (32 << 20))
+
+
+@pytest.mark.parametrize(
+    ("ending", "inside"),
+    [(".docx", "word/document.xml"), (".xlsx", "xl/workbook.xml"), (".pptx", "ppt/presentation.xml")],
+)
+def test_files_that_mean_no_good(tmp_path, ending, inside):
+    path = tmp_path / f"a{ending}"
+
+    def refused(reason):
+        with pytest.raises(DataError, match=reason) as told:
+            read(path)
+        assert str(path) in str(told.value)
+
+    path.write_bytes(b"")
+    refused("is damaged")
+    path.write_bytes(b"PK\x03\x04" + b"\0" * 100)
+    refused("is damaged")
+    path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600)
+    refused("closed by a password, or of the format before 2007")
+    bomb(path, inside, 1)
+    refused("bytes unpacked")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", "x")
+    refused(f"has no '{inside}'")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(inside, "<a>")
+        archive.writestr("[Content_Types].xml", "<Types/>")
+    refused("is damaged")
+    laughs = (
+        '<!DOCTYPE x [<!ENTITY a "ha">'
+        + "".join(f'<!ENTITY {chr(98 + i)} "{f"&{chr(97 + i)};" * 10}">' for i in range(9))
+        + "]>"
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(inside, f"{laughs}<x>&j;</x>")
+        archive.writestr("[Content_Types].xml", f"{laughs}<Types>&j;</Types>")
+        archive.writestr("_rels/.rels", f"{laughs}<Relationships>&j;</Relationships>")
+    refused("is damaged")
