@@ -1,0 +1,154 @@
+"""Lines of a region as headings, paragraphs and lists."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rag.document import LEVELS, Block, Bullets, Heading, Paragraph
+from rag.pages.page import Box, Page, Span, around, joined, line_text, rows_of
+from rag.pages.regions import Region
+
+LARGER = 1.12
+"""How much larger than running text a heading is."""
+APART = 1.35
+"""How much further apart lines of two paragraphs are than those of one."""
+SHORT = 160
+"""Characters of a heading."""
+MARK = re.compile(
+    r"^\s*(?:([\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013\u2014-])|(\d{1,3}[.)]|[a-z][.)]|\(\d{1,3}\)))\s+",
+    re.IGNORECASE,
+)
+SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\uff1a\u2026][\"'\u201d\u2019)]*$")
+
+
+@dataclass(frozen=True)
+class Styles:
+    """How a document's text looks.
+
+    Attributes:
+        body: Height of running text.
+        sizes: Heights of headings, the largest first.
+        bold: Whether there are headings as high as running text that are bold.
+    """
+
+    body: float
+    sizes: tuple[float, ...]
+    bold: bool
+
+    def level(self, row: list[Span], text: str) -> int:
+        """The level of a heading; 0: it is none."""
+        if len(text) > SHORT or not any(character.isalpha() for character in text):
+            return 0
+        size = _size(row)
+        if size >= LARGER * self.body:
+            near = min(range(len(self.sizes)), key=lambda i: abs(self.sizes[i] - size), default=None)
+            return min(near + 1, LEVELS) if near is not None else 0
+        if self.bold and all(span.bold for span in row) and size >= 0.95 * self.body and not SENTENCE_END.search(text):
+            return min(len(self.sizes) + 1, LEVELS)
+        return 0
+
+
+def styles_of(pages: Iterable[Page]) -> Styles:
+    """How the text of some pages looks."""
+    heights: Counter[float] = Counter()
+    bold: Counter[bool] = Counter()
+    for page in pages:
+        for span in page.spans:
+            heights[span.type_size] += len(span.text)
+            bold[span.bold] += len(span.text)
+    if not heights:
+        return Styles(10.0, (), False)
+    body = max(heights, key=lambda size: (heights[size], size))
+    larger = sorted((size for size in heights if size >= LARGER * body), reverse=True)
+    sizes: list[float] = []
+    for size in larger:
+        if not sizes or size < 0.96 * sizes[-1]:
+            sizes.append(size)
+    return Styles(body, tuple(sizes[:LEVELS]), bold[True] < 0.3 * sum(bold.values()))
+
+
+def blocks_of(page: Page, region: Region, styles: Styles) -> list[Block]:
+    """The blocks of a region."""
+    rows = rows_of(region.spans)
+    lines = [(row, around(row), line_text(row)) for row in rows]
+    lines = [line for line in lines if line[2]]
+    steps = sorted(
+        b[1].top - a[1].top for a, b in pairwise(lines) if 0.8 < (b[1].top - a[1].top) / max(a[1].height, 1.0) < 3
+    )
+    step = steps[len(steps) // 4] if steps else 0.0
+    marks = [_has_dot(page, box) for _, box, _ in lines]
+    groups: list[list[tuple[list[Span], str]]] = []
+    kinds: list[int] = []
+    dotted: list[bool] = []
+    is_item = False
+    for number, (row, box, text) in enumerate(lines):
+        level = styles.level(row, text)
+        fresh = number == 0 or level != kinds[-1]
+        if not fresh:
+            above = lines[number - 1]
+            far = box.top - above[1].top > APART * max(step, 0.9 * above[1].height)
+            indent = (
+                box.left - region.box.left > 0.8 * box.height and above[1].left - region.box.left < 0.5 * box.height
+            )
+            ends = above[1].right < region.box.right - 0.2 * region.box.width and bool(SENTENCE_END.search(above[2]))
+            marked = marks[number] or bool(MARK.match(text))
+            fresh = marked or far or (level == 0 and ((indent and not is_item) or ends))
+        if fresh:
+            groups.append([])
+            kinds.append(level)
+            is_item = marks[number] or bool(MARK.match(text))
+            dotted.append(marks[number])
+        groups[-1].append((row, text))
+    return _made(page, groups, kinds, dotted)
+
+
+def _has_dot(page: Page, box: Box) -> bool:
+    """Whether a small shape stands before a line."""
+    return any(
+        box.top <= (dot.top + dot.bottom) / 2 <= box.bottom and 0 <= box.left - dot.right < 2 * box.height
+        for dot in page.dots
+    )
+
+
+def _made(page: Page, groups: list[list[tuple[list[Span], str]]], kinds: list[int], dotted: list[bool]) -> list[Block]:
+    """Groups of lines as blocks; items that follow each other are one list."""
+    found: list[Block] = []
+    items: list[tuple[float, str, list[Span], bool]] = []
+
+    def flush() -> None:
+        if items:
+            lefts = sorted({round(left) for left, *_ in items})
+            depths = {left: sum(other < left - 4 for other in lefts) for left in lefts}
+            spans = [span for _, _, own, _ in items for span in own]
+            entries = tuple((depths[round(left)], text) for left, text, _, _ in items)
+            found.append(Bullets(entries, items[0][3], page.place(spans)))
+            items.clear()
+
+    for group, level, dot in zip(groups, kinds, dotted, strict=True):
+        spans = [span for row, _ in group for span in row]
+        text = joined([line for _, line in group])
+        mark = MARK.match(text)
+        if level:
+            flush()
+            found.append(Heading(text, level, page.place(spans)))
+        elif dot:
+            items.append((spans[0].left, text, spans, False))
+        elif mark is not None and text[mark.end() :]:
+            items.append((spans[0].left, text[mark.end() :], spans, mark.group(2) is not None))
+        else:
+            flush()
+            found.append(Paragraph(text, page.place(spans)))
+    flush()
+    return found
+
+
+def _size(row: list[Span]) -> float:
+    """Height of most characters of a row."""
+    sizes: Counter[float] = Counter()
+    for span in row:
+        sizes[span.type_size] += len(span.text)
+    return max(sizes, key=lambda size: (sizes[size], size))

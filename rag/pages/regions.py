@@ -1,0 +1,229 @@
+"""Regions: columns of text one after the other, and tables without rules."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from rag.pages.page import Box, Span, around, rows_of
+
+LONE = re.compile(
+    r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
+)
+"""Marks of lists that stand by themselves."""
+GUTTER = 0.9
+"""Of the height of characters: how much free room divides columns, at least."""
+ROWS = 3
+"""Rows that columns have at least."""
+CLOSE = 0.6
+"""Of the height of characters: how far apart lines of a paragraph are at most."""
+NEXT = 1.6
+"""How far apart paragraphs of a column are at most, where the other column has ended."""
+FULL = 0.62
+"""Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
+
+
+@dataclass
+class Region:
+    """Spans that are read from the top to the bottom.
+
+    Attributes:
+        spans: They.
+        box: Room that they have.
+    """
+
+    spans: list[Span]
+    box: Box
+
+
+@dataclass
+class Aligned:
+    """A table without rules.
+
+    Attributes:
+        rows: Its spans by row and column.
+        edges: Where its columns begin and end.
+    """
+
+    rows: list[list[list[Span]]]
+    edges: list[float]
+
+    @property
+    def spans(self) -> list[Span]:
+        """All of them."""
+        return [span for row in self.rows for cell in row for span in cell]
+
+
+def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
+    """What is read one after the other."""
+    if not spans:
+        return []
+    box = around(spans)
+    rows = rows_of(spans)
+    found: list[Region | Aligned] = []
+    plain: list[Span] = []
+    start = 0
+    while start < len(rows):
+        end, gutters = _run(rows, start, box) if depth < 8 else (start, [])
+        if not gutters:
+            plain += rows[start]
+            start += 1
+            continue
+        first, end = _first(rows, start, end, gutters), _last(rows, start, end, gutters)
+        beside = next((n for n in range(first, end) if any(_beside(rows[n], *room) for room in gutters)), first)
+        more = [(n, _inner(_common(rows[n:end], box), rows[n:end])) for n in (first, beside)]
+        first, found_gutters = max(
+            more, key=lambda one: (len(one[1]), -one[0])
+        )  # a table begins where it has all columns
+        gutters = found_gutters or gutters
+        plain += [span for row in rows[start:first] for span in row]
+        start = first
+        if plain:
+            found.append(Region(plain, box))
+            plain = []
+        block = rows[start:end]
+        edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
+        found += _divided(block, edges, depth)
+        start = end
+    if plain:
+        found.append(Region(plain, box))
+    return found
+
+
+def with_marks(spans: list[Span]) -> list[Span]:
+    """Spans with marks of lists before what they stand before: room behind a mark divides no columns."""
+    gone: set[int] = set()
+    found: dict[int, Span] = {}
+    for row in rows_of(spans):
+        for mark, span in pairwise(row):
+            if LONE.fullmatch(mark.text) and 0 <= span.left - mark.right < 4 * span.size and id(mark) not in found:
+                text = f"{mark.text} {span.text}"
+                lefts = [*mark.lefts, mark.right, *span.lefts]
+                found[id(span)] = replace(span, left=mark.left, text=text, lefts=lefts)
+                gone.add(id(mark))
+    return [found.get(id(span), span) for span in spans if id(span) not in gone]
+
+
+def _run(rows: list[list[Span]], start: int, box: Box) -> tuple[int, list[tuple[float, float]]]:
+    """The longest run of rows from one on that have room between columns in common, and that room."""
+    free = [(box.left, box.right)]
+    best: tuple[int, list[tuple[float, float]]] = (start, [])
+    em = _em(rows)
+    end = start
+    while end < len(rows):
+        taken = sorted((span.left, span.right) for span in rows[end])
+        narrowed = [room for room in _cut(free, taken) if room[1] - room[0] >= GUTTER * em]
+        inner = _inner(narrowed, rows[start : end + 1])
+        if end > start and best[1] and not inner:
+            break
+        free = narrowed
+        end += 1
+        if inner and end - start >= ROWS:
+            best = (end, inner)
+        if not free:
+            break
+    return best
+
+
+def _common(rows: list[list[Span]], box: Box) -> list[tuple[float, float]]:
+    """Room between columns that all rows have in common."""
+    free = [(box.left, box.right)]
+    for row in rows:
+        free = _cut(free, sorted((span.left, span.right) for span in row))
+    em = _em(rows)
+    return [room for room in free if room[1] - room[0] >= GUTTER * em]
+
+
+def _em(rows: list[list[Span]]) -> float:
+    """Height of most characters."""
+    sizes = sorted(span.size for row in rows for span in row)
+    return sizes[len(sizes) // 2]
+
+
+def _first(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
+    """Where columns begin: rows in one of them alone belong to them where they are closely followed by what looks alike."""
+    first = min(
+        (n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)), default=start
+    )
+    while first > start:
+        row, below = around(rows[first - 1]), [span for other in rows[first:end] for span in other]
+        under = [span for span in below if span.left < row.right and row.left < span.right]
+        near = min(under, key=lambda span: span.top, default=None)
+        if near is None or not _follows(rows[first - 1][-1], near, CLOSE):
+            break
+        first -= 1
+    return first
+
+
+def _follows(above: Span, below: Span, room: float) -> bool:
+    """Whether one is the next line of the other's column, by its looks."""
+    return below.top - above.bottom <= room * below.size and abs(below.type_size - above.type_size) <= 0.5
+
+
+def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
+    """Where columns end: rows in one of them alone belong to them as long as they follow closely and look alike."""
+    last = max(
+        (n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)), default=end - 1
+    )
+    while last + 1 < end:
+        row, above = around(rows[last + 1]), [span for other in rows[start : last + 1] for span in other]
+        over = [span for span in above if span.left < row.right and row.left < span.right]
+        near = max(over, key=lambda span: span.bottom, default=None)
+        if near is None or not _follows(near, rows[last + 1][0], NEXT):
+            break
+        last += 1
+    return last + 1
+
+
+def _beside(row: list[Span], low: float, high: float) -> bool:
+    """Whether a row has text on both sides."""
+    return any(span.right <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
+
+
+def _cut(free: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """What is left of some room."""
+    found = free
+    for low, high in taken:
+        found = [part for a, b in found for part in ((a, min(b, low)), (max(a, high), b)) if part[1] > part[0]]
+    return sorted(set(found))
+
+
+def _inner(free: list[tuple[float, float]], rows: list[list[Span]]) -> list[tuple[float, float]]:
+    """Room that has text on both sides, in two rows at least."""
+    found = []
+    for low, high in free:
+        left = sum(any(span.right <= low + 1 for span in row) for row in rows)
+        right = sum(any(span.left >= high - 1 for span in row) for row in rows)
+        if left >= 2 and right >= 2:
+            found.append((low, high))
+    # Columns that nothing stands in are none.
+    kept: list[tuple[float, float]] = []
+    for room in found:
+        if kept and not any(kept[-1][1] - 1 <= span.left and span.right <= room[0] + 1 for row in rows for span in row):
+            continue
+        kept.append(room)
+    return kept
+
+
+def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Region | Aligned]:
+    """Columns of text, or a table."""
+    columns = len(edges) - 1
+
+    def column(span: Span) -> int:
+        return min(sum((span.left + span.right) / 2 >= edge for edge in edges[1:-1]), columns - 1)
+
+    cells = [[[span for span in row if column(span) == number] for number in range(columns)] for row in rows]
+    together = sum(sum(map(bool, row)) > 1 for row in cells) / len(cells)
+    filled = []
+    for number in range(columns):
+        own = [around(row[number]) for row in cells if row[number]]
+        width = edges[number + 1] - edges[number]
+        filled += [box.width / width for box in own if box.height < 3 * min(other.height for other in own)]
+    fill = sum(filled) / len(filled) if filled else 1.0
+    if together >= 0.7 and (fill < FULL or columns > 3):
+        return [Aligned(cells, edges)]
+    found: list[Region | Aligned] = []
+    for number in range(columns):
+        found += regions_of([span for row in cells for span in row[number]], depth + 1)
+    return found

@@ -1,0 +1,191 @@
+"""The reader of PDF files, against files made here, whose content is known."""
+
+import contextlib
+import time
+
+import pytest
+
+from easyrec.errors import DataError
+from rag.document import Bullets, Heading, Paragraph
+from rag.pages.page import Box, Page, Span, joined
+from rag.pages.regions import Aligned, Region, regions_of
+from rag.readers import reader_of
+from rag.readers.pdf import Config
+
+pytest.importorskip("pypdfium2")
+platypus = pytest.importorskip("reportlab.platypus")
+
+from reportlab.lib.pagesizes import A4  # noqa: E402 (needs what is asked for above)
+from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet  # noqa: E402
+from reportlab.pdfbase import pdfmetrics  # noqa: E402
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont  # noqa: E402
+
+LOOKS = getSampleStyleSheet()
+GRID = [("GRID", (0, 0), (-1, -1), 0.7, "black")]
+TEXTS = [
+    f"This is paragraph {i}. It has words enough for some lines of a column, which goes on until it is full; then "
+    f"comes the next sentence of {i}, and with it the end."
+    for i in range(12)
+]
+
+
+def made(path, story, *, columns=1, password=None, page=None):
+    width, height = A4
+    frames = [
+        platypus.Frame(56 + n * (width - 112) / columns, 70, (width - 112) / columns - 12 * (columns - 1), height - 140)
+        for n in range(columns)
+    ]
+    template = platypus.PageTemplate(frames=frames, onPage=page or (lambda *_: None))
+    platypus.BaseDocTemplate(str(path), pagesize=A4, pageTemplates=[template], encrypt=password).build(story)
+    return path
+
+
+def read(path):
+    return list(reader_of(path).read(path))
+
+
+def plain(blocks):
+    kinds = {Heading: lambda b: ("h", b.level, b.text), Paragraph: lambda b: b.text, Bullets: lambda b: b.items}
+    return [kinds[type(block)](block) if type(block) in kinds else block.rows for block in blocks]
+
+
+def paragraph(text, look="BodyText"):
+    return platypus.Paragraph(text, LOOKS[look] if isinstance(look, str) else look)
+
+
+def test_headings_and_paragraphs_of_one_column(tmp_path):
+    story = [
+        paragraph("Handbook", "Heading1"), paragraph(TEXTS[0]), paragraph("Refunds", "Heading2"), paragraph(TEXTS[1]),
+        paragraph(TEXTS[2]), paragraph("By card", "Heading3"), paragraph(TEXTS[3]), paragraph("Holidays", "Heading1"),
+        paragraph(TEXTS[4]),
+    ]  # fmt: skip
+    assert plain(read(made(tmp_path / "a.pdf", story))) == [
+        ("h", 1, "Handbook"), TEXTS[0], ("h", 2, "Refunds"), TEXTS[1], TEXTS[2], ("h", 3, "By card"), TEXTS[3],
+        ("h", 1, "Holidays"), TEXTS[4],
+    ]  # fmt: skip
+
+
+def test_two_columns_are_read_one_after_the_other_over_pages(tmp_path):
+    texts = [TEXTS[i % 12].replace("paragraph", f"item {i} of paragraph") for i in range(60)]
+    path = made(tmp_path / "a.pdf", [paragraph(text) for text in texts], columns=2)
+    assert plain(read(path)) == texts
+
+
+def test_what_repeats_on_each_page_is_left_out(tmp_path):
+    def page(canvas, document):
+        canvas.drawString(200, 810, "Confidential handbook")
+        canvas.drawString(280, 30, f"Page {document.page}")
+
+    texts = [TEXTS[i % 12] for i in range(60)]
+    assert plain(read(made(tmp_path / "a.pdf", [paragraph(text) for text in texts], page=page))) == texts
+
+
+def test_a_table_with_merged_cells_and_a_caption(tmp_path):
+    rows = [["Kind", "Days", ""], ["", "least", "most"], ["card", "3", "5"], ["transfer", "5", "7"], ["", "6", "9"]]
+    spans = [("SPAN", (0, 0), (0, 1)), ("SPAN", (1, 0), (2, 0)), ("SPAN", (0, 3), (0, 4))]
+    story = [
+        paragraph(TEXTS[0]),
+        paragraph("Table 1: How long it takes"),
+        platypus.Table(rows, style=GRID + spans),
+        paragraph(TEXTS[1]),
+    ]
+    before, table, after = read(made(tmp_path / "a.pdf", story))
+    assert (before.text, after.text) == (TEXTS[0], TEXTS[1])
+    assert (table.header, table.caption) == (2, "Table 1: How long it takes")
+    assert table.rows == (
+        ("Kind", "Days", "Days"),
+        ("Kind", "least", "most"),
+        ("card", "3", "5"),
+        ("transfer", "5", "7"),
+        ("transfer", "6", "9"),
+    )
+
+
+def test_a_table_over_pages_is_one(tmp_path):
+    rows = [["Number", "Name"], *([str(i), f"product {i}"] for i in range(120))]
+    story = [paragraph(TEXTS[0]), platypus.Table(rows, style=GRID, repeatRows=1), paragraph(TEXTS[1])]
+    _, table, _ = read(made(tmp_path / "a.pdf", story))
+    assert table.rows == tuple(map(tuple, rows))
+
+
+def test_a_table_without_rules(tmp_path):
+    rows = [["Quarter", "Income", "Cost"], *([f"Q{i} 2025", str(i * 100), str(i * 60)] for i in range(1, 6))]
+    story = [paragraph(TEXTS[0]), platypus.Table(rows, colWidths=[120, 80, 80]), paragraph(TEXTS[1])]
+    _, table, _ = read(made(tmp_path / "a.pdf", story))
+    assert table.rows == tuple(map(tuple, rows))
+
+
+def test_a_list(tmp_path):
+    items = platypus.ListFlowable([paragraph(TEXTS[0]), paragraph("short")], bulletType="bullet", start="•")
+    (found,) = read(made(tmp_path / "a.pdf", [items]))
+    assert found.items == ((0, TEXTS[0]), (0, "short"))
+
+
+def test_chinese(tmp_path):
+    pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
+    look = ParagraphStyle("zh", fontName="STSong-Light", fontSize=11, leading=16, wordWrap="CJK", spaceAfter=8)
+    large = ParagraphStyle("zh1", parent=look, fontSize=20, leading=28)
+    text = (
+        "每个员工每年有三十天假期。假期需要提前两周申请，并且由经理批准。没有用完的假期可以带到下一年的三月底，之后就会作废。"
+        * 2
+    )
+    story = [paragraph("员工手册", large), paragraph(text, look), paragraph(text, look)]
+    assert plain(read(made(tmp_path / "a.pdf", story))) == [("h", 1, "员工手册"), text, text]
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    path = tmp_path / "a.pdf"
+    for content in (b"", b"%PDF-1.7\n%%EOF", b"no pdf at all" * 100):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.pdf: is damaged"):
+            read(path)
+    whole = made(path, [paragraph(TEXTS[0])]).read_bytes()
+    made(path, [paragraph(TEXTS[0])], password="secret")
+    with pytest.raises(DataError, match="closed by a password"):
+        read(path)
+    for end in range(0, len(whole), max(1, len(whole) // 40)):
+        path.write_bytes(whole[:end] + b"\0" * 20)
+        with contextlib.suppress(DataError):
+            read(path)
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"1 pages, and 0|max_bytes"):
+        list(Config(max_bytes=100).read(path))
+
+
+def test_lines_become_text():
+    assert joined(["a word that was di-", "vided", "and 3-", "4"]) == "a word that was divided and 3- 4"
+    assert joined(["退款需要", "五天。", "OK then"]) == "退款需要五天。 OK then"
+
+
+def span(text, left, top, right=None):
+    return Span(left, top, right or left + 5 * len(text), top + 10, text, [left + 5 * i for i in range(len(text))])
+
+
+def test_regions_of_text_and_of_tables_without_rules():
+    full = [span("x" * 80, 0, 0), span("x" * 80, 0, 12)]
+    columns = [span("l" * 36, 0, 24 + 12 * i) for i in range(5)] + [span("r" * 36, 220, 24 + 12 * i) for i in range(5)]
+    first, left, right, last = regions_of([*full, *columns, span("y" * 80, 0, 100)])
+    assert {s.text[0] for s in first.spans} == {"x"}
+    assert {s.text[0] for s in left.spans} == {"l"}
+    assert {s.text[0] for s in right.spans} == {"r"}
+    assert isinstance(last, Region)
+    cells = [span(f"{r}{c}", 100 * c, 12 * r) for r in range(4) for c in range(3)]
+    (table,) = regions_of(cells)
+    assert isinstance(table, Aligned)
+    assert [[cell[0].text for cell in row] for row in table.rows] == [[f"{r}{c}" for c in range(3)] for r in range(4)]
+    assert regions_of([]) == []
+    assert Page(1, 100.0, 100.0).place([Box(10, 20, 30, 140)]).box == (0.1, 0.2, 0.3, 1.0)
+
+
+@pytest.mark.slow
+def test_a_long_file_takes_little_memory_and_time(tmp_path):
+    import resource
+
+    path = made(tmp_path / "a.pdf", [paragraph(TEXTS[i % 12]) for i in range(40_000)])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun, pages = time.process_time(), 0
+    for block in reader_of(path).read(path):
+        pages = max(pages, block.place.page)
+    assert pages > 1500
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    print("pages a second", pages / (time.process_time() - begun))
