@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.store import native
-from feature_generator.errors import DataError
+from feature_generator.errors import DataError, nearest
 
 SCALARS = {
     "bool": pa.bool_(),
@@ -20,6 +21,19 @@ SCALARS = {
     "string": pa.string(),
     "timestamp": pa.timestamp("us", "UTC"),
 }
+KINDS = [*SCALARS, "array", "map", "vector"]
+OTHERS = {
+    **dict.fromkeys(("int", "integer", "bigint", "long", "tinyint", "smallint", "int8", "int16", "uint32"), "int64"),
+    **dict.fromkeys(("float32", "real"), "float"),
+    **dict.fromkeys(("float64", "decimal", "numeric"), "double"),
+    **dict.fromkeys(("str", "text", "varchar", "char", "utf8"), "string"),
+    **dict.fromkeys(("datetime", "date", "time"), "timestamp"),
+    "boolean": "bool",
+    "list": "array<T>",
+    "embedding": "vector<D>",
+    "dict": "map<K, V>",
+}
+"""What our types are called elsewhere."""
 
 
 def arrow_type(text: str) -> pa.DataType:
@@ -28,7 +42,10 @@ def arrow_type(text: str) -> pa.DataType:
     Raises:
         ValueError: There is no such type.
     """
-    native.check_type(text)
+    try:
+        native.check_type(text)
+    except ValueError as error:
+        raise ValueError(f"{error}{_meant(str(error))}") from None
     text = text.replace(" ", "")
     if text in SCALARS:
         return SCALARS[text]
@@ -43,6 +60,15 @@ def arrow_type(text: str) -> pa.DataType:
         return pa.list_(pa.float32(), int(held))
     key, _, value = held.partition(",")
     return pa.map_(SCALARS[key], SCALARS[value])
+
+
+def _meant(told: str) -> str:
+    """Which type was meant by an unknown one, such as a name that others use."""
+    unknown = re.match(r"unknown type '(\w+)", told)
+    if unknown is None or unknown[1] in KINDS:
+        return ""
+    meant = OTHERS.get(unknown[1].lower())
+    return f"; did you mean '{meant}'?" if meant else nearest(unknown[1], KINDS)
 
 
 def read_type(text: str) -> str:
