@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from easyrec.commands._options import positive
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._store import add_definitions, definitions
+from easyrec.commands._store import add_definitions, definitions, model_of
 
 if TYPE_CHECKING:
     from easyrec.store.verify import Verified
@@ -40,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
     """Print what differs; 1 where it is more than may differ."""
     from easyrec.store.verify import verify  # noqa: PLC0415 (help must not wait for it)
 
+    config = definitions(args)
     found = verify(
-        definitions(args),
-        args.model,
+        config,
+        model_of(config, args.model, args.config).name,
         args.log,
         time_column=args.time,
         most=args.rows,

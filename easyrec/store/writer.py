@@ -132,7 +132,7 @@ class Writer:
         put = _Put(_Sample(of_events=view.events is not None))
         try:
             passing = batches if gate is None else gate.passing(batches)
-            for seen in self._put(view, known, passing, put, done, rows_per_second):
+            for seen in self._put(view, known, passing, put, done, rows_per_second, gate):
                 pulse.beat(max(seen, done))
         except BaseException:
             pulse.stop()
@@ -293,6 +293,7 @@ class Writer:
         put: _Put,
         done: int,
         rows_per_second: float | None,
+        gate: Gate | None,
     ) -> Iterator[int]:
         """Write the rows of a generation behind the first `done`; tells after each piece how many have come."""
         assert known.writing is not None
@@ -300,7 +301,10 @@ class Writer:
         if rows_per_second is not None:
             at_once = min(at_once, max(1, int(rows_per_second / PIECES_A_SECOND)))
         for batch in _pieces(batches, at_once):
-            keys, packed, latest = self._packed(view, batch, known.writing.schema)
+            try:
+                keys, packed, latest = self._packed(view, batch, known.writing.schema)
+            except DataError as error:
+                raise _of_input(error, None if gate is not None and gate.set_aside else put.seen) from None
             put.add(keys, packed, latest, batch.num_rows)
             if put.seen > done:
                 self.store.splice(view.entity, known.slot, known.writing.generation, keys, packed, known.spans)
@@ -410,6 +414,12 @@ def _check_version(view: View, version: str, live: State | None) -> None:
 
 def _time(row: bytes) -> int:
     return int.from_bytes(row[2:10], "little", signed=True)
+
+
+def _of_input(error: DataError, before: int | None) -> DataError:
+    """The error of a row of a piece as that of a row of all rows; None: nobody knows how many came before."""
+    row = None if error.row is None or before is None else before + error.row
+    return DataError(error.reason, column=error.column, row=row, file=error.file, line=error.line)
 
 
 def _at_once(view: View) -> int:
