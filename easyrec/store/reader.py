@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import DataError, StoreError, nearest
-from easyrec.store import native
+from easyrec.store import freshness, native
 from easyrec.store.codec import read_type
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.events import reading
@@ -27,6 +28,8 @@ from easyrec.store.writer import key_bytes
 
 TOLD_S = 10.0
 """Seconds between two words in the log on reads that fail."""
+STATS_S = 1.0
+"""How long the store may take to say how new what it holds is."""
 _log = logging.getLogger("easyrec.store")
 
 
@@ -118,6 +121,7 @@ class EntityReader:
         self._empty = pa.record_batch(self._plan.reader.read([], 0)[0])
         self._counts, self._lock = np.zeros((len(self._views), 4), np.int64), Lock()
         self._timings, self._told = Timings(), -TOLD_S
+        self._written: dict[str, tuple[int, int]] = {}
 
     def read(self, ids: Sequence[Any] | pa.Array) -> pa.RecordBatch:
         """The columns of some ids, in their order; null where there is no row that is young enough.
@@ -190,14 +194,23 @@ class EntityReader:
     def stats(self) -> dict[str, ViewStats]:
         """The views as they are read."""
         times, known, now = self._timings.times, self._plan.views.views, self.clock()
+        written = self._since_written()
         made = {}
         for name, counts in self.counts().items():
             live = known[name].live if name in known else None
-            newest = None if live is None or live.newest is None else live.newest / 1e6
+            latest = freshness.newest(self._plan.views, name, written)
+            newest = None if latest is None else latest / 1e6
             age = None if newest is None else now - newest
             generation = 0 if live is None else live.generations[-1]
             made[name] = ViewStats(self.entity, counts, times, generation, newest, age)
         return made
+
+    def _since_written(self) -> dict[str, tuple[int, int]]:
+        """What is told of rows that were written one by one; where the store does not say it at once, what it said last."""
+        with suppress(StoreError):
+            wait = self.near.begin(freshness.place_of(self.entity), [], STATS_S)
+            self._written = freshness.parsed(wait()[0])
+        return self._written
 
     @property
     def schema(self) -> pa.Schema:

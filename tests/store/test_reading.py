@@ -248,7 +248,6 @@ def test_readers_see_what_a_plain_dictionary_would_hold(steps):
 
             with pytest.raises(OSError):  # noqa: PT011 (its own)
                 writer.publish("counts", failing(), merge=bool(rows))
-            former = None
         elif step == "back":
             if former is not None:
                 writer.rollback("counts")

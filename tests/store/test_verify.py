@@ -17,7 +17,7 @@ from easyrec.store.reader import ModelReader
 from easyrec.store.writer import Writer
 
 pytest.importorskip("duckdb", reason="needs the extra 'store'")
-from easyrec.store.verify import AGE, LATE, MISSING, UNKNOWN, VERSION, verify
+from easyrec.store.verify import AGE, LATE, MISSING, UNKNOWN, VERSION, _spread, verify
 
 START, DAY = 1_700_000_000, 86_400
 USERS, ITEMS = 200, 60
@@ -197,6 +197,17 @@ def test_what_the_table_knew_later_is_told_as_created_time(copied):
     one = named(copied.verify())["user_age"]
     assert one.extra > 100
     assert set(one.causes) == {LATE}
+
+
+def test_what_is_looked_at_is_spread_over_all_that_differs():
+    often, seldom = np.ones(10_000, bool), np.zeros(10_000, bool)
+    seldom[[5000, 9999]] = True
+    places = _spread([often, seldom], 100)
+    assert len(places) == 100
+    assert {0, 5000, 9999} <= set(places.tolist())
+    assert np.diff(places).max() < 250
+    np.testing.assert_array_equal(_spread([often, seldom], 10_000), np.arange(10_000))
+    assert len(_spread([often] * 7, 3)) == 3
 
 
 def test_events_that_never_came_are_told_with_how_many(copied):
