@@ -190,7 +190,7 @@ def test_what_is_not_there_is_told(here, capsys):
     assert (
         "short.parquet, column 'tags': the rows have no such column; they have: user_id, age" in capsys.readouterr().err
     )
-    assert store("read", "ctrr", "user_id=7") == 1
+    assert store("read", "ctrr", "user_id=7") == 2
     assert "unknown model 'ctrr'; did you mean 'ctr'?" in capsys.readouterr().err
 
 

@@ -459,6 +459,8 @@ def key_bytes(values: Any, name: str = "") -> list[bytes]:
     column = values if isinstance(values, pa.Array) else pa.array(values)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_null(column.type):  # nothing was asked for, or nothing but nulls
+        column = column.cast(pa.string())
     if pa.types.is_integer(column.type):
         if not column.null_count:
             return [b"%d" % value for value in column.to_pylist()]
