@@ -5,15 +5,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from easyrec.errors import ConfigError, DataError, EasyRecError, MissingExtra, nearest
 from easyrec.store.codec import FIRST_S, LAST_S, other_unit
+from feature_generator.errors import OutputError
 
+UNWRITTEN = re.compile(r'Could not write (?:all bytes to )?file \\*"(.+?)\\*": ([^\\"]+)')
+"""What duckdb says where a disk refuses: the file, and the system's words."""
 WATCHED_SECONDS = 0.2
 WHOLE = ("BIGINT", "INTEGER", "UINTEGER")
 """Types whose times are whole seconds since 1970."""
@@ -76,6 +81,9 @@ def told(what: str, file: str = "") -> Iterator[None]:
             raise
         if "OutOfMemory" in type(error).__name__:
             raise _too_little(error) from None
+        unwritten = UNWRITTEN.search(str(error))
+        if unwritten is not None:
+            raise OutputError(f"cannot write {_meant(unwritten[1])}: {unwritten[2]}") from None
         raise DataError(f"{what}: {said(error)}" if what else said(error), file=file) from None
 
 
@@ -99,6 +107,13 @@ def of_duckdb(error: Exception) -> bool:
 def said(error: Exception) -> str:
     """The first line of what duckdb says, without the kind of its error where that is ours."""
     return str(error).splitlines()[0][:300].removeprefix("Invalid Input Error: ")
+
+
+def _meant(path: str) -> str:
+    """The file that is written beside its place under another name until it is whole."""
+    name = Path(path).name
+    whole = name.startswith(".") and name.endswith(".writing")
+    return str(Path(path).with_name(name[1 : -len(".writing")])) if whole else path
 
 
 def _too_little(error: Exception) -> EasyRecError:
