@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import resource
+import signal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -146,3 +148,20 @@ def test_what_others_put_where_a_view_is_built_stays_there(here):
     with pytest.raises(EasyRecError, match=r"built/mine.txt was not built of view 'made'"):
         build(load_store({**data, "views": [{**view, "fields": [{"name": "r", "type": "double"}], "source": {"type": "parquet", "path": "built"}}]}), "made")  # fmt: skip
     assert (here / "built" / "mine.txt").read_text() == "precious"
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs limits of files")
+def test_a_full_disk_leaves_no_training_set(here, capsys):
+    pq.write_table(pa.table({"user_id": range(50_000), "event_time": [NOW + 5] * 50_000}), "spine.parquet")
+    words = ["store", "training-set", "-c", "store.yaml", "m", "--spine", "spine.parquet", "--output", "train.parquet"]
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        code = main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == 1
+    assert capsys.readouterr().err.strip() == "cannot write train.parquet: File too large"
+    assert not list(here.glob("*train*"))
+    assert main(words) == 0
