@@ -28,8 +28,6 @@ from easyrec.store.writer import key_bytes
 
 TOLD_S = 10.0
 """Seconds between two words in the log on reads that fail."""
-STATS_S = 1.0
-"""How long the store may take to say how new what it holds is."""
 _log = logging.getLogger("easyrec.store")
 
 
@@ -122,6 +120,7 @@ class EntityReader:
         self._counts, self._lock = np.zeros((len(self._views), 4), np.int64), Lock()
         self._timings, self._told = Timings(), -TOLD_S
         self._written: dict[str, tuple[int, int]] = {}
+        self._asked = float("-inf")
 
     def read(self, ids: Sequence[Any] | pa.Array) -> pa.RecordBatch:
         """The columns of some ids, in their order; null where there is no row that is young enough.
@@ -174,7 +173,7 @@ class EntityReader:
             made, defaulted = self._columns(keys, wait()), False
         except StoreError as error:
             made, defaulted = self._defaults(len(keys)), True
-            self._tell(error)
+            self._tell("'%s' is answered with defaults: %s", error)
         self._timings.add(time.perf_counter() - begun)
         return made, defaulted
 
@@ -206,11 +205,16 @@ class EntityReader:
         return made
 
     def _since_written(self) -> dict[str, tuple[int, int]]:
-        """What is told of rows that were written one by one; where the store does not say it at once, what it said last."""
-        with suppress(StoreError):
-            wait = self.near.begin(freshness.place_of(self.entity), [], STATS_S)
-            self._written = freshness.parsed(wait()[0])
+        """What is told of rows that were written one by one, as the store said it last: nobody waits for it here."""
+        now = time.monotonic()
+        if now - self._asked >= freshness.TOLD_S:
+            self._asked = now
+            self.near.aside(self._ask_written)
         return self._written
+
+    def _ask_written(self) -> None:
+        with suppress(StoreError):
+            self._written = freshness.parsed(self.near.store.read(freshness.place_of(self.entity), [])[0])
 
     @property
     def schema(self) -> pa.Schema:
@@ -241,7 +245,10 @@ class EntityReader:
             self._counts[:, :3] += counts
         rows = pa.record_batch(made)
         if self.log is not None:
-            self.log.add(self.join_id, keys, now, rows)
+            try:
+                self.log.add(self.join_id, keys, now, rows)
+            except StoreError as error:  # who is served needs no log
+                self._tell("'%s' is read without a log: %s", error)
         return rows
 
     def _defaults(self, rows: int) -> pa.RecordBatch:
@@ -255,11 +262,11 @@ class EntityReader:
             columns.append(pa.nulls(rows, kind) if default is None else pa.repeat(default, rows).cast(kind))
         return pa.RecordBatch.from_arrays(columns, schema=self._empty.schema)
 
-    def _tell(self, error: StoreError) -> None:
+    def _tell(self, text: str, error: StoreError) -> None:
         now = time.monotonic()
         if now - self._told >= TOLD_S:
             self._told = now
-            _log.warning("'%s' is answered with defaults: %s", self.entity, error)
+            _log.warning(text, self.entity, error)
 
     @staticmethod
     def _damaged(plan: _Plan, keys: Sequence[bytes], records: Sequence[bytes | None]) -> str:
