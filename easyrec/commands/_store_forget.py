@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from easyrec.commands._options import pairs
@@ -19,7 +20,9 @@ from easyrec.errors import ConfigError, StoreError, nearest
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec store forget`."""
     add_definitions(parser)
-    parser.add_argument("ids", metavar="ID=VALUE,...", help="ids of an entity, such as user_id=7,8")
+    parser.add_argument(
+        "ids", metavar="ID=VALUE,...", help="ids of an entity, such as user_id=7,8; user_id=- reads them from stdin"
+    )
     parser.add_argument("--state", default=".", metavar="FOLDER", help="where states lie, unless the views say [.]")
     parser.add_argument("--log", metavar="DIR", help="a log of reads, whose rows of these ids go too")
     parser.add_argument("--json", action="store_true", help="tell it as JSON")
@@ -32,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = definitions(args)
     ((join_id, text),) = pairs([args.ids])
+    text = sys.stdin.readline().rstrip("\r\n") if text == "-" else text  # which the shell's history does not keep
     ids, known = text.split(","), [entity.join_id for entity in config.entities]
     if join_id not in known:
         told = f"no entity has the id '{join_id}'{nearest(join_id, known)}; known: {', '.join(known)}"
@@ -61,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
         line(f"{args.log}: {count(rows)} rows deleted")
     for what, why in undone.items():
         line(f"not done: {what}: {why}")
-    for what, path in left.items():
-        line(f"yours to delete: {what}: {path}")
+    for what, where in left.items():
+        line(f"yours to delete: {what}: {where}")
     return int(bool(undone))
 
 
