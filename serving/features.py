@@ -171,6 +171,9 @@ class StoreFeatures:
         catalogue = self._predictor.catalogue
         if catalogue is not None and catalogue.keys_in(items) is not None:
             del data["item"]  # the catalogue has them
+        if not isinstance(items, Mapping) and hasattr(items, "__len__") and not len(items):
+            data.pop("item", None)  # no candidates lack nothing
+            items = []
         found = [(side, self._begun(side, some, deadline)) for side, some in data.items() if side in self._sides]
         parts = {"user": user, "item": items, "context": context} | {side: end() for side, end in found if end}
         return parts["user"], parts["item"], parts["context"]
