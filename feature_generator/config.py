@@ -6,7 +6,7 @@ import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -295,8 +295,20 @@ def fault(text: str, *keys: str | int) -> ValidationError:
         text: What is wrong, and the remedy.
         keys: The key, or the way to it.
     """
-    details = InitErrorDetails(type=PydanticCustomError("fault", "{text}", {"text": text}), loc=keys, input=None)
-    return ValidationError.from_exception_data("fault", [details])
+    return faults([(text, keys)])
+
+
+def faults(found: Iterable[tuple[str, tuple[str | int, ...]]]) -> ValidationError:
+    """The same of several keys, so that all are told at once.
+
+    Args:
+        found: What is wrong, and the way to the key; there is one at least.
+    """
+    details = [
+        InitErrorDetails(type=PydanticCustomError("fault", "{text}", {"text": text}), loc=keys, input=None)
+        for text, keys in found
+    ]
+    return ValidationError.from_exception_data("fault", details)
 
 
 # -------------------------------------------------------------------------------------------- validation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import Self
 
-from easyrec.errors import ConfigError, DataError, nearest
+from easyrec.errors import ConfigError, DataError, StoreError, nearest
 from easyrec.store.definitions import StoreConfig, load_store
 from easyrec.store.near import NearStore
+from easyrec.store.read_log import ReadLog
 from easyrec.store.reader import ModelReader, ReadColumns
 from feature_generator.incoming import missing, record
 from feature_generator.json_rows import JsonRows
@@ -54,7 +56,7 @@ class FeatureSource:
         except ValueError as error:
             raise ConfigError(f"features.model: {error}") from None
         self.near = near or NearStore(config.online.open(config.project), config.read)
-        self._lock = Lock()
+        self._lock, self._log = Lock(), ReadLog.of(config, model)
         self._readers: dict[frozenset[str], ModelReader] = {}
 
     @classmethod
@@ -74,7 +76,7 @@ class FeatureSource:
         key = frozenset(columns)
         with self._lock:
             if key not in self._readers:
-                self._readers[key] = ModelReader(self.config, self.near, self.model, only=key)
+                self._readers[key] = ModelReader(self.config, self.near, self.model, log=self._log, only=key)
             return self._readers[key]
 
     def readers(self) -> list[ModelReader]:
@@ -83,7 +85,10 @@ class FeatureSource:
             return list(self._readers.values())
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, and of the log of its reads."""
+        if self._log is not None:
+            with suppress(StoreError):  # the disk refuses: what waits is lost
+                self._log.close()
         self.near.close()
 
 
@@ -166,6 +171,9 @@ class StoreFeatures:
         catalogue = self._predictor.catalogue
         if catalogue is not None and catalogue.keys_in(items) is not None:
             del data["item"]  # the catalogue has them
+        if not isinstance(items, Mapping) and hasattr(items, "__len__") and not len(items):
+            data.pop("item", None)  # no candidates lack nothing
+            items = []
         found = [(side, self._begun(side, some, deadline)) for side, some in data.items() if side in self._sides]
         parts = {"user": user, "item": items, "context": context} | {side: end() for side, end in found if end}
         return parts["user"], parts["item"], parts["context"]

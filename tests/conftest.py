@@ -142,54 +142,81 @@ def editors_schema():
 # -------------------------------------------------------------------------------------- a real database
 
 
+class PostgresServer:
+    """A server of PostgreSQL with a password that needs care.
+
+    Args:
+        folder: Whose everything is.
+
+    Attributes:
+        url: Its address.
+    """
+
+    def __init__(self, folder):
+        places = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
+        installed = Path("/usr/lib/postgresql").glob("*/bin")
+        places += sorted(installed, key=lambda place: int(place.parent.name), reverse=True)
+        bin_ = next((place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()), None)
+        if bin_ is None:
+            pytest.skip("needs the programs of PostgreSQL: apt-get install postgresql")
+        self.bin, self.folder, self.who = bin_, folder, {}
+        if os.geteuid() == 0:  # the server refuses to be root
+            owner = next(entry for name in ("postgres", "nobody") for entry in pwd.getpwall() if entry.pw_name == name)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            self.who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        secret, self.data = folder / "secret", folder / "data"
+        secret.write_text("s3cr%t/w@rd")
+        secret.chmod(0o644)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"postgresql://app:s3cr%25t%2Fw%40rd@127.0.0.1:{self.port}/postgres"
+        how = ["-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync", "--locale=C", "-EUTF8"]
+        self._run("initdb", "-D", self.data, "-U", "app", *how)
+
+    def _run(self, program, *words, before=()):
+        with (self.folder.parent / f"{self.folder.name}.log").open(
+            "a"
+        ) as log:  # a pipe would be held open by the server
+            command = [*before, self.bin / program, *words]
+            subprocess.run(command, cwd=self.folder, check=True, stdout=log, stderr=log, **self.who)
+
+    def start(self, largest_file=None):
+        """Start it; files may grow so far, in bytes: a full disk to it."""
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        before = [] if largest_file is None else ["prlimit", f"--fsize={largest_file}", "--"]
+        self._run("pg_ctl", "-D", self.data, "-w", "-l", self.folder / "log", "-o", options, "start", before=before)
+
+    def stop(self):
+        """Stop it, if it runs."""
+        if (self.data / "postmaster.pid").exists():  # which pg_ctl reads
+            self._run("pg_ctl", "-D", self.data, "-w", "-m", "immediate", "stop")
+
+    def remove(self):
+        """Stop it, and leave nothing of it."""
+        self.stop()
+        shutil.rmtree(self.folder)
+        (self.folder.parent / f"{self.folder.name}.log").unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def postgres():
-    """URI of a PostgreSQL server of this session's own, with a password that needs care; it is stopped at the end."""
-    places = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
-    places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name), reverse=True)
-    bin_ = next((place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()), None)
-    if bin_ is None:
-        pytest.skip("needs the programs of PostgreSQL: apt-get install postgresql")
+    """URI of a PostgreSQL server of this session's own; it is stopped at the end."""
     pytest.importorskip("adbc_driver_postgresql", reason="needs the extra 'sql'")
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    who = {}
-    if os.geteuid() == 0:  # the server refuses to be root
-        owner = next(entry for name in ("postgres", "nobody") for entry in pwd.getpwall() if entry.pw_name == name)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        who = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-
-    def run(program, *words):
-        with (folder.parent / f"{folder.name}.log").open("a") as log:  # a pipe would be held open by the server
-            subprocess.run([bin_ / program, *words], cwd=folder, check=True, stdout=log, stderr=log, **who)
-
-    secret, data = folder / "secret", folder / "data"
-    secret.write_text("s3cr%t/w@rd")
-    secret.chmod(0o644)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="postgres-")))
     try:
-        run(
-            "initdb",
-            "-D",
-            data,
-            "-U",
-            "app",
-            "-A",
-            "scram-sha-256",
-            f"--pwfile={secret}",
-            "--no-sync",
-            "--locale=C",
-            "-EUTF8",
-        )
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        run("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
-        yield f"postgresql://app:s3cr%25t%2Fw%40rd@127.0.0.1:{port}/postgres"
+        server.start()
+        yield server.url
     finally:
-        if (data / "postmaster.pid").exists():  # which pg_ctl reads
-            run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
-        shutil.rmtree(folder)
-        (folder.parent / f"{folder.name}.log").unlink()
+        server.remove()
+
+
+@pytest.fixture
+def postgres_server():
+    """A server of a test's own, which the test starts and may stop."""
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="postgres-")))
+    yield server
+    server.remove()
 
 
 # ----------------------------------------------------------------------------------------------- S3

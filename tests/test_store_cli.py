@@ -164,11 +164,11 @@ def test_a_training_set_is_written(here, capsys):
     [
         ("type: int64", "type: int", 12, "unknown type 'int'; known: bool, int32"),
         ("ttl: 30000d", "ttl: 30 days", 10, "must be seconds, or a number with ms, s, m, h, d or w such as 30d"),
-        ("entity: user\n", "entity: usr\n", 0, "view 'profile': unknown entity 'usr'; did you mean 'user'?"),
-        ("alias: {age:", "alias: {aeg:", 0, "view 'profile' has no field 'aeg'; did you mean 'age'?"),
+        ("entity: user\n", "entity: usr\n", 7, "unknown entity 'usr'; did you mean 'user'?"),
+        ("alias: {age:", "alias: {aeg:", 15, "view 'profile' has no field 'aeg'; did you mean 'age'?"),
         ("type: sqlite", "type: sqlight", 2, "did you mean 'sqlite'?"),
         ("join_id: user_id", "join_id: user-id", 4, "must be letters, digits and _"),
-        ("    event_time: ts\n", "", 0, "ttl is counted from the event_time: name the column"),
+        ("    event_time: ts\n", "", 9, "is counted from the event_time: name the column"),
     ],
     ids=["type", "ttl", "entity", "alias", "store", "name", "ttl-without-time"],
 )
@@ -190,7 +190,7 @@ def test_what_is_not_there_is_told(here, capsys):
     assert (
         "short.parquet, column 'tags': the rows have no such column; they have: user_id, age" in capsys.readouterr().err
     )
-    assert store("read", "ctrr", "user_id=7") == 1
+    assert store("read", "ctrr", "user_id=7") == 2
     assert "unknown model 'ctrr'; did you mean 'ctr'?" in capsys.readouterr().err
 
 

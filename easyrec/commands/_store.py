@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from easyrec.commands._options import add_overrides
 from easyrec.commands._print import console, count, line, table
@@ -14,9 +14,12 @@ from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from easyrec.store.changes import Change
-    from easyrec.store.definitions import StoreConfig, View
+    from easyrec.store.definitions import ModelFeatures, StoreConfig, View
     from easyrec.store.online import OnlineStore
     from easyrec.store.quality.checks import Checked
+
+
+T = TypeVar("T")
 
 
 def add_definitions(parser: argparse.ArgumentParser) -> None:
@@ -36,16 +39,35 @@ def definitions(args: argparse.Namespace) -> StoreConfig:
     return load_store(args.config, args.override)
 
 
-def view_of(config: StoreConfig, name: str) -> View:
+def view_of(config: StoreConfig, name: str, file: str) -> View:
     """The view of a name.
+
+    Args:
+        config: What is defined.
+        name: Of the view.
+        file: Where that is said.
 
     Raises:
         ConfigError: There is none.
     """
+    return named(config.view, name, file)
+
+
+def model_of(config: StoreConfig, name: str, file: str) -> ModelFeatures:
+    """The same of the features of a model."""
+    return named(config.model, name, file)
+
+
+def named(find: Callable[[str], T], name: str, file: str) -> T:
+    """What definitions call by a name.
+
+    Raises:
+        ConfigError: There is nothing of this name.
+    """
     try:
-        return config.view(name)
+        return find(name)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(str(error), file) from None
 
 
 def columns_of(config: StoreConfig, view: View) -> list[str]:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     try:
         views = config.built(args.views)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(str(error), args.config) from None
     if not views:
         raise ConfigError("no view has a transform: there is nothing to build", args.config)
     shown = table("views", "view", "rows", "seconds", "path", right=1, numbers=2)

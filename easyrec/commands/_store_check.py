@@ -39,13 +39,15 @@ def run(args: argparse.Namespace) -> int:
     from easyrec.store.quality.gate import Gate  # noqa: PLC0415 (help must not wait for it)
 
     config = definitions(args)
-    views = [view_of(config, name) for name in args.views] or [view for view in config.views if view.expect]
+    views = [view_of(config, name, args.config) for name in args.views] or [
+        view for view in config.views if view.expect
+    ]
     if args.input is not None and len(views) != 1:
         raise ConfigError("--input is for the rows of one view: name it")
     found = []
     for view in views:
         if not view.expect:
-            raise ConfigError(f"view '{view.name}' expects nothing: give it 'expect'")
+            raise ConfigError(f"view '{view.name}' expects nothing: give it 'expect'", args.config)
         gate = Gate(config, view, "check")
         if args.baseline:
             gate.forget_baseline()

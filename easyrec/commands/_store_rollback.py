@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     from easyrec.store.writer import Writer  # noqa: PLC0415 (help must not wait for it)
 
     config = definitions(args)
-    view = view_of(config, args.view)
+    view = view_of(config, args.view, args.config)
     with opened(config) as store:
         state = Writer(config, store).rollback(view.name)
     line(f"{view.name}: generation {state.generations[-1]} is read now")

@@ -31,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
     if args.stats is not None:
         _show_stats(args.stats, None if args.token is None else os.environ.get(args.token, ""))
         return
+    from easyrec.store.freshness import newest, parsed, place_of  # noqa: PLC0415 (help must not wait for it)
     from easyrec.store.head import Head  # noqa: PLC0415 (help must not wait for it)
     from easyrec.store.progress import progress_of  # noqa: PLC0415 (help must not wait for it)
     from easyrec.store.registry import Registry  # noqa: PLC0415 (help must not wait for it)
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     versions = Registry(config.registry).versions(config.project)
     with opened(config) as store:
         heads = {entity.name: Head.of(store.read(entity.name, [])[0]) for entity in config.entities}
+        written = {one.name: parsed(store.read(place_of(one.name), [])[0]) for one in config.entities}
         signs = {
             view.name: progress_of(store, view.entity, view.name, known.writing)
             for view in config.views
@@ -55,9 +57,10 @@ def run(args: argparse.Namespace) -> None:
         live = None if known is None else known.live
         state = ["", "", "", ""]
         if live is not None:
-            newest = "" if live.newest is None else instant(live.newest / 1e6)
+            latest = newest(heads[view.entity], view.name, written[view.entity])
+            event = "" if latest is None else instant(latest / 1e6)
             number = f"{live.generations[-1]}{f' of {live.version[:12]}' if live.version else ''}"
-            state = [number, count(live.rows), instant(live.published), newest]
+            state = [number, count(live.rows), instant(live.published), event]
         ttl = "" if view.ttl is None else f"{datetime.timedelta(seconds=view.ttl)}"
         shown.add_row(view.name, view.entity, view.type, view.owner, count(len(view.fields)), ttl, *state)
     console().print(shown)

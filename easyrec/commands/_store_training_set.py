@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 
 from easyrec.commands._options import engine_named, positive
 from easyrec.commands._print import bar, console, count, line, table
-from easyrec.commands._store import add_definitions, definitions
-from easyrec.errors import ConfigError
+from easyrec.commands._store import add_definitions, definitions, model_of
+from easyrec.errors import ConfigError, nearest
 from easyrec.store.definitions import LabelTable, StoreConfig
 from easyrec.store.point_in_time import Encoding, training_set
 from easyrec.store.training_parts import FORMATS, training_parts
@@ -87,11 +88,19 @@ def _spine(config: StoreConfig, args: argparse.Namespace) -> str | LabelTable:
     Raises:
         ConfigError: Nobody names any.
     """
-    model = next((model for model in config.models if model.name == args.model), None)
-    named = args.spine or (model.label if model is not None else None)
+    model = model_of(config, args.model, args.config)
+    named = args.spine or model.label
     if named is None:
-        raise ConfigError(f"--spine says which rows to join to: model '{args.model}' names no label table")
-    return next((label for label in config.labels if label.name == named), str(named))
+        told = f"--spine says which rows to join to: model '{args.model}' names no label table"
+        raise ConfigError(told, args.config)
+    found = next((label for label in config.labels if label.name == named), None)
+    if found is None and named.isidentifier() and not Path(named).exists():
+        labels = [label.name for label in config.labels]
+        known = f"label tables: {', '.join(labels) or 'none'}"
+        raise ConfigError(
+            f"--spine: '{named}' is no label table and no file{nearest(named, labels)}; {known}", args.config
+        )
+    return found or str(named)
 
 
 def _encoding(spine: str | LabelTable, args: argparse.Namespace) -> Encoding | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from easyrec.commands._options import positive
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._store import add_definitions, definitions
+from easyrec.commands._store import add_definitions, definitions, model_of
 
 if TYPE_CHECKING:
     from easyrec.store.verify import Verified
@@ -30,6 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-mismatch", type=_share, default=0.0, metavar="SHARE", help="share of values that may differ [0]"
     )
+    parser.add_argument(
+        "--causes",
+        type=positive,
+        default=1000,
+        metavar="N",
+        help="rows that differ, spread over all of them, of which the cause is looked for [1000]",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--report", metavar="FILE", help="HTML page to write")
     parser.add_argument("--memory", metavar="SIZE", help="bound such as 8GB; what does not fit goes to disk")
@@ -40,12 +47,14 @@ def run(args: argparse.Namespace) -> int:
     """Print what differs; 1 where it is more than may differ."""
     from easyrec.store.verify import verify  # noqa: PLC0415 (help must not wait for it)
 
+    config = definitions(args)
     found = verify(
-        definitions(args),
-        args.model,
+        config,
+        model_of(config, args.model, args.config).name,
         args.log,
         time_column=args.time,
         most=args.rows,
+        looked_at=args.causes,
         threads=args.threads,
         memory=args.memory,
     )
@@ -77,6 +86,9 @@ def _show(found: Verified) -> None:
     for one in found.features:
         for case in one.examples:
             line(f"{one.name} of {case.key} at {case.time:.6f}: served {case.served}, replayed {case.replayed}")
+    left = sum(one.different - one.explained for one in found.features)
+    if left:
+        line(f"of {count(left)} differences no cause was looked for: --causes N looks at more rows")
     different = sum(one.different for one in found.features)
     line(f"{count(different)} of {count(sum(one.values for one in found.features))} values differ ({found.share:.3%})")
 

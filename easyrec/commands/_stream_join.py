@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from easyrec.commands._print import console, count, line, log, table
 from easyrec.commands._stop import told_to_stop
 from easyrec.commands._store import add_definitions, definitions
+from easyrec.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from easyrec.stream.joining import Joining
@@ -51,7 +52,14 @@ def run(args: argparse.Namespace) -> None:
 
     log()
     begun = time.monotonic()
-    joining = Joining(definitions(args), args.name, until_end=args.until == "end", folder=Path(args.state))
+    config = definitions(args)
+    samples = [one.name for one in config.samples]
+    if args.name not in samples:
+        told = (
+            f"no samples are called '{args.name}'{nearest(args.name, samples)}; known: {', '.join(samples) or 'none'}"
+        )
+        raise ConfigError(told, args.config)
+    joining = Joining(config, args.name, until_end=args.until == "end", folder=Path(args.state))
     try:
         with told_to_stop() as stop:
             _run(joining, stop.is_set, args.every)

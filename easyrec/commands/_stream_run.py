@@ -61,7 +61,12 @@ def run(args: argparse.Namespace) -> None:
 
     log()
     config = definitions(args)
-    names = [view_of(config, name).name for name in args.views] or _streams(config)
+    views = [view_of(config, name, args.config) for name in args.views]
+    for view in views:
+        if view.stream is None:
+            told = f"view '{view.name}' says not what it counts: give it a section `stream`"
+            raise ConfigError(f"{told}; those that do: {', '.join(_streams(config, args.config))}", args.config)
+    names = [view.name for view in views] or _streams(config, args.config)
     with ExitStack() as held:
         store = held.enter_context(opened(config))
         stop = held.enter_context(told_to_stop())
@@ -121,10 +126,10 @@ def _summary(runners: dict[str, Runner], seconds: float, *, as_json: bool) -> No
     console().print(shown)
 
 
-def _streams(config: StoreConfig) -> list[str]:
+def _streams(config: StoreConfig, file: str) -> list[str]:
     names = [view.name for view in config.views if view.stream is not None]
     if not names:
-        raise ConfigError("no view says what it counts: give one a section `stream`")
+        raise ConfigError("no view says what it counts: give one a section `stream`", file)
     return names
 
 

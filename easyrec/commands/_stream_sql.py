@@ -66,7 +66,7 @@ def _said(config: StoreConfig, args: argparse.Namespace, sql: Sql) -> str:
     if args.name not in streams:
         known = [*streams, *samples]
         told = f"no stream view and no samples are called '{args.name}'{nearest(args.name, known)}"
-        raise ConfigError(f"{told}; known: {', '.join(known) or 'none'}")
+        raise ConfigError(f"{told}; known: {', '.join(known) or 'none'}", args.config)
     table = _tables(args.table, ["events"], sql).get("events")
     return view_sql(config, args.name, sql, at=None if args.at is None else _micros(args.at), table=table)
 

@@ -8,8 +8,9 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from easyrec.errors import nearest
 from easyrec.store.duration import Duration
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 AGE = "ts"
 """The field of a sequence that says how many seconds before the request an event was."""
@@ -57,19 +58,21 @@ class Events(StrictModel):
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        for sequence in self.sequences:
-            where = f"sequence '{sequence.name}'"
+        for place, sequence in enumerate(self.sequences):
+            here = ("sequences", place)
             if sequence.length > self.keep:
-                raise ValueError(f"{where} has a length of {sequence.length}, but keep is {self.keep}")
+                raise fault(f"is {sequence.length}, but keep is {self.keep}", *here, "length")
             if self.name is None and sequence.events:
-                raise ValueError(f"{where} names events, but 'name' says not which field names them")
+                raise fault("events are named, but 'name' says not which field names them", *here, "events")
             if self.name is not None and not sequence.events:
-                raise ValueError(f"{where} must say which events count: events: [...]")
+                raise fault("say which events count: events: [...]", *here, "events")
             if sequence.min_play_time and self.play_time is None:
-                raise ValueError(f"{where} has min_play_time, but 'play_time' says not which field holds it")
+                raise fault("'play_time' says not which field holds it", *here, "min_play_time")
             unknown = [name for name in sequence.min_play_time if name not in sequence.events]
             if unknown:
-                raise ValueError(f"{where} has a min_play_time of '{unknown[0]}', which is none of its events")
+                known = ", ".join(sequence.events)
+                told = f"'{unknown[0]}' is none of its events{nearest(unknown[0], sequence.events)}; known: {known}"
+                raise fault(told, *here, "min_play_time")
         return self
 
     @property
@@ -85,22 +88,24 @@ class Events(StrictModel):
             event_time: What their time is called.
 
         Raises:
-            ValueError: It does not.
+            ValidationError: It does not; tells the key of the view.
         """
         for key, allowed in (("item", ITEMS), ("name", ("string",)), ("play_time", NUMBERS)):
             field = getattr(self, key)
             if field is None:
                 continue
             if field not in types:
-                raise ValueError(f"events . {key} is '{field}', which is none of the fields: {', '.join(types)}")
+                told = f"'{field}' is none of the fields{nearest(field, list(types))}; known: {', '.join(types)}"
+                raise fault(told, "events", key)
             if types[field] not in allowed:
-                raise ValueError(f"events . {key} '{field}' is {types[field]}, but must be {' or '.join(allowed)}")
+                raise fault(f"'{field}' is {types[field]}, but must be {' or '.join(allowed)}", "events", key)
         for field, kind in types.items():
             if field in (AGE, event_time):
                 what = "the age of an event in seconds" if field == AGE else "the time of an event"
-                raise ValueError(f"field '{field}': sequences have a column of this name, {what}; rename it")
+                raise fault(f"field '{field}': sequences have a column of this name, {what}; rename it", "fields")
             if kind.startswith(("map", "vector")) or kind.count("array") > 1:
-                raise ValueError(f"field '{field}' is {kind}, but fields of events are scalars or arrays of scalars")
+                told = f"field '{field}' is {kind}, but fields of events are scalars or arrays of scalars"
+                raise fault(told, "fields")
 
     def stored(self, types: Mapping[str, str]) -> dict[str, str]:
         """Fields of an event as schemas of the store know them; item and name lie apart."""

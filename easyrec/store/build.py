@@ -15,15 +15,29 @@ from typing import Any
 
 import pyarrow as pa
 
-from easyrec.errors import DataError, StoreError
+from easyrec.errors import ConfigError, DataError, StoreError
 from easyrec.store.codec import arrow_type
 from easyrec.store.definitions import LabelTable, StoreConfig, View
-from easyrec.store.duck import connection, micros, quoted, require, text, told, type_of, types_of, watched
+from easyrec.store.duck import (
+    answered,
+    check_times,
+    connection,
+    micros,
+    quoted,
+    require,
+    text,
+    told,
+    type_of,
+    types_of,
+    watched,
+)
 from easyrec.store.offline.parquet import Config as Parquet
 from easyrec.store.transforms import Rows, Target, TransformConfig
 from feature_generator.whole_file import whole_file
 
 BATCH_ROWS = 1 << 16
+TIMES = ("event_time", "created_time")
+"""Keys of a transform, or of what it reads, that name columns of times."""
 MARK = "easyrec_view"
 """Key of a file's metadata that tells which view it was built of."""
 
@@ -76,7 +90,7 @@ def build(
     ends = None if until is None else until if until.tzinfo else until.replace(tzinfo=timezone.utc)
     db = connection(threads, memory)
     try:
-        with watched(db, progress):
+        with answered(), watched(db, progress):
             view.source.register(db)
             _refuse_others(db, view.source, name)
             rows = _write(db, view.source, _query(db, config, view, view.transform, ends), name)
@@ -102,6 +116,8 @@ def newest_rows(config: StoreConfig, name: str, memory: str | None = None) -> It
         view.source.scan(db, "rows")
         types = types_of(db, "rows")
         require(types, columns, f"the rows of view '{name}' have")
+        for when in filter(None, (view.event_time, view.created_time)):
+            check_times(db, "rows", when, types[when], f"view '{name}'")
         order = [micros(when, types[when]) for when in (view.event_time, view.created_time) if when is not None]
         last = ", ".join(f"{one} DESC NULLS LAST" for one in [*order, "__row"])
         numbered = f"SELECT {', '.join(map(quoted, columns))}, row_number() OVER () AS __row FROM rows"
@@ -116,7 +132,7 @@ def newest_rows(config: StoreConfig, name: str, memory: str | None = None) -> It
 
 def _query(db: Any, config: StoreConfig, view: View, transform: TransformConfig, until: datetime | None) -> str:
     """The rows of a view, with the types of its fields."""
-    rows = {name: _rows(db, config, name, given) for name, given in transform.reads.items()}
+    rows = {name: _rows(db, config, name, given, transform) for name, given in transform.reads.items()}
     join_id = config.entity(view.entity).join_id
     ends = None if until is None else round(until.timestamp() * 1e6)
     target = Target(join_id, view.event_time, view.created_time, tuple(view.types), ends)
@@ -126,6 +142,10 @@ def _query(db: Any, config: StoreConfig, view: View, transform: TransformConfig,
     times = list(filter(None, [view.event_time, view.created_time]))
     require(found, [join_id, *times, *view.types], f"what is built for view '{view.name}' has")
     own = [name for name in [join_id, *times] if name not in view.types]
+    for name, kind in view.types.items():
+        if kind in ("int32", "int64") and (found[name] in ("DOUBLE", "FLOAT") or _fractions(found[name])):
+            told_ = f"field '{name}' of view '{view.name}' is {kind}, but what is built for it is {found[name].lower()}"
+            raise ConfigError(f"{told_}, which has fractions: let it be double")
     fields = [
         f"CAST({quoted(name)} AS {type_of(arrow_type(kind))}) AS {quoted(name)}" for name, kind in view.types.items()
     ]
@@ -133,7 +153,7 @@ def _query(db: Any, config: StoreConfig, view: View, transform: TransformConfig,
     return f"SELECT {', '.join([*map(quoted, own), *fields])} FROM ({query}){ordered}"
 
 
-def _rows(db: Any, config: StoreConfig, name: str, given: Any) -> Rows:
+def _rows(db: Any, config: StoreConfig, name: str, given: Any, transform: TransformConfig) -> Rows:
     """A table that is read, as the view of duckdb of this name."""
     event_time = created_time = None
     source: Any = given
@@ -145,7 +165,15 @@ def _rows(db: Any, config: StoreConfig, name: str, given: Any) -> Rows:
         if source is None:
             raise StoreError(f"view '{given}' says not where its rows lie: give it a source")
     source.scan(db, name)
+    types = types_of(db, name)
+    for when in filter(None, {event_time, created_time, *(getattr(transform, key, None) for key in TIMES)}):
+        if when in types:
+            check_times(db, name, when, types[when], f"'{given}'" if isinstance(given, str) else "the input")
     return Rows(name, types_of(db, name), event_time, created_time)
+
+
+def _fractions(kind: str) -> bool:
+    return kind.startswith("DECIMAL") and not kind.endswith(",0)")
 
 
 def _refuse_others(db: Any, source: Parquet, view: str) -> None:
@@ -154,6 +182,11 @@ def _refuse_others(db: Any, source: Parquet, view: str) -> None:
     Raises:
         StoreError: There is something else.
     """
+    if not source.scheme and source.is_folder and Path(source.path).is_dir():
+        for other in sorted(Path(source.path).iterdir()):
+            if other.suffix != ".parquet":
+                told_ = f"{other} was not built of view '{view}', and would be replaced: name another path"
+                raise StoreError(told_)
     with told("cannot be looked at", source.path):
         files = [row[0] for row in db.execute(f"SELECT file FROM glob({text(source.pattern)})").fetchall()]
     for file in files:
@@ -172,16 +205,16 @@ def _write(db: Any, source: Parquet, query: str, view: str) -> int:
     if source.scheme:
         # an object is there whole or not at all
         name = f"{source.path.rstrip('/')}/0.parquet" if source.is_folder else source.path
-        return _copied(db, query, name, options)
+        return _copied(db, query, name, options, view)
     path = Path(source.path)
     if not source.is_folder:
         with whole_file(path, overwrite=True) as partial:
-            return _copied(db, query, str(partial), f"{options}, USE_TMP_FILE false")
+            return _copied(db, query, str(partial), f"{options}, USE_TMP_FILE false", view)
     partial, former = (path.with_name(f".{path.name}.{what}") for what in ("writing", "former"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        rows = _copied(db, query, str(partial / "0.parquet"), options)
+        rows = _copied(db, query, str(partial / "0.parquet"), options, view)
         if path.exists():
             shutil.rmtree(former, ignore_errors=True)
             path.rename(former)
@@ -192,6 +225,6 @@ def _write(db: Any, source: Parquet, query: str, view: str) -> int:
     return rows
 
 
-def _copied(db: Any, query: str, path: str, options: str) -> int:
-    with told("cannot be made", path):
+def _copied(db: Any, query: str, path: str, options: str, view: str) -> int:
+    with told(f"view '{view}' cannot be made"):
         return int(db.execute(f"COPY ({query}) TO {text(path)} ({options})").fetchall()[0][0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.store import native
-from feature_generator.errors import DataError
+from feature_generator.errors import DataError, nearest
 
 SCALARS = {
     "bool": pa.bool_(),
@@ -20,6 +21,23 @@ SCALARS = {
     "string": pa.string(),
     "timestamp": pa.timestamp("us", "UTC"),
 }
+FIRST_S, LAST_S = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999, seconds since 1970: what lies outside was meant in another unit."""
+LIKELY_S = 32_503_680_000
+"""The year 3000: what lies behind it was hardly meant."""
+KINDS = [*SCALARS, "array", "map", "vector"]
+OTHERS = {
+    **dict.fromkeys(("int", "integer", "bigint", "long", "tinyint", "smallint", "int8", "int16", "uint32"), "int64"),
+    **dict.fromkeys(("float32", "real"), "float"),
+    **dict.fromkeys(("float64", "decimal", "numeric"), "double"),
+    **dict.fromkeys(("str", "text", "varchar", "char", "utf8"), "string"),
+    **dict.fromkeys(("datetime", "date", "time"), "timestamp"),
+    "boolean": "bool",
+    "list": "array<T>",
+    "embedding": "vector<D>",
+    "dict": "map<K, V>",
+}
+"""What our types are called elsewhere."""
 
 
 def arrow_type(text: str) -> pa.DataType:
@@ -28,7 +46,10 @@ def arrow_type(text: str) -> pa.DataType:
     Raises:
         ValueError: There is no such type.
     """
-    native.check_type(text)
+    try:
+        native.check_type(text)
+    except ValueError as error:
+        raise ValueError(f"{error}{_meant(str(error))}") from None
     text = text.replace(" ", "")
     if text in SCALARS:
         return SCALARS[text]
@@ -43,6 +64,15 @@ def arrow_type(text: str) -> pa.DataType:
         return pa.list_(pa.float32(), int(held))
     key, _, value = held.partition(",")
     return pa.map_(SCALARS[key], SCALARS[value])
+
+
+def _meant(told: str) -> str:
+    """Which type was meant by an unknown one, such as a name that others use."""
+    unknown = re.match(r"unknown type '(\w+)", told)
+    if unknown is None or unknown[1] in KINDS:
+        return ""
+    meant = OTHERS.get(unknown[1].lower())
+    return f"; did you mean '{meant}'?" if meant else nearest(unknown[1], KINDS)
 
 
 def read_type(text: str) -> str:
@@ -84,12 +114,40 @@ def micros(rows: pa.RecordBatch, name: str) -> np.ndarray:
         row = int(np.flatnonzero(np.asarray(column.is_null()))[0])
         raise DataError("a row needs a time", column=name, row=row)
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)))
+        unit, part = "us", "microseconds"
+        try:
+            column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"holds a time that microseconds since 1970 cannot tell: {error}", column=name) from None
     elif pa.types.is_integer(column.type):
-        return np.ascontiguousarray(column.cast(pa.int64()).to_numpy() * 1_000_000)
+        unit, part = "s", "seconds"
+        column = column.cast(pa.int64(), safe=False)
     else:
         raise DataError(f"holds {column.type}, but a time is a timestamp, or whole seconds", column=name)
-    return np.ascontiguousarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
+    found: np.ndarray = np.ascontiguousarray(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
+    scale = 1 if unit == "us" else 1_000_000
+    if len(found) and (found.min() < FIRST_S * 1_000_000 // scale or found.max() > LAST_S * 1_000_000 // scale):
+        row = int(np.flatnonzero((found < FIRST_S * 1_000_000 // scale) | (found > LAST_S * 1_000_000 // scale))[0])
+        value = int(found[row])
+        raise DataError(
+            f"{value} {part} since 1970 lie outside of the years 1 to 9999{other_unit(value, scale)}",
+            column=name,
+            row=row,
+        )
+    return found * scale
+
+
+def other_unit(value: int, scale: int = 1_000_000) -> str:
+    """In which unit a time was meant that lies outside of all years; empty: nobody knows.
+
+    Args:
+        value: The number.
+        scale: Microseconds of the unit in which it makes no sense.
+    """
+    for unit, finer in (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+        if scale == 1_000_000 and 0 < value / finer < LIKELY_S:
+            return f": these are {unit}, divide by {finer:,.0f}"
+    return ""
 
 
 def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
@@ -99,6 +157,8 @@ def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
         DataError: There is none.
     """
     index = rows.schema.get_field_index(name)
+    if index < 0 and name in rows.schema.names:
+        raise DataError("the rows have two columns of this name", column=name)
     if index < 0:
         raise DataError(f"the rows have no such column; they have: {', '.join(rows.schema.names[:20])}", column=name)
     column = rows.column(index)
@@ -122,5 +182,32 @@ def field_of(rows: pa.RecordBatch, name: str, text: str) -> pa.Array:
             made = made.cast(pa.list_(pa.float32()))
     except (pa.ArrowException, ValueError) as error:
         told = str(error).splitlines()[0][:200]
-        raise DataError(f"holds {column.type}, which is no {text}: {told}", column=name) from None
+        row = _first_unfit(column, wanted)
+        raise DataError(f"holds {column.type}, which is no {text}: {told}", column=name, row=row) from None
+    if pa.types.is_fixed_size_list(wanted):
+        numbers = made.flatten()
+        if numbers.null_count:
+            place = pc.index(pc.is_null(numbers), True).as_py()
+            raise DataError(
+                "a number of a vector is null", column=name, row=pc.list_parent_indices(made)[place].as_py()
+            )
     return made
+
+
+def _first_unfit(column: pa.Array, wanted: pa.DataType) -> int | None:
+    """The first row that cannot be cast; None where the type itself cannot be."""
+
+    def fits(rows: pa.Array) -> bool:
+        try:
+            rows.cast(wanted)
+        except (pa.ArrowException, ValueError):
+            return False
+        return True
+
+    if not fits(column.slice(0, 0)):
+        return None
+    low, high = 0, len(column)  # the rows before `low` fit, those before `high` do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(column.slice(low, middle - low)) else (low, middle)
+    return low

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import pyarrow as pa
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import nearest
@@ -21,10 +21,11 @@ from easyrec.store.read_config import ReadConfig
 from easyrec.store.samples import SampleConfig
 from easyrec.store.streams import StreamConfig
 from easyrec.store.ui_config import UiConfig
-from feature_generator.config import Choice, Document, StrictModel, fault, override, read_yaml, validate
+from feature_generator.config import Choice, Document, StrictModel, fault, faults, override, read_yaml, validate
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 """What projects, entities, views, fields and models may be called: every store and every SQL takes it."""
+UNNAMED = "must be letters, digits and _ without a digit in front, at most 80, but is '{}'"
 PASSWORD = re.compile(r"(?<=://)([^/?#\s]*?):[^/?#\s]*@|((?:password|secret|token)=)[^&\s]+", re.IGNORECASE)
 """In an address: behind the user's name, or among its options."""
 T = TypeVar("T", "View", "ModelFeatures", "LabelTable")
@@ -33,7 +34,7 @@ ViewType: TypeAlias = Literal["batch", "stream", "sequence", "embedding"]
 
 def _named(value: str) -> str:
     if not NAME.fullmatch(value):
-        raise ValueError(f"must be letters, digits and _ without a digit in front, at most 80, but is '{value}'")
+        raise ValueError(UNNAMED.format(value))
     return value
 
 
@@ -159,33 +160,40 @@ class View(StrictModel):
             if column is not None and column in names:
                 kind = next(field.type for field in self.fields if field.name == column)
                 if kind != "timestamp":
-                    raise ValueError(f"{key} '{column}' is a field of type {kind}: times are of type timestamp")
+                    raise fault(f"'{column}' is a field of type {kind}: times are of type timestamp", key)
         if self.ttl is not None and self.event_time is None:
-            raise ValueError("ttl is counted from the event_time: name the column")
+            raise fault("is counted from the event_time: name the column", "ttl")
         if self.transform is not None:
             if self.source is None or self.source.type != "parquet":
-                raise ValueError("source says where what is built is written: {type: parquet, path: ...}")
+                raise fault("says where what is built is written: {type: parquet, path: ...}", "source")
             if self.source.partition is not None:
-                raise ValueError("what is built is sorted by time, and needs no partition")
-            self.transform.check(names, self.event_time)
+                raise fault("what is built is sorted by time, and needs none", "source", "partition")
+            try:
+                self.transform.check(self.held, self.event_time)
+            except ValidationError:
+                raise  # which tells its keys
+            except ValueError as error:
+                raise fault(str(error), "transform") from None
         return self
 
     @model_validator(mode="after")
     def _vectors(self) -> Self:
         vectors = [field.name for field in self.fields if field.type.startswith("vector")]
         if self.type == "embedding" and len(vectors) != 1:
-            raise ValueError(f"a view of type embedding has one field of type vector<D>, but this has {len(vectors)}")
+            raise fault(f"a view of type embedding has one of type vector<D>, but this has {len(vectors)}", "fields")
         return self
 
     @model_validator(mode="after")
     def _sequences(self) -> Self:
         if (self.type == "sequence") != (self.events is not None):
-            raise ValueError("a view of type sequence, and no other, says what its 'events' are")
+            told = "a view of type sequence, and no other, says what its 'events' are"
+            raise fault(told, "events" if self.type == "sequence" else "type")
         if self.events is not None:
             if self.event_time is None:
-                raise ValueError("events have times: name the column as event_time")
-            for sequence in self.events.sequences:
-                _named(sequence.name)
+                raise fault("events have times: name the column", "event_time")
+            for place, sequence in enumerate(self.events.sequences):
+                if not NAME.fullmatch(sequence.name):
+                    raise fault(UNNAMED.format(sequence.name), "events", "sequences", place, "name")
             self.events.check(self.held, self.event_time)
         return self
 
@@ -194,7 +202,7 @@ class View(StrictModel):
         redacted = {field.name for field in self.fields if field.redact}
         found = list(problems(self.expect, self.quarantine, self.held, self.event_time is not None, redacted))
         if found:
-            raise ValueError("\n".join(found))
+            raise faults(found)
         return self
 
     @property
@@ -308,28 +316,74 @@ class StoreConfig(StrictModel):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         entities = [entity.name for entity in self.entities]
-        for view in self.views:
+        found: list[tuple[str, tuple[str | int, ...]]] = []
+
+        def look(what: Callable[[], Any], *keys: str | int) -> None:
+            """What a part of the definitions says of another one, at its key."""
+            try:
+                what()
+            except ValidationError:
+                raise
+            except ValueError as error:
+                found.append((str(error), keys))
+
+        for place, view in enumerate(self.views):
             if view.entity not in entities:
                 told = f"unknown entity '{view.entity}'{nearest(view.entity, entities)}; known: {', '.join(entities)}"
-                raise ValueError(f"view '{view.name}': {told}")
+                found.append((told, ("views", place, "entity")))
+                continue
+            join_id = self.entity(view.entity).join_id
+            if join_id in view.held and view.events is None:
+                told = f"'{join_id}' is the id of entity '{view.entity}', which every row has: leave it out"
+                found.append((told, ("views", place, "fields", list(view.held).index(join_id))))
             if view.stream is not None:
-                view.stream.check_key(self.entity(view.entity).join_id, view.name)
-        both = _repeated([*(view.name for view in self.views), *(label.name for label in self.labels)])
-        if both:
-            raise ValueError(f"a view and a label table are both called '{both}'")
-        self.built()
-        for model in self.models:
-            self.columns(model)
+                look(partial(view.stream.check_key, join_id), "views", place, "stream", "columns")
+            if view.transform is not None:
+                look(partial(self.built, [view.name]), "views", place, "transform")
+        views = [view.name for view in self.views]
+        for place, label in enumerate(self.labels):
+            if label.name in views:
+                found.append((f"a view is called '{label.name}' too", ("labels", place, "name")))
+        for place, model in enumerate(self.models):
+            found += [(told, ("models", place, *keys)) for told, keys in self._unfit(model)]
             if model.label is not None:
-                try:
-                    self.label(model.label)
-                except ValueError as error:
-                    raise ValueError(f"model '{model.name}': {error}") from None
+                look(partial(self.label, model.label), "models", place, "label")
         for name in self.read.memory:
             if name not in entities:
-                known = ", ".join(entities)
-                raise ValueError(f"read.memory: unknown entity '{name}'{nearest(name, entities)}; known: {known}")
+                told = f"unknown entity '{name}'{nearest(name, entities)}; known: {', '.join(entities)}"
+                found.append((told, ("read", "memory", name)))
+        if found:
+            raise faults(found)
         return self
+
+    def _unfit(self, model: ModelFeatures) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+        """What is wrong with the features of a model, and the way to the key."""
+        made: dict[str, str] = {}
+        joins = {entity.join_id for entity in self.entities}
+        views = {view.name: view for view in self.views}
+        for place, selection in enumerate(model.features):
+            here = ("features", place)
+            view = views.get(selection.view)
+            if view is None:
+                known = ", ".join(views)
+                told = f"unknown view '{selection.view}'{nearest(selection.view, list(views))}; known: {known}"
+                yield told, (*here, "view")
+                continue
+            if not view.online:
+                yield f"view '{view.name}' is not online", (*here, "view")
+                continue
+            known_ = list(view.types)
+            for key, names in (("fields", selection.fields or ()), ("alias", selection.alias)):
+                for name in names:
+                    if name not in known_:
+                        told = f"view '{view.name}' has no field '{name}'{nearest(name, known_)}"
+                        yield f"{told}; it has: {', '.join(known_[:20])}", (*here, key)
+            for name in selection.fields or known_:
+                called = selection.alias.get(name, name)
+                if called in made or called in joins:
+                    whose = "the id of an entity" if called in joins else f"a field of view '{made[called]}'"
+                    yield f"'{called}' of view '{view.name}' is called like {whose}: give it an alias", here
+                made[called] = view.name
 
     def written(self) -> dict[str, Any]:
         """The definitions as they may be kept and shown: addresses without their passwords."""
@@ -409,27 +463,12 @@ class StoreConfig(StrictModel):
             ValueError: A view, a field or an alias does not fit.
         """
         made: dict[str, tuple[View, str]] = {}
-        joins = {entity.join_id for entity in self.entities}
+        for told, _ in self._unfit(model):
+            raise ValueError(f"model '{model.name}': {told}")
         for selection in model.features:
-            try:
-                view = self.view(selection.view)
-            except ValueError as error:
-                raise ValueError(f"model '{model.name}': {error}") from None
-            if not view.online:
-                raise ValueError(f"model '{model.name}': view '{view.name}' is not online")
-            known = list(view.types)
-            fields = selection.fields or known
-            for name in [*fields, *selection.alias]:
-                if name not in known:
-                    told = f"view '{view.name}' has no field '{name}'{nearest(name, known)}"
-                    raise ValueError(f"model '{model.name}': {told}")
-            for name in fields:
-                called = selection.alias.get(name, name)
-                if called in made or called in joins:
-                    whose = "the id of an entity" if called in joins else f"a field of view '{made[called][0].name}'"
-                    told = f"'{called}' of view '{view.name}' is called like {whose}: give it an alias"
-                    raise ValueError(f"model '{model.name}': {told}")
-                made[called] = (view, name)
+            view = self.view(selection.view)
+            for name in selection.fields or view.types:
+                made[selection.alias.get(name, name)] = (view, name)
         return made
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from threading import Lock
 
 from typing_extensions import Self
@@ -147,6 +148,12 @@ class NearStore:
         """Have records of an entity with a cache come, and wait for nothing."""
         if entity in self.caches:
             self._begun(_Asking(self, entity, None, aside=True), keys)
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """Have a thread of the store's do some work that nobody waits for, unless the store has failed lately."""
+        if not self.breaker.is_open:
+            with suppress(RuntimeError):  # it was closed
+                self._submit(work)
 
     def close(self) -> None:
         """Let go of everything, the store too."""

@@ -23,8 +23,24 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pyarrow as pa
 
 from easyrec.errors import DataError, StoreError, nearest
+from easyrec.store.codec import arrow_type, read_type
 from easyrec.store.definitions import LabelTable, StoreConfig, View
-from easyrec.store.duck import connection, micros, moment, quoted, require, text, types_of, watched
+from easyrec.store.duck import (
+    answered,
+    cast,
+    check_ids,
+    check_times,
+    connection,
+    micros,
+    moment,
+    quoted,
+    require,
+    text,
+    told,
+    type_of,
+    types_of,
+    watched,
+)
 from easyrec.store.offline import Wanted
 from easyrec.store.offline.parquet import Config as Parquet
 from easyrec.store.replay import MOMENT, replayed
@@ -113,7 +129,7 @@ def training_set(
         StoreError: There is no such model, a view has no source, or a column of the spine is called like a feature.
     """
     begun = time.perf_counter()
-    with Joiner(config, model, spine, event_time, threads, memory) as joiner, joiner.watched(progress):
+    with answered(), Joiner(config, model, spine, event_time, threads, memory) as joiner, joiner.watched(progress):
         rows = joiner.join()
         table = None
         if output is None:
@@ -292,6 +308,8 @@ class Joiner:
             if join_id not in self._types:
                 told = f"view '{view.name}' is joined by it{nearest(join_id, self._types)}"
                 raise DataError(f"{told}; the spine has: {', '.join(list(self._types)[:20])}", column=join_id)
+            check_ids(join_id, self._types[join_id], "the spine")
+        check_times(self.db, "given", self._when, self._types[self._when], "the spine")
         return list(self._types)
 
     def _join(self, view: View, name: str, fields: Mapping[str, str], spine: tuple[int, int]) -> None:
@@ -302,6 +320,7 @@ class Joiner:
             return
         rows = f"rows of {view.name}"
         types = scanned(self.db, view, rows, wanted_of(view, join_id, list(fields.values()), spine))
+        check_ids(join_id, types[join_id], f"view '{view.name}'")
         key, own = f"s.{quoted(join_id)}", quoted(join_id)
         if self._types[join_id] != types[join_id]:
             key, own = f"CAST({key} AS VARCHAR)", f"CAST({own} AS VARCHAR)"
@@ -315,13 +334,18 @@ class Joiner:
                 times.append(f"{micros(view.created_time, types[view.created_time])} AS {CREATED}")
             self._find_known(view, key, f"{head}, {', '.join(times)}{tail}")
         self.found[view.name] += self.db.execute(f"SELECT count({ROW}) FROM found").fetchall()[0][0]
-        chosen = ", ".join(f"v.{quoted(field)} AS {quoted(called)}" for called, field in fields.items())
+        held = {field: type_of(arrow_type(read_type(view.held[field]))) for field in fields.values()}
+        chosen = ", ".join(
+            f"{cast(f'v.{quoted(field)}', types[field], held[field], field)} AS {quoted(called)}"
+            for called, field in fields.items()
+        )
         kept = ", ".join(quoted(field) for field in dict.fromkeys(fields.values()))
         fetched = f"SELECT row_number() OVER () AS {ROW}, {kept} FROM {quoted(rows)}{counted}"
-        self.db.execute(
-            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {chosen} FROM found f LEFT JOIN ({fetched}) v "
-            f"ON f.{ROW} = v.{ROW} ORDER BY f.place"
-        )
+        with told(f"view '{view.name}': a value does not fit the type of its field", _path(view)):
+            self.db.execute(
+                f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {chosen} FROM found f LEFT JOIN ({fetched}) v "
+                f"ON f.{ROW} = v.{ROW} ORDER BY f.place"
+            )
         self.db.execute("DROP TABLE found")
 
     def _replay(self, view: View, name: str, join_id: str, fields: Mapping[str, str], spine: tuple[int, int]) -> None:
@@ -419,10 +443,24 @@ def scanned(db: Any, view: View, name: str, wanted: Wanted) -> dict[str, str]:
     """
     if view.source is None:
         raise StoreError(f"view '{view.name}' says not where its rows lie: give it a source")
-    view.source.scan(db, name, wanted)
+    try:
+        view.source.scan(db, name, wanted)
+    except DataError as error:
+        hint = f"; `easyrec store build` makes the rows of view '{view.name}'" if view.transform is not None else ""
+        raise DataError(f"{error.reason}{hint}", file=error.file) from None
     types = types_of(db, name)
-    require(types, wanted.columns or (), f"the rows of view '{view.name}' have")
+    try:
+        require(types, wanted.columns or (), f"the rows of view '{view.name}' have")
+    except DataError as error:
+        raise DataError(error.reason, column=error.column, file=_path(view)) from None
+    for when in filter(None, (view.event_time, view.created_time)):
+        check_times(db, name, when, types[when], f"view '{view.name}'")
     return types
+
+
+def _path(view: View) -> str:
+    """Where the rows of a view lie, as errors name it."""
+    return str(getattr(view.source, "path", "") or getattr(view.source, "table", ""))
 
 
 def _counted(view: View, types: Mapping[str, str], spine: tuple[int, int], oldest: int | None = None) -> str:

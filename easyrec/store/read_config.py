@@ -40,6 +40,17 @@ class BreakerConfig(StrictModel):
     """After which one read tries again."""
 
 
+class LogConfig(StrictModel):
+    """A log of what servers read, for `easyrec store verify`."""
+
+    path: str = Field(min_length=1)
+    """A folder; each model has one in it."""
+    sample: float = Field(0.01, gt=0.0, le=1.0)
+    """Share of the reads that is kept."""
+    file_rows: int = Field(100_000, ge=1)
+    """Rows of a file."""
+
+
 class ReadConfig(StrictModel):
     """Section `read` of `store.yaml`."""
 
@@ -50,3 +61,5 @@ class ReadConfig(StrictModel):
     threads: int = Field(8, ge=1, le=256)
     """Reads under a deadline that the store is asked for at a time; further ones wait, within their deadlines."""
     breaker: BreakerConfig = BreakerConfig()
+    log: LogConfig | None = None
+    """Where servers keep a share of what they read; default: they keep nothing."""

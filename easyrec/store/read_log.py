@@ -56,6 +56,12 @@ class ReadLog:
         self._rows: dict[str, int] = {}
         self._open: dict[str, tuple[Any, int]] = {}
 
+    @classmethod
+    def of(cls, config: StoreConfig, model: str) -> ReadLog | None:
+        """The log that section `read` asks for; None: it asks for none."""
+        told = config.read.log
+        return None if told is None else cls(config, model, told.path, told.sample, told.file_rows)
+
     def add(self, join_id: str, keys: Sequence[bytes], now: int, rows: pa.RecordBatch) -> None:
         """Keep a read, or not.
 

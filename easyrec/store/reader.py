@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import DataError, StoreError, nearest
-from easyrec.store import native
+from easyrec.store import freshness, native
 from easyrec.store.codec import read_type
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.events import reading
@@ -118,6 +119,8 @@ class EntityReader:
         self._empty = pa.record_batch(self._plan.reader.read([], 0)[0])
         self._counts, self._lock = np.zeros((len(self._views), 4), np.int64), Lock()
         self._timings, self._told = Timings(), -TOLD_S
+        self._written: dict[str, tuple[int, int]] = {}
+        self._asked = float("-inf")
 
     def read(self, ids: Sequence[Any] | pa.Array) -> pa.RecordBatch:
         """The columns of some ids, in their order; null where there is no row that is young enough.
@@ -170,7 +173,7 @@ class EntityReader:
             made, defaulted = self._columns(keys, wait()), False
         except StoreError as error:
             made, defaulted = self._defaults(len(keys)), True
-            self._tell(error)
+            self._tell("'%s' is answered with defaults: %s", error)
         self._timings.add(time.perf_counter() - begun)
         return made, defaulted
 
@@ -190,14 +193,28 @@ class EntityReader:
     def stats(self) -> dict[str, ViewStats]:
         """The views as they are read."""
         times, known, now = self._timings.times, self._plan.views.views, self.clock()
+        written = self._since_written()
         made = {}
         for name, counts in self.counts().items():
             live = known[name].live if name in known else None
-            newest = None if live is None or live.newest is None else live.newest / 1e6
+            latest = freshness.newest(self._plan.views, name, written)
+            newest = None if latest is None else latest / 1e6
             age = None if newest is None else now - newest
             generation = 0 if live is None else live.generations[-1]
             made[name] = ViewStats(self.entity, counts, times, generation, newest, age)
         return made
+
+    def _since_written(self) -> dict[str, tuple[int, int]]:
+        """What is told of rows that were written one by one, as the store said it last: nobody waits for it here."""
+        now = time.monotonic()
+        if now - self._asked >= freshness.TOLD_S:
+            self._asked = now
+            self.near.aside(self._ask_written)
+        return self._written
+
+    def _ask_written(self) -> None:
+        with suppress(StoreError):
+            self._written = freshness.parsed(self.near.store.read(freshness.place_of(self.entity), [])[0])
 
     @property
     def schema(self) -> pa.Schema:
@@ -228,7 +245,10 @@ class EntityReader:
             self._counts[:, :3] += counts
         rows = pa.record_batch(made)
         if self.log is not None:
-            self.log.add(self.join_id, keys, now, rows)
+            try:
+                self.log.add(self.join_id, keys, now, rows)
+            except StoreError as error:  # who is served needs no log
+                self._tell("'%s' is read without a log: %s", error)
         return rows
 
     def _defaults(self, rows: int) -> pa.RecordBatch:
@@ -242,11 +262,11 @@ class EntityReader:
             columns.append(pa.nulls(rows, kind) if default is None else pa.repeat(default, rows).cast(kind))
         return pa.RecordBatch.from_arrays(columns, schema=self._empty.schema)
 
-    def _tell(self, error: StoreError) -> None:
+    def _tell(self, text: str, error: StoreError) -> None:
         now = time.monotonic()
         if now - self._told >= TOLD_S:
             self._told = now
-            _log.warning("'%s' is answered with defaults: %s", self.entity, error)
+            _log.warning(text, self.entity, error)
 
     @staticmethod
     def _damaged(plan: _Plan, keys: Sequence[bytes], records: Sequence[bytes | None]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import nearest
@@ -286,10 +286,13 @@ class StreamConfig(EventsConfig):
             seen.add(one.name)
             if one.column is not None:
                 self.check(one.column, "aggregates", place, "column")
-            one.kind(self.columns)
+            try:
+                one.kind(self.columns)
+            except ValidationError as error:
+                raise fault(error.errors()[0]["msg"], "aggregates", place, "column") from None
         return self
 
-    def check_key(self, join_id: str, view: str) -> None:
+    def check_key(self, join_id: str) -> None:
         """Check that events have the id of the entity.
 
         Raises:
@@ -299,9 +302,9 @@ class StreamConfig(EventsConfig):
         if key not in self.columns:
             known = ", ".join(self.columns)
             told = f"events have no column '{key}'{nearest(key, self.columns)}; they have: {known}. Name it as `key`"
-            raise ValueError(f"view '{view}': {told}")
+            raise ValueError(told)
         if self.columns[key] not in KEYS:
-            raise ValueError(f"view '{view}': a key is {', '.join(KEYS)}, but '{key}' is {self.columns[key]}")
+            raise ValueError(f"a key is {', '.join(KEYS)}, but '{key}' is {self.columns[key]}")
 
     @property
     def fields(self) -> list[dict[str, str]]:

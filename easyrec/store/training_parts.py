@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from easyrec.errors import StoreError
 from easyrec.store.definitions import LabelTable, StoreConfig
+from easyrec.store.duck import answered
 from easyrec.store.point_in_time import Encoding, Joiner, Progress, Spine, features_of
 from feature_generator.whole_file import whole_file
 
@@ -103,7 +104,7 @@ def training_parts(
         StoreError: As in `training_set`; or the folder holds other work.
     """
     begun, folder = time.perf_counter(), Path(output)
-    with Joiner(config, model, spine, event_time, threads, memory) as joiner:
+    with answered(), Joiner(config, model, spine, event_time, threads, memory) as joiner:
         if column in joiner.columns:
             raise StoreError(
                 f"a column of the training set is called '{column}' already: give the folders another name"

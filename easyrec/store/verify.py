@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from easyrec.store.read_log import digest
 from easyrec.store.served import Served, served
 
 LOOKED_AT = 1000
-"""Rows with a difference whose causes are looked for."""
+"""Rows with a difference whose causes are looked for, unless somebody asks for more."""
 SHOWN = 3
 """Differences of a feature that are shown."""
 LAGS = {"1 s": 1, "1 m": 60, "10 m": 600, "1 h": 3600, "6 h": 21_600, "1 d": 86_400, "7 d": 604_800}
@@ -64,7 +64,8 @@ class Compared:
         extra: Served, but in no training set.
         smape: Mean of ``2 |a - b| / (|a| + |b|)`` of numbers that are in both.
         edit_distance: Of sequences that differ, how many items on average have to be inserted, removed or replaced.
-        causes: How many of those that were looked at have which cause.
+        explained: Differences whose causes were looked for.
+        causes: How many of these have which cause.
         examples: Some differences.
     """
 
@@ -76,6 +77,7 @@ class Compared:
     extra: int = 0
     smape: float | None = None
     edit_distance: float | None = None
+    explained: int = 0
     causes: dict[str, int] = field(default_factory=dict)
     examples: list[Difference] = field(default_factory=list)
 
@@ -122,6 +124,7 @@ def verify(
     *,
     time_column: str | None = None,
     most: int | None = None,
+    looked_at: int = LOOKED_AT,
     threads: int | None = None,
     memory: str | None = None,
 ) -> Verified:
@@ -133,6 +136,7 @@ def verify(
         log: A file of a log of reads or of requests, or its folder.
         time_column: Column of a request that says when its features were read; default: when it was logged.
         most: Rows of an entity that are compared; default: all.
+        looked_at: Rows with a difference of which the cause is looked for.
         threads: Of duckdb; default: all processors.
         memory: Bound of duckdb, such as `4GB`.
 
@@ -152,7 +156,7 @@ def verify(
         kept = found if most is None else _first(found, most)
         rows += len(kept.keys)
         features += _compared(
-            config, {n: columns[n] for n in kept.features.column_names}, kept, digest(config, model), options
+            config, {n: columns[n] for n in kept.features.column_names}, kept, digest(config, model), looked_at, options
         )
     names = {one.name for one in features}
     absent = [name for name in columns if name not in names]
@@ -169,10 +173,11 @@ def _compared(
     columns: Mapping[str, tuple[View, str]],
     found: Served,
     definitions: str,
+    looked_at: int,
     options: Mapping[str, Any],
 ) -> list[Compared]:
     replayed = _replayed(config, columns, found.join_id, found.keys, found.times, options)
-    made, differing = [], np.zeros(len(found.keys), bool)
+    made: list[Compared] = []
     pairs: dict[str, tuple[pa.Array, pa.Array, np.ndarray]] = {}
     for name, (view, _) in columns.items():
         ours = _whole(replayed[name])
@@ -188,15 +193,35 @@ def _compared(
         made.append(one)
         if one.different:
             pairs[name] = (theirs, ours, ~equal)
-            differing |= ~equal
     if pairs:
-        places = np.flatnonzero(differing)[:LOOKED_AT]
+        places = _spread([differs for *_, differs in pairs.values()], looked_at)
         variants = list(_variants(config, columns, found, places, options))
         changed = bool(found.definitions) and definitions not in found.definitions
         for one in made:
             if one.name in pairs:
                 _explain(one, *pairs[one.name], found, places, variants, changed=changed)
     return made
+
+
+def _spread(differs: Sequence[np.ndarray], most: int) -> np.ndarray:
+    """Places of rows that differ, ascending: of each feature as many, from the first to the last, and no more than `most`."""
+    all_ = np.flatnonzero(np.logical_or.reduce(differs))
+    if len(all_) <= most:
+        return all_
+    share = max(1, most // len(differs))
+    chosen = np.unique(np.concatenate([_even(np.flatnonzero(one), share) for one in differs]))
+    if len(chosen) > most:  # there are more features than rows to look at
+        return _even(chosen, most)
+    left = np.setdiff1d(all_, chosen, assume_unique=True)
+    return np.union1d(chosen, _even(left, most - len(chosen)))
+
+
+def _even(places: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of some places, evenly spread."""
+    if len(places) <= most:
+        return places
+    even: np.ndarray = places[np.linspace(0, len(places) - 1, most).round().astype(np.int64)]
+    return even
 
 
 def _explain(
@@ -226,6 +251,7 @@ def _explain(
     if changed:
         causes[open_ & ~empty] = VERSION
     own = np.flatnonzero(differs[places])
+    one.explained = len(own)
     names, counts = np.unique(causes[own].astype(str), return_counts=True)
     one.causes = dict(sorted(zip(names.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1]))
     for place in own[:SHOWN]:

@@ -20,6 +20,7 @@ from easyrec.store import native
 from easyrec.store.codec import column_of, micros, pack
 from easyrec.store.definitions import StoreConfig, View
 from easyrec.store.events import pack_events
+from easyrec.store.freshness import Freshness
 from easyrec.store.head import Head, Known, State, Writing, recent
 from easyrec.store.online import OnlineStore, intact
 from easyrec.store.progress import Progress, Pulse, progress_of
@@ -79,6 +80,7 @@ class Writer:
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.config, self.store, self.clock, self.wait = config, store, clock, wait
+        self._freshness = Freshness(store, clock)
 
     def publish(
         self,
@@ -120,7 +122,7 @@ class Writer:
             if left is not None and source and (left.merge, left.source, left.schema) == told:
                 return head.changed(name, replace(known, writing=replace(left, token=token)))
             writing = Writing(known.last + 1, token, begun, *told)
-            return head.changed(name, replace(known, last=writing.generation, former=None, writing=writing))
+            return head.changed(name, replace(known, last=writing.generation, writing=writing))
 
         known = self._change(entity, begin).views[name]
         writing = known.writing
@@ -132,7 +134,7 @@ class Writer:
         put = _Put(_Sample(of_events=view.events is not None))
         try:
             passing = batches if gate is None else gate.passing(batches)
-            for seen in self._put(view, known, passing, put, done, rows_per_second):
+            for seen in self._put(view, known, passing, put, done, rows_per_second, gate):
                 pulse.beat(max(seen, done))
         except BaseException:
             pulse.stop()
@@ -160,15 +162,17 @@ class Writer:
     def rollback(self, name: str) -> State:
         """Return to the generation before the last one, once; gives what is read now.
 
+        The next one, where it is being written, is never switched to: its writer ends with an error.
+
         Raises:
-            StoreError: There is none, or the next one is being written.
+            StoreError: There is none.
         """
 
         def back(head: Head) -> Head:
             known = head.views.get(name)
             if known is None or known.former is None:
                 raise StoreError(f"view '{name}' has no former generation to return to")
-            return head.changed(name, replace(known, live=known.former, former=None))
+            return head.changed(name, replace(known, live=known.former, former=None, writing=None))
 
         live = self._change(self._view(name).entity, back).views[name].live
         assert live is not None
@@ -210,10 +214,16 @@ class Writer:
         assert known.live is not None
         taken = 0
         for batch in _pieces([rows], _at_once(view)):
-            keys, packed, _ = self._packed(view, batch, schema)
+            keys, packed, latest = self._packed(view, batch, schema)
             self.store.splice(view.entity, known.slot, known.live.generations[-1], keys, packed, known.spans)
             taken += len(keys)
+            if latest is not None:
+                self._freshness.wrote(view.entity, name, known.live.generations[-1], latest)
         return taken
+
+    def tell(self, name: str) -> None:
+        """Tell how new the rows of a view are that were written; else that is told every few seconds."""
+        self._freshness.tell(self._view(name).entity)
 
     def remove(self, name: str, ids: Sequence[Any] | pa.Array) -> None:
         """Take the rows of some keys from what readers see now.
@@ -293,6 +303,7 @@ class Writer:
         put: _Put,
         done: int,
         rows_per_second: float | None,
+        gate: Gate | None,
     ) -> Iterator[int]:
         """Write the rows of a generation behind the first `done`; tells after each piece how many have come."""
         assert known.writing is not None
@@ -300,7 +311,10 @@ class Writer:
         if rows_per_second is not None:
             at_once = min(at_once, max(1, int(rows_per_second / PIECES_A_SECOND)))
         for batch in _pieces(batches, at_once):
-            keys, packed, latest = self._packed(view, batch, known.writing.schema)
+            try:
+                keys, packed, latest = self._packed(view, batch, known.writing.schema)
+            except DataError as error:
+                raise _of_input(error, None if gate is not None and gate.set_aside else put.seen) from None
             put.add(keys, packed, latest, batch.num_rows)
             if put.seen > done:
                 self.store.splice(view.entity, known.slot, known.writing.generation, keys, packed, known.spans)
@@ -412,6 +426,12 @@ def _time(row: bytes) -> int:
     return int.from_bytes(row[2:10], "little", signed=True)
 
 
+def _of_input(error: DataError, before: int | None) -> DataError:
+    """The error of a row of a piece as that of a row of all rows; None: nobody knows how many came before."""
+    row = None if error.row is None or before is None else before + error.row
+    return DataError(error.reason, column=error.column, row=row, file=error.file, line=error.line)
+
+
 def _at_once(view: View) -> int:
     return AT_ONCE if view.events is None else EVENTS_AT_ONCE
 
@@ -439,6 +459,8 @@ def key_bytes(values: Any, name: str = "") -> list[bytes]:
     column = values if isinstance(values, pa.Array) else pa.array(values)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if pa.types.is_null(column.type):  # nothing was asked for, or nothing but nulls
+        column = column.cast(pa.string())
     if pa.types.is_integer(column.type):
         if not column.null_count:
             return [b"%d" % value for value in column.to_pylist()]

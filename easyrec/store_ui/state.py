@@ -11,6 +11,7 @@ from typing import Any
 
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, View
+from easyrec.store.freshness import newest, parsed, place_of
 from easyrec.store.head import Head
 from easyrec.store.near import NearStore
 from easyrec.store.online import OnlineStore
@@ -65,20 +66,22 @@ class State:
         Raises:
             StoreError: The store cannot be reached, or is damaged.
         """
-        heads = {entity.name: Head.of(self.store.read(entity.name, [])[0]) for entity in self.config.entities}
-        return {view.name: self._view(view, heads[view.entity]) for view in self.config.views}
+        names = [entity.name for entity in self.config.entities]
+        heads = {name: Head.of(self.store.read(name, [])[0]) for name in names}
+        written = {name: parsed(self.store.read(place_of(name), [])[0]) for name in names}
+        return {view.name: self._view(view, heads[view.entity], written[view.entity]) for view in self.config.views}
 
-    def _view(self, view: View, head: Head) -> ViewState:
+    def _view(self, view: View, head: Head, written: Mapping[str, tuple[int, int]]) -> ViewState:
         known = head.views.get(view.name)
         checked = next(iter(self.checks.latest(view.name, 1)), None)
         if known is None or known.live is None:
             return ViewState(checked=checked)
-        live = known.live
+        live, latest = known.live, newest(head, view.name, written)
         return ViewState(
             live.generations[-1],
             live.rows,
             live.published,
-            None if live.newest is None else live.newest / 1e6,
+            None if latest is None else latest / 1e6,
             None if known.former is None else known.former.generations[-1],
             None if known.writing is None else known.writing.since,
             checked,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ def salvaged(
             batches.append(parse(start, stop))
         except ValueError as error:
             if stop - start == 1:
-                left_out.append((start, (str(error).strip() or "malformed").splitlines()[0][:200]))
+                left_out.append((start, _said(str(error), schema)))
                 continue
             middle = (start + stop) // 2
             waiting += [(middle, stop), (start, middle)]
@@ -56,6 +57,21 @@ def salvaged(
         return batches[0], left_out
     whole = pa.Table.from_batches(batches, schema).combine_chunks().to_batches()
     return whole[0] if whole else pa.RecordBatch.from_pylist([], schema), left_out
+
+
+def _said(error: str, schema: pa.Schema) -> str:
+    """What the parser says of one item, in words."""
+    text = (error.strip() or "malformed").splitlines()[0][:200]
+    text = text.removeprefix("JSON parse error: ").removesuffix(" in row 0").rstrip(".")
+    found = re.fullmatch(r"Column\(//(.+)\) changed from \w+ to (\w+)", text)
+    if found is not None and found[1] in schema.names:
+        return f"'{found[1]}' is {found[2]}, not {schema.field(found[1]).type}"
+    found = re.fullmatch(r"Column\(//(.+)\) was specified twice", text)
+    if found is not None:
+        return f"'{found[1]}' is there twice"
+    if text.startswith("Column(/) changed"):
+        return "is no JSON object"
+    return "is no JSON" if text == "Invalid value" else text
 
 
 def kept(count: int, left_out: Sequence[tuple[int, str]]) -> np.ndarray:

@@ -21,6 +21,8 @@ from easyrec.stream.watermark import Watermarks
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 LONGEST = 1 << 60
+YEARS_S = 10 * 31_556_952
+"""Ten years: a time that lies no further from now in another unit was meant in that."""
 """No time is so far from 1970, in microseconds."""
 
 
@@ -96,7 +98,7 @@ class Intake:
         config, rows = self.config, events.rows
         times, wrong = self._times(rows)
         if wrong.any():
-            bad += _rejected(events, rows, wrong, f"'{config.event_time}' is no time")
+            bad += _rejected(events, rows, wrong, f"'{config.event_time}' is no time{self._meant(rows, wrong)}")
         arrived = np.full(len(times), int(self.clock() * 1e6)) if events.arrived is None else events.arrived
         ahead = ~wrong & (times > arrived + round(config.skew * 1e6))
         counts["ahead"] += int(ahead.sum())
@@ -126,6 +128,17 @@ class Intake:
         wrong = (values > LONGEST // unit) | (values < -LONGEST // unit) | (values == LONGEST)
         return np.where(wrong, 0, values) * unit, wrong
 
+    def _meant(self, rows: pa.RecordBatch, wrong: np.ndarray) -> str:
+        """What the first of some times that are none may have meant."""
+        value = rows.column(self.config.event_time)[int(np.flatnonzero(wrong)[0])].as_py()
+        if not isinstance(value, int):
+            return ""
+        now, own = self.clock() * 1e6, UNITS[self.config.time_unit]
+        for name, scale in UNITS.items():
+            if scale < own and abs(value * scale - now) < YEARS_S * 1e6:
+                return f": {value}, which looks like `time_unit: {name}`"
+        return f": {value}"
+
     def _judge(self, bad: Sequence[Malformed], counts: Counter[str]) -> None:
         if not bad:
             return
@@ -139,9 +152,12 @@ class Intake:
 
 
 def _rejected(events: Events, rows: pa.RecordBatch, which: np.ndarray, reason: str) -> list[Malformed]:
-    place = f"partition {events.partition}, before {events.offset}"
     found = rows.filter(pa.array(which)).to_pylist()
-    return [Malformed(place, reason, json.dumps(one, default=str)) for one in found]
+    places: list[str] = []
+    for row in np.flatnonzero(which).tolist():
+        whole = f"partition {events.partition}, before {events.offset}"
+        places.append(whole if events.place is None else events.place(row))
+    return [Malformed(place, reason, json.dumps(one, default=str)) for place, one in zip(places, found, strict=True)]
 
 
 def _empty(column: pa.Array) -> np.ndarray:

@@ -138,6 +138,7 @@ class Outbox:
         with self._changed:
             self._changed.wait_for(lambda: self._fault is not None or not self._rows)
             self._raise()
+        self.writer.tell(self.view)
 
     def close(self) -> None:
         """Stop; rows that wait stay due."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from easyrec.store.codec import read_type
 from serving.server import store_numbers
 from serving.server.endpoints import Route
 from serving.server.http import Answer, Refused, Request, dump
@@ -47,7 +48,8 @@ async def models(service: StoreService, request: Request) -> Answer:
     """What may be asked for."""
     found = {
         name: {
-            join: {field.name: str(field.type) for field in entity.schema} for join, entity in reader.entities.items()
+            join: {called: read_type(view.types[field]) for called, (view, field) in entity.columns.items()}
+            for join, entity in reader.entities.items()
         }
         for name, reader in service.readers.items()
     }

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from easyrec.errors import DataError, StoreError, nearest
 from easyrec.store.near import NearStore
+from easyrec.store.read_log import ReadLog
 from easyrec.store.reader import ModelReader, ReadColumns
 from serving.server import store_numbers
 from serving.server.admission import Admission
@@ -47,7 +48,8 @@ class StoreService:
     def __init__(self, definitions: StoreServerConfig, state: Path) -> None:
         self.definitions, self.board, self.metrics = definitions, Board(state / "metrics"), Metrics()
         self.near = NearStore(definitions.online.open(definitions.project), definitions.read)
-        self.readers = {one.name: ModelReader(definitions, self.near, one.name) for one in definitions.models}
+        self._logs = {one.name: ReadLog.of(definitions, one.name) for one in definitions.models}
+        self.readers = {name: ModelReader(definitions, self.near, name, log=log) for name, log in self._logs.items()}
         self.admission = Admission(self.config.num_threads, self.config.limits.queue)
         self.when_ready: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
@@ -98,6 +100,9 @@ class StoreService:
                 await self._task
         self.admission.pool.shutdown()
         self.board.post(self.numbers())
+        for log in filter(None, self._logs.values()):
+            with contextlib.suppress(StoreError):  # the disk refuses: what waits is lost
+                log.close()
         self.near.close()
 
     # ---------------------------------------------------------------------------------------------- numbers

@@ -221,3 +221,9 @@ def test_a_store_that_has_nothing_of_a_model_is_told(plain):
         StoreFeatures(plain, FeatureSource(config, "ctr"))
     with pytest.raises(ConfigError, match="unknown model 'cvr'"):
         FeatureSource(load_store(DEFINED), "cvr")
+
+
+@pytest.mark.parametrize("none", [[], np.zeros(0, np.int64), pa.array([], pa.string())], ids=["list", "numpy", "arrow"])
+def test_no_candidates_have_no_scores(by_ids, none):
+    found = by_ids.predict({"user_id": "u1"}, none, SCENE)
+    assert {task: len(scores) for task, scores in found.items()} == {"click": 0}

@@ -79,7 +79,7 @@ def test_other_dimensions_are_refused_and_nothing_is_changed(config):
 @pytest.mark.parametrize("fields", [[], [{"name": "w", "type": "vector<3>"}, {"name": "v", "type": "vector<2>"}]])
 def test_an_embedding_view_has_one_vector(fields):
     view = {**VIEW, "fields": [{"name": "cate", "type": "int64"}, *fields]}
-    with pytest.raises(ConfigError, match="has one field of type vector<D>, but this has"):
+    with pytest.raises(ConfigError, match="has one of type vector<D>, but this has"):
         load_store({"project": "p", "entities": [{"name": "item", "join_id": "item_id"}], "views": [view]})
 
 

@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -197,6 +199,72 @@ def test_a_postgres_that_is_silent_or_gone_is_told_and_used_again(postgres_url):
     with pytest.raises(StoreError, match=r"postgresql at 127.0.0.1:1/db cannot be used: .*refused") as told:
         of("postgresql://me:hunter2@127.0.0.1:1/db", "postgres")[0].read("e", [])
     assert "hunter2" not in str(told.value)
+
+
+@pytest.fixture
+def role(postgres_url):
+    """Address of a user who may do nothing yet, and what the owner of the database says of him."""
+    import psycopg
+
+    with psycopg.connect(postgres_url, autocommit=True) as owner:
+        owner.execute("CREATE ROLE guest LOGIN PASSWORD 'hunter2'")
+        yield "postgresql://guest:hunter2@" + postgres_url.rpartition("@")[2], owner.execute
+        owner.execute("DROP OWNED BY guest")
+        owner.execute("DROP ROLE guest")
+
+
+def test_what_postgres_refuses_is_told_without_the_password(role):
+    url, say = role
+    say("CREATE SCHEMA narrow")
+    say("ALTER ROLE guest SET search_path = narrow")
+    say("GRANT USAGE ON SCHEMA narrow TO guest")
+    cases = [
+        ("SELECT 1", url.replace("hunter2", "hunter3"), "password authentication failed"),
+        ("SELECT 1", url, "permission denied for schema narrow"),
+        ("ALTER ROLE guest CONNECTION LIMIT 0", url, "too many connections"),
+    ]
+    for order, address, refused in cases:
+        say(order)
+        store, writer, _ = of(address, "postgres")
+        with pytest.raises(
+            StoreError, match=rf"postgresql at 127.0.0.1:\d+/postgres cannot be used: .*{refused}"
+        ) as told:
+            writer.publish("v", [ROW])
+        assert "hunter" not in str(told.value)
+        store.close()
+    say("ALTER ROLE guest CONNECTION LIMIT -1")
+    say("GRANT CREATE ON SCHEMA narrow TO guest")
+    store, writer, reader = of(url, "postgres")
+    writer.publish("v", [ROW])
+    assert reader.read({"id": [1]})["id"]["value"].to_pylist() == [5]
+    store.close()
+    say("DROP SCHEMA narrow CASCADE")
+
+
+@pytest.mark.slow
+def test_a_full_disk_of_postgres_is_told_and_spoils_nothing(postgres_server):
+    """Files that may not grow are a full disk to PostgreSQL; those of its log have 16 MB, which is less than they may."""
+    pytest.importorskip("psycopg", reason="needs the extra 'postgres'")
+    if shutil.which("prlimit") is None:
+        pytest.skip("needs prlimit")
+    postgres_server.start(largest_file=17 << 20)
+    config = config_of({"type": "postgres", "url": postgres_server.url, "timeout_seconds": 20}, "full")
+    store = config.online.open("full")
+    writer, reader = Writer(config, store), ModelReader(config, store, "m")
+    writer.publish("v", batches(500, 1))
+    large = np.random.default_rng(0).integers(33, 126, (300, 100_000)).astype(np.uint8)
+    texts = pa.array([row.tobytes().decode() for row in large])
+    rows = pa.record_batch({"id": np.arange(300), "value": np.full(300, 2), "text": texts})
+    with pytest.raises(
+        StoreError, match=r"postgresql at 127.0.0.1:\d+/postgres cannot be used: could not (extend|write)"
+    ):
+        writer.publish("v", [rows])
+    assert set(reader.read({"id": range(500)})["id"]["value"].to_pylist()) == {1}
+    postgres_server.stop()
+    postgres_server.start()  # there is room again
+    writer.publish("v", [rows])
+    assert set(reader.read({"id": range(300)})["id"]["value"].to_pylist()) == {2}
+    store.close()
 
 
 # -------------------------------------------------------------------------------- disks and records

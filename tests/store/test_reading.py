@@ -248,7 +248,6 @@ def test_readers_see_what_a_plain_dictionary_would_hold(steps):
 
             with pytest.raises(OSError):  # noqa: PT011 (its own)
                 writer.publish("counts", failing(), merge=bool(rows))
-            former = None
         elif step == "back":
             if former is not None:
                 writer.rollback("counts")
@@ -261,3 +260,18 @@ def test_readers_see_what_a_plain_dictionary_would_hold(steps):
             former, live = live, {**(live or {}), **rows} if step == "merge" else rows
         found = reader.read({"user_id": list(range(6))})["user_id"]["clicks"].to_pylist()
         assert found == [(live or {}).get(user) for user in range(6)]
+
+
+@pytest.mark.parametrize("none", [[], pa.array([], pa.null()), pa.array([], pa.int64()), pa.array([], pa.string())])
+def test_no_ids_have_no_rows(none):
+    config = load_store(
+        {
+            **{"project": "p", "online": {"type": "memory"}, "entities": [{"name": "user", "join_id": "user_id"}]},
+            **{"views": [COUNTS], "models": [{"name": "ctr", "features": [{"view": "counts"}]}]},
+        }
+    )
+    reader = ModelReader(config, MemoryStore("p"), "ctr")
+    found = reader.read({"user_id": none})["user_id"]
+    assert (found.num_rows, found.schema.names) == (0, ["clicks"])
+    with pytest.raises(DataError, match="row 0, column 'user_id': an id is null"):
+        reader.read({"user_id": [None]})

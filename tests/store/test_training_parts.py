@@ -85,7 +85,7 @@ def test_a_label_table_is_a_spine_of_its_columns_alone(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "users"}, "a view and a label table are both called 'users'"),
+        ({"name": "users"}, "a view is called 'users' too"),
         ({"name": "clik"}, "did you mean 'clik'?"),
         ({"labels": []}, "must have at least 1 item"),
     ],

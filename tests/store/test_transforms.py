@@ -341,13 +341,13 @@ COUNT = {"type": "count", "name": "n", "over": "2h"}
     [
         (windows({**COUNT, "over": "90m"}), {}, "'n' is over 5400 s, which is no multiple of every: 3600 s"),
         (windows(COUNT, COUNT), {}, "two features are called 'n'"),
-        (windows(COUNT, {"type": "rank", "name": "r", "of": "m"}), {}, "'r' is of 'm', which is no feature before it"),
+        (windows(COUNT, {"type": "rank", "name": "r", "of": "m"}), {}, "'m' is no feature before it"),
         (windows({"type": "sum", "name": "n", "over": "1h"}), {}, "sum is of a column: name it"),
-        (windows({**COUNT, "name": "m"}), {}, "no feature is called like field 'n'"),
-        (windows(COUNT), {"event_time": None}, "statistics change with time: name the event_time"),
+        (windows({**COUNT, "name": "m"}), {}, "no feature is called like it"),
+        (windows(COUNT), {"event_time": None}, "statistics change with time: name the column of times"),
         (windows(COUNT, input="click"), {}, "reads 'click', which is no view or label table; did you mean 'clicks'"),
         (windows(COUNT, input="items"), {}, "view 'items' reads itself: items -> items"),
-        (windows(COUNT), {"source": {"type": "hive", "table": "a.b"}}, "source says where what is built is written"),
+        (windows(COUNT), {"source": {"type": "hive", "table": "a.b"}}, "says where what is built is written"),
         ({"type": "window"}, {}, "did you mean 'windows'"),
     ],
 )

@@ -15,9 +15,10 @@ from easyrec.store.online.memory import MemoryStore
 from easyrec.store.read_log import ReadLog
 from easyrec.store.reader import ModelReader
 from easyrec.store.writer import Writer
+from serving.features import FeatureSource
 
 pytest.importorskip("duckdb", reason="needs the extra 'store'")
-from easyrec.store.verify import AGE, LATE, MISSING, UNKNOWN, VERSION, verify
+from easyrec.store.verify import AGE, LATE, MISSING, UNKNOWN, VERSION, _spread, verify
 
 START, DAY = 1_700_000_000, 86_400
 USERS, ITEMS = 200, 60
@@ -199,6 +200,17 @@ def test_what_the_table_knew_later_is_told_as_created_time(copied):
     assert set(one.causes) == {LATE}
 
 
+def test_what_is_looked_at_is_spread_over_all_that_differs():
+    often, seldom = np.ones(10_000, bool), np.zeros(10_000, bool)
+    seldom[[5000, 9999]] = True
+    places = _spread([often, seldom], 100)
+    assert len(places) == 100
+    assert {0, 5000, 9999} <= set(places.tolist())
+    assert np.diff(places).max() < 250
+    np.testing.assert_array_equal(_spread([often, seldom], 10_000), np.arange(10_000))
+    assert len(_spread([often] * 7, 3)) == 3
+
+
 def test_events_that_never_came_are_told_with_how_many(copied):
     more = copied.did.take(np.arange(0, len(copied.did), 10))
     item = pa.array(np.full(len(more), 1000))
@@ -332,3 +344,23 @@ def test_how_far_values_are_apart():
     assert smape(pa.array(["a"]), pa.array(["a"])) is None
     assert edits([1, 2, 3], [2, 3, 4]) == 2
     assert edits([], [1]) == 1
+
+
+@pytest.mark.parametrize("is_broken", [False, True], ids=["fine", "no-folder"])
+def test_what_servers_read_is_kept_where_the_store_s_yaml_says(life, tmp_path, is_broken):
+    pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
+    log = tmp_path / "log"
+    if is_broken:
+        log.write_text("a file")
+    config = load_store(
+        {**definitions(life.folder), "read": {"log": {"path": str(log), "sample": 1.0, "file_rows": 10}}}
+    )
+    source = FeatureSource(config, "ctr")
+    Writer(config, source.near.store).publish("items", pq.read_table(life.folder / "items.parquet").to_batches())
+    for _ in range(60):  # a log that cannot be written fails no read
+        assert source.reader(["price"]).read({"item_id": range(20)})["item_id"]["price"].null_count < 20
+    source.close()
+    if not is_broken:
+        found = verify(load_store(definitions(life.folder)), "ctr", log)
+        assert (found.rows, found.share) == (1200, 0.0)
+        assert [one.name for one in found.features] == ["price"]

@@ -195,8 +195,8 @@ def test_the_command_line_joins_and_says_it_as_sql(tmp_path, monkeypatch, capsys
     assert main(["stream", "join", "-c", "store.yaml", "ctr", "--until", "end", "--flush", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["samples"], told["waiting"]) == (500, 0)
-    assert main(["stream", "join", "-c", "store.yaml", "cvr", "--until", "end"]) == 1
-    assert "unknown samples 'cvr'; did you mean 'ctr'?; known: ctr" in capsys.readouterr().err.replace("\n", " ")
+    assert main(["stream", "join", "-c", "store.yaml", "cvr", "--until", "end"]) == 2
+    assert "no samples are called 'cvr'; did you mean 'ctr'?; known: ctr" in capsys.readouterr().err.replace("\n", " ")
     assert main(["stream", "sql", "-c", "store.yaml", "ctr", "--dialect", "spark", "--table", "click=shop.clicks"]) == 0
     assert "FROM `shop`.`clicks` WHERE" in capsys.readouterr().out
     pytest.importorskip("duckdb", reason="needs the extra 'store'")

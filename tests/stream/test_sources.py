@@ -7,8 +7,12 @@ import pyarrow as pa
 import pytest
 
 from easyrec.errors import ConfigError, DataError
+from easyrec.store.streams import EventsConfig
+from easyrec.stream.intake import Intake
+from easyrec.stream.sources.jsonl import Config as JsonLines
 from easyrec.stream.sources.kafka import Config as Kafka
 from easyrec.stream.sources.redis import Config as Redis
+from easyrec.stream.watermark import Watermarks
 
 SCHEMA = pa.schema([("id", pa.int64()), ("word", pa.string())])
 ROWS = [{"id": i, "word": f"w{i % 7}", "more": [i]} for i in range(100)]
@@ -284,3 +288,29 @@ def test_a_server_that_comes_back_is_asked_again(redis_servers):
     with pytest.raises(DataError, match="the server gave no answer"):
         source.poll(10, 0.01)
     source.close()
+
+
+def test_what_is_malformed_is_told_with_its_byte(tmp_path):
+    lines = ['{"u": 1, "ts": 1767225600}\n', '{"u": 2, "ts": 1767225600000}\n', '{"u": null, "ts": 1767225601}\n']
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    source = {"type": "jsonl", "path": str(tmp_path)}
+    config = EventsConfig(source=source, columns={"u": "int64", "ts": "int64"}, event_time="ts")
+    events = config.source.open(config.schema).poll(10, 0.0)
+    intake = Intake(config, Watermarks(0, 60.0), None, ["u"], clock=lambda: 1_767_225_700.0)
+    with pytest.raises(DataError) as error:
+        intake.take(events)
+    told = f"{tmp_path}/a.jsonl, byte {len(lines[0])}: 'ts' is no time: 1767225600000, which looks like `time_unit: ms`"
+    assert str(error.value).startswith(told)
+
+
+def test_a_file_that_is_shorter_than_what_was_read_of_it_is_another_one(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"u": 1}\n{"u": 2}\n')
+    config = JsonLines(path=str(tmp_path))
+    source = config.open(pa.schema([("u", pa.int64())]))
+    offset = source.poll(10, 0.0)[0].offset
+    file.write_text('{"u": 3}\n')
+    source = config.open(pa.schema([("u", pa.int64())]))
+    source.seek({"files": offset})
+    with pytest.raises(DataError, match="18 bytes were read of it, but now it has 9"):
+        source.poll(10, 0.0)

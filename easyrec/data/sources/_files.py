@@ -85,7 +85,10 @@ def list_files(
             raise DataError(f"cannot be listed: {error}", file=pattern) from None
         if not found and not missing_ok:
             magic = any(c in pattern for c in "*?[")
-            raise DataError("no file matches this pattern" if magic else "there is no such file", file=pattern)
+            told = "no file matches this pattern" if magic else "there is no such file"
+            if not magic and system.isdir(path):
+                told = f"the folder holds no file *{', *'.join(suffixes)}"
+            raise DataError(told, file=pattern)
         prefix = pattern.split("://", 1)[0] + "://" if "://" in pattern else ""
         local = isinstance(system, LocalFileSystem)
         shown = pattern.removeprefix("file://").removeprefix("local://")

@@ -84,9 +84,13 @@ class ParquetSource(Source):
 
         Raises:
             ConfigError: A column is absent from the first file.
-            DataError: A column is absent from another file, or has another type there.
+            DataError: A column is absent from another file, or has another type there; or a file has it twice.
         """
         super().require(columns, why)
+        for file, schema in zip(self.files, self.schemas, strict=True):
+            for name in dict.fromkeys(columns):
+                if len(schema.get_all_field_indices(name)) > 1:
+                    raise DataError("the file has several columns of this name", column=name, file=file.name)
         for file, schema in zip(self.files[1:], self.schemas[1:], strict=True):
             if schema is self.schemas[0] or schema == self.schemas[0]:
                 continue

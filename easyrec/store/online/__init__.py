@@ -116,6 +116,21 @@ class OnlineConfig(StrictModel, ABC):
         """
 
 
+def address(text: str, *schemes: str) -> str:
+    """The address of a server, of one of some schemes; one that begins with a `${NAME}` is looked at when it is used.
+
+    Raises:
+        ValueError: It is of none of them.
+    """
+    if not text.startswith(("${", *schemes)):
+        shown = text.partition("://")
+        told = f"{shown[0]}://..." if shown[1] else "no address"
+        raise ValueError(
+            f"must begin with {', '.join(schemes[:-1])}{' or ' if schemes[1:] else ''}{schemes[-1]}, but is {told}"
+        )
+    return text
+
+
 def expanded(text: str) -> str:
     """The text with every `${NAME}` replaced.
 

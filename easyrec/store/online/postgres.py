@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from easyrec.store import journal, native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, address, expanded, intact
 from easyrec.store.postgres import LOCK, Postgres
 
 TABLES = {
@@ -52,6 +52,11 @@ class Config(OnlineConfig):
     """`postgresql://user:${PASSWORD}@host:5432/database`; its user may create tables, or they are there."""
     timeout_seconds: float = Field(5.0, gt=0.0)
     """How long the server may be silent."""
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return address(value, "postgresql://", "postgres://")
 
     def open(self, project: str) -> OnlineStore:
         """See the family's contract."""

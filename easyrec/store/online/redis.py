@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from easyrec.errors import MissingExtra, StoreError
 from easyrec.store import journal, native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, expanded, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, address, expanded, intact
 
 AT_ONCE = 500
 """Keys of one call of a script, during which the server answers nobody else: about 2 ms."""
@@ -53,6 +53,11 @@ class Config(OnlineConfig):
     """`redis://host:6379/0`, `rediss://` with TLS, or `unix:///run/redis.sock`; secrets as `${NAME}`."""
     timeout_seconds: float = Field(5.0, gt=0.0)
     """How long the server may be silent."""
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return address(value, "redis://", "rediss://", "unix://")
 
     def open(self, project: str) -> OnlineStore:
         """See the family's contract."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from easyrec.errors import nearest
 from easyrec.store.duration import Duration
 from feature_generator.config import Choice, StrictModel
 
@@ -133,8 +134,8 @@ def shown(expectation: Any) -> str:
 
 def problems(
     expect: list[Any], quarantine: Quarantine | None, types: Mapping[str, str], timed: bool, redacted: set[str]
-) -> Iterator[str]:
-    """What is wrong with expectations beside single keys.
+) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    """What is wrong with expectations beside single keys, and the way to the key in the view.
 
     Args:
         expect: Them.
@@ -144,23 +145,25 @@ def problems(
         redacted: Fields whose values are shown nowhere.
     """
     seen = set()
-    for one in expect:
+    for place, one in enumerate(expect):
+        here = ("expect", place)
         kind, field = one.type, getattr(one, "field", None)
         if (kind, field) in seen:
-            yield f"two expectations '{kind}'{f' of {field}' if field else ''}: a field has one of a type"
+            yield f"two expectations '{kind}'{f' of {field}' if field else ''}: a field has one of a type", here
         seen.add((kind, field))
         if field is not None and field not in types:
-            yield f"expectation '{kind}': the view has no field '{field}'; it has: {', '.join(list(types)[:20])}"
+            known = f"it has: {', '.join(list(types)[:20])}"
+            yield f"the view has no field '{field}'{nearest(field, list(types))}; {known}", (*here, "field")
             continue
         held = "" if field is None else types[field].replace(" ", "")
         inner = held.removeprefix("array<").removesuffix(">") if held.startswith("array<") else held
         if kind == "range" and inner not in NUMBERS and not held.startswith("vector<"):
-            yield f"expectation 'range': '{field}' is {held}, which has no bounds"
+            yield f"'{field}' is {held}, which has no bounds", (*here, "field")
         if kind == "values" and (inner.startswith(("map<", "array<", "vector<")) or inner == "timestamp"):
-            yield f"expectation 'values': '{field}' is {held}, whose values cannot be listed"
+            yield f"'{field}' is {held}, whose values cannot be listed", (*here, "field")
         if kind == "freshness" and not timed:
-            yield "expectation 'freshness': the view has no event_time"
+            yield "the view has no event_time, of which freshness is", here
         if kind == "psi" and field in redacted and held == "string":
-            yield f"expectation 'psi': a baseline would keep texts of '{field}', which is redacted"
+            yield f"a baseline would keep texts of '{field}', which is redacted", (*here, "field")
         if one.on_failure == "quarantine" and quarantine is None:
-            yield "rows are to be set aside: say where, quarantine: {path: folder}"
+            yield "rows are to be set aside: say where, quarantine: {path: folder}", (*here, "on_failure")

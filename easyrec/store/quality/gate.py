@@ -71,7 +71,13 @@ class Gate:
         """
         try:
             for batch in batches:
-                yield self._passed(batch)
+                before = self._rows
+                try:
+                    passed = self._passed(batch)
+                except DataError as error:
+                    row = None if error.row is None or self.set_aside else before + error.row
+                    raise DataError(error.reason, column=error.column, row=row) from None
+                yield passed
             self._judge()
         finally:
             if self._file is not None:
@@ -82,6 +88,11 @@ class Gate:
             raise DataError(
                 f"view '{self.view.name}': the rows are not what is expected, and are not published\n{told}"
             )
+
+    @property
+    def set_aside(self) -> int:
+        """How many rows were set aside so far: those that follow have other numbers than in the input."""
+        return self._set_aside
 
     def look(self, batches: Iterable[pa.RecordBatch]) -> Checked:
         """The verdict on rows that nobody publishes."""

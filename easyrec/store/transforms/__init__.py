@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -64,11 +64,11 @@ class TransformConfig(StrictModel, ABC):
     def reads(self) -> Mapping[str, Any]:
         """The tables that are read (`Input`), by the names that the transform knows them by."""
 
-    def check(self, fields: Sequence[str], event_time: str | None) -> None:
+    def check(self, fields: Mapping[str, str], event_time: str | None) -> None:
         """Refuse a view that it cannot make.
 
         Args:
-            fields: Of the view.
+            fields: Types of those of the view, by name.
             event_time: Of the view.
 
         Raises:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -65,12 +65,12 @@ class Config(TransformConfig):
         """See the family's contract."""
         return {"input": self.input}
 
-    def check(self, fields: Sequence[str], event_time: str | None) -> None:
+    def check(self, fields: Mapping[str, str], event_time: str | None) -> None:
         """See the family's contract."""
         del event_time
         for name in self.made:
             if name not in fields:
-                raise ValueError(f"feature '{name}' is no field of the view{nearest(name, fields)}")
+                raise ValueError(f"feature '{name}' is no field of the view{nearest(name, list(fields))}")
 
     def select(self, db: Any, rows: Mapping[str, Rows], target: Target) -> str:
         """See the family's contract; fields that are not made are the rows' own."""

@@ -22,7 +22,7 @@ from easyrec.errors import DataError, nearest
 from easyrec.store.duck import micros, quoted, require, text
 from easyrec.store.duration import Duration, seconds_of
 from easyrec.store.transforms import Input, Rows, Target, TransformConfig
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 Value: TypeAlias = bool | int | float | str
 Statistics: TypeAlias = Literal["count", "sum", "mean", "min", "max", "std", "rate"]
@@ -143,20 +143,23 @@ class Config(TransformConfig):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         known: dict[str, Any] = {}
-        for feature in self.features:
+        for place, feature in enumerate(self.features):
+            here = ("features", place)
             if isinstance(feature, Ratio | Rank):
-                for name in (feature.of, feature.by) if isinstance(feature, Ratio) else (feature.of,):
+                for key in ("of", "by") if isinstance(feature, Ratio) else ("of",):
+                    name = getattr(feature, key)
                     if name not in known:
-                        told = f"'{feature.name}' is of '{name}', which is no feature before it"
-                        raise ValueError(f"{told}{nearest(name, known)}")
+                        told = f"'{name}' is no feature before it{nearest(name, known)}"
+                        raise fault(f"{told}; known: {', '.join(known) or 'none'}", *here, key)
                     if isinstance(known[name], Counts):
-                        raise ValueError(f"'{feature.name}' is of '{name}', which is no number")
+                        raise fault(f"'{name}' is no number", *here, key)
             for name, seconds in _named(feature).items():
                 if name in known:
-                    raise ValueError(f"two features are called '{name}'")
+                    raise fault(f"two features are called '{name}'", *here, "name")
                 known[name] = feature
                 if seconds and seconds % self.every:
-                    raise ValueError(f"'{name}' is over {seconds:g} s, which is no multiple of every: {self.every:g} s")
+                    told = f"'{name}' is over {seconds:g} s, which is no multiple of every: {self.every:g} s"
+                    raise fault(told, *here, "over")
         return self
 
     @property
@@ -169,13 +172,16 @@ class Config(TransformConfig):
         """Names of the features."""
         return [name for feature in self.features for name in _named(feature)]
 
-    def check(self, fields: Sequence[str], event_time: str | None) -> None:
+    def check(self, fields: Mapping[str, str], event_time: str | None) -> None:
         """See the family's contract."""
         if event_time is None:
-            raise ValueError("statistics change with time: name the event_time that the view's rows will have")
-        for name in fields:
+            raise fault(
+                "statistics change with time: name the column of times that the view's rows will have", "event_time"
+            )
+        for place, name in enumerate(fields):
             if name not in self.made:
-                raise ValueError(f"no feature is called like field '{name}'{nearest(name, self.made)}")
+                told = f"no feature is called like it{nearest(name, self.made)}; known: {', '.join(self.made)}"
+                raise fault(told, "fields", place, "name")
 
     def select(self, db: Any, rows: Mapping[str, Rows], target: Target) -> str:
         """See the family's contract."""

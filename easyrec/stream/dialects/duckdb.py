@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from easyrec.errors import DataError, MissingExtra
+from easyrec.errors import MissingExtra
+from easyrec.store.duck import told
 from easyrec.stream.dialects import Sql
 
 TYPES = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMPTZ"}
@@ -60,6 +61,7 @@ def write(statement: str, output: str) -> int:
 
     Raises:
         DataError: The events cannot be read.
+        OutputError: The disk refuses.
         MissingExtra: duckdb is not installed.
     """
     try:
@@ -70,13 +72,11 @@ def write(statement: str, output: str) -> int:
     partial = place.with_name(f".{place.name}.writing")
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with duckdb.connect() as db:
+        with told("duckdb"), duckdb.connect() as db:
             db.execute("SET TimeZone = 'UTC'")
             target = Dialect().text(str(partial))
             made = db.execute(f"COPY ({statement}) TO {target} (FORMAT parquet, COMPRESSION zstd)").fetchone()
         partial.replace(place)
-    except duckdb.Error as error:
-        raise DataError(f"duckdb: {str(error).splitlines()[0][:300]}") from None
     finally:
         partial.unlink(missing_ok=True)
     return int(made[0]) if made else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
@@ -41,6 +41,7 @@ class Events:
         offset: Where it is gone on with.
         arrived: (rows,) int64: when each came, microseconds since 1970; None: now.
         malformed: What could not be read among them.
+        place: Where a row lies, as errors name it.
     """
 
     partition: str
@@ -48,6 +49,7 @@ class Events:
     offset: Offset
     arrived: np.ndarray | None = None
     malformed: Sequence[Malformed] = field(default=())
+    place: Callable[[int], str] | None = None
 
 
 class EventSource(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,15 +24,20 @@ class Piece:
         rows: The columns that were asked for.
         place: Behind them: rows, or bytes.
         malformed: What could not be read among them.
+        locate: Where a row lies.
     """
 
     rows: pa.RecordBatch
     place: int
     malformed: Sequence[Malformed] = ()
+    locate: Callable[[int], str] | None = None
 
 
 class FileEvents(EventSource):
     """Events in files. An offset is a file's name and a place in it; files that come later by name may be added.
+
+    Attributes:
+        unit: What places count.
 
     Args:
         path: A file, a folder or a glob.
@@ -42,6 +47,8 @@ class FileEvents(EventSource):
     Raises:
         DataError: There is no such file.
     """
+
+    unit = "bytes"
 
     def __init__(self, path: str, ending: str, schema: pa.Schema) -> None:
         self.shown, self.schema = path, schema
@@ -93,11 +100,27 @@ class FileEvents(EventSource):
                 continue
             start = self._place[1] if name == self._place[0] else 0
             try:
+                self._refuse_shorter(file, start)
                 for piece in self.read(file, start, most):
                     self._place = (name, piece.place)
-                    yield Events(PARTITION, piece.rows, [name, piece.place], None, piece.malformed)
+                    yield Events(PARTITION, piece.rows, [name, piece.place], None, piece.malformed, piece.locate)
             except (OSError, pa.ArrowException) as error:
                 raise DataError(f"cannot be read: {str(error).splitlines()[0][:200]}", file=str(file)) from None
+
+    def _refuse_shorter(self, file: Path, place: int) -> None:
+        """Check that what was read of a file is still in it.
+
+        Raises:
+            DataError: It is shorter, so that it is another one, whose first events would be passed over.
+        """
+        there = self.length(file) if place else 0
+        if there < place:
+            told = f"{place:,} {self.unit} were read of it, but now it has {there:,}: it is another file"
+            raise DataError(f"{told}; name new files so that they follow those that were read", file=str(file))
+
+    @abstractmethod
+    def length(self, file: Path) -> int:
+        """How far a file goes, as places are counted."""
 
     def backlog(self) -> int | None:
         """How much is left of files is not counted."""
@@ -118,7 +141,8 @@ def _found(path: str, ending: str) -> list[Path]:
         root = Path(place.anchor)
         files = list(root.glob(str(place.relative_to(root))))
     if not files:
-        raise DataError("there is no such file", file=path)
+        told = f"the folder holds no file *{ending}" if place.is_dir() else "there is no such file"
+        raise DataError(told, file=path)
     files.sort(key=lambda file: file.name)
     for one, other in pairwise(files):
         if one.name == other.name:

@@ -7,9 +7,10 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 
-from easyrec.stream.decode import decode_json
+from easyrec.stream.decode import decode_json, kept
 from easyrec.stream.sources import Malformed, SourceConfig
 from easyrec.stream.sources._files import FileEvents, Piece
 
@@ -41,5 +42,14 @@ class JsonEvents(FileEvents):
                     for at, reason in left_out
                     if not lines[at].isspace()  # a blank line is nothing
                 ]
+                begins, read = place + np.asarray(starts), kept(len(lines), left_out)
                 place += starts[-1]
-                yield Piece(rows, place, malformed)
+
+                def locate(row: int, begins: np.ndarray = begins, read: np.ndarray = read) -> str:
+                    return f"{file}, byte {begins[read[row]]}"
+
+                yield Piece(rows, place, malformed, locate)
+
+    def length(self, file: Path) -> int:
+        """See the contract."""
+        return file.stat().st_size

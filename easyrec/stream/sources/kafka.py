@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -190,7 +191,9 @@ class KafkaEvents(EventSource):
         ]
         if left_out:
             arrived = arrived[kept(len(values), left_out)]
-        return Events(str(number), rows, self._place[number], arrived, malformed)
+        read = kept(len(values), left_out)
+        where = partial(_message, self._name(number), [offsets[at] for at in read])
+        return Events(str(number), rows, self._place[number], arrived, malformed, where)
 
     def _heed(self, message: Any) -> None:
         """What a partition has to tell beside its messages."""
@@ -262,3 +265,7 @@ class KafkaEvents(EventSource):
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _message(name: str, offsets: Sequence[int], row: int) -> str:
+    return f"{name}, offset {offsets[row]}"

@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from easyrec.stream.decode import salvaged
+from easyrec.stream.decode import kept, salvaged
 from easyrec.stream.sources import Malformed, SourceConfig
 from easyrec.stream.sources._files import FileEvents, Piece
 
@@ -28,6 +28,8 @@ class Config(SourceConfig):
 
 class ParquetEvents(FileEvents):
     """Rows of parquet files; places are rows."""
+
+    unit = "rows"
 
     def read(self, file: Path, place: int, most: int) -> Iterator[Piece]:
         """See the contract."""
@@ -58,4 +60,9 @@ class ParquetEvents(FileEvents):
             Malformed(f"{file}, row {row + at}", reason, str(batch.slice(at, 1).to_pylist()[0]))
             for at, reason in left_out
         ]
-        return Piece(rows, row + batch.num_rows, malformed)
+        read = kept(batch.num_rows, left_out)
+        return Piece(rows, row + batch.num_rows, malformed, lambda at: f"{file}, row {row + read[at]}")
+
+    def length(self, file: Path) -> int:
+        """See the contract."""
+        return int(pq.read_metadata(file).num_rows)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -118,7 +119,9 @@ class RedisEvents(EventSource):
         if left_out:
             arrived = arrived[kept(len(ids), left_out)]
         self._place, self._added = ids[-1].decode(), self._added + len(ids)
-        return [Events(self.config.stream, rows, [self._place, self._added], arrived, malformed)]
+        read = kept(len(ids), left_out)
+        where = partial(_entry, self.shown, [ids[at] for at in read])
+        return [Events(self.config.stream, rows, [self._place, self._added], arrived, malformed, where)]
 
     def backlog(self) -> int | None:
         """Entries that were added and not read."""
@@ -232,3 +235,7 @@ def _order(place: str) -> tuple[int, int]:
     """Ids in their order."""
     first, _, second = place.partition("-")
     return int(first), int(second or 0)
+
+
+def _entry(shown: str, ids: Sequence[bytes], row: int) -> str:
+    return f"{shown}, entry {ids[row].decode()}"

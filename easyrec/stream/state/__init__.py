@@ -66,6 +66,10 @@ class StateConfig(StrictModel, ABC):
     type: str
 
     @abstractmethod
+    def place(self, default: Path) -> Path:
+        """The file or folder of the state; see `open`."""
+
+    @abstractmethod
     def open(self, default: Path) -> State:
         """The state; it is made where it is not there.
 

@@ -31,11 +31,13 @@ class Config(StateConfig):
     gigabytes: float = Field(64.0, gt=0.0)
     """How large the file may become; it takes what it holds."""
 
+    def place(self, default: Path) -> Path:
+        """See the family's contract."""
+        return default.with_name(f"{default.name}.lmdb") if self.path is None else Path(self.path)
+
     def open(self, default: Path) -> LmdbState:
         """See the family's contract."""
-        return LmdbState(
-            default.with_name(f"{default.name}.lmdb") if self.path is None else Path(self.path), self.gigabytes
-        )
+        return LmdbState(self.place(default), self.gigabytes)
 
 
 class LmdbState(State):

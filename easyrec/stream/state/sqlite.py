@@ -31,9 +31,13 @@ class Config(StateConfig):
     path: str | None = None
     """The file, on a disk of this machine; it is made where it is not there."""
 
+    def place(self, default: Path) -> Path:
+        """See the family's contract."""
+        return default.with_name(f"{default.name}.db") if self.path is None else Path(self.path)
+
     def open(self, default: Path) -> SqliteState:
         """See the family's contract."""
-        return SqliteState(default.with_name(f"{default.name}.db") if self.path is None else Path(self.path))
+        return SqliteState(self.place(default))
 
 
 class SqliteState(State):

@@ -177,7 +177,7 @@ def test_a_token_is_needed_for_all_but_health_and_metrics(client):
 
 def test_models_metrics_and_stats_tell_what_there_is(client):
     found = client.get("/models").json()
-    assert found["models"]["ctr"]["item_id"]["taste"] == "fixed_size_list<item: float>[2]"
+    assert found["models"]["ctr"]["item_id"]["taste"] == "vector<2>"
     before = client.get("/stats").json()["models"]["ctr"]["users"]
     client.post("/read", json=ASKED)
     stats = client.get("/stats").json()
