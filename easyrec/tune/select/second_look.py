@@ -7,7 +7,6 @@ and without what tells a feature that is in doubt.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,8 +14,7 @@ from easyrec.tune.select.alike import families
 from easyrec.tune.select.decide import Decision, family_name
 from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.null import Null
-
-logger = logging.getLogger("easyrec.tune")
+from easyrec.tune.select.reduced import Reduction
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class SecondLook:
         reduction = decision.reduction
         found = [unit for unit in reduction.removed if unit not in self.asked]
         for unit in self.aside:
-            if reduction.obstacle([*found, unit]) is None:
+            if unit not in found and reduction.obstacle([*found, unit]) is None:
                 found.append(unit)
         return found
 
@@ -67,8 +65,18 @@ def doubted(
     hidden = {unit for others in twins.values() for unit in others}
     noise = [unit for unit in decision.reduction.units.features if unit in decision.noise - hidden]
     tellers = tellers_of(noise)
-    asked = [unit for unit in noise if unit in tellers or best[unit] > 0]
+    asked = _possible(decision.reduction, [unit for unit in noise if unit in tellers or best[unit] > 0])
+    tellers = {unit: tellers[unit] for unit in asked if unit in tellers}
     return SecondLook(asked, list(dict.fromkeys(t for told in tellers.values() for t in told)), tellers, twins)
+
+
+def _possible(reduction: Reduction, units: Sequence[str]) -> list[str]:
+    """Units that may be there again, as what they need is there too."""
+    back: list[str] = []
+    for unit in units:
+        if reduction.obstacle([name for name in reduction.removed if name not in {*back, unit}]) is None:
+            back.append(unit)
+    return back
 
 
 def decide(decision: Decision, look: SecondLook, measured: Measured, bounds: Mapping[str, float]) -> None:
