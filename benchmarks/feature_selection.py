@@ -266,7 +266,11 @@ def main() -> None:
     parser.add_argument("--of", type=Path, nargs="*", help="figures that were taken elsewhere")
     parser.add_argument("--commit", help="what is checked out, where there is no git")
     parser.add_argument("--page", action="store_true", help="write the tables into docs/benchmarks.md")
+    parser.add_argument("--make", action="store_true", help="make the rows, and nothing else")
     args = parser.parse_args()
+    if args.make:
+        print(make(args.rows, args.seed))
+        return
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     if args.of:
         told = [json.loads(path.read_text()) for path in args.of]
