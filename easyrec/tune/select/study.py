@@ -57,6 +57,8 @@ class Study:
         self.units = units_of(self.experiment, self.config)
         self.measured: list[Measured] = []
         self.decision: Decision | None = None
+        self.again: Measured | None = None
+        self.bounds_again: dict[str, float] = {}
         self.dims: Dims | None = None
         self.verified: dict[str, dict[str, float]] = {}
 
@@ -218,9 +220,11 @@ class Study:
         thinned = list(self.copies)[:: max(-(-len(self.copies) // COPIES), 1)]
         logger.info("a second look at %s", ", ".join(look.asked))
         again = self._measured(f"{method.type} again", method, removed, thinned)
-        bound = again.null(thinned, self._sizes, self.config.noise.quantile)
-        assert bound is not None
-        decide(decision, look, again, {unit: bound.bound(self._sizes[unit]) for unit in self.units.features})
+        null = again.null(thinned, self._sizes, self.config.noise.quantile)
+        assert null is not None
+        self.again = again
+        self.bounds_again = {u: null.bound(self._sizes[u]) for u in self.units.features if u in again.importance}
+        decide(decision, look, again, self.bounds_again)
 
     def _tellers(self, units: list[str]) -> dict[str, list[str]]:
         """What tells units, of what is in."""

@@ -116,3 +116,5 @@ def test_a_part_is_looked_at_without_the_cross_that_tells_it(config, shop_rows, 
     assert {"few"} <= again["value"]["importance"].keys() == set(again["key"][1])
     assert "pair" not in again["key"][1]
     assert found.kept == ["pair"]  # what `few` tells, it tells of users, which are no feature
+    page = found.report.read_text()
+    assert "second look: drop of auc" in page
