@@ -15,7 +15,7 @@ from easyrec.tune.select.reduced import Reduction
 logger = logging.getLogger("easyrec.tune")
 
 LESS = 1e-12
-"""What a cost of 0 counts as."""
+"""What a cost, or a bound, of 0 counts as."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from easyrec.tune.select.alike import families
-from easyrec.tune.select.decide import Decision, family_name
+from easyrec.tune.select.decide import LESS, Decision, family_name
 from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.null import Null
 from easyrec.tune.select.reduced import Reduction
@@ -111,6 +111,12 @@ def decide(decision: Decision, look: SecondLook, measured: Measured, bounds: Map
         unit: f"noise: worth {measured.importance[unit]:.3g} on a second look, shuffled copies up to {bounds[unit]:.3g}"
         for unit in decision.left
         if unit in measured.importance and unit not in look.asked and unit not in reduction.kept
-        if not decision.notes.get(unit) and not significant(unit)
+        if not decision.notes.get(unit) and not _stands(unit, decision, measured, bounds)
     }
     reduction.take_out(sorted(gone, key=lambda unit: measured.importance[unit]), gone)
+
+
+def _stands(unit: str, decision: Decision, measured: Measured, bounds: Mapping[str, float]) -> bool:
+    """Whether a unit that was kept is worth more than noise on average over both looks, each in units of its bound."""
+    first = decision.worth(unit) / max(decision.bounds[unit], LESS)
+    return first + measured.importance[unit] / max(bounds[unit], LESS) > 2.0

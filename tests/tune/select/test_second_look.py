@@ -64,11 +64,14 @@ def test_what_is_worth_something_then_comes_back_and_its_twin_says_what_it_repea
     assert removed["many"].startswith("noise: worth 0.003, shuffled")
 
 
-def test_what_was_kept_and_is_worth_nothing_then_goes_but_what_was_left_aside_stays(decision):
-    decision.reduction.removed.pop("few")
-    decide(decision, SecondLook(["many"], ["cross"]), seen(few=0.001, many=0.02), dict.fromkeys(NAMES, 0.01))
-    assert decision.left == ["cross", "many"]
-    assert decision.reduction.removed["few"] == "noise: worth 0.001 on a second look, shuffled copies up to 0.01"
+@pytest.mark.parametrize(("first", "second", "stays"), [(0.012, 0.001, False), (0.015, 0.006, True)])
+def test_what_was_kept_goes_where_both_looks_together_say_so(decision, first, second, stays):
+    del decision.reduction.removed["few"]
+    decision.measured.importance["few"] = first
+    decide(decision, SecondLook(["many"], ["cross"]), seen(few=second, many=0.02), dict.fromkeys(NAMES, 0.01))
+    assert decision.left == ["cross", *["few"] * stays, "many"]  # what was left aside stays
+    if not stays:
+        assert decision.reduction.removed["few"] == "noise: worth 0.001 on a second look, shuffled copies up to 0.01"
 
 
 def test_what_must_stay_is_not_left_aside(decision):
@@ -115,6 +118,9 @@ def test_a_part_is_looked_at_without_the_cross_that_tells_it(config, shop_rows, 
     again = json.loads((tmp_path / "study" / "measured" / "permutation_again.json").read_text())
     assert {"few"} <= again["value"]["importance"].keys() == set(again["key"][1])
     assert "pair" not in again["key"][1]
-    assert found.kept == ["pair"]  # what `few` tells, it tells of users, which are no feature
+    assert ("pair" in found.kept, "few" in found.removed) == (
+        True,
+        True,
+    )  # what `few` tells, it tells of users, which are no feature
     page = found.report.read_text()
     assert "second look: drop of auc" in page
