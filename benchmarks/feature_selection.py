@@ -1,7 +1,8 @@
 """`easyrec select` on the embedded shop with 30 features of noise and 10 that repeat others.
 
 `python benchmarks/feature_selection.py [--rows 1150000] [--seed 101] [--models deepfm backbone]
-[--repeats 3] [--beside gates ...] [--page]`
+[--repeats 3] [--beside gates ...] [--out FILE] [--page]`; `--of FILE ...` tells of what `--out` wrote on another machine.
+`EASYREC_DEVICE=cuda` trains and measures on a GPU.
 
 Noise: 10 columns of few ids, 10 of many, half of them met as unevenly as real ones are, and 10 numbers, all drawn
 without a look at anything. Repetition: the ids of a column under other numbers, and numbers in another unit. Then the
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from record import ROOT, commit, interleave, machine, save, section, table
+from record import ROOT, commit, device, interleave, machine, save, section, table
 
 sys.path.remove(str(Path(__file__).resolve().parent))  # where `serving` is a script, and not the package
 
@@ -45,11 +46,12 @@ PLAIN = {
 """Columns that the click model reads, as ids; of some their number."""
 AGES = [20, 25, 30, 36, 43, 52, 62]
 PRICES = [8, 14, 20, 27, 35, 45, 58, 75, 100, 140, 210]
-BIRTHS = [-20, -10, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28]
+ON_SALE = [1, 2, 3, 4, 6, 8, 12, 16, 24, 60]
+"""Days since an item's birth day, which is what the click model reads of it: by itself the birth day tells nothing of later days."""
 FEW, MANY = (2, 5, 10, 24, 60, 100, 200, 300, 500, 1000), (2000, 5000, 10_000, 20_000, 50_000)
 COPIED = {"gender": 3, "city": 300, "level": 8, "cate": 200, "brand": 2000, "position": 16, "hour": 24}
 """Columns whose ids are written under other numbers, and how many there are."""
-SCALED = {"age": 12.0, "price": 100.0, "birth_day": 24.0}
+SCALED = {"age": 12.0, "price": 100.0, "days_on_sale": 24.0}
 """Columns that are written in another unit."""
 METHODS = ("permutation", "gates", "variational_dropout", "group_lasso")
 BLOCKS = [
@@ -76,7 +78,7 @@ def features() -> list[dict[str, Any]]:
         *ids,
         {"type": "raw", "name": "age", "expression": "user:age", "boundaries": AGES},
         {"type": "raw", "name": "price", "expression": "item:price", "boundaries": PRICES},
-        {"type": "raw", "name": "birth_day", "expression": "item:birth_day", "boundaries": BIRTHS},
+        {"type": "raw", "name": "days_on_sale", "expression": "item:days_on_sale", "boundaries": ON_SALE},
         {"type": "id", "name": "tags", "expression": "item:tags", "hash_bucket_size": 1000},
         {"type": "combo", "name": "age_x_cate", "expression": ["user:age", "item:cate"], "hash_bucket_size": 20_000},
         {
@@ -100,7 +102,7 @@ def added() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     repeated: dict[str, dict[str, Any]] = {
         f"{name}_again": {"type": "id", "num_buckets": size} for name, size in COPIED.items()
     }
-    for (name, factor), edges in zip(SCALED.items(), (AGES, PRICES, BIRTHS), strict=True):
+    for (name, factor), edges in zip(SCALED.items(), (AGES, PRICES, ON_SALE), strict=True):
         repeated[f"{name}_again"] = {"type": "raw", "boundaries": [edge * factor for edge in edges]}
     return noise, repeated
 
@@ -109,6 +111,7 @@ def columns_of(rows: pa.Table, random: np.random.Generator, renamed: dict[str, n
     """The rows with the added columns."""
     noise, _ = added()
     size = rows.num_rows
+    rows = rows.append_column("days_on_sale", pc.subtract(rows.column("day"), rows.column("birth_day")))
     for i, (name, feature) in enumerate(noise.items()):
         if "boundaries" in feature:
             values: np.ndarray = random.normal(size=size)
@@ -131,7 +134,7 @@ def columns_of(rows: pa.Table, random: np.random.Generator, renamed: dict[str, n
 
 def make(rows: int, seed: int) -> Path:
     """The shop with more columns, in parquet files."""
-    folder = FOLDER / f"shop-{rows}-{seed}"
+    folder = FOLDER / f"shop-on-sale-{rows}-{seed}"
     if (folder / "test.parquet").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -147,6 +150,7 @@ def make(rows: int, seed: int) -> Path:
         "price",
         "tags",
         "birth_day",
+        "day",
         "position",
         "hour",
         "scene",
@@ -171,6 +175,7 @@ def config(folder: Path, model: str, repeats: int, methods: list[str]) -> dict[s
         "model": {**MODELS[model], "embedding_dim": 16, "embedding_init": {"type": "normal", "std": 0.05}},
         "train": {
             "epochs": 1,
+            **{key.removeprefix("train."): value for key, value in device().items()},
             "log_every": 1_000_000,
             "sparse_optimizer": {"type": "lazy_adam", "lr": 0.005, "schedule": {"type": "cosine"}},
             "dense_optimizer": {"type": "adam", "lr": 0.003, "schedule": {"type": "cosine"}},
@@ -205,15 +210,15 @@ def one(rows: int, seed: int, model: str, repeats: int, methods: list[str]) -> d
         told[name] = {part: run.metrics[part]["auc"] for part in ("valid", "test")}
 
     def timed(used: Any) -> dict[str, float]:
-        laid = {"train.steps": 100, "train.epochs": None, "data.valid": None, "data.test": None}
+        laid = {"train.steps": 100, "train.epochs": None, "data.valid": None, "data.test": None, "train.device": "cpu"}
         run = easyrec.train(
-            used, overrides=laid, run_dir=FOLDER / "timed", overwrite=True, export=False, progress=False
+            used, overrides=laid, run_dir=FOLDER / f"timed-{model}", overwrite=True, export=False, progress=False
         )
         timings = json.loads((run.path / "report.json").read_text())["timings"]
         return {"seconds": timings["training"] + timings["waiting for data"]}
 
     seconds = interleave({"all": lambda: timed(plain), "selected": lambda: timed(found.config)}, 3)
-    shutil.rmtree(FOLDER / "timed")
+    shutil.rmtree(FOLDER / f"timed-{model}")
     result = {
         "model": model,
         "noise dropped": sum(name in found.removed for name in noise),
@@ -227,6 +232,7 @@ def one(rows: int, seed: int, model: str, repeats: int, methods: list[str]) -> d
         "auc": told,
         "speed": seconds["all"]["seconds"] / seconds["selected"]["seconds"],
         "ranks": ranks,
+        "reasons": {row.name: row.reason for row in found.rows},
         "seconds": {name: round(m, 1) for name, m in _seconds(found.path).items()},
     }
     key.write_text(json.dumps(result, indent=1))
@@ -234,7 +240,8 @@ def one(rows: int, seed: int, model: str, repeats: int, methods: list[str]) -> d
 
 
 def _seconds(folder: Path) -> dict[str, float]:
-    files = {method: folder / "measured" / f"{method}.json" for method in METHODS}
+    names = [*METHODS, "permutation again"]
+    files = {method: folder / "measured" / f"{method.replace(' ', '_')}.json" for method in names}
     return {m: json.loads(file.read_text())["value"]["seconds"] for m, file in files.items() if file.exists()}
 
 
@@ -255,10 +262,23 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--repeats", type=int, default=3, help="permutations of each feature")
     parser.add_argument("--beside", nargs="*", default=list(METHODS[1:]), choices=METHODS[1:])
+    parser.add_argument("--out", type=Path, help="where the figures go, in the place of benchmarks/results")
+    parser.add_argument("--of", type=Path, nargs="*", help="figures that were taken elsewhere")
+    parser.add_argument("--commit", help="what is checked out, where there is no git")
     parser.add_argument("--page", action="store_true", help="write the tables into docs/benchmarks.md")
+    parser.add_argument("--make", action="store_true", help="make the rows, and nothing else")
     args = parser.parse_args()
+    if args.make:
+        print(make(args.rows, args.seed))
+        return
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    results = [one(args.rows, args.seed, model, args.repeats, args.beside) for model in args.models]
+    if args.of:
+        told = [json.loads(path.read_text()) for path in args.of]
+        about = {key: told[0][key] for key in ("commit", "machine", "rows")}
+        results = [result for one in told for result in one["results"]]
+    else:
+        results = [one(args.rows, args.seed, model, args.repeats, args.beside) for model in args.models]
+        about = {"commit": args.commit or commit(), "machine": machine(), "rows": args.rows}
     rows = [
         {
             "model": r["model"],
@@ -275,7 +295,7 @@ def main() -> None:
     table(rows)
     agreement = [
         {"method": method, "of permutation's best 5": n, "of its best 10": common(r["ranks"], 10)[method]}
-        | {"minutes": f"{r['seconds'][method] / 60:.1f}"}
+        | {"seconds": f"{r['seconds'][method]:.0f}"}
         for r in results
         if len(r["ranks"]) > 1
         for method, n in common(r["ranks"], 5).items()
@@ -283,7 +303,10 @@ def main() -> None:
     table(agreement)
     for r in results:
         print(f"{r['model']}: kept {', '.join(r['kept'])}; lost {', '.join(r['informative lost']) or 'none'}")
-    save("feature_selection", {"commit": commit(), "machine": machine(), "rows": args.rows, "results": results})
+    if args.out:
+        args.out.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    else:
+        save("feature_selection", {**about, "results": results})
     if args.page:
         section("feature_selection", rows)
         section("feature_selection-methods", agreement)

@@ -49,6 +49,8 @@ class SelectConfig(StrictModel):
     beside: list[Annotated[Any, Choice(METHODS)]] = []
     """Methods that are measured too, to be compared with it."""
     noise: SelectNoise = SelectNoise()
+    second_look: bool = True
+    """Measure what seems to be noise once more, without most of it and without what tells the same."""
     redundant: float | None = Field(0.95, gt=0.0, le=1.0)
     """Of features that tell each other as well as this, one stays; null: all do."""
     groups: dict[str, list[str]] = {}

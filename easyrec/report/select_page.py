@@ -24,7 +24,7 @@ def select_page(found: Mapping[str, Any]) -> str:
     Args:
         found: `name`; `rows`, as `easyrec.tune.select.selected.FeatureRow` has them, the best first; `methods`, each with
             `type`, `unit`, `null` (what shuffled copies are worth), `bounds` by feature, `base` and `seconds`, the one that decides
-            first; `pairs` of features that tell each other; `verified`, metrics by what was trained; `metric`; `config`,
+            first; `second_look`, such a method's `unit`, `null`, `bounds`, `seconds` and `importance`, or None; `pairs` of features that tell each other; `verified`, metrics by what was trained; `metric`; `config`,
             the chosen one as text; and `environment`.
     """
     rows: Sequence[Mapping[str, Any]] = found["rows"]
@@ -39,6 +39,8 @@ def select_page(found: Mapping[str, Any]) -> str:
         cards = add_section(main, "What features are worth", "cards")
         for method in methods:
             _worth(cards, method, rows)
+        if found["second_look"]:
+            _again(cards, found["second_look"], rows)
         _costs(main, methods[0], rows)
     if len(methods) > 1:
         _agreement(main, methods, rows)
@@ -61,7 +63,8 @@ def _tiles(main: Element, found: Mapping[str, Any]) -> None:
     seconds = [values["seconds"] for values in found["verified"].values()]
     if len(seconds) > 1 and seconds[-1]:
         add_tile(tiles, "training, times as fast", f"{seconds[0] / seconds[-1]:.2f}")
-    measured = sum(method["seconds"] for method in found["methods"])
+    again = [found["second_look"]] if found["second_look"] else []
+    measured = sum(method["seconds"] for method in (*found["methods"], *again))
     if measured:
         add_tile(tiles, "time of measuring", duration(measured))
 
@@ -75,6 +78,18 @@ def _worth(cards: Element, method: Mapping[str, Any], rows: Sequence[Mapping[str
     text = "lengths are square roots; orange features are removed"
     if method["null"]:
         text += f"; the band is where {len(method['null'])} shuffled copies are, a mark where noise of the feature's size ends"
+    SubElement(card, "p").text = text
+
+
+def _again(cards: Element, look: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Bars of the second look."""
+    kept = {row["name"]: row["kept"] for row in rows}
+    values = [(name, worth, kept[name]) for name, worth in look["importance"].items()]
+    card = add_card(cards, f"second look: {look['unit']}")
+    card.append(
+        _bars(sorted(values, key=lambda v: -v[1]), look["null"], look["bounds"], "importance in the second look")
+    )
+    text = "measured without most noise, with one of those that are alike, and without what tells a feature that was in doubt"
     SubElement(card, "p").text = text
 
 

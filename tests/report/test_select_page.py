@@ -27,7 +27,7 @@ def feature(name, worth, kept=True, reason="it is", dims=(8, 4), **more):
 ROWS = [feature("user", 0.1), feature("item", 0.04), feature("noise", -0.001, False, "noise: worth nothing")]
 
 
-def page(rows=ROWS, name="s", methods=("permutation", "gates"), config="a: 1", null=(-0.01, 0.0, 0.02)):
+def page(rows=ROWS, name="s", methods=("permutation", "gates"), config="a: 1", null=(-0.01, 0.0, 0.02), again=None):
     told = [
         {
             "type": kind,
@@ -43,6 +43,7 @@ def page(rows=ROWS, name="s", methods=("permutation", "gates"), config="a: 1", n
         "name": name,
         "rows": rows,
         "methods": told,
+        "second_look": again,
         "pairs": [["item", "item_again", 1.0]],
         "verified": {"all features": {"auc": 0.8, "seconds": 10.0}, "selected": {"auc": 0.801, "seconds": 5.0}},
         "metric": "auc",
@@ -87,3 +88,16 @@ def test_methods_agree_by_their_ranks():
 def test_before_anything_is_measured_there_is_a_page():
     assert "Chosen config" in page(rows=[feature("user", 0.0) | {"importance": {}}], methods=())
     assert "shuffled copies" not in page(null=())
+
+
+def test_a_second_look_has_bars_of_what_was_in_it():
+    again = {
+        "unit": "drop of auc",
+        "importance": {"noise": 0.03},
+        "null": [0.0],
+        "bounds": {"noise": 0.01},
+        "seconds": 4.0,
+    }
+    text = page(methods=("permutation",), again=again)
+    assert re.findall(r"<title>(\w+): ([\d.]+)<", text.partition("second look: ")[2])[0] == ("noise", "0.03")
+    assert "second look" not in page()

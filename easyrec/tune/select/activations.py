@@ -1,4 +1,4 @@
-"""`Activations`: the inputs of a trained model for the rows of `valid`, looked up once and kept."""
+"""`Activations`: the inputs of a trained model for the rows of `valid`, looked up once and kept where the model trained."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from easyrec.config import Experiment
 from easyrec.config.model import TaskConfig
 from easyrec.config.watched import directions
 from easyrec.data import make_loader, open_sources
+from easyrec.device import CPU, open_device
 from easyrec.embedding.spec import EmbeddingPlan
 from easyrec.errors import TuneError
 from easyrec.train.memory import kept_memory
@@ -25,6 +26,8 @@ from easyrec.train.scorer import Scorer
 
 CHUNK = 8192
 """Rows that the model scores at once."""
+ROOM = 0.5
+"""Part of a GPU's free memory that the inputs may take."""
 
 
 class Activations:
@@ -64,7 +67,8 @@ class Activations:
         Raises:
             TuneError: There are no rows.
         """
-        scorer = restore(experiment, folder)
+        scorer, device = restore(experiment, folder), open_device(experiment.train.device)
+        scorer.to(device)
         part = open_sources(experiment).valid
         assert part is not None
         loader = make_loader(experiment, part, training=False)
@@ -91,7 +95,10 @@ class Activations:
             torch.cat(weights).numpy() if weights else None,
             {name: pa.concat_tables(tables)[name] for name in needed} if needed else {},
         )
-        return cls(experiment, scorer, _joined(kept), columns, size)
+        tensors = _joined(kept)
+        place = device if has_room(device, sum(tensor.nbytes for tensor in tensors.values())) else CPU
+        tensors = {key: tensor.to(place) for key, tensor in tensors.items()}
+        return cls(experiment, scorer, tensors, columns, size)
 
     def scores(self, features: Sequence[str] = (), seed: Sequence[int] = ()) -> dict[str, np.ndarray]:
         """The scores of all rows by task, with some features at other rows."""
@@ -132,7 +139,8 @@ class Activations:
         Columns change where they are, and change back afterwards: the others, most of them, are not copied.
         """
         tensors = dict(self.tensors)
-        order = torch.from_numpy(random.permutation(self.size))
+        place = next(iter(self.tensors.values())).device
+        order = torch.from_numpy(random.permutation(self.size)).to(place)
         columns: dict[str, list[int]] = {}
         for feature in self.places.keys() & features:
             for key, at in self.places[feature]:
@@ -148,7 +156,7 @@ class Activations:
                 before.append((tensor, at, tensor[:, at]))
                 # Where other children of a sequence stay, only steps can change places.
                 steps = key.startswith("seq:")
-                rows = torch.from_numpy(random.permutation(len(tensor))) if steps else order
+                rows = torch.from_numpy(random.permutation(len(tensor))).to(place) if steps else order
                 tensor[:, at] = before[-1][2][rows]
             yield tensors
         finally:
@@ -177,6 +185,11 @@ def places(plan: EmbeddingPlan) -> dict[str, list[tuple[str, list[int]]]]:
             for child in sequence.children:
                 note(child.name, f"seq:{name}/{sequence.name}", child.start, child.dim)
     return found
+
+
+def has_room(device: torch.device, size: int) -> bool:
+    """Whether a device can keep so many bytes, and as many again while the model scores."""
+    return device.type != "cuda" or size < torch.cuda.mem_get_info(device)[0] * ROOM
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -217,13 +230,14 @@ def _sequence_at(tensors: Mapping[str, Tensor], name: str, order: Tensor) -> dic
     offsets = tensors[f"offsets:{name}"]
     lengths = (offsets[1:] - offsets[:-1])[order]
     ends = torch.cumsum(lengths, 0)
-    rows = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-    within = torch.arange(int(ends[-1]) if len(ends) else 0) - (ends - lengths)[rows]
+    numbers = torch.arange(max(len(lengths), int(ends[-1]) if len(ends) else 0), device=ends.device)
+    rows = torch.repeat_interleave(numbers[: len(lengths)], lengths)
+    within = numbers[: len(rows)] - (ends - lengths)[rows]
     steps = offsets[:-1][order][rows] + within
     return {
         f"seq:{name}": tensors[f"seq:{name}"][steps],
         f"rows:{name}": rows,
-        f"offsets:{name}": torch.cat([torch.zeros(1, dtype=ends.dtype), ends]),
+        f"offsets:{name}": torch.cat([ends.new_zeros(1), ends]),
     }
 
 

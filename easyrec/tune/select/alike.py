@@ -50,6 +50,38 @@ def alike(file: Path, units: Mapping[str, Sequence[str]], least: float) -> Pairs
     return found
 
 
+def tellers(
+    file: Path, units: Mapping[str, Sequence[str]], told: Sequence[str], among: Sequence[str], least: float
+) -> dict[str, list[str]]:
+    """Of units those others that tell them at least so well, as a cross tells its parts; the other way does not matter.
+
+    Of columns x and t it is ``(I(x; t) - I(x; t')) / (H(x) - I(x; t'))``, see `alike`.
+
+    Args:
+        file: The features.
+        units: Features by unit.
+        told: Units that may be told.
+        among: Units that may tell them.
+        least: How well.
+    """
+    single = {units[unit][0]: unit for unit in {*told, *among} if len(units[unit]) == 1}
+    codes = {single[name]: column for name, column in _codes(file, list(single))}
+    entropy = {unit: _entropy(np.bincount(column)) for unit, column in codes.items()}
+    order = np.random.default_rng(0).permutation(len(next(iter(codes.values()), ())))
+    found: dict[str, list[str]] = {}
+    for x in told:
+        for t in among:
+            if x == t or x not in codes or t not in codes or entropy[t] < least * entropy[x]:
+                continue
+            both = entropy[x] + entropy[t]
+            chance = both - _joint(codes[x], codes[t][order])
+            if entropy[x] - chance < LEAST:
+                continue
+            if (both - _joint(codes[x], codes[t]) - chance) / (entropy[x] - chance) >= least:
+                found.setdefault(x, []).append(t)
+    return found
+
+
 def families(pairs: Pairs) -> list[list[str]]:
     """Units that are alike by one or more steps, together."""
     found: list[list[str]] = []

@@ -15,7 +15,7 @@ from easyrec.tune.select.reduced import Reduction
 logger = logging.getLogger("easyrec.tune")
 
 LESS = 1e-12
-"""What a cost of 0 counts as."""
+"""What a cost, or a bound, of 0 counts as."""
 
 
 @dataclass
@@ -31,6 +31,7 @@ class Decision:
         pairs: Features that tell each other.
         costs: What they cost.
         notes: Why features stay that others would have gone in the place of.
+        noise: Units that went as they are worth no more than noise.
     """
 
     config: SelectConfig
@@ -40,6 +41,7 @@ class Decision:
     pairs: Pairs
     costs: Costs
     notes: dict[str, str] = field(default_factory=dict)
+    noise: set[str] = field(default_factory=set)
 
     def worth(self, unit: str) -> float:
         """What a unit is worth; one that was not measured, more than any other."""
@@ -79,7 +81,7 @@ class Decision:
             unit: f"noise: worth {self.worth(unit):.3g}, shuffled copies up to {self.bounds[unit]:.3g}"
             for unit in noise
         } | {unit: why for unit, why in repeated.items() if unit not in noise}
-        self.reduction.take_out(sorted(noise, key=self.worth), reasons)
+        self.noise = set(self.reduction.take_out(sorted(noise, key=self.worth), reasons))
         self.reduction.take_out(sorted(set(reasons) - noise, key=self.worth), reasons)
 
     def _together(self, unit: str, family: Sequence[str]) -> str:

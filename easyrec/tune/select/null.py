@@ -36,6 +36,10 @@ class Null:
     def _at(line: tuple[float, float], x: np.ndarray | float) -> np.ndarray:
         return np.asarray(line[0] + line[1] * np.asarray(x))
 
+    def typical(self, size: float) -> float:
+        """What noise of a size seems to be worth on average."""
+        return float(self._at(self.mean, size))
+
     def bound(self, size: float) -> float:
         """What a feature of a size must be worth more than, or it is noise; what makes a model worse is worth nothing."""
         return max(

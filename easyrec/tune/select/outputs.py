@@ -95,6 +95,22 @@ def write_table(study: Study, rows: Sequence[FeatureRow]) -> Path:
     return path
 
 
+def _second_look(study: Study) -> dict[str, Any] | None:
+    """What the second look gave, as the report shows it."""
+    again = study.again
+    if again is None:
+        return None
+    units = {unit: again.importance[unit] for unit in study.bounds_again}
+    null = [worth for name, worth in again.importance.items() if name not in units]
+    return {
+        "unit": again.unit,
+        "importance": units,
+        "null": null,
+        "bounds": study.bounds_again,
+        "seconds": again.seconds,
+    }
+
+
 def write_report(study: Study, rows: Sequence[FeatureRow]) -> Path:
     """Write the report."""
     decision = study.decision
@@ -112,6 +128,7 @@ def write_report(study: Study, rows: Sequence[FeatureRow]) -> Path:
             }
             for m in study.measured
         ],
+        "second_look": _second_look(study),
         "pairs": [] if decision is None else [[a, b, value] for (a, b), value in decision.pairs.items()],
         "verified": study.verified,
         "metric": study.experiment.watched.key if study.experiment.watched else "",

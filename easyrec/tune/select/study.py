@@ -19,7 +19,7 @@ from easyrec.config import Experiment
 from easyrec.config.experiment import experiment_of
 from easyrec.config.select import SelectConfig
 from easyrec.durable import write_text
-from easyrec.tune.select.alike import Pairs, alike
+from easyrec.tune.select.alike import Pairs, alike, tellers
 from easyrec.tune.select.copies import FOLDER, choose, with_copies, write_parts
 from easyrec.tune.select.costs import Costs, costs_of
 from easyrec.tune.select.decide import Decision, joint_of
@@ -27,7 +27,8 @@ from easyrec.tune.select.dims import Dims, proposed
 from easyrec.tune.select.measured import Measured
 from easyrec.tune.select.methods import Task, build
 from easyrec.tune.select.null import Null
-from easyrec.tune.select.reduced import Reduction
+from easyrec.tune.select.reduced import Reduction, without
+from easyrec.tune.select.second_look import decide, doubted
 from easyrec.tune.select.trained import trained
 from easyrec.tune.select.units import units_of
 from feature_generator.config import Document, member, override
@@ -36,6 +37,8 @@ logger = logging.getLogger("easyrec.tune")
 
 MEASURED = "measured"
 TRAININGS = "trainings"
+COPIES = 30
+"""Shuffled copies of a second look at most."""
 
 
 class Study:
@@ -54,6 +57,8 @@ class Study:
         self.units = units_of(self.experiment, self.config)
         self.measured: list[Measured] = []
         self.decision: Decision | None = None
+        self.again: Measured | None = None
+        self.bounds_again: dict[str, float] = {}
         self.dims: Dims | None = None
         self.verified: dict[str, dict[str, float]] = {}
 
@@ -67,19 +72,22 @@ class Study:
             self.measured.append(self._measured(method.type, method))
             if not number:
                 self._decide()
+                told()
+                self._look_again(method)
+                if self.config.budget.auc_drop is None:
+                    self._decided.within_budget(self._drop)
             told()
-        assert self.decision is not None
         if self.config.budget.auc_drop is not None:
-            self.decision.within_budget(self._drop)
+            self._decided.within_budget(self._drop)
             told()
         if self.config.embedding_dims != "keep":
             method = member("easyrec.tune.select.methods", "gates").Config(per="dim")
             numbers = self._measured("gates of single numbers", method).numbers
-            self.dims = proposed(self.decision.reduction, self.units, numbers, self.copies)
+            self.dims = proposed(self._decided.reduction, self.units, numbers, self.copies)
             told()
         if self.config.verify:
             self.verified["all features"] = self._trained([])
-            self.verified["selected"] = self._trained(list(self.decision.reduction.removed))
+            self.verified["selected"] = self._trained(list(self._decided.reduction.removed))
 
     # ------------------------------------------------------------------------------------- the parts
 
@@ -164,19 +172,31 @@ class Study:
 
         return Costs(**self._once("costs", [self.units.features, self.experiment.export.request.items], measure))
 
-    def _measured(self, name: str, method: Any) -> Measured:
-        joint = self._joint
-        units = {**self.units.features, **{copy: (copy,) for copy in self.copies}}
+    @property
+    def _decided(self) -> Decision:
+        assert self.decision is not None
+        return self.decision
+
+    def _measured(
+        self, name: str, method: Any, removed: Sequence[str] = (), copies: Sequence[str] | None = None
+    ) -> Measured:
+        """What a method says, without some units, and with some of the copies."""
+        copies = list(self.copies) if copies is None else copies
+        left = {unit: features for unit, features in self.units.features.items() if unit not in removed}
+        units = {**left, **{copy: (copy,) for copy in copies}}
+        joint = {name: parts for name, parts in self._joint.items() if left.keys() >= set(parts)}
         folder = self.folder / TRAININGS / name.replace(" ", "_")
         steps = max(self.rows // self.experiment.data.batch_size, 1)
         document = self._copies[0]
+        out = [*self.units.all_of(removed), *(copy for copy in self.copies if copy not in copies)]
+        document = without(document, out) if out else document
 
         def experiment(more: Mapping[str, Any]) -> Experiment:
             return experiment_of(override(document, {"name": self.experiment.name, **self.settings, **more}))
 
         def measure() -> Any:
             logger.info("measuring by '%s'", method.type)
-            task = Task(experiment, folder, units, joint, self.config.rows, steps, self.copies)
+            task = Task(experiment, folder, units, joint, self.config.rows, steps, copies)
             return build(method, task).measure().to_json()
 
         key = [method.model_dump(mode="json"), units, joint, self.config.rows]
@@ -187,8 +207,36 @@ class Study:
         reduction = Reduction(self.document, self.units)
         self.decision = Decision(self.config, reduction, first, self.bounds(first), self.pairs, self.costs)
         self.decision.without_noise()
-        if self.config.budget.auc_drop is None:
-            self.decision.within_budget(self._drop)
+
+    def _look_again(self, method: Any) -> None:
+        """Measure what seems to be noise once more, see `SecondLook`."""
+        decision, null = self._decided, self.null(self.measured[0])
+        if not self.config.second_look or null is None or not decision.noise:
+            return
+        look = doubted(decision, null, self._sizes, self._tellers)
+        if not look.asked:
+            return
+        removed = look.removed(decision)
+        thinned = list(self.copies)[:: max(-(-len(self.copies) // COPIES), 1)]
+        logger.info("a second look at %s", ", ".join(look.asked))
+        again = self._measured(f"{method.type} again", method, removed, thinned)
+        null = again.null(thinned, self._sizes, self.config.noise.quantile)
+        assert null is not None
+        self.again = again
+        self.bounds_again = {u: null.bound(self._sizes[u]) for u in self.units.features if u in again.importance}
+        decide(decision, look, again, self.bounds_again)
+
+    def _tellers(self, units: list[str]) -> dict[str, list[str]]:
+        """What tells units, of what is in."""
+        if self.config.redundant is None:
+            return {}
+        least, among = self.config.redundant, self._decided.left
+
+        def measure() -> Any:
+            return tellers(self.folder / FOLDER / "train.parquet", self.units.features, units, among, least)
+
+        found: dict[str, list[str]] = self._once("tellers", [least, self.units.features, units, among], measure)
+        return found
 
     def _drop(self, units: Sequence[str]) -> float:
         """How much worse the metric is after a training without units, beside those that are out."""

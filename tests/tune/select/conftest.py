@@ -48,7 +48,7 @@ CONFIG = {
         "sparse_optimizer": {"type": "lazy_adam", "lr": 0.03},
         "dense_optimizer": {"type": "adam", "lr": 0.01},
     },
-    "select": {"verify": False},
+    "select": {"verify": False, "second_look": False},
 }
 
 

@@ -11,6 +11,7 @@ from easyrec.train.trainer import Trainer
 from easyrec.tune.select.activations import Activations
 
 ROWS = 60
+ON = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def frame(seed):
@@ -64,7 +65,7 @@ def kept(request, tmp_path_factory):
             "groups": groups,
             "embedding_init": {"type": "normal", "std": 0.5},
         },
-        "train": {"epochs": 1, "threads": 1},
+        "train": {"epochs": 1, "threads": 1, "device": ON},
         "eval": {"metrics": ["auc", {"type": "gauc", "by": "day"}], "slices": ["day"]},
     }
     folder, rows = tmp_path_factory.mktemp("kept"), {"train": frame(1), "valid": frame(2)}

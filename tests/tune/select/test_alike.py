@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from easyrec.tune.select.alike import alike, families
+from easyrec.tune.select.alike import alike, families, tellers
 
 RANDOM = np.random.default_rng(0)
 ROWS = 20_000
@@ -47,6 +47,22 @@ def test_only_columns_that_tell_each_other_are_alike(file):
     }
     assert {pair: value for pair, value in found.items() if value > 0.9999} == pytest.approx(pairs)
     assert set(found) - set(pairs) == {("item", "noisy"), ("renamed", "noisy")}
+
+
+def test_what_is_finer_tells_what_is_coarser_and_not_the_other_way(file):
+    names = [
+        "item",
+        "renamed",
+        "noisy",
+        "cate",
+        "other",
+        "unique",
+        "number",
+        "tags",
+        "nothing",
+    ]  # a fifth of the tags are empty
+    found = tellers(file, {name: (name,) for name in names}, ["item", "cate", "other", "nothing"], names, 0.95)
+    assert found == {"item": ["renamed", "noisy"], "cate": ["item", "renamed", "noisy"]}
 
 
 @pytest.mark.slow

@@ -88,6 +88,7 @@ def test_another_method_is_measured_beside_and_nothing_is_trained_twice(select, 
         row.importance["permutation"] for row in first.rows
     ]
     assert all("gates" in row.importance for row in again.rows)
+    assert not (tmp_path / "study" / "measured" / "permutation_again.json").exists()  # `second_look: false`
     assert len(again.kept) == 1
     assert any(reason.startswith("the budget is 1 features: worth") for reason in again.removed.values())
 
