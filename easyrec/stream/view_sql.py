@@ -27,6 +27,7 @@ def view_sql(
     at: int | None = None,
     every: int | None = None,
     table: str | None = None,
+    between: tuple[str, str] | None = None,
 ) -> str:
     """The SELECT of a view's rows: the join id, the fields, and the time as of which they are.
 
@@ -37,13 +38,14 @@ def view_sql(
         at: The moment, microseconds since 1970. Default: all moments at which a field changes.
         every: Not all these moments, but the last microseconds of the spans of this length in which one is.
         table: A table that holds the events. Default: the source's files.
+        between: Of which moments: the least, and the one that all are before, in words of the engine.
 
     Raises:
         ConfigError: There is no such stream view, its events are not in files, or the engine cannot say a field.
     """
     view = stream_view(config, name)
     assert view.stream is not None
-    return _Statement(config, view, view.stream, sql).text(at, every, table)
+    return _Statement(config, view, view.stream, sql, between).text(at, every, table)
 
 
 def stream_view(config: StoreConfig, name: str) -> View:
@@ -67,6 +69,7 @@ class _Statement:
     view: View
     stream: StreamConfig
     sql: Sql
+    between: tuple[str, str] | None
 
     def text(self, at: int | None, every: int | None, table: str | None) -> str:
         sql, join_id = self.sql, self.config.entity(self.view.entity).join_id
@@ -100,7 +103,11 @@ class _Statement:
         found = dict.fromkeys(moment for one in self.stream.aggregates for moment in self._changes(one.window))
         if every is not None:
             found = {f"{self.sql.floor(f'({moment})', every)} + {every - 1}": None for moment in found}
-        return "\n  UNION ".join(f"SELECT {KEY}, {moment} AS {AT} FROM events" for moment in found)
+        every_moment = "\n  UNION ".join(f"SELECT {KEY}, {moment} AS {AT} FROM events" for moment in found)
+        if self.between is None:
+            return every_moment
+        asked = f"{AT} >= {self.between[0]} AND {AT} < {self.between[1]}"
+        return f"SELECT {KEY}, {AT} FROM (\n  {every_moment}\n  ) AS __changes WHERE {asked}"
 
     def _changes(self, window: Window | None) -> Sequence[str]:
         """When an event changes a field: when it comes in, and when it goes out."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from easyrec.errors import ConfigError, nearest
+from easyrec.store.samples import SampleConfig
 from feature_generator.config import member, members
 
 SECOND = 1_000_000
+FORGOTTEN = 64
+"""Half-lives after which nothing is left of an event in a double."""
 
 
 def continuous(name: str) -> Any:
@@ -34,3 +37,15 @@ def check_every(every: int) -> None:
     """
     if every <= 0 or every % SECOND:
         raise ConfigError(f"rows are made at the ends of whole seconds, not every {every / 1e6:g} s")
+
+
+def check_final(config: SampleConfig) -> None:
+    """Check that a sample is made once.
+
+    Raises:
+        ConfigError: It may be made again.
+    """
+    if config.late != "drop":
+        raise ConfigError(
+            f"samples '{config.name}' are made again for what comes late; a query makes each once: late: drop"
+        )

@@ -19,7 +19,7 @@ from easyrec.errors import ConfigError
 from easyrec.store.definitions import StoreConfig
 from easyrec.store.samples import CORRECTION, Label, SampleConfig
 from easyrec.store.streams import Aggregate, EventsConfig, StreamConfig, Window
-from easyrec.stream.continuous import SECOND, check_every
+from easyrec.stream.continuous import FORGOTTEN, SECOND, check_every, check_final
 from easyrec.stream.dialects import NAME, TIME
 from easyrec.stream.dialects.flink import ROWTIME, Dialect
 from easyrec.stream.joiner import EXPOSURE
@@ -29,8 +29,6 @@ CLOSED = "__w"
 """The time attribute of what came of events: the end of their second."""
 LONGEST = 99 * 86_400
 """Seconds of an interval that Flink can write: it has two digits for days. Longer ones are sums."""
-FORGOTTEN = 64
-"""Half-lives after which nothing is left of an event in a double."""
 SET = ("SET 'execution.runtime-mode' = 'streaming'", "SET 'table.local-time-zone' = 'UTC'")
 
 
@@ -44,8 +42,7 @@ def sample_query(config: SampleConfig, tables: Mapping[str, str] | None = None) 
     Raises:
         ConfigError: Events are not in files and no table is named, or samples are corrected.
     """
-    if config.late != "drop":
-        raise ConfigError(f"samples '{config.name}': late: correct makes samples again, which this query does not")
+    check_final(config)
     query, named = _Query(config.exposures), dict(tables or {})
     sql = query.sql
     above: dict[str | None, str] = {
