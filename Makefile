@@ -78,10 +78,13 @@ test-all: install-dev  ## all tests
 	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: test-engines
-test-engines: install-dev  ## Ray, Spark and a Hive metastore themselves (needs Java 17)
+test-engines: install-dev  ## Ray, Spark, Flink and a Hive metastore themselves (needs Java 17)
 	@$(PIP) --no-build-isolation --editable '.[ray,spark,hive]'
+	@test -e build/flink/.done || { "$(PYTHON)" -m venv build/flink && \
+	  build/flink/bin/python -m pip install --quiet --no-compile apache-flink==2.3.0 && touch build/flink/.done; }
 	$(ONE_THREAD) $(PY) -m pytest -q tests/data/engines tests/test_engines_page.py tests/data/sources/test_hive.py tests/data/sources/test_sources.py \
-	  tests/test_tables_page.py tests/test_sources_train.py tests/store/test_spark.py -k 'hive or engines or spark'
+	  tests/test_tables_page.py tests/test_sources_train.py tests/store/test_spark.py tests/stream/test_spark_sql.py tests/stream/test_continuous.py \
+	  -k 'hive or engines or spark or flink'
 
 .PHONY: test-cpp build-cpp
 test-cpp: build-cpp install-dev  ## the kernels without Python, under AddressSanitizer and UBSan

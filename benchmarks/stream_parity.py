@@ -1,11 +1,13 @@
 """One definition, several engines: a stream view and a sample joiner over one log, in this process and as SQL.
 
-`python benchmarks/stream_parity.py [--events 1000000] [--engines duckdb spark flink] [--flink PYTHON]`
+`python benchmarks/stream_parity.py [--events 1000000] [--flink PYTHON]
+    [--engines duckdb spark flink "spark, continuous" "flink, continuous"]`
 
 The log holds exposures, clicks and buys, up to five seconds out of order, 2 % of them twice. The joiner's samples, and the
 view's rows behind the last event, are made in this process, by DuckDB, by Spark (`easyrec-torch[spark]` and Java), and by Flink
-(`--flink` names a Python that has apache-flink, which wants older packages than ours). All rows have to be equal: whole
-numbers, texts, times and lists exactly, numbers to nine digits.
+(`--flink` names a Python that has apache-flink, which wants older packages than ours). Queries that run for ever make the view's
+rows at the ends of hours, beside those of DuckDB. All rows have to be equal: whole numbers, texts, times and lists exactly,
+numbers to nine digits.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ sys.path.remove(str(Path(__file__).resolve().parent))  # where `serving` is a sc
 from easyrec.store.definitions import load_store
 from easyrec.store.online.memory import MemoryStore
 from easyrec.store.reader import ModelReader
+from easyrec.stream.continuous import continuous
 from easyrec.stream.dialects import dialect
 from easyrec.stream.joining import Joining
 from easyrec.stream.runner import Runner
@@ -39,6 +42,7 @@ from easyrec.stream.view_sql import view_sql
 BEGIN = 1_767_225_600_000_000
 SECOND = 1_000_000
 HOURS = 24
+HOUR = 3600 * SECOND
 COLUMNS = {
     "id": "string", "kind": "string", "request_id": "string", "user_id": "int64", "item_id": "int64", "price": "double",
     "ts": "int64",
@@ -84,9 +88,11 @@ def write_log(path: Path, events: int) -> None:
     log.take(pa.array(order)).to_pandas().to_json(path / "log" / "log.jsonl", orient="records", lines=True)
 
 
-def definitions(folder: Path, kind: str = "parquet") -> dict[str, object]:
-    """`store.yaml`, over the log as a kind of files."""
-    path = folder / ("log.parquet" if kind == "parquet" else "log")
+def definitions(
+    folder: Path, kind: str = "parquet", *, sessions: bool = True, parts: bool = False
+) -> dict[str, object]:
+    """`store.yaml`, over the log as a kind of files, or as several files."""
+    path = folder / ("parts" if parts else "log.parquet" if kind == "parquet" else "log")
     events = {
         "source": {"type": kind, "path": str(path)},
         "columns": COLUMNS,
@@ -106,8 +112,8 @@ def definitions(folder: Path, kind: str = "parquet") -> dict[str, object]:
         {"name": "first_item", "function": "first", "column": "item_id"},
         {"name": "decayed", "function": "decayed", "half_life": "1h"},
     ]
-    if kind == "jsonl":  # what Flink's SQL has no word for
-        fields = [one for one in fields if one["function"] not in ("first", "last")]
+    if not sessions:  # Flink does not say them in a query that runs for ever
+        fields = [one for one in fields if not one["name"].startswith("session")]
     labels = [
         {**events, "name": "click", "where": {"kind": "click"}, "window": "30m"},
         {
@@ -210,9 +216,16 @@ def by_spark(folder: Path) -> tuple[dict[str, pa.Table], dict[str, float]]:
     return found, seconds
 
 
-def by_flink(folder: Path, python: str) -> tuple[dict[str, pa.Table], dict[str, float]]:
+def by_flink(folder: Path, python: str, *, endless: bool = False) -> tuple[dict[str, pa.Table], dict[str, float]]:
     """What Flink answers, in a Python of its own."""
-    (folder / "statements.json").write_text(json.dumps(statements(folder, "flink")))
+    asked = statements(folder, "flink")
+    if endless:
+        config, flink = load_store(definitions(folder, "jsonl", sessions=False)), continuous("flink")
+        asked = {
+            "samples": flink.sample_query(config.samples[0]),
+            "view": flink.view_query(config, "user_counts", HOUR),
+        }
+    (folder / "statements.json").write_text(json.dumps(asked))
     script = Path(__file__).parent / "peers" / "flink_sql.py"
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     subprocess.run([python, str(script), str(folder)], check=True, env=env)
@@ -220,12 +233,48 @@ def by_flink(folder: Path, python: str) -> tuple[dict[str, pa.Table], dict[str, 
     return found, json.loads((folder / "flink_seconds.json").read_text())
 
 
-def differing(ours: pa.Table, theirs: pa.Table, key: str, *, milliseconds: bool = False) -> int:
+def by_spark_program(folder: Path) -> tuple[dict[str, pa.Table], dict[str, float]]:
+    """What programs of Structured Streaming write, over the log in eight files."""
+    log, parts = pq.read_table(folder / "log.parquet"), folder / "parts"
+    parts.mkdir()
+    for part in range(8):
+        size = -(-log.num_rows // 8)
+        pq.write_table(log.slice(part * size, size), parts / f"{part}.parquet")
+        os.utime(parts / f"{part}.parquet", (part, part))
+    config, spark = load_store(definitions(folder, parts=True)), continuous("spark")
+    spark.FILES_AT_ONCE = 1
+    programs = {"samples": spark.sample_query(config.samples[0]), "view": spark.view_query(config, "user_counts", HOUR)}
+    submit = "--master local[2] --driver-memory 3g --conf spark.sql.shuffle.partitions=4 --conf spark.ui.enabled=false"
+    env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": f"{submit} pyspark-shell"}
+    found, seconds = {}, {}
+    for name, program in programs.items():
+        script, output = folder / f"{name}.py", folder / f"program_{name}"
+        script.write_text(program)
+        words = ["--state", str(folder / f"state_{name}"), "--output", str(output), "--until", "end", "--flush"]
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, str(script), *words], check=True, env=env)
+        seconds[name] = time.perf_counter() - begun
+        found[name] = pq.read_table(output, partitioning=None)
+    return found, seconds
+
+
+def at_hours(folder: Path, *, sessions: bool) -> pa.Table:
+    """The view's rows at the ends of hours, by DuckDB."""
+    import duckdb  # noqa: PLC0415 (an extra)
+
+    config = load_store(definitions(folder, sessions=sessions))
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone = 'UTC'")
+        return db.sql(view_sql(config, "user_counts", dialect("duckdb"), every=HOUR)).to_arrow_table()
+
+
+def differing(ours: pa.Table, theirs: pa.Table, keys: list[str], *, milliseconds: bool = False) -> int:
     """Rows that are not equal, of the columns that both have; timestamps to the millisecond where an engine has no more."""
     names = [name for name in ours.schema.names if name in theirs.schema.names]
     if ours.num_rows != theirs.num_rows:
         return abs(ours.num_rows - theirs.num_rows)
-    one, other = ours.select(names).sort_by(key), theirs.select(names).sort_by(key)
+    order = [(key, "ascending") for key in keys]
+    one, other = ours.select(names).sort_by(order), theirs.select(names).sort_by(order)
     wrong = np.zeros(one.num_rows, bool)
     for name in names:
         mine, its = one[name].combine_chunks(), other[name].combine_chunks()
@@ -256,10 +305,19 @@ def _row(
     return row
 
 
+ENGINES = {
+    "duckdb": lambda folder, _: by_duckdb(folder),
+    "spark": lambda folder, _: by_spark(folder),
+    "spark, continuous": lambda folder, _: by_spark_program(folder),
+    "flink": by_flink,
+    "flink, continuous": lambda folder, python: by_flink(folder, python, endless=True),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--engines", nargs="*", default=["duckdb", "spark"])
+    parser.add_argument("--engines", nargs="*", choices=list(ENGINES), default=["duckdb", "spark"])
     parser.add_argument("--flink", help="a Python that has apache-flink")
     parser.add_argument("--save", action="store_true", help="keep the result beside the others")
     args = parser.parse_args()
@@ -270,11 +328,13 @@ def main() -> None:
         rows = [_row("in process", ours, seconds, {})]
         took, wrong = {"in process": seconds}, {}
         for engine in args.engines:
-            asked = {"duckdb": by_duckdb, "spark": by_spark, "flink": lambda place: by_flink(place, args.flink)}[engine]
-            theirs, took[engine] = asked(folder)
-            keys = {"samples": "id", "view": "user_id"}
-            coarse = engine == "flink"
-            wrong[engine] = {n: differing(ours[n], theirs[n], key, milliseconds=coarse) for n, key in keys.items()}
+            theirs, took[engine] = ENGINES[engine](folder, args.flink)
+            endless, coarse = engine.endswith("continuous"), engine.startswith("flink")
+            expected = dict(ours)
+            if endless:
+                expected["view"] = at_hours(folder, sessions=not coarse)
+            keys = {"samples": ["id"], "view": ["user_id", "ts"] if endless else ["user_id"]}
+            wrong[engine] = {n: differing(expected[n], theirs[n], key, milliseconds=coarse) for n, key in keys.items()}
             rows.append(_row(engine, theirs, took[engine], wrong[engine]))
             print(rows[-1], flush=True)
     table(rows)

@@ -307,7 +307,7 @@ class Writer:
     ) -> Iterator[int]:
         """Write the rows of a generation behind the first `done`; tells after each piece how many have come."""
         assert known.writing is not None
-        at_once, due = _at_once(view), self.clock()
+        at_once, due, fence = _at_once(view), self.clock(), known.writing.token.encode()
         if rows_per_second is not None:
             at_once = min(at_once, max(1, int(rows_per_second / PIECES_A_SECOND)))
         for batch in _pieces(batches, at_once):
@@ -317,7 +317,7 @@ class Writer:
                 raise _of_input(error, None if gate is not None and gate.set_aside else put.seen) from None
             put.add(keys, packed, latest, batch.num_rows)
             if put.seen > done:
-                self.store.splice(view.entity, known.slot, known.writing.generation, keys, packed, known.spans)
+                self.store.splice(view.entity, known.slot, known.writing.generation, keys, packed, known.spans, fence)
                 if rows_per_second is not None:
                     due = max(due, self.clock()) + batch.num_rows / rows_per_second
                     self.wait(max(0.0, due - self.clock()))

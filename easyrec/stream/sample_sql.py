@@ -11,7 +11,9 @@ from easyrec.stream.dialects import NAME, TIME, Sql
 from easyrec.stream.joiner import EXPOSURE
 
 
-def sample_sql(config: SampleConfig, sql: Sql, tables: Mapping[str, str] | None = None) -> str:
+def sample_sql(
+    config: SampleConfig, sql: Sql, tables: Mapping[str, str] | None = None, *, between: tuple[str, str] | None = None
+) -> str:
     """The SELECT of samples.
 
     Features that a joiner reads from the online store are not among its columns: they are joined by time, as
@@ -21,6 +23,7 @@ def sample_sql(config: SampleConfig, sql: Sql, tables: Mapping[str, str] | None 
         config: What is joined.
         sql: The engine's.
         tables: By `exposure` or a label's name, a table that holds the events; else they are in the source's files.
+        between: Of which exposures: the least time, and the one that all are before, in words of the engine.
 
     Raises:
         ConfigError: Events are not in files, and no table is named.
@@ -47,6 +50,8 @@ def sample_sql(config: SampleConfig, sql: Sql, tables: Mapping[str, str] | None 
     chosen.append(f"FALSE AS {sql.quoted(CORRECTION)}")
     lines = ",\n".join(parts)
     columns = ",\n  ".join(chosen)
+    if between is not None:
+        joins.append(f"WHERE e.{TIME} >= {between[0]} AND e.{TIME} < {between[1]}")
     return sql.script(f"WITH {lines}\nSELECT\n  {columns}\nFROM exposure e\n" + "\n".join(joins))
 
 

@@ -1,7 +1,7 @@
 """Stream views as SQL: what is counted of events that all have come, as one statement for an engine.
 
-Of a key it gives rows as of some moments: one that is named, or all at which a field changes. The latter are the rows of all
-times that training sets are made of.
+Of a key it gives rows as of some moments: one that is named, or all at which a field changes, or the ends of spans of time in
+which one does. The latter two are the rows of all times that training sets are made of.
 """
 
 # ruff: noqa: S608 (statements are made of quoted names and of numbers)
@@ -19,7 +19,16 @@ from easyrec.stream.dialects import NAME, TIME, Sql
 KEY, AT = "__k", "__at"
 
 
-def view_sql(config: StoreConfig, name: str, sql: Sql, *, at: int | None = None, table: str | None = None) -> str:
+def view_sql(
+    config: StoreConfig,
+    name: str,
+    sql: Sql,
+    *,
+    at: int | None = None,
+    every: int | None = None,
+    table: str | None = None,
+    between: tuple[str, str] | None = None,
+) -> str:
     """The SELECT of a view's rows: the join id, the fields, and the time as of which they are.
 
     Args:
@@ -27,14 +36,16 @@ def view_sql(config: StoreConfig, name: str, sql: Sql, *, at: int | None = None,
         name: Of the view.
         sql: The engine's.
         at: The moment, microseconds since 1970. Default: all moments at which a field changes.
+        every: Not all these moments, but the last microseconds of the spans of this length in which one is.
         table: A table that holds the events. Default: the source's files.
+        between: Of which moments: the least, and the one that all are before, in words of the engine.
 
     Raises:
         ConfigError: There is no such stream view, its events are not in files, or the engine cannot say a field.
     """
     view = stream_view(config, name)
     assert view.stream is not None
-    return _Statement(config, view, view.stream, sql).text(at, table)
+    return _Statement(config, view, view.stream, sql, between).text(at, every, table)
 
 
 def stream_view(config: StoreConfig, name: str) -> View:
@@ -58,14 +69,15 @@ class _Statement:
     view: View
     stream: StreamConfig
     sql: Sql
+    between: tuple[str, str] | None
 
-    def text(self, at: int | None, table: str | None) -> str:
+    def text(self, at: int | None, every: int | None, table: str | None) -> str:
         sql, join_id = self.sql, self.config.entity(self.view.entity).join_id
         key = self.stream.key or join_id
         rows = sql.events(self.stream, [key], table, once=self.stream.id is not None)
         columns = ", ".join(map(sql.quoted, self.stream.columns))
         keyed = f"SELECT {sql.quoted(key)} AS {KEY}, {columns}, {TIME}, {NAME} FROM (\n  {rows}\n  ) AS __all"
-        parts = [f"events AS (\n  {keyed}\n)", f"moments AS (\n  {self._moments(at)}\n)"]
+        parts = [f"events AS (\n  {keyed}\n)", f"moments AS (\n  {self._moments(at, every)}\n)"]
         alike: dict[Window | None, list[Aggregate]] = {}
         for one in self.stream.aggregates:
             alike.setdefault(one.window, []).append(one)
@@ -84,12 +96,18 @@ class _Statement:
         with_, columns, from_ = ",\n".join(parts), ",\n  ".join(chosen), "\n".join(joins)
         return sql.script(f"WITH {with_}\nSELECT\n  {columns}\nFROM moments m\n{from_}")
 
-    def _moments(self, at: int | None) -> str:
+    def _moments(self, at: int | None, every: int | None) -> str:
         """When rows are made: key and time."""
         if at is not None:
             return f"SELECT DISTINCT {KEY}, CAST({at} AS BIGINT) AS {AT} FROM events WHERE {TIME} <= {at}"
         found = dict.fromkeys(moment for one in self.stream.aggregates for moment in self._changes(one.window))
-        return "\n  UNION ".join(f"SELECT {KEY}, {moment} AS {AT} FROM events" for moment in found)
+        if every is not None:
+            found = {f"{self.sql.floor(f'({moment})', every)} + {every - 1}": None for moment in found}
+        every_moment = "\n  UNION ".join(f"SELECT {KEY}, {moment} AS {AT} FROM events" for moment in found)
+        if self.between is None:
+            return every_moment
+        asked = f"{AT} >= {self.between[0]} AND {AT} < {self.between[1]}"
+        return f"SELECT {KEY}, {AT} FROM (\n  {every_moment}\n  ) AS __changes WHERE {asked}"
 
     def _changes(self, window: Window | None) -> Sequence[str]:
         """When an event changes a field: when it comes in, and when it goes out."""
@@ -104,7 +122,7 @@ class _Statement:
 
     def _group(self, window: Window | None, some: Sequence[Aggregate]) -> str:
         """The fields of one window, for each moment."""
-        fields = ", ".join(f"{self._field(one)} AS {self.sql.quoted(one.name)}" for one in some)
+        fields = ", ".join(f"{field(self.sql, self.stream, one)} AS {self.sql.quoted(one.name)}" for one in some)
         held = self._session(window) if window is not None and window.gap is not None else self._panes(window)
         return f"SELECT m.{KEY}, m.{AT}, {fields}\n  FROM moments m LEFT JOIN {held}\n  GROUP BY m.{KEY}, m.{AT}"
 
@@ -129,23 +147,32 @@ class _Statement:
         now = f"e.{TIME} >= e.__start AND m.{AT} < e.__end + {gap}"
         return f"({whole}) e ON e.{KEY} = m.{KEY} AND e.{AT} = m.{AT} AND {now}"
 
-    def _field(self, one: Aggregate) -> str:
-        sql, kind = self.sql, one.kind(self.stream.columns)
-        column = f"e.{TIME}" if one.column is None else f"e.{sql.quoted(one.column)}"
-        if one.function == "count":
-            return f"COUNT({column})"
-        if one.function == "distinct":
-            return f"COUNT(DISTINCT {column})"
-        if one.half_life is not None:
-            age = f"CAST(e.{TIME} - m.{AT} AS DOUBLE) / {one.half_life * 1e6!r}"
-            return f"COALESCE(SUM(CASE WHEN {column} IS NOT NULL THEN POWER(2.0, {age}) END), 0.0)"
-        if one.function == "first":
-            return sql.earliest(column, [f"e.{TIME}", f"e.{NAME}"])
-        if one.function == "last":
-            return sql.latest(column, [f"e.{TIME}", f"e.{NAME}"], one.k)
-        if one.function == "mean":
-            return f"AVG(CAST({column} AS DOUBLE))"
-        if one.function == "sum":
-            wide = sql.kind(kind)
-            return f"CAST(SUM(CAST({column} AS {wide})) AS {wide})"
-        return f"{one.function.upper()}({column})"
+
+def field(sql: Sql, stream: StreamConfig, one: Aggregate, at: str = f"m.{AT}") -> str:
+    """A field of the events `e` of a group.
+
+    Args:
+        sql: The engine's.
+        stream: What is counted.
+        one: The field.
+        at: The moment of the group.
+    """
+    kind, over = one.kind(stream.columns), sql.over
+    column = f"e.{TIME}" if one.column is None else f"e.{sql.quoted(one.column)}"
+    if one.function == "count":
+        return f"COUNT({column}){over}"
+    if one.function == "distinct":
+        return f"COUNT(DISTINCT {column}){over}"
+    if one.half_life is not None:
+        age = f"CAST(e.{TIME} - {at} AS DOUBLE) / {one.half_life * 1e6!r}"
+        return f"COALESCE(SUM(CASE WHEN {column} IS NOT NULL THEN POWER(2.0, {age}) END){over}, 0.0)"
+    if one.function in ("first", "last"):
+        assert one.column is not None
+        order, kind = [f"e.{TIME}", f"e.{NAME}"], stream.columns[one.column]
+        return sql.earliest(column, order, kind) if one.function == "first" else sql.latest(column, order, one.k, kind)
+    if one.function == "mean":
+        return f"AVG(CAST({column} AS DOUBLE)){over}"
+    if one.function == "sum":
+        wide = sql.kind(kind)
+        return f"CAST(SUM(CAST({column} AS {wide})){over} AS {wide})"
+    return f"{one.function.upper()}({column}){over}"

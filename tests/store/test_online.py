@@ -38,6 +38,37 @@ def rows_of(store, keys, slot=0, generations=(1,), entity="e"):
     return native.newest(list(store.read(entity, keys)[1]), slot, list(generations))
 
 
+def test_nothing_is_written_behind_a_fence_that_fell(open_store):
+    store = open_store()
+    with pytest.raises(StoreError, match="another writer has begun"):
+        store.splice("e", 0, 1, [b"a"], [b"1"], [], b"token1")
+    assert store.set_head("e", b'{"token":"token1"}', None)
+    store.splice("e", 0, 1, [b"a", b"b"], [b"1", b"1"], [], b"token1")
+    assert store.set_head("e", b'{"token":"token2"}', b'{"token":"token1"}')
+    store.splice("e", 0, 2, [b"a"], [b"2"], [(0, [1])], b"token2")
+    for keys in ([b"b", b"c"], [b"a"]):  # it would take away the row of 2, which it does not know
+        with pytest.raises(StoreError, match="another writer has begun"):
+            store.splice("e", 0, 1, keys, [b"late"] * len(keys), [], b"token1")
+    assert rows_of(store, [b"a", b"b", b"c"], generations=(1, 2)) == [b"2", b"1", None]
+
+
+def test_redis_looks_at_the_fence_in_the_step_that_writes(redis_socket):
+    from easyrec.store.online.redis import RedisStore  # an extra
+
+    first, second = (RedisStore(f"unix://{redis_socket}", "fenced") for _ in range(2))
+    assert first.set_head("e", b"token1", None)
+
+    def change(some, old):  # between what was read and what is written another writer begins
+        second.set_head("e", b"token2", b"token1")
+        return native.splice(old, 0, 1, [b"late"] * len(some), [])
+
+    with pytest.raises(StoreError, match="another writer has begun"):
+        first._change("e", [b"a"], change, b"token1")
+    assert rows_of(first, [b"a"]) == [None]
+    first.close()
+    second.close()
+
+
 def test_an_empty_store_has_nothing(open_store):
     store = open_store()
     assert store.read("e", [b"a", b"b"]) == (None, [None, None])

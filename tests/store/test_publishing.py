@@ -70,9 +70,9 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self.store, name)
 
-    def splice(self, entity, slot, generation, keys, rows, keep):
+    def splice(self, entity, slot, generation, keys, rows, keep, fence=b""):
         self.rows += len(rows)
-        self.store.splice(entity, slot, generation, keys, rows, keep)
+        self.store.splice(entity, slot, generation, keys, rows, keep, fence)
 
 
 def stopped(place, parts=3):
@@ -138,6 +138,32 @@ def test_the_first_of_two_writers_of_one_input_ends(place):
     with pytest.raises(StoreError, match="another writer has begun after this one"):
         place.writer.publish("counts", overtaken(), source="day 1")
     assert place.clicks(0, 15) == [7, 7]
+
+
+class Delayed(Counting):
+    """A store whose writes wait, each for the next one to be asked for."""
+
+    held = None
+
+    def splice(self, *words):
+        self.held, words = words, self.held
+        if words is not None:
+            super().splice(*words)
+
+
+def test_what_an_overtaken_writer_still_sends_is_not_written(place):
+    store, late = place.writer.store, Delayed(place.writer.store)
+
+    def killed():
+        yield rows(0, 10, 7)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        Writer(place.writer.config, late, clock=place.writer.clock).publish("counts", killed(), source="day 1")
+    place.writer.publish("counts", [rows(0, 10, 8)], source="day 2")
+    with pytest.raises(StoreError, match="another writer has begun after this one"):
+        store.splice(*late.held)
+    assert place.clicks(0, 9) == [8, 8]
 
 
 def test_a_writer_says_that_it_lives(place):
@@ -218,7 +244,7 @@ def test_batches_are_written_in_parts(place):
     class Sizes(Counting):
         sizes = []
 
-        def splice(self, entity, slot, generation, keys, rows, keep):
+        def splice(self, entity, slot, generation, keys, rows, keep, fence):
             self.sizes.append(len(keys))
 
         def read(self, entity, keys):

@@ -37,13 +37,13 @@ class Slow(MemoryStore):
         super().__init__("slow")
         self.open, self.failures, self.seen = threading.Event(), failures, []
 
-    def splice(self, entity, slot, generation, keys, packed, keep):
+    def splice(self, entity, slot, generation, keys, packed, keep, fence=b""):
         assert self.open.wait(30)
         if self.failures:
             self.failures -= 1
             raise StoreError("the store is away")
         self.seen.append(list(keys))
-        super().splice(entity, slot, generation, keys, packed, keep)
+        super().splice(entity, slot, generation, keys, packed, keep, fence)
 
 
 @pytest.fixture

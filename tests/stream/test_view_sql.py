@@ -141,7 +141,10 @@ def test_what_cannot_be_said_is_told(tmp_path):
     source = {"type": "kafka", "brokers": "localhost:1", "topic": "t"}
     with pytest.raises(ConfigError, match="events of 'kafka' are no files: name a table that holds them"):
         view_sql(config(tmp_path, source=source), "counted", dialect("duckdb"))
-    with pytest.raises(ConfigError, match="flink has no word for the last `item`: take duckdb or spark"):
-        view_sql(config(tmp_path), "counted", dialect("flink"))
+    aggregates = [{"name": "l", "function": "last", "column": "item", "k": 101}]
+    with pytest.raises(
+        ConfigError, match="flink says the last 100 of a column, not 101 of `item`: take duckdb or spark"
+    ):
+        view_sql(config(tmp_path, aggregates=aggregates), "counted", dialect("flink"))
     with pytest.raises(ConfigError, match="unknown view 'countd'; did you mean 'counted'"):
         view_sql(config(tmp_path), "countd", dialect("duckdb"))

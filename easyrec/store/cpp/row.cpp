@@ -161,7 +161,7 @@ void read_step(std::string_view bytes, const ValueType& type, std::int64_t now, 
   if (decays) {
     double value;
     std::memcpy(&value, values + sizeof value * step, sizeof value);
-    const auto passed = static_cast<double>(now - std::min(now, time(step)));
+    const auto passed = static_cast<double>(between(std::min(now, time(step)), now));
     value *= std::exp2(-passed / type.half_life);
     return into.add(reinterpret_cast<const char*>(&value), sizeof value);
   }
@@ -269,7 +269,7 @@ void unpack(std::string_view record, const View& view, std::int64_t now, std::ve
     if (row.size() < row_head) throw std::invalid_argument("a row is damaged");
     std::int64_t time;
     std::memcpy(&time, row.data() + sizeof(std::uint16_t), sizeof time);
-    if (time != no_time && time < now - view.ttl) {
+    if (time != no_time && is_past(time, now, view.ttl)) {
       ++counts.expired;
       there = false;
     } else {

@@ -23,6 +23,16 @@ namespace store {
 constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
 constexpr std::size_t row_head = 10;
 
+// Microseconds from one time to a later one, however far apart they are.
+inline std::uint64_t between(std::int64_t earlier, std::int64_t later) noexcept {
+  return static_cast<std::uint64_t>(later) - static_cast<std::uint64_t>(earlier);
+}
+
+// Whether a time is more than `ttl` before now.
+inline bool is_past(std::int64_t time, std::int64_t now, std::int64_t ttl) noexcept {
+  return time < now && between(time, now) > static_cast<std::uint64_t>(ttl);
+}
+
 // Packs `rows` rows of columns that have exactly the types; appends each row's end to `ends`.
 void pack(const std::vector<ValueType>& types, const std::vector<fg::Column>& columns, const std::int64_t* times,
           std::uint16_t schema, std::int64_t rows, std::string& bytes, std::vector<std::int64_t>& ends);

@@ -11,9 +11,7 @@ namespace {
 
 constexpr std::int64_t second = 1'000'000;
 
-std::int64_t seconds(std::int64_t micros) noexcept {
-  return micros >= 0 ? micros / second : -((-micros + second - 1) / second);
-}
+std::int64_t seconds(std::int64_t micros) noexcept { return micros / second - (micros % second < 0 ? 1 : 0); }
 
 template <class T>
 double number(const char* from) noexcept {
@@ -65,7 +63,8 @@ void Behaviour::put(const Event& event, std::int64_t now, const Sequence& sequen
     if (item == Kind::i32) add(sequence.item, &narrow, sizeof narrow);
     else add(sequence.item, &number, sizeof number);
   }
-  const std::int64_t since = seconds(event.time), age = seconds(now - event.time);
+  const std::int64_t since = seconds(event.time),
+                     age = static_cast<std::int64_t>(between(event.time, now) / second);  // it is before now
   add(sequence.name, event.name.data(), event.name.size());
   add(sequence.time, &since, sizeof since);
   add(sequence.age, &age, sizeof age);
@@ -82,7 +81,7 @@ std::size_t Behaviour::read(const std::vector<Event>& events, std::int64_t now,
     std::unordered_set<std::string_view> seen;
     for (auto event = events.rbegin(); event != events.rend() && chosen.size() < sequence.length; ++event) {
       if (event->time >= now) continue;
-      if (sequence.ttl > 0 && event->time < now - sequence.ttl) break;
+      if (sequence.ttl > 0 && is_past(event->time, now, sequence.ttl)) break;
       if (!kept.take(event->name) || !counts(*event, sequence)) continue;
       if (sequence.distinct && !seen.insert(event->item).second) continue;
       chosen.push_back(&*event);

@@ -49,7 +49,14 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def splice(
-        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+        self,
+        entity: str,
+        slot: int,
+        generation: int,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+        keep: Spans,
+        fence: bytes = b"",
     ) -> None:
         """Put a row into the record of each key, see `record.h`; what others put there meanwhile is not lost.
 
@@ -60,6 +67,11 @@ class OnlineStore(ABC):
             keys: No key twice.
             rows: One for each key; empty: the key is deleted.
             keep: What must stay of this slot.
+            fence: What the head must hold at the moment of writing, else nothing is written: whose turn it is. A writer that
+                was held up knows not what came after it, and would take it for what need not stay.
+
+        Raises:
+            StoreError: The head does not hold the fence: another writer has begun.
         """
 
     @abstractmethod
@@ -139,6 +151,17 @@ def expanded(text: str) -> str:
     """
     found: str = Document.of({"online": text}).data["online"]
     return found
+
+
+def check_fence(shown: str, entity: str, head: bytes | None, fence: bytes) -> None:
+    """See `OnlineStore.splice`.
+
+    Raises:
+        StoreError: The head does not hold the fence.
+    """
+    if fence not in (head or b""):
+        told = "another writer has begun after this one, or it was taken for dead"
+        raise StoreError(f"{shown}, entity '{entity}': {told}: nothing is written any more")
 
 
 @contextmanager

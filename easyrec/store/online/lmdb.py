@@ -14,7 +14,7 @@ from pydantic import Field
 
 from easyrec.errors import MissingExtra, StoreError
 from easyrec.store import journal, native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, check_fence, intact
 
 LONGEST_KEY = 440
 """Bytes of a key: LMDB takes 511, of which the names of project and entity have a part."""
@@ -70,21 +70,36 @@ class LmdbStore(OnlineStore):
             return get(b"h" + space), [get(b"r" + space + key) for key in keys]
 
     def splice(
-        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+        self,
+        entity: str,
+        slot: int,
+        generation: int,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+        keep: Spans,
+        fence: bytes = b"",
     ) -> None:
         """See the family's contract."""
-        self._change(entity, keys, lambda old: native.splice(old, slot, generation, list(rows), list(keep)))
+        self._change(entity, keys, lambda old: native.splice(old, slot, generation, list(rows), list(keep)), fence)
 
     def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
         """See the family's contract."""
         self._change(entity, keys, lambda old: native.sweep(old, list(live)))
 
-    def _change(self, entity: str, keys: Sequence[bytes], change: Callable[[list[bytes | None]], list[bytes]]) -> None:
+    def _change(
+        self,
+        entity: str,
+        keys: Sequence[bytes],
+        change: Callable[[list[bytes | None]], list[bytes]],
+        fence: bytes = b"",
+    ) -> None:
         space = b"r" + self._space(entity)
         longest = max(map(len, keys), default=0)
         if longest > LONGEST_KEY:
             raise StoreError(f"{self.shown} takes keys of at most {LONGEST_KEY} bytes, but one has {longest}")
         with self._told(), self._env.begin(write=True) as writing:
+            if fence:
+                check_fence(self.shown, entity, writing.get(b"h" + space[1:]), fence)
             places = [space + key for key in keys]
             old = [writing.get(place) for place in places]
             with intact(self.shown, entity, keys, old):

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Literal
 
 from easyrec.store import native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, check_fence, intact
 
 _STORES: dict[str, MemoryStore] = {}
 
@@ -45,10 +45,18 @@ class MemoryStore(OnlineStore):
             return self._heads.get(entity), [records.get(key) for key in keys]
 
     def splice(
-        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+        self,
+        entity: str,
+        slot: int,
+        generation: int,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+        keep: Spans,
+        fence: bytes = b"",
     ) -> None:
         """See the family's contract."""
         with self._lock:
+            check_fence(self.shown, entity, self._heads.get(entity), fence)
             records = self._records.setdefault(entity, {})
             old = [records.get(key) for key in keys]
             with intact(self.shown, entity, keys, old):

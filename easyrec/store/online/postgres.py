@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from easyrec.store import journal, native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, address, expanded, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, address, check_fence, expanded, intact
 from easyrec.store.postgres import LOCK, Postgres
 
 TABLES = {
@@ -100,7 +100,14 @@ class PostgresStore(OnlineStore):
         return self._db.run(read)
 
     def splice(
-        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+        self,
+        entity: str,
+        slot: int,
+        generation: int,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+        keep: Spans,
+        fence: bytes = b"",
     ) -> None:
         """See the family's contract."""
 
@@ -108,14 +115,18 @@ class PostgresStore(OnlineStore):
             made: list[bytes] = native.splice(old, slot, generation, list(rows[start : start + len(old)]), list(keep))
             return made
 
-        self._change(entity, keys, change)
+        self._change(entity, keys, change, fence)
 
     def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
         """See the family's contract."""
         self._change(entity, keys, lambda old, _: native.sweep(old, list(live)))
 
     def _change(
-        self, entity: str, keys: Sequence[bytes], change: Callable[[list[bytes | None], int], list[bytes]]
+        self,
+        entity: str,
+        keys: Sequence[bytes],
+        change: Callable[[list[bytes | None], int], list[bytes]],
+        fence: bytes = b"",
     ) -> None:
         for start in range(0, len(keys), AT_ONCE):
             some = list(keys[start : start + AT_ONCE])
@@ -126,6 +137,9 @@ class PostgresStore(OnlineStore):
                     db.execute("SET LOCAL synchronous_commit = off")
                     space = self._made_space(db, entity)
                     db.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, space])
+                    if fence:  # the head stays as it is until this is written
+                        head = _rows(db, "SELECT head FROM easyrec_heads WHERE space = %s FOR SHARE", [space])
+                        check_fence(self.shown, entity, head[0][0] if head else None, fence)
                     found = dict(_rows(db, FOUND, [space, some]))
                     old = [found.get(key) for key in some]
                     with intact(self.shown, entity, some, old):

@@ -10,34 +10,37 @@ from pydantic import Field, field_validator
 
 from easyrec.errors import MissingExtra, StoreError
 from easyrec.store import journal, native
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, address, expanded, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, address, check_fence, expanded, intact
 
 AT_ONCE = 500
 """Keys of one call of a script, during which the server answers nobody else: about 2 ms."""
 TRIES = 20
 """How often a record is written anew because somebody else changed it meanwhile."""
 SCRIPT = """
+if ARGV[1] ~= '' and not string.find(redis.call('GET', KEYS[1]) or '', ARGV[1], 1, true) then return false end
 local left, changed = {}, {}
-for i = 2, #KEYS do
-  local old = redis.call('GET', KEYS[i])
-  if (old or '') ~= ARGV[2 * i - 1] then
-    left[#left + 1] = i - 1
-  elseif (old or '') ~= ARGV[2 * i] then
-    if ARGV[2 * i] == '' then
+for i = 3, #KEYS do
+  local old, was, new = redis.call('GET', KEYS[i]) or '', ARGV[2 * i - 2], ARGV[2 * i - 1]
+  if old ~= was then
+    left[#left + 1] = i - 2
+  elseif old ~= new then
+    if new == '' then
       redis.call('DEL', KEYS[i])
     else
-      redis.call('SET', KEYS[i], ARGV[2 * i])
+      redis.call('SET', KEYS[i], new)
     end
-    changed[#changed + 1] = string.sub(KEYS[i], ARGV[1] + 1)
+    changed[#changed + 1] = string.sub(KEYS[i], ARGV[2] + 1)
     changed[#changed + 1] = ''
   end
 end
 if #changed > 0 then
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(changed))
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(changed))
 end
 return left
 """
-"""Writes each record that still is what it was read as, and the keys into the journal; gives the places of the others."""
+"""Writes each record that still is what it was read as, and the keys into the journal; gives the places of the others.
+
+It writes nothing, and gives nothing, where the head does not hold the fence."""
 SWAP = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -108,7 +111,14 @@ class RedisStore(OnlineStore):
         return made
 
     def splice(
-        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+        self,
+        entity: str,
+        slot: int,
+        generation: int,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+        keep: Spans,
+        fence: bytes = b"",
     ) -> None:
         """See the family's contract."""
         row_of = dict(zip(keys, rows, strict=True))
@@ -117,13 +127,13 @@ class RedisStore(OnlineStore):
             made: list[bytes] = native.splice(old, slot, generation, [row_of[key] for key in some], list(keep))
             return made
 
-        self._change(entity, keys, change)
+        self._change(entity, keys, change, fence)
 
     def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
         """See the family's contract."""
         self._change(entity, keys, lambda _, old: native.sweep(old, list(live)))
 
-    def _change(self, entity: str, keys: Sequence[bytes], change: Any) -> None:
+    def _change(self, entity: str, keys: Sequence[bytes], change: Any, fence: bytes = b"") -> None:
         """Read, change and write records; those that somebody changed meanwhile once more."""
         prefix = self._head(entity) + b":"
         for start in range(0, len(keys), AT_ONCE):
@@ -135,8 +145,10 @@ class RedisStore(OnlineStore):
                     with intact(self.shown, entity, some, old):
                         made = change(some, old)
                     pairs = [value for one in zip(old, made, strict=True) for value in (one[0] or b"", one[1])]
-                    bounds = [len(prefix), journal.entries_kept(len(some))]
-                    left = self._put(keys=[self._journal(entity), *places], args=[*bounds, *pairs])
+                    told = [fence, len(prefix), journal.entries_kept(len(some))]
+                    left = self._put(keys=[self._head(entity), self._journal(entity), *places], args=[*told, *pairs])
+                if left is None:
+                    check_fence(self.shown, entity, None, fence)
                 some = [some[place - 1] for place in left]
                 if not some:
                     break

@@ -14,10 +14,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from easyrec.databases import open_file
 from easyrec.errors import StoreError
 from easyrec.store import journal, native
-from easyrec.databases import open_file
-from easyrec.store.online import OnlineConfig, OnlineStore, Spans, intact
+from easyrec.store.online import OnlineConfig, OnlineStore, Spans, check_fence, intact
 
 APPLICATION = 0x65617374
 """Marks a file of ours: `PRAGMA application_id`."""
@@ -75,14 +75,17 @@ class SqliteStore(OnlineStore):
             db = self._db()
             db.execute("BEGIN")  # all reads see one moment
             try:
-                head = db.execute(
-                    "SELECT head FROM heads WHERE project = ? AND entity = ?", (self.project, entity)
-                ).fetchone()
+                head = self._head(db, entity)
                 space = None if head is None else self._space(db, entity)
                 found = {} if space is None else self._found(db, space, keys)
             finally:
                 db.execute("COMMIT")
-            return None if head is None else head[0], list(map(found.get, keys))
+            return head, list(map(found.get, keys))
+
+    def _head(self, db: sqlite3.Connection, entity: str) -> bytes | None:
+        where = "SELECT head FROM heads WHERE project = ? AND entity = ?"
+        found = db.execute(where, (self.project, entity)).fetchone()
+        return None if found is None else found[0]
 
     def _found(self, db: sqlite3.Connection, space: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
@@ -92,7 +95,14 @@ class SqliteStore(OnlineStore):
         return found
 
     def splice(
-        self, entity: str, slot: int, generation: int, keys: Sequence[bytes], rows: Sequence[bytes], keep: Spans
+        self,
+        entity: str,
+        slot: int,
+        generation: int,
+        keys: Sequence[bytes],
+        rows: Sequence[bytes],
+        keep: Spans,
+        fence: bytes = b"",
     ) -> None:
         """See the family's contract."""
 
@@ -100,16 +110,22 @@ class SqliteStore(OnlineStore):
             made: list[bytes] = native.splice(old, slot, generation, list(rows[start : start + len(old)]), list(keep))
             return made
 
-        self._change(entity, keys, change)
+        self._change(entity, keys, change, fence)
 
     def sweep(self, entity: str, keys: Sequence[bytes], live: Spans) -> None:
         """See the family's contract."""
         self._change(entity, keys, lambda old, _: native.sweep(old, list(live)))
 
     def _change(
-        self, entity: str, keys: Sequence[bytes], change: Callable[[list[bytes | None], int], list[bytes]]
+        self,
+        entity: str,
+        keys: Sequence[bytes],
+        change: Callable[[list[bytes | None], int], list[bytes]],
+        fence: bytes = b"",
     ) -> None:
         with self._told(), self._changing() as db:
+            if fence:
+                check_fence(self.shown, entity, self._head(db, entity), fence)
             space = self._made_space(db, entity)
             for start in range(0, len(keys), AT_ONCE):
                 some = keys[start : start + AT_ONCE]
@@ -153,10 +169,7 @@ class SqliteStore(OnlineStore):
     def set_head(self, entity: str, new: bytes, old: bytes | None) -> bool:
         """See the family's contract."""
         with self._told(), self._changing(durably=True) as db:
-            found = db.execute(
-                "SELECT head FROM heads WHERE project = ? AND entity = ?", (self.project, entity)
-            ).fetchone()
-            if (None if found is None else found[0]) != old:
+            if self._head(db, entity) != old:
                 return False
             self._made_space(db, entity)
             db.execute("INSERT OR REPLACE INTO heads VALUES (?, ?, ?)", (self.project, entity, new))

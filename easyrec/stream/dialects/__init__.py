@@ -30,6 +30,7 @@ class Sql(ABC):
         name: The engine's.
         quote: What names stand in.
         declared: Statements that have to be run in front.
+        over: What aggregates are of, in place of a group: an OVER clause.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class Sql(ABC):
 
     def __init__(self) -> None:
         self.declared: list[str] = []
+        self.over = ""
 
     def quoted(self, name: str) -> str:
         """A name, whatever it holds."""
@@ -73,11 +75,18 @@ class Sql(ABC):
         """The multiple of a width at or before a time."""
 
     @abstractmethod
-    def latest(self, value: str, order: Sequence[str], count: int) -> str:
-        """The values of the last rows of a group, the latest last; `order` ascends. Null ones are left out."""
+    def latest(self, value: str, order: Sequence[str], count: int, kind: str) -> str:
+        """The values of the last rows of a group, the latest last; `order` ascends. Null ones are left out.
 
-    def earliest(self, value: str, order: Sequence[str]) -> str:
-        """The value of the first row of a group; `order` ascends. Null ones are passed over."""
+        Args:
+            value: Of a row.
+            order: When it happened, and a text.
+            count: How many values.
+            kind: The type of a value.
+        """
+
+    def earliest(self, value: str, order: Sequence[str], kind: str) -> str:
+        """The value of the first row of a group, as of `latest`. Null ones are passed over."""
         row = f"{self.struct(order)}"
         return f"min_by({value}, {row}) FILTER (WHERE {value} IS NOT NULL)"
 
@@ -122,8 +131,27 @@ class Sql(ABC):
         unit = UNITS[events.time_unit]
         return f"CAST({column} AS BIGINT)" + (f" * {unit}" if unit > 1 else "")
 
+    def files(self, events: EventsConfig) -> str:
+        """The files of a source as they stand behind FROM.
+
+        Raises:
+            ConfigError: The source is no files.
+        """
+        source: Any = events.source
+        if source.type not in FILES:
+            raise ConfigError(
+                f"events of '{source.type}' are no files: name a table that holds them, --table NAME=TABLE"
+            )
+        return self.table(source.type, source.path, events.columns)
+
     def events(
-        self, events: EventsConfig, needed: Sequence[str], table: str | None = None, *, once: bool = True
+        self,
+        events: EventsConfig,
+        needed: Sequence[str],
+        table: str | None = None,
+        *,
+        once: bool = True,
+        more: Sequence[str] = (),
     ) -> str:
         """A SELECT of the events that count, each once.
 
@@ -132,17 +160,12 @@ class Sql(ABC):
             needed: Columns that may not be null; without an id they, and the time, tell events apart.
             table: A table that holds them. Default: the files of the source.
             once: Whether those that come twice are left out.
+            more: Further columns that the table has; of `once` alone there are none.
 
         Raises:
             ConfigError: The source is no files, and no table is named.
         """
-        if table is None:
-            source: Any = events.source
-            if source.type not in FILES:
-                raise ConfigError(
-                    f"events of '{source.type}' are no files: name a table that holds them, --table NAME=TABLE"
-                )
-            table = self.table(source.type, source.path, events.columns)
+        table = table or self.files(events)
         texts = [
             f"CAST({self.quoted(name)} AS {self.kind('string')})" for name in ([events.id] if events.id else needed)
         ]
@@ -150,7 +173,7 @@ class Sql(ABC):
         whole = dict.fromkeys([events.event_time, *needed, *filter(None, [events.id])])
         asked = [f"{self.quoted(one)} IS NOT NULL" for one in whole]
         asked += [self.condition(one, condition) for one, condition in events.where.items()]
-        columns = ", ".join(map(self.quoted, events.columns))
+        columns = ", ".join([*map(self.quoted, events.columns), *more])
         rows = f"SELECT {columns}, {self.when(events)} AS {TIME}, {name} AS {NAME} FROM {table} WHERE {' AND '.join(asked)}"
         same = NAME if events.id else f"{NAME}, {TIME}"
         if not once:

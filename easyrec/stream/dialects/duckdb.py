@@ -50,7 +50,7 @@ class Dialect(Sql):
         """See the contract."""
         return f"row({', '.join(parts)})"
 
-    def latest(self, value: str, order: Sequence[str], count: int) -> str:
+    def latest(self, value: str, order: Sequence[str], count: int, kind: str) -> str:
         """See the contract."""
         back = ", ".join(f"{one} DESC" for one in order)
         return f"list_reverse((array_agg({value} ORDER BY {back}) FILTER (WHERE {value} IS NOT NULL))[:{count}])"

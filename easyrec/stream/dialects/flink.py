@@ -1,4 +1,4 @@
-"""`flink`: Flink SQL; files are declared in front of the statement, which runs in batch mode too."""
+"""`flink`: Flink SQL for batch mode, with the files declared in front; `easyrec.stream.continuous.flink` is for streaming mode."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from easyrec.errors import ConfigError
 from easyrec.stream.dialects import Sql
 
 TYPES = {"string": "STRING", "int64": "BIGINT", "int32": "INT", "bool": "BOOLEAN", "timestamp": "TIMESTAMP_LTZ(3)"}
+ROWTIME = "__rt"
+"""The time attribute of a table of events in streaming mode."""
+MOST_LAST = 100
+"""Values of `last`, each of which is a word of the statement."""
 FORMATS = {"jsonl": "json", "parquet": "parquet"}
 
 
@@ -54,10 +58,33 @@ class Dialect(Sql):
         """See the contract."""
         return f"ROW({', '.join(parts)})"
 
-    def earliest(self, value: str, order: Sequence[str]) -> str:
-        """Flink has no word for it."""
-        raise ConfigError(f"flink has no word for the first {value.removeprefix('e.')}: take duckdb or spark")
+    def earliest(self, value: str, order: Sequence[str], kind: str) -> str:
+        """See the contract."""
+        return self._value(f"MIN({self._row(value, order)}){self.over}", kind)
 
-    def latest(self, value: str, order: Sequence[str], count: int) -> str:
-        """Flink has no word for it."""
-        raise ConfigError(f"flink has no word for the last {value.removeprefix('e.')}: take duckdb or spark")
+    def latest(self, value: str, order: Sequence[str], count: int, kind: str) -> str:
+        """See the contract."""
+        if count > MOST_LAST:
+            raise ConfigError(
+                f"flink says the last {MOST_LAST} of a column, not {count} of {value.removeprefix('e.')}: take duckdb or spark"
+            )
+        rows = f"ARRAY_REMOVE(ARRAY_AGG({self._row(value, order)}){self.over}, CAST(NULL AS STRING))"
+        last = f"ARRAY_SLICE(ARRAY_SORT({rows}), -{count})"
+        # An array that is shorter gives null where it ends; null values were left out before.
+        values = ", ".join(self._value(f"{last}[{place + 1}]", kind) for place in range(count))
+        return f"ARRAY_REMOVE(ARRAY[{values}], CAST(NULL AS {self.kind(kind)}))"
+
+    @staticmethod
+    def _row(value: str, order: Sequence[str]) -> str:
+        """A text in the order of time and name that holds a value: Flink has no word for the value of the first row.
+
+        20 digits of the time, the name, a character that is in no name, the value, 10 digits of the name's length.
+        """
+        time, name = order
+        length = f"LPAD(CAST(CHAR_LENGTH({name}) AS STRING), 10, '0')"
+        return f"LPAD(CAST({time} + {1 << 62} AS STRING), 20, '0') || {name} || CHR(1) || CAST({value} AS STRING) || {length}"
+
+    def _value(self, row: str, kind: str) -> str:
+        """The value of such a text."""
+        length = f"CAST(SUBSTRING({row}, CHAR_LENGTH({row}) - 9) AS INT)"
+        return f"CAST(SUBSTRING({row}, 22 + {length}, CHAR_LENGTH({row}) - 31 - {length}) AS {self.kind(kind)})"

@@ -47,7 +47,7 @@ class Dialect(Sql):
         """See the contract."""
         return f"struct({', '.join(parts)})"
 
-    def latest(self, value: str, order: Sequence[str], count: int) -> str:
+    def latest(self, value: str, order: Sequence[str], count: int, kind: str) -> str:
         """See the contract."""
         rows = (
             f"array_sort(collect_list(struct({', '.join(order)}, {value} AS __v)) FILTER (WHERE {value} IS NOT NULL))"
