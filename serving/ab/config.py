@@ -6,6 +6,7 @@ import datetime
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -86,15 +87,19 @@ class Variant(StrictModel):
         return value
 
 
-class Experiment(StrictModel):
-    """Variants that units of a layer are split among."""
+class Room(StrictModel):
+    """Buckets that something has for itself."""
 
     name: Name
     share: Share | None = None
-    """Its room: share of the layer's buckets. Rooms follow each other in the order of the file. Default of one that is
-    alone in its layer: all."""
+    """Share of the buckets. Rooms follow each other in the order of the file. Default of one that is alone: all."""
     buckets: Range | None = None
     """Instead of `share`: the first and the last of its buckets, 0 to 9999. Then nothing else moves it."""
+
+
+class Experiment(Room):
+    """Variants that units of a layer are split among."""
+
     ramp: float = Field(1.0, ge=0.0, le=1.0)
     """How much of its room takes part. Growing it moves nobody who is in, and nobody of other experiments."""
     variants: list[Variant] = Field(min_length=1, max_length=50)
@@ -178,14 +183,9 @@ class Layer(StrictModel):
         return self
 
 
-class Domain(StrictModel):
+class Domain(Room):
     """A share of the traffic with layers of its own."""
 
-    name: Name
-    share: Share | None = None
-    """Share of the units. Domains follow each other in the order of the file."""
-    buckets: Range | None = None
-    """Instead of `share`: the first and the last of its buckets, 0 to 9999."""
     layers: list[Layer] = Field(max_length=100)
 
 
@@ -200,6 +200,10 @@ class ExperimentsConfig(StrictModel):
     """Folder that says what was stopped at run time; default: `ab_state` beside the file."""
     watch_s: float = Field(1.0, gt=0.0, le=3600.0)
     """How often a process looks whether another one has stopped an experiment."""
+    guardrail_every_s: float = Field(10.0, ge=0.0, le=3600.0)
+    """How often guardrails are judged; 0: only when asked to."""
+    guardrail_window_s: float = Field(600.0, gt=0.0)
+    """The last minutes, over which errors and times of requests are judged."""
     layers: list[Layer] = Field([], max_length=100)
     """Of all traffic."""
     domains: list[Domain] = Field([], max_length=100)
@@ -259,17 +263,17 @@ class ExperimentsConfig(StrictModel):
 # ------------------------------------------------------------------------------------------------ rooms
 
 
-def rooms(owners: Sequence[Experiment] | Sequence[Domain]) -> list[tuple[int, int]]:
+def rooms(owners: Sequence[Room]) -> list[tuple[int, int]]:
     """First bucket of each, and the one behind its last."""
     if any(one.buckets is not None for one in owners):
         return [(one.buckets[0], one.buckets[1] + 1) for one in owners if one.buckets is not None]
     ends = [0]
     for one in owners:
         ends.append(ends[-1] + round((1.0 if one.share is None else one.share) * BUCKETS))
-    return list(zip(ends, ends[1:], strict=False))
+    return list(pairwise(ends))
 
 
-def _room_problems(owners: Sequence[Experiment] | Sequence[Domain], key: str) -> Iterator[tuple[str, Path_]]:
+def _room_problems(owners: Sequence[Room], key: str) -> Iterator[tuple[str, Path_]]:
     placed = [one.buckets is not None for one in owners]
     if any(placed) and not all(placed):
         at = placed.index(False)
@@ -282,7 +286,7 @@ def _room_problems(owners: Sequence[Experiment] | Sequence[Domain], key: str) ->
     found = rooms(owners)
     order = sorted(range(len(found)), key=found.__getitem__)
     if any(placed):
-        for before, at in zip(order, order[1:], strict=False):
+        for before, at in pairwise(order):
             if found[at][0] < found[before][1]:
                 yield f"overlaps with '{owners[before].name}'", (key, at, "buckets")
     elif found and found[-1][1] > BUCKETS:

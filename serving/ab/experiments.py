@@ -19,6 +19,7 @@ from serving.ab.assignment import Assignment
 from serving.ab.buckets import bucket
 from serving.ab.columns import assign_columns
 from serving.ab.config import ExperimentsConfig, load_experiments
+from serving.ab.guard import Guard
 from serving.ab.plan import KEPT, Part, Plan
 from serving.ab.state import State, Stopped
 
@@ -43,6 +44,7 @@ class Experiments:
         self._lock = threading.Lock()
         self._look_at = 0.0
         self._plan = Plan(config, frozenset(self.state.stopped()))
+        self.guard = Guard(config, self.state, self.stop, now)
 
     @classmethod
     def load(
@@ -130,6 +132,40 @@ class Experiments:
         at = self._now() * 1000.0 if time_ms is None else time_ms
         return assign_columns(self._current(), self.config, units, attributes, scene, at)
 
+    def served(
+        self,
+        assignment: Assignment,
+        *,
+        ms: float,
+        failed: bool = False,
+        degraded: bool = False,
+        exposures: int = 0,
+    ) -> None:
+        """Tell guardrails of a request. From the first one on they are judged in a thread of this process.
+
+        Args:
+            assignment: The request's.
+            ms: Its time.
+            failed: It ended in an error.
+            degraded: A stage was left out.
+            exposures: Items that were shown.
+        """
+        self.guard.served(assignment.unit, assignment.variants, ms, failed, degraded, exposures)
+
+    def happened(self, unit: str, variants: Mapping[str, str], event: str) -> None:
+        """Tell guardrails of an event.
+
+        Args:
+            unit: Whose.
+            variants: Those of the exposure that it follows, as they were logged; or of the unit's assignment.
+            event: Its type.
+        """
+        self.guard.happened(unit, variants, event)
+
+    def close(self) -> None:
+        """End the thread that judges guardrails."""
+        self.guard.close()
+
     def stop(self, name: str, by: str = "", why: str = "") -> bool:
         """Stop an experiment in all processes that share the state.
 
@@ -178,7 +214,7 @@ class Experiments:
             try:
                 stopped = frozenset(self.state.stopped())
             except DataError as error:
-                _LOG.error("%s; what ran goes on", error)  # noqa: TRY400 (no fault of the program)
+                _LOG.error("%s; what ran goes on", error)
                 return
             if stopped != self._plan.stopped:
                 self._plan = Plan(self.config, stopped)

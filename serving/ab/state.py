@@ -38,6 +38,7 @@ class State:
     def __init__(self, folder: Path | None, now: Callable[[], float] = time.time) -> None:
         self.folder, self._now = folder, now
         self._stopped: dict[str, Stopped] = {}
+        self._started: dict[str, float] = {}
         self._seen: tuple[int, ...] | None = None
         self._own = threading.RLock()
 
@@ -51,6 +52,15 @@ class State:
             with self._own:
                 self._read(self.folder / "state.json")
         return self._stopped
+
+    def started(self) -> Mapping[str, float]:
+        """When experiments that had been stopped were started again, as the file says it now.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        self.stopped()
+        return self._started
 
     def stop(self, name: str, by: str, why: str) -> bool:
         """Stop an experiment.
@@ -80,6 +90,7 @@ class State:
         with self._changed() as stopped:
             if stopped.pop(name, None) is None:
                 return False
+            self._started = {**self._started, name: self._now()}
             self._log("start", name, by, why)
             return True
 
@@ -117,7 +128,10 @@ class State:
                     changed = dict(self._stopped)
                     yield changed
                     if changed != self._stopped:
-                        told = {"stopped": {name: one._asdict() for name, one in sorted(changed.items())}}
+                        told = {
+                            "stopped": {name: one._asdict() for name, one in sorted(changed.items())},
+                            "started": dict(sorted(self._started.items())),
+                        }
                         write_text(self.folder / "state.json", json.dumps(told, indent=1) + "\n")
                         self._stopped, self._seen = changed, None
             except OSError as error:
@@ -127,7 +141,7 @@ class State:
         try:
             found = path.stat()
         except FileNotFoundError:
-            self._stopped, self._seen = {}, None
+            self._stopped, self._started, self._seen = {}, {}, None
             return
         seen = (found.st_mtime_ns, found.st_ino, found.st_size)
         if seen == self._seen:
@@ -135,10 +149,14 @@ class State:
         try:
             if found.st_size > LARGEST:
                 raise ValueError(f"has {found.st_size:,} bytes")
-            told = json.loads(path.read_text(encoding="utf-8"))["stopped"]
-            self._stopped = {
-                str(name): Stopped(str(one["by"]), str(one["why"]), float(one["time"])) for name, one in told.items()
-            }
+            told = json.loads(path.read_text(encoding="utf-8"))
+            self._stopped, self._started = (
+                {
+                    str(n): Stopped(str(one["by"]), str(one["why"]), float(one["time"]))
+                    for n, one in told["stopped"].items()
+                },
+                {str(name): float(at) for name, at in told["started"].items()},
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"is no state of experiments: {error}", file=str(path)) from None
         self._seen = seen

@@ -147,9 +147,10 @@ def test_white_lists_conditions_scenes_and_times_decide():
     assert listed.assign("7", scene="shop", time_ms=march).parameters == {"size": 3}
     assert listed.assign("u2", scene="feed", time_ms=march).variants == {}
     good = {"country": "47", "vip": True, "age": 18, "hour": 11.0}
-    taken = lambda attributes=good, scene="feed", at=march: bool(
-        everybody.assign("u2", attributes, scene=scene, time_ms=at).variants
-    )  # noqa: E731
+
+    def taken(attributes=good, scene="feed", at=march):
+        return bool(everybody.assign("u2", attributes, scene=scene, time_ms=at).variants)
+
     assert taken()
     assert taken({**good, "country": ["SE", "NO"]})
     for wrong in (
