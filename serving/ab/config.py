@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -208,6 +209,8 @@ class ExperimentsConfig(StrictModel):
     """Of all traffic."""
     domains: list[Domain] = Field([], max_length=100)
     """Instead of `layers`: shares of the traffic with layers of their own."""
+    expected_lift: float = Field(0.02, gt=0.0, le=10.0)
+    """The lift that experiments look for: sequential tests are tuned to it, and needed samples are told for it."""
     metrics: list[MetricConfig] = Field(default_factory=default_metrics, min_length=1, max_length=200)
     """What the analysis measures."""
 
@@ -330,6 +333,33 @@ def load_experiments(
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: problem.line), document.file)
     return config
+
+
+def experiments_of(path: str | os.PathLike[str], overrides: Sequence[str] | None = None) -> tuple[Document, str | None]:
+    """The experiments that a file names: those of an `experiments.yaml`, or of an `engine.yaml`; and where its log is.
+
+    Args:
+        path: The file.
+        overrides: `key=value`, laid over the file itself.
+
+    Raises:
+        ConfigError: There is no such file, or it names no experiments.
+    """
+    document = read_yaml(path)
+    if overrides:
+        document = override(document, list(overrides))
+    told = document.data.get("experiments")
+    if "scenes" not in document.data and told is None:
+        return document, None
+    record = document.data.get("record")
+    log = record.get("path") if isinstance(record, Mapping) else None
+    if isinstance(told, Mapping):
+        return document.at(("experiments",)), log
+    if not isinstance(told, str):
+        problem = document.problem(("experiments",), "needs 'experiments': a file, or what stands in one")
+        raise ConfigError([problem], document.file)
+    beside = Path(path).parent / told
+    return read_yaml(beside if beside.exists() else told), log
 
 
 def _shared(config: ExperimentsConfig, document: Document) -> Iterator[Problem]:
