@@ -40,8 +40,11 @@ def test_layers_split_a_million_ids_independently():
 def test_variants_of_two_layers_and_of_a_domain_are_independent():
     config = {"domains": [{"name": "half", "share": 0.5, **two_layers(ramp=0.5)}]}
     table = Experiments.load(config).assign_many(MILLION)
-    names = [table["ranking"].fill_null("-").to_pylist(), table["recall"].fill_null("-").to_pylist()]
-    counts = collections.Counter(zip(*names, strict=True))
+    told = [table[name].combine_chunks().fill_null("-").dictionary_encode() for name in ("ranking", "recall")]
+    codes = [one.indices.to_numpy() for one in told]
+    pairs = np.bincount(codes[0] * 3 + codes[1], minlength=9)
+    words = [one.dictionary.to_pylist() for one in told]
+    counts = {(words[0][at // 3], words[1][at % 3]): int(count) for at, count in enumerate(pairs)}
     inside = {key: n for key, n in counts.items() if key != ("-", "-")}
     share = [0.0625 if "-" in key else 0.03125 for key in inside]  # half of the units, then half of them in each layer
     outside = counts["-", "-"]
@@ -50,6 +53,7 @@ def test_variants_of_two_layers_and_of_a_domain_are_independent():
     assert stats.chisquare([*inside.values(), outside], [*expected, 1e6 - expected.sum()]).pvalue > 0.001
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=30), st.text(max_size=9))
 def test_hashes_of_columns_are_those_of_the_kernel(units, salt):
     encodable = [u for u in units if u.isprintable() or not any(0xD800 <= ord(c) < 0xE000 for c in u)]
@@ -104,11 +108,13 @@ def test_weights_ramp_and_shares_are_kept():
         {"name": "y", "share": 0.6, "variants": [{"name": "z"}]},
     ]
     found = collections.Counter(
-        Experiments.load({"layers": [{"name": "l", "experiments": experiments}]}).assign_many(MILLION)["l"].to_pylist()
+        Experiments.load({"layers": [{"name": "l", "experiments": experiments}]})
+        .assign_many(MILLION.slice(0, 300_000))["l"]
+        .to_pylist()
     )
     expected = {"x/a": 0.05, "x/b": 0.15, "y/z": 0.6, None: 0.2}
     for name, share in expected.items():  # a bucket more or less: the ramp and the weights are cut to whole ones
-        assert found[name] / 1e6 == pytest.approx(share, abs=0.002)
+        assert found[name] / 3e5 == pytest.approx(share, abs=0.004)
 
 
 def test_another_salt_splits_anew_and_an_experiment_keeps_its_split_in_another_room():
@@ -211,7 +217,7 @@ def files(draw):
     return {"domains": [{"name": f"d{n}", "share": 0.25, "layers": [layer(n)]} for n in range(count)]}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(files(), st.sampled_from([None, "feed", "shop"]), st.data())
 def test_parameters_of_an_experiment_never_leak_to_others(file, scene, data):
     experiments = Experiments.load(file)
