@@ -209,16 +209,29 @@ def _tell(found: Mapping[str, Any]) -> None:
     for note in found["notes"]:
         line(f"note: {note}")
     level = f"{1 - found['alpha']:.0%}"
-    head = ["metric", "variant", "mean", "lift", level, "p", "p of all", "p any time", "detectable", "needed units"]
+    head = [
+        "metric",
+        "variant",
+        "mean",
+        "with CUPED",
+        "lift",
+        level,
+        "p",
+        "p of all",
+        "p any time",
+        "detectable",
+        "needed units",
+    ]
     shown = table(f"{found['experiment']}: beside '{found['control']}'", *head, right=2)
     for one in found["metrics"]:
         if "lift" not in one:
-            shown.add_row(one["metric"], one["variant"], f"{one['mean']:.5g}", *[""] * 7)
+            shown.add_row(one["metric"], one["variant"], f"{one['mean']:.5g}", f"{one['adjusted']:.5g}", *[""] * 7)
             continue
         shown.add_row(
             one["metric"],
             one["variant"],
             f"{one['mean']:.5g}",
+            f"{one['adjusted']:.5g}",
             _share(one["lift"]),
             f"{_share(one['lift_low'])} .. {_share(one['lift_high'])}",
             *(f"{one[key]:.3g}" for key in ("p", "p_corrected", "sequential_p")),

@@ -282,6 +282,7 @@ def _segment(
                         "segment": name,
                         "value": label,
                         "metric": metric.name,
+                        "higher": metric.higher,
                         "variant": names[at],
                         "units": arms[at].units + arms[control].units,
                         "control_mean": arms[control].mean,
