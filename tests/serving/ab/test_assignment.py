@@ -38,7 +38,7 @@ def test_layers_split_a_million_ids_independently():
 
 
 def test_variants_of_two_layers_and_of_a_domain_are_independent():
-    config = {"domains": [{"name": "half", "share": 0.5, **two_layers(ramp=0.5)}]}
+    config = {"domains": [{"name": "half", "share": 0.5, **two_layers(share=0.5)}]}
     table = Experiments.load(config).assign_many(MILLION.slice(0, 200_000))
     told = [table[name].combine_chunks().fill_null("-").dictionary_encode() for name in ("ranking", "recall")]
     codes = [one.indices.to_numpy() for one in told]
@@ -243,6 +243,14 @@ def test_parameters_of_an_experiment_never_leak_to_others(file, scene, data):
                 assert config.ramp > 0
             owed |= chosen.parameters
         assert found.parameters == owed
+
+
+def test_the_ramp_says_nothing_about_the_variant():
+    """One unit at a time, as requests ask; columns are held against these elsewhere."""
+    experiments = Experiments.load(two_layers(ramp=0.5))
+    found = collections.Counter(experiments.assign(f"u{i}").variants.get("ranking") for i in range(4000))
+    assert found["of_ranking/a"] == pytest.approx(1000, abs=120)
+    assert found["of_ranking/b"] == pytest.approx(1000, abs=120)
 
 
 def test_nobody_can_change_what_others_are_given():
