@@ -168,7 +168,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _analyse(args: argparse.Namespace) -> int:
-    from serving.ab.analysis import Asked, analyse, chosen_of  # noqa: PLC0415 (help must not wait for it)
+    from serving.ab.analysis import Asked, analyse, chosen_of, since  # noqa: PLC0415 (help must not wait for it)
     from serving.ab.config import experiments_of, load_experiments  # noqa: PLC0415
     from serving.ab.log import Log  # noqa: PLC0415
 
@@ -182,11 +182,12 @@ def _analyse(args: argparse.Namespace) -> int:
     places = args.log or ([log] if log else [])
     if not places:
         raise ConfigError("the file names no log: --log DIR")
-    chosen_of(config, args.layer, args.experiment, args.metric)  # a misspelt name is told before logs are read
+    # a misspelt name is told before logs are read
+    _, chosen = chosen_of(config, args.layer, args.experiment, args.metric)
     asked = Asked(args.alpha, args.power, args.cuped, args.before_days, args.covariates, args.segment, args.correction)
-    found = analyse(
-        config, Log(places, config.unit, memory=args.memory), asked, args.layer, args.experiment, args.metric
-    )
+    first = since(chosen, args.before_days if args.cuped else 0.0)
+    log_ = Log(places, config.unit, memory=args.memory, features=bool(args.segment), since=first)
+    found = analyse(config, log_, asked, args.layer, args.experiment, args.metric)
     if args.html:
         from easyrec.report.ab_page import ab_page  # noqa: PLC0415 (help must not wait for it)
 
