@@ -13,6 +13,7 @@ import argparse
 import getpass
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,10 +97,14 @@ def _loaded(args: argparse.Namespace) -> tuple[Experiments, str | None]:
 
 def _status(args: argparse.Namespace) -> int:
     experiments, _ = _loaded(args)
-    stopped = experiments.stopped
+    stopped, now = experiments.stopped, time.time()
     shown = table("experiments", "layer", "experiment", "state", "variants", "room", "ramp", "guardrails", right=4)
     for layer, one in experiments.config.experiments.values():
         state = "stopped" if one.state == "stopped" or one.name in stopped else "running"
+        if state == "running" and one.start is not None and now < one.start:
+            state = f"from {instant(one.start)}"
+        elif state == "running" and one.end is not None and now >= one.end:
+            state = f"ended {instant(one.end)}"
         variants = ", ".join(
             f"{variant.name} {share:.0%}" for variant, share in zip(one.variants, one.weights, strict=True)
         )
