@@ -22,8 +22,10 @@ def named(path):
     return path.relative_to(ROOT).as_posix()
 
 
-OTHERS = re.compile(r"^(# serving\.yaml|# store\w*\.yaml|# rag\.yaml|project:|models:|views:)", re.MULTILINE)
-"""Blocks of other kinds of configs, which the tests of the server, of the feature store and of knowledge bases read."""
+OTHERS = re.compile(
+    r"^(# (?:part of )?(?:serving|store|rag|engine|experiments|simulate|loop)[\w-]*\.yaml|project:|models:|views:)", re.MULTILINE
+)
+"""Blocks of other kinds of configs, which the tests of their own pages read."""
 
 
 def blocks():
