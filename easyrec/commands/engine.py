@@ -1,0 +1,12 @@
+"""The recommendation engine: a request in, a ranked list out within its deadline.
+
+easyrec engine check -c engine.yaml
+easyrec engine serve -c engine.yaml
+easyrec engine recommend -c engine.yaml --user 4711
+easyrec engine trace -c engine.yaml --user 4711
+"""
+
+from __future__ import annotations
+
+DEFAULT = "serve"
+"""The tool of a command line that names none. Each tool is a file `_engine_<tool>.py` with `configure` and `run`."""
