@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def names_in(text: str) -> list[str]:
     found = list(tokens(text))
     names = [
         token.text
-        for token, behind in zip(found, found[1:], strict=False)
+        for token, behind in pairwise(found)
         if token.kind == "quoted" or (token.kind == "name" and behind.text != "(" and token.text not in CONSTANTS)
     ]
     return list(dict.fromkeys(names))

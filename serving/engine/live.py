@@ -36,7 +36,8 @@ class Decayed:
     def at(self, time: int) -> Floats:
         """The sums as they are at a time."""
         scale = 2.0 ** max(-1000.0, min(500.0, (self.start - time) / self.half_life_ms))
-        return np.multiply(self.sums, scale)
+        found: Floats = self.sums * scale
+        return found
 
 
 class Live:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -16,6 +17,7 @@ from serving.engine.listed import Listed
 from serving.engine.models import engine_models
 from serving.engine.plan import RESERVE_S
 from serving.server.columns import Question as ModelQuestion
+from serving.server.events import tell
 from serving.server.http import Refused, Request
 from serving.server.models import Loaded, Model
 from serving.server.service import Service
@@ -47,7 +49,10 @@ class EngineService(Service):
     def watch(self) -> None:
         """Follow what has changed."""
         super().watch()
-        self.engine.watch()
+        try:
+            self.engine.watch()
+        except Exception as error:  # noqa: BLE001 (the process edge: what was there goes on)
+            tell(logging.ERROR, "the engine could not follow what has changed", error)
 
     async def stop(self) -> None:
         """Let go of everything."""

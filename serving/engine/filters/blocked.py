@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +40,7 @@ class Blocked(Filter):
 
     def _look(self) -> tuple[int, int] | None:
         try:
-            stat = os.stat(self.config.path)
+            stat = Path(self.config.path).stat()
         except OSError:
             return None
         return (stat.st_size, stat.st_mtime_ns)
