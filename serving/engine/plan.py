@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from easyrec.errors import ConfigError, DeadlineError
+from easyrec.errors import DeadlineError
 from feature_generator.errors import FeatureGeneratorError
 from serving.engine import filters, recall, rerank
 from serving.engine.ask import Ask
@@ -33,8 +33,6 @@ SHARE = 0.3
 """Of a scene's time that a source has by default."""
 AGAIN_S = 10.0
 """After which a source is made again that could not be."""
-TOLD_S = 10.0
-"""Between two lines of the log on a stage that is left out."""
 MARGIN = 10
 """Items beyond a list's size that stages of re-ranking order too, for those that come after them."""
 
@@ -204,6 +202,7 @@ class Plan:
 
     def fall_back(self, ask: Ask, why: str) -> Listed:
         """A list without any stage that takes time: what the stages had come to, filled with what is popular."""
+        ask.hurried = True
         degraded = [*ask.degraded, why]
         size = ask.question.size or self.scene.size
         best = ask.best if ask.best is not None else np.zeros(0, np.int64)
@@ -413,20 +412,10 @@ class _Marks:
         self.counts[f"recall.{name}"] = (0, count)
 
 
-_told: dict[str, float] = {}
-"""When the log was told last that a stage was left out, by its name; what is counted holds all of them."""
-
-
 def _failed(ask: Ask, stage: str, error: Exception) -> None:
     """Take note of a stage that is left out."""
     if isinstance(error, DeadlineError | TimeoutError) or (isinstance(error, Refused) and error.status == 504):
         ask.degraded.append(f"{stage}: deadline")
         return
     ask.degraded.append(f"{stage}: {error.reason if isinstance(error, Refused) else 'error'}")
-    now = time.monotonic()
-    if now - _told.get(stage, -TOLD_S) < TOLD_S:
-        return
-    _told[stage] = now
-    known = isinstance(error, Refused | FeatureGeneratorError)
-    why = str(error)[:300] if isinstance(error, Refused | ConfigError | FeatureGeneratorError) else ""
-    tell(logging.WARNING, "a stage was left out", None if known else error, stage=stage, why=why)
+    ask.world.failed(stage, error)
