@@ -65,8 +65,8 @@ class Trace:
             lines[row]["stages"]["merge"] = {"rank": rank}
         for kept_out in plan.filters:
             mask = kept_out.everywhere()
-            for row in lines if mask is not None else ():
-                if not mask[row]:  # sources leave these out by themselves
+            for row in lines:
+                if mask is not None and not mask[row]:  # sources leave these out by themselves
                     lines[row].setdefault("filtered", []).append(kept_out.config.called)
         for name, dropped in self._dropped:
             for row in set(dropped.tolist()) & lines.keys():
