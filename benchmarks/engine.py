@@ -82,7 +82,7 @@ def world() -> None:
         Path(f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         if not Path(f"runs/{name}/bundle").exists():
             easyrec.train(f"{name}.yaml", overwrite=True)
-    easyrec.embed("runs/tower", index={"type": "ivf", "lists": 512, "probes": 16})
+    easyrec.embed("runs/tower", index={"type": "ivf", "lists": 512, "probes": 16}, overwrite=True)
     plug(FAULTS / "slow_store.py")
     Path("store.yaml").write_text(yaml.safe_dump(store(), sort_keys=False), encoding="utf-8")
     definitions = load_store("store.yaml")
