@@ -87,8 +87,9 @@ def world() -> None:
     Path("store.yaml").write_text(yaml.safe_dump(store(), sort_keys=False), encoding="utf-8")
     definitions = load_store("store.yaml")
     Registry(definitions.registry).apply(definitions)
-    last = rows.group_by("user_id", use_threads=False).aggregate([(name, "last") for name in ("city", *history)])
-    last = last.rename_columns(["user_id", "city", *history])
+    users = rows["user_id"].to_numpy()
+    newest = np.unique(users[::-1], return_index=True)[1]
+    last = rows.select(["user_id", "city", *history]).take(pa.array(len(users) - 1 - newest))
     last = last.append_column("ts", pa.array([int(time.time() * 1e6)] * len(last), pa.timestamp("us", "UTC")))
     with contextlib.closing(definitions.online.open(definitions.project)) as online:
         Writer(definitions, online).publish("user_profile", last.to_batches())
