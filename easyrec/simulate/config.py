@@ -128,6 +128,9 @@ class PolicyConfig(StrictModel):
     """Chance of each position to show an item of a random pool."""
     pool: int = Field(200, ge=1, le=1_000_000)
     """Items of that pool, beside the list."""
+    whole: bool = False
+    """Explore by whole lists: with the chance `explore` a list is drawn of the list and its pool, in random order. Such a log
+    can tell of any other order of these items."""
 
 
 class BootstrapConfig(StrictModel):

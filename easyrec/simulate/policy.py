@@ -59,7 +59,8 @@ class Scored:
 
     The list of a request is random in a way that can be told: with chance ``1 - explore`` the item at a position is the one
     of that rank, else one of the ``pool`` next best, all with the same chance, and none twice. So the propensity of what is
-    shown at its position is ``1 - explore``, or ``explore / pool``.
+    shown at its position is ``1 - explore``, or ``explore / pool``. With `whole` the dice are thrown once a list: the item of
+    that rank has the propensity ``1 - explore + explore / (size + pool)``, any other one ``explore / (size + pool)``.
 
     Args:
         world: The world.
@@ -98,16 +99,20 @@ class Scored:
         items, propensity = best[:, :size], np.ones((len(requests), size))
         if pool < size:  # too few others to fill a list with
             return items, propensity
-        other = self._draws["explore"].at(requests.number[:, None] * 1024 + np.arange(size)) < self.config.explore
-        chance = self._draws["order"].at(requests.number[:, None] * 16_777_216 + np.arange(pool))
-        drawn = np.argpartition(chance, size - 1, axis=1)[:, :size]
-        # `argpartition` leaves the first ones in no random order: sorted by chance, each is at each place alike.
-        drawn = np.take_along_axis(drawn, np.argsort(np.take_along_axis(chance, drawn, axis=1), axis=1), axis=1)
-        explored = np.take_along_axis(best[:, size:], drawn, axis=1)
-        return (
-            np.where(other, explored, items),
-            np.where(other, self.config.explore / pool, 1.0 - self.config.explore),
-        )
+        explore, many = self.config.explore, size + pool
+        if self.config.whole:
+            other = self._draws["explore"].at(requests.number[:, None] * 1024) < explore
+            explored = np.take_along_axis(best, self._drawn(requests, many, size), axis=1)
+            items = np.where(other, explored, items)
+            return items, explore / many + (1.0 - explore) * (items == best[:, :size])
+        other = self._draws["explore"].at(requests.number[:, None] * 1024 + np.arange(size)) < explore
+        explored = np.take_along_axis(best[:, size:], self._drawn(requests, pool, size), axis=1)
+        return np.where(other, explored, items), np.where(other, explore / pool, 1.0 - explore)
+
+    def _drawn(self, requests: Requests, many: int, size: int) -> Ints:
+        """(n, size) different numbers below `many`, in random order."""
+        chance = self._draws["order"].at(requests.number[:, None] * 16_777_216 + np.arange(many))
+        return top_k(chance, size)
 
 
 class RandomPolicy:

@@ -131,7 +131,7 @@ class World:
         vector = items.vector[item]
         product = taste @ vector[0].T if len(item) == 1 else np.einsum("nd,nkd->nk", taste, vector)
         level = self.users.level[user] / (NUM_LEVELS - 1.0)
-        logit = self.config.taste * product
+        logit: Floats = self.config.taste * product
         logit += (_PRICE * (1.0 - level))[:, None] * items.log_price[item]
         moment, cate = self._of_categories(user, time, day), items.cate[item]
         logit += moment[:, cate[0]] if len(item) == 1 else np.take_along_axis(moment, cate, axis=1)
