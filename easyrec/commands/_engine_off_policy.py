@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clip", type=float, metavar="W", help="cut weights above this [none]")
     parser.add_argument("--level", type=float, default=0.95, metavar="SHARE", help="of the intervals [0.95]")
-    parser.add_argument("--interval", choices=["normal", "bootstrap"], default="normal")
+    parser.add_argument("--interval", choices=["skewed", "normal", "bootstrap"], default="skewed")
     parser.add_argument("--json", action="store_true", help="tell it as JSON")
 
 

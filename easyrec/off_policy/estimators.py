@@ -17,7 +17,7 @@ def ips(
     scheme: Scheme = "item",
     clip: float | None = None,
     level: float = 0.95,
-    interval: Interval = "normal",
+    interval: Interval = "skewed",
     seed: int = 0,
     resample: int = 1000,
 ) -> Estimate:
@@ -28,7 +28,7 @@ def ips(
         scheme: What a reward hangs on, see `Weights.of`.
         clip: The greatest weight.
         level: Of the interval.
-        interval: `normal`, or `bootstrap` for rewards of a heavy tail.
+        interval: `skewed`, `normal` or `bootstrap`.
         seed: Of the bootstrap.
         resample: Its samples.
 
@@ -48,7 +48,7 @@ def snips(
     scheme: Scheme = "item",
     clip: float | None = None,
     level: float = 0.95,
-    interval: Interval = "normal",
+    interval: Interval = "skewed",
     seed: int = 0,
     resample: int = 1000,
 ) -> Estimate:
@@ -61,7 +61,7 @@ def snips(
         scheme: What a reward hangs on.
         clip: The greatest weight.
         level: Of the interval, by the delta method.
-        interval: `normal` or `bootstrap`.
+        interval: `skewed`, `normal` or `bootstrap`.
         seed: Of the bootstrap.
         resample: Its samples.
 
@@ -89,7 +89,7 @@ def doubly_robust(
     scheme: Scheme = "item",
     clip: float | None = None,
     level: float = 0.95,
-    interval: Interval = "normal",
+    interval: Interval = "skewed",
     seed: int = 0,
     resample: int = 1000,
 ) -> Estimate:
@@ -103,7 +103,7 @@ def doubly_robust(
         scheme: What a reward hangs on.
         clip: The greatest weight.
         level: Of the interval.
-        interval: `normal` or `bootstrap`.
+        interval: `skewed`, `normal` or `bootstrap`.
         seed: Of the bootstrap.
         resample: Its samples.
 

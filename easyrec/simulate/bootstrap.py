@@ -49,8 +49,17 @@ class Made:
     configs: list[Path]
 
 
-class _Kept:
-    """A policy whose answers are kept, with all that is told to it."""
+class Kept:
+    """A policy whose answers are kept, with all that is told to it.
+
+    Args:
+        policy: The policy.
+
+    Attributes:
+        requests: Who asked, in batches.
+        answers: What was shown to them.
+        events: What followed.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -59,12 +68,14 @@ class _Kept:
         self.events: list[Clicks] = []
 
     def recommend(self, requests: Requests, size: int) -> Answers:
+        """What the policy answers."""
         answers = self.policy.recommend(requests, size)
         self.requests.append(requests)
         self.answers.append(answers)
         return answers
 
     def observe(self, clicks: Clicks) -> None:
+        """Tell the policy."""
         self.events.append(clicks)
         self.policy.observe(clicks)
 
@@ -92,7 +103,7 @@ def bootstrap(
     folder.mkdir(parents=True, exist_ok=True)
     simulation = Simulation(config)
     world, first = simulation.world, config.bootstrap
-    policy = _Kept(build_policy(world, first.policy, simulation.history))
+    policy = Kept(build_policy(world, first.policy, simulation.history))
     recorder = Recorder(world, folder / "logs", LOG, config.drive.scene or "feed")
     days = []
     for day in range(-first.days, 0):
