@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from easyrec.errors import ConfigError, DeadlineError
+from easyrec.errors import DeadlineError
 from feature_generator.errors import FeatureGeneratorError
 from serving.engine import filters, recall, rerank
 from serving.engine.ask import Ask
@@ -64,7 +64,9 @@ class Plan:
     def __init__(self, scene: SceneConfig, world: World, rows: Rows, *, strict: bool = False) -> None:
         self.scene, self.world, self.rows = scene, world, rows
         self.filters = [filters.build(config, world, rows) for config in scene.filters]
+        self._versions = tuple(one.version for one in self.filters)
         self.allowed = self._mask()
+        self._filtered_by = (*(one.model_dump_json() for one in scene.filters), self._versions)
         self.sources: list[_Source] = []
         for number, config in enumerate(scene.sources()):
             lane = world.shared(("lane", scene.name, config.called), Lane, config.called, config.threads)
@@ -95,7 +97,7 @@ class Plan:
     def _make(self, source: _Source, *, strict: bool = False) -> None:
         source.tried = time.monotonic()
         try:
-            source.recall = recall.build(source.config, self.world, self.rows, self.allowed)
+            source.recall = recall.build(source.config, self.world, self.rows, self.allowed, self._filtered_by)
         except (FeatureGeneratorError, OSError) as error:
             if strict:
                 raise
@@ -104,8 +106,9 @@ class Plan:
 
     def refresh(self) -> bool:
         """Follow what has changed; whether the plan has to be made anew for that."""
-        changed = [one.changed() for one in self.filters]  # each follows its own file
-        if any(changed):
+        for one in self.filters:
+            one.refresh()
+        if self._versions != tuple(one.version for one in self.filters):
             return True
         for source in self.sources:
             if source.recall is not None:
@@ -199,6 +202,7 @@ class Plan:
 
     def fall_back(self, ask: Ask, why: str) -> Listed:
         """A list without any stage that takes time: what the stages had come to, filled with what is popular."""
+        ask.hurried = True
         degraded = [*ask.degraded, why]
         size = ask.question.size or self.scene.size
         best = ask.best if ask.best is not None else np.zeros(0, np.int64)
@@ -414,6 +418,4 @@ def _failed(ask: Ask, stage: str, error: Exception) -> None:
         ask.degraded.append(f"{stage}: deadline")
         return
     ask.degraded.append(f"{stage}: {error.reason if isinstance(error, Refused) else 'error'}")
-    known = isinstance(error, Refused | FeatureGeneratorError)
-    why = str(error)[:300] if isinstance(error, Refused | ConfigError | FeatureGeneratorError) else ""
-    tell(logging.WARNING, "a stage was left out", None if known else error, stage=stage, why=why)
+    ask.world.failed(stage, error)
