@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import numpy as np
-from record import save
+from record import save, section
 
 from easyrec.simulate import World, WorldConfig
 from easyrec.simulate.off_policy import Trial
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=400)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--page", action="store_true", help="write the table into docs/benchmarks.md")
     args = parser.parse_args()
     begun, found = time.process_time(), []
     for seed in args.seeds:
@@ -68,6 +69,28 @@ def main() -> None:
             "processor_seconds": round(time.process_time() - begun, 1),
         },
     )
+    if args.page:
+        section("off-policy", summary(found, args.repetitions))
+
+
+def summary(found: list[dict[str, Any]], repetitions: int) -> list[dict[str, Any]]:
+    """Rows of the page: by policy and estimator, over all seeds."""
+    rows = []
+    for key in dict.fromkeys((row["target"], row["estimator"]) for row in found):
+        own = [row for row in found if (row["target"], row["estimator"]) == key]
+        rows.append(
+            {
+                "policy": key[0],
+                "estimator": key[1],
+                "truth": f"{own[0]['truth']:.4f}",
+                "mean estimate": f"{own[0]['mean']:.4f}",
+                "standard error": f"{own[0]['told_std']:.4f}",
+                "effective lists": str(own[0]["effective_rows"]),
+                "truth in the interval": f"{100 * np.mean([row['coverage'] for row in own]):.1f} %",
+                "worlds x logs": f"{len(own)} x {repetitions}",
+            }
+        )
+    return rows
 
 
 if __name__ == "__main__":
