@@ -40,12 +40,12 @@ def log(seed: int, requests: int) -> tuple[World, pa.Table]:
     """A world, and the rows that days under a simple policy leave."""
     config = load_simulate(
         {
-            "world": {"seed": seed, "users": 3000, "items": 600, "ctr": 0.1, "days": DAYS + 1, "fatigue": 0.0},
+            "world": {"seed": seed, "users": 3000, "items": 600, "ctr": 0.1, "quality": 0.8, "days": DAYS + 1, "fatigue": 0.0},
             "drive": {"size": SIZE, "requests_per_day": requests},
         }
     )
     simulation = Simulation(config)
-    kept = Kept(SegmentsPolicy(simulation.world, PolicyConfig(type="segments", explore=0.2, pool=200)))
+    kept = Kept(SegmentsPolicy(simulation.world, PolicyConfig(type="segments", explore=0.2, pool=50)))
     for day in range(DAYS):
         simulation.run_day(day, kept)
     simulation.finish(kept)
