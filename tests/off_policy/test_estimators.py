@@ -15,9 +15,7 @@ def bandit(rows, random, logging=(0.7, 0.2, 0.1), target=(0.1, 0.3, 0.6), rates=
     chosen = random.choice(3, rows, p=logging)
     reward = (random.random(rows) < rates[chosen]).astype(float)
     model = rates + np.array([0.05, -0.1, 0.02])  # a model that is a little wrong
-    logged = Logged(
-        reward, logging[chosen], target[chosen], None, model[chosen], np.full(rows, float(target @ model))
-    )
+    logged = Logged(reward, logging[chosen], target[chosen], None, model[chosen], np.full(rows, float(target @ model)))
     return logged, float(target @ rates)
 
 

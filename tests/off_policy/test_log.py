@@ -72,7 +72,7 @@ def test_probabilities_are_taken_as_they_are(logs):
 def test_what_is_missing_is_told(logs, tmp_path):
     with pytest.raises(DataError, match="did you mean 'cart'"):
         read_log(logs, scene="card")
-    with pytest.raises(DataError, match="no event is of type 'clik'.*did you mean 'click'"):
+    with pytest.raises(DataError, match=r"no event is of type 'clik'.*did you mean 'click'"):
         read_log(logs, rewards={"clik": 1})
     with pytest.raises(DataError, match=r"holds no exposures-\*.jsonl"):
         read_log(tmp_path)

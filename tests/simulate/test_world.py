@@ -101,7 +101,7 @@ def test_a_history_keeps_the_newest():
 def test_the_shift_turns_good_lists_into_poor_ones_and_nothing_else_does(world):
     before, after = world.requests(2, 500), world.requests(3, 500)
     late = Requests(before.number, before.user, before.time + 86_400_000)
-    assert (late.time[0] >= world.clock.begin(3)) and (after.time[0] >= world.clock.begin(3))
+    assert min(late.time[0], after.time[0]) >= world.clock.begin(3)
     kept = world.truth(late, world.oracle(before, 8)).mean()
     assert kept < 0.6 * world.best(late, 8)[1].mean()
     calm = World(WorldConfig(**SMALL))
