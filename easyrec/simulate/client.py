@@ -170,6 +170,9 @@ class EnginePolicy:
         found: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if found is not None and not fresh:
             return found
+        if found is not None:
+            found.close()
+            self._held.remove(found)
         parts = urlsplit(self.config.url)
         assert parts.hostname is not None
         if parts.scheme == "https":

@@ -113,6 +113,8 @@ class DriveConfig(StrictModel):
     """Bearer token, such as `${EASYREC_TOKEN}`."""
     user: bool = True
     """Send the users' columns along; without, the engine's store must have them."""
+    oracle: float = Field(1.0, gt=0.0, le=1.0)
+    """Share of the requests for which the best list is found, which takes the most time where there are many items."""
     items: str | None = None
     """The engine's catalogue file: it is written again whenever a day brings new items."""
     wait_s: float = Field(0.0, ge=0.0, le=600.0)

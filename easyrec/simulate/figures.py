@@ -43,14 +43,21 @@ class Figures:
     def __init__(self, world: World, day: int) -> None:
         self.world, self.day = world, day
         self.requests = self.errors = self.degraded = self.shown = self.clicks = self.buys = self.new = self.short = 0
-        self.expected = self.oracle = self.diversity = 0.0
-        self.lists = 0
-        self.slots = 0
+        self.expected = self.oracle = self.beside = self.diversity = 0.0
+        self.lists = self.slots = self.measured = 0
         self.latency: list[Floats] = []
         self.seen = np.zeros(len(world.items), dtype=bool)
         self.faults: list[str] = []
 
-    def add(self, requests: Requests, answers: Answers, responses: Responses, expected: Floats, oracle: Floats) -> None:
+    def add(
+        self,
+        requests: Requests,
+        answers: Answers,
+        responses: Responses,
+        expected: Floats,
+        measured: Ints,
+        oracle: Floats,
+    ) -> None:
         """Count a batch.
 
         Args:
@@ -58,7 +65,8 @@ class Figures:
             answers: What was shown.
             responses: What followed.
             expected: (n,) expected clicks of what was shown.
-            oracle: (n,) those of the best lists.
+            measured: (m,) rows for which the best lists were found.
+            oracle: (m,) their expected clicks.
         """
         items = answers.items
         there = items >= 0
@@ -73,6 +81,8 @@ class Figures:
         self.buys += int(responses.bought.sum())
         self.expected += float(expected.sum())
         self.oracle += float(oracle.sum())
+        self.beside += float(expected[measured].sum())
+        self.measured += len(measured) * items.shape[1]
         self.latency.append(answers.latency_ms)
         self.seen[items[there]] = True
         age = requests.time[:, None] - self.world.items.birth[items]
@@ -96,8 +106,8 @@ class Figures:
             # Of the positions that were asked for: an engine that answers nothing must not look better for it.
             "ctr": round(self.clicks / slots, 6),
             "expected_ctr": round(self.expected / slots, 6),
-            "oracle_ctr": round(self.oracle / slots, 6),
-            "regret": round(1.0 - self.expected / self.oracle, 6) if self.oracle else 0.0,
+            "oracle_ctr": round(self.oracle / max(self.measured, 1), 6),
+            "regret": round(1.0 - self.beside / self.oracle, 6) if self.oracle else 0.0,
             "new_share": round(self.new / shown, 6),
             "coverage": round(int(self.seen.sum()) / max(live, 1), 6),
             "diversity": round(self.diversity / max(self.lists, 1), 6),

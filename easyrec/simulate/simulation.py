@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from easyrec.data.shop.draws import Draws
 from easyrec.errors import RunError
 from easyrec.simulate.config import SimulateConfig
 from easyrec.simulate.events import Clicks, Pending
@@ -40,6 +41,7 @@ class Simulation:
         self.world = world or World(config.world)
         self.history = History(len(self.world.users))
         self.pending = Pending()
+        self._measured = Draws("simulate", 1, config.world.seed, "measured")
         self._begun: tuple[float, int] | None = None
 
     def run_day(
@@ -122,10 +124,11 @@ class Simulation:
         answers = policy.recommend(requests, size)
         responses = self.world.respond(requests, answers.items, self.history)
         expected = self.world.truth(requests, answers.items, self.history)
-        _, oracle = self.world.best(requests, size, self.history)
+        measured = np.flatnonzero(self._measured.at(requests.number) < self.config.drive.oracle)
+        _, oracle = self.world.best(requests[measured], size, self.history)
         if recorder is not None:
             recorder.exposures(requests, answers)
-        figures.add(requests, answers, responses, expected, oracle)
+        figures.add(requests, answers, responses, expected, measured, oracle)
         events = Clicks.of(requests, answers.items, responses)
         self.pending.add(events)
         clicks = events[events.kind == 0]

@@ -9,7 +9,7 @@ from easyrec.off_policy import Logged, ips, snips
 from serving.engine.merge import Candidates
 from serving.engine.rerank.epsilon import Config, Epsilon
 
-MANY, SHOWN, LISTS = 6, 3, 20_000
+MANY, SHOWN, LISTS = 6, 3, 12_000
 SHARE, POOL = 0.4, 5
 
 

@@ -162,6 +162,20 @@ def test_a_policy_shows_things_as_often_as_it_says(whole):
         assert (np.abs(counts / number - said) < 4.5 * np.sqrt(said * (1 - said) / number)).all()
 
 
+def test_the_best_lists_of_a_part_tell_of_all():
+    config = load_simulate({**CONFIG, "world": {**CONFIG["world"], "fatigue": 0}})
+    part = load_simulate({**CONFIG, "world": {**CONFIG["world"], "fatigue": 0}, "drive": {"size": 5, "oracle": 0.3}})
+    rows = []
+    for one in (config, part):
+        simulation = Simulation(one)
+        policy = build_policy(simulation.world, PolicyConfig(type="random"))
+        rows.append(simulation.run_day(0, policy, requests=800))
+    assert rows[0]["expected_ctr"] == rows[1]["expected_ctr"]
+    assert rows[0]["regret"] == pytest.approx(rows[1]["regret"], abs=0.03)
+    assert rows[0]["oracle_ctr"] == pytest.approx(rows[1]["oracle_ctr"], rel=0.05)
+    assert rows[0]["oracle_ctr"] != rows[1]["oracle_ctr"]
+
+
 def test_a_user_asks_once_in_a_batch():
     requests = Requests(np.arange(6), np.array([1, 2, 1, 3, 4, 5]), np.arange(6))
     assert [(part.start, part.stop) for part in batches(requests, 3)] == [(0, 2), (2, 5), (5, 6)]
