@@ -9,11 +9,11 @@ import signal
 import sys
 import threading
 
-from easyrec.errors import FeatureGeneratorError
 from easyrec.loop.config import load_loop
 from easyrec.loop.supervisor import end_with_parent
 from easyrec.loop.worker import ModelWorker, join
 from feature_generator.config import plug
+from feature_generator.errors import FeatureGeneratorError
 
 LOST = 7
 """What it ends with where the loop that started it has died."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import easyrec
 from easyrec.config import load_experiment
 from easyrec.errors import ConfigError, DataError, Problem, RunError, nearest
 from easyrec.export.bundle import digest_of
@@ -18,6 +17,7 @@ from easyrec.loop import window as windows
 from easyrec.loop.config import LoopConfig, require
 from easyrec.loop.versions import Manifest, Versions, link_tree
 from easyrec.loop.window import HELD, REPLAY, ROWS
+from easyrec.train import api
 
 logger = logging.getLogger("easyrec.loop")
 
@@ -123,7 +123,7 @@ class Learner:
         if self.experiment.eval.calibration is not None:
             data["valid"] = data["test"]
         source: Any = self.loop.experiment
-        done = easyrec.train(
+        done = api.train(
             source,
             data=data,
             overrides=overrides,
@@ -200,7 +200,7 @@ class Learner:
     def measure(self, which: int, on: int) -> float | None:
         """What a version reaches on the rows that another one was measured on."""
         held = self.versions.at(on) / HELD
-        done = easyrec.evaluate(
+        done = api.evaluate(
             self.versions.run(which),
             data={"test": _parquet(str(held))},
             plugins=self.plugins,

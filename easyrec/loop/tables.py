@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import easyrec
 from easyrec.durable import sync
 from easyrec.errors import RunError
 from easyrec.export.statistic import NEIGHBOURS, read_counted
@@ -19,6 +18,7 @@ from easyrec.loop.config import LoopConfig, TableConfig
 from easyrec.loop.joining import JOINED
 from easyrec.loop.versions import read_manifest, write_manifest
 from easyrec.loop.window import TIME, parts_from
+from easyrec.train import api
 
 logger = logging.getLogger("easyrec.loop")
 
@@ -64,7 +64,7 @@ class Tables:
         if rows is None or not rows.num_rows:
             return False
         run = self.loop.folder / "tables" / table.name
-        done = easyrec.train(
+        done = api.train(
             table.experiment,
             data={"train": rows},
             plugins=self.plugins,

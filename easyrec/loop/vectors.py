@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import easyrec
 from easyrec.errors import ConfigError, Problem
 from easyrec.loop.config import LoopConfig
 from easyrec.loop.learning import Learner
 from easyrec.loop.publishing import BUNDLES, Publisher
 from easyrec.loop.versions import held, link_tree, read_manifest, write_manifest
+from easyrec.train import api
 
 logger = logging.getLogger("easyrec.loop")
 
@@ -89,7 +89,7 @@ class Vectors:
 
     def _embed(self, number: int, target: Path) -> None:
         source: Any = self.config.source
-        easyrec.embed(
+        api.embed(
             self.versions.run(number),
             items=source,
             output=target,

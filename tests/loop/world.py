@@ -15,7 +15,8 @@ class World:
     """Users who like items, and the files that tell of it.
 
     Attributes:
-        exposed, clicked: Ids of the exposures, and of those that were clicked.
+        exposed: Ids and times of the exposures.
+        clicked: Ids of those that were clicked.
     """
 
     def __init__(self, folder, seed=0, writers=("1-a", "2-b")):
@@ -34,7 +35,7 @@ class World:
     def chance(self, user, item):
         return 1 / (1 + np.exp(1.0 - 1.5 * self.taste[user] @ self.appeal[item]))
 
-    def pass_time(self, requests, minutes=10.0, size=4, *, invert=False):
+    def pass_time(self, requests, minutes=10.0, size=4, *, invert=False, shuffled=False):
         """So many requests within so many minutes, logged by each writer in a file of its own."""
         lines = {(writer, kind): [] for writer in self.writers for kind in ("exposures", "events")}
         for number in range(requests):
@@ -59,13 +60,15 @@ class World:
                     "features": {"user_id": user, "item_id": int(item), "hour": self.now // 3_600_000 % 24},
                 }
                 lines[writer, "exposures"].append(json.dumps(shown))
-                self.exposed.append(name)
+                self.exposed.append((name, self.now))
                 if (self.random.random() < self.chance(user, item)) != invert:
                     self.clicked.add(name)
                     click = {"event_id": f"c/{name}", "type": "click", "request_id": request, "user_id": user}
                     click |= {"item_id": int(item), "time": self.now + 2000, "value": 1.0}
                     lines[writer, "events"].append(json.dumps(click))
         for (writer, kind), written in lines.items():
+            if shuffled:
+                self.random.shuffle(written)
             self.write(kind, written, writer)
 
     def write(self, kind, lines, writer="1-a"):

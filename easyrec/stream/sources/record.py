@@ -1,7 +1,8 @@
 """`record`: what several processes write into one folder as it happens, JSON lines in files that are whole once they are there.
 
-Files are called `<prefix>-<writer>-<number>.jsonl`: of one writer they come in the order of their names. Files that are still
-written to are called otherwise (`.jsonl.open`, or a dot in front) until they are renamed.
+Files are called `<prefix>-<writer>-<number>.jsonl`, or `<prefix>-<time>-<writer>-<number>.jsonl` as an engine calls them. Files that are
+still written to are called otherwise (an ending behind it, or a dot in front) until they are renamed. Of one writer they are read in the order of
+their names; one that comes behind others of greater names, as where a clock was set back, is read all the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from easyrec.stream.sources import Events, EventSource, Malformed, Offset, Sourc
 
 LOOK_S = 0.2
 """How often the folder is looked at while nothing comes."""
+REMEMBERED = 64
+"""Files of each writer that are known to be read; what is called less than the first of them was read too."""
+STAMP = r"\d{8}T\d{6}(?:\.\d+)?-"
 
 
 class Config(SourceConfig):
@@ -42,7 +46,7 @@ class Config(SourceConfig):
 
 
 class RecordEvents(EventSource):
-    """Events of a folder; a writer is a partition, and an offset is a file's name and a byte in it.
+    """Events of a folder; a writer is a partition, and an offset is a file's name, a byte in it, and the files before.
 
     The file that was finished first is read first, so that what writers did at one time comes at about one time.
 
@@ -69,9 +73,10 @@ class RecordEvents(EventSource):
     ) -> None:
         self.shown, self.schema = f"{folder}/{prefix}-*.jsonl", schema
         self._folder, self._inner, self._until_end = folder, inner, until_end
-        self._form = re.compile(rf"^{re.escape(prefix)}-(?:(?P<writer>.+)-)?[^-]+\.jsonl$")
+        self._form = re.compile(rf"^{re.escape(prefix)}-(?:{STAMP})?(?:(?P<writer>.+)-)?[^-]+\.jsonl$")
         self._glob = f"{prefix}-*.jsonl"
         self._places: dict[str, tuple[str, int]] = {}
+        self._done: dict[str, list[str]] = {}  # by writer: the last files that were read, ascending
         self._waiting: dict[str, list[tuple[str, int, int]]] = {}  # by writer: name, time of its end, bytes
         self._partitions: dict[str, None] = {}
         self._pieces: Iterator[Events] | None = None
@@ -90,7 +95,8 @@ class RecordEvents(EventSource):
 
     def seek(self, offsets: Mapping[str, Offset]) -> None:
         """See the contract."""
-        self._places = {writer: (str(name), int(place)) for writer, (name, place) in offsets.items()}
+        self._places = {writer: (str(name), int(place)) for writer, (name, place, _) in offsets.items()}
+        self._done = {writer: list(done) for writer, (_, _, done) in offsets.items()}
         self._pieces, self._waiting, self._partitions = None, {}, {}
         self._look()
 
@@ -149,15 +155,19 @@ class RecordEvents(EventSource):
                 continue
             writer = form["writer"] or ""
             begun, place = self._places.get(writer, ("", 0))
-            if path.name < begun:
+            if self._is_read(writer, path.name):
                 continue
             try:
                 status = path.stat()
             except FileNotFoundError:  # removed in between
                 continue
-            if path.name > begun or place < status.st_size:
+            if path.name != begun or place < status.st_size:
                 found.setdefault(writer, []).append((path.name, status.st_mtime_ns, status.st_size))
         return {writer: sorted(files) for writer, files in found.items()}
+
+    def _is_read(self, writer: str, name: str) -> bool:
+        done = self._done.get(writer, [])
+        return name in done or (len(done) == REMEMBERED and name < done[0])
 
     def _open(self, most: int) -> bool:
         """Begin the file that was finished first of those that come next; False where there is none."""
@@ -171,7 +181,11 @@ class RecordEvents(EventSource):
 
     def _read(self, writer: str, name: str, most: int) -> Iterator[Events]:
         begun, place = self._places.get(writer, ("", 0))
-        place = place if name == begun else 0
+        done = self._done.setdefault(writer, [])
+        if name != begun:
+            place = 0
+            if begun:
+                done = self._done[writer] = sorted({*done, begun})[-REMEMBERED:]
         path = self._folder / name
         try:
             with path.open("rb") as file:
@@ -188,7 +202,7 @@ class RecordEvents(EventSource):
                     ]
                     place += starts[-1]
                     self._places[writer] = (name, place)
-                    yield Events(writer, rows, [name, place], None, malformed)
+                    yield Events(writer, rows, [name, place, done], None, malformed)
         except FileNotFoundError:
             raise DataError("was removed before it was read", file=str(path)) from None
         except (OSError, pa.ArrowException) as error:
