@@ -10,7 +10,7 @@ import sys
 import threading
 
 from easyrec.loop.config import load_loop
-from easyrec.loop.supervisor import end_with_parent
+from easyrec.loop.supervisor import end_with_parent, order_from
 from easyrec.loop.worker import ModelWorker, join
 from feature_generator.config import plug
 from feature_generator.errors import FeatureGeneratorError
@@ -21,8 +21,8 @@ LOST = 7
 
 def main(role: str) -> int:
     """Do the work of a role until it is told to stop."""
-    order = json.loads(sys.stdin.buffer.readline())
-    end_with_parent(sys.stdin.buffer, lambda: os._exit(LOST))
+    order = json.loads(order_from(0))
+    end_with_parent(0, lambda: os._exit(LOST))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

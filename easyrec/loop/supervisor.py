@@ -155,11 +155,22 @@ class Supervisor:
             self._closed(child)
 
 
-def end_with_parent(stream: Any, ended: Callable[[], None]) -> None:
+def order_from(pipe: int) -> bytes:
+    """The first line of a pipe."""
+    found = b""
+    while not found.endswith(b"\n"):
+        piece = os.read(pipe, 1)  # no more than the line: what comes after it is the pipe's end
+        if not piece:
+            break
+        found += piece
+    return found
+
+
+def end_with_parent(pipe: int, ended: Callable[[], None]) -> None:
     """Call `ended` once nobody holds the other end of a pipe any more: a loop that was killed leaves no process behind."""
 
     def watch() -> None:
-        while stream.read(1):
+        while os.read(pipe, 1):
             pass
         ended()
 
