@@ -37,7 +37,7 @@ def child(config, role):
     if number == 0:
         try:
             work(config, role)
-        except BaseException as error:  # told to the parent, which is another process
+        except BaseException as error:  # noqa: BLE001 (told to the parent, which is another process)
             print(f"{role}: {error!r}", file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
