@@ -363,10 +363,10 @@ def load_server_config(
     try:
         return validate(ServerConfig, document)
     except ConfigError as error:
-        raise _without_secrets(error, document) from None
+        raise masked_config(error, document) from None
 
 
-def _without_secrets(error: ConfigError, document: Document) -> ConfigError:
+def masked_config(error: ConfigError, document: Document) -> ConfigError:
     """The error without the values of `auth`, of passwords and keys, and of secrets of `trust`."""
     error = without_secrets(error, document.data.get("trust"))
     auth, tls = document.data.get("auth"), document.data.get("tls")

@@ -202,7 +202,7 @@ class Items:
         if source is None:
             return _Files([], (), 0.0)
         try:
-            stats = [(path, path.stat()) for path in _paths(source)]
+            stats = [(path, path.stat()) for path in source_files(source)]
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", file=str(error.filename)) from None
         state = tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
@@ -219,7 +219,12 @@ def _newer(lines: Iterable[Mapping[str, Any]], files: _Files) -> list[Mapping[st
     return [line for line in lines if line["at"] > files.written]
 
 
-def _paths(source: ItemSource) -> list[Path]:
+def source_files(source: ItemSource) -> list[Path]:
+    """The files of a source, sorted.
+
+    Raises:
+        DataError: There is none.
+    """
     folder = Path(source.path)
     if not folder.is_dir():
         return find_files(source.path)

@@ -59,10 +59,18 @@ HELP: dict[str, tuple[str, str]] = {
     "easyrec_store_poll_lag_seconds": ("gauge", "Seconds since which changes may not have been seen; the largest."),
     "easyrec_store_breaker_open": ("gauge", "1 where a store is not asked, as it has failed; the largest."),
     "easyrec_store_breaker_opened_total": ("counter", "Times that a store was no longer asked."),
+    "easyrec_engine_lists_total": ("counter", "Lists that were answered, by scene, and whether nothing was left out."),
+    "easyrec_engine_degraded_total": ("counter", "Stages that were left out of a list, by stage and reason."),
+    "easyrec_engine_stage_seconds": ("histogram", "Time of a list by stage; sources of candidates run side by side."),
+    "easyrec_engine_items_total": ("counter", "Candidates that went into a stage, and that came out."),
+    "easyrec_engine_events_total": ("counter", "Events that were taken, by type; those that came twice count once."),
+    "easyrec_engine_record_total": ("counter", "Lines of exposures and events: written, failed, or dropped."),
+    "easyrec_engine_users": ("gauge", "Users whose history is held in memory, of all processes."),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {
     "easyrec_stage_seconds": SECONDS,
+    "easyrec_engine_stage_seconds": STORE_SECONDS,
     "easyrec_batch_rows": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0),
     "easyrec_shadow_difference": DIFFERENCES,
     "easyrec_store_read_seconds": STORE_SECONDS,

@@ -32,12 +32,30 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
     """
     need(config)
     from serving.server.events import write_events  # noqa: PLC0415 (an extra)
+    from serving.server.supervisor import Supervisor  # noqa: PLC0415 (an extra)
+    from serving.server.worker import uvicorn_config, work  # noqa: PLC0415 (an extra)
+
+    check_models(config)
+    uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs
+    write_events(config.log.level)
+    with listening(config) as (listener, state):
+        if config.processes == 1:
+            work(config, state, listener, None)
+        else:
+            Supervisor(config, listener, state, list(plugins), list(operators)).run()
+
+
+def check_models(config: ServerConfig) -> None:
+    """Look whether what a server's models name is there, as far as that can be told before they are loaded.
+
+    Raises:
+        BundleError: A bundle cannot be read.
+        ConfigError: A bundle or a store lacks what the config names.
+    """
     from serving.server.models import check_columns  # noqa: PLC0415 (an extra)
     from serving.server.sources import Room, source_config  # noqa: PLC0415 (an extra)
     from serving.server.sources.folder import Config as Folder  # noqa: PLC0415 (an extra)
     from serving.server.sources.folder import where  # noqa: PLC0415 (an extra)
-    from serving.server.supervisor import Supervisor  # noqa: PLC0415 (an extra)
-    from serving.server.worker import uvicorn_config, work  # noqa: PLC0415 (an extra)
 
     for model in config.models:
         if model.features is not None:
@@ -56,13 +74,6 @@ def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Seque
                     raise ConfigError(f"model '{model.name}': {told}; it has: {known}")
     for key in config.trust.keys if config.trust is not None else ():
         key.check()
-    uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs
-    write_events(config.log.level)
-    with listening(config) as (listener, state):
-        if config.processes == 1:
-            work(config, state, listener, None)
-        else:
-            Supervisor(config, listener, state, list(plugins), list(operators)).run()
 
 
 @contextmanager

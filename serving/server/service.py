@@ -93,7 +93,20 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether requests are taken and every model answers."""
-        return self.admission.open and self.models.ready
+        return self.admission.open and self.loaded
+
+    @property
+    def loaded(self) -> bool:
+        """Whether all is there that requests need."""
+        return self.models.ready
+
+    def begin(self) -> None:
+        """Load all that requests need, for the first time."""
+        self.keeper.begin()
+
+    def watch(self) -> None:
+        """Follow what has changed."""
+        self.keeper.watch()
 
     # ----------------------------------------------------------------------------------------- start and stop
 
@@ -124,20 +137,20 @@ class Service:
             tell(logging.WARNING, "requests were given up", running=self.admission.running)
 
     async def _keep(self) -> None:
-        await self.aside(self.keeper.begin)
+        await self.aside(self.begin)
         self.admission.open = True
         if not self.models.ready:
             lacking = [model.name for model in self.models if not model.ready]
             tell(logging.ERROR, "not all models answer", lacking=lacking)
         told = False
         while True:
-            if self.models.ready and not told:
+            if self.loaded and not told:
                 told = True
                 tell(logging.INFO, "ready", models=[model.name for model in self.models])
                 self.after.check(self.models)
                 self.when_ready()
             await asyncio.sleep(self.config.watch_s or ORDERS_S)
-            await self.aside(self.keeper.watch)
+            await self.aside(self.watch)
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Run what is no answer, one after another, in a thread of its own."""

@@ -1,0 +1,100 @@
+"""The paths of an engine, beside those of its models."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from serving.engine.posted import events_of, question_of
+from serving.engine.service import EngineService
+from serving.server.endpoints import Route, routes
+from serving.server.http import Answer, Refused, Request, dump
+from serving.server.json_body import parse
+
+
+async def recommend(service: EngineService, request: Request) -> Answer:
+    """A list."""
+    limits = service.config.limits
+    body = await request.body(limits.body_bytes, limits.body_timeout_s)
+    return Answer(dump(await service.recommend(request, question_of(parse(body, limits.json_depth)))))
+
+
+async def events(service: EngineService, request: Request) -> Answer:
+    """What users did."""
+    if not service.admission.open or not service.engine.is_ready:
+        raise Refused(503, service.admission.why, "the server does not take events yet", retry_after=1)
+    limits = service.config.limits
+    body = await request.body(limits.body_bytes, limits.body_timeout_s)
+    found, posted = events_of(parse(body, limits.json_depth), service.engine.config.events)
+    if service.engine.config.history.shared:
+        work = partial(service.engine.take, found, posted)
+        new, _ = await service.admission.run(work, request.deadline)
+    else:
+        new = service.engine.take(found, posted)
+    return Answer(dump({"taken": new, "known": len(found) - new}))
+
+
+async def health(service: EngineService, request: Request) -> Answer:
+    """Whether lists are answered."""
+    engine = service.engine
+    items = len(engine.plan("").rows) if engine.is_ready else 0
+    told = {"ready": service.ready, "scenes": [scene.name for scene in engine.config.scenes], "items": items}
+    return Answer(dump(told), 200 if service.ready else 503)
+
+
+OBJECT: dict[str, Any] = {"type": "object"}
+ID: dict[str, Any] = {"type": ["string", "integer"]}
+QUESTION: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["user_id"],
+    "properties": {
+        "scene": {"type": "string", "description": "Default: the first one."},
+        "user_id": ID,
+        "size": {"type": "integer", "minimum": 1},
+        "user": {"type": "object", "description": "Columns of the user."},
+        "context": {"type": "object", "description": "Columns of the request."},
+        "request_id": {"type": "string"},
+        "time": {"type": "integer", "description": "Milliseconds since 1970; default: now."},
+        "page": {"type": "integer", "minimum": 0},
+        "seed": {"type": "integer", "minimum": 0},
+    },
+}
+ONE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["event_id", "type", "user_id", "item_id"],
+    "properties": {
+        "event_id": {"type": "string"},
+        "type": {"type": "string"},
+        "request_id": {"type": "string"},
+        "user_id": ID,
+        "item_id": ID,
+        "time": {"type": "integer"},
+        "value": {"type": "number"},
+    },
+}
+EVENTS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["events"],
+    "properties": {"events": {"type": "array", "items": ONE}},
+}
+LIST: dict[str, Any] = {
+    "type": "object",
+    "required": ["request_id", "scene", "items", "experiments", "degraded", "ms"],
+    "properties": {
+        "items": {"type": "array", "items": OBJECT},
+        "degraded": {"type": "array", "items": {"type": "string"}, "description": "What was left out, and why."},
+    },
+}
+OWN = [
+    Route("POST", "/recommend", recommend, "A list of items for a user.", body=QUESTION, schema=LIST),
+    Route("POST", "/events", events, "What users did with lists.", body=EVENTS, schema=OBJECT),
+    Route("GET", "/health", health, "Whether lists are answered.", "open", answers={200: "yes", 503: "not yet"}),
+]
+
+
+def engine_routes() -> list[Route]:
+    """Those of an engine, and those of a server of models."""
+    return [*OWN, *routes()]

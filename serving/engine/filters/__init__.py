@@ -1,0 +1,84 @@
+"""Filters: what must not be in a list.
+
+The contract of the family: `serving/engine/filters/<type>.py` holds the filter's `Config` over `FilterConfig`, and one class
+over `Filter`, made anew for each catalogue. What is the same for all requests is a mask over the whole catalogue, made ahead;
+what is not is asked about the candidates alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from easyrec.config.family import implementation
+from feature_generator.config import StrictModel
+from serving.engine.rows import Ints, Mask, Rows
+from serving.server.config import Name
+
+if TYPE_CHECKING:
+    from serving.engine.ask import Ask
+    from serving.engine.world import World
+
+PACKAGE = "serving.engine.filters"
+
+
+class FilterConfig(StrictModel):
+    """What the config of every filter has; a filter's own `Config` derives from it.
+
+    Attributes:
+        soft: Whether it is given up rather than that a list is short.
+    """
+
+    family: ClassVar[str | None] = PACKAGE
+    soft: ClassVar[bool] = False
+
+    type: str
+    name: Name | None = None
+    """What it is called in experiments, traces and metrics; default: its type."""
+
+    @property
+    def called(self) -> str:
+        """Its name."""
+        return self.name or self.type
+
+
+class Filter:
+    """A filter over a catalogue.
+
+    Args:
+        config: Its config.
+        world: What all requests share.
+        rows: The catalogue.
+
+    Raises:
+        DataError: The catalogue lacks a column, or a file cannot be read.
+    """
+
+    def __init__(self, config: Any, world: World, rows: Rows) -> None:
+        self.config, self.world, self.rows = config, world, rows
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what requests look at."""
+
+    def changed(self) -> bool:
+        """Whether what `everywhere` says has changed; called about once a second."""
+        return False
+
+    def everywhere(self) -> Mask | None:
+        """(N,) which items may be shown, whoever asks; None: that depends on the request."""
+        return None
+
+    def keeps(self, ask: Ask, items: Ints) -> Mask | None:
+        """(n,) which of some items this request may show; None: all.
+
+        Args:
+            ask: The request.
+            items: (n,) numbers of items.
+        """
+        return None
+
+
+def build(config: FilterConfig, world: World, rows: Rows) -> Filter:
+    """The filter of a config, over a catalogue."""
+    found: Filter = implementation(PACKAGE, config.type, Filter)(config, world, rows)
+    return found

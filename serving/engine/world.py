@@ -1,0 +1,137 @@
+"""`World`: what all requests of an engine share: models, counts, history, and what several stages read."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from easyrec.errors import DataError
+from serving.engine.ask import Ask, Vector
+from serving.engine.history import History, Past
+from serving.engine.live import Live
+from serving.server.http import Refused
+from serving.server.models import Loaded, Model, Models
+
+if TYPE_CHECKING:
+    from serving.engine.config import EngineConfig
+    from serving.server.columns import Question as ModelQuestion
+
+T = TypeVar("T")
+TIMES = {"event_time_ms": (1, pa.int64()), "event_time_s": (1000, pa.int64())}
+
+
+class World:
+    """What requests share.
+
+    Args:
+        config: The engine's.
+        models: What scores.
+        history: What users did.
+        live: What is counted of items.
+
+    Attributes:
+        answered: What is done with a model's answers beyond the list.
+    """
+
+    def __init__(self, config: EngineConfig, models: Models, history: History, live: Live) -> None:
+        self.config, self.models, self.history, self.live = config, models, history, live
+        self.answered: Callable[[Model, Loaded, ModelQuestion, Mapping[str, Any]], None] = lambda *_: None
+        self._shared: dict[Hashable, Any] = {}
+        self._lock = threading.RLock()
+
+    def shared(self, key: Hashable, make: Callable[..., T], *given: Any) -> T:
+        """Something large that several stages need, made when the first one asks for it."""
+        with self._lock:
+            if key not in self._shared:
+                self._shared[key] = make(*given)
+            found: T = self._shared[key]
+            return found
+
+    def vector(self, ask: Ask, model: str, tower: str | None) -> Vector:
+        """The vector of a user.
+
+        Args:
+            ask: The request.
+            model: One of the models.
+            tower: Of which model the tower has to be, as vectors of items are compared with it: where one of them was
+                replaced already and the other was not, the former tower still answers. None: whichever.
+
+        Raises:
+            Refused: The model is not there yet, or is another one's tower.
+            DataError: A column is unreadable, or the model gives no vector.
+        """
+        with self._leased(model, tower) as loaded:
+            predictor = loaded.predictor
+            rows = ask.batch("user", [name for name, side in loaded.columns.items() if side == "user"])
+            beside = [name for name, side in loaded.columns.items() if side == "context"]
+            if beside:
+                more = ask.batch("context", beside)
+                rows = pa.RecordBatch.from_arrays(
+                    [*rows.columns, *more.columns], [*rows.schema.names, *more.schema.names]
+                )
+            (found,) = predictor.predict_batch(rows).values()
+        if found.ndim < 2:
+            raise DataError(f"the model '{model}' gives scores, and no vectors: name a user tower")
+        vector = found[0] if found.ndim == 2 else found[0, 0]
+        return np.ascontiguousarray(vector, np.float32)
+
+    @contextlib.contextmanager
+    def _leased(self, model: str, tower: str | None) -> Iterator[Loaded]:
+        """A model's bundle that is the tower of a model."""
+        version = self.models.get(model).pick()
+        current, former = version.current, version.previous
+        for loaded in (current, former):
+            if loaded is not None and tower is not None and loaded.predictor.manifest.tower_of == tower:
+                with loaded.leased() as alive:
+                    if alive:
+                        yield loaded
+                        return
+        if current is not None and tower is not None:
+            raise Refused(503, "tower", f"the vectors of items are not those of the model '{model}'")
+        with version.leased() as loaded:
+            yield loaded
+
+    def past(self, user: str, now: int, given: Mapping[str, Any]) -> Past:
+        """What a user did lately, from the request where it comes with it."""
+        config = self.config.history
+        if config.type == "request":
+            clicked, shown = (given.get(name) or [] for name in (config.clicked, config.seen))
+            clicked = clicked[: config.steps] if isinstance(clicked, list) else []
+            shown = shown[: config.shown] if isinstance(shown, list) else []
+            return Past(clicked, [now] * len(clicked), [1.0] * len(clicked), shown, [now] * len(shown))
+        return self.history.past(user, now)
+
+    def past_columns(self, ask: Ask, stored: Mapping[str, pa.Array]) -> dict[str, Any]:
+        """Columns of the user that are made of the clicks; what a store has of them stands before."""
+        wanted = self.config.history.columns
+        if not wanted or not len(ask.clicked):
+            return {}
+        rows, times = ask.clicked[::-1], ask.clicked_times[::-1]
+        found: dict[str, Any] = {}
+        for name, source in wanted.items():
+            if source in TIMES:
+                unit, kind = TIMES[source]
+                values = pa.array(times // unit, kind)
+            elif source == "hours_ago":
+                values = pa.array((ask.question.time - times) / 3_600_000.0)
+            else:
+                taken = ask.rows.table.column(source).take(pa.array(rows))
+                values = taken.chunk(0) if taken.num_chunks else pa.array([], taken.type)
+                if pa.types.is_dictionary(values.type):
+                    values = values.dictionary_decode()
+            found[name] = _behind(stored.get(name), values)
+        return found
+
+
+def _behind(former: pa.Array | None, values: pa.Array) -> pa.Array:
+    """A list of values, behind those of a list that was there."""
+    if former is not None and former.null_count == 0 and not pa.types.is_null(former.type):
+        before = former.flatten()
+        with contextlib.suppress(pa.ArrowException):  # of other types: the clicks of now are worth more
+            values = pa.concat_arrays([before, values.cast(before.type)])
+    return pa.LargeListArray.from_arrays(pa.array([0, len(values)], pa.int64()), values)
