@@ -79,7 +79,7 @@ def experiment(world: World, ranker: str, seed: int) -> dict[str, Any]:
             "seed": seed,
             "sparse_optimizer": {"type": "lazy_adam", "lr": 0.002},
             "dense_optimizer": {"type": "adam", "lr": 0.002},
-            "embedding_regularizer": {"l2": 1e-6},
+            "embedding_regularizer": 1e-6,
         },
     }
 

@@ -1,7 +1,7 @@
 """Let simulated days pass: ask an engine, click, tell it, and write down how good its lists were.
 
 easyrec simulate -c simulate.yaml
-easyrec simulate -c simulate.yaml -o world.days=3 drive.url=http://127.0.0.1:8100
+easyrec simulate -c simulate.yaml -o world.days=3 drive.url=http://127.0.0.1:8020
 easyrec simulate -c simulate.yaml --policy oracle        # without an engine
 
 Figures go to runs/<name>-simulate/: metrics.jsonl with a line a day, and report.html.

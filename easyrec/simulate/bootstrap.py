@@ -18,7 +18,7 @@ from easyrec.errors import RunError
 from easyrec.simulate.clock import Clock
 from easyrec.simulate.config import SimulateConfig
 from easyrec.simulate.events import Clicks
-from easyrec.simulate.first_configs import first_configs
+from easyrec.simulate.first_configs import STEPS, first_configs
 from easyrec.simulate.policy import Answers, Policy, build_policy
 from easyrec.simulate.recorder import Recorder
 from easyrec.simulate.simulation import Simulation
@@ -127,7 +127,7 @@ def bootstrap(
     for name, table in tables.items():
         write_table(folder / name, table)
     configs = []
-    for name, text in first_configs(config, world).items():
+    for name, text in first_configs(config).items():
         write_text(folder / name, text)
         configs.append(folder / name)
     return Made(folder, days, {name: table.num_rows for name, table in tables.items()}, configs)
@@ -176,6 +176,8 @@ def sample_table(world: World, requests: list[Requests], answers: list[Answers],
     for kind in (0, 1):
         one = happened[happened.kind == kind]
         labels.append(np.isin(_key(numbers[row], item), _key(one.number, one.item)).astype(np.int64))
+    clicks = happened[happened.kind == 0]
+    past = _past(clicks, users, times)
     known = world.users.table().drop_columns(["user_id"])
     about = world.items.table().drop_columns(["item_id"])
     propensity = [] if any(part is None for part in chances) else [part for part in chances if part is not None]
@@ -188,6 +190,8 @@ def sample_table(world: World, requests: list[Requests], answers: list[Answers],
             "position": place,
             **{name: known[name].take(user) for name in known.column_names},
             **{name: about[name].take(item) for name in about.column_names},
+            "clicked_item": _lists(clicks.item, past, row),
+            "clicked_cate": _lists(world.items.cate[clicks.item], past, row),
             "hour": Clock.hour(time),
             "weekday": Clock.weekday(time),
             **({"propensity": np.concatenate(propensity)[row, place]} if propensity else {}),
@@ -195,6 +199,26 @@ def sample_table(world: World, requests: list[Requests], answers: list[Answers],
             "buy": labels[1],
         }
     )
+
+
+def _past(clicks: Clicks, user: Ints, time: Ints) -> Ints:
+    """(n, STEPS) which clicks requests know of their users, the oldest first; -1 where there are fewer."""
+    order = np.lexsort((clicks.told, clicks.user))
+    both = np.concatenate([clicks.told[order], time])
+    rank = np.unique(both, return_inverse=True)[1].ravel()  # times as small numbers, so that (user, time) fits in one
+    key = clicks.user[order] * (len(both) + 1) + rank[: len(order)]
+    asked = user * (len(both) + 1) + rank[len(order) :]
+    end = np.searchsorted(key, asked, side="right")
+    start = np.searchsorted(clicks.user[order], user, side="left")
+    place = end[:, None] - STEPS + np.arange(STEPS)
+    return np.where(place >= start[:, None], order[np.maximum(place, 0)] if len(order) else -1, -1)
+
+
+def _lists(values: Ints, past: Ints, row: Ints) -> pa.Array:
+    """The values of clicks that rows know, as lists."""
+    found = past[row]
+    offsets = np.concatenate([[0], np.cumsum((found >= 0).sum(axis=1))])
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values[found[found >= 0]]))
 
 
 def _key(number: Ints, item: Ints) -> Ints:

@@ -94,7 +94,7 @@ class WorldConfig(StrictModel):
 class DriveConfig(StrictModel):
     """The engine that is asked, and how."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/?$")] = "http://127.0.0.1:8100"
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/?$")] = "http://127.0.0.1:8020"
     """Of the engine, without a path."""
     scene: str | None = None
     """Default: the engine's first."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 from easyrec.simulate.config import SimulateConfig
-from easyrec.simulate.world import World
 
+STEPS = 20
+"""Clicks of a user that models read: the newest of those that were told before the request."""
 RANKER = """\
 # Scores what was recalled. Positions are learned so that the rest is not: when the engine asks, everything stands on top.
 name: ranker
@@ -18,6 +20,7 @@ data:
   batch_size: 1024
 features:
 {features}
+{clicked}
   - {{type: id, name: position, expression: "item:position", num_buckets: {size}, default_value: "0"}}
 model:
   type: deepfm
@@ -44,11 +47,12 @@ data:
   batch_size: 256
 features:
 {features}
+{clicked}
 model:
   type: dssm
   embedding_dim: 16
   groups:
-    user: [user_id, age, gender, city, level]
+    user: {{features: [user_id, age, gender, city, level], sequences: [{{sequence: clicked_item}}, {{sequence: clicked_cate}}]}}
     item: [item_id, cate, brand, price]
   hidden: [64]
   output_dim: 32
@@ -69,12 +73,52 @@ model: {type: item_cf, neighbours: 50, groups: {user: [user_id], item: [item_id]
 """
 
 
-def first_configs(config: SimulateConfig, world: World) -> dict[str, str]:
+ENGINE = """\
+# Answers POST /recommend: easyrec engine serve -c engine.yaml
+# What it reads was made by: easyrec train -c experiment.yaml; easyrec train -c towers.yaml; easyrec embed -c towers.yaml;
+# easyrec train -c near.yaml
+port: {port}
+catalogue: {{source: {{path: items.parquet}}, key: item_id, refresh_s: 1}}
+# What users clicked becomes columns, as in the rows of training.
+history: {{type: memory, steps: {steps}, columns: {{clicked_item: item_id, clicked_cate: cate}}}}
+events: {{click: 1.0, buy: 2.0}}
+record: {{path: logs, file_s: 2}}
+models:
+  - {{name: ranker, bundle: runs/ranker/bundle}}
+  - {{name: towers, bundle: runs/towers/bundle/user}}
+scenes:
+  - name: {scene}
+    size: {size}
+    deadline_ms: 500
+    recall:
+      - {{type: vector, name: towers, model: towers, items: runs/towers/items, count: 200}}
+      - {{type: item_to_item, name: near, path: runs/near/bundle/neighbours.parquet, count: 100}}
+      - {{type: popular, count: 100}}
+      - {{type: recent, column: birth_time, unit: ms, count: 30}}
+    merge: {{count: 300, quotas: {{recent: 30}}}}
+    rank: {{model: ranker, score: ctr, columns: {{position: 0}}}}
+    # A tenth of the positions is left to chance, so that something is learned of all items, and of other policies.
+    rerank: [{{type: epsilon, share: 0.1, pool: 50}}]
+    fallback: popular
+"""
+CLICKED = """\
+  - {{type: id, name: clicked_item, expression: "user:clicked_item", hash_bucket_size: {items}, embedding_name: item_id,
+     sequence_length: {steps}}}
+  - {{type: id, name: clicked_cate, expression: "user:clicked_cate", num_buckets: {cates}, embedding_name: cate,
+     sequence_length: {steps}}}"""
+
+
+def first_configs(config: SimulateConfig) -> dict[str, str]:
     """The configs by the names of their files, in the order in which they are used."""
+    features = _features(config)
+    clicked = CLICKED.format(items=_room(config.world.num_items), cates=config.world.categories, steps=STEPS)
+    port = urlsplit(config.drive.url).port or 8020
+    drive = config.drive
     return {
-        "experiment.yaml": RANKER.format(features=_features(config), size=config.drive.size),
-        "towers.yaml": TOWERS.format(features=_features(config)),
+        "experiment.yaml": RANKER.format(features=features, clicked=clicked, size=drive.size),
+        "towers.yaml": TOWERS.format(features=features, clicked=clicked),
         "near.yaml": NEAR,
+        "engine.yaml": ENGINE.format(port=port, scene=drive.scene or "feed", size=drive.size, steps=STEPS),
         "simulate.yaml": _simulate(config),
     }
 

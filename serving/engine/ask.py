@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from serving.engine.history import Past
+from serving.engine.once import once
 from serving.engine.rows import Ints, Rows
 
 if TYPE_CHECKING:
     from serving.ab import Assignment
-    from serving.engine.history import Past
     from serving.engine.world import World
 
+NO_PAST = Past()
 Vector = npt.NDArray[np.float32]
 
 
@@ -61,11 +62,11 @@ class Ask:
         question: What was asked.
         world: What all requests share.
         rows: The catalogue, as it is for this request.
-        past: Gives what the user did lately.
         deadline: When an answer comes too late, by `time.perf_counter`.
 
     Attributes:
         degraded: What was left out.
+        hurried: Whether nothing may be waited for any more.
         best: What may be answered if no further stage comes to its end.
         stored: Waits for the user's columns of the feature store; None: there is none.
         variants: The experiments that the user is in: by layer, experiment and variant.
@@ -78,20 +79,20 @@ class Ask:
         question: Question,
         world: World,
         rows: Rows,
-        past: Callable[[], Past],
         deadline: float,
     ) -> None:
-        self.question, self.world, self.rows, self._make_past = question, world, rows, past
+        self.question, self.world, self.rows = question, world, rows
         self.deadline, self.degraded = deadline, list[str]()
         self.best: Ints | None = None
         self.assignment: Assignment | None = None
         self.variants: Mapping[str, str] = {}
         self.parameters: Mapping[str, Any] = {}
-        self._lock = threading.RLock()
+        self.hurried = False
+        self._lock, self._vector_lock = threading.RLock(), threading.Lock()
         self.stored: Callable[[], Mapping[str, pa.Array]] | None = None
         self._vectors: dict[tuple[str, str | None], Vector] = {}
 
-    @cached_property
+    @once
     def random(self) -> np.random.Generator:
         """Seeded by the request: the same request is answered alike."""
         asked = self.question
@@ -106,22 +107,27 @@ class Ask:
         with self._lock:
             return self._past
 
-    @cached_property
+    @once
     def _past(self) -> Past:
-        return self._make_past()
+        try:
+            return self.world.history.of(self)
+        except Exception as error:  # noqa: BLE001 (a request always answers: nothing is known of the user then)
+            self.degraded.append("history: error")
+            self.world.failed("history", error)
+            return NO_PAST
 
     @property
     def knows_past(self) -> bool:
         """Whether `past` takes no time."""
         return "_past" in self.__dict__
 
-    @cached_property
+    @once
     def clicked(self) -> Ints:
         """Numbers of the items that the user took an interest in, the newest first; those that are gone are left out."""
         found = self.rows.find(self.past.keys)
         return found[found >= 0]
 
-    @cached_property
+    @once
     def clicked_times(self) -> npt.NDArray[np.int64]:
         """When, in milliseconds since 1970."""
         found = self.rows.find(self.past.keys)
@@ -133,17 +139,35 @@ class Ask:
         with self._lock:
             return self._user
 
-    @cached_property
+    @property
+    def stored_columns(self) -> Mapping[str, pa.Array]:
+        """What a feature store has of the user."""
+        with self._lock:
+            return self._stored_columns
+
+    @once
+    def _stored_columns(self) -> Mapping[str, pa.Array]:
+        return {} if self.stored is None else self.stored()
+
+    @once
     def _user(self) -> dict[str, Any]:
         columns: dict[str, Any] = {}
-        if self.stored is not None:
-            columns |= self.stored()
+        columns |= self.stored_columns
         columns |= self.world.past_columns(self, columns)
         return {self.world.config.user_key: self.question.user_id, **columns, **self.question.user}
 
+    @property
+    def _known_user(self) -> Mapping[str, Any]:
+        """What is known of the user; in a hurry no more than is there already."""
+        if not self.hurried:
+            return self.user
+        known: Mapping[str, Any] = self.__dict__.get("_user", self.question.user)
+        return known
+
     def value(self, side: str, column: str) -> Any:
         """A value of the user or the context as Python has it; None where there is none."""
-        found = (self.user if side == "user" else self.question.context).get(column)
+        held = self._known_user if side == "user" else self.question.context
+        found = held.get(column)
         return found[0].as_py() if isinstance(found, pa.Array) else found
 
     def batch(self, side: str, columns: Sequence[str]) -> pa.RecordBatch:
@@ -166,7 +190,7 @@ class Ask:
             Refused: The model is not there yet, or is another one's tower.
             DataError: A column is unreadable.
         """
-        with self._lock:
+        with self._vector_lock:
             key = (model, tower)
             if key not in self._vectors:
                 self._vectors[key] = self.world.vector(self, model, tower)

@@ -322,10 +322,8 @@ def check_experiments(config: EngineConfig) -> None:
     """
     if config.experiments is None:
         return
-    if isinstance(config.experiments, str):
-        document = read_yaml(config.experiments)
-    else:
-        document = Document.of(config.experiments)
+    told = config.experiments
+    document = read_yaml(told) if isinstance(told, str) else Document.of(told)
     problems: list[Problem] = []
     for place, layer in load_experiments(document).places():
         for number, experiment in enumerate(layer.experiments):
@@ -343,7 +341,7 @@ def check_experiments(config: EngineConfig) -> None:
                 unknown = sorted((experiment.scenes or frozenset()) - {scene.name for scene in config.scenes})
                 if unknown and not arm:
                     known = [scene.name for scene in config.scenes]
-                    told = f"there is no scene '{unknown[0]}'{nearest(unknown[0], known)}; known: {', '.join(known)}"
-                    problems.append(document.problem((*place, "experiments", number, "scene"), told))
+                    text = f"there is no scene '{unknown[0]}'{nearest(unknown[0], known)}; known: {', '.join(known)}"
+                    problems.append(document.problem((*place, "experiments", number, "scene"), text))
     if problems:
         raise ConfigError(problems, document.file)
