@@ -66,7 +66,8 @@ def world(seed: int, args: argparse.Namespace) -> SimulateConfig:
                 "segments": 4,
                 "categories": 12,
                 "brands": 30,
-                "ctr": 0.1,
+                "ctr": 0.15,
+                "position_bias": 0.5,
                 "shift": {"day": args.days // 2},
             },
             "drive": {"requests_per_day": args.requests, "size": SIZE, "concurrency": 4, "timeout_s": 60.0},
@@ -96,7 +97,8 @@ def engine(folder: Path, port: int, bundle: str, deltas: str | None) -> Path:
                     {"type": "recent", "column": "birth_time", "unit": "ms", "count": 60},
                 ],
                 "merge": {"count": 300, "quotas": {"recent": 40}},
-                "rank": {"model": "ranker", "score": "ctr", "columns": {"position": 0}},
+                "filters": [{"type": "seen", "what": ["clicked"], "within_s": 259_200}],
+                "rank": {"model": "ranker", "score": "click", "columns": {"position": 0}},
                 "rerank": [{"type": "epsilon", "share": 0.1, "pool": 60}],
                 "fallback": "popular",
             }
@@ -118,10 +120,7 @@ def loop(folder: Path, args: argparse.Namespace) -> LoopConfig:
             "join": {
                 "lateness": "10m",
                 "idle": "1h",
-                "labels": [
-                    {"name": "click", "window": "30m"},
-                    {"name": "buy", "of": "click", "keys": ["request_id", "item_id"], "window": "30m"},
-                ],
+                "labels": [{"name": "click", "window": "30m"}],
             },
             "samples": str(folder / "samples"),
             "train": {
@@ -132,10 +131,9 @@ def loop(folder: Path, args: argparse.Namespace) -> LoopConfig:
                     "train.epochs": args.epochs,
                     "train.sparse_optimizer.lr": args.rate,
                     "data.batch_size": 256,
-                    "export.runtimes": ["kernels"],
                 },
             },
-            "gate": {"metric": "ctr/auc", "max_drop": 0.05, "share": 0.1},
+            "gate": {"metric": "auc", "max_drop": 0.05, "share": 0.15},
             "publish": {"to": str(folder / "served"), "full_every": 8},
             "keep": 12,
         }
@@ -195,15 +193,50 @@ def answering(port: int) -> str:
     return found[1] if found else ""
 
 
+def experiment(folder: Path, config: SimulateConfig) -> dict[str, Any]:
+    """The ranker: who the user is and what the item is, nothing of what the user did before."""
+    users, items = 10 * config.world.users, 10 * config.world.num_items
+    ages = [20, 25, 30, 36, 43, 52, 62]
+    return {
+        "name": "ranker",
+        "data": {
+            "train": {"type": "parquet", "path": str(folder / "train.parquet")},
+            "labels": ["click"],
+            "batch_size": 1024,
+            "event_time": "time",
+        },
+        "features": [
+            {"type": "id", "name": "user_id", "expression": "user:user_id", "hash_bucket_size": users},
+            {"type": "raw", "name": "age", "expression": "user:age", "boundaries": ages},
+            {"type": "id", "name": "gender", "expression": "user:gender", "vocab_list": ["female", "male"]},
+            {"type": "id", "name": "level", "expression": "user:level", "num_buckets": 5},
+            {"type": "id", "name": "item_id", "expression": "item:item_id", "hash_bucket_size": items},
+            {"type": "id", "name": "cate", "expression": "item:cate", "num_buckets": config.world.categories},
+            {"type": "id", "name": "brand", "expression": "item:brand", "num_buckets": config.world.brands},
+            {
+                "type": "id",
+                "name": "position",
+                "expression": "item:position",
+                "num_buckets": SIZE,
+                "default_value": "0",
+            },
+        ],
+        "model": {"type": "deepfm", "embedding_dim": 8, "hidden": [32]},
+        "train": {
+            "epochs": 2,
+            "sparse_optimizer": {"type": "lazy_adam", "lr": 0.003},
+            "dense_optimizer": {"type": "adam", "lr": 0.002},
+            "checkpoint": {"best": False, "keep": 1},
+        },
+        "export": {"runtimes": ["kernels"]},
+    }
+
+
 def begin(folder: Path, config: SimulateConfig) -> None:
     """A world's catalogue and first log, and the model that both arms begin with."""
     bootstrap(config, folder, overwrite=True)
-    experiment = yaml.safe_load((folder / "experiment.yaml").read_text())
-    for part in ("train", "valid"):
-        experiment["data"][part]["path"] = str(folder / f"{part}.parquet")
-    (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment))
-    overrides = {"export.runtimes": ["kernels"], "train.checkpoint": {"best": True, "keep": 1}}
-    easyrec.train(folder / "experiment.yaml", overrides=overrides, run_dir=folder / "runs" / "ranker", progress=False)
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(experiment(folder, config)))
+    easyrec.train(folder / "experiment.yaml", run_dir=folder / "runs" / "ranker", progress=False)
 
 
 class Served:
@@ -364,7 +397,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--requests", type=int, default=3000, help="a day")
-    parser.add_argument("--users", type=int, default=500)
+    parser.add_argument("--users", type=int, default=600)
     parser.add_argument("--items", type=int, default=300)
     parser.add_argument("--new-items", type=int, default=6, help="a day")
     parser.add_argument("--every", type=int, default=2, help="simulated hours between versions")

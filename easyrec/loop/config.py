@@ -124,6 +124,8 @@ class TrainConfig(StrictModel):
     """More than this are learned by several versions, the oldest first."""
     where: Literal["all", "positive"] = "all"
     """`positive`: rows whose first label is 0 are left out, as a model with a `sampler` wants it."""
+    label: str | None = None
+    """The column that says which rows are positive. Default: the first label of the experiment, else of `join`."""
     replay: ReplayConfig | None = None
     overrides: dict[str, Any] = {}
     """Settings laid over the experiment when the loop trains, such as `train.dense_optimizer.lr: 0.0005`."""

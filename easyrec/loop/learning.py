@@ -38,14 +38,18 @@ class Learner:
         require(Path(loop.experiment), "experiment")
         self.loop, self.versions, self.plugins = loop, versions, list(plugins or ())
         self.experiment = load_experiment(loop.experiment, plugins=self.plugins)
+        if loop.train.where == "positive" and self.label is None:
+            raise ConfigError(
+                [Problem("name the column that says which rows are positive: label: click", "train.label")]
+            )
         self._scarce: tuple[int, int, int] | None = None
-        self._metric: tuple[tuple[int, int], float | None] | None = None
 
     @property
     def label(self) -> str | None:
         """The column that says what is positive."""
-        labels = self.experiment.data.labels
-        return labels[0] if labels else (self.loop.join.labels[0].name if self.loop.join else None)
+        labels, join = self.experiment.data.labels, self.loop.join
+        first = labels[0] if labels else None if join is None else join.labels[0].name
+        return self.loop.train.label or first
 
     # --------------------------------------------------------------------------------------------- start
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from world import T0, World, loop
 
 from easyrec.errors import ConfigError, DataError, RunError
 from easyrec.loop.config import load_loop
-from easyrec.loop.joining import JOINED, columns_of, store_type
+from easyrec.loop.joining import JOINED, LogJoiner, columns_of, store_type
 from easyrec.loop.versions import held
 from easyrec.loop.worker import join
 
@@ -89,6 +90,22 @@ def test_types_are_those_that_are_said_that_the_model_knows_and_that_the_log_has
 )
 def test_types_of_a_model_are_types_of_events(arrow, store):
     assert store_type(arrow) == store
+
+
+def test_exposures_of_which_nothing_is_clicked_become_samples_all_the_same(tmp_path):
+    world = World(tmp_path / "logs")
+    config = load_loop(loop(tmp_path, join={"idle": 0.05}))
+    world.pass_time(20, clicks=False)
+    joiner = LogJoiner(config)
+    try:
+        end = time.monotonic() + 20
+        while not joiner.joining.counts["samples"] and time.monotonic() < end:
+            joiner.step()
+        joiner.tell()
+    finally:
+        joiner.close()
+    assert not any(row["click"] for row in samples(tmp_path))
+    assert len(samples(tmp_path)) > 50
 
 
 def test_two_processes_do_not_join(tmp_path):

@@ -12,6 +12,7 @@ from world import World, loop
 
 from easyrec.errors import RunError
 from easyrec.export.bundle import digest_of
+from easyrec.export.delta import make_delta
 from easyrec.loop.config import load_loop
 from easyrec.loop.page import page
 from easyrec.loop.status import as_text, status_of
@@ -140,6 +141,31 @@ def test_a_server_that_starts_now_answers_with_the_same(story):
         assert story.answers() == 5
     finally:
         story.keeper = before
+
+
+def test_what_deltas_made_already_is_not_loaded_again(story, tmp_path):
+    first, second = (story.worker.versions.run(number) / "bundle" for number in (1, 2))
+    current = tmp_path / "current"
+    current.symlink_to(first)
+    model = {"name": "ctr", "bundle": str(current), "deltas": str(tmp_path / "deltas")}
+    config = ServerConfig.model_validate({"models": [model]})
+    models, metrics = Models(config.models), Metrics()
+    keeper = Keeper(config, models, metrics, tmp_path / "server")
+    keeper.begin()
+    make_delta(first, second, tmp_path / "deltas" / "2")
+    keeper.watch()
+    (version,) = models.get("ctr").versions
+    made = version.current
+    assert made.digest == digest_of(second)
+    current.unlink()
+    current.symlink_to(second)
+    keeper.watch()
+    assert version.current is made
+    (tmp_path / "deltas" / "2").rename(tmp_path / "gone")
+    current.unlink()
+    current.symlink_to(first)
+    keeper.watch()
+    assert version.current.digest == digest_of(first)
 
 
 def test_status_metrics_and_page_tell_the_same(story):

@@ -35,7 +35,7 @@ class World:
     def chance(self, user, item):
         return 1 / (1 + np.exp(1.0 - 1.5 * self.taste[user] @ self.appeal[item]))
 
-    def pass_time(self, requests, minutes=10.0, size=4, *, invert=False, shuffled=False):
+    def pass_time(self, requests, minutes=10.0, size=4, *, invert=False, shuffled=False, clicks=True):
         """So many requests within so many minutes, logged by each writer in a file of its own."""
         lines = {(writer, kind): [] for writer in self.writers for kind in ("exposures", "events")}
         for number in range(requests):
@@ -61,7 +61,7 @@ class World:
                 }
                 lines[writer, "exposures"].append(json.dumps(shown))
                 self.exposed.append((name, self.now))
-                if (self.random.random() < self.chance(user, item)) != invert:
+                if clicks and (self.random.random() < self.chance(user, item)) != invert:
                     self.clicked.add(name)
                     click = {"event_id": f"c/{name}", "type": "click", "request_id": request, "user_id": user}
                     click |= {"item_id": int(item), "time": self.now + 2000, "value": 1.0}
