@@ -35,7 +35,6 @@ class Learner:
     """
 
     def __init__(self, loop: LoopConfig, versions: Versions, plugins: list[str] | None = None) -> None:
-        require(Path(loop.experiment), "experiment")
         self.loop, self.versions, self.plugins = loop, versions, list(plugins or ())
         self.experiment = load_experiment(loop.experiment, plugins=self.plugins)
         if loop.train.where == "positive" and self.label is None:
@@ -101,6 +100,7 @@ class Learner:
             "until": window.until,
             "left": [str(path.relative_to(self.versions.folder)) for path in window.left],
             "parts": len(window.parts),
+            "samples": window.samples,
             **made,
             "seconds": round(time.monotonic() - begun, 3),
         }
