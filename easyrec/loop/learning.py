@@ -71,7 +71,9 @@ class Learner:
         digest = digest_of_bundle(run / "bundle")
         self.versions.write(FIRST, "gate", {"passed": True, "why": "the loop starts from it"})
         self.versions.write(FIRST, "train", {"bundle": digest, "from": str(source), "seconds": 0.0})
-        self.versions.write(FIRST, "plan", {"base": None, "until": 0, "newest": None, "trained_until": None})
+        self.versions.write(
+            FIRST, "plan", {"base": None, "until": 0, "samples": 0, "newest": None, "trained_until": None}
+        )
 
     # ---------------------------------------------------------------------------------------------- plan
 

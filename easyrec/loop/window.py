@@ -57,7 +57,7 @@ class Window:
         since: What was the newest time before, None where there was none.
         newest: The newest time now.
         more: Whether further samples wait behind these.
-        samples: How many had been made by then, where these are all.
+        samples: How many were taken by all versions, with these.
     """
 
     first: int
@@ -68,7 +68,7 @@ class Window:
     since: int | None
     newest: int
     more: bool = False
-    samples: int | None = None
+    samples: int = 0
 
 
 def window_of(loop: LoopConfig, versions: Versions) -> Window | None:
@@ -98,7 +98,7 @@ def window_of(loop: LoopConfig, versions: Versions) -> Window | None:
         until = int(joined["steps"])
     if not rows:
         return None
-    taken = samples_of(joined) if not more else None
+    taken = int(plan.get("samples", 0)) + sum(part.rows for part in parts)
     since = plan.get("newest")
     latest = max([part.newest for part in parts], default=since if since is not None else 0)
     return Window(first, until, parts, left, rows, since, latest, more, taken)
@@ -114,12 +114,12 @@ def may_be_due(loop: LoopConfig, joined: Mapping[str, Any], plan: Mapping[str, A
     """
     if int(joined["steps"]) <= int(plan.get("until", 0)):
         return False
-    if plan.get("newest") is None or plan.get("samples") is None:
+    if plan.get("newest") is None:
         return True
     train = loop.train
     in_time = train.every is not None and joined["watermark"] / 1e3 - plan["newest"] >= train.every * 1e3
     enough = min(train.every_rows or train.max_rows, train.max_rows)
-    return in_time or samples_of(joined) - plan["samples"] + plan.get("held", 0) >= enough
+    return bool(in_time or samples_of(joined) - int(plan.get("samples", 0)) + plan.get("held", 0) >= enough)
 
 
 def samples_of(joined: Mapping[str, Any]) -> int:
