@@ -97,12 +97,15 @@ def engine(folder: Path, port: int, bundle: str, deltas: str | None) -> Path:
                 "deadline_ms": 20_000,
                 "recall": [
                     {"type": "popular", "count": 250},
-                    {"type": "recent", "column": "birth_time", "unit": "ms", "count": 60},
+                    {"type": "cold_start", "name": "cold", "count": 30, "below": 150, "column": "birth_time"},
                 ],
-                "merge": {"count": 300, "quotas": {"recent": 40}},
+                "merge": {"count": 300, "quotas": {"cold": 30}},
                 "filters": [{"type": "seen", "what": ["clicked"], "within_s": 259_200}],
                 "rank": {"model": "ranker", "score": "click", "columns": {"position": 0}},
-                "rerank": [{"type": "epsilon", "share": 0.1, "pool": 60}],
+                "rerank": [
+                    {"type": "slots", "slots": [{"positions": [7], "source": "cold"}]},
+                    {"type": "epsilon", "share": 0.1, "pool": 60},
+                ],
                 "fallback": "popular",
             }
         ],
