@@ -18,6 +18,7 @@ import pyarrow as pa
 from serving.engine.rows import Ints, Rows
 
 if TYPE_CHECKING:
+    from serving.ab import Assignment
     from serving.engine.history import Past
     from serving.engine.world import World
 
@@ -68,6 +69,8 @@ class Ask:
         best: What may be answered if no further stage comes to its end.
         stored: Waits for the user's columns of the feature store; None: there is none.
         variants: The experiments that the user is in: by layer, experiment and variant.
+        assignment: The same, as what counts for them wants it.
+        parameters: What is laid over the scene's config.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class Ask:
         self.question, self.world, self.rows, self._make_past = question, world, rows, past
         self.deadline, self.degraded = deadline, list[str]()
         self.best: Ints | None = None
+        self.assignment: Assignment | None = None
         self.variants: Mapping[str, str] = {}
+        self.parameters: Mapping[str, Any] = {}
         self._lock = threading.RLock()
         self.stored: Callable[[], Mapping[str, pa.Array]] | None = None
         self._vectors: dict[tuple[str, str | None], Vector] = {}

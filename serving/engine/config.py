@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from typing_extensions import Self
 
-from easyrec.errors import ConfigError, nearest
+from easyrec.errors import ConfigError, Problem, nearest
 from feature_generator.config import Choice, Document, StrictModel, fault, override, read_yaml, validate
+from serving.ab.config import load_experiments
 from serving.engine.formula import check_text
 from serving.engine.history import PACKAGE as HISTORY
 from serving.engine.history import HistoryConfig
@@ -301,6 +303,47 @@ def load_engine_config(
     if overrides:
         document = override(document, list(overrides))
     try:
-        return validate(EngineConfig, document)
+        config = validate(EngineConfig, document)
     except ConfigError as error:
         raise masked_config(error, document) from None
+    if isinstance(config.experiments, str) and document.file:
+        beside = Path(document.file).parent / config.experiments
+        if beside.exists():
+            config = config.model_copy(update={"experiments": str(beside)})
+    check_experiments(config)
+    return config
+
+
+def check_experiments(config: EngineConfig) -> None:
+    """Look whether every variant of the experiments gives scenes that can be.
+
+    Raises:
+        ConfigError: One does not, or the experiments' file is wrong.
+    """
+    if config.experiments is None:
+        return
+    if isinstance(config.experiments, str):
+        document = read_yaml(config.experiments)
+    else:
+        document = Document.of(config.experiments)
+    problems: list[Problem] = []
+    for place, layer in load_experiments(document).places():
+        for number, experiment in enumerate(layer.experiments):
+            for arm, variant in enumerate(experiment.variants):
+                where = (*place, "experiments", number, "variants", arm, "parameters")
+                for scene in config.scenes:
+                    if experiment.scenes is not None and scene.name not in experiment.scenes:
+                        continue
+                    try:
+                        config.check_scene(scene.with_parameters(variant.parameters))
+                    except ConfigError as error:
+                        problems.append(document.problem(where, str(error)))
+                    except ValidationError as error:
+                        problems.append(document.problem(where, str(error.errors()[0]["msg"])))
+                unknown = sorted((experiment.scenes or frozenset()) - {scene.name for scene in config.scenes})
+                if unknown and not arm:
+                    known = [scene.name for scene in config.scenes]
+                    told = f"there is no scene '{unknown[0]}'{nearest(unknown[0], known)}; known: {', '.join(known)}"
+                    problems.append(document.problem((*place, "experiments", number, "scene"), told))
+    if problems:
+        raise ConfigError(problems, document.file)

@@ -14,6 +14,7 @@ import orjson
 
 from easyrec.errors import ConfigError, DataError, StoreError, nearest
 from feature_generator.errors import FeatureGeneratorError
+from serving.ab import Experiments
 from serving.engine import history
 from serving.engine.ask import Ask, Question
 from serving.engine.config import EngineConfig, SceneConfig
@@ -30,6 +31,7 @@ from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.metrics import Labels, Metrics
 from serving.server.models import Models
+from serving.server.recent import Recent
 
 if TYPE_CHECKING:
     from serving.engine.trace import Trace
@@ -38,6 +40,8 @@ MOST_PLANS = 256
 """Scenes with parameters of experiments that are kept compiled."""
 KNOWN_EVENTS = 200_000
 """Events whose ids are remembered."""
+RECENT = 50_000
+"""Lists whose variants are remembered for the events that follow them."""
 REPLAYED = 200_000
 """Lines of the event log that fill a history when it starts."""
 
@@ -58,6 +62,7 @@ class Engine:
     def __init__(self, config: EngineConfig, models: Models, metrics: Metrics) -> None:
         self.config, self.models, self.metrics = config, models, metrics
         self.shelf, self.history = Shelf(config.catalogue), history.build(config.history)
+        self.experiments = None if config.experiments is None else Experiments.load(config.experiments)
         self.users = None if config.features is None else StoredUsers(config.features, config.user_key)
         self.record = None if config.record is None else Record(config.record, metrics)
         self.is_ready = False
@@ -66,6 +71,7 @@ class Engine:
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._lock, self._making = threading.Lock(), threading.RLock()
         self._events: OrderedDict[str, None] = OrderedDict()
+        self._variants: Recent[Mapping[str, str]] = Recent(RECENT)
         self._failing = ""
 
     @property
@@ -224,13 +230,37 @@ class Engine:
             Refused: There is no such scene, or nothing answers yet.
             ConfigError: A parameter is wrong.
         """
-        plan = self.plan(question.scene, question.parameters)
+        plan = self.plan(question.scene)
         world, user = self.world, str(question.user_id)
         ask = Ask(question, world, plan.rows, lambda: world.past(user, question.time, question.user), deadline)
+        if self.experiments is not None:
+            unit = self.experiments.config.unit
+            held = {**question.context, **question.user, self.config.user_key: question.user_id}
+            value = held.get(unit)
+            if value is not None:
+                scene = plan.scene.name
+                found = self.experiments.assign(str(value), held, scene=scene, time_ms=float(question.time))
+                ask.assignment, ask.variants, ask.parameters = found, found.variants, found.parameters
+        if question.parameters:
+            ask.parameters = {**ask.parameters, **question.parameters}
         return plan, ask
 
     def run(self, plan: Plan, ask: Ask, trace: Trace | None = None) -> Listed:
-        """The list for a request. May take as long as its stages may; `fall_back` does not."""
+        """The list for a request. May take as long as its stages may; `Plan.fall_back` does not.
+
+        Raises:
+            ConfigError: A parameter that came with the question is wrong.
+        """
+        if ask.parameters:
+            try:
+                plan = self.plan(plan.scene.name, ask.parameters)
+                ask.rows = plan.rows
+            except ConfigError as error:
+                if ask.question.parameters:
+                    raise
+                # Each variant by itself was looked at when they were loaded; together they cannot be.
+                ask.degraded.append("experiments: parameters")
+                tell(logging.ERROR, "variants cannot be combined", why=str(error)[:500], variants=dict(ask.variants))
         if self.users is not None:
             ask.stored = self.users.begin(ask)
         return plan.run(ask, trace)
@@ -242,7 +272,7 @@ class Engine:
             Refused: There is no such scene, or nothing answers yet.
             ConfigError: A parameter is wrong.
         """
-        scene_ms = self.plan(question.scene, question.parameters).scene.deadline_ms
+        scene_ms = self.plan(question.scene).scene.deadline_ms
         plan, ask = self.ask(question, time.perf_counter() + scene_ms / 1000.0)
         return self.run(plan, ask, trace)
 
@@ -250,6 +280,8 @@ class Engine:
         """Take note of a list that was answered."""
         asked, candidates, world = listed.ask.question, listed.candidates, self.world
         keys = [item["item_id"] for item in answer["items"]]
+        if listed.ask.variants:
+            self._variants.put(asked.request_id, listed.ask.variants)
         world.live.show(candidates.rows, listed.plan.rows)
         record, features = self.record, self.config.record is not None and self.config.record.features
 
@@ -265,8 +297,13 @@ class Engine:
         elif self.config.history.shared:
             self.history.show(str(asked.user_id), keys, asked.time)
 
-    def count(self, listed: Listed) -> None:
-        """Count a list that was answered, stage by stage."""
+    def count(self, listed: Listed, ms: float) -> None:
+        """Count a list that was answered, stage by stage.
+
+        Args:
+            listed: It.
+            ms: How long it took, from the first byte on.
+        """
         metrics, scene = self.metrics, listed.plan.scene.name
         head: tuple[tuple[str, str], ...] = (("scene", scene),)
         named: list[tuple[Labels, float]] = [((*head, ("stage", stage)), s) for stage, s in listed.times.items()]
@@ -276,6 +313,9 @@ class Engine:
                 metrics.add("easyrec_engine_items_total", before, scene=scene, stage=stage, way="in")
             metrics.add("easyrec_engine_items_total", after, scene=scene, stage=stage, way="out")
         metrics.add("easyrec_engine_lists_total", scene=scene, whole="no" if listed.degraded else "yes")
+        if self.experiments is not None and listed.ask.assignment is not None:
+            assigned, shown = listed.ask.assignment, len(listed.candidates)
+            self.experiments.served(assigned, ms=ms, degraded=bool(listed.degraded), exposures=shown)
         for told in listed.degraded:
             stage, _, why = told.partition(": ")
             metrics.add("easyrec_engine_degraded_total", scene=scene, stage=stage, why=why)
@@ -307,6 +347,11 @@ class Engine:
             self.record.put("events", lambda: event_lines(written))
         for event in fresh:
             self.metrics.add("easyrec_engine_events_total", type=event.type)
+            if self.experiments is not None and self.experiments.config.unit == self.config.user_key:
+                known = self._variants.get(event.request_id)
+                if known is None:  # of another process, or of none: those that the user is in now
+                    known = self.experiments.assign(str(event.user_id), time_ms=float(event.time)).variants
+                self.experiments.happened(str(event.user_id), known, event.type)
         return len(new)
 
     def _learn(self, events: Sequence[Event], *, again: bool = False) -> None:
@@ -352,6 +397,8 @@ class Engine:
         if self.record is not None:
             self.record.close()
         self.history.close()
+        if self.experiments is not None:
+            self.experiments.close()
         if self.users is not None:
             self.users.close()
 

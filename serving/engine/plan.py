@@ -64,7 +64,9 @@ class Plan:
     def __init__(self, scene: SceneConfig, world: World, rows: Rows, *, strict: bool = False) -> None:
         self.scene, self.world, self.rows = scene, world, rows
         self.filters = [filters.build(config, world, rows) for config in scene.filters]
+        self._versions = tuple(one.version for one in self.filters)
         self.allowed = self._mask()
+        self._filtered_by = (*(one.model_dump_json() for one in scene.filters), self._versions)
         self.sources: list[_Source] = []
         for number, config in enumerate(scene.sources()):
             lane = world.shared(("lane", scene.name, config.called), Lane, config.called, config.threads)
@@ -95,7 +97,7 @@ class Plan:
     def _make(self, source: _Source, *, strict: bool = False) -> None:
         source.tried = time.monotonic()
         try:
-            source.recall = recall.build(source.config, self.world, self.rows, self.allowed)
+            source.recall = recall.build(source.config, self.world, self.rows, self.allowed, self._filtered_by)
         except (FeatureGeneratorError, OSError) as error:
             if strict:
                 raise
@@ -104,8 +106,9 @@ class Plan:
 
     def refresh(self) -> bool:
         """Follow what has changed; whether the plan has to be made anew for that."""
-        changed = [one.changed() for one in self.filters]  # each follows its own file
-        if any(changed):
+        for one in self.filters:
+            one.refresh()
+        if self._versions != tuple(one.version for one in self.filters):
             return True
         for source in self.sources:
             if source.recall is not None:

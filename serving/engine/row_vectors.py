@@ -48,3 +48,8 @@ class RowVectors:
     def made(self) -> tuple[Matrix, Mask, str] | None:
         """(N, D) vectors, (N,) which items have one, and the model that made them; None: there are none yet."""
         return self._made
+
+
+def row_vectors(world: World, path: str, rows: Rows, *, unit: bool = False) -> RowVectors:
+    """The vectors of a folder, which all who need them share."""
+    return rows.shared(("vectors", path, unit), lambda: RowVectors(world, path, rows, unit=unit))

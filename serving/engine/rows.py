@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from feature_generator.native import Clock, key_prints
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+T = TypeVar("T")
 EMPTY: Ints = np.zeros(0, np.int64)
 _TICKS = {"s": 1_000, "ms": 1, "us": 1e-3, "ns": 1e-6}
 """Milliseconds of Arrow's units of time."""
@@ -74,11 +77,21 @@ class Rows:
             told = str(self.keys[again].as_py())[:100]
             raise DataError(f"the item '{told}' is there twice", column=key, row=again)
         self._index.put(prints, np.arange(len(prints)))
+        self._shared: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+        self._making = threading.RLock()
         self._numbers: dict[str, Floats] = {}
         self._groups: dict[str, Groups] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Something that is made of these items, which all who ask for it under one key share for as long as they hold it."""
+        with self._making:
+            found: T | None = self._shared.get(key)
+            if found is None:
+                found = self._shared[key] = make()
+            return found
 
     @property
     def columns(self) -> list[str]:

@@ -13,7 +13,7 @@ from easyrec.errors import DataError
 from feature_generator.expressions import ExpressionError
 from serving.catalogue import Keys
 from serving.engine.formula import Formula
-from serving.engine.row_vectors import RowVectors
+from serving.engine.row_vectors import row_vectors
 from serving.engine.rows import Floats, Ints, Rows
 from serving.server.columns import Question, ask, filled
 from serving.server.http import Refused
@@ -40,7 +40,7 @@ class Scorer:
     def __init__(self, config: ScoreConfig, world: World, rows: Rows, stage: str) -> None:
         self.config, self.world, self.rows, self.stage = config, world, rows, stage
         self._formulas: dict[tuple[str, ...], Formula] = {}
-        self._vectors = None if config.items is None else RowVectors(world, config.items, rows)
+        self._vectors = None if config.items is None else row_vectors(world, config.items, rows)
 
     def refresh(self) -> None:
         """Take vectors that were written anew."""

@@ -88,7 +88,7 @@ class EngineService(Service):
         begun = time.perf_counter()
         answer = listed.answer()
         engine.shown(listed, answer)
-        engine.count(listed)
+        engine.count(listed, 1000.0 * (begun - request.started))
         request.times["write"] = time.perf_counter() - begun
         answer["ms"] = round(1000.0 * (time.perf_counter() - request.started), 3)
         return answer

@@ -90,7 +90,7 @@ class Trace:
         return {
             **{key: value for key, value in listed.answer().items() if key != "items"},
             "user_id": listed.ask.question.user_id,
-            "parameters": dict(listed.ask.question.parameters),
+            "parameters": dict(listed.ask.parameters),
             "stages": stages,
             "sources": {s.config.called: len(f.rows) for s, f in zip(plan.sources, self._found, strict=True)},
             "counts": {name: {"in": before, "out": after} for name, (before, after) in listed.counts.items()},

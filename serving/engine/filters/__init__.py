@@ -49,20 +49,22 @@ class Filter:
         world: What all requests share.
         rows: The catalogue.
 
+    Attributes:
+        version: Another one says that `everywhere` has changed.
+
     Raises:
         DataError: The catalogue lacks a column, or a file cannot be read.
     """
 
     def __init__(self, config: Any, world: World, rows: Rows) -> None:
-        self.config, self.world, self.rows = config, world, rows
+        self.config, self.world, self.rows, self.version = config, world, rows, 0
         self.prepare()
 
     def prepare(self) -> None:
         """Make what requests look at."""
 
-    def changed(self) -> bool:
-        """Whether what `everywhere` says has changed; called about once a second."""
-        return False
+    def refresh(self) -> None:
+        """Follow what has changed, and count `version` up with what `everywhere` says; called about once a second."""
 
     def everywhere(self) -> Mask | None:
         """(N,) which items may be shown, whoever asks; None: that depends on the request."""
@@ -80,5 +82,10 @@ class Filter:
 
 def build(config: FilterConfig, world: World, rows: Rows) -> Filter:
     """The filter of a config, over a catalogue."""
-    found: Filter = implementation(PACKAGE, config.type, Filter)(config, world, rows)
-    return found
+    kind = implementation(PACKAGE, config.type, Filter)
+    return rows.shared(("filter", _content(config)), lambda: kind(config, world, rows))
+
+
+def _content(config: FilterConfig) -> str:
+    """What tells filters apart."""
+    return config.model_dump_json(exclude={"name"})

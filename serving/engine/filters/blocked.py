@@ -45,12 +45,11 @@ class Blocked(Filter):
             return None
         return (stat.st_size, stat.st_mtime_ns)
 
-    def changed(self) -> bool:
+    def refresh(self) -> None:
         """Read it again where it was written anew."""
-        if self._look() == self._state:
-            return False
-        self.prepare()
-        return True
+        if self._look() != self._state:
+            self.prepare()
+            self.version += 1
 
     def everywhere(self) -> Mask | None:
         """See the contract."""

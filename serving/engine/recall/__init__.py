@@ -7,6 +7,7 @@ after `--plugin my_source.py`.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,7 +122,20 @@ class Recall:
         return EMPTY
 
 
-def build(config: RecallConfig, world: World, rows: Rows, allowed: Mask) -> Recall:
-    """The source of a config, over a catalogue."""
-    found: Recall = implementation(PACKAGE, config.type, Recall)(config, world, rows, allowed)
-    return found
+_OF_A_SCENE = {"name", "count", "weight", "deadline_ms", "threads", "reason"}
+"""Keys that say how a scene asks a source, and not what the source is."""
+
+
+def build(config: RecallConfig, world: World, rows: Rows, allowed: Mask, filtered: Hashable) -> Recall:
+    """The source of a config, over a catalogue; scenes share what differs in no more than how they ask it.
+
+    Args:
+        config: Its config.
+        world: What all requests share.
+        rows: The catalogue.
+        allowed: (N,) which of the items pass the filters that are the same for all requests.
+        filtered: Tells these filters from others.
+    """
+    kind = implementation(PACKAGE, config.type, Recall)
+    key = ("recall", config.model_dump_json(exclude=_OF_A_SCENE), filtered)
+    return rows.shared(key, lambda: kind(config, world, rows, allowed))

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from serving.engine.ask import Ask
 from serving.engine.merge import Candidates
 from serving.engine.rerank import Rerank, RerankConfig, chosen_first, relevance
-from serving.engine.row_vectors import RowVectors
+from serving.engine.row_vectors import row_vectors
 
 
 class Config(RerankConfig):
@@ -51,7 +51,7 @@ class MMR(Rerank):
         self._codes = np.stack([self.rows.groups(column).first for column in columns]) if columns else None
         self._vectors = None
         if self.config.items is not None:
-            self._vectors = RowVectors(self.world, self.config.items, self.rows, unit=True)
+            self._vectors = row_vectors(self.world, self.config.items, self.rows, unit=True)
 
     def refresh(self) -> None:
         """Take vectors that were written anew."""
