@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from serving.engine.history import Past
 from serving.engine.rows import Ints, Rows
 
 if TYPE_CHECKING:
     from serving.ab import Assignment
-    from serving.engine.history import Past
     from serving.engine.world import World
 
+NO_PAST = Past()
 Vector = npt.NDArray[np.float32]
 
 
@@ -61,11 +62,11 @@ class Ask:
         question: What was asked.
         world: What all requests share.
         rows: The catalogue, as it is for this request.
-        past: Gives what the user did lately.
         deadline: When an answer comes too late, by `time.perf_counter`.
 
     Attributes:
         degraded: What was left out.
+        hurried: Whether nothing may be waited for any more.
         best: What may be answered if no further stage comes to its end.
         stored: Waits for the user's columns of the feature store; None: there is none.
         variants: The experiments that the user is in: by layer, experiment and variant.
@@ -78,16 +79,16 @@ class Ask:
         question: Question,
         world: World,
         rows: Rows,
-        past: Callable[[], Past],
         deadline: float,
     ) -> None:
-        self.question, self.world, self.rows, self._make_past = question, world, rows, past
+        self.question, self.world, self.rows = question, world, rows
         self.deadline, self.degraded = deadline, list[str]()
         self.best: Ints | None = None
         self.assignment: Assignment | None = None
         self.variants: Mapping[str, str] = {}
         self.parameters: Mapping[str, Any] = {}
-        self._lock = threading.RLock()
+        self.hurried = False
+        self._lock, self._vector_lock = threading.RLock(), threading.Lock()
         self.stored: Callable[[], Mapping[str, pa.Array]] | None = None
         self._vectors: dict[tuple[str, str | None], Vector] = {}
 
@@ -108,7 +109,12 @@ class Ask:
 
     @cached_property
     def _past(self) -> Past:
-        return self._make_past()
+        try:
+            return self.world.history.of(self)
+        except Exception as error:  # noqa: BLE001 (a request always answers: nothing is known of the user then)
+            self.degraded.append("history: error")
+            self.world.failed("history", error)
+            return NO_PAST
 
     @property
     def knows_past(self) -> bool:
@@ -133,17 +139,35 @@ class Ask:
         with self._lock:
             return self._user
 
+    @property
+    def stored_columns(self) -> Mapping[str, pa.Array]:
+        """What a feature store has of the user."""
+        with self._lock:
+            return self._stored_columns
+
+    @cached_property
+    def _stored_columns(self) -> Mapping[str, pa.Array]:
+        return {} if self.stored is None else self.stored()
+
     @cached_property
     def _user(self) -> dict[str, Any]:
         columns: dict[str, Any] = {}
-        if self.stored is not None:
-            columns |= self.stored()
+        columns |= self.stored_columns
         columns |= self.world.past_columns(self, columns)
         return {self.world.config.user_key: self.question.user_id, **columns, **self.question.user}
 
+    @property
+    def _known_user(self) -> Mapping[str, Any]:
+        """What is known of the user; in a hurry no more than is there already."""
+        if not self.hurried:
+            return self.user
+        known: Mapping[str, Any] = self.__dict__.get("_user", self.question.user)
+        return known
+
     def value(self, side: str, column: str) -> Any:
         """A value of the user or the context as Python has it; None where there is none."""
-        found = (self.user if side == "user" else self.question.context).get(column)
+        held = self._known_user if side == "user" else self.question.context
+        found = held.get(column)
         return found[0].as_py() if isinstance(found, pa.Array) else found
 
     def batch(self, side: str, columns: Sequence[str]) -> pa.RecordBatch:
@@ -166,7 +190,7 @@ class Ask:
             Refused: The model is not there yet, or is another one's tower.
             DataError: A column is unreadable.
         """
-        with self._lock:
+        with self._vector_lock:
             key = (model, tower)
             if key not in self._vectors:
                 self._vectors[key] = self.world.vector(self, model, tower)

@@ -207,9 +207,11 @@ def _set(data: Any, path: str, value: Any) -> None:
             if not last and data.get(key) is None:
                 data[key] = {}
         else:
-            raise ConfigError(f"parameter '{path}': '{step}' stands inside of a value")
+            raise ConfigError(f"parameter '{path}': nothing is inside of a value")
         if last:
             data[key] = value
+        elif isinstance(data, dict) and key in data and not isinstance(data[key], dict | list):
+            raise ConfigError(f"parameter '{path}': '{step}' has a value, and nothing inside of it")
         else:
             data = data[key]
 
@@ -227,7 +229,7 @@ class EngineConfig(ServerConfig):
     """The column of the user that `user_id` of a request is."""
     features: FeaturesConfig | None = None
     """A feature store with columns of users, which all stages read; each request asks it once."""
-    history: Annotated[Any, Choice(HISTORY)] = Memory()
+    history: Annotated[Any, Choice(HISTORY)] = Memory(type="memory")
     """Where recent clicks and what was shown are kept."""
     events: dict[Name, float] = {"click": 1.0}
     """Types of events that are taken, and how much each says that the user likes the item; 0: it is written down only."""
@@ -322,10 +324,8 @@ def check_experiments(config: EngineConfig) -> None:
     """
     if config.experiments is None:
         return
-    if isinstance(config.experiments, str):
-        document = read_yaml(config.experiments)
-    else:
-        document = Document.of(config.experiments)
+    told = config.experiments
+    document = read_yaml(told) if isinstance(told, str) else Document.of(told)
     problems: list[Problem] = []
     for place, layer in load_experiments(document).places():
         for number, experiment in enumerate(layer.experiments):
@@ -343,7 +343,7 @@ def check_experiments(config: EngineConfig) -> None:
                 unknown = sorted((experiment.scenes or frozenset()) - {scene.name for scene in config.scenes})
                 if unknown and not arm:
                     known = [scene.name for scene in config.scenes]
-                    told = f"there is no scene '{unknown[0]}'{nearest(unknown[0], known)}; known: {', '.join(known)}"
-                    problems.append(document.problem((*place, "experiments", number, "scene"), told))
+                    text = f"there is no scene '{unknown[0]}'{nearest(unknown[0], known)}; known: {', '.join(known)}"
+                    problems.append(document.problem((*place, "experiments", number, "scene"), text))
     if problems:
         raise ConfigError(problems, document.file)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from serving.engine.posted import events_of, question_of
+from serving.engine.page import policy, trace_page
+from serving.engine.posted import asked_by, events_of, question_of, traced_of
 from serving.engine.service import EngineService
 from serving.server.endpoints import Route, routes
 from serving.server.http import Answer, Refused, Request, dump
@@ -42,6 +43,28 @@ async def health(service: EngineService, request: Request) -> Answer:
     return Answer(dump(told), 200 if service.ready else 503)
 
 
+async def trace(service: EngineService, request: Request) -> Answer:
+    """How a list came about: asked by a body, or behind `?` with `with.<path>` for what would be."""
+    limits = service.config.limits
+    if request.method == "POST":
+        body = await request.body(limits.body_bytes, limits.body_timeout_s)
+        data = parse(body, limits.json_depth)
+    else:
+        data = asked_by(request.query)
+    question, most = traced_of(data)
+    return Answer(dump(await service.trace(request, question, most)))
+
+
+async def page(service: EngineService, request: Request) -> Answer:
+    """A page that asks for traces; it holds nothing by itself."""
+    head = [
+        (b"content-security-policy", f"{policy(asks=True)}; frame-ancestors 'none'; base-uri 'none'".encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+    ]
+    return Answer(trace_page().encode(), type=b"text/html; charset=utf-8", headers=head)
+
+
 OBJECT: dict[str, Any] = {"type": "object"}
 ID: dict[str, Any] = {"type": ["string", "integer"]}
 QUESTION: dict[str, Any] = {
@@ -58,6 +81,15 @@ QUESTION: dict[str, Any] = {
         "time": {"type": "integer", "description": "Milliseconds since 1970; default: now."},
         "page": {"type": "integer", "minimum": 0},
         "seed": {"type": "integer", "minimum": 0},
+    },
+}
+PROPERTIES: dict[str, Any] = QUESTION["properties"]
+TRACED: dict[str, Any] = {
+    **QUESTION,
+    "properties": {
+        **PROPERTIES,
+        "parameters": {"type": "object", "description": "Other values of the scene, by their paths."},
+        "most": {"type": "integer", "description": "How many candidates are told of."},
     },
 }
 ONE: dict[str, Any] = {
@@ -91,6 +123,9 @@ LIST: dict[str, Any] = {
 OWN = [
     Route("POST", "/recommend", recommend, "A list of items for a user.", body=QUESTION, schema=LIST),
     Route("POST", "/events", events, "What users did with lists.", body=EVENTS, schema=OBJECT),
+    Route("POST", "/trace", trace, "How a list comes about.", "admin", body=TRACED, schema=OBJECT),
+    Route("GET", "/trace", trace, "The same, asked behind `?`.", "admin", schema=OBJECT),
+    Route("GET", "/ui", page, "A page that asks for traces.", "open"),
     Route("GET", "/health", health, "Whether lists are answered.", "open", answers={200: "yes", 503: "not yet"}),
 ]
 

@@ -231,8 +231,7 @@ class Engine:
             ConfigError: A parameter is wrong.
         """
         plan = self.plan(question.scene)
-        world, user = self.world, str(question.user_id)
-        ask = Ask(question, world, plan.rows, lambda: world.past(user, question.time, question.user), deadline)
+        ask = Ask(question, self.world, plan.rows, deadline)
         if self.experiments is not None:
             unit = self.experiments.config.unit
             held = {**question.context, **question.user, self.config.user_key: question.user_id}
@@ -283,6 +282,8 @@ class Engine:
         if listed.ask.variants:
             self._variants.put(asked.request_id, listed.ask.variants)
         world.live.show(candidates.rows, listed.plan.rows)
+        for stage in listed.plan.reranks:
+            stage.shown(listed.ask, candidates, keys)
         record, features = self.record, self.config.record is not None and self.config.record.features
 
         def lines() -> list[bytes]:
@@ -364,6 +365,12 @@ class Engine:
         if not (again and self.config.history.shared):
             self.history.add(kept)
         self.world.live.take([one[1] for one in kept], [one[2] for one in kept], [one[3] for one in kept])
+        with self._lock:
+            stages = [stage for plan in self._plans.values() for stage in plan.reranks]
+        learned = {id(stage.memory): stage for stage in stages if stage.memory is not None}
+        for stage in learned.values():
+            for event in liked:
+                stage.happened(event.request_id, event.item_id, weights[event.type])
 
     def _replay(self) -> None:
         """Fill what only memory holds from the newest files of the record."""

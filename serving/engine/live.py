@@ -87,6 +87,13 @@ class Live:
                         one.add(row, time, weight)
             self.changes += 1
 
+    def counts(self, items: Ints, of: Rows) -> tuple[Floats, Floats]:
+        """How often items were shown and taken; `of` is the catalogue whose numbers these are."""
+        with self._lock:
+            if of is not self._rows:
+                return np.zeros(len(items)), np.zeros(len(items))
+            return self.shown[items], self.taken[items]
+
     def move(self, rows: Rows) -> None:
         """Count on over another catalogue; items that are in both keep what was counted."""
         with self._lock:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from easyrec.errors import ConfigError, DeadlineError
+from easyrec.errors import DeadlineError
 from feature_generator.errors import FeatureGeneratorError
 from serving.engine import filters, recall, rerank
 from serving.engine.ask import Ask
@@ -202,6 +202,7 @@ class Plan:
 
     def fall_back(self, ask: Ask, why: str) -> Listed:
         """A list without any stage that takes time: what the stages had come to, filled with what is popular."""
+        ask.hurried = True
         degraded = [*ask.degraded, why]
         size = ask.question.size or self.scene.size
         best = ask.best if ask.best is not None else np.zeros(0, np.int64)
@@ -417,6 +418,4 @@ def _failed(ask: Ask, stage: str, error: Exception) -> None:
         ask.degraded.append(f"{stage}: deadline")
         return
     ask.degraded.append(f"{stage}: {error.reason if isinstance(error, Refused) else 'error'}")
-    known = isinstance(error, Refused | FeatureGeneratorError)
-    why = str(error)[:300] if isinstance(error, Refused | ConfigError | FeatureGeneratorError) else ""
-    tell(logging.WARNING, "a stage was left out", None if known else error, stage=stage, why=why)
+    ask.world.failed(stage, error)

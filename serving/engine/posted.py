@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 from easyrec.errors import nearest
 from serving.engine.ask import Question
@@ -16,6 +19,7 @@ ASKED = ("scene", "user_id", "size", "user", "context", "request_id", "time", "p
 EVENT = ("event_id", "type", "request_id", "user_id", "item_id", "time", "value")
 MOST_EVENTS, MOST_TEXT, MOST_PAGE = 10_000, 256, 100
 LARGEST_TIME = 1 << 53
+MOST_TOLD = 10_000
 
 
 def question_of(data: Any) -> Question:
@@ -40,6 +44,52 @@ def question_of(data: Any) -> Question:
     if "request_id" in data:
         kept["request_id"] = _text(data, "request_id")
     return Question(**kept)
+
+
+def traced_of(data: Any) -> tuple[Question, int]:
+    """A question of which the trace is wanted, and of how many candidates.
+
+    Raises:
+        Refused: It is none; names the key.
+    """
+    _object(data, (*ASKED, "parameters", "most"), "the body")
+    most = _whole(data, "most", 1, MOST_TOLD) if "most" in data else 200
+    parameters = data.get("parameters", {})
+    if not isinstance(parameters, Mapping) or len(parameters) > 100:
+        raise _wrong("parameters", "must be an object of at most 100 values by their paths")
+    question = question_of({key: value for key, value in data.items() if key in ASKED})
+    return replace(question, parameters=parameters), most
+
+
+def asked_by(query: bytes) -> dict[str, Any]:
+    """The body that what stands behind `?` means.
+
+    Raises:
+        Refused: It cannot be read.
+    """
+    try:
+        words = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise Refused(400, "query", "what stands behind '?' cannot be read") from None
+    found: dict[str, Any] = {}
+    for key, text in words:
+        if key.startswith("with."):
+            found.setdefault("parameters", {})[key.removeprefix("with.")] = _value(text)
+        elif key in ("user", "context", "size", "time", "page", "seed", "most"):
+            found[key] = _value(text)
+        elif key == "user_id":
+            found[key] = int(text) if text.removeprefix("-").isdigit() and len(text) < 19 else text
+        else:
+            found[key] = text
+    return found
+
+
+def _value(text: str) -> Any:
+    """JSON where it is such, else the text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def events_of(data: Any, types: Collection[str]) -> tuple[list[Event], list[Mapping[str, Any]]]:

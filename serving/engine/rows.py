@@ -180,6 +180,9 @@ class Rows:
         codes = coded.indices.fill_null(-1).to_numpy().astype(np.int64)
         owners, codes = owners[codes >= 0], codes[codes >= 0]
         order = np.lexsort((owners, codes))
+        once = np.ones(len(order), bool)  # an item may have an element twice
+        once[1:] = (np.diff(owners[order]) != 0) | (np.diff(codes[order]) != 0)
+        order = order[once]
         names = coded.dictionary.to_pylist()
         starts = np.searchsorted(codes[order], np.arange(len(names) + 1))
         first = np.full(len(self), -1, np.int32)

@@ -69,6 +69,21 @@ class Scorer:
             return np.asarray(first, np.float64), tasks
         return self.formula(tuple(numbers))(items, numbers, asked.value), tasks
 
+    def check(self) -> None:
+        """Look whether the formula reads nothing but what there is.
+
+        Raises:
+            DataError: It does.
+        """
+        if self._vectors is not None:
+            tasks: tuple[str, ...] = ("similarity",)
+        else:
+            with self.world.models.get(self.config.model).pick(self.config.version or "").leased() as loaded:
+                outputs = loaded.predictor.manifest.signature.outputs
+                tasks = tuple(one.name for one in outputs if not one.shape)
+        if self.config.score is not None or not tasks:
+            self.formula(tasks)
+
     def formula(self, tasks: tuple[str, ...]) -> Formula:
         """The formula over the scores of some tasks.
 
@@ -77,7 +92,7 @@ class Scorer:
         """
         if tasks not in self._formulas:
             try:
-                self._formulas[tasks] = Formula(self.config.score or tasks[0], tasks, self.rows)
+                self._formulas[tasks] = Formula(self.config.score or "", tasks, self.rows)
             except ExpressionError as error:
                 raise DataError(f"{self.stage}.score: {error}") from None
         return self._formulas[tasks]

@@ -16,6 +16,7 @@ from serving.engine.engine import Engine
 from serving.engine.listed import Listed
 from serving.engine.models import engine_models
 from serving.engine.plan import RESERVE_S
+from serving.engine.trace import Trace
 from serving.server.columns import Question as ModelQuestion
 from serving.server.events import tell
 from serving.server.http import Refused, Request
@@ -61,6 +62,25 @@ class EngineService(Service):
 
     def _answered(self, model: Model, loaded: Loaded, question: ModelQuestion, scores: Mapping[str, Any]) -> None:
         self._after(model, loaded, question, dict(scores))
+
+    async def trace(self, request: Request, question: Question, most: int) -> dict[str, Any]:
+        """How a list for a question would come about; it counts as shown to nobody.
+
+        Raises:
+            Refused: There is no such scene, a parameter is wrong, or the server starts or ends.
+        """
+        self.admission.check()
+        engine, trace = self.engine, Trace()
+
+        def work() -> dict[str, Any]:
+            try:
+                engine.recommend(question, trace)
+            except ConfigError as error:
+                raise Refused(400, "parameters", str(error)) from None
+            return trace.told(most)
+
+        told, _ = await self.admission.run(work, request.deadline)
+        return told
 
     async def recommend(self, request: Request, question: Question) -> dict[str, Any]:
         """A list for a question, within its time.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,9 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import DataError
+from feature_generator.errors import FeatureGeneratorError
 from serving.engine.ask import Ask, Vector
-from serving.engine.history import History, Past
+from serving.engine.history import History
 from serving.engine.live import Live
+from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model, Models
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from serving.server.columns import Question as ModelQuestion
 
 T = TypeVar("T")
+TOLD_S = 10.0
+"""Between two lines of the log on a stage that is left out."""
 TIMES = {"event_time_ms": (1, pa.int64()), "event_time_s": (1000, pa.int64())}
 
 
@@ -43,6 +49,7 @@ class World:
         self.answered: Callable[[Model, Loaded, ModelQuestion, Mapping[str, Any]], None] = lambda *_: None
         self._shared: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
+        self._told: dict[str, float] = {}
 
     def shared(self, key: Hashable, make: Callable[..., T], *given: Any) -> T:
         """Something large that several stages need, made when the first one asks for it."""
@@ -51,6 +58,21 @@ class World:
                 self._shared[key] = make(*given)
             found: T = self._shared[key]
             return found
+
+    def failed(self, stage: str, error: Exception) -> None:
+        """Tell the log of a stage that is left out, now and then: what is counted holds all of them."""
+        now = time.monotonic()
+        if now - self._told.get(stage, -TOLD_S) < TOLD_S:
+            return
+        self._told[stage] = now
+        known = isinstance(error, Refused | FeatureGeneratorError)
+        tell(
+            logging.WARNING,
+            "a stage was left out",
+            None if known else error,
+            stage=stage,
+            why=str(error)[:300] if known else "",
+        )
 
     def vector(self, ask: Ask, model: str, tower: str | None) -> Vector:
         """The vector of a user.
@@ -95,16 +117,6 @@ class World:
             raise Refused(503, "tower", f"the vectors of items are not those of the model '{model}'")
         with version.leased() as loaded:
             yield loaded
-
-    def past(self, user: str, now: int, given: Mapping[str, Any]) -> Past:
-        """What a user did lately, from the request where it comes with it."""
-        config = self.config.history
-        if config.type == "request":
-            clicked, shown = (given.get(name) or [] for name in (config.clicked, config.seen))
-            clicked = clicked[: config.steps] if isinstance(clicked, list) else []
-            shown = shown[: config.shown] if isinstance(shown, list) else []
-            return Past(clicked, [now] * len(clicked), [1.0] * len(clicked), shown, [now] * len(shown))
-        return self.history.past(user, now)
 
     def past_columns(self, ask: Ask, stored: Mapping[str, pa.Array]) -> dict[str, Any]:
         """Columns of the user that are made of the clicks; what a store has of them stands before."""

@@ -114,6 +114,7 @@ class App:
             {},
             started,
             started + service.config.limits.deadline_ms / 1000.0,
+            query=scope.get("query_string", b""),
         )
         endpoint, reason = "none", ""
         try:

@@ -84,6 +84,7 @@ class Request:
         started: When it came, by `time.perf_counter`.
         deadline: When it is given up, by the same clock.
         times: Seconds by stage.
+        query: What stands behind `?` in the address, as it came.
         model: What it asked for and was answered with, for metrics and logs.
     """
 
@@ -97,6 +98,7 @@ class Request:
     times: dict[str, float] = field(default_factory=dict)
     model: str = ""
     version: str = ""
+    query: bytes = b""
 
     async def body(self, most: int, timeout_s: float) -> bytes:
         """The body, unpacked.

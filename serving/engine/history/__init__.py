@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
 from easyrec.config.family import implementation
 from feature_generator.config import StrictModel
+
+if TYPE_CHECKING:
+    from serving.engine.ask import Ask
 
 PACKAGE = "serving.engine.history"
 
@@ -90,8 +93,12 @@ class History:
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def of(self, ask: Ask) -> Past:
+        """What the user of a request did."""
+        return self.past(str(ask.question.user_id), ask.question.time)
+
     def past(self, user: str, now: int) -> Past:
-        """What a user did.
+        """What a user did, where it is kept here.
 
         Args:
             user: Who.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from serving.engine.ask import Ask
 from serving.engine.history import History, HistoryConfig, Past
 
 
@@ -18,8 +19,12 @@ class Config(HistoryConfig):
 
 
 class FromRequest(History):
-    """Nothing is kept here; `World.past` reads the request."""
+    """Nothing is kept here."""
 
-    def past(self, user: str, now: int) -> Past:
-        """Nothing is known of a user without the request."""
-        return Past()
+    def of(self, ask: Ask) -> Past:
+        """See the contract."""
+        config, given, now = self.config, ask.question.user, ask.question.time
+        clicked, shown = (given.get(name) or [] for name in (config.clicked, config.seen))
+        clicked = clicked[: config.steps] if isinstance(clicked, list) else []
+        shown = shown[: config.shown] if isinstance(shown, list) else []
+        return Past(clicked, [now] * len(clicked), [1.0] * len(clicked), shown, [now] * len(shown))

@@ -52,6 +52,9 @@ class Rerank:
         DataError: The catalogue lacks a column.
     """
 
+    memory: object | None = None
+    """What a stage learns live, which stages of several scenes may share; None: it learns nothing."""
+
     def __init__(self, config: Any, world: World, rows: Rows, sources: Mapping[str, int]) -> None:
         self.config, self.world, self.rows, self.sources = config, world, rows, sources
         self.prepare()
@@ -71,6 +74,18 @@ class Rerank:
             count: How many of them will be looked at; the order of the others does not matter.
         """
         raise TypeError(f"{type(self).__name__} must define rerank")
+
+    def shown(self, ask: Ask, candidates: Candidates, keys: Sequence[Any]) -> None:
+        """Learn of a list that was answered.
+
+        Args:
+            ask: For which request.
+            candidates: Its items.
+            keys: Their keys.
+        """
+
+    def happened(self, request_id: str, key: Any, value: float) -> None:
+        """Learn of a click or the like on an item of a list."""
 
 
 def build(config: RerankConfig, world: World, rows: Rows, sources: Mapping[str, int]) -> Rerank:
