@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from easyrec.data.shop.words import brand_name
 from easyrec.durable import write_text
 
 CONFIGS = Path(__file__).parent / "configs"
-SHOP = Path(__file__).parents[2] / "configs" / "shop" / "shop.yaml"
 DAY = 86_400
 DONE = "built.json"
 HISTORY = 20
@@ -57,7 +57,7 @@ def built(folder: Path, rows: int, clicks: int, *, fresh: bool, tell: Callable[[
         tell(f"generating the shop: 20,000 users, 10,000 items, {rows:,} exposures in 30 days")
         shop = generate(rows, seed=0)
         write_tables(shop, clicks)
-        for path in (*CONFIGS.glob("*.yaml"), SHOP):
+        for path in CONFIGS.glob("*.yaml"):
             shutil.copy(path, path.name)
         for name, why in (
             ("neighbours", "items that the same users clicked"),
@@ -75,15 +75,13 @@ def built(folder: Path, rows: int, clicks: int, *, fresh: bool, tell: Callable[[
 
 def _overrides(name: str, rows: int) -> dict[str, Any]:
     if name in ("light", "ranker"):
-        return {f"data.{part}.rows": rows for part in ("train", "valid", "test")}
+        return {f"data.{part}.rows": rows for part in ("train", "valid")}
     return {}
 
 
 def _digest() -> str:
     """Of what the folder is made by: another version of this file or of a config makes it anew."""
-    from hashlib import blake2b  # noqa: PLC0415 (used once)
-
-    text = b"".join(path.read_bytes() for path in (*sorted(CONFIGS.glob("*.yaml")), SHOP, Path(__file__)))
+    text = b"".join(path.read_bytes() for path in (*sorted(CONFIGS.glob("*.yaml")), Path(__file__)))
     return blake2b(text, digest_size=8).hexdigest()
 
 
@@ -134,7 +132,9 @@ def items_of(shop: ShopData, clicked: npt.NDArray[np.int64]) -> pa.Table:
     cate = items["cate"].to_numpy()
     names = {name: np.array(shop.categories[name].to_pylist(), object) for name in ("english", "parent_english")}
     brands = np.array([brand_name(brand)[0] for brand in range(NUM_BRANDS)], object)
-    titles = pc.replace_substring_regex(items["title"], r"\s[^\x00-\x7f].*$", "")  # behind the English one stands a Chinese
+    titles = pc.replace_substring_regex(
+        items["title"], r"\s[^\x00-\x7f].*$", ""
+    )  # behind the English one stands a Chinese
     stock = np.where(random.random(len(items)) < 0.03, 0, random.integers(1, 200, len(items)))
     return (
         items.set_column(items.schema.get_field_index("title"), "title", titles)
