@@ -85,20 +85,22 @@ def _smoke(address: str, failed: list[str]) -> None:
     body = b'{"scene": "feed", "user_id": "somebody"}'
     for _ in range(600):
         try:
-            with (
-                urllib.request.urlopen(f"{address}/", timeout=10) as page,
-                urllib.request.urlopen(  # noqa: S310 (our own)
-                    urllib.request.Request(f"{address}/recommend", body, {"content-type": "application/json"}),  # noqa: S310
-                    timeout=10,
-                ) as answer,
-            ):
-                if page.status == answer.status == 200:
-                    say(answer.read().decode()[:300])
-                    failed.clear()
-                    break
+            page, _ = _fetched(f"{address}/")
+            status, text = _fetched(f"{address}/recommend", body)
         except OSError:
             time.sleep(0.1)
+            continue
+        if page == status == 200:
+            say(text[:300])
+            failed.clear()
+            break
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _fetched(address: str, body: bytes | None = None) -> tuple[int, str]:
+    asked = urllib.request.Request(address, body, {"content-type": "application/json"})  # noqa: S310 (our own)
+    with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
+        return answer.status, answer.read().decode()
 
 
 def say(text: str) -> None:

@@ -172,7 +172,7 @@ class Shop:
             engine.count(listed, ms)
         told = trace.told(TRACED)
         for item in (*answer["items"], *told["items"]):
-            item |= self._told([self._row_of[item["item_id"]]])[0]
+            item.update(self._told([self._row_of[item["item_id"]]])[0])
         return {**answer, "ms": round(ms, 2), "parameters": dict(listed.ask.parameters), "trace": told}
 
     def _told(self, rows: list[int]) -> list[dict[str, Any]]:
