@@ -60,8 +60,7 @@ def world() -> None:
     from easyrec.store.writer import Writer
     from feature_generator.config import plug
 
-    shutil.rmtree(WORLD, ignore_errors=True)
-    WORLD.mkdir(parents=True)
+    WORLD.mkdir(parents=True, exist_ok=True)
     os.chdir(WORLD)
     shop = generate(ROWS, 0, "large", 1)
     items = shop.catalogue.item_table()
@@ -81,8 +80,9 @@ def world() -> None:
         pq.write_table(clicks.filter(days), f"clicks_{part}.parquet")
     for name, config in configs().items():
         Path(f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-        easyrec.train(f"{name}.yaml")
-    easyrec.embed("runs/tower", index={"type": "ivf", "lists": 512, "probes": 16})
+        if not Path(f"runs/{name}/bundle").exists():
+            easyrec.train(f"{name}.yaml", overwrite=True)
+    easyrec.embed("runs/tower", index={"type": "ivf", "lists": 512, "probes": 16}, overwrite=True)
     plug(FAULTS / "slow_store.py")
     Path("store.yaml").write_text(yaml.safe_dump(store(), sort_keys=False), encoding="utf-8")
     definitions = load_store("store.yaml")
@@ -166,7 +166,7 @@ def configs() -> dict[str, dict[str, Any]]:
 def store() -> dict[str, Any]:
     """The feature store."""
     fields = [{"name": "city", "type": "int64"}]
-    fields += [{"name": name, "type": "list<int64>"} for name in ("click_seq__item_id", "click_seq__cate")]
+    fields += [{"name": name, "type": "array<int64>"} for name in ("click_seq__item_id", "click_seq__cate")]
     return {
         "project": "shop",
         "registry": "registry.db",

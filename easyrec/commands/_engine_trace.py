@@ -35,20 +35,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     add_plugin(parser)
     add_question(parser)
-    parser.add_argument("--item", action="append", default=[], metavar="ID", help="only these items, in full")
+    parser.add_argument(
+        "--item", action="append", default=[], metavar="ID", help="only these, in full, also why they are no candidates"
+    )
     parser.add_argument("--most", type=int, default=40, metavar="N", help="how many candidates are told of [40]")
     parser.add_argument("--html", metavar="FILE", help="a page to look at, instead of a table")
     parser.add_argument("--json", action="store_true", help="all of it as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, and print each candidate's way; 1 where an item that was named is no candidate."""
+    """Ask, and print each candidate's way; 1 where an item that was named is not in the catalogue."""
     if (args.config is None) == (args.url is None):
         raise ConfigError("easyrec engine trace takes either -c engine.yaml or --url of a running engine")
-    most = max(args.most, 10_000) if args.item or args.html else args.most
+    most = 2000 if args.html else args.most
     told = _asked_of(args, most) if args.url is not None else _here(args, most)
-    if args.item:
-        told["items"] = [item for item in told["items"] if str(item["item_id"]) in args.item]
     if args.html:
         from serving.engine.page import trace_page  # noqa: PLC0415 (help must not wait for it)
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         line(json.dumps(told if args.json else told["items"], ensure_ascii=False, indent=2, default=str))
     else:
         _print(told)
-    return int(bool(args.item) and len(told["items"]) < len(args.item))
+    return int(any(item["ended"] == "not in the catalogue" for item in told["items"]))
 
 
 def _here(args: argparse.Namespace, most: int) -> dict[str, Any]:
@@ -71,14 +71,14 @@ def _here(args: argparse.Namespace, most: int) -> dict[str, Any]:
     trace = Trace()
     with opened(engine_config(args)) as service:
         service.engine.recommend(question, trace)
-        return trace.told(most)
+        return trace.told(most, args.item)
 
 
 def _asked_of(args: argparse.Namespace, most: int) -> dict[str, Any]:
     """What a running engine tells."""
     if not args.url.startswith(("http://", "https://")):
         raise ConfigError(f"--url must begin with http:// or https://, but is '{args.url}'")
-    body = json.dumps({**asked(args), "parameters": parameters_of(args), "most": most}).encode()
+    body = json.dumps({**asked(args), "parameters": parameters_of(args), "most": most, "items": args.item}).encode()
     token = os.environ.get("EASYREC_TOKEN", "")
     headers = {"content-type": "application/json", **({"authorization": f"Bearer {token}"} if token else {})}
     request = urllib.request.Request(f"{args.url.rstrip('/')}/trace", body, headers)  # noqa: S310 (checked above)

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from serving.engine.history import Past
+from serving.engine.once import once
 from serving.engine.rows import Ints, Rows
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Ask:
         self.stored: Callable[[], Mapping[str, pa.Array]] | None = None
         self._vectors: dict[tuple[str, str | None], Vector] = {}
 
-    @cached_property
+    @once
     def random(self) -> np.random.Generator:
         """Seeded by the request: the same request is answered alike."""
         asked = self.question
@@ -107,7 +107,7 @@ class Ask:
         with self._lock:
             return self._past
 
-    @cached_property
+    @once
     def _past(self) -> Past:
         try:
             return self.world.history.of(self)
@@ -121,13 +121,13 @@ class Ask:
         """Whether `past` takes no time."""
         return "_past" in self.__dict__
 
-    @cached_property
+    @once
     def clicked(self) -> Ints:
         """Numbers of the items that the user took an interest in, the newest first; those that are gone are left out."""
         found = self.rows.find(self.past.keys)
         return found[found >= 0]
 
-    @cached_property
+    @once
     def clicked_times(self) -> npt.NDArray[np.int64]:
         """When, in milliseconds since 1970."""
         found = self.rows.find(self.past.keys)
@@ -145,11 +145,11 @@ class Ask:
         with self._lock:
             return self._stored_columns
 
-    @cached_property
+    @once
     def _stored_columns(self) -> Mapping[str, pa.Array]:
         return {} if self.stored is None else self.stored()
 
-    @cached_property
+    @once
     def _user(self) -> dict[str, Any]:
         columns: dict[str, Any] = {}
         columns |= self.stored_columns

@@ -51,8 +51,8 @@ async def trace(service: EngineService, request: Request) -> Answer:
         data = parse(body, limits.json_depth)
     else:
         data = asked_by(request.query)
-    question, most = traced_of(data)
-    return Answer(dump(await service.trace(request, question, most)))
+    question, most, about = traced_of(data)
+    return Answer(dump(await service.trace(request, question, most, about)))
 
 
 async def page(service: EngineService, request: Request) -> Answer:
@@ -89,6 +89,7 @@ TRACED: dict[str, Any] = {
     "properties": {
         **PROPERTIES,
         "parameters": {"type": "object", "description": "Other values of the scene, by their paths."},
+        "items": {"type": "array", "items": ID, "description": "Tell of these alone, also why they are no candidates."},
         "most": {"type": "integer", "description": "How many candidates are told of."},
     },
 }

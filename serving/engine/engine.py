@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ MOST_PLANS = 256
 """Scenes with parameters of experiments that are kept compiled."""
 KNOWN_EVENTS = 200_000
 """Events whose ids are remembered."""
+WAITING = 1000
+"""Lists of which a shared history has not been told yet, at most."""
 RECENT = 50_000
 """Lists whose variants are remembered for the events that follow them."""
 REPLAYED = 200_000
@@ -72,6 +75,7 @@ class Engine:
         self._lock, self._making = threading.Lock(), threading.RLock()
         self._events: OrderedDict[str, None] = OrderedDict()
         self._variants: Recent[Mapping[str, str]] = Recent(RECENT)
+        self._aside, self._room = ThreadPoolExecutor(1, thread_name_prefix="history"), threading.Semaphore(WAITING)
         self._failing = ""
 
     @property
@@ -286,17 +290,28 @@ class Engine:
             stage.shown(listed.ask, candidates, keys)
         record, features = self.record, self.config.record is not None and self.config.record.features
 
-        def lines() -> list[bytes]:
-            if self.config.history.shared:
-                self.history.show(str(asked.user_id), keys, asked.time)
-            return exposure_lines(listed, answer, features) if record is not None else []
-
-        if not self.config.history.shared:
+        if self.config.history.shared:
+            self._later(lambda: self.history.show(str(asked.user_id), keys, asked.time))
+        else:
             self.history.show(str(asked.user_id), keys, asked.time)
         if record is not None:
-            record.put("exposures", lines)
-        elif self.config.history.shared:
-            self.history.show(str(asked.user_id), keys, asked.time)
+            record.put("exposures", lambda: exposure_lines(listed, answer, features))
+
+    def _later(self, work: Callable[[], None]) -> None:
+        """Do what no client waits for in a thread; where too much waits there it is left out, and told."""
+        if not self._room.acquire(blocking=False):
+            self.world.failed("history", RuntimeError("too much waits to be written"))
+            return
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 (the process edge: nobody waits for it)
+                self.world.failed("history", error)
+            finally:
+                self._room.release()
+
+        self._aside.submit(run)
 
     def count(self, listed: Listed, ms: float) -> None:
         """Count a list that was answered, stage by stage.
@@ -363,7 +378,10 @@ class Engine:
             return
         kept = [(str(e.user_id), e.item_id, e.time, weights[e.type]) for e in liked]
         if not (again and self.config.history.shared):
-            self.history.add(kept)
+            try:
+                self.history.add(kept)
+            except Exception as error:  # noqa: BLE001 (what was posted is written down all the same)
+                self.world.failed("history", error)
         self.world.live.take([one[1] for one in kept], [one[2] for one in kept], [one[3] for one in kept])
         with self._lock:
             stages = [stage for plan in self._plans.values() for stage in plan.reranks]
@@ -401,6 +419,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._aside.shutdown()
         if self.record is not None:
             self.record.close()
         self.history.close()

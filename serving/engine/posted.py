@@ -46,19 +46,25 @@ def question_of(data: Any) -> Question:
     return Question(**kept)
 
 
-def traced_of(data: Any) -> tuple[Question, int]:
-    """A question of which the trace is wanted, and of how many candidates.
+def traced_of(data: Any) -> tuple[Question, int, list[Any]]:
+    """A question of which the trace is wanted, of how many candidates, and of which items alone.
 
     Raises:
         Refused: It is none; names the key.
     """
-    _object(data, (*ASKED, "parameters", "most"), "the body")
+    _object(data, (*ASKED, "parameters", "most", "items"), "the body")
+    about = data.get("items", [])
+    about = about if isinstance(about, list) else [about]
+    if len(about) > MOST_TOLD:
+        raise _wrong("items", f"must be a list of at most {MOST_TOLD:,} items")
+    for number in range(len(about)):
+        _id({f"items[{number}]": about[number]}, f"items[{number}]")
     most = _whole(data, "most", 1, MOST_TOLD) if "most" in data else 200
     parameters = data.get("parameters", {})
     if not isinstance(parameters, Mapping) or len(parameters) > 100:
         raise _wrong("parameters", "must be an object of at most 100 values by their paths")
     question = question_of({key: value for key, value in data.items() if key in ASKED})
-    return replace(question, parameters=parameters), most
+    return replace(question, parameters=parameters), most, about
 
 
 def asked_by(query: bytes) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def asked_by(query: bytes) -> dict[str, Any]:
     for key, text in words:
         if key.startswith("with."):
             found.setdefault("parameters", {})[key.removeprefix("with.")] = _value(text)
-        elif key in ("user", "context", "size", "time", "page", "seed", "most"):
+        elif key in ("user", "context", "size", "time", "page", "seed", "most", "items"):
             found[key] = _value(text)
         elif key == "user_id":
             found[key] = int(text) if text.removeprefix("-").isdigit() and len(text) < 19 else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class EngineService(Service):
     def _answered(self, model: Model, loaded: Loaded, question: ModelQuestion, scores: Mapping[str, Any]) -> None:
         self._after(model, loaded, question, dict(scores))
 
-    async def trace(self, request: Request, question: Question, most: int) -> dict[str, Any]:
+    async def trace(self, request: Request, question: Question, most: int, about: Sequence[Any] = ()) -> dict[str, Any]:
         """How a list for a question would come about; it counts as shown to nobody.
 
         Raises:
@@ -77,7 +77,7 @@ class EngineService(Service):
                 engine.recommend(question, trace)
             except ConfigError as error:
                 raise Refused(400, "parameters", str(error)) from None
-            return trace.told(most)
+            return trace.told(most, about)
 
         told, _ = await self.admission.run(work, request.deadline)
         return told

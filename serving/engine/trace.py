@@ -42,17 +42,19 @@ class Trace:
         """The list."""
         self._listed = listed
 
-    def told(self, most: int = 200) -> dict[str, Any]:
+    def told(self, most: int = 200, about: Sequence[Any] = ()) -> dict[str, Any]:
         """The way of each candidate, those that came furthest first.
 
         Args:
             most: How many candidates are told of.
+            about: Keys of items that are told of in any case, and alone; also why they are no candidates.
         """
         listed, merged = self._listed, self._merged
         assert listed is not None
         assert merged is not None
         plan, rows = listed.plan, listed.plan.rows
-        shown = self._in_order(listed)[:most]
+        places = rows.find(list(about))
+        shown = self._in_order(listed)[:most] if not len(about) else places[places >= 0].tolist()
         lines: dict[int, dict[str, Any]] = {row: {"sources": [], "stages": {}, "position": None} for row in shown}
         for source, one in zip(plan.sources, self._found, strict=True):
             ranks = {row: rank for rank, row in enumerate(one.rows.tolist()) if row in lines}
@@ -61,6 +63,11 @@ class Trace:
                 lines[row]["sources"].append({"source": source.config.called, "rank": rank, "score": score})
         for row, rank in _ranks(merged.rows, lines).items():
             lines[row]["stages"]["merge"] = {"rank": rank}
+        for kept_out in plan.filters:
+            mask = kept_out.everywhere()
+            for row in lines:
+                if mask is not None and not mask[row]:  # sources leave these out by themselves
+                    lines[row].setdefault("filtered", []).append(kept_out.config.called)
         for name, dropped in self._dropped:
             for row in set(dropped.tolist()) & lines.keys():
                 lines[row].setdefault("filtered", []).append(name)
@@ -79,6 +86,7 @@ class Trace:
                     lines[row]["propensity"] = _number(listed.candidates.propensity[position])
         stages = ["merge", *(name for name, _ in self._stages)]
         for line in lines.values():
+            line["filtered"] = list(dict.fromkeys(line.get("filtered", ())))
             line["ended"] = self._ended(line, stages)
         title = plan.world.config.catalogue.title
         titles = rows.table.column(title).take(np.array(shown, np.int64)).to_pylist() if title is not None else shown
@@ -86,6 +94,11 @@ class Trace:
         items = [
             {"item_id": key, **({"title": name} if title is not None else {}), **lines[row]}
             for key, name, row in zip(keys, titles, shown, strict=True)
+        ]
+        gone = [key for key, place in zip(about, places.tolist(), strict=True) if place < 0]
+        items += [
+            {"item_id": key, "sources": [], "stages": {}, "position": None, "ended": "not in the catalogue"}
+            for key in gone
         ]
         return {
             **{key: value for key, value in listed.answer().items() if key != "items"},
@@ -111,10 +124,12 @@ class Trace:
         """What became of a candidate, in words."""
         if line["position"] is not None:
             return "shown"
+        if line["filtered"]:
+            return f"left out by {', '.join(line['filtered'])}"
+        if not line["sources"] and not line["stages"]:
+            return "no source recalled it"
         if not line["stages"]:
             return "left out by merge: other sources' candidates came before it"
-        if "filtered" in line:
-            return f"left out by {', '.join(line['filtered'])}"
         last = [name for name in stages if name in line["stages"]][-1]
         behind = stages[stages.index(last) + 1 :]
         return f"left out by {behind[0]}" if behind else "behind the end of the list"

@@ -99,7 +99,7 @@ def test_parameters_reach_every_stage():
         ("recall.anm.count", 1, "did you mean 'ann'"),
         ("rank.scor", "ctr", "did you mean 'score'"),
         ("rerank.mmr.lambda", 2, "less than or equal"),
-        ("size.x", 1, "has a value, and nothing inside of it"),
+        ("recall.popular.count.x", 1, "has a value, and nothing inside of it"),
         ("rank.score", "import os", "score"),
     ],
 )

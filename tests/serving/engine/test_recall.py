@@ -12,7 +12,6 @@ from feature_generator.config import members, plug
 from serving.engine import recall
 from serving.engine.ask import Ask, Question
 
-
 NUM, NOON = 120, 1_767_268_800_000  # as conftest has them
 
 
@@ -145,6 +144,7 @@ def test_cold_items_are_drawn_from_all_that_were_shown_little(world, rows):
     assert met == set(range(100, NUM))
 
 
+@pytest.mark.slow
 def test_vectors_find_what_comparing_all_finds(world, rows, trained, engine_of):
     engine = engine_of(
         [{"type": "vector", "model": "tower", "items": str(trained.items), "count": 20}],

@@ -1,0 +1,410 @@
+"""The engine behind HTTP: lists, events, traces, experiments; and that a request always answers."""
+
+import asyncio
+import json
+import os
+import threading
+import time
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feature_generator import plugins
+from feature_generator.config import members
+from serving.engine import recall
+from serving.engine.recall import Found, Recall, RecallConfig
+
+NOON = 1_767_268_800_000
+POPULAR = {"type": "popular", "by": "sales", "count": 60}
+
+
+def ids(answer):
+    return [item["item_id"] for item in answer["items"]]
+
+
+async def ask(client, **body):
+    reply = await client.post("/recommend", json={"user_id": "u1", "time": NOON, **body})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+class Config(RecallConfig):
+    """Config of `waits`."""
+
+    type: Literal["waits"] = "waits"
+
+
+class Waits(Recall):
+    """Answers when it is told to; never before."""
+
+    go = threading.Event()
+    begun: list[float] = []
+
+    def recall(self, ask, count):
+        Waits.begun.append(time.monotonic())
+        Waits.go.wait()
+        return Found(self.rows.find([1100]))
+
+
+@pytest.fixture
+def waiting():
+    """The source `waits`, plugged in."""
+    import sys
+    from pathlib import Path
+
+    module = sys.modules[__name__]
+    plugins.files[recall.PACKAGE, "waits"] = plugins.PluggedFile(Path(__file__), recall.PACKAGE, "waits", module, "")
+    members.cache_clear()
+    Waits.go.clear()
+    Waits.begun.clear()
+    yield Waits
+    Waits.go.set()
+    del plugins.files[recall.PACKAGE, "waits"]
+    members.cache_clear()
+
+
+def test_a_list_and_what_is_told_of_it(with_engine, shop):
+    async def work(client):
+        answer = await ask(client, request_id="r-1", size=3)
+        assert answer | {"ms": 0} == {
+            "request_id": "r-1",
+            "scene": "feed",
+            "items": [
+                {
+                    "item_id": 1000 + n,
+                    "position": n,
+                    "score": answer["items"][n]["score"],
+                    "sources": ["popular"],
+                    "reason": "popular now",
+                }
+                for n in range(3)
+            ],
+            "experiments": {},
+            "degraded": [],
+            "ms": 0,
+        }
+        assert len(ids(await ask(client))) == 10
+        assert ids(await ask(client, page=1, size=3)) == [1003, 1004, 1005]
+        assert (await client.get("/health")).json() == {"ready": True, "scenes": ["feed"], "items": 120}
+        text = (await client.get("/metrics")).text
+        assert 'easyrec_engine_lists_total{scene="feed",whole="yes"} 3' in text
+        assert 'easyrec_engine_items_total{scene="feed",stage="recall.popular",way="out"} 180' in text
+
+    with_engine(work, record={"path": str(shop / "logs"), "file_s": 3600})
+    (file,) = (shop / "logs").glob("exposures-*.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 16
+    assert lines[0] == {
+        "event_id": "r-1/1000",
+        "request_id": "r-1",
+        "scene": "feed",
+        "user_id": "u1",
+        "item_id": 1000,
+        "time": NOON,
+        "position": 0,
+        "score": lines[0]["score"],
+        "sources": ["popular"],
+        "experiments": {},
+        "propensity": 1.0,
+        "features": {},
+    }
+
+
+def test_events_reach_recall_and_filters_at_once_and_count_once(with_engine, shop):
+    near = {"type": "item_to_item", "name": "near", "path": str(shop / "near.parquet"), "weight": 100}
+    events = [
+        {"event_id": "e1", "type": "click", "user_id": "u1", "item_id": 1050, "time": NOON - 1000, "request_id": "r"}
+    ]
+    events.append({"event_id": "e2", "type": "view", "user_id": "u1", "item_id": 1070, "time": NOON})
+
+    async def work(client):
+        assert "near" not in str(await ask(client))
+        first = (await client.post("/events", json={"events": events})).json()
+        again = (await client.post("/events", json={"events": events})).json()
+        assert (first, again) == ({"taken": 2, "known": 0}, {"taken": 0, "known": 2})
+        answer = await ask(client, size=4)
+        assert ids(answer)[:2] == [1049, 1051]
+        assert answer["items"][0]["reason"] == "because you clicked thing 50"
+        assert 1050 not in ids(await ask(client, size=50))
+
+    with_engine(work, [near, POPULAR], {"filters": ["seen"]}, record={"path": str(shop / "logs"), "file_s": 3600})
+    (file,) = (shop / "logs").glob("events-*.jsonl")
+    assert [json.loads(line)["event_id"] for line in file.read_text().splitlines()] == ["e1", "e2"]
+
+    async def later(client):  # a process that starts reads the log again
+        answer = await ask(client, size=4)
+        assert ids(answer)[:2] == [1049, 1051]
+        assert (await client.post("/events", json={"events": events})).json()["known"] == 2
+
+    with_engine(later, [near, POPULAR], {"filters": ["seen"]}, record={"path": str(shop / "logs"), "file_s": 3600})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/recommend", {}, 400, "'user_id' must be"),
+        ("/recommend", {"user_id": "u", "sise": 3}, 400, "did you mean 'size'"),
+        ("/recommend", {"user_id": "u", "size": 0}, 400, "'size' must be a whole number from 1 to 500"),
+        ("/recommend", {"user_id": "u", "size": True}, 400, "'size'"),
+        ("/recommend", {"user_id": "u" * 300}, 400, "256"),
+        ("/recommend", {"user_id": 1.5}, 400, "'user_id'"),
+        ("/recommend", {"user_id": "u", "user": [1]}, 400, "'user' must be an object"),
+        ("/recommend", {"user_id": "u", "scene": "fed"}, 404, "did you mean 'feed'"),
+        ("/recommend", [], 400, "must be an object"),
+        ("/events", {"events": {}}, 400, "must be a list"),
+        (
+            "/events",
+            {"events": [{"event_id": "e", "type": "clik", "user_id": 1, "item_id": 2}]},
+            400,
+            "did you mean 'click'",
+        ),
+        ("/events", {"events": [{"type": "click", "user_id": 1, "item_id": 2}]}, 400, "events[0]: 'event_id'"),
+        ("/events", {"events": [{"event_id": "e", "type": "click", "user_id": 1, "item_id": None}]}, 400, "'item_id'"),
+        (
+            "/events",
+            {"events": [{"event_id": "e", "type": "click", "user_id": 1, "item_id": 2, "time": "x"}]},
+            400,
+            "'time'",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused(with_engine, path, body, status, told):
+    async def work(client):
+        reply = await client.post(path, json=body)
+        assert reply.status_code == status
+        assert told in reply.json()["error"]
+
+    with_engine(work)
+
+
+def test_a_source_that_hangs_is_left_out_and_not_asked_for_ever(with_engine, waiting):
+    scene = {"deadline_ms": 2000}
+    slow = {"type": "waits", "deadline_ms": 30, "threads": 2}
+
+    async def work(client):
+        for _ in range(20):
+            answer = await ask(client)
+            assert ids(answer) == list(range(1000, 1010))
+            assert answer["degraded"] in (["recall.waits: deadline"], ["recall.waits: not asked"])
+        assert len(waiting.begun) <= 3  # its two threads, and no more than one that tried again
+        names = [thread.name for thread in threading.enumerate()]
+        assert sum(name.startswith("waits") for name in names) <= 2
+        text = (await client.get("/metrics")).text
+        assert 'easyrec_engine_degraded_total{scene="feed",stage="recall.waits",why="deadline"}' in text
+        waiting.go.set()
+        for _ in range(300):  # it answers again: the breaker lets one try, then all
+            answer = await ask(client)
+            if not answer["degraded"]:
+                break
+            await asyncio.sleep(0.02)
+        assert 1100 in ids(answer)
+
+    with_engine(work, [POPULAR, slow], scene)
+
+
+def test_a_stage_that_hangs_costs_no_more_than_the_deadline(with_engine, waiting, monkeypatch):
+    from serving.engine.filters.rule import Rule
+
+    async def work(client):
+        await ask(client)
+        plan = client.service.engine.plan("")
+        rule = plan.filters[0]
+        monkeypatch.setattr(rule, "keeps", lambda ask, items: None if ask.hurried else Waits.go.wait())
+        begun = time.monotonic()
+        answer = await ask(client)
+        assert time.monotonic() - begun < 5.0
+        assert len(ids(answer)) == 10
+        assert answer["degraded"][-1] == "request: deadline"
+        monkeypatch.undo()
+        waiting.go.set()
+
+    assert Rule
+    with_engine(
+        work, scene={"filters": [{"type": "rule", "keep": "stock > user.least"}], "deadline_ms": 300}, threads=1
+    )
+
+
+def test_lists_are_full_though_all_was_seen(with_engine):
+    async def work(client):
+        met = [await ask(client, size=30) for _ in range(5)]
+        assert [len(ids(one)) for one in met] == [30] * 5
+        first = [item for one in met[:3] for item in ids(one)]
+        assert len(set(first)) == 90  # 108 may be shown
+        assert "filters: items that were seen fill the list" in met[3]["degraded"] + met[4]["degraded"]
+        assert all(item % 10 != 9 for one in met for item in ids(one))  # out of stock, whatever was seen
+
+    with_engine(work, scene={"filters": ["seen", {"type": "rule", "keep": "stock > 0"}]})
+
+
+def test_a_failing_filter_lets_nothing_through_that_it_might_forbid(with_engine, monkeypatch):
+    async def work(client):
+        rule = client.service.engine.plan("").filters[0]
+        monkeypatch.setattr(rule, "keeps", lambda ask, items: 1 / 0)
+        answer = await ask(client)
+        assert ids(answer) == []
+        assert "filters.rule: error" in answer["degraded"]
+
+    with_engine(work, scene={"filters": [{"type": "rule", "keep": "stock > user.least"}]})
+
+
+def test_a_source_that_cannot_be_made_is_left_out_until_it_can(with_engine, shop, monkeypatch):
+    from serving.engine import plan
+
+    async def work(client):
+        answer = await ask(client)
+        assert answer["degraded"] == ["recall.near: not ready"]
+        assert len(ids(answer)) == 10
+        (shop / "later.parquet").write_bytes((shop / "near.parquet").read_bytes())
+        monkeypatch.setattr(plan, "AGAIN_S", 0.0)
+        client.service.engine.watch()
+        assert (await ask(client))["degraded"] == []
+
+    with_engine(work, [POPULAR, {"type": "item_to_item", "name": "near", "path": str(shop / "later.parquet")}])
+
+
+def test_the_catalogue_is_read_again_and_counts_go_on(with_engine, shop):
+    async def work(client):
+        engine = client.service.engine
+        await ask(client, size=3)
+        await client.post("/events", json={"events": [{"event_id": "e", "type": "buy", "user_id": 2, "item_id": 1119}]})
+        table = pq.read_table(shop / "items.parquet")
+        rest = table.slice(5)
+        more = pa.Table.from_pylist([{**rest.to_pylist()[0], "item_id": 5000, "sales": 1e6}], rest.schema)
+        pq.write_table(pa.concat_tables([more, rest]), shop / "items.parquet")
+        os.utime(shop / "items.parquet", ns=(time.time_ns(), time.time_ns()))
+        engine.watch()
+        assert ids(await ask(client, size=2)) == [5000, 1005]
+        assert engine.world.live.taken[engine.plan("").rows.find([1119])[0]] == 1.0
+        (shop / "items.parquet").write_bytes(b"damaged")
+        engine.shelf._looked = -1e9
+        engine.watch()
+        assert ids(await ask(client, size=2)) == [5000, 1005]
+
+    with_engine(
+        work,
+        catalogue={
+            "source": {"path": str(shop / "items.parquet")},
+            "key": "item_id",
+            "title": "title",
+            "refresh_s": 1e-9,
+        },
+    )
+
+
+EXPERIMENTS = {
+    "layers": [
+        {
+            "name": "ranking",
+            "experiments": [
+                {
+                    "name": "short",
+                    "variants": [
+                        {"name": "control", "white_list": ["u1"]},
+                        {
+                            "name": "treatment",
+                            "white_list": ["u2"],
+                            "parameters": {"size": 3, "recall.popular.count": 2},
+                        },
+                    ],
+                }
+            ],
+        }
+    ]
+}
+
+
+def test_an_experiment_changes_the_scene_of_its_users_alone(with_engine):
+    async def work(client):
+        control, treatment = await ask(client, user_id="u1"), await ask(client, user_id="u2")
+        assert (len(ids(control)), len(ids(treatment))) == (10, 3)
+        assert control["experiments"] == {"ranking": "short/control"}
+        assert treatment["experiments"] == {"ranking": "short/treatment"}
+        client.service.engine.experiments.stop("short")
+        assert len(ids(await ask(client, user_id="u2"))) == 10
+
+    with_engine(work, experiments=EXPERIMENTS)
+
+
+def test_a_trace_tells_each_candidates_way(with_engine, shop):
+    near = {"type": "item_to_item", "name": "near", "path": str(shop / "near.parquet")}
+    admin = {"authorization": "Bearer an admin's token of the tests"}
+    scene = {
+        "filters": [{"type": "rule", "name": "stock", "keep": "stock > 0"}],
+        "rerank": [{"type": "mmr", "by": "cate"}],
+    }
+
+    async def work(client):
+        event = {"event_id": "e1", "type": "click", "user_id": "u1", "item_id": 1050, "time": NOON}
+        await client.post("/events", json={"events": [event]})
+        assert (await client.get("/trace?user_id=u1")).status_code == 401
+        reply = await client.get(f"/trace?user_id=u1&time={NOON}&with.size=4&with.rerank.mmr.lambda=1", headers=admin)
+        told = reply.json()
+        assert reply.status_code == 200
+        assert told["parameters"] == {"size": 4, "rerank.mmr.lambda": 1}
+        assert told["stages"] == ["merge", "rerank.mmr"]
+        items = {item["item_id"]: item for item in told["items"]}
+        assert [item["position"] for item in told["items"][:5]] == [0, 1, 2, 3, None]
+        assert items[1051]["sources"][0] == {"source": "near", "rank": 0, "score": 0.5}
+        about = {"user_id": "u1", "time": NOON, "items": [1049, "1110", 7, 1051]}
+        some = (await client.post("/trace", headers=admin, json=about)).json()["items"]
+        ended = {item["item_id"]: item["ended"] for item in some}
+        assert ended == {
+            1049: "left out by stock",
+            1110: "no source recalled it",
+            1051: "shown",
+            7: "not in the catalogue",
+        }
+        assert items[1020]["sources"][0]["source"] == "popular"
+        assert items[1020]["ended"] == "behind the end of the list"
+        assert told["candidates"] == 60
+        same = await client.post(
+            "/trace",
+            headers=admin,
+            json={"user_id": "u1", "time": NOON, "parameters": {"size": 4, "rerank.mmr.lambda": 1}},
+        )
+        assert [i["item_id"] for i in same.json()["items"]] == [i["item_id"] for i in told["items"]]
+        wrong = await client.get("/trace?user_id=u1&with.recall.neer.count=1", headers=admin)
+        assert wrong.status_code == 400
+        assert "did you mean 'near'" in wrong.json()["error"]
+        page = await client.get("/ui")
+        assert "script-src 'sha256-" in page.headers["content-security-policy"]
+        assert "easyrec_engine_lists_total" not in (await client.get("/metrics")).text  # a trace is no list
+
+    with_engine(work, [near, POPULAR], scene, auth={"admin": ["an admin's token of the tests"]})
+
+
+def test_histories_that_are_shared_hold_the_same(tmp_path):
+    from serving.engine.history import build
+    from serving.engine.history.memory import Config as Memory
+    from serving.engine.history.sqlite import Config as SQLite
+
+    one, two = (
+        build(Memory(steps=3, shown=4, keep_s=100)),
+        build(SQLite(path=str(tmp_path / "h.db"), steps=3, shown=4, keep_s=100)),
+    )
+    for history in (one, two):
+        history.add(
+            [("u", 1, 1000, 1.0), ("u", "b", 3000, 2.0), ("u", 3, 2000, 1.0), ("u", 4, 4000, 1.0), ("v", 9, 1, 1.0)]
+        )
+        history.show("u", ["x", "y"], 5000)
+        history.show("u", ["z", 7, 8], 6000)
+    expected = ([4, "b", 3], [4000, 3000, 2000], [1.0, 2.0, 1.0], [6000, 6000, 6000, 5000])
+    for history in (one, two):
+        past = history.past("u", 7000)
+        assert (list(past.keys), list(past.times), list(past.weights), list(past.shown_times)) == expected
+        assert set(past.shown[:3]) == {"z", 7, 8}
+        assert not history.past("u", 300_000).keys
+        history.close()
+
+
+def test_a_history_that_cannot_be_read_costs_no_list(with_engine, shop):
+    async def work(client):
+        answer = await ask(client)
+        assert len(ids(answer)) == 10
+        assert answer["degraded"] == ["history: error"]
+
+    pytest.importorskip("redis")
+    redis = {"type": "redis", "url": "redis://127.0.0.1:1/0", "timeout_ms": 20}
+    with_engine(work, scene={"filters": ["seen"]}, history=redis)
