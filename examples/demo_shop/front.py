@@ -47,6 +47,14 @@ SAFE = [
 SHOWN = ("item_id", "title", "price", "category", "department", "cate", "brand_name", "tags", "stock")
 OF_A_CATEGORY, TRACED = 48, 60
 BODY_BYTES, DEADLINE_S = 8192, 5.0
+SOURCES = {
+    "vector": "items near your vector, by two towers",
+    "item_to_item": "what those clicked who clicked what you did",
+    "category": "popular in categories that you click",
+    "popular": "what most people click",
+    "recent": "what is new",
+}
+"""What kinds of sources give, in words."""
 FORMULAS = {
     "clicks": "ctr",
     "clicks, purchases a little": "ctr * pow(1 + cvr, 0.5)",
@@ -114,7 +122,7 @@ class Shop:
                 {"user_id": one["user_id"], "likes": one["likes"], **one["columns"]} for one in self._personas
             ],
             "experiments": self._experiments,
-            "sources": [source.called for source in scene.recall],
+            "sources": {source.called: SOURCES.get(source.type, source.type) for source in scene.recall},
             "formulas": FORMULAS,
             "formula": scene.rank.score if scene.rank is not None else None,
             "lambda": None if mmr is None else mmr.balance,

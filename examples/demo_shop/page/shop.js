@@ -139,7 +139,7 @@ function card(item, request, old) {
   return make("li", { class: `card${item.item_id === state.chosen && request ? " chosen" : ""}`, "data-item": item.item_id, "data-category": item.category }, open, badge, why);
 }
 
-const chips = (sources) => make("span", { class: "chips" }, ...sources.map((source) => make("span", { class: `chip ${source}` }, source)));
+const chips = (sources) => make("span", { class: "chips" }, ...sources.map((source) => make("span", { class: `chip ${source}`, title: state.start.sources[source] }, source)));
 
 function departments() {
   const at = state.view === "feed" ? -1 : Math.floor(state.view / 10);
@@ -311,7 +311,7 @@ function whatIf() {
   const select = make("select", { id: "formula" }, ...Object.entries(start.formulas).map(([name, text]) => make("option", { value: text }, `${name}:  ${text}`)));
   select.value = formula;
   const range = make("input", { type: "range", id: "lambda", min: 0, max: 1, step: 0.1, value: lambda });
-  const checks = start.sources.map((name) => make("label", {}, make("input", { type: "checkbox", value: name, checked: true }), name));
+  const checks = Object.entries(start.sources).map(([name, why]) => make("label", {}, make("input", { type: "checkbox", value: name, checked: true }), make("span", {}, make("b", {}, name), ` ${why}`)));
   const changed = () => tryOut(select, range, checks.filter((one) => !one.firstChild.checked).map((one) => one.firstChild.value), formula, lambda);
   for (const one of [select, range, ...checks]) one.addEventListener("change", changed);
   body("what-if").replaceChildren(
