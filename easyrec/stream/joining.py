@@ -43,8 +43,8 @@ class Joining:
     """Makes samples.
 
     Args:
-        config: What is defined.
-        name: Of the samples.
+        config: What is defined, or the samples alone.
+        name: Of the samples, where there are several.
         until_end: Whether to end where the sources end now.
         folder: Where the state lies, unless the config says.
         clock: Seconds since 1970.
@@ -55,23 +55,26 @@ class Joining:
 
     def __init__(
         self,
-        config: StoreConfig,
-        name: str,
+        config: StoreConfig | SampleConfig,
+        name: str = "",
         *,
         until_end: bool = False,
         folder: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.config = _named(config, name)
+        store = None if isinstance(config, SampleConfig) else config
+        self.config = config if isinstance(config, SampleConfig) else _named(config, name)
         state = self.config.state or _default_state()
-        self.state: State = state.open((folder or Path()) / f"{name}.samples")
+        self.state: State = state.open((folder or Path()) / f"{self.config.name}.samples")
         self.online: OnlineStore | None = None
         self.sink: Sink | None = None
         self.kinds: list[_Kind] = []
         try:
             if self.config.exposures.features is not None:
-                self.online = config.online.open(config.project)
-            self.joiner = Joiner(self.config, self._snapshot(config))
+                if store is None:
+                    raise StoreError(f"samples '{self.config.name}': features are read from a store, and there is none")
+                self.online = store.online.open(store.project)
+            self.joiner = Joiner(self.config, self._snapshot(store))
             self._meta = self._read(self.state.get(META, [MAIN])[0])
             self.joiner.restore(self._kept())
             for kind, events in {
@@ -209,9 +212,9 @@ class Joining:
     def _kept(self) -> list[tuple[str, bytes]]:
         return [(key.decode(), value) for key, value in every(self.state, ROWS)]
 
-    def _snapshot(self, config: StoreConfig) -> tuple[Snapshot, pa.Schema] | None:
+    def _snapshot(self, config: StoreConfig | None) -> tuple[Snapshot, pa.Schema] | None:
         model = self.config.exposures.features
-        if model is None or self.online is None:
+        if model is None or config is None or self.online is None:
             return None
         made = Snapshot(config, self.online, model, list(self.config.exposures.columns))
         return made, made.schema
@@ -265,6 +268,7 @@ class _Kind:
         self.offsets: dict[str, Offset] = dict(told["offsets"])
         self.source = config.source.open(config.schema, until_end=until_end)
         self.source.seek(self.offsets)
+        self._idle, self._heard = config.idle, time.monotonic()
 
     @property
     def newest(self) -> int:
@@ -274,6 +278,8 @@ class _Kind:
     def watermark(self) -> int:
         if self.source.ended and not self.watermarks.newest and self.name != EXPOSURE:  # nothing ever followed
             return END
+        if self.name != EXPOSURE and self._idle and time.monotonic() - self._heard >= self._idle:
+            return END  # what follows exposures, and is not heard of, does not hold them up
         return self.watermarks.current(self.source.partitions, time.monotonic())
 
     def take(self, most: int, seconds: float) -> Taken | None:
@@ -281,6 +287,7 @@ class _Kind:
         events = self.source.poll(most, seconds)
         if not events:
             return None
+        self._heard = time.monotonic()
         self.offsets.update({one.partition: one.offset for one in events})
         taken = self.intake.take(events)
         self.counts.update(taken.counts)
