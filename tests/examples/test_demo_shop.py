@@ -103,6 +103,7 @@ def test_whom_one_may_be_is_known_by_events_of_before(tables, training):
 
 def test_the_configs_are_valid_and_every_variant_gives_a_scene(monkeypatch, training):
     from easyrec.config import load_experiment
+    from easyrec.loop.config import load_loop
     from serving.ab import load_experiments
     from serving.engine.config import load_engine_config
 
@@ -116,6 +117,7 @@ def test_the_configs_are_valid_and_every_variant_gives_a_scene(monkeypatch, trai
     for parameters in told:
         engine.check_scene(feed.with_parameters(parameters))
     assert sum(bool(parameters) for parameters in told) >= 3
+    assert load_loop("loop.yaml").experiment == "ranker.yaml"
     for name in ("two_tower", "light", "ranker", "neighbours"):
         assert load_experiment(f"{name}.yaml").name == name
 
@@ -161,7 +163,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_makes_no_markup_of_texts():
 def served(tmp_path_factory):
     """The address of a shop with small models, and its folder."""
     folder = tmp_path_factory.mktemp("demo") / "shop"
-    command = [sys.executable, DEMO, "--folder", folder, "--rows", "60000", "--clicks", "30000", "--port", "0"]
+    command = [sys.executable, DEMO, "--folder", folder, "--rows", "60000", "--clicks", "30000", "--port", "0", "--no-loop"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     log = folder.parent / "log"
     with log.open("w") as told, subprocess.Popen(command, stdout=told, stderr=told, env=env) as process:

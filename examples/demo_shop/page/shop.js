@@ -203,6 +203,7 @@ async function openItem(item, request, opener) {
 }
 
 async function closed() {
+  if ($("dialog").open) return; // the next item was opened before the browser told that this one was closed
   const opener = state.opener;
   $("dialog").replaceChildren();
   if (state.acted && state.view === "feed") {
