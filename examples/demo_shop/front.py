@@ -143,9 +143,9 @@ class Shop:
         return Answer(dump({"items": found.select(SHOWN).to_pylist()}), headers=SAFE)
 
     async def visitor(self, service: EngineService, request: Request) -> Answer:
-        """The newest clicks, and those that were bought."""
+        """The items that were clicked or bought last."""
         past = service.engine.history.past(request.params["user"][:256], time.time_ns() // 1_000_000)
-        rows = [self._row_of[key] for key in past.keys if key in self._row_of][:12]
+        rows = [self._row_of[key] for key in dict.fromkeys(past.keys) if key in self._row_of][:12]
         return Answer(dump({"clicked": self._told(rows)}), headers=SAFE)
 
     async def listed(self, service: EngineService, request: Request) -> Answer:

@@ -149,7 +149,8 @@ def items_of(shop: ShopData, clicked: npt.NDArray[np.int64]) -> pa.Table:
 def _past_of(user: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """How many of the user's clicks stand before each row, at most `HISTORY`; rows are sorted by user, then time."""
     starts = np.searchsorted(user, user[rows], side="left")
-    return np.minimum(rows - starts, HISTORY)
+    found: npt.NDArray[np.int64] = np.minimum(rows - starts, HISTORY)
+    return found
 
 
 def _with_past(shop: ShopData, rows: npt.NDArray[np.int64]) -> pa.Table:
