@@ -206,5 +206,5 @@ def write_personas(shop: ShopData) -> None:
     write_text(Path("personas.json"), json.dumps(chosen, indent=1))
     lines.sort(key=lambda line: line["time"])
     Path("logs").mkdir()
-    text = "".join(json.dumps({**line, "request_id": "", "value": 1.0}) + "\n" for line in lines)
+    text = "".join(json.dumps({**line, "request_id": "before", "value": 1.0}) + "\n" for line in lines)
     write_text(Path("logs/events-00000000-before.jsonl"), text)

@@ -164,8 +164,7 @@ function fill(place, ...children) {
 // ----------------------------------------------------------------------------------------- an item, and events
 
 async function tell(type, item, request) {
-  const event = { event_id: `${type}-${fresh()}`, type, user_id: state.user, item_id: item.item_id, time: Date.now() };
-  if (request) event.request_id = request;
+  const event = { event_id: `${type}-${fresh()}`, type, user_id: state.user, item_id: item.item_id, time: Date.now(), request_id: request || "browsing" };
   if (type === "buy") event.value = item.price;
   await ask("/events", { events: [event] });
   state.acted = true;
