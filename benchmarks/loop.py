@@ -6,7 +6,8 @@
 Both arms meet the same requests and begin with the same model. Simulated time stands still while a version is made, which
 takes seconds: of the loop's parts all are real, the engine behind HTTP, its log, the joiner, the trainer, the gate, deltas and the
 swap in the running engine. What is told is the expected CTR of the lists, without the noise of clicks, beside that of the
-best lists there are; `efficiency` is their ratio.
+best lists there are; `efficiency` is their ratio. New items have their share of exposure where on their first day they are shown at
+least half as often as the mean item (`newcomers_share`), and nine of ten of them at least a tenth as often (`newcomers_shown`).
 
 An arm of a seed that has ended is kept in .data/loop, so that a run that was stopped goes on with the next one.
 """
@@ -47,7 +48,7 @@ from easyrec.simulate.world import Requests
 
 SIZE, HOUR = 10, 3_600_000
 ARMS = ("frozen", "online")
-BARS = {"after_shift": 1.15, "recovered": 0.8}
+BARS = {"after_shift": 1.15, "recovered": 0.8, "newcomers_share": 0.5, "newcomers_shown": 0.9}
 NEW_DAYS = 1
 """An item younger than this is new."""
 
@@ -67,6 +68,8 @@ def world(seed: int, args: argparse.Namespace) -> SimulateConfig:
                 "categories": 12,
                 "brands": 30,
                 "ctr": 0.15,
+                "taste": 2.0,
+                "quality": 0.3,
                 "position_bias": 0.5,
                 "shift": {"day": args.days // 2},
             },
@@ -94,12 +97,15 @@ def engine(folder: Path, port: int, bundle: str, deltas: str | None) -> Path:
                 "deadline_ms": 20_000,
                 "recall": [
                     {"type": "popular", "count": 250},
-                    {"type": "recent", "column": "birth_time", "unit": "ms", "count": 60},
+                    {"type": "cold_start", "name": "cold", "count": 30, "below": 150, "column": "birth_time"},
                 ],
-                "merge": {"count": 300, "quotas": {"recent": 40}},
+                "merge": {"count": 300, "quotas": {"cold": 30}},
                 "filters": [{"type": "seen", "what": ["clicked"], "within_s": 259_200}],
                 "rank": {"model": "ranker", "score": "click", "columns": {"position": 0}},
-                "rerank": [{"type": "epsilon", "share": 0.1, "pool": 60}],
+                "rerank": [
+                    {"type": "slots", "slots": [{"positions": [7], "source": "cold"}]},
+                    {"type": "epsilon", "share": 0.1, "pool": 60},
+                ],
                 "fallback": "popular",
             }
         ],
@@ -130,7 +136,6 @@ def loop(folder: Path, args: argparse.Namespace) -> LoopConfig:
                 "overrides": {
                     "train.epochs": args.epochs,
                     "train.sparse_optimizer.lr": args.rate,
-                    "data.batch_size": 256,
                 },
             },
             "gate": {"metric": "auc", "max_drop": 0.05, "share": 0.15},
@@ -153,7 +158,8 @@ class Watched:
     def __init__(self, policy: EnginePolicy, simulation: Simulation, every: int, learn: Any) -> None:
         self.policy, self.simulation, self.every, self.learn = policy, simulation, every, learn
         self.next: int | None = None
-        self.seen: list[tuple[int, float, float, int, int]] = []
+        self.seen: list[tuple[int, float, float, int]] = []
+        self.fresh = np.zeros(len(simulation.world.items), np.int64)  # how often each item was shown on its first day
 
     def recommend(self, requests: Requests, size: int) -> Answers:
         now = int(requests.time[0])
@@ -202,7 +208,7 @@ def experiment(folder: Path, config: SimulateConfig) -> dict[str, Any]:
         "data": {
             "train": {"type": "parquet", "path": str(folder / "train.parquet")},
             "labels": ["click"],
-            "batch_size": 1024,
+            "batch_size": 256,
             "event_time": "time",
         },
         "features": [
@@ -221,7 +227,7 @@ def experiment(folder: Path, config: SimulateConfig) -> dict[str, Any]:
                 "default_value": "0",
             },
         ],
-        "model": {"type": "deepfm", "embedding_dim": 8, "hidden": [32]},
+        "model": {"type": "deepfm", "embedding_dim": 16, "hidden": [64, 32]},
         "train": {
             "epochs": 2,
             "sparse_optimizer": {"type": "lazy_adam", "lr": 0.003},
@@ -336,6 +342,23 @@ def run(arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         "swap_seconds": round(statistics.median(learning.seconds), 2) if learning and learning.seconds else None,
         "counts": status.get("counts", {}),
         "errors": sum(day["errors"] for day in days),
+        **newcomers(watched),
+    }
+
+
+def newcomers(watched: Watched) -> dict[str, float]:
+    """How often items were shown on their first day, beside what would be their part of all that is shown."""
+    place = watched.simulation.world
+    last = max(one[0] for one in watched.seen)
+    born = (place.items.birth >= place.clock.start) & (place.items.birth < last - 24 * HOUR)
+    live = statistics.mean(place.items.live(int(one[0])) for one in watched.seen[:: max(1, len(watched.seen) // 100)])
+    days = (last - place.clock.start) / (24 * HOUR)
+    part = SIZE * len(watched.seen) / days / live  # of an item in a day, if all were shown alike
+    shown = watched.fresh[born]
+    return {
+        "newcomers": int(born.sum()),
+        "newcomers_shown": round(float((shown >= part / 10).mean()), 4),
+        "newcomers_share": round(float(shown.mean() / part), 4),
     }
 
 
@@ -345,7 +368,7 @@ def told(day: dict[str, Any]) -> str:
     return ", ".join(f"{name} {day[name]}" for name in names)
 
 
-def by_hours(seen: list[tuple[int, float, float, int, int]], start: int, every: int) -> list[dict[str, float]]:
+def by_hours(seen: list[tuple[int, float, float, int]], start: int, every: int) -> list[dict[str, float]]:
     """Figures of each stretch of simulated time between two pauses."""
     moments = np.array([one[0] for one in seen])
     worth, best, new = (np.array([one[at] for one in seen], float) for at in (1, 2, 3))
@@ -373,7 +396,6 @@ def judged(frozen: dict[str, Any], online: dict[str, Any], args: argparse.Namesp
     before, drop = efficiency(online, at - 24, at), efficiency(online, at, at + args.every)
     within = efficiency(online, at + 24, at + 30)
     after = [sum(day["expected_ctr"] for day in arm["days"][shift:]) / (args.days - shift) for arm in (frozen, online)]
-    share = [statistics.mean(day["new_share"] for day in arm["days"]) for arm in (frozen, online)]
     return {
         "after_shift": round(after[1] / after[0], 4),
         "frozen_ctr": round(after[0], 5),
@@ -382,8 +404,8 @@ def judged(frozen: dict[str, Any], online: dict[str, Any], args: argparse.Namesp
         "dropped_to": round(drop, 4),
         "a_day_later": round(within, 4),
         "recovered": round((within - drop) / max(before - drop, 1e-9), 4),
-        "new_share_frozen": round(share[0], 4),
-        "new_share_online": round(share[1], 4),
+        "newcomers_share": online["newcomers_share"],
+        "newcomers_shown": online["newcomers_shown"],
         "versions": online["versions"],
         "refused": len(online["refused"]),
         "swap_seconds": online["swap_seconds"],

@@ -23,10 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run until it is told to stop."""
-    from easyrec.loop.supervisor import Supervisor  # noqa: PLC0415 (help must not wait for it)
+    from easyrec.config import load_experiment  # noqa: PLC0415 (help must not wait for it)
+    from easyrec.loop.supervisor import Supervisor  # noqa: PLC0415 (the same)
 
     log()
     plug_all(args)
-    supervisor = Supervisor(loop_of(args), args.plugin)
+    loop = loop_of(args)
+    load_experiment(loop.experiment)  # what is wrong with it is told now, and not by processes that end again and again
+    supervisor = Supervisor(loop, args.plugin)
     with told_to_stop() as stop:
         supervisor.run(stop.is_set)

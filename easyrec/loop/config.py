@@ -253,6 +253,8 @@ class LoopConfig(StrictModel):
     tables: list[TableConfig] = []
     keep: int = Field(5, ge=2)
     """Versions that are kept, beside the one that is served: so far back a rollback can go."""
+    keep_samples: Annotated[Duration, Field(gt=0.0)] | None = None
+    """How old samples may be, in event time, that stay in their folder once they were learned. Default: all stay."""
     poll: Annotated[Duration, Field(gt=0.0)] = 1.0
     """How often, in seconds of the clock, it is looked whether there is something to do."""
     status: StatusConfig | None = None

@@ -35,7 +35,6 @@ class Learner:
     """
 
     def __init__(self, loop: LoopConfig, versions: Versions, plugins: list[str] | None = None) -> None:
-        require(Path(loop.experiment), "experiment")
         self.loop, self.versions, self.plugins = loop, versions, list(plugins or ())
         self.experiment = load_experiment(loop.experiment, plugins=self.plugins)
         if loop.train.where == "positive" and self.label is None:
@@ -72,7 +71,9 @@ class Learner:
         digest = digest_of_bundle(run / "bundle")
         self.versions.write(FIRST, "gate", {"passed": True, "why": "the loop starts from it"})
         self.versions.write(FIRST, "train", {"bundle": digest, "from": str(source), "seconds": 0.0})
-        self.versions.write(FIRST, "plan", {"base": None, "until": 0, "newest": None, "trained_until": None})
+        self.versions.write(
+            FIRST, "plan", {"base": None, "until": 0, "samples": 0, "newest": None, "trained_until": None}
+        )
 
     # ---------------------------------------------------------------------------------------------- plan
 
@@ -101,6 +102,7 @@ class Learner:
             "until": window.until,
             "left": [str(path.relative_to(self.versions.folder)) for path in window.left],
             "parts": len(window.parts),
+            "samples": window.samples,
             **made,
             "seconds": round(time.monotonic() - begun, 3),
         }

@@ -26,6 +26,8 @@ from easyrec.loop.config import LoopConfig
 from easyrec.loop.versions import Manifest, Versions, held, link_tree, write_manifest
 from easyrec.loop.versions import read_manifest as read_told
 
+OWNER = ".loop.json"
+"""Whose folder it is."""
 CURRENT, BUNDLES, DELTAS, SERVED = "current", "bundles", "deltas", "served.json"
 
 
@@ -39,6 +41,7 @@ class Publisher:
 
     def __init__(self, loop: LoopConfig, versions: Versions) -> None:
         self.loop, self.versions, self.folder = loop, versions, Path(loop.publish.to)
+        self._own()
 
     def publish(self, number: int) -> bool:
         """Serve a version that passed the gate; False where it was rolled back meanwhile.
@@ -121,6 +124,23 @@ class Publisher:
         return None if form is None else int(form[1])
 
     # ----------------------------------------------------------------------------------------- inside
+
+    def _own(self) -> None:
+        """Have the folder for this loop alone.
+
+        Raises:
+            RunError: Another loop publishes into it.
+        """
+        state, told = str(self.versions.state.resolve()), self.folder / OWNER
+        owner = read_told(told)
+        if owner is None:
+            write_manifest(told, {"state": state})
+        elif owner["state"] != state and Path(owner["state"]).is_dir():
+            raise RunError(
+                f"{self.folder}: the loop of {owner['state']} publishes into it: give this one a folder of its own"
+            )
+        elif owner["state"] != state:  # that one is gone, or was moved here
+            write_manifest(told, {"state": state})
 
     def _settle(self, wanted: int) -> None:
         for path in self._deltas():

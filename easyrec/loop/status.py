@@ -17,7 +17,7 @@ from easyrec.loop.joining import JOINED
 from easyrec.loop.page import page
 from easyrec.loop.publishing import served_by
 from easyrec.loop.versions import Versions, read_manifest
-from easyrec.loop.window import parts_from
+from easyrec.loop.window import samples_of
 
 logger = logging.getLogger("easyrec.loop")
 
@@ -65,7 +65,7 @@ def status_of(loop: LoopConfig, clock: Callable[[], float] = time.time) -> dict[
     learned = served.get("trained_until")
     trained = None if newest is None else _trained(versions)
     counts: Mapping[str, int] = joined.get("counts") or {}
-    waiting = parts_from(Path(loop.samples), int(plan.get("until", 0)), int(joined.get("steps", 0)))
+    waiting = samples_of(joined) - int(plan.get("samples") or 0) + int(plan.get("held", 0))
     gates = [one for one in history if one["result"] in ("published", "refused")]
     figures = {
         "served_version": served.get("version"),
@@ -77,7 +77,7 @@ def status_of(loop: LoopConfig, clock: Callable[[], float] = time.time) -> dict[
         else round(exposed - watermark / 1e6, 3),
         "backlog_bytes": joined.get("backlog_bytes"),
         "waiting_exposures": joined.get("waiting"),
-        "waiting_samples": sum(part.rows for part in waiting) + int(plan.get("held", 0)),
+        "waiting_samples": waiting,
         "samples_total": counts.get("samples", 0),
         "malformed_total": _of(counts, "malformed"),
         "late_total": _of(counts, "late"),

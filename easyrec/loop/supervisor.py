@@ -105,7 +105,14 @@ class Supervisor:
             child.failures = 0 if now - child.since > STEADY_S else child.failures + 1
             pause = min(LAST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (child.failures - 1)) if child.failures else 0.0
             child.next, child.restarts = now + pause, child.restarts + 1
-            logger.error("%s ended with %d after %.1f s; again in %.1f s", child.role, code, now - child.since, pause)
+            logger.log(
+                logging.ERROR if code else logging.INFO,
+                "%s ended with %d after %.1f s; again in %.1f s",
+                child.role,
+                code,
+                now - child.since,
+                pause,
+            )
         if now < child.next:
             return
         child.process = subprocess.Popen(  # noqa: S603 (this Python, a module of ours)

@@ -41,13 +41,15 @@ class Tables:
             return False
         done = False
         for table in self.loop.tables:
-            done |= self._refresh(table, int(joined["steps"]))
+            done |= self._refresh(table, int(joined["steps"]), joined["watermark"] / 1e3)
         return done
 
-    def _refresh(self, table: TableConfig, steps: int) -> bool:
+    def _refresh(self, table: TableConfig, steps: int, watermark: float) -> bool:
         told = self.loop.folder / "tables" / f"{table.name}.json"
         before = read_manifest(told) or {"newest": None, "steps": 0}
         if steps == before["steps"]:
+            return False
+        if before["newest"] is not None and watermark - before["newest"] < table.every * 1e3:
             return False
         parts = parts_from(Path(self.loop.samples), 0, steps)
         newest = max((part.newest for part in parts), default=None)

@@ -57,6 +57,7 @@ class Window:
         since: What was the newest time before, None where there was none.
         newest: The newest time now.
         more: Whether further samples wait behind these.
+        samples: How many were taken by all versions, with these.
     """
 
     first: int
@@ -67,6 +68,7 @@ class Window:
     since: int | None
     newest: int
     more: bool = False
+    samples: int = 0
 
 
 def window_of(loop: LoopConfig, versions: Versions) -> Window | None:
@@ -77,10 +79,11 @@ def window_of(loop: LoopConfig, versions: Versions) -> Window | None:
         DataError: A file of them is.
     """
     joined = read_manifest(Path(loop.samples) / JOINED)
-    if joined is None:
-        return None
     newest = versions.newest
     plan = {} if newest is None else versions.read(newest, "plan") or {}
+    back = newest is not None and versions.is_rolled_back(newest)  # then there may be more than is told
+    if joined is None or not (back or may_be_due(loop, joined, plan)):
+        return None
     first = int(plan.get("until", 0))
     left = _left(loop, versions)
     rows, parts, until, more = sum(pq.read_metadata(path).num_rows for path in left), [], first, False
@@ -95,9 +98,34 @@ def window_of(loop: LoopConfig, versions: Versions) -> Window | None:
         until = int(joined["steps"])
     if not rows:
         return None
+    taken = int(plan.get("samples", 0)) + sum(part.rows for part in parts)
     since = plan.get("newest")
     latest = max([part.newest for part in parts], default=since if since is not None else 0)
-    return Window(first, until, parts, left, rows, since, latest, more)
+    return Window(first, until, parts, left, rows, since, latest, more, taken)
+
+
+def may_be_due(loop: LoopConfig, joined: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
+    """Whether it is worth while to look at the samples: what the joiner tells may rule out that a version is due.
+
+    Args:
+        loop: The loop.
+        joined: What the joiner tells.
+        plan: Of the newest version; empty where there is none.
+    """
+    if int(joined["steps"]) <= int(plan.get("until", 0)):
+        return False
+    if plan.get("newest") is None:
+        return True
+    train = loop.train
+    in_time = train.every is not None and joined["watermark"] / 1e3 - plan["newest"] >= train.every * 1e3
+    enough = min(train.every_rows or train.max_rows, train.max_rows)
+    return bool(in_time or samples_of(joined) - int(plan.get("samples", 0)) + plan.get("held", 0) >= enough)
+
+
+def samples_of(joined: Mapping[str, Any]) -> int:
+    """How many rows of samples were written."""
+    counts = joined.get("counts") or {}
+    return int(counts.get("samples", 0)) + int(counts.get("corrections", 0))
 
 
 def is_due(loop: LoopConfig, window: Window) -> bool:
@@ -269,6 +297,25 @@ def digest(path: Path) -> str:
         while piece := file.read(1 << 20):
             found.update(piece)
     return found.hexdigest()
+
+
+def forget(loop: LoopConfig, versions: Versions) -> int:
+    """Remove files of samples that are older than they are kept, and that a version has learned; gives how many."""
+    newest = versions.newest
+    plan = {} if newest is None else versions.read(newest, "plan") or {}
+    if loop.keep_samples is None or plan.get("newest") is None:
+        return 0
+    old = [
+        part
+        for part in parts_from(Path(loop.samples), 0, int(plan["until"]))
+        if part.newest < plan["newest"] - loop.keep_samples * 1e3
+    ]
+    for part in old:
+        part.path.unlink(missing_ok=True)
+        for folder in list(part.path.parents)[:2]:
+            if folder != Path(loop.samples) and folder.is_relative_to(loop.samples) and not any(folder.iterdir()):
+                folder.rmdir()
+    return len(old)
 
 
 def check(folder: Path, digests: Mapping[str, str]) -> None:

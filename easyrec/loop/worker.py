@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from easyrec.errors import DataError, RunError
+from easyrec.loop import window
 from easyrec.loop.config import LoopConfig
 from easyrec.loop.joining import LogJoiner
 from easyrec.loop.versions import Versions, held, write_manifest
@@ -16,6 +17,8 @@ logger = logging.getLogger("easyrec.loop")
 
 STEPS = ("join", "train", "gate", "publish", "tables", "vectors")
 """What `easyrec loop step` does."""
+RECYCLED = 500
+"""Versions after which the process of a model makes room for a new one: what a long life leaves in memory goes with it."""
 BUSY = 0.5
 """Share of a batch from which on more is read at once."""
 
@@ -84,7 +87,8 @@ class ModelWorker:
         """Do what is to be done until it is asked to stop."""
         with held(self.loop.folder / "model.lock", "training"):
             self.begin()
-            while not stop():
+            first = self.versions.newest or 0
+            while not stop() and (self.versions.newest or 0) - first < RECYCLED:
                 if not self.once():
                     _sleep(self.loop.poll, stop)
 
@@ -127,6 +131,7 @@ class ModelWorker:
             shown = "" if value is None else f", {self.loop.gate.metric} {value:.5f}"
             logger.info("version %d is served%s", number, shown)
         self.versions.forget(self.loop.keep)
+        window.forget(self.loop, self.versions)
         return True
 
     def heard(self) -> None:

@@ -52,6 +52,11 @@ def test_killed_at_any_moment_each_sample_is_learned_once_and_only_good_versions
     passed = {digest_of(versions.run(n) / "bundle") for n in planned if versions.passed(n)}
     assert set(told["seen"]) <= passed
     assert digest_of(tmp_path / "served" / "current") in passed
+    good = {
+        digest_of(versions.run(n) / "bundle") for n in planned if versions.passed(n) and not versions.is_rolled_back(n)
+    }
+    deltas = [read_manifest(path / "manifest.json") for path in (tmp_path / "served" / "deltas").iterdir()]
+    assert {delta["result"] for delta in deltas} <= good
     for number in planned:
         base = versions.read(number, "plan")["base"]
         assert base is None or versions.passed(base)

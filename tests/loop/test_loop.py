@@ -13,9 +13,12 @@ from world import World, loop
 from easyrec.errors import RunError
 from easyrec.export.bundle import digest_of
 from easyrec.export.delta import make_delta
+from easyrec.loop import window
 from easyrec.loop.config import load_loop
 from easyrec.loop.page import page
+from easyrec.loop.publishing import Publisher
 from easyrec.loop.status import as_text, status_of
+from easyrec.loop.versions import Versions
 from easyrec.loop.worker import ModelWorker, join
 from easyrec.store.samples import CORRECTION
 from serving.server.config import ServerConfig
@@ -183,6 +186,22 @@ def test_status_metrics_and_page_tell_the_same(story):
     assert "<script" not in shown
     assert "http://" not in shown.replace("http://www.w3.org/", "")
     assert json.loads(json.dumps(status))["served"]["version"] == 5
+
+
+def test_what_is_served_belongs_to_one_loop(story, tmp_path):
+    other = load_loop({**loop(story.folder), "state": str(tmp_path / "other")})
+    with pytest.raises(RunError, match="publishes into it: give this one a folder of its own"):
+        Publisher(other, Versions(other.folder))
+
+
+def test_samples_that_were_learned_go_after_a_while(story):
+    config = story.config.model_copy(update={"keep_samples": 1500.0})
+    before = pq.read_table(story.folder / "samples", partitioning=None)["time"].to_pylist()
+    assert window.forget(config, story.worker.versions) > 0
+    after = pq.read_table(story.folder / "samples", partitioning=None)["time"].to_pylist()
+    newest = story.worker.versions.read(5, "plan")["newest"]
+    assert {time for time in before if time >= newest - 1_500_000} <= set(after)
+    assert len(after) < len(before)
 
 
 def test_there_must_be_something_to_go_back_to(story):
