@@ -47,6 +47,10 @@ $(VENV)/.runtime: $(VENV)/.kernels pyproject.toml constraints.txt
 	@$(PIP) --no-build-isolation --editable '.[tensorboard]'
 	@touch $@
 
+$(VENV)/.serving: $(VENV)/.runtime
+	@$(PIP) --no-build-isolation --editable '.[tensorboard,serving]'
+	@touch $@
+
 # What the development tools and the tests import, but for the project itself: installed beside the build of the kernels.
 $(VENV)/.packages: $(VENV)/.tools .ci/requirements pyproject.toml constraints.txt
 	@echo "installing the development tools into $(VENV) ..."
@@ -55,7 +59,7 @@ $(VENV)/.packages: $(VENV)/.tools .ci/requirements pyproject.toml constraints.tx
 
 $(VENV)/.dev: $(VENV)/.packages $(VENV)/.kernels-all
 	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.runtime $(VENV)/.serving
 
 .PHONY: install
 install: $(VENV)/.runtime  ## create .venv with the library alone
@@ -68,6 +72,10 @@ install-dev: $(VENV)/.dev
 .PHONY: demo
 demo: install  ## train, evaluate, export and serve on the embedded shop, with a report to look at
 	@$(PY) examples/demo.py
+
+.PHONY: demo-shop
+demo-shop: $(VENV)/.serving  ## a shop to click through: small models, the engine, its traces and experiments (ARGS="--port 8030")
+	@$(PY) examples/demo_shop $(ARGS)
 
 .PHONY: test
 test: install-dev  ## the tests, without the slow ones
@@ -167,4 +175,4 @@ fuzz: install  ## the fuzzers of tests/fuzz, FUZZ_SECONDS each (needs clang; res
 clean:  ## remove what was built; .venv stays
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find feature_generator easyrec -name '*.so' -delete
-	rm -f $(VENV)/.kernels $(VENV)/.kernels-all $(VENV)/.runtime $(VENV)/.dev
+	rm -f $(VENV)/.kernels $(VENV)/.kernels-all $(VENV)/.runtime $(VENV)/.serving $(VENV)/.dev
