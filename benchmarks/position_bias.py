@@ -40,7 +40,15 @@ def log(seed: int, requests: int) -> tuple[World, pa.Table]:
     """A world, and the rows that days under a simple policy leave."""
     config = load_simulate(
         {
-            "world": {"seed": seed, "users": 3000, "items": 600, "ctr": 0.1, "quality": 0.8, "days": DAYS + 1, "fatigue": 0.0},
+            "world": {
+                "seed": seed,
+                "users": 3000,
+                "items": 600,
+                "ctr": 0.1,
+                "quality": 0.8,
+                "days": DAYS + 1,
+                "fatigue": 0.0,
+            },
             "drive": {"size": SIZE, "requests_per_day": requests},
         }
     )

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from easyrec.databases import open_file
 from easyrec.errors import StoreError
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, load_store
-from easyrec.databases import open_file
 from easyrec.store.postgres import LOCK, Postgres
 
 APPLICATION = 0x65617375

@@ -163,7 +163,19 @@ def test_the_page_loads_nothing_from_elsewhere_and_makes_no_markup_of_texts():
 def served(tmp_path_factory):
     """The address of a shop with small models, and its folder."""
     folder = tmp_path_factory.mktemp("demo") / "shop"
-    command = [sys.executable, DEMO, "--folder", folder, "--rows", "60000", "--clicks", "30000", "--port", "0", "--no-loop"]
+    command = [
+        sys.executable,
+        DEMO,
+        "--folder",
+        folder,
+        "--rows",
+        "60000",
+        "--clicks",
+        "30000",
+        "--port",
+        "0",
+        "--no-loop",
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     log = folder.parent / "log"
     with log.open("w") as told, subprocess.Popen(command, stdout=told, stderr=told, env=env) as process:

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from easyrec.databases import open_file
 from easyrec.errors import StoreError
 from easyrec.store import registry
-from easyrec.databases import open_file
 from easyrec.store.postgres import Postgres
 from easyrec.store.quality.counts import Baseline
 

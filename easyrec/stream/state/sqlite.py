@@ -9,8 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from easyrec.errors import StoreError
 from easyrec.databases import open_file
+from easyrec.errors import StoreError
 from easyrec.stream.state import Changes, State, StateConfig
 
 APPLICATION = 0x65617376
