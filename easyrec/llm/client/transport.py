@@ -87,6 +87,7 @@ class Transport:
                 timeout=httpx.Timeout(end.timeout_s, connect=end.connect_s, pool=None),
                 limits=httpx.Limits(max_connections=end.concurrency, max_keepalive_connections=end.concurrency),
                 follow_redirects=False,  # a key is for the server that was named
+                verify=end.base_url.startswith("https"),  # certificates take a while to load
             )
         return self._http
 
