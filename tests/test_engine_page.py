@@ -113,7 +113,13 @@ def test_a_click_changes_the_next_list(shop):
         assert first["degraded"] == []
         question["user_id"] += number
         clicked = first["items"][0]["item_id"]
-        event = {"event_id": "e1", "type": "click", "user_id": question["user_id"], "item_id": clicked, "request_id": first["request_id"]}
+        event = {
+            "event_id": "e1",
+            "type": "click",
+            "user_id": question["user_id"],
+            "item_id": clicked,
+            "request_id": first["request_id"],
+        }
         assert ask("/events", {"events": [event]}) == {"taken": 1, "known": 0}
         second = ask("/recommend", question)
         assert {item["item_id"] for item in first["items"]} & {item["item_id"] for item in second["items"]} == set()

@@ -207,8 +207,6 @@ def test_a_source_that_hangs_is_left_out_and_not_asked_for_ever(with_engine, wai
 
 
 def test_a_stage_that_hangs_costs_no_more_than_the_deadline(with_engine, waiting, monkeypatch):
-    from serving.engine.filters.rule import Rule
-
     async def work(client):
         await ask(client)
         plan = client.service.engine.plan("")
@@ -219,13 +217,14 @@ def test_a_stage_that_hangs_costs_no_more_than_the_deadline(with_engine, waiting
         assert time.monotonic() - begun < 5.0
         assert len(ids(answer)) == 10
         assert answer["degraded"][-1] == "request: deadline"
+        answer = await ask(client)  # its thread still hangs, and nobody may wait
+        assert len(ids(answer)) == 10
+        assert answer["degraded"] == ["queue: full"]
         monkeypatch.undo()
         waiting.go.set()
 
-    assert Rule
-    with_engine(
-        work, scene={"filters": [{"type": "rule", "keep": "stock > user.least"}], "deadline_ms": 300}, threads=1
-    )
+    scene = {"filters": [{"type": "rule", "keep": "stock > user.least"}], "deadline_ms": 300}
+    with_engine(work, scene=scene, threads=1, limits={"queue": 0})
 
 
 def test_lists_are_full_though_all_was_seen(with_engine):
