@@ -16,22 +16,29 @@ import argparse
 import contextlib
 import json
 import os
-import selectors
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import yaml
+from record import save
+
+import easyrec
+from easyrec.data.shop import generate
+from easyrec.store.definitions import load_store
+from easyrec.store.registry import Registry
+from easyrec.store.writer import Writer
+from feature_generator.config import plug
 
 HERE = Path(__file__).resolve().parent
 FAULTS = HERE / "engine_faults"
@@ -39,7 +46,6 @@ WORLD = Path(os.environ.get("EASYREC_ENGINE_WORLD", HERE.parent / "build" / "eng
 ITEMS, USERS, ROWS = 100_000, 20_000, 400_000
 DEADLINE_MS, SIZE = 100.0, 20
 BARS = {"p50_ms": 15.0, "p99_ms": 60.0, "faults_p99_ms": DEADLINE_MS + 10.0}
-CONNECTIONS = 64
 
 
 # ------------------------------------------------------------------------------------------------- the world
@@ -49,17 +55,6 @@ def world() -> None:
     """Train the models and write the catalogue, once."""
     if (WORLD / "done").exists():
         return
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    import easyrec
-    from easyrec.data.shop import generate
-    from easyrec.store.definitions import load_store
-    from easyrec.store.registry import Registry
-    from easyrec.store.writer import Writer
-    from feature_generator.config import plug
-
     WORLD.mkdir(parents=True, exist_ok=True)
     os.chdir(WORLD)
     shop = generate(ROWS, 0, "large", 1)
@@ -87,8 +82,9 @@ def world() -> None:
     Path("store.yaml").write_text(yaml.safe_dump(store(), sort_keys=False), encoding="utf-8")
     definitions = load_store("store.yaml")
     Registry(definitions.registry).apply(definitions)
-    last = rows.group_by("user_id", use_threads=False).aggregate([(name, "last") for name in ("city", *history)])
-    last = last.rename_columns(["user_id", "city", *history])
+    users = rows["user_id"].to_numpy()
+    newest = np.unique(users[::-1], return_index=True)[1]
+    last = rows.select(["user_id", "city", *history]).take(pa.array(len(users) - 1 - newest))
     last = last.append_column("ts", pa.array([int(time.time() * 1e6)] * len(last), pa.timestamp("us", "UTC")))
     with contextlib.closing(definitions.online.open(definitions.project)) as online:
         Writer(definitions, online).publish("user_profile", last.to_batches())
@@ -288,125 +284,10 @@ def served(processes: int, *, hanging: bool = False) -> Iterator[Server]:
 # ------------------------------------------------------------------------------------------------ the clients
 
 
-class Client:
-    """One thread that sends requests when they are due, over connections that stay open.
-
-    Args:
-        port: Of the server.
-        seed: Of the users and the times.
-    """
-
-    def __init__(self, port: int, seed: int) -> None:
-        self.port, self.random = port, np.random.default_rng(seed)
-        self.waiting = selectors.DefaultSelector()
-        self.idle: list[socket.socket] = []
-        self.held: dict[socket.socket, tuple[float, bytearray]] = {}
-        self.late: list[float] = []
-        self.whole, self.short, self.failed = 0, 0, 0
-        self.degraded: Counter[str] = Counter()
-        self.lists: list[tuple[str, int, list[int]]] = []
-
-    def run(self, rate: float, seconds: float) -> dict[str, Any]:
-        """Send at a rate; then wait for what is open."""
-        due = time.perf_counter() + np.cumsum(self.random.exponential(1.0 / rate, int(rate * seconds)))
-        self.late, self.whole, self.short, self.failed = [], 0, 0, 0
-        self.degraded.clear()
-        begun, number = time.perf_counter(), 0
-        while number < len(due) or self.held:
-            now = time.perf_counter()
-            while number < len(due) and due[number] <= now and (self.idle or len(self.held) < CONNECTIONS):
-                self._send(float(due[number]))
-                number += 1
-            wait = max(0.0, due[number] - now) if number < len(due) and len(self.held) < CONNECTIONS else 1.0
-            for key, _ in self.waiting.select(min(wait, 1.0)):
-                self._read(key.fileobj)  # type: ignore[arg-type]
-            if now - begun > seconds + 30.0:
-                break
-        took = time.perf_counter() - begun
-        times = np.array(self.late) * 1000.0 if self.late else np.zeros(1)
-        return {
-            "rate": rate,
-            "qps": len(self.late) / took,
-            "p50_ms": float(np.percentile(times, 50)),
-            "p99_ms": float(np.percentile(times, 99)),
-            "max_ms": float(times.max()),
-            "whole": self.whole / max(1, len(self.late)),
-            "short": self.short,
-            "failed": self.failed,
-            "degraded": dict(self.degraded.most_common(6)),
-            "requests": len(self.late),
-        }
-
-    def _send(self, due: float) -> None:
-        if self.idle:
-            connection = self.idle.pop()
-        else:
-            connection = socket.create_connection(("127.0.0.1", self.port), 30)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.waiting.register(connection, selectors.EVENT_READ)
-        user = int(self.random.zipf(1.3)) % USERS
-        if self.lists and self.random.random() < 0.1:
-            request, who, items = self.lists.pop()
-            event = {"event_id": f"{request}-c", "type": "click", "request_id": request, "user_id": who}
-            event["item_id"] = items[min(int(self.random.geometric(0.4)) - 1, len(items) - 1)]
-            body, path = json.dumps({"events": [event]}).encode(), b"/events"
-        else:
-            body, path = (
-                json.dumps({"user_id": user, "context": {"hour": int(self.random.integers(24))}}).encode(),
-                b"/recommend",
-            )
-        head = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        self.held[connection] = (due if path == b"/recommend" else -user, bytearray())
-        connection.sendall(head % (path, len(body)) + body)
-
-    def _read(self, connection: socket.socket) -> None:
-        due, received = self.held.get(connection, (0.0, bytearray()))
-        data = connection.recv(1 << 18)
-        if not data:
-            self.failed += 1
-            self._drop(connection)
-            return
-        received += data
-        end = received.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = bytes(received[:end]).lower()
-        length = int(head[head.find(b"content-length:") + 15 :].split(b"\r\n", 1)[0])
-        if len(received) < end + 4 + length:
-            return
-        del self.held[connection]
-        self.idle.append(connection)
-        if due <= 0.0:
-            return
-        self.late.append(time.perf_counter() - due)
-        if head[9:12] != b"200":
-            self.failed += 1
-            return
-        answer = json.loads(received[end + 4 :])
-        self.whole += not answer["degraded"]
-        self.short += len(answer["items"]) < SIZE
-        self.degraded.update(answer["degraded"])
-        if len(self.lists) < 1000 and answer["items"]:
-            self.lists.append((answer["request_id"], 0, [item["item_id"] for item in answer["items"]]))
-
-    def _drop(self, connection: socket.socket) -> None:
-        self.waiting.unregister(connection)
-        self.held.pop(connection, None)
-        connection.close()
-
-
-def client_main(port: int, seed: int) -> None:
-    """What runs in a process of its own: an order a line in, figures a line out."""
-    client = Client(port, seed)
-    for line in sys.stdin:
-        order = json.loads(line)
-        print(json.dumps(client.run(order["rate"], order["seconds"])), flush=True)
-
-
 @contextlib.contextmanager
 def clients(port: int) -> Iterator[subprocess.Popen[str]]:
     """The clients, for as long as the block lasts."""
-    command = [sys.executable, __file__, "--client", str(port)]
+    command = [sys.executable, str(HERE / "engine_client.py"), str(port)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -496,7 +377,6 @@ def soak(processes: int, rate: float, seconds: float, swaps: int) -> dict[str, A
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--client", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seconds", type=float, default=30.0, help="of each figure [30]")
     parser.add_argument("--step", type=float, default=5.0, help="seconds of each rate that is tried [5]")
@@ -505,11 +385,6 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=100, help="model swaps of the soak [100]")
     parser.add_argument("--dry", action="store_true", help="write no result")
     args = parser.parse_args()
-    if args.client is not None:
-        client_main(args.client, os.getpid())
-        return
-    from record import save
-
     world()
     found: dict[str, Any] = {"processes": args.processes, "bars": BARS}
     rate = args.rate

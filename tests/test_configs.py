@@ -22,7 +22,7 @@ def named(path):
     return path.relative_to(ROOT).as_posix()
 
 
-OTHERS = re.compile(r"^(# serving\.yaml|# simulate\.yaml|# part of engine\.yaml|# store\w*\.yaml|project:|models:|views:)", re.MULTILINE)
+OTHERS = re.compile(r"^(# (?:serving|engine|experiments|simulate)\.yaml|# store\w*\.yaml|project:|models:|views:)", re.MULTILINE)
 """Blocks of other kinds of configs, which the tests of the server and of the feature store read."""
 
 

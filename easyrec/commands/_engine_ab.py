@@ -168,7 +168,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _analyse(args: argparse.Namespace) -> int:
-    from serving.ab.analysis import Asked, analyse  # noqa: PLC0415 (help must not wait for it)
+    from serving.ab.analysis import Asked, analyse, chosen_of  # noqa: PLC0415 (help must not wait for it)
     from serving.ab.config import experiments_of, load_experiments  # noqa: PLC0415
     from serving.ab.log import Log  # noqa: PLC0415
 
@@ -182,6 +182,7 @@ def _analyse(args: argparse.Namespace) -> int:
     places = args.log or ([log] if log else [])
     if not places:
         raise ConfigError("the file names no log: --log DIR")
+    chosen_of(config, args.layer, args.experiment, args.metric)  # a misspelt name is told before logs are read
     asked = Asked(args.alpha, args.power, args.cuped, args.before_days, args.covariates, args.segment, args.correction)
     found = analyse(
         config, Log(places, config.unit, memory=args.memory), asked, args.layer, args.experiment, args.metric
@@ -209,16 +210,29 @@ def _tell(found: Mapping[str, Any]) -> None:
     for note in found["notes"]:
         line(f"note: {note}")
     level = f"{1 - found['alpha']:.0%}"
-    head = ["metric", "variant", "mean", "lift", level, "p", "p of all", "p any time", "detectable", "needed units"]
+    head = [
+        "metric",
+        "variant",
+        "mean",
+        "with CUPED",
+        "lift",
+        level,
+        "p",
+        "p of all",
+        "p any time",
+        "detectable",
+        "needed units",
+    ]
     shown = table(f"{found['experiment']}: beside '{found['control']}'", *head, right=2)
     for one in found["metrics"]:
         if "lift" not in one:
-            shown.add_row(one["metric"], one["variant"], f"{one['mean']:.5g}", *[""] * 7)
+            shown.add_row(one["metric"], one["variant"], f"{one['mean']:.5g}", f"{one['adjusted']:.5g}", *[""] * 7)
             continue
         shown.add_row(
             one["metric"],
             one["variant"],
             f"{one['mean']:.5g}",
+            f"{one['adjusted']:.5g}",
             _share(one["lift"]),
             f"{_share(one['lift_low'])} .. {_share(one['lift_high'])}",
             *(f"{one[key]:.3g}" for key in ("p", "p_corrected", "sequential_p")),

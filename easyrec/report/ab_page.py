@@ -14,6 +14,8 @@ from easyrec.report.svg import Series, line_chart, number
 
 COURSES = 6
 """Courses that are drawn for an experiment."""
+WIDEST = 5.0
+"""How far an interval is drawn, beside the last one at one look."""
 
 
 def ab_page(found: Sequence[Mapping[str, Any]]) -> str:
@@ -156,16 +158,12 @@ def _courses(main: Element, found: Mapping[str, Any], treated: Sequence[Mapping[
         card = add_card(cards, f"{_label(one, treated)}: lift, %")
         names = ["lift", "one look", "any time"]
         add_legend(card, names)
-        # the first looks are so wide that they would hide all others
-        kept = [at for at, c in enumerate(course) if _shown(c, course)]
+        last = max(abs(course[-1]["lift"]), course[-1]["fixed_high"] - course[-1]["lift"])
         lines = []
         for index, (name, keys) in enumerate(
             zip(names, [("lift",), ("fixed_low", "fixed_high"), ("low", "high")], strict=True)
         ):
-            lines += [
-                (index, Series(name, [times[at] for at in kept], [100 * course[at][key] for at in kept]))
-                for key in keys
-            ]
+            lines += [(index, Series(name, times, [_drawn(look, key, last) for look in course])) for key in keys]
         lines.append((3, Series("no effect", [times[0], times[-1]], [0.0, 0.0], dashed=True)))
         chart = line_chart(
             [s for _, s in lines], f"lift of {one['metric']} by time", unit, "%", span=(times[0], times[-1])
@@ -174,12 +172,9 @@ def _courses(main: Element, found: Mapping[str, Any], treated: Sequence[Mapping[
         card.append(chart)
 
 
-def _shown(look: Mapping[str, float], course: Sequence[Mapping[str, float]]) -> bool:
-    """Whether a look is not so much wider than the last one that it would hide it."""
-    if not math.isfinite(look["lift"]) or not math.isfinite(look["fixed_low"]):
-        return False
-    last = course[-1]["fixed_high"] - course[-1]["fixed_low"]
-    return not math.isfinite(last) or look["fixed_high"] - look["fixed_low"] <= 8 * last
+def _drawn(look: Mapping[str, float], key: str, last: float) -> float:
+    """An end of an interval, per cent; nothing where it is so far away that it would hide all others."""
+    return 100 * look[key] if abs(look[key] - look["lift"]) <= WIDEST * last else math.nan
 
 
 def _recolour(chart: Element, colours: Sequence[int]) -> None:
@@ -203,11 +198,7 @@ def _segments(main: Element, found: Mapping[str, Any]) -> None:
                 one["lift"],
                 one["lift_low"],
                 one["lift_high"],
-                "good"
-                if one["p_corrected"] < found["alpha"] and one["lift"] > 0
-                else "bad"
-                if one["p_corrected"] < found["alpha"]
-                else "",
+                _good(one, found["alpha"], "p_corrected"),
             )
             for one in found["segments"]
             if (one["segment"], one["metric"]) == (segment, metric) and math.isfinite(one["lift"])

@@ -33,7 +33,7 @@ def forest(spans: Sequence[Span], label: str) -> Element:
     """
     height = _ROW * len(spans) + 40
     ends = [100 * end for span in spans for end in (span.low, span.high, span.value) if math.isfinite(end)]
-    scale = Scale.over([0.0, *ends], _NAMES, WIDTH - RIGHT, margin=0.04)
+    scale = Scale.over([0.0, *ends], _NAMES, WIDTH - RIGHT - 16, margin=0.04)
     root = Element("svg", {"class": "plot", "viewBox": f"0 0 {WIDTH} {height}", "role": "img", "aria-label": label})
     bottom = height - 28
     for tick in scale.ticks():

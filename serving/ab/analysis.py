@@ -81,10 +81,7 @@ def analyse(
         ConfigError: There is no such layer, experiment, metric or segment.
         DataError: The log has nothing of what is asked for, or covariates do not fit.
     """
-    measured = _picked(metrics, {metric.name: metric for metric in config.metrics}, "metric")
-    known = config.experiments
-    inside = set(_picked(layers, {layer.name: layer.name for layer, _ in known.values()}, "layer"))
-    chosen = [(layer, one) for layer, one in _picked(experiments, known, "experiment") if layer.name in inside]
+    measured, chosen = chosen_of(config, layers, experiments, metrics)
     found = []
     for layer, experiment in chosen:
         if len(experiment.variants) < 2:
@@ -98,6 +95,20 @@ def analyse(
             f"the log has no exposure of these experiments: {names}\nit has: {', '.join(log.experiments())}"
         )
     return found
+
+
+def chosen_of(
+    config: ExperimentsConfig, layers: Iterable[str], experiments: Iterable[str], metrics: Iterable[str]
+) -> tuple[list[MetricConfig], list[tuple[Layer, Experiment]]]:
+    """The metrics and the experiments that names ask for; see `analyse`.
+
+    Raises:
+        ConfigError: There is no such layer, experiment or metric.
+    """
+    measured = _picked(metrics, {metric.name: metric for metric in config.metrics}, "metric")
+    known = config.experiments
+    inside = set(_picked(layers, {layer.name: layer.name for layer, _ in known.values()}, "layer"))
+    return measured, [(layer, one) for layer, one in _picked(experiments, known, "experiment") if layer.name in inside]
 
 
 def of_units(
@@ -282,6 +293,7 @@ def _segment(
                         "segment": name,
                         "value": label,
                         "metric": metric.name,
+                        "higher": metric.higher,
                         "variant": names[at],
                         "units": arms[at].units + arms[control].units,
                         "control_mean": arms[control].mean,

@@ -52,9 +52,16 @@ class Experiments:
         source: str | os.PathLike[str] | Mapping[str, Any] | Document,
         overrides: Sequence[str] | None = None,
         *,
+        file: str | os.PathLike[str] = "",
         now: Callable[[], float] = time.time,
     ) -> Experiments:
         """The experiments of a file, of its content, or of a part of a larger file.
+
+        Args:
+            source: The file, its content, or a part of a larger file.
+            overrides: `key=value`, as `-o` gives them.
+            file: Where a content came from: what is stopped at run time is written beside it.
+            now: Seconds since 1970.
 
         Raises:
             ConfigError: Everything wrong with it, with lines.
@@ -62,7 +69,7 @@ class Experiments:
         """
         document = read_yaml(source) if isinstance(source, str | os.PathLike) else Document.of(source)
         config = load_experiments(document, overrides)
-        return cls(config, state_folder(config, document.file), now)
+        return cls(config, state_folder(config, document.file or os.fspath(file)), now)
 
     def assign(
         self,

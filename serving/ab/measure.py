@@ -67,7 +67,9 @@ def measure(
     """The mean of each variant.
 
     A ratio ``sum(x) / sum(y)`` is taken as the mean of ``(x - r y) / mean(y) + r`` (the delta method), so that units
-    stay the unit of variance. With covariates ``Z`` from before the experiment each mean becomes
+    stay the unit of variance. What a unit lies beside the mean is divided by ``1 - h``, where ``h`` is its share of
+    ``sum(y)``, as the jackknife does: very active units draw the ratio to themselves, and would seem to vary less than
+    they do. With covariates ``Z`` from before the experiment each mean becomes
     ``m - theta' (mean(Z) - mean over all variants of Z)``, where ``theta`` is what least squares gives within variants.
 
     Args:
@@ -90,17 +92,19 @@ def measure(
     rest = above - mean[arms] * (1.0 if below is None else below)
     with np.errstate(divide="ignore", invalid="ignore"):
         rest = rest / each[arms]
-    plain = _variances(arms, rest, count)
+        own = (1.0 if below is None else below) / divisor[arms]
+    free = 1.0 - np.minimum(np.nan_to_num(own), 1.0 - 1e-9)
+    plain = _variances(arms, rest / free, count)
     adjusted, variance = mean, plain
     if covariates is not None and covariates.size:
         totals = np.stack([np.bincount(arms, column, minlength=num_arms) for column in covariates.T], axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             means = totals / count[:, None]
         inside = covariates - means[arms]
-        theta = _theta(inside, np.nan_to_num(rest))
+        theta, pull = _theta(inside, np.nan_to_num(rest))
         with np.errstate(invalid="ignore"):
             adjusted = mean - (means - covariates.mean(axis=0)) @ theta
-        variance = _variances(arms, rest - inside @ theta, count)
+        variance = _variances(arms, (rest - inside @ theta) / free / np.sqrt(1.0 - pull), count)
     return [
         Arm(int(count[at]), float(adjusted[at]), float(variance[at]), float(plain[at]), float(mean[at]))
         for at in range(num_arms)
@@ -122,16 +126,20 @@ def compare(arm: Arm, control: Arm, alpha: float = 0.05) -> Effect:
 
 
 def _variances(arms: NDArray[np.int64], rest: Numbers, count: Numbers) -> Numbers:
-    """Variance of each variant's mean, of what units lie beside it."""
+    """Variance of each variant's mean, of what units lie beside the mean of all others."""
     squares = np.bincount(arms, rest * rest, minlength=len(count))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(count > 1, squares / (count - 1) / count, np.nan)
+        return np.where(count > 1, squares * (count - 1) / count**3, np.nan)
 
 
-def _theta(inside: Numbers, rest: Numbers) -> Numbers:
-    """Least squares of what is left on the covariates; those that say nothing more than others count nothing."""
+def _theta(inside: Numbers, rest: Numbers) -> tuple[Numbers, Numbers]:
+    """Least squares of what is left on the covariates, and how much each unit draws it to itself (its leverage).
+
+    Covariates that say nothing more than others count nothing.
+    """
     scale = np.sqrt((inside**2).mean(axis=0))
     used = inside / np.where(scale > 0, scale, 1.0)
-    theta = np.linalg.lstsq(used.T @ used, used.T @ rest, rcond=1e-10)[0]
-    made: Numbers = np.where(scale > 0, theta / np.where(scale > 0, scale, 1.0), 0.0)
-    return made
+    inverse = np.linalg.pinv(used.T @ used, rcond=1e-10, hermitian=True)
+    theta = inverse @ (used.T @ rest)
+    pull = np.einsum("np,pq,nq->n", used, inverse, used)
+    return np.where(scale > 0, theta / np.where(scale > 0, scale, 1.0), 0.0), np.minimum(pull, 1.0 - 1e-9)

@@ -9,6 +9,7 @@ from serving.engine.page import policy, trace_page
 from serving.engine.posted import asked_by, events_of, question_of, traced_of
 from serving.engine.service import EngineService
 from serving.server.endpoints import Route, routes
+from serving.server.endpoints.openapi import description
 from serving.server.http import Answer, Refused, Request, dump
 from serving.server.json_body import parse
 
@@ -63,6 +64,11 @@ async def page(service: EngineService, request: Request) -> Answer:
         (b"referrer-policy", b"no-referrer"),
     ]
     return Answer(trace_page().encode(), type=b"text/html; charset=utf-8", headers=head)
+
+
+async def openapi(service: EngineService, request: Request) -> Answer:
+    """The description of all paths."""
+    return Answer(dump(description(engine_routes())))
 
 
 OBJECT: dict[str, Any] = {"type": "object"}
@@ -127,10 +133,11 @@ OWN = [
     Route("POST", "/trace", trace, "How a list comes about.", "admin", body=TRACED, schema=OBJECT),
     Route("GET", "/trace", trace, "The same, asked behind `?`.", "admin", schema=OBJECT),
     Route("GET", "/ui", page, "A page that asks for traces.", "open"),
+    Route("GET", "/openapi.json", openapi, "This description.", "open", schema=OBJECT),
     Route("GET", "/health", health, "Whether lists are answered.", "open", answers={200: "yes", 503: "not yet"}),
 ]
 
 
 def engine_routes() -> list[Route]:
     """Those of an engine, and those of a server of models."""
-    return [*OWN, *routes()]
+    return [*routes(), *OWN]  # of two for one path the later one answers

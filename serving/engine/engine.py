@@ -124,8 +124,22 @@ class Engine:
             self._world, self._rows = world, rows
             self._plans = OrderedDict(plans)
         self._replay()
+        self._compile_variants()
         self.is_ready = True
         tell(logging.INFO, "the catalogue was read", items=len(rows))
+
+    def _compile_variants(self) -> None:
+        """Compile the scenes of all variants, so that the first request of each does not wait for that."""
+        if self.experiments is None:
+            return
+        for _, experiment in self.experiments.config.experiments.values():
+            for scene in self.config.scenes:
+                if experiment.scenes is None or scene.name in experiment.scenes:
+                    for variant in experiment.variants:
+                        try:
+                            self.plan(scene.name, variant.parameters)
+                        except FeatureGeneratorError as error:  # noqa: PERF203 (there are few)
+                            tell(logging.ERROR, "a variant cannot be compiled", variant=variant.name, why=str(error))
 
     def answered_by_model(self, *_: Any) -> None:
         """What is done with a model's answers beyond the list; the service says."""

@@ -89,7 +89,7 @@ const show = (trace) => {
     const step = made("div", undefined, "step");
     step.append(made("div", name, "name"));
     step.append(made("div", count.in ? `${count.in} → ${count.out}` : count.out, "value"));
-    step.append(made("div", `${shown(trace.ms[name])} ms`, "ms"));
+    step.append(made("div", `${(trace.ms[name] ?? 0).toFixed(2)} ms`, "ms"));
     return step;
   });
   $("funnel").replaceChildren(...steps);
@@ -106,7 +106,7 @@ const list = () => {
   const end = $("ended").value;
   const head = made("tr");
   const stages = now.stages;
-  for (const name of ["#", "item", "from", ...stages, "why it is there, or not"]) head.append(made("th", name));
+  for (const name of ["#", "item", "from", ...stages.map((stage) => stage.replace("rerank.", "")), "why it is there, or not"]) head.append(made("th", name));
   const rows = now.items
     .filter((item) => !end || item.ended === end)
     .filter((item) => !wanted || `${item.item_id} ${item.title ?? ""}`.toLowerCase().includes(wanted))
@@ -123,7 +123,7 @@ const list = () => {
       }
       row.append(position);
       const name = made("td", item.item_id);
-      if (item.title) name.append(made("div", item.title, "moved"));
+      if (item.title) name.append(made("div", item.title, "soft"));
       row.append(name);
       const from = made("td");
       for (const one of item.sources) from.append(made("span", `${one.source} ${one.rank + 1}`, "chip"));
@@ -131,7 +131,7 @@ const list = () => {
       for (const stage of stages) {
         const there = item.stages[stage];
         const cell = made("td", there ? there.rank + 1 : "", "n");
-        if (there && there.score !== undefined) cell.append(made("div", shown(there.score), "moved"));
+        if (there && there.score !== undefined) cell.append(made("div", shown(there.score), "soft"));
         row.append(cell);
       }
       row.append(made("td", item.position === null ? item.ended : item.reason, "why"));

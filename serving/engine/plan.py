@@ -205,7 +205,8 @@ class Plan:
         ask.hurried = True
         degraded = [*ask.degraded, why]
         size = ask.question.size or self.scene.size
-        best = ask.best if ask.best is not None else np.zeros(0, np.int64)
+        known = ask.best is not None and ask.rows is self.rows  # else its numbers are those of another catalogue
+        best = ask.best if known and ask.best is not None else np.zeros(0, np.int64)
         rows = best[:size]
         zeros = np.zeros(len(rows), np.int64)
         candidates = Candidates(rows, zeros, zeros.astype(np.float64))

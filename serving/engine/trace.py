@@ -65,9 +65,9 @@ class Trace:
             lines[row]["stages"]["merge"] = {"rank": rank}
         for kept_out in plan.filters:
             mask = kept_out.everywhere()
-            for row in lines:
+            for row, line in lines.items():
                 if mask is not None and not mask[row]:  # sources leave these out by themselves
-                    lines[row].setdefault("filtered", []).append(kept_out.config.called)
+                    line.setdefault("filtered", []).append(kept_out.config.called)
         for name, dropped in self._dropped:
             for row in set(dropped.tolist()) & lines.keys():
                 lines[row].setdefault("filtered", []).append(name)

@@ -73,7 +73,7 @@ class DPP(Rerank):
         factors = np.zeros((steps, many))
         chosen: list[int] = []
         for step in range(steps):
-            pick = int(np.argmax(gains))
+            pick = int(gains.argmax())
             if gains[pick] < LEAST:
                 break
             chosen.append(pick)

@@ -57,9 +57,9 @@ class FrequencyCap(Rerank):
                 counts[codes[chosen[position - window]]] -= 1
             counts[-1] = -1
             able = free & (counts[codes] < self.config.most)
-            pick = int(np.argmax(able))
+            pick = int(able.argmax())
             if not able[pick]:
-                pick = int(np.argmax(free))
+                pick = int(free.argmax())
             chosen.append(pick)
             free[pick] = False
             counts[codes[pick]] += 1

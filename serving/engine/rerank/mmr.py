@@ -66,12 +66,11 @@ class MMR(Rerank):
         made = None if self._vectors is None else self._vectors.made
         vectors = None if made is None else made[0][candidates.rows]
         alike = np.zeros(many)
-        left = np.zeros(many)  # -inf where an item was taken
         chosen: list[int] = []
         for _ in range(min(count, many)):
-            pick = int(np.argmax(gains - (1.0 - balance) * alike + left))
+            pick = int((gains - (1.0 - balance) * alike).argmax())
             chosen.append(pick)
-            left[pick] = -np.inf
+            gains[pick] = -np.inf
             if codes is not None:
                 same = (codes == codes[:, pick, None]) & (codes >= 0)
                 now = same[0].astype(np.float64) if len(same) == 1 else same.mean(axis=0)

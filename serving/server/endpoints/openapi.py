@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -44,10 +45,14 @@ def _text() -> bytes:
     return dump(description())
 
 
-def description() -> dict[str, Any]:
-    """All routes as OpenAPI 3.1 describes them."""
+def description(own: Iterable[Route] | None = None) -> dict[str, Any]:
+    """All routes as OpenAPI 3.1 describes them.
+
+    Args:
+        own: They; default: those of a server of models.
+    """
     paths: dict[str, Any] = {}
-    for route in endpoints.routes():
+    for route in endpoints.routes() if own is None else own:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",

@@ -36,7 +36,7 @@ class World:
                     time = START + day * DAY + int(random.integers(DAY))
                     known = {layer: assigned[user]} if day >= 0 and assigned[user] else {}
                     user_id, request = f"u{user}", f"r{number}"
-                    for item in random.integers(0, 500, 4).tolist():
+                    for item in {int(item) for item in random.integers(0, 500, 4)}:
                         clicks = taste[user] * (1 + (self.lift if treated[user] and day >= 0 else 0))
                         line = {"event_id": f"{request}/{item}", "request_id": request, "scene": "feed"}
                         line |= {"user_id": user_id, "item_id": item, "time": time, "experiments": known}

@@ -38,18 +38,22 @@ def test_layers_split_a_million_ids_independently():
 
 
 def test_variants_of_two_layers_and_of_a_domain_are_independent():
-    config = {"domains": [{"name": "half", "share": 0.5, **two_layers(ramp=0.5)}]}
-    table = Experiments.load(config).assign_many(MILLION)
-    names = [table["ranking"].fill_null("-").to_pylist(), table["recall"].fill_null("-").to_pylist()]
-    counts = collections.Counter(zip(*names, strict=True))
+    config = {"domains": [{"name": "half", "share": 0.5, **two_layers(share=0.5)}]}
+    table = Experiments.load(config).assign_many(MILLION.slice(0, 200_000))
+    told = [table[name].combine_chunks().fill_null("-").dictionary_encode() for name in ("ranking", "recall")]
+    codes = [one.indices.to_numpy() for one in told]
+    pairs = np.bincount(codes[0] * 3 + codes[1], minlength=9)
+    words = [one.dictionary.to_pylist() for one in told]
+    counts = {(words[0][at // 3], words[1][at % 3]): int(count) for at, count in enumerate(pairs)}
     inside = {key: n for key, n in counts.items() if key != ("-", "-")}
     share = [0.0625 if "-" in key else 0.03125 for key in inside]  # half of the units, then half of them in each layer
     outside = counts["-", "-"]
-    expected = np.array(share) * 1e6
+    expected = np.array(share) * 2e5
     assert len(inside) == 8
-    assert stats.chisquare([*inside.values(), outside], [*expected, 1e6 - expected.sum()]).pvalue > 0.001
+    assert stats.chisquare([*inside.values(), outside], [*expected, 2e5 - expected.sum()]).pvalue > 0.001
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=30), st.text(max_size=9))
 def test_hashes_of_columns_are_those_of_the_kernel(units, salt):
     encodable = [u for u in units if u.isprintable() or not any(0xD800 <= ord(c) < 0xE000 for c in u)]
@@ -64,12 +68,12 @@ def test_a_column_that_is_a_part_of_another_one_hashes_alike():
 
 @pytest.mark.parametrize("grown", [0.3, 0.5, 1.0])
 def test_growing_a_ramp_moves_nobody_who_was_in(grown):
-    small = Experiments.load(two_layers(ramp=0.1)).assign_many(MILLION.slice(0, 50_000))
-    large = Experiments.load(two_layers(ramp=grown)).assign_many(MILLION.slice(0, 50_000))
+    small = Experiments.load(two_layers(ramp=0.1)).assign_many(MILLION.slice(0, 30_000))
+    large = Experiments.load(two_layers(ramp=grown)).assign_many(MILLION.slice(0, 30_000))
     for layer in ("ranking", "recall"):
         before, after = small[layer].to_pylist(), large[layer].to_pylist()
-        assert sum(x is not None for x in before) == pytest.approx(5_000, rel=0.1)
-        assert sum(x is not None for x in after) == pytest.approx(50_000 * grown, rel=0.05)
+        assert sum(x is not None for x in before) == pytest.approx(3_000, rel=0.1)
+        assert sum(x is not None for x in after) == pytest.approx(30_000 * grown, rel=0.05)
         assert all(y == x for x, y in zip(before, after, strict=True) if x is not None)
 
 
@@ -93,7 +97,7 @@ def test_growing_the_share_of_the_last_or_of_one_with_buckets_moves_nobody():
         ),
     ]
     for small, large in pairs:
-        before, after = (Experiments.load(c).assign_many(range(20_000))["l"].to_pylist() for c in (small, large))
+        before, after = (Experiments.load(c).assign_many(range(8_000))["l"].to_pylist() for c in (small, large))
         assert all(y == x for x, y in zip(before, after, strict=True) if x is not None)
 
 
@@ -104,11 +108,13 @@ def test_weights_ramp_and_shares_are_kept():
         {"name": "y", "share": 0.6, "variants": [{"name": "z"}]},
     ]
     found = collections.Counter(
-        Experiments.load({"layers": [{"name": "l", "experiments": experiments}]}).assign_many(MILLION)["l"].to_pylist()
+        Experiments.load({"layers": [{"name": "l", "experiments": experiments}]})
+        .assign_many(MILLION.slice(0, 300_000))["l"]
+        .to_pylist()
     )
     expected = {"x/a": 0.05, "x/b": 0.15, "y/z": 0.6, None: 0.2}
     for name, share in expected.items():  # a bucket more or less: the ramp and the weights are cut to whole ones
-        assert found[name] / 1e6 == pytest.approx(share, abs=0.002)
+        assert found[name] / 3e5 == pytest.approx(share, abs=0.004)
 
 
 def test_another_salt_splits_anew_and_an_experiment_keeps_its_split_in_another_room():
@@ -117,12 +123,12 @@ def test_another_salt_splits_anew_and_an_experiment_keeps_its_split_in_another_r
         experiments = [{"name": "e", "share": share, "variants": variants, **keys}]
         return (
             Experiments.load({"layers": [{"name": "l", "experiments": experiments}]})
-            .assign_many(range(40_000))["l"]
+            .assign_many(range(20_000))["l"]
             .to_pylist()
         )
 
     first, other, smaller = split(1.0), split(1.0, salt="again"), split(0.3)
-    assert sum(a == b for a, b in zip(first, other, strict=True)) == pytest.approx(20_000, rel=0.03)
+    assert sum(a == b for a, b in zip(first, other, strict=True)) == pytest.approx(10_000, rel=0.04)
     assert all(a == b for a, b in zip(first, smaller, strict=True) if b is not None)
 
 
@@ -211,7 +217,7 @@ def files(draw):
     return {"domains": [{"name": f"d{n}", "share": 0.25, "layers": [layer(n)]} for n in range(count)]}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(files(), st.sampled_from([None, "feed", "shop"]), st.data())
 def test_parameters_of_an_experiment_never_leak_to_others(file, scene, data):
     experiments = Experiments.load(file)
@@ -237,6 +243,14 @@ def test_parameters_of_an_experiment_never_leak_to_others(file, scene, data):
                 assert config.ramp > 0
             owed |= chosen.parameters
         assert found.parameters == owed
+
+
+def test_the_ramp_says_nothing_about_the_variant():
+    """One unit at a time, as requests ask; columns are held against these elsewhere."""
+    experiments = Experiments.load(two_layers(ramp=0.5))
+    found = collections.Counter(experiments.assign(f"u{i}").variants.get("ranking") for i in range(4000))
+    assert found["of_ranking/a"] == pytest.approx(1000, abs=120)
+    assert found["of_ranking/b"] == pytest.approx(1000, abs=120)
 
 
 def test_nobody_can_change_what_others_are_given():

@@ -87,6 +87,8 @@ def test_a_list_and_what_is_told_of_it(with_engine, shop):
         }
         assert len(ids(await ask(client))) == 10
         assert ids(await ask(client, page=1, size=3)) == [1003, 1004, 1005]
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        assert {"/recommend", "/events", "/trace", "/health", "/models/{name}/reload"} <= paths.keys()
         assert (await client.get("/health")).json() == {"ready": True, "scenes": ["feed"], "items": 120}
         text = (await client.get("/metrics")).text
         assert 'easyrec_engine_lists_total{scene="feed",whole="yes"} 3' in text
