@@ -30,10 +30,8 @@ class History:
         user, time, item = user[order], time[order], item[order]
         nth = np.arange(len(user)) - np.searchsorted(user, user, side="left")
         number = np.bincount(user, minlength=len(self.count))
-        kept = nth >= number[user] - self.item.shape[1]  # an older one would be written over at once, in no order
-        place = (self.count[user] + nth) % self.item.shape[1]
-        self.item[user[kept], place[kept]] = item[kept]
-        self.time[user[kept], place[kept]] = time[kept]
+        place = (self.count[user] + nth) % self.item.shape[1]  # of several for one place the last one stays
+        self.item[user, place], self.time[user, place] = item, time
         self.count += number
 
     def tire(self, logit: Floats, user: Ints, time: Ints, item: Ints, strength: float, hours: float) -> None:

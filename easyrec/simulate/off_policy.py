@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from easyrec.data.shop.draws import Draws, Floats, Ints
+from easyrec.data.shop.draws import Draws, Floats
 from easyrec.off_policy import Estimate, Logged, doubly_robust, ips, snips
 from easyrec.simulate.config import PolicyConfig
 from easyrec.simulate.policy import SegmentsPolicy
@@ -121,8 +121,3 @@ class Trial:
     def _target(self, name: str, chance: Floats) -> Target:
         worth = np.einsum("mkc,mc,k->m", chance, self.attraction, self.examination)
         return Target(name, chance, float(worth.mean()))
-
-
-def frequencies(lists: Ints, many: int) -> Floats:
-    """(k, many) how often each of `many` numbers stands at each position of lists (n, k)."""
-    return np.stack([np.bincount(column, minlength=many) / len(lists) for column in lists.T])

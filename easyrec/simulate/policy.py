@@ -12,7 +12,7 @@ from easyrec.data.shop.draws import Draws, Floats, Ints
 from easyrec.simulate.config import PolicyConfig
 from easyrec.simulate.events import Clicks
 from easyrec.simulate.history import History
-from easyrec.simulate.world import EMPTY, ROWS, Requests, World, top_k
+from easyrec.simulate.world import EMPTY, Requests, World, steps, top_k
 
 _PRIOR_LOOKS, _PRIOR_CTR = 20.0, 0.05
 
@@ -86,8 +86,7 @@ class Scored:
         """Lists, and how likely each item was at its position."""
         items = np.full((len(requests), size), EMPTY, dtype=np.int64)
         propensity = np.ones((len(requests), size))
-        for low in range(0, len(requests), ROWS):
-            rows = slice(low, min(low + ROWS, len(requests)))
+        for rows in steps(len(requests), len(self.world.items)):
             items[rows], propensity[rows] = self._explored(requests[rows], size)
         self.shown(requests, items)
         return Answers.of(items, propensity)
@@ -130,8 +129,7 @@ class RandomPolicy:
         """Lists without repetition."""
         live = self.world.items.live(int(requests.time[0]))
         items = np.empty((len(requests), size), dtype=np.int64)
-        for low in range(0, len(requests), ROWS):
-            rows = slice(low, min(low + ROWS, len(requests)))
+        for rows in steps(len(requests), len(self.world.items)):
             items[rows] = top_k(self._draws.at(requests.number[rows, None] * 16_777_216 + np.arange(live)), size)
         return Answers.of(items, np.full(items.shape, 1.0 / live))
 

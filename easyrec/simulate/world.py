@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from easyrec.simulate.users import NUM_LEVELS, Users, make_users
 
 EMPTY = -1
 """In the place of an item where a list has none."""
-ROWS = 256
-"""Requests whose whole catalogues are looked at at once: a step stays below 100 MB with 20,000 items."""
+CELLS = 1_000_000
+"""Pairs of a request and an item that are looked at at once: a few arrays of 8 MB."""
 _PRICE = -0.3
 _HOUR = 0.4
 _WAVE = 0.15
@@ -162,8 +162,7 @@ class World:
         lists = np.full((len(requests), size), EMPTY, dtype=np.int64)
         examination = self.examination(size)
         value = np.zeros(len(requests))
-        for low in range(0, len(requests), ROWS):
-            rows = slice(low, min(low + ROWS, len(requests)))
+        for rows in steps(len(requests), len(self.items)):
             part = requests[rows]
             live = self.items.live(int(part.time[-1]))
             every = np.arange(live)[None]
@@ -235,6 +234,13 @@ class World:
 _CHANCES = (
     "leave", "look", "click", "buy", "click_after", "buy_after", "click_late", "buy_late", "click_delay", "buy_delay",
 )  # fmt: skip
+
+
+def steps(requests: int, items: int) -> Iterator[slice]:
+    """Runs of requests that are looked at together, where each is beside all items."""
+    size = max(CELLS // max(items, 1), 1)
+    for low in range(0, requests, size):
+        yield slice(low, min(low + size, requests))
 
 
 def top_k(score: Floats, size: int) -> Ints:
