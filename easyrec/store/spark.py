@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyrec.errors import DataError, EngineError, StoreError, nearest
+from easyrec.store.codec import FIRST_S, LAST_S, other_unit
 from easyrec.store.definitions import LabelTable, StoreConfig, View
 from easyrec.store.offline.parquet import Config as Parquet
 from easyrec.store.point_in_time import TrainingSet, features_of, wanted_of
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 WHEN, KEY, SEEN, RANK, SIDE = "__when", "__key", "__seen", "__rank", "__spine"
+NUMBERS = {"int32": "int", "int64": "bigint", "float": "float", "double": "double"}
+"""Types of fields that are numbers, as Spark calls them."""
 PATTERNS: Mapping[str, str] = {"hour": "yyyyMMddHH", "day": "yyyyMMdd", "month": "yyyyMM"}
 
 
@@ -93,6 +96,10 @@ class _Join:
         ).collect()[0]
         if times != self.rows:
             raise DataError(f"{self.rows - times:,} of {self.rows:,} rows have no time", column=self._when)
+        for value in (low, high):
+            if value is not None and not FIRST_S <= value // 1_000_000 <= LAST_S:
+                outside = f"{value // 1_000_000} seconds since 1970 lie outside of the years 1 to 9999"
+                raise DataError(f"the spine: {outside}{other_unit(value // 1_000_000)}", column=self._when)
         for view in {view.name: view for view, _ in self._features.values()}.values():
             fields = {name: field for name, (of, field) in self._features.items() if of.name == view.name}
             self._frame = self._joined(view, fields, (low or 0, high or 0))
@@ -173,7 +180,10 @@ class _Join:
         if view.ttl is not None:
             alive &= age <= view.ttl_micros
         last = F.when(alive, F.col("__last"))
-        made = {name: last.getField(field) for name, field in fields.items()}
+        kinds = dict(rows.dtypes)
+        made = {
+            name: _typed(last.getField(field), kinds[field], view.held.get(field, "")) for name, field in fields.items()
+        }
         made[f"__of_{view.name}"] = last.getField(RANK).getField("f")
         return both.filter(_c(SIDE) == 1).withColumns(made).drop(KEY, SEEN, SIDE, "__row", "__last")
 
@@ -230,6 +240,13 @@ def _micros(frame: DataFrame, name: str) -> Column:
     if kind in ("bigint", "int"):
         return _c(name).cast("long") * 1_000_000
     raise DataError(f"holds {kind}, but a time is a timestamp, a date, or whole seconds", column=name)
+
+
+def _typed(column: Column, found: str, kind: str) -> Column:
+    """Numbers as the type of their field, as where they are served; other values stay what they are."""
+    wanted, whole = NUMBERS.get(kind), ("tinyint", "smallint", "int", "bigint")
+    fits = found in whole or (wanted in ("float", "double") and found.startswith(("float", "double", "decimal")))
+    return column.cast(wanted) if wanted is not None and found != wanted and fits else column
 
 
 def _require(columns: Sequence[str], names: Sequence[str], whose: str) -> None:
