@@ -55,7 +55,6 @@ def test_the_python_of_the_page_prints_what_it_says(here, capsys):
     assert capsys.readouterr().out.splitlines() == re.findall(r"# (\[.*\])$", code, re.MULTILINE)
 
 
-@pytest.mark.slow
 def test_the_picture_is_that_of_the_page(here, browser):
     assert main(["store", "lineage", "-c", "store.yaml", "--config", "ctr.yaml", "--html", "lineage.html"]) == 0
     browser.open(f"file://{here}/lineage.html#column%3Awarehouse%2Forders.paid", 1400, 620)

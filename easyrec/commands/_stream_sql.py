@@ -120,6 +120,6 @@ def _span(text: str) -> int:
     from easyrec.store.duration import seconds_of  # noqa: PLC0415 (help must not wait for it)
 
     try:
-        return round(seconds_of(text) * 1e6)
+        return round(float(seconds_of(text)) * 1e6)
     except ValueError as error:
         raise ConfigError(f"--every takes a span of time such as 1m: {error}") from None

@@ -265,7 +265,6 @@ def address(tmp_path, monkeypatch):
         process.stdout.close()
 
 
-@pytest.mark.slow
 def test_a_person_signs_in_looks_up_a_key_and_follows_the_lineage(address, browser):
     browser.open(address)
     browser.wait("document.querySelector('input[type=password]') !== null")

@@ -18,21 +18,25 @@ TRIES = 20
 """How often a record is written anew because somebody else changed it meanwhile."""
 SCRIPT = """
 if ARGV[1] ~= '' and not string.find(redis.call('GET', KEYS[1]) or '', ARGV[1], 1, true) then return false end
-local left, changed = {}, {}
-for i = 3, #KEYS do
-  local old, was, new = redis.call('GET', KEYS[i]) or '', ARGV[2 * i - 2], ARGV[2 * i - 1]
+local olds = redis.call('MGET', unpack(KEYS, 3))
+local left, changed, put, gone = {}, {}, {}, {}
+for i = 1, #olds do
+  local old, was, new = olds[i] or '', ARGV[2 * i + 2], ARGV[2 * i + 3]
   if old ~= was then
-    left[#left + 1] = i - 2
+    left[#left + 1] = i
   elseif old ~= new then
     if new == '' then
-      redis.call('DEL', KEYS[i])
+      gone[#gone + 1] = KEYS[i + 2]
     else
-      redis.call('SET', KEYS[i], new)
+      put[#put + 1] = KEYS[i + 2]
+      put[#put + 1] = new
     end
-    changed[#changed + 1] = string.sub(KEYS[i], ARGV[2] + 1)
+    changed[#changed + 1] = string.sub(KEYS[i + 2], ARGV[2] + 1)
     changed[#changed + 1] = ''
   end
 end
+if #put > 0 then redis.call('MSET', unpack(put)) end
+if #gone > 0 then redis.call('DEL', unpack(gone)) end
 if #changed > 0 then
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(changed))
 end
@@ -135,25 +139,83 @@ class RedisStore(OnlineStore):
 
     def _change(self, entity: str, keys: Sequence[bytes], change: Any, fence: bytes = b"") -> None:
         """Read, change and write records; those that somebody changed meanwhile once more."""
-        prefix = self._head(entity) + b":"
-        for start in range(0, len(keys), AT_ONCE):
-            some = list(keys[start : start + AT_ONCE])
+        pieces = [list(keys[start : start + AT_ONCE]) for start in range(0, len(keys), AT_ONCE)]
+        if len(pieces) > 1:
+            with self._told(self.shown):
+                pieces = self._changed_in_line(entity, pieces, change, fence)
+        for piece in pieces:
+            some = piece
             for _ in range(TRIES):
-                places = [prefix + key for key in some]
                 with self._told(self.shown):
-                    old = self._client.mget(places)
-                    with intact(self.shown, entity, some, old):
-                        made = change(some, old)
-                    pairs = [value for one in zip(old, made, strict=True) for value in (one[0] or b"", one[1])]
-                    told = [fence, len(prefix), journal.entries_kept(len(some))]
-                    left = self._put(keys=[self._head(entity), self._journal(entity), *places], args=[*told, *pairs])
-                if left is None:
-                    check_fence(self.shown, entity, None, fence)
-                some = [some[place - 1] for place in left]
+                    old = self._client.mget(self._places(entity, some))
+                    left = self._put(**self._words(entity, some, old, change, fence))
+                some = self._others(entity, some, left, fence)
                 if not some:
                     break
             else:
                 raise StoreError(f"{self.shown}: others change the same keys all the time")
+
+    def _changed_in_line(self, entity: str, pieces: list[list[bytes]], change: Any, fence: bytes) -> list[list[bytes]]:
+        """Change records while the server still works at those before; gives those that are to be changed once more.
+
+        A piece is read before the one in front of it is written: a call of `_change` has no key twice.
+        """
+        done, again = 0, []
+        pool = self._client.connection_pool
+        wire = pool.get_connection()
+
+        def took(left: list[int] | None) -> None:
+            nonlocal done
+            others = self._others(entity, pieces[done], left, fence)
+            done += 1
+            if others:
+                again.append(others)
+
+        try:
+            wire.send_command("SCRIPT", "LOAD", SCRIPT)
+            wire.send_command("MGET", *self._places(entity, pieces[0]))
+            wire.read_response()
+            for place, some in enumerate(pieces):
+                if place + 1 < len(pieces):
+                    wire.send_command("MGET", *self._places(entity, pieces[place + 1]))
+                words = self._words(entity, some, wire.read_response(), change, fence)
+                wire.send_command("EVALSHA", self._put.sha, len(words["keys"]), *words["keys"], *words["args"])
+                if place:
+                    took(wire.read_response())
+            took(wire.read_response())
+        except (
+            self.redis.ConnectionError,
+            self.redis.TimeoutError,
+            OSError,
+        ):  # the rest is done as if nothing had been
+            wire.disconnect()
+        except BaseException:
+            wire.disconnect()  # answers may still be on their way
+            raise
+        finally:
+            pool.release(wire)
+        return [*again, *pieces[done:]]
+
+    def _places(self, entity: str, keys: Sequence[bytes]) -> list[bytes]:
+        prefix = self._head(entity) + b":"
+        return [prefix + key for key in keys]
+
+    def _words(
+        self, entity: str, some: list[bytes], old: list[bytes | None], change: Any, fence: bytes
+    ) -> dict[str, list[Any]]:
+        """What the script is told of some keys."""
+        with intact(self.shown, entity, some, old):
+            made = change(some, old)
+        pairs = [value for one in zip(old, made, strict=True) for value in (one[0] or b"", one[1])]
+        head = self._head(entity)
+        told = [fence, len(head) + 1, journal.entries_kept(len(some))]
+        return {"keys": [head, self._journal(entity), *self._places(entity, some)], "args": [*told, *pairs]}
+
+    def _others(self, entity: str, some: list[bytes], left: list[int] | None, fence: bytes) -> list[bytes]:
+        """The keys that the script left, for somebody had changed them."""
+        if left is None:
+            check_fence(self.shown, entity, None, fence)
+        return [some[place - 1] for place in left or []]
 
     def changes(self, entity: str, since: bytes | None) -> tuple[bytes, list[bytes] | None]:
         """See the family's contract."""

@@ -280,7 +280,8 @@ def seconds(rows: str, time: str) -> str:
 
 def interval(micros: int) -> str:
     """A length of time, rounded up to whole seconds."""
-    whole, parts = -(-micros // SECOND), []
+    whole = -(-micros // SECOND)
+    parts: list[str] = []
     while whole or not parts:
         part = min(whole, LONGEST)
         clock = f"{part // 3600 % 24:02}:{part // 60 % 60:02}:{part % 60:02}"
