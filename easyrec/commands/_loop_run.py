@@ -30,6 +30,6 @@ def run(args: argparse.Namespace) -> None:
     plug_all(args)
     loop = loop_of(args)
     load_experiment(loop.experiment)  # what is wrong with it is told now, and not by processes that end again and again
-    supervisor = Supervisor(loop, args.plugin)
+    supervisor = Supervisor(loop, args.plugin, args.operators)
     with told_to_stop() as stop:
         supervisor.run(stop.is_set)

@@ -12,6 +12,7 @@ import threading
 from easyrec.loop.config import load_loop
 from easyrec.loop.supervisor import end_with_parent, order_from
 from easyrec.loop.worker import ModelWorker, join
+from feature_generator import load_operators
 from feature_generator.config import plug
 from feature_generator.errors import FeatureGeneratorError
 
@@ -29,6 +30,8 @@ def main(role: str) -> int:
     logging.basicConfig(level=logging.INFO, format=f"{role}: %(message)s")
     for plugin in order["plugins"]:
         plug(plugin)
+    for library in order["operators"]:
+        load_operators(library)
     loop = load_loop(order["loop"])
     try:
         if role == "join":

@@ -58,12 +58,14 @@ class Supervisor:
     Args:
         loop: The loop.
         plugins: Files and packages with more members of families.
+        operators: Libraries with operators of custom features.
     """
 
-    def __init__(self, loop: LoopConfig, plugins: Sequence[str] = ()) -> None:
+    def __init__(self, loop: LoopConfig, plugins: Sequence[str] = (), operators: Sequence[str] = ()) -> None:
         self.loop = loop
         self.children = [Child("model")] if loop.join is None else [Child("join"), Child("model")]
-        told = {"loop": loop.model_dump(mode="json", by_alias=True, exclude_unset=True), "plugins": list(plugins)}
+        told: dict[str, Any] = {"loop": loop.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+        told |= {"plugins": list(plugins), "operators": list(operators)}
         self._order = json.dumps(told).encode() + b"\n"
 
     def run(self, stop: Callable[[], bool], until: Callable[[], bool] = lambda: False) -> None:

@@ -95,7 +95,9 @@ class ModelWorker:
     def begin(self) -> None:
         """Take the run that the loop starts from, and mend what a stop left."""
         self.learner.start()
-        self.publisher.settle()
+        begun = self.versions.begun
+        if begun is None or not self.versions.passed(begun):  # else it may be there in part, and is published next
+            self.publisher.settle()
 
     def once(self) -> bool:
         """Do the next step, if there is one; says whether there was."""

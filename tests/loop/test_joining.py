@@ -12,9 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from world import T0, World, loop
 
 from easyrec.errors import ConfigError, DataError, RunError
+from easyrec.loop import window
 from easyrec.loop.config import load_loop
 from easyrec.loop.joining import JOINED, LogJoiner, columns_of, store_type
-from easyrec.loop.versions import held
+from easyrec.loop.versions import Versions, held
 from easyrec.loop.worker import join
 
 
@@ -106,6 +107,34 @@ def test_exposures_of_which_nothing_is_clicked_become_samples_all_the_same(tmp_p
         joiner.close()
     assert not any(row["click"] for row in samples(tmp_path))
     assert len(samples(tmp_path)) > 50
+
+
+def test_of_a_sample_that_was_made_again_the_last_one_is_learned(tmp_path):
+    world = World(tmp_path / "logs")
+    config = load_loop(loop(tmp_path, join={"late": "correct", "wait": "1s"}, train={"min_rows": 50}))
+    world.pass_time(60)
+    (path,) = (tmp_path / "logs").glob("events-2-b-*.jsonl")
+    hidden = path.rename(path.with_suffix(".held"))
+    join(config, until_end=True)
+    hidden.rename(path)  # the clicks of one writer come after their samples
+    join(config, until_end=True)
+    rows = samples(tmp_path)
+    assert any(row["correction"] for row in rows)
+    versions = Versions(config.folder)
+    due = window.window_of(config, versions)
+    assert window.is_due(config, due)
+    told = window.write_window(config, due, versions.at(1), "click")
+    learned = [pq.read_table(versions.at(1) / name).to_pylist() for name in ("rows.parquet", "held.parquet")]
+    names = [row["event_id"] for part in learned for row in part]
+    assert len(names) == len(set(names)) == told["learned"] + told["held"]
+    assert set(names) == {row["event_id"] for row in rows}
+    clicked = {row["event_id"] for part in learned for row in part if row["click"]}
+    assert clicked == {row["event_id"] for row in rows if row["click"]}
+    assert len(clicked) > 20
+    window.check(versions.at(1), told["digests"])
+    (versions.at(1) / "rows.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match="is not what the version's plan says"):
+        window.check(versions.at(1), told["digests"])
 
 
 def test_two_processes_do_not_join(tmp_path):

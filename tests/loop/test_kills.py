@@ -71,7 +71,7 @@ def test_a_loop_starts_its_processes_again_and_leaves_none_behind(tmp_path):
     command = [sys.executable, "-m", "easyrec", "loop", "run", "-c", str(config)]
     versions, state = Versions(tmp_path / "state"), tmp_path / "state" / "supervisor.json"
 
-    def wait(what, seconds=200):
+    def wait(what, seconds=600):
         end = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < end, log.read_text()
