@@ -163,7 +163,19 @@ def test_the_page_loads_nothing_from_elsewhere_and_makes_no_markup_of_texts():
 def served(tmp_path_factory):
     """The address of a shop with small models, and its folder."""
     folder = tmp_path_factory.mktemp("demo") / "shop"
-    command = [sys.executable, DEMO, "--folder", folder, "--rows", "60000", "--clicks", "30000", "--port", "0", "--no-loop"]
+    command = [
+        sys.executable,
+        DEMO,
+        "--folder",
+        folder,
+        "--rows",
+        "60000",
+        "--clicks",
+        "30000",
+        "--port",
+        "0",
+        "--no-loop",
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     log = folder.parent / "log"
     with log.open("w") as told, subprocess.Popen(command, stdout=told, stderr=told, env=env) as process:
@@ -205,6 +217,7 @@ def test_a_visitor_clicks_what_they_like_and_the_feed_learns(served, browser):
     # The experiments that the visitor is in, one of each layer.
     variants = browser.run("[...document.querySelectorAll('#experiments [data-layer]')].map(one => one.textContent)")
     answer = post(address, "/recommend", {"user_id": "visitor-1"})
+    assert "ranked by version" in browser.run("document.querySelector('#subtitle').textContent")
     assert variants == [str(v).split("/")[-1] for v in answer["experiments"].values()]
     assert len(variants) == 2
 
