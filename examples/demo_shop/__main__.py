@@ -50,6 +50,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("faiss").setLevel(logging.ERROR)
     need()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # until the server has one of its own: the loop ends with us
     if args.smoke:
         args.rows, args.clicks, args.port, args.loop = min(args.rows, 30_000), min(args.clicks, 20_000), 0, False
     folder = Path(args.folder).resolve()
