@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from easyrec.data.shop import generate
+from easyrec.errors import RunError
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
 
@@ -96,6 +97,15 @@ def test_whom_one_may_be_is_known_by_events_of_before(tables, training):
     assert lines[-1]["time"] < 1000 * time.time()
     for one in personas:
         assert sum(line["user_id"] == one["user_id"] for line in lines) == training.REMEMBERED
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, training):
+    kept = tmp_path / "letters.txt"
+    kept.write_text("dear reader")
+    for folder in (tmp_path, kept):
+        with pytest.raises(RunError, match="holds something else"):
+            training.built(folder, 1_000, 100, fresh=True, tell=print)
+    assert kept.read_text() == "dear reader"
 
 
 # ----------------------------------------------------------------------------------------------- configs
