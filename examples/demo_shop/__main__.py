@@ -22,6 +22,7 @@ from pathlib import Path
 from front import Shop, application
 from training import built
 
+from easyrec.errors import RunError
 from feature_generator.config import read_yaml
 from serving.engine.config import load_engine_config
 from serving.engine.service import EngineService
@@ -50,10 +51,19 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("faiss").setLevel(logging.ERROR)
     need()
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # until the server has one of its own: the loop ends with us
     if args.smoke:
         args.rows, args.clicks, args.port, args.loop = min(args.rows, 30_000), min(args.clicks, 20_000), 0, False
     folder = Path(args.folder).resolve()
-    built(folder, args.rows, args.clicks, fresh=args.fresh, tell=say)
+    try:
+        made = built(folder, args.rows, args.clicks, fresh=args.fresh, tell=say)
+    except RunError as error:
+        sys.exit(str(error))
+    if made:
+        words = [word for word in sys.orig_argv[1:] if word != "--fresh"]
+        os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 (ourselves, without the memory that training took)
     sys.exit(serve(folder, args))
 
 

@@ -181,7 +181,12 @@ class Shop:
         told = trace.told(TRACED)
         for item in (*answer["items"], *told["items"]):
             item.update(self._told([self._row_of[item["item_id"]]])[0])
-        return {**answer, "ms": round(ms, 2), "parameters": dict(listed.ask.parameters), "trace": told}
+        rank, version = listed.plan.scene.rank, None
+        if rank is not None:
+            loaded = service.models.get(rank.model).main.current
+            version = None if loaded is None else loaded.version
+        parameters = dict(listed.ask.parameters)
+        return {**answer, "ms": round(ms, 2), "version": version, "parameters": parameters, "trace": told}
 
     def _told(self, rows: list[int]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._items.select(SHOWN).take(pa.array(rows, pa.int64())).to_pylist()

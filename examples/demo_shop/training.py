@@ -23,10 +23,11 @@ from easyrec.data.shop import ShopData, generate
 from easyrec.data.shop.catalogue import DAYS, NUM_BRANDS
 from easyrec.data.shop.words import brand_name
 from easyrec.durable import write_text
+from easyrec.errors import RunError
 
 CONFIGS = Path(__file__).parent / "configs"
 DAY = 86_400
-DONE = "built.json"
+MARK, DONE = ".demo_shop", "built.json"
 HISTORY = 20
 """Clicks before a click that the two towers learn from."""
 PERSONAS = 6
@@ -35,7 +36,7 @@ REMEMBERED = 30
 """Newest clicks of such a user that the engine knows from the start."""
 
 
-def built(folder: Path, rows: int, clicks: int, *, fresh: bool, tell: Callable[[str], None]) -> None:
+def built(folder: Path, rows: int, clicks: int, *, fresh: bool, tell: Callable[[str], None]) -> bool:
     """Make all that the shop needs, unless it is there already.
 
     Args:
@@ -44,14 +45,23 @@ def built(folder: Path, rows: int, clicks: int, *, fresh: bool, tell: Callable[[
         clicks: The newest clicks that the two towers learn from.
         fresh: Whether it is made anew in any case.
         tell: Is told what is done.
+
+    Returns:
+        Whether anything was made.
+
+    Raises:
+        RunError: Something else lies there, which would be lost.
     """
     wanted = {"rows": rows, "clicks": clicks, "made_by": _digest()}
     done = folder / DONE
     with contextlib.suppress(OSError, ValueError):
         if not fresh and json.loads(done.read_text()) == wanted:
-            return
+            return False
+    if folder.exists() and not (folder / MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} holds something else than a demo shop: name another --folder")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / MARK).touch()
     with _inside(folder):
         begun = time.perf_counter()
         tell(f"generating the shop: 20,000 users, 10,000 items, {rows:,} exposures in 30 days")
@@ -71,6 +81,7 @@ def built(folder: Path, rows: int, clicks: int, *, fresh: bool, tell: Callable[[
         easyrec.embed("runs/two_tower", overwrite=True)
         tell(f"made in {time.perf_counter() - begun:.0f} s")
         write_text(Path(DONE), json.dumps(wanted))
+    return True
 
 
 def _overrides(name: str, rows: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from easyrec.data.shop import generate
+from easyrec.errors import RunError
 
 pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
 
@@ -96,6 +97,15 @@ def test_whom_one_may_be_is_known_by_events_of_before(tables, training):
     assert lines[-1]["time"] < 1000 * time.time()
     for one in personas:
         assert sum(line["user_id"] == one["user_id"] for line in lines) == training.REMEMBERED
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, training):
+    kept = tmp_path / "letters.txt"
+    kept.write_text("dear reader")
+    for folder in (tmp_path, kept):
+        with pytest.raises(RunError, match="holds something else"):
+            training.built(folder, 1_000, 100, fresh=True, tell=print)
+    assert kept.read_text() == "dear reader"
 
 
 # ----------------------------------------------------------------------------------------------- configs
@@ -217,6 +227,7 @@ def test_a_visitor_clicks_what_they_like_and_the_feed_learns(served, browser):
     # The experiments that the visitor is in, one of each layer.
     variants = browser.run("[...document.querySelectorAll('#experiments [data-layer]')].map(one => one.textContent)")
     answer = post(address, "/recommend", {"user_id": "visitor-1"})
+    assert "ranked by version" in browser.run("document.querySelector('#subtitle').textContent")
     assert variants == [str(v).split("/")[-1] for v in answer["experiments"].values()]
     assert len(variants) == 2
 

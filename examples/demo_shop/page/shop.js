@@ -94,7 +94,7 @@ async function showFeed(keep = false) {
 function drawFeed() {
   const list = state.tried || state.list;
   $("title").textContent = "For you";
-  $("subtitle").textContent = `${list.items.length} of ${list.trace.candidates.toLocaleString("en")} candidates in ${list.ms.toFixed(0)} ms`;
+  $("subtitle").textContent = `${list.items.length} of ${list.trace.candidates.toLocaleString("en")} candidates in ${list.ms.toFixed(0)} ms${list.version ? `, ranked by version ${list.version.slice(0, 6)}` : ""}`;
   $("again").hidden = false;
   const banner = $("banner");
   banner.hidden = !state.tried && !list.degraded.length;
