@@ -13,6 +13,7 @@ import argparse
 import getpass
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,10 +97,14 @@ def _loaded(args: argparse.Namespace) -> tuple[Experiments, str | None]:
 
 def _status(args: argparse.Namespace) -> int:
     experiments, _ = _loaded(args)
-    stopped = experiments.stopped
+    stopped, now = experiments.stopped, time.time()
     shown = table("experiments", "layer", "experiment", "state", "variants", "room", "ramp", "guardrails", right=4)
     for layer, one in experiments.config.experiments.values():
         state = "stopped" if one.state == "stopped" or one.name in stopped else "running"
+        if state == "running" and one.start is not None and now < one.start:
+            state = f"from {instant(one.start)}"
+        elif state == "running" and one.end is not None and now >= one.end:
+            state = f"ended {instant(one.end)}"
         variants = ", ".join(
             f"{variant.name} {share:.0%}" for variant, share in zip(one.variants, one.weights, strict=True)
         )
@@ -168,7 +173,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _analyse(args: argparse.Namespace) -> int:
-    from serving.ab.analysis import Asked, analyse, chosen_of  # noqa: PLC0415 (help must not wait for it)
+    from serving.ab.analysis import Asked, analyse, chosen_of, since  # noqa: PLC0415 (help must not wait for it)
     from serving.ab.config import experiments_of, load_experiments  # noqa: PLC0415
     from serving.ab.log import Log  # noqa: PLC0415
 
@@ -182,11 +187,12 @@ def _analyse(args: argparse.Namespace) -> int:
     places = args.log or ([log] if log else [])
     if not places:
         raise ConfigError("the file names no log: --log DIR")
-    chosen_of(config, args.layer, args.experiment, args.metric)  # a misspelt name is told before logs are read
+    # a misspelt name is told before logs are read
+    _, chosen = chosen_of(config, args.layer, args.experiment, args.metric)
     asked = Asked(args.alpha, args.power, args.cuped, args.before_days, args.covariates, args.segment, args.correction)
-    found = analyse(
-        config, Log(places, config.unit, memory=args.memory), asked, args.layer, args.experiment, args.metric
-    )
+    first = since(chosen, args.before_days if args.cuped else 0.0)
+    log_ = Log(places, config.unit, memory=args.memory, features=bool(args.segment), since=first)
+    found = analyse(config, log_, asked, args.layer, args.experiment, args.metric)
     if args.html:
         from easyrec.report.ab_page import ab_page  # noqa: PLC0415 (help must not wait for it)
 

@@ -111,6 +111,18 @@ def chosen_of(
     return measured, [(layer, one) for layer, one in _picked(experiments, known, "experiment") if layer.name in inside]
 
 
+def since(chosen: Iterable[tuple[Layer, Experiment]], before_days: float) -> float | None:
+    """When the first line of a log was written that an analysis needs, in seconds since 1970; None: nobody knows.
+
+    Args:
+        chosen: Its experiments.
+        before_days: How long before their starts units are looked at.
+    """
+    starts = [experiment.start for _, experiment in chosen]
+    known = [start for start in starts if start is not None]
+    return min(known) - before_days * 86_400 if known and len(known) == len(starts) else None
+
+
 def of_units(
     config: ExperimentsConfig,
     layer: Layer,

@@ -82,6 +82,8 @@ class Log:
         unit: The column that holds the unit's id.
         threads: Of duckdb; default: all processors.
         memory: Bound such as `4GB`; what does not fit goes to disk.
+        features: Whether segments will be asked for that lie in what the exposures' `features` hold.
+        since: Seconds since 1970: older lines are not kept; None: all are.
 
     Raises:
         ConfigError: There is no such place.
@@ -90,17 +92,24 @@ class Log:
     """
 
     def __init__(
-        self, places: Iterable[str | Path], unit: str, threads: int | None = None, memory: str | None = None
+        self,
+        places: Iterable[str | Path],
+        unit: str,
+        threads: int | None = None,
+        memory: str | None = None,
+        *,
+        features: bool = True,
+        since: float | None = None,
     ) -> None:
         exposures, events = _files(places)
         if not exposures:
             raise DataError(f"no exposures-*.jsonl or exposures-*.parquet in {', '.join(map(str, places))}")
         self.unit, self._db = unit, connection(threads, memory)
         shown = {**dict.fromkeys((*EXPOSURES, unit), "VARCHAR"), "time": "BIGINT"}
-        shown |= {"experiments": "MAP(VARCHAR, VARCHAR)", "features": "JSON"}
+        shown |= {"experiments": "MAP(VARCHAR, VARCHAR)", **({"features": "JSON"} if features else {})}
         happened = {**dict.fromkeys((*EVENTS, unit), "VARCHAR"), "time": "BIGINT", "value": "DOUBLE"}
-        self._load("exposures", exposures, shown)
-        self._load("events", events, happened)
+        self._load("exposures", exposures, shown, since)
+        self._load("events", events, happened, since)
         count = self._one(f"SELECT count(*) FROM exposures WHERE {quoted(unit)} IS NOT NULL")
         if not count:
             raise DataError(f"no exposure has a '{unit}'", column=unit, file=exposures[0])
@@ -253,7 +262,7 @@ class Log:
         counts, values = (_numbers(table[name]).astype(np.float64) for name in ("counted", "value"))
         return Sums(_numbers(table["id"]), _numbers(table["look"]), counts, values)
 
-    def _load(self, name: str, files: Sequence[str], columns: Mapping[str, str]) -> None:
+    def _load(self, name: str, files: Sequence[str], columns: Mapping[str, str], since: float | None) -> None:
         """A table of the distinct lines of some files."""
         parts = []
         lines = [file for file in files if not file.endswith(".parquet")]
@@ -275,7 +284,8 @@ class Log:
             self._db.execute(f"CREATE TABLE {name} ({shape})")
             return
         with told("the log cannot be read", files[0] if len(files) == 1 else ""):
-            self._db.execute(f"CREATE TABLE {name} AS {' UNION ALL '.join(parts)}")
+            kept = "" if since is None else f"WHERE time >= {since * 1000:.0f}"
+            self._db.execute(f"CREATE TABLE {name} AS SELECT * FROM ({' UNION ALL '.join(parts)}) {kept}")
             # a line that came twice counts once; one without an id is as good as any
             repeated = self._one(f"SELECT count(event_id) - count(DISTINCT event_id) FROM {name}")
             if repeated:

@@ -27,7 +27,7 @@ from serving.engine.record import Record, event_lines, exposure_lines
 from serving.engine.rows import Rows
 from serving.engine.shelf import Shelf
 from serving.engine.stored import StoredUsers
-from serving.engine.world import World
+from serving.engine.world import Watched, World
 from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.metrics import Labels, Metrics
@@ -60,6 +60,7 @@ class Engine:
     Attributes:
         record: Writes lists and events down; None: nobody does.
         is_ready: Whether it answers.
+        watched: What takes note of models that are asked, see `World`; None: nobody does.
     """
 
     def __init__(self, config: EngineConfig, models: Models, metrics: Metrics) -> None:
@@ -69,6 +70,7 @@ class Engine:
         self.users = None if config.features is None else StoredUsers(config.features, config.user_key)
         self.record = None if config.record is None else Record(config.record, metrics)
         self.is_ready = False
+        self.watched: Watched | None = None
         self._world: World | None = None
         self._rows: Rows | None = None
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
@@ -111,7 +113,7 @@ class Engine:
             rows = self.shelf.read()
             live = Live(rows)
             world = World(self.config, self.models, self.history, live)
-            world.answered = self.answered_by_model
+            world.watched = self.watched or world.watched
             plans = {(scene.name, ""): Plan(scene, world, rows, strict=strict) for scene in self.config.scenes}
         except FeatureGeneratorError as error:
             if strict:
@@ -140,9 +142,6 @@ class Engine:
                             self.plan(scene.name, variant.parameters)
                         except FeatureGeneratorError as error:  # noqa: PERF203 (there are few)
                             tell(logging.ERROR, "a variant cannot be compiled", variant=variant.name, why=str(error))
-
-    def answered_by_model(self, *_: Any) -> None:
-        """What is done with a model's answers beyond the list; the service says."""
 
     def watch(self) -> None:
         """Follow the catalogue and what stages are made of; called about once a second, in one thread."""

@@ -109,7 +109,11 @@ class Scorer:
 
     def _by_model(self, asked: Ask, items: Ints, until: float) -> Tasks:
         model = self.world.models.get(self.config.model)
-        with model.pick(self.config.version or "").leased() as loaded:
+        named = self.config.version is not None
+        with (
+            model.pick(self.config.version or "").leased() as loaded,
+            self.world.watched(model, loaded, named) as answered,
+        ):
             given = self._question(asked, loaded, items)
             left_s = until - time.perf_counter()
             try:
@@ -121,7 +125,7 @@ class Scorer:
                 # The model has not seen an item yet that the catalogue has: its columns are known here.
                 given = self._question(asked, loaded, items, by_key=False)
                 scores = ask(loaded, filled(loaded, given, left_s))
-            self.world.answered(model, loaded, given, scores)
+            answered(given, scores)
         return dict(scores)
 
     def _question(self, asked: Ask, loaded: Loaded, items: Ints, *, by_key: bool = True) -> Question:

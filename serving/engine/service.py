@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from serving.server.http import Refused, Request
 from serving.server.models import Loaded, Model
 from serving.server.service import Service
 
+WARM = 5
+"""Lists of each scene that are made before the first request."""
+
 
 class EngineService(Service):
     """What the endpoints work with.
@@ -35,7 +40,7 @@ class EngineService(Service):
     def __init__(self, config: EngineConfig, state: Path) -> None:
         super().__init__(engine_models(config), state)
         self.engine = Engine(config, self.models, self.metrics)
-        self.engine.answered_by_model = self._answered  # type: ignore[method-assign]
+        self.engine.watched = self._watched
 
     @property
     def loaded(self) -> bool:
@@ -46,6 +51,16 @@ class EngineService(Service):
         """Load the models, then what the scenes are made of."""
         super().begin()
         self.engine.begin()
+        self._warm()
+
+    def _warm(self) -> None:
+        """Make some lists that nobody gets, so that the first one that somebody gets is as fast as the others."""
+        if not self.loaded:
+            return
+        for scene in self.engine.config.scenes:
+            for number in range(WARM):
+                with contextlib.suppress(Refused):
+                    self.engine.recommend(Question(scene.name, "warm", request_id=f"warm-{number}"))
 
     def watch(self) -> None:
         """Follow what has changed."""
@@ -60,8 +75,20 @@ class EngineService(Service):
         await super().stop()
         self.engine.close()
 
-    def _answered(self, model: Model, loaded: Loaded, question: ModelQuestion, scores: Mapping[str, Any]) -> None:
-        self._after(model, loaded, question, dict(scores))
+    @contextmanager
+    def _watched(
+        self, model: Model, loaded: Loaded, named: bool
+    ) -> Iterator[Callable[[ModelQuestion, Mapping[str, Any]], None]]:
+        """Canaries, shadows, drift and the request log, as of a model that is asked by itself."""
+        trials = self.keeper.trials
+
+        def answered(question: ModelQuestion, scores: Mapping[str, Any]) -> None:
+            self._after(model, loaded, question, dict(scores))
+            if not named:
+                trials.answered(model, loaded, dict(scores))
+
+        with trials.watching(model, loaded, named=named):
+            yield answered
 
     async def trace(self, request: Request, question: Question, most: int, about: Sequence[Any] = ()) -> dict[str, Any]:
         """How a list for a question would come about; it counts as shown to nobody.

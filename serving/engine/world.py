@@ -7,7 +7,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
     from serving.server.columns import Question as ModelQuestion
 
 T = TypeVar("T")
+Watched: TypeAlias = Callable[
+    ["Model", "Loaded", bool], AbstractContextManager[Callable[["ModelQuestion", Mapping[str, Any]], None]]
+]
 TOLD_S = 10.0
 """Between two lines of the log on a stage that is left out."""
 TIMES = {"event_time_ms": (1, pa.int64()), "event_time_s": (1000, pa.int64())}
+
+
+@contextlib.contextmanager
+def _unwatched(*_: Any) -> Iterator[Callable[[ModelQuestion, Mapping[str, Any]], None]]:
+    yield lambda *_: None
 
 
 class World:
@@ -41,12 +50,12 @@ class World:
         live: What is counted of items.
 
     Attributes:
-        answered: What is done with a model's answers beyond the list.
+        watched: Takes note of a model that is asked, whether its version was named, and of what it answers.
     """
 
     def __init__(self, config: EngineConfig, models: Models, history: History, live: Live) -> None:
         self.config, self.models, self.history, self.live = config, models, history, live
-        self.answered: Callable[[Model, Loaded, ModelQuestion, Mapping[str, Any]], None] = lambda *_: None
+        self.watched: Watched = _unwatched
         self._shared: dict[Hashable, Any] = {}
         self._lock = threading.RLock()
         self._told: dict[str, float] = {}

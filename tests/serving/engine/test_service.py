@@ -194,7 +194,7 @@ def test_a_source_that_hangs_is_left_out_and_not_asked_for_ever(with_engine, wai
         names = [thread.name for thread in threading.enumerate()]
         assert sum(name.startswith("waits") for name in names) <= 2
         text = (await client.get("/metrics")).text
-        assert 'easyrec_engine_degraded_total{scene="feed",stage="recall.waits",why="deadline"}' in text
+        assert 'easyrec_engine_degraded_total{scene="feed",stage="recall.waits",why="not asked"}' in text
         waiting.go.set()
         for _ in range(300):  # it answers again: the breaker lets one try, then all
             answer = await ask(client)
@@ -207,8 +207,6 @@ def test_a_source_that_hangs_is_left_out_and_not_asked_for_ever(with_engine, wai
 
 
 def test_a_stage_that_hangs_costs_no_more_than_the_deadline(with_engine, waiting, monkeypatch):
-    from serving.engine.filters.rule import Rule
-
     async def work(client):
         await ask(client)
         plan = client.service.engine.plan("")
@@ -219,13 +217,14 @@ def test_a_stage_that_hangs_costs_no_more_than_the_deadline(with_engine, waiting
         assert time.monotonic() - begun < 5.0
         assert len(ids(answer)) == 10
         assert answer["degraded"][-1] == "request: deadline"
+        answer = await ask(client)  # its thread still hangs, and nobody may wait
+        assert len(ids(answer)) == 10
+        assert answer["degraded"] == ["queue: full"]
         monkeypatch.undo()
         waiting.go.set()
 
-    assert Rule
-    with_engine(
-        work, scene={"filters": [{"type": "rule", "keep": "stock > user.least"}], "deadline_ms": 300}, threads=1
-    )
+    scene = {"filters": [{"type": "rule", "keep": "stock > user.least"}], "deadline_ms": 300}
+    with_engine(work, scene=scene, threads=1, limits={"queue": 0})
 
 
 def test_lists_are_full_though_all_was_seen(with_engine):
@@ -410,3 +409,65 @@ def test_a_history_that_cannot_be_read_costs_no_list(with_engine, shop):
     pytest.importorskip("redis")
     redis = {"type": "redis", "url": "redis://127.0.0.1:1/0", "timeout_ms": 20}
     with_engine(work, scene={"filters": ["seen"]}, history=redis)
+
+
+def test_a_feature_store_has_the_users_columns(with_engine, shop, monkeypatch):
+    from easyrec.store.definitions import load_store
+    from easyrec.store.online.sqlite import SqliteStore
+    from easyrec.store.writer import Writer
+
+    fields = [{"name": "age", "type": "int64"}, {"name": "took", "type": "array<int64>"}]
+    store = {
+        "project": "shop",
+        "online": {"type": "sqlite", "path": str(shop / "online.db")},
+        "entities": [{"name": "user", "join_id": "user_id"}],
+        "views": [{"name": "profile", "entity": "user", "fields": fields}],
+        "models": [{"name": "users", "features": [{"view": "profile"}]}],
+    }
+    (shop / "store.yaml").write_text(json.dumps(store))
+    definitions = load_store(shop / "store.yaml")
+    online = definitions.online.open("shop")
+    users = {"user_id": ["old", "young"], "age": [40, 9], "took": pa.array([[1050, 1060], []], pa.list_(pa.int64()))}
+    Writer(definitions, online).publish("profile", [pa.record_batch(users)])
+    near = {"type": "item_to_item", "name": "near", "path": str(shop / "near.parquet"), "weight": 100}
+    scene = {"filters": [{"type": "rule", "keep": "price < 3 || user.age >= 18"}]}
+
+    async def work(client):
+        assert ids(await ask(client, user_id="old", size=3))[:2] == [
+            1059,
+            1061,
+        ]  # near what the store says it took last
+        young = await ask(client, user_id="young")
+        assert all((item - 1000) % 17 < 3 for item in ids(young))
+        assert young["degraded"] == []
+        assert len(ids(await ask(client, user_id="young", user={"age": 50}, size=50))) == 50  # the request wins
+        read = SqliteStore.read
+
+        def slow(*given):
+            threading.Event().wait(0.5)
+            return read(*given)
+
+        monkeypatch.setattr(SqliteStore, "read", slow)
+        late = await ask(client, user_id="old", size=5)
+        assert "features: deadline" in late["degraded"]
+        assert all((item - 1000) % 17 < 3 for item in ids(late))  # of age is who is known to be
+
+    history = {"type": "store", "clicked": "took"}
+    features = {"store": str(shop / "store.yaml"), "model": "users", "deadline_ms": 400}
+    with_engine(work, [near, POPULAR], scene, history=history, features=features, watch_s=0)
+
+
+def test_redis_holds_what_memory_does(redis_servers):
+    from serving.engine.history import build
+    from serving.engine.history.memory import Config as Memory
+    from serving.engine.history.redis import Config as Redis
+
+    one = build(Memory(type="memory", steps=3, shown=4, keep_s=100))
+    two = build(Redis(type="redis", url=redis_servers().address, steps=3, shown=4, keep_s=100, timeout_ms=5000))
+    for history in (one, two):
+        history.add([("u", 1, 1000, 1.0), ("u", "b", 3000, 2.0), ("u", 4, 4000, 1.0)])
+        history.show("u", ["x", "y"], 5000)
+        history.show("u", ["z", 7, 8], 6000)
+    assert one.past("u", 7000) == two.past("u", 7000)
+    assert not two.past("u", 300_000).keys
+    two.close()
