@@ -444,7 +444,7 @@ def test_a_feature_store_has_the_users_columns(with_engine, shop, monkeypatch):
         read = SqliteStore.read
 
         def slow(*given):
-            Waits.go.wait(0.5)
+            threading.Event().wait(0.5)
             return read(*given)
 
         monkeypatch.setattr(SqliteStore, "read", slow)
