@@ -57,7 +57,7 @@ def definitions(folder, **more):
         source = {"type": "parquet", "path": str(folder / path), **rest.pop("source", {})}
         return {"name": name, "entity": entity, "source": source, "fields": fields, **rest}
 
-    long, text, real = ({"type": kind} for kind in ("int64", "string", "double"))
+    long, text, real = ({"type": kind} for kind in ("int64", "string", "float"))
     return load_store(
         {
             "project": "p",
