@@ -256,6 +256,7 @@ def reads(ours: Mapping[tuple[str, int], Ours], feasts: Mapping[str, Feast]) -> 
     contestants: dict[str, Callable[[int], list[Took]]] = {}
     for (kind, views), one in ours.items():
         one.publish()
+        one.near.start()
         one.check()
         contestants[f"{kind} {views}"] = lambda turn, one=one: one.read(requests(REQUESTS["ours"], turn))
     for kind, feast in feasts.items():

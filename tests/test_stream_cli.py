@@ -133,3 +133,31 @@ def test_figures_are_what_prometheus_and_json_readers_take():
             urllib.request.urlopen(f"http://127.0.0.1:{server.port}/other")
     finally:
         server.close()
+
+
+def sql(*words):
+    return main(["stream", "sql", "-c", "store.yaml", "clicks", *words])
+
+
+def test_a_query_that_runs_for_ever_is_said(here, capsys):
+    assert sql("--dialect", "flink", "--continuous", "--every", "1h") == 0
+    shown = capsys.readouterr().out
+    assert "WATERMARK FOR" in shown
+    assert "3599999999" in shown, "the rows are those of the ends of hours"
+    assert sql("--dialect", "spark", "--continuous", "--table", "events=shop.log") == 0
+    compile(capsys.readouterr().out, "clicks.py", "exec")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--continuous"], "'duckdb' has no queries that run for ever; known: flink, spark"),
+        (["--dialect", "spark", "--continuous", "--at", "2026-01-01"], "goes with neither --every nor --continuous"),
+        (["--continuous", "--output", "a.parquet"], "--output is for what ends"),
+        (["--every", "soon"], "--every takes a span of time such as 1m: must be seconds, or a number"),
+    ],
+    ids=["engine", "moment", "output", "span"],
+)
+def test_what_a_query_cannot_be_asked_is_told(here, capsys, words, told):
+    assert sql(*words) != 0
+    assert told in capsys.readouterr().err
