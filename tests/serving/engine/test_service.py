@@ -194,7 +194,7 @@ def test_a_source_that_hangs_is_left_out_and_not_asked_for_ever(with_engine, wai
         names = [thread.name for thread in threading.enumerate()]
         assert sum(name.startswith("waits") for name in names) <= 2
         text = (await client.get("/metrics")).text
-        assert 'easyrec_engine_degraded_total{scene="feed",stage="recall.waits",why="deadline"}' in text
+        assert 'easyrec_engine_degraded_total{scene="feed",stage="recall.waits",why="not asked"}' in text
         waiting.go.set()
         for _ in range(300):  # it answers again: the breaker lets one try, then all
             answer = await ask(client)
