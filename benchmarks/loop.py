@@ -130,7 +130,7 @@ def loop(folder: Path, args: argparse.Namespace) -> LoopConfig:
             },
             "samples": str(folder / "samples"),
             "train": {
-                "every": f"{args.every}h",
+                "every": f"{60 * args.every - 30}m",  # samples of a pause end some minutes sooner or later
                 "min_rows": 500,
                 "replay": {"share": 0.5, "age": "12h"},
                 "overrides": {
@@ -138,7 +138,7 @@ def loop(folder: Path, args: argparse.Namespace) -> LoopConfig:
                     "train.sparse_optimizer.lr": args.rate,
                 },
             },
-            "gate": {"metric": "auc", "max_drop": 0.05, "share": 0.15},
+            "gate": {"metric": "auc", "max_drop": 0.1, "share": 0.15, "refused": "again"},
             "publish": {"to": str(folder / "served"), "full_every": 8},
             "keep": 12,
         }
@@ -174,10 +174,9 @@ class Watched:
         _, best = place.best(requests, size, self.simulation.history)
         age = requests.time[:, None] - place.items.birth[np.maximum(answers.items, 0)]
         new = (answers.items >= 0) & (age < NEW_DAYS * 24 * HOUR)
+        np.add.at(self.fresh, answers.items[new], 1)
         for row, moment in enumerate(requests.time.tolist()):
-            self.seen.append(
-                (moment, float(worth[row]), float(best[row]), int(new[row].sum()), int(answers.failed[row]))
-            )
+            self.seen.append((moment, float(worth[row]), float(best[row]), int(new[row].sum())))
         return answers
 
     def observe(self, clicks: Clicks) -> None:
