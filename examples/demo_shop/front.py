@@ -103,7 +103,9 @@ class Shop:
             *files,
             Route("GET", "/shop/start", self.start, "Departments, visitors, experiments.", "open"),
             Route("GET", "/shop/category/{cate}", self.category, "The most clicked items of a category.", "open"),
-            Route("GET", "/shop/visitor/{user}", self.visitor, "What a visitor clicked lately.", "open"),
+            Route(
+                "POST", "/shop/visitor", self.visitor, "What a visitor clicked lately.", "open", body={"type": "object"}
+            ),
             Route("POST", "/shop/list", self.listed, "A list, and how it came about.", "open", body={"type": "object"}),
         ]
 
@@ -144,7 +146,8 @@ class Shop:
 
     async def visitor(self, service: EngineService, request: Request) -> Answer:
         """The items that were clicked or bought last."""
-        past = service.engine.history.past(request.params["user"][:256], time.time_ns() // 1_000_000)
+        question = question_of(parse(await request.body(BODY_BYTES, DEADLINE_S), 4))
+        past = service.engine.history.past(str(question.user_id), question.time)
         rows = [self._row_of[key] for key in dict.fromkeys(past.keys) if key in self._row_of][:12]
         return Answer(dump({"clicked": self._told(rows)}), headers=SAFE)
 

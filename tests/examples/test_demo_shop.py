@@ -24,7 +24,7 @@ pytest.importorskip("uvicorn", reason="needs the extra 'serving'")
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo_shop"
-ODD = '<img src=x onerror="document.title=1">'
+ODD = '<img src=x onerror="document.title=1"></script>/..?&'
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +290,12 @@ def test_the_panel_tells_the_way_of_items_and_what_would_be(served, browser):
     browser.run("document.querySelectorAll('#cards .open')[3].focus()")
     assert "shown at place 4" in browser.run("document.querySelector('#item').textContent")
 
+    press(browser, "Enter", 13, text="\r")
+    browser.wait("document.getElementById('dialog').open && document.querySelectorAll('.beside li').length > 0")
+    press(browser, "Escape", 27)
+    browser.wait("!document.getElementById('dialog').open && document.activeElement.closest('#cards') !== null")
+    browser.wait(f"{CARDS}.length === 24 && document.querySelectorAll('#shares .before').length > 0")
+
     # What if two of the sources were not asked.
     for source in ("i2i", "liked"):
         browser.run(f"document.querySelector('#what-if input[value={source}]').click()")
@@ -301,10 +307,16 @@ def test_the_panel_tells_the_way_of_items_and_what_would_be(served, browser):
     assert browser.complaints() == []
 
 
+def press(browser, key, code, **more):
+    """A key, down and up."""
+    for kind in ("keyDown", "keyUp"):
+        browser.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
+
+
 @pytest.mark.slow
 def test_names_are_shown_as_they_are_and_the_page_fits_a_phone(served, browser):
     address, _ = served
-    shown(browser, f"{address}/?user={urllib.request.quote(ODD)}", width=360, height=740)
+    shown(browser, f"{address}/?user={urllib.request.quote(ODD, safe='')}", width=360, height=740)
     assert ODD in browser.run("document.querySelector('#visitor').textContent")
     assert browser.run("document.querySelectorAll('img').length") == 0
     assert browser.run("document.documentElement.scrollWidth") <= 360
@@ -322,6 +334,8 @@ def test_names_are_shown_as_they_are_and_the_page_fits_a_phone(served, browser):
         ("/shop/list", {"user_id": "a", "what_if": {"formula": "price"}}, 400),
         ("/shop/list", {"user_id": "a" * 300}, 400),
         ("/shop/list", [1], 400),
+        ("/shop/visitor", {"user_id": ["a"]}, 400),
+        ("/shop/visitor", {"user_id": "a", "what_if": {}}, 400),
         ("/shop/list", {"scene": "no", "user_id": "a"}, 404),
         ("/shop/list", {"user_id": "a", "request_id": "x" * 9000}, 413),
         ("/shop/category/-1", None, 404),

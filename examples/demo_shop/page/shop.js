@@ -87,7 +87,7 @@ async function showFeed(keep = false) {
   state.chosen = list.items.length ? list.items[0].item_id : null;
   whatIf();
   drawFeed();
-  const clicked = await ask(`/shop/visitor/${encodeURIComponent(state.user)}`);
+  const clicked = await ask("/shop/visitor", { user_id: state.user });
   if (turn === state.asked) drawClicked(clicked.clicked);
 }
 
