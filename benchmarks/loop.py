@@ -97,9 +97,9 @@ def engine(folder: Path, port: int, bundle: str, deltas: str | None) -> Path:
                 "deadline_ms": 20_000,
                 "recall": [
                     {"type": "popular", "count": 250},
-                    {"type": "cold_start", "name": "cold", "count": 30, "below": 150, "column": "birth_time"},
+                    {"type": "cold_start", "name": "cold", "count": 2, "below": 40},
                 ],
-                "merge": {"count": 300, "quotas": {"cold": 30}},
+                "merge": {"count": 300, "quotas": {"cold": 2}},
                 "filters": [{"type": "seen", "what": ["clicked"], "within_s": 259_200}],
                 "rank": {"model": "ranker", "score": "click", "columns": {"position": 0}},
                 "rerank": [
