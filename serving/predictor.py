@@ -352,6 +352,12 @@ class Predictor:
         self._parts = self._device = None
         self._group.close()
 
+    def forget(self) -> None:
+        """Close it, and let go of what knows it in turn, so that its memory is free at once. Nobody may call it any more."""
+        self.close()
+        self.catalogue = self.user_cache = self.item_cache = self.store = None
+        self.__dict__.pop("_stages", None)
+
     def __enter__(self) -> Self:
         return self
 

@@ -132,7 +132,7 @@ class Loaded:
                     self._leases -= 1
                     last = self._retired and not self._leases
                 if last:
-                    self.predictor.close()
+                    self.predictor.forget()
 
     def value_counts(self) -> dict[tuple[str, str], int]:
         """Values that were missing, unknown or bad, by kind, and column or feature."""
@@ -159,7 +159,7 @@ class Loaded:
             already, self._retired = self._retired, True
             idle = not self._leases
         if idle and not already:
-            self.predictor.close()
+            self.predictor.forget()
 
 
 class Version:

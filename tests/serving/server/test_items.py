@@ -1,8 +1,10 @@
 """Items by key over the application: catalogues from files and from requests, the best candidates, and why."""
 
 import asyncio
+import gc
 import os
 import time
+import weakref
 
 import httpx
 import numpy as np
@@ -15,8 +17,9 @@ import pytest
 from easyrec.errors import DataError
 from serving import Catalogue, Predictor
 from serving.catalogue import Keys
-from serving.server.config import CatalogueConfig, load_server_config
+from serving.server.config import CatalogueConfig, LimitsConfig, load_server_config
 from serving.server.items import Items
+from serving.server.models import Loaded
 from serving.server.replay import replay
 from serving.server.request_log import read_log
 
@@ -395,3 +398,23 @@ def test_tensors_have_nothing_to_cache():
         load_server_config(
             {"models": [{"name": "m", "bundle": "b", "inputs": "tensors", "catalogue": {"key": "item_id"}}]}
         )
+
+
+def test_a_bundle_that_was_replaced_gives_its_memory_back_at_once(toys, catalogue, tmp_path):
+    path, _ = catalogue
+    config = load_server_config({"models": [model(toys, path)]}).models[0]
+    loaded = Loaded(
+        toys("deepfm").bundle, config, LimitsConfig(), items=Items(config.catalogue, tmp_path / "items.jsonl")
+    )
+    held = loaded.predictor
+    with loaded.leased():
+        held.predict(user=USER, items=Keys(["i1", "i2"]), context=CONTEXT)
+    watched = weakref.ref(held.catalogue)
+    del held
+    gc.collect()
+    gc.disable()  # what waits for the collector stays for many swaps
+    try:
+        loaded.retire()
+        assert watched() is None
+    finally:
+        gc.enable()
