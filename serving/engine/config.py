@@ -312,6 +312,10 @@ def load_engine_config(
         beside = Path(document.file).parent / config.experiments
         if beside.exists():
             config = config.model_copy(update={"experiments": str(beside)})
+    elif isinstance(config.experiments, dict) and document.file:
+        # What is stopped at run time lies where `easyrec engine ab` looks for it: beside this file.
+        state = Path(document.file).parent / str(config.experiments.get("state") or "ab_state")
+        config = config.model_copy(update={"experiments": {**config.experiments, "state": str(state)}})
     check_experiments(config)
     return config
 

@@ -349,6 +349,11 @@ class Engine:
             stage, _, why = told.partition(": ")
             metrics.add("easyrec_engine_degraded_total", scene=scene, stage=stage, why=why)
 
+    def failed(self, ask: Ask, ms: float) -> None:
+        """Tell the guardrails of a request that ended in an error."""
+        if self.experiments is not None and ask.assignment is not None:
+            self.experiments.served(ask.assignment, ms=ms, failed=True)
+
     # ---------------------------------------------------------------------------------------------- events
 
     def take(self, events: Sequence[Event], posted: Sequence[Mapping[str, Any]]) -> int:

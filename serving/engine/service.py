@@ -135,6 +135,9 @@ class EngineService(Service):
             if refused.status not in (429, 504):
                 raise
             listed = plan.fall_back(ask, "queue: full" if refused.status == 429 else "request: deadline")
+        except Exception:
+            engine.failed(ask, 1000.0 * (time.perf_counter() - request.started))
+            raise
         begun = time.perf_counter()
         answer = listed.answer()
         engine.shown(listed, answer)

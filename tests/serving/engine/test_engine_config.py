@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from easyrec.errors import ConfigError
+from serving.ab import Experiments
 from serving.engine.config import load_engine_config
 
 GOOD = """\
@@ -118,6 +119,17 @@ def test_a_variant_that_gives_no_scene_is_told_with_its_line(tmp_path):
     assert "rankr" in found
     assert "experiments.yaml" in found
     assert "line 8" in found
+
+
+def test_what_stops_experiments_within_the_file_lies_beside_it(tmp_path):
+    (tmp_path / "engine.yaml").write_text(
+        GOOD
+        + "experiments:\n  layers:\n    - name: ranking\n      experiments:\n        - name: deep\n          variants:\n"
+        "            - {name: control}\n            - {name: treatment, parameters: {size: 5}}\n"
+    )
+    experiments = Experiments.load(load_engine_config(tmp_path / "engine.yaml").experiments)
+    experiments.stop("deep")
+    assert (tmp_path / "ab_state").is_dir()
 
 
 def test_a_config_survives_being_handed_to_another_process():

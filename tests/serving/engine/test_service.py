@@ -1,6 +1,7 @@
 """The engine behind HTTP: lists, events, traces, experiments; and that a request always answers."""
 
 import asyncio
+import contextlib
 import json
 import os
 import threading
@@ -324,6 +325,21 @@ def test_an_experiment_changes_the_scene_of_its_users_alone(with_engine):
         assert treatment["experiments"] == {"ranking": "short/treatment"}
         client.service.engine.experiments.stop("short")
         assert len(ids(await ask(client, user_id="u2"))) == 10
+
+    with_engine(work, experiments=EXPERIMENTS)
+
+
+def test_a_guardrail_hears_of_requests_that_end_in_an_error(with_engine, monkeypatch):
+    async def work(client):
+        engine = client.service.engine
+        told = []
+        monkeypatch.setattr(engine.experiments, "served", lambda assignment, **how: told.append((assignment.unit, how)))
+        monkeypatch.setattr(engine, "run", lambda plan, ask: 1 / 0)
+        with contextlib.suppress(ZeroDivisionError):
+            assert (await client.post("/recommend", json={"user_id": "u1"})).status_code == 500
+        ((unit, how),) = told
+        assert unit == "u1"
+        assert how["failed"] is True
 
     with_engine(work, experiments=EXPERIMENTS)
 
