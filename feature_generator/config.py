@@ -28,7 +28,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 from typing_extensions import Self
 
 from feature_generator import plugins
-from feature_generator.document import Document, Path_, override, read_yaml, repeat_names
+from feature_generator.document import Document, Path_, override, read_config, read_yaml, repeat_names
 from feature_generator.errors import ConfigError, Problem, nearest
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "override",
     "plug",
     "problems_of",
+    "read_config",
     "read_yaml",
     "repeat_names",
     "validate",

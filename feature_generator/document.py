@@ -243,6 +243,16 @@ def _environment(value: Any, path: Path_, document: Document, problems: list[Pro
 _STEP = re.compile(r"([^.\[\]=]+)|\[([^\]]+)\]|\.")
 
 
+def read_config(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] | None = None) -> Document:
+    """The document of a YAML file, or of its content, with `-o` settings laid over it.
+
+    Raises:
+        ConfigError: The file cannot be read, or a setting has no place.
+    """
+    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
+    return override(document, list(overrides)) if overrides else document
+
+
 def override(document: Document, settings: Sequence[str] | Mapping[str, Any]) -> Document:
     """The document with `path=value` settings laid over it, as `-o` gives them.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from easyrec.llm.client import Endpoint
-from feature_generator.config import Choice, Document, StrictModel, override, read_yaml, validate
+from feature_generator.config import Choice, StrictModel, read_config, validate
 from rag.fusion import Fusion, MinMax
 
 
@@ -84,5 +84,4 @@ def load_rag(source: str | os.PathLike[str] | dict[str, Any], overrides: list[st
     Raises:
         ConfigError: Everything wrong with it, with lines.
     """
-    document = Document.of(source) if isinstance(source, dict) else read_yaml(source)
-    return validate(RagConfig, override(document, overrides) if overrides else document)
+    return validate(RagConfig, read_config(source, overrides))

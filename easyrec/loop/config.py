@@ -13,7 +13,7 @@ from typing_extensions import Self
 from easyrec.errors import ConfigError, nearest
 from easyrec.store.duration import Duration
 from easyrec.store.streams import KEYS, Condition
-from feature_generator.config import Document, StrictModel, fault, override, read_yaml, validate
+from feature_generator.config import StrictModel, fault, read_config, validate
 
 OWN = {
     "event_id": "string",
@@ -294,10 +294,7 @@ def load_loop(source: str | os.PathLike[str] | Mapping[str, Any], overrides: Seq
     Raises:
         ConfigError: Everything wrong with it, with lines.
     """
-    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
-    if overrides:
-        document = override(document, list(overrides))
-    return validate(LoopConfig, document)
+    return validate(LoopConfig, read_config(source, overrides))
 
 
 def require(path: Path, where: str) -> None:

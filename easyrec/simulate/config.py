@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
 
-from feature_generator.config import Document, StrictModel, fault, override, read_yaml, validate
+from feature_generator.config import StrictModel, fault, read_config, validate
 
 
 class ShiftConfig(StrictModel):
@@ -166,7 +166,4 @@ def load_simulate(
     Raises:
         ConfigError: Everything wrong with it, with lines.
     """
-    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
-    if overrides:
-        document = override(document, list(overrides))
-    return validate(SimulateConfig, document)
+    return validate(SimulateConfig, read_config(source, overrides))

@@ -21,7 +21,14 @@ from easyrec.store.read_config import ReadConfig
 from easyrec.store.samples import SampleConfig
 from easyrec.store.streams import StreamConfig
 from easyrec.store.ui_config import UiConfig
-from feature_generator.config import Choice, Document, StrictModel, fault, faults, override, read_yaml, validate
+from feature_generator.config import (
+    Choice,
+    StrictModel,
+    fault,
+    faults,
+    read_config,
+    validate,
+)
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 """What projects, entities, views, fields and models may be called: every store and every SQL takes it."""
@@ -484,10 +491,7 @@ def load_store(
     Raises:
         ConfigError: Everything wrong with them, with lines.
     """
-    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
-    if overrides:
-        document = override(document, list(overrides))
-    return validate(StoreConfig, document)
+    return validate(StoreConfig, read_config(source, overrides))
 
 
 def _named_one(kind: str, some: Sequence[T], name: str) -> T:

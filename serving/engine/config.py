@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError, Problem, nearest
-from feature_generator.config import Choice, Document, StrictModel, fault, override, read_yaml, validate
+from feature_generator.config import Choice, Document, StrictModel, fault, read_config, read_yaml, validate
 from serving.ab.config import load_experiments
 from serving.engine.formula import check_text
 from serving.engine.history import PACKAGE as HISTORY
@@ -55,11 +55,11 @@ class RecordConfig(StrictModel):
     """Files older than this are removed."""
 
 
-class MergeConfig(StrictModel):
-    """How the sources' candidates become one list."""
+class Kept(StrictModel):
+    """How many candidates stay."""
 
-    count: int = Field(2000, ge=1, le=100_000)
-    """How many stay."""
+    count: int = Field(ge=1, le=100_000)
+    """How many."""
     quotas: dict[str, Annotated[int, Field(ge=0)]] = {}
     """By source, how many of its best stay in any case."""
 
@@ -70,6 +70,13 @@ class MergeConfig(StrictModel):
                 f"are {sum(self.quotas.values())} together, but no more than 'count', {self.count}, stay", "quotas"
             )
         return self
+
+
+class MergeConfig(Kept):
+    """How the sources' candidates become one list."""
+
+    count: int = Field(2000, ge=1, le=100_000)
+    """How many stay."""
 
 
 class ScoreConfig(StrictModel):
@@ -92,21 +99,11 @@ class ScoreConfig(StrictModel):
     """After which the stage is left out, and the order stays as it was; default: what the request has left."""
 
 
-class PrerankConfig(ScoreConfig):
-    """A light model that chooses what the heavy one scores."""
+class PrerankConfig(ScoreConfig, Kept):
+    """A light model that chooses what the heavy one scores; the best of a source are those by this model."""
 
     count: int = Field(300, ge=1, le=100_000)
     """How many stay."""
-    quotas: dict[str, Annotated[int, Field(ge=0)]] = {}
-    """By source, how many of its best by this model stay in any case."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if sum(self.quotas.values()) > self.count:
-            raise fault(
-                f"are {sum(self.quotas.values())} together, but no more than 'count', {self.count}, stay", "quotas"
-            )
-        return self
 
 
 class SceneConfig(StrictModel):
@@ -301,9 +298,7 @@ def load_engine_config(
     Raises:
         ConfigError: Everything wrong with it, with lines, without secrets.
     """
-    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
-    if overrides:
-        document = override(document, list(overrides))
+    document = read_config(source, overrides)
     try:
         config = validate(EngineConfig, document)
     except ConfigError as error:

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from easyrec.errors import ConfigError
 from easyrec.export.trust import NAME, Trust, masked, without_secrets
 from easyrec.processors import num_processors
-from feature_generator.config import Document, StrictModel, override, read_yaml, validate
+from feature_generator.config import Document, StrictModel, read_config, validate
 from serving.gpu.config import DeviceConfig
 from serving.limits import Limits
 from serving.server.sources import Place
@@ -357,9 +357,7 @@ def load_server_config(
     Raises:
         ConfigError: Everything wrong with it, with lines.
     """
-    document = Document.of(source) if isinstance(source, dict) else read_yaml(source)
-    if overrides:
-        document = override(document, overrides)
+    document = read_config(source, overrides)
     try:
         return validate(ServerConfig, document)
     except ConfigError as error:

@@ -13,7 +13,7 @@ from easyrec.errors import ConfigError
 from easyrec.export.trust import masked
 from easyrec.store.definitions import StoreConfig
 from easyrec.store.read_config import ReadConfig
-from feature_generator.config import Document, override, read_yaml, validate
+from feature_generator.config import read_config, validate
 from serving.server.config import Listening
 
 
@@ -49,9 +49,7 @@ def load_store_server(
     Raises:
         ConfigError: Everything wrong with it, with lines, without secrets.
     """
-    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
-    if overrides:
-        document = override(document, list(overrides))
+    document = read_config(source, overrides)
     try:
         return validate(StoreServerConfig, document)
     except ConfigError as error:
