@@ -151,7 +151,8 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 (the process edge: no place may end the server)
             return self._refuse(model, version, bundles.shown, bundles.shown, error)
         digest = offer.digest
-        if digest != version.base and version.current is not None and digest == version.current.digest:
+        current = version.current
+        if not version.out and digest != version.base and current is not None and digest == current.digest:
             version.base = digest  # deltas made of it what the source holds by now
         if digest != version.base and digest not in version.rolled_back and version.may_try(digest):
             outcome = self._take(model, version, offer)
