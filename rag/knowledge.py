@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from typing_extensions import Self
 
-from easyrec.durable import write_text
 from easyrec.errors import ConfigError, DataError
 from easyrec.llm.embedders import Embedder
 from easyrec.llm.rerankers import Reranker
 from easyrec.retrieval.filters import Fact, conditions_of, facts_of
-from easyrec.retrieval.keyword.index import Busy, KeywordIndex
+from easyrec.retrieval.keyword.index import KeywordIndex
 from feature_generator.config import member, members
 from rag.chunkers import Chunk
 from rag.config import KnowledgeConfig, SearchConfig
 from rag.document import Paragraph
+from rag.following import Following
 from rag.fusion import Found, fused
 from rag.readers import FAMILY, ReaderConfig, reader_of
 from rag.records import New, Part, Records, Stored
@@ -31,9 +31,6 @@ from rag.stores import VectorStore
 
 TOGETHER = 512
 """New chunks that are embedded, and written, at a time."""
-TOLD = 2000
-"""Changes that an index is told at a time."""
-NO_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @dataclass
@@ -286,8 +283,6 @@ class KnowledgeBase:
                     {p.id: n.vector for p, n in zip(parts, new, strict=True) if n.vector is not None}
                 )
 
-    # --------------------------------------------------------------------------------------------- indexes
-
     def refresh(self, seconds: dict[str, float] | None = None) -> None:
         """Tell the indexes what has changed, whoever changed it; what a killed process left undone too.
 
@@ -295,71 +290,9 @@ class KnowledgeBase:
             EasyRecError: An index cannot be changed.
         """
         begun = time.perf_counter()
-        self._refresh_keywords()
-        if self.vectors is not None:
-            self._follow(self.vectors.told(), self._tell_vectors, self.vectors.commit, self.vectors.clear)
+        Following(self.records, self.keywords, self.vectors).refresh()
         if seconds is not None:
             _took(seconds, "index", begun)
-
-    def _refresh_keywords(self) -> None:
-        """The index of words has one writer; who isn't sees what that one has written."""
-        told = self.folder / "keyword.told"
-        since = _number_in(told)
-        if since >= self.records.last():
-            self.keywords.reload()
-            return
-
-        def commit(change: int) -> None:
-            self.keywords.commit()
-            _write_number(told, change)
-
-        try:
-            self._follow(since, self._tell_keywords, commit, self.keywords.clear)
-        except Busy:
-            self.keywords.reload()
-        finally:
-            self.keywords.close()  # others may write now
-
-    def _follow(
-        self, since: int, tell: Callable[[list[int]], None], commit: Callable[[int], None], clear: Callable[[], None]
-    ) -> None:
-        """Tell an index the changes behind one, or everything where they are not remembered."""
-        changes = self.records.changed(since, TOLD)
-        if changes is None:
-            clear()
-            last, chunk = self.records.last(), 0
-            while parts := self.records.after(chunk, TOLD):
-                tell([part.id for part in parts])
-                chunk = parts[-1].id
-            commit(last)
-            return
-        while changes is not None and changes[1]:
-            since, numbers = changes
-            tell(numbers)
-            commit(since)
-            changes = self.records.changed(since, TOLD)
-
-    def _tell_keywords(self, numbers: list[int]) -> None:
-        parts = self.records.parts(numbers)
-        self.keywords.remove(number for number in numbers if number not in parts)
-        there = [parts[number] for number in numbers if number in parts]
-        self.keywords.add(
-            [part.id for part in there], [part.chunk.searched() for part in there], [part.known() for part in there]
-        )
-
-    def _tell_vectors(self, numbers: list[int]) -> None:
-        assert self.vectors is not None
-        parts = {
-            number: part
-            for number, part in self.records.parts(numbers, vectors=True).items()
-            if part.vector is not None
-        }
-        self.vectors.remove(np.array([number for number in numbers if number not in parts], np.int64))
-        if parts:
-            vectors = [part.vector for part in parts.values() if part.vector is not None]
-            self.vectors.add(
-                np.array(list(parts), np.int64), np.stack(vectors), [part.known() for part in parts.values()]
-            )
 
     # ---------------------------------------------------------------------------------------------- search
 
@@ -460,14 +393,3 @@ def _digest(content: bytes | str, *told: str) -> str:
 
 def _took(seconds: dict[str, float], stage: str, begun: float) -> None:
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - begun
-
-
-def _number_in(path: Path) -> int:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def _write_number(path: Path, number: int) -> None:
-    write_text(path, str(number))

@@ -135,7 +135,7 @@ def test_it_is_the_same_when_it_is_opened_again(config, folder):
         assert [[(hit.part.id, round(hit.score, 5)) for hit in base.search(q)] for q in questions] == before
     # Whatever is lost beside the records is made anew.
     kb = folder.parent / "kb"
-    for path in [*(kb / "vectors" / "index").iterdir(), kb / "keyword.told"]:
+    for path in [*(kb / "vectors" / "index").iterdir(), *(kb / "keyword").iterdir()]:
         path.unlink()
     with KnowledgeBase(config()) as base:
         assert [[(hit.part.id, round(hit.score, 5)) for hit in base.search(q)] for q in questions] == before

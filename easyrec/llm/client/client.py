@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 from typing_extensions import Self
 
 from easyrec.errors import AnswerError, ModelError
+from easyrec.llm.client.answers import list_of, tokens_in, tokens_of, usage_of, vector_of, words_of
 from easyrec.llm.client.asked import key_of
 from easyrec.llm.client.cache import Cache
 from easyrec.llm.client.endpoint import Endpoint
@@ -27,9 +27,6 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 R = TypeVar("R")
 Talk = str | Sequence[Message]
-BYTES_PER_TOKEN = 3
-"""Of UTF-8, at least, in English as in Chinese: what is reserved of a budget is rather too much."""
-TOKENS_PER_MESSAGE, TOKENS_PER_IMAGE = 8, 1500
 
 
 class AsyncClient:
@@ -132,16 +129,16 @@ class AsyncClient:
 
     async def _ask(self, body: dict[str, Any]) -> Answer:
         """Ask the server."""
-        sent = _tokens_of(body)
+        sent = tokens_of(body)
         async with self.ledger.reserve(sent, body[self.endpoint.token_limit]) as held:
             said, failed = await self._transport.post("/chat/completions", body, sent)
             try:
                 (choice, *_) = said["choices"]
-                text, refusal = _words(choice["message"]), choice["message"].get("refusal")
+                text, refusal = words_of(choice["message"]), choice["message"].get("refusal")
                 finish = choice.get("finish_reason") or "stop"
             except (KeyError, TypeError, ValueError, AttributeError):
                 raise ModelError(f"{self.endpoint.base_url}: the answer holds no message") from None
-            held.used = self._usage(said.get("usage"), sent, text, failed)
+            held.used = usage_of(said.get("usage"), sent, text, failed)
         return Answer(text, finish, held.used, str(said.get("model") or self.endpoint.model), refusal)
 
     async def stream(
@@ -165,7 +162,7 @@ class AsyncClient:
         """
         asked = self._body(talk, max_tokens, temperature, seed, stop, more)
         body = {**asked, "stream": True, "stream_options": {"include_usage": True}}
-        sent = _tokens_of(body)
+        sent = tokens_of(body)
         words: list[str] = []
         refusals: list[str] = []
         finish, model, counted = "", self.endpoint.model, None
@@ -175,16 +172,16 @@ class AsyncClient:
                 async for piece in pieces:
                     counted = piece.get("usage") or counted
                     model = str(piece.get("model") or model)
-                    for choice in _list(piece.get("choices"))[:1]:
+                    for choice in list_of(piece.get("choices"))[:1]:
                         delta = choice.get("delta") or {}
-                        text = _words(delta)
+                        text = words_of(delta)
                         words.append(text)
                         refusals.append(delta.get("refusal") or "")
                         finish = choice.get("finish_reason") or finish
                         if text:
                             yield Piece(text)
             finally:
-                held.used = self._usage(counted, sent, "".join(words), 0)
+                held.used = usage_of(counted, sent, "".join(words), 0)
                 await pieces.aclose()  # type: ignore[attr-defined]  # it is a generator
             if not finish:
                 raise ModelError(f"{self.endpoint.base_url}: the stream broke off before the answer's end")
@@ -265,20 +262,6 @@ class AsyncClient:
         if stop:
             body["stop"] = list(stop)
         return {**body, **(more or {})}
-
-    def _usage(self, counted: Any, sent: int, text: str, failed: int) -> Usage:
-        """What an answer took: by the server's count, else about so much."""
-        if isinstance(counted, Mapping):
-            had = counted.get("prompt_tokens_details")
-            return Usage(
-                calls=1,
-                input=int(counted.get("prompt_tokens") or 0),
-                output=int(counted.get("completion_tokens") or 0),
-                cached=int((had or {}).get("cached_tokens") or 0) if isinstance(had, Mapping | None) else 0,
-                tries=failed,
-            )
-        received = _tokens_in(text)
-        return Usage(calls=1, input=sent, output=received, estimated=sent + received, tries=failed)
 
     # ------------------------------------------------------------------------------------------ many at once
 
@@ -366,15 +349,15 @@ class AsyncClient:
         body: dict[str, Any] = {"model": self.endpoint.model, "input": texts, "encoding_format": "base64"}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        sent = sum(map(_tokens_in, texts))
+        sent = sum(map(tokens_in, texts))
         async with self.ledger.reserve(sent, 0) as held:
             said, failed = await self._transport.post("/embeddings", body, sent)
-            held.used = self._usage(said.get("usage"), sent, "", failed)
+            held.used = usage_of(said.get("usage"), sent, "", failed)
         try:
             entries = sorted(said["data"], key=lambda entry: int(entry["index"]))
             if [int(entry["index"]) for entry in entries] != list(range(len(texts))):
                 raise ModelError(f"{self.endpoint.base_url}: gave {len(entries)} vectors for {len(texts)} texts")
-            vectors = np.stack([_vector(entry["embedding"]) for entry in entries])
+            vectors = np.stack([vector_of(entry["embedding"]) for entry in entries])
         except (KeyError, TypeError, ValueError, binascii.Error):
             raise ModelError(f"{self.endpoint.base_url}: the answer holds no vectors") from None
         if not np.isfinite(vectors).all():
@@ -404,10 +387,10 @@ class AsyncClient:
     async def _rerank(self, query: str, documents: list[str]) -> np.ndarray:
         """Scores of one request."""
         body = {"model": self.endpoint.model, "query": query, "documents": documents, "top_n": len(documents)}
-        sent = sum(map(_tokens_in, documents)) + len(documents) * _tokens_in(query)
+        sent = sum(map(tokens_in, documents)) + len(documents) * tokens_in(query)
         async with self.ledger.reserve(sent, 0) as held:
             said, failed = await self._transport.post("/rerank", body, sent)
-            held.used = self._usage(said.get("usage"), sent, "", failed)
+            held.used = usage_of(said.get("usage"), sent, "", failed)
         scores = np.full(len(documents), np.nan, np.float32)
         try:
             for entry in said["results"]:
@@ -430,42 +413,3 @@ def _messages(talk: Talk) -> Sequence[Message]:
 def _as_cached(answer: Answer) -> Answer:
     """The answer as it is given to those who did not pay for it."""
     return Answer(answer.text, answer.finish, Usage(), answer.model, answer.refusal, cached=True)
-
-
-def _list(value: Any) -> list[Any]:
-    """A list of objects, whatever was sent."""
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
-
-
-def _words(message: Mapping[str, Any]) -> str:
-    """The words of a message, which some servers send in parts."""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "".join(str(part.get("text") or "") for part in _list(content))
-    return content if isinstance(content, str) else ""
-
-
-def _vector(value: Any) -> np.ndarray:
-    """(d,) float32, as numbers or as bytes in base64."""
-    if isinstance(value, str):
-        return np.frombuffer(base64.b64decode(value, validate=True), "<f4").astype(np.float32)
-    vector = np.asarray(value, np.float32)
-    if vector.ndim != 1:
-        raise ValueError("no vector")
-    return vector
-
-
-def _tokens_in(text: str) -> int:
-    """About how many tokens a text has; rather too many."""
-    return len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 1
-
-
-def _tokens_of(body: Mapping[str, Any]) -> int:
-    """About how many tokens a request has."""
-    total = 0
-    for message in body["messages"]:
-        content = message["content"]
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        total += TOKENS_PER_MESSAGE
-        total += sum(_tokens_in(p["text"]) if p["type"] == "text" else TOKENS_PER_IMAGE for p in parts)
-    return total

@@ -1,0 +1,69 @@
+"""What servers answer, read with care: messages, vectors, and what they took."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from easyrec.llm.client.ledger import Usage
+
+BYTES_PER_TOKEN = 3
+"""Of UTF-8, at least, in English as in Chinese: what is reserved of a budget is rather too much."""
+TOKENS_PER_MESSAGE, TOKENS_PER_IMAGE = 8, 1500
+
+
+def usage_of(counted: Any, sent: int, text: str, failed: int) -> Usage:
+    """What an answer took: by the server's count, else about so much."""
+    if isinstance(counted, Mapping):
+        had = counted.get("prompt_tokens_details")
+        return Usage(
+            calls=1,
+            input=int(counted.get("prompt_tokens") or 0),
+            output=int(counted.get("completion_tokens") or 0),
+            cached=int(had.get("cached_tokens") or 0) if isinstance(had, Mapping) else 0,
+            tries=failed,
+        )
+    received = tokens_in(text)
+    return Usage(calls=1, input=sent, output=received, estimated=sent + received, tries=failed)
+
+
+def list_of(value: Any) -> list[Any]:
+    """A list of objects, whatever was sent."""
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def words_of(message: Mapping[str, Any]) -> str:
+    """The words of a message, which some servers send in parts."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "".join(str(part.get("text") or "") for part in list_of(content))
+    return content if isinstance(content, str) else ""
+
+
+def vector_of(value: Any) -> np.ndarray:
+    """(d,) float32, as numbers or as bytes in base64."""
+    if isinstance(value, str):
+        return np.frombuffer(base64.b64decode(value, validate=True), "<f4").astype(np.float32)
+    vector = np.asarray(value, np.float32)
+    if vector.ndim != 1:
+        raise ValueError("no vector")
+    return vector
+
+
+def tokens_in(text: str) -> int:
+    """About how many tokens a text has; rather too many."""
+    return len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + 1
+
+
+def tokens_of(body: Mapping[str, Any]) -> int:
+    """About how many tokens a request has."""
+    total = 0
+    for message in body["messages"]:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        total += TOKENS_PER_MESSAGE
+        total += sum(tokens_in(p["text"]) if p["type"] == "text" else TOKENS_PER_IMAGE for p in parts)
+    return total
