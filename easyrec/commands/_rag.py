@@ -27,7 +27,8 @@ def config_of(args: argparse.Namespace) -> RagConfig:
     """
     from rag.config import load_rag  # noqa: PLC0415 (help must not wait for it)
 
-    return load_rag(args.config, args.override)
+    k = getattr(args, "k", None)
+    return load_rag(args.config, args.override if k is None else [*args.override, f"search.k={k}"])
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:

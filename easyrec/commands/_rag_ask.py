@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     config = config_of(args)
     if config.llm is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model answers")
-    how = config.search if args.k is None else type(config.search)(**{**dict(config.search), "k": args.k})
+    how = config.search
     with contextlib.ExitStack() as stack:
         base = stack.enter_context(KnowledgeBase(config.knowledge))
         reranker = stack.enter_context(how.reranker.open()) if how.reranker is not None else None

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     from rag.knowledge import KnowledgeBase  # noqa: PLC0415 (help must not wait for it)
 
     config = config_of(args)
-    how = config.search if args.k is None else type(config.search)(**{**dict(config.search), "k": args.k})
+    how = config.search
     with contextlib.ExitStack() as stack:
         base = stack.enter_context(KnowledgeBase(config.knowledge))
         reranker = stack.enter_context(how.reranker.open()) if how.reranker is not None else None

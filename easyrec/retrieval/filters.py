@@ -136,7 +136,7 @@ def _of(name: Any, value: Any) -> list[Condition]:
 
 def _named(name: Any) -> str:
     if not isinstance(name, str) or not NAME.match(name):
-        raise ConfigError(f"'{_shown(name)}' is no name of a fact: letters, digits and '_', at most 64, no digit first")
+        raise ConfigError(f"{_shown(name)} is no name of a fact: letters, digits and '_', at most 64, no digit first")
     return name
 
 

@@ -117,6 +117,12 @@ def test_the_commands(tmp_path, model_server, capsys, monkeypatch):
     assert json.loads(told.out)["text"] == "The refund takes five days."
     assert "nothing was found" in said("search", "refund", "--filter", "team=other")[1].out
     assert "docs/refunds.txt, line 1" in said("search", "refund", "-k", "1")[1].out
+    code, told = said("search", "refund", "-k", "0")
+    assert code == 2
+    assert "search . k" in told.err
+    code, told = said("search", "refund", "--filter", "a b=1")
+    assert code == 2
+    assert "'a b' is no name of a fact" in told.err
     model_server.script.append(model_server.Reply(pieces=spoken("Five days [1].")))
     code, told = said("ask", "how long?" + " refund")
     assert told.out.startswith("Five days [1].")
