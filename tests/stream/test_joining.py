@@ -98,7 +98,7 @@ def killed(folder, kills, seed, rows, batch_rows, seconds):
 
 @pytest.mark.parametrize(
     ("kills", "rows", "seconds"),
-    [(2, 1000, 0.01), pytest.param(20, 40_000, 0.3, marks=pytest.mark.slow)],
+    [(2, 1000, 0.01), pytest.param(20, 120_000, 0.3, marks=pytest.mark.slow)],
     ids=["few", "twenty"],
 )
 def test_each_event_counts_once_whenever_it_is_killed(tmp_path, kills, rows, seconds):
