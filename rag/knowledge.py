@@ -186,7 +186,8 @@ class KnowledgeBase:
         known = {name: list(values) for name, values in facts_of(facts or {}).items()}
         chunks = list(self._chunker.chunks([Paragraph(part) for part in text.split("\n\n") if part.strip()]))
         report = Report()
-        read = _Read(source, _digest(text, self._chunker.model_dump_json()), known, chunks)
+        content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        read = _Read(source, _digest(content, self._chunker.model_dump_json()), known, chunks)
         self._write([read], report, None)
         self.refresh(report.seconds)
         return report
@@ -232,7 +233,8 @@ class KnowledgeBase:
         """A document, unless it is known as it is."""
         begun = time.perf_counter()
         reader = self._reader(path)
-        digest = _digest(reader.bytes_of(path), reader.model_dump_json(), self._chunker.model_dump_json())
+        reader.check(path)
+        digest = _digest(_sum_of(path), reader.model_dump_json(), self._chunker.model_dump_json())
         former = self.records.document(source)
         if former is not None and former.digest == digest and former.facts == facts:
             report.unchanged.append(source)
@@ -385,10 +387,22 @@ def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterable[Path]:
                 yield path
 
 
-def _digest(content: bytes | str, *told: str) -> str:
-    """Of a content, and of how it is read."""
-    raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-    return hashlib.sha256(hashlib.sha256(raw).digest() + json.dumps(told).encode()).hexdigest()
+def _sum_of(path: Path) -> bytes:
+    """Digest of a file, which need not fit into memory.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _digest(content: bytes, *told: str) -> str:
+    """Of a content's digest, and of how it is read."""
+    return hashlib.sha256(content + json.dumps(told).encode()).hexdigest()
 
 
 def _took(seconds: dict[str, float], stage: str, begun: float) -> None:

@@ -41,16 +41,27 @@ class ReaderConfig(StrictModel):
         """
         raise TypeError(f"{type(self).__module__} has no way to read {path}")
 
+    def check(self, path: Path) -> None:
+        """Look whether a file is there and not too large.
+
+        Raises:
+            DataError: It is not, or is.
+        """
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if size > self.max_bytes:
+            raise DataError(f"{path}: has {size} bytes, and {self.max_bytes} are read at most (max_bytes)")
+
     def bytes_of(self, path: Path) -> bytes:
         """A file's content.
 
         Raises:
             DataError: It cannot be read, or is too large.
         """
+        self.check(path)
         try:
-            size = path.stat().st_size
-            if size > self.max_bytes:
-                raise DataError(f"{path}: has {size} bytes, and {self.max_bytes} are read at most (max_bytes)")
             return path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None

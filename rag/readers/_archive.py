@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from easyrec.errors import DataError
+from easyrec.errors import DataError, MissingExtra
 
 ENTRIES = 20_000
 """Files in an archive."""
@@ -53,3 +56,26 @@ def check_archive(path: Path, needs: str) -> int:
     if needs not in {entry.filename for entry in entries}:
         raise DataError(f"{path}: has no '{needs}' in it: it is another kind of file, or damaged")
     return total
+
+
+def opened(path: Path, module: str, package: str, open: Callable[[Any], Any]) -> Any:
+    """What a package makes of a file.
+
+    Args:
+        path: The file.
+        module: What is imported.
+        package: What installs it.
+        open: Opens the file by the module.
+
+    Raises:
+        DataError: It is damaged.
+        MissingExtra: The package is not installed.
+    """
+    try:
+        found = import_module(module)
+    except ImportError:
+        raise MissingExtra(package, "rag") from None
+    try:
+        return open(found)
+    except Exception as error:  # noqa: BLE001 (such packages raise whatever a damaged file leads them to)
+        raise DataError(f"{path}: is damaged: {str(error)[:200]}") from None

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from easyrec.errors import DataError, MissingExtra
+from easyrec.errors import DataError
 from rag.document import Block, Heading, Place, Table
 from rag.readers import ReaderConfig
-from rag.readers._archive import check_archive
+from rag.readers._archive import check_archive, opened
 
 LARGE = 64 << 20
 """Bytes unpacked from which on a book is read row by row: merged cells then have their text in the first of them alone."""
@@ -37,9 +37,10 @@ class Config(ReaderConfig):
 
     def read(self, path: Path) -> Iterator[Block]:
         """Its sheets. Macros are never looked at."""
-        self.bytes_of(path)
+        self.check(path)
         large = check_archive(path, "xl/workbook.xml") > LARGE
-        book = _opened(path, large)
+        how = {"read_only": large, "data_only": True, "keep_links": False}
+        book = opened(path, "openpyxl", "openpyxl", lambda openpyxl: openpyxl.load_workbook(path, **how))
         try:
             missing = [name for name in self.sheets if name not in book.sheetnames]
             if missing:
@@ -84,23 +85,6 @@ class Config(ReaderConfig):
                 held = []
         if held or (header and not begun):
             yield Table((*header, *held), len(header), "", Place(page=number, line=begun or 1))
-
-
-def _opened(path: Path, large: bool) -> Any:
-    """The workbook.
-
-    Raises:
-        DataError: It is damaged.
-        MissingExtra: The package openpyxl is not installed.
-    """
-    try:
-        import openpyxl  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise MissingExtra("openpyxl", "rag") from None
-    try:
-        return openpyxl.load_workbook(path, read_only=large, data_only=True, keep_links=False)
-    except Exception as error:  # noqa: BLE001 (the package raises whatever a damaged file leads it to)
-        raise DataError(f"{path}: is damaged: {str(error)[:200]}") from None
 
 
 def _shown(value: Any) -> str:

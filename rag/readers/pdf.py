@@ -45,8 +45,7 @@ class Config(ReaderConfig):
 
     def read(self, path: Path) -> Iterator[Block]:
         """What it says, page by page: memory does not grow with the file."""
-        if path.stat().st_size > self.max_bytes:
-            raise DataError(f"{path}: is larger than {self.max_bytes} bytes (max_bytes)")
+        self.check(path)
         pdf = Pdf(path)
         try:
             if pdf.pages > self.max_pages:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from easyrec.errors import DataError, MissingExtra
 from rag.document import Block, Bullets, Figure, Heading, Paragraph, Place, Table
 from rag.readers import ReaderConfig
-from rag.readers._archive import check_archive
+from rag.readers._archive import check_archive, opened
 
 GROUPS = 16
 """Levels of groups inside each other."""
@@ -28,9 +27,9 @@ class Config(ReaderConfig):
 
     def read(self, path: Path) -> Iterator[Block]:
         """Its slides. Macros are never looked at."""
-        self.bytes_of(path)
+        self.check(path)
         check_archive(path, "ppt/presentation.xml")
-        deck = _opened(path)
+        deck = opened(path, "pptx", "python-pptx", lambda pptx: pptx.Presentation(str(path)))
         width, height = deck.slide_width or 1, deck.slide_height or 1
         for number, slide in enumerate(deck.slides, 1):
             title = slide.shapes.title
@@ -44,23 +43,6 @@ class Config(ReaderConfig):
                 text = " ".join(slide.notes_slide.notes_text_frame.text.split())
                 if text:
                     yield Paragraph(text, Place(page=number))
-
-
-def _opened(path: Path) -> Any:
-    """The presentation.
-
-    Raises:
-        DataError: It is damaged.
-        MissingExtra: The package python-pptx is not installed.
-    """
-    try:
-        import pptx  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise MissingExtra("python-pptx", "rag") from None
-    try:
-        return pptx.Presentation(str(path))
-    except Exception as error:  # noqa: BLE001 (the package raises whatever a damaged file leads it to)
-        raise DataError(f"{path}: is damaged: {str(error)[:200]}") from None
 
 
 def _flat(shapes: Any, depth: int) -> Iterator[Any]:

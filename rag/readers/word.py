@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from easyrec.errors import DataError, MissingExtra
 from rag.document import LEVELS, Block, Bullets, Figure, Heading, Paragraph, Place, Table
 from rag.readers import ReaderConfig
-from rag.readers._archive import check_archive
+from rag.readers._archive import check_archive, opened
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 DRAWN = "{http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing}docPr"
@@ -28,9 +27,9 @@ class Config(ReaderConfig):
 
     def read(self, path: Path) -> Iterator[Block]:
         """What it says. Macros are never looked at."""
-        self.bytes_of(path)
+        self.check(path)
         check_archive(path, "word/document.xml")
-        document = _opened(path)
+        document = opened(path, "docx", "python-docx", lambda docx: docx.Document(str(path)))
         notes = _notes(document)
         held: list[tuple[int, str]] = []
         numbered = False
@@ -65,23 +64,6 @@ class Config(ReaderConfig):
                     yield Paragraph(text)
             yield from (Figure(name, place=Place()) for name in _pictures(element))
         yield from _bullets(held, numbered)
-
-
-def _opened(path: Path) -> Any:
-    """The document.
-
-    Raises:
-        DataError: It is damaged.
-        MissingExtra: The package python-docx is not installed.
-    """
-    try:
-        import docx  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise MissingExtra("python-docx", "rag") from None
-    try:
-        return docx.Document(str(path))
-    except Exception as error:  # noqa: BLE001 (the package raises whatever a damaged file leads it to)
-        raise DataError(f"{path}: is damaged: {str(error)[:200]}") from None
 
 
 def _style(document: Any, element: Any) -> str:

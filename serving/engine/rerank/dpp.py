@@ -5,39 +5,28 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
-from typing_extensions import Self
+from pydantic import Field
 
 from serving.engine.ask import Ask
 from serving.engine.merge import Candidates
-from serving.engine.rerank import Rerank, RerankConfig, chosen_first, relevance
-from serving.engine.row_vectors import row_vectors
+from serving.engine.rerank import chosen_first, relevance
+from serving.engine.rerank._alike import Alike, AlikeConfig
 
 LEAST = 1e-9
 """What an item adds to the volume at least; where none adds more, the others follow by their scores."""
 
 
-class Config(RerankConfig):
+class Config(AlikeConfig):
     """Config of `dpp`."""
 
     type: Literal["dpp"] = "dpp"
-    by: str | list[str] | None = None
-    """Columns of the catalogue: items are alike as far as they have the same values in them."""
-    items: str | None = Field(None, min_length=1)
-    """Instead, the folder of `easyrec embed`: items are alike as their vectors' cosine says."""
     quality: float = Field(2.0, ge=0.0, le=50.0)
     """How much relevance counts beside diversity; 0: not at all."""
     alike: float = Field(0.9, ge=0.0, lt=1.0)
     """Similarity of items that could not be more alike."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.by is None) == (self.items is None):
-            raise ValueError("needs either 'by' or 'items': what makes items alike?")
-        return self
 
-
-class DPP(Rerank):
+class DPP(Alike):
     """Takes, one after another, the item that enlarges ``det(L)`` the most, ``L_ij = q_i q_j S_ij, q_i = exp(quality r_i / 2)``.
 
     r is the score between the least (0) and the largest (1) of the candidates, S similarity.
@@ -46,20 +35,6 @@ class DPP(Rerank):
         Chen, Zhang and Zhou, "Fast greedy MAP inference for determinantal point process to improve recommendation
         diversity", NeurIPS 2018, algorithm 1.
     """
-
-    def prepare(self) -> None:
-        """Values of the columns as numbers, or vectors."""
-        by = self.config.by
-        columns = [by] if isinstance(by, str) else by or []
-        self._codes = np.stack([self.rows.groups(column).first for column in columns]) if columns else None
-        self._vectors = None
-        if self.config.items is not None:
-            self._vectors = row_vectors(self.world, self.config.items, self.rows, unit=True)
-
-    def refresh(self) -> None:
-        """Take vectors that were written anew."""
-        if self._vectors is not None:
-            self._vectors.refresh()
 
     def rerank(self, ask: Ask, candidates: Candidates, count: int) -> Candidates:
         """See the contract."""

@@ -5,36 +5,25 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, model_validator
-from typing_extensions import Self
+from pydantic import ConfigDict, Field
 
 from serving.engine.ask import Ask
 from serving.engine.merge import Candidates
-from serving.engine.rerank import Rerank, RerankConfig, chosen_first, relevance
-from serving.engine.row_vectors import row_vectors
+from serving.engine.rerank import chosen_first, relevance
+from serving.engine.rerank._alike import Alike, AlikeConfig
 
 
-class Config(RerankConfig):
+class Config(AlikeConfig):
     """Config of `mmr`."""
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     type: Literal["mmr"] = "mmr"
-    by: str | list[str] | None = None
-    """Columns of the catalogue: items are alike as far as they have the same values in them."""
-    items: str | None = Field(None, min_length=1)
-    """Instead, the folder of `easyrec embed`: items are alike as their vectors' cosine says."""
     balance: float = Field(0.7, ge=0.0, le=1.0, alias="lambda")
     """1: relevance alone counts; 0: only that items differ."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.by is None) == (self.items is None):
-            raise ValueError("needs either 'by' or 'items': what makes items alike?")
-        return self
 
-
-class MMR(Rerank):
+class MMR(Alike):
     """Takes, one after another, the item with the largest ``lambda * relevance - (1 - lambda) * max similarity``.
 
     Relevance is the score between the least (0) and the largest (1) of the candidates; similarity is to what was taken.
@@ -43,20 +32,6 @@ class MMR(Rerank):
         Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering documents and producing
         summaries", SIGIR 1998.
     """
-
-    def prepare(self) -> None:
-        """Values of the columns as numbers, or vectors."""
-        by = self.config.by
-        columns = [by] if isinstance(by, str) else by or []
-        self._codes = np.stack([self.rows.groups(column).first for column in columns]) if columns else None
-        self._vectors = None
-        if self.config.items is not None:
-            self._vectors = row_vectors(self.world, self.config.items, self.rows, unit=True)
-
-    def refresh(self) -> None:
-        """Take vectors that were written anew."""
-        if self._vectors is not None:
-            self._vectors.refresh()
 
     def rerank(self, ask: Ask, candidates: Candidates, count: int) -> Candidates:
         """See the contract."""
