@@ -330,18 +330,18 @@ def test_an_experiment_changes_the_scene_of_its_users_alone(with_engine):
 
 
 def test_a_guardrail_hears_of_requests_that_end_in_an_error(with_engine, monkeypatch):
+    (layer,) = EXPERIMENTS["layers"]
+    guarded = {**layer["experiments"][0], "guardrails": [{"metric": "error_rate", "max": 0.5}]}
+
     async def work(client):
         engine = client.service.engine
-        told = []
-        monkeypatch.setattr(engine.experiments, "served", lambda assignment, **how: told.append((assignment.unit, how)))
         monkeypatch.setattr(engine, "run", lambda plan, ask: 1 / 0)
         with contextlib.suppress(ZeroDivisionError):
             assert (await client.post("/recommend", json={"user_id": "u1"})).status_code == 500
-        ((unit, how),) = told
-        assert unit == "u1"
-        assert how["failed"] is True
+        seen = engine.experiments.guard._of("short/control").recent
+        assert (seen["requests"], seen["failed"]) == (1, 1)
 
-    with_engine(work, experiments=EXPERIMENTS)
+    with_engine(work, experiments={"layers": [{**layer, "experiments": [guarded]}]})
 
 
 def test_a_trace_tells_each_candidates_way(with_engine, shop):
