@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from easyrec.data.shop import SCHEMA, SPLIT_DAYS, generate
+from easyrec.data.shop import SCHEMA, SPLIT_DAYS, _town, generate
 
 ROWS = 60_000
 VERSION_1 = (
@@ -33,7 +33,12 @@ def digest(table: pa.Table) -> str:
 
 
 def test_the_same_seed_gives_the_same_bytes(shop, test_rows):
+    _town.cache_clear()
     assert generate(ROWS, seed=11).table("test").equals(test_rows)
+
+
+def test_logs_of_one_seed_share_what_users_do_outside_of_the_feed():
+    assert generate(10, seed=11).catalogue is generate(20, seed=11).catalogue
 
 
 def test_version_1_never_changes():

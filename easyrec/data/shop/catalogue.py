@@ -69,16 +69,16 @@ class Catalogue:
         """Leaves (n, k) for tastes (n, 2) and uniforms (n, k): parents by weight * exp(strength * taste . topic)."""
         per_parent = NUM_CATES // NUM_PARENTS
         weight = self.leaf_weight.reshape(NUM_PARENTS, per_parent)
-        appeal = (taste[:, None, :] * self.topic).sum(axis=2)
+        appeal = taste[:, :1] * self.topic[:, 0] + taste[:, 1:] * self.topic[:, 1]
         running = np.cumsum(weight.sum(axis=1) * np.exp(strength * appeal), axis=1)  # (n, 20)
         target = uniform * running[:, -1:]
-        parent = np.minimum((running[:, None, :] <= target[:, :, None]).sum(axis=2), NUM_PARENTS - 1)
+        parent = np.minimum(_passed(running, target), NUM_PARENTS - 1)
         # What is left of the uniform inside the parent's share draws the leaf.
         edges = np.concatenate([np.zeros((len(taste), 1)), running], axis=1)
         low, high = np.take_along_axis(edges, parent, axis=1), np.take_along_axis(edges, parent + 1, axis=1)
         within = np.cumsum(weight, axis=1)
         place = (target - low) / (high - low) * within[parent, -1]
-        leaf = np.minimum((within[parent] <= place[:, :, None]).sum(axis=2), per_parent - 1)
+        leaf = np.minimum(_passed(within[parent], place), per_parent - 1)
         drawn: Ints = parent * per_parent + leaf
         return drawn
 
@@ -128,6 +128,15 @@ def category_table() -> pa.Table:
     texts = {field: [getattr(name, field) for name in names] for field in CategoryName.__dataclass_fields__}
     cate = np.arange(NUM_CATES)
     return pa.table({"cate": cate, "parent": cate // (NUM_CATES // NUM_PARENTS), **texts})
+
+
+def _passed(edges: Floats, target: Floats) -> Ints:
+    """How many of the edges in the last axis, (n, 1, e) or (n, e), are at most a target (n, k): one edge of all at a time."""
+    passed = np.zeros(target.shape, dtype=np.int64)
+    for edge in range(edges.shape[-1]):
+        found = edges[..., edge]
+        passed += (found if found.ndim == 2 else found[:, None]) <= target
+    return passed
 
 
 def make_catalogue(seed: int, size: str) -> Catalogue:
