@@ -318,33 +318,68 @@ def test_on_a_full_disk_no_queue_is_made_by_half(tiny):
 # --------------------------------------------------------------------------------------- processes
 
 
-def start(place, folder, number, seconds, name, lease_seconds=60):
-    words = [str(word) for word in (place, folder, number, seconds, name, lease_seconds)]
-    path = Path(__file__).with_name("queue_worker.py")
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, path, *words], stdout=subprocess.PIPE, text=True, env=env)
+class Forks:
+    """Workers in processes of their own; see `queue_worker.py`."""
+
+    def __init__(self, folder):
+        self.folder, self.number = folder, 0
+        path = Path(__file__).with_name("queue_worker.py")
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": env}
+        self.process = subprocess.Popen([sys.executable, path], **pipes)
+
+    def asked(self, order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def start(self, **order):
+        """A worker's process id, and the slices that it begins, line by line."""
+        self.number += 1
+        pipe = self.folder / str(self.number)
+        os.mkfifo(pipe)
+        return self.asked({"pipe": str(pipe), **order}), pipe.open()
+
+    def end(self, pid):
+        """What it ended with."""
+        return self.asked(pid)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    made = Forks(tmp_path_factory.mktemp("pipes"))
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("kind", ["files", "sqlite", "redis"])
-def test_processes_share_the_work_and_one_that_is_killed_loses_nothing(kind, tmp_path, request):
-    place = {"files": tmp_path / "queue", "sqlite": f"sqlite:{tmp_path}/q.db"}.get(kind)
+def test_processes_share_the_work_and_one_that_is_killed_loses_nothing(kind, forks, tmp_path, request):
+    place = {"files": f"{tmp_path}/queue", "sqlite": f"sqlite:{tmp_path}/q.db"}.get(kind)
     place = place or f"{request.getfixturevalue('server').address}?name=killed"
     out, number = tmp_path / "out", 24
-    victim = start(place, out, number, 1000, "victim", 2)
-    held = victim.stdout.readline().strip()
-    others = [start(place, out, number, 0.02, f"w{n}", 2) for n in range(2)]
-    assert others[0].stdout.readline()  # it works beside the one that will die
-    os.kill(victim.pid, signal.SIGKILL)
-    begun = [process.communicate()[0].split() for process in others]
-    assert [process.returncode for process in others] == [0, 0]
-    victim.communicate()
+    order = {"place": place, "folder": str(out), "slices": number, "lease_seconds": 2}
+    victim, told = forks.start(**order, name="victim", seconds=1000)
+    held = told.readline().strip()
+    others = [forks.start(**order, name=f"w{n}", seconds=0.02) for n in range(2)]
+    first = others[0][1].readline()  # it works beside the one that will die
+    os.kill(victim, signal.SIGKILL)
+    assert forks.end(victim) == -signal.SIGKILL
+    begun = [text.read().split() for _, text in others]
+    assert [forks.end(pid) for pid, _ in others] == [0, 0]
+    for text in (told, *(text for _, text in others)):
+        text.close()
     assert found(out) == expected(number)
     assert json.loads((out / "_SUCCESS").read_text())["rows"] == number * (number + 1) // 2
-    status = queue_config(str(place)).open().status()
+    status = queue_config(place).open().status()
     assert {entry.state for entry in status.entries} == {"done"}
     (taken,) = (entry for entry in status.entries if entry.slice == held)
     assert (taken.attempts, taken.worker in ("w0", "w1")) == (2, True)
-    assert held in [*begun[0], *begun[1]]
+    assert held in [first.strip(), *begun[0], *begun[1]]
 
 
 def test_threads_with_a_slow_one_among_them_do_each_slice_once(worker, tmp_path):
