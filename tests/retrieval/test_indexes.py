@@ -1,6 +1,7 @@
 """Indexes find what comparing every vector finds: exactly or nearly, after adding, replacing, deleting and loading."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -455,32 +456,51 @@ def test_a_newer_index_that_takes_the_place_while_one_is_read_is_read(tmp_path, 
 
 
 KILLED = """
-import sys, numpy as np
+import os, sys, numpy as np
 from easyrec.retrieval.indexes import build
 from easyrec.retrieval.indexes.flat import Config
-turn = 0
-while True:
-    turn += 1
-    made = build(Config(), 8)
-    count = 2000 + turn
-    made.add(np.arange(count), np.full((count, 8), turn, np.float32), {"turn": np.full(count, turn)})
-    made.save(sys.argv[1])
-    print(turn, flush=True)
+
+def save():
+    turn = 0
+    while True:
+        turn += 1
+        made = build(Config(), 8)
+        count = 2000 + turn
+        made.add(np.arange(count), np.full((count, 8), turn, np.float32), {"turn": np.full(count, turn)})
+        made.save(sys.argv[1])
+        print(turn, flush=True)
+
+while sys.stdin.readline():  # a writer each, until it is killed
+    child = os.fork()
+    if child == 0:
+        save()
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("killed", flush=True)
 """
 
 
-def test_an_index_whose_writer_was_killed_is_whole(tmp_path):
+@pytest.fixture
+def writers(tmp_path):
+    """A process that starts writers, one after another."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "index")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
+def test_an_index_whose_writer_was_killed_is_whole(writers, tmp_path):
     """At any moment: the former or the newer one is there, and saving again sweeps what was left."""
     random = np.random.default_rng(6)
     folder = tmp_path / "index"
     for _ in range(6):
-        process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True)
-        done = int(process.stdout.readline())
-        timer = threading.Timer(random.uniform(0, 0.05), process.send_signal, [signal.SIGKILL])
+        writers.stdin.write("\n")
+        writers.stdin.flush()
+        told = iter(writers.stdout.readline, "killed\n")
+        child, done = int(next(told)), int(next(told))
+        timer = threading.Timer(random.uniform(0, 0.05), os.kill, [child, signal.SIGKILL])
         timer.start()
-        done = max([done, *(int(line) for line in process.stdout)])
-        process.wait()
-        process.stdout.close()
+        done = max([done, *map(int, told)])
         found = Index.load(folder)
         turn = int(found.inside.reconstruct(0)[0])
         assert turn in (done, done + 1)

@@ -75,10 +75,10 @@ def test_more_effort_finds_more(name):
 def test_the_bytes_of_a_vector_are_those_that_are_written():
     for name in members(FAMILY):
         made = index(name)
-        made.add(np.arange(20_000), vectors(20_000))
+        made.add(np.arange(11_000), vectors(11_000))
         writer = faiss.VectorIOWriter()
         faiss.write_index(made.inside, writer)
-        size = writer.data.size() / 20_000 + made.ids.itemsize + made.alive.itemsize
+        size = writer.data.size() / 11_000 + made.ids.itemsize + made.alive.itemsize
         assert made.bytes_each == pytest.approx(size, rel=0.2)
 
 
