@@ -175,7 +175,7 @@ class Publisher:
     def _leads_astray(self, path: Path, wanted: int) -> bool:
         """Whether a delta makes something that should not be served."""
         start, _, to = path.name.partition("-back-")
-        made = int(to or start) if (to or start).isdigit() else -1
+        made = int(to or start) if (to or start).isdecimal() else -1
         return made > wanted or self.versions.is_rolled_back(made)
 
     def _chained(self, current: int, wanted: int) -> bool:
