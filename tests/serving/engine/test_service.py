@@ -329,6 +329,65 @@ def test_an_experiment_changes_the_scene_of_its_users_alone(with_engine):
     with_engine(work, experiments=EXPERIMENTS)
 
 
+def test_a_variant_that_cannot_be_over_the_catalogue_costs_its_users_the_variant_alone(with_engine):
+    (layer,) = EXPERIMENTS["layers"]
+    wrong = {
+        "name": "treatment",
+        "weight": 99,
+        "white_list": ["warm", "u2"],
+        "parameters": {"filters.r.keep": "no > 0"},
+    }
+    rule = {"type": "rule", "name": "r", "keep": "stock > 0"}
+    made = []
+
+    async def work(client):
+        engine = client.service.engine
+        assert client.service.ready
+        made.append(engine.plan("feed"))
+        over = engine.checked
+        engine.checked = lambda *given: made.append(given) or over(*given)
+        for user in ("u2", "u2", "u2"):
+            answer = await ask(client, user_id=user)
+            assert len(ids(answer)) == 10
+            assert "experiments: parameters" in answer["degraded"]
+        assert len(made) == 1, "it was tried when the engine began, and is not tried by each request"
+        asked = {"user_id": "u1", "parameters": {"filters.r.keep": "nothing > 0"}}
+        reply = await client.post("/trace", json=asked, headers={"authorization": "Bearer a token of the tests"})
+        assert reply.status_code == 400
+        assert "unknown variable 'nothing'" in reply.json()["error"]
+
+    experiment = {**layer["experiments"][0], "variants": [{"name": "control"}, wrong]}
+    with_engine(
+        work,
+        scene={"filters": [rule]},
+        experiments={"layers": [{**layer, "experiments": [experiment]}]},
+        auth={"admin": ["a token of the tests"]},
+    )
+
+
+def test_a_catalogue_is_taken_though_a_variant_cannot_be_over_it(with_engine, shop):
+    (layer,) = EXPERIMENTS["layers"]
+    variant = {"name": "treatment", "white_list": ["u2"], "parameters": {"filters.r.keep": "price >= 0"}}
+    rule = {"type": "rule", "name": "r", "keep": "stock > 0"}
+
+    async def work(client):
+        engine = client.service.engine
+        assert not (await ask(client, user_id="u2"))["degraded"]
+        pq.write_table(pq.read_table(shop / "items.parquet").drop(["price"]).slice(0, 100), shop / "items.parquet")
+        engine.watch()
+        assert len(engine.plan("feed").rows) == 100
+        assert "experiments: parameters" in (await ask(client, user_id="u2"))["degraded"]
+
+    experiment = {**layer["experiments"][0], "variants": [{"name": "control"}, variant]}
+    catalogue = {"source": {"path": str(shop / "items.parquet")}, "key": "item_id", "refresh_s": 1e-9}
+    with_engine(
+        work,
+        scene={"filters": [rule]},
+        catalogue=catalogue,
+        experiments={"layers": [{**layer, "experiments": [experiment]}]},
+    )
+
+
 def test_a_guardrail_hears_of_requests_that_end_in_an_error(with_engine, monkeypatch):
     (layer,) = EXPERIMENTS["layers"]
     guarded = {**layer["experiments"][0], "guardrails": [{"metric": "error_rate", "max": 0.5}]}
@@ -382,6 +441,8 @@ def test_a_trace_tells_each_candidates_way(with_engine, shop):
             json={"user_id": "u1", "time": NOON, "parameters": {"size": 4, "rerank.mmr.lambda": 1}},
         )
         assert [i["item_id"] for i in same.json()["items"]] == [i["item_id"] for i in told["items"]]
+        power = await client.get(f"/trace?user_id=%C2%B2&time={NOON}", headers=admin)  # a digit, and no whole number
+        assert power.json()["user_id"] == "²"
         wrong = await client.get("/trace?user_id=u1&with.recall.neer.count=1", headers=admin)
         assert wrong.status_code == 400
         assert "did you mean 'near'" in wrong.json()["error"]
