@@ -44,8 +44,14 @@ class _File:
         self._file: IO[bytes] = self.path.open("ab", buffering=0)
 
     def write(self, lines: list[bytes]) -> None:
-        """Write lines, whole or not at all as far as a process that is killed goes."""
-        self._file.write(b"".join(lines))
+        """Write lines, whole or not at all as far as a process that is killed goes.
+
+        Raises:
+            OSError: The disk takes no more; what it took of a line goes when the file is shown.
+        """
+        data = memoryview(b"".join(lines))
+        while data:  # a disk that becomes full takes a part
+            data = data[self._file.write(data) :]
         self.lines += len(lines)
 
     def show(self) -> None:
