@@ -477,6 +477,20 @@ def test_histories_that_are_shared_hold_the_same(tmp_path):
         history.close()
 
 
+def test_a_clock_that_is_ahead_makes_no_history_be_forgotten(tmp_path):
+    from serving.engine.history import build
+    from serving.engine.history.sqlite import TIDY_S
+    from serving.engine.history.sqlite import Config as SQLite
+
+    history, now = build(SQLite(path=str(tmp_path / "h.db"), keep_s=100)), time.time_ns() // 1_000_000
+    history.add([("u", 1, now, 1.0), ("u", 2, now - 3_600_000, 1.0)])
+    history._tidied -= 2 * TIDY_S
+    history.add([("v", 3, now + 10**12, 1.0)])
+    kept = history._db().execute("SELECT item FROM clicks WHERE user = 'u'").fetchall()
+    assert kept == [(1,)]
+    history.close()
+
+
 def test_a_history_that_cannot_be_read_costs_no_list(with_engine, shop):
     async def work(client):
         answer = await ask(client)
