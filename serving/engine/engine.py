@@ -117,6 +117,7 @@ class Engine:
             live = Live(rows)
             world = World(self.config, self.models, self.history, live)
             world.watched = self.watched or world.watched
+            world.check_history(rows)
             plans = {(scene.name, ""): Plan(scene, world, rows, strict=strict) for scene in self.config.scenes}
         except FeatureGeneratorError as error:
             if strict:

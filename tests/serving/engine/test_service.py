@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from easyrec.errors import DataError
 from feature_generator import plugins
 from feature_generator.config import members
 from serving.engine import recall
+from serving.engine.ask import Question
 from serving.engine.recall import Found, Recall, RecallConfig
 
 NOON = 1_767_268_800_000
@@ -363,6 +365,28 @@ def test_a_variant_that_cannot_be_over_the_catalogue_costs_its_users_the_variant
         experiments={"layers": [{**layer, "experiments": [experiment]}]},
         auth={"admin": ["a token of the tests"]},
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "near"),
+    [
+        ({"scene": {"filters": [{"type": "rule", "name": "r", "only": {"cat": ["c1"]}}]}}, "filters . r", "'cate'"),
+        ({"scene": {"rerank": [{"type": "mmr", "by": "brnd"}]}}, "scene 'feed' . rerank . mmr", "'brand'"),
+        ({"recall": [{"type": "popular", "by": "sale"}]}, "scene 'feed' . recall . popular", "'sales'"),
+        ({"history": {"type": "memory", "columns": {"liked": "cat"}}}, "history . columns . liked", "'cate'"),
+    ],
+)
+def test_a_column_that_the_catalogue_lacks_is_told_with_who_asks_for_it(engine_of, more, place, near):
+    with pytest.raises(DataError) as caught:
+        engine_of(**more)
+    assert f"did you mean {near}" in str(caught.value)
+    assert place in str(caught.value)
+
+
+def test_a_source_without_its_vectors_is_told_of(engine_of, shop):
+    near = {"type": "vector", "model": "tower", "items": str(shop / "nothing")}
+    engine = engine_of([near, POPULAR], models=[{"name": "tower", "bundle": str(shop / "none")}])
+    assert "recall.vector: vectors" in engine.recommend(Question("feed", "u1", time=NOON)).degraded
 
 
 def test_a_catalogue_is_taken_though_a_variant_cannot_be_over_it(with_engine, shop):
