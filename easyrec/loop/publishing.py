@@ -117,11 +117,14 @@ class Publisher:
     @property
     def current(self) -> int | None:
         """The version that `current` is."""
-        link = self.folder / CURRENT
-        if not link.is_symlink():
-            return None
-        form = re.match(r"^(\d+)", link.readlink().name)
+        form = re.match(r"^(\d+)", self.pointed or "")
         return None if form is None else int(form[1])
+
+    @property
+    def pointed(self) -> str | None:
+        """The name of the bundle that `current` is."""
+        link = self.folder / CURRENT
+        return link.readlink().name if link.is_symlink() else None
 
     # ----------------------------------------------------------------------------------------- inside
 
