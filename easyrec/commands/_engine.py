@@ -65,7 +65,9 @@ def asked(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: A value cannot be read.
     """
-    question: dict[str, Any] = {"user_id": int(args.user) if args.user.lstrip("-").isdigit() else args.user}
+    from serving.engine.posted import id_of  # noqa: PLC0415 (help must not wait for it)
+
+    question: dict[str, Any] = {"user_id": id_of(args.user)}
     for key in ("scene", "size", "time", "request_id"):
         value = getattr(args, key)
         if value not in (None, ""):

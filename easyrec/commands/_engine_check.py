@@ -9,7 +9,7 @@ import argparse
 
 from easyrec.commands._engine import add_engine, engine_config, opened
 from easyrec.commands._print import console, count, line, table
-from easyrec.errors import DataError
+from easyrec.errors import ConfigError, DataError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,14 @@ def run(args: argparse.Namespace) -> None:
     """Load everything, make a list of each scene, and tell what each stage gave.
 
     Raises:
+        ConfigError: A variant of an experiment cannot be.
         DataError: A stage of a scene fails, or a formula reads what there is not.
     """
     from serving.engine.ask import Question  # noqa: PLC0415 (help must not wait for it)
+    from serving.engine.posted import id_of  # noqa: PLC0415 (help must not wait for it)
 
     config = engine_config(args)
-    user: str | int = int(args.user) if args.user.lstrip("-").isdigit() else args.user
+    user = id_of(args.user)
     with opened(config) as service:
         engine = service.engine
         for scene in config.scenes:
@@ -50,5 +52,10 @@ def run(args: argparse.Namespace) -> None:
             wanted = scene.size
             if len(listed.candidates) < wanted:
                 line(f"the list has {len(listed.candidates)} items, and not {wanted}: no more may be shown")
+        for name, scene_name, parameters in engine.variants():
+            try:
+                engine.plan(scene_name, parameters)
+            except ConfigError as error:  # noqa: PERF203 (there are few)
+                raise ConfigError(f"variant '{name}': {error.problems[0].message}") from None
         items = len(engine.plan("").rows)
     line(f"the engine can answer: {count(items)} items, {len(config.scenes)} scenes, {len(config.models)} models")

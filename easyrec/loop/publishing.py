@@ -117,11 +117,14 @@ class Publisher:
     @property
     def current(self) -> int | None:
         """The version that `current` is."""
-        link = self.folder / CURRENT
-        if not link.is_symlink():
-            return None
-        form = re.match(r"^(\d+)", link.readlink().name)
+        form = re.match(r"^(\d+)", self.pointed or "")
         return None if form is None else int(form[1])
+
+    @property
+    def pointed(self) -> str | None:
+        """The name of the bundle that `current` is."""
+        link = self.folder / CURRENT
+        return link.readlink().name if link.is_symlink() else None
 
     # ----------------------------------------------------------------------------------------- inside
 
@@ -175,7 +178,7 @@ class Publisher:
     def _leads_astray(self, path: Path, wanted: int) -> bool:
         """Whether a delta makes something that should not be served."""
         start, _, to = path.name.partition("-back-")
-        made = int(to or start) if (to or start).isdigit() else -1
+        made = int(to or start) if (to or start).isdecimal() else -1
         return made > wanted or self.versions.is_rolled_back(made)
 
     def _chained(self, current: int, wanted: int) -> bool:

@@ -5,6 +5,7 @@ They lie in `vectors` of the bundle whose towers made them, so that `current` ch
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -54,8 +55,9 @@ class Vectors:
         target = self.versions.run(number) / "bundle" / VECTORS
         told = self.versions.at(number) / "vectors.json"
         if read_manifest(told) is None:
+            stamp = self._stamp()  # before: what is written meanwhile may not be read
             self._embed(number, target)
-            write_manifest(told, {"stamp": self._stamp()})
+            write_manifest(told, {"stamp": stamp})
 
     def refresh(self) -> bool:
         """Embed anew where the catalogue has changed, and swap; says whether it had."""
@@ -65,7 +67,8 @@ class Vectors:
         self._looked = time.monotonic()
         stamp, told = self._stamp(), self.versions.at(served) / "vectors.json"
         known = read_manifest(told)
-        if known is not None and known["stamp"] == stamp:
+        # After a rollback `current` is the bundle as it was published, without vectors that were swapped in later.
+        if known is not None and known["stamp"] == stamp and known.get("name") in (None, self.publisher.pointed):
             return False
         fresh = self.versions.at(served) / VECTORS
         shutil.rmtree(fresh, ignore_errors=True)
@@ -83,7 +86,7 @@ class Vectors:
             link_tree(staged, target)
             self.publisher.point(served, name)
             shutil.rmtree(staged, ignore_errors=True)
-        write_manifest(told, {"stamp": stamp})
+        write_manifest(told, {"stamp": stamp, "name": name})
         logger.info("the items of version %d were embedded anew", served)
         return True
 
@@ -118,6 +121,7 @@ class Vectors:
             path = Path(pattern)
             files = sorted(path.rglob("*")) if path.is_dir() else sorted(path.parent.glob(path.name))
             for one in files:
-                status = one.stat()
-                found.append([str(one), status.st_size, status.st_mtime_ns])
+                with contextlib.suppress(FileNotFoundError):  # it has gone since it was listed
+                    status = one.stat()
+                    found.append([str(one), status.st_size, status.st_mtime_ns])
         return json.dumps(found)

@@ -136,7 +136,7 @@ class Shop:
         del service
         text = request.params["cate"]
         mask = pc.and_(
-            pc.equal(self._items["cate"], int(text) if text.isdigit() and len(text) < 9 else -1),
+            pc.equal(self._items["cate"], int(text) if text.isdecimal() and len(text) < 9 else -1),
             pc.greater(self._items["stock"], 0),
         )
         found = self._items.filter(mask).sort_by([("clicks", "descending")]).slice(0, OF_A_CATEGORY)

@@ -136,6 +136,11 @@ class SceneConfig(StrictModel):
                 if name not in known:
                     told = f"there is no source '{name}'{nearest(name, known)}; known: {', '.join(known)}"
                     raise fault(told, key, "quotas", name)
+        for place, stage in enumerate(self.rerank):
+            for number, slot in enumerate(getattr(stage, "slots", ())):
+                if slot.source is not None and slot.source not in known:
+                    told = f"there is no source '{slot.source}'{nearest(slot.source, known)}; known: {', '.join(known)}"
+                    raise fault(told, "rerank", place, "slots", number, "source")
         able = [source.called for source in self.recall if source.for_all]
         if self.fallback is not None and self.fallback not in known:
             raise fault(f"there is no source '{self.fallback}'{nearest(self.fallback, known)}", "fallback")

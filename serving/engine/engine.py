@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,8 @@ WAITING = 1000
 """Lists of which a shared history has not been told yet, at most."""
 RECENT = 50_000
 """Lists whose variants are remembered for the events that follow them."""
+AGAIN_S = 10.0
+"""After which parameters are compiled again that could not be: requests do not wait for that each time."""
 REPLAYED = 200_000
 """Lines of the event log that fill a history when it starts."""
 
@@ -74,6 +76,7 @@ class Engine:
         self._world: World | None = None
         self._rows: Rows | None = None
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._wrong: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
         self._lock, self._making = threading.Lock(), threading.RLock()
         self._events: OrderedDict[str, None] = OrderedDict()
         self._variants: Recent[Mapping[str, str]] = Recent(RECENT)
@@ -114,6 +117,7 @@ class Engine:
             live = Live(rows)
             world = World(self.config, self.models, self.history, live)
             world.watched = self.watched or world.watched
+            world.check_history(rows)
             plans = {(scene.name, ""): Plan(scene, world, rows, strict=strict) for scene in self.config.scenes}
         except FeatureGeneratorError as error:
             if strict:
@@ -130,18 +134,23 @@ class Engine:
         self.is_ready = True
         tell(logging.INFO, "the catalogue was read", items=len(rows))
 
-    def _compile_variants(self) -> None:
-        """Compile the scenes of all variants, so that the first request of each does not wait for that."""
+    def variants(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """The variants of all experiments: the name of each, a scene that it is for, and its parameters."""
         if self.experiments is None:
             return
         for _, experiment in self.experiments.config.experiments.values():
             for scene in self.config.scenes:
                 if experiment.scenes is None or scene.name in experiment.scenes:
                     for variant in experiment.variants:
-                        try:
-                            self.plan(scene.name, variant.parameters)
-                        except FeatureGeneratorError as error:  # noqa: PERF203 (there are few)
-                            tell(logging.ERROR, "a variant cannot be compiled", variant=variant.name, why=str(error))
+                        yield f"{experiment.name}/{variant.name}", scene.name, variant.parameters
+
+    def _compile_variants(self) -> None:
+        """Compile the scenes of all variants, so that the first request of each does not wait for that."""
+        for name, scene, parameters in self.variants():
+            try:
+                self.plan(scene, parameters)
+            except FeatureGeneratorError as error:  # noqa: PERF203 (there are few)
+                tell(logging.ERROR, "a variant cannot be compiled", variant=name, why=str(error))
 
     def watch(self) -> None:
         """Follow the catalogue and what stages are made of; called about once a second, in one thread."""
@@ -172,16 +181,33 @@ class Engine:
             former = self._rows
             world.live.move(rows)
             try:
-                plans = {key: Plan(plan.scene, world, rows) for key, plan in list(self._plans.items())}
+                plans = self._over(world, rows)
             except FeatureGeneratorError as error:
                 tell(logging.ERROR, "the catalogue that was read again cannot be used", why=str(error))
                 if former is not None:
                     world.live.move(former)
                 return
+            self._wrong.clear()
             with self._lock:
                 self._rows, self._plans = rows, OrderedDict(plans)
         seconds = round(time.perf_counter() - begun, 3)
         tell(logging.INFO, "the catalogue was read again", items=len(rows), seconds=seconds)
+
+    def _over(self, world: World, rows: Rows) -> dict[tuple[str, str], Plan]:
+        """All scenes over another catalogue; those of parameters that cannot be are left out.
+
+        Raises:
+            DataError: A scene as the config has it cannot be.
+        """
+        plans: dict[tuple[str, str], Plan] = {}
+        for key, plan in list(self._plans.items()):
+            try:
+                plans[key] = Plan(plan.scene, world, rows)
+            except FeatureGeneratorError as error:  # noqa: PERF203 (there are few)
+                if not key[1]:
+                    raise
+                tell(logging.ERROR, "a variant cannot be compiled", scene=key[0], why=str(error))
+        return plans
 
     def plan(self, name: str, parameters: Mapping[str, Any] | None = None) -> Plan:
         """A scene, compiled.
@@ -213,13 +239,34 @@ class Engine:
             if found is not None:
                 return found
             assert rows is not None
-            made = Plan(self.checked(scene, parameters or {}), world, rows)
+            made = self._made(key, scene, parameters or {}, world, rows)
             with self._lock:
                 self._plans[key] = made
                 while len(self._plans) > MOST_PLANS:
                     oldest = next(key for key in self._plans if key[1])  # those without parameters stay
                     del self._plans[oldest]
             return made
+
+    def _made(
+        self, key: tuple[str, str], scene: SceneConfig, parameters: Mapping[str, Any], world: World, rows: Rows
+    ) -> Plan:
+        """A scene under parameters; what cannot be over this catalogue is not tried by every request.
+
+        Raises:
+            ConfigError: A parameter is wrong.
+        """
+        when, known = self._wrong.get(key, (0.0, ""))
+        if known and time.monotonic() - when < AGAIN_S:
+            raise ConfigError(known)
+        self._wrong.pop(key, None)
+        try:
+            return Plan(self.checked(scene, parameters), world, rows)
+        except FeatureGeneratorError as error:
+            first = error.problems[0].message if isinstance(error, ConfigError) else f"scene '{scene.name}': {error}"
+            self._wrong[key] = (time.monotonic(), first)
+            while len(self._wrong) > MOST_PLANS:
+                self._wrong.popitem(last=False)
+            raise ConfigError(first) from None
 
     def checked(self, scene: SceneConfig, parameters: Mapping[str, Any]) -> SceneConfig:
         """A scene under parameters.

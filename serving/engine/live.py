@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from serving.engine.rows import Floats, Ints, Rows
+
+SKEW_MS = 60_000
+"""By which clients' clocks may be ahead."""
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 class Decayed:
@@ -24,13 +33,13 @@ class Decayed:
         self.half_life_ms, self.start = 1000.0 * half_life_s, 0
         self.sums: Floats = np.zeros(rows)
 
-    def add(self, row: int, time: int, weight: float) -> None:
-        """Count something."""
-        self.start = self.start or time
-        exponent = (time - self.start) / self.half_life_ms
+    def add(self, row: int, at: int, weight: float) -> None:
+        """Count something of a time."""
+        self.start = self.start or at
+        exponent = (at - self.start) / self.half_life_ms
         if exponent > 500.0:
             self.sums *= 2.0**-exponent
-            self.start, exponent = time, 0.0
+            self.start, exponent = at, 0.0
         self.sums[row] += weight * 2.0 ** max(exponent, -500.0)
 
     def at(self, time: int) -> Floats:
@@ -43,8 +52,11 @@ class Decayed:
 class Live:
     """Counts by item, in this process.
 
+    What a client with a wrong clock says of the future counts as of now: it would make all that others did old at once.
+
     Args:
         rows: The catalogue.
+        now: Milliseconds since 1970.
 
     Attributes:
         shown: (N,) how often each item was shown.
@@ -53,8 +65,8 @@ class Live:
         changes: Grows with everything that is counted.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        self._lock, self._rows = threading.Lock(), rows
+    def __init__(self, rows: Rows, now: Callable[[], int] = wall_ms) -> None:
+        self._lock, self._rows, self._now = threading.Lock(), rows, now
         self.shown: Floats = np.zeros(len(rows))
         self.taken: Floats = np.zeros(len(rows))
         self._decayed: dict[float, Decayed] = {}
@@ -78,13 +90,15 @@ class Live:
 
     def take(self, keys: Sequence[str | int], times: Sequence[int], weights: Sequence[float]) -> None:
         """Count clicks and the like."""
+        latest = self._now() + SKEW_MS
         with self._lock:
-            for row, time, weight in zip(self._rows.find(keys).tolist(), times, weights, strict=True):
-                self.newest = max(self.newest, time)
+            for row, told, weight in zip(self._rows.find(keys).tolist(), times, weights, strict=True):
+                at = min(told, latest)
+                self.newest = max(self.newest, at)
                 if row >= 0:
                     self.taken[row] += 1.0
                     for one in self._decayed.values():
-                        one.add(row, time, weight)
+                        one.add(row, at, weight)
             self.changes += 1
 
     def counts(self, items: Ints, of: Rows) -> tuple[Floats, Floats]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from easyrec.errors import DeadlineError
-from feature_generator.errors import FeatureGeneratorError
+from easyrec.errors import DataError, DeadlineError
+from feature_generator.errors import FeatureGeneratorError, Problem
 from serving.engine import filters, recall, rerank
 from serving.engine.ask import Ask
 from serving.engine.config import SceneConfig
@@ -63,17 +65,21 @@ class Plan:
 
     def __init__(self, scene: SceneConfig, world: World, rows: Rows, *, strict: bool = False) -> None:
         self.scene, self.world, self.rows = scene, world, rows
-        self.filters = [filters.build(config, world, rows) for config in scene.filters]
+        self.filters = []
+        for config in scene.filters:
+            with _asked_by(scene, "filters", config.called):
+                self.filters.append(filters.build(config, world, rows))
         self._versions = tuple(one.version for one in self.filters)
         self.allowed = self._mask()
         self._filtered_by = (*(one.model_dump_json() for one in scene.filters), self._versions)
         self.sources: list[_Source] = []
-        for number, config in enumerate(scene.sources()):
-            lane = world.shared(("lane", scene.name, config.called), Lane, config.called, config.threads)
-            source = _Source(config, number, None, 0.0, lane if config.aside else None)
+        for number, asked in enumerate(scene.sources()):
+            lane = world.shared(("lane", scene.name, asked.called), Lane, asked.called, asked.threads)
+            source = _Source(asked, number, None, 0.0, lane if asked.aside else None)
             self.sources.append(source)
-            if config.count:
-                self._make(source, strict=strict)
+            if asked.count:
+                with _asked_by(scene, "recall", asked.called):
+                    self._make(source, strict=strict)
         self.numbers = {source.config.called: source.number for source in self.sources}
         self._templates = [
             s.config.reason or (s.recall.why if s.recall is not None else Recall.why) for s in self.sources
@@ -81,7 +87,10 @@ class Plan:
         self._sets: dict[int, list[str]] = {}
         self.prerank = None if scene.prerank is None else Scorer(scene.prerank, world, rows, "prerank")
         self.rank = None if scene.rank is None else Scorer(scene.rank, world, rows, "rank")
-        self.reranks = [rerank.build(config, world, rows, self.numbers) for config in scene.rerank]
+        self.reranks = []
+        for config in scene.rerank:
+            with _asked_by(scene, "rerank", config.called):
+                self.reranks.append(rerank.build(config, world, rows, self.numbers))
         self._seen = any("shown" in getattr(config, "what", ()) for config in scene.filters)
 
     # -------------------------------------------------------------------------------------------- upkeep
@@ -411,6 +420,15 @@ class _Marks:
         """A source has answered."""
         self.times[f"recall.{name}"] = seconds
         self.counts[f"recall.{name}"] = (0, count)
+
+
+@contextlib.contextmanager
+def _asked_by(scene: SceneConfig, stage: str, name: str) -> Iterator[None]:
+    """Say of data that are not as they must be which stage asks for them."""
+    try:
+        yield
+    except DataError as error:
+        raise error.asked_by(Problem("", where=f"scene '{scene.name}' . {stage} . {name}")) from None
 
 
 def _failed(ask: Ask, stage: str, error: Exception) -> None:

@@ -67,6 +67,12 @@ def traced_of(data: Any) -> tuple[Question, int, list[Any]]:
     return replace(question, parameters=parameters), most, about
 
 
+def id_of(text: str) -> str | int:
+    """A user as a word of a command line or an address tells it: a whole number where it is one."""
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(text) < 19 else text
+
+
 def asked_by(query: bytes) -> dict[str, Any]:
     """The body that what stands behind `?` means.
 
@@ -84,7 +90,7 @@ def asked_by(query: bytes) -> dict[str, Any]:
         elif key in ("user", "context", "size", "time", "page", "seed", "most", "items"):
             found[key] = _value(text)
         elif key == "user_id":
-            found[key] = int(text) if text.removeprefix("-").isdigit() and len(text) < 19 else text
+            found[key] = id_of(text)
         else:
             found[key] = text
     return found

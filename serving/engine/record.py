@@ -44,8 +44,14 @@ class _File:
         self._file: IO[bytes] = self.path.open("ab", buffering=0)
 
     def write(self, lines: list[bytes]) -> None:
-        """Write lines, whole or not at all as far as a process that is killed goes."""
-        self._file.write(b"".join(lines))
+        """Write lines, whole or not at all as far as a process that is killed goes.
+
+        Raises:
+            OSError: The disk takes no more; what it took of a line goes when the file is shown.
+        """
+        data = memoryview(b"".join(lines))
+        while data:  # a disk that becomes full takes a part
+            data = data[self._file.write(data) :]
         self.lines += len(lines)
 
     def show(self) -> None:
@@ -183,7 +189,7 @@ def exposure_lines(listed: Listed, answer: Mapping[str, Any], features: bool) ->
         "experiments": answer["experiments"],
     }
     propensities = [1.0] * len(candidates) if candidates.propensity is None else candidates.propensity.tolist()
-    once, each = listed.plan.raw(listed.ask, candidates.rows) if features else ({}, [{}] * len(candidates))
+    once, each = _raw(listed) if features else ({}, [{}] * len(candidates))
     head, side = _dump(shared)[:-1], _dump(once)[1:-1]
     lines = []
     for item, propensity, own in zip(answer["items"], propensities, each, strict=True):
@@ -199,6 +205,15 @@ def exposure_lines(listed: Listed, answer: Mapping[str, Any], features: bool) ->
         inside = b",".join(part for part in (side, columns) if part)
         lines.append(b"".join((head, b",", _dump(line)[1:-1], b',"features":{', inside, b"}}\n")))
     return lines
+
+
+def _raw(listed: Listed) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What the model read; nothing where a column that a client sent is none that a model could: the list was shown."""
+    try:
+        return listed.plan.raw(listed.ask, listed.candidates.rows)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        listed.ask.world.failed("record", error)
+        return {}, [{}] * len(listed.candidates)
 
 
 def event_lines(events: Iterable[Mapping[str, Any]]) -> list[bytes]:

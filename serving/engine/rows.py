@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from easyrec.errors import DataError
+from easyrec.errors import DataError, nearest
 from feature_generator.native import Clock, key_prints
 
 Ints = npt.NDArray[np.int64]
@@ -63,7 +63,8 @@ class Rows:
 
     def __init__(self, table: pa.Table, key: str) -> None:
         if key not in table.column_names:
-            raise DataError(f"the catalogue has no column '{key}', which is to be its key", column=key)
+            known = nearest(key, table.column_names)
+            raise DataError(f"the catalogue has no column '{key}', which is to be its key{known}", column=key)
         self.table, self.key = table.combine_chunks(), key
         column = self.table.column(key)
         self.keys = column.chunk(0) if column.num_chunks else pa.array([], column.type)
@@ -139,7 +140,8 @@ class Rows:
     def _made_numbers(self, column: str) -> Floats:
         if not self.is_number(column):
             known = column in self.table.column_names
-            told = f"is {self.table.schema.field(column).type}, and not numbers" if known else "the catalogue has none"
+            lacks = f"the catalogue has none{nearest(column, self.table.column_names)}"
+            told = f"is {self.table.schema.field(column).type}, and not numbers" if known else lacks
             raise DataError(told, column=column)
         values = self.table.column(column)
         kind, scale = values.type, 1.0
@@ -166,7 +168,8 @@ class Rows:
 
     def _made_groups(self, column: str) -> Groups:
         if column not in self.table.column_names:
-            raise DataError("the catalogue has no such column", column=column)
+            told = f"the catalogue has no such column{nearest(column, self.table.column_names)}"
+            raise DataError(told, column=column)
         values = self.table.column(column).combine_chunks()
         values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
         owners = np.arange(len(values))

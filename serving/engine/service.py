@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,11 +58,18 @@ class EngineService(Service):
             return
         for scene in self.engine.config.scenes:
             for number in range(WARM):
-                with contextlib.suppress(Refused):
-                    self.engine.recommend(Question(scene.name, "warm", request_id=f"warm-{number}"))
+                self._warm_up(Question(scene.name, "warm", request_id=f"warm-{number}"))
             for source in self.engine.plan(scene.name).sources:
                 if source.lane is not None:
                     source.lane.breaker.succeeded()  # the first answers are late, which says nothing of the next
+
+    def _warm_up(self, question: Question) -> None:
+        try:
+            self.engine.recommend(question)
+        except Refused:
+            pass
+        except Exception as error:  # noqa: BLE001 (the process edge: who asks for real is told of it)
+            tell(logging.ERROR, "a list could not be made ahead", error, scene=question.scene)
 
     def watch(self) -> None:
         """Follow what has changed."""

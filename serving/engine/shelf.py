@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from easyrec.errors import DataError
+from easyrec.errors import DataError, nearest
 from feature_generator.errors import FeatureGeneratorError
 from serving.engine.config import ShelfConfig
 from serving.engine.rows import Rows
@@ -45,7 +45,8 @@ class Shelf:
             raise DataError("holds no item", file=paths[0])
         title = self.config.title
         if title is not None and title not in table.column_names:
-            raise DataError("the catalogue has no such column; catalogue.title names it", column=title, file=paths[0])
+            told = f"the catalogue has no such column{nearest(title, table.column_names)}; catalogue.title names it"
+            raise DataError(told, column=title, file=paths[0])
         return Rows(table, self.config.key)
 
     def watch(self) -> Rows | None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from easyrec.errors import DataError
-from feature_generator.errors import FeatureGeneratorError
+from easyrec.errors import DataError, nearest
+from feature_generator.errors import FeatureGeneratorError, Problem
 from serving.engine.ask import Ask, Vector
 from serving.engine.history import History
 from serving.engine.live import Live
+from serving.engine.rows import Rows
 from serving.server.events import tell
 from serving.server.http import Refused
 from serving.server.models import Loaded, Model, Models
@@ -32,7 +33,7 @@ Watched: TypeAlias = Callable[
 ]
 TOLD_S = 10.0
 """Between two lines of the log on a stage that is left out."""
-TIMES = {"event_time_ms": (1, pa.int64()), "event_time_s": (1000, pa.int64())}
+TIMES, HOURS_AGO = {"event_time_ms": (1, pa.int64()), "event_time_s": (1000, pa.int64())}, "hours_ago"
 
 
 @contextlib.contextmanager
@@ -127,6 +128,18 @@ class World:
         with version.leased() as loaded:
             yield loaded
 
+    def check_history(self, rows: Rows) -> None:
+        """Look whether the columns of the user that are made of clicks can be.
+
+        Raises:
+            DataError: The catalogue lacks what one is made of.
+        """
+        known = [*rows.columns, *TIMES, HOURS_AGO]
+        for name, source in self.config.history.columns.items():
+            if source not in known:
+                told = f"the catalogue has no such column{nearest(source, known)}"
+                raise DataError(told, column=source).asked_by(Problem("", where=f"history . columns . {name}"))
+
     def past_columns(self, ask: Ask, stored: Mapping[str, pa.Array]) -> dict[str, Any]:
         """Columns of the user that are made of the clicks; what a store has of them stands before."""
         wanted = self.config.history.columns
@@ -138,8 +151,10 @@ class World:
             if source in TIMES:
                 unit, kind = TIMES[source]
                 values = pa.array(times // unit, kind)
-            elif source == "hours_ago":
+            elif source == HOURS_AGO:
                 values = pa.array((ask.question.time - times) / 3_600_000.0)
+            elif source not in ask.rows.table.column_names:  # the catalogue lost it: the column is null, as if unknown
+                continue
             else:
                 taken = ask.rows.table.column(source).take(pa.array(rows))
                 values = taken.chunk(0) if taken.num_chunks else pa.array([], taken.type)

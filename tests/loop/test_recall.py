@@ -89,6 +89,10 @@ def test_towers_and_vectors_change_at_one_stroke_and_new_items_get_vectors(tmp_p
     assert Items(current / "vectors", None).model != first.model
     assert worker.publisher.roll_back() == (2, 1)
     assert digest_of(current / "user") == before
+    assert worker.vectors.refresh()  # the catalogue is the one of the vectors that were swapped in, which went
+    assert len(Items(current / "vectors", None).ids) == ITEMS + 5
+    assert digest_of(current / "user") == before
+    assert not worker.vectors.refresh()
 
 
 def test_tables_are_counted_anew_when_enough_time_has_passed(tmp_path):

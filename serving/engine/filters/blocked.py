@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from easyrec.errors import DataError
 from serving.engine.filters import Filter, FilterConfig
 from serving.engine.rows import Mask
 from serving.server.events import tell
@@ -23,20 +24,31 @@ class Config(FilterConfig):
 
 
 class Blocked(Filter):
-    """A mask that follows the file."""
+    """A mask that follows the file. A file that cannot be read changes nothing: what was blocked stays so."""
 
     def prepare(self) -> None:
-        """Read the file."""
+        """Read the file.
+
+        Raises:
+            DataError: It is there, and cannot be read.
+        """
         self._state = self._look()
-        lines: list[str] = []
+        self._mask = self._read()
+
+    def _read(self) -> Mask:
+        path, text = self.config.path, ""
         try:
-            text = Path(self.config.path).read_text(encoding="utf-8") if self._state else ""
-            lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+            if self._state is not None:
+                text = Path(path).read_text(encoding="utf-8")
+            else:
+                tell(logging.WARNING, "there is no list of blocked items, so nothing is blocked", path=path)
         except (OSError, ValueError) as error:
-            tell(logging.ERROR, "a list of blocked items cannot be read", path=self.config.path, why=str(error)[:200])
+            raise DataError(f"a list of blocked items cannot be read: {str(error)[:200]}", file=path) from None
+        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
         places = self.rows.find([line for line in lines if line])
-        self._mask = np.ones(len(self.rows), bool)
-        self._mask[places[places >= 0]] = False
+        mask = np.ones(len(self.rows), bool)
+        mask[places[places >= 0]] = False
+        return mask
 
     def _look(self) -> tuple[int, int] | None:
         try:
@@ -47,9 +59,16 @@ class Blocked(Filter):
 
     def refresh(self) -> None:
         """Read it again where it was written anew."""
-        if self._look() != self._state:
-            self.prepare()
-            self.version += 1
+        state = self._look()
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._mask = self._read()
+        except DataError as error:
+            tell(logging.ERROR, "what was blocked stays so", why=str(error))
+            return
+        self.version += 1
 
     def everywhere(self) -> Mask | None:
         """See the contract."""

@@ -93,7 +93,9 @@ class SQLite(History):
             db.executemany(statement, rows)
             if time.monotonic() - self._tidied > TIDY_S:
                 self._tidied = time.monotonic()
-                oldest = self._newest - int(1000.0 * self.config.keep_s)
+                # a client whose clock is ahead does not make all that others did old
+                now = min(self._newest, time.time_ns() // 1_000_000)
+                oldest = now - int(1000.0 * self.config.keep_s)
                 db.execute("DELETE FROM clicks WHERE time < ?", (oldest,))
                 db.execute("DELETE FROM shown WHERE time < ?", (oldest,))
             db.execute("COMMIT")

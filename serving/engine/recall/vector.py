@@ -12,6 +12,7 @@ from serving.engine.recall import NOTHING, Found, Recall, RecallConfig
 from serving.engine.rows import EMPTY
 from serving.engine.vectors import Vectors
 from serving.server.config import Name
+from serving.server.http import Refused
 
 
 class Config(RecallConfig):
@@ -56,9 +57,13 @@ class VectorRecall(Recall):
         self._number = held.number
 
     def recall(self, ask: Ask, count: int) -> Found:
-        """See the contract."""
+        """See the contract.
+
+        Raises:
+            Refused: There are no vectors yet, or the tower is not theirs.
+        """
         if self._number < 0:
-            return NOTHING
+            raise Refused(503, "vectors", f"there are no vectors of items in '{self.config.items}'")
         index, places, tower = self._held
         vector = ask.vector(self.config.model, tower)
         if not vector.any():

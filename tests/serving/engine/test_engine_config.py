@@ -53,6 +53,7 @@ def told(tmp_path, text):
         ('score: "ctr * cvr"', "score: \"open('x')\"", 14, "score"),
         ("count: 50}", "count: 50, weight: -1}", 9, "greater than 0"),
         ("name: feed", "name: feed/../x", 6, "name"),
+        ("type: mmr, by: cate, lambda: 0.7", "type: slots, slots: [{positions: [0], source: colt}]", 15, "mean 'cold'"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path, before, after, line, expected):

@@ -9,6 +9,7 @@ import pytest
 from easyrec.errors import DataError
 from serving.engine import filters
 from serving.engine.ask import Ask, Question
+from serving.engine.filters import Filter
 from serving.engine.filters.blocked import Config as Blocked
 from serving.engine.filters.rule import Config as Rule
 from serving.engine.filters.seen import Config as Seen
@@ -51,6 +52,20 @@ def test_blocked_follows_its_file(world, rows, tmp_path):
     assert kept(one, rows).all()
     one.refresh()
     assert one.version == 2
+
+
+def test_what_was_blocked_stays_so_where_the_file_cannot_be_read(world, rows, tmp_path):
+    path = tmp_path / "blocked.txt"
+    path.write_text("1003\n")
+    one = filters.build(Blocked(path=str(path)), world, rows)
+    path.write_bytes(b"\xff\xfe1003\n")
+    one.refresh()
+    assert np.flatnonzero(~kept(one, rows)).tolist() == [3]
+    with pytest.raises(DataError, match="cannot be read"):  # who begins with it lets nothing through
+        Filter.__init__(type(one).__new__(type(one)), one.config, world, rows)
+    path.write_text("1003\n1004\n")
+    one.refresh()
+    assert np.flatnonzero(~kept(one, rows)).tolist() == [3, 4]
 
 
 def test_a_rule_over_the_catalogue_is_one_mask(world, rows):

@@ -13,6 +13,7 @@ import pytest
 
 from serving import Predictor
 from serving.engine.ask import Question
+from serving.engine.record import exposure_lines
 from serving.server.config import LimitsConfig
 from serving.server.models import Loaded
 
@@ -62,6 +63,13 @@ def test_scores_are_those_of_the_bundle(engine_of, models, trained):
     once, each = listed.plan.raw(listed.ask, listed.candidates.rows)
     assert once == {"user_id": 7, "clicked_items": [1030, 1031], "hour": 9}
     assert set(each[0]) == {"item_id", "cate", "price"}
+    # a list is written down though a column that a client sent is none that a model could read
+    odd = Question("feed", 7, user={"clicked_items": [1, "a"]}, context={"hour": 9}, time=3000)
+    listed = engine.recommend(odd)
+    lines = [json.loads(line) for line in exposure_lines(listed, listed.answer(), True)]
+    assert [line["item_id"] for line in lines] == [item["item_id"] for item in listed.answer()["items"]]
+    assert len(lines) == 10
+    assert not lines[0]["features"]
 
 
 def test_the_former_tower_answers_until_its_vectors_are_replaced(engine_of, models, trained, tmp_path):

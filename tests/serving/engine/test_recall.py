@@ -11,6 +11,7 @@ import pytest
 from feature_generator.config import members, plug
 from serving.engine import recall
 from serving.engine.ask import Ask, Question
+from serving.engine.live import Live
 
 NUM, NOON = 120, 1_767_268_800_000  # as conftest has them
 
@@ -47,6 +48,16 @@ def test_popular_is_ordered_by_a_column_and_by_what_is_clicked_now(world, rows):
     made._popularity._looked = 0.0
     made.refresh()
     assert keys(rows, made.recall(asked(world, rows), 2)) == [1000, 1001]
+
+
+def test_a_clock_that_is_ahead_makes_nothing_old(rows):
+    live = Live(rows, now=lambda: NOON)
+    popular = live.decayed(60.0)
+    live.take([1050] * 3, [NOON] * 3, [1.0] * 3)
+    live.take([1000], [1 << 53], [1.0])
+    scores = popular.at(live.newest)
+    assert live.newest == NOON + 60_000
+    assert scores[rows.find([1000, 1050])].tolist() == [1.0, 1.5]
 
 
 def test_popular_of_a_file_decays_and_follows_it(world, rows, tmp_path):

@@ -2,8 +2,10 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -55,6 +57,33 @@ def test_a_file_without_a_whole_line_goes(tmp_path):
     path.write_bytes(b"{")
     show(path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_of_which_the_disk_took_a_part_is_no_line(tmp_path):
+    metrics = Metrics()
+    record = Record(RecordConfig(path=str(tmp_path), file_s=3600), metrics)
+    whole, room = resource.getrlimit(resource.RLIMIT_FSIZE), threading.Event()
+
+    def lines():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50, whole[1]))  # so many bytes of a file, as if the disk were full
+        return [b'{"n":1}\n', b'{"n":"' + b"x" * 100 + b'"}\n']
+
+    def more():
+        resource.setrlimit(resource.RLIMIT_FSIZE, whole)
+        room.set()
+        return [b'{"n":3}\n']
+
+    try:
+        record.put("events", lines)
+        record.put("events", more)
+        assert room.wait(10)
+        record.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, whole)
+    read = [line for file in sorted(tmp_path.glob("events-*.jsonl")) for line in file.read_bytes().splitlines()]
+    assert [json.loads(line)["n"] for line in read] == [1, 3]
+    counts = {labels[1][1]: value for name, labels, value in metrics.state()["counters"] if "record" in name}
+    assert counts == {"failed": 2, "written": 1}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")

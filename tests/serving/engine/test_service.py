@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from easyrec.errors import DataError
 from feature_generator import plugins
 from feature_generator.config import members
 from serving.engine import recall
+from serving.engine.ask import Question
 from serving.engine.recall import Found, Recall, RecallConfig
 
 NOON = 1_767_268_800_000
@@ -329,6 +331,87 @@ def test_an_experiment_changes_the_scene_of_its_users_alone(with_engine):
     with_engine(work, experiments=EXPERIMENTS)
 
 
+def test_a_variant_that_cannot_be_over_the_catalogue_costs_its_users_the_variant_alone(with_engine):
+    (layer,) = EXPERIMENTS["layers"]
+    wrong = {
+        "name": "treatment",
+        "weight": 99,
+        "white_list": ["warm", "u2"],
+        "parameters": {"filters.r.keep": "no > 0"},
+    }
+    rule = {"type": "rule", "name": "r", "keep": "stock > 0"}
+    made = []
+
+    async def work(client):
+        engine = client.service.engine
+        assert client.service.ready
+        made.append(engine.plan("feed"))
+        over = engine.checked
+        engine.checked = lambda *given: made.append(given) or over(*given)
+        for user in ("u2", "u2", "u2"):
+            answer = await ask(client, user_id=user)
+            assert len(ids(answer)) == 10
+            assert "experiments: parameters" in answer["degraded"]
+        assert len(made) == 1, "it was tried when the engine began, and is not tried by each request"
+        asked = {"user_id": "u1", "parameters": {"filters.r.keep": "nothing > 0"}}
+        reply = await client.post("/trace", json=asked, headers={"authorization": "Bearer a token of the tests"})
+        assert reply.status_code == 400
+        assert "unknown variable 'nothing'" in reply.json()["error"]
+
+    experiment = {**layer["experiments"][0], "variants": [{"name": "control"}, wrong]}
+    with_engine(
+        work,
+        scene={"filters": [rule]},
+        experiments={"layers": [{**layer, "experiments": [experiment]}]},
+        auth={"admin": ["a token of the tests"]},
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "near"),
+    [
+        ({"scene": {"filters": [{"type": "rule", "name": "r", "only": {"cat": ["c1"]}}]}}, "filters . r", "'cate'"),
+        ({"scene": {"rerank": [{"type": "mmr", "by": "brnd"}]}}, "scene 'feed' . rerank . mmr", "'brand'"),
+        ({"recall": [{"type": "popular", "by": "sale"}]}, "scene 'feed' . recall . popular", "'sales'"),
+        ({"history": {"type": "memory", "columns": {"liked": "cat"}}}, "history . columns . liked", "'cate'"),
+    ],
+)
+def test_a_column_that_the_catalogue_lacks_is_told_with_who_asks_for_it(engine_of, more, place, near):
+    with pytest.raises(DataError) as caught:
+        engine_of(**more)
+    assert f"did you mean {near}" in str(caught.value)
+    assert place in str(caught.value)
+
+
+def test_a_source_without_its_vectors_is_told_of(engine_of, shop):
+    near = {"type": "vector", "model": "tower", "items": str(shop / "nothing")}
+    engine = engine_of([near, POPULAR], models=[{"name": "tower", "bundle": str(shop / "none")}])
+    assert "recall.vector: vectors" in engine.recommend(Question("feed", "u1", time=NOON)).degraded
+
+
+def test_a_catalogue_is_taken_though_a_variant_cannot_be_over_it(with_engine, shop):
+    (layer,) = EXPERIMENTS["layers"]
+    variant = {"name": "treatment", "white_list": ["u2"], "parameters": {"filters.r.keep": "price >= 0"}}
+    rule = {"type": "rule", "name": "r", "keep": "stock > 0"}
+
+    async def work(client):
+        engine = client.service.engine
+        assert not (await ask(client, user_id="u2"))["degraded"]
+        pq.write_table(pq.read_table(shop / "items.parquet").drop(["price"]).slice(0, 100), shop / "items.parquet")
+        engine.watch()
+        assert len(engine.plan("feed").rows) == 100
+        assert "experiments: parameters" in (await ask(client, user_id="u2"))["degraded"]
+
+    experiment = {**layer["experiments"][0], "variants": [{"name": "control"}, variant]}
+    catalogue = {"source": {"path": str(shop / "items.parquet")}, "key": "item_id", "refresh_s": 1e-9}
+    with_engine(
+        work,
+        scene={"filters": [rule]},
+        catalogue=catalogue,
+        experiments={"layers": [{**layer, "experiments": [experiment]}]},
+    )
+
+
 def test_a_guardrail_hears_of_requests_that_end_in_an_error(with_engine, monkeypatch):
     (layer,) = EXPERIMENTS["layers"]
     guarded = {**layer["experiments"][0], "guardrails": [{"metric": "error_rate", "max": 0.5}]}
@@ -382,6 +465,8 @@ def test_a_trace_tells_each_candidates_way(with_engine, shop):
             json={"user_id": "u1", "time": NOON, "parameters": {"size": 4, "rerank.mmr.lambda": 1}},
         )
         assert [i["item_id"] for i in same.json()["items"]] == [i["item_id"] for i in told["items"]]
+        power = await client.get(f"/trace?user_id=%C2%B2&time={NOON}", headers=admin)  # a digit, and no whole number
+        assert power.json()["user_id"] == "²"
         wrong = await client.get("/trace?user_id=u1&with.recall.neer.count=1", headers=admin)
         assert wrong.status_code == 400
         assert "did you mean 'near'" in wrong.json()["error"]
@@ -414,6 +499,20 @@ def test_histories_that_are_shared_hold_the_same(tmp_path):
         assert set(past.shown[:3]) == {"z", 7, 8}
         assert not history.past("u", 300_000).keys
         history.close()
+
+
+def test_a_clock_that_is_ahead_makes_no_history_be_forgotten(tmp_path):
+    from serving.engine.history import build
+    from serving.engine.history.sqlite import TIDY_S
+    from serving.engine.history.sqlite import Config as SQLite
+
+    history, now = build(SQLite(path=str(tmp_path / "h.db"), keep_s=100)), time.time_ns() // 1_000_000
+    history.add([("u", 1, now, 1.0), ("u", 2, now - 3_600_000, 1.0)])
+    history._tidied -= 2 * TIDY_S
+    history.add([("v", 3, now + 10**12, 1.0)])
+    kept = history._db().execute("SELECT item FROM clicks WHERE user = 'u'").fetchall()
+    assert kept == [(1,)]
+    history.close()
 
 
 def test_a_history_that_cannot_be_read_costs_no_list(with_engine, shop):
