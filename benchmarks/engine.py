@@ -372,6 +372,7 @@ def soak(processes: int, rate: float, seconds: float, swaps: int) -> dict[str, A
         "swaps_seen": loads,
         "requests": sum(part["requests"] for part in parts),
         "failed": sum(part["failed"] for part in parts),
+        "sent_again": sum(part["sent_again"] for part in parts),
         "short": sum(part["short"] for part in parts),
         "p50_ms": float(np.median([part["p50_ms"] for part in parts])),
         "p99_ms": float(np.median([part["p99_ms"] for part in parts])),

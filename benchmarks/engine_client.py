@@ -32,16 +32,16 @@ class Client:
         self.port, self.random = port, np.random.default_rng(seed)
         self.waiting = selectors.DefaultSelector()
         self.idle: list[socket.socket] = []
-        self.held: dict[socket.socket, tuple[float, bytearray]] = {}
+        self.held: dict[socket.socket, tuple[float, bytearray, bytes]] = {}
         self.late: list[float] = []
-        self.whole, self.short, self.failed = 0, 0, 0
+        self.whole, self.short, self.failed, self.again = 0, 0, 0, 0
         self.degraded: Counter[str] = Counter()
         self.lists: list[tuple[str, int, list[int]]] = []
 
     def run(self, rate: float, seconds: float) -> dict[str, Any]:
         """Send at a rate; then wait for what is open."""
         due = time.perf_counter() + np.cumsum(self.random.exponential(1.0 / rate, int(rate * seconds)))
-        self.late, self.whole, self.short, self.failed = [], 0, 0, 0
+        self.late, self.whole, self.short, self.failed, self.again = [], 0, 0, 0, 0
         self.degraded.clear()
         begun, number = time.perf_counter(), 0
         while number < len(due) or self.held:
@@ -65,17 +65,12 @@ class Client:
             "whole": self.whole / max(1, len(self.late)),
             "short": self.short,
             "failed": self.failed,
+            "sent_again": self.again,
             "degraded": dict(self.degraded.most_common(6)),
             "requests": len(self.late),
         }
 
     def _send(self, due: float) -> None:
-        if self.idle:
-            connection = self.idle.pop()
-        else:
-            connection = socket.create_connection(("127.0.0.1", self.port), 30)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.waiting.register(connection, selectors.EVENT_READ)
         user = int(self.random.zipf(1.3)) % USERS
         if self.lists and self.random.random() < 0.1:
             request, who, items = self.lists.pop()
@@ -88,15 +83,44 @@ class Client:
                 b"/recommend",
             )
         head = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        self.held[connection] = (due if path == b"/recommend" else -user, bytearray())
-        connection.sendall(head % (path, len(body)) + body)
+        self._over(
+            self.idle.pop() if self.idle else None,
+            due if path == b"/recommend" else 0.0,
+            head % (path, len(body)) + body,
+        )
+
+    def _over(self, connection: socket.socket | None, due: float, request: bytes) -> None:
+        """Send a request over a connection that is open, or over a new one."""
+        fresh = connection is None
+        if connection is None:
+            connection = socket.create_connection(("127.0.0.1", self.port), 30)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.waiting.register(connection, selectors.EVENT_READ)
+        self.held[connection] = (due, bytearray(), b"" if fresh else request)
+        try:
+            connection.sendall(request)
+        except OSError:
+            self._broken(connection)
+
+    def _broken(self, connection: socket.socket) -> None:
+        """A server may close a connection that was not in use; what was sent over it meanwhile is sent again, once."""
+        due, received, request = self.held.get(connection, (0.0, bytearray(), b""))
+        was_held = connection in self.held
+        self._drop(connection)
+        if request and not received:
+            self.again += 1
+            self._over(None, due, request)
+        elif was_held:
+            self.failed += 1
 
     def _read(self, connection: socket.socket) -> None:
-        due, received = self.held.get(connection, (0.0, bytearray()))
-        data = connection.recv(1 << 18)
+        due, received, _ = self.held.get(connection, (0.0, bytearray(), b""))
+        try:
+            data = connection.recv(1 << 18)
+        except OSError:
+            data = b""
         if not data:
-            self.failed += 1
-            self._drop(connection)
+            self._broken(connection)
             return
         received += data
         end = received.find(b"\r\n\r\n")
@@ -124,6 +148,8 @@ class Client:
     def _drop(self, connection: socket.socket) -> None:
         self.waiting.unregister(connection)
         self.held.pop(connection, None)
+        if connection in self.idle:
+            self.idle.remove(connection)
         connection.close()
 
 
