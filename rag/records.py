@@ -165,6 +165,12 @@ class Records:
         """The chunks of a document, in their order."""
         return self._parts("WHERE c.document = ? ORDER BY c.number", (document,), False)
 
+    def beside(self, document: int, first: int, last: int) -> list[Part]:
+        """The chunks of a document from one place to another, both included."""
+        return self._parts(
+            "WHERE c.document = ? AND c.number BETWEEN ? AND ? ORDER BY c.number", (document, first, last), False
+        )
+
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""
         return self._parts("WHERE c.id > ? ORDER BY c.id LIMIT ?", (chunk, most), True)

@@ -14,7 +14,7 @@ from rag.fusion import Fusion
 from rag.knowledge import Hit
 from rag.pipeline.ports import Access, Filter, Found, Texts
 from rag.pipeline.trace import Note
-from rag.steps import Step, StepConfig
+from rag.steps import Kind, Step, StepConfig
 
 RANK = 60.0
 """The larger, the less the first ranks of each query count for."""
@@ -40,7 +40,7 @@ class Config(StepConfig):
     """How what several queries find becomes one list: by ranks, by the best score, or in turns, the best of each first."""
 
     @classmethod
-    def step_of(cls) -> type[Search]:
+    def step_of(cls) -> Kind:
         """The class."""
         return Search
 
