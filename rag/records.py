@@ -204,9 +204,8 @@ class Records:
 
     def beside(self, document: int, first: int, last: int) -> list[Part]:
         """The chunks of a document from one place to another, both included."""
-        return self._parts(
-            "WHERE c.document = ? AND c.number BETWEEN ? AND ? ORDER BY c.number", (document, first, last), False
-        )
+        clause = "WHERE c.document = ? AND c.link IS NULL AND c.number BETWEEN ? AND ? ORDER BY c.number"
+        return self._parts(clause, (document, first, last), False)
 
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""

@@ -66,8 +66,7 @@ class Search(Step[Config]):
         if passages:
             mode = "vector" if how.mode != "keyword" and self.tools.base.embedder is not None else "keyword"
             asked += [(text, how.model_copy(update={"mode": mode})) for text in dict.fromkeys(passages)]
-        only = {} if access is None else {"access": access}
-        lists = [self.tools.base.search(text, one, filter=told, **only) for text, one in asked]
+        lists = [self.tools.base.search(text, one, filter=told, access=access) for text, one in asked]
         if len(lists) == 1:
             return Found(tuple(lists[0]))
         note.notes["searches"] = len(lists)
