@@ -37,6 +37,8 @@ LINK = re.compile(
 AUTO = re.compile(r"<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{1,2000}|[^\s<>@]{1,200}@[^\s<>@]{1,200})>", re.IGNORECASE)
 ENDING = ".,;:!?'\")]}>*_~\u3002\uff0c\uff1b\uff1a\uff01\uff1f\uff09\u300d\u3011"
 """What stands behind an address and is no part of it."""
+KEPT = re.compile("\x00(\\d+)\x00")
+"""Stands for an address that stays."""
 REMOVED = "(link removed)"
 LONGEST = 4000
 """Letters of a line that are looked at together; a longer one is cut in two."""
@@ -156,10 +158,7 @@ class Cleaner:
         """A line in which nothing is left that a page would fetch or lead to, but what the places in it say."""
         before = whole[: len(whole) - len(text)]
         text = SEVERAL.sub(_apart, text)
-        allowed: set[str] = set()
-        if self._links:
-            named = {int(number) for number in CITED.findall(SEVERAL.sub(_apart, whole))}
-            allowed = set().union(*(self._addresses(n) for n in named if 1 <= n <= len(self._places)))
+        allowed = self._allowed(before + text)
         kept: list[str] = []
 
         def keep(address: str) -> str:
@@ -179,7 +178,13 @@ class Cleaner:
         text = re.sub(r"!\[", "! [", text)
         text = re.sub(r"\](?=\()", "] ", text)
         text = re.sub(r"\](?=:)", lambda f: self._before_colon(f, before + text), text)
-        return re.sub("\x00(\\d+)\x00", lambda found: kept[int(found.group(1))], text)
+        allowed = self._allowed(before + text)  # a place may have gone with a picture
+        return KEPT.sub(lambda f: kept[int(f.group(1))] if kept[int(f.group(1))] in allowed else gone(REMOVED), text)
+
+    def _allowed(self, text: str) -> set[str]:
+        """The addresses that the places say which a line names."""
+        named = {int(number) for number in CITED.findall(text)} if self._links else set()
+        return set().union(*(self._addresses(n) for n in named if 1 <= n <= len(self._places)))
 
     @staticmethod
     def _before_colon(found: re.Match[str], before: str) -> str:
