@@ -74,6 +74,7 @@ TEXTS = st.lists(WORDS, max_size=30).map("".join)
 
 @settings(max_examples=150, deadline=None)
 @given(TEXTS)
+@example("!【1】https://good.example/a?b=1")
 @example("[x]:\n//evil.example\n\n![x]")
 @example("[a\nb](https://evil.example)")
 @example("![!](x)[y](//evil.example)")
