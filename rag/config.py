@@ -9,6 +9,7 @@ from pydantic import Field
 
 from easyrec.llm.client import Endpoint
 from feature_generator.config import Choice, StrictModel, read_config, validate
+from rag.evaluation.config import EvaluationConfig
 from rag.fusion import Fusion, MinMax
 
 
@@ -72,6 +73,8 @@ class RagConfig(StrictModel):
     llm: Endpoint | None = None
     """Who answers."""
     answer: AnswerConfig = AnswerConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """How all of that is measured."""
 
 
 def load_rag(source: str | os.PathLike[str] | dict[str, Any], overrides: list[str] | None = None) -> RagConfig:
