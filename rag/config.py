@@ -9,9 +9,8 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from easyrec.llm.client import Endpoint
-from feature_generator.config import Choice, StrictModel, read_config, validate
-from rag.evaluation.config import EvaluationConfig
 from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
+from rag.evaluation.config import EvaluationConfig
 from rag.fusion import Fusion, MinMax
 from rag.pipeline.wiring import FAMILY, faults_of, lacking
 from rag.steps import StepConfig

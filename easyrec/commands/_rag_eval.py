@@ -19,10 +19,13 @@ from easyrec.commands._rag import add_config, config_of
 from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rag.config import RagConfig
     from rag.evaluation.comparing import Compared
     from rag.evaluation.gates import Judged
+    from rag.evaluation.questions import Question
     from rag.evaluation.results import Evaluation
 
+Values = Mapping[str, Mapping[str, float]]
 WORST = 20
 """Questions that got worse that are told of a metric."""
 
@@ -49,9 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, and tell what came of it; 3 where a gate failed."""
-    from rag.evaluation.comparing import compare  # noqa: PLC0415 (help must not wait for it)
-    from rag.evaluation.evaluate import Evaluator, metrics_of  # noqa: PLC0415
-    from rag.evaluation.gates import check_drops, check_gates, read_gate  # noqa: PLC0415
+    from rag.evaluation.evaluate import metrics_of  # noqa: PLC0415 (help must not wait for it)
+    from rag.evaluation.gates import check_gates, read_gate  # noqa: PLC0415
     from rag.evaluation.questions import read_questions  # noqa: PLC0415
     from rag.evaluation.results import read_report  # noqa: PLC0415
 
@@ -59,56 +61,79 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--max-drop needs --baseline: it says below what")
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
-    config = config_of(args)
+    config, other = config_of(args), _other(args)
     gates = [read_gate(text) for text in args.gate]
-    former = None if args.baseline is None else read_report(args.baseline)
-    questions = read_questions(args.questions)[: args.limit]
-    metrics = metrics_of(config, args.metric, answers=not args.search_only)
-    keys = [one.key(config.search.k) for one in metrics]
-    for gate in gates:
+    keys = [one.key(config.search.k) for one in metrics_of(config, args.metric, answers=not args.search_only)]
+    for gate in gates:  # before anything is paid for
         if gate.metric not in keys:
             raise ConfigError(f"--gate: '{gate.metric}' is not measured; measured: {', '.join(keys)}")
-    other = None
-    if args.against is not None:
-        from rag.config import load_rag  # noqa: PLC0415
-
-        other = load_rag(args.against)
-        other_metrics = metrics_of(other, args.metric, answers=not args.search_only)
-    with Evaluator(config) as evaluator:
-        found = evaluator.evaluate(questions, metrics, progress=_progress())
-    own = config.evaluation
-    how = {"level": own.level, "resamples": own.resamples, "seed": own.seed}
+    former = None if args.baseline is None else read_report(args.baseline)
+    questions = read_questions(args.questions)[: args.limit]
+    found = _evaluated(args, config, questions)
+    judged = check_gates(gates, found.summaries(), config.evaluation.min_measured)
     compared: dict[str, list[Compared]] = {}
     if other is not None:
-        with Evaluator(other) as evaluator:
-            theirs = evaluator.evaluate(questions, other_metrics, progress=_progress())
+        theirs = _evaluated(args, other, questions)
         name = args.against if theirs.name == found.name else theirs.name
-        compared[name] = compare(found.by_question(), theirs.by_question(), **how)
-    judged = check_gates(gates, found.summaries(), own.min_measured)
+        compared[name] = _compare(config, found.by_question(), theirs.by_question())
     worse: list[Compared] = []
     if former is not None:
-        drops = compare(former.by_question(), found.by_question(), **how)
-        if not drops:
-            raise ConfigError(f"--baseline {args.baseline}: has no question and metric in common with this evaluation")
-        shares = {one.name: one.share for one in found.summaries()}
-        judged += check_drops(drops, args.max_drop or 0.0, own.level, measured=shares, min_measured=own.min_measured)
+        drops = _compare(config, former.by_question(), found.by_question())
         compared[f"baseline {former.name}".strip()] = drops
+        judged += _drops(args, config, found, drops)
         bad = {one.metric for one in judged if not one.passed}
         worse = [one for one in drops if one.name in bad]
-    told = found.as_json()
-    told["compared"] = {name: [one.as_json() for one in some] for name, some in compared.items()}
-    told["gates"] = [vars(one) for one in judged]
-    _write(args, told)
-    if args.json:
-        line(json.dumps({key: value for key, value in told.items() if key != "cases"}, ensure_ascii=False))
-    else:
-        _tell(found, compared)
-        _tell_gates(judged)
+    _write(args, found, compared, judged)
     failed = [one for one in judged if not one.passed]
     if failed:
         _tell_worse(worse, {case.question.key: case.question.question for case in found.cases})
         print(f"{len(failed)} of {len(judged)} gates failed", file=sys.stderr)
     return 3 if failed else 0
+
+
+def _other(args: argparse.Namespace) -> RagConfig | None:
+    """The config of `--against`; what is wrong with it is told before anything is paid for."""
+    if args.against is None:
+        return None
+    from rag.config import load_rag  # noqa: PLC0415 (help must not wait for it)
+    from rag.evaluation.evaluate import metrics_of  # noqa: PLC0415
+
+    other = load_rag(args.against)
+    metrics_of(other, args.metric, answers=not args.search_only)
+    return other
+
+
+def _evaluated(args: argparse.Namespace, config: RagConfig, questions: Sequence[Question]) -> Evaluation:
+    """What came of the questions."""
+    from rag.evaluation.evaluate import Evaluator, metrics_of  # noqa: PLC0415 (help must not wait for it)
+
+    metrics = metrics_of(config, args.metric, answers=not args.search_only)
+    with Evaluator(config) as evaluator:
+        return evaluator.evaluate(questions, metrics, progress=_progress())
+
+
+def _compare(config: RagConfig, first: Values, second: Values) -> list[Compared]:
+    """The second beside the first, as the config wants it."""
+    from rag.evaluation.comparing import compare  # noqa: PLC0415 (help must not wait for it)
+
+    own = config.evaluation
+    return compare(first, second, level=own.level, resamples=own.resamples, seed=own.seed)
+
+
+def _drops(
+    args: argparse.Namespace, config: RagConfig, found: Evaluation, drops: Sequence[Compared]
+) -> Sequence[Judged]:
+    """The gates of the baseline.
+
+    Raises:
+        ConfigError: It has nothing to be compared with.
+    """
+    from rag.evaluation.gates import check_drops  # noqa: PLC0415 (help must not wait for it)
+
+    if not drops:
+        raise ConfigError(f"--baseline {args.baseline}: has no question and metric in common with this evaluation")
+    shares, own = {one.name: one.share for one in found.summaries()}, config.evaluation
+    return check_drops(drops, args.max_drop or 0.0, own.level, measured=shares, min_measured=own.min_measured)
 
 
 def _progress() -> Any:
@@ -125,17 +150,28 @@ def _progress() -> Any:
     return tell
 
 
-def _write(args: argparse.Namespace, told: Mapping[str, Any]) -> None:
-    """What is kept of it."""
+def _write(
+    args: argparse.Namespace, found: Evaluation, compared: Mapping[str, Sequence[Compared]], judged: Sequence[Judged]
+) -> None:
+    """What is kept of it, and what is printed."""
     from easyrec.durable import write_text  # noqa: PLC0415 (help must not wait for it)
     from rag.evaluation.questions import whole  # noqa: PLC0415
 
+    told = found.as_json()
+    told["compared"] = {name: [one.as_json() for one in some] for name, some in compared.items()}
+    told["gates"] = [vars(one) for one in judged]
     if args.output:
         write_text(Path(args.output), whole(json.dumps(told, ensure_ascii=False, indent=1) + "\n"))
     if args.html:
         from easyrec.report.rag_page import rag_page  # noqa: PLC0415 (help must not wait for it)
 
         write_text(Path(args.html), whole(rag_page(told)))
+    if args.json:
+        short = {key: value for key, value in told.items() if key != "cases"}
+        line(whole(json.dumps(short, ensure_ascii=False)))
+    else:
+        _tell(found, compared)
+        _tell_gates(judged)
 
 
 def _tell(found: Evaluation, compared: Mapping[str, Sequence[Compared]]) -> None:
@@ -157,9 +193,7 @@ def _tell(found: Evaluation, compared: Mapping[str, Sequence[Compared]]) -> None
     for who, took in found.usage.items():
         cost = f", {took['cost']:.4f} money" if took["cost"] else ""
         tokens = f"{count(int(took['input']))} tokens in, {count(int(took['output']))} out"
-        line(
-            f"{who}: {count(int(took['calls']))} calls, {count(int(took['from_cache']))} from the cache, {tokens}{cost}"
-        )
+        line(f"{who}: {count(int(took['calls']))} calls, {count(int(took['hits']))} from the cache, {tokens}{cost}")
     for name, some in compared.items():
         head = ("metric", "first", "second", "difference", level, "p", "p of all", "better", "worse", "of")
         shown = table(f"\n{name}", *head, right=1)

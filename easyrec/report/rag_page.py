@@ -160,7 +160,7 @@ def _cost(main: Element, told: Mapping[str, Any]) -> None:
     if told["usage"]:
         head = ["", "calls", "from the cache", "tokens in", "tokens out", "cost"]
         rows = [
-            [who, *(f"{int(took[key]):,}" for key in ("calls", "from_cache", "input", "output")), f"{took['cost']:.4f}"]
+            [who, *(f"{int(took[key]):,}" for key in ("calls", "hits", "input", "output")), f"{took['cost']:.4f}"]
             for who, took in told["usage"].items()
         ]
         add_table(add_section(main, "What models took", "card"), head, rows, text=1)

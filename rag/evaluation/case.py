@@ -12,6 +12,7 @@ from easyrec.retrieval.metrics import Found
 from rag.answer import Answered
 from rag.evaluation.questions import Question
 from rag.knowledge import Hit
+from rag.telling import seen
 
 NOWHERE = 1 << 40
 """The rank of what was not found."""
@@ -61,4 +62,6 @@ def found_of(cases: Sequence[Case]) -> Found:
 
 def excerpts(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     """Chunks as objects that a judge is shown."""
-    return [{"n": number, "document": hit.part.source, "text": hit.text} for number, hit in enumerate(hits, 1)]
+    return [
+        {"n": number, "document": seen(hit.part.source), "text": seen(hit.text)} for number, hit in enumerate(hits, 1)
+    ]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError, nearest
-from easyrec.llm.client import Client, Endpoint, Message
+from easyrec.llm.client import Client, Message, Usage
 from feature_generator.config import member, members
-from rag.answer import Answered, Answerer
+from rag.answer import Answered
 from rag.config import RagConfig
 from rag.evaluation.asking import asked
 from rag.evaluation.config import EvaluationConfig
@@ -22,6 +19,7 @@ from rag.evaluation.metrics import FAMILY, Measured, MetricConfig, RankedConfig,
 from rag.evaluation.questions import Question
 from rag.evaluation.results import Evaluation
 from rag.knowledge import Hit, KnowledgeBase
+from rag.rag import Rag
 
 FOUND = ("hit_rate", "mrr", "precision", "recall", "ndcg")
 ANSWERED = ("abstention", "citation_precision", "faithfulness", "correctness", "context_relevance")
@@ -74,9 +72,9 @@ def named(text: str) -> MetricConfig:
     known = members(FAMILY)
     if name not in known:
         raise ConfigError(f"unknown metric '{text}'{nearest(name, known)}; known: {', '.join(known)}")
-    found = member(FAMILY, name).Config
+    found: type[MetricConfig] = member(FAMILY, name).Config
     if not k:
-        return found()  # type: ignore[no-any-return]
+        return found()
     if not issubclass(found, RankedConfig) or not k.isdigit() or not 1 <= int(k) <= 1000:
         raise ConfigError(f"metric '{text}': '{name}' has no such number of chunks")
     return found(k=int(k))
@@ -95,32 +93,15 @@ class Evaluator:
 
     def __init__(self, config: RagConfig, *, base: KnowledgeBase | None = None) -> None:
         self.config = config
-        self._held = contextlib.ExitStack()
-        self._clients: dict[str, Client] = {}
-        try:
-            self.base = base or self._held.enter_context(KnowledgeBase(config.knowledge))
-            how = config.search
-            self._reranker = self._held.enter_context(how.reranker.open()) if how.reranker is not None else None
-        except BaseException:
-            self.close()
-            raise
-
-    def client(self, who: str, endpoint: Endpoint | None) -> Client:
-        """A model's client; one for each use, so that its cost is told apart."""
-        if who not in self._clients:
-            assert endpoint is not None
-            self._clients[who] = self._held.enter_context(Client(endpoint))
-        return self._clients[who]
+        self.rag = Rag(config, base=base)
 
     def find(self, question: str, history: Sequence[Message], k: int | None) -> Sequence[Hit]:
         """The chunks that the system finds."""
-        how = self.config.search if k is None else self.config.search.model_copy(update={"k": k})
-        return self.base.search(question, how, reranker=self._reranker)
+        return self.rag.search(question, history=history, k=k).hits
 
     def answer(self, question: str, history: Sequence[Message]) -> Answered:
         """What the system answers."""
-        answerer = Answerer(self.client("answers", self.config.llm), self.config.answer)
-        return answerer.ask(question, self.find(question, history, None), history)
+        return self.rag.ask(question, history=history)
 
     def evaluate(
         self,
@@ -144,31 +125,32 @@ class Evaluator:
         k = self.config.search.k
         deepest = max([k, *(depth for one in chosen if (depth := one.depth()) is not None)])
         answers = any("answer" in one.needs for one in chosen)
-        # What answers is opened here, so that what is wrong with it is told once and not by each thread.
-        if answers:
-            self.client("answers", self.config.llm)
+        before = self.rag.tools.client().ledger.spent if answers else Usage()
         judge = None
         if any("judge" in one.needs for one in chosen):
-            client = self.client("judge", own.judge or self.config.llm)
-            judge = Judge(client, own.votes, own.vote_temperature, own.seed)
+            judge = Judge(self.rag.tools.client(own.judge), own.votes, own.vote_temperature, own.seed)
         cases = asked(
             self,
-            self.base,
+            self.rag.base,
             questions,
             answers=answers,
             k=deepest if deepest > k else None,
             threads=own.concurrency,
             progress=None if progress is None else lambda question: progress(question.key),
         )
-        tools = Tools(k, judge, self.base.embedder)
+        answering = self.rag.tools.client() if answers else None
+        took = {} if answering is None else {"answers": _usage(answering, before)}
+        before = Usage() if judge is None else judge.client.ledger.spent
+        tools = Tools(k, judge, self.rag.base.embedder)
         values: dict[str, list[Measured]] = {}
         for one in chosen:
             if progress is not None:
                 progress(f"measuring {one.key(k)}")
             values[one.key(k)] = one.measure(cases, tools)
-        usage = {who: _usage(client) for who, client in self._clients.items()}
+        if judge is not None:
+            took["judge"] = _usage(judge.client, before)
         notes = [*tools.noted, *self._notes(cases, judge)]
-        return Evaluation(self.config.name, cases, values, own.level, own.resamples, own.seed, usage, notes)
+        return Evaluation(self.config.name, cases, values, own.level, own.resamples, own.seed, took, notes)
 
     def _notes(self, cases: Sequence[Any], judge: Judge | None) -> list[str]:
         """What one should know beside the numbers."""
@@ -183,14 +165,9 @@ class Evaluator:
             notes.append("the model that answers judges itself (evaluation.judge)")
         return notes
 
-    def digest(self) -> str:
-        """Tells systems apart whose configs differ."""
-        told = json.dumps(self.config.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
-
     def close(self) -> None:
         """Let go of what it holds."""
-        self._held.close()
+        self.rag.close()
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +176,8 @@ class Evaluator:
         self.close()
 
 
-def _usage(client: Client) -> dict[str, float]:
-    spent = client.ledger.spent
-    told = {"calls": spent.calls, "input": spent.input, "output": spent.output, "from_cache": spent.hits}
-    return {**told, "cost": client.ledger.cost()}
+def _usage(client: Client, before: Usage) -> dict[str, float]:
+    """What a client took since then."""
+    spent, price = client.ledger.spent, client.endpoint.price
+    told = {name: getattr(spent, name) - getattr(before, name) for name in ("calls", "input", "output", "hits")}
+    return {**told, "cost": spent.cost(price) - before.cost(price)}

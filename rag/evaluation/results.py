@@ -75,7 +75,7 @@ class Evaluation:
 
     def _summary(self, name: str, measured: Sequence[Measured]) -> Summary:
         values = [one.value for one in measured if one.value is not None]
-        states = {state: sum(one.state == state for one in measured) for state in STATES}
+        states: dict[str, int] = {state: sum(one.state == state for one in measured) for state in STATES}
         return Summary(name, interval(values, self.level, self.resamples, self.seed), states)
 
     def kinds(self) -> list[str]:
@@ -111,7 +111,8 @@ class Evaluation:
 
     def _case(self, number: int) -> dict[str, Any]:
         case = self.cases[number]
-        says = case.says().any(axis=1).tolist() if case.question.references else [None] * len(case.hits)
+        said = case.says()
+        says = [bool(row.any()) for row in said] if case.question.references else [None] * len(case.hits)
         hits = [
             {"source": hit.part.source, "path": list(hit.part.chunk.path), "score": hit.score, "right": right}
             for hit, right in zip(case.hits, says, strict=True)

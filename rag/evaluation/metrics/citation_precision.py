@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from rag.answer import CITED
 from rag.chunkers import sentences
+from rag.cleaning import CITED
 from rag.evaluation.case import Case, excerpts
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, Tools
 from rag.evaluation.verdicts import MOST, check
@@ -47,7 +47,7 @@ def citations_in(text: str, most: int) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     before = ""
     for sentence in sentences(text):
-        words = CITED.sub("", sentence).strip(" \n.,;:!?")
+        words = CITED.sub("", sentence).strip(" \n.,;:!?。，；：！？")
         cited = dict.fromkeys(int(number) for number in CITED.findall(sentence) if 1 <= int(number) <= most)
         lead = CITED.match(sentence.lstrip())
         own, rest = (words or before), list(cited)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from rag.answer import CITED
+from rag.cleaning import CITED
 from rag.evaluation.case import Case, excerpts
 from rag.evaluation.judge import Matter
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, State, Tools

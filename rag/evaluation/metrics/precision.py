@@ -18,5 +18,5 @@ class Config(RankedConfig):
 
     def values(self, cases: Sequence[Case], k: int) -> np.ndarray:
         """(n,), chunks among the first k that say a reference, over all that were found among the first k."""
-        right = [case.says()[:k].any(axis=1) for case in cases]
-        return np.array([says.mean() if len(says) else 0.0 for says in right], np.float64)
+        right = [[bool(says.any()) for says in case.says()[:k]] for case in cases]
+        return np.array([sum(one) / len(one) if one else 0.0 for one in right], np.float64)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from rag.answer import CITED
+from rag.cleaning import CITED
 from rag.evaluation.case import Case
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, Tools
 
