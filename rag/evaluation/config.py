@@ -23,6 +23,10 @@ class EvaluationConfig(StrictModel):
     """How freely it judges where it is asked more than once."""
     writer: Endpoint | None = None
     """Who writes questions; default: `llm`."""
+    generate: list[Annotated[Any, Choice("rag.evaluation.generators")]] = Field(
+        [{"type": "single"}, {"type": "multi_hop"}, {"type": "dialogue"}, {"type": "unanswerable"}], min_length=1
+    )
+    """The kinds of questions that `easyrec rag qagen` writes."""
     level: float = Field(0.95, gt=0.5, lt=1.0)
     """How often intervals hold the true value."""
     resamples: int = Field(10_000, ge=100, le=1_000_000)
@@ -33,3 +37,7 @@ class EvaluationConfig(StrictModel):
     """Questions that are asked at a time."""
     seed: int = 0
     """Where chance starts."""
+
+    def generators(self) -> list[Any]:
+        """The kinds of questions, also where the default stands that are no configs yet."""
+        return [Choice("rag.evaluation.generators").resolve(one) for one in self.generate]
