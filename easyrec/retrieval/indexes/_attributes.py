@@ -66,7 +66,9 @@ class Attributes:
             )
         except pa.ArrowInvalid as error:
             raise ValueError(f"attributes are of another type than those of the index: {error}") from error
-        found._lookups = {name: list(lookups) for name, lookups in self._lookups.items()}  # what is known of the first rows
+        found._lookups = {
+            name: list(lookups) for name, lookups in self._lookups.items()
+        }  # what is known of the first rows
         return found
 
     def taken(self, places: np.ndarray) -> Attributes:

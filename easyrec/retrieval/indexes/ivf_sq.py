@@ -32,6 +32,8 @@ class IVFSQ(Lists):
             8: faiss.ScalarQuantizer.QT_8bit,
             16: faiss.ScalarQuantizer.QT_fp16,
         }
-        made = faiss.IndexIVFScalarQuantizer(centres, dim, self.config.lists, kinds[self.config.bits], self.faiss_metric)
+        made = faiss.IndexIVFScalarQuantizer(
+            centres, dim, self.config.lists, kinds[self.config.bits], self.faiss_metric
+        )
         made.cp.max_points_per_centroid = EACH  # more make training slower, and hardly better
         return made
