@@ -22,6 +22,8 @@ MARK = re.compile(
     r"^\s*(?:([\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013\u2014-])|(\d{1,3}[.)]|[a-z][.)]|\(\d{1,3}\)))\s+",
     re.IGNORECASE,
 )
+LIKE_MARK = re.compile(r"^(?:[\u3002\u25cb\u2022\u00b7\u25cf]\s*|o\s+)(?=\S)")
+"""Marks of lists as OCR reads them."""
 SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\uff1a\u2026][\"'\u201d\u2019)]*$")
 
 
@@ -81,6 +83,8 @@ def blocks_of(page: Page, region: Region, styles: Styles) -> list[Block]:
     )
     step = steps[len(steps) // 4] if steps else 0.0
     marks = [_has_dot(page, box) for _, box, _ in lines]
+    if page.scanned:  # marks of lists look like letters there
+        lines = [(row, box, LIKE_MARK.sub("\u2022 ", text)) for row, box, text in lines]
     groups: list[list[tuple[list[Span], str]]] = []
     kinds: list[int] = []
     dotted: list[bool] = []
@@ -122,7 +126,8 @@ def _made(page: Page, groups: list[list[tuple[list[Span], str]]], kinds: list[in
     def flush() -> None:
         if items:
             lefts = sorted({round(left) for left, *_ in items})
-            depths = {left: sum(other < left - 4 for other in lefts) for left in lefts}
+            starts = [left for number, left in enumerate(lefts) if number == 0 or left - lefts[number - 1] > 4]
+            depths = {left: sum(start <= left for start in starts) - 1 for left in lefts}
             spans = [span for _, _, own, _ in items for span in own]
             entries = tuple((depths[round(left)], text) for left, text, _, _ in items)
             found.append(Bullets(entries, items[0][3], page.place(spans)))

@@ -10,6 +10,8 @@ from rag.pages.page import Affine, Box, Page, Span
 
 ALIKE = 0.11
 """Share by which sizes of one font differ at most, as they are measured in a picture."""
+MANY = 40
+"""Characters of a script, whose size tells that of running text."""
 BODY = 10.0
 """Points of running text on a page whose size nobody knows."""
 
@@ -20,9 +22,15 @@ class Sizes:
 
     Attributes:
         known: Each that there is, the largest first.
+        dense: How much larger those of Chinese are than they are measured, beside Latin ones.
     """
 
     known: tuple[float, ...]
+    dense: float = 1.0
+
+    def of(self, span: Span) -> float:
+        """The size of a span."""
+        return self.nearest(span.points * (self.dense if _is_dense(span.text) else 1.0))
 
     def nearest(self, size: float) -> float:
         """The one that a size must be, if it is near enough."""
@@ -43,8 +51,7 @@ def page_of(scan: Scan, number: int, width: float = 0.0, height: float = 0.0) ->
     if width and height:
         across, down = _straight(scan, *sides)
     else:
-        body = sizes_of([(line.size, len(line.text)) for line in scan.lines]).known
-        across = down = BODY / (_body(scan) if body else 20.0)
+        across = down = BODY / (_middle([(line.size, len(line.text)) for line in scan.lines]) if scan.lines else 20.0)
     page = Page(number, scan.width * across, scan.height * down, scanned=True)
     for line in scan.lines:
         lefts = _lefts(line.text, line.left * across, line.right * across)
@@ -64,23 +71,26 @@ def made_alike(pages: Iterable[Page], sizes: Sizes) -> None:
     for page in pages:
         if page.scanned:
             for span in page.spans:
-                span.points = sizes.nearest(span.points)
+                span.points = sizes.of(span)
 
 
-def measured(pages: Iterable[Page]) -> list[tuple[float, int]]:
-    """Sizes of the spans of pages that were read, with how many characters have them."""
-    return [(span.points, len(span.text)) for page in pages if page.scanned for span in page.spans]
-
-
-def sizes_of(sizes: list[tuple[float, int]], given: Sizes = Sizes(())) -> Sizes:
+def sizes_of(pages: Iterable[Page], given: Sizes = Sizes(())) -> Sizes:
     """Sizes of fonts out of those that were measured.
 
     Args:
-        sizes: Each with how many characters have it.
+        pages: Those of them that were read are looked at.
         given: Sizes that are known to be there.
     """
-    if not sizes:
+    spans = [span for page in pages if page.scanned for span in page.spans]
+    if not spans:
         return given
+    kinds = [[(s.points, len(s.text)) for s in spans if _is_dense(s.text) == kind] for kind in (False, True)]
+    dense = 1.0
+    if all(sum(count for _, count in kind) >= MANY for kind in kinds):
+        # Running text of both has one size, if what is measured is near enough.
+        dense = _middle(kinds[0]) / _middle(kinds[1])
+        dense = dense if abs(dense - 1) <= 1.5 * ALIKE else 1.0
+    sizes = kinds[0] + [(size * dense, count) for size, count in kinds[1]]
     known = list(given.known)
     body = given.nearest(_middle(sizes))
     if body not in known:
@@ -90,7 +100,12 @@ def sizes_of(sizes: list[tuple[float, int]], given: Sizes = Sizes(())) -> Sizes:
         group = [one for one in rest if one[0] >= (1 - ALIKE) * rest[0][0]]
         rest = rest[len(group) :]
         known.append(_middle(group))
-    return Sizes(tuple(sorted({round(size, 1) for size in known}, reverse=True)))
+    return Sizes(tuple(sorted({round(size, 1) for size in known}, reverse=True)), dense)
+
+
+def _is_dense(text: str) -> bool:
+    """Whether most of it is Chinese."""
+    return 2 * sum(ord(character) >= 0x2E80 for character in text) > len(text)
 
 
 def _straight(scan: Scan, width: float, height: float) -> tuple[float, float]:
@@ -100,10 +115,6 @@ def _straight(scan: Scan, width: float, height: float) -> tuple[float, float]:
     given_width = scan.given[1] if scan.quarters % 2 else scan.given[0]
     given_height = scan.given[0] if scan.quarters % 2 else scan.given[1]
     return float(length * width / given_width), float(length * height / given_height)
-
-
-def _body(scan: Scan) -> float:
-    return _middle([(line.size, len(line.text)) for line in scan.lines])
 
 
 def _middle(sizes: list[tuple[float, int]]) -> float:

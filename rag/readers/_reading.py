@@ -17,7 +17,7 @@ from easyrec.errors import DataError, distribution
 from rag.document import Bullets, Code, Figure, Heading, Paragraph, Place, Table
 from rag.ocr import Scan, engine, installed
 from rag.pages.look import Look, whole
-from rag.pages.scanned import made_alike, measured, page_of, sizes_of
+from rag.pages.scanned import made_alike, page_of, sizes_of
 from rag.pictures import Pixels, kept, pixels_of
 from rag.readers import ReaderConfig
 
@@ -139,7 +139,7 @@ class Reading:
 def text_of(scan: Scan) -> str:
     """What a picture says, in the order in which it is read, a block a line."""
     page = page_of(scan, 1)
-    made_alike([page], sizes_of(measured([page])))
+    made_alike([page], sizes_of([page]))
     lines: list[str] = []
     for block in whole([Look([page]).said(page)]):
         if isinstance(block, Table):

@@ -13,7 +13,7 @@ from easyrec.errors import DataError
 from rag.document import Block, Figure, Place
 from rag.pages.look import Look, whole
 from rag.pages.page import turned
-from rag.pages.scanned import made_alike, measured, page_of, sizes_of
+from rag.pages.scanned import made_alike, page_of, sizes_of
 from rag.pictures import frames_of, kept
 from rag.readers._reading import PictureConfig, Reading
 
@@ -48,6 +48,6 @@ class Config(PictureConfig):
             yield Figure(path.name, "", own, Place(number, (0.0, 0.0, 1.0, 1.0)))
             if scan is not None:
                 page = page_of(scan, number)
-                made_alike([page], sizes_of(measured([page])))
+                made_alike([page], sizes_of([page]))
                 for block in whole([Look([page]).said(page)]):
                     yield replace(block, place=turned(block.place, page.back))

@@ -14,7 +14,7 @@ from rag.document import Block, Figure
 from rag.pages.legible import is_scan
 from rag.pages.look import Look, Said, whole, words_of
 from rag.pages.page import Affine, Box, Page, Picture, turned
-from rag.pages.scanned import Sizes, made_alike, measured, page_of, sizes_of
+from rag.pages.scanned import Sizes, made_alike, page_of, sizes_of
 from rag.pictures import Pixels
 from rag.readers._pdfium import Pdf
 from rag.readers._reading import PictureConfig, Reading
@@ -83,7 +83,7 @@ class _Pages:
         texts = [page for page in pages if not self._is_scan(page)]
         # Of a document with both, sizes of text are known, and those of scans are measured.
         body = [(span.type_size, len(span.text)) for page in texts for span in page.spans]
-        self._sizes = sizes_of(measured(self._read.values()), Sizes(tuple({size for size, _ in body})))
+        self._sizes = sizes_of(self._read.values(), Sizes(tuple({size for size, _ in body})))
         made_alike(self._read.values(), self._sizes)
         return texts + [replace(page, spans=list(page.spans)) for page in self._read.values()]
 
