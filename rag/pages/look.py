@@ -6,15 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from rag.document import Block, Figure, Heading, Paragraph, Place, Table
 from rag.pages.page import Box, Page, Span, joined, line_text, rows_of
-from rag.pages.paragraphs import Styles, blocks_of, styles_of
+from rag.pages.paragraphs import SPACE, Ends, Styles, blocks_of, styles_of
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.pages.ruled import tables_of
 
 BODY = "\ufdd0"
 """Stands for a table, or a picture, among characters; no text has it."""
+PAGE_NUMBER = re.compile(r"(?:page|seite|第)?\s*[-\u2013(]?\s*\d{1,5}\s*[-\u2013)]?\s*(?:(?:/|of|von)\s*\d{1,5}|页)?", re.IGNORECASE)
+"""A line that tells the number of its page and nothing else."""
+LINES = 200
+"""Of a page at most, that what is no text stands for."""
 EDGE = 0.09
 """Share of a page at its top and bottom where what repeats is looked for."""
 LONGEST = 300
@@ -37,10 +42,12 @@ class Said:
     Attributes:
         blocks: In reading order.
         notes: Its footnotes.
+        ends: How its paragraphs begin and end, by `id`.
     """
 
     blocks: list[Block]
     notes: list[Paragraph]
+    ends: dict[int, Ends]
 
 
 class Look:
@@ -65,27 +72,31 @@ class Look:
         """
         page.spans = self._without_repeated(page)
         ruled, spans = tables_of(page)
-        # A table, or a picture, stands among the text as one large character, so that columns are found with it.
+        # A table, or a picture, stands among the text as lines that are full, so that columns are found with it.
         bodies: dict[str, Table | Figure] = {}
         boxed: list[tuple[Box, Table | Figure]] = [
             (table.box, Table(tuple(map(tuple, table.cells)), table.header, "", page.place([table.box])))
             for table in ruled
         ]
+        line = max(self._styles.body, page.height / LINES)
         for number, (box, body) in enumerate([*boxed, *figures]):
             name = f"{BODY}{number}"
-            spans.append(Span(box.left, box.top, box.right, box.bottom, name, [box.left] * len(name)))
             bodies[name] = body
-        said = Said([], [])
+            count = max(1, round(box.height / line))
+            edges = [box.top + box.height * part / count for part in range(count + 1)]
+            for top, bottom in pairwise(edges):
+                spans.append(Span(box.left, top, box.right, bottom, name, [box.left] * len(name)))
+        said = Said([], [], {})
         self._text(page, with_marks(spans), bodies, said)
-        return Said(_with_captions(said.blocks), said.notes)
+        return Said(_with_captions(said.blocks), said.notes, said.ends)
 
     def _without_repeated(self, page: Page) -> list[Span]:
         """The spans of a page without headers and footers."""
-        if not self._repeated:
-            return page.spans
         gone: set[int] = set()
         for row in rows_of(_at_edges(page)):
-            if _same(line_text(row)) in self._repeated:
+            text = line_text(row)
+            lone = PAGE_NUMBER.fullmatch(text) and str(page.number) in re.findall(r"\d+", text)
+            if _same(text) in self._repeated or (lone and row[0].top > (1 - EDGE) * page.height):
                 gone |= {id(span) for span in row}
         return [span for span in page.spans if id(span) not in gone]
 
@@ -103,13 +114,19 @@ class Look:
     def _column(self, page: Page, region: Region, bodies: dict[str, Table | Figure], said: Said) -> None:
         """The blocks of a column, with the tables and pictures in it, and its footnotes."""
         rest, notes = self._notes(page, region.spans, bodies)
-        for span in sorted((span for span in rest if span.text in bodies), key=lambda span: span.top):
-            middle = (span.top + span.bottom) / 2
-            above = [other for other in rest if other.text not in bodies and (other.top + other.bottom) / 2 < middle]
-            taken = {id(other) for other in above} | {id(span)}
+        first: dict[str, Span] = {}
+        for span in rest:
+            if span.text in bodies and (span.text not in first or span.top < first[span.text].top):
+                first[span.text] = span
+        rest = [span for span in rest if span.text not in bodies]
+        for span in sorted(first.values(), key=lambda span: span.top):
+            above = [other for other in rest if (other.top + other.bottom) / 2 < span.top + 1]
+            taken = {id(other) for other in above}
             rest = [other for other in rest if id(other) not in taken]
-            said.blocks.extend([*self._blocks(page, Region(above, region.box)), bodies[span.text]])
-        said.blocks.extend(self._blocks(page, Region(rest, region.box)))
+            said.blocks.extend(self._blocks(page, Region(above, region.box), said))
+            if bodies[span.text] not in said.blocks:
+                said.blocks.append(bodies[span.text])
+        said.blocks.extend(self._blocks(page, Region(rest, region.box), said))
         said.notes.extend(notes)
 
     def _notes(
@@ -145,8 +162,8 @@ class Look:
         small = all(span.text not in bodies and span.type_size <= NOTE_SIZE * self._styles.body for span in row)
         return small and row[0].top > 0.5 * page.height
 
-    def _blocks(self, page: Page, region: Region) -> list[Block]:
-        return [self._heading(block) for block in blocks_of(page, region, self._styles)]
+    def _blocks(self, page: Page, region: Region, said: Said) -> list[Block]:
+        return [self._heading(block) for block in blocks_of(page, region, self._styles, said.ends)]
 
     def _heading(self, block: Block) -> Block:
         """A block whose level is that of its bookmark, if it has one."""
@@ -176,10 +193,13 @@ def _same(text: str) -> str:
 
 
 def _repeated(pages: Sequence[Page]) -> set[str]:
-    """Lines at the edges that most pages have."""
-    if len(pages) < 3:
+    """Lines at the edges that most pages have; of two pages, those that stand at the same place of both."""
+    if len(pages) < 2:
         return set()
-    counts = Counter(text for page in pages for text in {_same(line_text(row)) for row in rows_of(_at_edges(page))})
+    rows = [[(_same(line_text(row)), row[0].top) for row in rows_of(_at_edges(page))] for page in pages]
+    if len(pages) == 2:
+        return {text for text, top in rows[0] if text and any(text == t and abs(top - y) < 2 for t, y in rows[1])}
+    counts = Counter(text for own in rows for text in {text for text, _ in own})
     return {text for text, count in counts.items() if text and count >= max(3, REPEATED * len(pages))}
 
 
@@ -211,6 +231,7 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
     """Tables and paragraphs that go on in the next column or at the next page are one; footnotes come after them."""
     held: Block | None = None
     last = Place()  # of the part that was added last
+    ended: Ends | None = None
     notes: list[Paragraph] = []
     for said in pages:
         for block in said.blocks:
@@ -220,14 +241,16 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
                 head = held.rows[: held.header]
                 rows = block.rows[block.header :] if block.rows[: block.header] == head else block.rows
                 held = replace(held, rows=held.rows + rows)
-            elif isinstance(held, Paragraph) and isinstance(block, Paragraph) and _text_goes_on(held, last, block):
+            elif isinstance(held, Paragraph) and isinstance(block, Paragraph) and _text_goes_on(
+                held, last, ended, block, said.ends.get(id(block))
+            ):
                 held = replace(held, text=joined([held.text, block.text]))
             else:
                 yield held
                 yield from notes
                 notes = []
                 held = block
-            last = block.place
+            last, ended = block.place, said.ends.get(id(block))
         notes += said.notes
         if held is not None and not isinstance(held, Paragraph | Table):
             yield held
@@ -241,17 +264,27 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
 
 
 def _table_goes_on(held: Table, last: Place, block: Table) -> bool:
-    """Whether a table is the rest of one at the end of the page before."""
-    if last.page is None or last.page + 1 != block.place.page or last.box is None or block.place.box is None:
+    """Whether a table is the rest of one at the end of the page, or of the column, before."""
+    if last.page is None or block.place.page is None or last.box is None or block.place.box is None:
         return False
-    same = all(abs(a - b) < 0.02 for a, b in zip(last.box[::2], block.place.box[::2], strict=True))
-    return same and len(held.rows[0]) == len(block.rows[0]) and not block.caption and block.place.box[1] < 0.25
+    left, top, right, _ = block.place.box
+    wide = abs((right - left) - (last.box[2] - last.box[0])) < 0.02
+    next_page = last.page + 1 == block.place.page and last.box[3] > 0.5
+    next_column = last.page == block.place.page and left >= last.box[2] - 0.02 and top < last.box[3]
+    begins = top < 0.25 if next_page else next_column
+    return wide and begins and len(held.rows[0]) == len(block.rows[0]) and not block.caption
 
 
-def _text_goes_on(held: Paragraph, last: Place, block: Paragraph) -> bool:
+def _text_goes_on(held: Paragraph, last: Place, ended: Ends | None, block: Paragraph, begun: Ends | None) -> bool:
     """Whether a paragraph is the rest of one at the end of the page, or of the column, before."""
     if last.page is None or block.place.page is None or last.box is None or block.place.box is None:
         return False
-    next_column = block.place.page == last.page and block.place.box[1] < last.box[3]
+    next_column = block.place.page == last.page and block.place.box[0] > last.box[2] - 0.02
+    if not next_column and block.place.page != last.page + 1:
+        return False
+    # Where the last line has no room for the next word it was the end of the column that broke it, most probably.
+    if ended is not None and begun is not None and not begun.indented:
+        if ended.room <= begun.word + SPACE * ended.line:
+            return True
     ends = re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.text)
-    return (block.place.page == last.page + 1 or next_column) and not ends and not block.text[:1].isupper()
+    return not ends and not block.text[:1].isupper()

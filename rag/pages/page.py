@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -9,6 +10,10 @@ from typing import TypeAlias
 from easyrec.retrieval.keyword.words import IS_DENSE
 from rag.document import Place
 
+DIVIDED = re.compile(r"[^\W\d_]{2}[-\u2010]$")
+"""The end of a line in the middle of a word."""
+HYPHEN = re.compile(r"(?:\d|(?<![^\W_])[^\W\d_])[-\u2010]$")
+"""The end of a line at a hyphen that is one: 2025-, e-."""
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
 """x becomes a x + b y + c, and y becomes d x + e y + f."""
 
@@ -174,10 +179,12 @@ def joined(lines: list[str]) -> str:
     for line in lines:
         if not text or not line:
             text += line
-        elif text.endswith("\u00ad") or (
-            text.endswith(("-", "\u2010")) and len(text) > 1 and text[-2].isalpha() and line[0].islower()
-        ):
+        elif text.endswith("\u00ad"):
             text = text[:-1] + line
+        elif DIVIDED.search(text) and line[0].islower():
+            text = text[:-1] + line
+        elif HYPHEN.search(text) and line[0].isalnum():
+            text += line
         elif _is_dense(text[-1]) and _is_dense(line[0]):
             text += line
         else:

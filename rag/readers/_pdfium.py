@@ -23,6 +23,8 @@ MOST_SIDES = 6
 """Of a shape that is a frame."""
 GAP = 1.0
 """Of the height of characters: more room ends a span."""
+SCRIPT = 0.85
+"""Of the height of those beside them: smaller characters are raised or lowered ones."""
 CHARACTERS = 200_000
 """Of a page."""
 SHAPES = 50_000
@@ -170,12 +172,21 @@ def _spans(raw: Any, text: Any, turn: Any) -> Iterator[Span]:
         character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
         if character == "\ufffe":
             character = "-"
-        if (
+        beside = span is not None and -0.3 * size <= left - span.right <= GAP * size
+        alike = (
             span is not None
             and abs(span.bottom - bottom) <= 0.3 * size
             and abs(span.bottom - span.top - size) <= 0.15 * size
-            and -0.3 * size <= left - span.right <= GAP * size
-        ):
+        )
+        # Small characters, raised or lowered, belong to those before them.
+        script = (
+            span is not None
+            and size < SCRIPT * (span.bottom - span.top)
+            and not space
+            and top < span.bottom - 0.2 * size
+            and bottom > span.top + 0.2 * size
+        )
+        if span is not None and beside and (alike or script):
             if space:
                 span.text += " "
                 span.lefts.append(span.right)
