@@ -36,6 +36,26 @@ class SearchConfig(StrictModel):
     """Of what is found at least, by what decided last."""
 
 
+class ReadingConfig(StrictModel):
+    """How files are read, and what is too much of one. Each of these fails that file alone."""
+
+    workers: int | None = Field(None, ge=0, le=256)
+    """Processes that read files; default: one a processor, at most 4, and small plain texts are read without one. 0: files are
+    read by the process itself, which a bad one may then take with it."""
+    memory_mb: int = Field(2048, ge=256)
+    """Of a process that reads, where the system can bound it."""
+    seconds: float = Field(900.0, gt=0.0)
+    """That a file may take, when another process reads it."""
+    max_chunks: int = Field(200_000, ge=1)
+    """Of a file."""
+    max_text_mb: int = Field(128, ge=1)
+    """Of a file, without what only its format takes."""
+    picture_mb: int = Field(8, ge=0)
+    """Of one picture of a file; larger ones are not kept, though what can be read in them is."""
+    pictures_mb: int = Field(64, ge=0)
+    """Of all pictures of a file."""
+
+
 class KnowledgeConfig(StrictModel):
     """What is known, and how it is cut and kept."""
 
@@ -51,6 +71,10 @@ class KnowledgeConfig(StrictModel):
     """Where vectors are searched."""
     readers: list[Annotated[Any, Choice("rag.readers")]] = []
     """Readers that are configured otherwise than by default."""
+    reading: ReadingConfig = ReadingConfig()
+    """How files are read."""
+    pictures_mb: int = Field(2048, ge=0)
+    """Of the pictures of all documents, that are kept."""
 
 
 class ImagesConfig(StrictModel):
@@ -87,6 +111,25 @@ class AnswerConfig(StrictModel):
     """Pictures that the model is shown; for models that take some."""
 
 
+class ChatConfig(StrictModel):
+    """How talks are remembered."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+    turns: int = Field(50, ge=1, le=100)
+    """Of a talk that are kept, the last ones."""
+    sessions: int = Field(100, ge=1, le=100_000)
+    """Talks of a user that are kept, the latest ones."""
+    expire_s: float = Field(30 * 86400.0, gt=0.0)
+    """Seconds after which a talk is forgotten in which nothing was said."""
+    tokens: int = Field(1024, ge=64)
+    """Of a talk, about, above which its older turns are summed up."""
+    summary_tokens: int = Field(256, ge=32)
+    """Of that summary."""
+    verbatim: int = Field(2, ge=1, le=100)
+    """Turns that are told as they were, in any case."""
+
+
 class RagConfig(StrictModel):
     """`rag.yaml`."""
 
@@ -102,6 +145,9 @@ class RagConfig(StrictModel):
     """What a model says of chunks, so that they are found better."""
     pipeline: list[Annotated[Any, Choice("rag.steps")]] | None = Field(None, min_length=1, max_length=64)
     """What is done with a question, step by step; default: search, rerank where `search` has a reranker, answer."""
+
+    chat: ChatConfig | None = None
+    """Where talks are remembered; without it nothing is."""
 
     def steps(self) -> list[StepConfig]:
         """The pipeline."""
