@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from easyrec.llm.client import Endpoint
+from easyrec.retrieval.filters import NAME
 from feature_generator.config import Choice, StrictModel, read_config, validate
 from rag.fusion import Fusion, MinMax
 
@@ -63,12 +64,37 @@ class AnswerConfig(StrictModel):
     """What is answered where nothing was found, and what the model shall say where it is not enough."""
 
 
+class ItemsConfig(StrictModel):
+    """The table of a catalogue."""
+
+    path: str = Field(min_length=1)
+    """A Parquet or CSV file."""
+    id: str = "item_id"
+    """The column that tells items apart."""
+    text: str = Field(min_length=1)
+    """What is searched and shown of an item, with `{column}` for its values."""
+    facts: list[str] = []
+    """Columns to filter by, besides `item`, which is the id."""
+    prefix: str = Field("item:", min_length=1)
+    """Items are documents whose names begin so, with the id behind."""
+
+    @field_validator("facts")
+    @classmethod
+    def _named(cls, value: list[str]) -> list[str]:
+        wrong = [name for name in value if not NAME.match(name) or name in ("item", "source", "kind")]
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' cannot be a fact")
+        return value
+
+
 class RagConfig(StrictModel):
     """`rag.yaml`."""
 
     name: str = Field("rag", min_length=1)
     knowledge: KnowledgeConfig
     search: SearchConfig = SearchConfig()
+    items: ItemsConfig | None = None
+    """The table of a catalogue, which `easyrec rag items` keeps in the knowledge base."""
     llm: Endpoint | None = None
     """Who answers."""
     answer: AnswerConfig = AnswerConfig()

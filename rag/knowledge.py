@@ -183,12 +183,43 @@ class KnowledgeBase:
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written.
         """
-        known = {name: list(values) for name, values in facts_of(facts or {}).items()}
-        chunks = list(self._chunker.chunks([Paragraph(part) for part in text.split("\n\n") if part.strip()]))
-        report = Report()
-        content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        read = _Read(source, _digest(content, self._chunker.model_dump_json()), known, chunks)
-        self._write([read], report, None)
+        return self.add_texts([(source, text, facts or {})])
+
+    def add_texts(
+        self,
+        texts: Iterable[tuple[str, str, Mapping[str, Any]]],
+        *,
+        progress: Callable[[str], object] | None = None,
+    ) -> Report:
+        """Add texts as documents, each in the place of the one that is called the same; who is the same stays.
+
+        Args:
+            texts: What each is called, what it says, and what is known of it.
+            progress: Is told each one that is done.
+
+        Raises:
+            ConfigError: A fact cannot be; texts that were written before stay.
+            EasyRecError: Chunks cannot be embedded or written; likewise.
+        """
+        report, held, count = Report(), list[_Read](), 0
+        self._embed_missing(report)
+        cut = self._chunker.model_dump_json()
+        for source, text, facts in texts:
+            known = {name: list(values) for name, values in facts_of(facts).items()}
+            digest = _digest(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), cut)
+            former = self.records.document(source)
+            if former is not None and former.digest == digest and former.facts == known:
+                report.unchanged.append(source)
+                if progress is not None:
+                    progress(source)
+                continue
+            chunks = list(self._chunker.chunks([Paragraph(part) for part in text.split("\n\n") if part.strip()]))
+            held.append(_Read(source, digest, known, chunks))
+            count += len(chunks)
+            if count >= TOGETHER:
+                self._write(held, report, progress)
+                held, count = [], 0
+        self._write(held, report, progress)
         self.refresh(report.seconds)
         return report
 
@@ -198,6 +229,13 @@ class KnowledgeBase:
             was = self.records.drop(source)
         self.refresh()
         return was
+
+    def remove_all(self, sources: Iterable[str]) -> int:
+        """Take documents away, all or none, and say how many were there."""
+        with self.records.writing():
+            count = sum(self.records.drop(source) for source in sources)
+        self.refresh()
+        return count
 
     def edit(self, part: int, text: str) -> None:
         """Let a chunk say something else, until its document is written anew.
