@@ -68,7 +68,7 @@ class ItemsConfig(StrictModel):
     """The table of a catalogue."""
 
     path: str = Field(min_length=1)
-    """A Parquet or CSV file."""
+    """A file of Parquet, CSV or JSON lines."""
     id: str = "item_id"
     """The column that tells items apart."""
     text: str = Field(min_length=1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pc
+import pyarrow.json as pj
 import pyarrow.parquet as pq
 
 from easyrec.errors import ConfigError, DataError, nearest
@@ -67,8 +68,10 @@ def _rows(config: ItemsConfig) -> Iterator[dict[str, Any]]:
     wanted = list(dict.fromkeys([config.id, *COLUMN.findall(config.text), *config.facts]))
     path = Path(config.path)
     try:
-        if path.suffix.lower() in (".csv", ".tsv"):
-            table = pc.read_csv(path, parse_options=pc.ParseOptions("\t" if path.suffix.lower() == ".tsv" else ","))
+        ending = path.suffix.lower()
+        if ending in (".csv", ".tsv", ".jsonl", ".ndjson"):
+            options = pc.ParseOptions("\t" if ending == ".tsv" else ",", newlines_in_values=True)
+            table = pj.read_json(path) if "json" in ending else pc.read_csv(path, parse_options=options)
             _check(config, table.column_names, wanted)
             batches: Iterator[pa.RecordBatch] = iter(table.select(wanted).to_batches(ROWS))
         else:
