@@ -379,6 +379,14 @@ class KnowledgeBase:
             if score >= least
         ]
 
+    def count(self, filter: Mapping[str, Any] | None = None) -> int:
+        """How many chunks pass a filter.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        return self.keywords.count(conditions_of(filter))
+
     def _lists(self, query: str, how: SearchConfig, filter: Mapping[str, Any] | None) -> dict[str, Found]:
         """What words and vectors find."""
         conditions, lists = conditions_of(filter), dict[str, Found]()

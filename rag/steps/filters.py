@@ -11,7 +11,6 @@ from typing_extensions import Self
 
 from easyrec.errors import ModelError
 from easyrec.llm.client import system, user
-from easyrec.retrieval.filters import conditions_of
 from feature_generator.config import StrictModel
 from rag.pipeline.ports import Access, Filter, Filtered
 from rag.pipeline.trace import Note
@@ -139,4 +138,4 @@ class Filters(Step[Config]):
 
     def _any(self, filter: Mapping[str, Any], access: Access) -> bool:
         """Whether any chunk passes."""
-        return self.tools.base.any(filter, access=access)
+        return self.tools.base.count(filter, **({} if access is None else {"access": access})) > 0
