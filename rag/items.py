@@ -70,7 +70,7 @@ def _rows(config: ItemsConfig) -> Iterator[dict[str, Any]]:
     try:
         ending = path.suffix.lower()
         if ending in (".csv", ".tsv", ".jsonl", ".ndjson"):
-            options = pc.ParseOptions("\t" if ending == ".tsv" else ",", newlines_in_values=True)
+            options = pc.ParseOptions(delimiter="\t" if ending == ".tsv" else ",", newlines_in_values=True)
             table = pj.read_json(path) if "json" in ending else pc.read_csv(path, parse_options=options)
             _check(config, table.column_names, wanted)
             batches: Iterator[pa.RecordBatch] = iter(table.select(wanted).to_batches(ROWS))

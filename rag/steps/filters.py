@@ -62,7 +62,12 @@ class Config(AskingConfig):
             raise ValueError("it names no fact: 'numbers' or 'names' is needed")
         return self
 
-    def step(self) -> type[Filters]:
+    def asks(self) -> bool:
+        """Whether it needs a model that the config of the whole must name."""
+        return self.by == "model" and super().asks()
+
+    @classmethod
+    def step_of(cls) -> type[Filters]:
         """The class."""
         return Filters
 

@@ -38,7 +38,8 @@ class Config(StepConfig):
             raise ValueError(f"'{wrong[0]}' is no name of a fact")
         return value
 
-    def step(self) -> type[RelatedStep]:
+    @classmethod
+    def step_of(cls) -> type[RelatedStep]:
         """The class."""
         return RelatedStep
 
