@@ -109,6 +109,25 @@ class ItemsConfig(StrictModel):
         return value
 
 
+class ChatConfig(StrictModel):
+    """How talks are remembered."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+    turns: int = Field(50, ge=1, le=100)
+    """Of a talk that are kept, the last ones."""
+    sessions: int = Field(100, ge=1, le=100_000)
+    """Talks of a user that are kept, the latest ones."""
+    expire_s: float = Field(30 * 86400.0, gt=0.0)
+    """Seconds after which a talk is forgotten in which nothing was said."""
+    tokens: int = Field(1024, ge=64)
+    """Of a talk, about, above which its older turns are summed up."""
+    summary_tokens: int = Field(256, ge=32)
+    """Of that summary."""
+    verbatim: int = Field(2, ge=1, le=100)
+    """Turns that are told as they were, in any case."""
+
+
 class RagConfig(StrictModel):
     """`rag.yaml`."""
 
@@ -122,6 +141,9 @@ class RagConfig(StrictModel):
     answer: AnswerConfig = AnswerConfig()
     pipeline: list[Annotated[Any, Choice("rag.steps")]] | None = Field(None, min_length=1, max_length=64)
     """What is done with a question, step by step; default: search, rerank where `search` has a reranker, answer."""
+
+    chat: ChatConfig | None = None
+    """Where talks are remembered; without it nothing is."""
 
     def steps(self) -> list[StepConfig]:
         """The pipeline."""

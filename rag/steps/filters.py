@@ -143,4 +143,4 @@ class Filters(Step[Config]):
 
     def _any(self, filter: Mapping[str, Any], access: Access) -> bool:
         """Whether any chunk passes."""
-        return self.tools.base.count(filter, **({} if access is None else {"access": access})) > 0
+        return self.tools.base.count(filter, access=access) > 0

@@ -64,8 +64,7 @@ class RelatedStep(Step[Config]):
         search = self.tools.config.search
         there = {hit.part.document for hit in hits}
         how = search.model_copy(update={"k": min(1000, 4 * config.k + len(hits)), "min_score": None})
-        only = {} if access is None else {"access": access}
-        found = self.tools.base.search(query, how, filter=filter or None, **only)
+        found = self.tools.base.search(query, how, filter=filter or None, access=access)
         kept: dict[int, Any] = {}
         for hit in found:
             if hit.part.document not in there:
