@@ -68,6 +68,7 @@ class Answered:
         usage: What it took.
         removed: How much was taken out of what the model said.
         checked: Its sentences, where a step looked whether they are supported.
+        related: What goes with it, where a step looked for that.
         trace: What ran, where a pipeline answered.
     """
 
@@ -78,6 +79,7 @@ class Answered:
     usage: Usage
     removed: int = 0
     checked: tuple[Verdict, ...] = ()
+    related: tuple[Hit, ...] = ()
     trace: Trace | None = field(default=None, repr=False, compare=False)
 
     @property

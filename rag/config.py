@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.llm.client import Endpoint
+from easyrec.retrieval.filters import NAME
 from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
 from rag.enrichment.config import EnrichmentConfig
 from rag.evaluation.config import EvaluationConfig
@@ -111,6 +112,29 @@ class AnswerConfig(StrictModel):
     """Pictures that the model is shown; for models that take some."""
 
 
+class ItemsConfig(StrictModel):
+    """The table of a catalogue."""
+
+    path: str = Field(min_length=1)
+    """A file of Parquet, CSV or JSON lines."""
+    id: str = "item_id"
+    """The column that tells items apart."""
+    text: str = Field(min_length=1)
+    """What is searched and shown of an item, with `{column}` for its values."""
+    facts: list[str] = []
+    """Columns to filter by, besides `item`, which is the id."""
+    prefix: str = Field("item:", min_length=1)
+    """Items are documents whose names begin so, with the id behind."""
+
+    @field_validator("facts")
+    @classmethod
+    def _named(cls, value: list[str]) -> list[str]:
+        wrong = [name for name in value if not NAME.match(name) or name in ("item", "source", "kind")]
+        if wrong:
+            raise ValueError(f"'{wrong[0]}' cannot be a fact")
+        return value
+
+
 class ChatConfig(StrictModel):
     """How talks are remembered."""
 
@@ -136,6 +160,8 @@ class RagConfig(StrictModel):
     name: str = Field("rag", min_length=1)
     knowledge: KnowledgeConfig
     search: SearchConfig = SearchConfig()
+    items: ItemsConfig | None = None
+    """The table of a catalogue, which `easyrec rag items` keeps in the knowledge base."""
     llm: Endpoint | None = None
     """Who answers."""
     answer: AnswerConfig = AnswerConfig()

@@ -213,15 +213,47 @@ class KnowledgeBase(Beside):
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written.
         """
-        text = cleaned(text)
-        known = _kept(self.records.document(source), _known(facts))
-        blocks = [Paragraph(part) for part in text.split("\n\n") if part.strip()]
-        report = Report()
-        found = Cut(list(self._chunker.cut(blocks, self._embedding.vectors)))
-        read = _Read(source, self._digest(hashlib.sha256(text.encode()).digest()), known, "", found)
-        self._write([read], report, lambda _: None)
-        with report.stage("index"):
-            self.refresh()
+        return self.add_texts([(source, text, facts)])
+
+    def add_texts(
+        self,
+        texts: Iterable[tuple[str, str, Mapping[str, Any] | None]],
+        *,
+        progress: Callable[[str], object] | None = None,
+    ) -> Report:
+        """Add texts as documents, each in the place of the one that is called the same; who is the same stays.
+
+        Args:
+            texts: What each is called, what it says, and what is known of it.
+            progress: Is told each one that is done.
+
+        Raises:
+            ConfigError: A fact cannot be; texts that were written before stay.
+            EasyRecError: Chunks cannot be embedded or written; likewise.
+        """
+        report, held, count = Report(), list[_Read](), 0
+        told = progress or (lambda _: None)
+        with report.stage("whole"):
+            self._embedding.missing(report)
+            for source, given, facts in texts:
+                text = cleaned(given)
+                former, digest = self.records.document(source), self._digest(hashlib.sha256(text.encode()).digest())
+                known = _kept(former, _known(facts))
+                if former is not None and former.digest == digest and former.facts == known:
+                    report.unchanged.append(source)
+                    told(source)
+                    continue
+                blocks = [Paragraph(part) for part in text.split("\n\n") if part.strip()]
+                found = Cut(list(self._chunker.cut(blocks, self._embedding.vectors)))
+                held.append(_Read(source, digest, known, "", found))
+                count += len(found.chunks)
+                if count >= TOGETHER:
+                    self._write(held, report, told)
+                    held, count = [], 0
+            self._write(held, report, told)
+            self._embedding.forget()
+            with report.stage("index"):
+                self.refresh()
         return report
 
     def remove(self, source: str) -> bool:
@@ -230,6 +262,13 @@ class KnowledgeBase(Beside):
             was = self.records.writer.drop(source)
         self.refresh()
         return was
+
+    def remove_all(self, sources: Iterable[str]) -> int:
+        """Take documents away, all or none, and say how many were there."""
+        with self.records.writing():
+            count = sum(self.records.writer.drop(source) for source in sources)
+        self.refresh()
+        return count
 
     def documents(self, access: Collection[str] | None = None) -> list[Stored]:
         """All documents that somebody with these names may see; None: all."""
@@ -380,6 +419,18 @@ class KnowledgeBase(Beside):
             EasyRecError: The question cannot be embedded, or a store cannot be reached.
         """
         return self._finding.search(query, config or SearchConfig(), limits_of(filter, access), reranker)
+
+    def count(self, filter: Mapping[str, Any] | None = None, access: Collection[str] | None = None) -> int:
+        """How many chunks pass a filter, with what stands beside them.
+
+        Args:
+            filter: What must hold of them.
+            access: The names of who asks; None: who asks may see everything.
+
+        Raises:
+            ConfigError: It is none.
+        """
+        return self.keywords.count(limits_of(filter, access))
 
     def clear_stores(self) -> None:
         """Take all vectors away, also those that lie elsewhere: the next `refresh` would tell them anew.

@@ -185,6 +185,20 @@ class Records:
             for row in rows
         ]
 
+    def sources(self, prefix: str) -> list[str]:
+        """What documents are called whose names begin so."""
+        rows = self._ask("SELECT source FROM documents WHERE substr(source, 1, ?) = ?", (len(prefix), prefix))
+        return [row[0] for row in rows]
+
+    def values(self, name: str, most: int) -> list[Fact]:
+        """The values that a fact has, in any document, the most frequent first."""
+        rows = self._ask(
+            "SELECT f.value, f.type FROM documents d, json_each(d.facts, ?) f GROUP BY f.value, f.type"
+            " ORDER BY count(*) DESC, f.value LIMIT ?",
+            (f'$."{name}"', most),
+        )
+        return [bool(value) if kind in ("true", "false") else value for value, kind in rows]
+
     def count(self) -> tuple[int, int]:
         """How many documents and chunks."""
         ((documents, chunks),) = self._ask("SELECT count(*), coalesce(sum(chunks), 0) FROM documents", ())

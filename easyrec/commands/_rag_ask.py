@@ -74,10 +74,13 @@ def _print(answer: object, as_json: bool) -> None:
         places = [{"number": c.number, "where": where(c.hit), "text": c.hit.text} for c in answer.citations]
         used = {"input": answer.usage.input, "output": answer.usage.output}
         told = {"answer": answer.text, "known": answer.known, "supported": answer.supported, "citations": places}
-        line(json.dumps({**told, "tokens": used}, ensure_ascii=False))
+        related = [{"where": where(hit), "text": hit.text} for hit in answer.related]
+        line(json.dumps({**told, **({"related": related} if related else {}), "tokens": used}, ensure_ascii=False))
         return
     line("\n")
     for citation in answer.citations:
         line(f"[{citation.number}] {where(citation.hit)}")
+    for number, hit in enumerate(answer.related):
+        line(f"{'' if number else 'see also: '}{where(hit)}")
     if answer.known and not answer.supported:
         line("(the answer names no place that says so)")

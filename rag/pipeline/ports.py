@@ -61,6 +61,18 @@ class Passages(NamedTuple):
     passages: Texts
 
 
+class Filtered(NamedTuple):
+    """What must hold of what is found."""
+
+    filter: Filter
+
+
+class Related(NamedTuple):
+    """What goes with an answer, and may be shown beside it."""
+
+    related: Hits
+
+
 class Found(NamedTuple):
     """What was found, the best first unless a step orders it otherwise."""
 

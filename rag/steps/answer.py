@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Literal
 
 from rag.answer import Answered, Answerer
@@ -31,7 +32,14 @@ class Answer(Step[Config]):
     _lock = threading.Lock()
 
     def speak(
-        self, note: Note, question: str, asked: str, hits: Hits, history: History = (), images: Images = ()
+        self,
+        note: Note,
+        question: str,
+        asked: str,
+        hits: Hits,
+        history: History = (),
+        images: Images = (),
+        related: Hits = (),
     ) -> Generator[str, None, Said]:
         """The answer's words."""
         client = self.tools.client(self.config.llm)
@@ -40,6 +48,6 @@ class Answer(Step[Config]):
         for piece in answerer.stream(text, hits, history, images=images):
             if isinstance(piece, Answered):
                 note.used(piece.usage, client.endpoint.price)
-                return Said(piece)
+                return Said(replace(piece, related=related))
             yield piece
         raise AssertionError("a stream ends with its answer")

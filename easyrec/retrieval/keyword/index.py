@@ -217,6 +217,14 @@ class KeywordIndex:
         order = np.lexsort((numbers, -scores))
         return numbers[order], scores[order]
 
+    def count(self, conditions: Sequence[Condition] = ()) -> int:
+        """How many entries pass."""
+        if not conditions:
+            return len(self)
+        query, occur = self._tantivy.Query, self._tantivy.Occur
+        asked = query.boolean_query([(occur.Must, self._condition(condition)) for condition in conditions])
+        return int(self._index.searcher().search(asked, 1, count=True).count)
+
     def _query(self, words: Sequence[str], conditions: Sequence[Condition], among: Sequence[int] | None) -> Any:
         """One of the words, and all of the conditions."""
         query, occur = self._tantivy.Query, self._tantivy.Occur
