@@ -15,7 +15,7 @@ KERNELS := $(wildcard feature_generator/cpp/* feature_generator/cpp/*/* easyrec/
 CPP := $(filter %.cpp %.h,$(KERNELS)) $(wildcard tests/cpp/*.cpp tests/cpp/*.h tests/fuzz/*.cpp tests/fuzz/*.h)
 # A make that is called by one with `-j` shares its jobs.
 TWO = $(if $(filter -j%,$(MAKEFLAGS)),,-j2)
-# Two pytest workers share two cores: one thread each inside the libraries.
+# Pytest workers share the processors: one thread each inside the libraries. One more than two processors, as tests wait at times.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .PHONY: help
@@ -79,11 +79,11 @@ demo-shop: $(VENV)/.serving  ## a shop to click through: small models, the engin
 
 .PHONY: test
 test: install-dev  ## the tests, without the slow ones
-	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal -m "not slow"
+	$(ONE_THREAD) $(PY) -m pytest -q -n 3 --dist worksteal -m "not slow"
 
 .PHONY: test-all
 test-all: install-dev  ## all tests
-	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist worksteal
+	$(ONE_THREAD) $(PY) -m pytest -q -n 3 --dist worksteal
 
 .PHONY: test-engines
 test-engines: install-dev  ## Ray, Spark, Flink and a Hive metastore themselves (needs Java 17)

@@ -418,7 +418,9 @@ def columns_of(seed, elements, several):
     return columns
 
 
-CALM = settings(max_examples=260, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CALM = settings(
+    max_examples=settings.default.max_examples * 13 // 5, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 FILLS = st.sampled_from([None, None, 0.0, 1.5])
 
 

@@ -23,9 +23,10 @@ MODELS = [
 
 
 SLOW = ("dlrm_hstu",)
+NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in MODELS]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in MODELS])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("count", [1, 3], ids=["one-task", "three-kinds-of-task"])
 def test_any_number_and_kind_of_tasks(case, name, count):
     made, tasks = case(name), KINDS[:count]
@@ -36,7 +37,16 @@ def test_any_number_and_kind_of_tasks(case, name, count):
     assert {task: tuple(logit.shape) for task, logit in logits.items()} == shapes
     sum(logit.square().sum() for logit in logits.values()).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
-    program = to_calls(export_program(model.eval(), made.layouts))
+
+
+@pytest.mark.family("easyrec.models")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("count", [1, 3], ids=["one-task", "three-kinds-of-task"])
+def test_tasks_of_any_number_and_kind_are_exported(case, name, count):
+    made = case(name)
+    model = build(made.config, made.plan, KINDS[:count]).eval()
+    x = made.inputs(5)
+    program = to_calls(export_program(model, made.layouts))
     exported = program({key: tensor.detach() for key, tensor in x.tensors.items()})
     for task, logit in model(x).items():
         torch.testing.assert_close(exported[task], logit.detach(), rtol=1e-5, atol=1e-5)

@@ -50,7 +50,7 @@ def customs(draw, name, sides=("user:q", "item:t")):
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples * 3 // 2)
 def test_compiled_equals_reference_on_any_column(kit, data):
     feature = data.draw(customs("f"))
     rows = data.draw(st.integers(0, 20))
@@ -60,7 +60,6 @@ def test_compiled_equals_reference_on_any_column(kit, data):
 
 
 @given(st.data())
-@settings(max_examples=100)
 def test_compiled_equals_reference_in_sequences(kit, data):
     """Item columns have a step each, the others stand beside every step."""
     grouped = data.draw(st.booleans())

@@ -31,7 +31,7 @@ def features(draw, column):
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_compiled_equals_reference_in_every_shape(kit, data):
     config = data.draw(features("c"))
     shape = data.draw(st.sampled_from(["plain", "simple", "group"]))

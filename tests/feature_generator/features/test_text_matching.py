@@ -50,7 +50,7 @@ def word_columns(draw, rows):
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=settings.default.max_examples * 3 // 2)
 def test_compiled_equals_reference(kit, data):
     config = data.draw(pair("f", "user:q", "item:t"))
     rows = data.draw(st.integers(1, 12))
@@ -63,7 +63,6 @@ def test_compiled_equals_reference(kit, data):
 
 
 @given(st.data())
-@settings(max_examples=100)
 def test_compiled_equals_reference_on_any_column(kit, data):
     config = data.draw(pair("f", "user:q", "item:t"))
     rows = data.draw(st.integers(0, 20))
@@ -73,7 +72,6 @@ def test_compiled_equals_reference_on_any_column(kit, data):
 
 
 @given(st.data())
-@settings(max_examples=100)
 def test_compiled_equals_reference_in_sequences(kit, data):
     """The steps are queries or titles; what is no sequence stands beside each."""
     query, title = data.draw(st.sampled_from([("item:s", "user:t"), ("user:t", "item:s"), ("item:s", "item:s")]))

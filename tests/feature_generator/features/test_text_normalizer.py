@@ -28,7 +28,7 @@ def configs(draw):
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_compiled_equals_reference_in_every_shape(kit, data):
     config = data.draw(configs())
     shape = data.draw(st.sampled_from(["plain", "simple", "group"]))

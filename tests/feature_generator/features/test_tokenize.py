@@ -26,7 +26,7 @@ def ids(generator, *texts):
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_compiled_equals_reference_in_every_shape(kit, data):
     config = BASE | {
         "value_dim": data.draw(st.sampled_from([None, 0, 1])),
