@@ -435,6 +435,19 @@ def test_a_column_that_the_catalogue_lacks_is_told_with_who_asks_for_it(engine_o
     assert place in str(caught.value)
 
 
+def test_a_catalogue_that_is_missing_is_told_before_the_models_that_need_it(tmp_path):
+    from easyrec.commands._engine import opened
+    from serving.engine.config import load_engine_config
+
+    config = {
+        "catalogue": {"source": {"path": str(tmp_path / "itemz.parquet")}, "key": "item_id"},
+        "models": [{"name": "ranker", "bundle": str(tmp_path / "none")}],
+        "scenes": [{"name": "feed", "recall": [{"type": "popular"}]}],
+    }
+    with pytest.raises(DataError, match=r"itemz\.parquet"), opened(load_engine_config(config)):
+        pass
+
+
 def test_a_source_without_its_vectors_is_told_of(engine_of, shop):
     near = {"type": "vector", "model": "tower", "items": str(shop / "nothing")}
     engine = engine_of([near, POPULAR], models=[{"name": "tower", "bundle": str(shop / "none")}])
