@@ -120,6 +120,7 @@ def opened(config: EngineConfig) -> Iterator[EngineService]:
             for model in service.models:
                 for version in model.versions:
                     if version.current is None:
+                        service.engine.shelf.read()  # its items are models' items too: what is wrong with it comes first
                         outcome = service.keeper.look(model, version, forced=True)
                         raise ConfigError(f"model '{model.name}' cannot be loaded: {outcome.why}")
             service.engine.begin(strict=True)

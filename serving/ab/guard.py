@@ -187,8 +187,11 @@ class Guard:
                 if name in self._before:
                     counts.add(self._before[name])
         if self._state.folder is not None:
-            self._write(self._state.folder / "counts", own)
-            self._read(self._state.folder / "counts", own)
+            try:
+                self._write(self._state.folder / "counts", own)
+                self._read(self._state.folder / "counts", own)
+            except OSError as error:  # a full disk: what this process counted is judged all the same
+                _LOG.error("counts cannot be shared: %s", error)
         done = []
         stopped = self._state.stopped()
         for name, experiment in self._guarded.items():
@@ -227,8 +230,9 @@ class Guard:
         while not self._ended.wait(self._every):
             try:
                 self.judge()
-            except (EasyRecError, DataError, OSError) as error:  # noqa: PERF203 (it waits between the tries)
-                _LOG.error("guardrails cannot be judged: %s", error)
+            except Exception as error:  # noqa: BLE001, PERF203 (the process edge: the next try may do better)
+                known = isinstance(error, EasyRecError | DataError | OSError)
+                _LOG.error("guardrails cannot be judged: %s", error, exc_info=None if known else error)
 
     def _of(self, name: str) -> Counts:
         if name not in self._counts:
@@ -279,7 +283,7 @@ class Guard:
                         here.add(Counts.of(counts), recent=self._now() - changed < self._window)
             except FileNotFoundError:
                 continue
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
                 _LOG.warning("%s holds no counts: %s", path, error)
 
 

@@ -157,7 +157,7 @@ class State:
                 },
                 {str(name): float(at) for name, at in told["started"].items()},
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise DataError(f"is no state of experiments: {error}", file=str(path)) from None
         self._seen = seen
 

@@ -347,7 +347,10 @@ class Engine:
             self._variants.put(asked.request_id, listed.ask.variants)
         world.live.show(candidates.rows, listed.plan.rows)
         for stage in listed.plan.reranks:
-            stage.shown(listed.ask, candidates, keys)
+            try:
+                stage.shown(listed.ask, candidates, keys)
+            except Exception as error:  # noqa: BLE001, PERF203 (a stage of anybody's: the list is answered all the same)
+                world.failed(f"rerank.{stage.config.called}", error)
         record, features = self.record, self.config.record is not None and self.config.record.features
 
         if self.config.history.shared:
@@ -452,8 +455,11 @@ class Engine:
             stages = [stage for plan in self._plans.values() for stage in plan.reranks]
         learned = {id(stage.memory): stage for stage in stages if stage.memory is not None}
         for stage in learned.values():
-            for event in liked:
-                stage.happened(event.request_id, event.item_id, weights[event.type])
+            try:
+                for event in liked:
+                    stage.happened(event.request_id, event.item_id, weights[event.type])
+            except Exception as error:  # noqa: BLE001, PERF203 (a stage of anybody's: what was posted is written down)
+                self.world.failed(f"rerank.{stage.config.called}", error)
 
     def _replay(self) -> None:
         """Fill what only memory holds from the newest files of the record."""

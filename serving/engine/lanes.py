@@ -50,8 +50,10 @@ class Pending(Generic[T]):
         if not self._done.wait(max(0.0, until - time.perf_counter())):
             self.given_up = True
             raise TimeoutError
-        if self._error is not None:
+        if isinstance(self._error, Exception):
             raise self._error
+        if self._error is not None:  # what would end a thread does not end who waits for it
+            raise RuntimeError(repr(self._error))
         return self._result  # type: ignore[return-value]
 
 

@@ -107,11 +107,19 @@ class Plan:
         source.tried = time.monotonic()
         try:
             source.recall = recall.build(source.config, self.world, self.rows, self.allowed, self._filtered_by)
-        except (FeatureGeneratorError, OSError) as error:
+        except Exception as error:
             if strict:
                 raise
             scene, name = self.scene.name, source.config.called
-            tell(logging.ERROR, "a source of candidates cannot be made yet", scene=scene, source=name, why=str(error))
+            odd = None if isinstance(error, FeatureGeneratorError | OSError) else error
+            tell(
+                logging.ERROR,
+                "a source of candidates cannot be made yet",
+                odd,
+                scene=scene,
+                source=name,
+                why=str(error),
+            )
 
     def refresh(self) -> bool:
         """Follow what has changed; whether the plan has to be made anew for that."""
@@ -192,7 +200,7 @@ class Plan:
         for stage in self.reranks:
             name = stage.config.called
             try:
-                candidates = stage.rerank(ask, candidates, wanted + MARGIN)
+                candidates = _whole(stage.rerank(ask, candidates, wanted + MARGIN))
             except Exception as error:  # noqa: BLE001 (a request always answers: the order stays as it was)
                 _failed(ask, f"rerank.{name}", error)
             marks.passed(f"rerank.{name}", len(candidates), len(candidates))
@@ -249,7 +257,7 @@ class Plan:
             if source.lane is None and source.recall is not None and source.config.count:
                 began = time.perf_counter()
                 try:
-                    found[source.number] = source.recall.recall(ask, source.config.count)
+                    found[source.number] = _sound(source.recall.recall(ask, source.config.count), len(self.rows))
                 except Exception as error:  # noqa: BLE001 (a request always answers: the other sources are there)
                     _failed(ask, f"recall.{source.config.called}", error)
                 marks.source(source.config.called, time.perf_counter() - began, len(found[source.number].rows))
@@ -260,7 +268,7 @@ class Plan:
                 ask.degraded.append(f"recall.{name}: not asked")
                 continue
             try:
-                found[source.number] = work.wait(until)
+                found[source.number] = _sound(work.wait(until), len(self.rows))
                 source.lane.breaker.succeeded()
             except TimeoutError:
                 source.lane.breaker.failed()
@@ -293,7 +301,10 @@ class Plan:
     def _keeps(self, one: filters.Filter, ask: Ask, items: Ints) -> Mask | None:
         """What a filter keeps; where it fails nothing passes, unless it may be given up."""
         try:
-            return one.keeps(ask, items)
+            mask = one.keeps(ask, items)
+            if mask is not None and len(mask) != len(items):
+                raise ValueError(f"{len(mask)} of {len(items)} items were told of")
+            return mask
         except Exception as error:  # noqa: BLE001 (a request always answers, with what is allowed for certain)
             _failed(ask, f"filters.{one.config.called}", error)
             return None if one.config.soft else np.zeros(len(items), bool)
@@ -420,6 +431,43 @@ class _Marks:
         """A source has answered."""
         self.times[f"recall.{name}"] = seconds
         self.counts[f"recall.{name}"] = (0, count)
+
+
+def _sound(found: Found, items: int) -> Found:
+    """What a source of anybody's gave, without items that the catalogue lacks: `Rows.find` tells -1 of these.
+
+    Raises:
+        TypeError: It is no `Found` of whole numbers.
+        ValueError: Its arrays are not of one length, or it has numbers of no items.
+    """
+    rows = found.rows if isinstance(found, Found) else None
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind != "i":
+        raise TypeError("a source must give `Found`, with an array of whole numbers of items")
+    beside = (found.scores, found.because, found.groups)
+    if any(one is not None and len(one) != len(rows) for one in beside):
+        raise ValueError("what a source gives must be arrays of one length")
+    if not len(rows) or (rows.min() >= 0 and rows.max() < items):
+        return found
+    if rows.min() < -1 or rows.max() >= items:
+        raise ValueError(f"a source gave numbers of items that there are not: {items} there are")
+    known = rows >= 0
+    scores, because, groups = (None if one is None else one[known] for one in beside)
+    return Found(rows[known], scores, because, groups, found.names)
+
+
+def _whole(candidates: Candidates) -> Candidates:
+    """What a stage of anybody's gave.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: Its arrays are not of one length.
+    """
+    if not isinstance(candidates, Candidates):
+        raise TypeError("a stage of re-ranking must give `Candidates`")
+    beside = (candidates.sources, candidates.scores, candidates.propensity)
+    if any(one is not None and len(one) != len(candidates) for one in beside):
+        raise ValueError("candidates must be arrays of one length")
+    return candidates
 
 
 @contextlib.contextmanager

@@ -29,7 +29,8 @@ def serve_engine(config: EngineConfig, *, plugins: Sequence[str] = (), operators
     from serving.server.supervisor import Supervisor  # noqa: PLC0415 (an extra)
     from serving.server.worker import uvicorn_config  # noqa: PLC0415 (an extra)
 
-    check_models(engine_models(config))
+    config = engine_models(config)  # further processes are told all of it, and could not tell what was left out
+    check_models(config)
     if config.features is not None:
         check_source(config.features)
     uvicorn_config(config, app=None)  # its complaints are the user's, and come before anything runs

@@ -7,8 +7,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from easyrec.errors import RunError
+import pyarrow as pa
+
 from easyrec.retrieval.items import ITEMS, Items
+from feature_generator.errors import FeatureGeneratorError
 from serving.server.events import tell
 
 
@@ -39,6 +41,7 @@ class Vectors:
         self.path = path
         self.held: Held | None = None
         self._state: tuple[int, int] | None = None
+        self._damaged: tuple[int, int] | None = None
         self._lock = threading.Lock()
         self.refresh()
 
@@ -51,10 +54,12 @@ class Vectors:
             try:
                 items = Items(Path(self.path), None)
                 items.index  # noqa: B018 (it is read here, and not by the first request)
-            except (RunError, OSError) as error:
-                tell(logging.ERROR, "vectors of items cannot be read", items=self.path, why=str(error))
+            except (FeatureGeneratorError, OSError, pa.ArrowException) as error:
+                if state != self._damaged:  # it is tried again, as it may be written at this moment, and told once
+                    self._damaged = state
+                    tell(logging.ERROR, "vectors of items cannot be read", items=self.path, why=str(error)[:300])
                 return
-            self._state = state
+            self._state, self._damaged = state, None
             self.held = Held(self.held.number + 1 if self.held is not None else 0, items)
 
     def _look(self) -> tuple[int, int] | None:

@@ -218,6 +218,15 @@ def test_damaged_counts_and_states_are_told_and_stop_nothing(tmp_path, caplog):
         load(tmp_path)
 
 
+def test_counts_that_cannot_be_shared_are_judged_all_the_same(tmp_path, caplog):
+    experiments = load(tmp_path, {"metric": "error_rate", "max": 0.02})
+    (tmp_path / "ab_state").mkdir()
+    (tmp_path / "ab_state" / "counts").write_text("no folder")
+    serve(experiments, 1000, failed=True)
+    assert [name for name, _ in experiments.guard.judge()] == ["deep"]
+    assert "counts cannot be shared" in caplog.text
+
+
 def stop_many(file, names):
     experiments = Experiments.load(file)
     for name in names:

@@ -1,5 +1,7 @@
 """`engine.yaml`: what is wrong with it is told with its line, and parameters reach every stage."""
 
+import json
+
 import pytest
 import yaml
 
@@ -138,3 +140,21 @@ def test_a_config_survives_being_handed_to_another_process():
     again = type(config).model_validate(config.model_dump(mode="json"))
     assert again.scenes[0].rerank[0].balance == 0.7
     assert again.scenes == config.scenes
+
+
+def test_further_processes_serve_models_as_one_process_does(tmp_path, monkeypatch):
+    from serving.engine import run
+    from serving.engine.config import EngineConfig
+    from serving.engine.models import engine_models
+    from serving.server.supervisor import Supervisor
+
+    content = yaml.safe_load(GOOD) | {"port": 0, "processes": 2}
+    content["history"] = {"type": "sqlite", "path": str(tmp_path / "history.db")}
+    config, told = load_engine_config(content), []
+    monkeypatch.setattr(run, "check_models", lambda _: None)  # there are no bundles
+    monkeypatch.setattr(Supervisor, "run", lambda self: told.append(json.loads(self._order)))
+    run.serve_engine(config)
+    (order,) = told
+    there = engine_models(EngineConfig.model_validate(order["config"]))  # as a worker's service does
+    assert there.models == engine_models(config).models
+    assert {model.bad_values for model in there.models} == {"default"}

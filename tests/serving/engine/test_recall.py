@@ -1,6 +1,7 @@
 """Where candidates come from, each source beside a plain formulation of the same."""
 
 import os
+import shutil
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ from feature_generator.config import members, plug
 from serving.engine import recall
 from serving.engine.ask import Ask, Question
 from serving.engine.live import Live
+from serving.engine.vectors import Vectors
 
 NUM, NOON = 120, 1_767_268_800_000  # as conftest has them
 
@@ -168,6 +170,22 @@ def test_vectors_find_what_comparing_all_finds(world, rows, trained, engine_of):
         (expected,) = retriever.retrieve([{"user_id": 7, "clicked_items": None}], 20)
     assert ids(listed.answer()) == expected.items
     assert listed.degraded == ()
+
+
+@pytest.mark.slow
+def test_damaged_vectors_are_told_once_and_read_when_they_are_whole(trained, tmp_path, caplog):
+    folder = tmp_path / "vectors"
+    shutil.copytree(trained.items, folder)
+    (part,) = folder.rglob("*.parquet")
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    vectors = Vectors(str(folder))
+    vectors.refresh()
+    assert vectors.held is None
+    assert caplog.text.count("vectors of items cannot be read") == 1
+    part.write_bytes(whole)
+    vectors.refresh()
+    assert len(vectors.held.items.ids) == NUM
 
 
 def test_a_file_of_ones_own_is_a_source(engine_of, tmp_path):

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,9 +18,10 @@ from feature_generator import plugins
 from feature_generator.config import members
 from serving.engine import recall
 from serving.engine.ask import Question
+from serving.engine.merge import Candidates
 from serving.engine.recall import Found, Recall, RecallConfig
 
-NOON = 1_767_268_800_000
+NUM, NOON = 120, 1_767_268_800_000  # as conftest has them
 POPULAR = {"type": "popular", "by": "sales", "count": 60}
 
 
@@ -209,6 +211,56 @@ def test_a_source_that_hangs_is_left_out_and_not_asked_for_ever(with_engine, wai
     with_engine(work, [POPULAR, slow], scene)
 
 
+def _ends(self, ask, count):
+    raise SystemExit(3)
+
+
+def test_a_source_of_anybodys_may_give_whatever_it_likes(with_engine, waiting, monkeypatch):
+    first = [1000, 1001, 1002]
+    odd = [None, Found([1, 2]), Found(np.array([1.0])), Found(np.array([NUM])), Found(np.array([1, 2]), np.ones(1))]
+
+    async def work(client):
+        # of what it names, the catalogue lacks an item: the others count
+        monkeypatch.setattr(Waits, "recall", lambda self, ask, count: Found(self.rows.find([1100, 77, 1101])))
+        answer = await ask(client)
+        assert {1100, 1101} < set(ids(answer))
+        assert answer["degraded"] == []
+        client.service.engine.plan("feed").sources[0].lane.breaker.failures = 100
+        for given in odd:
+            monkeypatch.setattr(Waits, "recall", lambda *_, given=given: given)
+            answer = await ask(client)
+            assert ids(answer)[:3] == first
+            assert answer["degraded"] == ["recall.waits: error"]
+        monkeypatch.setattr(Waits, "recall", _ends)
+        assert ids(await ask(client))[:3] == first
+
+    waiting.go.set()
+    with_engine(work, [{"type": "waits", "deadline_ms": 1000, "threads": 8}, POPULAR])
+
+
+def test_what_a_stage_of_anybodys_does_costs_neither_a_list_nor_an_event(with_engine, monkeypatch, tmp_path):
+    def fails(*_):
+        raise RuntimeError("boom")
+
+    async def work(client):
+        (stage,) = client.service.engine.plan("feed").reranks
+        for name in ("shown", "happened"):
+            monkeypatch.setattr(stage, name, fails)
+        assert len(ids(await ask(client))) == 10
+        events = [{"event_id": "e", "type": "click", "user_id": "u1", "item_id": 1000}]
+        assert (await client.post("/events", json={"events": events})).json() == {"taken": 1, "known": 0}
+        for given in (None, Candidates(np.arange(3), np.zeros(3, np.int64), np.zeros(2))):
+            monkeypatch.setattr(stage, "rerank", lambda *_, given=given: given)
+            answer = await ask(client)
+            assert (ids(answer)[0], answer["degraded"]) == (1000, ["rerank.linucb: error"])
+        client.service.engine.record.close()
+        (written,) = (tmp_path / "logs").glob("events-*.jsonl")
+        assert json.loads(written.read_bytes())["event_id"] == "e"
+
+    scene = {"rerank": [{"type": "linucb", "features": ["score"]}]}
+    with_engine(work, scene=scene, record={"path": str(tmp_path / "logs")})
+
+
 def test_a_stage_that_hangs_costs_no_more_than_the_deadline(with_engine, waiting, monkeypatch):
     async def work(client):
         await ask(client)
@@ -381,6 +433,19 @@ def test_a_column_that_the_catalogue_lacks_is_told_with_who_asks_for_it(engine_o
         engine_of(**more)
     assert f"did you mean {near}" in str(caught.value)
     assert place in str(caught.value)
+
+
+def test_a_catalogue_that_is_missing_is_told_before_the_models_that_need_it(tmp_path):
+    from easyrec.commands._engine import opened
+    from serving.engine.config import load_engine_config
+
+    config = {
+        "catalogue": {"source": {"path": str(tmp_path / "itemz.parquet")}, "key": "item_id"},
+        "models": [{"name": "ranker", "bundle": str(tmp_path / "none")}],
+        "scenes": [{"name": "feed", "recall": [{"type": "popular"}]}],
+    }
+    with pytest.raises(DataError, match=r"itemz\.parquet"), opened(load_engine_config(config)):
+        pass
 
 
 def test_a_source_without_its_vectors_is_told_of(engine_of, shop):
