@@ -85,6 +85,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     _go_with_parent()
+    write(out, "R", b"")
     while True:
         try:
             _, content = read(sys.stdin.buffer)
@@ -98,7 +99,7 @@ def main() -> None:
         except MemoryError:
             _fail(
                 out,
-                "data",
+                "gone",
                 f"{job['path']}: needs more than {limits.memory_mb} MB of memory (knowledge.reading.memory_mb)",
             )
             return  # what is left of it is let go
