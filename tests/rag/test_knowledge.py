@@ -141,6 +141,16 @@ def test_it_is_the_same_when_it_is_opened_again(config, folder):
         assert [[(hit.part.id, round(hit.score, 5)) for hit in base.search(q)] for q in questions] == before
 
 
+def test_indexes_of_other_records_are_made_anew(config, tmp_path):
+    with KnowledgeBase(config(vectors=False)) as base:
+        for i in range(3):
+            base.add_text(f"a{i}", f"The refund number {i}.")
+    for path in (tmp_path / "kb").glob("records.db*"):
+        path.unlink()
+    with KnowledgeBase(config(vectors=False)) as base:
+        assert (base.search("refund"), len(base.keywords)) == ([], 0)
+
+
 def test_one_who_reads_sees_what_another_wrote(config):
     with KnowledgeBase(config()) as writer, KnowledgeBase(config()) as reader:
         writer.add_text("a", "The refund takes five days.")
