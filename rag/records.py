@@ -292,8 +292,8 @@ class Records:
         Returns:
             The last change that was looked at, and the numbers of the chunks.
         """
-        ((first,),) = self._ask("SELECT coalesce(min(id), 0) FROM changes", ())
-        if first > since + 1:
+        ((first, last),) = self._ask("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM changes", ())
+        if first > since + 1 or since > last:  # who was told more was told by other records
             return None
         rows = self._ask("SELECT id, chunk FROM changes WHERE id > ? ORDER BY id LIMIT ?", (since, most))
         return (rows[-1][0], sorted({row[1] for row in rows})) if rows else (since, [])

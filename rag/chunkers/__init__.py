@@ -78,6 +78,7 @@ class Chunk:
 class ChunkerConfig(StrictModel):
     """What configs of chunkers share."""
 
+    family: ClassVar[str] = "rag.chunkers"
     embeds: ClassVar[bool] = False
     """Whether it asks the knowledge base's embedder."""
 
