@@ -5,75 +5,45 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import uuid
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError, DataError
 from easyrec.llm.embedders import Embedder
 from easyrec.llm.rerankers import Reranker
-from easyrec.retrieval.filters import Fact, conditions_of, facts_of
+from easyrec.retrieval.filters import Fact, facts_of
 from easyrec.retrieval.keyword.index import KeywordIndex
-from feature_generator.config import member, members
+from feature_generator.config import member
+from rag.beside import Beside
 from rag.chunkers import Chunk
 from rag.config import KnowledgeConfig, SearchConfig
+from rag.cutting import Cut, cleaned
 from rag.document import Paragraph
+from rag.embedding import Embedding
+from rag.finding import Finding, Hit, limits_of, names_of
 from rag.following import Following
-from rag.fusion import Found, fused
-from rag.readers import FAMILY, ReaderConfig, reader_of
+from rag.readers import ReaderConfig, reader_of
+from rag.reading import Job, Reading
 from rag.records import New, Part, Records, Stored
+from rag.report import Report
+from rag.sources import Source, digest_of_file, sources_of
 from rag.stores import VectorStore
+from rag.writer import Whole
+
+__all__ = ["Hit", "KnowledgeBase", "Report"]
 
 TOGETHER = 512
 """New chunks that are embedded, and written, at a time."""
-
-
-@dataclass
-class Report:
-    """What came of adding documents.
-
-    Attributes:
-        added: Sources that are new.
-        updated: Sources whose content, or what is known of them, has changed.
-        unchanged: Sources that are as they were.
-        failed: Sources that could not be read, with the reasons; what was known of them stays.
-        chunks: How many chunks the added and updated ones have.
-        embedded: How many texts were embedded; the other chunks had their vectors already.
-        seconds: How long each stage took.
-    """
-
-    added: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    chunks: int = 0
-    embedded: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A chunk that was found.
-
-    Attributes:
-        part: It, with its document.
-        score: By what decided last; larger is better.
-        parts: Its scores by `vector`, `keyword` and `reranker`, as far as these found it.
-    """
-
-    part: Part
-    score: float
-    parts: Mapping[str, float]
-
-    @property
-    def text(self) -> str:
-        """What is read of it."""
-        return self.part.chunk.context or self.part.chunk.text
+HEAVY = 64 << 20
+"""Bytes of pictures from which on documents are written."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +53,40 @@ class _Read:
     source: str
     digest: str
     facts: dict[str, list[Fact]]
-    chunks: list[Chunk]
+    path: str
+    cut: Cut
 
 
-class KnowledgeBase:
+@dataclass(frozen=True)
+class _Asked:
+    """A document that is read."""
+
+    source: Source
+    digest: str
+    facts: dict[str, list[Fact]]
+
+
+class KnowledgeBase(Beside):
     """Documents, cut into chunks, that are found by their words and by what they mean. Any thread may search.
 
     Several processes may have it open: one writes at a time, and the others see what it wrote at their next `refresh`.
 
     Args:
         config: What it holds, and how.
+        embedder: What makes vectors, as `config` has it, where others use it too: it is not closed with this one.
         now: Seconds since 1970.
+
+    Attributes:
+        closed: Whether it was closed.
 
     Raises:
         EasyRecError: It cannot be opened, or was made otherwise.
     """
 
-    def __init__(self, config: KnowledgeConfig, *, now: Callable[[], float] = time.time) -> None:
-        self.config, self._now = config, now
+    def __init__(
+        self, config: KnowledgeConfig, *, embedder: Embedder | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self.config, self._now, self._shared, self.closed = config, now, embedder is not None, False
         self.folder = Path(config.path)
         self._chunker = _default("rag.chunkers", "structure", config.chunker)
         self._readers = {ending: reader for reader in config.readers for ending in reader.endings}
@@ -110,15 +96,31 @@ class KnowledgeBase:
         try:
             self.keywords = KeywordIndex(self.folder / "keyword", config.language)
             if config.embedder is not None:
-                self.embedder = config.embedder.open()
+                self.embedder = embedder if embedder is not None else config.embedder.open()
                 self.vectors = _default("rag.stores", "faiss", config.store).open(
-                    self.folder / "vectors", self.folder.name
+                    self.folder / "vectors", self._called()
                 )
                 self._check_embedder()
+            elif self._chunker.embeds:
+                raise ConfigError(f"knowledge.chunker: '{self._chunker.type}' needs 'knowledge.embedder'")
+            self._embedding = Embedding(self.records, self.embedder, now)
+            self._finding = Finding(self.records, self.keywords, self.vectors, self.embedder)
             self.refresh()
         except BaseException:
             self.close()
             raise
+
+    def _called(self) -> str:
+        """Its name in a store that others use too, which no other has, also where folders are called the same."""
+        name = self.records.about("name")
+        if name is None:
+            with self.records.writing():
+                name = self.records.about("name")
+                if name is None:
+                    told = re.sub(r"[^a-z0-9]+", "_", self.folder.name.lower()).strip("_")[:32]
+                    name = f"{told or 'kb'}_{uuid.uuid4().hex[:12]}"
+                    self.records.tell("name", name)
+        return name
 
     def _check_embedder(self) -> None:
         """Vectors of two models cannot be compared: with another model all are made anew at the next `add`."""
@@ -138,13 +140,16 @@ class KnowledgeBase:
         paths: Iterable[str | os.PathLike[str]],
         facts: Mapping[str, Any] | None = None,
         *,
+        under: str | os.PathLike[str] | None = None,
         progress: Callable[[str], object] | None = None,
     ) -> Report:
         """Add files, and what is in folders. A file that was added before is written anew where it has changed.
 
         Args:
             paths: Files and folders; what they are called tells documents apart.
-            facts: What is known of all of them, to filter by.
+            facts: What is known of all of them, to filter by; `access` names who may see them, default: everybody. None:
+                what was known of them stays. `access` stays too unless it is named.
+            under: A folder from which on files are called; default: they are called as `paths` names them.
             progress: Is told each source that is done.
 
         Returns:
@@ -154,68 +159,109 @@ class KnowledgeBase:
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written; documents that were written before stay.
         """
-        known = {name: list(values) for name, values in facts_of(facts or {}).items()}
-        report, held = Report(), list[_Read]()
-        self._embed_missing(report)
-        for path in _files(paths):
-            source = path.as_posix()
-            try:
-                read = self._read(path, source, known, report)
-            except DataError as error:
-                report.failed[source] = str(error)
-                read = None
-            if read is None:
-                if progress is not None:
-                    progress(source)
-                continue
-            held.append(read)
-            if sum(len(each.chunks) for each in held) >= TOGETHER:
-                self._write(held, report, progress)
-                held = []
-        self._write(held, report, progress)
-        self.refresh(report.seconds)
+        known = _known(facts)
+        report, held, asked = Report(), list[_Read](), deque[_Asked]()
+        order: dict[str, int] = {}
+        told = progress or (lambda _: None)
+
+        def jobs() -> Iterator[Job]:
+            for source in sources_of(paths, under):
+                order[source.name] = len(order)
+                try:
+                    job = self._asked(source, known, report)
+                except DataError as error:
+                    report.failed[source.name] = str(error)
+                    job = None
+                if job is None:
+                    told(source.name)
+                else:
+                    asked.append(job[0])
+                    yield job[1]
+
+        with report.stage("whole"), self._reading() as reading:
+            self._embedding.missing(report)
+            for _, found in reading.all(jobs()):
+                mine = asked.popleft()
+                if isinstance(found, DataError):
+                    report.failed[mine.source.name] = str(found)
+                    told(mine.source.name)
+                    continue
+                report.took(found.seconds)
+                report.counts.update(found.counts)
+                path = str(mine.source.path.absolute())
+                held.append(_Read(mine.source.name, mine.digest, mine.facts, path, found))
+                heavy = sum(len(content) for each in held for content in each.cut.pictures.values()) >= HEAVY
+                if heavy or sum(len(each.cut.chunks) for each in held) >= TOGETHER:
+                    self._write(held, report, told)
+                    held = []
+            self._write(held, report, told)
+            self._embedding.forget()
+            with report.stage("index"):
+                self.refresh()
+        report.sort(order)
         return report
 
     def add_text(self, source: str, text: str, facts: Mapping[str, Any] | None = None) -> Report:
         """Add a text as a document, in the place of the one that is called the same.
 
+        Args:
+            source: What it is called.
+            text: Its paragraphs, with empty lines between them.
+            facts: As of `add`.
+
         Raises:
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written.
         """
-        known = {name: list(values) for name, values in facts_of(facts or {}).items()}
-        chunks = list(self._chunker.chunks([Paragraph(part) for part in text.split("\n\n") if part.strip()]))
+        text = cleaned(text)
+        known = _kept(self.records.document(source), _known(facts))
+        blocks = [Paragraph(part) for part in text.split("\n\n") if part.strip()]
         report = Report()
-        content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        read = _Read(source, _digest(content, self._chunker.model_dump_json()), known, chunks)
-        self._write([read], report, None)
-        self.refresh(report.seconds)
+        found = Cut(list(self._chunker.cut(blocks, self._embedding.vectors)))
+        read = _Read(source, self._digest(hashlib.sha256(text.encode()).digest()), known, "", found)
+        self._write([read], report, lambda _: None)
+        with report.stage("index"):
+            self.refresh()
         return report
 
     def remove(self, source: str) -> bool:
         """Take a document away, and say whether it was there. No search finds it any more."""
         with self.records.writing():
-            was = self.records.drop(source)
+            was = self.records.writer.drop(source)
         self.refresh()
         return was
 
-    def edit(self, part: int, text: str) -> None:
-        """Let a chunk say something else, until its document is written anew.
+    def documents(self, access: Collection[str] | None = None) -> list[Stored]:
+        """All documents that somebody with these names may see; None: all."""
+        names = None if access is None else names_of(access)
+        return [each for each in self.records.documents() if each.visible(names)]
 
-        Raises:
-            DataError: There is no such chunk.
-        """
-        found = self.records.parts([part]).get(part)
-        if found is None:
-            raise DataError(f"{self.folder}: there is no chunk {part}")
-        (new,) = self._embedded([found.chunk.with_text(text)], Report())
-        with self.records.writing():
-            self.records.edit(part, new, self._now())
-        self.refresh()
+    def parts(self, source: str, access: Collection[str] | None = None) -> list[Part]:
+        """The chunks of a document, in their order; none where there is no such document, or it is kept for others."""
+        found = self.records.document(source)
+        if found is None or not found.visible(None if access is None else names_of(access)):
+            return []
+        return self.records.parts_of(found.id)
 
-    def documents(self) -> list[Stored]:
-        """All documents."""
-        return self.records.documents()
+    def part(self, number: int, access: Collection[str] | None = None) -> Part | None:
+        """A chunk, a link or a summary; None where there is none, or it is kept for others."""
+        found = self.records.parts([number]).get(number)
+        return found if found is not None and found.visible(None if access is None else names_of(access)) else None
+
+    def figure(self, part: int, access: Collection[str] | None = None) -> bytes | None:
+        """The picture of a chunk, as PNG or JPEG; None where there is none, it was not kept, or it is kept for others."""
+        found = self.part(part, access)
+        return None if found is None or found.chunk.figure is None else self.records.figures.get(found.chunk.figure)
+
+    def original(self, source: str, access: Collection[str] | None = None) -> Path | None:
+        """The file that a document was read from; None where it is no longer there, was none, or is kept for others."""
+        found = self.records.document(source)
+        if found is None or not found.path or not found.visible(None if access is None else names_of(access)):
+            return None
+        path = Path(found.path)
+        return path if path.is_file() else None
+
+    # ---------------------------------------------------------------------------------------------- reading
 
     def preview(self, path: str | os.PathLike[str]) -> list[Chunk]:
         """The chunks that a file would have.
@@ -223,78 +269,91 @@ class KnowledgeBase:
         Raises:
             DataError: It cannot be read.
         """
-        return list(self._chunker.chunks(self._reader(Path(path)).read(Path(path))))
+        (source,) = sources_of([path]) if not Path(path).is_dir() else [Source(Path(path), str(path), "is a folder")]
+        if source.problem:
+            raise DataError(f"{source.name}: {source.problem}")
+        reader = self._reader(source.path)
+        reader.check(source.path)
+        with self._reading() as reading:
+            return reading.one(Job(source.path, reader, self._chunker)).chunks
+
+    def _reading(self) -> Reading:
+        return Reading(self.config.reading, self._embedding.vectors if self.embedder is not None else None)
 
     def _reader(self, path: Path) -> ReaderConfig:
         found: ReaderConfig = self._readers.get(path.suffix.lower()) or reader_of(path)
         return found
 
-    def _read(self, path: Path, source: str, facts: dict[str, list[Fact]], report: Report) -> _Read | None:
-        """A document, unless it is known as it is."""
-        begun = time.perf_counter()
-        reader = self._reader(path)
-        reader.check(path)
-        digest = _digest(_sum_of(path), reader.model_dump_json(), self._chunker.model_dump_json())
-        former = self.records.document(source)
-        if former is not None and former.digest == digest and former.facts == facts:
-            report.unchanged.append(source)
-            return None
-        chunks = list(self._chunker.chunks(reader.read(path)))
-        _took(report.seconds, "read", begun)
-        return _Read(source, digest, facts, chunks)
+    def _asked(self, source: Source, facts: dict[str, list[Fact]] | None, report: Report) -> tuple[_Asked, Job] | None:
+        """How a document is read, unless it is known as it is.
 
-    def _write(self, documents: Sequence[_Read], report: Report, progress: Callable[[str], object] | None) -> None:
+        Raises:
+            DataError: It cannot be read.
+        """
+        if source.problem:
+            raise DataError(f"{source.name}: {source.problem}")
+        reader = self._reader(source.path)
+        reader.check(source.path)
+        digest = self._digest(digest_of_file(source.path), reader.model_dump_json())
+        former = self.records.document(source.name)
+        known = _kept(former, facts)
+        if former is not None and former.digest == digest:
+            if former.facts == known:
+                report.unchanged.append(source.name)
+            else:
+                with self.records.writing():
+                    self.records.writer.know(source.name, known, self._now())
+                report.updated.append(source.name)
+            return None
+        return _Asked(source, digest, known), Job(source.path, reader, self._chunker)
+
+    def _digest(self, content: bytes, *told: str) -> str:
+        """Of a content's digest, and of how it is read and cut."""
+        model = [self.embedder.digest] if self._chunker.embeds and self.embedder is not None else []
+        how = json.dumps([*told, self._chunker.model_dump_json(), *model])
+        return hashlib.sha256(content + how.encode()).hexdigest()
+
+    def _write(self, documents: Sequence[_Read], report: Report, told: Callable[[str], object]) -> None:
         """Embed what is new, and write documents."""
         if not documents:
             return
-        new = iter(self._embedded([chunk for each in documents for chunk in each.chunks], report))
-        begun = time.perf_counter()
-        with self.records.writing():
-            for each in documents:
-                chunks = [next(new) for _ in each.chunks]
-                updated = self.records.put(each.source, each.digest, each.facts, chunks, self._now())
-                (report.updated if updated else report.added).append(each.source)
-                report.chunks += len(chunks)
-        _took(report.seconds, "write", begun)
-        if progress is not None:
-            for each in documents:
-                progress(each.source)
-
-    def _embedded(self, chunks: Sequence[Chunk], report: Report) -> list[New]:
-        """Chunks with their vectors; equal texts are embedded once, and those that have a vector already are not."""
-        texts = [chunk.searched() for chunk in chunks]
-        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-        if self.embedder is None:
-            return [New(chunk, key, None) for chunk, key in zip(chunks, keys, strict=True)]
-        begun = time.perf_counter()
-        by_key = dict(zip(keys, texts, strict=True))
-        known = self.records.vectors_of(list(by_key))
-        missing = [key for key in by_key if key not in known]
-        if missing:
-            known |= zip(missing, self.embedder.documents([by_key[key] for key in missing]), strict=True)
-        report.embedded += len(missing)
-        _took(report.seconds, "embed", begun)
-        return [New(chunk, key, known[key]) for chunk, key in zip(chunks, keys, strict=True)]
-
-    def _embed_missing(self, report: Report) -> None:
-        """Vectors for chunks that have none, since there was no embedder or another one."""
-        while self.embedder is not None and (parts := self.records.without_vectors(TOGETHER)):
-            new = self._embedded([part.chunk for part in parts], report)
-            with self.records.writing():
-                self.records.give_vectors(
-                    {p.id: n.vector for p, n in zip(parts, new, strict=True) if n.vector is not None}
+        overruled = [self._overruled(each) for each in documents]
+        places = [(each, place) for each in range(len(documents)) for place in range(len(documents[each].cut.chunks))]
+        asked = [(each, place) for each, place in places if place not in overruled[each]]
+        new = dict(zip(asked, self._embedding.new([documents[e].cut.chunks[p] for e, p in asked], report), strict=True))
+        room = self.config.pictures_mb << 20
+        with report.stage("write"), self.records.writing():
+            for number, each in enumerate(documents):
+                chunks = [
+                    new.get((number, place)) or New(chunk, b"", None) for place, chunk in enumerate(each.cut.chunks)
+                ]
+                whole = Whole(
+                    each.source, each.digest, each.facts, chunks, each.path, each.cut.counts, each.cut.pictures
                 )
+                written = self.records.writer.put(whole, self._now(), room)
+                (report.updated if written.updated else report.added).append(each.source)
+                report.chunks += written.chunks
+                if written.lost:
+                    report.lost[each.source] = list(written.lost)
+                if written.left_out:
+                    report.counts["pictures_left_out"] += written.left_out
+        for each in documents:
+            told(each.source)
 
-    def refresh(self, seconds: dict[str, float] | None = None) -> None:
+    def _overruled(self, read: _Read) -> set[int]:
+        """Chunks in whose place something else stands that somebody wrote: they need no vectors."""
+        former = self.records.document(read.source)
+        if former is None:
+            return set()
+        return set(self.records.edits.overruled(former.id, [chunk.digest() for chunk in read.cut.chunks]).by)
+
+    def refresh(self) -> None:
         """Tell the indexes what has changed, whoever changed it; what a killed process left undone too.
 
         Raises:
             EasyRecError: An index cannot be changed.
         """
-        begun = time.perf_counter()
         Following(self.records, self.keywords, self.vectors).refresh()
-        if seconds is not None:
-            _took(seconds, "index", begun)
 
     # ---------------------------------------------------------------------------------------------- search
 
@@ -304,6 +363,7 @@ class KnowledgeBase:
         config: SearchConfig | None = None,
         *,
         filter: Mapping[str, Any] | None = None,
+        access: Collection[str] | None = None,
         reranker: Reranker | None = None,
     ) -> list[Hit]:
         """The chunks that fit a question best.
@@ -312,50 +372,33 @@ class KnowledgeBase:
             query: It.
             config: How they are found.
             filter: What must hold of them, as `easyrec.retrieval.filters` has it; `source` and `kind` are always known.
+            access: The names of who asks: what is kept for others is not found. None: who asks may see everything.
             reranker: What looks at the best ones again; default: none.
 
         Raises:
             ConfigError: The filter is none, or there are no vectors to search.
             EasyRecError: The question cannot be embedded, or a store cannot be reached.
         """
-        how = config or SearchConfig()
-        lists = self._lists(query, how, filter)
-        wanted = max(how.k, how.reranked) if reranker is not None else how.k
-        if how.mode == "hybrid" and self.embedder is not None:
-            numbers, scores = fused(lists["vector"], lists["keyword"], wanted, how.fusion)
-        else:
-            numbers, scores = (part[:wanted] for part in next(iter(lists.values())))
-        parts = self.records.parts(numbers.tolist())
-        found = [
-            (int(number), float(score)) for number, score in zip(numbers, scores, strict=True) if int(number) in parts
-        ]
-        own = {kind: dict(zip(n.tolist(), s.tolist(), strict=True)) for kind, (n, s) in lists.items()}
-        if reranker is not None and found:
-            again = reranker.score(query, [parts[number].chunk.searched() for number, _ in found])
-            own["reranker"] = {number: float(score) for (number, _), score in zip(found, again, strict=True)}
-            found = sorted(own["reranker"].items(), key=lambda entry: (-entry[1], entry[0]))
-        least = -np.inf if how.min_score is None else how.min_score
-        return [
-            Hit(parts[number], score, {kind: scores[number] for kind, scores in own.items() if number in scores})
-            for number, score in found[: how.k]
-            if score >= least
-        ]
+        return self._finding.search(query, config or SearchConfig(), limits_of(filter, access), reranker)
 
-    def _lists(self, query: str, how: SearchConfig, filter: Mapping[str, Any] | None) -> dict[str, Found]:
-        """What words and vectors find."""
-        conditions, lists = conditions_of(filter), dict[str, Found]()
-        most = max(how.candidates, how.k)
-        if how.mode == "vector" and self.embedder is None:
-            raise ConfigError("search.mode: 'vector' needs 'knowledge.embedder'")
-        if how.mode != "keyword" and self.embedder is not None and self.vectors is not None:
-            lists["vector"] = self.vectors.search(self.embedder.queries([query])[0], most, conditions)
-        if how.mode != "vector":
-            lists["keyword"] = self.keywords.search(query, most, filter=filter)
-        return lists
+    def clear_stores(self) -> None:
+        """Take all vectors away, also those that lie elsewhere: the next `refresh` would tell them anew.
+
+        Raises:
+            StoreError: The store cannot be reached.
+        """
+        if self.vectors is not None:
+            self.vectors.clear()
 
     def close(self) -> None:
         """Let go of files and models."""
-        for held in (getattr(self, "keywords", None), self.vectors, self.embedder, self.records):
+        self.closed = True
+        for held in (
+            getattr(self, "keywords", None),
+            self.vectors,
+            None if self._shared else self.embedder,
+            self.records,
+        ):
             if held is not None:
                 held.close()
 
@@ -366,44 +409,28 @@ class KnowledgeBase:
         self.close()
 
 
+def _known(facts: Mapping[str, Any] | None) -> dict[str, list[Fact]] | None:
+    """What is known of documents; None: nothing is said.
+
+    Raises:
+        ConfigError: A fact cannot be.
+    """
+    if facts is None:
+        return None
+    known = {name: list(values) for name, values in facts_of(facts).items()}
+    if "access" in known:
+        names_of([*known["access"]])  # type: ignore[list-item]  # what is no text is told
+    return known
+
+
+def _kept(former: Stored | None, facts: dict[str, list[Fact]] | None) -> dict[str, list[Fact]]:
+    """What is known of a document from now on: who may see it stays so unless somebody says otherwise."""
+    before = {} if former is None else former.facts
+    if facts is None:
+        return before
+    return {**facts, "access": before["access"]} if "access" in before and "access" not in facts else facts
+
+
 def _default(family: str, name: str, given: Any) -> Any:
     """The config of a member, also where the default stands that is none yet."""
     return member(family, name).Config(**given) if isinstance(given, dict) else given
-
-
-def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterable[Path]:
-    """Files, and those in folders that a reader knows, each once and in an order that does not change."""
-    endings = {ending for name in members(FAMILY) for ending in member(FAMILY, name).Config.endings}
-    seen: set[Path] = set()
-    for given in map(Path, paths):
-        inside = (
-            sorted(p for p in given.rglob("*") if p.is_file() and p.suffix.lower() in endings)
-            if given.is_dir()
-            else [given]
-        )
-        for path in inside:
-            if path not in seen:
-                seen.add(path)
-                yield path
-
-
-def _sum_of(path: Path) -> bytes:
-    """Digest of a file, which need not fit into memory.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _digest(content: bytes, *told: str) -> str:
-    """Of a content's digest, and of how it is read."""
-    return hashlib.sha256(content + json.dumps(told).encode()).hexdigest()
-
-
-def _took(seconds: dict[str, float], stage: str, begun: float) -> None:
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - begun

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +20,31 @@ import numpy as np
 from easyrec.databases import open_file
 from easyrec.errors import StoreError
 from easyrec.retrieval.filters import Fact
+from rag import edits, figures, links
 from rag.chunkers import Chunk
+from rag.edits import Edits
+from rag.figures import Figures
+from rag.links import EVERYBODY, TREE, Links, common, sees
+from rag.writer import Writer, blob
 
-APPLICATION, VERSION = 0x6561726B, 1
+APPLICATION, VERSION = 0x6561726B, 2
 PATIENCE_S = 30.0
 KEPT = 200_000
 """Changes that are remembered; who missed more is told everything."""
 TABLES = (
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL,"
-    " facts TEXT NOT NULL, chunks INTEGER NOT NULL, changed REAL NOT NULL)",
+    " facts TEXT NOT NULL, chunks INTEGER NOT NULL, changed REAL NOT NULL, path TEXT NOT NULL, counts TEXT NOT NULL)",
     "CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, number INTEGER NOT NULL,"
-    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, edited INTEGER NOT NULL DEFAULT 0)",
+    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, parent INTEGER, link TEXT,"
+    " figure TEXT, edit INTEGER)",
     "CREATE INDEX chunks_of_document ON chunks (document, number)",
     "CREATE INDEX chunks_of_text ON chunks (text)",
     "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER NOT NULL)",
+    "CREATE TABLE ahead (text BLOB PRIMARY KEY, vector BLOB NOT NULL, at REAL NOT NULL)",
+    *links.TABLES,
+    *edits.TABLES,
+    *figures.TABLES,
 )
 IDS = 500
 """Ids in one statement."""
@@ -51,6 +61,8 @@ class Stored:
         facts: What is known of it.
         chunks: How many it has.
         changed: When it was last written, in seconds since 1970.
+        path: The file that it was read from; empty: none.
+        counts: What was met while it was read, as `unread_pages`.
     """
 
     id: int
@@ -59,6 +71,12 @@ class Stored:
     facts: dict[str, list[Fact]]
     chunks: int
     changed: float
+    path: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def visible(self, access: Collection[str] | None) -> bool:
+        """Whether somebody with these names may see it; None: who sees all."""
+        return access is None or sees(access, self.facts)
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,10 @@ class Part:
         chunk: What it says.
         facts: What is known of its document.
         vector: (d,) float32, if it has one.
+        parent: Of a link: the number of the chunk that it stands beside.
+        link: The kind of a link, or `tree` of a summary, whose `number` is its level; None of a chunk of a document.
+        children: What a summary is of, by number.
+        edited: Whether somebody wrote what it says.
     """
 
     id: int
@@ -82,11 +104,20 @@ class Part:
     chunk: Chunk
     facts: dict[str, list[Fact]]
     vector: np.ndarray | None
+    parent: int | None = None
+    link: str | None = None
+    children: tuple[int, ...] = ()
+    edited: bool = False
 
     def known(self) -> dict[str, tuple[Fact, ...]]:
         """What it may be filtered by."""
         own: dict[str, tuple[Fact, ...]] = {name: tuple(values) for name, values in self.facts.items()}
-        return {**own, "source": (self.source,), "kind": (self.chunk.kind,)}
+        source = (self.source,) if self.document else ()  # what sums up several documents is of none of them
+        return {"access": (EVERYBODY,), **own, "source": source, "kind": (self.chunk.kind,)}
+
+    def visible(self, access: Collection[str] | None) -> bool:
+        """Whether somebody with these names may see it; None: who sees all."""
+        return access is None or sees(access, self.facts)
 
 
 @dataclass(frozen=True)
@@ -120,6 +151,9 @@ class Records:
         with self._told():
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
+        self.links, self.edits = Links(self._db, self._ask), Edits(self._db, self._ask)
+        self.figures = Figures(self._db, self._ask)
+        self.writer = Writer(self._db, self.links, self.edits, self.figures)
 
     def close(self) -> None:
         """Close the file."""
@@ -142,8 +176,14 @@ class Records:
         return self._documents("ORDER BY source", ())
 
     def _documents(self, clause: str, values: Sequence[Any]) -> list[Stored]:
-        rows = self._ask(f"SELECT id, source, digest, facts, chunks, changed FROM documents {clause}", values)  # noqa: S608 (ours)
-        return [Stored(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5]) for row in rows]
+        rows = self._ask(
+            f"SELECT id, source, digest, facts, chunks, changed, path, counts FROM documents {clause}",  # noqa: S608 (ours)
+            values,
+        )
+        return [
+            Stored(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5], row[6], json.loads(row[7]))
+            for row in rows
+        ]
 
     def count(self) -> tuple[int, int]:
         """How many documents and chunks."""
@@ -162,8 +202,23 @@ class Records:
         return found
 
     def parts_of(self, document: int) -> list[Part]:
-        """The chunks of a document, in their order."""
-        return self._parts("WHERE c.document = ? ORDER BY c.number", (document,), False)
+        """The chunks of a document, in their order, without what stands beside them."""
+        return self._parts("WHERE c.document = ? AND c.link IS NULL ORDER BY c.number", (document,), False)
+
+    def links_of(self, part: int) -> list[Part]:
+        """What stands beside a chunk."""
+        return self._parts("WHERE c.parent = ? ORDER BY c.link, c.id", (part,), False)
+
+    def trees(self) -> list[Part]:
+        """All summaries of chunks, the lowest first."""
+        return self._parts("WHERE c.link = 'tree' ORDER BY c.number, c.id", (), False)
+
+    def unlinked(self, kind: str, after: int, most: int) -> list[Part]:
+        """Some chunks, behind a number, that nobody gave links of a kind."""
+        missing = "NOT EXISTS (SELECT 1 FROM linked l WHERE l.chunk = c.id AND l.kind = ?)"
+        return self._parts(
+            f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
+        )
 
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""
@@ -172,14 +227,22 @@ class Records:
     def _parts(self, clause: str, values: Sequence[Any], vectors: bool) -> list[Part]:
         vector = "c.vector" if vectors else "NULL"
         rows = self._ask(
-            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector} FROM chunks c"  # noqa: S608 (ours)
-            f" JOIN documents d ON d.id = c.document {clause}",
+            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector}, c.parent, c.link, c.edit"  # noqa: S608 (ours)
+            f" FROM chunks c LEFT JOIN documents d ON d.id = c.document {clause}",
             values,
         )
-        return [
-            Part(row[0], row[1], row[2], row[3], Chunk.from_json(row[4]), json.loads(row[5]), _vector(row[6]))
-            for row in rows
-        ]
+        trees = [row[0] for row in rows if row[8] == TREE]
+        children = self.links.children(trees) if trees else {}
+        over = self.links.documents(trees) if trees else {}
+        found = []
+        for row in rows:
+            source, facts = row[2], None if row[5] is None else json.loads(row[5])
+            if row[0] in over:
+                of = over[row[0]]
+                source, facts = of[0][0] if len(of) == 1 else f"{len(of)} documents", common([each for _, each in of])
+            chunk, beside = Chunk.from_json(row[4]), (row[7], row[8], children.get(row[0], ()), row[9] is not None)
+            found.append(Part(row[0], row[1], source or "", row[3], chunk, facts or {}, _vector(row[6]), *beside))
+        return found
 
     def without_vectors(self, most: int) -> list[Part]:
         """Some chunks that have no vector."""
@@ -192,8 +255,9 @@ class Records:
             some = list(texts[start : start + IDS])
             marks = ",".join("?" * len(some))
             for text, value in self._ask(
-                f"SELECT text, vector FROM chunks WHERE vector IS NOT NULL AND text IN ({marks})",  # noqa: S608 (marks alone)
-                some,
+                f"SELECT text, vector FROM chunks WHERE vector IS NOT NULL AND text IN ({marks})"  # noqa: S608 (marks alone)
+                f" UNION ALL SELECT text, vector FROM ahead WHERE text IN ({marks})",
+                some + some,
             ):
                 found[text] = np.frombuffer(value, "<f4")
         return found
@@ -235,84 +299,29 @@ class Records:
         """Let it say this of itself."""
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
-    def put(self, source: str, digest: str, facts: dict[str, list[Fact]], chunks: Sequence[New], now: float) -> bool:
-        """Write a document in the place of the one that is called the same. Chunks that are alike keep their numbers.
-
-        Returns:
-            Whether there was one.
-        """
-        former = self.document(source)
-        told = json.dumps(facts, ensure_ascii=False, sort_keys=True)
-        if former is None:
-            document = self._db.execute(
-                "INSERT INTO documents (source, digest, facts, chunks, changed) VALUES (?, ?, ?, ?, ?)",
-                (source, digest, told, len(chunks), now),
-            ).lastrowid
-        else:
-            document = former.id
-            self._db.execute(
-                "UPDATE documents SET digest = ?, facts = ?, chunks = ?, changed = ? WHERE id = ?",
-                (digest, told, len(chunks), now, document),
+    def remember(self, vectors: dict[bytes, np.ndarray], now: float) -> None:
+        """Keep vectors by the digests of their texts until a document has these: who is stopped before need not pay twice."""
+        with self.writing():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO ahead VALUES (?, ?, ?)",
+                [(text, blob(vector), now) for text, vector in vectors.items()],
             )
-        kept: dict[str, list[int]] = {}
-        for number, own in self._db.execute(
-            "SELECT id, digest FROM chunks WHERE document = ? ORDER BY number DESC", (document,)
-        ):
-            kept.setdefault(own, []).append(number)
-        same_facts = former is not None and json.dumps(former.facts, ensure_ascii=False, sort_keys=True) == told
-        changes: list[tuple[int]] = []
-        for place, new in enumerate(chunks):
-            own = new.chunk.digest()
-            vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
-            if kept.get(own):
-                number = kept[own].pop()
-                self._db.execute(
-                    "UPDATE chunks SET number = ?, vector = coalesce(?, vector) WHERE id = ?", (place, vector, number)
-                )
-                changes += [] if same_facts else [(number,)]
-            else:
-                values = (document, place, own, new.chunk.as_json(), new.text, vector)
-                added = self._db.execute(
-                    "INSERT INTO chunks (document, number, digest, body, text, vector) VALUES (?, ?, ?, ?, ?, ?)",
-                    values,
-                ).lastrowid
-                changes.append((int(added or 0),))
-        gone = [(number,) for numbers in kept.values() for number in numbers]
-        self._db.executemany("DELETE FROM chunks WHERE id = ?", gone)
-        self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [*changes, *gone])
-        return former is not None
 
-    def edit(self, part: int, new: New, now: float) -> None:
-        """Let a chunk say something else."""
-        vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
-        values = (new.chunk.digest(), new.chunk.as_json(), new.text, vector, part)
-        self._db.execute(
-            "UPDATE chunks SET digest = ?, body = ?, text = ?, vector = ?, edited = 1 WHERE id = ?", values
-        )
-        self._db.execute(
-            "UPDATE documents SET changed = ? WHERE id = (SELECT document FROM chunks WHERE id = ?)", (now, part)
-        )
-        self._db.execute("INSERT INTO changes (chunk) VALUES (?)", (part,))
-
-    def drop(self, source: str) -> bool:
-        """Take a document away, and say whether it was there."""
-        former = self.document(source)
-        if former is None:
-            return False
-        self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks WHERE document = ?", (former.id,))
-        self._db.execute("DELETE FROM chunks WHERE document = ?", (former.id,))
-        self._db.execute("DELETE FROM documents WHERE id = ?", (former.id,))
-        return True
+    def forget_ahead(self, before: float) -> None:
+        """Let go of vectors that no document came to have since a time."""
+        with self.writing():
+            self._db.execute("DELETE FROM ahead WHERE at < ?", (before,))
 
     def give_vectors(self, vectors: dict[int, np.ndarray]) -> None:
         """Let chunks have vectors, by their numbers."""
-        values = [(vector.astype("<f4").tobytes(), number) for number, vector in vectors.items()]
+        values = [(blob(vector), number) for number, vector in vectors.items()]
         self._db.executemany("UPDATE chunks SET vector = ? WHERE id = ?", values)
         self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [(number,) for number in vectors])
 
     def forget_vectors(self) -> None:
         """All vectors are of a model that is no longer used."""
         self._db.execute("UPDATE chunks SET vector = NULL")
+        self._db.execute("DELETE FROM ahead")
         self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks")
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
