@@ -251,16 +251,6 @@ def size_mb(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >> 20
 
 
-class Given:
-    """Stands for the config of an embedder: the family has none that makes vectors up."""
-
-    def __init__(self, made: Made) -> None:
-        self.made = made
-
-    def open(self) -> Embedder:
-        return self.made
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--chunks", type=int, default=1_000_000)
@@ -272,17 +262,17 @@ def main() -> None:
     paragraphs, questions = texts_of_squad()
     questions = [questions[i] for i in np.random.default_rng(5).permutation(len(questions))]
     home = OUT / f"{args.chunks}-{hashlib.sha256(f'{args.encoder}{args.store}'.encode()).hexdigest()[:8]}"
-    told = {"path": str(home / "kb"), "store": yaml.safe_load(args.store)}
-    made = embedder(args.encoder, paragraphs)
-    config = load_rag({"knowledge": told}).knowledge.model_copy(update={"embedder": Given(made)})
+    named = {"type": "local", "path": args.encoder or "none"}
+    told = {"path": str(home / "kb"), "store": yaml.safe_load(args.store), "embedder": named}
+    made, config = embedder(args.encoder, paragraphs), load_rag({"knowledge": told}).knowledge
     if not args.measure:
-        with KnowledgeBase(config) as base:
+        with KnowledgeBase(config, embedder=made) as base:
             build(base, home, args.chunks, paragraphs)
         # A process of its own tells what searching needs.
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--measure"], check=True)
         return
     before, begun = now_mb(), time.perf_counter()
-    with KnowledgeBase(config) as base:
+    with KnowledgeBase(config, embedder=made) as base:
         opened = {"seconds": round(time.perf_counter() - begun, 1), "mb": now_mb() - before}
         rows = measure(base, questions)
         opened["mb_when_searched"] = now_mb() - before

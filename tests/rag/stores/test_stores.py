@@ -171,6 +171,15 @@ def test_a_store_does_what_the_obvious_one_does(kind, place_of, obvious):
     other = place.open("Other-kb.2")
     assert len(other) == 1
 
+    # Where it was dropped another one of this name finds nothing that is not its own.
+    store.drop()
+    assert (store.told(), len(store), store.search(questions[0], 5)[0].tolist()) == (0, 0, [])
+    store.add(np.array([4]), vectors(1), [{}])
+    store.commit(1)
+    assert len(store) == 1
+    store.drop()
+    assert len(place.open("kb", home="after")) == 0
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_searched_while_it_is_written(kind, place_of):
