@@ -312,6 +312,14 @@ class Elasticsearch(ServerStore):
         self._cleared = True
         self.forgotten()
 
+    def drop(self) -> None:
+        """Forget everything, and take the index away."""
+        self._look()  # that it is ours
+        if self._dim:
+            self._ask("DELETE", "", missing=True, writes=True)
+        self._dim = 0
+        self.forgotten()
+
     def close(self) -> None:
         """Close connections."""
         self._http.close()

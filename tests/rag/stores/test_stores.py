@@ -144,9 +144,9 @@ def test_a_store_does_what_the_obvious_one_does(kind, place_of, obvious):
     assert other.search(vectors(1, 9, 3)[0], 5)[0].tolist() == [5]
     obvious.agrees(store, questions[2], 1000)
 
-    with pytest.raises(StoreError, match="numbers|must be"):
+    with pytest.raises(StoreError, match=r"numbers|must be"):
         store.search(vectors(1, dim=DIM + 1)[0], 3)
-    with pytest.raises(StoreError, match="numbers|must be"):
+    with pytest.raises(StoreError, match=r"numbers|must be"):
         store.add(np.array([1]), vectors(1, dim=DIM + 1), [{}])
     bad = vectors(1)
     bad[0, 3] = np.nan
@@ -170,6 +170,15 @@ def test_a_store_does_what_the_obvious_one_does(kind, place_of, obvious):
     assert store.search(vectors(2, 3, DIM + 1)[1], 5, conditions_of({"name": "one"}))[0].tolist() == [1]
     other = place.open("Other-kb.2")
     assert len(other) == 1
+
+    # Where it was dropped another one of this name finds nothing that is not its own.
+    store.drop()
+    assert (store.told(), len(store), store.search(questions[0], 5)[0].tolist()) == (0, 0, [])
+    store.add(np.array([4]), vectors(1), [{}])
+    store.commit(1)
+    assert len(store) == 1
+    store.drop()
+    assert len(place.open("kb", home="after")) == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,7 +207,7 @@ def test_it_is_searched_while_it_is_written(kind, place_of):
                     for number, score in zip(numbers.tolist(), scores.tolist(), strict=True):
                         near = possible.get(number) or {own[number]}
                         assert min(abs(score - one) for one in near) < 1e-3
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a thread's end is told by the test)
             failed.append(error)
 
     threads = [threading.Thread(target=search) for _ in range(2)]
@@ -251,6 +260,41 @@ def test_who_tells_at_the_same_time_as_another_is_told_again(kind, place_of):
     assert second.told() == 7
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_knowledge_base_searches_it(kind, place_of, model_server, tmp_path):
+    """What is changed and taken away is found so, also by another one who has it open."""
+    pytest.importorskip("tantivy", reason="needs the extra 'rag'")
+    from rag.config import SearchConfig, load_rag
+    from rag.knowledge import KnowledgeBase
+
+    model_server.answer = model_server.word_vectors
+    embedder = {"type": "server", "base_url": model_server.url, "model": "m", "key_env": "MODEL_KEY"}
+    store = place_of(kind).config().model_dump()
+    config = load_rag({"knowledge": {"path": str(tmp_path / "base"), "embedder": embedder, "store": store}}).knowledge
+
+    def texts(base, query, mode="vector", **given):
+        return [hit.text for hit in base.search(query, SearchConfig(mode=mode), **given)]
+
+    with KnowledgeBase(config) as base:
+        base.add_text("a", "The refund takes five days.", {"team": "x"})
+        base.add_text("b", "The canteen opens at noon.", {"team": "y"})
+        assert texts(base, "refund days")[0] == "The refund takes five days."
+        assert texts(base, "refund days", filter={"team": "y"}) == ["The canteen opens at noon."]
+        assert set(base.search("refund days")[0].parts) == {"vector", "keyword"}
+        base.add_text("a", "The refund takes nine days.", {"team": "x"})
+        base.remove("b")
+        assert texts(base, "refund canteen", "hybrid") == ["The refund takes nine days."]
+        base.add_text("a", "The refund takes nine days.", {"team": "z"})  # only what is known of it has changed
+        assert texts(base, "refund", filter={"team": "x"}) == []
+        if kind != "milvus_lite":  # a file of one process
+            with KnowledgeBase(config) as reader:
+                base.add_text("c", "Holidays are thirty days.")
+                reader.refresh()
+                assert texts(reader, "holidays")[0] == "Holidays are thirty days."
+    with KnowledgeBase(config) as base:
+        assert texts(base, "refund", filter={"team": "z"}) == ["The refund takes nine days."]
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 def test_a_server_that_goes_away_is_told_soon_and_without_secrets(kind, place_of):
     place = place_of(kind)
@@ -263,7 +307,7 @@ def test_a_server_that_goes_away_is_told_soon_and_without_secrets(kind, place_of
     for ask in (
         lambda: store.search(vectors(1)[0], 3),
         lambda: store.add(np.array([2]), vectors(1), [{}]),
-        lambda: store.told(),
+        store.told,
         lambda: place.open("next", timeout_s=5),
     ):
         begun = time.monotonic()
