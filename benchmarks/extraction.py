@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import html
-import io
 import random
 import resource
 import shutil
@@ -127,17 +126,28 @@ def table(rng: random.Random, chinese: bool, rows: int, merged: bool, most: int 
 
 
 def document(
-    seed: int, *, chinese: bool, sections: int = 4, notes: bool = True, long_table: int = 60, most: int = 5
+    seed: int,
+    *,
+    chinese: bool,
+    sections: int = 4,
+    notes: bool = True,
+    long_table: int = 60,
+    most: int = 5,
+    least: int = 2,
 ) -> Truth:
     """A document with three levels of headings, lists, tables and footnotes."""
     rng = random.Random(seed)
-    truth = Truth([Heading(title(rng, chinese), 1), Paragraph(paragraph(rng, chinese))])
+
+    def prose() -> Paragraph:
+        return Paragraph(paragraph(rng, chinese, least, least + 4))
+
+    truth = Truth([Heading(title(rng, chinese), 1), prose()])
     for number in range(sections):
         truth.blocks.append(Heading(title(rng, chinese), 2))
         for part in range(rng.randint(1, 2)):
             if part or rng.random() < 0.6:
-                truth.blocks += [Paragraph(paragraph(rng, chinese)), Heading(title(rng, chinese), 3)]
-            truth.blocks += [Paragraph(paragraph(rng, chinese)) for _ in range(rng.randint(1, 3))]
+                truth.blocks += [prose(), Heading(title(rng, chinese), 3)]
+            truth.blocks += [prose() for _ in range(rng.randint(1, 3))]
             if notes and rng.random() < 0.5:
                 truth.notes[len(truth.blocks) - 1] = sentence(rng, chinese)
         kind = number % 4
@@ -150,7 +160,7 @@ def document(
             truth.blocks.append(table(rng, chinese, long_table, False, most))
         elif kind == 3:
             truth.blocks.append(table(rng, chinese, rng.randint(4, 8), False, most))
-        truth.blocks.append(Paragraph(paragraph(rng, chinese)))
+        truth.blocks.append(prose())
     return truth
 
 
@@ -191,10 +201,13 @@ def reportlab_pdf(
     if chinese:
         pdfmetrics.registerFont(TTFont("Wqy", str(CHINESE_FONT), subfontIndex=0))
         plain = bold = "Wqy"
+    aligned = rng.choice([0, 4]) if not chinese else 0
+    # Where lines are not equally long and none is indented, nobody can tell whether a paragraph goes on in the next column.
+    indent = rng.choice([0, 14]) if aligned == 4 and columns == 1 else 14
     body = ParagraphStyle(
         "body", fontName=plain, fontSize=scale[3], leading=scale[3] * rng.choice([1.2, 1.35, 1.5]),
-        spaceAfter=rng.choice([4, 7]), firstLineIndent=rng.choice([0, 0, 14]), wordWrap="CJK" if chinese else None,
-        alignment=rng.choice([0, 4]) if not chinese else 0,
+        spaceAfter=rng.choice([4, 7]), firstLineIndent=indent, wordWrap="CJK" if chinese else None,
+        alignment=aligned,
     )  # fmt: skip
     heads = [
         ParagraphStyle(
@@ -243,13 +256,9 @@ def reportlab_pdf(
         if isinstance(block, Heading):
             story.append(platypus.Paragraph(mark + html.escape(block.text), heads[block.level - 1]))
         elif isinstance(block, Paragraph):
-            text, tail = (block.text[:-1], block.text[-1]) if chinese else (block.text, "")
-            note = (
-                f'<super>{mark_of[number]}</super><onDraw name="told" label="{2 * number + 1}"/>'
-                if number in mark_of
-                else ""
-            )
-            story.append(platypus.Paragraph(mark + html.escape(text) + note + tail, body))
+            raised = "" if chinese else f"<super>{mark_of.get(number)}</super>"  # lines of Chinese would have it alone
+            note = f'{raised}<onDraw name="told" label="{2 * number + 1}"/>' if number in mark_of else ""
+            story.append(platypus.Paragraph(mark + html.escape(block.text) + note, body))
         elif isinstance(block, Bullets):
             items = [
                 platypus.Paragraph((mark if not i else "") + html.escape(text), body)
@@ -275,15 +284,10 @@ def reportlab_pdf(
     for page in range(1, last + 1):
         for number, block in enumerate(truth.blocks):
             if begun.get(number) == page:
-                noted = number in mark_of
-                order.append(Paragraph(_with_mark(block.text, mark_of[number], chinese)) if noted else block)
+                noted = isinstance(block, Paragraph) and number in mark_of and not chinese
+                order.append(Paragraph(f"{block.text}{mark_of[number]}") if noted else block)
         order += [Paragraph(f"{mark_of[number]} {truth.notes[number]}") for number in notes.get(page, [])]
     return order
-
-
-def _with_mark(text: str, mark: int, chinese: bool) -> str:
-    """A paragraph with the mark of its footnote: in Chinese before the last character, so that no line has the mark alone."""
-    return f"{text[:-1]}{mark}{text[-1]}" if chinese else f"{text}{mark}"
 
 
 def _Mark(told: Callable[..., None], number: int) -> Any:  # noqa: N802 (makes one)
@@ -315,7 +319,11 @@ def _reportlab_table(
                     rows[row][column] = ""
     looks = [
         ParagraphStyle(
-            f"cell{n}", fontName=font, fontSize=0.9 * size, leading=1.1 * size, wordWrap="CJK" if plain == "Wqy" else None
+            f"cell{n}",
+            fontName=font,
+            fontSize=0.9 * size,
+            leading=1.1 * size,
+            wordWrap="CJK" if plain == "Wqy" else None,
         )
         for n, font in enumerate((plain, bold))
     ]
@@ -325,7 +333,7 @@ def _reportlab_table(
         else rng.choice(["grid", "lines", "none", "shaded"])
     )
     columns = len(rows[0])
-    too_long = any(pdfmetrics.stringWidth(text, bold, size) > width / columns - 12 for row in rows for text in row)
+    too_long = any(pdfmetrics.stringWidth(text, bold, size) > width / columns - 22 for row in rows for text in row)
     kind = "grid" if too_long and kind in ("lines", "none") else kind
     style: list[Any] = [
         ("FONT", (0, 0), (-1, -1), plain, size * 0.95),
@@ -367,7 +375,8 @@ def html_of(truth: Truth, seed: int, *, columns: int = 1) -> str:
         "tr { break-inside: avoid } h1, h2, h3 { break-after: avoid }",
         f".flow {{ columns: {columns}; column-gap: 8mm }}" if columns > 1 else "",
         rng.choice(["", "th { background: #ddd }"]),
-        rng.choice(["", "p { text-align: justify }"]),
+        # Where lines end anywhere and none is indented, nobody can tell whether a paragraph goes on in the next column.
+        rng.choice(["", "p { text-align: justify }"] if columns == 1 else ["p { text-indent: 1.5em }"]),
     ]
     made: list[str] = []
     flowing = False
@@ -700,6 +709,8 @@ def texts(folder: Path, seeds: Iterable[int]) -> dict[str, Score]:
                 add(f"PDF by reportlab, {columns} column(s)", compared(order, read(path)))
                 if chromium:
                     path = folder / f"{kind}-{columns}-chromium.pdf"
+                    if columns == 2:  # paragraphs that have some lines in each column
+                        truth = document(seed * 2 + chinese + 1000 * columns, chinese=chinese, most=3, least=5)
                     chromium_pdf(html_of(truth, seed, columns=columns), path)
                     add(f"PDF by Chromium, {columns} column(s)", compared(truth.blocks, read(path)))
             path = folder / f"{kind}.html"
@@ -730,7 +741,9 @@ def scans(folder: Path, count: int, first: int) -> tuple[dict[str, Score], float
         seed = first + number
         chinese = languages[number % len(languages)]
         columns = 1 + (number // 2) % 2
-        truth = document(900 + seed, chinese=chinese, sections=2, notes=False, long_table=0, most=5 if columns == 1 else 3)
+        truth = document(
+            900 + seed, chinese=chinese, sections=2, notes=False, long_table=0, most=5 if columns == 1 else 3
+        )
         source, path = folder / f"scan-{seed}-text.pdf", folder / f"scan-{seed}.pdf"
         order = reportlab_pdf(truth, source, seed, chinese=chinese, columns=columns, look=seed % 3)
         angle = angles[seed % len(angles)]

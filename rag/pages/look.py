@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from rag.document import Block, Figure, Heading, Paragraph, Place, Table
-from rag.pages.page import Box, Page, Span, joined, line_text, rows_of
+from rag.document import Block, Bullets, Figure, Heading, Paragraph, Place, Table
+from rag.pages.page import BODY, Box, Page, Span, joined, line_text, rows_of
 from rag.pages.paragraphs import SPACE, Ends, Styles, blocks_of, styles_of
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.pages.ruled import tables_of
 
-BODY = "\ufdd0"
-"""Stands for a table, or a picture, among characters; no text has it."""
 PAGE_NUMBER = re.compile(
     r"(?:page|seite|第)?\s*[-\u2013(]?\s*\d{1,5}\s*[-\u2013)]?\s*(?:(?:/|of|von)\s*\d{1,5}|页)?", re.IGNORECASE
 )
@@ -249,6 +247,11 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
                 and _text_goes_on(held, last, ended, block, said.ends.get(id(block)))
             ):
                 held = replace(held, text=joined([held.text, block.text]))
+            elif isinstance(held, Bullets) and isinstance(block, Paragraph) and _item_goes_on(
+                held, last, ended, block, said.ends.get(id(block))
+            ):
+                depth, text = held.items[-1]
+                held = replace(held, items=(*held.items[:-1], (depth, joined([text, block.text]))))
             else:
                 yield held
                 yield from notes
@@ -256,7 +259,7 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
                 held = block
             last, ended = block.place, said.ends.get(id(block))
         notes += said.notes
-        if held is not None and not isinstance(held, Paragraph | Table):
+        if held is not None and not isinstance(held, Paragraph | Table | Bullets):
             yield held
             held = None
         if held is None:
@@ -292,3 +295,10 @@ def _text_goes_on(held: Paragraph, last: Place, ended: Ends | None, block: Parag
             return True
     ends = re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.text)
     return not ends and not block.text[:1].isupper()
+
+
+def _item_goes_on(held: Bullets, last: Place, ended: Ends | None, block: Paragraph, begun: Ends | None) -> bool:
+    """Whether a paragraph is the rest of the last item of a list at the end of the page, or of the column, before."""
+    if re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.items[-1][1]):
+        return False
+    return _text_goes_on(Paragraph(held.items[-1][1]), last, ended, block, begun)

@@ -10,6 +10,8 @@ from typing import TypeAlias
 from easyrec.retrieval.keyword.words import IS_DENSE
 from rag.document import Place
 
+BODY = "\ufdd0"
+"""Stands for a table, or a picture, among characters; no text has it."""
 DIVIDED = re.compile(r"[^\W\d_]{2}[-\u2010]$")
 """The end of a line in the middle of a word."""
 HYPHEN = re.compile(r"(?:\d|(?<![^\W_])[^\W\d_])[-\u2010]$")

@@ -18,6 +18,8 @@ APART = 1.35
 """How much further apart lines of two paragraphs are than those of one."""
 SPACE = 0.4
 """Of the height of a line: room of a space and a little more."""
+JUSTIFIED = 0.15
+"""Of the height of a line: how far from the edge lines end that are all equally long."""
 DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
@@ -179,6 +181,9 @@ def _made(
     ends: dict[int, Ends],
 ) -> list[Block]:
     """Groups of lines as blocks; items that follow each other are one list."""
+    edge = region.box.right
+    rights = [(edge - row[-1].right) / row[-1].size for group in groups for row, _ in group]
+    justified = sum(room <= JUSTIFIED for room in rights) >= max(4, 0.5 * len(rights))
     found: list[Block] = []
     items: list[tuple[float, str, list[Span], bool]] = []
 
@@ -189,7 +194,9 @@ def _made(
             depths = {left: sum(start <= left for start in starts) - 1 for left in lefts}
             spans = [span for _, _, own, _ in items for span in own]
             entries = tuple((depths[round(left)], text) for left, text, _, _ in items)
-            found.append(Bullets(entries, items[0][3], page.place(spans)))
+            made = Bullets(entries, items[0][3], page.place(spans))
+            ends[id(made)] = Ends(edge - spans[-1].right, 0.0, False, spans[-1].size)
+            found.append(made)
             items.clear()
 
     for group, level, dot in zip(groups, kinds, dotted, strict=True):
@@ -208,17 +215,20 @@ def _made(
             made = Paragraph(text, page.place(spans))
             first, last = group[0][0], group[-1][0]
             indented = first[0].left - region.box.left > 0.8 * first[0].size
-            ends[id(made)] = Ends(region.box.right - last[-1].right, _first_word(first), indented, last[-1].size)
+            room = region.box.right - last[-1].right
+            if justified and room > JUSTIFIED * last[-1].size:
+                room = region.box.width  # other lines end at the edge: this one was ended by somebody
+            ends[id(made)] = Ends(room, _first_word(first), indented, last[-1].size)
             found.append(made)
     flush()
     return found
 
 
 def _first_word(row: list[Span]) -> float:
-    """Width of a row's first word; of Chinese its first character."""
+    """Width of a row's first word; of Chinese its first two characters."""
     span = row[0]
     if ord(span.text[0]) >= 0x2E80:
-        return span.size
+        return 2 * span.size  # marks that no line may begin with take one with them
     space = span.text.find(" ")
     return (span.lefts[space] if 0 < space < len(span.lefts) else span.right) - span.left
 

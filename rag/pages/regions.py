@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from rag.pages.page import Box, Span, around, rows_of
+from rag.pages.page import BODY, Box, Span, around, rows_of
 
 LONE = re.compile(
     r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
@@ -176,11 +176,22 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             continue
         above = [span for span in sides[0] if span.bottom <= row.top + 0.3 * em]
         near = max(above, key=lambda span: span.bottom, default=None)
-        if near is not None and _follows(near, rows[number][0], CLOSE):
+        body = rows[number][0].text.startswith(BODY)
+        if near is not None and _follows(near, rows[number][0], CLOSE) and not (body and not near.text.startswith(BODY)):
+            continue
+        if body and not _even(rows[start:number], gutters):
             continue
         if all(_is_apart(row, side, em) for side in sides[1:]):
             return number
     return end
+
+
+def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
+    """Whether columns end at one height, as where they were made equally long."""
+    low, high = gutters[0][0], gutters[-1][1]
+    left = [span.bottom for row in rows for span in row if span.right <= low + 1]
+    right = [span.bottom for row in rows for span in row if span.left >= high - 1]
+    return bool(left and right) and abs(max(left) - max(right)) <= 1.6 * _em(rows)
 
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:
@@ -211,12 +222,15 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         row, above = around(rows[last + 1]), [span for other in rows[start : last + 1] for span in other]
         over = [span for span in above if span.left < row.right and row.left < span.right]
         near = max(over, key=lambda span: span.bottom, default=None)
-        if near is None or not _follows(near, rows[last + 1][0], NEXT):
+        even = _even(rows[start : last + 1], gutters)
+        if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
+            break
+        if even and rows[last + 1][0].text.startswith(BODY):
             break
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
     rest = rows[last + 1 : end]
-    if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
+    if rest and not _even(rows[start : last + 1], gutters) and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
 

@@ -23,6 +23,8 @@ MOST_SIDES = 6
 """Of a shape that is a frame."""
 GAP = 1.0
 """Of the height of characters: more room ends a span."""
+HYPHENS = (0x02, 0xFFFE)
+"""What the library calls a hyphen at the end of a line."""
 SCRIPT = 0.85
 """Of the height of those beside them: smaller characters are raised or lowered ones."""
 CHARACTERS = 200_000
@@ -167,11 +169,11 @@ def _spans(raw: Any, text: Any, turn: Any) -> Iterator[Span]:
             continue
         left, top, right, bottom = turn(box.left, box.bottom, box.right, box.top)
         size = bottom - top
+        if code in HYPHENS:
+            code = 0x2D
         if size <= 0.1 or code < 0x20:
             continue
         character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
-        if character == "\ufffe":
-            character = "-"
         beside = span is not None and -0.3 * size <= left - span.right <= GAP * size
         alike = (
             span is not None
