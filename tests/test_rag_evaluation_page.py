@@ -11,6 +11,7 @@ from easyrec.cli import main
 from feature_generator.config import members
 from rag.config import load_rag
 from rag.evaluation.config import EvaluationConfig
+from rag.evaluation.labelled import read_labelled
 from rag.evaluation.questions import read_questions
 
 ROOT = Path(__file__).parents[1]
@@ -82,8 +83,11 @@ def test_configs_are_read_and_commands_run(here, page, capsys):
     for program in parts(page, "python"):
         exec(compile(program, "page.md", "exec"), {})
     for text in parts(page, "json"):
-        (here / "lines.jsonl").write_text(text)
-        assert len(read_questions("lines.jsonl")) == len(text.splitlines())
+        read = read_labelled if "labels" in text else read_questions
+        (here / "judged.jsonl").write_text(text)
+        assert len(read("judged.jsonl")) == len(text.splitlines())
+    for text in parts(page, "bash")[1:]:
+        assert main(shlex.split(text)[1:]) == 0, capsys.readouterr().err
 
 
 def test_every_key_and_metric_is_described():
