@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from easyrec.llm.client import Endpoint
-from feature_generator.config import Choice, StrictModel, read_config, validate
+from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
 from rag.fusion import Fusion, MinMax
+from rag.pipeline.wiring import FAMILY, faults_of, lacking
+from rag.steps import StepConfig
 
 
 class SearchConfig(StrictModel):
@@ -48,6 +51,17 @@ class KnowledgeConfig(StrictModel):
     """Readers that are configured otherwise than by default."""
 
 
+class ImagesConfig(StrictModel):
+    """Pictures that the model is shown."""
+
+    most: int = Field(4, ge=1, le=64)
+    """How many, those of the question first."""
+    bytes: int = Field(4 << 20, ge=1024, le=64 << 20)
+    """Of each at most."""
+    figures: bool = True
+    """Whether figures that were found are shown as pictures too."""
+
+
 class AnswerConfig(StrictModel):
     """How questions are answered."""
 
@@ -61,6 +75,14 @@ class AnswerConfig(StrictModel):
     """How freely it speaks."""
     unknown: str = "The documents do not say."
     """What is answered where nothing was found, and what the model shall say where it is not enough."""
+    history_tokens: int = Field(1024, ge=0)
+    """Of the turns before the question, about, that the model is shown; the last ones."""
+    unsupported: Literal["tell", "refuse"] = "tell"
+    """Whether an answer that names no place is given, and marked, or replaced by `unknown`."""
+    links: Literal["cited", "none"] = "cited"
+    """Which links an answer may have: those that a place says which the same line names, or none."""
+    images: ImagesConfig | None = None
+    """Pictures that the model is shown; for models that take some."""
 
 
 class RagConfig(StrictModel):
@@ -72,6 +94,28 @@ class RagConfig(StrictModel):
     llm: Endpoint | None = None
     """Who answers."""
     answer: AnswerConfig = AnswerConfig()
+    pipeline: list[Annotated[Any, Choice("rag.steps")]] | None = Field(None, min_length=1, max_length=64)
+    """What is done with a question, step by step; default: search, rerank where `search` has a reranker, answer."""
+
+    def steps(self) -> list[StepConfig]:
+        """The pipeline."""
+        if self.pipeline is not None:
+            return self.pipeline
+        names = ["search", *(["rerank"] if self.search.reranker is not None else []), "answer"]
+        return [member(FAMILY, name).Config() for name in names]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        """Whether the pipeline can run."""
+        if self.pipeline is None:
+            return self
+        from rag.pipeline.ports import Given  # noqa: PLC0415 (its types are made of what reads this module)
+
+        found = faults_of(self.pipeline, get_type_hints(Given))
+        found += lacking(self.pipeline, model=self.llm is not None, reranker=self.search.reranker is not None)
+        if found:
+            raise faults(found)
+        return self
 
 
 def load_rag(source: str | os.PathLike[str] | dict[str, Any], overrides: list[str] | None = None) -> RagConfig:

@@ -6,12 +6,11 @@ easyrec rag ask -c rag.yaml "how long does a refund take?"
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 
 from easyrec.commands._print import line
-from easyrec.commands._rag import add_config, add_search, config_of, facts_in, where
+from easyrec.commands._rag import add_config, add_search, add_trace, config_of, facts_in, print_trace, where
 from easyrec.errors import ConfigError
 
 
@@ -21,26 +20,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUESTION", help="what is asked")
     add_search(parser)
     parser.add_argument("--json", action="store_true", help="one object instead of words as they come")
+    add_trace(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Ask, and print the answer as it comes."""
-    from easyrec.llm.client import Client  # noqa: PLC0415 (help must not wait for it)
-    from rag.answer import Answered, Answerer  # noqa: PLC0415
-    from rag.knowledge import KnowledgeBase  # noqa: PLC0415
+    from rag.answer import Answered  # noqa: PLC0415 (help must not wait for it)
+    from rag.rag import Rag  # noqa: PLC0415
 
     config = config_of(args)
-    if config.llm is None:
+    if config.llm is None and config.pipeline is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model answers")
-    how = config.search
-    with contextlib.ExitStack() as stack:
-        base = stack.enter_context(KnowledgeBase(config.knowledge))
-        reranker = stack.enter_context(how.reranker.open()) if how.reranker is not None else None
-        hits = base.search(args.query, how, filter=facts_in(args.filter) or None, reranker=reranker)
-        client = stack.enter_context(Client(config.llm))
-        for piece in Answerer(client, config.answer).stream(args.query, hits):
+    with Rag(config) as rag:
+        for piece in rag.stream(args.query, filter=facts_in(args.filter) or None):
             if isinstance(piece, Answered):
                 _print(piece, args.json)
+                if args.trace and piece.trace is not None:
+                    print_trace(piece.trace, args.trace)
             elif not args.json:
                 sys.stdout.write(piece)
                 sys.stdout.flush()

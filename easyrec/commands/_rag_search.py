@@ -7,11 +7,10 @@ easyrec rag search -c rag.yaml "refund" --json
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 
 from easyrec.commands._print import line
-from easyrec.commands._rag import add_config, add_search, config_of, facts_in, where
+from easyrec.commands._rag import add_config, add_search, add_trace, config_of, facts_in, print_trace, where
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,18 +19,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUESTION", help="what is looked for")
     add_search(parser)
     parser.add_argument("--json", action="store_true", help="a line of JSON for each chunk")
+    add_trace(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Search, and print what was found."""
-    from rag.knowledge import KnowledgeBase  # noqa: PLC0415 (help must not wait for it)
+    from rag.rag import Rag  # noqa: PLC0415 (help must not wait for it)
 
-    config = config_of(args)
-    how = config.search
-    with contextlib.ExitStack() as stack:
-        base = stack.enter_context(KnowledgeBase(config.knowledge))
-        reranker = stack.enter_context(how.reranker.open()) if how.reranker is not None else None
-        hits = base.search(args.query, how, filter=facts_in(args.filter) or None, reranker=reranker)
+    with Rag(config_of(args)) as rag:
+        found = rag.search(args.query, filter=facts_in(args.filter) or None)
+    if args.trace:
+        print_trace(found.trace, args.trace)
+    hits = found.hits
     for rank, hit in enumerate(hits, 1):
         if args.json:
             told = {"id": hit.part.id, "score": hit.score, "parts": dict(hit.parts), "source": hit.part.source}

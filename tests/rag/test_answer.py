@@ -40,13 +40,13 @@ def test_an_answer_names_the_places_that_say_so(base, answerer, model_server):
     hits = base.search("refund of tickets")
     model_server.script.append(model_server.Reply(pieces=spoken("Tickets: no [1]|. Else five days [2][9].")))
     *pieces, last = answerer.stream("can I get a refund?", hits, [user("hello")])
-    assert pieces == ["Tickets: no [1]", ". Else five days [2][9]."]
+    assert pieces[0] == "Tickets: no"
+    assert "".join(pieces) == last.text
     assert last.text == "Tickets: no [1]. Else five days [2]."
     assert [(c.number, c.hit.part.source) for c in last.citations] == [(1, "tickets.md"), (2, "refunds.md")]
     assert (last.known, last.supported, last.usage.tokens) == (True, True, 12)
-    rules, hello, asked = model_server.bodies()[0]["messages"]
+    rules, asked = model_server.bodies()[0]["messages"]
     assert "You speak for the shop." in rules["content"]
-    assert hello["content"] == "hello"
     lines = asked["content"].split("\n")
     assert json.loads(lines[1]) == {
         "n": 1,
@@ -54,6 +54,7 @@ def test_an_answer_names_the_places_that_say_so(base, answerer, model_server):
         "section": "",
         "text": "A refund of tickets is not possible.",
     }
+    assert lines[-4:-2] == ["Earlier turns:", '{"who": "user", "said": "hello"}']
     assert lines[-1] == "Question: can I get a refund?"
 
 

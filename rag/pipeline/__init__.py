@@ -1,0 +1,1 @@
+"""Pipelines: steps that pass on what they find by named ports, checked before anything runs."""

@@ -1,0 +1,180 @@
+"""`Rag`: asks a knowledge base by a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from typing_extensions import Self
+
+from easyrec.errors import DataError
+from easyrec.llm.client import Message
+from rag.answer import Answered
+from rag.config import RagConfig
+from rag.knowledge import Hit, KnowledgeBase
+from rag.pipeline.pipeline import Pipeline, Values
+from rag.pipeline.ports import Given
+from rag.pipeline.tools import Tools
+from rag.pipeline.trace import Trace, Traced
+
+LONGEST = 20_000
+"""Letters of a question, and of a turn before it."""
+TURNS = 200
+"""Turns before a question."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What was found.
+
+    Attributes:
+        hits: The best first, unless a step orders them otherwise.
+        trace: What ran.
+    """
+
+    hits: list[Hit]
+    trace: Trace = field(repr=False)
+
+
+class Rag:
+    """A knowledge base that answers. Any number of threads may ask it; close it, or use it as `with`.
+
+    Args:
+        config: How it is searched, and who answers.
+        base: The knowledge base; default: the one that the config names, which is closed with it.
+
+    Attributes:
+        base: What is searched.
+
+    Raises:
+        EasyRecError: A model or the knowledge base cannot be opened.
+    """
+
+    def __init__(self, config: RagConfig, *, base: KnowledgeBase | None = None) -> None:
+        self.config = config
+        self._own = base is None
+        self.base = base if base is not None else KnowledgeBase(config.knowledge)
+        self.tools = Tools(config, self.base)
+        try:
+            self._pipeline = Pipeline(config.steps(), self.tools)
+        except BaseException:
+            self.close()
+            raise
+
+    def search(
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        filter: Mapping[str, Any] | None = None,
+        access: Collection[str] | None = None,
+        k: int | None = None,
+    ) -> Searched:
+        """What an answer would be made of.
+
+        Args:
+            question: What is asked.
+            history: The turns before it, the oldest first.
+            filter: What must hold of what is found.
+            access: Names of which a document must have one; None: a trusted caller, who sees everything.
+            k: How many chunks are wanted.
+
+        Raises:
+            EasyRecError: The filter is none, or a model or a store cannot be reached.
+        """
+        values, traced = _given(question, history, filter, access, (), k), list[Traced]()
+        for _ in self._pipeline.run(values, traced, until_answer=True):
+            pass
+        hits = list(values.get("hits", ()))
+        return Searched(hits if k is None else hits[:k], Trace(tuple(traced)))
+
+    def ask(
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        filter: Mapping[str, Any] | None = None,
+        access: Collection[str] | None = None,
+        images: Sequence[bytes] = (),
+        k: int | None = None,
+    ) -> Answered:
+        """The answer.
+
+        Args:
+            question: What is asked.
+            history: The turns before it, the oldest first.
+            filter: What must hold of what is found.
+            access: Names of which a document must have one; None: a trusted caller, who sees everything.
+            images: Pictures that belong to the question, as PNG, JPEG, GIF or WebP; only where `answer.images` allows some.
+            k: How many chunks are wanted.
+
+        Raises:
+            EasyRecError: The filter is none, or a model or a store cannot be reached.
+        """
+        *_, last = self.stream(question, history=history, filter=filter, access=access, images=images, k=k)
+        assert isinstance(last, Answered)
+        return last
+
+    def stream(
+        self,
+        question: str,
+        *,
+        history: Sequence[Message] = (),
+        filter: Mapping[str, Any] | None = None,
+        access: Collection[str] | None = None,
+        images: Sequence[bytes] = (),
+        k: int | None = None,
+    ) -> Iterator[str | Answered]:
+        """The answer's words as they come, and at last the whole answer; the words joined are its text.
+
+        Where a step behind `answer` may change it, its words come when that is done.
+
+        Raises:
+            EasyRecError: As of `ask`; also in the midst of it.
+        """
+        values, traced = _given(question, history, filter, access, images, k), list[Traced]()
+        said = False
+        for piece in self._pipeline.run(values, traced):
+            said = True
+            yield piece
+        answer: Answered = values["answer"]
+        if not said and answer.text:
+            yield answer.text
+        yield replace(answer, trace=Trace(tuple(traced)))
+
+    def close(self) -> None:
+        """Let go of models, and of the knowledge base where it is its own."""
+        self.tools.close()
+        if self._own:
+            self.base.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _given(
+    question: str,
+    history: Sequence[Message],
+    filter: Mapping[str, Any] | None,
+    access: Collection[str] | None,
+    images: Sequence[bytes],
+    k: int | None,
+) -> Values:
+    """What a run begins with.
+
+    Raises:
+        DataError: There is too much of it, or a turn is of nobody who talks.
+    """
+    if len(question) > LONGEST or any(isinstance(t.content, str) and len(t.content) > LONGEST for t in history):
+        raise DataError(f"a question, and a turn before it, may have {LONGEST} letters")
+    if len(history) > TURNS:
+        raise DataError(f"{len(history)} turns are too many before a question; {TURNS} may be")
+    strange = [turn.role for turn in history if turn.role not in ("user", "assistant")]
+    if strange:
+        raise DataError(f"a turn of '{strange[0]}' is none of a talk: 'user' and 'assistant' speak")
+    given = Given(question, question, tuple(history), filter, access, tuple(images), k)
+    return given._asdict()
