@@ -12,7 +12,9 @@ from easyrec.llm.client import Endpoint
 from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
 from rag.fusion import Fusion, MinMax
 from rag.pipeline.wiring import FAMILY, faults_of, lacking
+from rag.server.config import ServerConfig
 from rag.steps import StepConfig
+from rag.ui.config import UiConfig
 
 
 class SearchConfig(StrictModel):
@@ -96,6 +98,10 @@ class RagConfig(StrictModel):
     answer: AnswerConfig = AnswerConfig()
     pipeline: list[Annotated[Any, Choice("rag.steps")]] | None = Field(None, min_length=1, max_length=64)
     """What is done with a question, step by step; default: search, rerank where `search` has a reranker, answer."""
+    server: ServerConfig = ServerConfig()
+    """Where many knowledge bases are served, to whom."""
+    ui: UiConfig = UiConfig()
+    """Where the page for people is."""
 
     def steps(self) -> list[StepConfig]:
         """The pipeline."""
