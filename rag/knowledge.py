@@ -5,29 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from typing_extensions import Self
 
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import DataError
 from easyrec.llm.embedders import Embedder
 from easyrec.llm.rerankers import Reranker
-from easyrec.retrieval.filters import Fact, conditions_of, facts_of
+from easyrec.retrieval.filters import Fact, facts_of
 from easyrec.retrieval.keyword.index import KeywordIndex
 from feature_generator.config import member, members
 from rag.chunkers import Chunk
 from rag.config import KnowledgeConfig, SearchConfig
 from rag.document import Paragraph
+from rag.finding import Finding, Hit, limits_of, names_of
 from rag.following import Following
-from rag.fusion import Found, fused
+from rag.links import kind_of
 from rag.readers import FAMILY, ReaderConfig, reader_of
 from rag.records import New, Part, Records, Stored
 from rag.stores import VectorStore
+
+__all__ = ["Hit", "KnowledgeBase", "Report"]
 
 TOGETHER = 512
 """New chunks that are embedded, and written, at a time."""
@@ -57,26 +61,6 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A chunk that was found.
-
-    Attributes:
-        part: It, with its document.
-        score: By what decided last; larger is better.
-        parts: Its scores by `vector`, `keyword` and `reranker`, as far as these found it.
-    """
-
-    part: Part
-    score: float
-    parts: Mapping[str, float]
-
-    @property
-    def text(self) -> str:
-        """What is read of it."""
-        return self.part.chunk.context or self.part.chunk.text
-
-
-@dataclass(frozen=True)
 class _Read:
     """A document that was read."""
 
@@ -93,14 +77,20 @@ class KnowledgeBase:
 
     Args:
         config: What it holds, and how.
+        embedder: What makes vectors, as `config` has it, where others use it too: it is not closed with this one.
         now: Seconds since 1970.
+
+    Attributes:
+        closed: Whether it was closed.
 
     Raises:
         EasyRecError: It cannot be opened, or was made otherwise.
     """
 
-    def __init__(self, config: KnowledgeConfig, *, now: Callable[[], float] = time.time) -> None:
-        self.config, self._now = config, now
+    def __init__(
+        self, config: KnowledgeConfig, *, embedder: Embedder | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self.config, self._now, self._shared, self.closed = config, now, embedder is not None, False
         self.folder = Path(config.path)
         self._chunker = _default("rag.chunkers", "structure", config.chunker)
         self._readers = {ending: reader for reader in config.readers for ending in reader.endings}
@@ -110,15 +100,28 @@ class KnowledgeBase:
         try:
             self.keywords = KeywordIndex(self.folder / "keyword", config.language)
             if config.embedder is not None:
-                self.embedder = config.embedder.open()
+                self.embedder = embedder if embedder is not None else config.embedder.open()
                 self.vectors = _default("rag.stores", "faiss", config.store).open(
-                    self.folder / "vectors", self.folder.name
+                    self.folder / "vectors", self._called()
                 )
                 self._check_embedder()
+            self._finding = Finding(self.records, self.keywords, self.vectors, self.embedder)
             self.refresh()
         except BaseException:
             self.close()
             raise
+
+    def _called(self) -> str:
+        """Its name in a store that others use too, which no other has, also where folders are called the same."""
+        name = self.records.about("name")
+        if name is None:
+            with self.records.writing():
+                name = self.records.about("name")
+                if name is None:
+                    told = re.sub(r"[^a-z0-9]+", "_", self.folder.name.lower()).strip("_")[:32]
+                    name = f"{told or 'kb'}_{uuid.uuid4().hex[:12]}"
+                    self.records.tell("name", name)
+        return name
 
     def _check_embedder(self) -> None:
         """Vectors of two models cannot be compared: with another model all are made anew at the next `add`."""
@@ -144,7 +147,8 @@ class KnowledgeBase:
 
         Args:
             paths: Files and folders; what they are called tells documents apart.
-            facts: What is known of all of them, to filter by.
+            facts: What is known of all of them, to filter by; `access` names who may see them, default: everybody. None:
+                what was known of them stays. `access` stays too unless it is named.
             progress: Is told each source that is done.
 
         Returns:
@@ -154,7 +158,7 @@ class KnowledgeBase:
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written; documents that were written before stay.
         """
-        known = {name: list(values) for name, values in facts_of(facts or {}).items()}
+        known = _known(facts)
         report, held = Report(), list[_Read]()
         self._embed_missing(report)
         for path in _files(paths):
@@ -183,11 +187,12 @@ class KnowledgeBase:
             ConfigError: A fact cannot be.
             EasyRecError: Chunks cannot be embedded or written.
         """
-        known = {name: list(values) for name, values in facts_of(facts or {}).items()}
+        known = _known(facts)
         chunks = list(self._chunker.chunks([Paragraph(part) for part in text.split("\n\n") if part.strip()]))
         report = Report()
         content = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        read = _Read(source, _digest(content, self._chunker.model_dump_json()), known, chunks)
+        known = _kept(self.records.document(source), known)
+        read = _Read(source, _digest(content, self._chunker.model_dump_json()), known or {}, chunks)
         self._write([read], report, None)
         self.refresh(report.seconds)
         return report
@@ -213,9 +218,125 @@ class KnowledgeBase:
             self.records.edit(part, new, self._now())
         self.refresh()
 
-    def documents(self) -> list[Stored]:
-        """All documents."""
-        return self.records.documents()
+    def documents(self, access: Collection[str] | None = None) -> list[Stored]:
+        """All documents that somebody with these names may see; None: all."""
+        names = None if access is None else names_of(access)
+        return [each for each in self.records.documents() if each.visible(names)]
+
+    def parts(self, source: str, access: Collection[str] | None = None) -> list[Part]:
+        """The chunks of a document, in their order; none where there is no such document, or it is kept for others."""
+        found = self.records.document(source)
+        if found is None or not found.visible(None if access is None else names_of(access)):
+            return []
+        return self.records.parts_of(found.id)
+
+    def part(self, number: int, access: Collection[str] | None = None) -> Part | None:
+        """A chunk, a link or a summary; None where there is none, or it is kept for others."""
+        found = self.records.parts([number]).get(number)
+        return found if found is not None and found.visible(None if access is None else names_of(access)) else None
+
+    # ------------------------------------------------------------------------------------- what stands beside
+
+    def link(self, part: int, kind: str, texts: Sequence[str]) -> None:
+        """Put texts beside a chunk, as `link_all` does."""
+        self.link_all(kind, {part: texts})
+
+    def link_all(self, kind: str, texts: Mapping[int, Sequence[str]]) -> None:
+        """Put texts beside chunks: who finds one of them finds the chunk. They last as long as the chunk says the same.
+
+        Args:
+            kind: As `question`, `summary` or `entity`; those of the same kind that a chunk had are replaced.
+            texts: By the numbers of the chunks; none for one of which nothing is to be said.
+
+        Raises:
+            ConfigError: The kind cannot be called so.
+            DataError: There is no such chunk.
+            EasyRecError: They cannot be embedded or written.
+        """
+        kind_of(kind)
+        told = {part: list(dict.fromkeys(t.strip() for t in own if t.strip())) for part, own in texts.items()}
+        parts = self._parts_for(told)
+        chunks = [Chunk(text, kind=parts[part].chunk.kind) for part, own in told.items() for text in own]
+        new = iter(self._embedded(chunks, Report()))
+        with self.records.writing():
+            still = self.records.parts(told)
+            for part, own in told.items():
+                made = [next(new) for _ in own]
+                if part in still and still[part].chunk == parts[part].chunk:  # else it was changed meanwhile
+                    self.records.links.link(part, parts[part].document, kind, made)
+        self.refresh()
+
+    def links(self, part: int) -> list[Part]:
+        """What stands beside a chunk."""
+        return self.records.links_of(part)
+
+    def unlinked(self, kind: str, after: int = 0, most: int = 500) -> list[Part]:
+        """The next chunks, behind a number, that were not given links of a kind yet, none at all included."""
+        return self.records.unlinked(kind_of(kind), after, most)
+
+    def unlink(self, kind: str) -> None:
+        """Take all links of a kind away."""
+        with self.records.writing():
+            self.records.links.unlink(kind_of(kind))
+        self.refresh()
+
+    def add_tree(self, level: int, text: str, children: Sequence[int]) -> int:
+        """Add a summary of several chunks, as `add_trees` does."""
+        return self.add_trees([(level, text, children)])[0]
+
+    def add_trees(self, trees: Sequence[tuple[int, str, Sequence[int]]]) -> list[int]:
+        """Add summaries of chunks, or of other summaries.
+
+        One is found for itself, by who may see all that it is of, and lasts until one of these changes.
+
+        Args:
+            trees: Of each the level, from 1 on, its words, and the numbers of what it is of.
+
+        Returns:
+            Their numbers.
+
+        Raises:
+            DataError: There is no such chunk, or a summary is of one of its own level or of a higher one.
+            EasyRecError: They cannot be embedded or written.
+        """
+        parts = self._parts_for({child for _, _, children in trees for child in children}, links=False)
+        for level, _, children in trees:
+            own = [parts[child].number if parts[child].link else 0 for child in children]
+            if not own or level <= max(own):
+                raise DataError(f"{self.folder}: a summary of level {level} must be of something below that level")
+        chunks = [
+            Chunk(text, _shared_path([parts[child].chunk.path for child in children]), kind="summary")
+            for _, text, children in trees
+        ]
+        new = self._embedded(chunks, Report())
+        with self.records.writing():
+            self._parts_for({child for _, _, children in trees for child in children}, links=False)
+            made = [
+                self.records.links.add_tree(level, each, children)
+                for (level, _, children), each in zip(trees, new, strict=True)
+            ]
+        self.refresh()
+        return made
+
+    def trees(self) -> list[Part]:
+        """All summaries of several chunks, the lowest first; their `children` say what they are of."""
+        return self.records.trees()
+
+    def drop_trees(self, level: int = 1) -> None:
+        """Take the summaries of a level, and of those above it, away."""
+        with self.records.writing():
+            self.records.links.drop_trees(level)
+        self.refresh()
+
+    def _parts_for(self, numbers: Iterable[int], *, links: bool = False) -> dict[int, Part]:
+        wanted = list(numbers)
+        found = {part.id: part for part in self.records.parts(wanted).values() if links or part.parent is None}
+        missing = [number for number in wanted if number not in found]
+        if missing:
+            raise DataError(f"{self.folder}: there is no chunk {missing[0]}")
+        return found
+
+    # ---------------------------------------------------------------------------------------------- reading
 
     def preview(self, path: str | os.PathLike[str]) -> list[Chunk]:
         """The chunks that a file would have.
@@ -229,19 +350,25 @@ class KnowledgeBase:
         found: ReaderConfig = self._readers.get(path.suffix.lower()) or reader_of(path)
         return found
 
-    def _read(self, path: Path, source: str, facts: dict[str, list[Fact]], report: Report) -> _Read | None:
+    def _read(self, path: Path, source: str, facts: dict[str, list[Fact]] | None, report: Report) -> _Read | None:
         """A document, unless it is known as it is."""
         begun = time.perf_counter()
         reader = self._reader(path)
         reader.check(path)
         digest = _digest(_sum_of(path), reader.model_dump_json(), self._chunker.model_dump_json())
         former = self.records.document(source)
-        if former is not None and former.digest == digest and former.facts == facts:
-            report.unchanged.append(source)
+        known = _kept(former, facts)
+        if former is not None and former.digest == digest:
+            if former.facts == known:
+                report.unchanged.append(source)
+            else:
+                with self.records.writing():
+                    self.records.know(source, known, self._now())
+                report.updated.append(source)
             return None
         chunks = list(self._chunker.chunks(reader.read(path)))
         _took(report.seconds, "read", begun)
-        return _Read(source, digest, facts, chunks)
+        return _Read(source, digest, known, chunks)
 
     def _write(self, documents: Sequence[_Read], report: Report, progress: Callable[[str], object] | None) -> None:
         """Embed what is new, and write documents."""
@@ -304,6 +431,7 @@ class KnowledgeBase:
         config: SearchConfig | None = None,
         *,
         filter: Mapping[str, Any] | None = None,
+        access: Collection[str] | None = None,
         reranker: Reranker | None = None,
     ) -> list[Hit]:
         """The chunks that fit a question best.
@@ -312,50 +440,33 @@ class KnowledgeBase:
             query: It.
             config: How they are found.
             filter: What must hold of them, as `easyrec.retrieval.filters` has it; `source` and `kind` are always known.
+            access: The names of who asks: what is kept for others is not found. None: who asks may see everything.
             reranker: What looks at the best ones again; default: none.
 
         Raises:
             ConfigError: The filter is none, or there are no vectors to search.
             EasyRecError: The question cannot be embedded, or a store cannot be reached.
         """
-        how = config or SearchConfig()
-        lists = self._lists(query, how, filter)
-        wanted = max(how.k, how.reranked) if reranker is not None else how.k
-        if how.mode == "hybrid" and self.embedder is not None:
-            numbers, scores = fused(lists["vector"], lists["keyword"], wanted, how.fusion)
-        else:
-            numbers, scores = (part[:wanted] for part in next(iter(lists.values())))
-        parts = self.records.parts(numbers.tolist())
-        found = [
-            (int(number), float(score)) for number, score in zip(numbers, scores, strict=True) if int(number) in parts
-        ]
-        own = {kind: dict(zip(n.tolist(), s.tolist(), strict=True)) for kind, (n, s) in lists.items()}
-        if reranker is not None and found:
-            again = reranker.score(query, [parts[number].chunk.searched() for number, _ in found])
-            own["reranker"] = {number: float(score) for (number, _), score in zip(found, again, strict=True)}
-            found = sorted(own["reranker"].items(), key=lambda entry: (-entry[1], entry[0]))
-        least = -np.inf if how.min_score is None else how.min_score
-        return [
-            Hit(parts[number], score, {kind: scores[number] for kind, scores in own.items() if number in scores})
-            for number, score in found[: how.k]
-            if score >= least
-        ]
+        return self._finding.search(query, config or SearchConfig(), limits_of(filter, access), reranker)
 
-    def _lists(self, query: str, how: SearchConfig, filter: Mapping[str, Any] | None) -> dict[str, Found]:
-        """What words and vectors find."""
-        conditions, lists = conditions_of(filter), dict[str, Found]()
-        most = max(how.candidates, how.k)
-        if how.mode == "vector" and self.embedder is None:
-            raise ConfigError("search.mode: 'vector' needs 'knowledge.embedder'")
-        if how.mode != "keyword" and self.embedder is not None and self.vectors is not None:
-            lists["vector"] = self.vectors.search(self.embedder.queries([query])[0], most, conditions)
-        if how.mode != "vector":
-            lists["keyword"] = self.keywords.search(query, most, filter=filter)
-        return lists
+    def clear_stores(self) -> None:
+        """Take all vectors away, also those that lie elsewhere: the next `refresh` would tell them anew.
+
+        Raises:
+            StoreError: The store cannot be reached.
+        """
+        if self.vectors is not None:
+            self.vectors.clear()
 
     def close(self) -> None:
         """Let go of files and models."""
-        for held in (getattr(self, "keywords", None), self.vectors, self.embedder, self.records):
+        self.closed = True
+        for held in (
+            getattr(self, "keywords", None),
+            self.vectors,
+            None if self._shared else self.embedder,
+            self.records,
+        ):
             if held is not None:
                 held.close()
 
@@ -364,6 +475,35 @@ class KnowledgeBase:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _known(facts: Mapping[str, Any] | None) -> dict[str, list[Fact]] | None:
+    """What is known of documents; None: nothing is said.
+
+    Raises:
+        ConfigError: A fact cannot be.
+    """
+    if facts is None:
+        return None
+    known = {name: list(values) for name, values in facts_of(facts).items()}
+    if "access" in known:
+        names_of([*known["access"]])  # type: ignore[list-item]  # what is no text is told
+    return known
+
+
+def _kept(former: Stored | None, facts: dict[str, list[Fact]] | None) -> dict[str, list[Fact]]:
+    """What is known of a document from now on: who may see it stays so unless somebody says otherwise."""
+    before = {} if former is None else former.facts
+    if facts is None:
+        return before
+    return {**facts, "access": before["access"]} if "access" in before and "access" not in facts else facts
+
+
+def _shared_path(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The headings that all have above them."""
+    first, last = min(paths), max(paths)
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:length]
 
 
 def _default(family: str, name: str, given: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,11 @@ import numpy as np
 from easyrec.databases import open_file
 from easyrec.errors import StoreError
 from easyrec.retrieval.filters import Fact
+from rag import links
 from rag.chunkers import Chunk
+from rag.links import EVERYBODY, TREE, Links, common, sees
 
-APPLICATION, VERSION = 0x6561726B, 1
+APPLICATION, VERSION = 0x6561726B, 2
 PATIENCE_S = 30.0
 KEPT = 200_000
 """Changes that are remembered; who missed more is told everything."""
@@ -31,10 +33,12 @@ TABLES = (
     "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL,"
     " facts TEXT NOT NULL, chunks INTEGER NOT NULL, changed REAL NOT NULL)",
     "CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, number INTEGER NOT NULL,"
-    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, edited INTEGER NOT NULL DEFAULT 0)",
+    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, edited INTEGER NOT NULL DEFAULT 0,"
+    " parent INTEGER, link TEXT)",
     "CREATE INDEX chunks_of_document ON chunks (document, number)",
     "CREATE INDEX chunks_of_text ON chunks (text)",
     "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER NOT NULL)",
+    *links.TABLES,
 )
 IDS = 500
 """Ids in one statement."""
@@ -60,6 +64,10 @@ class Stored:
     chunks: int
     changed: float
 
+    def visible(self, access: Collection[str] | None) -> bool:
+        """Whether somebody with these names may see it; None: who sees all."""
+        return access is None or sees(access, self.facts)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -73,6 +81,10 @@ class Part:
         chunk: What it says.
         facts: What is known of its document.
         vector: (d,) float32, if it has one.
+        parent: Of a link: the number of the chunk that it stands beside.
+        link: The kind of a link, or `tree` of a summary, whose `number` is its level; None of a chunk of a document.
+        children: What a summary is of, by number.
+        edited: Whether somebody wrote what it says.
     """
 
     id: int
@@ -82,11 +94,20 @@ class Part:
     chunk: Chunk
     facts: dict[str, list[Fact]]
     vector: np.ndarray | None
+    parent: int | None = None
+    link: str | None = None
+    children: tuple[int, ...] = ()
+    edited: bool = False
 
     def known(self) -> dict[str, tuple[Fact, ...]]:
         """What it may be filtered by."""
         own: dict[str, tuple[Fact, ...]] = {name: tuple(values) for name, values in self.facts.items()}
-        return {**own, "source": (self.source,), "kind": (self.chunk.kind,)}
+        source = (self.source,) if self.document else ()  # what sums up several documents is of none of them
+        return {"access": (EVERYBODY,), **own, "source": source, "kind": (self.chunk.kind,)}
+
+    def visible(self, access: Collection[str] | None) -> bool:
+        """Whether somebody with these names may see it; None: who sees all."""
+        return access is None or sees(access, self.facts)
 
 
 @dataclass(frozen=True)
@@ -120,6 +141,7 @@ class Records:
         with self._told():
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
+        self.links = Links(self._db, self._ask)
 
     def close(self) -> None:
         """Close the file."""
@@ -162,8 +184,23 @@ class Records:
         return found
 
     def parts_of(self, document: int) -> list[Part]:
-        """The chunks of a document, in their order."""
-        return self._parts("WHERE c.document = ? ORDER BY c.number", (document,), False)
+        """The chunks of a document, in their order, without what stands beside them."""
+        return self._parts("WHERE c.document = ? AND c.link IS NULL ORDER BY c.number", (document,), False)
+
+    def links_of(self, part: int) -> list[Part]:
+        """What stands beside a chunk."""
+        return self._parts("WHERE c.parent = ? ORDER BY c.link, c.id", (part,), False)
+
+    def trees(self) -> list[Part]:
+        """All summaries of chunks, the lowest first."""
+        return self._parts("WHERE c.link = 'tree' ORDER BY c.number, c.id", (), False)
+
+    def unlinked(self, kind: str, after: int, most: int) -> list[Part]:
+        """Some chunks, behind a number, that nobody gave links of a kind."""
+        missing = "NOT EXISTS (SELECT 1 FROM linked l WHERE l.chunk = c.id AND l.kind = ?)"
+        return self._parts(
+            f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
+        )
 
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""
@@ -172,14 +209,22 @@ class Records:
     def _parts(self, clause: str, values: Sequence[Any], vectors: bool) -> list[Part]:
         vector = "c.vector" if vectors else "NULL"
         rows = self._ask(
-            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector} FROM chunks c"  # noqa: S608 (ours)
-            f" JOIN documents d ON d.id = c.document {clause}",
+            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector}, c.parent, c.link, c.edited"  # noqa: S608 (ours)
+            f" FROM chunks c LEFT JOIN documents d ON d.id = c.document {clause}",
             values,
         )
-        return [
-            Part(row[0], row[1], row[2], row[3], Chunk.from_json(row[4]), json.loads(row[5]), _vector(row[6]))
-            for row in rows
-        ]
+        trees = [row[0] for row in rows if row[8] == TREE]
+        children = self.links.children(trees) if trees else {}
+        over = self.links.documents(trees) if trees else {}
+        found = []
+        for row in rows:
+            source, facts = row[2], None if row[5] is None else json.loads(row[5])
+            if row[0] in over:
+                of = over[row[0]]
+                source, facts = of[0][0] if len(of) == 1 else f"{len(of)} documents", common([each for _, each in of])
+            chunk, beside = Chunk.from_json(row[4]), (row[7], row[8], children.get(row[0], ()), bool(row[9]))
+            found.append(Part(row[0], row[1], source or "", row[3], chunk, facts or {}, _vector(row[6]), *beside))
+        return found
 
     def without_vectors(self, most: int) -> list[Part]:
         """Some chunks that have no vector."""
@@ -244,10 +289,11 @@ class Records:
         former = self.document(source)
         told = json.dumps(facts, ensure_ascii=False, sort_keys=True)
         if former is None:
-            document = self._db.execute(
+            made = self._db.execute(
                 "INSERT INTO documents (source, digest, facts, chunks, changed) VALUES (?, ?, ?, ?, ?)",
                 (source, digest, told, len(chunks), now),
-            ).lastrowid
+            )
+            document = int(made.lastrowid or 0)
         else:
             document = former.id
             self._db.execute(
@@ -256,7 +302,7 @@ class Records:
             )
         kept: dict[str, list[int]] = {}
         for number, own in self._db.execute(
-            "SELECT id, digest FROM chunks WHERE document = ? ORDER BY number DESC", (document,)
+            "SELECT id, digest FROM chunks WHERE document = ? AND link IS NULL ORDER BY number DESC", (document,)
         ):
             kept.setdefault(own, []).append(number)
         same_facts = former is not None and json.dumps(former.facts, ensure_ascii=False, sort_keys=True) == told
@@ -267,7 +313,8 @@ class Records:
             if kept.get(own):
                 number = kept[own].pop()
                 self._db.execute(
-                    "UPDATE chunks SET number = ?, vector = coalesce(?, vector) WHERE id = ?", (place, vector, number)
+                    "UPDATE chunks SET number = ?, body = ?, vector = coalesce(?, vector) WHERE id = ?",
+                    (place, new.chunk.as_json(), vector, number),
                 )
                 changes += [] if same_facts else [(number,)]
             else:
@@ -278,12 +325,16 @@ class Records:
                 ).lastrowid
                 changes.append((int(added or 0),))
         gone = [(number,) for numbers in kept.values() for number in numbers]
+        self.links.gone([number for (number,) in gone])
+        if former is not None and not same_facts:
+            self.links.known_otherwise(document)
         self._db.executemany("DELETE FROM chunks WHERE id = ?", gone)
         self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [*changes, *gone])
         return former is not None
 
     def edit(self, part: int, new: New, now: float) -> None:
-        """Let a chunk say something else."""
+        """Let a chunk say something else; what stood beside it was of what it said before."""
+        self.links.gone([part])
         vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
         values = (new.chunk.digest(), new.chunk.as_json(), new.text, vector, part)
         self._db.execute(
@@ -294,11 +345,24 @@ class Records:
         )
         self._db.execute("INSERT INTO changes (chunk) VALUES (?)", (part,))
 
+    def know(self, source: str, facts: dict[str, list[Fact]], now: float) -> None:
+        """Let something else be known of a document; its chunks stay as they are, also those that somebody wrote."""
+        former = self.document(source)
+        if former is None:
+            return
+        told = json.dumps(facts, ensure_ascii=False, sort_keys=True)
+        self._db.execute("UPDATE documents SET facts = ?, changed = ? WHERE id = ?", (told, now, former.id))
+        self._db.execute(
+            "INSERT INTO changes (chunk) SELECT id FROM chunks WHERE document = ? AND link IS NULL", (former.id,)
+        )
+        self.links.known_otherwise(former.id)
+
     def drop(self, source: str) -> bool:
         """Take a document away, and say whether it was there."""
         former = self.document(source)
         if former is None:
             return False
+        self.links.gone_document(former.id)
         self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks WHERE document = ?", (former.id,))
         self._db.execute("DELETE FROM chunks WHERE document = ?", (former.id,))
         self._db.execute("DELETE FROM documents WHERE id = ?", (former.id,))

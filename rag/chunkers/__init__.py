@@ -32,7 +32,7 @@ class Chunk:
         text: What it says.
         path: The headings above it, the highest first.
         places: Where it stands, one for each block that it is made of.
-        kind: `text`, `table`, `code` or `figure`.
+        kind: `text`, `table`, `code` or `figure`; `summary` of what sums up several.
         context: What is read in its place when it was found; None: itself.
     """
 
@@ -47,8 +47,8 @@ class Chunk:
         return f"{' > '.join(self.path)}\n{self.text}" if self.path else self.text
 
     def digest(self) -> str:
-        """Tells whether anything of it has changed."""
-        return hashlib.sha256(self.as_json().encode("utf-8", "surrogatepass")).hexdigest()
+        """Tells whether what it says has changed; where it stands may change with what stands before it."""
+        return hashlib.sha256(replace(self, places=()).as_json().encode("utf-8", "surrogatepass")).hexdigest()
 
     def as_json(self) -> str:
         """All of it."""

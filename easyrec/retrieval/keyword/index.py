@@ -186,6 +186,7 @@ class KeywordIndex:
         k: int = 10,
         *,
         filter: Mapping[str, Any] | None = None,
+        conditions: Sequence[Condition] = (),
         among: Sequence[int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The entries that fit a query best.
@@ -194,6 +195,7 @@ class KeywordIndex:
             query: Any text.
             k: How many are wanted; fewer where fewer have one of its words.
             filter: What must hold of them, as `easyrec.retrieval.filters` has it.
+            conditions: The same, as `conditions_of` gives them; both must hold.
             among: Numbers of those that may be found; None: all.
 
         Returns:
@@ -203,7 +205,7 @@ class KeywordIndex:
         Raises:
             ConfigError: The filter is none.
         """
-        conditions = conditions_of(filter)
+        conditions = (*conditions_of(filter), *conditions)
         words = self.words(query)[:WORDS]
         if not words or k < 1 or (among is not None and not len(among)):
             return np.empty(0, np.int64), np.empty(0, np.float32)
