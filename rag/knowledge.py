@@ -141,6 +141,7 @@ class KnowledgeBase:
         paths: Iterable[str | os.PathLike[str]],
         facts: Mapping[str, Any] | None = None,
         *,
+        called: Callable[[Path], str] = Path.as_posix,
         progress: Callable[[str], object] | None = None,
     ) -> Report:
         """Add files, and what is in folders. A file that was added before is written anew where it has changed.
@@ -149,6 +150,7 @@ class KnowledgeBase:
             paths: Files and folders; what they are called tells documents apart.
             facts: What is known of all of them, to filter by; `access` names who may see them, default: everybody. None:
                 what was known of them stays. `access` stays too unless it is named.
+            called: What a file is called as a document, as where it was sent from elsewhere and lies here by the way.
             progress: Is told each source that is done.
 
         Returns:
@@ -162,7 +164,7 @@ class KnowledgeBase:
         report, held = Report(), list[_Read]()
         self._embed_missing(report)
         for path in _files(paths):
-            source = path.as_posix()
+            source = called(path)
             try:
                 read = self._read(path, source, known, report)
             except DataError as error:

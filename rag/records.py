@@ -159,6 +159,10 @@ class Records:
         """A document by what it is called."""
         return next(iter(self._documents("WHERE source = ?", (source,))), None)
 
+    def document_of(self, number: int) -> Stored | None:
+        """A document by its number."""
+        return next(iter(self._documents("WHERE id = ?", (number,))), None)
+
     def documents(self) -> list[Stored]:
         """All documents, by what they are called."""
         return self._documents("ORDER BY source", ())

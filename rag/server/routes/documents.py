@@ -128,7 +128,8 @@ def _fields(fields: dict[str, str], user: User) -> tuple[dict[str, Any], str, bo
     hold = fields.get("hold", "false").lower()
     if hold not in ("true", "false", "1", "0"):
         raise Refused(400, "hold", "'hold' must be true or false", param="hold")
-    return {**known, "access": named or [EVERYBODY]}, folder_name(fields.get("folder", "")), hold in ("true", "1")
+    own_facts = {**known, "access": named} if named else known  # else those stay who are named already
+    return own_facts, folder_name(fields.get("folder", "")), hold in ("true", "1")
 
 
 async def shown(service: Service, request: Request) -> Response:
@@ -180,7 +181,7 @@ async def with_document(service: Service, request: Request, number: int, work: A
 
     def found() -> Any:
         with service.shelf.use(name) as opened:
-            document = opened.base.records.document_by_id(number)
+            document = opened.base.records.document_of(number)
             if document is None or not document.visible(access):
                 raise Refused(404, "unknown_document", f"there is no document {number}")
             return work(opened, document)
