@@ -9,11 +9,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
+from easyrec.errors import FeatureGeneratorError
 from rag.server import routes
-from rag.server.gate import Gate
+from rag.server.gate import Gate, refused_of
 from rag.server.refused import Refused
 from rag.server.service import Service
 
@@ -21,9 +22,12 @@ from rag.server.service import Service
 def app_of(service: Service) -> Gate:
     """The application of a service."""
     paths: dict[int, str] = {}
+    methods: dict[str, list[str]] = {}
     made = []
     for route in routes.routes():
         endpoint = _endpoint(service, route)
+        endpoint.methods = methods.setdefault(route.path, [])
+        endpoint.methods.append(route.method)
         paths[id(endpoint)] = route.path
         made.append(Path(route.path, endpoint, methods=[route.method]))
 
@@ -33,8 +37,10 @@ def app_of(service: Service) -> Gate:
         yield
         await service.stop()
 
-    # A `Refused` is answered by the gate, as is whatever else is raised: starlette's own pages are no JSON.
-    app = Starlette(routes=made, lifespan=lifespan, exception_handlers={HTTPException: _told})
+    handlers: dict[Any, Any] = {HTTPException: _told} | dict.fromkeys(
+        (Refused, FeatureGeneratorError, Exception), _answered
+    )
+    app = Starlette(routes=made, lifespan=lifespan, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Gate(app, service, paths)
 
@@ -50,10 +56,19 @@ def _endpoint(service: Service, route: routes.Route) -> Any:
     return endpoint
 
 
+async def _answered(request: Request, error: Exception) -> Response:
+    """What is wrong, as clients read it; the gate writes it down."""
+    refused = refused_of(error)
+    request.state.code, request.state.error = refused.code, error
+    return JSONResponse(refused.body, refused.status, headers=refused.headers)
+
+
 async def _told(request: Request, error: Exception) -> Response:
     """What is wrong with a path or a method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        raise Refused(405, "method", f"this path takes {allow}", headers={"allow": allow})
-    raise Refused(404, "unknown_path", f"nothing is served at '{request.url.path[:100]}'")
+        allow = ", ".join(getattr(request.scope.get("endpoint"), "methods", ()))
+        refused = Refused(405, "method", f"this path takes {allow}", headers={"allow": allow})
+    else:
+        refused = Refused(404, "unknown_path", f"nothing is served at '{request.url.path[:100]}'")
+    return await _answered(request, refused)

@@ -56,7 +56,7 @@ class Gate:
         headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
         number = given if ID.match(given) else uuid.uuid4().hex
-        status, user, code = 0, "", ""
+        status, user = 0, ""
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -74,12 +74,14 @@ class Gate:
             await self._app(scope, self._bounded(scope, headers, receive), answer)
         except Exception as error:  # noqa: BLE001 (the process' edge: whatever it is, the client is answered)
             refused = refused_of(error)
-            code = refused.code
-            if refused.status >= 500:
-                tell(logging.ERROR, "a request failed", error, request=number, code=code)
+            scope.setdefault("state", {}).update(code=refused.code, error=error)
             if not status:
                 await JSONResponse(refused.body, refused.status, headers=refused.headers)(scope, receive, answer)
         finally:
+            state = scope.get("state", {})
+            code = state.get("code", "")
+            if status >= 500:
+                tell(logging.ERROR, "a request failed", state.get("error"), request=number, code=code)
             self._count(scope, number, user, status, code, time.monotonic() - begun)
 
     def _who(self, scope: Scope, headers: Mapping[str, str]) -> User | None:
