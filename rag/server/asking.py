@@ -138,5 +138,5 @@ def citations_of(answer: Answered) -> list[dict[str, Any]]:
     for citation in answer.citations:
         told = hit_told(citation.hit)
         pages = sorted({p["page"] for p in told["places"] if p["page"] is not None})
-        found.append({"number": citation.number, "page": pages[0] if pages else None, **told})
+        found.append({**told, "number": citation.number, "page": pages[0] if pages else None})
     return found

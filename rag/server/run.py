@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from easyrec.errors import MissingExtra
 from easyrec.listening import listen
 from rag.config import RagConfig
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def need() -> None:
@@ -39,33 +43,36 @@ def serve_rag(config: RagConfig, ready: Callable[[str], object]) -> None:
         EasyRecError: The folder or a model cannot be opened.
     """
     need()
-    import uvicorn  # noqa: PLC0415 (an extra)
-
-    from rag.server.app import app_of  # noqa: PLC0415 (needs the extra)
     from rag.server.events import tell, write_events  # noqa: PLC0415 (needs the extra)
-    from rag.server.service import Service  # noqa: PLC0415 (needs the extra)
 
     own = config.server
     write_events(own.log.level)
     with listen(own.host, own.port) as listener:
-        service = Service(config)
-        options = uvicorn.Config(
-            app_of(service),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            lifespan="on",
-            h11_max_incomplete_event_size=65_536,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=max(1, int(own.drain_s)),
-        )
+        server = server_of(config)
         name = f"[{own.host}]" if ":" in own.host else own.host
         address = f"http://{name}:{listener.getsockname()[1]}"
         tell(logging.INFO, "listening", address=address, users=len(own.users))
         ready(address)
-        try:
-            uvicorn.Server(options).run([listener])
-        except KeyboardInterrupt:  # uvicorn raises what it was told once more, when it is done
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with suppress(KeyboardInterrupt):  # uvicorn raises what it was told once more, when it is done
+            server.run([listener])
+
+
+def server_of(config: RagConfig) -> uvicorn.Server:
+    """What serves knowledge bases over a socket that listens."""
+    import uvicorn  # noqa: PLC0415 (an extra)
+
+    from rag.server.app import app_of  # noqa: PLC0415 (needs the extra)
+    from rag.server.service import Service  # noqa: PLC0415 (needs the extra)
+
+    options = uvicorn.Config(
+        app_of(Service(config)),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=max(1, int(config.server.drain_s)),
+    )
+    return uvicorn.Server(options)
