@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from easyrec.errors import ConfigError, DataError
@@ -108,6 +108,11 @@ class Shortened(Hit):
         return self.words
 
 
+def shortened(hit: Hit, words: str) -> Hit:
+    """A hit that is read in other words."""
+    return Shortened(**{one.name: getattr(hit, one.name) for one in fields(Hit)}, words=words)
+
+
 def original(hit: Hit) -> str:
     """What a document says there, also where the model was shown other words."""
     return hit.part.chunk.context or hit.part.chunk.text
@@ -137,7 +142,7 @@ class Answerer:
         told = RULES.format(unknown=self.config.unknown)
         if self.config.instructions:
             told = f"{told}\n{self.config.instructions}"
-        parts = ["Excerpts:", *(_excerpt(number, hit) for number, hit in enumerate(hits, 1))]
+        parts = ["Excerpts:", *(excerpt(number, hit) for number, hit in enumerate(hits, 1))]
         earlier = turns(history, self.config.history_tokens)
         if earlier:
             parts += ["", "Earlier turns:", *earlier]
@@ -164,18 +169,8 @@ class Answerer:
         return shown
 
     def shown(self, hits: Sequence[Hit]) -> list[Hit]:
-        """The best ones, as many as there is room for; of the first its beginning in any case."""
-        kept: list[Hit] = []
-        room = self.config.context_tokens
-        for hit in hits:
-            count = tokens_in(hit.text)
-            if count > room and not kept:
-                return [Shortened(hit.part, hit.score, hit.parts, words=cut(hit.text, room))]
-            if count > room:
-                break
-            room -= count
-            kept.append(hit)
-        return kept
+        """The first ones, as many as there is room for."""
+        return fitting(hits, self.config.context_tokens)
 
     def ask(
         self, question: str, hits: Sequence[Hit], history: Sequence[Message] = (), *, images: Sequence[bytes] = ()
@@ -231,7 +226,21 @@ class Answerer:
         return Answered(text, places, tuple(shown), known and bool(text), usage, cleaner.removed)
 
 
-def _excerpt(number: int, hit: Hit) -> str:
+def fitting(hits: Sequence[Hit], room: int) -> list[Hit]:
+    """The first hits, as many as have so many tokens together; of the very first its beginning in any case."""
+    kept: list[Hit] = []
+    for hit in hits:
+        count = tokens_in(hit.text)
+        if count > room and not kept:
+            return [shortened(hit, cut(hit.text, room))]
+        if count > room:
+            break
+        room -= count
+        kept.append(hit)
+    return kept
+
+
+def excerpt(number: int, hit: Hit) -> str:
     """A line of JSON: whatever is in a document, it cannot end its excerpt."""
     chunk = hit.part.chunk
     told = {

@@ -87,6 +87,25 @@ class AnswerConfig(StrictModel):
     """Pictures that the model is shown; for models that take some."""
 
 
+class ChatConfig(StrictModel):
+    """How talks are remembered."""
+
+    path: str = Field(min_length=1)
+    """The file."""
+    turns: int = Field(50, ge=1, le=100)
+    """Of a talk that are kept, the last ones."""
+    sessions: int = Field(100, ge=1, le=100_000)
+    """Talks of a user that are kept, the latest ones."""
+    expire_s: float = Field(30 * 86400.0, gt=0.0)
+    """Seconds after which a talk is forgotten in which nothing was said."""
+    tokens: int = Field(1024, ge=64)
+    """Of a talk, about, above which its older turns are summed up."""
+    summary_tokens: int = Field(256, ge=32)
+    """Of that summary."""
+    verbatim: int = Field(2, ge=1, le=100)
+    """Turns that are told as they were, in any case."""
+
+
 class RagConfig(StrictModel):
     """`rag.yaml`."""
 
@@ -102,6 +121,9 @@ class RagConfig(StrictModel):
     """Where many knowledge bases are served, to whom."""
     ui: UiConfig = UiConfig()
     """Where the page for people is."""
+
+    chat: ChatConfig | None = None
+    """Where talks are remembered; without it nothing is."""
 
     def steps(self) -> list[StepConfig]:
         """The pipeline."""

@@ -8,15 +8,17 @@ from typing import Any
 
 from typing_extensions import Self
 
-from easyrec.errors import DataError
+from easyrec.errors import ConfigError, DataError
 from easyrec.llm.client import Message
 from rag.answer import Answered
+from rag.chat import Chats
 from rag.config import RagConfig
 from rag.knowledge import Hit, KnowledgeBase
 from rag.pipeline.pipeline import Pipeline, Values
 from rag.pipeline.ports import Given
 from rag.pipeline.tools import Tools
 from rag.pipeline.trace import Trace, Traced
+from rag.telling import words_of
 
 LONGEST = 20_000
 """Letters of a question, and of a turn before it."""
@@ -46,6 +48,7 @@ class Rag:
 
     Attributes:
         base: What is searched.
+        chats: What was talked about, where that is remembered.
 
     Raises:
         EasyRecError: A model or the knowledge base cannot be opened.
@@ -56,7 +59,9 @@ class Rag:
         self._own = base is None
         self.base = base if base is not None else KnowledgeBase(config.knowledge)
         self.tools = Tools(config, self.base)
+        self.chats: Chats | None = None
         try:
+            self.chats = None if config.chat is None else Chats(config.chat)
             self._pipeline = Pipeline(config.steps(), self.tools)
         except BaseException:
             self.close()
@@ -143,9 +148,37 @@ class Rag:
             yield answer.text
         yield replace(answer, trace=Trace(tuple(traced)))
 
+    def chat(
+        self,
+        question: str,
+        *,
+        user: str,
+        session: str,
+        filter: Mapping[str, Any] | None = None,
+        access: Collection[str] | None = None,
+        images: Sequence[bytes] = (),
+        k: int | None = None,
+    ) -> Iterator[str | Answered]:
+        """As `stream`, after what this user said in this session before; the answer is remembered when it is complete.
+
+        Raises:
+            ConfigError: `chat` is not configured.
+            EasyRecError: As of `ask`; also in the midst of it.
+        """
+        if self.chats is None:
+            raise ConfigError("'chat' is missing: it says where talks are remembered")
+        history = self.chats.history(user, session)
+        for piece in self.stream(question, history=history, filter=filter, access=access, images=images, k=k):
+            if isinstance(piece, Answered):
+                client = self.tools.client() if self.config.llm is not None else None
+                self.chats.add(user, session, question, piece.text, client)
+            yield piece
+
     def close(self) -> None:
         """Let go of models, and of the knowledge base where it is its own."""
         self.tools.close()
+        if self.chats is not None:
+            self.chats.close()
         if self._own:
             self.base.close()
 
@@ -169,7 +202,7 @@ def _given(
     Raises:
         DataError: There is too much of it, or a turn is of nobody who talks.
     """
-    if len(question) > LONGEST or any(isinstance(t.content, str) and len(t.content) > LONGEST for t in history):
+    if len(question) > LONGEST or any(len(words_of(turn)) > LONGEST for turn in history):
         raise DataError(f"a question, and a turn before it, may have {LONGEST} letters")
     if len(history) > TURNS:
         raise DataError(f"{len(history)} turns are too many before a question; {TURNS} may be")

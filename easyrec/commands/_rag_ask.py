@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 from easyrec.commands._print import line
 from easyrec.commands._rag import add_config, add_search, add_trace, config_of, facts_in, print_trace, where
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, DataError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("query", metavar="QUESTION", help="what is asked")
     add_search(parser)
+    parser.add_argument("--session", metavar="NAME", help="go on with this talk, which 'chat' of the config remembers")
+    parser.add_argument("--user", default="me", metavar="NAME", help="whose talk it is")
+    parser.add_argument("--image", nargs="+", default=[], metavar="FILE", help="pictures that belong to the question")
     parser.add_argument("--json", action="store_true", help="one object instead of words as they come")
     add_trace(parser)
 
@@ -32,7 +37,13 @@ def run(args: argparse.Namespace) -> None:
     if config.llm is None and config.pipeline is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model answers")
     with Rag(config) as rag:
-        for piece in rag.stream(args.query, filter=facts_in(args.filter) or None):
+        how: dict[str, Any] = {
+            "filter": facts_in(args.filter) or None,
+            "images": [_content(path) for path in args.image],
+        }
+        talk = {"user": args.user, "session": args.session}
+        pieces = rag.stream(args.query, **how) if args.session is None else rag.chat(args.query, **talk, **how)
+        for piece in pieces:
             if isinstance(piece, Answered):
                 _print(piece, args.json)
                 if args.trace and piece.trace is not None:
@@ -40,6 +51,18 @@ def run(args: argparse.Namespace) -> None:
             elif not args.json:
                 sys.stdout.write(piece)
                 sys.stdout.flush()
+
+
+def _content(path: str) -> bytes:
+    """What is in a file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def _print(answer: object, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -30,9 +30,13 @@ class Signature:
     gives: Mapping[str, Any]
 
 
-@cache
-def signature_of(step: type) -> Signature:
+def signature_of(step: Any) -> Signature:
     """The ports of a step's class."""
+    return _signature(step)
+
+
+@cache
+def _signature(step: Hashable) -> Signature:
     run = getattr(step, "speak", None) or getattr(step, "run", None)
     if run is None:
         return Signature({}, {}, {})

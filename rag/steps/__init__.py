@@ -7,7 +7,7 @@ returns ports.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rag.pipeline.tools import Tools
 
 FAMILY = "rag.steps"
+Kind: TypeAlias = "type[Step[Any]]"
 
 
 class StepConfig(StrictModel):
@@ -36,7 +37,7 @@ class StepConfig(StrictModel):
         return False
 
     @classmethod
-    def step_of(cls) -> type[Step[Any]]:
+    def step_of(cls) -> Kind:
         """What it configures."""
         raise TypeError(f"{cls.__module__} names no class")
 

@@ -9,7 +9,7 @@ from typing import Literal
 from rag.answer import Answered, Answerer
 from rag.pipeline.ports import History, Hits, Images, Said
 from rag.pipeline.trace import Note
-from rag.steps import AskingConfig, Step
+from rag.steps import AskingConfig, Kind, Step
 
 
 class Config(AskingConfig):
@@ -20,7 +20,7 @@ class Config(AskingConfig):
     """Whether the question is answered as it stands, or as it was asked first."""
 
     @classmethod
-    def step_of(cls) -> type[Answer]:
+    def step_of(cls) -> Kind:
         """The class."""
         return Answer
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from easyrec.errors import ModelError
+from easyrec.llm.rerankers import Reranker
 from feature_generator.config import Choice
 from rag.pipeline.ports import Found, Hits
 from rag.pipeline.trace import Note
-from rag.steps import Step, StepConfig
+from rag.steps import Kind, Step, StepConfig
 
 if TYPE_CHECKING:
     from rag.pipeline.tools import Tools
@@ -35,7 +36,7 @@ class Config(StepConfig):
     """What happens where it cannot be asked: the run fails, or the order stays."""
 
     @classmethod
-    def step_of(cls) -> type[Rerank]:
+    def step_of(cls) -> Kind:
         """The class."""
         return Rerank
 
@@ -46,7 +47,8 @@ class Rerank(Step[Config]):
     def __init__(self, config: Config, tools: Tools) -> None:
         super().__init__(config, tools)
         found = config.reranker if config.reranker is not None else tools.config.search.reranker
-        self._reranker = tools.keep(found.open())
+        assert found is not None  # the config was checked
+        self._reranker: Reranker = tools.keep(found.open())
 
     def run(self, note: Note, question: str, asked: str, hits: Hits, k: int | None = None) -> Found:
         """The best, in another order."""

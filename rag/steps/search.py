@@ -14,7 +14,7 @@ from rag.fusion import Fusion
 from rag.knowledge import Hit
 from rag.pipeline.ports import Access, Filter, Found, Texts
 from rag.pipeline.trace import Note
-from rag.steps import Step, StepConfig
+from rag.steps import Kind, Step, StepConfig
 
 RANK = 60.0
 """The larger, the less the first ranks of each query count for."""
@@ -40,7 +40,7 @@ class Config(StepConfig):
     """How what several queries find becomes one list: by ranks, by the best score, or in turns, the best of each first."""
 
     @classmethod
-    def step_of(cls) -> type[Search]:
+    def step_of(cls) -> Kind:
         """The class."""
         return Search
 
@@ -66,8 +66,7 @@ class Search(Step[Config]):
         if passages:
             mode = "vector" if how.mode != "keyword" and self.tools.base.embedder is not None else "keyword"
             asked += [(text, how.model_copy(update={"mode": mode})) for text in dict.fromkeys(passages)]
-        only = {} if access is None else {"access": access}
-        lists = [self.tools.base.search(text, one, filter=told, **only) for text, one in asked]
+        lists = [self.tools.base.search(text, one, filter=told, access=access) for text, one in asked]
         if len(lists) == 1:
             return Found(tuple(lists[0]))
         note.notes["searches"] = len(lists)
