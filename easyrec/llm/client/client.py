@@ -103,10 +103,9 @@ class AsyncClient:
         """The kept answer, that of an equal question which is being asked, or a new one; and whether it is new."""
         if self._cache is None:
             return await ask(), True
-        kept = self._cache.answer(key)
+        kept = self._kept(key)
         if kept is not None:
-            self.ledger.note(Usage(hits=1))
-            return Answer(kept["text"], kept["finish"], Usage(), kept["model"], kept["refusal"]), False
+            return kept, False
         running = self._running.get(key)
         if running is not None:
             answer = await asyncio.shield(running)
@@ -116,9 +115,7 @@ class AsyncClient:
         mine.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may ask for it
         try:
             answer = await ask()
-            self._cache.keep(
-                key, {"text": answer.text, "finish": answer.finish, "model": answer.model, "refusal": answer.refusal}
-            )
+            self._keep(key, answer)
             mine.set_result(answer)
         except BaseException as error:
             mine.set_exception(error if isinstance(error, Exception) else ModelError("the call was given up"))
@@ -126,6 +123,20 @@ class AsyncClient:
         finally:
             del self._running[key]
         return answer, True
+
+    def _kept(self, key: str) -> Answer | None:
+        """What was answered to this before, if it was kept."""
+        kept = None if self._cache is None else self._cache.answer(key)
+        if kept is None:
+            return None
+        self.ledger.note(Usage(hits=1))
+        return Answer(kept["text"], kept["finish"], Usage(), kept["model"], kept["refusal"], cached=True)
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        """Keep an answer, where there is a cache."""
+        if self._cache is not None:
+            told = {"text": answer.text, "finish": answer.finish, "model": answer.model, "refusal": answer.refusal}
+            self._cache.keep(key, told)
 
     async def _ask(self, body: dict[str, Any]) -> Answer:
         """Ask the server."""
@@ -151,7 +162,7 @@ class AsyncClient:
         stop: Sequence[str] = (),
         more: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[Piece]:
-        """What the model answers, as it speaks. Streams are not cached. Leaving the loop ends the answer.
+        """What the model answers, as it speaks. Leaving the loop ends the answer. What is in the cache comes in one piece.
 
         Yields:
             The pieces; the last one holds the whole answer.
@@ -161,6 +172,13 @@ class AsyncClient:
             ModelError: The server cannot be reached, refuses, or broke off.
         """
         asked = self._body(talk, max_tokens, temperature, seed, stop, more)
+        key = key_of("chat", self.endpoint.base_url, asked, 0)  # that of `chat`: the words are the same
+        kept = self._kept(key)
+        if kept is not None:
+            if kept.text:
+                yield Piece(kept.text)
+            yield Piece("", kept)
+            return
         body = {**asked, "stream": True, "stream_options": {"include_usage": True}}
         sent = tokens_of(body)
         words: list[str] = []
@@ -185,7 +203,9 @@ class AsyncClient:
                 await pieces.aclose()  # type: ignore[attr-defined]  # it is a generator
             if not finish:
                 raise ModelError(f"{self.endpoint.base_url}: the stream broke off before the answer's end")
-        yield Piece("", Answer("".join(words), finish, held.used, model, "".join(refusals) or None))
+        answer = Answer("".join(words), finish, held.used, model, "".join(refusals) or None)
+        self._keep(key, answer)
+        yield Piece("", answer)
 
     async def structured(
         self,
