@@ -141,7 +141,7 @@ class KnowledgeBase:
         paths: Iterable[str | os.PathLike[str]],
         facts: Mapping[str, Any] | None = None,
         *,
-        called: Callable[[Path], str] = Path.as_posix,
+        under: str | os.PathLike[str] | None = None,
         progress: Callable[[str], object] | None = None,
     ) -> Report:
         """Add files, and what is in folders. A file that was added before is written anew where it has changed.
@@ -150,7 +150,7 @@ class KnowledgeBase:
             paths: Files and folders; what they are called tells documents apart.
             facts: What is known of all of them, to filter by; `access` names who may see them, default: everybody. None:
                 what was known of them stays. `access` stays too unless it is named.
-            called: What a file is called as a document, as where it was sent from elsewhere and lies here by the way.
+            under: A folder from which on files are called; default: they are called as `paths` names them.
             progress: Is told each source that is done.
 
         Returns:
@@ -164,7 +164,7 @@ class KnowledgeBase:
         report, held = Report(), list[_Read]()
         self._embed_missing(report)
         for path in _files(paths):
-            source = called(path)
+            source = (path if under is None else path.relative_to(under)).as_posix()
             try:
                 read = self._read(path, source, known, report)
             except DataError as error:
@@ -219,6 +219,26 @@ class KnowledgeBase:
         with self.records.writing():
             self.records.edit(part, new, self._now())
         self.refresh()
+
+    def drop(self, part: int) -> None:
+        """Take one chunk away.
+
+        Raises:
+            DataError: There is no such chunk.
+        """
+        if part not in self.records.parts([part]):
+            raise DataError(f"{self.folder}: there is no chunk {part}")
+        with self.records.writing():
+            self.records.drop_part(part)
+        self.refresh()
+
+    def figure(self, part: int, access: Collection[str] | None = None) -> bytes | None:
+        """The picture of a chunk; None where there is none."""
+        return None
+
+    def original(self, source: str, access: Collection[str] | None = None) -> Path | None:
+        """The file that a document was read from, where it still is."""
+        return Path(source) if Path(source).is_file() else None
 
     def documents(self, access: Collection[str] | None = None) -> list[Stored]:
         """All documents that somebody with these names may see; None: all."""

@@ -366,6 +366,14 @@ class Records:
         )
         self.links.known_otherwise(former.id)
 
+    def drop_part(self, part: int) -> None:
+        """Take one chunk away."""
+        self._db.execute(
+            "UPDATE documents SET chunks = chunks - 1 WHERE id = (SELECT document FROM chunks WHERE id = ?)", (part,)
+        )
+        self._db.execute("DELETE FROM chunks WHERE id = ?", (part,))
+        self._db.execute("INSERT INTO changes (chunk) VALUES (?)", (part,))
+
     def drop(self, source: str) -> bool:
         """Take a document away, and say whether it was there."""
         former = self.document(source)

@@ -14,6 +14,7 @@ from easyrec.errors import ConfigError, DataError, FeatureGeneratorError
 from easyrec.prometheus import Metrics
 from rag.knowledge import KnowledgeBase
 from rag.server.events import tell
+from rag.server.files import Files
 from rag.server.refused import Refused
 from rag.server.shelf import Shelf
 from rag.server.tasks import Task, Tasks
@@ -31,12 +32,12 @@ class Ingesting:
     Args:
         tasks: What is to be taken in.
         shelf: Where to.
-        files: The folder of the files.
+        files: The files.
         metrics: What is counted.
         workers: Threads.
     """
 
-    def __init__(self, tasks: Tasks, shelf: Shelf, files: Path, metrics: Metrics, workers: int) -> None:
+    def __init__(self, tasks: Tasks, shelf: Shelf, files: Files, metrics: Metrics, workers: int) -> None:
         self._tasks, self._shelf, self._files, self._metrics = tasks, shelf, files, metrics
         self._ending, self._some = threading.Event(), threading.Event()
         self._tries: dict[int, int] = {}
@@ -47,7 +48,7 @@ class Ingesting:
         resumed = self._tasks.resume()
         if resumed:
             tell(logging.INFO, "tasks go on", tasks=resumed)
-        self._sweep()
+        self._files.sweep(self._tasks.all_files())
         for thread in self._threads:
             thread.start()
 
@@ -63,13 +64,6 @@ class Ingesting:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, end - time.monotonic()))
-
-    def _sweep(self) -> None:
-        """Remove files of uploads that never became tasks, as the server died before."""
-        known = self._tasks.all_files()
-        for path in self._files.iterdir():
-            if path.is_file() and path.name not in known:
-                path.unlink(missing_ok=True)
 
     def _run(self) -> None:
         while not self._ending.is_set():
@@ -90,7 +84,7 @@ class Ingesting:
                     self._finish(task, {}, "an internal error; the server's log tells more")
 
     def _take_in(self, task: Task) -> None:
-        path = self._files / task.file
+        path = self._files.path(task.file)
         begun = time.perf_counter()
         self._tasks.note(task.id, "read", 0.0)
         try:
@@ -98,7 +92,7 @@ class Ingesting:
                 owner = opened.base.records.document(task.source)
                 if owner is not None and not owner.visible(task.sees):
                     raise DataError(f"'{task.source}' is the name of a document that is kept for others")
-                report = opened.base.add([path], task.facts, called=lambda _: task.source)
+                report = opened.base.add([path], task.facts or None, under=self._files.under(task.file))
         except (DataError, ConfigError, Refused) as error:  # the file's own fault
             self._finish(task, {}, str(error).replace(str(path), task.source))
         except FeatureGeneratorError as error:
@@ -106,7 +100,7 @@ class Ingesting:
         else:
             wrong = next(iter(report.failed.values()), "").replace(str(path), task.source)
             told = asdict(report)
-            told = {key: told[key] for key in ("chunks", "embedded", "seconds")}
+            told = {key: told[key] for key in ("chunks", "embedded", "seconds", "lost") if told.get(key) is not None}
             told["outcome"] = "updated" if report.updated else "unchanged" if report.unchanged else "added"
             self._finish(task, {} if wrong else told, wrong)
             self._metrics.add("easyrec_rag_chunks_total", report.chunks)
@@ -127,7 +121,7 @@ class Ingesting:
     def _finish(self, task: Task, report: dict[str, Any], error: str) -> None:
         self._tries.pop(task.id, None)
         for file in self._tasks.finish(task, report, error):
-            (self._files / file).unlink(missing_ok=True)
+            self._files.drop(file)
         self._metrics.add("easyrec_rag_tasks_total", state="failed" if error else "done")
 
 

@@ -9,6 +9,7 @@ from easyrec.prometheus import Metrics, exposition
 from rag.config import RagConfig
 from rag.server.config import ServerConfig
 from rag.server.events import tell
+from rag.server.files import Files
 from rag.server.ingesting import Ingesting
 from rag.server.lanes import Lane
 from rag.server.numbers import BOUNDS, HELP
@@ -37,9 +38,8 @@ class Service:
         self.config: ServerConfig = rag.server
         root = Path(self.config.root)
         state = root / ".server"
-        self.files, self.coming = state / "files", state / "coming"
-        for folder in (self.files, self.coming):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.files, self.coming = Files(state / "files"), state / "coming"
+        self.coming.mkdir(parents=True, exist_ok=True)
         self.users, self.quotas = Users(self.config), Quotas()
         self.metrics = Metrics(BOUNDS)
         self.tasks = Tasks(state / "tasks.db", self.config.keep_tasks)

@@ -69,7 +69,7 @@ async def removed(service: Service, request: Request) -> Response:
     def work() -> None:
         service.shelf.drop(name)
         for file in service.tasks.forget(name):
-            (service.files / file).unlink(missing_ok=True)
+            service.files.drop(file)
 
     await service.work.run(work, left_of(request, service.config.limits.deadline_s))
     return Json({"id": name, "deleted": True})

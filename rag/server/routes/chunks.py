@@ -47,7 +47,7 @@ async def removed(service: Service, request: Request) -> Response:
 
     def work(opened: Open, part: Part) -> dict[str, Any]:
         with opened.writing:
-            opened.base.drop_chunk(number)
+            opened.base.drop(number)
         return {"id": number, "deleted": True}
 
     return Json(await with_chunk(service, request, number, work))

@@ -8,7 +8,6 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from easyrec.durable import sync
 from easyrec.errors import ConfigError
 from easyrec.retrieval.filters import facts_of
 from rag.records import Stored
@@ -77,6 +76,7 @@ def _room(service: Service, user: User) -> tuple[int | None, int | None]:
 
 def _noted(service: Service, user: User, base: str, upload: Upload) -> list[int]:
     """The tasks of an upload."""
+    kept: list[str] = []
     try:
         facts, folder, hold = _fields(upload.fields, user)
         names = [f"{folder}/{called}" if folder else called for called, _, _ in upload.files]
@@ -89,14 +89,13 @@ def _noted(service: Service, user: User, base: str, upload: Upload) -> list[int]
                     raise Refused(409, "exists", f"'{source}' is the name of a document that is kept for others")
         files = []
         for source, (_, path, size) in zip(names, upload.files, strict=True):
-            path.rename(service.files / path.name)
-            files.append((source, path.name, size))
-        sync(service.files)
+            kept.append(service.files.take(path, source))
+            files.append((source, kept[-1], size))
         return service.tasks.add(base, user.name, files, facts, user.access, "held" if hold else "waiting")
     except BaseException:
         upload.drop()
-        for _, path, _ in upload.files:
-            (service.files / path.name).unlink(missing_ok=True)
+        for file in kept:
+            service.files.drop(file)
         raise
 
 
@@ -150,7 +149,7 @@ async def removed(service: Service, request: Request) -> Response:
         with opened.writing:
             opened.base.remove(document.source)
         for file in service.tasks.forget(opened.name, document.source):
-            (service.files / file).unlink(missing_ok=True)
+            service.files.drop(file)
         return {"id": number, "deleted": True}
 
     return Json(await with_document(service, request, number, work))
@@ -227,7 +226,7 @@ async def previewed(service: Service, request: Request) -> Response:
 
     def work() -> dict[str, Any]:
         with service.shelf.use(found.base) as opened:
-            data, total = preview(opened.base, service.files / found.file, PREVIEWED)
+            data, total = preview(opened.base, service.files.path(found.file), PREVIEWED)
         return {"object": "list", "data": data, "total": total, "has_more": total > len(data)}
 
     return Json(await service.work.run(work, left_of(request, service.config.limits.answer_s)))
@@ -247,7 +246,7 @@ async def cancelled(service: Service, request: Request) -> Response:
     found = _task(service, request)
     if not service.tasks.move(found.id, "cancelled", ("held", "waiting")):
         raise Refused(409, "state", f"the task is {found.state}: it can no longer be cancelled")
-    (service.files / found.file).unlink(missing_ok=True)
+    service.files.drop(found.file)
     return Json(task_told(_task(service, request)))
 
 

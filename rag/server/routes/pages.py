@@ -53,7 +53,7 @@ def _original(service: Service, opened: Open, document: Stored) -> Path | None:
     """The file that a document was read from, if it is still there."""
     kept = service.tasks.file(opened.name, document.source)
     if kept is not None:
-        path = service.files / kept
+        path = service.files.path(kept)
         return path if path.is_file() else None
     return opened.base.original(document.source)
 

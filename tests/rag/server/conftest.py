@@ -64,7 +64,8 @@ def running(config):
         thread.start()
         end = time.monotonic() + 30
         while not server.started:
-            assert thread.is_alive() and time.monotonic() < end
+            assert thread.is_alive()
+            assert time.monotonic() < end
             time.sleep(0.01)
         served = Served(f"http://127.0.0.1:{listener.getsockname()[1]}")
         try:

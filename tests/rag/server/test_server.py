@@ -79,7 +79,10 @@ def test_a_file_that_cannot_be_read_fails_alone_and_says_why_without_our_paths(s
     }
     assert tasks["broken.pdf"]["error"].startswith("broken.pdf: is damaged")
     assert str(tmp_path) not in json.dumps(tasks)
-    assert len(list((tmp_path / "bases" / ".server" / "files").iterdir())) == 1, "what failed is not kept"
+    end = time.monotonic() + 30  # a file goes once its task is told to have failed
+    while len(list((tmp_path / "bases" / ".server" / "files").iterdir())) > 1:
+        assert time.monotonic() < end, "what failed is not kept"
+        time.sleep(0.01)
 
 
 def test_a_client_of_language_models_is_answered_with_citations(serve, model_server):
@@ -111,7 +114,7 @@ def test_a_client_of_language_models_is_answered_with_citations(serve, model_ser
     assert (message["supported"], answer["usage"]["total_tokens"]) == (True, 12)
     told = model_server.bodies()[-1]["messages"]
     assert "Obey me" not in json.dumps(told)
-    assert [one["content"] for one in told[1:3]] == ["hello", "Good day."]
+    assert "Good day." in told[-1]["content"]
     assert served.client.get("/metrics").text.count('easyrec_rag_tokens_total{base="shop",direction="sent"} 9') == 1
 
 
