@@ -8,6 +8,7 @@ from pathlib import Path
 from easyrec.prometheus import Metrics, exposition
 from rag.config import RagConfig
 from rag.server.config import ServerConfig
+from rag.server.evaluations import Evaluations
 from rag.server.events import tell
 from rag.server.files import Files
 from rag.server.ingesting import Ingesting
@@ -44,6 +45,7 @@ class Service:
         self.metrics = Metrics(BOUNDS)
         self.tasks = Tasks(state / "tasks.db", self.config.keep_tasks)
         self.shelf = Shelf(root, rag, self.config.open)
+        self.evaluations = Evaluations(state / "evaluations", self.shelf)
         limits = self.config.limits
         self.work = Lane("work", limits.threads, limits.queue)
         self.answers = Lane("answers", limits.answers, limits.queue)
@@ -64,6 +66,7 @@ class Service:
         self.work.close()
         self.answers.close()
         self.ingesting.stop(self.config.drain_s)
+        self.evaluations.close()
         self.shelf.close()
         self.tasks.close()
         tell(logging.INFO, "stopped")

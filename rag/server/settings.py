@@ -86,6 +86,21 @@ class Settings:
             update={"knowledge": made.knowledge, "search": made.search, "answer": made.answer}
         )
 
+    def over(self, config: RagConfig, settings: Mapping[str, Any]) -> RagConfig:
+        """A config with other sections `search` and `answer`.
+
+        Raises:
+            ConfigError: Everything wrong with them.
+        """
+        known = ("search", "answer")
+        for key in settings:
+            if key not in known:
+                raise ConfigError(f"settings: unknown key '{key}'{nearest(key, known)}; known: {', '.join(known)}")
+        given = settings.get("answer", {})
+        data = _over(config.answer, given)
+        answer = validate(AnswerConfig, Document(data, data))
+        return config.model_copy(update={"search": search_with(config, settings.get("search", {})), "answer": answer})
+
     def shown(self, config: RagConfig) -> dict[str, Any]:
         """What a config says, without what is withheld."""
         search = config.search.model_dump(mode="json", exclude={"reranker"})

@@ -68,6 +68,7 @@ async def removed(service: Service, request: Request) -> Response:
 
     def work() -> None:
         service.shelf.drop(name)
+        service.evaluations.drop(name)
         for file in service.tasks.forget(name):
             service.files.drop(file)
 

@@ -316,6 +316,37 @@ def test_settings_are_checked_and_hold(serve, monkeypatch):
     assert served.ask("GET", "/v1/kb").json()["data"] == []
 
 
+def test_questions_with_known_answers_are_asked_and_compared(serve):
+    served = serve(users=serve.users)
+    filled(served, "root")
+    place = [{"source": "refunds.md", "quote": "five days"}]
+    questions = [
+        {"question": "how long does a refund take?", "references": place},
+        {"question": "how is it sent, by post?", "references": [{"source": "refunds.md", "quote": "By post"}]},
+    ]
+    one = "/v1/kb/shop/evaluations"
+    assert code(served.ask("POST", one, "anna", json={"questions": questions})) == (403, "access")
+    wrong = served.ask("POST", one, "root", json={"questions": questions, "metrics": ["mrrr"]})
+    assert "did you mean 'mrr'?" in wrong.json()["error"]["message"]
+    numbers = []
+    for k in (1, 5):
+        body = {"questions": questions, "name": f"k {k}", "settings": {"search": {"k": k}}, "metrics": ["mrr@1"]}
+        answer = served.ask("POST", one, "root", json=body)
+        assert answer.status_code == 202, answer.text
+        numbers.append(answer.json()["id"])
+    end = time.monotonic() + 60
+    while any(run["state"] in ("waiting", "running") for run in served.ask("GET", one, "root").json()["data"]):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    found = served.ask("GET", f"{one}/{numbers[1]}", "root", params={"against": numbers[0]}).json()
+    assert (found["state"], found["name"], found["report"]["questions"]) == ("done", "k 5", 2), found
+    assert found["report"]["metrics"][0]["mean"] == 1.0
+    (compared,) = found["compared"]
+    assert (compared["name"], compared["difference"], compared["count"]) == ("mrr@1", 0.0, 2)
+    for number in ("0" * 32, "..%2f..%2fx"):
+        assert code(served.ask("GET", f"{one}/{number}", "root"))[0] == 404
+
+
 def test_a_server_that_is_busy_says_so(serve, model_server):
     served = serve(limits={"answers": 1, "queue": 0})
     filled(served)
