@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from rag.ui.api import Api, Failed
-from rag.ui.tabs import Head, chat, search, settings, upload
+from rag.ui.tabs import Head, chat, evaluation, search, settings, upload
 
-TABS = (("Settings", settings), ("Upload", upload), ("Search", search), ("Chat", chat))
+TABS = (("Settings", settings), ("Upload", upload), ("Search", search), ("Chat", chat), ("Evaluation", evaluation))
 
 
 def page(api: Api, title: str) -> gr.Blocks:

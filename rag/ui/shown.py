@@ -12,6 +12,8 @@ from typing import Any
 CITED = re.compile(r"\[(\d{1,4})\]")
 MARKS = {"$": "&#36;", "{": "&#123;", "}": "&#125;", "`": "&#96;"}
 """What stands for something in the templates that Gradio puts HTML into."""
+CASES = 200
+"""Questions of an evaluation that are shown."""
 LONGEST = 20_000
 """Characters of one text."""
 STATES = {"done": "good", "failed": "bad", "cancelled": "dim"}
@@ -148,6 +150,77 @@ def talk(turns: Sequence[Mapping[str, Any]]) -> str:
             f"{f'<small class=er-dim>{text_of(mark)}</small>' if mark else ''}</div>"
         )
     return f'<div class="er-talk">{"".join(parts)}</div>' if parts else '<p class="er-dim">Ask something.</p>'
+
+
+def evaluations(found: Sequence[Mapping[str, Any]]) -> str:
+    """What was measured, and is being."""
+
+    def state(one: Mapping[str, Any]) -> str:
+        kind = STATES.get(one["state"], "busy")
+        share = f"<progress max='1' value='{float(one['progress']):.2f}'></progress>" if kind == "busy" else ""
+        return f'<span class="er-{kind}">{text_of(one["state"])}</span> {share}'
+
+    def means(one: Mapping[str, Any]) -> str:
+        told = (f"{each['name']} {each['mean']:.3f}" for each in one.get("metrics", ()) if each["mean"] is not None)
+        return text_of(", ".join(told) or one["error"] or "")
+
+    rows = [
+        (one["id"], [text_of(one["name"]), text_of(one["questions"]), state(one), means(one), _when(one["created"])])
+        for one in found
+    ]
+    return table(["evaluation", "questions", "state", "means", "begun"], rows, "Nothing was measured yet.")
+
+
+def evaluation(found: Mapping[str, Any]) -> str:
+    """What came of one, and how it does beside another one."""
+    report = found["report"]
+    title = f"<h4>{text_of(found['name'])}</h4>"
+    if report is None:
+        return title + (problem(found["error"]) if found["error"] else note(f"It is {found['state']}."))
+    means = [
+        (
+            "",
+            [text_of(one["name"]), _number(one["mean"]), f"{_number(one['low'])} .. {_number(one['high'])}", _bar(one)],
+        )
+        for one in report["metrics"]
+    ]
+    parts = [title, table(["metric", "mean", f"{report['level']:.0%} interval", ""], means, "Nothing was measured.")]
+    parts += [note(text) for text in report["notes"]]
+    if "compared" in found:
+        rows = [("", [text_of(one["name"]), *_difference(one)]) for one in found["compared"]]
+        heads = ["metric", "before", "this one", "difference", "interval", "p", "better / worse"]
+        parts += ["<h4>Beside the one chosen before</h4>", table(heads, rows, "They share no question.")]
+    names = [one["name"] for one in report["metrics"]]
+    cases = [
+        ("", [text_of(one["question"]), *(_number(one["values"].get(name)) for name in names)])
+        for one in report["cases"][:CASES]
+    ]
+    return "".join([*parts, "<h4>Questions</h4>", table(["question", *names], cases, "None.")])
+
+
+def _difference(one: Mapping[str, Any]) -> list[str]:
+    sure = one["low"] is not None and one["high"] is not None and not one["low"] <= 0 <= one["high"]
+    kind = ("er-good" if one["difference"] > 0 else "er-bad") if sure else "er-dim"
+    return [
+        _number(one["first"]),
+        _number(one["second"]),
+        f'<span class="{kind}">{_number(one["difference"], "+")}</span>',
+        f"{_number(one['low'], '+')} .. {_number(one['high'], '+')}",
+        _number(one["p_corrected"]),
+        f"{int(one['better'])} / {int(one['worse'])}",
+    ]
+
+
+def _bar(one: Mapping[str, Any]) -> str:
+    """A mean with its interval, from 0 to 1."""
+    if one["mean"] is None or not 0.0 <= one["mean"] <= 1.0 or one["low"] is None:
+        return ""
+    low, high, mean = (round(100 * min(max(one[key], 0.0), 1.0)) for key in ("low", "high", "mean"))
+    return f'<span class="er-range"><i style="left:{low}%;width:{max(high - low, 1)}%"></i><b style="left:{mean}%"></b></span>'
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "" if value is None else format(float(value), f"{sign}.3f")
 
 
 def page(kind: str, content: bytes, title: str) -> str:
