@@ -16,6 +16,8 @@ from rag.ui.api import Api
 Message: TypeAlias = MutableMapping[str, Any]
 FILE = "256mb"
 """Of a file, before the server, which may take less, is asked."""
+GRACE_S = 3
+"""How long what is being answered may take after SIGTERM; browsers hold a connection open without an end."""
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:;"
     " script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; connect-src 'self';"
@@ -66,7 +68,13 @@ def serve_ui(config: RagConfig, ready: Callable[[str], object]) -> None:
             theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
             css_paths=Path(__file__).with_name("page.css"),
         )
-        options = uvicorn.Config(Guard(app, own.host), log_level="warning", access_log=False, server_header=False)
+        options = uvicorn.Config(
+            Guard(app, own.host),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
         shown = f"[{own.host}]" if ":" in own.host else own.host
         ready(f"http://{shown}:{listener.getsockname()[1]}/")
         try:

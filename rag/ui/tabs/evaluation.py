@@ -15,6 +15,8 @@ from rag.ui.tabs import Head, picked, picking, telling
 
 LETTERS = 4 << 20
 """Of a set."""
+METRICS = "hit_rate@5 mrr@10 ndcg@10"
+"""The same whatever is set, so that settings can be compared; none: what the server's config says."""
 EXAMPLE = '{"question": "How long does a refund take?", "references": [{"source": "refunds.md", "quote": "five days"}]}'
 
 
@@ -39,6 +41,7 @@ def tab(head: Head) -> None:
                 placeholder="search: {k: 3, mode: keyword}",
                 elem_id="eval-settings",
             )
+            metrics = gr.Textbox(label="Measured", value=METRICS, elem_id="eval-metrics")
             answers = gr.Checkbox(label="Answer and judge too (asks the model)", elem_id="eval-answers")
             run = gr.Button("Run", variant="primary", elem_id="eval-run")
             told = gr.HTML(elem_id="eval-told")
@@ -50,7 +53,7 @@ def tab(head: Head) -> None:
     private = {"api_visibility": "private"}
     head.base.change(telling(work.look, 2), [head.key, head.base], [runs, timer], **private)
     timer.tick(telling(work.look, 2), [head.key, head.base], [runs, timer], show_progress="hidden", **private)
-    asked = [head.key, head.base, lines, file, name, settings, answers]
+    asked = [head.key, head.base, lines, file, name, settings, metrics, answers]
     run.click(telling(work.begin, 3), asked, [told, file, timer], **private)
     runs.select(work.choose, [head.key, head.base, chosen], [result, chosen, former], **private)
 
@@ -73,7 +76,15 @@ class _Evaluation:
         return shown.evaluations(found), gr.Timer(active=running)
 
     def begin(
-        self, key: str, base: str | None, lines: str, file: str | None, name: str, settings: str, answers: bool
+        self,
+        key: str,
+        base: str | None,
+        lines: str,
+        file: str | None,
+        name: str,
+        settings: str,
+        metrics: str,
+        answers: bool,
     ) -> tuple[Any, ...]:
         text = lines
         if file:
@@ -89,7 +100,8 @@ class _Evaluation:
             other = yaml.safe_load(settings[:100_000]) or {}
         except yaml.YAMLError as error:
             raise Failed(f"the settings are no YAML: {error}") from None
-        body = {"questions": questions_in(text), "name": name.strip(), "settings": other, "answers": answers}
+        body = {"questions": questions_in(text), "name": name.strip(), "settings": other, "metrics": metrics.split()}
+        body["answers"] = answers
         self._api.ask(key, "POST", f"{kb(base)}/evaluations", body)
         return shown.note(f"{len(body['questions'])} questions are being asked."), None, gr.Timer(active=True)
 

@@ -11,6 +11,8 @@ from rag.ui.api import Failed, kb
 from rag.ui.tabs import Head, page_of, picked, picking, telling
 from rag.ui.tabs.upload import facts_in
 
+SHOW = "() => document.querySelector('#search-page').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
+
 
 def tab(head: Head) -> None:
     """Put it here."""
@@ -77,4 +79,5 @@ def tab(head: Head) -> None:
     find.click(telling(both, 3), inputs, outputs, **private)
     query.submit(telling(both, 3), inputs, outputs, **private)
     for _, results in sides:
-        results.select(open_page, [head.key, head.base], page, **private)
+        opened = results.select(open_page, [head.key, head.base], page, **private)
+        opened.then(None, js=SHOW, **private)

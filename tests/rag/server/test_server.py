@@ -1,10 +1,15 @@
 """The server of knowledge bases over real HTTP: documents, searches, answers; keys, access, quotas, bounds."""
 
+import contextlib
 import json
+import random
 import re
+import subprocess
+import sys
 import threading
 import time
 
+import httpx
 import pytest
 
 HANDBOOK = b"# Shop\n\n## Refunds\n\nA refund takes five days.\n\n## Delivery\n\nBy post in two days.\n"
@@ -370,6 +375,42 @@ def test_a_server_that_is_busy_says_so(serve, model_server):
     assert answers[0].status_code == 200
 
 
+def test_who_goes_away_in_the_midst_of_an_answer_makes_room(serve, model_server):
+    served = serve(limits={"answers": 1, "queue": 0})
+    filled(served)
+    endless = [{"choices": [{"delta": {"content": "word "}}]}] * 2000
+    model_server.answer = lambda path, body: model_server.Reply(pieces=endless, wait=0.01)
+    body = {"model": "shop", "messages": [{"role": "user", "content": "refund?"}], "stream": True}
+    with served.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        assert "word" in next(line for line in answer.iter_lines() if "word" in line)
+    model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
+    end = time.monotonic() + 15  # far below the 20 seconds that all words would take
+    while served.ask("POST", "/v1/chat/completions", json=body | {"stream": False}).status_code == 429:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys):
+    served = serve(users=serve.users, log={"level": "debug"})
+    from rag.server.events import write_events
+
+    write_events("debug")
+    filled(served, "root")
+    model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
+    body = {"model": "shop", "messages": [{"role": "user", "content": "a question of mine"}]}
+    served.ask("POST", "/v1/chat/completions", "root", json=body)
+    model_server.answer = lambda path, body: model_server.Reply(
+        {"error": {"message": "words of the model"}}, status=400
+    )
+    served.ask("POST", "/v1/chat/completions", "root", json=body)
+    served.ask("GET", "/v1/kb?key=of-mine", headers={"authorization": "Bearer wrong-key-of-mine"})
+    told = capsys.readouterr().err
+    assert '"path":"/v1/chat/completions"' in told
+    assert '"user":"root"' in told
+    for secret in ("of mine", "of-mine", "of who may all", "Five days", "words of the model", model_server.key):
+        assert secret not in told
+
+
 def test_the_interface_describes_itself(serve):
     jsonschema = pytest.importorskip("jsonschema")
     served = serve(llm=False)
@@ -406,3 +447,45 @@ def test_what_was_put_in_is_taken_in_after_a_restart(serve, model_server):
     second = serve(**config)  # the first one is stopped at the end of the test: it holds nothing that the second needs
     assert {task["state"] for task in second.until_done("shop").values()} == {"done"}
     assert len(second.ask("GET", "/v1/kb/shop/documents").json()["data"]) == 2
+
+
+@pytest.mark.slow
+def test_no_file_is_lost_when_a_server_is_killed(tmp_path, serve, model_server):
+    """kill -9 at ten moments while files come and are taken in: whatever was answered 202 is a document at last."""
+    config = {"knowledge": {"path": "kb"}, "server": {"root": "bases", "port": 0, "log": {"level": "error"}}}
+    (tmp_path / "rag.yaml").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "easyrec", "rag", "serve", "-c", "rag.yaml"]
+    taken, number, chance = [], 0, random.Random(7)
+    for turn in range(11):
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            address = process.stdout.readline().removeprefix("knowledge bases: ").strip()
+            with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+                while client.get("/ready").status_code != 200:
+                    time.sleep(0.05)
+                client.post("/v1/kb", json={"name": "shop"})
+                if turn == 10:
+                    while any(
+                        t["state"] in ("waiting", "running")
+                        for t in client.get("/v1/kb/shop/tasks", params={"limit": 1000}).json()["data"]
+                    ):
+                        time.sleep(0.1)
+                    there = {
+                        d["source"] for d in client.get("/v1/kb/shop/documents", params={"limit": 1000}).json()["data"]
+                    }
+                    process.terminate()
+                    assert process.wait(60) == 0
+                    break
+                killer = threading.Timer(chance.uniform(0.05, 1.5), process.kill)
+                killer.start()
+                with contextlib.suppress(httpx.HTTPError):
+                    while True:
+                        name = f"{number}.md"
+                        number += 1
+                        files = [("files", (name, f"# Page {number}\n\nWords of {number}.\n".encode()))]
+                        if client.post("/v1/kb/shop/documents", files=files).status_code == 202:
+                            taken.append(name)
+                killer.join()
+    assert len(taken) > 10
+    assert set(taken) <= there
+    kept = [path for path in (tmp_path / "bases" / ".server" / "files").rglob("*") if path.is_file()]
+    assert len(kept) == len(there), "files of uploads that were cut off are gone"

@@ -277,5 +277,6 @@ def test_the_whole_way_in_a_browser(serve, page_of, browser, model_server, tmp_p
         )
         page.browser.wait(f"document.querySelector('#eval-result h4').innerText === 'k {k}'")
     page.sees("#eval-result", "Beside the one chosen before")
+    page.sees("#eval-result", "+0.000")
     page.picture("evaluation")
     assert page.browser.complaints() == []
