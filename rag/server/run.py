@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from easyrec.errors import MissingExtra
-from easyrec.listening import listen
+from easyrec.listening import ending, listen
 from rag.config import RagConfig
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def serve_rag(config: RagConfig, ready: Callable[[str], object]) -> None:
         address = f"http://{name}:{listener.getsockname()[1]}"
         tell(logging.INFO, "listening", address=address, users=len(own.users))
         ready(address)
-        with suppress(KeyboardInterrupt):  # uvicorn raises what it was told once more, when it is done
-            server.run([listener])
+        server.run([listener])
 
 
 def server_of(config: RagConfig) -> uvicorn.Server:
@@ -75,4 +73,4 @@ def server_of(config: RagConfig) -> uvicorn.Server:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, int(config.server.drain_s)),
     )
-    return uvicorn.Server(options)
+    return ending(options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from easyrec.errors import MissingExtra
-from easyrec.listening import listen
+from easyrec.listening import ending, listen
 from easyrec.loopback import NAMES, is_loopback, is_named
 from rag.config import RagConfig
 from rag.ui.api import Api
@@ -78,7 +78,7 @@ def serve_ui(config: RagConfig, ready: Callable[[str], object]) -> None:
         shown = f"[{own.host}]" if ":" in own.host else own.host
         ready(f"http://{shown}:{listener.getsockname()[1]}/")
         try:
-            uvicorn.Server(options).run([listener])
+            ending(options).run([listener])
         finally:
             api.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from rag.ui import shown
-from rag.ui.api import Failed, kb
+from rag.ui.api import Api, Failed, kb
 from rag.ui.tabs import Head, page_of, picked, picking, telling
 from rag.ui.tabs.upload import facts_in
 
@@ -16,7 +16,7 @@ SHOW = "() => document.querySelector('#search-page').scrollIntoView({behavior: '
 
 def tab(head: Head) -> None:
     """Put it here."""
-    api = head.api
+    work = _Search(head.api)
     with gr.Row():
         query = gr.Textbox(label="Question", scale=4, elem_id="query")
         where = gr.Textbox(label="Filter", placeholder="team=shop", scale=2, elem_id="query-filter")
@@ -41,7 +41,27 @@ def tab(head: Head) -> None:
             sides.append(([kind, k, fusion, weight, candidates, least, rerank], results))
     page = gr.HTML(elem_id="search-page")
 
-    def search(key: str, base: str | None, query: str, where: str, given: list[Any]) -> str:
+    private = {"api_visibility": "private"}
+    inputs = [head.key, head.base, query, where, *(one for controls, _ in sides for one in controls)]
+    outputs = [told, *(results for _, results in sides)]
+    find.click(telling(work.both, 3), inputs, outputs, **private)
+    query.submit(telling(work.both, 3), inputs, outputs, **private)
+    for _, results in sides:
+        opened = results.select(work.open_page, [head.key, head.base], page, **private)
+        opened.then(None, js=SHOW, **private)
+
+
+class _Search:
+    """What the parts of the tab do.
+
+    Args:
+        api: Asks the server.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def search(self, key: str, base: str | None, query: str, where: str, given: list[Any]) -> str:
         kind, k, fusion, weight, candidates, least, rerank = given
         settings: dict[str, Any] = {
             "mode": kind,
@@ -55,29 +75,20 @@ def tab(head: Head) -> None:
             except ValueError:
                 raise Failed(f"the least score is a number, not '{least}'") from None
         body = {"query": query, "k": int(k), "search": settings, "filter": facts_in(where) or None, "rerank": rerank}
-        found = api.ask(key, "POST", f"{kb(base)}/search", body)
+        found = self._api.ask(key, "POST", f"{kb(base)}/search", body)
         return shown.hits(found["data"], found["seconds"])
 
-    def both(key: str, base: str | None, query: str, where: str, *given: Any) -> tuple[str, ...]:
+    def both(self, key: str, base: str | None, query: str, where: str, *given: Any) -> tuple[str, ...]:
         if not query.strip():
             raise Failed("ask something first")
         half = len(given) // 2
         found = []
         for part in (given[:half], given[half:]):
             try:
-                found.append(search(key, base, query, where, list(part)))
+                found.append(self.search(key, base, query, where, list(part)))
             except Failed as failed:  # noqa: PERF203 (two at most)
                 found.append(shown.problem(str(failed)))
         return ("", *found)
 
-    def open_page(key: str, base: str, event: gr.EventData) -> str:
-        return page_of(api, key, base, picked(event))
-
-    private = {"api_visibility": "private"}
-    inputs = [head.key, head.base, query, where, *(one for controls, _ in sides for one in controls)]
-    outputs = [told, *(results for _, results in sides)]
-    find.click(telling(both, 3), inputs, outputs, **private)
-    query.submit(telling(both, 3), inputs, outputs, **private)
-    for _, results in sides:
-        opened = results.select(open_page, [head.key, head.base], page, **private)
-        opened.then(None, js=SHOW, **private)
+    def open_page(self, key: str, base: str, event: gr.EventData) -> str:
+        return page_of(self._api, key, base, picked(event))
