@@ -34,7 +34,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def ending(options: uvicorn.Config) -> uvicorn.Server:
-    """uvicorn's server, which ends in order at the first signal, with exit code 0, and at once at a second Ctrl+C."""
+    """The server of uvicorn, which ends in order at the first signal, with exit code 0, and at once at a second Ctrl+C."""
     import uvicorn  # noqa: PLC0415 (an extra)
 
     class Server(uvicorn.Server):

@@ -37,6 +37,26 @@ class SearchConfig(StrictModel):
     """Of what is found at least, by what decided last."""
 
 
+class ReadingConfig(StrictModel):
+    """How files are read, and what is too much of one. Each of these fails that file alone."""
+
+    workers: int | None = Field(None, ge=0, le=256)
+    """Processes that read files; default: one a processor, at most 4, and small plain texts are read without one. 0: files are
+    read by the process itself, which a bad one may then take with it."""
+    memory_mb: int = Field(2048, ge=256)
+    """Of a process that reads, where the system can bound it."""
+    seconds: float = Field(900.0, gt=0.0)
+    """That a file may take, when another process reads it."""
+    max_chunks: int = Field(200_000, ge=1)
+    """Of a file."""
+    max_text_mb: int = Field(128, ge=1)
+    """Of a file, without what only its format takes."""
+    picture_mb: int = Field(8, ge=0)
+    """Of one picture of a file; larger ones are not kept, though what can be read in them is."""
+    pictures_mb: int = Field(64, ge=0)
+    """Of all pictures of a file."""
+
+
 class KnowledgeConfig(StrictModel):
     """What is known, and how it is cut and kept."""
 
@@ -52,6 +72,10 @@ class KnowledgeConfig(StrictModel):
     """Where vectors are searched."""
     readers: list[Annotated[Any, Choice("rag.readers")]] = []
     """Readers that are configured otherwise than by default."""
+    reading: ReadingConfig = ReadingConfig()
+    """How files are read."""
+    pictures_mb: int = Field(2048, ge=0)
+    """Of the pictures of all documents, that are kept."""
 
 
 class ImagesConfig(StrictModel):

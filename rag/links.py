@@ -125,6 +125,11 @@ class Links:
         )
         self._db.execute("DELETE FROM linked WHERE kind = ?", (kind,))
 
+    def drop(self, number: int) -> None:
+        """Take a link or a summary away, and what sums it up."""
+        self.gone([number])
+        self._delete_trees([number])
+
     def add_tree(self, level: int, new: New, children: Sequence[int]) -> int:
         """Add a summary of chunks, or of other summaries."""
         documents = {
@@ -172,6 +177,7 @@ class Links:
     def _insert(self, document: int, number: int, new: New, parent: int | None, link: str) -> int:
         vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
         values = (document, number, new.chunk.digest(), new.chunk.as_json(), new.text, vector, parent, link)
+        self._db.execute("DELETE FROM ahead WHERE text = ?", (new.text,))
         made = self._db.execute(
             "INSERT INTO chunks (document, number, digest, body, text, vector, parent, link)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

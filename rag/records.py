@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ import numpy as np
 from easyrec.databases import open_file
 from easyrec.errors import StoreError
 from easyrec.retrieval.filters import Fact
-from rag import links
+from rag import edits, figures, links
 from rag.chunkers import Chunk
+from rag.edits import Edits
+from rag.figures import Figures
 from rag.links import EVERYBODY, TREE, Links, common, sees
+from rag.writer import Writer, blob
 
 APPLICATION, VERSION = 0x6561726B, 2
 PATIENCE_S = 30.0
@@ -31,14 +34,17 @@ KEPT = 200_000
 TABLES = (
     "CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE documents (id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL,"
-    " facts TEXT NOT NULL, chunks INTEGER NOT NULL, changed REAL NOT NULL)",
+    " facts TEXT NOT NULL, chunks INTEGER NOT NULL, changed REAL NOT NULL, path TEXT NOT NULL, counts TEXT NOT NULL)",
     "CREATE TABLE chunks (id INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, number INTEGER NOT NULL,"
-    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, edited INTEGER NOT NULL DEFAULT 0,"
-    " parent INTEGER, link TEXT)",
+    " digest TEXT NOT NULL, body TEXT NOT NULL, text BLOB NOT NULL, vector BLOB, parent INTEGER, link TEXT,"
+    " figure TEXT, edit INTEGER)",
     "CREATE INDEX chunks_of_document ON chunks (document, number)",
     "CREATE INDEX chunks_of_text ON chunks (text)",
     "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER NOT NULL)",
+    "CREATE TABLE ahead (text BLOB PRIMARY KEY, vector BLOB NOT NULL, at REAL NOT NULL)",
     *links.TABLES,
+    *edits.TABLES,
+    *figures.TABLES,
 )
 IDS = 500
 """Ids in one statement."""
@@ -55,6 +61,8 @@ class Stored:
         facts: What is known of it.
         chunks: How many it has.
         changed: When it was last written, in seconds since 1970.
+        path: The file that it was read from; empty: none.
+        counts: What was met while it was read, as `unread_pages`.
     """
 
     id: int
@@ -63,6 +71,8 @@ class Stored:
     facts: dict[str, list[Fact]]
     chunks: int
     changed: float
+    path: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
 
     def visible(self, access: Collection[str] | None) -> bool:
         """Whether somebody with these names may see it; None: who sees all."""
@@ -141,7 +151,9 @@ class Records:
         with self._told():
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
-        self.links = Links(self._db, self._ask)
+        self.links, self.edits = Links(self._db, self._ask), Edits(self._db, self._ask)
+        self.figures = Figures(self._db, self._ask)
+        self.writer = Writer(self._db, self.links, self.edits, self.figures)
 
     def close(self) -> None:
         """Close the file."""
@@ -168,8 +180,14 @@ class Records:
         return self._documents("ORDER BY source", ())
 
     def _documents(self, clause: str, values: Sequence[Any]) -> list[Stored]:
-        rows = self._ask(f"SELECT id, source, digest, facts, chunks, changed FROM documents {clause}", values)  # noqa: S608 (ours)
-        return [Stored(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5]) for row in rows]
+        rows = self._ask(
+            f"SELECT id, source, digest, facts, chunks, changed, path, counts FROM documents {clause}",  # noqa: S608 (ours)
+            values,
+        )
+        return [
+            Stored(row[0], row[1], row[2], json.loads(row[3]), row[4], row[5], row[6], json.loads(row[7]))
+            for row in rows
+        ]
 
     def count(self) -> tuple[int, int]:
         """How many documents and chunks."""
@@ -206,11 +224,6 @@ class Records:
             f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
         )
 
-    def beside(self, document: int, first: int, last: int) -> list[Part]:
-        """The chunks of a document from one place to another, both included."""
-        clause = "WHERE c.document = ? AND c.link IS NULL AND c.number BETWEEN ? AND ? ORDER BY c.number"
-        return self._parts(clause, (document, first, last), False)
-
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""
         return self._parts("WHERE c.id > ? ORDER BY c.id LIMIT ?", (chunk, most), True)
@@ -218,7 +231,7 @@ class Records:
     def _parts(self, clause: str, values: Sequence[Any], vectors: bool) -> list[Part]:
         vector = "c.vector" if vectors else "NULL"
         rows = self._ask(
-            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector}, c.parent, c.link, c.edited"  # noqa: S608 (ours)
+            f"SELECT c.id, c.document, d.source, c.number, c.body, d.facts, {vector}, c.parent, c.link, c.edit"  # noqa: S608 (ours)
             f" FROM chunks c LEFT JOIN documents d ON d.id = c.document {clause}",
             values,
         )
@@ -231,7 +244,7 @@ class Records:
             if row[0] in over:
                 of = over[row[0]]
                 source, facts = of[0][0] if len(of) == 1 else f"{len(of)} documents", common([each for _, each in of])
-            chunk, beside = Chunk.from_json(row[4]), (row[7], row[8], children.get(row[0], ()), bool(row[9]))
+            chunk, beside = Chunk.from_json(row[4]), (row[7], row[8], children.get(row[0], ()), row[9] is not None)
             found.append(Part(row[0], row[1], source or "", row[3], chunk, facts or {}, _vector(row[6]), *beside))
         return found
 
@@ -246,8 +259,9 @@ class Records:
             some = list(texts[start : start + IDS])
             marks = ",".join("?" * len(some))
             for text, value in self._ask(
-                f"SELECT text, vector FROM chunks WHERE vector IS NOT NULL AND text IN ({marks})",  # noqa: S608 (marks alone)
-                some,
+                f"SELECT text, vector FROM chunks WHERE vector IS NOT NULL AND text IN ({marks})"  # noqa: S608 (marks alone)
+                f" UNION ALL SELECT text, vector FROM ahead WHERE text IN ({marks})",
+                some + some,
             ):
                 found[text] = np.frombuffer(value, "<f4")
         return found
@@ -289,111 +303,29 @@ class Records:
         """Let it say this of itself."""
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, value))
 
-    def put(self, source: str, digest: str, facts: dict[str, list[Fact]], chunks: Sequence[New], now: float) -> bool:
-        """Write a document in the place of the one that is called the same. Chunks that are alike keep their numbers.
-
-        Returns:
-            Whether there was one.
-        """
-        former = self.document(source)
-        told = json.dumps(facts, ensure_ascii=False, sort_keys=True)
-        if former is None:
-            made = self._db.execute(
-                "INSERT INTO documents (source, digest, facts, chunks, changed) VALUES (?, ?, ?, ?, ?)",
-                (source, digest, told, len(chunks), now),
+    def remember(self, vectors: dict[bytes, np.ndarray], now: float) -> None:
+        """Keep vectors by the digests of their texts until a document has these: who is stopped before need not pay twice."""
+        with self.writing():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO ahead VALUES (?, ?, ?)",
+                [(text, blob(vector), now) for text, vector in vectors.items()],
             )
-            document = int(made.lastrowid or 0)
-        else:
-            document = former.id
-            self._db.execute(
-                "UPDATE documents SET digest = ?, facts = ?, chunks = ?, changed = ? WHERE id = ?",
-                (digest, told, len(chunks), now, document),
-            )
-        kept: dict[str, list[int]] = {}
-        for number, own in self._db.execute(
-            "SELECT id, digest FROM chunks WHERE document = ? AND link IS NULL ORDER BY number DESC", (document,)
-        ):
-            kept.setdefault(own, []).append(number)
-        same_facts = former is not None and json.dumps(former.facts, ensure_ascii=False, sort_keys=True) == told
-        changes: list[tuple[int]] = []
-        for place, new in enumerate(chunks):
-            own = new.chunk.digest()
-            vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
-            if kept.get(own):
-                number = kept[own].pop()
-                self._db.execute(
-                    "UPDATE chunks SET number = ?, body = ?, vector = coalesce(?, vector) WHERE id = ?",
-                    (place, new.chunk.as_json(), vector, number),
-                )
-                changes += [] if same_facts else [(number,)]
-            else:
-                values = (document, place, own, new.chunk.as_json(), new.text, vector)
-                added = self._db.execute(
-                    "INSERT INTO chunks (document, number, digest, body, text, vector) VALUES (?, ?, ?, ?, ?, ?)",
-                    values,
-                ).lastrowid
-                changes.append((int(added or 0),))
-        gone = [(number,) for numbers in kept.values() for number in numbers]
-        self.links.gone([number for (number,) in gone])
-        if former is not None and not same_facts:
-            self.links.known_otherwise(document)
-        self._db.executemany("DELETE FROM chunks WHERE id = ?", gone)
-        self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [*changes, *gone])
-        return former is not None
 
-    def edit(self, part: int, new: New, now: float) -> None:
-        """Let a chunk say something else; what stood beside it was of what it said before."""
-        self.links.gone([part])
-        vector = None if new.vector is None else new.vector.astype("<f4").tobytes()
-        values = (new.chunk.digest(), new.chunk.as_json(), new.text, vector, part)
-        self._db.execute(
-            "UPDATE chunks SET digest = ?, body = ?, text = ?, vector = ?, edited = 1 WHERE id = ?", values
-        )
-        self._db.execute(
-            "UPDATE documents SET changed = ? WHERE id = (SELECT document FROM chunks WHERE id = ?)", (now, part)
-        )
-        self._db.execute("INSERT INTO changes (chunk) VALUES (?)", (part,))
-
-    def know(self, source: str, facts: dict[str, list[Fact]], now: float) -> None:
-        """Let something else be known of a document; its chunks stay as they are, also those that somebody wrote."""
-        former = self.document(source)
-        if former is None:
-            return
-        told = json.dumps(facts, ensure_ascii=False, sort_keys=True)
-        self._db.execute("UPDATE documents SET facts = ?, changed = ? WHERE id = ?", (told, now, former.id))
-        self._db.execute(
-            "INSERT INTO changes (chunk) SELECT id FROM chunks WHERE document = ? AND link IS NULL", (former.id,)
-        )
-        self.links.known_otherwise(former.id)
-
-    def drop_part(self, part: int) -> None:
-        """Take one chunk away."""
-        self._db.execute(
-            "UPDATE documents SET chunks = chunks - 1 WHERE id = (SELECT document FROM chunks WHERE id = ?)", (part,)
-        )
-        self._db.execute("DELETE FROM chunks WHERE id = ?", (part,))
-        self._db.execute("INSERT INTO changes (chunk) VALUES (?)", (part,))
-
-    def drop(self, source: str) -> bool:
-        """Take a document away, and say whether it was there."""
-        former = self.document(source)
-        if former is None:
-            return False
-        self.links.gone_document(former.id)
-        self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks WHERE document = ?", (former.id,))
-        self._db.execute("DELETE FROM chunks WHERE document = ?", (former.id,))
-        self._db.execute("DELETE FROM documents WHERE id = ?", (former.id,))
-        return True
+    def forget_ahead(self, before: float) -> None:
+        """Let go of vectors that no document came to have since a time."""
+        with self.writing():
+            self._db.execute("DELETE FROM ahead WHERE at < ?", (before,))
 
     def give_vectors(self, vectors: dict[int, np.ndarray]) -> None:
         """Let chunks have vectors, by their numbers."""
-        values = [(vector.astype("<f4").tobytes(), number) for number, vector in vectors.items()]
+        values = [(blob(vector), number) for number, vector in vectors.items()]
         self._db.executemany("UPDATE chunks SET vector = ? WHERE id = ?", values)
         self._db.executemany("INSERT INTO changes (chunk) VALUES (?)", [(number,) for number in vectors])
 
     def forget_vectors(self) -> None:
         """All vectors are of a model that is no longer used."""
         self._db.execute("UPDATE chunks SET vector = NULL")
+        self._db.execute("DELETE FROM ahead")
         self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks")
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
 from pydantic import Field
 from typing_extensions import Self
 
 from easyrec.retrieval.keyword.words import DENSE
 from feature_generator.config import StrictModel
-from rag.document import Block, Place
+from rag.document import Block, Figure, Place
+from rag.figures import digest_of, type_of
 
+Embed: TypeAlias = Callable[[Sequence[str]], np.ndarray]
+"""Vectors of texts; (n, d) float32."""
 PIECES = re.compile(rf"[{DENSE}]|[^\W{DENSE}]+|[^\w\s]")
 LETTERS_PER_TOKEN = 6
 """Of a word, in the models that are in use; a longer word has several."""
@@ -34,6 +38,7 @@ class Chunk:
         places: Where it stands, one for each block that it is made of.
         kind: `text`, `table`, `code` or `figure`; `summary` of what sums up several.
         context: What is read in its place when it was found; None: itself.
+        figure: Of a picture that is kept: what tells it apart.
     """
 
     text: str
@@ -41,6 +46,7 @@ class Chunk:
     places: tuple[Place, ...] = ()
     kind: str = "text"
     context: str | None = None
+    figure: str | None = None
 
     def searched(self) -> str:
         """What is searched: the headings belong to what stands below them."""
@@ -72,12 +78,29 @@ class Chunk:
 class ChunkerConfig(StrictModel):
     """What configs of chunkers share."""
 
+    embeds: ClassVar[bool] = False
+    """Whether it asks the knowledge base's embedder."""
+
     size: int = Field(256, ge=16, le=8192)
     """Tokens of a chunk at most, about; what cannot be cut, such as a row of a table, may have more."""
+
+    def cut(self, blocks: Iterable[Block], embed: Embed | None) -> Iterator[Chunk]:
+        """The parts of a document.
+
+        Args:
+            blocks: It.
+            embed: Vectors of texts, for those that ask for them.
+        """
+        return self.chunks(blocks)
 
     def chunks(self, blocks: Iterable[Block]) -> Iterator[Chunk]:
         """The parts of a document."""
         raise TypeError(f"{type(self).__module__} has no way to cut")
+
+
+def figure_of(figure: Figure) -> str | None:
+    """What tells the picture of a figure apart, if it has one that is kept."""
+    return digest_of(figure.content) if figure.content is not None and type_of(figure.content) else None
 
 
 def tokens_in(text: str) -> int:
@@ -85,31 +108,40 @@ def tokens_in(text: str) -> int:
     return sum(1 + (len(piece) - 1) // LETTERS_PER_TOKEN for piece in PIECES.findall(text))
 
 
-SENTENCE = re.compile(
-    r".+?(?:[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f\uff1b]+[\u201d\u2019\uff09\u300d\u300f]*|\n+|\Z)",
-    re.DOTALL,
-)
+STOP = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*|[\u3002\uff01\uff1f\uff1b]+[\u201d\u2019\uff09\u300d\u300f]*|\n+")
+"""What may end a sentence. Each run of such marks is looked at once: no text takes longer than its length says."""
 ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|st|no|vs|etc|e\.g|i\.e|fig|eq|sec|vol|pp|al|approx|inc|ltd|jr|sr)|\b[a-z])\.$",
     re.IGNORECASE,
 )
+LONGEST = 16
+"""Characters before the end of a sentence in which an abbreviation is looked for."""
 
 
-def sentences(text: str) -> list[str]:
+def sentences_of(text: str) -> list[str]:
     """The sentences of a text; joined again they are the text."""
     found: list[str] = []
-    for part in SENTENCE.findall(text):
-        if found and ABBREVIATION.search(found[-1].rstrip()) and not found[-1].endswith("\n"):
-            found[-1] += part
-        else:
-            found.append(part)
+    begun = 0
+    for match in STOP.finditer(text):
+        end = match.end()
+        if match.start() == begun:  # a sentence has something before its end
+            continue
+        mark = text[match.start()]
+        if mark in ".!?\u2026" and end < len(text) and not text[end].isspace():
+            continue
+        if mark != "\n" and ABBREVIATION.search(text[max(begun, end - LONGEST) : end]):
+            continue
+        found.append(text[begun:end])
+        begun = end
+    if begun < len(text):
+        found.append(text[begun:])
     return found
 
 
 def pieces(text: str, size: int) -> list[str]:
     """A text in parts of at most so many tokens: between sentences, and where one is longer, between words."""
     units: list[str] = []
-    for sentence in sentences(text):
+    for sentence in sentences_of(text):
         units += [sentence] if tokens_in(sentence) <= size else _words(sentence, size)
     return packed(units, size)
 

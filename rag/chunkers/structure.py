@@ -10,8 +10,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from rag.chunkers import Chunk, ChunkerConfig, packed, pieces, sentences, tokens_in
-from rag.document import Block, Body, Bullets, Code, Figure, Paragraph, Place, Table, with_headings
+from rag.chunkers import Chunk, ChunkerConfig, figure_of, pieces, sentences_of, tokens_in
+from rag.chunkers._parts import parts_of
+from rag.document import Block, Body, Figure, Paragraph, Place, with_headings
 
 
 class Config(ChunkerConfig):
@@ -31,28 +32,21 @@ class Config(ChunkerConfig):
         """The parts of a document. Short blocks of a section share a part; blocks of two sections never do."""
         held: _Held | None = None
         for path, block in with_headings(blocks):
+            figure = figure_of(block) if isinstance(block, Figure) else None
             for kind, text in self._parts(block):
                 if held is not None and not held.takes(path, kind, text, self.size):
                     yield held.chunk()
                     held = None
-                held = held or _Held(path, kind)
+                held = held or _Held(path, kind, figure)
                 held.add(text, block.place)
         if held is not None:
             yield held.chunk()
 
-    def _parts(self, block: Body) -> Iterator[tuple[str, str]]:
+    def _parts(self, block: Body) -> Iterable[tuple[str, str]]:
         """A block in parts that fit, with their kinds."""
         if isinstance(block, Paragraph):
-            yield from (("text", part) for part in self._repeated(pieces(block.text, self.size)))
-        elif isinstance(block, Bullets):
-            yield from (("text", part) for part in packed(_items(block), self.size, "\n"))
-        elif isinstance(block, Table):
-            yield from (("table", part) for part in self._rows(block))
-        elif isinstance(block, Code):
-            yield from (("code", part) for part in packed(block.text.split("\n"), self.size, "\n"))
-        elif isinstance(block, Figure):
-            told = "\n".join(part for part in (block.caption, block.text) if part)
-            yield from (("figure", part) for part in pieces(told, self.size))
+            return [("text", part) for part in self._repeated(pieces(block.text, self.size))]
+        return parts_of(block, self.size)
 
     def _repeated(self, parts: list[str]) -> list[str]:
         """Parts that begin with the last sentences of the one before."""
@@ -61,26 +55,13 @@ class Config(ChunkerConfig):
         found = parts[:1]
         for before, part in pairwise(parts):
             kept, room = "", self.overlap
-            for sentence in reversed(sentences(before)):
+            for sentence in reversed(sentences_of(before)):
                 room -= tokens_in(sentence)
                 if room < 0:
                     break
                 kept = sentence + kept
             found.append(f"{kept.strip()} {part}" if kept.strip() else part)
         return found
-
-    def _rows(self, table: Table) -> Iterator[str]:
-        """Whole rows below the caption and the header."""
-        rows = [_row(row) for row in table.rows]
-        header, body = rows[: table.header], rows[table.header :]
-        if header:
-            header.append(_row(tuple("---" for _ in table.rows[0])))
-        head = "\n".join([*([table.caption] if table.caption else []), *header])
-        room = max(1, self.size - tokens_in(head))
-        for part in packed(body, room, "\n") or [""]:
-            whole = "\n".join(text for text in (head, part) if text)
-            if whole:
-                yield whole
 
 
 @dataclass
@@ -89,6 +70,7 @@ class _Held:
 
     path: tuple[str, ...]
     kind: str
+    figure: str | None = None
     texts: list[str] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     tokens: int = 0
@@ -107,21 +89,4 @@ class _Held:
 
     def chunk(self) -> Chunk:
         """What it is now."""
-        return Chunk("\n\n".join(self.texts), self.path, tuple(self.places), self.kind)
-
-
-def _items(bullets: Bullets) -> list[str]:
-    """The lines of a list."""
-    counts: dict[int, int] = {}
-    lines: list[str] = []
-    for depth, text in bullets.items:
-        counts = {level: count for level, count in counts.items() if level <= depth}
-        counts[depth] = counts.get(depth, 0) + 1
-        mark = f"{counts[depth]}." if bullets.numbered and depth == 0 else "-"
-        lines.append(f"{'  ' * depth}{mark} {text}")
-    return lines
-
-
-def _row(cells: tuple[str, ...]) -> str:
-    """A row as Markdown has it."""
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+        return Chunk("\n\n".join(self.texts), self.path, tuple(self.places), self.kind, figure=self.figure)

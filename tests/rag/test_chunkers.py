@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.chunkers import Chunk, pieces, sentences, tokens_in
+from rag.chunkers import Chunk, pieces, sentences_of, tokens_in
 from rag.chunkers.structure import Config
 from rag.document import Bullets, Code, Figure, Heading, Paragraph, Place, Table
 
@@ -27,12 +27,12 @@ def words(number, start=0):
     ],
 )
 def test_sentences(text, found):
-    assert [sentence.strip() for sentence in sentences(text)] == found
+    assert [sentence.strip() for sentence in sentences_of(text)] == found
 
 
 @given(st.text(max_size=300))
 def test_sentences_are_the_text(text):
-    assert "".join(sentences(text)) == text
+    assert "".join(sentences_of(text)) == text
 
 
 @given(st.text(st.sampled_from("ab .。!\n雨x"), max_size=400), st.integers(3, 40))
@@ -80,7 +80,7 @@ def test_long_paragraphs_are_cut_between_sentences_and_may_overlap():
     assert all(chunk.text.endswith(".") and tokens_in(chunk.text) <= 40 for chunk in plain)
     over = list(Config(size=40, overlap=10).chunks([Paragraph(text)]))
     for before, after in pairwise(over):
-        assert sentences(before.text)[-1].strip() in after.text
+        assert sentences_of(before.text)[-1].strip() in after.text
     with pytest.raises(ValueError, match="at most half"):
         Config(size=40, overlap=30)
 

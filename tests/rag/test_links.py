@@ -197,7 +197,7 @@ def test_an_index_that_lags_behind_shows_nothing_that_one_may_not_see(config):
         other.refresh()
         assert other.search("refund", access=())
         with base.records.writing():
-            base.records.put("a", "x", {"access": ["hr"]}, [], 0.0)
+            base.records.writer.know("a", {"access": ["hr"]}, 0.0)
         assert other.search("refund", access=()) == []
 
 
