@@ -161,7 +161,7 @@ class Answerer:
         shown: list[str | Image] = [_picture(content, how.bytes, f"picture {n}") for n, content in enumerate(images, 1)]
         if how.figures and self._base is not None:
             for number, hit in enumerate(hits, 1):
-                if len(shown) // 2 + 1 > how.most or hit.part.chunk.kind != "figure":
+                if sum(isinstance(one, Image) for one in shown) >= how.most or hit.part.chunk.kind != "figure":
                     continue
                 content = _figure(self._base, hit.part.id)
                 if content is not None and len(content) <= how.bytes:

@@ -37,6 +37,8 @@ LINK = re.compile(
 AUTO = re.compile(r"<([a-z][a-z0-9+.-]{1,31}:[^\s<>]{1,2000}|[^\s<>@]{1,200}@[^\s<>@]{1,200})>", re.IGNORECASE)
 ENDING = ".,;:!?'\")]}>*_~\u3002\uff0c\uff1b\uff1a\uff01\uff1f\uff09\u300d\u3011"
 """What stands behind an address and is no part of it."""
+KEPT = re.compile("\x00(\\d+)\x00")
+"""Stands for an address that stays."""
 REMOVED = "(link removed)"
 LONGEST = 4000
 """Letters of a line that are looked at together; a longer one is cut in two."""
@@ -113,9 +115,9 @@ class Cleaner:
 
     def _plain(self) -> int:
         """How much of the line that is still being said is nothing but words and places."""
-        if SUSPECT.search(self._rest):
-            return 0
-        return max((found.end() for found in CUT.finditer(self._rest)), default=0)
+        suspect = SUSPECT.search(self._rest)
+        most = suspect.start() if suspect else len(self._rest)
+        return max((found.end() for found in CUT.finditer(self._rest) if found.end() <= most), default=0)
 
     def _out(self, said: str) -> str:
         """Blanks at both ends of an answer are not said."""
@@ -154,11 +156,9 @@ class Cleaner:
 
     def _defused(self, text: str, whole: str) -> str:
         """A line in which nothing is left that a page would fetch or lead to, but what the places in it say."""
+        before = whole[: len(whole) - len(text)]
         text = SEVERAL.sub(_apart, text)
-        allowed: set[str] = set()
-        if self._links:
-            named = {int(number) for number in CITED.findall(SEVERAL.sub(_apart, whole))}
-            allowed = set().union(*(self._addresses(n) for n in named if 1 <= n <= len(self._places)))
+        allowed = self._allowed(before + text)
         kept: list[str] = []
 
         def keep(address: str) -> str:
@@ -170,23 +170,36 @@ class Cleaner:
             return text
 
         text = PICTURE.sub(lambda found: gone(found.group(1)), text)
-        text = LINK.sub(
-            lambda f: f"{_label(f)} ({keep(f.group(2))})" if f.group(2) in allowed else gone(_label(f)), text
-        )
+        text = LINK.sub(lambda found: self._link(found, allowed, keep, gone), text)
         text = AUTO.sub(lambda f: keep(f.group(1)) if f.group(1) in allowed else gone(REMOVED), text)
         text = ADDRESS.sub(lambda f: self._address(f, allowed, keep, gone), text)
         text = re.sub(r"&(?=#?\w{1,40};)", "& ", text)
         text = re.sub(r"<(?=[A-Za-z/!?])", "< ", text)
         text = re.sub(r"!\[", "! [", text)
         text = re.sub(r"\](?=\()", "] ", text)
-        text = re.sub(r"\](?=:)", lambda f: self._before_colon(f, text), text)
-        return re.sub("\x00(\\d+)\x00", lambda found: kept[int(found.group(1))], text)
+        text = re.sub(r"\](?=:)", lambda f: self._before_colon(f, before + text), text)
+        allowed = self._allowed(before + text)  # a place may have gone with a picture
+        return KEPT.sub(lambda f: kept[int(f.group(1))] if kept[int(f.group(1))] in allowed else gone(REMOVED), text)
+
+    def _allowed(self, text: str) -> set[str]:
+        """The addresses that the places say which a line names."""
+        named = {int(number) for number in CITED.findall(text)} if self._links else set()
+        return set().union(*(self._addresses(n) for n in named if 1 <= n <= len(self._places)))
 
     @staticmethod
-    def _before_colon(found: re.Match[str], text: str) -> str:
+    def _before_colon(found: re.Match[str], before: str) -> str:
         """`]:` would define what brackets elsewhere lead to; behind words and a place it is but a colon."""
-        before = text[: found.start() + 1].rpartition("\n")[2]
-        return "]" if re.search(r"[^\W\d_].*\[\d{1,4}\]\Z", before) else "] "
+        until = before[: len(before) - len(found.string) + found.start() + 1].rpartition("\n")[2]
+        return "]" if re.search(r"[^\W\d_].*\[\d{1,4}\]\Z", until) else "] "
+
+    @staticmethod
+    def _link(found: re.Match[str], allowed: set[str], keep: Callable[[str], str], gone: Callable[[str], str]) -> str:
+        """A link, or code that looks like one: what leads nowhere stays, and is set apart later."""
+        label, address = found.group(1), found.group(2)
+        label = f"[{label}]" if re.fullmatch(r"\d{1,4}", label) else label  # it is called like a place
+        if address in allowed:
+            return f"{label} ({keep(address)})"
+        return gone(label) if ADDRESS.search(address) or address[0] in "/#" else found.group()
 
     def _address(
         self, found: re.Match[str], allowed: set[str], keep: Callable[[str], str], gone: Callable[[str], str]
@@ -206,12 +219,6 @@ class Cleaner:
 def _apart(found: re.Match[str]) -> str:
     """Several places one by one."""
     return "".join(f"[{number}]" for number in re.findall(r"\d+", found.group(1)))
-
-
-def _label(found: re.Match[str]) -> str:
-    """What a link is called; one that is called by a number names a place."""
-    label: str = found.group(1)
-    return f"[{label}]" if re.fullmatch(r"\d{1,4}", label) else label
 
 
 def cleaned(text: str, places: Sequence[str], *, links: bool = True) -> tuple[str, list[int], int]:

@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from easyrec.llm.client import Endpoint
 from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
+from rag.enrichment.config import EnrichmentConfig
 from rag.evaluation.config import EvaluationConfig
 from rag.fusion import Fusion, MinMax
 from rag.pipeline.wiring import FAMILY, faults_of, lacking
@@ -142,6 +143,8 @@ class RagConfig(StrictModel):
     answer: AnswerConfig = AnswerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     """How all of that is measured."""
+    enrichment: EnrichmentConfig = EnrichmentConfig()
+    """What a model says of chunks, so that they are found better."""
     pipeline: list[Annotated[Any, Choice("rag.steps")]] | None = Field(None, min_length=1, max_length=64)
     """What is done with a question, step by step; default: search, rerank where `search` has a reranker, answer."""
     server: ServerConfig = ServerConfig()

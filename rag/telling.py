@@ -15,8 +15,8 @@ UNSEEN = re.compile(
     "\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 """Characters that people do not see and models do: controls, marks of direction, empty ones, tags."""
-TURNS = re.compile(r"<(?=[|/\uff5c]|\w+>|<)|\[(?=/?[A-Z_]{3,}\])")
-"""How the marks begin by which models tell turns apart: `<|im_start|>`, `</s>`, `<start_of_turn>`, `<<SYS>>`, `[INST]`."""
+TURNS = re.compile(r"<(?=[|/\uff5c]|\w+>|<)|[|\uff5c](?=>)|\[(?=/?[A-Z_]{3,}\])")
+"""How the marks begin and end by which models tell turns apart: `<|im_start|>`, `</s>`, `<start_of_turn>`, `<<SYS>>`, `[INST]`."""
 BREAKS = re.compile("[\x85\u2028\u2029]")
 """Ends of lines that JSON does not escape."""
 

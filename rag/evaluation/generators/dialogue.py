@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from rag.evaluation.filtering import Reason
-from rag.evaluation.generators import RULES, GeneratorConfig, reference_to, text_of
+from rag.evaluation.generators import RULES, Form, GeneratorConfig, reference_to, text_of
 from rag.evaluation.questions import Question, Turn, bare
 from rag.records import Part
 
@@ -41,7 +41,7 @@ class Config(GeneratorConfig):
     """
 
     type: Literal["dialogue"] = "dialogue"
-    form: ClassVar[type[BaseModel]] = Dialogue
+    form: ClassVar[Form] = Dialogue
     min_tokens: int = Field(60, ge=1)
     turns: int = Field(3, ge=2, le=12)
     """Questions of a talk; the last one is what is asked."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from rag.config import SearchConfig
 from rag.evaluation.filtering import Reason
-from rag.evaluation.generators import RULES, GeneratorConfig, is_chunk, reference_to, text_of
+from rag.evaluation.generators import RULES, Form, GeneratorConfig, is_chunk, reference_to, text_of
 from rag.evaluation.questions import Question, bare
 from rag.knowledge import KnowledgeBase
 from rag.records import Part
@@ -35,7 +35,7 @@ class Config(GeneratorConfig):
     """Config of `multi_hop`."""
 
     type: Literal["multi_hop"] = "multi_hop"
-    form: ClassVar[type[BaseModel]] = MultiHop
+    form: ClassVar[Form] = MultiHop
     near: int = Field(10, ge=2, le=100)
     """Chunks, among those most like the first, of which the second is taken."""
 

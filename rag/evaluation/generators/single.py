@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from rag.evaluation.filtering import Reason
-from rag.evaluation.generators import QUOTED, RULES, GeneratorConfig, reference_to
+from rag.evaluation.generators import QUOTED, RULES, Form, GeneratorConfig, reference_to
 from rag.evaluation.questions import Question
 from rag.records import Part
 
@@ -25,7 +25,7 @@ class Config(GeneratorConfig):
     """Config of `single`."""
 
     type: Literal["single"] = "single"
-    form: ClassVar[type[BaseModel]] = Single
+    form: ClassVar[Form] = Single
 
     def rules(self) -> str:
         """One excerpt, one question."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from rag.evaluation.filtering import Reason
-from rag.evaluation.generators import RULES, GeneratorConfig
+from rag.evaluation.generators import RULES, Form, GeneratorConfig
 from rag.evaluation.questions import Question
 from rag.records import Part
 
@@ -27,7 +27,7 @@ class Config(GeneratorConfig):
     """Config of `unanswerable`. What is found for the question is looked at too: where it says the answer, the question is left out."""
 
     type: Literal["unanswerable"] = "unanswerable"
-    form: ClassVar[type[BaseModel]] = Unanswerable
+    form: ClassVar[Form] = Unanswerable
     answered: ClassVar[bool] = False
     looked_at: int = Field(5, ge=1, le=50)
     """Chunks that are looked at whether they answer it after all."""
