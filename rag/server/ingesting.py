@@ -94,13 +94,14 @@ class Ingesting:
                     raise DataError(f"'{task.source}' is the name of a document that is kept for others")
                 report = opened.base.add([path], task.facts or None, under=self._files.under(task.file))
         except (DataError, ConfigError, Refused) as error:  # the file's own fault
-            self._finish(task, {}, str(error).replace(str(path), task.source))
+            self._finish(task, {}, _called(str(error), path, task.source))
         except FeatureGeneratorError as error:
             self._try_again(task, error)
         else:
-            wrong = next(iter(report.failed.values()), "").replace(str(path), task.source)
+            wrong = _called(next(iter(report.failed.values()), ""), path, task.source)
             told = asdict(report)
-            told = {key: told[key] for key in ("chunks", "embedded", "seconds", "lost") if told.get(key) is not None}
+            told = {key: told[key] for key in ("chunks", "embedded", "seconds", "counts")}
+            told["lost"] = report.lost.get(task.source, [])
             told["outcome"] = "updated" if report.updated else "unchanged" if report.unchanged else "added"
             self._finish(task, {} if wrong else told, wrong)
             self._metrics.add("easyrec_rag_chunks_total", report.chunks)
@@ -125,6 +126,11 @@ class Ingesting:
         self._metrics.add("easyrec_rag_tasks_total", state="failed" if error else "done")
 
 
+def _called(text: str, path: Path, source: str) -> str:
+    """What is said of a file, by its document's name: where it lies is nobody's business."""
+    return text.replace(str(path.absolute()), source).replace(str(path), source)
+
+
 def preview(base: KnowledgeBase, path: Path, most: int) -> tuple[list[dict[str, Any]], int]:
     """The first chunks that a file would have, and how many there would be.
 
@@ -142,5 +148,6 @@ def shown_chunk(chunk: Any) -> dict[str, Any]:
         "headings": list(chunk.path),
         "kind": chunk.kind,
         "context": chunk.context,
+        "figure": chunk.figure is not None,
         "places": [{"page": p.page, "box": p.box, "line": p.line} for p in chunk.places],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from starlette.requests import Request
@@ -21,6 +21,18 @@ class ChunkChange(StrictModel):
     """Other words of a chunk."""
 
     text: str = Field(min_length=1, max_length=100_000)
+
+
+class ChunkParts(StrictModel):
+    """The parts of a chunk that is to be several."""
+
+    texts: list[Annotated[str, Field(min_length=1, max_length=100_000)]] = Field(min_length=2, max_length=100)
+
+
+class Followers(StrictModel):
+    """Chunks that follow a chunk, and are to be one with it."""
+
+    chunks: list[int] = Field(min_length=1, max_length=100)
 
 
 async def shown(service: Service, request: Request) -> Response:
@@ -49,6 +61,35 @@ async def removed(service: Service, request: Request) -> Response:
         with opened.writing:
             opened.base.drop(number)
         return {"id": number, "deleted": True}
+
+    return Json(await with_chunk(service, request, number, work))
+
+
+async def split(service: Service, request: Request) -> Response:
+    """A chunk that is several from now on."""
+    number, body = number_in(request, "chunk"), await json_of(service, request, ChunkParts)
+
+    def work(opened: Open, part: Part) -> list[dict[str, Any]]:
+        with opened.writing:
+            made = opened.base.split(number, body.texts)
+        found = opened.base.records.parts(made)
+        return [part_told(found[one]) for one in made if one in found]
+
+    return Json({"object": "list", "data": await with_chunk(service, request, number, work)})
+
+
+async def merged(service: Service, request: Request) -> Response:
+    """A chunk, and those that follow it, that are one from now on."""
+    number, body = number_in(request, "chunk"), await json_of(service, request, Followers)
+
+    def work(opened: Open, part: Part) -> dict[str, Any]:
+        access = user_of(request).access
+        if not all(opened.base.part(one, access) for one in body.chunks):
+            raise Refused(404, "unknown_chunk", "there is no such chunk", param="chunks")
+        with opened.writing:
+            made = opened.base.merge([number, *body.chunks])
+        new = opened.base.part(made)
+        return part_told(new if new is not None else part)
 
     return Json(await with_chunk(service, request, number, work))
 
@@ -87,4 +128,6 @@ ROUTES = [
     Route("GET", ONE, shown, "A chunk."),
     Route("PATCH", ONE, changed, "Let a chunk say something else.", "write", body=ChunkChange),
     Route("DELETE", ONE, removed, "Take a chunk away.", "write"),
+    Route("POST", f"{ONE}/split", split, "Let a chunk be several.", "write", body=ChunkParts),
+    Route("POST", f"{ONE}/merge", merged, "Let a chunk and those that follow it be one.", "write", body=Followers),
 ]

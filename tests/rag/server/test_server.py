@@ -45,6 +45,11 @@ def test_documents_are_put_in_found_edited_and_removed(serve):
     assert (hit["id"], hit["headings"], list(hit["scores"])) == (chunks[0]["id"], ["Shop", "Refunds"], ["keyword"])
     one = f"/v1/kb/shop/chunks/{hit['id']}"
     assert served.ask("PATCH", one, json={"text": "A refund takes a fortnight."}).json()["text"].endswith("fortnight.")
+    parts = served.ask("POST", f"{one}/split", json={"texts": ["A refund takes", "a fortnight."]}).json()["data"]
+    assert [part["text"] for part in parts] == ["A refund takes", "a fortnight."]
+    whole = served.ask("POST", f"{one}/merge", json={"chunks": [parts[1]["id"]]}).json()
+    assert (whole["id"], whole["text"]) == (hit["id"], "A refund takes\n\na fortnight.")
+    assert code(served.ask("POST", f"{one}/merge", json={"chunks": [999]})) == (404, "unknown_chunk")
     (hit,) = served.ask("POST", "/v1/kb/shop/search", json={"query": "fortnight"}).json()["data"]
     page = served.ask("GET", f"/v1/kb/shop/pages/{document}/1", params={"chunk": hit["id"]}).json()
     assert [(p["line"], p["marked"]) for p in page["passages"]] == [(5, True), (9, False)]
