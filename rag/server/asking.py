@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from easyrec.llm.client import Message
 from rag.answer import Answered
@@ -15,6 +15,7 @@ from rag.server.config import LimitsConfig
 from rag.server.refused import Refused
 from rag.server.routes.searches import hit_told
 
+SESSION = r"^[A-Za-z0-9_.@+-]{1,60}$"
 IMAGE_BYTES = 4 << 20
 STARTS = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
 
@@ -50,6 +51,8 @@ class Chat(Lenient):
     """Beside what other models know: what must hold of the documents."""
     k: int | None = Field(None, ge=1)
     """Beside what other models know: how many chunks the answer is made of."""
+    session: Annotated[str, StringConstraints(pattern=SESSION)] | None = None
+    """Beside what other models know: a talk that the server remembers (`chat` in its config), then the last message is enough."""
     trace: bool = False
     """Beside what other models know: whether to tell what each step did."""
 

@@ -86,7 +86,7 @@ def serve(tmp_path, model_server, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with contextlib.ExitStack() as stack:
 
-        def made(knowledge=None, llm=True, **server):
+        def made(knowledge=None, llm=True, chat=None, **server):
             model = {
                 "base_url": model_server.url,
                 "model": "m",
@@ -94,7 +94,7 @@ def serve(tmp_path, model_server, monkeypatch):
                 "first_wait_s": 0.01,
                 "tries": 2,
             }
-            data = {"name": "t", "knowledge": {"path": "kb", **(knowledge or {})}}
+            data = {"name": "t", "knowledge": {"path": "kb", **(knowledge or {})}, "chat": chat}
             data["server"] = {"root": "bases", "log": {"level": "error"}, "drain_s": 5, **server}
             return stack.enter_context(running(load_rag({**data, "llm": model} if llm else data)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -15,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from rag.answer import Answered
-from rag.server.asking import Chat, Question, citations_of, question_of
+from rag.rag import Rag
+from rag.server.asking import SESSION, Chat, Question, citations_of, question_of
 from rag.server.events import tell
 from rag.server.gate import refused_of
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, json_of, left_of, user_of
+from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
 from rag.server.service import Service
 from rag.server.users import User
 
@@ -104,14 +106,7 @@ class Answering:
             with ExitStack() as stack:
                 opened = stack.enter_context(self._service.shelf.use(self._body.model))
                 assert opened.rag is not None
-                stream: Iterator[str | Answered] = opened.rag.stream(
-                    self._question.text,
-                    history=self._question.history,
-                    filter=self._body.filter,
-                    access=self._user.access,
-                    images=self._question.images,
-                    k=self._body.k,
-                )
+                stream = self._asked(opened.rag)
                 stack.callback(getattr(stream, "close", lambda: None))  # ends the model's answer too
                 for piece in stream:
                     if isinstance(piece, Answered):
@@ -121,6 +116,14 @@ class Answering:
                         break
         except Exception as error:  # noqa: BLE001 (the edge of a thread: it is told to who waits)
             self._tell(error)
+
+    def _asked(self, rag: Rag) -> Iterator[str | Answered]:
+        """The pieces of the answer."""
+        body, question = self._body, self._question
+        how = {"filter": body.filter, "access": self._user.access, "images": question.images, "k": body.k}
+        if body.session is None:
+            return rag.stream(question.text, history=question.history, **how)
+        return rag.chat(question.text, user=self._user.name, session=session_of(body.model, body.session), **how)
 
     def _tell(self, piece: str | Answered | Exception) -> None:
         self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
@@ -230,6 +233,26 @@ class Answering:
         return {"prompt_tokens": sent, "completion_tokens": received, "total_tokens": sent + received}
 
 
+async def forgotten(service: Service, request: Request) -> Response:
+    """A talk that the server remembers no longer."""
+    name, user, session = base_of(service, request), user_of(request), request.path_params["session"]
+    if not re.fullmatch(SESSION, session):
+        raise Refused(404, "unknown_session", "there is no such session")
+
+    def work() -> bool:
+        with service.shelf.use(name) as opened:
+            chats = opened.rag.chats if opened.rag is not None else None
+            return chats is not None and chats.drop(user.name, session_of(name, session))
+
+    gone = await service.work.run(work, left_of(request, service.config.limits.deadline_s))
+    return Json({"id": session, "deleted": gone})
+
+
+def session_of(base: str, session: str) -> str:
+    """What a talk is called: talks with two knowledge bases are two."""
+    return f"{base}:{session}"
+
+
 def tokens_of(answer: Answered) -> tuple[int, int]:
     """Tokens that all steps sent and received."""
     steps = answer.trace.steps
@@ -244,4 +267,5 @@ ROUTES = [
     Route("GET", "/v1/models", models, "The knowledge bases, as models."),
     Route("GET", "/v1/models/{model}", model, "One of them."),
     Route("POST", "/v1/chat/completions", completions, "An answer with the places that say so.", body=Chat),
+    Route("DELETE", "/v1/kb/{base}/sessions/{session}", forgotten, "Forget a talk that the server remembers."),
 ]

@@ -165,6 +165,23 @@ def test_a_model_that_fails_is_told_before_the_first_word_and_after_it(serve, mo
     ]
 
 
+def test_a_talk_may_be_remembered_by_the_server_for_its_user_alone(serve, model_server):
+    served = serve(users=serve.users, chat={"path": "chats.db"})
+    filled(served, "root")
+    model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
+
+    def ask(who, question):
+        body = {"model": "shop", "messages": [{"role": "user", "content": question}], "session": "monday"}
+        assert served.ask("POST", "/v1/chat/completions", who, json=body).status_code == 200
+        return model_server.bodies()[-1]["messages"][-1]["content"]
+
+    ask("root", "how long does a refund take?")
+    assert "how long does a refund take?" in ask("root", "and by post, days?")
+    assert "how long" not in ask("otto", "and by post, days?")
+    assert served.ask("DELETE", "/v1/kb/shop/sessions/monday", "root").json()["deleted"] is True
+    assert "how long" not in ask("root", "and by post, days?")
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
