@@ -1,10 +1,10 @@
-"""`Files`: the files that were put in, each in a folder of its own, under the name of its document."""
+"""`Files`: the files that were put in, those of each upload in a folder, under the names of their documents."""
 
 from __future__ import annotations
 
 import secrets
-import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from easyrec.durable import sync
@@ -29,16 +29,16 @@ class Files:
         """The folder from which on it has the name of its document."""
         return self.folder / file.partition("/")[0]
 
-    def take(self, path: Path, source: str) -> str:
+    def take(self, path: Path, held: str, source: str) -> str:
         """Move a file here, and say how it is asked for; after a crash it is whole, or not there.
 
         Args:
             path: Where it lies.
+            held: What `new` gave for its upload.
             source: What its document is called: names with `/` between them.
         """
-        held = secrets.token_hex(16)
         target = self.folder / held / source
-        target.parent.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
         for folder in target.parents:
             sync(folder)
@@ -47,12 +47,24 @@ class Files:
         return f"{held}/{source}"
 
     def drop(self, file: str) -> None:
-        """Remove one."""
-        shutil.rmtree(self.under(file), ignore_errors=True)
+        """Remove one, and the folders that are empty then."""
+        path = self.path(file)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # there is something in it
+            for folder in path.parents:
+                if folder == self.folder:
+                    break
+                folder.rmdir()
 
     def sweep(self, known: Iterable[str]) -> None:
         """Remove all that are not known: of uploads that never became tasks, as the server died before."""
-        kept = {file.partition("/")[0] for file in known}
-        for path in self.folder.iterdir():
-            if path.name not in kept:
-                shutil.rmtree(path, ignore_errors=True)
+        kept = set(known)
+        for path in [path for path in self.folder.rglob("*") if path.is_file()]:
+            file = path.relative_to(self.folder).as_posix()
+            if file not in kept:
+                self.drop(file)
+
+
+def new() -> str:
+    """The folder of an upload, below which its files have the names of their documents."""
+    return secrets.token_hex(16)

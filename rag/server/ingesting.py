@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from easyrec.errors import ConfigError, DataError, FeatureGeneratorError
 from easyrec.prometheus import Metrics
 from rag.knowledge import KnowledgeBase
+from rag.report import Report
 from rag.server.events import tell
 from rag.server.files import Files
 from rag.server.refused import Refused
@@ -68,62 +68,90 @@ class Ingesting:
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
-                task = self._tasks.take()
+                tasks = self._tasks.take()
             except FeatureGeneratorError as error:
                 tell(logging.ERROR, "tasks cannot be read", error)
-                task = None
-            if task is None:
+                tasks = []
+            if not tasks:
                 self._some.wait(LOOK_S)
                 self._some.clear()
                 continue
             try:
-                self._take_in(task)
+                self._take_in(tasks)
             except Exception as error:  # noqa: BLE001 (the edge of a thread: the next file is to be taken in)
-                tell(logging.ERROR, "a task failed", error, task=task.id)
+                tell(logging.ERROR, "tasks failed", error, tasks=[task.id for task in tasks])
                 with suppress(FeatureGeneratorError):
-                    self._finish(task, {}, "an internal error; the server's log tells more")
+                    for task in tasks:
+                        self._finish(task, {}, "an internal error; the server's log tells more")
 
-    def _take_in(self, task: Task) -> None:
-        path = self._files.path(task.file)
-        begun = time.perf_counter()
-        self._tasks.note(task.id, "read", 0.0)
+    def _take_in(self, tasks: list[Task]) -> None:
+        """Take in files of one upload."""
+        begun, first = time.perf_counter(), tasks[0]
+        numbers = {task.source: task.id for task in tasks}
         try:
-            with self._shelf.use(task.base) as opened, opened.writing:
-                owner = opened.base.records.document(task.source)
-                if owner is not None and not owner.visible(task.sees):
-                    raise DataError(f"'{task.source}' is the name of a document that is kept for others")
-                report = opened.base.add([path], task.facts or None, under=self._files.under(task.file))
-        except (DataError, ConfigError, Refused) as error:  # the file's own fault
-            self._finish(task, {}, _called(str(error), path, task.source))
+            with self._shelf.use(first.base) as opened, opened.writing:
+                tasks = [task for task in tasks if not self._is_others(opened.base, task)]
+                paths = [self._files.path(task.file) for task in tasks]
+                report = opened.base.add(
+                    paths,
+                    first.facts or None,
+                    under=self._files.under(first.file),
+                    progress=lambda source: self._tasks.note(numbers[source], "written", 1.0),
+                )
+                counts = {task.source: opened.base.records.document(task.source) for task in tasks}
+        except (DataError, ConfigError, Refused) as error:  # their own fault
+            for task in tasks:
+                self._finish(task, {}, _called(str(error), self._files.path(task.file), task.source))
         except FeatureGeneratorError as error:
-            self._try_again(task, error)
+            self._try_again(tasks, error)
         else:
-            wrong = _called(next(iter(report.failed.values()), ""), path, task.source)
-            told = asdict(report)
-            told = {key: told[key] for key in ("chunks", "embedded", "seconds", "counts")}
-            told["lost"] = report.lost.get(task.source, [])
-            told["outcome"] = "updated" if report.updated else "unchanged" if report.unchanged else "added"
-            self._finish(task, {} if wrong else told, wrong)
+            for task in tasks:
+                found = counts[task.source]
+                told = {"outcome": _outcome(report, task.source), "chunks": found.chunks if found is not None else 0}
+                told["lost"] = report.lost.get(task.source, [])
+                wrong = _called(report.failed.get(task.source, ""), self._files.path(task.file), task.source)
+                self._finish(task, {} if wrong else told, wrong)
             self._metrics.add("easyrec_rag_chunks_total", report.chunks)
+            took = {name: round(seconds, 3) for name, seconds in report.seconds.items()}
             seconds = round(time.perf_counter() - begun, 3)
-            tell(logging.INFO, "a task is done", task=task.id, base=task.base, failed=bool(wrong), seconds=seconds)
+            told = {"tasks": list(numbers.values()), "base": first.base, "failed": len(report.failed)}
+            tell(logging.INFO, "tasks are done", **told, embedded=report.embedded, seconds=seconds, stages=took)
 
-    def _try_again(self, task: Task, error: FeatureGeneratorError) -> None:
-        """A model or a store cannot be reached: that is not the file's fault."""
-        tries = self._tries[task.id] = self._tries.get(task.id, 0) + 1
-        if tries >= TRIES:
-            self._finish(task, {}, f"tried {tries} times: {type(error).__name__}: what it needs cannot be reached")
-            return
-        tell(logging.WARNING, "a task will be tried again", error, task=task.id, tries=tries)
-        self._tasks.note(task.id, "waits to be tried again", 0.0)
-        self._ending.wait(AGAIN_S * tries)
-        self._tasks.move(task.id, "waiting", ("running",))
+    def _is_others(self, base: KnowledgeBase, task: Task) -> bool:
+        """Whether a task would replace a document that who sent it does not see; then it is done."""
+        owner = base.records.document(task.source)
+        if owner is None or owner.visible(task.sees):
+            return False
+        self._finish(task, {}, f"'{task.source}' is the name of a document that is kept for others")
+        return True
+
+    def _try_again(self, tasks: list[Task], error: FeatureGeneratorError) -> None:
+        """A model or a store cannot be reached: that is not the files' fault."""
+        waiting = []
+        for task in tasks:
+            tries = self._tries[task.id] = self._tries.get(task.id, 0) + 1
+            if tries >= TRIES:
+                kind = type(error).__name__
+                self._finish(task, {}, f"tried {tries} times: {kind}: what it needs cannot be reached")
+            else:
+                self._tasks.note(task.id, "waits to be tried again", 0.0)
+                waiting.append(task)
+        if waiting:
+            tries = self._tries[waiting[0].id]
+            tell(logging.WARNING, "tasks will be tried again", error, tasks=[t.id for t in waiting], tries=tries)
+            self._ending.wait(AGAIN_S * tries)
+            for task in waiting:
+                self._tasks.move(task.id, "waiting", ("running",))
 
     def _finish(self, task: Task, report: dict[str, Any], error: str) -> None:
         self._tries.pop(task.id, None)
         for file in self._tasks.finish(task, report, error):
             self._files.drop(file)
         self._metrics.add("easyrec_rag_tasks_total", state="failed" if error else "done")
+
+
+def _outcome(report: Report, source: str) -> str:
+    return "updated" if source in report.updated else "unchanged" if source in report.unchanged else "added"
 
 
 def _called(text: str, path: Path, source: str) -> str:

@@ -77,7 +77,7 @@ class Shelf:
         Raises:
             Refused: There is none; of others' it is not told that they are there.
         """
-        if not user.sees(name) or name not in self.bases.names():
+        if not user.sees(name) or name not in self.bases:
             raise Refused(404, "unknown_base", f"there is no knowledge base '{name[:64]}'")
 
     def create(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Shelf:
         """
         with self._opening:
             self.settings.config(settings)
-            if name in self.bases.names():
+            if name in self.bases:
                 raise Refused(409, "exists", f"there is a knowledge base '{name}' already", param="name")
             self.bases.create(name, {key: settings[key] for key in KNOWLEDGE if key in settings})
             self.settings.write(name, settings)

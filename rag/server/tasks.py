@@ -21,6 +21,8 @@ from easyrec.errors import StoreError
 
 APPLICATION, VERSION = 0x65617274, 1
 PATIENCE_S = 30.0
+TOGETHER = 64
+"""Files of an upload that are taken in at once."""
 State = Literal["held", "waiting", "running", "done", "failed", "cancelled"]
 OPEN = ("held", "waiting", "running")
 TABLES = (
@@ -194,17 +196,26 @@ class Tasks:
                 "UPDATE tasks SET state = 'waiting', stage = '', share = 0 WHERE state = 'running'"
             ).rowcount
 
-    def take(self) -> Task | None:
-        """The next task that waits, of a knowledge base of which none runs; it runs now."""
+    def take(self) -> list[Task]:
+        """The next task that waits, of a knowledge base of which none runs, and others of its upload; they run now."""
         with self._writing():
             rows = self._db.execute(
-                "SELECT id FROM tasks WHERE state = 'waiting' AND base NOT IN"
-                " (SELECT base FROM tasks WHERE state = 'running') ORDER BY id LIMIT 1"
+                "SELECT id, base, facts, sees, substr(file, 1, instr(file, '/')) FROM tasks WHERE state = 'waiting'"
+                " AND base NOT IN (SELECT base FROM tasks WHERE state = 'running') ORDER BY id LIMIT 1"
             ).fetchall()
             if not rows:
-                return None
-            self._db.execute("UPDATE tasks SET state = 'running', changed = ? WHERE id = ?", (self._now(), rows[0][0]))
-            return self.task(rows[0][0])
+                return []
+            first, *same = rows[0]
+            found = self._tasks(
+                "WHERE state = 'waiting' AND id >= ? AND base = ? AND facts = ? AND sees = ?"
+                " AND substr(file, 1, instr(file, '/')) = ? ORDER BY id LIMIT ?",
+                (first, *same, TOGETHER),
+            )
+            self._db.executemany(
+                "UPDATE tasks SET state = 'running', stage = 'read', share = 0, changed = ? WHERE id = ?",
+                [(self._now(), task.id) for task in found],
+            )
+            return found
 
     def move(self, number: int, state: State, among: Sequence[State], error: str = "") -> bool:
         """Let a task be in another state, if it is in one of these; says whether it was."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from starlette.concurrency import run_in_threadpool
+
 from easyrec.errors import MissingExtra
 from rag.server.config import LimitsConfig
 from rag.server.names import file_name
@@ -100,8 +102,8 @@ class Receiver:
         try:
             async for part in body:
                 if part:
-                    self._parser.write(part)
-            self._parser.finalize()
+                    await run_in_threadpool(self._parser.write, part)  # the disk may be slow
+            await run_in_threadpool(self._parser.finalize)
             if not self._ended:
                 raise Refused(400, "multipart", "the body ends before its last part does")
             if not self.upload.files:

@@ -275,4 +275,5 @@ def _when(seconds: float) -> str:
 def _outcome(report: Mapping[str, Any]) -> str:
     if not report:
         return ""
-    return text_of(f"{report['outcome']}: {report['chunks']} chunks, {report['embedded']} embedded")
+    lost = f"; {len(report['lost'])} changes of people lost" if report["lost"] else ""
+    return text_of(f"{report['outcome']}: {report['chunks']} chunks{lost}")

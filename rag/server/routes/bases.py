@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_generator.config import StrictModel
+from rag.server.refused import Refused
 from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
 from rag.server.service import Service
 
@@ -41,6 +42,8 @@ async def listed(service: Service, request: Request) -> Response:
 async def made(service: Service, request: Request) -> Response:
     """One more."""
     body = await json_of(service, request, NewBase)
+    if not user_of(request).sees(body.name):
+        raise Refused(403, "forbidden", "this key is for other knowledge bases", param="name")
     await service.work.run(
         lambda: service.shelf.create(body.name, body.settings), left_of(request, service.config.limits.deadline_s)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from easyrec.errors import ConfigError
 from easyrec.retrieval.filters import facts_of
 from rag.records import Stored
+from rag.server.files import new
 from rag.server.ingesting import preview, shown_chunk
 from rag.server.names import folder_name
 from rag.server.refused import Refused
@@ -44,23 +46,22 @@ async def uploaded(service: Service, request: Request) -> Response:
     name, user = base_of(service, request), user_of(request)
     limits = service.config.limits
     room = await service.work.run(lambda: _room(service, user), limits.deadline_s)
-    counts = service.tasks.counts()
-    if counts.get("waiting", 0) + counts.get("held", 0) >= limits.waiting_tasks:
-        raise Refused(429, "busy", "too many files wait to be taken in: try again later", retry_after=30.0)
     receiver = Receiver(service.coming, request.headers.get("content-type", ""), limits, room)
     try:
         upload = await receiver.take(request.stream())
     except ClientDisconnect:
         raise Refused(400, "disconnected", "the client went away") from None
     service.metrics.add("easyrec_rag_upload_bytes_total", upload.size)
-    numbers = await service.work.run(lambda: _noted(service, user, name, upload), limits.deadline_s)
+    tasks = await service.work.run(lambda: _noted(service, user, name, upload), limits.deadline_s)
     service.ingesting.wake()
-    tasks = [task for number in numbers if (task := service.tasks.task(number)) is not None]
-    return Json({"object": "list", "data": [task_told(task) for task in tasks]}, 202)
+    return Json({"object": "list", "data": tasks}, 202)
 
 
 def _room(service: Service, user: User) -> tuple[int | None, int | None]:
     """Bytes and documents that a user may still put in."""
+    counts = service.tasks.counts()
+    if counts.get("waiting", 0) + counts.get("held", 0) >= service.config.limits.waiting_tasks:
+        raise Refused(429, "busy", "too many files wait to be taken in: try again later", retry_after=30.0)
     quota = user.quota
     if quota.bytes is None and quota.documents is None:
         return None, None
@@ -74,7 +75,7 @@ def _room(service: Service, user: User) -> tuple[int | None, int | None]:
     return room
 
 
-def _noted(service: Service, user: User, base: str, upload: Upload) -> list[int]:
+def _noted(service: Service, user: User, base: str, upload: Upload) -> list[dict[str, Any]]:
     """The tasks of an upload."""
     kept: list[str] = []
     try:
@@ -87,11 +88,15 @@ def _noted(service: Service, user: User, base: str, upload: Upload) -> list[int]
                 former = opened.base.records.document(source)
                 if former is not None and not former.visible(user.access):
                     raise Refused(409, "exists", f"'{source}' is the name of a document that is kept for others")
-        files = []
+        room, documents = _room(service, user)
+        if (documents is not None and len(names) > documents) or (room is not None and upload.size > room):
+            raise Refused(429, "insufficient_quota", "the quota was used by another upload meanwhile")
+        files, held = [], new()
         for source, (_, path, size) in zip(names, upload.files, strict=True):
-            kept.append(service.files.take(path, source))
+            kept.append(service.files.take(path, held, source))
             files.append((source, kept[-1], size))
-        return service.tasks.add(base, user.name, files, facts, user.access, "held" if hold else "waiting")
+        numbers = service.tasks.add(base, user.name, files, facts, user.access, "held" if hold else "waiting")
+        return [task_told(task) for number in numbers if (task := service.tasks.task(number)) is not None]
     except BaseException:
         upload.drop()
         for file in kept:
@@ -215,47 +220,63 @@ async def tasks(service: Service, request: Request) -> Response:
 
 async def task(service: Service, request: Request) -> Response:
     """What became of one."""
-    return Json(task_told(_task(service, request)))
+    return Json(await _with_task(service, request, task_told))
 
 
 async def previewed(service: Service, request: Request) -> Response:
     """The chunks that a file would have that is held, or waits."""
-    found = _task(service, request)
-    if found.state not in OPEN:
-        raise Refused(409, "state", f"the task is {found.state}: its document's chunks are there, or it has none")
 
-    def work() -> dict[str, Any]:
+    def work(found: Task) -> dict[str, Any]:
+        if found.state not in OPEN:
+            raise Refused(409, "state", f"the task is {found.state}: its document's chunks are there, or it has none")
         with service.shelf.use(found.base) as opened:
             data, total = preview(opened.base, service.files.path(found.file), PREVIEWED)
         return {"object": "list", "data": data, "total": total, "has_more": total > len(data)}
 
-    return Json(await service.work.run(work, left_of(request, service.config.limits.answer_s)))
+    return Json(await _with_task(service, request, work, service.config.limits.answer_s))
 
 
 async def indexed(service: Service, request: Request) -> Response:
     """Let a file that was held be taken in."""
-    found = _task(service, request)
-    if not service.tasks.move(found.id, "waiting", ("held",)):
-        raise Refused(409, "state", f"the task is {found.state}, and was not held")
-    service.ingesting.wake()
-    return Json(task_told(_task(service, request)), 202)
+
+    def work(found: Task) -> dict[str, Any]:
+        if not service.tasks.move(found.id, "waiting", ("held",)):
+            raise Refused(409, "state", f"the task is {found.state}, and was not held")
+        service.ingesting.wake()
+        return task_told(service.tasks.task(found.id) or found)
+
+    return Json(await _with_task(service, request, work), 202)
 
 
 async def cancelled(service: Service, request: Request) -> Response:
     """Do not take a file in."""
-    found = _task(service, request)
-    if not service.tasks.move(found.id, "cancelled", ("held", "waiting")):
-        raise Refused(409, "state", f"the task is {found.state}: it can no longer be cancelled")
-    service.files.drop(found.file)
-    return Json(task_told(_task(service, request)))
+
+    def work(found: Task) -> dict[str, Any]:
+        if not service.tasks.move(found.id, "cancelled", ("held", "waiting")):
+            raise Refused(409, "state", f"the task is {found.state}: it can no longer be cancelled")
+        service.files.drop(found.file)
+        return task_told(service.tasks.task(found.id) or found)
+
+    return Json(await _with_task(service, request, work))
 
 
-def _task(service: Service, request: Request) -> Task:
-    name = base_of(service, request)
-    found = service.tasks.task(number_in(request, "task"))
-    if found is None or found.base != name or not _mine(found, user_of(request)):
-        raise Refused(404, "unknown_task", "there is no such task")
-    return found
+async def _with_task(
+    service: Service, request: Request, work: Callable[[Task], dict[str, Any]], seconds: float | None = None
+) -> dict[str, Any]:
+    """What something makes of a task that this key may know of.
+
+    Raises:
+        Refused: There is none.
+    """
+    name, user, number = base_of(service, request), user_of(request), number_in(request, "task")
+
+    def found() -> dict[str, Any]:
+        task = service.tasks.task(number)
+        if task is None or task.base != name or not _mine(task, user):
+            raise Refused(404, "unknown_task", "there is no such task")
+        return work(task)
+
+    return await service.work.run(found, left_of(request, seconds or service.config.limits.deadline_s))
 
 
 def _mine(task: Task, user: User) -> bool:
