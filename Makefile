@@ -9,7 +9,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Python compiles what is imported, which is a tenth of what is installed.
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install --no-compile --constraint constraints.txt
-EXTRAS := tensorboard,text,item2vec,redis,sql,kafka,onnx,serving,grpc,trust,maxcompute,delta,iceberg,tune,lmdb,postgres,sketches,store,lineage,llm,rag,dev,docs
+EXTRAS := tensorboard,text,item2vec,redis,sql,kafka,onnx,serving,grpc,trust,maxcompute,delta,iceberg,tune,lmdb,postgres,sketches,store,lineage,llm,rag,rag-server,dev,docs
 
 KERNELS := $(wildcard feature_generator/cpp/* feature_generator/cpp/*/* easyrec/*/cpp/*)
 CPP := $(filter %.cpp %.h,$(KERNELS)) $(wildcard tests/cpp/*.cpp tests/cpp/*.h tests/fuzz/*.cpp tests/fuzz/*.h)

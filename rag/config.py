@@ -15,7 +15,9 @@ from rag.enrichment.config import EnrichmentConfig
 from rag.evaluation.config import EvaluationConfig
 from rag.fusion import Fusion, MinMax
 from rag.pipeline.wiring import FAMILY, faults_of, lacking
+from rag.server.config import ServerConfig
 from rag.steps import StepConfig
+from rag.ui.config import UiConfig
 
 
 class SearchConfig(StrictModel):
@@ -171,6 +173,10 @@ class RagConfig(StrictModel):
     """What a model says of chunks, so that they are found better."""
     pipeline: list[Annotated[Any, Choice("rag.steps")]] | None = Field(None, min_length=1, max_length=64)
     """What is done with a question, step by step; default: search, rerank where `search` has a reranker, answer."""
+    server: ServerConfig = ServerConfig()
+    """Where many knowledge bases are served, to whom."""
+    ui: UiConfig = UiConfig()
+    """Where the page for people is."""
 
     chat: ChatConfig | None = None
     """Where talks are remembered; without it nothing is."""

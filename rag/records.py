@@ -171,6 +171,10 @@ class Records:
         """A document by what it is called."""
         return next(iter(self._documents("WHERE source = ?", (source,))), None)
 
+    def document_of(self, number: int) -> Stored | None:
+        """A document by its number."""
+        return next(iter(self._documents("WHERE id = ?", (number,))), None)
+
     def documents(self) -> list[Stored]:
         """All documents, by what they are called."""
         return self._documents("ORDER BY source", ())
@@ -233,11 +237,6 @@ class Records:
         return self._parts(
             f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
         )
-
-    def beside(self, document: int, first: int, last: int) -> list[Part]:
-        """The chunks of a document from one place to another, both included."""
-        clause = "WHERE c.document = ? AND c.link IS NULL AND c.number BETWEEN ? AND ? ORDER BY c.number"
-        return self._parts(clause, (document, first, last), False)
 
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""

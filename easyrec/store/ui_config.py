@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
+from easyrec.loopback import is_loopback
 from feature_generator.config import StrictModel
 
 SHORTEST = 16
@@ -50,9 +49,4 @@ class UiConfig(StrictModel):
     @property
     def local(self) -> bool:
         """Whether only this machine reaches it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from easyrec.errors import DataError
 from easyrec.lineage.graph import Graph
 from easyrec.lineage.page import script_source
+from easyrec.loopback import NAMES, is_named
 from easyrec.store_ui import pages
 from easyrec.store_ui.state import State
 from feature_generator.errors import FeatureGeneratorError
@@ -135,9 +136,8 @@ class App:
 
     def _check_host(self, request: Request) -> None:
         """A page of elsewhere must not reach this one by a name that it lets point here."""
-        host = request.headers.get(b"host", b"").decode("latin-1").rpartition(":")
-        name = host[0] if host[0] and host[2].isdigit() else "".join(host)
-        if self._local and name not in ("localhost", "127.0.0.1", "[::1]", self.state.config.ui.host):
+        host = request.headers.get(b"host", b"").decode("latin-1")
+        if self._local and not is_named(host, (*NAMES, self.state.config.ui.host)):
             raise Refused(403, "host", "this is served under the name of this machine alone")
 
     def _knows(self, request: Request) -> bool:

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from easyrec.errors import ConfigError, MissingExtra, RunError, nearest
+from easyrec.errors import ConfigError, MissingExtra, nearest
 from easyrec.export.bundle import Bundle
+from easyrec.listening import listen
 from easyrec.store.definitions import load_store
 from serving.server.config import FeaturesConfig, Listening, ServerConfig
+
+__all__ = ["check_models", "check_source", "listen", "listening", "need", "serve"]
 
 
 def serve(config: ServerConfig, *, plugins: Sequence[str] = (), operators: Sequence[str] = ()) -> None:
@@ -130,23 +133,3 @@ def need(config: Listening | None = None) -> None:
             import grpc  # noqa: F401, PLC0415 (an extra)
         except ImportError as error:
             raise MissingExtra((error.name or "grpc").partition(".")[0], "grpc") from None
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    Raises:
-        RunError: It cannot: the port is taken, or there is no such address.
-    """
-    listener = None
-    try:
-        (family, kind, protocol, _, address) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise RunError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    return listener
