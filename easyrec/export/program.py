@@ -230,7 +230,7 @@ def _drop_dropout(program: ExportedProgram) -> None:
 
 @cache
 def _decompositions() -> dict[Any, Any]:
-    """Those of torch but for the operators that are kept; to collect them takes a fifth of capturing a small model."""
+    """Those of torch but for the operators that are kept; to collect them is a sixth of capturing a small model."""
     table = dict(default_decompositions())
     for name in KEPT:
         table.pop(find(name), None)
