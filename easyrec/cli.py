@@ -20,19 +20,19 @@ COMMANDS = Path(__file__).parent / "commands"
 EXIT_CODES = "exit codes: 0 done, 2 bad config or usage, 3 bad data, 1 everything else, 130 interrupted"
 
 
-def commands() -> dict[str, str]:
-    """Every command with its one-line help: the files in `commands/`, read but not imported."""
-    return {path.stem.replace("_", "-"): first_line(path) for path in sorted(COMMANDS.glob("[a-z]*.py"))}
+def commands() -> dict[str, Path]:
+    """Every command with its file in `commands/`."""
+    return {path.stem.replace("_", "-"): path for path in sorted(COMMANDS.glob("[a-z]*.py"))}
 
 
-def tools(command: str) -> dict[str, str]:
-    """The tools of a command, `easyrec COMMAND TOOL`, with their one-line help: the files `_<command>_<tool>.py`."""
+def tools(command: str) -> dict[str, Path]:
+    """The tools of a command, `easyrec COMMAND TOOL`, with their files `_<command>_<tool>.py`."""
     found = {path.stem.removeprefix(f"_{command}_"): path for path in sorted(COMMANDS.glob(f"_{command}_*.py"))}
-    return {name.replace("_", "-"): first_line(path) for name, path in found.items()}
+    return {name.replace("_", "-"): path for name, path in found.items()}
 
 
 def first_line(path: Path) -> str:
-    """First line of a source file's docstring."""
+    """First line of a source file's docstring, its one-line help: read but not imported."""
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].rstrip(".")
 
 
@@ -40,7 +40,7 @@ def overview() -> str:
     """What `easyrec --help` says."""
     known = commands()
     width = max(map(len, known))
-    lines = [f"  {name:<{width}}  {text}" for name, text in known.items()]
+    lines = [f"  {name:<{width}}  {first_line(path)}" for name, path in known.items()]
     return "\n".join(
         [
             "usage: easyrec COMMAND [-c CONFIG] [-o key=value ...] [options]",
@@ -129,9 +129,9 @@ def _dispatch(words: list[str]) -> int:
     return code or 0
 
 
-def _tools_overview(command: str, text: str, found: dict[str, str]) -> str:
+def _tools_overview(command: str, text: str, found: dict[str, Path]) -> str:
     width = max(map(len, found))
-    lines = [f"  {name:<{width}}  {what}" for name, what in found.items()]
+    lines = [f"  {name:<{width}}  {first_line(path)}" for name, path in found.items()]
     usage = f"usage: easyrec {command} TOOL [-c CONFIG] [options]"
     hint = f"easyrec {command} TOOL --help lists a tool's options."
     return "\n".join([usage, "", text.strip(), "", "tools:", *lines, "", hint, EXIT_CODES])

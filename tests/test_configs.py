@@ -55,12 +55,16 @@ def fragment(schema):
     return {key: value for key, value in schema.items() if key not in ("if", "then")}
 
 
-def errors(schema, data):
-    return [f"{error.json_path}: {error.message[:300]}" for error in Draft202012Validator(schema).iter_errors(data)]
+@pytest.fixture(scope="session")
+def errors(schema_validator):
+    def found(schema, data):
+        return [f"{error.json_path}: {error.message[:300]}" for error in schema_validator(schema).iter_errors(data)]
+
+    return found
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=named(p)) for p in CONFIGS])
-def test_a_shipped_config_is_valid_and_the_schema_agrees(path, schema, fragment, monkeypatch, tmp_path):
+def test_a_shipped_config_is_valid_and_the_schema_agrees(errors, path, schema, fragment, monkeypatch, tmp_path):
     for name in VARIABLES:
         monkeypatch.setenv(name, str(tmp_path))
     data = read_yaml(path).data
@@ -72,7 +76,7 @@ def test_a_shipped_config_is_valid_and_the_schema_agrees(path, schema, fragment,
 
 
 @pytest.mark.parametrize(("text", "first"), list(blocks()))
-def test_a_yaml_block_of_the_docs_is_valid(text, first, fragment, tmp_path, monkeypatch):
+def test_a_yaml_block_of_the_docs_is_valid(errors, text, first, fragment, tmp_path, monkeypatch):
     for name in re.findall(r"\$\{(\w+)\}", text):
         monkeypatch.setenv(name, "a word")
     monkeypatch.setenv("DB_URI", "sqlite:///rows.db")
@@ -111,7 +115,7 @@ SPACES = [
 
 
 @pytest.mark.parametrize("change", SPACES)
-def test_the_schema_knows_spaces(schema, change):
+def test_the_schema_knows_spaces(errors, schema, change):
     good = {
         "data": {"labels": ["click"]},
         "features": [{"type": "id", "name": "a", "expression": "user:a", "num_buckets": 3}],
@@ -143,7 +147,7 @@ def test_the_schema_knows_spaces(schema, change):
         {"model": None},
     ],
 )
-def test_the_schema_refuses_what_the_library_refuses(schema, change):
+def test_the_schema_refuses_what_the_library_refuses(errors, schema, change):
     good = {
         "data": {"labels": ["click"]},
         "features": [{"type": "id", "name": "a", "expression": "user:a", "num_buckets": 3}],

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -227,8 +228,10 @@ def _drop_dropout(program: ExportedProgram) -> None:
             program.graph.erase_node(node)
 
 
-def _decompositions() -> Any:
-    table: dict[Any, Any] = default_decompositions()
+@cache
+def _decompositions() -> dict[Any, Any]:
+    """Those of torch but for the operators that are kept; to collect them is a sixth of capturing a small model."""
+    table = dict(default_decompositions())
     for name in KEPT:
         table.pop(find(name), None)
     return table

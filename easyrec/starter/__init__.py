@@ -37,15 +37,16 @@ train:
 
 def models() -> dict[str, str]:
     """Every model and statistic with the first line of its file, without its name."""
-    found = {}
-    for family, name in [(one, name) for one in (FAMILY, STATISTICS) for name in members(one)]:
-        spec = importlib.util.find_spec(f"{family}.{name}")
-        if spec is not None and spec.origin:  # ours: read, not run
-            text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
-        else:
-            text = member(family, name).__doc__
-        found[name] = (text or "").strip().partition("\n")[0].removeprefix(f"`{name}`: ").rstrip(".")
-    return found
+    return {name: _about(one, name) for one in (FAMILY, STATISTICS) for name in members(one)}
+
+
+def _about(family: str, name: str) -> str:
+    spec = importlib.util.find_spec(f"{family}.{name}")
+    if spec is not None and spec.origin:  # ours: read, not run
+        text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))
+    else:
+        text = member(family, name).__doc__
+    return (text or "").strip().partition("\n")[0].removeprefix(f"`{name}`: ").rstrip(".")
 
 
 def has_catalogue(model: str) -> bool:
@@ -71,7 +72,7 @@ def starter(model: str, data: str | None = None, labels: list[str] | None = None
             [Problem(f"unknown model '{model}'{nearest(model, known)}\nknown: {', '.join(known)}", "--model")]
         )
     head = [
-        f"# {model}: {models()[model]}.",
+        f"# {model}: {_about(STATISTICS if model in members(STATISTICS) else FAMILY, model)}.",
         "# Written by `easyrec new`; `easyrec check` says what is wrong with it, `easyrec train` trains it.",
         f"name: {'shop' if data is None else Path(data).stem}_{model}",
         "",

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from easyrec.check import build
 from easyrec.config import load_experiment
@@ -185,9 +184,9 @@ def test_the_yaml_is_the_experiment_and_the_model_is_built(source, tmp_path):
     assert build(experiment).dense_parameters > 0
 
 
-def test_the_schema_of_editors_agrees(source, editors_schema):
+def test_the_schema_of_editors_agrees(source, editors_schema, schema_validator):
     found = convert(source)
-    errors = Draft202012Validator(editors_schema).iter_errors(found.draft.plain())
+    errors = schema_validator(editors_schema).iter_errors(found.draft.plain())
     assert [f"{error.json_path}: {error.message[:200]}" for error in errors] == []
 
 
