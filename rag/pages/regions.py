@@ -177,7 +177,11 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
         above = [span for span in sides[0] if span.bottom <= row.top + 0.3 * em]
         near = max(above, key=lambda span: span.bottom, default=None)
         body = rows[number][0].text.startswith(BODY)
-        if near is not None and _follows(near, rows[number][0], CLOSE) and not (body and not near.text.startswith(BODY)):
+        if (
+            near is not None
+            and _follows(near, rows[number][0], CLOSE)
+            and not (body and not near.text.startswith(BODY))
+        ):
             continue
         if body and not _even(rows[start:number], gutters):
             continue
@@ -230,7 +234,12 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
     rest = rows[last + 1 : end]
-    if rest and not _even(rows[start : last + 1], gutters) and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
+    if (
+        rest
+        and not _even(rows[start : last + 1], gutters)
+        and len(rows) - end <= 1
+        and _fills(rest, rows[start : last + 1], gutters)
+    ):
         return end
     return last + 1
 
