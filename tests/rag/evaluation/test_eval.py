@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
@@ -118,6 +119,20 @@ def test_a_drop_fails_where_it_is_sure():
     assert noise.passed
     assert "chance" in noise.why
     assert drop([1.0], [0.0], 0.0).passed, "one question shows nothing"
+
+
+def test_noise_fails_few_builds_and_a_real_loss_most():
+    random = np.random.default_rng(11)
+    keys = [str(n) for n in range(100)]
+
+    def failed(loss):
+        before, after = (random.random(100) < 0.7 for _ in range(2))
+        after = after & (random.random(100) >= loss)
+        told = [{"x": dict(zip(keys, map(float, values), strict=True))} for values in (before, after)]
+        return not check_drops(compare(*told, resamples=300), 0.0, 0.95)[0].passed
+
+    assert sum(failed(0.0) for _ in range(150)) <= 150 * 0.06
+    assert sum(failed(0.5) for _ in range(40)) >= 36
 
 
 # -------------------------------------------------------------------------------------------- the command
@@ -304,6 +319,11 @@ def test_a_question_that_is_refused_is_counted_and_the_others_go_on(here, capsys
     assert "1 of 8 questions could not be asked" in told.out
     report = json.loads((here / "report.json").read_text())
     assert report["metrics"][0]["states"]["failed"] == 1
+    assert report["metrics"][1]["states"]["failed"] == 0, "it was found"
+    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "bad model"}}, status=400)
+    code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
+    assert code == 1
+    assert "no question could be asked, the first: " in told.err
     model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "no"}}, status=401)
     code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
     assert code == 1
