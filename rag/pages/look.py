@@ -247,8 +247,10 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
                 and _text_goes_on(held, last, ended, block, said.ends.get(id(block)))
             ):
                 held = replace(held, text=joined([held.text, block.text]))
-            elif isinstance(held, Bullets) and isinstance(block, Paragraph) and _item_goes_on(
-                held, last, ended, block, said.ends.get(id(block))
+            elif (
+                isinstance(held, Bullets)
+                and isinstance(block, Paragraph)
+                and _item_goes_on(held, last, ended, block, said.ends.get(id(block)))
             ):
                 depth, text = held.items[-1]
                 held = replace(held, items=(*held.items[:-1], (depth, joined([text, block.text]))))
