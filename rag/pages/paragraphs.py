@@ -24,6 +24,8 @@ DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
 """Of the height of a line: how much further apart lines of two paragraphs are, on pages that are exact, and on scans."""
+FAR = 1.6
+"""Of the height of a heading: how far apart lines of two headings are at least."""
 SHORT = 160
 """Characters of a heading."""
 MARK = re.compile(
@@ -131,12 +133,14 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             pitch = min(box.top - above[1].top, box.bottom - above[1].bottom)
             room = (LOOSE if page.scanned else CLOSE) * box.height
             far = box.top - above[1].top > APART * max(step, 0.9 * above[1].height) or (0 < step < pitch - room)
+            if level:  # lines of headings are further apart than those of running text
+                far = pitch > FAR * box.height
             indent = (
                 box.left - region.box.left > 0.8 * box.height and above[1].left - region.box.left < 0.5 * box.height
             )
             # A line that had room for the next word was ended by somebody.
             room = region.box.right - above[1].right
-            has_room = room > _first_word(row) + SPACE * box.height
+            has_room = room > _first_word(row) + (2.5 if page.scanned else 1) * SPACE * box.height
             ended = has_room and bool(SENTENCE_END.search(above[2]))
             mark = MARK.match(text)
             counts = mark is not None and mark.group(2) is not None and mark.group(2) == _next(last_number)

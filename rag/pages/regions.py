@@ -24,6 +24,8 @@ CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
+EVEN = 2.2
+"""Of the height of characters: by which columns differ at most that were made equally long."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -195,16 +197,109 @@ def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     low, high = gutters[0][0], gutters[-1][1]
     left = [span.bottom for row in rows for span in row if span.right <= low + 1]
     right = [span.bottom for row in rows for span in row if span.left >= high - 1]
-    return bool(left and right) and abs(max(left) - max(right)) <= 1.6 * _em(rows)
+    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
 
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:
     """Whether a column has free room beside a row, and goes on above and below it."""
-    above = max((span.bottom for span in side if span.top < row.top), default=None)
-    below = min((span.top for span in side if span.bottom > row.bottom), default=None)
-    if above is None or below is None:
+    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.3 * em for span in side):
         return False
-    return above <= row.top + 0.3 * em and below >= row.bottom - 0.3 * em and below - above >= BAND * em
+    above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
+    below = min((span.top for span in side if span.top >= row.top), default=None)
+    return above is not None and below is not None and below - above >= BAND * em
+
+
+def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a row stands in a column that is not the first."""
+    return any(all(span.left >= high - 1 for span in row) for _, high in gutters)
+
+
+def _follows(above: Span, below: Span, room: float) -> bool:
+    """Whether one is the next line of the other's column, by its looks."""
+    return below.top - above.bottom <= room * below.size and abs(below.type_size - above.type_size) <= 0.5
+
+
+def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
+    """Where columns end: rows in one of them alone belong to them as long as they follow closely and look alike."""
+    last = max(
+        (n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)), default=end - 1
+    )
+    while last + 1 < end:
+        row, above = around(rows[last + 1]), [span for other in rows[start : last + 1] for span in other]
+        over = [span for span in above if span.left < row.right and row.left < span.right]
+        near = max(over, key=lambda span: span.bottom, default=None)
+        even = _even(rows[start : last + 1], gutters)
+        if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
+            break
+        if even and rows[last + 1][0].text.startswith(BODY):
+            break
+        last += 1
+    # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
+    rest = rows[last + 1 : end]
+    if (
+        rest
+        and not _even(rows[start : last + 1], gutters)
+        and len(rows) - end <= 1
+        and _fills(rest, rows[start : last + 1], gutters)
+    ):
+        return end
+    return last + 1
+
+
+def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
+    """Whether rows are as wide as the first column."""
+    edge = gutters[0][0]
+    first = [span for row in above for span in row if span.right <= edge + 1]
+    if not first:
+        return False
+    column = around(first)
+    if any(around(row).right > edge + 1 for row in rest):
+        return False
+    lines = [around(row) for row in rest if not row[0].text.startswith(BODY)]
+    full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
+    return full >= max(1, len(lines) // 4)
+
+
+def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
+    """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
+    em = _em(rows[start:end])
+    sides = [[span for row in rows[start:end] for span in row if span.right <= low + 1] for low, _ in gutters[:1]]
+    sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
+    for number in range(start + 1, end - 1):
+        row = around(rows[number])
+        if row.left > gutters[0][0] or row.right > gutters[0][0] + 1:
+            continue
+        above = [span for span in sides[0] if span.bottom <= row.top + 0.3 * em]
+        near = max(above, key=lambda span: span.bottom, default=None)
+        body = rows[number][0].text.startswith(BODY)
+        if (
+            near is not None
+            and _follows(near, rows[number][0], CLOSE)
+            and not (body and not near.text.startswith(BODY))
+        ):
+            continue
+        if body and not _even(rows[start:number], gutters):
+            continue
+        if all(_is_apart(row, side, em) for side in sides[1:]):
+            return number
+    return end
+
+
+def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
+    """Whether columns end at one height, as where they were made equally long."""
+    low, high = gutters[0][0], gutters[-1][1]
+    left = [span.bottom for row in rows for span in row if span.right <= low + 1]
+    right = [span.bottom for row in rows for span in row if span.left >= high - 1]
+    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
+
+
+def _is_apart(row: Box, side: list[Span], em: float) -> bool:
+    """Whether a column has free room beside a row, and goes on above and below it."""
+    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.3 * em for span in side):
+        return False
+    above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
+    below = min((span.top for span in side if span.top >= row.top), default=None)
+    return above is not None and below is not None and below - above >= BAND * em
 
 
 def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
