@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import ValidationError
 from typing_extensions import Self
 
-from easyrec.errors import DataError, MissingExtra
+from easyrec.errors import DataError, EngineError, MissingExtra
 from feature_generator import plugins
 from rag.chunkers import ChunkerConfig, Embed
 from rag.config import ReadingConfig
@@ -46,6 +46,8 @@ KEPT = re.compile(
 """Variables that a process is given."""
 GROWN = 8
 """Times as large as the text of a file what is sent of it may be."""
+START_S = 300.0
+"""That a process has until it can read."""
 MOST = 4
 """Processes by default."""
 
@@ -201,6 +203,19 @@ class _Process:
                 env={name: value for name, value in os.environ.items() if KEPT.match(name)}
                 | {"PYTHONPATH": known, "OMP_NUM_THREADS": "1"},
             )
+            watch = threading.Timer(START_S, self._process.kill)
+            watch.daemon = True
+            watch.start()
+            try:
+                assert self._process.stdout is not None
+                read(self._process.stdout)  # it is there, and from now on the time counts
+            except Broken:
+                self.close()
+                raise EngineError(
+                    "a process that reads files cannot be started: try `knowledge.reading.workers: 0`"
+                ) from None
+            finally:
+                watch.cancel()
         return self._process
 
     def cut(self, job: Job, limits: ReadingConfig, embed: Embed | None) -> Cut:

@@ -235,10 +235,10 @@ def files(*, large=True):
         made.append((name, content, comes, reason))
 
     # Archives.
-    add("bomb.docx", office("word/document.xml", "x", zeros(300)), FAILS, "unpacked")
+    add("bomb.docx", office("word/document.xml", "x", zeros(24)), FAILS, "unpacked")
     add("entries.pptx", archive({f"f{i}": b"" for i in range(20_100)}), FAILS, "files")
-    add("zip_in_zip.docx", archive({"inner.zip": archive({"a": zeros(64)})}), FAILS, "word/document.xml")
-    add("embedded_bomb.docx", word(paragraph("x"), **{"word/embeddings/b.zip": zeros(300)}), FAILS, "unpacked")
+    add("zip_in_zip.docx", archive({"inner.zip": archive({"a": zeros(24)})}), FAILS, "word/document.xml")
+    add("embedded_bomb.docx", word(paragraph("x"), **{"word/embeddings/b.zip": zeros(24)}), FAILS, "unpacked")
     add("overlapping.docx", overlapping(), FAILS, "unpacked")
     add("lying.docx", lying(), FAILS, "damaged")
     add("paths.docx", word(paragraph("A text."), **{"../../../etc/cron": "x", "/abs": "x"}), EITHER)
