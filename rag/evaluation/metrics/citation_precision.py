@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from rag.chunkers import sentences
+from rag.chunkers import sentences_of
 from rag.cleaning import CITED
 from rag.evaluation.case import Case, excerpts
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, Tools
@@ -46,7 +46,7 @@ def citations_in(text: str, most: int) -> list[tuple[str, int]]:
     """Each statement with each place that it cites; numbers before a sentence's end, and those right behind it, are its own."""
     found: list[tuple[str, int]] = []
     before = ""
-    for sentence in sentences(text):
+    for sentence in sentences_of(text):
         words = CITED.sub("", sentence).strip(" \n.,;:!?。，；：！？")
         cited = dict.fromkeys(int(number) for number in CITED.findall(sentence) if 1 <= int(number) <= most)
         lead = CITED.match(sentence.lstrip())
