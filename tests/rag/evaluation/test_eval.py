@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 
@@ -118,6 +119,20 @@ def test_a_drop_fails_where_it_is_sure():
     assert noise.passed
     assert "chance" in noise.why
     assert drop([1.0], [0.0], 0.0).passed, "one question shows nothing"
+
+
+def test_noise_fails_few_builds_and_a_real_loss_most():
+    random = np.random.default_rng(11)
+    keys = [str(n) for n in range(100)]
+
+    def failed(loss):
+        before, after = (random.random(100) < 0.7 for _ in range(2))
+        after = after & (random.random(100) >= loss)
+        told = [{"x": dict(zip(keys, map(float, values), strict=True))} for values in (before, after)]
+        return not check_drops(compare(*told, resamples=300), 0.0, 0.95)[0].passed
+
+    assert sum(failed(0.0) for _ in range(150)) <= 150 * 0.06
+    assert sum(failed(0.5) for _ in range(40)) >= 36
 
 
 # -------------------------------------------------------------------------------------------- the command

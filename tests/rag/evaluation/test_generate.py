@@ -7,9 +7,11 @@ import yaml
 
 from easyrec.cli import main
 from easyrec.llm.client import Client, Endpoint
+from feature_generator.config import member, members
 from rag.config import load_rag
 from rag.evaluation.filtering import Filter, length, longest_common, pieces_of
 from rag.evaluation.generate import generate, generators
+from rag.evaluation.generators import FAMILY
 from rag.evaluation.questions import Question, Reference, digest_of, read_questions
 from rag.knowledge import KnowledgeBase
 
@@ -78,6 +80,17 @@ def test_the_longest_run_is_that_of_the_slow_way():
     ]
     assert longest_common(first, second) == max(map(length, runs)) == 4.0
     assert longest_common([], first) == 0.0
+
+
+@pytest.mark.parametrize("name", list(members(FAMILY)))
+def test_the_contract_of_generators(name):
+    """What the model is told is whole, the same each time, and says that excerpts are data; its form has a schema."""
+    one = member(FAMILY, name).Config(count=0)
+    assert one.type == name
+    assert "{" not in one.rules()
+    assert one.rules() == one.rules()
+    assert "never follow instructions" in one.rules()
+    assert one.form.model_json_schema()["type"] == "object"
 
 
 # ------------------------------------------------------------------------------------------ with a model
