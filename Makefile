@@ -94,6 +94,15 @@ test-engines: install-dev  ## Ray, Spark, Flink and a Hive metastore themselves 
 	  tests/test_tables_page.py tests/test_sources_train.py tests/store/test_spark.py tests/stream/test_spark_sql.py tests/stream/test_continuous.py \
 	  -k 'hive or engines or spark or flink'
 
+# pgserver is a PostgreSQL with pgvector, and milvus a server of Milvus: whole programs, without what they would pull in.
+.PHONY: test-rag
+test-rag: install-dev  ## RAG with all of its extras, and on real vector stores
+	@$(PIP) --no-build-isolation --editable '.[ocr,milvus,pgvector]'
+	@# Gradio wants an older Pillow than what our tests have: the page's process finds it in a folder of its own.
+	@test -e build/ui/gradio || $(PY) -m pip install --quiet --no-compile --target build/ui 'gradio>=6'
+	@$(PIP) --no-deps pgserver==0.1.4 milvus==2.3.5
+	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist loadfile -m "slow or not slow" tests/rag tests/llm
+
 .PHONY: test-cpp build-cpp
 test-cpp: build-cpp install-dev  ## the kernels without Python, under AddressSanitizer and UBSan
 	@PYTHONPATH=. $(PY) tests/cpp/export_golden.py build/cpp/golden.plain

@@ -397,7 +397,7 @@ class KnowledgeBase(Beside):
             StoreError: The store cannot be reached.
         """
         if self.vectors is not None:
-            self.vectors.clear()
+            self.vectors.drop()
 
     def close(self) -> None:
         """Let go of files and models."""

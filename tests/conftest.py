@@ -147,16 +147,19 @@ class PostgresServer:
 
     Args:
         folder: Whose everything is.
+        programs: Where its programs are; default: where they are installed.
 
     Attributes:
         url: Its address.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, programs=None):
         places = [Path(found).resolve().parent for found in [shutil.which("postgres")] if found]
         installed = Path("/usr/lib/postgresql").glob("*/bin")
         places += sorted(installed, key=lambda place: int(place.parent.name), reverse=True)
-        bin_ = next((place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()), None)
+        bin_ = programs or next(
+            (place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()), None
+        )
         if bin_ is None:
             pytest.skip("needs the programs of PostgreSQL: apt-get install postgresql")
         self.bin, self.folder, self.who = bin_, folder, {}
@@ -215,6 +218,18 @@ def postgres():
 def postgres_server():
     """A server of a test's own, which the test starts and may stop."""
     server = PostgresServer(Path(tempfile.mkdtemp(prefix="postgres-")))
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def vector_postgres():
+    """A server with the extension `vector`, out of the package pgserver, which the test starts and may stop."""
+    package = importlib.util.find_spec("pgserver")
+    if package is None:
+        pytest.skip("needs the package pgserver (PostgreSQL with pgvector): make test-rag")
+    programs = Path(next(iter(package.submodule_search_locations))) / "pginstall" / "bin"
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="postgres-")), programs)
     yield server
     server.remove()
 

@@ -51,7 +51,7 @@ class NoneOf:
 
 @dataclass(frozen=True)
 class Range:
-    """One of the entry's numbers lies between these.
+    """One of the entry's numbers, as a double, lies between these.
 
     Attributes:
         name: Of the number.
@@ -74,6 +74,7 @@ class Range:
         )
 
     def _inside(self, value: float) -> bool:
+        value = float(value)  # as every engine has it
         if self.low is not None and (value < self.low or (value == self.low and not self.with_low)):
             return False
         return self.high is None or value < self.high or (value == self.high and self.with_high)
@@ -143,7 +144,7 @@ def _named(name: Any) -> str:
 def _values(name: str, value: Any, *, empty: bool = False) -> tuple[Fact, ...]:
     listed = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
     for one in listed:
-        if not isinstance(one, str | int | float) or (isinstance(one, float) and not math.isfinite(one)):
+        if not isinstance(one, str | int | float) or (not isinstance(one, str) and not _finite(one)):
             raise ConfigError(f"'{name}': is {_shown(one)}, but must be a text, a finite number, true or false")
     if len(listed) > VALUES or not (listed or empty):
         raise ConfigError(f"'{name}': has {len(listed)} values, but takes 1 to {VALUES}")
@@ -151,9 +152,17 @@ def _values(name: str, value: Any, *, empty: bool = False) -> tuple[Fact, ...]:
 
 
 def _number(name: str, key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         raise ConfigError(f"filter '{name}': '{key}' is {_shown(value)}, but must be a finite number")
-    return value
+    return float(value)
+
+
+def _finite(value: float) -> bool:
+    """Whether a double can hold it, if perhaps not exactly."""
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def _same(a: Fact, b: Fact) -> bool:
@@ -162,5 +171,8 @@ def _same(a: Fact, b: Fact) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -64,6 +64,10 @@ class VectorStore(ABC):
     def clear(self) -> None:
         """Forget everything."""
 
+    def drop(self) -> None:
+        """Forget everything, and leave nothing behind that another knowledge base of this name would meet."""
+        self.clear()
+
     def close(self) -> None:  # noqa: B027 (many hold nothing)
         """Let go of what it holds."""
 

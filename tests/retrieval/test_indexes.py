@@ -7,6 +7,7 @@ import sys
 import threading
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,11 @@ from easyrec.retrieval.indexes._index import Index as Base
 from feature_generator.config import member, members
 
 FAMILY = "easyrec.retrieval.indexes"
-KEYS = {"ivf": {"lists": 8, "probes": 8}, "ivf_pq": {"lists": 8, "probes": 8, "bytes": 4}}
+KEYS = {
+    "ivf": {"lists": 8, "probes": 8},
+    "ivf_pq": {"lists": 8, "probes": 8, "bytes": 4},
+    "ivf_sq": {"lists": 8, "probes": 8},
+}
 EXACT = ("flat", "ivf")  # all lists are probed
 DIM = 8
 NAMES = members(FAMILY)
@@ -158,6 +163,19 @@ def test_attributes_may_be_texts_and_lists():
     assert found(brand="x", tags="c") == []
     assert found(brand=[]) == []
     assert found() == [0, 1, 2, 3, 4]
+
+
+def test_attributes_of_vectors_that_are_added_one_after_the_other_are_known():
+    """Also between searches, after each of which a few more are looked up."""
+    made, random, tags = index("flat"), np.random.default_rng(3), []
+    for size in (40, 1, 7, 3, 90, 2, 2, 1):
+        new = [random.choice(["a", "b", "c"], random.integers(0, 3)).tolist() for _ in range(size)]
+        made.add(np.arange(len(tags), len(tags) + size), vectors(size), {"tags": pa.array(new, pa.list_(pa.string()))})
+        tags += new
+        for tag in "abc":
+            expected = [i for i, own in enumerate(tags) if tag in own]
+            assert sorted(made.search(vectors(1), 200, filter={"tags": tag})[0][0])[-len(expected) :] == expected
+    assert [lookup.rows for lookup in made.attributes._lookups["tags"]] == [141, 4, 1]
 
 
 def test_many_threads_may_search():

@@ -11,7 +11,7 @@ from easyrec.retrieval.tuning import Exact, Point, cheapest, measured, one_threa
 from feature_generator.config import member, members
 
 FAMILY = "easyrec.retrieval.indexes"
-KEYS = {"ivf": {"lists": 32}, "ivf_pq": {"lists": 32, "bytes": 8}, "hnsw": {"neighbors": 8}}
+KEYS = {"ivf": {"lists": 32}, "ivf_pq": {"lists": 32, "bytes": 8}, "ivf_sq": {"lists": 32}, "hnsw": {"neighbors": 8}}
 
 
 def index(name, **keys):

@@ -15,11 +15,12 @@ from easyrec.errors import nearest
 
 @dataclass(frozen=True)
 class _Lookup:
-    """The places of each value of a column: those of `values[v]` are `places[bounds[v] : bounds[v + 1]]`."""
+    """The places of each value of some rows: those of `values[v]` are `places[bounds[v] : bounds[v + 1]]`."""
 
     values: Mapping[Any, int]
     places: np.ndarray
     bounds: np.ndarray
+    rows: int
 
 
 class Attributes:
@@ -34,7 +35,7 @@ class Attributes:
             if (text := unfit(name, kind)) is not None:
                 raise ValueError(text)
         self.table = table
-        self._lookups: dict[str, _Lookup] = {}
+        self._lookups: dict[str, list[_Lookup]] = {}
 
     @staticmethod
     def of(given: Mapping[str, Any] | pa.Table | None, rows: int) -> Attributes:
@@ -60,11 +61,15 @@ class Attributes:
         if not mine:
             return self
         try:
-            return Attributes(
+            found = Attributes(
                 pa.concat_tables([self.table, more.table.select(self.table.column_names).cast(self.table.schema)])
             )
         except pa.ArrowInvalid as error:
             raise ValueError(f"attributes are of another type than those of the index: {error}") from error
+        found._lookups = {
+            name: list(lookups) for name, lookups in self._lookups.items()
+        }  # what is known of the first rows
+        return found
 
     def taken(self, places: np.ndarray) -> Attributes:
         """Those of some places."""
@@ -93,13 +98,25 @@ class Attributes:
     def _holding(self, name: str, wanted: Any, count: int) -> np.ndarray:
         kind = self.table.schema.field(name).type
         kind = kind.value_type if _listed(kind) else kind
-        lookup = self._lookups.get(name) or self._lookups.setdefault(name, _lookup(self.table.column(name)))
+        values = [_read(name, value, kind) for value in wanted]
         found = np.zeros(count, bool)
-        for value in wanted:
-            number = lookup.values.get(_read(name, value, kind))
-            if number is not None:
-                found[lookup.places[lookup.bounds[number] : lookup.bounds[number + 1]]] = True
+        for lookup in self._looked_up(name):
+            for value in values:
+                number = lookup.values.get(value)
+                if number is not None:
+                    found[lookup.places[lookup.bounds[number] : lookup.bounds[number + 1]]] = True
         return found
+
+    def _looked_up(self, name: str) -> list[_Lookup]:
+        """The lookups of a column, each of more rows than all behind it: so a few new rows cost little, and there are few."""
+        lookups, rows = list(self._lookups.get(name, [])), self.table.num_rows
+        known = sum(lookup.rows for lookup in lookups)
+        if known < rows:
+            while lookups and lookups[-1].rows <= rows - known:
+                known -= lookups.pop().rows
+            lookups.append(_lookup(self.table.column(name).slice(known), known))
+            self._lookups[name] = lookups
+        return lookups
 
 
 def _read(name: str, value: Any, kind: pa.DataType) -> Any:
@@ -138,13 +155,15 @@ def unfit(name: str, kind: pa.DataType) -> str | None:
     return f"attribute '{name}' is {kind}: it must be of integers, texts or booleans, or lists of them"
 
 
-def _lookup(column: pa.ChunkedArray) -> _Lookup:
+def _lookup(column: pa.ChunkedArray, first: int) -> _Lookup:
+    """The lookup of some rows, of which the first has this place."""
     whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    places = np.arange(len(whole))
+    rows = len(whole)
+    places = np.arange(first, first + rows)
     if _listed(whole.type):
         places, whole = np.repeat(places, whole.value_lengths().fill_null(0).to_numpy()), whole.flatten()
     encoded = whole.dictionary_encode()
     codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
     order = np.argsort(codes, kind="stable")
     values = {value: number for number, value in enumerate(encoded.dictionary.to_pylist())}
-    return _Lookup(values, places[order], np.searchsorted(codes[order], np.arange(len(values) + 1)))
+    return _Lookup(values, places[order], np.searchsorted(codes[order], np.arange(len(values) + 1)), rows)

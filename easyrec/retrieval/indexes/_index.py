@@ -63,6 +63,14 @@ class Index:
         """Leave nothing inside but the vectors of some ascending places, in their order."""
         raise TypeError(f"{type(self).__name__} must define keep")
 
+    def gathers(self, allowed: int) -> bool:
+        """Whether taking what may be found out, and comparing that, is cheaper than passing over the rest.
+
+        Args:
+            allowed: How many may be found.
+        """
+        return allowed * FEW < len(self.ids)
+
     def walks(self, allowed: int) -> bool:
         """Whether looking at some vectors is cheaper than comparing all that may be found.
 
@@ -246,7 +254,7 @@ class Index:
         count, total = int(np.count_nonzero(allowed)), len(self.ids)
         if not count or not len(queries):
             return np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32)
-        if count * FEW < total:
+        if self.gathers(count):
             return self._told(*self._gathered(queries, k, np.flatnonzero(allowed)))
         bits = np.packbits(allowed, bitorder="little")
         chosen = faiss.IDSelectorBitmap(total, faiss.swig_ptr(bits)) if count < total else None

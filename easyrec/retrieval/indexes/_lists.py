@@ -18,6 +18,9 @@ logger = logging.getLogger("easyrec.retrieval")
 EACH = 40
 """Vectors that a centre, or a code, is learned from at least where it is to be good."""
 
+GATHERED = 2000
+"""Vectors that are taken out of lists, at most."""
+
 
 class ListsConfig(IndexConfig):
     """Keys of indexes of lists."""
@@ -60,6 +63,10 @@ class Lists(Index):
         """So many lists that as many vectors are compared as there are in those that the config says."""
         probes = min(ceil(self.config.probes / share), self.config.lists)
         return faiss.SearchParametersIVF(nprobe=probes, sel=chosen)
+
+    def gathers(self, allowed: int) -> bool:
+        """Vectors lie far from each other in lists, and are made of codes: few are worth it."""
+        return super().gathers(allowed) and allowed < GATHERED
 
     def walks(self, allowed: int) -> bool:
         """Whether not all lists would be compared."""

@@ -11,6 +11,7 @@ Source:
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,6 +22,8 @@ EVERY = "*"
 DIGITS, BASE, MOST = 16, 16, (1 << 64) - 1
 TEXT = 256
 """Characters of a text that stand in a term; a longer one is told by its digest."""
+UNFIT = re.compile("\\A#|[\x00\ud800-\udfff]")
+"""What not every engine takes, and what would pass for a digest."""
 
 
 def terms_of(facts: Mapping[str, Sequence[Fact]]) -> list[str]:
@@ -40,7 +43,8 @@ def term_of(name: str, value: Fact) -> str:
     if isinstance(value, bool):
         return f"{name}=b{int(value)}"
     if isinstance(value, str):
-        kept = value if len(value) <= TEXT else "#" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        plain = len(value) <= TEXT and not UNFIT.search(value)
+        kept = value if plain else "#" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{name}=t{kept}"
     whole = int(value) if isinstance(value, int) or value.is_integer() else value
     return f"{name}=n{whole}"
