@@ -365,7 +365,7 @@ class Engine:
         first, last = float(best[0]), float(best[1])
         for begin, end in zip(runs[::2], runs[1::2], strict=True):  # dots of i, and of Chinese characters
             gap = max(begin - last, first - end)
-            if 0 <= gap <= 0.15 * len(rows) and begin > 0 and end < len(rows):
+            if 0 <= gap <= 0.15 * len(rows) and 0 < begin and end < len(rows):
                 first, last = min(first, float(begin)), max(last, float(end))
         return first, last
 
