@@ -101,6 +101,7 @@ test-rag: install-dev  ## RAG with all of its extras, and on real vector stores
 	@# Gradio wants an older Pillow than what our tests have: the page's process finds it in a folder of its own.
 	@test -e build/ui/gradio || $(PY) -m pip install --quiet --no-compile --target build/ui 'gradio>=6'
 	@$(PIP) --no-deps pgserver==0.1.4 milvus==2.3.5
+	@$(PIP) openai
 	$(ONE_THREAD) $(PY) -m pytest -q -n 2 --dist loadfile -m "slow or not slow" tests/rag tests/llm
 
 .PHONY: test-cpp build-cpp
