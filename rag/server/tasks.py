@@ -150,10 +150,10 @@ class Tasks:
         rows = self._ask(f"SELECT {COLUMNS} FROM tasks {clause}", values)  # noqa: S608 (ours)
         found = []
         for row in rows:
-            values: list[Any] = list(row)
+            held: list[Any] = list(row)
             for place in (6, 7, 12):
-                values[place] = json.loads(values[place])
-            found.append(Task(*values))
+                held[place] = json.loads(held[place])
+            found.append(Task(*held))
         return found
 
     # --------------------------------------------------------------------------------------------- writing
