@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from easyrec.durable import write_text
-from easyrec.errors import ConfigError, DataError, FeatureGeneratorError
+from easyrec.errors import ConfigError, DataError
+from feature_generator.errors import FeatureGeneratorError
 from rag.config import RagConfig
 from rag.evaluation.comparing import compare
 from rag.evaluation.evaluate import Evaluator, metrics_of
@@ -75,7 +76,14 @@ class Evaluations:
         """
         chosen = metrics_of(config, metrics, answers=answers)
         now = time.time()
-        told = {"id": uuid.uuid4().hex, "base": base, "name": name, "state": "waiting", "error": None, "progress": 0.0}
+        told: dict[str, Any] = {
+            "id": uuid.uuid4().hex,
+            "base": base,
+            "name": name,
+            "state": "waiting",
+            "error": None,
+            "progress": 0.0,
+        }
         told |= {"questions": len(questions), "created": now, "changed": now}
         with self._lock:
             if len(self._open) >= WAITING:
