@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -108,6 +109,8 @@ class Note:
 
 def shown(value: Any, deep: int = DEEP) -> Any:
     """A value as a trace shows it: short, and without the content of pictures."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -121,7 +124,7 @@ def shown(value: Any, deep: int = DEEP) -> Any:
     if isinstance(value, Message):
         return {"role": value.role, "content": shown(value.content, deep - 1)}
     if isinstance(value, Hit):
-        return {"id": value.part.id, "source": shown(value.part.source), "score": round(value.score, 6)}
+        return {"id": value.part.id, "source": shown(value.part.source), "score": shown(round(value.score, 6))}
     if hasattr(value, "as_traced"):
         return shown(value.as_traced(), deep - 1)
     if isinstance(value, Mapping):

@@ -220,6 +220,7 @@ def test_traces_are_bounded():
     assert shown([[[[[[1]]]]]]) == [[[["..."]]]]
     assert shown(Message("user", ["look", Image(PNG)])) == {"role": "user", "content": ["look", f"({len(PNG)} bytes)"]}
     assert json.dumps(shown(object()))
+    assert json.loads(json.dumps(shown([float("nan"), 1.5]), allow_nan=False)) == ["nan", 1.5]
 
 
 def test_a_step_that_fails_is_named_and_nothing_is_hidden(made, model_server):
