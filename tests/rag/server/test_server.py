@@ -4,6 +4,7 @@ import contextlib
 import json
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -313,6 +314,8 @@ def test_what_is_too_large_or_odd_is_refused_and_leaves_nothing(serve, tmp_path)
     assert code(served.ask("POST", "/v1/kb/shop/documents", json={})) == (415, "content_type")
     assert code(served.ask("POST", "/v1/kb/shop/search", content=b"[" * 1000)) == (400, "json_depth")
     assert code(served.ask("POST", "/v1/kb/shop/search", content=b"x" * 3000)) == (413, "body_bytes")
+    parts = (b"x" * 500 for _ in range(6))  # without a length told before
+    assert code(served.ask("POST", "/v1/kb/shop/search", content=parts)) == (413, "body_bytes")
     assert code(served.ask("POST", "/v1/kb/shop/search", json={"query": "x", "k": 5000})) == (400, "k")
     odd = {"query": "x", "search": {"reranker": {"type": "local", "path": "/"}}}
     assert code(served.ask("POST", "/v1/kb/shop/search", json=odd)) == (400, "config")
@@ -320,6 +323,16 @@ def test_what_is_too_large_or_odd_is_refused_and_leaves_nothing(serve, tmp_path)
     assert served.ask("GET", "/v1/kb/shop/tasks").json()["data"] == []
     state = tmp_path / "bases" / ".server"
     assert [*(state / "files").iterdir(), *(state / "coming").iterdir()] == []
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(serve):
+    served = serve(llm=False, limits={"body_timeout_s": 0.2})
+    host, port = served.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        head = f"POST /v1/kb HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\n{{"
+        client.sendall(head.encode())
+        told = client.recv(4096).decode()
+    assert told.startswith("HTTP/1.1 408 ")
 
 
 def test_settings_are_checked_and_hold(serve, monkeypatch):
