@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from easyrec.errors import DataError
+from easyrec.errors import ConfigError, DataError
 from feature_generator import plugins
 from feature_generator.config import member, members, plug
 from rag.chunkers.structure import Config as Structure
@@ -147,6 +147,31 @@ def test_the_outcome_is_the_same_however_many_read(tmp_path):
             found.append([(part.id, part.source, part.chunk) for part in base.records.after(0, 1000)])
     assert found[0] == found[1]
     assert len(found[0]) > 12
+
+
+def test_what_is_read_elsewhere_is_cut_here_where_vectors_are_asked_for(tmp_path, model_server):
+    model_server.answer = model_server.word_vectors
+    embedder = {"type": "server", "base_url": model_server.url, "model": "m", "key_env": "MODEL_KEY"}
+    path = tmp_path / "a.docx"
+    text = "Cats eat mice. Cats like mice. Stocks fell today. Stocks lost today."
+    table = "<w:tbl><w:tr><w:tc>" + hostile.paragraph("x") + "</w:tc></w:tr></w:tbl>"
+    path.write_bytes(hostile.word(hostile.paragraph(text) + table))
+    found = []
+    for workers in (0, 1):
+        told = {
+            "path": str(tmp_path / f"kb{workers}"), "embedder": embedder, "reading": {"workers": workers},
+            "chunker": {"type": "semantic", "percentile": 60, "buffer": 0},
+        }  # fmt: skip
+        with KnowledgeBase(load_rag({"knowledge": told}).knowledge) as base:
+            assert base.add([path]).failed == {}
+            found.append([part.chunk for part in base.parts(path.as_posix())])
+    assert found[0] == found[1]
+    assert [chunk.text for chunk in found[0]][:2] == [
+        "Cats eat mice. Cats like mice.",
+        "Stocks fell today. Stocks lost today.",
+    ]
+    with pytest.raises(ConfigError, match=r"'semantic' needs 'knowledge\.embedder'"):
+        KnowledgeBase(load_rag({"knowledge": {"path": str(tmp_path / "x"), "chunker": {"type": "semantic"}}}).knowledge)
 
 
 def test_names_are_told_from_a_folder_on(tmp_path):
