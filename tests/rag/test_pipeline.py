@@ -380,6 +380,8 @@ def test_the_commands(tmp_path, model_server, capsys, monkeypatch):
     assert steps[1]["inputs"]["question"] == "refund how long"
     code, told = said("search", "refund", "--trace")
     assert "search (search)" in told.err
+    (place,) = json.loads(said("ask", "refund", "--json")[1].out)["citations"]
+    assert (place["source"], place["places"]) == ("a.txt", [{"page": None, "box": None, "line": 1}])
     assert said("ask", "refund", "--session", "no/such")[0] == 3
     code, told = said("ask", "refund", "--image", "none.png")
     assert (code, "none.png: cannot be read" in told.err) == (3, True)
