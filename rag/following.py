@@ -43,7 +43,7 @@ class Following:
     def _follow_words(self) -> None:
         told = self._keywords.folder / TOLD
         since = _number_in(told)
-        if since >= self._records.last():
+        if since == self._records.last():
             self._keywords.reload()
             return
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import time
 import uuid
 from collections import deque
@@ -42,6 +43,8 @@ __all__ = ["Hit", "KnowledgeBase", "Report"]
 
 TOGETHER = 512
 """New chunks that are embedded, and written, at a time."""
+LONGEST = 4096
+"""Characters of what a document is called."""
 HEAVY = 64 << 20
 """Bytes of pictures from which on documents are written."""
 
@@ -87,7 +90,7 @@ class KnowledgeBase(Beside):
         self, config: KnowledgeConfig, *, embedder: Embedder | None = None, now: Callable[[], float] = time.time
     ) -> None:
         self.config, self._now, self._shared, self.closed = config, now, embedder is not None, False
-        self.folder = Path(config.path)
+        self.folder, self._following = Path(config.path), threading.Lock()
         self._chunker = _default("rag.chunkers", "structure", config.chunker)
         self._readers = {ending: reader for reader in config.readers for ending in reader.endings}
         self.records = Records(self.folder / "records.db")
@@ -211,8 +214,13 @@ class KnowledgeBase(Beside):
 
         Raises:
             ConfigError: A fact cannot be.
+            DataError: No document can be called so.
             EasyRecError: Chunks cannot be embedded or written.
         """
+        if not source or not source.isprintable() or len(source) > LONGEST:
+            raise DataError(
+                f"{source[:LONGEST]!a}: no document is called so: 1 to {LONGEST} characters that can be printed"
+            )
         text = cleaned(text)
         known = _kept(self.records.document(source), _known(facts))
         blocks = [Paragraph(part) for part in text.split("\n\n") if part.strip()]
@@ -353,7 +361,8 @@ class KnowledgeBase(Beside):
         Raises:
             EasyRecError: An index cannot be changed.
         """
-        Following(self.records, self.keywords, self.vectors).refresh()
+        with self._following:  # one thread at a time lets the index of words go again
+            Following(self.records, self.keywords, self.vectors).refresh()
 
     # ---------------------------------------------------------------------------------------------- search
 
