@@ -78,7 +78,7 @@ class Cleaner:
 
     def feed(self, words: str) -> str:
         """What may be said now."""
-        self._rest += UNSEEN.sub("", words.replace("\r", "\n"))
+        self._rest = self._known_places(self._rest + UNSEEN.sub("", words.replace("\r", "")))
         said = ""
         while (end := self._rest.find("\n") + 1) or self._length + len(self._rest) > LONGEST:
             if 0 < end <= LONGEST - self._length:
@@ -140,24 +140,31 @@ class Cleaner:
         self._line.append(text)
         if SUSPECT.search(text):
             text = self._defused(text, "".join(self._line))
-        text = CITED.sub(self._place, text)
+        for number in map(int, CITED.findall(text)):
+            if number not in self.cited:
+                self.cited.append(number)
         if ends:
             self._line = []
         return text
 
+    def _known_places(self, text: str) -> str:
+        """A text without numbers of places that do not exist: before anything is looked for, since it joins what is around."""
+        while (less := CITED.sub(self._place, text)) != text:
+            text = less
+        return text
+
     def _place(self, found: re.Match[str]) -> str:
-        number = int(found.group(1))
-        if not 1 <= number <= len(self._places):
-            self.removed += 1
-            return ""
-        if number not in self.cited:
-            self.cited.append(number)
-        return f"[{number}]"
+        """A number of a place, if there is such a place."""
+        if 1 <= int(found.group(1)) <= len(self._places):
+            return found.group()
+        self.removed += 1
+        return ""
 
     def _defused(self, text: str, whole: str) -> str:
         """A line in which nothing is left that a page would fetch or lead to, but what the places in it say."""
         before = whole[: len(whole) - len(text)]
-        text = SEVERAL.sub(_apart, text)
+        while (apart := self._known_places(SEVERAL.sub(_apart, text))) != text:
+            text = apart
         allowed = self._allowed(before + text)
         kept: list[str] = []
 
@@ -171,7 +178,12 @@ class Cleaner:
 
         text = PICTURE.sub(lambda found: gone(found.group(1)), text)
         text = LINK.sub(lambda found: self._link(found, allowed, keep, gone), text)
-        text = AUTO.sub(lambda f: keep(f.group(1)) if f.group(1) in allowed else gone(REMOVED), text)
+        text = AUTO.sub(
+            lambda f: (
+                f"{_apart_before(f)}{keep(f.group(1))}{_apart_from(f)}" if f.group(1) in allowed else gone(REMOVED)
+            ),
+            text,
+        )
         text = ADDRESS.sub(lambda f: self._address(f, allowed, keep, gone), text)
         text = re.sub(r"&(?=#?\w{1,40};)", "& ", text)
         text = re.sub(r"<(?=[A-Za-z/!?])", "< ", text)
@@ -179,7 +191,8 @@ class Cleaner:
         text = re.sub(r"\](?=\()", "] ", text)
         text = re.sub(r"\](?=:)", lambda f: self._before_colon(f, before + text), text)
         allowed = self._allowed(before + text)  # a place may have gone with a picture
-        return KEPT.sub(lambda f: kept[int(f.group(1))] if kept[int(f.group(1))] in allowed else gone(REMOVED), text)
+        text = KEPT.sub(lambda f: kept[int(f.group(1))], text)
+        return ADDRESS.sub(lambda f: self._address(f, allowed, str, gone), text)
 
     def _allowed(self, text: str) -> set[str]:
         """The addresses that the places say which a line names."""
@@ -198,7 +211,7 @@ class Cleaner:
         label, address = found.group(1), found.group(2)
         label = f"[{label}]" if re.fullmatch(r"\d{1,4}", label) else label  # it is called like a place
         if address in allowed:
-            return f"{label} ({keep(address)})"
+            return f"{label} ({keep(address)}){_apart_from(found)}"
         return gone(label) if ADDRESS.search(address) or address[0] in "/#" else found.group()
 
     def _address(
@@ -214,6 +227,17 @@ class Cleaner:
         if number not in self._known:
             self._known[number] = addresses(self._places[number - 1])
         return self._known[number]
+
+
+def _apart_from(found: re.Match[str]) -> str:
+    """A blank, where an address would else go on with the word behind it."""
+    behind = found.string[found.end() : found.end() + 1]
+    return "" if not behind or behind.isspace() or behind in ".,;:!?)" else " "
+
+
+def _apart_before(found: re.Match[str]) -> str:
+    """Likewise before it."""
+    return " " if found.string[: found.start()][-1:].isalnum() else ""
 
 
 def _apart(found: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from easyrec.errors import AnswerError
 from easyrec.llm.client import Image, Message, Price, Usage
 from rag.knowledge import Hit
 
@@ -97,8 +98,10 @@ class Note:
         """Count something."""
         self.notes[name] = self.notes.get(name, 0) + count
 
-    def fell_back(self, why: object) -> None:
-        """A model failed, and the step does without it."""
+    def fell_back(self, why: object, price: Price | None = None) -> None:
+        """A model failed, and the step does without it; what its answer took counts all the same."""
+        if isinstance(why, AnswerError):
+            self.used(Usage(input=why.tokens[0], output=why.tokens[1]), price)
         self.add("fallbacks")
         self.notes["why"] = shown(str(why))
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from easyrec.retrieval.keyword.words import Words
 from rag.answer import Answered, Citation, Verdict, original
-from rag.chunkers import sentences
+from rag.chunkers import sentences_of
 from rag.cleaning import CITED
 from rag.pipeline.ports import Said
 from rag.pipeline.trace import Note
@@ -143,7 +143,7 @@ class Check(Step[Config]):
     def _near(self, parts: Sequence[str], texts: Sequence[str]) -> list[float]:
         """The cosine of each sentence and the nearest one in its places."""
         assert self.tools.base.embedder is not None
-        within = [[s for s in sentences(text) if s.strip()] for text in texts]
+        within = [[s for s in sentences_of(text) if s.strip()] for text in texts]
         every = list(dict.fromkeys([*parts, *(s for some in within for s in some)]))
         rows = self.tools.base.embedder.documents(every)
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -174,7 +174,7 @@ class Check(Step[Config]):
 def _sentences(text: str) -> list[str]:
     """The sentences of an answer, each with the places behind it; joined again they are the answer."""
     found: list[str] = []
-    for part in sentences(text):
+    for part in sentences_of(text):
         leading = LEADING.match(part)
         end = leading.end() if leading and found and not found[-1].endswith("\n") else 0
         if found and (end or LISTED.fullmatch(found[-1])):

@@ -130,6 +130,7 @@ def test_where_the_model_fails_the_question_is_searched(made, model_server, name
     assert names(found)[0] == "tickets.md"
     assert found.trace.fallbacks == 1
     assert step(found, name).notes["why"]
+    assert (step(found, name).tokens_in, step(found, name).tokens_out) == ((20, 10) if said else (0, 0))
 
 
 def test_queries_add_up_and_the_original_may_go(made, model_server):
