@@ -217,6 +217,18 @@ def test_citations_are_checked_against_their_own_place(judge, model_server):
     assert found[1].state == "skipped"
 
 
+def test_words_of_another_place_support_no_citation(judge, model_server):
+    def lie(schema, lines, told):
+        for one, line in zip(told["verdicts"], [line for line in lines if "s" in line], strict=True):
+            if line["statement"] not in CONTROLS:
+                one.update(evidence="A refund takes five days.", verdict="supported")
+        return told
+
+    Player(model_server, lie)
+    found = metric("citation_precision").measure([case("Five days [1]. Five days indeed [2].")], Tools(3, judge()))
+    assert found[0].value == 0.5
+
+
 def test_statements_and_what_they_cite():
     assert citations_in("Five days [1]. No [2][3].", 3) == [("Five days", 1), ("No", 2), ("No", 3)]
     assert citations_in("Five days. [1] No. [2]", 3) == [("Five days", 1), ("No", 2)]
