@@ -122,9 +122,8 @@ class Cleaner:
             return 0
         suspect = SUSPECT.search(self._rest)
         most = suspect.start() if suspect else len(self._rest)
-        self._held = most + DECIDED < len(
-            self._rest
-        )  # nothing of it is said before its end, so it need not be looked at
+        # Nothing behind it is said before the line's end, so until then it need not be looked at.
+        self._held = most + DECIDED < len(self._rest)
         return max((cut for cut in cuts if cut <= most), default=0)
 
     def _out(self, said: str) -> str:
