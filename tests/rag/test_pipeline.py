@@ -119,6 +119,13 @@ def test_a_step_that_asks_needs_a_model(tmp_path):
     assert problems("- search\n- answer\n", tmp_path, reranker) == told
 
 
+def test_without_a_pipeline_it_is_as_the_sections_say():
+    reranker = {"type": "server", "base_url": "http://x/v1", "model": "r"}
+    plain, ranked = ({"knowledge": {"path": "kb"}, "search": search} for search in ({}, {"reranker": reranker}))
+    assert [step.type for step in load_rag(plain).steps()] == ["search", "answer"]
+    assert [step.type for step in load_rag(ranked).steps()] == ["search", "rerank", "answer"]
+
+
 def test_another_type_of_a_port_is_told(monkeypatch, tmp_path):
     search = member("rag.steps", "search")
     ports = dict(signature_of(search.Search).gives)
