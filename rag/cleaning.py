@@ -42,6 +42,8 @@ KEPT = re.compile("\x00(\\d+)\x00")
 REMOVED = "(link removed)"
 LONGEST = 4000
 """Letters of a line that are looked at together; a longer one is cut in two."""
+DECIDED = 8
+"""Letters behind which a bracket is no longer the beginning of a place."""
 SUSPECT = re.compile(rf"[<&\u3010]|!\[|\[(?!\d{{1,4}}\])|\]\(|\]\[(?!\d{{1,4}}\])|\]:|{ADDRESS.pattern}", re.IGNORECASE)
 """Where a line may hold more than words and places."""
 CUT = re.compile(
@@ -72,7 +74,7 @@ class Cleaner:
         self._rest = ""
         self._line: list[str] = []
         self._blank = ""
-        self._begun = False
+        self._begun = self._held = False
         self.cited: list[int] = []
         self.removed = 0
 
@@ -101,7 +103,7 @@ class Cleaner:
         room = LONGEST - self._length
         cut = max((found.end() for found in CUT.finditer(self._rest[:room])), default=0)
         if not cut and self._line:
-            self._line = []  # what was said already ends there
+            self._line, self._held = [], False  # what was said already ends there
             return ""
         said = self._clean(self._rest[: cut or room], True) + ("" if cut else " ")
         self._rest = self._rest[cut or room :]
@@ -115,9 +117,14 @@ class Cleaner:
 
     def _plain(self) -> int:
         """How much of the line that is still being said is nothing but words and places."""
+        cuts = [found.end() for found in CUT.finditer(self._rest)]
+        if self._held or not cuts:
+            return 0
         suspect = SUSPECT.search(self._rest)
         most = suspect.start() if suspect else len(self._rest)
-        return max((found.end() for found in CUT.finditer(self._rest) if found.end() <= most), default=0)
+        # Nothing behind it is said before the line's end, so until then it need not be looked at.
+        self._held = most + DECIDED < len(self._rest)
+        return max((cut for cut in cuts if cut <= most), default=0)
 
     def _out(self, said: str) -> str:
         """Blanks at both ends of an answer are not said."""
@@ -144,7 +151,7 @@ class Cleaner:
             if number not in self.cited:
                 self.cited.append(number)
         if ends:
-            self._line = []
+            self._line, self._held = [], False
         return text
 
     def _known_places(self, text: str) -> str:

@@ -119,6 +119,13 @@ def test_a_step_that_asks_needs_a_model(tmp_path):
     assert problems("- search\n- answer\n", tmp_path, reranker) == told
 
 
+def test_without_a_pipeline_it_is_as_the_sections_say():
+    reranker = {"type": "server", "base_url": "http://x/v1", "model": "r"}
+    plain, ranked = ({"knowledge": {"path": "kb"}, "search": search} for search in ({}, {"reranker": reranker}))
+    assert [step.type for step in load_rag(plain).steps()] == ["search", "answer"]
+    assert [step.type for step in load_rag(ranked).steps()] == ["search", "rerank", "answer"]
+
+
 def test_another_type_of_a_port_is_told(monkeypatch, tmp_path):
     search = member("rag.steps", "search")
     ports = dict(signature_of(search.Search).gives)
@@ -380,6 +387,8 @@ def test_the_commands(tmp_path, model_server, capsys, monkeypatch):
     assert steps[1]["inputs"]["question"] == "refund how long"
     code, told = said("search", "refund", "--trace")
     assert "search (search)" in told.err
+    (place,) = json.loads(said("ask", "refund", "--json")[1].out)["citations"]
+    assert (place["source"], place["places"]) == ("a.txt", [{"page": None, "box": None, "line": 1}])
     assert said("ask", "refund", "--session", "no/such")[0] == 3
     code, told = said("ask", "refund", "--image", "none.png")
     assert (code, "none.png: cannot be read" in told.err) == (3, True)

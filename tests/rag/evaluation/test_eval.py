@@ -329,10 +329,16 @@ def test_a_question_that_is_refused_is_counted_and_the_others_go_on(here, capsys
     code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
     assert code == 1
     assert "no question could be asked, the first: " in told.err
-    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "no"}}, status=401)
+
+    def shut(path, body):
+        closed = body.get("stream") and "heron eat" in body["messages"][1]["content"].split("\n")[-1]
+        return model_server.Reply({"error": {"message": "no"}}, status=401) if closed else own(path, body)
+
+    model_server.answer = shut
     code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
     assert code == 1
     assert "HTTP 401" in told.err
+    assert "no question could be asked" not in told.err
 
 
 def test_metrics_need_what_they_need(config):
