@@ -14,6 +14,7 @@ from rag.config import ReadingConfig
 from rag.document import Block, Bullets, Code, Figure, Heading, Paragraph, Table
 from rag.figures import digest_of, type_of
 from rag.readers import ReaderConfig
+from rag.readers._reading import counted
 
 
 @dataclass
@@ -124,12 +125,12 @@ def cut(path: Path, reader: ReaderConfig, chunker: ChunkerConfig, limits: Readin
         DataError: It cannot be read, or is too much.
     """
     begun, timed, bounds = time.perf_counter(), Timed(), Bounds(path, limits)
-    counts: dict[str, int] = {}
-    chunks = list(bounds.chunks(chunker.cut(bounds.blocks(timed.all(reader.read(path))), embed)))
+    with counted() as counts:
+        chunks = list(bounds.chunks(chunker.cut(bounds.blocks(timed.all(reader.read(path))), embed)))
     if bounds.left_out:
         counts["pictures_left_out"] = bounds.left_out
     whole = time.perf_counter() - begun
-    return Cut(chunks, bounds.pictures, {"read": timed.seconds, "cut": whole - timed.seconds}, counts)
+    return Cut(chunks, bounds.pictures, {"read": timed.seconds, "cut": whole - timed.seconds}, dict(counts))
 
 
 def texts_of(block: Block) -> Iterator[str]:

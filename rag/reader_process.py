@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,7 @@ from rag.config import ReadingConfig
 from rag.cutting import Bounds, Timed, texts_of
 from rag.document import Block, Bullets, Code, Figure, Heading, Paragraph, Table
 from rag.figures import digest_of
+from rag.readers._reading import counted
 
 FRAME = 64 << 20
 """Bytes of a frame at most."""
@@ -85,6 +87,7 @@ def main() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     _go_with_parent()
+    write(out, "R", b"")
     while True:
         try:
             _, content = read(sys.stdin.buffer)
@@ -94,11 +97,12 @@ def main() -> None:
         limits = ReadingConfig.model_validate(job["limits"])
         _limit(limits.memory_mb)
         try:
-            _serve(job, limits, out)
+            with counted() as counts:
+                _serve(job, limits, out, counts)
         except MemoryError:
             _fail(
                 out,
-                "data",
+                "gone",
                 f"{job['path']}: needs more than {limits.memory_mb} MB of memory (knowledge.reading.memory_mb)",
             )
             return  # what is left of it is let go
@@ -116,7 +120,7 @@ def _fail(out: IO[bytes], kind: str, text: str) -> None:
     write(out, "E", json.dumps({"kind": kind, "text": text[:4000]}).encode())
 
 
-def _serve(job: dict[str, Any], limits: ReadingConfig, out: IO[bytes]) -> None:
+def _serve(job: dict[str, Any], limits: ReadingConfig, out: IO[bytes], counts: Counter[str]) -> None:
     """Read a file, and send its chunks, or its blocks where it is cut elsewhere."""
     for plugin in job["plugins"]:
         plug(plugin)
@@ -141,7 +145,8 @@ def _serve(job: dict[str, Any], limits: ReadingConfig, out: IO[bytes]) -> None:
             write(out, "C", CHUNKS.dump_json(part))
     pictures()
     whole = time.perf_counter() - begun
-    counts = {"pictures_left_out": bounds.left_out} if bounds.left_out else {}
+    if bounds.left_out:
+        counts["pictures_left_out"] = bounds.left_out
     seconds = {"read": timed.seconds, "cut": whole - timed.seconds}
     write(out, "D", json.dumps({"seconds": seconds, "counts": counts}).encode())
 

@@ -40,6 +40,7 @@ TABLES = (
     " figure TEXT, edit INTEGER)",
     "CREATE INDEX chunks_of_document ON chunks (document, number)",
     "CREATE INDEX chunks_of_text ON chunks (text)",
+    "CREATE INDEX chunks_without_vector ON chunks (id) WHERE vector IS NULL",
     "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER NOT NULL)",
     "CREATE TABLE ahead (text BLOB PRIMARY KEY, vector BLOB NOT NULL, at REAL NOT NULL)",
     *links.TABLES,
@@ -236,12 +237,13 @@ class Records:
         over = self.links.documents(trees) if trees else {}
         found = []
         for row in rows:
-            source, facts = row[2], None if row[5] is None else json.loads(row[5])
+            # What belongs to no document is nobody's.
+            source, facts = row[2], {"access": []} if row[5] is None else json.loads(row[5])
             if row[0] in over:
                 of = over[row[0]]
                 source, facts = of[0][0] if len(of) == 1 else f"{len(of)} documents", common([each for _, each in of])
             chunk, beside = Chunk.from_json(row[4]), (row[7], row[8], children.get(row[0], ()), row[9] is not None)
-            found.append(Part(row[0], row[1], source or "", row[3], chunk, facts or {}, _vector(row[6]), *beside))
+            found.append(Part(row[0], row[1], source or "", row[3], chunk, facts, _vector(row[6]), *beside))
         return found
 
     def without_vectors(self, most: int) -> list[Part]:
@@ -273,8 +275,8 @@ class Records:
         Returns:
             The last change that was looked at, and the numbers of the chunks.
         """
-        ((first,),) = self._ask("SELECT coalesce(min(id), 0) FROM changes", ())
-        if first > since + 1:
+        ((first, last),) = self._ask("SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM changes", ())
+        if first > since + 1 or since > last:  # who was told more was told by other records
             return None
         rows = self._ask("SELECT id, chunk FROM changes WHERE id > ? ORDER BY id LIMIT ?", (since, most))
         return (rows[-1][0], sorted({row[1] for row in rows})) if rows else (since, [])

@@ -23,8 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("paths", nargs="*", metavar="PATH", help="files and folders")
     parser.add_argument(
-        "--fact", nargs="+", default=[], metavar="NAME=VALUE", help="what is known of all of them, to filter by"
+        "--fact",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what is known of all of them, to filter by; `access` names who may see them; default: what was known stays",
     )
+    parser.add_argument("--under", metavar="FOLDER", help="tell documents by their paths from this folder on")
     parser.add_argument("--remove", nargs="+", default=[], metavar="SOURCE", help="documents to take away")
     parser.add_argument(
         "--preview", action="store_true", help="show the chunks that files would have, and keep nothing"
@@ -39,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     """
     from rag.knowledge import KnowledgeBase  # noqa: PLC0415 (help must not wait for it)
 
-    config, facts = config_of(args), facts_in(args.fact)
+    config, facts = config_of(args), facts_in(args.fact) if args.fact else None
     with KnowledgeBase(config.knowledge) as base:
         if args.preview:
             for path in args.paths:
@@ -55,7 +60,10 @@ def run(args: argparse.Namespace) -> None:
         with shown:
             task = shown.add_task("", total=None)
             report = base.add(
-                args.paths, facts, progress=lambda source: shown.update(task, advance=1, description=source)
+                args.paths,
+                facts,
+                under=args.under,
+                progress=lambda source: shown.update(task, advance=1, description=source),
             )
         documents, chunks = base.records.count()
     told = table(config.knowledge.path, "documents", "", right=1)
@@ -65,11 +73,17 @@ def run(args: argparse.Namespace) -> None:
     told.add_row("failed", count(len(report.failed)))
     told.add_row("chunks of these", count(report.chunks))
     told.add_row("texts embedded", count(report.embedded))
+    for what, times in sorted(report.counts.items()):
+        told.add_row(what.replace("_", " "), count(times))
     for stage, seconds in report.seconds.items():
         told.add_row(f"seconds to {stage}", f"{seconds:.2f}")
     told.add_row("in all: documents", count(documents))
     told.add_row("in all: chunks", count(chunks))
     console().print(told)
+    for source, texts in report.lost.items():
+        line(f"{source}: what was edited is no longer in it, and is gone:")
+        for text in texts:
+            line(f"  {text.splitlines()[0][:100] if text else '(a chunk that was taken away is there again)'}")
     if report.failed:
         reasons = "\n".join(f"  {reason}" for reason in report.failed.values())
         raise DataError(f"{len(report.failed)} of the documents could not be read; the others are there:\n{reasons}")

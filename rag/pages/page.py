@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from easyrec.retrieval.keyword.words import IS_DENSE
 from rag.document import Place
+
+DIVIDED = re.compile(r"[^\W\d_]{2}[-\u2010]$")
+"""The end of a line in the middle of a word."""
+HYPHEN = re.compile(r"(?:\d|(?<![^\W_])[^\W\d_])[-\u2010]$")
+"""The end of a line at a hyphen that is one: 2025-, e-."""
+Affine: TypeAlias = tuple[float, float, float, float, float, float]
+"""x becomes a x + b y + c, and y becomes d x + e y + f."""
 
 
 @dataclass(slots=True)
@@ -60,6 +70,19 @@ class Span(Box):
         return round(self.points or self.size, 1)
 
 
+@dataclass(slots=True)
+class Picture(Box):
+    """A picture.
+
+    Attributes:
+        across: Pixels of its width; 0: not known.
+        down: Pixels of its height.
+    """
+
+    across: int = 0
+    down: int = 0
+
+
 @dataclass
 class Page:
     """A page.
@@ -72,6 +95,8 @@ class Page:
         rules: Thin lines, level or upright.
         pictures: Where they are.
         dots: Small shapes, such as those before items of lists.
+        scanned: Whether it was read in a picture.
+        back: From shares of it to those of the page as it is shown, where it was turned; None: they are the same.
     """
 
     number: int
@@ -79,10 +104,12 @@ class Page:
     height: float
     spans: list[Span] = field(default_factory=list)
     rules: list[Box] = field(default_factory=list)
-    pictures: list[Box] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     dots: list[Box] = field(default_factory=list)
+    scanned: bool = False
+    back: Affine | None = None
 
-    def place(self, boxes: list[Span] | list[Box]) -> Place:
+    def place(self, boxes: Sequence[Box]) -> Place:
         """Where some boxes stand together."""
         if not boxes:
             return Place(self.number)
@@ -97,7 +124,19 @@ class Page:
         return Place(self.number, (left, top, right, bottom))
 
 
-def around(boxes: list[Span] | list[Box]) -> Box:
+def turned(place: Place, back: Affine | None) -> Place:
+    """A place on the page as it is shown."""
+    if back is None or place.box is None:
+        return place
+    a, b, c, d, e, f = back
+    left, top, right, bottom = place.box
+    corners = [(x, y) for x in (left, right) for y in (top, bottom)]
+    xs = [min(max(round(a * x + b * y + c, 4), 0.0), 1.0) for x, y in corners]
+    ys = [min(max(round(d * x + e * y + f, 4), 0.0), 1.0) for x, y in corners]
+    return replace(place, box=(min(xs), min(ys), max(xs), max(ys)))
+
+
+def around(boxes: Sequence[Box]) -> Box:
     """The smallest box that has all of them inside."""
     return Box(
         min(box.left for box in boxes),
@@ -140,10 +179,12 @@ def joined(lines: list[str]) -> str:
     for line in lines:
         if not text or not line:
             text += line
-        elif text.endswith("\u00ad") or (
-            text.endswith(("-", "\u2010")) and len(text) > 1 and text[-2].isalpha() and line[0].islower()
-        ):
+        elif text.endswith("\u00ad"):
             text = text[:-1] + line
+        elif DIVIDED.search(text) and line[0].islower():
+            text = text[:-1] + line
+        elif HYPHEN.search(text) and line[0].isalnum():
+            text += line
         elif _is_dense(text[-1]) and _is_dense(line[0]):
             text += line
         else:

@@ -16,12 +16,20 @@ LARGER = 1.12
 """How much larger than running text a heading is."""
 APART = 1.35
 """How much further apart lines of two paragraphs are than those of one."""
+SPACE = 0.4
+"""Of the height of a line: room of a space and a little more."""
+DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
+"""Marks that are nothing else."""
+CLOSE, LOOSE = 0.18, 0.3
+"""Of the height of a line: how much further apart lines of two paragraphs are, on pages that are exact, and on scans."""
 SHORT = 160
 """Characters of a heading."""
 MARK = re.compile(
     r"^\s*(?:([\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013\u2014-])|(\d{1,3}[.)]|[a-z][.)]|\(\d{1,3}\)))\s+",
     re.IGNORECASE,
 )
+LIKE_MARK = re.compile(r"^(?:[\u3002\u25cb\u2022\u00b7\u25cf]\s*|o\s+)(?=\S)")
+"""Marks of lists as OCR reads them."""
 SENTENCE_END = re.compile(r"[.!?:;\u3002\uff01\uff1f\uff1a\u2026][\"'\u201d\u2019)]*$")
 
 
@@ -58,7 +66,8 @@ def styles_of(pages: Iterable[Page]) -> Styles:
     bold: Counter[bool] = Counter()
     for page in pages:
         for span in page.spans:
-            heights[span.type_size] += len(span.text)
+            if any(map(str.isalpha, span.text)):  # marks of lists may be of another font
+                heights[span.type_size] += len(span.text)
             bold[span.bold] += len(span.text)
     if not heights:
         return Styles(10.0, (), False)
@@ -71,8 +80,32 @@ def styles_of(pages: Iterable[Page]) -> Styles:
     return Styles(body, tuple(sizes[:LEVELS]), bold[True] < 0.3 * sum(bold.values()))
 
 
-def blocks_of(page: Page, region: Region, styles: Styles) -> list[Block]:
-    """The blocks of a region."""
+@dataclass(frozen=True)
+class Ends:
+    """How a paragraph begins and ends, which tells whether it goes on elsewhere.
+
+    Attributes:
+        room: That its last line leaves.
+        word: Width of its first word.
+        indented: Whether its first line is.
+        line: Height of a line.
+    """
+
+    room: float
+    word: float
+    indented: bool
+    line: float
+
+
+def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] | None = None) -> list[Block]:
+    """The blocks of a region.
+
+    Args:
+        page: Where it is.
+        region: It.
+        styles: How text looks.
+        ends: Is told of each paragraph how it begins and ends, by the number that `id` gives it.
+    """
     rows = rows_of(region.spans)
     lines = [(row, around(row), line_text(row)) for row in rows]
     lines = [line for line in lines if line[2]]
@@ -81,29 +114,45 @@ def blocks_of(page: Page, region: Region, styles: Styles) -> list[Block]:
     )
     step = steps[len(steps) // 4] if steps else 0.0
     marks = [_has_dot(page, box) for _, box, _ in lines]
+    if page.scanned:  # marks of lists look like letters there
+        lines = [(row, box, LIKE_MARK.sub("\u2022 ", text)) for row, box, text in lines]
     groups: list[list[tuple[list[Span], str]]] = []
     kinds: list[int] = []
     dotted: list[bool] = []
     is_item = False
+    last_number: str | None = None
     for number, (row, box, text) in enumerate(lines):
         level = styles.level(row, text)
         fresh = number == 0 or level != kinds[-1]
         if not fresh:
             above = lines[number - 1]
-            far = box.top - above[1].top > APART * max(step, 0.9 * above[1].height)
+            pitch = min(box.top - above[1].top, box.bottom - above[1].bottom)
+            room = (LOOSE if page.scanned else CLOSE) * box.height
+            far = box.top - above[1].top > APART * max(step, 0.9 * above[1].height) or (0 < step < pitch - room)
             indent = (
                 box.left - region.box.left > 0.8 * box.height and above[1].left - region.box.left < 0.5 * box.height
             )
-            ends = above[1].right < region.box.right - 0.2 * region.box.width and bool(SENTENCE_END.search(above[2]))
-            marked = marks[number] or bool(MARK.match(text))
-            fresh = marked or far or (level == 0 and ((indent and not is_item) or ends))
+            # A line that had room for the next word was ended by somebody.
+            room = region.box.right - above[1].right
+            has_room = room > _first_word(row) + SPACE * box.height
+            ended = has_room and bool(SENTENCE_END.search(above[2]))
+            mark = MARK.match(text)
+            counts = mark is not None and mark.group(2) is not None and mark.group(2) == _next(last_number)
+            # A number, or a dash, at the beginning of a line in the middle of a sentence is no mark.
+            marked = marks[number] or (
+                mark is not None and (has_room or far or counts or text[0] in DOTS or bool(SENTENCE_END.search(above[2])))
+            )
+            lone_mark = text.isdigit() and len(text) < 4 and _size(row) < 0.8 * styles.body  # of a footnote
+            fresh = not lone_mark and (marked or far or (level == 0 and ((indent and not is_item) or ended)))
         if fresh:
+            mark = MARK.match(text)
+            last_number = mark.group(2) if mark is not None else None
             groups.append([])
             kinds.append(level)
             is_item = marks[number] or bool(MARK.match(text))
             dotted.append(marks[number])
         groups[-1].append((row, text))
-    return _made(page, groups, kinds, dotted)
+    return _made(page, region, groups, kinds, dotted, {} if ends is None else ends)
 
 
 def _has_dot(page: Page, box: Box) -> bool:
@@ -114,7 +163,20 @@ def _has_dot(page: Page, box: Box) -> bool:
     )
 
 
-def _made(page: Page, groups: list[list[tuple[list[Span], str]]], kinds: list[int], dotted: list[bool]) -> list[Block]:
+def _next(mark: str | None) -> str | None:
+    """The number that follows one, with what stands beside it."""
+    digits = re.search(r"\d+", mark or "")
+    return None if digits is None or mark is None else mark.replace(digits.group(), str(int(digits.group()) + 1))
+
+
+def _made(
+    page: Page,
+    region: Region,
+    groups: list[list[tuple[list[Span], str]]],
+    kinds: list[int],
+    dotted: list[bool],
+    ends: dict[int, Ends],
+) -> list[Block]:
     """Groups of lines as blocks; items that follow each other are one list."""
     found: list[Block] = []
     items: list[tuple[float, str, list[Span], bool]] = []
@@ -122,7 +184,8 @@ def _made(page: Page, groups: list[list[tuple[list[Span], str]]], kinds: list[in
     def flush() -> None:
         if items:
             lefts = sorted({round(left) for left, *_ in items})
-            depths = {left: sum(other < left - 4 for other in lefts) for left in lefts}
+            starts = [left for number, left in enumerate(lefts) if number == 0 or left - lefts[number - 1] > 4]
+            depths = {left: sum(start <= left for start in starts) - 1 for left in lefts}
             spans = [span for _, _, own, _ in items for span in own]
             entries = tuple((depths[round(left)], text) for left, text, _, _ in items)
             found.append(Bullets(entries, items[0][3], page.place(spans)))
@@ -141,9 +204,22 @@ def _made(page: Page, groups: list[list[tuple[list[Span], str]]], kinds: list[in
             items.append((spans[0].left, text[mark.end() :], spans, mark.group(2) is not None))
         else:
             flush()
-            found.append(Paragraph(text, page.place(spans)))
+            made = Paragraph(text, page.place(spans))
+            first, last = group[0][0], group[-1][0]
+            indented = first[0].left - region.box.left > 0.8 * first[0].size
+            ends[id(made)] = Ends(region.box.right - last[-1].right, _first_word(first), indented, last[-1].size)
+            found.append(made)
     flush()
     return found
+
+
+def _first_word(row: list[Span]) -> float:
+    """Width of a row's first word; of Chinese its first character."""
+    span = row[0]
+    if ord(span.text[0]) >= 0x2E80:
+        return span.size
+    space = span.text.find(" ")
+    return (span.lefts[space] if 0 < space < len(span.lefts) else span.right) - span.left
 
 
 def _size(row: list[Span]) -> float:

@@ -14,8 +14,12 @@ LONE = re.compile(
 """Marks of lists that stand by themselves."""
 GUTTER = 0.9
 """Of the height of characters: how much free room divides columns, at least."""
-ROWS = 3
-"""Rows that columns have at least."""
+ROWS = 2
+"""Rows that columns of running text have at least."""
+TABLE_ROWS = 3
+"""Rows of a table without rules, at least."""
+BAND = 2.5
+"""Of the height of characters: free room in one column beside a line in the other from which on the line stands over both."""
 CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
@@ -82,6 +86,7 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         if plain:
             found.append(Region(plain, box))
             plain = []
+        end = _banded(rows, start, end, gutters)
         block = rows[start:end]
         edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
         found += _divided(block, edges, depth)
@@ -146,14 +151,50 @@ def _first(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[flo
     first = min(
         (n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)), default=start
     )
+    # What stands in a right column alone, or beside its rows, is no heading over all of them.
+    right = min((n for n in range(start, first) if _right_of(rows[n], gutters)), default=first)
+    first = right
     while first > start:
         row, below = around(rows[first - 1]), [span for other in rows[first:end] for span in other]
         under = [span for span in below if span.left < row.right and row.left < span.right]
         near = min(under, key=lambda span: span.top, default=None)
-        if near is None or not _follows(rows[first - 1][-1], near, CLOSE):
+        beside = any(span.top < row.bottom - 0.2 * row.height for span in below if span.left >= row.right)
+        if not beside and (near is None or not _follows(rows[first - 1][-1], near, CLOSE)):
             break
         first -= 1
     return first
+
+
+def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
+    """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
+    em = _em(rows[start:end])
+    sides = [[span for row in rows[start:end] for span in row if span.right <= low + 1] for low, _ in gutters[:1]]
+    sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
+    for number in range(start + 1, end - 1):
+        row = around(rows[number])
+        if row.left > gutters[0][0] or row.right > gutters[0][0] + 1:
+            continue
+        above = [span for span in sides[0] if span.bottom <= row.top + 0.3 * em]
+        near = max(above, key=lambda span: span.bottom, default=None)
+        if near is not None and _follows(near, rows[number][0], CLOSE):
+            continue
+        if all(_is_apart(row, side, em) for side in sides[1:]):
+            return number
+    return end
+
+
+def _is_apart(row: Box, side: list[Span], em: float) -> bool:
+    """Whether a column has free room beside a row, and goes on above and below it."""
+    above = max((span.bottom for span in side if span.top < row.top), default=None)
+    below = min((span.top for span in side if span.bottom > row.bottom), default=None)
+    if above is None or below is None:
+        return False
+    return above <= row.top + 0.3 * em and below >= row.bottom - 0.3 * em and below - above >= BAND * em
+
+
+def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
+    """Whether a row stands in a column that is not the first."""
+    return any(all(span.left >= high - 1 for span in row) for _, high in gutters)
 
 
 def _follows(above: Span, below: Span, room: float) -> bool:
@@ -173,7 +214,25 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         if near is None or not _follows(near, rows[last + 1][0], NEXT):
             break
         last += 1
+    # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
+    rest = rows[last + 1 : end]
+    if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
+        return end
     return last + 1
+
+
+def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
+    """Whether rows are as wide as the first column."""
+    edge = gutters[0][0]
+    first = [span for row in above for span in row if span.right <= edge + 1]
+    if not first:
+        return False
+    column = around(first)
+    lines = [around(row) for row in rest]
+    if any(line.right > edge + 1 for line in lines):
+        return False
+    full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
+    return full >= max(1, len(lines) // 4)
 
 
 def _beside(row: list[Span], low: float, high: float) -> bool:
@@ -222,6 +281,9 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
         filled += [box.width / width for box in own if box.height < 3 * min(other.height for other in own)]
     fill = sum(filled) / len(filled) if filled else 1.0
     if together >= 0.7 and (fill < FULL or columns > 3):
+        if len(rows) < TABLE_ROWS:
+            spans = [span for row in rows for span in row]
+            return [Region(spans, around(spans))]
         return [Aligned(cells, edges)]
     found: list[Region | Aligned] = []
     for number in range(columns):

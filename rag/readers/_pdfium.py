@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from easyrec.errors import DataError, MissingExtra
-from rag.pages.page import Box, Page, Span
+from rag.pages.page import Box, Page, Picture, Span
+from rag.pictures import Pixels
 
 THIN = 2.5
 """Points: thinner shapes are rules."""
@@ -20,10 +23,14 @@ MOST_SIDES = 6
 """Of a shape that is a frame."""
 GAP = 1.0
 """Of the height of characters: more room ends a span."""
+SCRIPT = 0.85
+"""Of the height of those beside them: smaller characters are raised or lowered ones."""
 CHARACTERS = 200_000
 """Of a page."""
 SHAPES = 50_000
 """Of a page."""
+LONGEST = 3600
+"""Pixels of the longer side of what is drawn."""
 LOCK = threading.Lock()
 """The library is for one thread at a time."""
 
@@ -73,17 +80,39 @@ class Pdf:
                     made.spans = list(_spans(raw, text.raw, turn))
                 finally:
                     text.close()
-                _shapes(raw, page.raw, made, turn)
+                _shapes(raw, page.raw, made, turn, page.get_rotation() % 180 != 0)
             finally:
                 page.close()
         return made
 
-    def picture(self, number: int, scale: float) -> Any:
-        """A page as it looks: (height, width, 3) uint8."""
+    def picture(self, number: int, scale: float, box: Box | None = None) -> Pixels:
+        """A page, or a part of it, as it looks.
+
+        Args:
+            number: Of the page, from 0 on.
+            scale: Pixels of a point; less where there would be too many.
+            box: The part, in points from the top left corner.
+
+        Raises:
+            DataError: It cannot be drawn.
+        """
         with LOCK:
-            page = self._document[number]
             try:
-                return page.render(scale=scale).to_numpy()[:, :, :3].copy()
+                page = self._document[number]
+            except self._package.PdfiumError as error:
+                raise DataError(f"{self.path}, page {number + 1}: is damaged: {error}") from None
+            try:
+                width, height = page.get_size()
+                part = box or Box(0.0, 0.0, width, height)
+                crop = (part.left, height - part.bottom, width - part.right, part.top)
+                crop = tuple(max(0.0, edge) for edge in crop)
+                scale = min(scale, LONGEST / max(part.width, part.height, 1.0))
+                drawn = page.render(scale=scale, crop=crop, rev_byteorder=True, may_draw_forms=False).to_numpy()
+                drawn = drawn if drawn.ndim == 3 else drawn[:, :, None]
+                colours = drawn[:, :, :3] if drawn.shape[2] >= 3 else np.repeat(drawn[:, :, :1], 3, axis=2)
+                return np.ascontiguousarray(colours)
+            except (self._package.PdfiumError, ValueError, MemoryError) as error:
+                raise DataError(f"{self.path}, page {number + 1}: cannot be drawn: {error}") from None
             finally:
                 page.close()
 
@@ -143,12 +172,21 @@ def _spans(raw: Any, text: Any, turn: Any) -> Iterator[Span]:
         character = chr(code) if code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd"
         if character == "\ufffe":
             character = "-"
-        if (
+        beside = span is not None and -0.3 * size <= left - span.right <= GAP * size
+        alike = (
             span is not None
             and abs(span.bottom - bottom) <= 0.3 * size
             and abs(span.bottom - span.top - size) <= 0.15 * size
-            and -0.3 * size <= left - span.right <= GAP * size
-        ):
+        )
+        # Small characters, raised or lowered, belong to those before them.
+        script = (
+            span is not None
+            and size < SCRIPT * (span.bottom - span.top)
+            and not space
+            and top < span.bottom - 0.2 * size
+            and bottom > span.top + 0.2 * size
+        )
+        if span is not None and beside and (alike or script):
             if space:
                 span.text += " "
                 span.lefts.append(span.right)
@@ -172,7 +210,7 @@ def _points(raw: Any, text: Any, index: int, matrix: Any) -> float:
     return float(raw.FPDFText_GetFontSize(text, index)) * math.hypot(matrix.c, matrix.d)
 
 
-def _shapes(raw: Any, page: Any, made: Page, turn: Any) -> None:
+def _shapes(raw: Any, page: Any, made: Page, turn: Any, quarter: bool) -> None:
     """Rules and pictures."""
     edges = [ctypes.c_float() for _ in range(4)]
     pointers = [ctypes.byref(edge) for edge in edges]
@@ -187,7 +225,10 @@ def _shapes(raw: Any, page: Any, made: Page, turn: Any) -> None:
         left, top, right, bottom = turn(*(edge.value for edge in edges))
         box = Box(left, top, right, bottom)
         if kind == raw.FPDF_PAGEOBJ_IMAGE:
-            made.pictures.append(box)
+            size = [ctypes.c_uint(), ctypes.c_uint()]
+            raw.FPDFImageObj_GetImagePixelSize(shape, *map(ctypes.byref, size))
+            sides = [side.value for side in size]
+            made.pictures.append(Picture(left, top, right, bottom, *(sides[::-1] if quarter else sides)))
         elif min(box.width, box.height) <= THIN and max(box.width, box.height) > 4 * THIN:
             made.rules.append(box)
         elif max(box.width, box.height) <= DOT and 0.6 < box.width / max(box.height, 0.01) < 1.7:

@@ -1,9 +1,7 @@
-"""`pdf`: columns, headings by their size, tables with and without rules, across pages too; what repeats on each page left out."""
+"""`pdf`: columns, headings by their size, tables with and without rules, across pages too; scanned pages and pictures by OCR."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,29 +10,30 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from easyrec.errors import DataError
-from rag.document import Block, Figure, Heading, Paragraph, Place, Table
-from rag.pages.page import Page, Span, joined, line_text, rows_of
-from rag.pages.paragraphs import Styles, blocks_of, styles_of
-from rag.pages.regions import Aligned, Region, regions_of, with_marks
-from rag.pages.ruled import tables_of
-from rag.readers import ReaderConfig
+from rag.document import Block, Figure
+from rag.pages.legible import is_scan
+from rag.pages.look import Look, Said, whole, words_of
+from rag.pages.page import Affine, Box, Page, Picture, turned
+from rag.pages.scanned import Sizes, made_alike, page_of, sizes_of
+from rag.pictures import Pixels
 from rag.readers._pdfium import Pdf
+from rag.readers._reading import PictureConfig, Reading
 
-TABLE = "\ufdd0"
-"""Stands for a table among characters; no text has it."""
 SAMPLED = 24
 """Pages that are looked at to find out how a document looks."""
-EDGE = 0.09
-"""Share of a page at its top and bottom where what repeats is looked for."""
-REPEATED = 0.5
-"""Share of the pages that have it."""
-CAPTION = re.compile(r"^(?:table|tab\.|表|表格)\s*\d*", re.IGNORECASE)
-FIGURE = re.compile(r"^(?:figure|fig\.|图|图表)\s*\d*", re.IGNORECASE)
-LARGE = 0.04
+SCANNED = 4
+"""Of those, pages that are read by OCR, which takes its time."""
+LARGE = 0.015
 """Share of a page that a picture takes at least to be told of."""
+WHOLE = 0.8
+"""Share of a page from which on a picture is its ground, and no figure."""
+DRAWN = 2.0
+"""Pixels of a point at least, where a page is drawn to be read."""
+SHARP = 4.2
+"""Pixels of a point at most."""
 
 
-class Config(ReaderConfig):
+class Config(PictureConfig):
     """Config of `pdf`."""
 
     endings: ClassVar[tuple[str, ...]] = (".pdf",)
@@ -50,192 +49,94 @@ class Config(ReaderConfig):
         try:
             if pdf.pages > self.max_pages:
                 raise DataError(f"{path}: has {pdf.pages} pages, and {self.max_pages} are read at most (max_pages)")
-            step = max(1, pdf.pages // SAMPLED)
-            sample = [pdf.page(number) for number in range(0, pdf.pages, step)][: SAMPLED + 1]
-            look = _Look(styles_of(sample), _repeated(sample), _levels(pdf))
-            del sample
-            yield from _whole(block for number in range(pdf.pages) for block in look.blocks(pdf.page(number)))
+            pages = _Pages(pdf, Reading(self, path))
+            look = Look(pages.sample(), _levels(pdf))
+            for block in whole(pages.said(look, number) for number in range(pdf.pages)):
+                back = pages.turned.get(block.place.page or 0)
+                yield block if back is None else replace(block, place=turned(block.place, back))
         finally:
             pdf.close()
 
 
-class _Look:
-    """How a document looks, and so what its pages say.
+class _Pages:
+    """The pages of a file, those that are scans as they are read.
 
     Args:
-        styles: Of its text.
-        repeated: Lines that most pages have, without their digits.
-        levels: Levels of headings by their words, as the bookmarks have them.
+        pdf: The file.
+        reading: Reads pictures.
     """
 
-    def __init__(self, styles: Styles, repeated: set[str], levels: dict[str, int]) -> None:
-        self._styles, self._repeated, self._levels = styles, repeated, levels
+    def __init__(self, pdf: Pdf, reading: Reading) -> None:
+        self._pdf, self._reading = pdf, reading
+        self._read: dict[int, Page] = {}  # scans of the sample, since to read one takes long
+        self._sizes = Sizes(())
+        self.turned: dict[int, Affine] = {}
+        """Pages that stand otherwise than they are shown, by their numbers from 1 on."""
 
-    def blocks(self, page: Page) -> list[Block]:
-        """The blocks of a page, in reading order."""
-        page.spans = self._without_repeated(page)
-        ruled, spans = tables_of(page)
-        # A table stands among the text as one large character, so that columns are found with it.
-        tables: dict[str, Table] = {}
-        for number, table in enumerate(ruled):
-            box, name = table.box, f"{TABLE}{number}"
-            spans.append(Span(box.left, box.top, box.right, box.bottom, name, [box.left] * len(name)))
-            tables[name] = Table(tuple(map(tuple, table.cells)), table.header, "", page.place([box]))
-        found = self._text(page, with_marks(spans), tables)
-        return _with_captions([*found, *_pictures(page, found)])
+    def sample(self) -> list[Page]:
+        """Pages that tell how the document looks."""
+        step = max(1, self._pdf.pages // SAMPLED)
+        pages = [self._pdf.page(number) for number in range(0, self._pdf.pages, step)][: SAMPLED + 1]
+        scans = [page for page in pages if self._is_scan(page)]
+        for page in scans[:: max(1, len(scans) // SCANNED)][:SCANNED]:
+            self._read[page.number] = self._scanned(page)
+        texts = [page for page in pages if not self._is_scan(page)]
+        # Of a document with both, sizes of text are known, and those of scans are measured.
+        body = [(span.type_size, len(span.text)) for page in texts for span in page.spans]
+        self._sizes = sizes_of(self._read.values(), Sizes(tuple({size for size, _ in body})))
+        made_alike(self._read.values(), self._sizes)
+        return texts + [replace(page, spans=list(page.spans)) for page in self._read.values()]
 
-    def _without_repeated(self, page: Page) -> list[Span]:
-        """The spans of a page without headers and footers."""
-        if not self._repeated:
-            return page.spans
-        gone: set[int] = set()
-        for row in rows_of(_at_edges(page)):
-            if _same(line_text(row)) in self._repeated:
-                gone |= {id(span) for span in row}
-        return [span for span in page.spans if id(span) not in gone]
+    def said(self, look: Look, number: int) -> Said:
+        """What a page says, from 0 on."""
+        page = self._pdf.page(number)
+        if self._is_scan(page):
+            known = self._read.pop(page.number, None)
+            if known is None:
+                known = self._scanned(page)
+                made_alike([known], self._sizes)
+            if known.scanned and known.back is not None:
+                self.turned[known.number] = known.back
+            return look.said(known)
+        return look.said(page, list(self._figures(page)))
 
-    def _text(self, page: Page, spans: list[Span], tables: dict[str, Table]) -> list[Block]:
-        """The blocks of some spans."""
-        found: list[Block] = []
-        for region in regions_of(spans):
-            if isinstance(region, Aligned):
-                cells = tuple(
-                    tuple(joined([line_text(r) for r in rows_of(cell)]) for cell in row) for row in region.rows
-                )
-                found.append(Table(_merged(cells), 1, "", page.place(region.spans)))
-            else:
-                found += self._column(page, region, tables)
-        return found
+    def _is_scan(self, page: Page) -> bool:
+        how = self._reading.config.ocr
+        return how == "always" or (how == "auto" and is_scan(page))
 
-    def _column(self, page: Page, region: Region, tables: dict[str, Table]) -> list[Block]:
-        """The blocks of a column, with the tables in it."""
-        found: list[Block] = []
-        rest = region.spans
-        for span in sorted((span for span in rest if span.text in tables), key=lambda span: span.top):
-            middle = (span.top + span.bottom) / 2
-            above = [other for other in rest if other.text not in tables and (other.top + other.bottom) / 2 < middle]
-            taken = {id(other) for other in above} | {id(span)}
-            rest = [other for other in rest if id(other) not in taken]
-            found += [*self._blocks(page, Region(above, region.box)), tables[span.text]]
-        return [*found, *self._blocks(page, Region(rest, region.box))]
+    def _scanned(self, page: Page) -> Page:
+        """A page as it is read, or as it is where there is nothing to be read, or nobody who could."""
+        sharp = [box.across / box.width for box in page.pictures if box.width > 0.3 * page.width]
+        scale = min(max([DRAWN * 1.25, *sharp]), SHARP)
+        pixels = self._pdf.picture(page.number - 1, scale)
+        if int(pixels.max(initial=0)) - int(pixels.min(initial=255)) < 32:
+            return page  # nothing is on it
+        scan = self._reading.scan(pixels)
+        return page if scan is None else page_of(scan, page.number, page.width, page.height)
 
-    def _blocks(self, page: Page, region: Region) -> list[Block]:
-        return [self._heading(block) for block in blocks_of(page, region, self._styles)]
+    def _figures(self, page: Page) -> Iterator[tuple[Box, Figure]]:
+        """The pictures of a page that are no ground of its text."""
+        area = page.width * page.height
+        for box in page.pictures:
+            share = box.width * box.height / area
+            shown = Box(max(box.left, 0.0), max(box.top, 0.0), min(box.right, page.width), min(box.bottom, page.height))
+            if not LARGE <= share <= WHOLE or min(shown.width, shown.height) < 8:
+                continue
+            if sum(len(span.text) for span in page.spans if shown.holds(span)) > 40:
+                continue
+            figure = self._reading.figure(self._drawn(page, box, shown), "", page.place([shown]))
+            yield shown, figure or Figure("", place=page.place([shown]))
 
-    def _heading(self, block: Block) -> Block:
-        """A block whose level is that of its bookmark, if it has one."""
-        if isinstance(block, Heading | Paragraph) and (level := self._levels.get(_words(block.text))):
-            return Heading(block.text, level, block.place)
-        return block
-
-
-def _merged(cells: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
-    """Rows of which the first cell is empty go on with the row above: their texts are its texts."""
-    found: list[list[str]] = []
-    for row in cells:
-        if found and not row[0] and any(row) and sum(map(bool, row)) < len(row):
-            found[-1] = [joined([a, b]) if b else a for a, b in zip(found[-1], row, strict=True)]
-        else:
-            found.append(list(row))
-    return tuple(map(tuple, found))
-
-
-def _at_edges(page: Page) -> list[Span]:
-    return [span for span in page.spans if span.bottom < EDGE * page.height or span.top > (1 - EDGE) * page.height]
-
-
-def _same(text: str) -> str:
-    """A line without its digits."""
-    return re.sub(r"\d+", "#", text)
-
-
-def _repeated(pages: list[Page]) -> set[str]:
-    """Lines at the edges that most pages have."""
-    if len(pages) < 3:
-        return set()
-    counts = Counter(text for page in pages for text in {_same(line_text(row)) for row in rows_of(_at_edges(page))})
-    return {text for text, count in counts.items() if text and count >= max(3, REPEATED * len(pages))}
-
-
-def _words(text: str) -> str:
-    return "".join(text.split()).casefold()
+    def _drawn(self, page: Page, box: Picture, shown: Box) -> Pixels:
+        """A picture as it is shown, as sharp as it is."""
+        scale = min(max(DRAWN, box.across / max(box.width, 1.0)), 2 * SHARP)
+        return self._pdf.picture(page.number - 1, scale, shown)
 
 
 def _levels(pdf: Pdf) -> dict[str, int]:
     """Levels of headings by their words; those that come twice at different levels are not told."""
     found: dict[str, int] = {}
     for level, title, _ in pdf.outline():
-        key = _words(title)
+        key = words_of(title)
         found[key] = level if found.get(key, level) == level else 0
     return {key: level for key, level in found.items() if key and level}
-
-
-def _pictures(page: Page, found: list[Block]) -> list[Figure]:
-    """Large pictures, by the captions that stand at them."""
-    captions = [block for block in found if isinstance(block, Paragraph) and FIGURE.match(block.text)]
-    made = []
-    for box in page.pictures:
-        if box.width * box.height >= LARGE * page.width * page.height:
-            place = page.place([box])
-            near = min(captions, key=lambda block: _apart(block.place, place), default=None)
-            made.append(Figure(near.text if near is not None and _apart(near.place, place) < 0.1 else "", place=place))
-    return [figure for figure in made if figure.caption]
-
-
-def _apart(a: Place, b: Place) -> float:
-    """How far one stands above or below another, as a share of the page."""
-    if a.box is None or b.box is None:
-        return 1.0
-    return max(a.box[1] - b.box[3], b.box[1] - a.box[3], 0.0)
-
-
-def _with_captions(blocks: list[Block]) -> list[Block]:
-    """Tables with what stands above or below them and calls itself their caption."""
-    taken: set[int] = set()
-    for number, block in enumerate(blocks):
-        if not isinstance(block, Table):
-            continue
-        for other in (number - 1, number + 1):
-            near = blocks[other] if 0 <= other < len(blocks) else None
-            if isinstance(near, Paragraph) and other not in taken and CAPTION.match(near.text) and len(near.text) < 300:
-                blocks[number] = replace(block, caption=near.text)
-                taken.add(other)
-                break
-    return [block for number, block in enumerate(blocks) if number not in taken]
-
-
-def _whole(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Tables and paragraphs that go on in the next column or at the next page are one."""
-    held: Block | None = None
-    last = Place()  # of the part that was added last
-    for block in blocks:
-        if held is None:
-            held = block
-        elif isinstance(held, Table) and isinstance(block, Table) and _table_goes_on(held, last, block):
-            rows = block.rows[block.header :] if block.rows[: block.header] == held.rows[: held.header] else block.rows
-            held = replace(held, rows=held.rows + rows)
-        elif isinstance(held, Paragraph) and isinstance(block, Paragraph) and _text_goes_on(held, last, block):
-            held = replace(held, text=joined([held.text, block.text]))
-        else:
-            yield held
-            held = block
-        last = block.place
-    if held is not None:
-        yield held
-
-
-def _table_goes_on(held: Table, last: Place, block: Table) -> bool:
-    """Whether a table is the rest of one at the end of the page before."""
-    if last.page is None or last.page + 1 != block.place.page or last.box is None or block.place.box is None:
-        return False
-    same = all(abs(a - b) < 0.02 for a, b in zip(last.box[::2], block.place.box[::2], strict=True))
-    return same and len(held.rows[0]) == len(block.rows[0]) and not block.caption and block.place.box[1] < 0.25
-
-
-def _text_goes_on(held: Paragraph, last: Place, block: Paragraph) -> bool:
-    """Whether a paragraph is the rest of one at the end of the page, or of the column, before."""
-    if last.page is None or block.place.page is None or last.box is None or block.place.box is None:
-        return False
-    next_column = block.place.page == last.page and block.place.box[1] < last.box[3]
-    ends = re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.text)
-    return (block.place.page == last.page + 1 or next_column) and not ends and not block.text[:1].isupper()

@@ -113,6 +113,25 @@ def test_the_commands(tmp_path, model_server, capsys, monkeypatch):
     code, told = said("show")
     assert "docs/refunds.txt" in told.out
     assert "team=shop, year=2026" in told.out
+    assert said("ingest", "docs")[0] == 0  # what is known of it stays
+    assert "team=shop, year=2026" in said("show")[1].out
+    (chunk,) = map(json.loads, said("show", "--document", "docs/refunds.txt", "--json")[1].out.splitlines())
+    assert (chunk["text"], chunk["edited"]) == ("The refund takes five days.", False)
+    number = str(chunk["id"])
+    (tmp_path / "parts.txt").write_text("The refund takes five days.\n---\nIt is paid to the card.\n")
+    assert said("edit", number, "--split", "parts.txt")[0] == 0
+    chunks = [json.loads(line) for line in said("show", "--document", "docs/refunds.txt", "--json")[1].out.splitlines()]
+    assert [(c["text"], c["edited"]) for c in chunks] == [
+        ("The refund takes five days.", True),
+        ("It is paid to the card.", True),
+    ]
+    assert said("edit", number, str(chunks[1]["id"]), "--merge")[0] == 0
+    (tmp_path / "text.txt").write_text("The refund takes five days.\n")
+    assert said("edit", number, "--text", "text.txt")[0] == 0
+    assert f"--- {number}  text, edited" in said("show", "--document", "docs/refunds.txt")[1].out
+    assert "did you mean 'docs/refunds.txt'" in said("show", "--document", "docs/refund.txt")[1].err
+    assert "name one chunk" in said("edit", number, "3", "--text", "text.txt")[1].err
+    assert "no chunk 99" in said("edit", "99", "--drop")[1].err
     code, told = said("search", "refund", "--json", "--filter", "year=2026")
     assert json.loads(told.out)["text"] == "The refund takes five days."
     assert "nothing was found" in said("search", "refund", "--filter", "team=other")[1].out

@@ -1,15 +1,11 @@
 """The knowledge base: what is added is found, what has changed is made anew and nothing else, what is gone is found nowhere."""
 
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
-import yaml
 
 from easyrec.errors import ConfigError, DataError
 from rag.config import SearchConfig, load_rag
@@ -141,6 +137,16 @@ def test_it_is_the_same_when_it_is_opened_again(config, folder):
         assert [[(hit.part.id, round(hit.score, 5)) for hit in base.search(q)] for q in questions] == before
 
 
+def test_indexes_of_other_records_are_made_anew(config, tmp_path):
+    with KnowledgeBase(config(vectors=False)) as base:
+        for i in range(3):
+            base.add_text(f"a{i}", f"The refund number {i}.")
+    for path in (tmp_path / "kb").glob("records.db*"):
+        path.unlink()
+    with KnowledgeBase(config(vectors=False)) as base:
+        assert (base.search("refund"), len(base.keywords)) == ([], 0)
+
+
 def test_one_who_reads_sees_what_another_wrote(config):
     with KnowledgeBase(config()) as writer, KnowledgeBase(config()) as reader:
         writer.add_text("a", "The refund takes five days.")
@@ -243,36 +249,63 @@ def test_lists_may_be_empty_or_all_alike():
 # -------------------------------------------------------------------------------------------------- crashes
 
 
-@pytest.mark.slow
-def test_a_killed_ingest_leaves_each_document_in_or_out(config, tmp_path, model_server):
+def ingest(config, docs):
+    """What is killed."""
+    import rag.embedding
+    import rag.knowledge
+
+    rag.knowledge.TOGETHER, rag.embedding.AT_ONCE = 20, 8
+    with KnowledgeBase(config) as base:
+        base.add([docs])
+
+
+def killed(config, tmp_path, model_server, *, documents, kills, seed):
+    """Ingest, killed at random moments until it was killed so often, and then to its end; all that is there is whole."""
     docs = tmp_path / "docs"
     docs.mkdir()
-    for i in range(60):
+    for i in range(documents):
         (docs / f"{i}.txt").write_text("\n\n".join(f"Document {i} says part {p} of it. " * 30 for p in range(8)))
     model_server.answer = lambda path, body: model_server.Reply(model_server.word_vectors(path, body), wait=0.02)
-    path = tmp_path / "rag.yaml"
-    path.write_text(yaml.safe_dump({"knowledge": config().model_dump(exclude_unset=True)}))
-    script = "import sys; from rag.config import load_rag; from rag.knowledge import KnowledgeBase\nimport rag.knowledge as k\nk.TOGETHER = 20\n"
-    script += f"with KnowledgeBase(load_rag({str(path)!r}).knowledge) as base: base.add([{str(docs)!r}])"
-    draw, killed, ended = random.Random(3), 0, False
-    while not ended and killed < 40:
-        process = subprocess.Popen([sys.executable, "-c", script])
-        moment = len(model_server.asked) + draw.randint(1, 6)
-        while process.poll() is None and len(model_server.asked) < moment:
-            time.sleep(0.001)
-        time.sleep(draw.uniform(0.0, 0.08))
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            killed += 1
-        ended = process.wait() == 0
+    draw, done, ended = random.Random(seed), 0, False
+    while not ended:
+        process = multiprocessing.get_context("fork").Process(target=ingest, args=(config(), docs))
+        process.start()
+        if done < kills:
+            moment = len(model_server.asked) + draw.randint(0, max(1, 2 * documents // kills))
+            while process.is_alive() and len(model_server.asked) < moment:
+                time.sleep(0.001)
+            time.sleep(draw.uniform(0.0, 0.08))
+            if process.is_alive():
+                process.kill()
+                done += 1
+        process.join()
+        ended = process.exitcode == 0
+        process.close()
         with KnowledgeBase(config()) as base:
             for document in base.documents():
                 parts = base.records.parts_of(document.id)
                 assert [part.number for part in parts] == list(range(document.chunks))
                 assert document.chunks == 16
             assert len(base.keywords) == len(base.vectors) == base.records.count()[1]
-    assert ended
-    assert killed >= 3
     with KnowledgeBase(config()) as base:
-        assert base.records.count() == (60, 960)
-        assert len(base.keywords) == len(base.vectors) == 960
+        assert base.records.count() == (documents, 16 * documents)
+        assert len(base.keywords) == len(base.vectors) == 16 * documents
+        assert base.add([docs]).embedded == 0
+    asked = [text for body in model_server.bodies() for text in body["input"]]
+    twice = len(asked) - len(set(asked))
+    assert len(set(asked)) == 16 * documents
+    assert twice <= 8 * done  # those whose vectors were on their way when it was killed
+    return done, twice
+
+
+def test_a_killed_ingest_goes_on(config, tmp_path, model_server):
+    assert killed(config, tmp_path, model_server, documents=6, kills=2, seed=1)[0] == 2
+
+
+@pytest.mark.slow
+def test_an_ingest_killed_twenty_times_leaves_each_document_in_or_out_and_pays_nothing_twice(
+    config, tmp_path, model_server
+):
+    done, twice = killed(config, tmp_path, model_server, documents=60, kills=20, seed=3)
+    print(f"killed {done} times, {twice} of 960 texts asked for twice")
+    assert done == 20
