@@ -22,7 +22,7 @@ from rag.stores._shared import Shared
 from rag.stores._terms import Terms
 
 if TYPE_CHECKING:
-    from easyrec.retrieval.indexes import Index, IndexConfig
+    from easyrec.retrieval.indexes import Index
 
 FAMILY = "easyrec.retrieval.indexes"
 GROUP = "group"
@@ -32,6 +32,8 @@ MASKS = 64
 """Filters whose result is remembered until something changes."""
 EACH = 40
 """Vectors that a centre is learned from."""
+LEAST = 96
+"""Lists that a search looks at, at least."""
 TOGETHER = 32_768
 """Vectors that move from one index to another at a time."""
 
@@ -45,6 +47,8 @@ class Config(StoreConfig):
     Default: `flat` for as many vectors as `exact` says, beyond them `ivf_sq` with as many lists as suit their number."""
     exact: int = Field(50_000, ge=4096, le=10_000_000)
     """Vectors up to which all are compared, where `index` does not say how it searches."""
+    effort: float = Field(0.0625, gt=0.0, le=1.0)
+    """Share of the lists that a search looks at, where `index` does not say how it searches: more finds more, slower."""
     save_at: float = Field(0.1, gt=0.0, le=1.0)
     """Share of vectors that were changed since it was saved, beyond which it is saved again."""
 
@@ -92,7 +96,14 @@ class Faiss(VectorStore):
     def _is_chosen(self, index: Index) -> bool:
         """Whether an index is what would be chosen for so many vectors, or for a few more or less."""
         lists = getattr(index.config, "lists", 0)
-        return bool(index.config == (_lists_config(lists) if lists else _flat()))
+        wanted = self._lists_config(lists) if lists else _flat()
+        index.config = index.config.model_copy(update={"probes": wanted.probes} if lists else {})
+        return bool(index.config == wanted)
+
+    def _lists_config(self, lists: int) -> Any:
+        """Lists of which a search looks at some."""
+        probes = max(math.ceil(lists * self._config.effort), min(lists, LEAST))
+        return member(FAMILY, "ivf_sq").Config(lists=lists, probes=probes)
 
     def add(self, numbers: np.ndarray, vectors: np.ndarray, facts: Sequence[Known]) -> None:
         """Add vectors."""
@@ -119,7 +130,7 @@ class Faiss(VectorStore):
         lists = _lists_for(len(self._index))
         if getattr(self._index.config, "lists", 0) >= lists:
             return
-        made = _moved(self._index, _lists_config(lists))
+        made = _moved(self._index, self._lists_config(lists))
         with self._lock.writing():
             self._index = made
             self._changed = len(made)
@@ -205,20 +216,13 @@ def _groups_of(index: Index) -> np.ndarray:
     return found
 
 
-def _flat() -> IndexConfig:
-    found: IndexConfig = member(FAMILY, "flat").Config()
-    return found
+def _flat() -> Any:
+    return member(FAMILY, "flat").Config()
 
 
 def _lists_for(count: int) -> int:
-    """About four times the square root, so that it changes when there are four times as many vectors."""
-    return int(2 ** round(math.log2(4.0 * math.sqrt(count))))
-
-
-def _lists_config(lists: int) -> IndexConfig:
-    """Lists of which a search compares one in 32."""
-    found: IndexConfig = member(FAMILY, "ivf_sq").Config(lists=lists, probes=max(lists // 32, 1))
-    return found
+    """About four times the square root, so that it changes when there are four times as many vectors; of few vectors fewer."""
+    return int(2 ** round(math.log2(min(4.0 * math.sqrt(count), count / (1.5 * EACH)))))
 
 
 def _moved(index: Index, config: Any) -> Index:

@@ -45,8 +45,8 @@ def test_it_is_exact_until_there_are_many_and_then_finds_nearly_all(tmp_path):
         store.add(numbers[some], known[some], facts(numbers[some]))
         kinds.append((store._index.config.type, getattr(store._index.config, "lists", 0)))
     assert kinds[:2] == [("flat", 0)] * 2
-    assert kinds[2] == ("ivf_sq", 256)
-    assert kinds[-1] == ("ivf_sq", 512)
+    assert kinds[2] == ("ivf_sq", 128)
+    assert kinds[-1] == ("ivf_sq", 256)
     assert len(set(kinds)) == 3
     store.commit(1)
     store.remove(numbers[::4])
@@ -65,9 +65,12 @@ def test_it_is_exact_until_there_are_many_and_then_finds_nearly_all(tmp_path):
 
     # Opened again, also where there are fewer than made it what it is.
     store = opened(tmp_path)
-    assert (store.told(), len(store), store._index.config.lists) == (2, 15_000, 512)
+    assert (store.told(), len(store), store._index.config.lists) == (2, 15_000, 256)
     assert found(store, vectors, left) >= 0.95
     assert opened(tmp_path, exact=50_000).told() == 2
+    thorough = opened(tmp_path, effort=1.0)
+    assert (thorough.told(), thorough._index.config.probes) == (2, 256)
+    assert found(thorough, vectors, left) >= 0.96
     # Of another kind it is told anew.
     assert opened(tmp_path, index={"type": "hnsw"}).told() == 0
 
