@@ -180,7 +180,14 @@ def spans_of(rows: tuple[tuple[str, ...], ...], header: int) -> list[tuple[int, 
 
 
 def reportlab_pdf(
-    truth: Truth, path: Path, seed: int, *, chinese: bool, columns: int = 1, look: int | None = None
+    truth: Truth,
+    path: Path,
+    seed: int,
+    *,
+    chinese: bool,
+    columns: int = 1,
+    look: int | None = None,
+    running: bool = True,
 ) -> list[Block]:
     """Write a document, and tell its blocks in reading order: footnotes come after what begins on their page."""
     from reportlab import platypus
@@ -221,7 +228,7 @@ def reportlab_pdf(
     )
     begun: dict[int, int] = {}
     notes: dict[int, list[int]] = {}
-    running = title(rng, chinese)
+    head = title(rng, chinese) if running else ""
     gap, side, low = 18.0, rng.choice([54, 72]), 96.0
     width = (size[0] - 2 * side - gap * (columns - 1)) / columns
 
@@ -235,7 +242,7 @@ def reportlab_pdf(
     def start(canvas: Any, _: Any) -> None:
         canvas.setNamedCB("told", told)
         canvas.setFont(plain, 8)
-        canvas.drawString(side, size[1] - 30, running)
+        canvas.drawString(side, size[1] - 30, head)
         canvas.drawCentredString(size[0] / 2, 24, f"{canvas.getPageNumber()}")
 
     def end(canvas: Any, _: Any) -> None:
@@ -281,6 +288,8 @@ def reportlab_pdf(
     platypus.BaseDocTemplate(str(path), pagesize=size, pageTemplates=[template]).build(story)
     order: list[Block] = []
     last = max(begun.values(), default=1)
+    if last == 1 and running:  # what stands above one page alone is no running head
+        return reportlab_pdf(truth, path, seed, chinese=chinese, columns=columns, look=look, running=False)
     for page in range(1, last + 1):
         for number, block in enumerate(truth.blocks):
             if begun.get(number) == page:

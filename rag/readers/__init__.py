@@ -28,6 +28,7 @@ class ReaderConfig(StrictModel):
         endings: Of the names of its files, with the dot and in small letters.
     """
 
+    family: ClassVar[str] = FAMILY
     endings: ClassVar[tuple[str, ...]] = ()
 
     max_bytes: int = Field(512 << 20, ge=1)

@@ -14,6 +14,7 @@ from easyrec.errors import DataError
 from rag.document import Block, Heading, Paragraph, Place, Table
 from rag.readers import ReaderConfig
 from rag.readers._archive import check_archive, opened
+from rag.readers._merged import MOST, merged_cells
 
 FORMAT = re.compile(
     r"(?P<before>[^0#?.,%a-zA-Z]*|[A-Z]{3}\s*|[A-Z]{0,2}[$\u20ac\u00a3\u00a5]\s*)(?P<digits>[0#?,]+)(?:\.(?P<decimals>[0#?]+))?"
@@ -45,6 +46,8 @@ class Config(ReaderConfig):
         """Its sheets. Macros are never looked at."""
         self.check(path)
         large = check_archive(path, "xl/workbook.xml") > LARGE
+        if not large and (merged := opened(path, "openpyxl", "openpyxl", lambda _: merged_cells(path))) > MOST:
+            raise DataError(f"{path}: has {merged} merged cells or more, and {MOST} are filled at most")
         how = {"read_only": large, "data_only": True, "keep_links": False}
         book = opened(path, "openpyxl", "openpyxl", lambda openpyxl: openpyxl.load_workbook(path, **how))
         try:

@@ -1,8 +1,10 @@
 """Scans, pictures in documents and picture files, read by OCR, against files made here; what happens without the extra."""
 
+import base64
 import importlib.util
 import io
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +37,6 @@ def extraction():
     path = Path(__file__).parents[2] / "benchmarks" / "extraction.py"
     spec = importlib.util.spec_from_file_location("benchmark_extraction", path)
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules["benchmark_extraction"] = module  # dataclasses look there
     spec.loader.exec_module(module)
     return module
@@ -58,7 +58,7 @@ def content_of(picture, form="PNG"):
 def without_extra(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "rapidocr" else found(name, *a))
-    monkeypatch.setitem(__import__("sys").modules, "rapidocr", None)
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
     monkeypatch.setattr("rag.ocr._engine", None)
 
 
@@ -116,13 +116,11 @@ def test_pages_without_text_or_with_garbage_are_scans():
     assert is_scan(page("scanned by a machine of the office", whole))
     assert not is_scan(page("a short page of its own"[:30] + " with a few words"))
     assert not is_scan(page(prose, whole))  # a scan whose text somebody has laid under it
-    shifted = "".join(chr(ord(c) - 29) if c.islower() else c for c in prose.replace(" ", " ")).lower()
     assert not is_garbage(prose)
     assert is_garbage("\ue000\ue001\ue002" * 20)
     assert is_garbage("".join("bcdfghjklmnpqrstvwxz"[ord(c) % 20] if c.isalpha() else c for c in prose))
     assert not is_garbage("每个员工每年有三十天假期。" * 20)
     assert not is_garbage("A-1234 B-5678 XKCD " * 30)
-    assert len(shifted) == len(prose)
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
@@ -144,7 +142,13 @@ def test_sizes_that_are_measured_are_made_alike():
     def span(points, text):
         return Span(0, 0, 1, 1, text, [0.0] * len(text), points=points)
 
-    spans = [span(9.8, "x" * 100), span(10.3, "x" * 100), span(9.3, "每" * 90), span(15.2, "t" * 9), span(19.7, "u" * 9)]
+    spans = [
+        span(9.8, "x" * 100),
+        span(10.3, "x" * 100),
+        span(9.3, "每" * 90),
+        span(15.2, "t" * 9),
+        span(19.7, "u" * 9),
+    ]
     sizes = sizes_of([Page(1, 100, 100, spans, scanned=True)])
     assert len(sizes.known) == 3
     assert sizes.of(spans[0]) == sizes.of(spans[1]) == sizes.of(spans[2])
@@ -164,7 +168,7 @@ def test_without_the_extra_scans_are_left_out_and_counted(tmp_path, monkeypatch,
     with caplog.at_level(logging.WARNING, "rag"), counted() as counts:
         found = list(Pdf().read(path))
     assert [block.text for block in found] == ["A page with text of its own, which is long enough to be one."]
-    assert counts == {"unread_pages": 1} or counts["unread_pages"] >= 1
+    assert counts["unread_pages"] >= 1
     assert "pip install" in caplog.text
     with pytest.raises(MissingExtra, match=r"rapidocr.*\[ocr\]"):
         list(Pdf(ocr="always").read(path))
@@ -191,8 +195,6 @@ def test_pictures_of_markdown_come_from_its_folder_alone(tmp_path, monkeypatch):
 
 def test_pictures_of_pages_are_those_that_they_hold(tmp_path, monkeypatch):
     without_extra(monkeypatch)
-    import base64
-
     data = base64.b64encode(content_of(drawn("x"))).decode()
     path = tmp_path / "a.html"
     path.write_text(
@@ -232,14 +234,17 @@ def test_a_figure_of_a_page_has_its_caption_its_text_and_itself(tmp_path):
     path = tmp_path / "a.pdf"
     made = canvas.Canvas(str(path))
     for number in range(3):
-        made.drawString(60, 780 - 14 * number, f"Line {number} of some text that stands above the picture of this page.")
+        made.drawString(
+            60, 780 - 14 * number, f"Line {number} of some text that stands above the picture of this page."
+        )
     made.drawInlineImage(drawn("Total revenue", "12,345 EUR"), 60, 560, 360, 120)
     made.drawString(60, 540, "Figure 3: What was earned")
     made.drawString(60, 500, "And text below it, which is not its caption.")
     made.save()
-    _, figure, after = list(reader_of(path).read(path))
+    *_, figure, after = list(reader_of(path).read(path))
     assert isinstance(figure, Figure)
-    assert (figure.caption, figure.text) == ("Figure 3: What was earned", "Total revenue\n12,345 EUR")
+    assert figure.caption == "Figure 3: What was earned"
+    assert figure.text.split() == ["Total", "revenue", "12,345", "EUR"]
     assert figure.content is not None
     assert figure.place.box == pytest.approx((0.1008, 0.1923, 0.7056, 0.3348), abs=0.01)
     assert after.text.startswith("And text")
