@@ -119,7 +119,7 @@ def _run(rows: list[list[Span]], start: int, box: Box) -> tuple[int, list[tuple[
     em = _em(rows)
     end = start
     while end < len(rows):
-        taken = sorted((span.left, span.right) for span in rows[end])
+        taken = sorted((span.left, _seen_right(span)) for span in rows[end])
         narrowed = [room for room in _cut(free, taken) if room[1] - room[0] >= GUTTER * em]
         inner = _inner(narrowed, rows[start : end + 1])
         if end > start and best[1] and not inner:
@@ -137,7 +137,7 @@ def _common(rows: list[list[Span]], box: Box) -> list[tuple[float, float]]:
     """Room between columns that all rows have in common."""
     free = [(box.left, box.right)]
     for row in rows:
-        free = _cut(free, sorted((span.left, span.right) for span in row))
+        free = _cut(free, sorted((span.left, _seen_right(span)) for span in row))
     em = _em(rows)
     return [room for room in free if room[1] - room[0] >= GUTTER * em]
 
@@ -263,6 +263,11 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
 def _beside(row: list[Span], low: float, high: float) -> bool:
     """Whether a row has text on both sides."""
     return any(span.right <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
+
+
+def _seen_right(span: Span) -> float:
+    """Where the ink of a span ends: wide marks at its end have theirs in their left half."""
+    return max(span.left, span.right - 0.5 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
 
 
 def _cut(free: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:
