@@ -119,7 +119,7 @@ def _run(rows: list[list[Span]], start: int, box: Box) -> tuple[int, list[tuple[
     em = _em(rows)
     end = start
     while end < len(rows):
-        taken = sorted((span.left, span.right) for span in rows[end])
+        taken = sorted((span.left, _seen_right(span)) for span in rows[end])
         narrowed = [room for room in _cut(free, taken) if room[1] - room[0] >= GUTTER * em]
         inner = _inner(narrowed, rows[start : end + 1])
         if end > start and best[1] and not inner:
@@ -137,7 +137,7 @@ def _common(rows: list[list[Span]], box: Box) -> list[tuple[float, float]]:
     """Room between columns that all rows have in common."""
     free = [(box.left, box.right)]
     for row in rows:
-        free = _cut(free, sorted((span.left, span.right) for span in row))
+        free = _cut(free, sorted((span.left, _seen_right(span)) for span in row))
     em = _em(rows)
     return [room for room in free if room[1] - room[0] >= GUTTER * em]
 
@@ -260,102 +260,14 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
     return full >= max(1, len(lines) // 4)
 
 
-def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
-    """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
-    em = _em(rows[start:end])
-    sides = [[span for row in rows[start:end] for span in row if span.right <= low + 1] for low, _ in gutters[:1]]
-    sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
-    for number in range(start + 1, end - 1):
-        row = around(rows[number])
-        if row.left > gutters[0][0] or row.right > gutters[0][0] + 1:
-            continue
-        above = [span for span in sides[0] if span.bottom <= row.top + 0.3 * em]
-        near = max(above, key=lambda span: span.bottom, default=None)
-        body = rows[number][0].text.startswith(BODY)
-        if (
-            near is not None
-            and _follows(near, rows[number][0], CLOSE)
-            and not (body and not near.text.startswith(BODY))
-        ):
-            continue
-        if body and not _even(rows[start:number], gutters):
-            continue
-        if all(_is_apart(row, side, em) for side in sides[1:]):
-            return number
-    return end
-
-
-def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
-    """Whether columns end at one height, as where they were made equally long."""
-    low, high = gutters[0][0], gutters[-1][1]
-    left = [span.bottom for row in rows for span in row if span.right <= low + 1]
-    right = [span.bottom for row in rows for span in row if span.left >= high - 1]
-    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
-
-
-def _is_apart(row: Box, side: list[Span], em: float) -> bool:
-    """Whether a column has free room beside a row, and goes on above and below it."""
-    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.3 * em for span in side):
-        return False
-    above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
-    below = min((span.top for span in side if span.top >= row.top), default=None)
-    return above is not None and below is not None and below - above >= BAND * em
-
-
-def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
-    """Whether a row stands in a column that is not the first."""
-    return any(all(span.left >= high - 1 for span in row) for _, high in gutters)
-
-
-def _follows(above: Span, below: Span, room: float) -> bool:
-    """Whether one is the next line of the other's column, by its looks."""
-    return below.top - above.bottom <= room * below.size and abs(below.type_size - above.type_size) <= 0.5
-
-
-def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
-    """Where columns end: rows in one of them alone belong to them as long as they follow closely and look alike."""
-    last = max(
-        (n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)), default=end - 1
-    )
-    while last + 1 < end:
-        row, above = around(rows[last + 1]), [span for other in rows[start : last + 1] for span in other]
-        over = [span for span in above if span.left < row.right and row.left < span.right]
-        near = max(over, key=lambda span: span.bottom, default=None)
-        even = _even(rows[start : last + 1], gutters)
-        if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
-            break
-        if even and rows[last + 1][0].text.startswith(BODY):
-            break
-        last += 1
-    # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
-    rest = rows[last + 1 : end]
-    if (
-        rest
-        and not _even(rows[start : last + 1], gutters)
-        and len(rows) - end <= 1
-        and _fills(rest, rows[start : last + 1], gutters)
-    ):
-        return end
-    return last + 1
-
-
-def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
-    """Whether rows are as wide as the first column."""
-    edge = gutters[0][0]
-    first = [span for row in above for span in row if span.right <= edge + 1]
-    if not first:
-        return False
-    column = around(first)
-    lines = [around(row) for row in rest]
-    if any(line.right > edge + 1 for line in lines):
-        return False
-    full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
-    return full >= max(1, len(lines) // 4)
-
-
 def _beside(row: list[Span], low: float, high: float) -> bool:
     """Whether a row has text on both sides."""
     return any(span.right <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
+
+
+def _seen_right(span: Span) -> float:
+    """Where the ink of a span ends: wide marks at its end have theirs in their left half."""
+    return max(span.left, span.right - 0.5 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
 
 
 def _cut(free: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -265,7 +265,7 @@ class _Rows:
 def picture_in(address: str) -> bytes | None:
     """The picture that an address holds itself; None: it is one of something elsewhere, which is never fetched."""
     head, _, body = address.strip().partition(",")
-    if not head[:11].lower() == "data:image/" or not head.lower().endswith(";base64"):
+    if head[:11].lower() != "data:image/" or not head.lower().endswith(";base64"):
         return None
     try:
         return base64.b64decode("".join(body.split()), validate=True)

@@ -52,7 +52,9 @@ def test_lists_have_the_numbers_and_depths_of_their_numbering(tmp_path):
         return f"<w:p><w:pPr>{own}</w:pPr>{run(text)}</w:p>"
 
     def change(document):
-        levels = '<w:lvl w:ilvl="0"><w:numFmt w:val="decimal"/></w:lvl><w:lvl w:ilvl="1"><w:numFmt w:val="bullet"/></w:lvl>'
+        levels = (
+            '<w:lvl w:ilvl="0"><w:numFmt w:val="decimal"/></w:lvl><w:lvl w:ilvl="1"><w:numFmt w:val="bullet"/></w:lvl>'
+        )
         root = document.part.numbering_part.element
         root.insert(0, parse_xml(f'<w:abstractNum {NAMES} w:abstractNumId="90">{levels}</w:abstractNum>'))
         root.append(parse_xml(f'<w:num {NAMES} w:numId="91"><w:abstractNumId w:val="90"/></w:num>'))
