@@ -208,6 +208,7 @@ def test_configs_are_compared_and_a_worse_one_fails_the_build(here, capsys):
     assert said(capsys, "-c", "rag.yaml", "--baseline", "report.json", "--metric", "hit_rate@1")[0] == 0
     code, told = said(capsys, "-c", "bad.yaml", "--gate", "hit_rate@1>=0.8", "--metric", "hit_rate@1")
     assert (code, "hit_rate@1 >= 0.8" in told.out) == (3, True)
+    assert "worst by hit_rate@1:\n  0.000  badger  What does the badger eat?" in told.err
     code, told = said(capsys, "-c", "rag.yaml", "--gate", "hit_rate@1>=0.8", "--json", "--metric", "hit_rate@1")
     assert code == 0
     assert json.loads(told.out)["gates"][0]["passed"] is True
