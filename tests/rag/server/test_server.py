@@ -13,6 +13,8 @@ import time
 import httpx
 import pytest
 
+from easyrec.errors import RunError
+
 HANDBOOK = b"# Shop\n\n## Refunds\n\nA refund takes five days.\n\n## Delivery\n\nBy post in two days.\n"
 
 
@@ -479,7 +481,10 @@ def test_what_was_put_in_is_taken_in_after_a_restart(serve, model_server):
     while first.ask("GET", "/v1/kb/shop/tasks").json()["data"][1]["stage"] != "waits to be tried again":
         time.sleep(0.02)
     model_server.answer = model_server.word_vectors
-    second = serve(**config)  # the first one is stopped at the end of the test: it holds nothing that the second needs
+    with pytest.raises(RunError, match="another server has these"):
+        serve(**config)
+    first.stop()
+    second = serve(**config)
     assert {task["state"] for task in second.until_done("shop").values()} == {"done"}
     assert len(second.ask("GET", "/v1/kb/shop/documents").json()["data"]) == 2
 
