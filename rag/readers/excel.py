@@ -13,6 +13,7 @@ from easyrec.errors import DataError
 from rag.document import Block, Heading, Place, Table
 from rag.readers import ReaderConfig
 from rag.readers._archive import check_archive, opened
+from rag.readers._merged import MOST, merged_cells
 
 LARGE = 64 << 20
 """Bytes unpacked from which on a book is read row by row: merged cells then have their text in the first of them alone."""
@@ -39,6 +40,8 @@ class Config(ReaderConfig):
         """Its sheets. Macros are never looked at."""
         self.check(path)
         large = check_archive(path, "xl/workbook.xml") > LARGE
+        if not large and (merged := opened(path, "openpyxl", "openpyxl", lambda _: merged_cells(path))) > MOST:
+            raise DataError(f"{path}: has {merged} merged cells or more, and {MOST} are filled at most")
         how = {"read_only": large, "data_only": True, "keep_links": False}
         book = opened(path, "openpyxl", "openpyxl", lambda openpyxl: openpyxl.load_workbook(path, **how))
         try:
