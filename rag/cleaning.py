@@ -179,7 +179,10 @@ class Cleaner:
         text = PICTURE.sub(lambda found: gone(found.group(1)), text)
         text = LINK.sub(lambda found: self._link(found, allowed, keep, gone), text)
         text = AUTO.sub(
-            lambda f: f" {keep(f.group(1))}{_apart_from(f)}" if f.group(1) in allowed else gone(REMOVED), text
+            lambda f: (
+                f"{_apart_before(f)}{keep(f.group(1))}{_apart_from(f)}" if f.group(1) in allowed else gone(REMOVED)
+            ),
+            text,
         )
         text = ADDRESS.sub(lambda f: self._address(f, allowed, keep, gone), text)
         text = re.sub(r"&(?=#?\w{1,40};)", "& ", text)
@@ -188,7 +191,8 @@ class Cleaner:
         text = re.sub(r"\](?=\()", "] ", text)
         text = re.sub(r"\](?=:)", lambda f: self._before_colon(f, before + text), text)
         allowed = self._allowed(before + text)  # a place may have gone with a picture
-        return KEPT.sub(lambda f: kept[int(f.group(1))] if kept[int(f.group(1))] in allowed else gone(REMOVED), text)
+        text = KEPT.sub(lambda f: kept[int(f.group(1))], text)
+        return ADDRESS.sub(lambda f: self._address(f, allowed, str, gone), text)
 
     def _allowed(self, text: str) -> set[str]:
         """The addresses that the places say which a line names."""
@@ -227,7 +231,13 @@ class Cleaner:
 
 def _apart_from(found: re.Match[str]) -> str:
     """A blank, where an address would else go on with the word behind it."""
-    return " " if found.string[found.end() : found.end() + 1].isalnum() else ""
+    behind = found.string[found.end() : found.end() + 1]
+    return "" if not behind or behind.isspace() or behind in ".,;:!?)" else " "
+
+
+def _apart_before(found: re.Match[str]) -> str:
+    """Likewise before it."""
+    return " " if found.string[: found.start()][-1:].isalnum() else ""
 
 
 def _apart(found: re.Match[str]) -> str:

@@ -319,6 +319,11 @@ def test_a_question_that_is_refused_is_counted_and_the_others_go_on(here, capsys
     assert "1 of 8 questions could not be asked" in told.out
     report = json.loads((here / "report.json").read_text())
     assert report["metrics"][0]["states"]["failed"] == 1
+    assert report["metrics"][1]["states"]["failed"] == 0, "it was found"
+    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "bad model"}}, status=400)
+    code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
+    assert code == 1
+    assert "no question could be asked, the first: " in told.err
     model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "no"}}, status=401)
     code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
     assert code == 1

@@ -101,6 +101,13 @@ def test_a_place_is_known_by_its_words_however_it_was_cut():
     assert not by_digest.is_in("a.md", "a refund and more")
 
 
+def test_what_could_not_be_looked_for_is_no_empty_list():
+    lost = Case(wants((1, "two")).question, (), failed="too long", searched=False)
+    unanswered = Case(wants((1, "two")).question, HITS, failed="refused")
+    found = metric("mrr").measure([lost, unanswered], Tools(5))
+    assert [one.state for one in found] == ["failed", "measured"]
+
+
 # ------------------------------------------------------------------------------------------ the judge
 
 
@@ -365,7 +372,7 @@ def test_the_contract_of_metrics(name, judge, model_server):
         Case(Question(question="?"), ()),
         wants((1, "two")),
     ]
-    cases.append(Case(Question(question="?"), (), failed="no"))
+    cases.append(Case(Question(question="?", references=[{"source": "a.md"}]), (), failed="no", searched=False))
     one, tools = metric(name), Tools(3, judge(), Vectors())
     assert one.measure([], tools) == []
     found = one.measure(cases, tools)
