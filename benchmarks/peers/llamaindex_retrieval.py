@@ -67,7 +67,7 @@ def main():
         elif told["do"] == "index":
             ours._seconds = 0.0
             begun, cpu = time.perf_counter(), processor()
-            documents = SimpleDirectoryReader(told["folder"]).load_data()
+            documents = SimpleDirectoryReader(told["folder"], exclude_hidden=False).load_data()
             index = VectorStoreIndex.from_documents(documents, embed_model=ours)
             taken, cpu = time.perf_counter() - begun, processor() - cpu
             answer = {"seconds": taken, "cpu": cpu, "encoding": ours._seconds}

@@ -261,8 +261,13 @@ def play(server):
         name = body["response_format"]["json_schema"]["name"]
         if name == "Claims":
             return server.says(json.dumps({"claims": [lines[-1]["answer"]]}))
-        if name == "Score":
-            return server.says('{"reason": "same", "score": 5}')
+        if name == "Scores":
+            scores = [
+                {"n": one["n"], "reason": "r", "score": 5 if "food" in one["answer"] else 1}
+                for one in lines
+                if "n" in one
+            ]
+            return server.says(json.dumps({"scores": scores}))
         if name == "Relevances":
             right = lines[0]["question"].split()[3]
             verdicts = [

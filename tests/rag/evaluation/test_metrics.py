@@ -111,6 +111,21 @@ def test_what_could_not_be_looked_for_is_no_empty_list():
 # ------------------------------------------------------------------------------------------ the judge
 
 
+def scored(lines, score):
+    """Scores of answers; nonsense has 1."""
+    return {
+        "scores": [
+            {"n": line["n"], "reason": "r", "score": 1 if line["answer"] in CONTROLS else score(line["answer"])}
+            for line in lines
+        ]
+    }
+
+
+def shown_to(body):
+    """The answers that a judge is shown."""
+    return [line for line in map(json.loads, body["messages"][1]["content"].split("\n")) if "n" in line]
+
+
 class Player:
     """A judge by rules: supports a statement where it finds its words in an excerpt."""
 
@@ -145,9 +160,10 @@ class Player:
             found.append({"n": line["n"], "verdict": said})
         return {"verdicts": found}
 
-    def score(self, lines):
-        told = {key: value for line in lines for key, value in line.items()}
-        return {"reason": "because", "score": 5 if told["answer"] == told["right answer"] else 2}
+    def scores(self, lines):
+        right = next(line["right answer"] for line in lines if "right answer" in line)
+        told = [line for line in lines if "n" in line]
+        return scored(told, lambda answer: 5 if answer == right else 2)
 
 
 REFUNDS = (hit("A refund takes five days."), hit("Tickets have no refund.", "b.md"), hit("Dogs are welcome.", "c.md"))
@@ -228,7 +244,11 @@ def test_a_judge_that_finds_everything_relevant_is_led(judge, model_server):
 
 def test_correctness_is_the_median_of_votes(judge, model_server):
     votes = iter([5, 1, 4])
-    model_server.answer = lambda path, body: model_server.says(json.dumps({"reason": "r", "score": next(votes)}))
+
+    def answer(path, body):
+        return model_server.says(json.dumps(scored(shown_to(body), lambda answer: next(votes))))
+
+    model_server.answer = answer
     cases = [case("Five days."), case("Who knows.", known=False), case("x", kind="unanswerable"), case("x", answer="")]
     found = metric("correctness").measure(cases, Tools(3, judge(votes=3)))
     assert [one.value for one in found] == [0.75, 0.0, None, None]
@@ -240,19 +260,22 @@ def test_correctness_is_the_median_of_votes(judge, model_server):
     ("said", "state"),
     [
         ("yes, as there is no 'no' in it", "unparsed"),
-        ('{"reason": "good", "score": 7}', "unparsed"),
-        ('{"reason": "good", "score": "5/5"}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 7}, {"n": 2, "reason": "r", "score": 1}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": "5/5"}, {"n": 2, "reason": "r", "score": 1}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 5}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 5}, {"n": 1, "reason": "r", "score": 1}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 5}, {"n": 2, "reason": "r", "score": 5}]}', "led"),
         ('{"score": 5', "unparsed"),
         ("", "unparsed"),
     ],
-    ids=["yes inside of no", "beyond the scale", "a text", "cut JSON", "nothing"],
+    ids=["yes in no", "beyond the scale", "a text", "one alone", "twice", "all are good", "cut JSON", "nothing"],
 )
 def test_words_that_are_no_verdict_are_counted_and_never_averaged(judge, model_server, said, state):
     cases = [case("Five days."), case("A refund takes five days.", id="2")]
 
     def answer(path, body):
-        right = "A refund takes five days." in body["messages"][1]["content"].split("\n")[-1]
-        return model_server.says('{"reason": "same", "score": 5}' if right else said)
+        right = "A refund takes five days." in [line["answer"] for line in shown_to(body)]
+        return model_server.says(json.dumps(scored(shown_to(body), lambda answer: 5)) if right else said)
 
     model_server.answer = answer
     found = metric("correctness").measure(cases, Tools(3, judge()))
@@ -264,7 +287,7 @@ def test_words_that_are_no_verdict_are_counted_and_never_averaged(judge, model_s
 def test_a_refusal_and_a_cut_answer_are_told_apart(judge, model_server):
     model_server.answer = lambda path, body: model_server.says("", refusal="I will not judge")
     assert metric("correctness").measure([case("x")], Tools(3, judge()))[0].state == "refused"
-    model_server.answer = lambda path, body: model_server.says('{"reason": "so', finish="length")
+    model_server.answer = lambda path, body: model_server.says('{"scores": [', finish="length")
     assert metric("correctness").measure([case("x")], Tools(3, judge()))[0].state == "unparsed"
 
 
