@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import random
 import re
 import socket
@@ -427,10 +428,13 @@ def test_who_goes_away_in_the_midst_of_an_answer_makes_room(serve, model_server)
         time.sleep(0.05)
 
 
-def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys):
+def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys, monkeypatch):
     served = serve(users=serve.users, log={"level": "debug"})
     from rag.server.events import write_events
 
+    for name in ("rag.server", "uvicorn"):
+        for what in ("handlers", "propagate", "level"):  # as they are now, they are again after the test
+            monkeypatch.setattr(logging.getLogger(name), what, getattr(logging.getLogger(name), what))
     write_events("debug")
     filled(served, "root")
     model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
