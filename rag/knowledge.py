@@ -45,6 +45,8 @@ TOGETHER = 512
 """New chunks that are embedded, and written, at a time."""
 LONGEST = 4096
 """Characters of what a document is called."""
+REASON = 2000
+"""Characters of why a file failed."""
 HEAVY = 64 << 20
 """Bytes of pictures from which on documents are written."""
 
@@ -173,7 +175,7 @@ class KnowledgeBase(Beside):
                 try:
                     job = self._asked(source, known, report)
                 except DataError as error:
-                    report.failed[source.name] = str(error)
+                    report.failed[source.name] = _reason(error)
                     job = None
                 if job is None:
                     told(source.name)
@@ -186,7 +188,7 @@ class KnowledgeBase(Beside):
             for _, found in reading.all(jobs()):
                 mine = asked.popleft()
                 if isinstance(found, DataError):
-                    report.failed[mine.source.name] = str(found)
+                    report.failed[mine.source.name] = _reason(found)
                     told(mine.source.name)
                     continue
                 report.took(found.seconds)
@@ -416,6 +418,11 @@ class KnowledgeBase(Beside):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _reason(error: DataError) -> str:
+    """Why a file failed, in a line."""
+    return " ".join(str(error).split())[:REASON]
 
 
 def _known(facts: Mapping[str, Any] | None) -> dict[str, list[Fact]] | None:

@@ -33,9 +33,9 @@ from rag.figures import digest_of, type_of
 from rag.reader_process import BLOCKS, CHUNKS, Broken, read, write
 from rag.readers import ReaderConfig
 
-PLAIN = ("text", "jsonl", "markdown")
-PICTURES = re.compile(rb"!\[|<")
-"""What there may be pictures in a text of Markdown by, or pages of HTML."""
+NOTHING = re.compile(rb"(?!)")
+PLAIN = {"text": NOTHING, "jsonl": NOTHING, "markdown": re.compile(rb"!\[|<"), "csv": re.compile(rb"[\"']")}
+"""Readers of plain texts, each with what makes more of a text: pictures, pages, or quotes that take their time."""
 SMALL = 64 << 10
 """Bytes of a plain text that is read without another process."""
 AHEAD = 2
@@ -119,7 +119,7 @@ class Reading:
         try:
             if job.path.stat().st_size > SMALL:
                 return False
-            return kind != "markdown" or not PICTURES.search(job.path.read_bytes())
+            return not PLAIN[kind].search(job.path.read_bytes())
         except OSError:
             return True  # it says so itself
 
