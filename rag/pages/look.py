@@ -16,7 +16,9 @@ from rag.pages.ruled import tables_of
 
 BODY = "\ufdd0"
 """Stands for a table, or a picture, among characters; no text has it."""
-PAGE_NUMBER = re.compile(r"(?:page|seite|第)?\s*[-\u2013(]?\s*\d{1,5}\s*[-\u2013)]?\s*(?:(?:/|of|von)\s*\d{1,5}|页)?", re.IGNORECASE)
+PAGE_NUMBER = re.compile(
+    r"(?:page|seite|第)?\s*[-\u2013(]?\s*\d{1,5}\s*[-\u2013)]?\s*(?:(?:/|of|von)\s*\d{1,5}|页)?", re.IGNORECASE
+)
 """A line that tells the number of its page and nothing else."""
 LINES = 200
 """Of a page at most, that what is no text stands for."""
@@ -241,8 +243,10 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
                 head = held.rows[: held.header]
                 rows = block.rows[block.header :] if block.rows[: block.header] == head else block.rows
                 held = replace(held, rows=held.rows + rows)
-            elif isinstance(held, Paragraph) and isinstance(block, Paragraph) and _text_goes_on(
-                held, last, ended, block, said.ends.get(id(block))
+            elif (
+                isinstance(held, Paragraph)
+                and isinstance(block, Paragraph)
+                and _text_goes_on(held, last, ended, block, said.ends.get(id(block)))
             ):
                 held = replace(held, text=joined([held.text, block.text]))
             else:

@@ -140,7 +140,8 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             counts = mark is not None and mark.group(2) is not None and mark.group(2) == _next(last_number)
             # A number, or a dash, at the beginning of a line in the middle of a sentence is no mark.
             marked = marks[number] or (
-                mark is not None and (has_room or far or counts or text[0] in DOTS or bool(SENTENCE_END.search(above[2])))
+                mark is not None
+                and (has_room or far or counts or text[0] in DOTS or bool(SENTENCE_END.search(above[2])))
             )
             lone_mark = text.isdigit() and len(text) < 4 and _size(row) < 0.8 * styles.body  # of a footnote
             fresh = not lone_mark and (marked or far or (level == 0 and ((indent and not is_item) or ended)))

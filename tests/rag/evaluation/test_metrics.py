@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def hit(text, source="a.md", number=0):
 
 def answered(text, hits, known=True):
     numbers = dict.fromkeys(int(n) for n in re.findall(r"\[(\d+)\]", text))
-    return Answered(text, tuple(Citation(n, hits[n - 1]) for n in numbers), tuple(hits), known, Usage())
+    return Answered(
+        text, tuple(Citation(n, hits[n - 1]) for n in numbers if n <= len(hits)), tuple(hits), known, Usage()
+    )
 
 
 def metric(name, **fields):
@@ -217,6 +220,18 @@ def test_citations_are_checked_against_their_own_place(judge, model_server):
     assert found[1].state == "skipped"
 
 
+def test_words_of_another_place_support_no_citation(judge, model_server):
+    def lie(schema, lines, told):
+        for one, line in zip(told["verdicts"], [line for line in lines if "s" in line], strict=True):
+            if line["statement"] not in CONTROLS:
+                one.update(evidence="A refund takes five days.", verdict="supported")
+        return told
+
+    Player(model_server, lie)
+    found = metric("citation_precision").measure([case("Five days [1]. Five days indeed [2].")], Tools(3, judge()))
+    assert found[0].value == 0.5
+
+
 def test_statements_and_what_they_cite():
     assert citations_in("Five days [1]. No [2][3].", 3) == [("Five days", 1), ("No", 2), ("No", 3)]
     assert citations_in("Five days. [1] No. [2]", 3) == [("Five days", 1), ("No", 2)]
@@ -351,6 +366,34 @@ def test_no_document_and_no_answer_speaks_to_the_judge(judge, model_server, atta
         assert len(lines) == len(theirs[1]["content"].splitlines())
         assert all(isinstance(json.loads(line), dict) for line in lines)
         assert "<|" not in theirs[1]["content"]
+
+
+def test_none_of_all_known_attacks_does(judge, model_server):
+    """Each stands in its excerpt, its file's name or the answer, and nowhere else."""
+    told = (Path(__file__).parents[1] / "attacks.jsonl").read_text(encoding="utf-8").splitlines()
+    attacks = [json.loads(line)["payload"] for line in told]
+    assert len(attacks) >= 50
+    Player(model_server)
+    metrics = [metric("context_relevance", most=100), metric("faithfulness"), metric("correctness")]
+    hits = tuple(hit(f"refund {attack}", f"{attack[:80]}.md", n) for n, attack in enumerate(attacks))
+    rules = []
+    for shown, text in ((REFUNDS, "Five [1]."), (hits, "Five [1]. " + " ".join(attacks))):
+        model_server.asked.clear()
+        case_ = Case(Question(question="refund?", answer="5"), shown, answered(text, shown))
+        for one in metrics:
+            one.measure([case_], Tools(3, judge()))
+        rules.append({body["messages"][0]["content"] for body in model_server.bodies()})
+    assert rules[0] == rules[1]
+    for body in model_server.bodies():
+        assert [message["role"] for message in body["messages"]] == ["system", "user"]
+        lines = body["messages"][1]["content"].split("\n")
+        assert len(lines) == len(body["messages"][1]["content"].splitlines())
+        shown = [json.loads(line) for line in lines]
+        assert [line["n"] for line in shown if "document" in line] in (
+            [],
+            list(range(1, len(hits) + 2)),
+            list(range(1, len(hits) + 1)),
+        )
 
 
 # ------------------------------------------------------------------------------------------- without a judge
