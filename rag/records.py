@@ -239,6 +239,11 @@ class Records:
             f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
         )
 
+    def beside(self, document: int, first: int, last: int) -> list[Part]:
+        """The chunks of a document from one place to another, both included."""
+        clause = "WHERE c.document = ? AND c.link IS NULL AND c.number BETWEEN ? AND ? ORDER BY c.number"
+        return self._parts(clause, (document, first, last), False)
+
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""
         return self._parts("WHERE c.id > ? ORDER BY c.id LIMIT ?", (chunk, most), True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import random
 import re
 import socket
@@ -12,6 +13,8 @@ import time
 
 import httpx
 import pytest
+
+from easyrec.errors import RunError
 
 HANDBOOK = b"# Shop\n\n## Refunds\n\nA refund takes five days.\n\n## Delivery\n\nBy post in two days.\n"
 
@@ -425,10 +428,13 @@ def test_who_goes_away_in_the_midst_of_an_answer_makes_room(serve, model_server)
         time.sleep(0.05)
 
 
-def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys):
+def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys, monkeypatch):
     served = serve(users=serve.users, log={"level": "debug"})
     from rag.server.events import write_events
 
+    for name in ("rag.server", "uvicorn"):
+        for what in ("handlers", "propagate", "level"):  # as they are now, they are again after the test
+            monkeypatch.setattr(logging.getLogger(name), what, getattr(logging.getLogger(name), what))
     write_events("debug")
     filled(served, "root")
     model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
@@ -479,7 +485,10 @@ def test_what_was_put_in_is_taken_in_after_a_restart(serve, model_server):
     while first.ask("GET", "/v1/kb/shop/tasks").json()["data"][1]["stage"] != "waits to be tried again":
         time.sleep(0.02)
     model_server.answer = model_server.word_vectors
-    second = serve(**config)  # the first one is stopped at the end of the test: it holds nothing that the second needs
+    with pytest.raises(RunError, match="another server has these"):
+        serve(**config)
+    first.stop()
+    second = serve(**config)
     assert {task["state"] for task in second.until_done("shop").values()} == {"done"}
     assert len(second.ask("GET", "/v1/kb/shop/documents").json()["data"]) == 2
 
