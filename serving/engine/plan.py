@@ -451,7 +451,9 @@ def _sound(found: Found, items: int) -> Found:
     if rows.min() < -1 or rows.max() >= items:
         raise ValueError(f"a source gave numbers of items that there are not: {items} there are")
     known = rows >= 0
-    scores, because, groups = (None if one is None else one[known] for one in beside)
+    scores = None if found.scores is None else found.scores[known]
+    because = None if found.because is None else found.because[known]
+    groups = None if found.groups is None else found.groups[known]
     return Found(rows[known], scores, because, groups, found.names)
 
 
