@@ -61,8 +61,8 @@ class Following:
     def _follow(
         self, since: int, tell: Callable[[list[int]], None], commit: Callable[[int], None], clear: Callable[[], None]
     ) -> None:
-        """Tell an index the changes behind one, or everything where they are not remembered or of other records."""
-        changes = self._records.changed(since, AT_ONCE) if since <= self._records.last() else None
+        """Tell an index the changes behind one, or everything where they are not remembered."""
+        changes = self._records.changed(since, AT_ONCE)
         if changes is None:
             clear()
             last, chunk = self._records.last(), 0
