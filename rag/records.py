@@ -148,18 +148,23 @@ class Records:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self._lock, self._reading = threading.RLock(), threading.Lock()
+        self._writes: int | None = None
         with self._told():
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
+            # Who reads waits for nobody who writes, and sees nothing that is not whole.
+            self._seen = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
+            self._seen.execute("PRAGMA query_only = ON")
         self.links, self.edits = Links(self._db, self._ask), Edits(self._db, self._ask)
         self.figures = Figures(self._db, self._ask)
         self.writer = Writer(self._db, self.links, self.edits, self.figures)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._reading:
             self._db.close()
+            self._seen.close()
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -311,6 +316,7 @@ class Records:
         """What is written inside of the block is there whole or not at all."""
         with self._lock, self._told():
             self._db.execute("BEGIN IMMEDIATE")
+            self._writes = threading.get_ident()
             try:
                 yield
                 self._db.execute("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (KEPT,))
@@ -319,6 +325,8 @@ class Records:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            finally:
+                self._writes = None
 
     def tell(self, key: str, value: str) -> None:
         """Let it say this of itself."""
@@ -350,8 +358,11 @@ class Records:
         self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks")
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, self._told():
-            return self._db.execute(statement, values).fetchall()
+        if self._writes == threading.get_ident():  # who writes sees what he has written
+            with self._told():
+                return self._db.execute(statement, values).fetchall()
+        with self._reading, self._told():
+            return self._seen.execute(statement, values).fetchall()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import multiprocessing
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -156,6 +157,17 @@ def test_one_who_reads_sees_what_another_wrote(config):
         writer.refresh()
         assert len(writer.search("refund")) == 2
         assert len(writer.vectors) == len(reader.vectors) == 2
+
+
+def test_who_reads_waits_for_nobody_who_writes_and_sees_nothing_half(config):
+    with KnowledgeBase(config(vectors=False)) as base, ThreadPoolExecutor(1) as other:
+        base.add_text("a", "The refund takes five days.")
+        with base.records.writing():
+            base.records.writer.drop("a")
+            assert base.documents() == []
+            assert len(other.submit(base.search, "refund").result(60)) == 1
+            assert len(other.submit(base.documents).result(60)) == 1
+        assert base.documents() == other.submit(base.documents).result(60) == []
 
 
 def test_another_embedder_makes_all_vectors_anew(config, model_server):
