@@ -174,7 +174,7 @@ def _first(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[flo
 def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
     """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
     em = _em(rows[start:end])
-    sides = [[span for row in rows[start:end] for span in row if span.right <= low + 1] for low, _ in gutters[:1]]
+    sides = [[span for row in rows[start:end] for span in row if _seen_right(span) <= low + 1] for low, _ in gutters[:1]]
     sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
     for number in range(start + 1, end - 1):
         row = around(rows[number])
@@ -199,7 +199,7 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
 def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     """Whether columns end at one height, as where they were made equally long."""
     low, high = gutters[0][0], gutters[-1][1]
-    left = [span.bottom for row in rows for span in row if span.right <= low + 1]
+    left = [span.bottom for row in rows for span in row if _seen_right(span) <= low + 1]
     right = [span.bottom for row in rows for span in row if span.left >= high - 1]
     return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
 
@@ -248,11 +248,11 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
 def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     """Whether rows are as wide as the first column."""
     edge = gutters[0][0]
-    first = [span for row in above for span in row if span.right <= edge + 1]
+    first = [span for row in above for span in row if _seen_right(span) <= edge + 1]
     if not first:
         return False
     column = around(first)
-    if any(around(row).right > edge + 1 for row in rest):
+    if any(_seen_right(span) > edge + 1 for row in rest for span in row):
         return False
     lines = [around(row) for row in rest if not row[0].text.startswith(BODY)]
     full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
@@ -261,7 +261,7 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
 
 def _beside(row: list[Span], low: float, high: float) -> bool:
     """Whether a row has text on both sides."""
-    return any(span.right <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
+    return any(_seen_right(span) <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
 
 
 def _seen_right(span: Span) -> float:
@@ -281,7 +281,7 @@ def _inner(free: list[tuple[float, float]], rows: list[list[Span]]) -> list[tupl
     """Room that has text on both sides, in two rows at least."""
     found = []
     for low, high in free:
-        left = sum(any(span.right <= low + 1 for span in row) for row in rows)
+        left = sum(any(_seen_right(span) <= low + 1 for span in row) for row in rows)
         right = sum(any(span.left >= high - 1 for span in row) for row in rows)
         if left >= 2 and right >= 2:
             found.append((low, high))
