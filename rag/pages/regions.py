@@ -14,6 +14,8 @@ LONE = re.compile(
 """Marks of lists that stand by themselves."""
 GUTTER = 0.9
 """Of the height of characters: how much free room divides columns, at least."""
+WIDE = 1.4
+"""Of the height of characters: room between columns of two rows."""
 ROWS = 2
 """Rows that columns of running text have at least."""
 TABLE_ROWS = 3
@@ -71,7 +73,7 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
     plain: list[Span] = []
     start = 0
     while start < len(rows):
-        end, gutters = _run(rows, start, box) if depth < 8 else (start, [])
+        end, gutters = _run(rows, start, box, depth) if depth < 8 else (start, [])
         if not gutters:
             plain += rows[start]
             start += 1
@@ -112,7 +114,7 @@ def with_marks(spans: list[Span]) -> list[Span]:
     return [found.get(id(span), span) for span in spans if id(span) not in gone]
 
 
-def _run(rows: list[list[Span]], start: int, box: Box) -> tuple[int, list[tuple[float, float]]]:
+def _run(rows: list[list[Span]], start: int, box: Box, depth: int) -> tuple[int, list[tuple[float, float]]]:
     """The longest run of rows from one on that have room between columns in common, and that room."""
     free = [(box.left, box.right)]
     best: tuple[int, list[tuple[float, float]]] = (start, [])
@@ -126,7 +128,9 @@ def _run(rows: list[list[Span]], start: int, box: Box) -> tuple[int, list[tuple[
             break
         free = narrowed
         end += 1
-        if inner and end - start >= ROWS:
+        # Spaces of two lines may stand below each other, so that two rows make columns only where much room is between them.
+        wide = not depth and all(high - low >= WIDE * em for low, high in inner)
+        if inner and end - start >= (ROWS if wide else TABLE_ROWS):
             best = (end, inner)
         if not free:
             break
@@ -170,7 +174,7 @@ def _first(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[flo
 def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
     """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
     em = _em(rows[start:end])
-    sides = [[span for row in rows[start:end] for span in row if span.right <= low + 1] for low, _ in gutters[:1]]
+    sides = [[span for row in rows[start:end] for span in row if _seen_right(span) <= low + 1] for low, _ in gutters[:1]]
     sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
     for number in range(start + 1, end - 1):
         row = around(rows[number])
@@ -195,7 +199,7 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
 def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     """Whether columns end at one height, as where they were made equally long."""
     low, high = gutters[0][0], gutters[-1][1]
-    left = [span.bottom for row in rows for span in row if span.right <= low + 1]
+    left = [span.bottom for row in rows for span in row if _seen_right(span) <= low + 1]
     right = [span.bottom for row in rows for span in row if span.left >= high - 1]
     return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
 
@@ -236,12 +240,7 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
     rest = rows[last + 1 : end]
-    if (
-        rest
-        and not _even(rows[start : last + 1], gutters)
-        and len(rows) - end <= 1
-        and _fills(rest, rows[start : last + 1], gutters)
-    ):
+    if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
 
@@ -249,20 +248,20 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
 def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     """Whether rows are as wide as the first column."""
     edge = gutters[0][0]
-    first = [span for row in above for span in row if span.right <= edge + 1]
+    first = [span for row in above for span in row if _seen_right(span) <= edge + 1]
     if not first:
         return False
     column = around(first)
-    if any(around(row).right > edge + 1 for row in rest):
+    if any(_seen_right(span) > edge + 1 for row in rest for span in row):
         return False
     lines = [around(row) for row in rest if not row[0].text.startswith(BODY)]
     full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
-    return full >= max(1, len(lines) // 4)
+    return full >= max(2, len(lines) // 4)
 
 
 def _beside(row: list[Span], low: float, high: float) -> bool:
     """Whether a row has text on both sides."""
-    return any(span.right <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
+    return any(_seen_right(span) <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
 
 
 def _seen_right(span: Span) -> float:
@@ -282,7 +281,7 @@ def _inner(free: list[tuple[float, float]], rows: list[list[Span]]) -> list[tupl
     """Room that has text on both sides, in two rows at least."""
     found = []
     for low, high in free:
-        left = sum(any(span.right <= low + 1 for span in row) for row in rows)
+        left = sum(any(_seen_right(span) <= low + 1 for span in row) for row in rows)
         right = sum(any(span.left >= high - 1 for span in row) for row in rows)
         if left >= 2 and right >= 2:
             found.append((low, high))
@@ -315,7 +314,17 @@ def _divided(rows: list[list[Span]], edges: list[float], depth: int) -> list[Reg
             spans = [span for row in rows for span in row]
             return [Region(spans, around(spans))]
         return [Aligned(cells, edges)]
+    if depth and any(_gap(rows, edge) < WIDE * _em(rows) for edge in edges[1:-1]):  # spaces of lines below each other
+        spans = [span for row in rows for span in row]
+        return [Region(spans, around(spans))]
     found: list[Region | Aligned] = []
     for number in range(columns):
         found += regions_of([span for row in cells for span in row[number]], depth + 1)
     return found
+
+
+def _gap(rows: list[list[Span]], edge: float) -> float:
+    """Room around an edge between columns."""
+    left = max((span.right for row in rows for span in row if span.right <= edge + 1), default=edge)
+    right = min((span.left for row in rows for span in row if span.left >= edge - 1), default=edge)
+    return right - left

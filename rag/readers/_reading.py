@@ -75,6 +75,11 @@ class Reading:
         self._left = config.max_pictures
         self._known: dict[bytes, str] = {}
 
+    @property
+    def is_done(self) -> bool:
+        """Whether as many pictures were read as may be."""
+        return self._left <= 0
+
     def scan(self, pixels: Pixels, what: str = "pages") -> Scan | None:
         """What can be read; None: it is not to be read, or cannot be.
 

@@ -27,6 +27,10 @@ LARGE = 0.015
 """Share of a page that a picture takes at least to be told of."""
 WHOLE = 0.8
 """Share of a page from which on a picture is its ground, and no figure."""
+GROUND = 40
+"""Characters upon a picture from which on it is the ground of a text."""
+PICTURES = 100
+"""Of a page, that are looked at."""
 DRAWN = 2.0
 """Pixels of a point at least, where a page is drawn to be read."""
 SHARP = 4.2
@@ -117,13 +121,17 @@ class _Pages:
     def _figures(self, page: Page) -> Iterator[tuple[Box, Figure]]:
         """The pictures of a page that are no ground of its text."""
         area = page.width * page.height
+        left = PICTURES
         for box in page.pictures:
             share = box.width * box.height / area
             shown = Box(max(box.left, 0.0), max(box.top, 0.0), min(box.right, page.width), min(box.bottom, page.height))
             if not LARGE <= share <= WHOLE or min(shown.width, shown.height) < 8:
                 continue
-            if sum(len(span.text) for span in page.spans if shown.holds(span)) > 40:
+            if sum(len(span.text) for span in page.spans if shown.holds(span)) > GROUND:
                 continue
+            left -= 1
+            if left < 0 or self._reading.is_done:
+                return
             figure = self._reading.figure(self._drawn(page, box, shown), "", page.place([shown]))
             yield shown, figure or Figure("", place=page.place([shown]))
 
