@@ -315,7 +315,10 @@ def against(args: argparse.Namespace) -> None:
     python, encoder = peers_python("llamaindex", LLAMAINDEX), minilm(args.encoder)
     paths = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "LATER_PATH": paths}
-    rows, kept_values = [], {}
+    contestants = [("easyrec", args.precision), ("llamaindex", args.precision)]
+    if args.precision != "fp32":  # in which LlamaIndex would run this model if one did not say otherwise
+        contestants.append(("llamaindex fp32", "fp32"))
+    rows: list[dict[str, Any]] = []
     for name in args.sets:
         found = some(name, args)
         if found is None or name not in ENGLISH:
@@ -327,14 +330,13 @@ def against(args: argparse.Namespace) -> None:
         work.mkdir(parents=True)
         peers = {}
         with ExitStack() as stack:
-            for who, command in (
-                ("easyrec", [sys.executable, HERE / "peers" / "easyrec_retrieval.py"]),
-                ("llamaindex", [python, HERE / "peers" / "llamaindex_retrieval.py"]),
-            ):
+            for who, precision in contestants:
+                script = "easyrec_retrieval.py" if who == "easyrec" else "llamaindex_retrieval.py"
                 path = {"PYTHONPATH": str(ROOT)} if who == "easyrec" else {}
-                peers[who] = Peer(command, {**environment, **path})
+                program = sys.executable if who == "easyrec" else python
+                peers[who] = Peer([program, HERE / "peers" / script], {**environment, **path})
                 stack.callback(peers[who].close)
-                peers[who].ask(do="open", encoder=encoder, precision=args.precision, work=str(work / who))
+                peers[who].ask(do="open", encoder=encoder, precision=precision, work=str(work / who))
             took: dict[str, list[dict[str, float]]] = {who: [] for who in peers}
             for turn in range(args.runs):
                 for who in list(peers) if turn % 2 == 0 else list(peers)[::-1]:
@@ -353,7 +355,6 @@ def against(args: argparse.Namespace) -> None:
         values = {
             who: [reciprocal(row, right) for row, (_, right) in zip(ranked[who], asked, strict=True)] for who in peers
         }
-        kept_values[name] = values
         gain = difference(values["llamaindex"], values["easyrec"])
         for who in peers:
             one = interval(values[who])
@@ -366,6 +367,7 @@ def against(args: argparse.Namespace) -> None:
                     "index docs/s": rate,
                     "index docs per cpu s": statistics.median(len(texts) / run["cpu"] for run in took[who]),
                     "of it not encoding, s": statistics.median(run["seconds"] - run["encoding"] for run in took[who]),
+                    "cpu s": statistics.median(run["cpu"] - run["encoding_cpu"] for run in took[who]),
                     "query p50 ms": float(np.quantile(seconds[who], 0.5) * 1e3),
                     "query p95 ms": float(np.quantile(seconds[who], 0.95) * 1e3),
                     "query cpu ms": statistics.mean(cpu[who]) * 1e3,

@@ -78,7 +78,7 @@ class Judge:
 
     def __init__(self, client: Client, votes: int = 1, temperature: float = 0.7, seed: int = 0) -> None:
         self.client, self.votes = client, votes
-        self._temperature, self._seed = temperature if votes > 1 else 0.0, seed
+        self._temperature, self._seed = temperature, seed
 
     def each(self, matters: Sequence[Matter[M]], *, votes: int | None = None) -> list[Votes[M]]:
         """Verdicts on each, in their order.
@@ -99,7 +99,7 @@ class Judge:
                 told = await client.structured(
                     talk,
                     matter.schema,
-                    temperature=self._temperature,
+                    temperature=self._temperature if times > 1 else 0.0,
                     sample=sample,
                     seed=self._seed + sample if times > 1 else None,
                 )

@@ -29,6 +29,14 @@ def test_an_interval_is_near_that_of_the_normal_distribution():
     assert found == interval(values), "the same seed, the same interval"
 
 
+def test_few_and_many_different_values_have_the_same_interval():
+    random = np.random.default_rng(4)
+    few = random.choice([0.0, 0.25, 1.0], 300)
+    many = few + random.normal(0, 1e-6, 300)
+    a, b = interval(few), interval(many)
+    assert (a.low, a.high) == pytest.approx((b.low, b.high), abs=3e-3)
+
+
 def test_values_that_are_all_alike_leave_doubt():
     found = interval([1.0] * 20)
     assert (found.mean, found.high) == (1.0, 1.0)

@@ -332,6 +332,7 @@ def test_most_votes_count(judge, model_server):
     Player(model_server, lie)
     (found,) = metric("faithfulness").measure([case("A refund takes five days.")], Tools(3, judge(votes=3)))
     assert (found.value, found.told["votes"]) == (1.0, 3)
+    assert [body["temperature"] for body in model_server.bodies()] == [0.0, 0.7, 0.7, 0.7], "claims are listed once"
 
 
 ATTACKS = [
