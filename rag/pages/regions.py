@@ -174,7 +174,9 @@ def _first(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[flo
 def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
     """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
     em = _em(rows[start:end])
-    sides = [[span for row in rows[start:end] for span in row if _seen_right(span) <= low + 1] for low, _ in gutters[:1]]
+    sides = [
+        [span for row in rows[start:end] for span in row if _seen_right(span) <= low + 1] for low, _ in gutters[:1]
+    ]
     sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
     for number in range(start + 1, end - 1):
         row = around(rows[number])
@@ -225,9 +227,9 @@ def _follows(above: Span, below: Span, room: float) -> bool:
 
 def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
     """Where columns end: rows in one of them alone belong to them as long as they follow closely and look alike."""
-    last = max(
-        (n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)), default=end - 1
-    )
+    both = [n for n in range(start, end) if any(_beside(rows[n], low, high) for low, high in gutters)]
+    # Rows of columns need not be level: what stands in the second one alone is beside the first all the same.
+    last = max([*both, *(n for n in range(start, end) if _right_of(rows[n], gutters))], default=end - 1)
     while last + 1 < end:
         row, above = around(rows[last + 1]), [span for other in rows[start : last + 1] for span in other]
         over = [span for span in above if span.left < row.right and row.left < span.right]
