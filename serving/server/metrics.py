@@ -65,7 +65,7 @@ HELP: dict[str, tuple[str, str]] = {
     "easyrec_engine_stage_seconds": ("histogram", "Time of a list by stage; sources of candidates run side by side."),
     "easyrec_engine_items_total": ("counter", "Candidates that went into a stage, and that came out."),
     "easyrec_engine_events_total": ("counter", "Events that were taken, by type; those that came twice count once."),
-    "easyrec_engine_record_total": ("counter", "Lines of exposures and events: written, failed, or dropped."),
+    "easyrec_engine_record_total": ("counter", "Lines of exposures and events: written, failed, dropped, or recovered of a process that died."),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {
