@@ -133,6 +133,9 @@ def test_a_version_is_compared_with_what_is_served_on_samples_that_neither_has_l
     gate = story.worker.versions.read(4, "gate")
     assert gate["serving_version"] == 2
     assert 0 < gate["serving"] < 1
+    value, low, high = gate["drop"]
+    assert value == pytest.approx(gate["serving"] - gate["value"])
+    assert low < value < high
     assert gate["rows"] == pq.read_metadata(story.worker.versions.at(4) / "held.parquet").num_rows
 
 
