@@ -6,6 +6,7 @@ Documents are made by reportlab, Chromium (where it is installed), python-docx, 
 fonts, in English and Chinese; scans are drawings of such pages, turned, skewed and made noisy. Another `--first` gives others.
 """
 
+# ruff: noqa: PLC0415, S311 (packages that make documents are imported where they do; documents are no secrets)
 from __future__ import annotations
 
 import argparse
@@ -34,11 +35,11 @@ art war history party result change morning reason research girl guy moment air 
 parcel invoice supplier voucher contract schedule budget quarter revenue approval manager holiday insurance equipment delivery
 returns after before during within without between against through because although whenever takes gives keeps shows needs
 follows reaches allows requires describes includes new good first last long great little own other old right big high different
-small large next early young important few public bad same able quickly often usually never always sometimes together""".split()
+small large next early young important few public bad same able quickly often usually never always sometimes together""".split()  # noqa: SIM905 (easier to read)
 PHRASES = """公司 员工 每年 需要 提前 申请 假期 经理 批准 客户 退款 五个工作日 之内 到账 仓库 检查 包裹 订单 合同 供应商 发票 金额 超过
 部门 负责 审核 预算 季度 收入 增长 利润 市场 研究 技术 产品 质量 管理 系统 数据 安全 规定 办法 根据 按照 如果 但是 因为 所以 可以 应当
 不得 必须 及时 通知 财务 人员 培训 考核 结果 公布 设备 维护 保养 定期 进行 记录 保存 三年 以上 出差 费用 报销 标准 国内 国外 城市 交通
-住宿 会议 讨论 决定 实施 计划 项目 目标 完成 时间 地点 参加 组织 学习 提高 水平 服务 态度 热情 周到""".split()
+住宿 会议 讨论 决定 实施 计划 项目 目标 完成 时间 地点 参加 组织 学习 提高 水平 服务 态度 热情 周到""".split()  # noqa: SIM905 (as above)
 SHAPES = (
     "The {0} {1} the {2} of a {3}",
     "Each {0} that {1} a {2} is kept for {n} days",
@@ -179,8 +180,15 @@ def spans_of(rows: tuple[tuple[str, ...], ...], header: int) -> list[tuple[int, 
 # ------------------------------------------------------------------------------------------------- reportlab
 
 
-def reportlab_pdf(
-    truth: Truth, path: Path, seed: int, *, chinese: bool, columns: int = 1, look: int | None = None
+def reportlab_pdf(  # noqa: PLR0915 (what a page has, in one place)
+    truth: Truth,
+    path: Path,
+    seed: int,
+    *,
+    chinese: bool,
+    columns: int = 1,
+    look: int | None = None,
+    running: bool = True,
 ) -> list[Block]:
     """Write a document, and tell its blocks in reading order: footnotes come after what begins on their page."""
     from reportlab import platypus
@@ -221,7 +229,7 @@ def reportlab_pdf(
     )
     begun: dict[int, int] = {}
     notes: dict[int, list[int]] = {}
-    running = title(rng, chinese)
+    head = title(rng, chinese) if running else ""
     gap, side, low = 18.0, rng.choice([54, 72]), 96.0
     width = (size[0] - 2 * side - gap * (columns - 1)) / columns
 
@@ -235,7 +243,7 @@ def reportlab_pdf(
     def start(canvas: Any, _: Any) -> None:
         canvas.setNamedCB("told", told)
         canvas.setFont(plain, 8)
-        canvas.drawString(side, size[1] - 30, running)
+        canvas.drawString(side, size[1] - 30, head)
         canvas.drawCentredString(size[0] / 2, 24, f"{canvas.getPageNumber()}")
 
     def end(canvas: Any, _: Any) -> None:
@@ -281,6 +289,8 @@ def reportlab_pdf(
     platypus.BaseDocTemplate(str(path), pagesize=size, pageTemplates=[template]).build(story)
     order: list[Block] = []
     last = max(begun.values(), default=1)
+    if last == 1 and running:  # what stands above one page alone is no running head
+        return reportlab_pdf(truth, path, seed, chinese=chinese, columns=columns, look=look, running=False)
     for page in range(1, last + 1):
         for number, block in enumerate(truth.blocks):
             if begun.get(number) == page:
@@ -805,7 +815,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder where documents stay")
     parser.add_argument("--save", action="store_true", help="write a dated result")
     given = parser.parse_args()
-    from record import save, table as printed
+    from record import save
+    from record import table as printed
 
     with tempfile.TemporaryDirectory() as made:
         folder = given.keep or Path(made)

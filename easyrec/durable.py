@@ -26,9 +26,18 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: The disk refuses; a former file stays.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, all of it or nothing.
+
+    Raises:
+        RunError: The disk refuses; a former file stays.
+    """
     partial = path.with_name(f".{path.name}.writing")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         sync(partial)
         partial.replace(path)
         sync(path.parent)

@@ -128,11 +128,12 @@ class AnswerError(ModelError):
         text: What is wrong with it.
         said: The model's last words. They may hold what users wrote, so they are kept out of the text.
         kind: `unparsed`, `refused` or `cut`, which callers count apart.
+        tokens: That were sent and received for it.
     """
 
-    def __init__(self, text: str, said: str, kind: str) -> None:
+    def __init__(self, text: str, said: str, kind: str, tokens: tuple[int, int] = (0, 0)) -> None:
         super().__init__(text)
-        self.said, self.kind = said, kind
+        self.said, self.kind, self.tokens = said, kind, tokens
 
 
 class BudgetError(ModelError):

@@ -8,10 +8,14 @@ from pathlib import Path
 
 from easyrec.errors import DataError
 from rag.chunkers import Chunk
+from rag.cutting import cleaned
 from rag.embedding import Embedding
 from rag.links import kind_of
 from rag.records import Part, Records
 from rag.report import Report
+
+NEAR = 200
+"""Chunks on each side of one in whose place the same may be read."""
 
 
 class Beside:
@@ -50,7 +54,7 @@ class Beside:
             EasyRecError: They cannot be embedded or written.
         """
         kind_of(kind)
-        told = {part: list(dict.fromkeys(t.strip() for t in own if t.strip())) for part, own in texts.items()}
+        told = {part: list(dict.fromkeys(cleaned(t).strip() for t in own if t.strip())) for part, own in texts.items()}
         parts = self._parts_for(told)
         chunks = [Chunk(text, kind=parts[part].chunk.kind) for part, own in told.items() for text in own]
         new = iter(self._embedding.new(chunks, Report()))
@@ -103,7 +107,7 @@ class Beside:
             if not own or level <= max(own):
                 raise DataError(f"{self.folder}: a summary of level {level} must be of something below that level")
         chunks = [
-            Chunk(text, _shared_path([parts[child].chunk.path for child in children]), kind="summary")
+            Chunk(cleaned(text), _shared_path([parts[child].chunk.path for child in children]), kind="summary")
             for _, text, children in trees
         ]
         new = self._embedding.new(chunks, Report())
@@ -192,6 +196,7 @@ class Beside:
         (found,) = self._parts_for([part], links=True).values()
         with self.records.writing():
             if found.link is None:
+                self._read_otherwise(found, "")
                 self.records.writer.edit(found, [], self._now())
             else:
                 self.records.links.drop(part)
@@ -201,12 +206,24 @@ class Beside:
         (found,) = self._parts_for([part], links=True).values() if beside else self._own([part])
         if not texts or not all(text.strip() for text in texts):
             raise DataError(f"{self.folder}: an empty text is no chunk")
-        new = self._embedding.new([found.chunk.with_text(text) for text in texts], Report())
+        texts = [cleaned(text) for text in texts]
+        whole = found.chunk.with_text("\n\n".join(texts))
+        new = self._embedding.new([replace(whole, text=text) for text in texts], Report())
         with self.records.writing():
             self._unchanged([found])
+            self._read_otherwise(found, "\n\n".join(texts))
             made = self.records.writer.edit(found, new, self._now())
         self.refresh()
         return made
+
+    def _read_otherwise(self, part: Part, text: str) -> None:
+        """Let what is read in the place of its neighbours say so too, where a chunk was a part of that."""
+        if part.link is not None or part.chunk.context is None:
+            return
+        for other in self.records.parts_of(part.document):
+            chunk = other.chunk.with_read(part.chunk.text, text)
+            if other.id != part.id and abs(other.number - part.number) <= NEAR and chunk != other.chunk:
+                self.records.writer.read_otherwise(other, chunk)
 
     def _own(self, numbers: Sequence[int]) -> list[Part]:
         """Chunks of documents."""

@@ -42,6 +42,8 @@ KEPT = re.compile("\x00(\\d+)\x00")
 REMOVED = "(link removed)"
 LONGEST = 4000
 """Letters of a line that are looked at together; a longer one is cut in two."""
+DECIDED = 8
+"""Letters behind which a bracket is no longer the beginning of a place."""
 SUSPECT = re.compile(rf"[<&\u3010]|!\[|\[(?!\d{{1,4}}\])|\]\(|\]\[(?!\d{{1,4}}\])|\]:|{ADDRESS.pattern}", re.IGNORECASE)
 """Where a line may hold more than words and places."""
 CUT = re.compile(
@@ -72,7 +74,7 @@ class Cleaner:
         self._rest = ""
         self._line: list[str] = []
         self._blank = ""
-        self._begun = False
+        self._begun = self._held = False
         self.cited: list[int] = []
         self.removed = 0
 
@@ -101,7 +103,7 @@ class Cleaner:
         room = LONGEST - self._length
         cut = max((found.end() for found in CUT.finditer(self._rest[:room])), default=0)
         if not cut and self._line:
-            self._line = []  # what was said already ends there
+            self._line, self._held = [], False  # what was said already ends there
             return ""
         said = self._clean(self._rest[: cut or room], True) + ("" if cut else " ")
         self._rest = self._rest[cut or room :]
@@ -115,9 +117,14 @@ class Cleaner:
 
     def _plain(self) -> int:
         """How much of the line that is still being said is nothing but words and places."""
+        cuts = [found.end() for found in CUT.finditer(self._rest)]
+        if self._held or not cuts:
+            return 0
         suspect = SUSPECT.search(self._rest)
         most = suspect.start() if suspect else len(self._rest)
-        return max((found.end() for found in CUT.finditer(self._rest) if found.end() <= most), default=0)
+        # Nothing behind it is said before the line's end, so until then it need not be looked at.
+        self._held = most + DECIDED < len(self._rest)
+        return max((cut for cut in cuts if cut <= most), default=0)
 
     def _out(self, said: str) -> str:
         """Blanks at both ends of an answer are not said."""
@@ -144,7 +151,7 @@ class Cleaner:
             if number not in self.cited:
                 self.cited.append(number)
         if ends:
-            self._line = []
+            self._line, self._held = [], False
         return text
 
     def _known_places(self, text: str) -> str:
@@ -179,7 +186,10 @@ class Cleaner:
         text = PICTURE.sub(lambda found: gone(found.group(1)), text)
         text = LINK.sub(lambda found: self._link(found, allowed, keep, gone), text)
         text = AUTO.sub(
-            lambda f: f" {keep(f.group(1))}{_apart_from(f)}" if f.group(1) in allowed else gone(REMOVED), text
+            lambda f: (
+                f"{_apart_before(f)}{keep(f.group(1))}{_apart_from(f)}" if f.group(1) in allowed else gone(REMOVED)
+            ),
+            text,
         )
         text = ADDRESS.sub(lambda f: self._address(f, allowed, keep, gone), text)
         text = re.sub(r"&(?=#?\w{1,40};)", "& ", text)
@@ -188,7 +198,8 @@ class Cleaner:
         text = re.sub(r"\](?=\()", "] ", text)
         text = re.sub(r"\](?=:)", lambda f: self._before_colon(f, before + text), text)
         allowed = self._allowed(before + text)  # a place may have gone with a picture
-        return KEPT.sub(lambda f: kept[int(f.group(1))] if kept[int(f.group(1))] in allowed else gone(REMOVED), text)
+        text = KEPT.sub(lambda f: kept[int(f.group(1))], text)
+        return ADDRESS.sub(lambda f: self._address(f, allowed, str, gone), text)
 
     def _allowed(self, text: str) -> set[str]:
         """The addresses that the places say which a line names."""
@@ -227,7 +238,13 @@ class Cleaner:
 
 def _apart_from(found: re.Match[str]) -> str:
     """A blank, where an address would else go on with the word behind it."""
-    return " " if found.string[found.end() : found.end() + 1].isalnum() else ""
+    behind = found.string[found.end() : found.end() + 1]
+    return "" if not behind or behind.isspace() or behind in ".,;:!?)" else " "
+
+
+def _apart_before(found: re.Match[str]) -> str:
+    """Likewise before it."""
+    return " " if found.string[: found.start()][-1:].isalnum() else ""
 
 
 def _apart(found: re.Match[str]) -> str:

@@ -51,7 +51,7 @@ def add_items(
             facts = {name: values for name in config.facts if (values := _facts(item[name]))}
             yield (
                 source,
-                COLUMN.sub(lambda found, item=item: _words(item[found.group(1)]), config.text),
+                _filled(config.text, item),
                 {
                     **facts,
                     "item": [number if isinstance(number, int | str) else str(number)],
@@ -88,6 +88,11 @@ def _check(config: ItemsConfig, there: list[str], wanted: list[str]) -> None:
     for name in wanted:
         if name not in there:
             raise ConfigError(f"items: {config.path} has no column '{name}'{nearest(name, there)}")
+
+
+def _filled(text: str, item: Mapping[str, Any]) -> str:
+    """The text of an item."""
+    return COLUMN.sub(lambda found: _words(item[found.group(1)]), text)
 
 
 def _facts(value: Any) -> list[Fact]:

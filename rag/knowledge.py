@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import time
 import uuid
 from collections import deque
@@ -42,6 +43,10 @@ __all__ = ["Hit", "KnowledgeBase", "Report"]
 
 TOGETHER = 512
 """New chunks that are embedded, and written, at a time."""
+LONGEST = 4096
+"""Characters of what a document is called."""
+REASON = 2000
+"""Characters of why a file failed."""
 HEAVY = 64 << 20
 """Bytes of pictures from which on documents are written."""
 
@@ -87,7 +92,7 @@ class KnowledgeBase(Beside):
         self, config: KnowledgeConfig, *, embedder: Embedder | None = None, now: Callable[[], float] = time.time
     ) -> None:
         self.config, self._now, self._shared, self.closed = config, now, embedder is not None, False
-        self.folder = Path(config.path)
+        self.folder, self._following = Path(config.path), threading.Lock()
         self._chunker = _default("rag.chunkers", "structure", config.chunker)
         self._readers = {ending: reader for reader in config.readers for ending in reader.endings}
         self.records = Records(self.folder / "records.db")
@@ -170,7 +175,7 @@ class KnowledgeBase(Beside):
                 try:
                     job = self._asked(source, known, report)
                 except DataError as error:
-                    report.failed[source.name] = str(error)
+                    report.failed[source.name] = _reason(error)
                     job = None
                 if job is None:
                     told(source.name)
@@ -183,7 +188,7 @@ class KnowledgeBase(Beside):
             for _, found in reading.all(jobs()):
                 mine = asked.popleft()
                 if isinstance(found, DataError):
-                    report.failed[mine.source.name] = str(found)
+                    report.failed[mine.source.name] = _reason(found)
                     told(mine.source.name)
                     continue
                 report.took(found.seconds)
@@ -211,6 +216,7 @@ class KnowledgeBase(Beside):
 
         Raises:
             ConfigError: A fact cannot be.
+            DataError: No document can be called so.
             EasyRecError: Chunks cannot be embedded or written.
         """
         return self.add_texts([(source, text, facts)])
@@ -229,6 +235,7 @@ class KnowledgeBase(Beside):
 
         Raises:
             ConfigError: A fact cannot be; texts that were written before stay.
+            DataError: No document can be called so; likewise.
             EasyRecError: Chunks cannot be embedded or written; likewise.
         """
         report, held, count = Report(), list[_Read](), 0
@@ -236,6 +243,7 @@ class KnowledgeBase(Beside):
         with report.stage("whole"):
             self._embedding.missing(report)
             for source, given, facts in texts:
+                _check_name(source)
                 text = cleaned(given)
                 former, digest = self.records.document(source), self._digest(hashlib.sha256(text.encode()).digest())
                 known = _kept(former, _known(facts))
@@ -392,7 +400,8 @@ class KnowledgeBase(Beside):
         Raises:
             EasyRecError: An index cannot be changed.
         """
-        Following(self.records, self.keywords, self.vectors).refresh()
+        with self._following:  # one thread at a time lets the index of words go again
+            Following(self.records, self.keywords, self.vectors).refresh()
 
     # ---------------------------------------------------------------------------------------------- search
 
@@ -460,6 +469,11 @@ class KnowledgeBase(Beside):
         self.close()
 
 
+def _reason(error: DataError) -> str:
+    """Why a file failed, in a line."""
+    return " ".join(str(error).split())[:REASON]
+
+
 def _known(facts: Mapping[str, Any] | None) -> dict[str, list[Fact]] | None:
     """What is known of documents; None: nothing is said.
 
@@ -472,6 +486,13 @@ def _known(facts: Mapping[str, Any] | None) -> dict[str, list[Fact]] | None:
     if "access" in known:
         names_of([*known["access"]])  # type: ignore[list-item]  # what is no text is told
     return known
+
+
+def _check_name(source: str) -> None:
+    if not source or not source.isprintable() or len(source) > LONGEST:
+        raise DataError(
+            f"{source[:LONGEST]!a}: no document is called so: 1 to {LONGEST} characters that can be printed"
+        )
 
 
 def _kept(former: Stored | None, facts: dict[str, list[Fact]] | None) -> dict[str, list[Fact]]:

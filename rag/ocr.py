@@ -207,7 +207,8 @@ class Engine:
         boxes = found.boxes
         if boxes is None or not len(boxes):
             return np.empty((0, 4, 2))
-        return np.asarray(boxes, np.float64) / scale
+        made: Floats = np.asarray(boxes, np.float64) / scale
+        return made
 
     def _on_its_head(self, picture: NDArray[np.uint8], boxes: Floats) -> bool:
         """Whether the longest lines are read better when they are turned."""
@@ -326,9 +327,9 @@ class Engine:
         crops = [np.ascontiguousarray(picture[b:d, a:c]) for a, b, c, d in rooms]
         found = []
         for room, crop, (text, score) in zip(rooms, crops, self._recognized(crops) if crops else [], strict=True):
-            text = " ".join(text.split())
-            if text and score >= SURE:
-                found.append(self._line(room, crop, text, score))
+            words = " ".join(text.split())
+            if words and score >= SURE:
+                found.append(self._line(room, crop, words, score))
         sizes = sorted(line.size for line in found)
         return sorted(found, key=lambda line: (line.top, line.left)) if sizes else []
 
@@ -338,7 +339,7 @@ class Engine:
 
     def _line(self, room: tuple[int, int, int, int], crop: NDArray[np.uint8], text: str, score: float) -> Line:
         """A line with the size of its font: how high its ink is depends on which characters it has."""
-        left, top, right, bottom = room
+        left, top, right, _ = room
         first, last = self._ink(crop)
         above, below = _reach(text)
         size = (last - first) / (above + below)
@@ -365,7 +366,7 @@ class Engine:
         first, last = float(best[0]), float(best[1])
         for begin, end in zip(runs[::2], runs[1::2], strict=True):  # dots of i, and of Chinese characters
             gap = max(begin - last, first - end)
-            if 0 <= gap <= 0.15 * len(rows) and 0 < begin and end < len(rows):
+            if 0 <= gap <= 0.15 * len(rows) and begin > 0 and end < len(rows):
                 first, last = min(first, float(begin)), max(last, float(end))
         return first, last
 

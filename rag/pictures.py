@@ -101,9 +101,9 @@ def kept(pixels: Pixels, content: bytes | None = None) -> bytes:
     Raises:
         MissingExtra: The package Pillow is not installed.
     """
-    if content is not None and len(content) <= KEPT_BYTES and max(pixels.shape[:2]) <= KEPT_SIDE:
-        if content.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
-            return content
+    small = content is not None and len(content) <= KEPT_BYTES and max(pixels.shape[:2]) <= KEPT_SIDE
+    if small and content is not None and content.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        return content
     images, _ = _package()
     image = images.fromarray(pixels)
     image.thumbnail((KEPT_SIDE, KEPT_SIDE))

@@ -33,7 +33,9 @@ from rag.figures import digest_of, type_of
 from rag.reader_process import BLOCKS, CHUNKS, Broken, read, write
 from rag.readers import ReaderConfig
 
-PLAIN = ("text", "jsonl", "markdown")
+NOTHING = re.compile(rb"(?!)")
+PLAIN = {"text": NOTHING, "jsonl": NOTHING, "markdown": re.compile(rb"!\[|<"), "csv": re.compile(rb"[\"']")}
+"""Readers of plain texts, each with what makes more of a text: pictures, pages, or quotes that take their time."""
 SMALL = 64 << 10
 """Bytes of a plain text that is read without another process."""
 AHEAD = 2
@@ -85,20 +87,18 @@ class Reading:
 
     def all(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Cut | DataError]]:
         """Each file with what it became, in the order of the files."""
-        waiting: deque[tuple[Job, Future[Cut]]] = deque()
+        waiting: deque[tuple[Job, Future[Cut] | None]] = deque()
         for job in jobs:
-            if self._at_home(job):
-                while waiting:
-                    yield self._next(waiting)
-                yield job, self._tried(job)
-                continue
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(self._number, thread_name_prefix="rag-reading")
-            waiting.append((job, self._threads.submit(self._elsewhere, job)))
+            waiting.append((job, None if self._at_home(job) else self._submitted(job)))
             if len(waiting) > AHEAD * self._number:
                 yield self._next(waiting)
         while waiting:
             yield self._next(waiting)
+
+    def _submitted(self, job: Job) -> Future[Cut]:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._number, thread_name_prefix="rag-reading")
+        return self._threads.submit(self._elsewhere, job)
 
     def one(self, job: Job) -> Cut:
         """What one file became.
@@ -113,14 +113,15 @@ class Reading:
 
     def _at_home(self, job: Job) -> bool:
         """Whether a file needs no other process."""
-        if not self._number:
-            return True
-        if self._limits.workers is not None or getattr(job.reader, "type", "") not in PLAIN or job.chunker.embeds:
+        kind = getattr(job.reader, "type", "")
+        if self._limits.workers is not None or kind not in PLAIN or job.chunker.embeds:
             return not self._number
         try:
-            return job.path.stat().st_size <= SMALL
+            if job.path.stat().st_size > SMALL:
+                return False
+            return not PLAIN[kind].search(job.path.read_bytes())
         except OSError:
-            return True
+            return True  # it says so itself
 
     def _tried(self, job: Job) -> Cut | DataError:
         try:
@@ -132,8 +133,10 @@ class Reading:
         except RecursionError:
             return DataError(f"{job.path}: is nested too deeply")
 
-    def _next(self, waiting: deque[tuple[Job, Future[Cut]]]) -> tuple[Job, Cut | DataError]:
+    def _next(self, waiting: deque[tuple[Job, Future[Cut] | None]]) -> tuple[Job, Cut | DataError]:
         job, future = waiting.popleft()
+        if future is None:
+            return job, self._tried(job)
         try:
             return job, future.result()
         except DataError as error:

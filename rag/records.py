@@ -40,6 +40,7 @@ TABLES = (
     " figure TEXT, edit INTEGER)",
     "CREATE INDEX chunks_of_document ON chunks (document, number)",
     "CREATE INDEX chunks_of_text ON chunks (text)",
+    "CREATE INDEX chunks_without_vector ON chunks (id) WHERE vector IS NULL",
     "CREATE TABLE changes (id INTEGER PRIMARY KEY AUTOINCREMENT, chunk INTEGER NOT NULL)",
     "CREATE TABLE ahead (text BLOB PRIMARY KEY, vector BLOB NOT NULL, at REAL NOT NULL)",
     *links.TABLES,
@@ -147,18 +148,23 @@ class Records:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self._lock, self._reading = threading.RLock(), threading.Lock()
+        self._writes: int | None = None
         with self._told():
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
+            # Who reads waits for nobody who writes, and sees nothing that is not whole.
+            self._seen = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
+            self._seen.execute("PRAGMA query_only = ON")
         self.links, self.edits = Links(self._db, self._ask), Edits(self._db, self._ask)
         self.figures = Figures(self._db, self._ask)
         self.writer = Writer(self._db, self.links, self.edits, self.figures)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._reading:
             self._db.close()
+            self._seen.close()
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -238,6 +244,11 @@ class Records:
             f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
         )
 
+    def beside(self, document: int, first: int, last: int) -> list[Part]:
+        """The chunks of a document from one place to another, both included."""
+        clause = "WHERE c.document = ? AND c.link IS NULL AND c.number BETWEEN ? AND ? ORDER BY c.number"
+        return self._parts(clause, (document, first, last), False)
+
     def after(self, chunk: int, most: int) -> list[Part]:
         """The next chunks behind a number, with their vectors."""
         return self._parts("WHERE c.id > ? ORDER BY c.id LIMIT ?", (chunk, most), True)
@@ -254,12 +265,13 @@ class Records:
         over = self.links.documents(trees) if trees else {}
         found = []
         for row in rows:
-            source, facts = row[2], None if row[5] is None else json.loads(row[5])
+            # What belongs to no document is nobody's.
+            source, facts = row[2], {"access": []} if row[5] is None else json.loads(row[5])
             if row[0] in over:
                 of = over[row[0]]
                 source, facts = of[0][0] if len(of) == 1 else f"{len(of)} documents", common([each for _, each in of])
             chunk, beside = Chunk.from_json(row[4]), (row[7], row[8], children.get(row[0], ()), row[9] is not None)
-            found.append(Part(row[0], row[1], source or "", row[3], chunk, facts or {}, _vector(row[6]), *beside))
+            found.append(Part(row[0], row[1], source or "", row[3], chunk, facts, _vector(row[6]), *beside))
         return found
 
     def without_vectors(self, most: int) -> list[Part]:
@@ -304,6 +316,7 @@ class Records:
         """What is written inside of the block is there whole or not at all."""
         with self._lock, self._told():
             self._db.execute("BEGIN IMMEDIATE")
+            self._writes = threading.get_ident()
             try:
                 yield
                 self._db.execute("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (KEPT,))
@@ -312,6 +325,8 @@ class Records:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+            finally:
+                self._writes = None
 
     def tell(self, key: str, value: str) -> None:
         """Let it say this of itself."""
@@ -343,8 +358,11 @@ class Records:
         self._db.execute("INSERT INTO changes (chunk) SELECT id FROM chunks")
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, self._told():
-            return self._db.execute(statement, values).fetchall()
+        if self._writes == threading.get_ident():  # who writes sees what he has written
+            with self._told():
+                return self._db.execute(statement, values).fetchall()
+        with self._reading, self._told():
+            return self._seen.execute(statement, values).fetchall()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

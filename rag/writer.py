@@ -16,6 +16,7 @@ from rag.links import Links
 if TYPE_CHECKING:
     import numpy as np
 
+    from rag.chunkers import Chunk
     from rag.records import New, Part
 
 
@@ -203,6 +204,12 @@ class Writer:
             made.append(number)
         self._changed(part.document, now)
         return made
+
+    def read_otherwise(self, part: Part, chunk: Chunk) -> None:
+        """Let something else be read in the place of a chunk that itself says the same; what stands beside it stays."""
+        self._edits.of([part.id])
+        values = (chunk.digest(), chunk.as_json(), part.id)
+        self._db.execute("UPDATE chunks SET digest = ?, body = ? WHERE id = ?", values)
 
     def merge(self, parts: Sequence[Part], new: New, now: float) -> int:
         """Let chunks that follow each other be one, which has the number of the first."""

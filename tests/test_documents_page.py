@@ -42,8 +42,8 @@ def test_commands_and_program_run(here, capsys):
         assert main(shlex.split(command)[1:]) == 0
     told = capsys.readouterr().out
     assert "[1] handbook/refunds.md, line 5 (Shop > Refunds)" in told
-    (program,) = parts(PAGE, "python")
-    exec(compile(program, "documents.md", "exec"), {})
+    for program in parts(PAGE, "python"):
+        exec(compile(program, "documents.md", "exec"), {})
     assert "Refunds of vouchers take a day. notes/refunds" in capsys.readouterr().out
 
 

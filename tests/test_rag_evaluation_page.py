@@ -38,7 +38,7 @@ def value_of(name, lines):
         "MultiHop": {"question": "?", "answer": "a", "first_quote": "x", "second_quote": "y"},
         "Claims": {"claims": []},
         "Relevances": {"verdicts": [{"n": line["n"], "verdict": "irrelevant"} for line in lines if "n" in line]},
-        "Score": {"reason": "so", "score": 3},
+        "Scores": {"scores": [{"n": n, "reason": "so", "score": 2} for n in (1, 2)]},
         "Verdicts": {
             "verdicts": [{"s": line["s"], "evidence": "", "verdict": "not_stated"} for line in lines if "s" in line]
         },

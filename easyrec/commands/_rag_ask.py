@@ -8,12 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._print import line
 from easyrec.commands._rag import add_config, add_search, add_trace, config_of, facts_in, print_trace, where
 from easyrec.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from rag.answer import Citation
+
+MOST_BYTES = 64 << 20
+"""Of a picture; the config may allow fewer."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +67,20 @@ def _content(path: str) -> bytes:
         DataError: It cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{path}: has more than {MOST_BYTES} bytes")
+    return content
+
+
+def _place(citation: Citation) -> dict[str, Any]:
+    """A place that an answer names, with its pages and the boxes on them as shares of the page."""
+    part = citation.hit.part
+    told = {"number": citation.number, "where": where(citation.hit), "id": part.id, "source": part.source}
+    return {**told, "places": [asdict(place) for place in part.chunk.places], "text": citation.hit.text}
 
 
 def _print(answer: object, as_json: bool) -> None:
@@ -71,7 +89,7 @@ def _print(answer: object, as_json: bool) -> None:
 
     assert isinstance(answer, Answered)
     if as_json:
-        places = [{"number": c.number, "where": where(c.hit), "text": c.hit.text} for c in answer.citations]
+        places = [_place(citation) for citation in answer.citations]
         used = {"input": answer.usage.input, "output": answer.usage.output}
         told = {"answer": answer.text, "known": answer.known, "supported": answer.supported, "citations": places}
         related = [{"where": where(hit), "text": hit.text} for hit in answer.related]

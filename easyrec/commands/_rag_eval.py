@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,18 +75,18 @@ def run(args: argparse.Namespace) -> int:
     if other is not None:
         theirs = _evaluated(args, other, questions)
         name = args.against if theirs.name == found.name else theirs.name
-        compared[name] = _compare(config, found.by_question(), theirs.by_question())
+        compared[f"{name} beside {found.name}"] = _compare(config, found.by_question(), theirs.by_question())
     worse: list[Compared] = []
     if former is not None:
         drops = _compare(config, former.by_question(), found.by_question())
-        compared[f"baseline {former.name}".strip()] = drops
+        compared[f"{found.name} beside the baseline"] = drops
         judged += _drops(args, config, found, drops)
         bad = {one.metric for one in judged if not one.passed}
         worse = [one for one in drops if one.name in bad]
     _write(args, found, compared, judged)
     failed = [one for one in judged if not one.passed]
     if failed:
-        _tell_worse(worse, {case.question.key: case.question.question for case in found.cases})
+        _tell_worse(found, worse, dict.fromkeys(one.metric for one in failed))
         print(f"{len(failed)} of {len(judged)} gates failed", file=sys.stderr)
     return 3 if failed else 0
 
@@ -215,9 +215,17 @@ def _tell_gates(judged: Sequence[Judged]) -> None:
     console().print(shown)
 
 
-def _tell_worse(compared: Sequence[Compared], texts: Mapping[str, str]) -> None:
-    """The questions that got worse, on stderr beside the error."""
-    for one in compared:
-        print(f"\nworse by {one.name} than the baseline ({one.difference.worse} questions):", file=sys.stderr)
-        for key, lost in one.worst(WORST):
-            print(f"  {lost:+.3f}  {key}  {texts.get(key, '')[:100]}", file=sys.stderr)
+def _tell_worse(found: Evaluation, compared: Sequence[Compared], failed: Iterable[str]) -> None:
+    """The questions that got worse, or where there is no baseline, those that came off worst; on stderr beside the error."""
+    texts = {case.question.key: case.question.question for case in found.cases}
+    lost = {one.name: one for one in compared}
+    for name in failed:
+        if name in lost:
+            head = f"worse by {name} than the baseline ({lost[name].difference.worse} questions):"
+            rows = [(f"{loss:+.3f}", key) for key, loss in lost[name].worst(WORST)]
+        else:
+            lowest = sorted(found.by_question()[name].items(), key=lambda entry: (entry[1], entry[0]))
+            head, rows = f"worst by {name}:", [(f"{value:.3f}", key) for key, value in lowest[:WORST]]
+        print(f"\n{head}", file=sys.stderr)
+        for value, key in rows:
+            print(f"  {value}  {key}  {texts.get(key, '')[:100]}", file=sys.stderr)

@@ -87,7 +87,7 @@ def _kinds(main: Element, told: Mapping[str, Any]) -> None:
 def _compared(
     main: Element, name: str, compared: Sequence[Mapping[str, Any]], cases: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    cards = add_section(main, f"Beside {name}", "cards")
+    cards = add_section(main, name, "cards")
     spans = [
         Span(one["name"], one["difference"], one["low"], one["high"], _good(one))
         for one in compared
@@ -107,7 +107,7 @@ def _compared(
         ]
         for one in compared
     ]
-    card = SubElement(cards, "div", {"class": "card"})
+    card = add_section(main, f"{name}, in numbers", "card")
     add_table(card, head, rows, text=1)
     SubElement(
         card, "p"
@@ -119,7 +119,7 @@ def _compared(
             [_short(cases.get(key, {}).get("question", key)), metric, f"{gain:+.3f}"]
             for gain, metric, key in moved[:SHOWN]
         ]
-        card = add_section(main, f"Questions that differ most from {name}", "card")
+        card = add_section(main, f"{name}: questions that differ most", "card")
         add_table(card, ["question", "metric", "difference"], rows, text=2)
 
 

@@ -1,6 +1,6 @@
 """Write the catalogue of the embedded shop as `items.parquet`, with the names of categories in English and Chinese.
 
-    python examples/shopping_guide/catalogue.py items.parquet
+python examples/shopping_guide/catalogue.py items.parquet
 """
 
 from __future__ import annotations

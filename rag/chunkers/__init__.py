@@ -72,7 +72,13 @@ class Chunk:
 
     def with_text(self, text: str) -> Self:
         """The same with other words, as somebody wrote them."""
-        return replace(self, text=text)
+        return replace(self, text=text, context=self.with_read(self.text, text).context)
+
+    def with_read(self, former: str, text: str) -> Self:
+        """The same, where somebody changed a part of what is read in its place."""
+        if self.context is None or not former or former not in self.context:
+            return self
+        return replace(self, context=self.context.replace(former, text, 1))
 
 
 class ChunkerConfig(StrictModel):

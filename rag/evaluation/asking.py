@@ -38,7 +38,7 @@ def asked(
 ) -> list[Case]:
     """Ask all questions.
 
-    A question that a server refuses is a case that failed; whatever else goes wrong ends it.
+    A question that a server refuses is a case that failed, unless it refuses all; whatever else goes wrong ends it.
 
     Args:
         system: Who is asked.
@@ -56,25 +56,31 @@ def asked(
     def one(question: Question) -> Case:
         history = [Message(turn.role, turn.content) for turn in question.history]
         known = all(_is_known(base, question, number) for number in range(len(question.references)))
+        hits: tuple[Hit, ...] = ()
+        searched, answered, failed = False, None, ""
         try:
             hits = tuple(system.find(question.question, history, k))
+            searched = True
             answered = system.answer(question.question, history) if answers else None
         except ModelError as error:
             if not _is_of_the_question(error):
                 raise
-            return Case(question, known=known, failed=str(error))
+            failed = str(error)
         if callable(progress):
             progress(question)
-        return Case(question, hits, answered, known)
+        return Case(question, hits, answered, known, failed, searched)
 
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(one, question) for question in questions]
         try:
-            return [each.result() for each in waiting]
+            cases = [each.result() for each in waiting]
         except BaseException:
             for each in waiting:
                 each.cancel()
             raise
+    if cases and all(case.failed for case in cases):
+        raise ModelError(f"no question could be asked, the first: {cases[0].failed}")
+    return cases
 
 
 def _is_of_the_question(error: ModelError) -> bool:

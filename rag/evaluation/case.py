@@ -28,7 +28,8 @@ class Case:
         answered: What was answered; None where nobody was asked.
         known: Whether the documents still say it: all of its references are in the knowledge base. One that lost some is
             stale, and what was found for it is not measured.
-        failed: Why it could not be asked; empty where it could.
+        failed: Why it could not be answered; empty where it could, or was not wanted.
+        searched: Whether something could be looked for.
     """
 
     question: Question
@@ -36,6 +37,7 @@ class Case:
     answered: Answered | None = None
     known: bool = True
     failed: str = ""
+    searched: bool = True
 
     def says(self) -> np.ndarray:
         """(hits, references) bool: which chunk says which of the references."""

@@ -218,11 +218,15 @@ def _with_captions(blocks: list[Block]) -> list[Block]:
         looks, near = (CAPTION, (-1, 1)) if isinstance(block, Table) else (FIGURE, (1, -1))
         for other in (number + step for step in near):
             told = blocks[other] if 0 <= other < len(blocks) else None
-            if isinstance(told, Paragraph) and other not in taken and looks.match(told.text):
-                if len(told.text) < LONGEST:
-                    blocks[number] = replace(block, caption=told.text)
-                    taken.add(other)
-                    break
+            if (
+                isinstance(told, Paragraph)
+                and other not in taken
+                and len(told.text) < LONGEST
+                and looks.match(told.text)
+            ):
+                blocks[number] = replace(block, caption=told.text)
+                taken.add(other)
+                break
     kept = [block for number, block in enumerate(blocks) if number not in taken]
     return [block for block in kept if not isinstance(block, Figure) or block.caption or block.text]
 
@@ -247,8 +251,10 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
                 and _text_goes_on(held, last, ended, block, said.ends.get(id(block)))
             ):
                 held = replace(held, text=joined([held.text, block.text]))
-            elif isinstance(held, Bullets) and isinstance(block, Paragraph) and _item_goes_on(
-                held, last, ended, block, said.ends.get(id(block))
+            elif (
+                isinstance(held, Bullets)
+                and isinstance(block, Paragraph)
+                and _item_goes_on(held, last, ended, block, said.ends.get(id(block)))
             ):
                 depth, text = held.items[-1]
                 held = replace(held, items=(*held.items[:-1], (depth, joined([text, block.text]))))
@@ -290,9 +296,8 @@ def _text_goes_on(held: Paragraph, last: Place, ended: Ends | None, block: Parag
     if not next_column and block.place.page != last.page + 1:
         return False
     # Where the last line has no room for the next word it was the end of the column that broke it, most probably.
-    if ended is not None and begun is not None and not begun.indented:
-        if ended.room <= begun.word + SPACE * ended.line:
-            return True
+    if ended is not None and begun is not None and not begun.indented and ended.room <= begun.word + SPACE * ended.line:
+        return True
     ends = re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.text)
     return not ends and not block.text[:1].isupper()
 

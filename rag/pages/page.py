@@ -181,13 +181,9 @@ def joined(lines: list[str]) -> str:
     for line in lines:
         if not text or not line:
             text += line
-        elif text.endswith("\u00ad"):
+        elif text.endswith("\u00ad") or (DIVIDED.search(text) and line[0].islower()):
             text = text[:-1] + line
-        elif DIVIDED.search(text) and line[0].islower():
-            text = text[:-1] + line
-        elif HYPHEN.search(text) and line[0].isalnum():
-            text += line
-        elif _is_dense(text[-1]) and _is_dense(line[0]):
+        elif (HYPHEN.search(text) and line[0].isalnum()) or (_is_dense(text[-1]) and _is_dense(line[0])):
             text += line
         else:
             text += " " + line

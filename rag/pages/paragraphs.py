@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,6 +24,10 @@ DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
 """Of the height of a line: how much further apart lines of two paragraphs are, on pages that are exact, and on scans."""
+FAR = 1.6
+"""Of the height of a heading: how far apart lines of two headings are at least."""
+FEW = 4
+"""Lines that tell how far apart lines are, at least."""
 SHORT = 160
 """Characters of a heading."""
 MARK = re.compile(
@@ -43,11 +47,13 @@ class Styles:
         body: Height of running text.
         sizes: Heights of headings, the largest first.
         bold: Whether there are headings as high as running text that are bold.
+        pitch: How far apart lines of running text are, as times their height.
     """
 
     body: float
     sizes: tuple[float, ...]
     bold: bool
+    pitch: float = 1.3
 
     def level(self, row: list[Span], text: str) -> int:
         """The level of a heading; 0: it is none."""
@@ -62,7 +68,7 @@ class Styles:
         return 0
 
 
-def styles_of(pages: Iterable[Page]) -> Styles:
+def styles_of(pages: Sequence[Page]) -> Styles:
     """How the text of some pages looks."""
     heights: Counter[float] = Counter()
     bold: Counter[bool] = Counter()
@@ -79,7 +85,19 @@ def styles_of(pages: Iterable[Page]) -> Styles:
     for size in larger:
         if not sizes or size < 0.96 * sizes[-1]:
             sizes.append(size)
-    return Styles(body, tuple(sizes[:LEVELS]), bold[True] < 0.3 * sum(bold.values()))
+    return Styles(body, tuple(sizes[:LEVELS]), bold[True] < 0.3 * sum(bold.values()), _pitch(pages, body))
+
+
+def _pitch(pages: Sequence[Page], body: float) -> float:
+    """How far apart lines of running text are."""
+    ratios: list[float] = []
+    for page in pages:
+        spans = [span for span in page.spans if abs(span.type_size - body) < 0.05 * body]
+        for above, below in pairwise(spans):
+            apart = (below.top - above.top) / max(above.size, 1.0)
+            if 0.8 < apart < 3 and below.left < above.right and above.left < below.right:
+                ratios.append(apart)
+    return sorted(ratios)[len(ratios) // 3] if len(ratios) >= FEW else Styles.pitch
 
 
 @dataclass(frozen=True)
@@ -115,6 +133,8 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
         b[1].top - a[1].top for a, b in pairwise(lines) if 0.8 < (b[1].top - a[1].top) / max(a[1].height, 1.0) < 3
     )
     step = steps[len(steps) // 4] if steps else 0.0
+    if len(steps) < FEW and lines:  # too few to tell
+        step = min(step, 1.15 * styles.pitch * lines[0][1].height)
     marks = [_has_dot(page, box) for _, box, _ in lines]
     if page.scanned:  # marks of lists look like letters there
         lines = [(row, box, LIKE_MARK.sub("\u2022 ", text)) for row, box, text in lines]
@@ -131,12 +151,14 @@ def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] 
             pitch = min(box.top - above[1].top, box.bottom - above[1].bottom)
             room = (LOOSE if page.scanned else CLOSE) * box.height
             far = box.top - above[1].top > APART * max(step, 0.9 * above[1].height) or (0 < step < pitch - room)
+            if level:  # lines of headings are further apart than those of running text
+                far = pitch > FAR * box.height
             indent = (
                 box.left - region.box.left > 0.8 * box.height and above[1].left - region.box.left < 0.5 * box.height
             )
             # A line that had room for the next word was ended by somebody.
             room = region.box.right - above[1].right
-            has_room = room > _first_word(row) + SPACE * box.height
+            has_room = room > _first_word(row) + (2.5 if page.scanned else 1) * SPACE * box.height
             ended = has_room and bool(SENTENCE_END.search(above[2]))
             mark = MARK.match(text)
             counts = mark is not None and mark.group(2) is not None and mark.group(2) == _next(last_number)

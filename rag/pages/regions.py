@@ -24,6 +24,8 @@ CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
+EVEN = 2.2
+"""Of the height of characters: by which columns differ at most that were made equally long."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -117,7 +119,7 @@ def _run(rows: list[list[Span]], start: int, box: Box) -> tuple[int, list[tuple[
     em = _em(rows)
     end = start
     while end < len(rows):
-        taken = sorted((span.left, span.right) for span in rows[end])
+        taken = sorted((span.left, _seen_right(span)) for span in rows[end])
         narrowed = [room for room in _cut(free, taken) if room[1] - room[0] >= GUTTER * em]
         inner = _inner(narrowed, rows[start : end + 1])
         if end > start and best[1] and not inner:
@@ -135,7 +137,7 @@ def _common(rows: list[list[Span]], box: Box) -> list[tuple[float, float]]:
     """Room between columns that all rows have in common."""
     free = [(box.left, box.right)]
     for row in rows:
-        free = _cut(free, sorted((span.left, span.right) for span in row))
+        free = _cut(free, sorted((span.left, _seen_right(span)) for span in row))
     em = _em(rows)
     return [room for room in free if room[1] - room[0] >= GUTTER * em]
 
@@ -177,7 +179,11 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
         above = [span for span in sides[0] if span.bottom <= row.top + 0.3 * em]
         near = max(above, key=lambda span: span.bottom, default=None)
         body = rows[number][0].text.startswith(BODY)
-        if near is not None and _follows(near, rows[number][0], CLOSE) and not (body and not near.text.startswith(BODY)):
+        if (
+            near is not None
+            and _follows(near, rows[number][0], CLOSE)
+            and not (body and not near.text.startswith(BODY))
+        ):
             continue
         if body and not _even(rows[start:number], gutters):
             continue
@@ -191,16 +197,16 @@ def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     low, high = gutters[0][0], gutters[-1][1]
     left = [span.bottom for row in rows for span in row if span.right <= low + 1]
     right = [span.bottom for row in rows for span in row if span.left >= high - 1]
-    return bool(left and right) and abs(max(left) - max(right)) <= 1.6 * _em(rows)
+    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
 
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:
     """Whether a column has free room beside a row, and goes on above and below it."""
-    above = max((span.bottom for span in side if span.top < row.top), default=None)
-    below = min((span.top for span in side if span.bottom > row.bottom), default=None)
-    if above is None or below is None:
+    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.3 * em for span in side):
         return False
-    return above <= row.top + 0.3 * em and below >= row.bottom - 0.3 * em and below - above >= BAND * em
+    above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
+    below = min((span.top for span in side if span.top >= row.top), default=None)
+    return above is not None and below is not None and below - above >= BAND * em
 
 
 def _right_of(row: list[Span], gutters: list[tuple[float, float]]) -> bool:
@@ -230,7 +236,12 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         last += 1
     # Where nothing goes over all columns until the end of the page, the longer column goes on to there.
     rest = rows[last + 1 : end]
-    if rest and not _even(rows[start : last + 1], gutters) and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
+    if (
+        rest
+        and not _even(rows[start : last + 1], gutters)
+        and len(rows) - end <= 1
+        and _fills(rest, rows[start : last + 1], gutters)
+    ):
         return end
     return last + 1
 
@@ -242,9 +253,9 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
     if not first:
         return False
     column = around(first)
-    lines = [around(row) for row in rest]
-    if any(line.right > edge + 1 for line in lines):
+    if any(around(row).right > edge + 1 for row in rest):
         return False
+    lines = [around(row) for row in rest if not row[0].text.startswith(BODY)]
     full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
     return full >= max(1, len(lines) // 4)
 
@@ -252,6 +263,11 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
 def _beside(row: list[Span], low: float, high: float) -> bool:
     """Whether a row has text on both sides."""
     return any(span.right <= low + 1 for span in row) and any(span.left >= high - 1 for span in row)
+
+
+def _seen_right(span: Span) -> float:
+    """Where the ink of a span ends: wide marks at its end have theirs in their left half."""
+    return max(span.left, span.right - 0.5 * span.size) if span.text[-1:] in "，。、；：！？）》」』】" else span.right
 
 
 def _cut(free: list[tuple[float, float]], taken: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from easyrec.errors import AnswerError
 from easyrec.llm.client import Image, Message, Price, Usage
 from rag.knowledge import Hit
 
@@ -97,14 +99,18 @@ class Note:
         """Count something."""
         self.notes[name] = self.notes.get(name, 0) + count
 
-    def fell_back(self, why: object) -> None:
-        """A model failed, and the step does without it."""
+    def fell_back(self, why: object, price: Price | None = None) -> None:
+        """A model failed, and the step does without it; what its answer took counts all the same."""
+        if isinstance(why, AnswerError):
+            self.used(Usage(input=why.tokens[0], output=why.tokens[1]), price)
         self.add("fallbacks")
         self.notes["why"] = shown(str(why))
 
 
 def shown(value: Any, deep: int = DEEP) -> Any:
     """A value as a trace shows it: short, and without the content of pictures."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -118,7 +124,7 @@ def shown(value: Any, deep: int = DEEP) -> Any:
     if isinstance(value, Message):
         return {"role": value.role, "content": shown(value.content, deep - 1)}
     if isinstance(value, Hit):
-        return {"id": value.part.id, "source": shown(value.part.source), "score": round(value.score, 6)}
+        return {"id": value.part.id, "source": shown(value.part.source), "score": shown(round(value.score, 6))}
     if hasattr(value, "as_traced"):
         return shown(value.as_traced(), deep - 1)
     if isinstance(value, Mapping):

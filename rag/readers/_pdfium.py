@@ -106,8 +106,8 @@ class Pdf:
             try:
                 width, height = page.get_size()
                 part = box or Box(0.0, 0.0, width, height)
-                crop = (part.left, height - part.bottom, width - part.right, part.top)
-                crop = tuple(max(0.0, edge) for edge in crop)
+                outside = (part.left, height - part.bottom, width - part.right, part.top)
+                crop = tuple(max(0.0, edge) for edge in outside)
                 scale = min(scale, LONGEST / max(part.width, part.height, 1.0))
                 drawn = page.render(scale=scale, crop=crop, rev_byteorder=True, may_draw_forms=False).to_numpy()
                 drawn = drawn if drawn.ndim == 3 else drawn[:, :, None]

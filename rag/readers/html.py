@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -9,9 +10,15 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rag.document import Block, Bullets, Code, Figure, Heading, Paragraph, Place, Table
-from rag.readers import ReaderConfig
+from rag.readers._reading import PictureConfig, Reading
 
-UNSEEN = frozenset({"script", "style", "template", "noscript", "svg", "iframe", "object", "nav", "head"})
+UNSEEN = frozenset(
+    {"script", "style", "template", "noscript", "svg", "iframe", "object", "nav", "aside", "head", "select", "button", "dialog",
+     "datalist", "canvas", "audio", "video", "map"}
+)  # fmt: skip
+HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+BOXES = frozenset({"div", "section", "span", "table", "ul", "ol", "article", "form", "main", "figure"})
+"""Tags that are always closed: where one of them is hidden, all that is in it is."""
 BREAKS = re.compile(
     "h[1-6]|address|article|aside|blockquote|body|br|caption|dd|div|dl|dt|fieldset|figcaption|figure|footer|form|header|hr|"
     "html|li|main|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul"
@@ -24,7 +31,7 @@ SPAN, COLUMNS = 200, 1000
 """Cells that one cell may take, and those of a row."""
 
 
-class Config(ReaderConfig):
+class Config(PictureConfig):
     """Config of `html`."""
 
     endings: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
@@ -33,12 +40,17 @@ class Config(ReaderConfig):
 
     def read(self, path: Path) -> Iterator[Block]:
         """What a page shows."""
-        yield from blocks_of(self.text_of(path))
+        yield from blocks_of(self.text_of(path), Reading(self, path))
 
 
-def blocks_of(text: str) -> list[Block]:
-    """What a page shows."""
-    page = _Page()
+def blocks_of(text: str, reading: Reading | None = None) -> list[Block]:
+    """What a page shows.
+
+    Args:
+        text: The page.
+        reading: Reads the pictures that are in it.
+    """
+    page = _Page(reading)
     page.feed(text)
     page.close()
     page.paragraph()
@@ -48,8 +60,9 @@ def blocks_of(text: str) -> list[Block]:
 class _Page(HTMLParser):
     """Collects blocks. Pages are often wrong, so nothing here relies on tags being closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, reading: Reading | None) -> None:
         super().__init__(convert_charrefs=True)
+        self._reading = reading
         self.blocks: list[Block] = []
         self._words: list[str] = []
         self._unseen = ""
@@ -73,6 +86,9 @@ class _Page(HTMLParser):
             self._unseen, self._depth = tag, 1
             return
         given = {name: value or "" for name, value in attrs}
+        if tag in BOXES and ("hidden" in given or HIDDEN.search(given.get("style", ""))):
+            self._unseen, self._depth = tag, 1
+            return
         if tag == "img":
             self._picture(given)
             return
@@ -169,13 +185,17 @@ class _Page(HTMLParser):
 
     def _picture(self, given: dict[str, str]) -> None:
         told = _plain(given.get("alt") or given.get("title") or "")
-        if not told:
+        content = picture_in(given.get("src", ""))
+        figure = Figure(told, place=self._place()) if told else None
+        if content is not None and self._reading is not None:
+            figure = self._reading.figure(content, told, self._place())
+        if figure is None:
             return
         if self._tables or self._lists:
-            self.handle_data(f" {told} ")
+            self.handle_data(f" {' '.join(part for part in (figure.caption, figure.text) if part)} ")
         else:
             self.paragraph()
-            self.blocks.append(Figure(told, place=self._place()))
+            self.blocks.append(figure)
 
     def _place(self) -> Place:
         return Place(line=self.getpos()[0])
@@ -240,6 +260,17 @@ class _Rows:
         heads = [bool(self._rows[number]) and all(head for _, head, _, _ in self._rows[number]) for number in kept]
         header = next((number for number, head in enumerate(heads) if not head), len(heads))
         return Table(tuple(tuple(cells[number]) for number in kept), min(header, len(kept)), self.caption, place)
+
+
+def picture_in(address: str) -> bytes | None:
+    """The picture that an address holds itself; None: it is one of something elsewhere, which is never fetched."""
+    head, _, body = address.strip().partition(",")
+    if head[:11].lower() != "data:image/" or not head.lower().endswith(";base64"):
+        return None
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except ValueError:
+        return None
 
 
 def _plain(text: str) -> str:

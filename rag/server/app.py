@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 
-from easyrec.errors import FeatureGeneratorError
+from feature_generator.errors import FeatureGeneratorError
 from rag.server import routes
 from rag.server.gate import Gate, refused_of
 from rag.server.refused import Refused

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import threading
 import time
 import uuid
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from easyrec.durable import write_text
-from easyrec.errors import ConfigError, DataError, FeatureGeneratorError
+from easyrec.errors import ConfigError, DataError
+from feature_generator.errors import FeatureGeneratorError
 from rag.config import RagConfig
 from rag.evaluation.comparing import compare
 from rag.evaluation.evaluate import Evaluator, metrics_of
@@ -29,8 +31,8 @@ NAME = re.compile(r"[0-9a-f]{32}")
 KEPT = 100
 """Of a knowledge base; the oldest ones go."""
 WAITING = 20
-NOTE_S = 1.0
-"""How often it is written down how far one is."""
+SHORT = ".told"
+"""Ends the name of the file that has what lists say of one."""
 
 
 class Evaluations:
@@ -45,6 +47,7 @@ class Evaluations:
         self._folder, self._shelf = folder, shelf
         self._lock, self._ending = threading.Lock(), threading.Event()
         self._open: dict[str, dict[str, Any]] = {}
+        self._running: Evaluator | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="evaluating")
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,7 +78,14 @@ class Evaluations:
         """
         chosen = metrics_of(config, metrics, answers=answers)
         now = time.time()
-        told = {"id": uuid.uuid4().hex, "base": base, "name": name, "state": "waiting", "error": None, "progress": 0.0}
+        told: dict[str, Any] = {
+            "id": uuid.uuid4().hex,
+            "base": base,
+            "name": name,
+            "state": "waiting",
+            "error": None,
+            "progress": 0.0,
+        }
         told |= {"questions": len(questions), "created": now, "changed": now}
         with self._lock:
             if len(self._open) >= WAITING:
@@ -92,7 +102,7 @@ class Evaluations:
         metrics: list[Any],
         spent: Callable[[int], object],
     ) -> None:
-        done, report = 0, None
+        done, report, state, wrong = 0, None, "failed", ""
 
         def progress(_: str) -> None:
             nonlocal done
@@ -104,39 +114,46 @@ class Evaluations:
         try:
             told["state"] = "running"
             with self._shelf.use(told["base"]) as opened, Evaluator(config, base=opened.base) as evaluator:
+                self._running = evaluator
                 found = evaluator.evaluate(questions, metrics, progress=progress)
             report = found.as_json()
             spent(int(sum(took["input"] + took["output"] for took in found.usage.values())))
-            told["state"] = "done"
+            state = "done"
         except (ConfigError, DataError) as error:
-            told["state"], told["error"] = "failed", str(error)[:2000]
+            wrong = str(error)[:2000]
         except FeatureGeneratorError as error:
-            told["state"], told["error"] = "failed", f"{type(error).__name__}: what it needs cannot be reached"
+            wrong = f"{type(error).__name__}: what it needs cannot be reached"
             tell(logging.WARNING, "an evaluation failed", error, evaluation=told["id"])
         except Exception as error:  # noqa: BLE001 (the edge of a thread)
-            told["state"], told["error"] = "failed", "an internal error; the server's log tells more"
+            wrong = "an internal error; the server's log tells more"
             tell(logging.ERROR, "an evaluation failed", error, evaluation=told["id"])
-        told["progress"], told["changed"] = 1.0, time.time()
-        folder = self._folder / told["base"]
-        with suppress(FeatureGeneratorError, OSError):
-            folder.mkdir(exist_ok=True)
-            content = json.dumps({**told, "report": report}, ensure_ascii=False)
-            write_text(folder / f"{told['id']}.json", whole(content))
-            old = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT]
-            for path in old:
-                path.unlink(missing_ok=True)
+        self._running = None
+        ended = {"state": state, "error": wrong or None, "progress": 1.0, "changed": time.time()}
+        try:
+            self._keep({**told, **ended}, report)
+        except (FeatureGeneratorError, OSError) as error:
+            tell(logging.ERROR, "an evaluation cannot be written", error, evaluation=told["id"])
         with self._lock:
             self._open.pop(told["id"], None)
+
+    def _keep(self, told: dict[str, Any], report: dict[str, Any] | None) -> None:
+        """Write one, and beside it what lists say of it; the oldest ones go."""
+        folder = self._folder / told["base"]
+        folder.mkdir(exist_ok=True)
+        write_text(folder / f"{told['id']}.json", whole(json.dumps({**told, "report": report}, ensure_ascii=False)))
+        short = {**told, "metrics": report["metrics"] if report is not None else []}
+        write_text(folder / f"{told['id']}{SHORT}", whole(json.dumps(short, ensure_ascii=False)))
+        for path in sorted(folder.glob(f"*{SHORT}"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def of(self, base: str) -> list[dict[str, Any]]:
         """Those of a knowledge base, the latest one first, without what was asked."""
         with self._lock:
             found = {one["id"]: dict(one) for one in self._open.values() if one["base"] == base}
-        for path in (self._folder / base).glob("*.json"):
+        for path in (self._folder / base).glob(f"*{SHORT}"):
             with suppress(OSError, ValueError):
                 kept = json.loads(path.read_text(encoding="utf-8"))
-                report = kept.pop("report", None)
-                kept["metrics"] = report["metrics"] if report else []
                 found.setdefault(kept["id"], kept)
         return sorted(found.values(), key=lambda one: one["created"], reverse=True)
 
@@ -173,10 +190,12 @@ class Evaluations:
 
     def drop(self, base: str) -> None:
         """Remove those of a knowledge base."""
-        for path in (self._folder / base).glob("*.json"):
-            path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder / base, ignore_errors=True)
 
     def close(self) -> None:
-        """Begin nothing more; what runs ends with the question that is being asked."""
+        """Begin nothing more, and end what runs: calls of models that are out are given up."""
         self._ending.set()
+        running = self._running
+        if running is not None:
+            running.close()
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse
 
-from easyrec.errors import BudgetError, ConfigError, DataError, FeatureGeneratorError, MissingExtra, ModelError
+from easyrec.errors import BudgetError, ConfigError, DataError, MissingExtra, ModelError
 from easyrec.loopback import NAMES, is_named
+from feature_generator.errors import FeatureGeneratorError
 from rag.server.events import tell
 from rag.server.refused import Refused
 from rag.server.service import Service
@@ -140,8 +141,9 @@ class Gate:
         if code:
             metrics.add("easyrec_rag_refused_total", code=code)
         if self._service.config.log.requests:
-            told = {"request": number, "user": user, "method": scope["method"], "path": path, "status": status}
-            tell(logging.INFO, "request", **told, **({"code": code} if code else {}), ms=round(1000.0 * seconds, 1))
+            told: dict[str, Any] = {"request": number, "user": user, "method": scope["method"], "path": path}
+            told |= {"status": status, "ms": round(1000.0 * seconds, 1), **({"code": code} if code else {})}
+            tell(logging.INFO, "request", **told)
 
 
 def _too_large(most: int) -> Refused:

@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from easyrec.errors import ConfigError, DataError, FeatureGeneratorError
+from easyrec.errors import ConfigError, DataError
 from easyrec.prometheus import Metrics
+from feature_generator.errors import FeatureGeneratorError
 from rag.knowledge import KnowledgeBase
 from rag.report import Report
 from rag.server.events import tell
@@ -114,8 +115,8 @@ class Ingesting:
             self._metrics.add("easyrec_rag_chunks_total", report.chunks)
             took = {name: round(seconds, 3) for name, seconds in report.seconds.items()}
             seconds = round(time.perf_counter() - begun, 3)
-            told = {"tasks": list(numbers.values()), "base": first.base, "failed": len(report.failed)}
-            tell(logging.INFO, "tasks are done", **told, embedded=report.embedded, seconds=seconds, stages=took)
+            done: dict[str, Any] = {"tasks": list(numbers.values()), "base": first.base, "failed": len(report.failed)}
+            tell(logging.INFO, "tasks are done", **done, embedded=report.embedded, seconds=seconds, stages=took)
 
     def _is_others(self, base: KnowledgeBase, task: Task) -> bool:
         """Whether a task would replace a document that who sent it does not see; then it is done."""

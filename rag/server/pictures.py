@@ -111,7 +111,7 @@ def drawn(path: Path, number: int, pixels: int, boxes: Sequence[Box]) -> bytes:
             raise DataError(f"there is no page {number}; there are {pdf.pages}")
         page = pdf.page(number - 1)
         scale = pixels / max(page.width, page.height)
-        return png(marked(pdf.picture(number - 1, scale)[:, :, ::-1], boxes))
+        return png(marked(pdf.picture(number - 1, scale), boxes))
     finally:
         pdf.close()
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import IO
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+from easyrec.errors import RunError
 from easyrec.prometheus import Metrics, exposition
 from rag.config import RagConfig
 from rag.server.config import ServerConfig
@@ -19,6 +26,22 @@ from rag.server.quotas import Quotas
 from rag.server.shelf import Shelf
 from rag.server.tasks import Tasks
 from rag.server.users import Users
+
+
+def _alone(path: Path) -> IO[bytes]:
+    """A file that says that nobody else serves a folder: two servers would take in each other's files.
+
+    Raises:
+        RunError: Somebody else does.
+    """
+    held = path.open("wb")
+    if fcntl is not None:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held.close()
+            raise RunError(f"{path.parent.parent}: another server has these knowledge bases") from None
+    return held
 
 
 class Service:
@@ -41,6 +64,7 @@ class Service:
         state = root / ".server"
         self.files, self.coming = Files(state / "files"), state / "coming"
         self.coming.mkdir(parents=True, exist_ok=True)
+        self._held = _alone(state / "lock")
         self.users, self.quotas = Users(self.config), Quotas()
         self.metrics = Metrics(BOUNDS)
         self.tasks = Tasks(state / "tasks.db", self.config.keep_tasks)
@@ -65,10 +89,11 @@ class Service:
         self.ready = False
         self.work.close()
         self.answers.close()
-        self.ingesting.stop(self.config.drain_s)
         self.evaluations.close()
+        self.ingesting.stop(self.config.drain_s)
         self.shelf.close()
         self.tasks.close()
+        self._held.close()
         tell(logging.INFO, "stopped")
 
     def exposition(self) -> bytes:

@@ -148,10 +148,13 @@ class Tasks:
 
     def _tasks(self, clause: str, values: Sequence[Any]) -> list[Task]:
         rows = self._ask(f"SELECT {COLUMNS} FROM tasks {clause}", values)  # noqa: S608 (ours)
-        return [
-            Task(*row[:6], json.loads(row[6]), json.loads(row[7]), *row[8:12], json.loads(row[12]), *row[13:])
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            held: list[Any] = list(row)
+            for place in (6, 7, 12):
+                held[place] = json.loads(held[place])
+            found.append(Task(*held))
+        return found
 
     # --------------------------------------------------------------------------------------------- writing
 

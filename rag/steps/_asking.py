@@ -45,7 +45,7 @@ def value(note: Note, client: Client, rules: str, told: Sequence[str], schema: t
     try:
         parsed = client.structured(talk, schema, repairs=1, max_tokens=how.max_tokens, temperature=how.temperature)
     except ModelError as error:
-        note.fell_back(error)
+        note.fell_back(error, client.endpoint.price)
         return None
     note.used(parsed.usage, client.endpoint.price)
     return parsed.value

@@ -54,8 +54,8 @@ class Expand(Step[Config]):
 
     def _window(self, part: Part, taken: set[int]) -> list[Part]:
         """The chunk with those beside it that there is room for."""
-        if part.link is not None:
-            return [part]  # what sums up others stands beside nothing
+        if part.link is not None or part.chunk.context is not None:
+            return [part]  # what sums up others stands beside nothing, and what is read wider already is wide enough
         low, high = part.number - self.config.before, part.number + self.config.after
         beside = {other.number: other for other in self.tools.base.records.beside(part.document, low, high)}
         room = self.config.tokens - tokens_in(part.chunk.text)

@@ -14,7 +14,7 @@ from easyrec.llm.client import system, user
 from feature_generator.config import StrictModel
 from rag.pipeline.ports import Access, Filter, Filtered
 from rag.pipeline.trace import Note
-from rag.steps import AskingConfig, Step
+from rag.steps import AskingConfig, Kind, Step
 from rag.wishes import Names, numbers_wished, told
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Config(AskingConfig):
         return self.by == "model" and super().asks()
 
     @classmethod
-    def step_of(cls) -> type[Filters]:
+    def step_of(cls) -> Kind:
         """The class."""
         return Filters
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from easyrec.retrieval.filters import NAME
 from rag.pipeline.ports import Access, Hits, Related
 from rag.pipeline.trace import Note
-from rag.steps import Step, StepConfig
+from rag.steps import Kind, Step, StepConfig
 
 LETTERS = 1000
 """Of each chunk that is searched for."""
@@ -39,7 +39,7 @@ class Config(StepConfig):
         return value
 
     @classmethod
-    def step_of(cls) -> type[RelatedStep]:
+    def step_of(cls) -> Kind:
         """The class."""
         return RelatedStep
 

@@ -70,7 +70,7 @@ class Summarise(Step[Config]):
             if parsed is None:
                 kept.append(hit)
             elif isinstance(parsed, ModelError):
-                note.fell_back(parsed)
+                note.fell_back(parsed, client.endpoint.price)
                 kept.append(hit)
             else:
                 note.used(parsed.usage, client.endpoint.price)

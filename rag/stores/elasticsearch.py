@@ -289,7 +289,8 @@ class Elasticsearch(ServerStore):
                     "must_not": [{"terms": {"terms": list(asked.none)}}] if asked.none else [],
                 }
             }
-        found = self._ask("POST", "/_search", {"knn": near, "size": k, "_source": False}, missing=True)
+        path = "/_search?allow_partial_search_results=false"  # of all shards or none
+        found = self._ask("POST", path, {"knn": near, "size": k, "_source": False}, missing=True)
         hits = [] if found is None else found["hits"]["hits"]
         scores = np.array([hit["_score"] for hit in hits], np.float64)
         # It tells 1 + product, or 1 / (1 - product) of one below 0.
@@ -308,7 +309,10 @@ class Elasticsearch(ServerStore):
             self._say(0, version)
             self._ask("POST", "/_refresh", writes=True)
             body = {"query": {"term": {"terms": {"value": EVERY}}}}
-            self._ask("POST", "/_delete_by_query?conflicts=proceed&refresh=true", body, writes=True)
+            path = "/_delete_by_query?conflicts=proceed&refresh=true"
+            failures = (self._ask("POST", path, body, writes=True) or {}).get("failures")
+            if failures:
+                raise StoreError(f"{self.shown} cannot be cleared: {str(failures[0])[:SAID]}")
         self._cleared = True
         self.forgotten()
 

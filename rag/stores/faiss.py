@@ -12,25 +12,28 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from easyrec.durable import write_text
 from easyrec.errors import RunError, StoreError
 from easyrec.retrieval.filters import Condition
 from easyrec.retrieval.indexes import build
-from easyrec.retrieval.keyword.terms import terms_of
 from feature_generator.config import Choice, member
 from rag.stores import Known, StoreConfig, VectorStore
+from rag.stores._groups import Groups
 from rag.stores._shared import Shared
 from rag.stores._terms import Terms
 
 if TYPE_CHECKING:
-    from easyrec.retrieval.indexes import Index, IndexConfig
+    from easyrec.retrieval.indexes import Index
 
 FAMILY = "easyrec.retrieval.indexes"
-TERMS = "terms"
+GROUP = "group"
+ABOUT = b"easyrec"
+"""Where an index's attributes say of which change it is, and to which groups it belongs."""
 MASKS = 64
 """Filters whose result is remembered until something changes."""
 EACH = 40
 """Vectors that a centre is learned from."""
+LEAST = 96
+"""Lists that a search looks at, at least."""
 TOGETHER = 32_768
 """Vectors that move from one index to another at a time."""
 
@@ -44,6 +47,8 @@ class Config(StoreConfig):
     Default: `flat` for as many vectors as `exact` says, beyond them `ivf_sq` with as many lists as suit their number."""
     exact: int = Field(50_000, ge=4096, le=10_000_000)
     """Vectors up to which all are compared, where `index` does not say how it searches."""
+    effort: float = Field(0.0625, gt=0.0, le=1.0)
+    """Share of the lists that a search looks at, where `index` does not say how it searches: more finds more, slower."""
     save_at: float = Field(0.1, gt=0.0, le=1.0)
     """Share of vectors that were changed since it was saved, beyond which it is saved again."""
 
@@ -60,6 +65,7 @@ class Faiss(VectorStore):
         self._lock = Shared()
         self._index: Index | None = None
         self._saved, self._changed, self._now = 0, 0, 0
+        self._groups = Groups()
         self._masks: dict[Terms, np.ndarray] = {}
         self._load()
 
@@ -67,30 +73,48 @@ class Faiss(VectorStore):
         """What was saved, if it is whole and of the same kind; else what it holds is told anew."""
         from easyrec.retrieval.indexes._index import Index  # noqa: PLC0415 (it loads FAISS)
 
-        try:
-            about = json.loads((self._folder / "told.json").read_text(encoding="utf-8"))
-            index = Index.load(self._folder / "index")
-            fits = index.config == self._config.index if self._config.index is not None else self._is_chosen(index)
-            if fits and isinstance(about["change"], int):
-                self._index, self._saved, self._now = index, about["change"], about["change"]
-        except (OSError, ValueError, KeyError, TypeError, RunError):
-            self._index = None
+        for _ in range(3):
+            try:
+                index = Index.load(self._folder / "index")
+                if index.config == self._config.index if self._config.index is not None else self._is_chosen(index):
+                    self._take(index)
+                return
+            except FileNotFoundError:  # noqa: PERF203 (a newer one took its place meanwhile)
+                continue
+            except (OSError, ValueError, KeyError, TypeError, RunError):
+                return
+
+    def _take(self, index: Index) -> None:
+        """Go on with an index that was saved."""
+        if index.attributes is None:
+            return
+        about = json.loads((index.attributes.table.schema.metadata or {})[ABOUT])
+        groups, change = Groups.load(self._folder, about["groups"]), int(about["change"])
+        if _groups_of(index).max(initial=-1) < len(groups):
+            self._index, self._groups, self._saved, self._now = index, groups, change, change
 
     def _is_chosen(self, index: Index) -> bool:
         """Whether an index is what would be chosen for so many vectors, or for a few more or less."""
         lists = getattr(index.config, "lists", 0)
-        return bool(index.config == (_lists_config(lists) if lists else _flat()))
+        wanted = self._lists_config(lists) if lists else _flat()
+        index.config = index.config.model_copy(update={"probes": wanted.probes} if lists else {})
+        return bool(index.config == wanted)
+
+    def _lists_config(self, lists: int) -> Any:
+        """Lists of which a search looks at some."""
+        probes = max(math.ceil(lists * self._config.effort), min(lists, LEAST))
+        return member(FAMILY, "ivf_sq").Config(lists=lists, probes=probes)
 
     def add(self, numbers: np.ndarray, vectors: np.ndarray, facts: Sequence[Known]) -> None:
         """Add vectors."""
         if not len(numbers):
             return
-        terms = pa.array([terms_of(known) for known in facts], pa.list_(pa.string()))
         with self._lock.writing():
+            groups = self._groups.of(facts)
             if self._index is None:
                 self._index = build(self._config.index or _flat(), vectors.shape[1])
             try:
-                self._index.add(numbers, vectors, pa.table({TERMS: terms}))
+                self._index.add(numbers, vectors, pa.table({GROUP: groups}))
             except ValueError as error:
                 raise StoreError(f"{self._folder}: {error}") from None
             self._changed += len(numbers)
@@ -106,7 +130,7 @@ class Faiss(VectorStore):
         lists = _lists_for(len(self._index))
         if getattr(self._index.config, "lists", 0) >= lists:
             return
-        made = _moved(self._index, _lists_config(lists))
+        made = _moved(self._index, self._lists_config(lists))
         with self._lock.writing():
             self._index = made
             self._changed = len(made)
@@ -129,10 +153,16 @@ class Faiss(VectorStore):
         with self._lock.reading():  # it is one that changes it who saves it: others may search meanwhile
             if self._index is None:
                 return
+            name = ""
             try:
+                if (known := self._index.attributes) is not None:
+                    self._groups.forget(_groups_of(self._index)[self._index.alive])
+                    name = self._groups.save(self._folder)
+                    about = json.dumps({"change": self._now, "groups": name})
+                    known.table = known.table.replace_schema_metadata({ABOUT: about})
                 self._index.save(self._folder / "index")
-                write_text(self._folder / "told.json", json.dumps({"change": self._now}))
-            except RunError as error:
+                self._groups.tidy(self._folder, name)
+            except (OSError, RunError) as error:
                 raise StoreError(str(error)) from None
             self._saved, self._changed = self._now, 0
 
@@ -157,17 +187,12 @@ class Faiss(VectorStore):
         """(n,) bool by place: what passes."""
         mask = self._masks.get(asked)
         if mask is None:
-            mask = np.logical_and.reduce([*map(self._having, asked.any), ~self._having(asked.none)])
+            assert self._index is not None
+            mask = self._groups.passing(asked)[_groups_of(self._index)]
             if len(self._masks) >= MASKS:
                 self._masks = {}
             self._masks[asked] = mask
         return mask
-
-    def _having(self, terms: Sequence[str]) -> np.ndarray:
-        """(n,) bool by place: what has one of some terms."""
-        assert self._index is not None
-        assert self._index.attributes is not None
-        return self._index.attributes.allowed({TERMS: terms}, len(self._index.ids))
 
     def __len__(self) -> int:
         return 0 if self._index is None else len(self._index)
@@ -176,6 +201,7 @@ class Faiss(VectorStore):
         """Forget everything."""
         with self._lock.writing():
             self._index, self._now, self._changed = None, 0, 0
+            self._groups = Groups()
             self._masks.clear()
 
     def close(self) -> None:
@@ -184,20 +210,19 @@ class Faiss(VectorStore):
             self._save()
 
 
-def _flat() -> IndexConfig:
-    found: IndexConfig = member(FAMILY, "flat").Config()
+def _groups_of(index: Index) -> np.ndarray:
+    """(n,) int64 by place: the group of each vector."""
+    found: np.ndarray = index.attributes.table.column(GROUP).to_numpy() if index.attributes else np.empty(0, np.int64)
     return found
+
+
+def _flat() -> Any:
+    return member(FAMILY, "flat").Config()
 
 
 def _lists_for(count: int) -> int:
-    """About four times the square root, so that it changes when there are four times as many vectors."""
-    return int(2 ** round(math.log2(4.0 * math.sqrt(count))))
-
-
-def _lists_config(lists: int) -> IndexConfig:
-    """Lists of which a search compares one in 32."""
-    found: IndexConfig = member(FAMILY, "ivf_sq").Config(lists=lists, probes=max(lists // 32, 1))
-    return found
+    """About four times the square root, so that it changes when there are four times as many vectors; of few vectors fewer."""
+    return int(2 ** round(math.log2(min(4.0 * math.sqrt(count), count / (1.5 * EACH)))))
 
 
 def _moved(index: Index, config: Any) -> Index:

@@ -452,8 +452,10 @@ def _sound(found: Found, items: int) -> Found:
     if rows.min() < -1 or rows.max() >= items:
         raise ValueError(f"a source gave numbers of items that there are not: {items} there are")
     known = rows >= 0
-    kept: list[Any] = [None if one is None else one[known] for one in beside]
-    return Found(rows[known], *kept, found.names)
+    scores = None if found.scores is None else found.scores[known]
+    because = None if found.because is None else found.because[known]
+    groups = None if found.groups is None else found.groups[known]
+    return Found(rows[known], scores, because, groups, found.names)
 
 
 def _whole(candidates: Candidates, given: Candidates, items: int) -> Candidates:

@@ -96,7 +96,10 @@ def serve(tmp_path, model_server, monkeypatch):
             }
             data = {"name": "t", "knowledge": {"path": "kb", **(knowledge or {})}, "chat": chat}
             data["server"] = {"root": "bases", "log": {"level": "error"}, "drain_s": 5, **server}
-            return stack.enter_context(running(load_rag({**data, "llm": model} if llm else data)))
+            own = stack.enter_context(contextlib.ExitStack())
+            served = own.enter_context(running(load_rag({**data, "llm": model} if llm else data)))
+            served.stop = own.close
+            return served
 
         made.users, made.keys, made.spoken = USERS, KEYS, spoken
         yield made

@@ -214,14 +214,14 @@ def test_a_text_breaks_where_its_meaning_changes():
 @pytest.mark.parametrize(
     "text",
     [
-        "." * 300_000 + "x",
-        "a. " * 100_000,
-        "“" * 300_000,
-        "x" * 1_000_000,
-        ".)" * 150_000 + "x",
-        "\n" * 300_000,
-        "!?" * 100_000 + "x",
-        "。" * 300_000,
+        "." * 60_000 + "x",
+        "a. " * 40_000,
+        "“" * 60_000,
+        "x" * 200_000,
+        ".)" * 40_000 + "x",
+        "\n" * 60_000,
+        "!?" * 40_000 + "x",
+        "。" * 60_000,
     ],
     ids=["dots", "letters", "quotes", "one-word", "closed", "lines", "marks", "chinese"],
 )
@@ -229,7 +229,7 @@ def test_no_text_takes_longer_than_its_length_says(text):
     begun = time.process_time()
     assert "".join(sentences_of(text)) == text
     pieces(text, 256)
-    assert time.process_time() - begun < 5.0  # of a second each; what grows with the square takes hours
+    assert time.process_time() - begun < 3.0  # a tenth of that each; what grows with the square takes minutes
 
 
 def test_where_a_chunk_stands_does_not_tell_it_apart():

@@ -141,8 +141,31 @@ def test_what_cannot_be_done_is_told(base, file):
     ]:  # fmt: skip
         with pytest.raises(DataError, match=told):
             call()
-    checked_after = names(base, file)
-    assert checked_after == ["alpha", "beta", "gamma", "delta"]
+    assert names(base, file) == ["alpha", "beta", "gamma", "delta"]
+
+
+def test_what_is_read_in_the_place_of_neighbours_says_what_somebody_wrote(tmp_path):
+    told = {"path": str(tmp_path / "kb"), "chunker": {"type": "sentence_window", "window": 1}}
+    path = tmp_path / "a.txt"
+    path.write_text("First of all. Then wrong. At last.")
+    with KnowledgeBase(load_rag({"knowledge": told}).knowledge) as base:
+        base.add([path])
+        first, wrong, last = (part.id for part in base.parts(path.as_posix()))
+        base.link(last, "question", ["What is last?"])
+        base.edit(wrong, "Then right.")
+        read = [part.chunk.context for part in base.parts(path.as_posix())]
+        assert read == ["First of all. Then right.", "First of all. Then right. At last.", "Then right. At last."]
+        assert len(base.links(last)) == 1
+        base.drop(first)
+        assert [part.chunk.context for part in base.parts(path.as_posix())] == [
+            " Then right. At last.",
+            "Then right. At last.",
+        ]
+        assert not any("wrong" in hit.text for hit in base.search("first wrong last", WORDS))
+        path.write_text("A heading of it.\n\n" + path.read_text())
+        report = base.add([path])
+        assert [hit.text for hit in base.search("wrong", WORDS)] == []
+        assert report.lost == {} or all("wrong" not in text for texts in report.lost.values() for text in texts)
 
 
 def test_pictures_are_kept_once_and_go_with_the_last_that_has_them(base, tmp_path):

@@ -1,15 +1,12 @@
 """The knowledge base: what is added is found, what has changed is made anew and nothing else, what is gone is found nowhere."""
 
-import os
+import multiprocessing
 import random
-import signal
-import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import yaml
 
 from easyrec.errors import ConfigError, DataError
 from rag.config import SearchConfig, load_rag
@@ -162,6 +159,17 @@ def test_one_who_reads_sees_what_another_wrote(config):
         assert len(writer.vectors) == len(reader.vectors) == 2
 
 
+def test_who_reads_waits_for_nobody_who_writes_and_sees_nothing_half(config):
+    with KnowledgeBase(config(vectors=False)) as base, ThreadPoolExecutor(1) as other:
+        base.add_text("a", "The refund takes five days.")
+        with base.records.writing():
+            base.records.writer.drop("a")
+            assert base.documents() == []
+            assert len(other.submit(base.search, "refund").result(60)) == 1
+            assert len(other.submit(base.documents).result(60)) == 1
+        assert base.documents() == other.submit(base.documents).result(60) == []
+
+
 def test_another_embedder_makes_all_vectors_anew(config, model_server):
     with KnowledgeBase(config(vectors=False)) as base:
         base.add_text("a", "The refund takes five days.")
@@ -253,6 +261,16 @@ def test_lists_may_be_empty_or_all_alike():
 # -------------------------------------------------------------------------------------------------- crashes
 
 
+def ingest(config, docs):
+    """What is killed."""
+    import rag.embedding
+    import rag.knowledge
+
+    rag.knowledge.TOGETHER, rag.embedding.AT_ONCE = 20, 8
+    with KnowledgeBase(config) as base:
+        base.add([docs])
+
+
 def killed(config, tmp_path, model_server, *, documents, kills, seed):
     """Ingest, killed at random moments until it was killed so often, and then to its end; all that is there is whole."""
     docs = tmp_path / "docs"
@@ -260,27 +278,21 @@ def killed(config, tmp_path, model_server, *, documents, kills, seed):
     for i in range(documents):
         (docs / f"{i}.txt").write_text("\n\n".join(f"Document {i} says part {p} of it. " * 30 for p in range(8)))
     model_server.answer = lambda path, body: model_server.Reply(model_server.word_vectors(path, body), wait=0.02)
-    path = tmp_path / "rag.yaml"
-    path.write_text(yaml.safe_dump({"knowledge": config().model_dump(exclude_unset=True)}))
-    script = f"""
-import rag.embedding, rag.knowledge
-from rag.config import load_rag
-rag.knowledge.TOGETHER, rag.embedding.AT_ONCE = 20, 8
-with rag.knowledge.KnowledgeBase(load_rag({str(path)!r}).knowledge) as base:
-    base.add([{str(docs)!r}])
-"""
     draw, done, ended = random.Random(seed), 0, False
     while not ended:
-        process = subprocess.Popen([sys.executable, "-c", script])
+        process = multiprocessing.get_context("fork").Process(target=ingest, args=(config(), docs))
+        process.start()
         if done < kills:
             moment = len(model_server.asked) + draw.randint(0, max(1, 2 * documents // kills))
-            while process.poll() is None and len(model_server.asked) < moment:
+            while process.is_alive() and len(model_server.asked) < moment:
                 time.sleep(0.001)
             time.sleep(draw.uniform(0.0, 0.08))
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
+            if process.is_alive():
+                process.kill()
                 done += 1
-        ended = process.wait() == 0
+        process.join()
+        ended = process.exitcode == 0
+        process.close()
         with KnowledgeBase(config()) as base:
             for document in base.documents():
                 parts = base.records.parts_of(document.id)

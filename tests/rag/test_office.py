@@ -1,5 +1,6 @@
 """Readers of office files, against files made here, whose content is known; and files that mean no good."""
 
+import datetime
 import io
 import zipfile
 
@@ -13,6 +14,7 @@ from rag.readers.excel import Config as Excel
 docx = pytest.importorskip("docx")
 openpyxl = pytest.importorskip("openpyxl")
 pptx = pytest.importorskip("pptx")
+pytest.importorskip("pptx.chart.data")
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -95,6 +97,59 @@ def test_excel(tmp_path):
     assert list(Excel(sheets=["Secret"]).read(path))[1].rows == (("x",),)
     with pytest.raises(DataError, match="no sheet 'secret'; there are Prices, Empty, Secret"):
         list(Excel(sheets=["secret"]).read(path))
+
+
+def test_a_sheet_may_have_several_tables_with_titles_and_formats(tmp_path):
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Year"
+    rows = [
+        ("Sales 2025", None, None),
+        ("region", "share", "income"),
+        ("north", 0.125, 1234.5),
+        ("south", 0.5, -20),
+        (),
+        ("Staff",),
+        ("name", "since", "room"),
+        ("Ann", datetime.date(2020, 3, 1), "A1"),
+        ("Bob", datetime.date(2021, 4, 2), "B"),
+    ]
+    for row in rows:
+        sheet.append(row)
+    for row in (3, 4):
+        sheet.cell(row, 2).number_format = "0.0%"
+        sheet.cell(row, 3).number_format = '"EUR" #,##0.00'
+    sheet.append(("Eve", None, "hidden"))
+    sheet.row_dimensions[10].hidden = True
+    book.save(tmp_path / "a.xlsx")
+    _, sales, staff = read(tmp_path / "a.xlsx")
+    assert (sales.caption, staff.caption) == ("Sales 2025", "Staff")
+    assert sales.rows == (
+        ("region", "share", "income"),
+        ("north", "12.5%", "EUR 1,234.50"),
+        ("south", "50.0%", "-EUR 20.00"),
+    )
+    assert staff.rows == (("name", "since", "room"), ("Ann", "2020-03-01", "A1"), ("Bob", "2021-04-02", "B"))
+
+
+def test_shapes_of_groups_are_read_where_they_stand_and_charts_as_their_numbers(tmp_path):
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    inch = 914_400
+    slide.shapes.add_textbox(inch, 3 * inch, inch, inch).text_frame.text = "below"
+    group = slide.shapes.add_group_shape()
+    group.shapes.add_textbox(0, 20 * inch, inch, inch).text_frame.text = "grouped"
+    frame = group._element.grpSpPr.get_or_add_xfrm()  # the group is moved up
+    frame.off.x, frame.off.y = inch, inch
+    data = pptx.chart.data.CategoryChartData()
+    data.categories = ["Q1", "Q2"]
+    data.add_series("income", (1.5, None))
+    slide.shapes.add_chart(pptx.enum.chart.XL_CHART_TYPE.COLUMN_CLUSTERED, inch, 5 * inch, inch, inch, data)
+    deck.save(tmp_path / "a.pptx")
+    found = read(tmp_path / "a.pptx")
+    assert [block.text for block in found[1:3]] == ["grouped", "below"]
+    assert found[1].place.box == (0.1, 0.1333, 0.2, 0.2667)
+    assert found[3].rows == (("", "income"), ("Q1", "1.5"), ("Q2", ""))
 
 
 def test_powerpoint(tmp_path):

@@ -153,7 +153,10 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_lines_become_text():
-    assert joined(["a word that was di-", "vided", "and 2025-", "04 an e-", "mail"]) == "a word that was divided and 2025-04 an e-mail"
+    assert (
+        joined(["a word that was di-", "vided", "and 2025-", "04 an e-", "mail"])
+        == "a word that was divided and 2025-04 an e-mail"
+    )
     assert joined(["退款需要", "五天。", "OK then"]) == "退款需要五天。 OK then"
 
 

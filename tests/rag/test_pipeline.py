@@ -10,12 +10,16 @@ from easyrec.cli import main
 from easyrec.errors import ConfigError, DataError, ModelError
 from easyrec.llm.client import Image, Message, user
 from feature_generator.config import member, members
+from rag.chunkers import Chunk
 from rag.config import load_rag
+from rag.figures import digest_of
 from rag.knowledge import KnowledgeBase
 from rag.pipeline.drawing import as_mermaid, as_text
 from rag.pipeline.trace import ENTRIES, LETTERS, shown
 from rag.pipeline.wiring import signature_of
 from rag.rag import LONGEST, TURNS, Rag
+from rag.records import New
+from rag.writer import Whole
 
 pytest.importorskip("tantivy", reason="needs the extra 'rag'")
 PNG = b"\x89PNG\r\n\x1a\n picture"
@@ -113,6 +117,13 @@ def test_a_step_that_asks_needs_a_model(tmp_path):
     reranker = "search: {reranker: {type: server, base_url: 'http://x/v1', model: m}}\n"
     told = {(0, "'search.reranker' is given, but no step reranks")}
     assert problems("- search\n- answer\n", tmp_path, reranker) == told
+
+
+def test_without_a_pipeline_it_is_as_the_sections_say():
+    reranker = {"type": "server", "base_url": "http://x/v1", "model": "r"}
+    plain, ranked = ({"knowledge": {"path": "kb"}, "search": search} for search in ({}, {"reranker": reranker}))
+    assert [step.type for step in load_rag(plain).steps()] == ["search", "answer"]
+    assert [step.type for step in load_rag(ranked).steps()] == ["search", "rerank", "answer"]
 
 
 def test_another_type_of_a_port_is_told(monkeypatch, tmp_path):
@@ -216,6 +227,7 @@ def test_traces_are_bounded():
     assert shown([[[[[[1]]]]]]) == [[[["..."]]]]
     assert shown(Message("user", ["look", Image(PNG)])) == {"role": "user", "content": ["look", f"({len(PNG)} bytes)"]}
     assert json.dumps(shown(object()))
+    assert json.loads(json.dumps(shown([float("nan"), 1.5]), allow_nan=False)) == ["nan", 1.5]
 
 
 def test_a_step_that_fails_is_named_and_nothing_is_hidden(made, model_server):
@@ -293,6 +305,24 @@ def test_pictures_are_shown_to_models_that_take_them(made, model_server):
     rag.ask("nothing of this is known", images=[PNG])  # the picture may answer it
 
 
+def test_figures_that_were_found_are_shown_as_pictures(made, model_server, tmp_path):
+    config = load_rag({"knowledge": {"path": str(tmp_path / "kb")}})
+    with KnowledgeBase(config.knowledge) as own:
+        new = [New(Chunk("The refund as a plan", kind="figure", figure=digest_of(PNG)), b"x", None)]
+        with own.records.writing():
+            own.records.writer.put(Whole("plan.pdf", "d", {}, new, figures={digest_of(PNG): PNG}), 0.0, 1 << 20)
+        own.refresh()
+        model_server.answer = lambda path, body: model_server.Reply(pieces=spoken("As in the plan [1]."))
+        with Rag(made(answer={"images": {"most": 2}}).config, base=own) as rag:
+            rag.ask("refund", images=[PNG])
+            kinds = [part["type"] for part in model_server.bodies()[-1]["messages"][1]["content"]]
+            assert kinds == ["text", "image_url", "text", "image_url"]
+            assert model_server.bodies()[-1]["messages"][1]["content"][2]["text"] == "The picture of excerpt 1:"
+        with Rag(made(answer={"images": {"most": 1}}).config, base=own) as rag:
+            rag.ask("refund", images=[PNG])
+            assert len(model_server.bodies()[-1]["messages"][1]["content"]) == 2, "those of the question come first"
+
+
 def test_an_answer_without_places_may_be_refused(made, model_server):
     rag = made(answer={"unsupported": "refuse"})
     model_server.script.append(model_server.Reply(pieces=spoken("Ten |years.")))
@@ -357,6 +387,8 @@ def test_the_commands(tmp_path, model_server, capsys, monkeypatch):
     assert steps[1]["inputs"]["question"] == "refund how long"
     code, told = said("search", "refund", "--trace")
     assert "search (search)" in told.err
+    (place,) = json.loads(said("ask", "refund", "--json")[1].out)["citations"]
+    assert (place["source"], place["places"]) == ("a.txt", [{"page": None, "box": None, "line": 1}])
     assert said("ask", "refund", "--session", "no/such")[0] == 3
     code, told = said("ask", "refund", "--image", "none.png")
     assert (code, "none.png: cannot be read" in told.err) == (3, True)

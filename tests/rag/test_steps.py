@@ -130,6 +130,7 @@ def test_where_the_model_fails_the_question_is_searched(made, model_server, name
     assert names(found)[0] == "tickets.md"
     assert found.trace.fallbacks == 1
     assert step(found, name).notes["why"]
+    assert (step(found, name).tokens_in, step(found, name).tokens_out) == ((20, 10) if said else (0, 0))
 
 
 def test_queries_add_up_and_the_original_may_go(made, model_server):
@@ -239,6 +240,24 @@ def test_what_fits_too_badly_goes(made, how, kept):
     found = rag.search("refund of tickets")
     assert len(found.hits) == kept
     assert step(found, "threshold").notes == {"dropped": 3 - kept}
+
+
+def test_of_nothing_every_step_makes_nothing(made, model_server):
+    behind = [
+        "dedup",
+        "mmr",
+        {"type": "threshold", "above": 0},
+        "expand",
+        "summarise",
+        {"type": "limit", "k": 2},
+        "reorder",
+    ]
+    server = {"type": "server", "base_url": model_server.url, "model": "r", "key_env": "MODEL_KEY"}
+    rag = made(["search", *behind, {"type": "rerank", "reranker": server}, "answer", "check"])
+    answer = rag.ask("xyzzy")
+    assert (answer.text, answer.known, answer.hits) == ("The documents do not say.", False, ())
+    assert len(answer.trace.steps) == 11
+    assert model_server.asked == []
 
 
 LONG = "\n\n".join(f"Paragraph {n} speaks of subject{n} {'and more ' * 12}." for n in range(9))

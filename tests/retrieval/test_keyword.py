@@ -20,7 +20,7 @@ tantivy = pytest.importorskip("tantivy")
 pytest.importorskip("Stemmer")
 
 from easyrec.retrieval.keyword.index import KeywordIndex  # noqa: E402 (needs what is asked for above)
-from easyrec.retrieval.keyword.terms import range_terms, terms_of  # noqa: E402
+from easyrec.retrieval.keyword.terms import range_terms, term_of, terms_of  # noqa: E402
 from easyrec.retrieval.keyword.words import Words  # noqa: E402
 
 
@@ -296,3 +296,25 @@ def test_a_killed_writer_leaves_what_was_committed(tmp_path):
             assert list(index.search("sun")[0]) == [10**9]
             index.remove([10**9])
             index.commit()
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, -(10**5000), float("inf"), float("nan")], ids=["large", "digits", "inf", "nan"]
+)
+def test_numbers_that_no_double_holds_are_refused(value):
+    for make in (
+        lambda: facts_of({"n": value}),
+        lambda: conditions_of({"n": value}),
+        lambda: conditions_of({"n": {"gt": value}}),
+    ):
+        with pytest.raises(ConfigError, match=r"'n'.* but must be"):
+            make()
+
+
+def test_no_text_has_the_term_of_another():
+    """Long ones, and those that engines do not take, are told by a digest, which is the term of no other text."""
+    long = "x" * 300
+    assert term_of("n", term_of("n", long).partition("=t")[2]) != term_of("n", long)
+    terms = [term_of("n", text) for text in (long, long + "x", "a\0", "a\ud800", "a", "#a", "")]
+    assert len(set(terms)) == 7
+    assert not any("\0" in term or "\ud800" in term for term in terms)

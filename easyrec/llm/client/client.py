@@ -250,7 +250,8 @@ class AsyncClient:
             )
             used += answer.usage
             if answer.refusal is not None or answer.finish == "content_filter":
-                raise AnswerError("the model refused to answer", answer.refusal or answer.text, "refused")
+                tokens = (used.input, used.output)
+                raise AnswerError("the model refused to answer", answer.refusal or answer.text, "refused", tokens)
             found, wrong = value_in(answer.text, schema)
             if found is not None:
                 return Parsed(found, answer, asked, used)
@@ -259,7 +260,8 @@ class AsyncClient:
             else:
                 kind = "unparsed"
                 turns = [*told, *again(answer.text, wrong)]
-        raise AnswerError(f"the model did not answer as asked ({repairs + 1} times): {wrong}", answer.text, kind)
+        why = f"the model did not answer as asked ({repairs + 1} times): {wrong}"
+        raise AnswerError(why, answer.text, kind, (used.input, used.output))
 
     def _body(
         self,

@@ -105,9 +105,13 @@ class RankedConfig(MetricConfig):
 
     def measure(self, cases: Sequence[Case], tools: Tools) -> list[Measured]:
         """A value for each question whose references are known."""
-        chosen = [case for case in cases if case.question.references and case.known]
+        concerned = [bool(case.question.references) and case.known for case in cases]
+        chosen = [case for case, is_ in zip(cases, concerned, strict=True) if is_ and case.searched]
         values = iter(self.values(chosen, self.k or tools.k)) if chosen else iter(())
-        return [Measured(float(next(values))) if case.question.references and case.known else SKIPPED for case in cases]
+        return [
+            SKIPPED if not is_ else Measured(float(next(values))) if case.searched else FAILED
+            for case, is_ in zip(cases, concerned, strict=True)
+        ]
 
     def values(self, cases: Sequence[Case], k: int) -> np.ndarray:
         """(n,), of questions that have references."""

@@ -47,13 +47,13 @@ class Config(MetricConfig):
     def measure(self, cases: Sequence[Case], tools: Tools) -> list[Measured]:
         """Of each question for which something was found; nothing is worth 0."""
         assert tools.judge is not None
-        found = [FAILED if case.failed else Measured(0.0) for case in cases]
+        found = [Measured(0.0) if case.searched else FAILED for case in cases]
         matters, numbers, places = [], [], []
         for number, case in enumerate(cases):
             hits = case.hits[: self.most]
             if case.question.kind == "unanswerable":
                 found[number] = SKIPPED
-            if case.failed or not hits or case.question.kind == "unanswerable":
+            if not hits or case.question.kind == "unanswerable":
                 continue
             drawn = zlib.crc32(case.question.key.encode())
             place = drawn % (len(hits) + 1)

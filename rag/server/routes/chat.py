@@ -120,7 +120,12 @@ class Answering:
     def _asked(self, rag: Rag) -> Iterator[str | Answered]:
         """The pieces of the answer."""
         body, question = self._body, self._question
-        how = {"filter": body.filter, "access": self._user.access, "images": question.images, "k": body.k}
+        how: dict[str, Any] = {
+            "filter": body.filter,
+            "access": self._user.access,
+            "images": question.images,
+            "k": body.k,
+        }
         if body.session is None:
             return rag.stream(question.text, history=question.history, **how)
         return rag.chat(question.text, user=self._user.name, session=session_of(body.model, body.session), **how)
@@ -226,7 +231,7 @@ class Answering:
             "supported": answer.supported,
             "final": answer.text,
         }
-        return {**told, "trace": answer.trace.as_json()} if self._body.trace else told
+        return {**told, "trace": answer.trace.as_json()} if self._body.trace and answer.trace else told
 
     def _usage(self, answer: Answered) -> dict[str, int]:
         sent, received = tokens_of(answer)
@@ -255,7 +260,7 @@ def session_of(base: str, session: str) -> str:
 
 def tokens_of(answer: Answered) -> tuple[int, int]:
     """Tokens that all steps sent and received."""
-    steps = answer.trace.steps
+    steps = answer.trace.steps if answer.trace is not None else ()
     return sum(step.tokens_in for step in steps), sum(step.tokens_out for step in steps)
 
 

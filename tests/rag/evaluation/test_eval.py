@@ -208,6 +208,7 @@ def test_configs_are_compared_and_a_worse_one_fails_the_build(here, capsys):
     assert said(capsys, "-c", "rag.yaml", "--baseline", "report.json", "--metric", "hit_rate@1")[0] == 0
     code, told = said(capsys, "-c", "bad.yaml", "--gate", "hit_rate@1>=0.8", "--metric", "hit_rate@1")
     assert (code, "hit_rate@1 >= 0.8" in told.out) == (3, True)
+    assert "worst by hit_rate@1:\n  0.000  badger  What does the badger eat?" in told.err
     code, told = said(capsys, "-c", "rag.yaml", "--gate", "hit_rate@1>=0.8", "--json", "--metric", "hit_rate@1")
     assert code == 0
     assert json.loads(told.out)["gates"][0]["passed"] is True
@@ -261,8 +262,13 @@ def play(server):
         name = body["response_format"]["json_schema"]["name"]
         if name == "Claims":
             return server.says(json.dumps({"claims": [lines[-1]["answer"]]}))
-        if name == "Score":
-            return server.says('{"reason": "same", "score": 5}')
+        if name == "Scores":
+            scores = [
+                {"n": one["n"], "reason": "r", "score": 5 if "food" in one["answer"] else 1}
+                for one in lines
+                if "n" in one
+            ]
+            return server.says(json.dumps({"scores": scores}))
         if name == "Relevances":
             right = lines[0]["question"].split()[3]
             verdicts = [
@@ -319,10 +325,21 @@ def test_a_question_that_is_refused_is_counted_and_the_others_go_on(here, capsys
     assert "1 of 8 questions could not be asked" in told.out
     report = json.loads((here / "report.json").read_text())
     assert report["metrics"][0]["states"]["failed"] == 1
-    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "no"}}, status=401)
+    assert report["metrics"][1]["states"]["failed"] == 0, "it was found"
+    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "bad model"}}, status=400)
+    code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
+    assert code == 1
+    assert "no question could be asked, the first: " in told.err
+
+    def shut(path, body):
+        closed = body.get("stream") and "heron eat" in body["messages"][1]["content"].split("\n")[-1]
+        return model_server.Reply({"error": {"message": "no"}}, status=401) if closed else own(path, body)
+
+    model_server.answer = shut
     code, told = said(capsys, "-c", "full.yaml", "--metric", "abstention", "-o", "llm.cache=null")
     assert code == 1
     assert "HTTP 401" in told.err
+    assert "no question could be asked" not in told.err
 
 
 def test_metrics_need_what_they_need(config):

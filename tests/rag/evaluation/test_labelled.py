@@ -24,8 +24,11 @@ def play(server):
     scores = {"answer 0": 5, "answer 1": 5, "answer 2": 4}
 
     def answer(path, body):
-        said = json.loads(body["messages"][1]["content"].split("\n")[-1])["answer"]
-        return server.says(json.dumps({"reason": "r", "score": scores[said]}) if said in scores else "who knows")
+        lines = [line for line in map(json.loads, body["messages"][1]["content"].split("\n")) if "n" in line]
+        if not any(line["answer"] in scores for line in lines):
+            return server.says("who knows")
+        told = [{"n": line["n"], "reason": "r", "score": scores.get(line["answer"], 1)} for line in lines]
+        return server.says(json.dumps({"scores": told}))
 
     server.answer = answer
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def hit(text, source="a.md", number=0):
 
 def answered(text, hits, known=True):
     numbers = dict.fromkeys(int(n) for n in re.findall(r"\[(\d+)\]", text))
-    return Answered(text, tuple(Citation(n, hits[n - 1]) for n in numbers), tuple(hits), known, Usage())
+    return Answered(
+        text, tuple(Citation(n, hits[n - 1]) for n in numbers if n <= len(hits)), tuple(hits), known, Usage()
+    )
 
 
 def metric(name, **fields):
@@ -101,7 +104,29 @@ def test_a_place_is_known_by_its_words_however_it_was_cut():
     assert not by_digest.is_in("a.md", "a refund and more")
 
 
+def test_what_could_not_be_looked_for_is_no_empty_list():
+    lost = Case(wants((1, "two")).question, (), failed="too long", searched=False)
+    unanswered = Case(wants((1, "two")).question, HITS, failed="refused")
+    found = metric("mrr").measure([lost, unanswered], Tools(5))
+    assert [one.state for one in found] == ["failed", "measured"]
+
+
 # ------------------------------------------------------------------------------------------ the judge
+
+
+def scored(lines, score):
+    """Scores of answers; nonsense has 1."""
+    return {
+        "scores": [
+            {"n": line["n"], "reason": "r", "score": 1 if line["answer"] in CONTROLS else score(line["answer"])}
+            for line in lines
+        ]
+    }
+
+
+def shown_to(body):
+    """The answers that a judge is shown."""
+    return [line for line in map(json.loads, body["messages"][1]["content"].split("\n")) if "n" in line]
 
 
 class Player:
@@ -138,9 +163,10 @@ class Player:
             found.append({"n": line["n"], "verdict": said})
         return {"verdicts": found}
 
-    def score(self, lines):
-        told = {key: value for line in lines for key, value in line.items()}
-        return {"reason": "because", "score": 5 if told["answer"] == told["right answer"] else 2}
+    def scores(self, lines):
+        right = next(line["right answer"] for line in lines if "right answer" in line)
+        told = [line for line in lines if "n" in line]
+        return scored(told, lambda answer: 5 if answer == right else 2)
 
 
 REFUNDS = (hit("A refund takes five days."), hit("Tickets have no refund.", "b.md"), hit("Dogs are welcome.", "c.md"))
@@ -194,6 +220,18 @@ def test_citations_are_checked_against_their_own_place(judge, model_server):
     assert found[1].state == "skipped"
 
 
+def test_words_of_another_place_support_no_citation(judge, model_server):
+    def lie(schema, lines, told):
+        for one, line in zip(told["verdicts"], [line for line in lines if "s" in line], strict=True):
+            if line["statement"] not in CONTROLS:
+                one.update(evidence="A refund takes five days.", verdict="supported")
+        return told
+
+    Player(model_server, lie)
+    found = metric("citation_precision").measure([case("Five days [1]. Five days indeed [2].")], Tools(3, judge()))
+    assert found[0].value == 0.5
+
+
 def test_statements_and_what_they_cite():
     assert citations_in("Five days [1]. No [2][3].", 3) == [("Five days", 1), ("No", 2), ("No", 3)]
     assert citations_in("Five days. [1] No. [2]", 3) == [("Five days", 1), ("No", 2)]
@@ -221,7 +259,11 @@ def test_a_judge_that_finds_everything_relevant_is_led(judge, model_server):
 
 def test_correctness_is_the_median_of_votes(judge, model_server):
     votes = iter([5, 1, 4])
-    model_server.answer = lambda path, body: model_server.says(json.dumps({"reason": "r", "score": next(votes)}))
+
+    def answer(path, body):
+        return model_server.says(json.dumps(scored(shown_to(body), lambda answer: next(votes))))
+
+    model_server.answer = answer
     cases = [case("Five days."), case("Who knows.", known=False), case("x", kind="unanswerable"), case("x", answer="")]
     found = metric("correctness").measure(cases, Tools(3, judge(votes=3)))
     assert [one.value for one in found] == [0.75, 0.0, None, None]
@@ -233,19 +275,22 @@ def test_correctness_is_the_median_of_votes(judge, model_server):
     ("said", "state"),
     [
         ("yes, as there is no 'no' in it", "unparsed"),
-        ('{"reason": "good", "score": 7}', "unparsed"),
-        ('{"reason": "good", "score": "5/5"}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 7}, {"n": 2, "reason": "r", "score": 1}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": "5/5"}, {"n": 2, "reason": "r", "score": 1}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 5}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 5}, {"n": 1, "reason": "r", "score": 1}]}', "unparsed"),
+        ('{"scores": [{"n": 1, "reason": "r", "score": 5}, {"n": 2, "reason": "r", "score": 5}]}', "led"),
         ('{"score": 5', "unparsed"),
         ("", "unparsed"),
     ],
-    ids=["yes inside of no", "beyond the scale", "a text", "cut JSON", "nothing"],
+    ids=["yes in no", "beyond the scale", "a text", "one alone", "twice", "all are good", "cut JSON", "nothing"],
 )
 def test_words_that_are_no_verdict_are_counted_and_never_averaged(judge, model_server, said, state):
     cases = [case("Five days."), case("A refund takes five days.", id="2")]
 
     def answer(path, body):
-        right = "A refund takes five days." in body["messages"][1]["content"].split("\n")[-1]
-        return model_server.says('{"reason": "same", "score": 5}' if right else said)
+        right = "A refund takes five days." in [line["answer"] for line in shown_to(body)]
+        return model_server.says(json.dumps(scored(shown_to(body), lambda answer: 5)) if right else said)
 
     model_server.answer = answer
     found = metric("correctness").measure(cases, Tools(3, judge()))
@@ -257,7 +302,7 @@ def test_words_that_are_no_verdict_are_counted_and_never_averaged(judge, model_s
 def test_a_refusal_and_a_cut_answer_are_told_apart(judge, model_server):
     model_server.answer = lambda path, body: model_server.says("", refusal="I will not judge")
     assert metric("correctness").measure([case("x")], Tools(3, judge()))[0].state == "refused"
-    model_server.answer = lambda path, body: model_server.says('{"reason": "so', finish="length")
+    model_server.answer = lambda path, body: model_server.says('{"scores": [', finish="length")
     assert metric("correctness").measure([case("x")], Tools(3, judge()))[0].state == "unparsed"
 
 
@@ -323,6 +368,34 @@ def test_no_document_and_no_answer_speaks_to_the_judge(judge, model_server, atta
         assert "<|" not in theirs[1]["content"]
 
 
+def test_none_of_all_known_attacks_does(judge, model_server):
+    """Each stands in its excerpt, its file's name or the answer, and nowhere else."""
+    told = (Path(__file__).parents[1] / "attacks.jsonl").read_text(encoding="utf-8").splitlines()
+    attacks = [json.loads(line)["payload"] for line in told]
+    assert len(attacks) >= 50
+    Player(model_server)
+    metrics = [metric("context_relevance", most=100), metric("faithfulness"), metric("correctness")]
+    hits = tuple(hit(f"refund {attack}", f"{attack[:80]}.md", n) for n, attack in enumerate(attacks))
+    rules = []
+    for shown, text in ((REFUNDS, "Five [1]."), (hits, "Five [1]. " + " ".join(attacks))):
+        model_server.asked.clear()
+        case_ = Case(Question(question="refund?", answer="5"), shown, answered(text, shown))
+        for one in metrics:
+            one.measure([case_], Tools(3, judge()))
+        rules.append({body["messages"][0]["content"] for body in model_server.bodies()})
+    assert rules[0] == rules[1]
+    for body in model_server.bodies():
+        assert [message["role"] for message in body["messages"]] == ["system", "user"]
+        lines = body["messages"][1]["content"].split("\n")
+        assert len(lines) == len(body["messages"][1]["content"].splitlines())
+        shown = [json.loads(line) for line in lines]
+        assert [line["n"] for line in shown if "document" in line] in (
+            [],
+            list(range(1, len(hits) + 2)),
+            list(range(1, len(hits) + 1)),
+        )
+
+
 # ------------------------------------------------------------------------------------------- without a judge
 
 
@@ -365,7 +438,7 @@ def test_the_contract_of_metrics(name, judge, model_server):
         Case(Question(question="?"), ()),
         wants((1, "two")),
     ]
-    cases.append(Case(Question(question="?"), (), failed="no"))
+    cases.append(Case(Question(question="?", references=[{"source": "a.md"}]), (), failed="no", searched=False))
     one, tools = metric(name), Tools(3, judge(), Vectors())
     assert one.measure([], tools) == []
     found = one.measure(cases, tools)

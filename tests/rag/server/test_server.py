@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import logging
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +13,8 @@ import time
 
 import httpx
 import pytest
+
+from easyrec.errors import RunError
 
 HANDBOOK = b"# Shop\n\n## Refunds\n\nA refund takes five days.\n\n## Delivery\n\nBy post in two days.\n"
 
@@ -313,6 +317,8 @@ def test_what_is_too_large_or_odd_is_refused_and_leaves_nothing(serve, tmp_path)
     assert code(served.ask("POST", "/v1/kb/shop/documents", json={})) == (415, "content_type")
     assert code(served.ask("POST", "/v1/kb/shop/search", content=b"[" * 1000)) == (400, "json_depth")
     assert code(served.ask("POST", "/v1/kb/shop/search", content=b"x" * 3000)) == (413, "body_bytes")
+    parts = (b"x" * 500 for _ in range(6))  # without a length told before
+    assert code(served.ask("POST", "/v1/kb/shop/search", content=parts)) == (413, "body_bytes")
     assert code(served.ask("POST", "/v1/kb/shop/search", json={"query": "x", "k": 5000})) == (400, "k")
     odd = {"query": "x", "search": {"reranker": {"type": "local", "path": "/"}}}
     assert code(served.ask("POST", "/v1/kb/shop/search", json=odd)) == (400, "config")
@@ -320,6 +326,16 @@ def test_what_is_too_large_or_odd_is_refused_and_leaves_nothing(serve, tmp_path)
     assert served.ask("GET", "/v1/kb/shop/tasks").json()["data"] == []
     state = tmp_path / "bases" / ".server"
     assert [*(state / "files").iterdir(), *(state / "coming").iterdir()] == []
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(serve):
+    served = serve(llm=False, limits={"body_timeout_s": 0.2})
+    host, port = served.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        head = f"POST /v1/kb HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\n{{"
+        client.sendall(head.encode())
+        told = client.recv(4096).decode()
+    assert told.startswith("HTTP/1.1 408 ")
 
 
 def test_settings_are_checked_and_hold(serve, monkeypatch):
@@ -412,10 +428,13 @@ def test_who_goes_away_in_the_midst_of_an_answer_makes_room(serve, model_server)
         time.sleep(0.05)
 
 
-def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys):
+def test_nothing_that_is_secret_or_said_is_logged(serve, model_server, capsys, monkeypatch):
     served = serve(users=serve.users, log={"level": "debug"})
     from rag.server.events import write_events
 
+    for name in ("rag.server", "uvicorn"):
+        for what in ("handlers", "propagate", "level"):  # as they are now, they are again after the test
+            monkeypatch.setattr(logging.getLogger(name), what, getattr(logging.getLogger(name), what))
     write_events("debug")
     filled(served, "root")
     model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
@@ -466,7 +485,10 @@ def test_what_was_put_in_is_taken_in_after_a_restart(serve, model_server):
     while first.ask("GET", "/v1/kb/shop/tasks").json()["data"][1]["stage"] != "waits to be tried again":
         time.sleep(0.02)
     model_server.answer = model_server.word_vectors
-    second = serve(**config)  # the first one is stopped at the end of the test: it holds nothing that the second needs
+    with pytest.raises(RunError, match="another server has these"):
+        serve(**config)
+    first.stop()
+    second = serve(**config)
     assert {task["state"] for task in second.until_done("shop").values()} == {"done"}
     assert len(second.ask("GET", "/v1/kb/shop/documents").json()["data"]) == 2
 

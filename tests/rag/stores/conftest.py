@@ -82,7 +82,7 @@ def _elastic(_):
     spec.loader.exec_module(module)
     server = module.ElasticServer(0, module.basic("app", PASSWORD))
     server.__enter__()
-    return {"url": server.url, "user": "app", "password_env": "STORE_PASSWORD"}, lambda: server.__exit__()
+    return {"url": server.url, "user": "app", "password_env": "STORE_PASSWORD"}, server.__exit__
 
 
 def _pgvector(request):

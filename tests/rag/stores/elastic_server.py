@@ -208,6 +208,7 @@ class Handler(BaseHTTPRequestHandler):
         query, parts = dict(parse_qsl(url.query)), url.path.strip("/").split("/")
         name, rest = parts[0], parts[1:]
         allowed = {"_delete_by_query": ("conflicts", "refresh"), "_doc": ("if_seq_no", "if_primary_term")}
+        allowed["_search"] = ("allow_partial_search_results",)
         known(query, allowed.get(rest[0] if rest else "", ()), "parameters")
         if raw:
             kind = "application/x-ndjson" if rest == ["_bulk"] else "application/json"

@@ -45,8 +45,8 @@ def test_it_is_exact_until_there_are_many_and_then_finds_nearly_all(tmp_path):
         store.add(numbers[some], known[some], facts(numbers[some]))
         kinds.append((store._index.config.type, getattr(store._index.config, "lists", 0)))
     assert kinds[:2] == [("flat", 0)] * 2
-    assert kinds[2] == ("ivf_sq", 256)
-    assert kinds[-1] == ("ivf_sq", 512)
+    assert kinds[2] == ("ivf_sq", 128)
+    assert kinds[-1] == ("ivf_sq", 256)
     assert len(set(kinds)) == 3
     store.commit(1)
     store.remove(numbers[::4])
@@ -65,9 +65,12 @@ def test_it_is_exact_until_there_are_many_and_then_finds_nearly_all(tmp_path):
 
     # Opened again, also where there are fewer than made it what it is.
     store = opened(tmp_path)
-    assert (store.told(), len(store), store._index.config.lists) == (2, 15_000, 512)
+    assert (store.told(), len(store), store._index.config.lists) == (2, 15_000, 256)
     assert found(store, vectors, left) >= 0.95
     assert opened(tmp_path, exact=50_000).told() == 2
+    thorough = opened(tmp_path, effort=1.0)
+    assert (thorough.told(), thorough._index.config.probes) == (2, 256)
+    assert found(thorough, vectors, left) >= 0.96
     # Of another kind it is told anew.
     assert opened(tmp_path, index={"type": "hnsw"}).told() == 0
 
@@ -93,6 +96,43 @@ def test_it_is_saved_when_much_has_changed_and_not_at_every_commit(tmp_path):
     store.commit(12)
     store.close()
     assert opened(tmp_path).told() == 12
+
+
+def test_what_is_known_is_kept_once_for_all_that_share_it_and_let_go_when_nobody_does(tmp_path):
+    store = opened(tmp_path)
+    for change in range(1, 5):
+        known = [{"document": (f"{change}-{number // 10}",), "one": (1,)} for number in range(200)]
+        store.add(np.arange(200), clustered(200, change), known)
+        store.commit(change)
+        assert len(store._groups) == 20 * change
+    assert len(store._groups._numbers) == 20
+    assert len(list(tmp_path.glob("groups-*"))) == 1
+    store.add(np.array([500]), clustered(1), [{"document": ("1-0",)}])  # which was let go
+    store.commit(5)
+    store.close()
+    store = opened(tmp_path)
+    for name, value, expected in (
+        ("document", "1-0", [500]),
+        ("document", "3-1", []),
+        ("document", "4-1", list(range(10, 20))),
+        ("one", True, []),
+        ("one", 1.0, list(range(200))),
+    ):
+        assert sorted(store.search(clustered(1)[0], 300, conditions_of({name: value}))[0].tolist()) == expected
+
+
+@pytest.mark.parametrize("change", ["lost", "damaged", "another one's"])
+def test_an_index_without_its_groups_is_told_anew(tmp_path, change):
+    with opened(tmp_path / "a") as store:
+        store.add(np.arange(9), clustered(9), facts(np.arange(9)))
+        store.commit(3)
+    assert opened(tmp_path / "a").told() == 3
+    (path,) = (tmp_path / "a").glob("groups-*")
+    if change == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-9] if change == "damaged" else b"")
+    assert opened(tmp_path / "a").told() == 0
 
 
 @pytest.mark.parametrize("exact", [0, 100])

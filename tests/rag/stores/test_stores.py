@@ -293,6 +293,14 @@ def test_a_knowledge_base_searches_it(kind, place_of, model_server, tmp_path):
                 assert texts(reader, "holidays")[0] == "Holidays are thirty days."
     with KnowledgeBase(config) as base:
         assert texts(base, "refund", filter={"team": "z"}) == ["The refund takes nine days."]
+    # Of records that are no more nothing is found, though these have fewer changes than an index was told of.
+    for path in (tmp_path / "base").glob("records.db*"):
+        path.unlink()
+    with KnowledgeBase(config) as base:
+        base.add_text("a", "Tea is free.")
+        for mode in ("vector", "keyword", "hybrid"):
+            assert texts(base, "refund tea", mode) == ["Tea is free."]
+        assert (len(base.vectors), len(base.keywords)) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -317,6 +325,30 @@ def test_a_server_that_goes_away_is_told_soon_and_without_secrets(kind, place_of
         assert kind in str(raised.value).replace("postgresql", "pgvector")
         assert PASSWORD not in str(raised.value) + repr(place.config())
         assert raised.value.__cause__ is None or PASSWORD not in repr(raised.value.__cause__)
+
+
+def test_a_graph_of_pgvector_finds_nearly_all_and_all_that_pass(place_of, obvious):
+    place = place_of("pgvector")
+    store, numbers = place.open(exact=500, ef_search=60), np.arange(6000)
+    facts = [{"half": (bool(n % 2),), "few": (int(n % 600),), "none": ("x",)} for n in numbers]
+    told(store, obvious, numbers=numbers, vectors=vectors(6000), facts=facts)
+    store.commit(1)
+    assert store._graph
+    assert place.open(exact=500)._graph
+    store.remove(numbers[:100])
+    obvious.remove(numbers[:100])
+    hits = 0
+    for question in vectors(20, seed=3):
+        expected = [number for _, number in obvious.search(question, 10)]
+        hits += len(set(store.search(question, 10)[0].tolist()) & set(expected))
+        half = conditions_of({"half": True})
+        expected = [number for _, number in obvious.search(question, 10, half)]
+        hits += len(set(store.search(question, 10, half)[0].tolist()) & set(expected))
+    assert hits >= 0.95 * 400
+    obvious.agrees(store, question, 10, conditions_of({"few": 7}))
+    obvious.agrees(store, question, 1500, conditions_of({"few": {"lt": 300}}))
+    obvious.agrees(store, question, 1200)
+    assert len(store.search(question, 1000, conditions_of({"none": "x"}))[0]) == 1000
 
 
 ADDRESS = {
