@@ -159,7 +159,12 @@ class GateConfig(StrictModel):
     min: float | None = None
     """What it must reach; where less is better, the most that it may be."""
     max_drop: float | None = Field(None, ge=0.0)
-    """By how much it may be worse than that of the version that is served, on the same samples."""
+    """By how much it may be worse than that of the version that is served, on the same samples: it is refused where it is
+    surely worse by more, so that chance alone refuses none."""
+    level: float = Field(0.95, gt=0.5, lt=1.0)
+    """How sure: of the interval of the difference."""
+    unsure: Literal["pass", "refuse"] = "pass"
+    """What becomes of a version where `max_drop` lies inside of the interval."""
     share: float = Field(0.2, gt=0.0, le=0.9)
     """Share of the new samples, the newest ones, that are held out. The next version learns them."""
     refused: Literal["skip", "again"] = "skip"

@@ -17,6 +17,7 @@ from easyrec.loop import window as windows
 from easyrec.loop.config import LoopConfig, require
 from easyrec.loop.versions import Manifest, Versions, link_tree
 from easyrec.loop.window import HELD, REPLAY, ROWS
+from easyrec.loop.worsening import FOLD, Measured, Worsening, measured, parts_of, worsening
 from easyrec.train import api
 
 logger = logging.getLogger("easyrec.loop")
@@ -186,33 +187,55 @@ class Learner:
         value = metric_of(trained["metrics"], gate.metric)
         served = self.versions.served
         former = None if served is None else self.measure(served, number)
-        why = refusal(self.loop, value, former)
+        drop = None
+        if gate.max_drop is not None and former is not None and value is not None:
+            own, sign = self.measure(number, number), 1.0 if gate.more_is_better else -1.0
+            drop = worsening(own._replace(value=value), former, sign, gate.level)
+        why = refusal(self.loop, value, drop)
         manifest = {
             "passed": not why,
             "why": why,
             "metric": gate.metric,
             "value": value,
-            "serving": former,
+            "serving": None if former is None else former.value,
             "serving_version": served,
+            "drop": None if drop is None else [one if math.isfinite(one) else None for one in drop],
             "rows": self._plan(number)["held"],
             "seconds": round(time.monotonic() - begun, 3),
         }
         self.versions.write(number, "gate", manifest)
+        if drop is not None and not why and gate.max_drop is not None and drop.high > gate.max_drop:
+            logger.warning(
+                "version %d passes, but the samples cannot tell whether it is worse by more than max_drop: %s is worse by "
+                "%.5f, and may be by %.5f to %.5f",
+                *(number, gate.metric, *drop),
+            )
         if why:
             logger.warning("version %d is refused: %s", number, why)
             self.versions.tell({**self._told(number), "result": "refused", "why": why})
         return not why
 
-    def measure(self, which: int, on: int) -> float | None:
+    def measure(self, which: int, on: int) -> Measured:
         """What a version reaches on the rows that another one was measured on."""
-        held = self.versions.at(on) / HELD
+        held, overrides = self.versions.at(on) / HELD, self._measuring(which)
+        by_parts = self.loop.gate.max_drop is not None and self.experiment.eval.retrieval is None
+        source: Any = _parquet(str(held))
+        if by_parts:
+            known = overrides.get("eval") or {}
+            overrides = (
+                {**overrides, "eval": {**known, "slices": [*known.get("slices", ()), FOLD]}}
+                if known
+                else {**overrides, "eval.slices": [FOLD]}
+            )
+            source = parts_of(held)
         done = api.evaluate(
             self.versions.run(which),
-            data={"test": _parquet(str(held))},
+            data={"test": source},
             plugins=self.plugins,
-            overrides=self._measuring(which),
+            overrides=overrides,
         )
-        return metric_of(dict(done.metrics["test"]), self.loop.gate.metric)
+        metrics, name = dict(done.metrics["test"]), self.loop.gate.metric
+        return measured(metrics, name, metric_of(metrics, name))
 
     def _measuring(self, which: int) -> dict[str, Any]:
         """The measures of now, also for a run that was trained with others."""
@@ -243,13 +266,13 @@ class Learner:
         self.versions.tell({**told, "result": "published"})
 
 
-def refusal(loop: LoopConfig, value: float | None, former: float | None) -> str:
+def refusal(loop: LoopConfig, value: float | None, drop: Worsening | None) -> str:
     """Why a version may not be served; empty where it may.
 
     Args:
         loop: The loop.
         value: What it reaches.
-        former: What the version that is served reaches, None where there is none, or it cannot be measured.
+        drop: By how much it is worse than the version that is served, None where there is none, or it cannot be measured.
     """
     gate, name = loop.gate, loop.gate.metric
     if value is None:
@@ -257,10 +280,12 @@ def refusal(loop: LoopConfig, value: float | None, former: float | None) -> str:
     sign = 1.0 if gate.more_is_better else -1.0
     if gate.min is not None and sign * (value - gate.min) < 0:
         return f"{name} {value:.5f} is {'below' if sign > 0 else 'above'} {gate.min:.5f}"
-    if gate.max_drop is not None and former is not None and sign * (former - value) > gate.max_drop:
-        return (
-            f"{name} {value:.5f} is worse than that of what is served, {former:.5f}, by more than {gate.max_drop:.5f}"
-        )
+    if gate.max_drop is not None and drop is not None:
+        told = f"{name} {value:.5f} is worse than that of what is served by {drop.value:.5f}"
+        if drop.low > gate.max_drop:
+            return f"{told}, by {drop.low:.5f} at least: by more than {gate.max_drop:.5f}"
+        if gate.unsure == "refuse" and drop.high > gate.max_drop:
+            return f"{told}, and may be by {drop.high:.5f}: by more than {gate.max_drop:.5f}"
     return ""
 
 

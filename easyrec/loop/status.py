@@ -66,6 +66,7 @@ def status_of(loop: LoopConfig, clock: Callable[[], float] = time.time) -> dict[
     trained = None if newest is None else _trained(versions)
     counts: Mapping[str, int] = joined.get("counts") or {}
     waiting = samples_of(joined) - int(plan.get("samples") or 0) + int(plan.get("held", 0))
+    ended = versions.ended(history)
     gates = [one for one in history if one["result"] in ("published", "refused")]
     figures = {
         "served_version": served.get("version"),
@@ -82,8 +83,8 @@ def status_of(loop: LoopConfig, clock: Callable[[], float] = time.time) -> dict[
         "malformed_total": _of(counts, "malformed"),
         "late_total": _of(counts, "late"),
         "duplicates_total": _of(counts, "duplicates"),
-        "versions_published_total": sum(one["result"] == "published" for one in history),
-        "versions_refused_total": sum(one["result"] == "refused" for one in history),
+        "versions_published_total": ended.get("published", 0),
+        "versions_refused_total": ended.get("refused", 0),
         "versions_rolled_back_total": len(versions.rollbacks),
         "gate_value": gates[-1]["value"] if gates else None,
         "gate_serving": gates[-1]["serving"] if gates else None,

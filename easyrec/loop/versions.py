@@ -16,7 +16,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -121,10 +122,34 @@ class Versions:
     # --------------------------------------------------------------------------------------------- history
 
     def tell(self, record: Mapping[str, Any]) -> None:
-        """Add to the history how a version ended."""
-        line = json.dumps({"at": time.time(), **record}) + "\n"
-        with (self.state / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+        """Add to the history how a version ended, and how many had ended before, of which the lines may be read no more."""
+        known, history = (record["version"], record["result"]), self.history
+        same = next((one for one in history if (one["version"], one["result"]) == known), None)
+        if same is not None and "ended" in same:
+            ended = same["ended"]
+        else:
+            ended = self.ended(history)
+            ended[record["result"]] = ended.get(record["result"], 0) + (same is None)
+        line = json.dumps({"at": time.time(), **record, "ended": ended}) + "\n"
+        with (self.state / "history.jsonl").open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # a line that a kill cut off must not take this one with it
+                    line = "\n" + line
+            file.write(line.encode())
+
+    @staticmethod
+    def ended(history: Sequence[Manifest]) -> dict[str, int]:
+        """How many versions have ended in which way since the loop began.
+
+        Args:
+            history: How the last ones ended.
+        """
+        counts = Counter(one["result"] for one in history)
+        for one in history:
+            for result, count in one.get("ended", {}).items():
+                counts[result] = max(counts[result], int(count))
+        return dict(counts)
 
     @property
     def history(self) -> list[Manifest]:

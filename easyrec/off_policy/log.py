@@ -106,8 +106,13 @@ def _add_rewards(
         told = f"no event is of type '{strange[0]}'{nearest(strange[0], known)}; there are: {', '.join(known)}"
         raise DataError(told, column="type")
     events = events.filter(pc.is_in(events["type"], value_set=pa.array(list(rewards))))
-    ids = events["event_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    events = events.take(pa.array(np.unique(ids, return_index=True)[1]))
+    ids = events["event_id"].combine_chunks().dictionary_encode().indices
+    named = np.flatnonzero(pc.is_valid(ids).to_numpy(zero_copy_only=False))
+    first = named[np.unique(ids.take(pa.array(named)).to_numpy(), return_index=True)[1]]
+    nameless = np.flatnonzero(
+        pc.is_null(ids).to_numpy(zero_copy_only=False)
+    )  # nobody can say which of these are the same
+    events = events.take(pa.array(np.sort(np.concatenate([first, nameless]))))
     found = pc.index_in(_keys(events), value_set=_keys(exposures)).to_numpy(zero_copy_only=False)
     matched = ~np.isnan(found.astype(np.float64))
     worth = np.array([rewards[name] for name in events["type"].to_pylist()], dtype=np.float64)
@@ -202,8 +207,10 @@ def _predicted(
     of_log[there] = np.where(found >= 0, values[np.maximum(found, 0)], 0.0)
     top = rank < size
     of_policy[row[top], rank[top]] = values[top]
-    total = of_log.sum(axis=0)
-    factor = np.where(there, shown.reward, 0.0).sum(axis=0) / np.where(total > 0, total, 1.0)
+    spoken = np.bincount(row, minlength=len(there)) > 0
+    total, brought = of_log.sum(axis=0), np.where(there, shown.reward, 0.0)[spoken].sum(axis=0)
+    # Where the model expects nothing of what the log has, there is no scale: it says nothing of that position.
+    factor = np.where(total * brought > 0, brought / np.where(total == 0, 1.0, total), 0.0)
     return of_log * factor, of_policy * factor
 
 

@@ -52,8 +52,9 @@ class Logged:
                 raise DataError(f"{name} has the shape {found.shape}, rewards have {self.reward.shape}", column=name)
         there = np.ones(self.reward.shape, dtype=bool) if self.there is None else np.asarray(self.there, dtype=bool)
         object.__setattr__(self, "there", there.reshape(self.reward.shape))
-        for name in ("reward", "propensity", "target"):
-            if not np.isfinite(getattr(self, name)[self.filled]).all():
+        for name in ("reward", "propensity", "target", "predicted"):
+            values = getattr(self, name)
+            if values is not None and not np.isfinite(values[self.filled]).all():
                 raise DataError("holds values that are no finite numbers", column=name)
         chance, target = self.propensity[self.filled], self.target[self.filled]
         if not len(chance):
@@ -68,6 +69,11 @@ class Logged:
             raise DataError(
                 f"has the shape {np.shape(self.expected)}, but needs {self.reward.shape}", column="expected"
             )
+        if self.expected is not None:
+            whole = np.asarray(self.expected, dtype=np.float64)
+            object.__setattr__(self, "expected", whole)
+            if not np.isfinite(whole if whole.ndim == 1 else whole[self.filled]).all():
+                raise DataError("holds values that are no finite numbers", column="expected")
 
     @property
     def filled(self) -> npt.NDArray[np.bool_]:

@@ -164,6 +164,21 @@ class PopularPolicy(Scored):
         scores: Floats = (rate + 1e-9 * tie)[self.group(requests.user)]
         return scores
 
+    def state(self) -> dict[str, Floats]:
+        """What was counted, to be kept."""
+        return {"clicks": self.clicks, "looks": self.looks}
+
+    def restore(self, state: Mapping[str, Floats]) -> None:
+        """Know what `state` gave.
+
+        Raises:
+            ValueError: It is of another policy.
+        """
+        for name, held in self.state().items():
+            if state[name].shape != held.shape:
+                raise ValueError("what was learned is of another policy")
+            held[:] = state[name]
+
     def observe(self, clicks: Clicks) -> None:
         """Count the clicks."""
         first = clicks.kind == 0

@@ -59,13 +59,9 @@ def simulate(
     Raises:
         RunError: The folder holds a run, or none to go on with; there is no engine; or the disk refuses.
     """
-    done = _begin(config, folder, resume=resume, overwrite=overwrite)
+    done: list[dict[str, Any]] = _begin(config, folder, resume=resume, overwrite=overwrite)
     simulation = Simulation(config)
-    if done:
-        simulation.load(folder / STATE)
     world = simulation.world
-    first = len(done)
-    until = config.world.days if days is None else min(first + days, config.world.days)
     name = "engine" if policy is None else policy.type
     engine = EnginePolicy(world, config.drive, config.name) if policy is None else None
     try:
@@ -75,6 +71,12 @@ def simulate(
             asked = engine
         else:
             asked = build_policy(world, policy or PolicyConfig(), simulation.history)
+        if done:
+            # Whoever was killed between the two files had passed the day.
+            done = simulation.load(folder / STATE, asked)
+            write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in done))
+        first = len(done)
+        until = config.world.days if days is None else min(first + days, config.world.days)
         for day in range(first, until):
             _catalogue(config, simulation, day)
             recorder = Recorder(world, folder / "logs", f"{config.name}-day{day}") if log else None
@@ -89,7 +91,7 @@ def simulate(
             if engine is not None and engine.events_failed:
                 figures["events_failed"], engine.events_failed = engine.events_failed, 0
             done.append(figures)
-            simulation.save(folder / STATE)
+            simulation.save(folder / STATE, done, asked)
             write_text(folder / METRICS, "".join(json.dumps(row) + "\n" for row in done))
             write_text(folder / REPORT, simulate_page(config, name, done))
             if after_day is not None:

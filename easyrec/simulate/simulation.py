@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from easyrec.simulate.config import SimulateConfig
 from easyrec.simulate.events import Clicks, Pending
 from easyrec.simulate.figures import Figures
 from easyrec.simulate.history import History
-from easyrec.simulate.policy import Policy
+from easyrec.simulate.policy import Policy, PopularPolicy
 from easyrec.simulate.recorder import Recorder
 from easyrec.simulate.world import Requests, World
 
@@ -78,8 +78,13 @@ class Simulation:
         """Tell what is still on its way."""
         self._tell(self.pending.due(), policy, recorder)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, days: Sequence[Mapping[str, Any]] = (), policy: Policy | None = None) -> None:
         """Keep what has happened, so that a later process goes on.
+
+        Args:
+            path: The file.
+            days: The figures of the days that are over: kept with what happened on them, so that no day is passed twice.
+            policy: Who answers; what it has learned is kept too.
 
         Raises:
             RunError: The disk refuses; a former file stays.
@@ -89,6 +94,9 @@ class Simulation:
         try:
             with partial.open("wb") as file:
                 columns: dict[str, Any] = {"digest": self._digest(), **self.history.state(), **events}
+                columns["days"] = np.frombuffer(json.dumps(list(days)).encode(), dtype=np.uint8)
+                if isinstance(policy, PopularPolicy):
+                    columns |= {f"policy_{name}": values for name, values in policy.state().items()}
                 np.savez(file, **columns)
                 file.flush()
                 os.fsync(file.fileno())
@@ -96,8 +104,12 @@ class Simulation:
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror or error}") from error
 
-    def load(self, path: Path) -> None:
-        """Know what `save` kept.
+    def load(self, path: Path, policy: Policy | None = None) -> list[dict[str, Any]]:
+        """Know what `save` kept; gives the figures of the days that are over.
+
+        Args:
+            path: The file.
+            policy: Who answers: it learns again what it had learned.
 
         Raises:
             RunError: It is damaged, or of another world.
@@ -109,6 +121,10 @@ class Simulation:
                 raise RunError(f"{path} is of another world: begin anew, with --overwrite")
             self.history.restore({name: columns[name] for name in ("item", "time", "count")})
             self.pending.events = Clicks(**{name: columns[f"event_{name}"] for name in vars(Clicks.none())})
+            if isinstance(policy, PopularPolicy):
+                policy.restore({name: columns[f"policy_{name}"] for name in policy.state()})
+            days: list[dict[str, Any]] = json.loads(columns["days"].tobytes())
+            return days
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{path} is damaged: {error}") from error
 

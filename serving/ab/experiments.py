@@ -44,7 +44,7 @@ class Experiments:
         self._lock = threading.Lock()
         self._look_at = 0.0
         self._plan = Plan(config, frozenset(self.state.stopped()))
-        self.guard = Guard(config, self.state, self.stop, now)
+        self.guard = Guard(config, self.state, self.stop, self.refresh, now)
 
     @classmethod
     def load(
@@ -222,7 +222,7 @@ class Experiments:
                 stopped = frozenset(self.state.stopped())
             except DataError as error:
                 _LOG.error("%s; what ran goes on", error)
-                return
+                stopped = self._plan.stopped | frozenset(self.state.held)
             if stopped != self._plan.stopped:
                 self._plan = Plan(self.config, stopped)
 

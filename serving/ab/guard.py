@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from easyrec.errors import DataError, EasyRecError
+from easyrec.errors import DataError, EasyRecError, RunError
 from serving.ab.buckets import hash_one, prefix
 from serving.ab.config import Experiment, ExperimentsConfig
 from serving.ab.guardrail_config import OF_TIME, Guardrail
@@ -110,6 +110,7 @@ class Guard:
         config: The experiments.
         state: Where they are stopped.
         stop: Stops an experiment: name, by whom, why.
+        refresh: Lets what is stopped be seen at once.
         now: Seconds since 1970.
     """
 
@@ -118,10 +119,11 @@ class Guard:
         config: ExperimentsConfig,
         state: State,
         stop: Callable[[str, str, str], bool],
+        refresh: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
         self._guarded = {name: one for name, (_, one) in config.experiments.items() if one.guardrails}
-        self._state, self._stop, self._now = state, stop, now
+        self._state, self._stop, self._refresh, self._now = state, stop, refresh, now
         self._window = config.guardrail_window_s
         self._every = config.guardrail_every_s
         self._prints = {name: _print(one) for name, one in self._guarded.items()}
@@ -175,7 +177,11 @@ class Guard:
         """
         if not self._guarded:
             return []
-        known = self._state.started()
+        try:
+            known: Mapping[str, float] = self._state.started()
+        except DataError as error:  # a damaged state: what is counted is judged all the same
+            _LOG.error("%s", error)
+            known = {}
         with self._lock:
             self._renew(known)
             if self._now() - self._turned >= self._window / 2:
@@ -193,7 +199,13 @@ class Guard:
             except OSError as error:  # a full disk: what this process counted is judged all the same
                 _LOG.error("counts cannot be shared: %s", error)
         done = []
-        stopped = self._state.stopped()
+        for name, one in list(self._state.held.items()):  # the disk may take it now
+            if self._ends(name, one.why):
+                _LOG.warning("experiment '%s' is stopped in all processes: %s", name, one.why)
+        try:
+            stopped = self._state.stopped()
+        except DataError:
+            stopped = self._state.held
         for name, experiment in self._guarded.items():
             if name in stopped or experiment.state == "stopped":
                 continue
@@ -202,14 +214,33 @@ class Guard:
                 if why and guardrail.action == "warn":
                     if (name, guardrail.metric) not in self._warned:
                         self._warned.add((name, guardrail.metric))
-                        self._state.warn(name, "guardrail", why)
                         _LOG.warning("experiment '%s': %s", name, why)
+                        try:
+                            self._state.warn(name, "guardrail", why)
+                        except RunError as error:
+                            _LOG.error("%s", error)
                 elif why:
-                    if self._stop(name, "guardrail", why):
+                    if self._ends(name, why):
                         _LOG.warning("experiment '%s' is stopped: %s", name, why)
                         done.append((name, why))
                     break
         return done
+
+    def _ends(self, name: str, why: str) -> bool:
+        """Stop an experiment in all processes, or where that cannot be written, in this one.
+
+        Returns:
+            Whether it ran.
+        """
+        try:
+            return self._stop(name, "guardrail", why)
+        except (RunError, DataError) as error:
+            known = name in self._state.held
+            if not known:
+                _LOG.error("experiment '%s' is stopped in this process alone: %s", name, error)
+                self._state.hold(name, "guardrail", why)
+                self._refresh()
+            return not known
 
     def close(self) -> None:
         """End the thread that judges."""

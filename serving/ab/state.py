@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import threading
 import time
@@ -38,12 +39,13 @@ class State:
     def __init__(self, folder: Path | None, now: Callable[[], float] = time.time) -> None:
         self.folder, self._now = folder, now
         self._stopped: dict[str, Stopped] = {}
+        self._held: dict[str, Stopped] = {}
         self._started: dict[str, float] = {}
         self._seen: tuple[int, ...] | None = None
         self._own = threading.RLock()
 
     def stopped(self) -> Mapping[str, Stopped]:
-        """What is stopped, as the file says it now.
+        """What is stopped, as the file says it now, and what this process alone holds stopped.
 
         Raises:
             DataError: The file is damaged.
@@ -51,7 +53,30 @@ class State:
         if self.folder is not None:
             with self._own:
                 self._read(self.folder / "state.json")
-        return self._stopped
+        if self._held:
+            with self._own:
+                self._held = {
+                    name: one
+                    for name, one in self._held.items()
+                    if name not in self._stopped and self._started.get(name, -math.inf) < one.time
+                }
+        return {**self._held, **self._stopped}
+
+    def hold(self, name: str, by: str, why: str) -> None:
+        """Stop an experiment in this process, whatever the disk says, until it is stopped or started for all.
+
+        Args:
+            name: The experiment.
+            by: Who stops it.
+            why: The reason.
+        """
+        with self._own:
+            self._held = {**self._held, name: Stopped(by, why, self._now())}
+
+    @property
+    def held(self) -> Mapping[str, Stopped]:
+        """What this process alone holds stopped."""
+        return self._held
 
     def started(self) -> Mapping[str, float]:
         """When experiments that had been stopped were started again, as the file says it now.
@@ -75,8 +100,8 @@ class State:
             if name in stopped:
                 return False
             stopped[name] = Stopped(by, why, self._now())
-            self._log("stop", name, by, why)
-            return True
+        self._log("stop", name, by, why)  # what cannot be told is stopped all the same
+        return True
 
     def start(self, name: str, by: str, why: str) -> bool:
         """Let an experiment that was stopped go on.

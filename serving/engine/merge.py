@@ -40,6 +40,17 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def copy(self) -> Candidates:
+        """The same in arrays of their own."""
+        return Candidates(
+            self.rows.copy(),
+            self.sources.copy(),
+            self.scores.copy(),
+            {name: values.copy() for name, values in self.tasks.items()},
+            None if self.propensity is None else self.propensity.copy(),
+            {name: values.copy() for name, values in self.notes.items()},
+        )
+
     def take(self, places: Ints | Mask) -> Candidates:
         """Some of them, in the order of the places."""
         return Candidates(

@@ -18,7 +18,7 @@ from serving.engine.ask import Ask
 from serving.engine.config import SceneConfig
 from serving.engine.lanes import Lane, Pending
 from serving.engine.listed import Listed, reasons_of
-from serving.engine.merge import Candidates, best_with_quotas, merge
+from serving.engine.merge import Candidates, best_with_quotas, merge, scratch
 from serving.engine.recall import NOTHING, Found, Recall
 from serving.engine.rows import Ints, Mask, Rows
 from serving.engine.scoring import Scorer
@@ -200,7 +200,8 @@ class Plan:
         for stage in self.reranks:
             name = stage.config.called
             try:
-                candidates = _whole(stage.rerank(ask, candidates, wanted + MARGIN))
+                # A copy: a stage of anybody's may change what it is given, and fail then.
+                candidates = _whole(stage.rerank(ask, candidates.copy(), wanted + MARGIN), candidates, len(self.rows))
             except Exception as error:  # noqa: BLE001 (a request always answers: the order stays as it was)
                 _failed(ask, f"rerank.{name}", error)
             marks.passed(f"rerank.{name}", len(candidates), len(candidates))
@@ -457,18 +458,28 @@ def _sound(found: Found, items: int) -> Found:
     return Found(rows[known], scores, because, groups, found.names)
 
 
-def _whole(candidates: Candidates) -> Candidates:
+def _whole(candidates: Candidates, given: Candidates, items: int) -> Candidates:
     """What a stage of anybody's gave.
 
     Raises:
         TypeError: It is none.
-        ValueError: Its arrays are not of one length.
+        ValueError: Its arrays are not of one length, or it holds what the stage was not given, or something twice.
     """
     if not isinstance(candidates, Candidates):
         raise TypeError("a stage of re-ranking must give `Candidates`")
-    beside = (candidates.sources, candidates.scores, candidates.propensity)
+    beside = (candidates.sources, candidates.scores, candidates.propensity, *candidates.tasks.values())
     if any(one is not None and len(one) != len(candidates) for one in beside):
         raise ValueError("candidates must be arrays of one length")
+    left = scratch("given", items, np.bool_)
+    left[given.rows] = True
+    try:
+        known = len(candidates) == 0 or (int(candidates.rows.min()) >= 0 and bool(left[candidates.rows].all()))
+        left[candidates.rows] = False
+        once = np.count_nonzero(left[given.rows]) == len(given) - len(candidates)
+    finally:
+        left[given.rows] = False
+    if not known or not once:
+        raise ValueError("a stage of re-ranking must give each candidate back once, and no others")
     return candidates
 
 

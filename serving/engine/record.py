@@ -10,6 +10,7 @@ Names begin with the time at which a file was finished, so that what is shown la
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import queue
@@ -27,11 +28,13 @@ import pyarrow as pa
 from serving.engine.config import RecordConfig
 from serving.engine.listed import Listed
 from serving.server.events import tell
-from serving.server.metrics import Metrics, is_alive
+from serving.server.metrics import Metrics
 
 MOST_WAITING = 10_000
 """Lists and batches of events that wait to be written; beyond these, what comes is left out and counted."""
 LOOK_S = 0.25
+TIDY_S = 60.0
+"""How often it is looked for what others left, and for what is too old."""
 KINDS = ("exposures", "events")
 
 
@@ -41,7 +44,16 @@ class _File:
     def __init__(self, folder: Path, kind: str) -> None:
         self.folder, self.kind, self.since, self.lines = folder, kind, time.monotonic(), 0
         self.path = folder / f".{kind}-{os.getpid()}-{uuid.uuid4().hex[:8]}.writing"
-        self._file: IO[bytes] = self.path.open("ab", buffering=0)
+        self._file = self._open()
+
+    def _open(self) -> IO[bytes]:
+        """Open it with a lock, which says that somebody lives who writes it; a number of a process may come again."""
+        while True:
+            file = self.path.open("ab", buffering=0)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if self.path.exists():
+                return file
+            file.close()  # who looked for what others left was faster than the lock
 
     def write(self, lines: list[bytes]) -> None:
         """Write lines, whole or not at all as far as a process that is killed goes.
@@ -56,8 +68,28 @@ class _File:
 
     def show(self) -> None:
         """Let others read it."""
-        self._file.close()
-        show(self.path)
+        try:
+            show(self.path)
+        finally:
+            self._file.close()
+
+
+def show_left(path: Path) -> int:
+    """Show a file if nobody writes it any more; gives how many lines it has.
+
+    Raises:
+        OSError: Another process was faster, or the disk refuses.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return 0
+        if not path.exists():
+            return 0
+        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        show(path)
+        return lines
 
 
 def show(path: Path) -> None:
@@ -97,18 +129,21 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._queue: queue.Queue[tuple[str, Callable[[], list[bytes]]] | None] = queue.Queue(MOST_WAITING)
         self._open: dict[str, _File] = {}
-        self._tidied = 0.0
+        self._tidied = time.monotonic()
         self.recover()
         self._thread = threading.Thread(target=self._run, name="record", daemon=True)
         self._thread.start()
 
     def recover(self) -> None:
-        """Show the files of processes that have died."""
+        """Show the files of processes that have died, and those that could not be shown."""
+        own = {file.path for file in self._open.values()}
         for path in self.folder.glob(".*.writing"):
-            parts = path.name.split("-")
-            if len(parts) == 3 and parts[1].isdigit() and not is_alive(int(parts[1])):
+            kind, *rest = path.name[1:].split("-")
+            if len(rest) == 2 and rest[0].isdigit() and kind in KINDS and path not in own:
                 with contextlib.suppress(OSError):  # another process was faster
-                    show(path)
+                    lines = show_left(path)
+                    if lines:
+                        self._metrics.add("easyrec_engine_record_total", lines, kind=kind, result="recovered")
 
     def put(self, kind: str, lines: Callable[[], list[bytes]]) -> None:
         """Have lines written; they are made when it is their turn."""
@@ -157,8 +192,11 @@ class Record:
         for kind, file in list(self._open.items()):
             if file.lines >= self.config.file_rows or now - file.since >= self.config.file_s:
                 self._show(kind)
-        if self.config.keep_days is not None and now - self._tidied > 60.0:
-            self._tidied = now
+        if now - self._tidied < TIDY_S:
+            return
+        self._tidied = now
+        self.recover()
+        if self.config.keep_days is not None:
             oldest = time.time() - 86_400.0 * self.config.keep_days
             for path in (path for kind in KINDS for path in self.folder.glob(f"{kind}-*.jsonl")):
                 with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ process that was killed leaves its file, so that what it counted is not lost.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import orjson
 
 from easyrec import prometheus
 from easyrec.prometheus import Labels
+from serving.server.events import tell
 
 __all__ = ["BOUNDS", "HELP", "Board", "Labels", "Metrics", "exposition", "is_alive"]
 
@@ -65,7 +67,10 @@ HELP: dict[str, tuple[str, str]] = {
     "easyrec_engine_stage_seconds": ("histogram", "Time of a list by stage; sources of candidates run side by side."),
     "easyrec_engine_items_total": ("counter", "Candidates that went into a stage, and that came out."),
     "easyrec_engine_events_total": ("counter", "Events that were taken, by type; those that came twice count once."),
-    "easyrec_engine_record_total": ("counter", "Lines of exposures and events: written, failed, or dropped."),
+    "easyrec_engine_record_total": (
+        "counter",
+        "Lines of exposures and events: written, failed, dropped, or recovered of a process that died.",
+    ),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {
@@ -102,8 +107,22 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self._refused = folder, False
         folder.mkdir(parents=True, exist_ok=True)
+
+    def tell(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Write this process' numbers and give them: what was told once is not lost with the process, so no counter falls.
+
+        A disk that refuses is told in the log, once; numbers go on.
+        """
+        try:
+            self.post(state)
+            self._refused = False
+        except OSError as error:
+            if not self._refused:
+                self._refused = True
+                tell(logging.ERROR, "the numbers cannot be shared", why=str(error))
+        return state
 
     def post(self, state: Mapping[str, Any], pid: int | None = None) -> None:
         """Write a process' numbers, whole or not at all."""

@@ -126,7 +126,7 @@ class Service:
         self.admission.pool.shutdown()
         self._aside.shutdown()
         self.after.close()
-        self.board.post(self.numbers())
+        self.board.tell(self.numbers())
         self.models.close()
 
     async def drain(self) -> None:
@@ -161,7 +161,7 @@ class Service:
     async def _post(self) -> None:
         tidied = judged = time.monotonic()
         while True:
-            self.board.post(self.numbers())
+            self.board.tell(self.numbers())
             if time.monotonic() - tidied > TIDY_S:
                 tidied = time.monotonic()
                 self.after.tidy()

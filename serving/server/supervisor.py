@@ -138,7 +138,7 @@ class Supervisor:
         self._next_start = time.monotonic() + pause
         self._restarts += 1
         counted = [["easyrec_worker_restarts_total", [], self._restarts]]
-        self._board.post({"counters": counted, "gauges": [], "histograms": []})
+        self._board.tell({"counters": counted, "gauges": [], "histograms": []})
         tell(
             logging.ERROR,
             "a process died",

@@ -68,7 +68,7 @@ async def ready(service: StoreService, request: Request) -> Answer:
 
 async def metrics(service: StoreService, request: Request) -> Answer:
     """The sum of all processes' numbers."""
-    states = [service.numbers(), *service.board.others()]
+    states = [service.board.tell(service.numbers()), *service.board.others()]
     return Answer(exposition(states), type=b"text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -82,7 +82,7 @@ class StoreService:
                 told = True
                 tell(logging.INFO, "ready", models=list(self.readers))
                 self.when_ready()
-            self.board.post(self.numbers())
+            self.board.tell(self.numbers())
             await asyncio.sleep(POST_S)
 
     async def drain(self) -> None:
@@ -99,7 +99,7 @@ class StoreService:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         self.admission.pool.shutdown()
-        self.board.post(self.numbers())
+        self.board.tell(self.numbers())
         for log in filter(None, self._logs.values()):
             with contextlib.suppress(StoreError):  # the disk refuses: what waits is lost
                 log.close()

@@ -133,6 +133,9 @@ def test_a_version_is_compared_with_what_is_served_on_samples_that_neither_has_l
     gate = story.worker.versions.read(4, "gate")
     assert gate["serving_version"] == 2
     assert 0 < gate["serving"] < 1
+    value, low, high = gate["drop"]
+    assert value == pytest.approx(gate["serving"] - gate["value"])
+    assert low < value < high
     assert gate["rows"] == pq.read_metadata(story.worker.versions.at(4) / "held.parquet").num_rows
 
 
@@ -207,3 +210,27 @@ def test_samples_that_were_learned_go_after_a_while(story):
 def test_there_must_be_something_to_go_back_to(story):
     with pytest.raises(RunError, match="version 4 cannot be gone back to; kept: 1"):
         story.worker.publisher.roll_back(4)
+
+
+def test_counts_of_versions_never_fall_however_long_the_history_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("easyrec.loop.versions.HISTORY_BYTES", 2000)
+    versions, counts = Versions(tmp_path), []
+    for number in range(60):
+        result = "refused" if number % 3 == 2 else "published"
+        versions.tell({"version": number, "result": result, "why": "x" * 40})
+        if number % 10 == 0:
+            versions.tell({"version": number, "result": result, "why": "told again after a kill"})
+        counts.append(versions.ended(versions.history))
+    assert counts == [
+        {name: n for name, n in (("published", a - a // 3), ("refused", a // 3)) if n} for a in range(1, 61)
+    ]
+    assert len(versions.history) < 20
+
+
+def test_a_line_of_the_history_that_was_cut_costs_no_other(tmp_path):
+    versions = Versions(tmp_path)
+    versions.tell({"version": 1, "result": "published"})
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write('{"at": 1, "version": 2, "resu')
+    versions.tell({"version": 2, "result": "published"})
+    assert [one["version"] for one in versions.history] == [1, 2]

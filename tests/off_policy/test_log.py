@@ -69,6 +69,30 @@ def test_probabilities_are_taken_as_they_are(logs):
     assert logged.target.tolist() == [[0, 0.75], [0.1, 0]]
 
 
+def test_events_without_an_id_count_each(tmp_path):
+    events = [{key: value for key, value in click("a", 8).items() if key != "event_id"} for _ in range(3)]
+    write(tmp_path / "logs", [line("a", 7, 0), line("a", 8, 1)], [*events, click("a", 7), click("a", 7)])
+    assert read_log(tmp_path / "logs").reward.tolist() == [[1, 3]]
+
+
+def test_a_model_has_the_scale_of_the_lists_that_the_policy_speaks_of(tmp_path):
+    exposures = [line(name, 7, place) for name in "abcd" for place in (0,)] + [line("a", 8, 1)]
+    write(tmp_path / "logs", exposures, [click("a", 7), click("c", 7), click("d", 7), click("a", 8)])
+    rows = {"request_id": ["a", "a", "b"], "item_id": [7, 9, 7], "score": [2.0, 1.0, 1.0], "predicted": [0.2, 0.9, 0.2]}
+    logged, silent = against(read_log(tmp_path / "logs"), pa.table(rows))
+    assert silent == 2
+    np.testing.assert_allclose(logged.predicted, [[0.5, 0], [0.5, 0]])  # one click of two, where 0.4 were predicted
+    np.testing.assert_allclose(logged.expected, [[0.5, 0], [0.5, 0]])  # of the second place the model knows nothing
+
+
+def test_predictions_that_are_no_numbers_are_told(logs):
+    policy = {"request_id": ["a", "b"], "item_id": ["8", "8"], "probability": [0.75, 0.1], "predicted": [0.5, None]}
+    with pytest.raises(DataError, match="finite"):
+        against(read_log(logs), pa.table({**policy, "expected": [0.1, 0.1]}))
+    with pytest.raises(DataError, match="finite"):
+        against(read_log(logs), pa.table({**policy, "predicted": [0.5, 0.5], "expected": [0.1, float("nan")]}))
+
+
 def test_what_is_missing_is_told(logs, tmp_path):
     with pytest.raises(DataError, match="did you mean 'cart'"):
         read_log(logs, scene="card")

@@ -117,8 +117,9 @@ def test_no_engine_is_told_at_once(tmp_path):
         simulate(load_simulate({**CONFIG, "drive": {"url": "http://127.0.0.1:9", "size": 5}}), tmp_path)
 
 
-def test_a_simulation_goes_on_where_it_was_stopped(tmp_path):
-    config, policy = load_simulate(CONFIG), PolicyConfig(type="oracle", explore=0.0)
+@pytest.mark.parametrize("policy", [{"type": "oracle", "explore": 0.0}, {"type": "segments"}], ids=lambda p: p["type"])
+def test_a_simulation_goes_on_where_it_was_stopped(tmp_path, policy):
+    config, policy = load_simulate(CONFIG), PolicyConfig(**policy)
     whole = simulate(config, tmp_path / "whole", policy=policy)
     simulate(config, tmp_path / "parts", policy=policy, days=1)
     parts = simulate(config, tmp_path / "parts", policy=policy, resume=True)
@@ -127,6 +128,10 @@ def test_a_simulation_goes_on_where_it_was_stopped(tmp_path):
         return [{key: value for key, value in day.items() if key != "seconds"} for day in days]
 
     assert plain(parts) == plain(whole)
+    # As if it had been killed when the last day's figures were to be written.
+    lines = (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "parts" / "metrics.jsonl").write_text("".join(lines[:-1]))
+    assert plain(simulate(config, tmp_path / "parts", policy=policy, resume=True)) == plain(whole)
     assert len((tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()) == 3
     assert "<svg" in (tmp_path / "parts" / "report.html").read_text()
     with pytest.raises(RunError, match="--resume goes on"):

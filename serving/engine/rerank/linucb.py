@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
+import socket
 import threading
 import time
 import uuid
+import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +27,15 @@ from serving.engine.formula import Formula, check_text
 from serving.engine.merge import Candidates
 from serving.engine.rerank import Rerank, RerankConfig, chosen_first
 from serving.engine.rows import Floats
+from serving.server.metrics import is_alive
 
 REMEMBERED = 20_000
 """Lists whose items may still be clicked."""
 SHARE_S = 5.0
 """How often what was learned is written, and what others learned is read."""
+STALE_S = 86_400.0
+"""A file that was not written for so long is merged, whoever wrote it."""
+_HOST = hashlib.blake2b(socket.gethostname().encode(), digest_size=4).hexdigest()
 
 
 class Config(RerankConfig):
@@ -50,22 +58,33 @@ class Config(RerankConfig):
 class Learned:
     """Sums over what was shown and clicked: ``A = sum x x'``, ``b = sum reward x``; those of others come from files.
 
+    <features>-<host>-<process>-<n>.npz   what a process has learned, written by it again and again
+    <features>-merged.npz                 what processes had learned that have ended, and whose files it holds
+
+    A process whose file was merged, as it had nothing to write for a day, goes on with a new one.
+
     Args:
-        size: How many features.
+        features: What the model sees, as text: files of other features are left alone.
+        size: How many numbers that are.
         ridge: Of the model.
         path: The folder, or None.
     """
 
-    def __init__(self, size: int, ridge: float, path: str | None) -> None:
+    def __init__(self, features: Sequence[str], size: int, ridge: float, path: str | None) -> None:
         self._lock, self._size, self._ridge = threading.Lock(), size, ridge
         self._folder = None if path is None else Path(path)
-        self._file = f"{os.getpid()}-{uuid.uuid4().hex[:8]}.npz"
+        self._print = hashlib.blake2b("\n".join(features).encode(), digest_size=6).hexdigest()
+        self._file = self._new_file()
         self._own = np.zeros((size, size + 1))
         self._others = np.zeros((size, size + 1))
+        self._saved: Floats | None = None
         self._shown: OrderedDict[str, dict[str, Floats]] = OrderedDict()
         self._shared, self._written = 0.0, False
         self._solved: tuple[Floats, Floats] | None = None
         self.share()
+
+    def _new_file(self) -> str:
+        return f"{self._print}-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}.npz"
 
     def solved(self) -> tuple[Floats, Floats]:
         """The weights, and the inverse of A."""
@@ -99,25 +118,75 @@ class Learned:
             return
         self._shared = time.monotonic()
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._lock:
-            own, dirty = self._own.copy(), not self._written
-            self._written = True
-        if dirty and own.any():
-            partial = self._folder / f".{self._file}.writing"
-            with partial.open("wb") as file:
-                np.savez(file, sums=own)
-            partial.replace(self._folder / self._file)
-        others = np.zeros_like(own)
-        for path in self._folder.glob("*.npz"):
-            if path.name == self._file:
-                continue
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                sums: npt.NDArray[Any] = np.load(path, allow_pickle=False)["sums"]
-                if sums.shape == own.shape and np.isfinite(sums).all():
-                    others += sums
+        with (self._folder / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            merged, names = self._merge(self._folder)
+            self._write(self._folder, names)
+            others = merged
+            for path in self._files(self._folder):
+                if path.name != self._file and path.name not in names:
+                    others = others + self._read(path)[0]
         with self._lock:
             if (others != self._others).any():
                 self._others, self._solved = others, None
+
+    def _write(self, folder: Path, merged: frozenset[str]) -> None:
+        """Write what this process learned; what was merged is not its own any more."""
+        with self._lock:
+            if self._saved is not None and (self._file in merged or not (folder / self._file).exists()):
+                self._own = self._own - self._saved
+                self._file, self._saved, self._solved, self._written = self._new_file(), None, None, False
+            own, dirty = self._own.copy(), not self._written
+        if dirty and own.any():
+            _save(folder / self._file, sums=own)
+            self._saved = own
+        with self._lock:
+            self._written = self._written or bool((own == self._own).all())
+
+    def _merge(self, folder: Path) -> tuple[Floats, frozenset[str]]:
+        """Put what ended processes learned into one file; gives its sums, and whose files are in it."""
+        target = folder / f"{self._print}-merged.npz"
+        sums, names = self._read(target)
+        ended = [path for path in self._files(folder) if path.name != self._file and _has_ended(path)]
+        new = [path for path in ended if path.name not in names]
+        if new:
+            for path in new:
+                sums = sums + self._read(path)[0]
+            names = frozenset(path.name for path in ended)  # those that a kill leaves beside it count once
+            _save(target, sums=sums, names=np.array(sorted(names)))
+        for path in ended:
+            path.unlink(missing_ok=True)
+        for path in folder.glob(f".{self._print}-*.writing"):
+            if path.name != f".{self._file}.writing" and _has_ended(path):
+                path.unlink(missing_ok=True)
+        return sums, names
+
+    def _files(self, folder: Path) -> list[Path]:
+        return [path for path in folder.glob(f"{self._print}-*.npz") if not path.name.endswith("-merged.npz")]
+
+    def _read(self, path: Path) -> tuple[Floats, frozenset[str]]:
+        """The sums of a file and the names in it; zeros where it cannot be read."""
+        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as held:
+            sums: Floats = held["sums"]
+            if sums.shape == self._own.shape and np.isfinite(sums).all():
+                return sums, frozenset(held["names"].tolist() if "names" in held else ())
+        return np.zeros((self._size, self._size + 1)), frozenset()
+
+
+def _save(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    partial = path.with_name(f".{path.name}.writing")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stubs take the names for options
+    partial.replace(path)
+
+
+def _has_ended(path: Path) -> bool:
+    """Whether a file is of a process that writes it no more: one of this host that is gone, or one long unheard of."""
+    parts = path.name.lstrip(".").split(".", 1)[0].split("-")
+    with contextlib.suppress(OSError):
+        if time.time() - path.stat().st_mtime > STALE_S:
+            return True
+    return len(parts) == 4 and parts[1] == _HOST and parts[2].isdigit() and not is_alive(int(parts[2]))
 
 
 class LinUCB(Rerank):
@@ -137,7 +206,7 @@ class LinUCB(Rerank):
             raise DataError(f"'{config.called}', features: {error}") from None
         size = 1 + len(self._formulas)
         key = ("linucb", config.path, tuple(config.features), config.ridge)
-        self._learned = self.memory = self.world.shared(key, Learned, size, config.ridge, config.path)
+        self._learned = self.memory = self.world.shared(key, Learned, config.features, size, config.ridge, config.path)
 
     def refresh(self) -> None:
         """Share what was learned."""

@@ -10,7 +10,7 @@ from serving.server.service import Service
 
 async def metrics(service: Service, request: Request) -> Answer:
     """The sum of all processes' numbers."""
-    states = [service.numbers(), *service.board.others()]
+    states = [service.board.tell(service.numbers()), *service.board.others()]
     return Answer(exposition(states), type=b"text/plain; version=0.0.4; charset=utf-8")
 
 

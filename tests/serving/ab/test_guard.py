@@ -7,7 +7,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from easyrec.errors import ConfigError, DataError
+from easyrec.errors import ConfigError, DataError, RunError
 from serving.ab import Experiments
 from serving.ab.guard import _time
 
@@ -257,3 +257,55 @@ def test_only_known_experiments_stop_and_those_the_file_stops_do_not_start(tmp_p
         experiments.start("deep")
     assert not experiments.assign("u1").variants
     assert math.isfinite(experiments._look_at)
+
+
+@pytest.mark.parametrize("wrong", ["full", "damaged"])
+def test_where_the_disk_refuses_the_process_itself_stops_it_and_tells_the_others_later(tmp_path, monkeypatch, wrong):
+    clock = Clock()
+    experiments = load(tmp_path, {"metric": "error_rate", "max": 0.02, "min_requests": 200}, clock=clock)
+    beside = load(tmp_path, clock=clock)
+    serve(experiments, 600, lambda name, _: {"failed": name == "deep/b"})
+    state = tmp_path / "ab_state" / "state.json"
+    state.parent.mkdir(exist_ok=True)
+    with monkeypatch.context() as disk:
+        if wrong == "full":
+
+            def refuses(*_):
+                raise RunError("cannot write: no space left")
+
+            disk.setattr("serving.ab.state.write_text", refuses)
+        else:
+            state.write_text("{")
+        ((name, why),) = experiments.guard.judge()
+        assert name == "deep"
+        assert experiments.assign("u1").variants == {}
+        clock.at += 2.0
+        assert experiments.assign("u1").variants == {}
+        assert experiments.guard.judge() == []
+        assert beside.assign("u1").variants != {}
+    state.unlink(missing_ok=True)
+    clock.at += 2.0
+    assert experiments.guard.judge() == []
+    clock.at += 2.0
+    assert beside.stopped["deep"].why == why
+    assert beside.assign("u1").variants == {}
+    assert beside.start("deep", "me", "mended")
+    clock.at += 2.0
+    assert experiments.assign("u1").variants != {}
+
+
+def test_an_experiment_that_one_process_holds_stopped_is_started_for_it_too(tmp_path):
+    clock = Clock()
+    experiments = load(tmp_path, {"metric": "error_rate", "max": 0.02}, clock=clock)
+    experiments.stop("deep", "me", "an old phone")
+    experiments.start("deep", "me", "mended")
+    clock.at += 1.0
+    experiments.state.hold("deep", "guardrail", "a full disk")
+    experiments.refresh()
+    assert experiments.assign("u1").variants == {}
+    clock.at += 1.0
+    beside = load(tmp_path, clock=clock)
+    beside.stop("deep", "me", "once more")
+    beside.start("deep", "me", "and on")
+    clock.at += 2.0
+    assert experiments.assign("u1").variants != {}

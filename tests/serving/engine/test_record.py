@@ -52,6 +52,42 @@ os.kill(os.getpid(), 9)
     assert shown.read_bytes() == b'{"n":1}\n{"n":2}\n'
 
 
+def counted(metrics):
+    return {labels[1][1]: value for name, labels, value in metrics.state()["counters"] if "record" in name}
+
+
+def test_what_a_process_of_the_same_number_left_is_shown_and_counted(tmp_path):
+    (tmp_path / f".events-{os.getpid()}-0123abcd.writing").write_bytes(b'{"n":1}\n{"n":2}\n{"n"')
+    metrics = Metrics()
+    Record(RecordConfig(path=str(tmp_path)), metrics).close()
+    (shown,) = tmp_path.glob("events-*.jsonl")
+    assert shown.read_bytes() == b'{"n":1}\n{"n":2}\n'
+    assert counted(metrics) == {"recovered": 2}
+
+
+def test_what_is_left_is_shown_while_others_write(tmp_path, monkeypatch):
+    metrics = Metrics()
+    one = Record(RecordConfig(path=str(tmp_path), file_s=3600), metrics)
+    beside = Record(RecordConfig(path=str(tmp_path), file_s=3600), Metrics())
+    put(one, 1)
+    put(beside, 2)
+    while counted(one._metrics) != {"written": 1} or counted(beside._metrics) != {"written": 1}:
+        time.sleep(0.005)
+    (tmp_path / ".exposures-1-0123abcd.writing").write_bytes(b'{"n":3}\n')
+    monkeypatch.setattr("serving.engine.record.TIDY_S", 0.0)
+    for _ in range(400):
+        if list(tmp_path.glob("exposures-*.jsonl")):
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("nobody showed it")
+    assert len(list(tmp_path.glob(".events-*.writing"))) == 2  # somebody writes these
+    one.close()
+    beside.close()
+    assert len(list(tmp_path.glob("events-*.jsonl"))) == 2
+    assert (counted(one._metrics) | counted(beside._metrics))["recovered"] == 1
+
+
 def test_a_file_without_a_whole_line_goes(tmp_path):
     path = tmp_path / ".events-1-ab.writing"
     path.write_bytes(b"{")

@@ -1,5 +1,8 @@
 """Diversity, slots, caps and exploration, each beside a plain formulation of the same."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -199,17 +202,65 @@ def test_processes_share_what_linucb_learned(tmp_path, monkeypatch):
     from serving.engine.rerank import linucb
 
     monkeypatch.setattr(linucb, "SHARE_S", -1.0)
-    one, two = (linucb.Learned(2, 1.0, str(tmp_path)) for _ in range(2))
+    one, two = (linucb.Learned(["score"], 2, 1.0, str(tmp_path)) for _ in range(2))
     one.show("r", ["a"], np.array([[1.0, 0.5]]))
     one.reward("r", "a", 1.0)
     one.share()
     two.share()
     np.testing.assert_allclose(one.solved()[0], two.solved()[0])
     assert np.abs(one.solved()[0]).sum() > 0
-    (tmp_path / "damaged.npz").write_bytes(b"no array")
+    (tmp_path / one._file.replace(one._file[-12:-4], "damaged0")).write_bytes(b"no array")
     two.share()
-    later = linucb.Learned(2, 1.0, str(tmp_path))
+    np.testing.assert_allclose(one.solved()[0], two.solved()[0])
+    later = linucb.Learned(["score"], 2, 1.0, str(tmp_path))
     np.testing.assert_allclose(later.solved()[0], one.solved()[0])
+
+
+@pytest.mark.parametrize("left", ["nothing", "files", "writing"])
+def test_files_of_ended_processes_become_one_and_count_once(tmp_path, monkeypatch, left):
+    from serving.engine.rerank import linucb
+
+    monkeypatch.setattr(linucb, "SHARE_S", -1.0)
+    features, expected, files = np.array([[1.0, 0.5], [1.0, -0.2]]), np.zeros((2, 2)), []
+    ended = max(int(Path("/proc/sys/kernel/pid_max").read_text()) - 1, 1)  # hardly one of now
+    for _ in range(5):
+        with monkeypatch.context() as was:
+            was.setattr(linucb.os, "getpid", lambda: ended)
+            one = linucb.Learned(["score"], 2, 1.0, str(tmp_path))
+        one.show("r", ["a", "b"], features)
+        one._write(tmp_path, frozenset())
+        expected += features.T @ features
+        files.append(tmp_path / one._file)
+    contents = {path: path.read_bytes() for path in files if path.exists()}
+    if left == "writing":
+        (tmp_path / f".{one._file}.writing").write_bytes(b"cut")
+    seen = linucb.Learned(["score"], 2, 1.0, str(tmp_path))
+    np.testing.assert_allclose(seen._others[:, :2], expected)
+    if left == "files":  # as if it had been killed before it removed them
+        for path, content in contents.items():
+            path.write_bytes(content)
+    again = linucb.Learned(["score"], 2, 1.0, str(tmp_path))
+    np.testing.assert_allclose(again._others[:, :2], expected)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == [f"{again._print}-merged.npz"]
+    other = linucb.Learned(["price"], 2, 1.0, str(tmp_path))
+    assert not other._others.any()
+
+
+def test_a_process_whose_file_was_merged_goes_on_without_counting_twice(tmp_path, monkeypatch):
+    from serving.engine.rerank import linucb
+
+    monkeypatch.setattr(linucb, "SHARE_S", -1.0)
+    features = np.array([[1.0, 0.5]])
+    one, two = (linucb.Learned(["score"], 2, 1.0, str(tmp_path)) for _ in range(2))
+    one.show("r", ["a"], features)
+    one.share()
+    os.utime(tmp_path / one._file, (0, 0))  # not heard of for a day
+    two.share()
+    one.show("s", ["a"], features)
+    for known in (one, two, one, two):
+        known.share()
+    for known in (one, two):
+        np.testing.assert_allclose((known._own + known._others)[:, :2], 2 * features.T @ features)
 
 
 def test_propensities_multiply(world, rows, candidates):

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -246,13 +247,30 @@ def test_what_a_stage_of_anybodys_does_costs_neither_a_list_nor_an_event(with_en
         (stage,) = client.service.engine.plan("feed").reranks
         for name in ("shown", "happened"):
             monkeypatch.setattr(stage, name, fails)
-        assert len(ids(await ask(client))) == 10
+        first = ids(await ask(client))
+        assert len(first) == 10
         events = [{"event_id": "e", "type": "click", "user_id": "u1", "item_id": 1000}]
         assert (await client.post("/events", json={"events": events})).json() == {"taken": 1, "known": 0}
         for given in (None, Candidates(np.arange(3), np.zeros(3, np.int64), np.zeros(2))):
             monkeypatch.setattr(stage, "rerank", lambda *_, given=given: given)
             answer = await ask(client)
             assert (ids(answer)[0], answer["degraded"]) == (1000, ["rerank.linucb: error"])
+
+        def spoils(_, given, __):
+            given.rows[:] = given.rows[::-1].copy()
+            given.scores[:] = 0.0
+            raise RuntimeError("boom")
+
+        def strange(_, given, __):
+            return replace(given, rows=given.rows + 100_000)
+
+        def twice(_, given, __):
+            return given.take(np.zeros(len(given), np.int64))
+
+        for rerank in (spoils, strange, twice):
+            monkeypatch.setattr(stage, "rerank", rerank)
+            answer = await ask(client)
+            assert (ids(answer), answer["degraded"]) == (first, ["rerank.linucb: error"])
         client.service.engine.record.close()
         (written,) = (tmp_path / "logs").glob("events-*.jsonl")
         assert json.loads(written.read_bytes())["event_id"] == "e"

@@ -1,14 +1,20 @@
 """What the endpoints answer, over the application itself."""
 
+import asyncio
 import gzip
 import json
+import os
 import struct
 import zlib
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from serving import Predictor
+from serving.server.endpoints.metrics import metrics as metrics_page
+from serving.server.metrics import Board, Metrics
 
 USER = {
     "user_id": "u1",
@@ -377,3 +383,22 @@ def test_metrics_count_what_was_answered(ask):
     assert 'easyrec_values_total{model="ctr",kind="missing",name="user_id"} 1' in lines
     assert 'easyrec_stage_seconds_count{model="ctr",stage="score"} 2' in lines
     assert any(line.startswith('easyrec_items_total{model="ctr"') and line.endswith(" 6") for line in lines)
+
+
+def test_what_a_process_told_is_not_lost_with_it_and_a_full_disk_ends_no_numbers(tmp_path, monkeypatch, caplog):
+    board, metrics = Board(tmp_path), Metrics()
+    metrics.add("easyrec_items_total", 5)
+    service = SimpleNamespace(board=board, numbers=metrics.state)
+    text = asyncio.run(metrics_page(service, None)).body.decode()
+    assert "easyrec_items_total 5" in text
+    kept = json.loads((tmp_path / f"{os.getpid()}.json").read_bytes())  # what others tell when it was killed
+    assert ["easyrec_items_total", [], 5] in kept["counters"]
+
+    def refuses(*_):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuses)
+    metrics.add("easyrec_items_total", 2)
+    for _ in range(3):
+        assert "easyrec_items_total 7" in asyncio.run(metrics_page(service, None)).body.decode()
+    assert [one.message for one in caplog.records] == ["the numbers cannot be shared"]
