@@ -241,12 +241,12 @@ def measured(name: str, texts: Texts, asked: Asked, args: argparse.Namespace, ad
 
 
 def case_of(text: str, right: Sequence[str], hits: Sequence[Any], source: Path) -> Case:
-    """A question with the documents that were found for it, each of them once."""
+    """A question (CMRC has an empty one) with the documents that were found for it, each of them once."""
     first: dict[str, Any] = {}
     for hit in hits:
         first.setdefault(hit.part.source, hit)
     references = [Reference(source=(source / one).as_posix()) for one in right]
-    return Case(Question(question=text, references=references), tuple(first.values())[:K])
+    return Case(Question(question=text or "(nothing)", references=references), tuple(first.values())[:K])
 
 
 def told(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
