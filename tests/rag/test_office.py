@@ -46,7 +46,7 @@ def test_word(tmp_path):
     path = tmp_path / "a.docx"
     document.save(path)
     assert read(path) == [
-        Heading("Handbook", 1),
+        Heading("Handbook", 0),
         Heading("Refunds", 1),
         Paragraph("A refund takes five days."),
         Bullets(((0, "card"), (1, "credit"), (0, "cash"))),
