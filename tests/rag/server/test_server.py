@@ -533,3 +533,19 @@ def test_no_file_is_lost_when_a_server_is_killed(tmp_path, serve, model_server):
     assert set(taken) <= there
     kept = [path for path in (tmp_path / "bases" / ".server" / "files").rglob("*") if path.is_file()]
     assert len(kept) == len(there), "files of uploads that were cut off are gone"
+
+
+def test_who_sent_a_file_finds_its_task_behind_those_of_others(serve):
+    served = serve(llm=False, users=serve.users)
+    filled(served, "root")
+    for name in ("a.md", "b.md"):
+        served.put("shop", {name: HANDBOOK}, "anna")
+    served.put("shop", {"c.md": HANDBOOK}, "root")
+    served.until_done("shop", "root")
+
+    def names(who, **params):
+        found = served.ask("GET", "/v1/kb/shop/tasks", who, params=params).json()["data"]
+        return [task["source"] for task in found]
+
+    assert (names("anna", limit=1), names("anna", limit=1, offset=1)) == (["b.md"], ["a.md"])
+    assert names("root", limit=2, offset=1) == ["b.md", "a.md"]
