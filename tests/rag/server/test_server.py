@@ -549,3 +549,10 @@ def test_who_sent_a_file_finds_its_task_behind_those_of_others(serve):
 
     assert (names("anna", limit=1), names("anna", limit=1, offset=1)) == (["b.md"], ["a.md"])
     assert names("root", limit=2, offset=1) == ["b.md", "a.md"]
+
+
+def test_a_search_has_no_more_than_may_be_however_it_says_so(serve):
+    served = serve(llm=False, limits={"k": 10})
+    filled(served)
+    for more in ({"k": 11}, {"search": {"k": 11}}, {"search": {"k": "11"}}):
+        assert code(served.ask("POST", "/v1/kb/shop/search", json={"query": "refund", **more})) == (400, "k")
