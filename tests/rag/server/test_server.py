@@ -556,3 +556,17 @@ def test_a_search_has_no_more_than_may_be_however_it_says_so(serve):
     filled(served)
     for more in ({"k": 11}, {"search": {"k": 11}}, {"search": {"k": "11"}}):
         assert code(served.ask("POST", "/v1/kb/shop/search", json={"query": "refund", **more})) == (400, "k")
+
+
+def test_talks_go_with_their_knowledge_base_and_numbers_are_for_who_sees_all_of_them(serve):
+    served = serve(chat={"path": "chats.db"}, users=serve.users)
+    for name in ("shop", "shop2"):
+        assert served.ask("POST", "/v1/kb", "root", json={"name": name}).status_code == 201
+        body = {"model": name, "messages": [{"role": "user", "content": "refund?"}], "session": "s"}
+        assert served.ask("POST", "/v1/chat/completions", "otto", json=body).status_code == 200
+    assert served.ask("DELETE", "/v1/kb/shop", "root").json()["deleted"]
+    assert served.ask("POST", "/v1/kb", "root", json={"name": "shop"}).status_code == 201
+    gone = [served.ask("DELETE", f"/v1/kb/{name}/sessions/s", "otto").json()["deleted"] for name in ("shop", "shop2")]
+    assert gone == [False, True]
+    assert code(served.ask("GET", "/metrics", "anna")) == (403, "forbidden")
+    assert 'base="shop2"' in served.ask("GET", "/metrics", "otto").text
