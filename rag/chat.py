@@ -179,6 +179,11 @@ class Chats:
         with self._writing():
             return self._drop("user = ?", (_named(user_name),))
 
+    def forget_named(self, start: str) -> int:
+        """Forget all talks of any user whose name begins so, and say how many there were."""
+        with self._writing():
+            return self._drop("substr(name, 1, ?) = ?", (len(start), start))
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

@@ -31,7 +31,7 @@ class Heading:
 
     Attributes:
         text: Its words.
-        level: From 1, the highest, to `LEVELS`.
+        level: From 1, the highest, to `LEVELS`; 0: the title, above all others.
         place: Where it stands.
     """
 
@@ -133,13 +133,25 @@ class Section:
 
 
 def with_headings(blocks: Iterable[Block]) -> Iterator[tuple[tuple[str, ...], Body]]:
-    """Each block with the headings above it, the highest first."""
+    """Each block with the headings above it, the highest first; a heading with nothing below it is a block itself."""
     path: list[Heading] = []
+    bare = False
     for block in blocks:
         if isinstance(block, Heading):
+            if bare and path[-1].level >= block.level:
+                yield _bare(path)
             path = [*(above for above in path if above.level < block.level), block]
+            bare = bool(block.text.strip())
         else:
+            bare = False
             yield tuple(heading.text for heading in path), block
+    if bare:
+        yield _bare(path)
+
+
+def _bare(path: list[Heading]) -> tuple[tuple[str, ...], Body]:
+    """The last heading, of which nothing would say that it is there."""
+    return tuple(heading.text for heading in path[:-1]), Paragraph(path[-1].text, path[-1].place)
 
 
 def tree(blocks: Iterable[Block]) -> Section:

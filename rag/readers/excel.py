@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -68,7 +69,12 @@ class Config(ReaderConfig):
         merged = getattr(sheet, "merged_cells", None)  # of a sheet that is read row by row they are not known
         spans = [(r.min_row, r.min_col, r.max_row, r.max_col) for r in merged.ranges] if merged is not None else []
         filled: dict[tuple[int, int], str] = {}
+        begun: dict[int, _Merged] = {}
         for top, left, bottom, right in spans:
+            merged_here = begun.setdefault(top, _Merged())
+            columns = range(left - 1, right)
+            merged_here.down.update(columns if bottom > top else ())
+            merged_here.across.update(columns if bottom == top else ())
             text = _shown(sheet.cell(top, left).value)
             filled |= {(row, column): text for row in range(top, bottom + 1) for column in range(left, right + 1)}
         table = _Rows(self.header, self.part_rows, number)
@@ -87,8 +93,16 @@ class Config(ReaderConfig):
                 yield Heading(sheet.title, 1, Place(page=number))
                 any_row = True
             words = all(isinstance(cell.value, str) for cell in row if cell.value is not None)
-            yield from table.take(cells, place, words)
+            yield from table.take(cells, place, words, begun.get(place))
         yield from table.rest()
+
+
+@dataclass
+class _Merged:
+    """Columns of a row whose cells are one with those below, or beside them alone."""
+
+    down: set[int] = field(default_factory=set)
+    across: set[int] = field(default_factory=set)
 
 
 class _Rows:
@@ -105,9 +119,10 @@ class _Rows:
         self._names: list[tuple[str, ...]] = []
         self._held: list[tuple[str, ...]] = []
         self._caption, self._begun, self._told, self._only_words = "", 0, False, True
+        self._second: tuple[int, _Merged] | None = None
         self.gap = True
 
-    def take(self, cells: tuple[str, ...], place: int, words: bool) -> Iterator[Block]:
+    def take(self, cells: tuple[str, ...], place: int, words: bool, merged: _Merged | None = None) -> Iterator[Block]:
         """Another row."""
         shown = {cell for cell in cells if cell}
         fresh, self.gap = self.gap, False
@@ -123,6 +138,10 @@ class _Rows:
         if len(self._names) < self._header:
             self._names.append(cells)
             self._begun = self._begun or place
+            self._second = (place + 1, merged) if merged is not None and self._header == 1 else None
+            return
+        if self._is_second(cells, place, words):
+            self._names.append(cells)
             return
         self._begun = self._begun if self._held else place
         self._only_words = self._only_words and words
@@ -130,6 +149,16 @@ class _Rows:
         if len(self._held) == self._part:
             yield self._table()
             self._held = []
+
+    def _is_second(self, cells: tuple[str, ...], place: int, words: bool) -> bool:
+        """Whether a row tells apart what the first row of the header says of several columns together."""
+        second, self._second = self._second, None
+        if second is None or second[0] != place:
+            return False
+        merged = second[1]
+        pairs = enumerate(zip(self._names[0], cells, strict=False))
+        fits = all(column in merged.down | merged.across or not above or not below for column, (above, below) in pairs)
+        return fits and bool(merged.across) and (words or bool(merged.down))
 
     def rest(self) -> Iterator[Block]:
         """What is left of a table, which ends."""
@@ -143,7 +172,10 @@ class _Rows:
     def _table(self) -> Table:
         self._told = True
         place = Place(page=self._page, line=self._begun or 1)
-        return Table((*self._names, *self._held), len(self._names), self._caption, place)
+        rows = [*self._names, *self._held]
+        ranges = [_range(row) for row in rows]
+        first, last = min(left for left, _ in ranges), max(right for _, right in ranges) + 1
+        return Table(tuple(row[first:last] for row in rows), len(self._names), self._caption, place)
 
 
 def _range(cells: tuple[str, ...]) -> tuple[int, int]:

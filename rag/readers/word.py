@@ -110,7 +110,7 @@ class _Document:
                 yield from _bullets(held)
                 held = _Items()
                 if level:
-                    yield Heading(text, level)
+                    yield Heading(text, 0 if style.name.lower() == "title" else level)
                 elif style.name.lower() == "caption" and (CAPTION.match(text) or FIGURE.match(text)):
                     yield ("table" if CAPTION.match(text) else "figure", text)
                 else:

@@ -107,17 +107,19 @@ class Tasks:
         """A task by its number."""
         return next(iter(self._tasks("WHERE id = ?", (number,))), None)
 
-    def of(self, base: str, most: int, before: int | None = None, states: Sequence[str] = ()) -> list[Task]:
-        """The latest tasks of a knowledge base, the last one first."""
-        clause, values = "WHERE base = ?", [base]
-        told: list[Any] = [*values]
-        if before is not None:
-            clause += " AND id < ?"
-            told.append(before)
-        if states:
-            clause += f" AND state IN ({','.join('?' * len(states))})"
-            told += states
-        return self._tasks(f"{clause} ORDER BY id DESC LIMIT ?", (*told, most))
+    def of(self, base: str, most: int, offset: int = 0, user: str | None = None) -> list[Task]:
+        """The latest tasks of a knowledge base, the last one first.
+
+        Args:
+            base: Which.
+            most: How many.
+            offset: How many to leave out before.
+            user: Who sent them; None: anybody.
+        """
+        clause, told = "WHERE base = ?", [base]
+        if user is not None:
+            clause, told = f"{clause} AND user = ?", [base, user]
+        return self._tasks(f"{clause} ORDER BY id DESC LIMIT ? OFFSET ?", (*told, most, offset))
 
     def counts(self) -> dict[str, int]:
         """How many tasks there are in each state."""

@@ -56,6 +56,16 @@ def test_blocks_of_a_section_share_a_chunk_and_sections_do_not():
     assert found[1].searched() == "A > B\nthree"
 
 
+def test_a_heading_with_nothing_below_it_is_not_lost():
+    blocks = [Heading("Plan", 0), Heading("Open", 1), Heading("Bare", 2, Place(1)), Heading("Said", 1), Paragraph("x")]
+    found = list(Config().chunks([*blocks, Heading("Last", 1), Heading(" ", 1)]))
+    assert found == [
+        Chunk("Bare", ("Plan", "Open"), (Place(1),)),
+        Chunk("x", ("Plan", "Said"), (Place(),)),
+        Chunk("Last", ("Plan",), (Place(),)),
+    ]
+
+
 def test_a_table_is_cut_between_rows_and_has_its_header_and_caption_in_each_part():
     rows = tuple((f"k{i}", f"value {i} | x") for i in range(20))
     table = Table((("key", "value"), *rows), 1, "Table 1")

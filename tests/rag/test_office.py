@@ -46,7 +46,7 @@ def test_word(tmp_path):
     path = tmp_path / "a.docx"
     document.save(path)
     assert read(path) == [
-        Heading("Handbook", 1),
+        Heading("Handbook", 0),
         Heading("Refunds", 1),
         Paragraph("A refund takes five days."),
         Bullets(((0, "card"), (1, "credit"), (0, "cash"))),
@@ -130,6 +130,26 @@ def test_a_sheet_may_have_several_tables_with_titles_and_formats(tmp_path):
         ("south", "50.0%", "-EUR 20.00"),
     )
     assert staff.rows == (("name", "since", "room"), ("Ann", "2020-03-01", "A1"), ("Bob", "2021-04-02", "B"))
+
+
+@pytest.mark.parametrize("beside", ["down", "empty", "data"])
+def test_a_header_of_two_rows_with_merged_cells_is_one_and_empty_columns_beside_a_table_are_none(tmp_path, beside):
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for place, row in enumerate([("depot", "parcels", None), (None, "Q1", "Q2"), ("north", 1, 2), ("south", 3, 4)], 2):
+        for column, value in enumerate(row, 2):
+            sheet.cell(place, column, value)
+    sheet.merge_cells("C2:D2")
+    sheet.cell(8, 6, "far")
+    if beside == "down":
+        sheet.merge_cells("B2:B3")
+    elif beside == "data":
+        sheet["B3"] = "west"
+    book.save(tmp_path / "a.xlsx")
+    table, *_ = [block for block in read(tmp_path / "a.xlsx") if isinstance(block, Table)]
+    below = {"down": "depot", "empty": "", "data": "west"}[beside]
+    assert table.rows[:3] == (("depot", "parcels", "parcels"), (below, "Q1", "Q2"), ("north", "1", "2"))
+    assert table.header == (1 if beside == "data" else 2)
 
 
 def test_shapes_of_groups_are_read_where_they_stand_and_charts_as_their_numbers(tmp_path):

@@ -9,8 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_generator.config import StrictModel
+from rag.chat import Chats
 from rag.server.refused import Refused
 from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
+from rag.server.routes.chat import session_of
 from rag.server.service import Service
 
 
@@ -66,7 +68,7 @@ async def changed(service: Service, request: Request) -> Response:
 
 
 async def removed(service: Service, request: Request) -> Response:
-    """One less, with its files and tasks."""
+    """One less, with its files, tasks and talks."""
     name = base_of(service, request)
 
     def work() -> None:
@@ -74,6 +76,9 @@ async def removed(service: Service, request: Request) -> Response:
         service.evaluations.drop(name)
         for file in service.tasks.forget(name):
             service.files.drop(file)
+        if service.rag.chat is not None:
+            with Chats(service.rag.chat) as chats:
+                chats.forget_named(session_of(name, ""))
 
     await service.work.run(work, left_of(request, service.config.limits.deadline_s))
     return Json({"id": name, "deleted": True})

@@ -42,8 +42,7 @@ async def search(service: Service, request: Request) -> Response:
     if len(body.query) > limits.question_characters:
         text = f"has more than {limits.question_characters:,} characters"
         raise Refused(400, "query", text, param="query")
-    wanted = body.k if body.k is not None else body.search.get("k", 1)
-    if isinstance(wanted, int) and wanted > limits.k:
+    if body.k is not None and body.k > limits.k:
         raise Refused(400, "k", f"must be at most {limits.k}", param="k")
     if body.rerank and service.shelf.reranker is None:
         raise Refused(400, "rerank", "the server has no reranker", param="rerank")
@@ -64,6 +63,8 @@ async def search(service: Service, request: Request) -> Response:
             else:
                 given = body.search if body.k is None else {**body.search, "k": body.k}
                 how = search_with(opened.config, given)
+                if "k" in given and how.k > limits.k:  # as a text, too
+                    raise Refused(400, "k", f"must be at most {limits.k}", param="k")
                 reranker = None if body.rerank is False else service.shelf.reranker
                 hits = opened.base.search(body.query, how, filter=body.filter, access=user.access, reranker=reranker)
                 trace = None

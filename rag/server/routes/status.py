@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rag.server.openapi import description
-from rag.server.routes import Json, Route
+from rag.server.refused import Refused
+from rag.server.routes import Json, Route, user_of
 from rag.server.service import Service
 
 
@@ -21,7 +22,9 @@ async def ready(service: Service, request: Request) -> Response:
 
 
 async def metrics(service: Service, request: Request) -> Response:
-    """What it counted."""
+    """What it counted: of all knowledge bases, by their names."""
+    if user_of(request).config.bases is not None:
+        raise Refused(403, "forbidden", "this tells of all knowledge bases, and there are some for this key")
     return Response(service.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -533,3 +533,40 @@ def test_no_file_is_lost_when_a_server_is_killed(tmp_path, serve, model_server):
     assert set(taken) <= there
     kept = [path for path in (tmp_path / "bases" / ".server" / "files").rglob("*") if path.is_file()]
     assert len(kept) == len(there), "files of uploads that were cut off are gone"
+
+
+def test_who_sent_a_file_finds_its_task_behind_those_of_others(serve):
+    served = serve(llm=False, users=serve.users)
+    filled(served, "root")
+    for name in ("a.md", "b.md"):
+        served.put("shop", {name: HANDBOOK}, "anna")
+    served.put("shop", {"c.md": HANDBOOK}, "root")
+    served.until_done("shop", "root")
+
+    def names(who, **params):
+        found = served.ask("GET", "/v1/kb/shop/tasks", who, params=params).json()["data"]
+        return [task["source"] for task in found]
+
+    assert (names("anna", limit=1), names("anna", limit=1, offset=1)) == (["b.md"], ["a.md"])
+    assert names("root", limit=2, offset=1) == ["b.md", "a.md"]
+
+
+def test_a_search_has_no_more_than_may_be_however_it_says_so(serve):
+    served = serve(llm=False, limits={"k": 10})
+    filled(served)
+    for more in ({"k": 11}, {"search": {"k": 11}}, {"search": {"k": "11"}}):
+        assert code(served.ask("POST", "/v1/kb/shop/search", json={"query": "refund", **more})) == (400, "k")
+
+
+def test_talks_go_with_their_knowledge_base_and_numbers_are_for_who_sees_all_of_them(serve):
+    served = serve(chat={"path": "chats.db"}, users=serve.users)
+    for name in ("shop", "shop2"):
+        assert served.ask("POST", "/v1/kb", "root", json={"name": name}).status_code == 201
+        body = {"model": name, "messages": [{"role": "user", "content": "refund?"}], "session": "s"}
+        assert served.ask("POST", "/v1/chat/completions", "otto", json=body).status_code == 200
+    assert served.ask("DELETE", "/v1/kb/shop", "root").json()["deleted"]
+    assert served.ask("POST", "/v1/kb", "root", json={"name": "shop"}).status_code == 201
+    gone = [served.ask("DELETE", f"/v1/kb/{name}/sessions/s", "otto").json()["deleted"] for name in ("shop", "shop2")]
+    assert gone == [False, True]
+    assert code(served.ask("GET", "/metrics", "anna")) == (403, "forbidden")
+    assert 'base="shop2"' in served.ask("GET", "/metrics", "otto").text
