@@ -87,6 +87,8 @@ class Filters(Step[Config]):
         """The filter."""
         own = dict(filter or {})
         wished = {name: value for name, value in self._wished(note, question).items() if name not in own}
+        if access is not None:
+            wished = self._seen(wished, access)
         if self.config.relax:
             for name in [None, *reversed(self.config.names)]:
                 if name is not None and wished.pop(name, None) is not None:
@@ -140,6 +142,14 @@ class Filters(Step[Config]):
                 values = {name: records.values(name, self.config.values) for name in self.config.names}
                 self._known = (last, Names(values, self.tools.base.config.language))
             return self._known[1]
+
+    def _seen(self, wished: Mapping[str, Any], access: Access) -> dict[str, Any]:
+        """The same without values that only documents have which are kept for others: nobody is told that there are such."""
+        found = {name: value for name, value in wished.items() if name not in self.config.names}
+        for name in wished.keys() - found.keys():
+            if values := [value for value in wished[name] if self._any({name: value}, access)]:
+                found[name] = values
+        return {name: found[name] for name in wished if name in found}
 
     def _any(self, filter: Mapping[str, Any], access: Access) -> bool:
         """Whether any chunk passes."""
