@@ -276,6 +276,7 @@ def test_quotas_are_answered_by_when_to_come_again(serve, model_server):
     assert code(served.put("shop", {"long.md": b"x" * 1001}, "root")) == (429, "insufficient_quota")
     assert served.put("shop", {"a.md": HANDBOOK, "b.md": HANDBOOK}, "root").status_code == 202
     assert code(served.put("shop", {"c.md": b"x"}, "root")) == (429, "insufficient_quota")
+    assert served.put("shop", {"a.md": b"x"}, "root").status_code == 202, "what is put in anew is not one more"
     served.until_done("shop", "root")
     document = served.ask("GET", "/v1/kb/shop/documents", "root").json()["data"][0]["id"]
     served.ask("DELETE", f"/v1/kb/shop/documents/{document}", "root")
