@@ -174,7 +174,9 @@ def _first(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[flo
 def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[float, float]]) -> int:
     """Where columns end since a line, such as a heading, stands over all of them: nothing is beside it for a while."""
     em = _em(rows[start:end])
-    sides = [[span for row in rows[start:end] for span in row if _seen_right(span) <= low + 1] for low, _ in gutters[:1]]
+    sides = [
+        [span for row in rows[start:end] for span in row if _seen_right(span) <= low + 1] for low, _ in gutters[:1]
+    ]
     sides += [[span for row in rows[start:end] for span in row if span.left >= high - 1] for _, high in gutters[-1:]]
     for number in range(start + 1, end - 1):
         row = around(rows[number])
