@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
@@ -16,6 +18,9 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from easyrec.commands._print import console, count, line, table
 from easyrec.commands._rag import add_config, config_of, facts_in
 from easyrec.errors import DataError
+
+if TYPE_CHECKING:
+    from rag.knowledge import KnowledgeBase
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +52,7 @@ def run(args: argparse.Namespace) -> None:
     config, facts = config_of(args), facts_in(args.fact) if args.fact else None
     with KnowledgeBase(config.knowledge) as base:
         if args.preview:
-            for path in args.paths:
-                for number, chunk in enumerate(base.preview(path)):
-                    line(f"--- {path} [{number}] {chunk.kind} {' > '.join(chunk.path)}\n{chunk.text}\n")
+            _show(base, args.paths)
             return
         for source in args.remove:
             line(f"{source}: {'removed' if base.remove(source) else 'was not there'}")
@@ -87,3 +90,26 @@ def run(args: argparse.Namespace) -> None:
     if report.failed:
         reasons = "\n".join(f"  {reason}" for reason in report.failed.values())
         raise DataError(f"{len(report.failed)} of the documents could not be read; the others are there:\n{reasons}")
+
+
+def _show(base: KnowledgeBase, paths: Sequence[str]) -> None:
+    """Show the chunks that files, and those in folders, would have.
+
+    Raises:
+        DataError: Some cannot be read; the others were shown.
+    """
+    from rag.sources import sources_of  # noqa: PLC0415 (help must not wait for it)
+
+    failed: list[str] = []
+    for source in sources_of(paths):
+        try:
+            chunks = base.preview(source.path)
+        except DataError as error:
+            failed.append(str(error))
+            continue
+        for number, chunk in enumerate(chunks):
+            line(f"--- {source.name} [{number}] {chunk.kind} {' > '.join(chunk.path)}\n{chunk.text}\n")
+        if not chunks:
+            line(f"--- {source.name}: has nothing to say\n")
+    if failed:
+        raise DataError("\n".join(failed))

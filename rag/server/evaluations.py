@@ -103,6 +103,9 @@ class Evaluations:
         spent: Callable[[int], object],
     ) -> None:
         done, report, state, wrong = 0, None, "failed", ""
+        with self._lock:
+            if told["id"] not in self._open:  # its knowledge base was removed
+                return
 
         def progress(_: str) -> None:
             nonlocal done
@@ -189,7 +192,10 @@ class Evaluations:
         return [one.as_json() for one in found]
 
     def drop(self, base: str) -> None:
-        """Remove those of a knowledge base."""
+        """Remove those of a knowledge base; those that wait do not begin."""
+        with self._lock:
+            for name in [one["id"] for one in self._open.values() if one["base"] == base]:
+                del self._open[name]
         shutil.rmtree(self._folder / base, ignore_errors=True)
 
     def close(self) -> None:

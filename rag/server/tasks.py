@@ -136,6 +136,15 @@ class Tasks:
         )
         return documents, size
 
+    def puts(self, user: str, base: str, sources: Sequence[str]) -> int:
+        """How many of these documents a user has put in already, those on their way among them."""
+        marks = ",".join("?" * len(sources))
+        kept = f"SELECT source FROM files WHERE user = ? AND base = ? AND source IN ({marks})"  # noqa: S608 (marks alone)
+        coming = f"{kept.replace('files', 'tasks')} AND state IN ('held', 'waiting', 'running')"
+        values = (user, base, *sources)
+        ((found,),) = self._ask(f"SELECT count(*) FROM ({kept} UNION {coming})", (*values, *values))  # noqa: S608 (ours)
+        return int(found)
+
     def file(self, base: str, source: str) -> str | None:
         """Where the file of a document lies, if it was put in here."""
         rows = self._ask("SELECT file FROM files WHERE base = ? AND source = ?", (base, source))

@@ -53,16 +53,14 @@ class Receiver:
         folder: Where files are written, under names of their own.
         content_type: The request's header.
         limits: How much may come.
-        room: Bytes and files that the user may still put in; None: any.
+        room: Bytes that the user may still put in; None: any.
 
     Raises:
         Refused: The body is of another kind.
         MissingExtra: The package python-multipart is not installed.
     """
 
-    def __init__(
-        self, folder: Path, content_type: str, limits: LimitsConfig, room: tuple[int | None, int | None]
-    ) -> None:
+    def __init__(self, folder: Path, content_type: str, limits: LimitsConfig, room: int | None) -> None:
         package = _multipart()
         kind, options = package.parse_options_header(content_type)
         boundary = options.get(b"boundary")
@@ -156,8 +154,6 @@ class Receiver:
             raise Refused(400, "multipart", f"a file is called '{self._part[:60]}', but must be 'files'", param="files")
         if len(self.upload.files) >= self._limits.files:
             raise Refused(413, "files", f"the body has more than {self._limits.files} files", param="files")
-        if self._room[1] is not None and len(self.upload.files) >= self._room[1]:
-            raise Refused(429, "insufficient_quota", "the quota of documents is used: remove some first")
         self._called = file_name(called.decode("utf-8", "replace"))
         self._path = self._folder / f"{secrets.token_hex(16)}{Path(self._called).suffix.lower()}"
         self._file = self._path.open("xb")
@@ -172,7 +168,7 @@ class Receiver:
         if self._size > self._limits.file_bytes:
             text = f"'{self._called}' has more than the {self._limits.file_bytes:,} bytes that are allowed"
             raise Refused(413, "file_bytes", text, param="files")
-        if self._room[0] is not None and self.upload.size + self._size > self._room[0]:
+        if self._room is not None and self.upload.size + self._size > self._room:
             raise Refused(429, "insufficient_quota", "the quota of bytes is used: remove some documents first")
         self._file.write(memoryview(data)[start:end])
 

@@ -154,6 +154,10 @@ def test_the_commands(tmp_path, model_server, capsys, monkeypatch):
     code, told = said("ingest", "docs")
     assert code == 3
     assert "bad.txt: is no text" in told.err
+    (tmp_path / "docs" / "none.md").write_text("")
+    code, told = said("ingest", "docs", "--preview")
+    assert (code, told.out.count("five days"), "none.md: has nothing to say" in told.out) == (3, 1, True)
+    assert "bad.txt: is no text" in told.err
     code, told = said("ingest", "--remove", "docs/refunds.txt", "none")
     assert told.out == "docs/refunds.txt: removed\nnone: was not there\n"
     (tmp_path / "rag.yaml").write_text("knowledge: {path: kb, chunker: structur}\n")

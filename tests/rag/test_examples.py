@@ -1,6 +1,5 @@
 """The examples: a handbook in two languages, a tutor, a guide of a shop."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from easyrec.cli import main
 from rag.config import load_rag
+from rag.evaluation.questions import read_questions
 from rag.knowledge import KnowledgeBase
 from rag.rag import Rag
 
@@ -41,14 +41,12 @@ def test_the_handbook_has_what_is_asked_of_it(inside, capsys):
         assert {each.source for each in base.documents()} == {
             path.as_posix() for language in ("en", "zh") for path in Path(language).iterdir()
         }
-        questions = [json.loads(line) for line in Path("questions.jsonl").read_text("utf-8").splitlines()]
-        for asked in questions:
-            hits = base.search(asked["question"], config.search, filter={"language": asked["language"]})
-            if asked["quote"] and not any(
-                asked["quote"] in hit.text and hit.part.source == asked["source"] for hit in hits
-            ):
-                missed.append(asked["question"])
+        for asked in read_questions("questions.jsonl"):
+            hits = base.search(asked.question, config.search, filter={"language": asked.id[:2]})
+            if not all(any(one.is_in(hit.part.source, hit.text) for hit in hits) for one in asked.references):
+                missed.append(asked.question)
     assert not missed
+    assert main(["rag", "eval", "-c", "rag.yaml", "--questions", "questions.jsonl", "--search-only"]) == 0
 
 
 def test_the_tutor_finds_exercises_and_lessons(inside):

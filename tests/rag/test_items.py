@@ -178,7 +178,9 @@ def test_a_question_is_a_filter(tmp_path, table):
         assert sources(rag.search("a dress under 50 euros", filter={"price": {"gt": 50}}).hits) == ["item:2"]
         rag.base.add_text("item:5", "secret dress", {"category": "dresses", "price": 5, "access": ["staff"]})
         assert sources(rag.search("a secret dress under 10 euros", access=["me"]).hits) == []
-        rag.base.add_text("plan", "We buy Lanternfish.", {"category": ["lanternfishes", "dresses"], "access": ["staff"]})
+        rag.base.add_text(
+            "plan", "We buy Lanternfish.", {"category": ["lanternfishes", "dresses"], "access": ["staff"]}
+        )
         told = [rag.search("lanternfish", access=who).trace.steps[0].notes.get("filter") for who in (["me"], ["staff"])]
         assert told == [None, "category: lanternfishes"], "that there is such a name is not told either"
 

@@ -46,7 +46,7 @@ async def uploaded(service: Service, request: Request) -> Response:
     name, user = base_of(service, request), user_of(request)
     limits = service.config.limits
     room = await service.work.run(lambda: _room(service, user), limits.deadline_s)
-    receiver = Receiver(service.coming, request.headers.get("content-type", ""), limits, room)
+    receiver = Receiver(service.coming, request.headers.get("content-type", ""), limits, room[0])
     try:
         upload = await receiver.take(request.stream())
     except ClientDisconnect:
@@ -66,13 +66,10 @@ def _room(service: Service, user: User) -> tuple[int | None, int | None]:
     if quota.bytes is None and quota.documents is None:
         return None, None
     documents, size = service.tasks.used(user.name)
-    room = (
+    return (
         None if quota.bytes is None else max(0, quota.bytes - size),
         None if quota.documents is None else max(0, quota.documents - documents),
     )
-    if room[1] == 0:
-        raise Refused(429, "insufficient_quota", "the quota of documents is used: remove some first")
-    return room
 
 
 def _noted(service: Service, user: User, base: str, upload: Upload) -> list[dict[str, Any]]:
@@ -89,7 +86,9 @@ def _noted(service: Service, user: User, base: str, upload: Upload) -> list[dict
                 if former is not None and not former.visible(user.access):
                     raise Refused(409, "exists", f"'{source}' is the name of a document that is kept for others")
         room, documents = _room(service, user)
-        if (documents is not None and len(names) > documents) or (room is not None and upload.size > room):
+        if documents is not None and len(names) - service.tasks.puts(user.name, base, names) > documents:
+            raise Refused(429, "insufficient_quota", "the quota of documents is used: remove some first")
+        if room is not None and upload.size > room:
             raise Refused(429, "insufficient_quota", "the quota was used by another upload meanwhile")
         files, held = [], new()
         for source, (_, path, size) in zip(names, upload.files, strict=True):

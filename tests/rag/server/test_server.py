@@ -276,6 +276,7 @@ def test_quotas_are_answered_by_when_to_come_again(serve, model_server):
     assert code(served.put("shop", {"long.md": b"x" * 1001}, "root")) == (429, "insufficient_quota")
     assert served.put("shop", {"a.md": HANDBOOK, "b.md": HANDBOOK}, "root").status_code == 202
     assert code(served.put("shop", {"c.md": b"x"}, "root")) == (429, "insufficient_quota")
+    assert served.put("shop", {"a.md": b"x"}, "root").status_code == 202, "what is put in anew is not one more"
     served.until_done("shop", "root")
     document = served.ask("GET", "/v1/kb/shop/documents", "root").json()["data"][0]["id"]
     served.ask("DELETE", f"/v1/kb/shop/documents/{document}", "root")
@@ -570,3 +571,33 @@ def test_talks_go_with_their_knowledge_base_and_numbers_are_for_who_sees_all_of_
     assert gone == [False, True]
     assert code(served.ask("GET", "/metrics", "anna")) == (403, "forbidden")
     assert 'base="shop2"' in served.ask("GET", "/metrics", "otto").text
+
+
+def test_an_evaluation_that_waits_goes_with_its_knowledge_base(serve, model_server):
+    served = serve()
+    for name in ("shop", "shop2"):
+        served.ask("POST", "/v1/kb", json={"name": name})
+        served.put(name, {"refunds.md": HANDBOOK})
+        served.until_done(name)
+    go = threading.Event()
+
+    def slow(path, body):
+        go.wait(30)
+        return model_server.Reply(pieces=serve.spoken("Five days [1]."))
+
+    model_server.answer = slow
+    questions = [{"question": "refund?", "kind": "unanswerable"}]
+    body = {"questions": questions, "answers": True, "metrics": ["abstention"]}
+    try:
+        for name in ("shop2", "shop"):
+            assert served.ask("POST", f"/v1/kb/{name}/evaluations", json=body).status_code == 202
+        assert served.ask("DELETE", "/v1/kb/shop").status_code == 200
+        served.ask("POST", "/v1/kb", json={"name": "shop"})
+    finally:
+        go.set()
+    assert served.ask("POST", "/v1/kb/shop/evaluations", json=body).status_code == 202
+    end = time.monotonic() + 30
+    while any(one["state"] != "done" for one in served.ask("GET", "/v1/kb/shop/evaluations").json()["data"]):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert len(served.ask("GET", "/v1/kb/shop/evaluations").json()["data"]) == 1
