@@ -173,7 +173,7 @@ class Faiss(VectorStore):
     def search(self, vector: np.ndarray, k: int, conditions: Sequence[Condition] = ()) -> tuple[np.ndarray, np.ndarray]:
         """The nearest of those that pass."""
         with self._lock.reading():
-            if self._index is None or k < 1:
+            if self._index is None or not len(self._index.ids) or k < 1:  # all may have been taken away
                 return np.empty(0, np.int64), np.empty(0, np.float32)
             where = self._where(Terms.of(conditions)) if conditions else None
             try:

@@ -151,6 +151,7 @@ def test_every_step_says_its_ports():
         "hits",
         "answer",
         "branch",
+        "related",
     }
     for name in members("rag.steps"):
         config = member("rag.steps", name).Config
