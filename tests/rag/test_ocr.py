@@ -170,7 +170,7 @@ def test_without_the_extra_scans_are_left_out_and_counted(tmp_path, monkeypatch,
     assert [block.text for block in found] == ["A page with text of its own, which is long enough to be one."]
     assert counts["unread_pages"] >= 1
     assert "pip install" in caplog.text
-    with pytest.raises(MissingExtra, match=r"rapidocr.*\[ocr\]"):
+    with pytest.raises(MissingExtra, match=r"(rapidocr|cv2).*\[ocr\]"):
         list(Pdf(ocr="always").read(path))
     with counted() as counts:
         assert len(list(Pdf(ocr="never").read(path))) == 1
