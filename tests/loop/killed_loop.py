@@ -52,6 +52,7 @@ def main(folder, kills, seed):
     config = load_loop(content)
     work(config, "model")  # nothing yet: what it imports is there before the forks
     killed, failed, seen, backs = {"join": 0, "model": 0}, [], [], []
+    longest = {"join": 0.6, "model": 4.0}  # about as long as each takes, so that most are killed at work
     current = folder / "served" / "current"
 
     def look():
@@ -60,11 +61,12 @@ def main(folder, kills, seed):
 
     for attempt in range(kills):
         world.pass_time(50, minutes=3)
-        role = moments.choice(["join", "model", "model", "model"])
+        role = moments.choice(["join", "model"])
         if role == "model":
             ended = child(config, "join")
             failed += [("join", code)] if (code := os.waitpid(ended, 0)[1]) else []
-        number, end = child(config, role), time.monotonic() + moments.uniform(0.0, 0.6 if role == "join" else 4.0)
+        number, begun = child(config, role), time.monotonic()
+        end = begun + moments.uniform(0.0, longest[role])
         status = None
         while time.monotonic() < end and status is None:
             look()
@@ -78,6 +80,8 @@ def main(folder, kills, seed):
             killed[role] += 1
         elif status:
             failed.append((role, status))
+        else:
+            longest[role] = time.monotonic() - begun
         versions = Versions(config.folder)
         if attempt % 10 == 9 and versions.served is not None and sum(1 for _ in versions) > 2:
             served = versions.served

@@ -26,7 +26,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_at_any_moment_each_sample_is_learned_once_and_only_good_versions_are_served(tmp_path, seed):
-    command = [sys.executable, str(HERE / "killed_loop.py"), str(tmp_path), "40", str(seed)]
+    command = [sys.executable, str(HERE / "killed_loop.py"), str(tmp_path), "60", str(seed)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=ENVIRONMENT, timeout=1500)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
