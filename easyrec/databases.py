@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from easyrec.durable import write_ahead
@@ -54,6 +55,28 @@ def open_file(
         db.close()
         raise
     return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """What is written inside of the block is there whole or not at all; other processes that write wait."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """What a database says inside of the block is told as a `StoreError` of its file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from None
 
 
 def _is_made(db: sqlite3.Connection, path: Path, application: int, version: int, error: type[EasyRecError]) -> bool:

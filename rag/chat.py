@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 from typing_extensions import Self
 
-from easyrec.databases import open_file
-from easyrec.errors import DataError, ModelError, StoreError
+from easyrec.databases import open_file, told_of, transaction
+from easyrec.errors import DataError, ModelError
 from easyrec.llm.client import Client, Message, system, user
 from rag.chunkers import tokens_in
 from rag.config import ChatConfig
@@ -92,7 +91,7 @@ class Chats:
         self.config, self._now = config, now
         self._lock = threading.RLock()
         self._path = Path(config.path)
-        with self._told():
+        with told_of(self._path):
             self._db = open_file(self._path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA secure_delete = ON")  # what is forgotten is not left in the file
 
@@ -252,28 +251,14 @@ class Chats:
         return self._db.execute(f"DELETE FROM sessions WHERE {which}", values).rowcount  # noqa: S608 (ours)
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, self._told():
+        with self._lock, told_of(self._path):
             return self._db.execute(statement, values).fetchall()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """What is written inside of the block is there whole or not at all."""
-        with self._lock, self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
+        with self._lock, told_of(self._path), transaction(self._db):
             yield
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {error}") from None
 
 
 def _named(name: str) -> str:

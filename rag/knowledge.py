@@ -266,10 +266,7 @@ class KnowledgeBase(Beside):
 
     def remove(self, source: str) -> bool:
         """Take a document away, and say whether it was there. No search finds it any more."""
-        with self.records.writing():
-            was = self.records.writer.drop(source)
-        self.refresh()
-        return was
+        return self.remove_all([source]) > 0
 
     def remove_all(self, sources: Iterable[str]) -> int:
         """Take documents away, all or none, and say how many were there."""

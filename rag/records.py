@@ -7,7 +7,6 @@ at all.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from easyrec.databases import open_file
-from easyrec.errors import StoreError
+from easyrec.databases import open_file, told_of, transaction
 from easyrec.retrieval.filters import Fact
 from rag import edits, figures, links
 from rag.chunkers import Chunk
@@ -150,7 +148,7 @@ class Records:
         self.path = path
         self._lock, self._reading = threading.RLock(), threading.Lock()
         self._writes: int | None = None
-        with self._told():
+        with told_of(self.path):
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
             # Who reads waits for nobody who writes, and sees nothing that is not whole.
@@ -314,17 +312,11 @@ class Records:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """What is written inside of the block is there whole or not at all."""
-        with self._lock, self._told():
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._lock, told_of(self.path), transaction(self._db):
             self._writes = threading.get_ident()
             try:
                 yield
                 self._db.execute("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (KEPT,))
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
             finally:
                 self._writes = None
 
@@ -359,17 +351,10 @@ class Records:
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         if self._writes == threading.get_ident():  # who writes sees what he has written
-            with self._told():
+            with told_of(self.path):
                 return self._db.execute(statement, values).fetchall()
-        with self._reading, self._told():
+        with self._reading, told_of(self.path):
             return self._seen.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from None
 
 
 def _vector(value: bytes | None) -> np.ndarray | None:

@@ -68,22 +68,12 @@ def print_trace(told: Trace, form: str) -> None:
 
 def facts_in(given: Iterable[str]) -> dict[str, Any]:
     """`name=value` as facts; of one name several times all values."""
+    from easyrec.retrieval.filters import fact_in  # noqa: PLC0415 (help must not wait for it)
+
     found: dict[str, Any] = {}
     for name, text in pairs(list(given)):
-        found.setdefault(name, []).append(_value(text))
+        found.setdefault(name, []).append(fact_in(text))
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
-
-
-def _value(text: str) -> Any:
-    """A number or a truth value, where a text is one."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:  # noqa: PERF203 (two at most)
-            continue
-    return text
 
 
 def where(hit: Hit) -> str:

@@ -107,6 +107,18 @@ def facts_of(facts: Facts) -> dict[str, tuple[Fact, ...]]:
     return {_named(name): _values(name, value, empty=True) for name, value in facts.items()}
 
 
+def fact_in(text: str) -> Fact:
+    """What a text means that somebody typed: a number or a truth value, where it is one."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:  # noqa: PERF203 (two at most)
+            continue
+    return text
+
+
 def passes(facts: Mapping[str, Sequence[Fact]], conditions: Sequence[Condition]) -> bool:
     """Whether an entry passes: what all stores have to agree with."""
     return all(condition.holds(facts.get(condition.name, ())) for condition in conditions)

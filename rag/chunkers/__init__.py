@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from easyrec.retrieval.keyword.words import DENSE
@@ -108,6 +108,19 @@ class ChunkerConfig(StrictModel):
 def figure_of(figure: Figure) -> str | None:
     """What tells the picture of a figure apart, if it has one that is kept."""
     return digest_of(figure.content) if figure.content is not None and type_of(figure.content) else None
+
+
+class OverlappingConfig(ChunkerConfig):
+    """What configs of chunkers share whose parts repeat the end of the part before."""
+
+    overlap: int = Field(0, ge=0)
+    """Tokens of whole sentences at most that a part repeats from the part before it."""
+
+    @model_validator(mode="after")
+    def _overlap_is_small(self) -> Self:
+        if self.overlap * 2 > self.size:
+            raise ValueError(f"'overlap' is {self.overlap}, but at most half of 'size' ({self.size}) can be repeated")
+        return self
 
 
 def tokens_in(text: str) -> int:

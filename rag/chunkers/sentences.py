@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
-from typing_extensions import Self
-
-from rag.chunkers import Chunk, ChunkerConfig, sentences_of
+from rag.chunkers import Chunk, OverlappingConfig, sentences_of
 from rag.chunkers._parts import Run, runs, spans_of
 from rag.document import Block
 
 
-class Config(ChunkerConfig):
+class Config(OverlappingConfig):
     """Config of `sentences`."""
 
     type: Literal["sentences"] = "sentences"
-    overlap: int = Field(0, ge=0)
-    """Tokens of whole sentences at most that a part repeats from the part before it."""
-
-    @model_validator(mode="after")
-    def _overlap_is_small(self) -> Self:
-        if self.overlap * 2 > self.size:
-            raise ValueError(f"'overlap' is {self.overlap}, but at most half of 'size' ({self.size}) can be repeated")
-        return self
 
     def chunks(self, blocks: Iterable[Block]) -> Iterator[Chunk]:
         """The parts of a document. Tables, code and figures are cut as `structure` does."""

@@ -7,26 +7,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from pydantic import Field, model_validator
-from typing_extensions import Self
-
-from rag.chunkers import Chunk, ChunkerConfig, figure_of, pieces, sentences_of, tokens_in
+from rag.chunkers import Chunk, OverlappingConfig, figure_of, pieces, sentences_of, tokens_in
 from rag.chunkers._parts import parts_of
 from rag.document import Block, Body, Figure, Paragraph, Place, with_headings
 
 
-class Config(ChunkerConfig):
+class Config(OverlappingConfig):
     """Config of `structure`."""
 
     type: Literal["structure"] = "structure"
-    overlap: int = Field(0, ge=0)
-    """Tokens of whole sentences that a part of a long text repeats from the part before it."""
-
-    @model_validator(mode="after")
-    def _overlap_is_small(self) -> Self:
-        if self.overlap * 2 > self.size:
-            raise ValueError(f"'overlap' is {self.overlap}, but at most half of 'size' ({self.size}) can be repeated")
-        return self
 
     def chunks(self, blocks: Iterable[Block]) -> Iterator[Chunk]:
         """The parts of a document. Short blocks of a section share a part; blocks of two sections never do."""

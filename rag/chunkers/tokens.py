@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
-from typing_extensions import Self
+from pydantic import Field
 
-from rag.chunkers import Chunk, ChunkerConfig
+from rag.chunkers import Chunk, OverlappingConfig
 from rag.chunkers._parts import Run, runs, tokens_of, word_before
 from rag.document import Block
 
 
-class Config(ChunkerConfig):
+class Config(OverlappingConfig):
     """Config of `tokens`."""
 
     type: Literal["tokens"] = "tokens"
     overlap: int = Field(32, ge=0)
     """Tokens that a part repeats from the part before it; fewer where a word would be cut."""
-
-    @model_validator(mode="after")
-    def _overlap_is_small(self) -> Self:
-        if self.overlap * 2 > self.size:
-            raise ValueError(f"'overlap' is {self.overlap}, but at most half of 'size' ({self.size}) can be repeated")
-        return self
 
     def chunks(self, blocks: Iterable[Block]) -> Iterator[Chunk]:
         """The parts of a document. Tables, code and figures are cut as `structure` does."""

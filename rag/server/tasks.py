@@ -7,7 +7,6 @@ waiting again at the next start: what a knowledge base has taken in already is n
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from easyrec.databases import open_file
-from easyrec.errors import StoreError
+from easyrec.databases import open_file, told_of, transaction
 
 APPLICATION, VERSION = 0x65617274, 1
 PATIENCE_S = 30.0
@@ -92,7 +90,7 @@ class Tasks:
     def __init__(self, path: Path, keep: int, now: Callable[[], float] = time.time) -> None:
         self.path, self._keep, self._now = path, keep, now
         self._lock = threading.RLock()
-        with self._told():
+        with told_of(self.path):
             self._db = open_file(path, APPLICATION, VERSION, TABLES, PATIENCE_S)
             self._db.execute("PRAGMA synchronous = FULL")
 
@@ -295,23 +293,9 @@ class Tasks:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        with self._lock, self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._lock, told_of(self.path), transaction(self._db):
+            yield
 
     def _ask(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, self._told():
+        with self._lock, told_of(self.path):
             return self._db.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from None

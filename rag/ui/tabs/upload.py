@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from easyrec.retrieval.filters import fact_in
 from rag.ui import shown
 from rag.ui.api import Api, Failed, kb
 from rag.ui.tabs import Head, picked, picking, telling
@@ -81,20 +82,8 @@ def facts_in(text: str) -> dict[str, Any]:
         name, mark, value = part.partition("=")
         if not mark or not name:
             raise Failed(f"what is known is written as name=value, not '{part}'")
-        found.setdefault(name, []).append(value_of(value))
+        found.setdefault(name, []).append(fact_in(value))
     return found
-
-
-def value_of(text: str) -> Any:
-    """A number or a truth value, where a text is one."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:  # noqa: PERF203 (two at most)
-            continue
-    return text
 
 
 class _Upload:
