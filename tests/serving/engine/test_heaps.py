@@ -1,0 +1,44 @@
+"""Threads of an engine's process share their heaps."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+THREADS = """
+import ctypes, sys, threading
+from serving.engine.heaps import few_arenas
+
+if sys.argv[1] == "few":
+    few_arenas()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.fopen.restype = ctypes.c_void_p
+together = threading.Barrier(8)
+
+def allocate():
+    together.wait()
+    for _ in range(100):
+        libc.malloc(100)
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+file = ctypes.c_void_p(libc.fopen(sys.argv[2].encode(), b"w"))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps are glibc's")
+@pytest.mark.parametrize("how", ["few", "as glibc does"])
+def test_threads_share_two_heaps(tmp_path, monkeypatch, how):
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    told = tmp_path / "heaps.xml"
+    subprocess.run([sys.executable, "-c", THREADS, how, str(told)], check=True, timeout=60)
+    heaps = told.read_text().count("<heap nr=")
+    assert heaps <= 2 if how == "few" else heaps > 2
