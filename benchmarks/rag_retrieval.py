@@ -32,11 +32,11 @@ import numpy as np
 from record import ROOT, data, kept, save, table
 from train_throughput import PEERS, peers_python
 
+from easyrec.intervals import difference, interval
 from easyrec.llm.embedders import Embedder
 from feature_generator.config import member
 from rag.config import SearchConfig, load_rag
 from rag.evaluation.case import Case
-from rag.evaluation.intervals import difference, interval
 from rag.evaluation.metrics import FAMILY, Tools
 from rag.evaluation.questions import Question, Reference
 from rag.knowledge import KnowledgeBase
