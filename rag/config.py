@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +19,9 @@ from rag.pipeline.wiring import FAMILY, faults_of, lacking
 from rag.server.config import ServerConfig
 from rag.steps import StepConfig
 from rag.ui.config import UiConfig
+
+COLUMN = re.compile(r"\{([^{}]*)\}")
+"""Stands for a column's value in the text of an item."""
 
 
 class SearchConfig(StrictModel):
@@ -127,6 +131,21 @@ class ItemsConfig(StrictModel):
     """Columns to filter by, besides `item`, which is the id."""
     prefix: str = Field("item:", min_length=1)
     """Items are documents whose names begin so, with the id behind."""
+
+    @field_validator("text")
+    @classmethod
+    def _filled(cls, value: str) -> str:
+        """Of braces there are pairs with a column's name between them, and no others."""
+        columns = COLUMN.findall(value)
+        rest = COLUMN.sub("", value)
+        if not all(name.strip() for name in columns):
+            raise ValueError("'{}' names no column; write {column}")
+        if "{" in rest or "}" in rest:
+            sign, other = ("{", "}") if "{" in rest else ("}", "{")
+            raise ValueError(f"has a '{sign}' without its '{other}'; a column is written {{column}}")
+        if not columns:
+            raise ValueError("names no column, so that all items would say the same; write {column}")
+        return value
 
     @field_validator("facts")
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ import pyarrow.parquet as pq
 
 from easyrec.errors import ConfigError, DataError, nearest
 from easyrec.retrieval.filters import Fact
-from rag.config import ItemsConfig
+from rag.config import COLUMN, ItemsConfig
 from rag.knowledge import KnowledgeBase, Report
 
-COLUMN = re.compile(r"\{([^{}]*)\}")
 ROWS = 4096
 """Rows that are read at a time."""
 

@@ -25,7 +25,7 @@ MOST = 16 << 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag edit`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("parts", nargs="+", type=int, metavar="NUMBER", help="chunks")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--text", metavar="FILE", default="-", help="what the chunk shall say; default: standard input")

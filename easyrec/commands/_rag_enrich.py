@@ -25,7 +25,7 @@ TREE = "tree"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag enrich`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument(
         "--kinds", nargs="+", metavar="KIND", help="of those of the config, these; or others as by default"
     )

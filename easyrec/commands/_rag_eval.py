@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._rag import add_config, config_of
+from easyrec.commands._rag import add_config, config_in, config_of
 from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ WORST = 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag eval`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("--questions", required=True, metavar="FILE", help="JSON lines, as `easyrec rag qagen` writes")
     parser.add_argument("--against", metavar="FILE", help="another config, to be compared on the same questions")
     parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="measure these instead")
@@ -95,10 +95,9 @@ def _other(args: argparse.Namespace) -> RagConfig | None:
     """The config of `--against`; what is wrong with it is told before anything is paid for."""
     if args.against is None:
         return None
-    from rag.config import load_rag  # noqa: PLC0415 (help must not wait for it)
-    from rag.evaluation.evaluate import metrics_of  # noqa: PLC0415
+    from rag.evaluation.evaluate import metrics_of  # noqa: PLC0415 (help must not wait for it)
 
-    other = load_rag(args.against)
+    other = config_in(args, args.against)
     metrics_of(other, args.metric, answers=not args.search_only)
     return other
 

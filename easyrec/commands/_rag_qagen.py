@@ -18,7 +18,7 @@ from easyrec.errors import ConfigError, DataError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag qagen`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("--output", required=True, metavar="FILE", help="where the questions go, as JSON lines")
     parser.add_argument("--kinds", nargs="+", default=[], metavar="KIND=COUNT", help="how many of which kind")
     parser.add_argument("--seed", type=int, help="which chunks are tried [evaluation.seed]")

@@ -21,7 +21,7 @@ from easyrec.errors import ConfigError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag tune`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("--questions", required=True, metavar="FILE", help="JSON lines, as `easyrec rag qagen` writes")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N questions alone")
     parser.add_argument(
