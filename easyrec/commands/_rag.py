@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._options import add_overrides, pairs
@@ -52,6 +53,19 @@ def config_in(args: argparse.Namespace, path: str, overrides: list[str] | None =
     from rag.server.named import named  # noqa: PLC0415 (help must not wait for it)
 
     return named(config, args.base)
+
+
+def check_output(*paths: str | None) -> None:
+    """Look whether files can be written where they are wanted, before what goes into them is paid for.
+
+    Raises:
+        ConfigError: One cannot.
+    """
+    for path in map(Path, filter(None, paths)):
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a folder, and no file can be written in its place")
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path}: there is no folder {path.parent}")
 
 
 def add_search(parser: argparse.ArgumentParser, what: str) -> None:

@@ -31,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry", action="store_true", help="tell what it would cost at most, and ask nobody")
     parser.add_argument("--limit", type=int, metavar="N", help="chunks that are asked about, of each kind")
-    parser.add_argument("--again", action="store_true", help="take away what is there of these kinds, and make it anew")
+    parser.add_argument(
+        "--again", action="store_true", help="make what is there of these kinds anew; it stays until what is new comes"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         assert endpoint is not None
         if args.again:
             for name in kinds:
-                base.drop_trees() if name == TREE else base.unlink(name)
+                if name != TREE:
+                    base.renew(name)
         with Client(endpoint) as client:
             return _ask(args, base, client, kinds)
 
@@ -93,7 +96,7 @@ def _ask(args: argparse.Namespace, base: KnowledgeBase, client: Client, kinds: d
     stopped = ""
     for name, config in kinds.items():
         if name == TREE:
-            grown = Grower(base, config).grow(client, _progress(name))
+            grown = Grower(base, config, again=args.again).grow(client, _progress(name))
             shown.add_row(name, count(grown.made + grown.failed), count(grown.made), "", count(grown.failed))
             stopped = grown.stopped
         else:
@@ -120,7 +123,11 @@ def _tell_plan(args: argparse.Namespace, base: KnowledgeBase, kinds: dict[str, A
     shown = table(f"{base.config.path}: nothing is asked", "kind", "calls", "tokens in", "tokens out", "cost", right=1)
     totals = [0, 0, 0]
     for name, config in kinds.items():
-        found = Grower(base, config).plan() if name == TREE else plan(base, config, args.limit)
+        found = (
+            Grower(base, config, again=args.again).plan()
+            if name == TREE
+            else plan(base, config, args.limit, again=args.again)
+        )
         numbers = (found.waiting, *found.tokens)
         totals = [a + b for a, b in zip(totals, numbers, strict=True)]
         _add(shown, name, numbers, price)

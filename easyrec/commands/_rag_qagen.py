@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from easyrec.commands._options import pairs
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._rag import add_config, config_of
+from easyrec.commands._rag import add_config, check_output, config_of
 from easyrec.errors import ConfigError, DataError
 
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write questions, and tell what came of them; 1 where the budget ended before its time.
+    """Write questions, and tell what came of them; 1 where the budget, or the model, ended before its time.
 
     Raises:
         DataError: No question could be kept.
@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from rag.knowledge import KnowledgeBase  # noqa: PLC0415
 
     config = config_of(args)
+    check_output(args.output)
     own = config.evaluation
     wanted = generators(_counts(args.kinds)) if args.kinds else own.generators()
     writer = own.writer or config.llm
@@ -69,7 +70,7 @@ def _counts(given: list[str]) -> dict[str, int]:
     """
     found = {}
     for name, text in pairs(given):
-        if not text.isdigit():
+        if not text.isdecimal() or not text.isascii():
             raise ConfigError(f"--kinds {name}={text}: write a whole number")
         found[name] = int(text)
     return found

@@ -202,7 +202,9 @@ def test_folders_that_hold_no_model(tmp_path, break_it, reason):
 
 
 def test_a_folder_that_is_not_there_is_told_with_what_it_should_hold(tmp_path):
-    with pytest.raises(BundleError, match=r"gone: there is no such folder, .* with config\.json, model\.safetensors and"):
+    with pytest.raises(
+        BundleError, match=r"gone: there is no such folder, .* with config\.json, model\.safetensors and"
+    ):
         Encoder(tmp_path / "gone")
 
 
