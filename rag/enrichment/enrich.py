@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from easyrec.errors import AnswerError, BudgetError, ModelError
@@ -27,6 +28,7 @@ class Enriched:
         texts: That were put beside them.
         short: Chunks that are too short to be asked about.
         failed: Chunks of which the model said nothing that can be used; they are asked about again.
+        reasons: Why, as `unparsed`, `refused` and `cut`.
         waiting: Chunks that are still to be asked about.
         tokens: Sent and received for these, about.
         stopped: Why it ended before its time.
@@ -36,6 +38,7 @@ class Enriched:
     texts: int = 0
     short: int = 0
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
     tokens: tuple[int, int] = (0, 0)
     stopped: str = ""
@@ -83,6 +86,7 @@ def enrich(
             done.chunks += 1
             if isinstance(said, AnswerError):
                 done.failed += 1
+                done.reasons[said.kind] += 1
             else:
                 texts[part.id] = said
                 done.texts += len(said)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -43,6 +43,7 @@ class Grown:
     Attributes:
         made: Summaries that were added.
         failed: Those that the model did not give.
+        reasons: Why, as `unparsed`, `refused`, `cut` and `empty`.
         waiting: Summaries that are still to be made.
         tokens: Sent and received for these, about.
         stopped: Why it ended before its time.
@@ -50,6 +51,7 @@ class Grown:
 
     made: int = 0
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
     tokens: tuple[int, int] = (0, 0)
     stopped: str = ""
@@ -183,8 +185,11 @@ class Grower:
         for some, text in zip(sets, client.each(range(len(sets)), write), strict=True):
             if isinstance(text, BudgetError):
                 grown.stopped = str(text)
+            elif isinstance(text, ModelError) and not isinstance(text, AnswerError):
+                continue  # it is told below
             elif isinstance(text, Exception) or not text:
                 grown.failed += 1
+                grown.reasons[text.kind if isinstance(text, AnswerError) else "empty"] += 1
             else:
                 made.append((level, text, [part.id for part in some]))
         if made:

@@ -54,11 +54,22 @@ def test_a_folder_without_documents_is_an_error_unless_that_is_allowed(here, cap
         ("search", ["refund", "--filter", "team"], "--filter: 'team' is not NAME=VALUE"),
         ("search", ["--filter", "team=shop", "refund"], "QUESTION is missing"),
         ("show", ["--base", "one"], "no knowledge bases in 'bases'"),
+        ("search", ["refund", "-k", "0"], "must be greater than or equal to 1"),
     ],
 )
 def test_what_is_missing_is_named(here, capsys, tool, words, text):
     assert rag(tool, *words) == 2
     assert text in capsys.readouterr().err
+
+
+def test_an_empty_question_is_none(here, capsys):
+    (here / "a.txt").write_text("Refunds take five days.")
+    assert rag("ingest", "a.txt") == 0
+    assert rag("search", "  ") == 3
+    assert "the question is empty" in capsys.readouterr().err
+    (here / "qa.jsonl").write_text('{"question": " "}')
+    assert rag("eval", "--questions", "qa.jsonl", "--search-only") == 3
+    assert "qa.jsonl, line 1: question" in capsys.readouterr().err
 
 
 def test_a_knowledge_base_of_the_server_is_looked_at_and_changed(here, capsys):

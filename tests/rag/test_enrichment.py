@@ -177,6 +177,7 @@ def test_what_a_model_does_not_say_is_counted_and_asked_again(base, client, mode
     model_server.answer = bad
     done = enrich(own, client(cache=None), kind)
     assert (done.chunks, done.failed, done.texts) == (2, 1, 1)
+    assert done.reasons == {"unparsed": 1}
     model_server.answer = good
     done = enrich(own, client(cache=None), kind)
     assert (done.chunks, done.failed) == (1, 0)
@@ -303,6 +304,12 @@ def test_the_command(tmp_path, base, model_server, capsys, monkeypatch):
     assert said("--kinds", "question", "--again")[0] == 0
     assert len(chats(model_server)) == 10
     assert "did you mean 'entity'" in said("--kinds", "entitys")[1].err
+    good, model_server.answer = model_server.answer, lambda path, body: model_server.says("no JSON")
+    code, out = said("--kinds", "summary", "-o", "enrichment={kinds: [{type: summary, min_tokens: 1}]}")
+    assert code == 1
+    assert "3 (3 unparsed)" in out.out
+    assert "nothing that can be used" in out.err
+    model_server.answer = good
     code, out = said("-o", "enrichment={}")
     assert code == 2
     assert "names no kinds" in out.err
