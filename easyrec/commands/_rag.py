@@ -14,7 +14,7 @@ from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from rag.config import RagConfig
-    from rag.knowledge import Hit
+    from rag.knowledge import Hit, KnowledgeBase
     from rag.pipeline.trace import Trace
 
 
@@ -73,6 +73,12 @@ def add_search(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("query", nargs="?", metavar="QUESTION", help=what)
     parser.add_argument("--filter", nargs="+", default=[], metavar="NAME=VALUE", help="what must hold of what is found")
     parser.add_argument("-k", type=int, help="how many chunks are wanted")
+
+
+def tell_empty(base: KnowledgeBase) -> None:
+    """Say on the error stream that a knowledge base has no documents, which its path may be wrong for."""
+    if not base.records.count()[0]:
+        sys.stderr.write(f"{base.config.path}: holds no documents; `easyrec rag ingest` adds some\n")
 
 
 def question_of(args: argparse.Namespace) -> str:

@@ -21,6 +21,7 @@ from easyrec.commands._rag import (
     facts_in,
     print_trace,
     question_of,
+    tell_empty,
     where,
 )
 from easyrec.errors import ConfigError, DataError
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     if config.llm is None and config.pipeline is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model answers")
     with Rag(config) as rag:
+        tell_empty(rag.base)
         how: dict[str, Any] = {
             "filter": facts_in(args.filter, "--filter") or None,
             "images": [_content(path) for path in args.image],

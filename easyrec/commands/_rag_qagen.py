@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from easyrec.commands._options import pairs
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._rag import add_config, check_output, config_of
+from easyrec.commands._rag import add_config, check_output, config_of, tell_empty
 from easyrec.errors import ConfigError, DataError
 
 
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if writer is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model writes")
     with KnowledgeBase(config.knowledge) as base, Client(writer) as client:
+        tell_empty(base)
         made = generate(base, client, wanted, seed=own.seed if args.seed is None else args.seed, progress=_progress())
         spent, cost = client.ledger.spent, client.ledger.cost()
     shown = table(args.output, "kind", "wanted", "asked", "kept", "rejected", right=1, numbers=3)

@@ -18,6 +18,7 @@ from easyrec.commands._rag import (
     facts_in,
     print_trace,
     question_of,
+    tell_empty,
     where,
 )
 
@@ -37,6 +38,7 @@ def run(args: argparse.Namespace) -> None:
     question = question_of(args)
     with Rag(config_of(args)) as rag:
         found = rag.search(question, filter=facts_in(args.filter, "--filter") or None, k=args.k)
+        tell_empty(rag.base)
     if args.trace:
         print_trace(found.trace, args.trace)
     hits = found.hits

@@ -62,6 +62,17 @@ def test_what_is_missing_is_named(here, capsys, tool, words, text):
     assert text in capsys.readouterr().err
 
 
+def test_a_knowledge_base_without_documents_is_told(here, capsys):
+    assert rag("search", "refund") == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("nothing was found\n", "kb: holds no documents; `easyrec rag ingest` adds some\n")
+    (here / "a.txt").write_text("Refunds take five days.")
+    assert rag("ingest", "a.txt") == 0
+    capsys.readouterr()
+    assert rag("search", "holiday") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_an_empty_question_is_none(here, capsys):
     (here / "a.txt").write_text("Refunds take five days.")
     assert rag("ingest", "a.txt") == 0
