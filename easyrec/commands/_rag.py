@@ -88,7 +88,9 @@ def question_of(args: argparse.Namespace) -> str:
         ConfigError: There is none.
     """
     if args.query is None:
-        raise ConfigError("QUESTION is missing: it stands before --filter and --image, which take what follows them")
+        raise ConfigError(
+            "QUESTION is missing: it stands before -o, --filter and --image, which take what follows them"
+        )
     return str(args.query)
 
 

@@ -51,7 +51,12 @@ def run(args: argparse.Namespace) -> None:
         if args.merge:
             line(f"{', '.join(map(str, args.parts))}: are {base.merge(args.parts)} now")
         elif args.drop:
-            for part in args.parts:
+            parts = list(dict.fromkeys(args.parts))
+            there = base.records.parts(parts)
+            gone = [part for part in parts if part not in there]
+            if gone:  # all go, or none
+                raise DataError(f"{base.config.path}: there is no chunk {gone[0]}")
+            for part in parts:
                 base.drop(part)
                 line(f"{part}: is gone")
         elif args.split is not None:

@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> None:
 
     facts = facts_in(args.fact, "--fact") if args.fact else None
     if not args.paths and (args.preview or not args.remove):
-        raise ConfigError("PATH is missing: name files and folders, before --fact and --remove, or what to --remove")
+        raise ConfigError(
+            "PATH is missing: files and folders stand before -o, --fact and --remove, which take what follows them"
+        )
     config = config_of(args)
     with KnowledgeBase(config.knowledge) as base:
         if args.preview:

@@ -99,6 +99,10 @@ def test_a_knowledge_base_of_the_server_is_looked_at_and_changed(here, capsys):
         hits = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         assert len(hits) == found
         assert hits[0]["text"] == "Refunds take six days."
+    assert rag("edit", "--base", "one", str(number), "999", "--drop") == 3
+    assert "there is no chunk 999" in capsys.readouterr().err
+    assert rag("show", "--base", "one", "--document", "notes/refunds", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["id"] == number, "none goes where not all can"
     assert rag("show", "--base", "onee") == 2
     assert "no knowledge base 'onee'; did you mean 'one'" in capsys.readouterr().err
     assert not (here / "kb").exists()
