@@ -30,11 +30,14 @@ def template_of(value: str) -> str:
     Raises:
         ValueError: A brace has no other one, or encloses nothing.
     """
-    left = COLUMN.sub("", value)
-    if "{" in left or "}" in left:
-        raise ValueError("a brace has no other one: columns are written {column}")
-    if any(not name.strip() for name in columns_of(value)):
-        raise ValueError("{} names no column")
+    columns, rest = COLUMN.findall(value), COLUMN.sub("", value)
+    if not all(name.strip() for name in columns):
+        raise ValueError("'{}' names no column; write {column}")
+    if "{" in rest or "}" in rest:
+        sign, other = ("{", "}") if "{" in rest else ("}", "{")
+        raise ValueError(f"has a '{sign}' without its '{other}'; a column is written {{column}}")
+    if not columns:
+        raise ValueError("names no column, so that all items would say the same; write {column}")
     return value
 
 

@@ -94,9 +94,10 @@ def agreement(lines: Sequence[Labelled], judge: Judge, *, level: float = 0.95, s
         ModelError: The judge cannot be asked.
     """
     found = []
-    for name in sorted({name for line in lines for name in line.labels}):
+    metrics = {name: _metric(name) for name in sorted({name for line in lines for name in line.labels})}
+    for name, metric in metrics.items():  # all of them are known before one is paid for
         own = [line for line in lines if name in line.labels]
-        measured = _metric(name).measure([line.case() for line in own], Tools(5, judge))
+        measured = metric.measure([line.case() for line in own], Tools(5, judge))
         pairs = [
             (one.value, line.labels[name]) for one, line in zip(measured, own, strict=True) if one.value is not None
         ]
