@@ -13,6 +13,7 @@ from rag.pages.page import BODY, Box, Page, Span, joined, line_text, rows_of
 from rag.pages.paragraphs import SPACE, Ends, Styles, blocks_of, styles_of
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.pages.ruled import tables_of
+from rag.pages.striped import striped_tables_of
 
 PAGE_NUMBER = re.compile(
     r"(?:page|seite|第)?\s*[-\u2013(]?\s*\d{1,5}\s*[-\u2013)]?\s*(?:(?:/|of|von)\s*\d{1,5}|页)?", re.IGNORECASE
@@ -72,6 +73,8 @@ class Look:
         """
         page.spans = self._without_repeated(page)
         ruled, spans = tables_of(page)
+        striped, spans = striped_tables_of(page, spans)
+        ruled += striped
         # A table, or a picture, stands among the text as lines that are full, so that columns are found with it.
         bodies: dict[str, Table | Figure] = {}
         boxed: list[tuple[Box, Table | Figure]] = [
@@ -258,6 +261,12 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
             ):
                 depth, text = held.items[-1]
                 held = replace(held, items=(*held.items[:-1], (depth, joined([text, block.text]))))
+            elif (
+                isinstance(held, Bullets)
+                and isinstance(block, Bullets)
+                and _list_goes_on(held, last, block, said.ends.get(id(block)))
+            ):
+                held = replace(held, items=held.items + block.items)
             else:
                 yield held
                 yield from notes
@@ -307,3 +316,14 @@ def _item_goes_on(held: Bullets, last: Place, ended: Ends | None, block: Paragra
     if re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.items[-1][1]):
         return False
     return _text_goes_on(Paragraph(held.items[-1][1]), last, ended, block, begun)
+
+
+def _list_goes_on(held: Bullets, last: Place, block: Bullets, begun: Ends | None) -> bool:
+    """Whether a list is the rest of one at the end of the page, or of the column, before."""
+    if last.page is None or block.place.page is None or last.box is None or block.place.box is None:
+        return False
+    next_column = block.place.page == last.page and block.place.box[0] > last.box[2] - 0.02
+    next_page = block.place.page == last.page + 1 and last.box[3] > 0.5
+    if not (next_column or next_page) or held.numbered != block.numbered:
+        return False
+    return begun is None or not begun.first

@@ -109,12 +109,14 @@ class Ends:
         word: Width of its first word.
         indented: Whether its first line is.
         line: Height of a line.
+        first: Whether it is a list whose first number is one that lists begin with.
     """
 
     room: float
     word: float
     indented: bool
     line: float
+    first: bool = False
 
 
 def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] | None = None) -> list[Block]:
@@ -208,6 +210,7 @@ def _made(
     justified = sum(room <= JUSTIFIED for room in rights) >= max(4, 0.5 * len(rights))
     found: list[Block] = []
     items: list[tuple[float, str, list[Span], bool]] = []
+    begins = False
 
     def flush() -> None:
         if items:
@@ -217,7 +220,7 @@ def _made(
             spans = [span for _, _, own, _ in items for span in own]
             entries = tuple((depths[round(left)], text) for left, text, _, _ in items)
             made = Bullets(entries, items[0][3], page.place(spans))
-            ends[id(made)] = Ends(edge - spans[-1].right, 0.0, False, spans[-1].size)
+            ends[id(made)] = Ends(edge - spans[-1].right, 0.0, False, spans[-1].size, begins)
             found.append(made)
             items.clear()
 
@@ -229,8 +232,10 @@ def _made(
             flush()
             found.append(Heading(text, level, page.place(spans)))
         elif dot:
+            begins = begins and bool(items)
             items.append((spans[0].left, text, spans, False))
         elif mark is not None and text[mark.end() :]:
+            begins = begins if items else mark.group(2) is not None and mark.group(2).strip("().").lower() in ("1", "a")
             items.append((spans[0].left, text[mark.end() :], spans, mark.group(2) is not None))
         else:
             flush()

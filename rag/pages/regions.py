@@ -27,7 +27,7 @@ CLOSE = 0.6
 NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
 EVEN = 2.2
-"""Of the height of characters: by which columns differ at most that were made equally long."""
+"""Lines by which columns differ at most that were made equally long."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -203,7 +203,15 @@ def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     low, high = gutters[0][0], gutters[-1][1]
     left = [span.bottom for row in rows for span in row if _seen_right(span) <= low + 1]
     right = [span.bottom for row in rows for span in row if span.left >= high - 1]
-    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
+    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _pitch(rows)
+
+
+def _pitch(rows: list[list[Span]]) -> float:
+    """How far apart most lines are."""
+    em = _em(rows)
+    spans = sorted((span for row in rows for span in row), key=lambda span: (round(span.left / em), span.top))
+    steps = sorted(b.top - a.top for a, b in pairwise(spans) if em <= b.top - a.top <= 2 * em)
+    return max(em, steps[len(steps) // 2]) if steps else em
 
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:

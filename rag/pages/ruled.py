@@ -45,7 +45,7 @@ def tables_of(page: Page) -> tuple[list[Ruled], list[Span]]:
         if not inside:
             continue
         spans = [span for span in spans if not box.holds(span)]
-        cells, header = _filled(xs, ys, level, upright, inside)
+        cells, header = filled(xs, ys, level, upright, inside)
         if any(any(row) for row in cells):
             found.append(Ruled(box, cells, header, xs))
     return found, spans
@@ -87,7 +87,7 @@ def _places(values: list[float]) -> list[float]:
     return [sum(group) / len(group) for group in found]
 
 
-def _filled(
+def filled(
     xs: list[float], ys: list[float], level: list[Box], upright: list[Box], spans: list[Span]
 ) -> tuple[list[list[str]], int]:
     """Texts by row and column, and how many rows are header. Cells without a rule between them are one."""
