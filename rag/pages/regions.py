@@ -87,14 +87,18 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         gutters = found_gutters or gutters
         plain += [span for row in rows[start:first] for span in row]
         start = first
-        if plain:
-            found.append(Region(plain, box))
-            plain = []
         end = _banded(rows, start, end, gutters)
         block = rows[start:end]
         edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
-        found += _divided(block, edges, depth)
+        parts = _divided(block, edges, depth)
         start = end
+        if depth and len(parts) == 1 and isinstance(parts[0], Region):  # no columns: lines among others
+            plain += parts[0].spans
+            continue
+        if plain:
+            found.append(Region(plain, box))
+            plain = []
+        found += parts
     if plain:
         found.append(Region(plain, box))
     return found
@@ -265,8 +269,13 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
     if any(_seen_right(span) > edge + 1 for row in rest for span in row):
         return False
     lines = [around(row) for row in rest if not row[0].text.startswith(BODY)]
-    full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
-    return full >= max(2, len(lines) // 4)
+    full = [line.right >= column.right - 0.12 * column.width for line in lines]
+    # A line that is full and goes on in the next one was broken at the edge of the column.
+    broken = any(
+        one and 0 <= below.top - above.bottom <= CLOSE * above.height
+        for one, (above, below) in zip(full, pairwise(lines), strict=False)
+    )
+    return sum(full) >= (1 if broken else 2) and sum(full) >= len(lines) // 4
 
 
 def _beside(row: list[Span], low: float, high: float) -> bool:

@@ -66,18 +66,21 @@ def _crosses(rule: Box, upright: Box) -> bool:
 
 def _joined(boxes: list[Box]) -> list[Box]:
     """Boxes of one height that stand beside each other, as one."""
-    found: list[Box] = []
-    for box in sorted(boxes, key=lambda box: (round(box.top), box.left)):
-        last = found[-1] if found else None
-        if (
-            last is not None
-            and abs(last.top - box.top) <= 1
-            and abs(last.bottom - box.bottom) <= 1
-            and box.left - last.right <= NEAR
-        ):
-            found[-1] = Box(last.left, last.top, max(last.right, box.right), last.bottom)
+    levels: list[list[Box]] = []
+    for box in sorted(boxes, key=lambda box: box.top):
+        if levels and box.top - levels[-1][0].top <= 1:
+            levels[-1].append(box)
         else:
-            found.append(box)
+            levels.append([box])
+    found: list[Box] = []
+    for level in levels:
+        last: Box | None = None
+        for box in sorted(level, key=lambda box: box.left):
+            if last is not None and abs(last.bottom - box.bottom) <= 1 and box.left - last.right <= NEAR:
+                last.right = max(last.right, box.right)
+            else:
+                last = Box(box.left, box.top, box.right, box.bottom)
+                found.append(last)
     return found
 
 
@@ -156,7 +159,16 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
         return None
     upright = [Box(x, box.top, x, box.bottom) for x in xs]
     cells, header = filled(xs, ys, level, _without_crossed(upright, ys, spans), spans)
-    return Ruled(box, cells, header, xs)
+    return Ruled(box, _with_groups(cells, header), header, xs)
+
+
+def _with_groups(cells: list[list[str]], header: int) -> list[list[str]]:
+    """Cells of a header's upper rows without a text, above one that has one: the name to the left stands over them too."""
+    for above, below in pairwise(cells[:header]):
+        for column in range(1, len(above)):
+            if not above[column] and below[column] and above[column - 1] != below[column - 1]:
+                above[column] = above[column - 1]
+    return cells
 
 
 def _whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
