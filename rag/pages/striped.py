@@ -5,13 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 from rag.pages.page import Box, Page, Span, rows_of
-from rag.pages.regions import FULL, GUTTER
-from rag.pages.ruled import NEAR, Ruled, filled
+from rag.pages.regions import FULL
+from rag.pages.ruled import NEAR, Ruled, filled, split
 
 BANDS = 4
 """Level rules from which on each row has its own; fewer stand above and below the header, and at the end."""
 TOGETHER = 0.7
 """Share of the rows that have text in several columns, at least."""
+ROOM = 0.5
+"""Of the height of characters: free room between columns, at least; spaces have less."""
 TALLEST = 0.25
 """Of a page, that a row has at most where rows are told by their rules."""
 
@@ -27,15 +29,19 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
     if not spans:
         return found, spans
     level = _lines(page)
-    for group in _stacks(level):
+    seen: list[Box] = []
+    for group in sorted(_stacks(level), key=lambda group: group[0].left - group[0].right):  # the widest first
         box = Box(group[0].left, group[0].top, group[0].right, group[-1].bottom)
+        if any(_within(box, other) for other in seen):  # rules of some columns
+            continue
+        seen.append(box)
         inside = [span for span in spans if box.holds(span)]
         made = _table(page, box, [rule for rule in level if _within(rule, box)], inside)
         if made is not None:
             taken = {id(span) for span in inside}
             spans = [span for span in spans if id(span) not in taken]
             found.append(made)
-    return found, spans
+    return sorted(found, key=lambda table: table.box.top), spans
 
 
 def _lines(page: Page) -> list[Box]:
@@ -151,8 +157,10 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
         level = level + [Box(box.left, y, box.right, y) for y in ys]
     # What stands over several columns is in the header.
     first = level[0].top if len(ys) < 3 else ys[1]
+    ends = _ends(page, box)
+    spans = [part for span in spans for part in _apart(split(span, ends))]
     body = [span for span in spans if (span.top + span.bottom) / 2 > first] or spans
-    xs = _columns(box, rows_of(body))
+    xs = _columns(box, body, ends)
     if len(xs) < 3 or len(ys) < 3:
         return None
     if not _is_table(xs, ys, body, banded):
@@ -185,18 +193,49 @@ def _whole_rows(rows: list[list[Span]]) -> list[list[Span]]:
     return found
 
 
-def _columns(box: Box, rows: list[list[Span]]) -> list[float]:
+def _ends(page: Page, box: Box) -> list[float]:
+    """Where rules, or grounds, of single cells meet, inside a table."""
+    sides = [
+        x
+        for part in [*page.rules, *page.stripes]
+        if part.width > part.height and _within(part, box)
+        for x in (part.left, part.right)
+        if box.left + NEAR < x < box.right - NEAR
+    ]
+    found: list[list[float]] = []
+    for x in sorted(sides):
+        if found and x - found[-1][0] <= NEAR:
+            found[-1].append(x)
+        else:
+            found.append([x])
+    return [sum(group) / len(group) for group in found if len(group) > 1]
+
+
+def _apart(spans: list[Span]) -> list[Span]:
+    """Spans in parts, where their spaces are as wide as the room between columns."""
+    found: list[Span] = []
+    for span in spans:
+        edges = [
+            (left + after) / 2
+            for character, left, after in zip(span.text, span.lefts, span.lefts[1:], strict=False)
+            if character == " " and after - left >= ROOM * span.size
+        ]
+        found += split(span, edges) if edges else [span]
+    return found
+
+
+def _columns(box: Box, spans: list[Span], ends: list[float]) -> list[float]:
     """Where columns begin and end."""
-    spans = sorted((span for row in rows for span in row), key=lambda span: span.left)
+    spans = sorted(spans, key=lambda span: span.left)
     sizes = sorted(span.size for span in spans)
-    room = GUTTER * sizes[len(sizes) // 2]
-    xs = [box.left]
+    room = ROOM * sizes[len(sizes) // 2]
+    xs = []
     right = spans[0].right
     for span in spans[1:]:
-        if span.left - right >= room:
+        if span.left - right >= room and not any(right - 1 <= x <= span.left + 1 for x in ends):
             xs.append((span.left + right) / 2)
         right = max(right, span.right)
-    return [*xs, box.right]
+    return [box.left, *sorted([*xs, *ends]), box.right]
 
 
 def _is_table(xs: list[float], ys: list[float], spans: list[Span], banded: bool) -> bool:
