@@ -96,10 +96,20 @@ class Look:
     def _without_repeated(self, page: Page) -> list[Span]:
         """The spans of a page without headers and footers."""
         gone: set[int] = set()
-        for row in rows_of(_at_edges(page)):
+        edges = rows_of(_at_edges(page))
+        sizes: set[float] = set()  # of what stands beside the number of a page
+        for row in edges:
             text = line_text(row)
-            lone = PAGE_NUMBER.fullmatch(text) and str(page.number) in re.findall(r"\d+", text)
-            if _same(text) in self._repeated or (lone and row[0].top > (1 - EDGE) * page.height):
+            low = row[0].top > (1 - EDGE) * page.height
+            lone = _numbers(text, page)
+            beside = len(row) > 1 and row[-1].left > 0.5 * page.width and _numbers(row[-1].text, page)
+            if low and beside and all(span.type_size <= NOTE_SIZE * self._styles.body for span in row):
+                sizes |= {span.type_size for span in row}
+                gone |= {id(span) for span in row}
+            elif _same(text) in self._repeated or (lone and low):
+                gone |= {id(span) for span in row}
+        for row in edges:  # the line at the head of a page looks as the one at its foot
+            if row[0].bottom < EDGE * page.height and all(span.type_size in sizes for span in row):
                 gone |= {id(span) for span in row}
         return [span for span in page.spans if id(span) not in gone]
 
@@ -184,6 +194,11 @@ def _merged(cells: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
         else:
             found.append(list(row))
     return tuple(map(tuple, found))
+
+
+def _numbers(text: str, page: Page) -> bool:
+    """Whether a text is the number of a page and nothing else."""
+    return bool(PAGE_NUMBER.fullmatch(text)) and str(page.number) in re.findall(r"\d+", text)
 
 
 def _at_edges(page: Page) -> list[Span]:
