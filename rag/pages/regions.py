@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -108,14 +109,25 @@ def with_marks(spans: list[Span]) -> list[Span]:
     """Spans with marks of lists before what they stand before: room behind a mark divides no columns."""
     gone: set[int] = set()
     found: dict[int, Span] = {}
-    for row in rows_of(spans):
-        for mark, span in pairwise(row):
-            if LONE.fullmatch(mark.text) and 0 <= span.left - mark.right < 4 * span.size and id(mark) not in found:
-                text = f"{mark.text} {span.text}"
-                lefts = [*mark.lefts, mark.right, *span.lefts]
-                found[id(span)] = replace(span, left=mark.left, text=text, lefts=lefts)
-                gone.add(id(mark))
+    ordered = sorted(spans, key=lambda span: span.top)
+    tops = [span.top for span in ordered]
+    for mark in ordered:
+        if not LONE.fullmatch(mark.text):
+            continue
+        # Lines of another column, which stand at other heights, must not come between a mark and its own.
+        near = ordered[bisect_left(tops, mark.top - mark.size) : bisect_right(tops, mark.bottom)]
+        level = [span for span in near if span.left >= mark.right and _level(mark, span) > 0.5]
+        after = min(level, key=lambda span: span.left - _level(mark, span) * mark.size, default=None)
+        if after is not None and after.left - mark.right < 4 * after.size and id(after) not in found:
+            text = f"{mark.text} {after.text}"
+            found[id(after)] = replace(after, left=mark.left, text=text, lefts=[*mark.lefts, mark.right, *after.lefts])
+            gone.add(id(mark))
     return [found.get(id(span), span) for span in spans if id(span) not in gone]
+
+
+def _level(a: Span, b: Span) -> float:
+    """Share of the lower one's height at which both are."""
+    return (min(a.bottom, b.bottom) - max(a.top, b.top)) / max(min(a.size, b.size), 0.1)
 
 
 def _run(rows: list[list[Span]], start: int, box: Box, depth: int) -> tuple[int, list[tuple[float, float]]]:
@@ -248,7 +260,9 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
         if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
-            break
+            if near is None or not _broken(rows, last + 1, around(over)):
+                break
+            last += 1
         if even and rows[last + 1][0].text.startswith(BODY):
             break
         last += 1
@@ -257,6 +271,16 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
     if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
+
+
+def _broken(rows: list[list[Span]], number: int, column: Box) -> bool:
+    """Whether a line of running text was broken at the edge of a column: it is full there, and goes on in the next line."""
+    if number + 1 >= len(rows) or any(row[0].text.startswith(BODY) for row in rows[number : number + 2]):
+        return False
+    line, below = around(rows[number]), around(rows[number + 1])
+    inside = max(line.right, below.right) <= column.right + line.height and line.left >= column.left - line.height
+    full = line.right >= column.right - 0.12 * column.width
+    return inside and full and _follows(rows[number][-1], rows[number + 1][0], CLOSE)
 
 
 def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
