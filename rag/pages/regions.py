@@ -260,7 +260,8 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
         if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
-            if near is None or not _broken(rows, last + 1, around(over)):
+            beside = max(span.bottom for other in rows[start : last + 1] for span in other)
+            if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
                 break
             last += 1
         if even and rows[last + 1][0].text.startswith(BODY):

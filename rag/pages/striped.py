@@ -163,7 +163,7 @@ def _table(page: Page, box: Box, level: list[Box], spans: list[Span]) -> Ruled |
     xs = _columns(box, body, ends)
     if len(xs) < 3 or len(ys) < 3:
         return None
-    if not _is_table(xs, ys, body, banded):
+    if not _is_table(xs, ys, body, banded or bool(ends)):
         return None
     upright = [Box(x, box.top, x, box.bottom) for x in xs]
     cells, header = filled(xs, ys, level, _without_crossed(upright, ys, spans), spans)
@@ -238,7 +238,7 @@ def _columns(box: Box, spans: list[Span], ends: list[float]) -> list[float]:
     return [box.left, *sorted([*xs, *ends]), box.right]
 
 
-def _is_table(xs: list[float], ys: list[float], spans: list[Span], banded: bool) -> bool:
+def _is_table(xs: list[float], ys: list[float], spans: list[Span], celled: bool) -> bool:
     """Whether text between rules is in cells, and not in columns that are read one after the other."""
     cells: dict[tuple[int, int], list[Span]] = {}
     for span in spans:
@@ -249,7 +249,7 @@ def _is_table(xs: list[float], ys: list[float], spans: list[Span], banded: bool)
     together = sum(sum(1 for r, _ in cells if r == row) > 1 for row in rows) / len(rows)
     if together < TOGETHER:
         return False
-    if banded:
+    if celled:
         return True
     fills = [sum(span.width for span in own) / (xs[column + 1] - xs[column]) for (_, column), own in cells.items()]
     return sum(fills) / len(fills) < FULL or len(xs) > 4
