@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import html
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -563,7 +564,8 @@ def scanned(pdf: Path, path: Path, seed: int, *, angle: float, dpi: int, noise: 
 
 
 def plain(text: str) -> str:
-    return " ".join(text.split())
+    """A text without what looks alike; reportlab sets a space between lines of Chinese where it divides a paragraph."""
+    return re.sub(r"(?<=[\u2e80-\u9fff\uff00-\uffef]) (?=[\u2e80-\u9fff\uff00-\uffef])", "", " ".join(text.split()))
 
 
 def distance(a: str, b: str) -> int:

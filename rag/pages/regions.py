@@ -209,6 +209,8 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             continue
         if body and not _even(rows[start:number], gutters):
             continue
+        if above and _broken(rows, number, around(above)):
+            continue
         if all(_is_apart(row, side, em) for side in sides[1:]):
             return number
     return end
@@ -232,7 +234,7 @@ def _pitch(rows: list[list[Span]]) -> float:
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:
     """Whether a column has free room beside a row, and goes on above and below it."""
-    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.3 * em for span in side):
+    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.1 * em for span in side):
         return False
     above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
     below = min((span.top for span in side if span.top >= row.top), default=None)
