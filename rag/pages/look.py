@@ -262,7 +262,9 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
             elif isinstance(held, Table) and isinstance(block, Table) and _table_goes_on(held, last, block):
                 head = held.rows[: held.header]
                 rows = block.rows[block.header :] if block.rows[: block.header] == head else block.rows
-                held = replace(held, rows=held.rows + rows)
+                # A row that the end of a page divides may leave nothing but its rules there.
+                kept = held.rows if any(held.rows[-1]) else held.rows[:-1]
+                held = replace(held, rows=kept + (rows if any(rows[:1] and rows[0]) else rows[1:]))
             elif (
                 isinstance(held, Paragraph)
                 and isinstance(block, Paragraph)

@@ -20,6 +20,8 @@ SPACE = 0.4
 """Of the height of a line: room of a space and a little more."""
 JUSTIFIED = 0.15
 """Of the height of a line: how far from the edge lines end that are all equally long."""
+DENSE = 1.2
+"""The same, where characters have no spaces and marks may not begin a line."""
 DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
@@ -243,7 +245,9 @@ def _made(
             first, last = group[0][0], group[-1][0]
             indented = first[0].left - region.box.left > 0.8 * first[0].size
             room = region.box.right - last[-1].right
-            if justified and room > JUSTIFIED * last[-1].size:
+            # Lines of Chinese end before a character that must stay with the mark after it.
+            short = DENSE if ord(last[-1].text[-1]) >= 0x2E80 else JUSTIFIED
+            if justified and room > short * last[-1].size:
                 room = region.box.width  # other lines end at the edge: this one was ended by somebody
             ends[id(made)] = Ends(room, _first_word(first), indented, last[-1].size)
             found.append(made)
