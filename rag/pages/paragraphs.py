@@ -30,6 +30,8 @@ FAR = 1.6
 """Of the height of a heading: how far apart lines of two headings are at least."""
 FEW = 4
 """Lines that tell how far apart lines are, at least."""
+LONGEST = 40
+"""Items of a list that is numbered, where it goes on in the next column."""
 SHORT = 160
 """Characters of a heading."""
 MARK = re.compile(
@@ -226,10 +228,12 @@ def _made(
             found.append(made)
             items.clear()
 
-    for group, level, dot in zip(groups, kinds, dotted, strict=True):
+    for number, (group, level, dot) in enumerate(zip(groups, kinds, dotted, strict=True)):
         spans = [span for row, _ in group for span in row]
         text = joined([line for _, line in group])
         mark = MARK.match(text)
+        if mark is not None and number == 0 and _is_large(mark.group(2)):
+            mark = None  # the end of a sentence that began elsewhere
         if level:
             flush()
             found.append(Heading(text, level, page.place(spans)))
@@ -253,6 +257,12 @@ def _made(
             found.append(made)
     flush()
     return found
+
+
+def _is_large(mark: str | None) -> bool:
+    """Whether a number is none that an item at the top of a column has."""
+    digits = re.search(r"\d+", mark or "")
+    return digits is not None and int(digits.group()) > LONGEST
 
 
 def _first_word(row: list[Span]) -> float:

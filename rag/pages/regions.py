@@ -27,7 +27,7 @@ CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
-EVEN = 2.2
+EVEN = 3.2
 """Lines by which columns differ at most that were made equally long."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
@@ -207,7 +207,7 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             and not (body and not near.text.startswith(BODY))
         ):
             continue
-        if body and not _even(rows[start:number], gutters):
+        if body and not _even(rows[start:number], gutters) and not _is_free(rows, number, sides[1:]):
             continue
         if above and _broken(rows, number, around(above)):
             continue
@@ -230,6 +230,18 @@ def _pitch(rows: list[list[Span]]) -> float:
     spans = sorted((span for row in rows for span in row), key=lambda span: (round(span.left / em), span.top))
     steps = sorted(b.top - a.top for a, b in pairwise(spans) if em <= b.top - a.top <= 2 * em)
     return max(em, steps[len(steps) // 2]) if steps else em
+
+
+def _is_free(rows: list[list[Span]], number: int, sides: list[list[Span]]) -> bool:
+    """Whether columns leave the room beside a whole table, or picture, and go on below it."""
+    name = rows[number][0].text
+    box = around([span for row in rows[number:] for span in row if span.text == name])
+    slack = 0.3 * box.height / max(1, round(box.height / _em(rows)))
+    return all(
+        any(span.top >= box.bottom - slack for span in side)
+        and not any(span.bottom > box.top + slack and span.top < box.bottom - slack for span in side)
+        for side in sides
+    )
 
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:
