@@ -8,7 +8,7 @@ import pytest
 from easyrec.errors import DataError
 from rag.document import Bullets, Heading, Paragraph, Place, Table
 from rag.pages.look import Said, whole
-from rag.pages.page import Box, Page, Span, joined
+from rag.pages.page import BODY, Box, Page, Span, joined
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.readers import reader_of
 from rag.readers.pdf import Config
@@ -268,6 +268,23 @@ def test_a_line_broken_at_the_edge_of_a_column_belongs_to_it():
     assert {s.text[0] for s in first.spans} == {"l", "m"}
     assert {s.text[0] for s in second.spans} == {"r"}
     assert {s.text[0] for s in last.spans} == {"y"}
+
+
+def test_a_table_that_leaves_room_beside_it_cuts_columns_that_end_unequally():
+    left = [span("l" * 36, 0, 12 * i) for i in range(10)] + [span("m" * 36, 0, 192 + 12 * i) for i in range(6)]
+    right = [span("r" * 36, 220, 12 * i) for i in range(5)] + [span("s" * 36, 220, 192 + 12 * i) for i in range(6)]
+    table = [span(BODY + "0", 0, 126 + 12 * i, 150) for i in range(5)]
+    read = [s.text[0] for region in regions_of([*left, *right, *table]) for s in region.spans]
+    assert list(dict.fromkeys(read)) == ["l", "r", BODY, "m", "s"]
+
+
+def test_a_number_that_no_list_reaches_begins_no_list(tmp_path):
+    first = [
+        "893. Level hands back what people had together that day.",
+        "3. Level hands back what people had that day.",
+    ]
+    kinds = [type(read(made(tmp_path / "a.pdf", [paragraph(text)]))[0]) for text in first]
+    assert kinds == [Paragraph, Bullets]
 
 
 def test_wide_spaces_below_each_other_divide_no_paragraph():
