@@ -254,9 +254,9 @@ def test_regions_of_text_and_of_tables_without_rules():
 
 
 def test_marks_belong_to_the_lines_beside_them():
-    other = [span("x" * 30, 0, 7 + 12 * i) for i in range(4)]  # half a line lower, in the column before
+    other = [span("x" * 30, 0, 6.2 + 12 * i) for i in range(4)]  # half a line lower, in the column before
     own = [span("y" * 20, 230, 12 * i) for i in range(4)]
-    marked = with_marks([*other, *own, Span(215, 25, 220, 33, "\u2022", [215])])
+    marked = with_marks([*other, *own, Span(215, 23.5, 220, 32.5, "\u2022", [215])])
     assert [s.top for s in marked if s.text.startswith("\u2022")] == [24]
     assert len(marked) == 8
 
