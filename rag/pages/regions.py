@@ -13,6 +13,8 @@ LONE = re.compile(
     r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
 )
 """Marks of lists that stand by themselves."""
+BESIDE = 400
+"""Spans at one height, at most, among which the line of a mark is looked for."""
 GUTTER = 0.9
 """Of the height of characters: how much free room divides columns, at least."""
 WIDE = 1.4
@@ -116,6 +118,8 @@ def with_marks(spans: list[Span]) -> list[Span]:
             continue
         # Lines of another column, which stand at other heights, must not come between a mark and its own.
         near = ordered[bisect_left(tops, mark.top - mark.size) : bisect_right(tops, mark.bottom)]
+        if len(near) > BESIDE:
+            continue
         level = [span for span in near if span.left >= mark.right and _level(mark, span) > 0.5]
         after = min(level, key=lambda span: span.left - _level(mark, span) * mark.size, default=None)
         if after is not None and after.left - mark.right < 4 * after.size and id(after) not in found:

@@ -14,6 +14,8 @@ TOGETHER = 0.7
 """Share of the rows that have text in several columns, at least."""
 ROOM = 0.5
 """Of the height of characters: free room between columns, at least; spaces have less."""
+SHAPES = 3000
+"""Rules and stripes of a page, at most: a drawing has more."""
 TALLEST = 0.25
 """Of a page, that a row has at most where rows are told by their rules."""
 
@@ -26,7 +28,7 @@ def striped_tables_of(page: Page, spans: list[Span]) -> tuple[list[Ruled], list[
         spans: Those of it that are in no other table.
     """
     found: list[Ruled] = []
-    if not spans:
+    if not spans or len(page.rules) + len(page.stripes) > SHAPES:
         return found, spans
     level = _lines(page)
     seen: list[Box] = []
