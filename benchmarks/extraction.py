@@ -233,7 +233,7 @@ def reportlab_pdf(  # noqa: PLR0915 (what a page has, in one place)
     begun: dict[int, int] = {}
     notes: dict[int, list[int]] = {}
     head = title(rng, chinese) if running else ""
-    gap, side, low = rng.choice([14.0, 18.0, 30.0]), rng.choice([54, 72]), 96.0
+    gap, side, low = rng.choice([14.0, 18.0, 22.0]), rng.choice([54, 72]), 96.0
     width = (size[0] - 2 * side - gap * (columns - 1)) / columns
 
     def told(canvas: Any, _: str, label: str) -> None:
