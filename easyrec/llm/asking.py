@@ -41,6 +41,7 @@ class Asked(Generic[M]):
 
     Attributes:
         values: The answers, in the order of what was asked; None where there is none that can be used.
+        states: Of each, `answered` or why not; empty where it was not asked.
         kinds: How many were `answered`, and how many not, by why: see `FAILED`.
         cached: How many of all were told by the cache alone.
         spent: What it took.
@@ -50,6 +51,7 @@ class Asked(Generic[M]):
     """
 
     values: list[M | None] = field(repr=False)
+    states: list[str] = field(repr=False)
     kinds: Counter[str]
     cached: int
     spent: Usage
@@ -133,19 +135,12 @@ def ask_each(
     cached, stopped = 0, list[ModelError]()
     most, before, began = max_failed * len(items) + 1e-9, client.ledger.spent, time.monotonic()
 
-    def fails(kind: str, why: str) -> None:
-        kinds[kind] += 1
-        told = whys.setdefault(kind, [])
-        if len(told) < EXAMPLES and why not in told:
-            told.append(why)
-
-    async def work(asked: AsyncClient, item: T) -> M | None:
+    async def said(client: AsyncClient, item: T) -> tuple[M | None, str, str]:
+        """What is said of an item: it, or None; what became of it; and why."""
         nonlocal cached
-        if stopped or kinds.total() - kinds["answered"] > most:
-            return None
         sample = 0 if sample_of is None else sample_of(item)
         try:
-            told: Parsed[M] = await asked.structured(
+            told: Parsed[M] = await client.structured(
                 talk_of(item),
                 schema if isinstance(schema, type) else schema(item),
                 temperature=temperature,
@@ -155,30 +150,34 @@ def ask_each(
             )
         except AnswerError as error:
             cached += error.tokens == (0, 0)
-            fails(error.kind, str(error))
-            found = None
+            return None, error.kind, str(error)
         except ModelError as error:
-            if error.status not in not_taken:
-                stopped.append(error)
-                return None
-            fails("failed", str(error))
-            found = None
-        else:
-            cached += told.usage.calls == 0
-            wrong = None if check is None else check(item, told.value)
-            found = told.value if wrong is None else None
-            if wrong is None:
-                kinds["answered"] += 1
-            else:
-                fails("rejected", wrong)
-        if progress is not None:
-            progress(1)
-        return found
+            if error.status in not_taken:
+                return None, "failed", str(error)
+            stopped.append(error)
+            return None, "", ""
+        cached += told.usage.calls == 0
+        wrong = None if check is None else check(item, told.value)
+        return (told.value, "answered", "") if wrong is None else (None, "rejected", wrong)
 
-    values = client.each(items, work)
+    async def work(client: AsyncClient, item: T) -> tuple[M | None, str]:
+        if stopped or kinds.total() - kinds["answered"] > most:
+            return None, ""
+        value, state, why = await said(client, item)
+        if state:
+            kinds[state] += 1
+            if progress is not None:
+                progress(1)
+        some = whys.setdefault(state, []) if why else []
+        if why and len(some) < EXAMPLES and why not in some:
+            some.append(why)
+        return value, state
+
+    found = client.each(items, work)
     spent = since(client.ledger.spent, before)
     cost = spent.cost(client.endpoint.price)
-    asked = Asked(values, kinds, cached, spent, cost, time.monotonic() - began, whys)
+    took = time.monotonic() - began
+    asked = Asked([value for value, _ in found], [state for _, state in found], kinds, cached, spent, cost, took, whys)
     if stopped:
         _stop(stopped, asked, client)
     if asked.kinds.total() - asked.kinds["answered"] > most:
