@@ -1,5 +1,8 @@
 """Endpoints of the server that says what a test wrote down."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 
@@ -23,3 +26,12 @@ def endpoint(server):
         return Endpoint(base_url=server.url, model="small", **{**quick, **fields})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tool_cases():
+    """By tool how the tests that hold for all of them run it."""
+    spec = importlib.util.spec_from_file_location("tool_cases", Path(__file__).with_name("tool_cases.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CASES
