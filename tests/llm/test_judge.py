@@ -162,6 +162,19 @@ def test_what_cannot_be_read_is_counted_and_is_no_grade(server, setting, tmp_pat
         judge(*setting(answers(10), max_failed=0.1, output=str(tmp_path / "other.parquet")))
 
 
+def test_an_answer_with_fields_or_grades_of_its_own_is_none(server, setting):
+    odd = [
+        {"relevance": {"why": "x", "grade": 5}, "tone": {"why": "x", "grade": 1}, "bonus": 1},
+        {"relevance": {"why": "x", "grade": 5, "more": 1}, "tone": {"why": "x", "grade": 1}},
+        {"relevance": {"why": "x", "grade": 6}, "tone": {"why": "x", "grade": 1}},
+        {"relevance": {"why": "x", "grade": 5}},
+        {"relevance": {"why": "x" * 301, "grade": 5}, "tone": {"why": "x", "grade": 1}},
+    ]
+    Taste(server, lambda answer, body: server.says(json.dumps(odd[answer["n"]])))
+    done = judge(*setting(answers(len(odd)), max_failed=1.0))
+    assert done.report["prompts"]["grades"]["unparsed"] == done.report["grades"]["ungraded"] == len(odd)
+
+
 def test_votes_make_a_median_and_agree_as_far_as_they_do(server, setting, tmp_path):
     def grade(answer, body):  # two thirds of the votes say 4, one says 1
         return {"relevance": 1 if body["seed"] % 3 == 0 else 4, "tone": answer["n"] % 2}
