@@ -57,7 +57,7 @@ def _tell(report: Mapping[str, Any]) -> None:
                     one["first"],
                     one["second"],
                     *told,
-                    *(digits(one[p]) for p in ("p", "p_corrected")),
+                    *(chance(one[p]) for p in ("p", "p_corrected")),
                 )
             console().print(shown)
         _tell_people(grades["people"], level)
@@ -71,7 +71,7 @@ def _tell(report: Mapping[str, Any]) -> None:
         shown = table("Comparisons", *head, right=2)
         for one in report["comparisons"]["table"]:
             counts = (count(one[name]) for name in ("won", "tied", "lost", "undecided"))
-            shown.add_row(one["first"], one["second"], *counts, *numbers(one["share_won"]), digits(one["p"]))
+            shown.add_row(one["first"], one["second"], *counts, *numbers(one["share_won"]), chance(one["p"]))
         console().print(shown)
         shown = table("What the order does", "judge", "turned with it", level, "first won", level, right=1)
         for one in report["comparisons"]["judges"]:
@@ -80,31 +80,25 @@ def _tell(report: Mapping[str, Any]) -> None:
 
 
 def _tell_people(people: Mapping[str, Any] | None, level: str) -> None:
-    """Print how far the judges agree with people."""
+    """Print how far the judges agree with people, and what people would find."""
     if people is None:
         return
-    head = (
-        "criterion",
-        "labelled",
-        "weighted kappa",
-        level,
-        "milder by",
-        level,
-        "error",
-        "mapped",
-        "people would find",
-        level,
-    )
+    head = ("criterion", "labelled", "weighted kappa", level, "milder by", level, "error", "error, mapped")
     shown = table("Beside people", *head, right=1)
     for name, one in people["criteria"].items():
-        mapped = one["calibration"]
+        own, mapped = one["agreement"], one["calibration"]
         errors = (
             ("", "") if mapped is None else (digits(mapped[when]["absolute_error"]) for when in ("before", "after"))
         )
-        for number, estimate in enumerate(one["estimates"]):
-            left = [name, count(one["labelled"]), *numbers(one["agreement"]["weighted_kappa"])]
-            left += [*numbers(one["agreement"]["milder_by"]), *errors]
-            shown.add_row(*(left if number == 0 else [""] * len(left)), *numbers(estimate["powered"]))
+        told = (*numbers(own["weighted_kappa"]), *numbers(own["milder_by"]), *errors)
+        shown.add_row(name, count(one["labelled"]), *told)
+    console().print(shown)
+    head = ("criterion", "system", "with the judges", level, "labels alone", level, "judges alone")
+    shown = table("What people would find", *head, right=2)
+    for name, one in people["criteria"].items():
+        for own in one["estimates"]:
+            told = (*numbers(own["powered"]), *numbers(own["labels_alone"]), digits(own["judges_alone"]))
+            shown.add_row(name, own["system"], *told)
     console().print(shown)
 
 
@@ -117,3 +111,8 @@ def numbers(one: Mapping[str, Any]) -> tuple[str, str]:
 def digits(value: float | None) -> str:
     """A number, or nothing."""
     return "" if value is None else f"{value:.3f}"
+
+
+def chance(value: float | None) -> str:
+    """A p value, or nothing."""
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

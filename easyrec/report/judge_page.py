@@ -11,6 +11,8 @@ from easyrec.report.forest import Span, forest
 from easyrec.report.pieces import add_card, add_section, add_table, add_tile, document, html
 from easyrec.report.svg import Series, bar_chart, line_chart
 
+DRAWN = 12
+"""Histograms."""
 LOW_AGREEMENT, MANY_FLIPS, MANY_LOST = 0.4, 0.2, 0.05
 """What the page warns of: kappa below, verdicts that turn above, votes that are none above."""
 
@@ -57,6 +59,9 @@ def notes(told: Mapping[str, Any]) -> list[str]:
         low, high = one["first_won"]["low"], one["first_won"]["high"]
         if low is not None and not low <= 0.5 <= high:
             found.append(f"{one['judge']} prefers what it sees {'first' if low > 0.5 else 'second'}.")
+    longer = told.get("comparisons", {}).get("longer_won", {}).get("low")
+    if longer is not None and longer > 0.5:
+        found.append("Longer answers win: look whether they are better, or only longer.")
     for name, one in told.get("controls", {}).items():
         if one["seen"]["low"] is not None and one["seen"]["low"] <= 0.5:
             found.append(
@@ -90,7 +95,8 @@ def _grades(main: Element, told: Mapping[str, Any]) -> None:
         card = add_card(cards, f"Overall, from 0 to 100 %, with {level} intervals")
         card.append(forest([_span(one["system"] or "all", one) for one in whole], "overall of each system"))
     spread = [one for one in grades["means"] if one.get("grades")]
-    for one in spread[:12]:
+    cards = add_section(main, "How the grades lie", "cards three")
+    for one in spread[:DRAWN]:
         counts, scale = list(one["grades"].values()), [int(grade) for grade in one["grades"]]
         edges = [scale[0] - 0.5, *((a + b) / 2 for a, b in pairwise(scale)), scale[-1] + 0.5]
         title = f"{one['criterion']} {one['system']}".strip()
@@ -109,7 +115,8 @@ def _grades(main: Element, told: Mapping[str, Any]) -> None:
         rows = [
             [
                 *(one[key] for key in ("criterion", "first", "second")),
-                *(_number(one[key]) for key in ("mean", "low", "high", "p", "p_corrected")),
+                *(_number(one[key]) for key in ("mean", "low", "high")),
+                *(_chance(one[key]) for key in ("p", "p_corrected")),
                 *(str(one[key]) for key in ("better", "worse")),
             ]
             for one in grades["differences"]
@@ -151,7 +158,7 @@ def _comparisons(main: Element, told: Mapping[str, Any]) -> None:
             one["second"],
             *(f"{one[key]:,}" for key in ("won", "tied", "lost", "undecided")),
             *_numbers(one["share_won"]),
-            *(_number(one[key]) for key in ("p", "p_corrected")),
+            *(_chance(one[key]) for key in ("p", "p_corrected")),
         ]
         for one in compared["table"]
     ]
@@ -350,3 +357,7 @@ def _told(one: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _chance(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"

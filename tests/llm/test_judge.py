@@ -277,6 +277,7 @@ def test_the_longer_one_is_found_to_win(server, setting):
     done = judge(*setting(rows, system="system", how=["compare"]))
     longer = done.report["comparisons"]["longer_won"]
     assert (longer["value"], longer["count"]) == (1.0, 15)
+    assert "Longer answers win" in "\n".join(notes(done.report))
 
 
 def test_of_several_systems_the_strengths_are_in_order(server, setting):
