@@ -199,7 +199,7 @@ class Config(StrictModel):
     def _in_order(self) -> Self:
         known: dict[str, TableConfig] = {}
         for place, one in enumerate(self.tables):
-            for key, name in (("reduced_as", one.reduced_as), ("history", one.history and one.history.items)):
+            for key, name in (("reduced_as", one.reduced_as), ("history", one.history.items if one.history else None)):
                 if name is not None and name not in known:
                     found = f"no table before this one is called '{name}'{nearest(name, known)}"
                     raise fault(found, "tables", place, *([key] if key == "reduced_as" else [key, "items"]))

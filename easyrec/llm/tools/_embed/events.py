@@ -50,10 +50,10 @@ def moments(column: pa.Array, period: Period) -> np.ndarray:
         try:
             column = column.cast(pa.timestamp("us")).cast(pa.int64())
         except pa.ArrowException:
-            raise DataError(f"{column.type} is no time", file=period.path, column=period.time) from None
+            raise DataError(f"{column.type} is no time", file=period.path, column=period.time or "") from None
     elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise DataError(
-            f"{column.type} is no time: timestamps, dates and numbers are", file=period.path, column=period.time
+            f"{column.type} is no time: timestamps, dates and numbers are", file=period.path, column=period.time or ""
         )
     numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
     return numbers
@@ -65,14 +65,16 @@ def _end(period: Period, kind: pa.DataType) -> float | int:
     if isinstance(before, date):  # a datetime is one too
         if not pa.types.is_temporal(kind):
             raise DataError(
-                f"{told}, but times are of type {kind}: write a number", file=period.path, column=period.time
+                f"{told}, but times are of type {kind}: write a number", file=period.path, column=period.time or ""
             )
         moment = before if isinstance(before, datetime) else datetime(before.year, before.month, before.day)
         aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
         return round(aware.timestamp() * 1e6)
     assert before is not None
     if pa.types.is_temporal(kind):
-        raise DataError(f"{told}, but times are of type {kind}: write a date", file=period.path, column=period.time)
+        raise DataError(
+            f"{told}, but times are of type {kind}: write a date", file=period.path, column=period.time or ""
+        )
     return before
 
 

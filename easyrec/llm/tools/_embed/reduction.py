@@ -116,10 +116,7 @@ class Reduction:
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """(n, width) float32 to (n, dim) float32."""
-        if self._projection is not None:
-            made = (vectors - self._mean) @ self._projection
-        else:
-            made = vectors[:, : self.dim]
+        made = vectors[:, : self.dim] if self._projection is None else (vectors - self._mean) @ self._projection
         if self.told["normalise"]:
             made = made / np.maximum(np.linalg.norm(made, axis=1, keepdims=True), TINY)
         return np.ascontiguousarray(made, np.float32)
@@ -132,9 +129,13 @@ class Reduction:
         """
         about = {"format": FORMAT, "model": self.model, "width": self.width, "told": self.told}
         about["explained"] = self.explained
-        arrays = {"mean": self._mean, "projection": self._projection}
+        arrays = {"mean": self._mean, "projection": self._projection, "about": np.array(json.dumps(about))}
         held = io.BytesIO()
-        np.savez(held, about=np.array(json.dumps(about)), **{name: a for name, a in arrays.items() if a is not None})
+        with zipfile.ZipFile(held, "w") as archive:  # as numpy.savez, but the same bytes at any time
+            for name, array in arrays.items():
+                if array is not None:
+                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                        np.lib.format.write_array(member, array, allow_pickle=False)
         write_bytes(path, held.getvalue())
 
     @classmethod

@@ -144,7 +144,7 @@ class Run:
         table, counts = job.table, counts or _Counts()
         assert table.text is not None
         named = columns_of(table.text)
-        histories, told = None, None
+        histories, told = None, pa.array([], pa.large_string())
         if table.history is not None:
             items = self._own.table(table.history.items)
             pieces = list(self._texts(_Job(items, f"embed.tables[{items.name}]", None)))

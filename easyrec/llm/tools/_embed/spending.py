@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -55,9 +56,7 @@ def _paid(path: Path) -> Usage:
     runs: dict[str, Usage] = {}
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            try:
+            with suppress(ValueError, KeyError, TypeError):
                 told = json.loads(line)
                 runs[told["run"]] = Usage(**{name: int(told[name]) for name in names})
-            except (ValueError, KeyError, TypeError):
-                continue
     return sum(runs.values(), Usage())
