@@ -146,11 +146,11 @@ class Reduction:
             RunError: It is none, or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as held:
                 about = json.loads(str(held["about"]))
                 if about["format"] != FORMAT:
                     raise RunError(f"{path}: another version of the library wrote it")
                 arrays = {name: held[name] if name in held.files else None for name in ("mean", "projection")}
                 return cls(about["model"], about["width"], about["told"], **arrays, explained=about["explained"])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise RunError(f"{path}: is no reduction that `easyrec llm embed` wrote: {error}") from None

@@ -155,7 +155,8 @@ class Run:
             values = {name: batch[name].to_pylist() for name in named if name != HISTORY}
             if histories is not None and table.history is not None:
                 offsets, numbers = histories.of(plain(batch[table.id]))
-                lists = pa.LargeListArray.from_arrays(pa.array(offsets), told.take(pa.array(numbers)))
+                told_ = told.take(pa.array(numbers)).cast(pa.string())
+                lists = pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), told_)
                 values[HISTORY] = pc.binary_join(lists, table.history.joined).to_pylist()
                 has = np.diff(offsets) > 0
             else:
