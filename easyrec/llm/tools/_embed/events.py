@@ -48,7 +48,7 @@ def moments(column: pa.Array, period: Period) -> np.ndarray:
     """
     if pa.types.is_temporal(column.type):
         try:
-            column = column.cast(pa.timestamp("us")).cast(pa.int64())
+            column = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         except pa.ArrowException:
             raise DataError(f"{column.type} is no time", file=period.path, column=period.time or "") from None
     elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):

@@ -99,6 +99,9 @@ class Run:
         begun = time.perf_counter()
         view = None if table.store is None else StoreView(table.store, table)
         job = _Job(table, f"embed.tables[{table.name}]", view)
+        if table.path is not None:
+            ids = [plain(batch[table.id]) for batch in batches_of(Path(table.path), [table.id], job.where)]
+            check_ids(pa.concat_arrays(ids) if ids else pa.array([], pa.int64()), table.path, table.id)
         if table.text is None:
             self._write(job, self._means(job), self._source(table).about["model"])
             return self._told(job, self._source(table).about["model"], 0, None, None, begun)
@@ -179,11 +182,10 @@ class Run:
     def _fit(self, job: _Job, note: Callable[[int], object]) -> None:
         """Have the reduction: the one that is there, else it is learned in a pass over all texts."""
         table, kept, told = job.table, self._kept, _settings(job.table)
-        if table.path is not None:
-            ids = [plain(batch[table.id]) for batch in batches_of(Path(table.path), [table.id], job.where)]
-            check_ids(pa.concat_arrays(ids) if ids else pa.array([], pa.int64()), table.path, table.id)
         path = _reduction_of(self._own.table(table.reduced_as) if table.reduced_as else table)
         if table.reduced_as is not None:
+            if not path.exists():
+                raise ConfigError(f"{job.where}: table '{table.reduced_as}' was not embedded yet: {path} is not there")
             job.reduction = Reduction.load(path)
             if job.reduction.model != kept.model:
                 raise ConfigError(
