@@ -14,7 +14,7 @@ from easyrec.cli import main
 from easyrec.llm.config import load_llm
 from easyrec.store.definitions import load_store
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "llm_embeddings.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guide" / "llm_embeddings.md").read_text(encoding="utf-8")
 FILES = ("llm.yaml", "ctr.yaml", "store.yaml", "towers.yaml")
 """What the YAML blocks are called, in their order."""
 
