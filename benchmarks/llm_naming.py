@@ -22,9 +22,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import record
 
-from easyrec.data.shop.catalogue import category_table
+from easyrec.data.shop.catalogue import category_table, make_catalogue
 from easyrec.llm.embedders.local import Config as Local
 from easyrec.llm.naming import Names, NamesConfig
+from easyrec.llm.naming.titles import TitlesConfig
 
 UNKNOWN = Path(__file__).parent / "names" / "unknown.txt"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -116,6 +117,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", help="a folder of an encoder; without, names are compared by words and letters alone")
+    parser.add_argument("--titles", action="store_true", help="titles of items tell what a category is called besides")
     parser.add_argument("--fit", action="store_true", help="choose on the other half")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--save", action="store_true")
@@ -125,7 +127,12 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "categories.parquet"
         pq.write_table(category_table(), path)
-        config = NamesConfig(path=str(path), id="cate", name="english")
+        titles = None
+        if args.titles:
+            items = Path(folder) / "items.parquet"
+            pq.write_table(make_catalogue(args.seed, "small").item_table(), items)
+            titles = TitlesConfig(path=str(items), id="cate")
+        config = NamesConfig(path=str(path), id="cate", name="english", parent="parent_english", titles=titles)
         names = Names(config, embedder)
         if args.fit:
             seen = [case for case in cases if case.half == 0]

@@ -17,7 +17,10 @@ from easyrec.llm.items import batches_of
 from easyrec.llm.naming.config import NamesConfig
 from easyrec.llm.naming.forms import LONGEST, Forms, folded
 from easyrec.llm.naming.letters import Letters, alike, dice
+from easyrec.llm.naming.mending import Mender
 from easyrec.llm.naming.scoring import Nearness
+from easyrec.llm.naming.shares import Shares, Tokens
+from easyrec.llm.naming.titles import Titles
 from easyrec.retrieval.keyword.index import KeywordIndex
 
 SAMPLE = 2000
@@ -99,6 +102,12 @@ class Catalogue:
         self._folded = [folded(text) for text in self.texts]
         self._letters = Letters(self._folded)
         self._words = _Words(self.forms, self._folded)
+        number = {entry.id: place for place, entry in enumerate(self.entries)}
+        self._titles = None if config.titles is None else Titles(config.titles, number, self.forms.words)
+        known = {word for text in self._folded for word in text.split()}
+        self._mend = Mender(known if self._titles is None else known | self._titles.vocabulary)
+        first = np.searchsorted(self.owner, np.arange(len(self.entries)))
+        self._first = np.minimum(first, len(self.texts) - 1)
         self._vectors, self._usual, self._spread = self._meanings()
 
     @staticmethod
@@ -123,6 +132,10 @@ class Catalogue:
         if self._embedder is None:
             return None, 0.0, 1.0
         vectors = _unit(self._embedder.documents(self.texts))
+        above = [self.entries[entry].above[-1:] for entry in self.owner.tolist()]
+        if any(above):  # what stands above a name says which of its meanings is meant
+            told = [f"{text} ({', '.join(higher)})" if higher else text for text, higher in zip(self.texts, above, strict=True)]
+            vectors = _unit(vectors + _unit(self._embedder.documents(told)))
         some = np.random.default_rng(0).permutation(len(vectors))[:SAMPLE]
         nearest = []
         for start in range(0, len(some), 256):
@@ -147,20 +160,28 @@ class Catalogue:
             (n,) numbers of texts and (n,) of names, ascending, and their nearness.
         """
         plain = [folded(text) for text in texts]
-        pairs = [self._letters.nearest(plain, k), self._words.nearest(plain, k)]
+        mended = self._mend(plain)
+        pairs = [self._letters.nearest(plain, k), self._words.nearest(mended, k)]
         vectors = None
         if self._vectors is not None and self._embedder is not None:
-            vectors = _unit(self._embedder.documents(list(texts)))
+            vectors = _unit(self._embedder.documents(mended))
             pairs.append(self._nearest(vectors, k))
+        if self._titles is not None:
+            tokens = self._titles.tokens.of(mended)
+            asked, entry = self._titles.shares.nearest(*tokens, len(mended), k)
+            pairs.append((asked, self._first[entry]))
         both = np.unique(np.concatenate([asked * len(self.texts) + name for asked, name in pairs]))
         asked, name = both // len(self.texts), both % len(self.texts)
         left, right = [plain[one] for one in asked.tolist()], [self._folded[one] for one in name.tolist()]
-        meaning = np.zeros(len(both), np.float32)
+        meaning, titles = np.zeros(len(both), np.float32), np.zeros(len(both), np.float32)
         if vectors is not None and self._vectors is not None:
             cosine = np.einsum("nd,nd->n", vectors[asked], self._vectors[name])
             meaning = ((cosine - self._usual) / self._spread).astype(np.float32)
-        words = self._words.shared(plain, asked, name)
-        return asked, name, Nearness(meaning, *words, dice(left, right), alike(left, right))
+        if self._titles is not None:
+            titles, _ = self._titles.shares.shared(*tokens, len(mended), asked, self.owner[name])
+        words = self._words.shared(mended, asked, name)
+        kept = alike(plain, mended)[asked]
+        return asked, name, Nearness(meaning, *words, titles, dice(left, right), alike(left, right), kept)
 
     def _nearest(self, vectors: Floats, k: int) -> tuple[Ints, Ints]:
         assert self._vectors is not None  # noqa: S101 (whoever calls has looked)
@@ -192,26 +213,14 @@ class _Words:
     """
 
     def __init__(self, forms: Forms, names: Sequence[str]) -> None:
-        self._words = forms.words
         self._folder = TemporaryDirectory(prefix="names-", ignore_cleanup_errors=True)
         self._index = KeywordIndex(self._folder.name, forms.words.language)
         self._index.add(range(len(names)), names)
         self._index.commit()
         self._index.close()
-        known: dict[str, int] = {}
-        rows, tokens = [], []
-        for row, name in enumerate(names):
-            for word in dict.fromkeys(self._words(name)):
-                rows.append(row)
-                tokens.append(known.setdefault(word, len(known)))
-        self._known = known
-        held = np.bincount(tokens, minlength=len(known) + 1)
-        held[-1] = 0  # the last one stands for all words that no name has
-        self._weights = np.log1p((len(names) - held + 0.5) / (held + 0.5)).astype(np.float32)  # that of BM25
-        row = np.array(rows, np.int64)
-        token = np.array(tokens, np.int64)
-        self._keys = np.sort(row * len(self._weights) + token)
-        self._whole = np.bincount(row, self._weights[token], len(names)).astype(np.float32)
+        self._tokens = Tokens(forms.words)
+        row, token = self._tokens.of(names, learn=True)
+        self._shares = Shares(row, token, np.ones(len(row), np.float32), len(names), len(self._tokens))
 
     def nearest(self, names: Sequence[str], k: int) -> tuple[Ints, Ints]:
         """Pairs of numbers of names, and of those with the best BM25, k of each at most."""
@@ -223,26 +232,8 @@ class _Words:
         return np.concatenate(asked), np.concatenate(found)
 
     def shared(self, names: Sequence[str], asked: Ints, found: Ints) -> tuple[Floats, Floats]:
-        """(n,) which share of the words of a name the other one of a pair has, and the other way round; rare words count more."""
-        rows, tokens = [], []
-        for row, name in enumerate(names):
-            for word in dict.fromkeys(self._words(name)):
-                rows.append(row)
-                tokens.append(self._known.get(word, len(self._known)))
-        row, token = np.array(rows, np.int64), np.array(tokens, np.int64)
-        starts = np.searchsorted(row, np.arange(len(names) + 1))
-        weight = np.bincount(row, self._weights[token], len(names)) if len(row) else np.zeros(len(names))
-        sizes = (starts[1:] - starts[:-1])[asked]
-        total = int(sizes.sum())
-        at = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(starts[asked], sizes)
-        pair = np.repeat(np.arange(len(asked)), sizes)
-        keys = found[pair] * len(self._weights) + token[at]
-        place = np.minimum(np.searchsorted(self._keys, keys), max(len(self._keys) - 1, 0))
-        has = self._keys[place] == keys if len(self._keys) else np.zeros(len(keys), bool)
-        common = np.bincount(pair[has], self._weights[token[at[has]]], len(asked))
-        of_name = common / np.maximum(weight[asked], 1e-9)
-        of_found = common / np.maximum(self._whole[found], 1e-9)
-        return of_name.astype(np.float32), of_found.astype(np.float32)
+        """As `Shares.shared`."""
+        return self._shares.shared(*self._tokens.of(names), len(names), asked, found)
 
     def close(self) -> None:
         self._index.close()

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.llm.naming.scoring import Calibration
+from easyrec.llm.naming.titles import TitlesConfig
 from feature_generator.config import StrictModel
 
 
@@ -22,6 +23,8 @@ class NamesConfig(StrictModel):
     """Columns of further names, texts or lists of them: other languages, synonyms."""
     parent: str | None = Field(None, min_length=1)
     """Its column of the names of what is above: texts, paths or lists of them. Tells names apart that stand in several places."""
+    titles: TitlesConfig | None = None
+    """Items, whose titles tell by which other words an id is known."""
     separator: str | None = Field(None, min_length=1, max_length=8)
     """What stands between the levels of names that are paths, as `>` in `Home > Kitchen`; default: names are no paths."""
     language: str | None = "english"

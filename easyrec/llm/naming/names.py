@@ -26,12 +26,8 @@ LEAD = 0.2
 STEPS = 200
 """Thresholds that are tried."""
 MARGINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
-WITH_VECTORS = Calibration(
-    bias=-6.0, meaning=0.5, above=1.0, words=2.0, covered=1.0, groups=3.0, letters=0.0, typo=3.0, both=0.5, threshold=0.6, margin=0.1
-)
-WITHOUT = Calibration(
-    bias=-6.0, meaning=0.0, above=0.0, words=2.0, covered=1.0, groups=3.0, letters=1.0, typo=4.0, both=0.0, threshold=0.6, margin=0.1
-)
+_NONE = dict.fromkeys(["meaning", "above", "words", "covered", "both", "titles", "all_titles", "groups", "letters", "typo", "mended"], 0.0)
+WITH_VECTORS = WITHOUT = Calibration(bias=-1.0, **_NONE, threshold=0.6, margin=0.1)
 
 
 @dataclass(frozen=True)
