@@ -28,6 +28,7 @@ from easyrec.llm.naming import Names, NamesConfig
 from easyrec.llm.naming.titles import TitlesConfig
 
 UNKNOWN = Path(__file__).parent / "names" / "unknown.txt"
+SAID = UNKNOWN.with_name("as_models_say.txt")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 BEST = {"precision": 0.95, "recall": 0.85, "rejected": 0.95}
 
@@ -39,6 +40,10 @@ class Case(NamedTuple):
     id: int | None
     kind: str
     half: int
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
 
 
 def mistyped(name: str, times: int, random: np.random.Generator) -> str:
@@ -91,7 +96,11 @@ def labelled(seed: int) -> list[Case]:
             cases.append(Case(mistyped(name, 2, random), number, "two typos", half))
         cases.append(Case(other, number, "paraphrase", half))
         cases.append(Case(mistyped(other, 1, random), number, "paraphrase with typo", half))
-    strange = [line for line in UNKNOWN.read_text().splitlines() if line and not line.startswith("#")]
+    said = dict(line.split("|") for line in _lines(SAID))
+    for number, name in enumerate(names):
+        if name in said:
+            cases.append(Case(said[name], number, "as models say", int(halves[number])))
+    strange = _lines(UNKNOWN)
     halves = random.permutation(len(strange)) % 2
     for name, half in zip(strange, halves.tolist(), strict=True):
         cases += [Case(name, None, "unknown", half), Case(mistyped(name, 1, random), None, "unknown with typo", half)]
@@ -116,7 +125,9 @@ def figures(cases: list[Case], found: list[Any]) -> dict[str, float]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", help="a folder of an encoder; without, names are compared by words and letters alone")
+    parser.add_argument(
+        "--encoder", help="a folder of an encoder; without, names are compared by words and letters alone"
+    )
     parser.add_argument("--titles", action="store_true", help="titles of items tell what a category is called besides")
     parser.add_argument("--fit", action="store_true", help="choose on the other half")
     parser.add_argument("--seed", type=int, default=1)
@@ -150,13 +161,20 @@ def main() -> None:
     rows = [{"kind": kind, **figures(*map(list, zip(*pairs, strict=True)))} for kind, pairs in kinds.items()]
     record.table([*rows, {"kind": "all", **whole}])
     print(f"{len(held) / seconds:,.0f} names per second of processor time")
-    wrong = [(case.name, one.nearest, round(one.score, 3), case.kind) for case, one in zip(held, found, strict=True) if one.id is not None and one.id != case.id]
+    wrong = [
+        (case.name, one.nearest, round(one.score, 3), case.kind)
+        for case, one in zip(held, found, strict=True)
+        if one.id is not None and one.id != case.id
+    ]
     for name, nearest, score, kind in wrong:
         print(f"  wrong: {name} -> {nearest} ({score}, {kind})")
     for name, least in BEST.items():
         print(f"{name} {whole[name]:.4f}, bar {least}: {'met' if whole[name] >= least else 'MISSED'}")
     if args.save:
-        record.save("llm-naming", {"encoder": bool(args.encoder), "figures": whole, "kinds": rows, "names_per_cpu_s": len(held) / seconds})
+        record.save(
+            "llm-naming",
+            {"encoder": bool(args.encoder), "figures": whole, "kinds": rows, "names_per_cpu_s": len(held) / seconds},
+        )
 
 
 if __name__ == "__main__":

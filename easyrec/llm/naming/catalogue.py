@@ -102,8 +102,8 @@ class Catalogue:
         self._folded = [folded(text) for text in self.texts]
         self._letters = Letters(self._folded)
         self._words = _Words(self.forms, self._folded)
-        number = {entry.id: place for place, entry in enumerate(self.entries)}
-        self._titles = None if config.titles is None else Titles(config.titles, number, self.forms.words)
+        places = {entry.id: place for place, entry in enumerate(self.entries)}
+        self._titles = None if config.titles is None else Titles(config.titles, places, self.forms.words)
         known = {word for text in self._folded for word in text.split()}
         self._mend = Mender(known if self._titles is None else known | self._titles.vocabulary)
         first = np.searchsorted(self.owner, np.arange(len(self.entries)))
@@ -113,7 +113,9 @@ class Catalogue:
     @staticmethod
     def _rows(config: NamesConfig) -> Iterator[tuple[Any, list[str], tuple[str, ...]]]:
         """Ids, their names, the first one that by which they are told, and what is above them."""
-        columns = list(dict.fromkeys([config.id, config.name, *config.aliases, *([config.parent] if config.parent else [])]))
+        columns = list(
+            dict.fromkeys([config.id, config.name, *config.aliases, *([config.parent] if config.parent else [])])
+        )
         for batch in batches_of(Path(config.path), columns, "names"):
             for row in batch.to_pylist():
                 if row[config.id] is None:
@@ -134,7 +136,10 @@ class Catalogue:
         vectors = _unit(self._embedder.documents(self.texts))
         above = [self.entries[entry].above[-1:] for entry in self.owner.tolist()]
         if any(above):  # what stands above a name says which of its meanings is meant
-            told = [f"{text} ({', '.join(higher)})" if higher else text for text, higher in zip(self.texts, above, strict=True)]
+            told = [
+                f"{text} ({', '.join(higher)})" if higher else text
+                for text, higher in zip(self.texts, above, strict=True)
+            ]
             vectors = _unit(vectors + _unit(self._embedder.documents(told)))
         some = np.random.default_rng(0).permutation(len(vectors))[:SAMPLE]
         nearest = []
@@ -165,7 +170,7 @@ class Catalogue:
         vectors = None
         if self._vectors is not None and self._embedder is not None:
             vectors = _unit(self._embedder.documents(mended))
-            pairs.append(self._nearest(vectors, k))
+            pairs.append(self._nearest(self._vectors, vectors, k))
         if self._titles is not None:
             tokens = self._titles.tokens.of(mended)
             asked, entry = self._titles.shares.nearest(*tokens, len(mended), k)
@@ -183,12 +188,12 @@ class Catalogue:
         kept = alike(plain, mended)[asked]
         return asked, name, Nearness(meaning, *words, titles, dice(left, right), alike(left, right), kept)
 
-    def _nearest(self, vectors: Floats, k: int) -> tuple[Ints, Ints]:
-        assert self._vectors is not None  # noqa: S101 (whoever calls has looked)
-        k = min(k, len(self._vectors))
-        step, asked, names = max(1, AT_ONCE // len(self._vectors)), [], []
+    @staticmethod
+    def _nearest(held: Floats, vectors: Floats, k: int) -> tuple[Ints, Ints]:
+        k, step = min(k, len(held)), max(1, AT_ONCE // len(held))
+        asked, names = [], []
         for start in range(0, len(vectors), step):
-            cosines = vectors[start : start + step] @ self._vectors.T
+            cosines = vectors[start : start + step] @ held.T
             best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
             asked.append(np.repeat(np.arange(len(cosines)) + start, k))
             names.append(best.ravel())

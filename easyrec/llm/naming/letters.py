@@ -115,11 +115,11 @@ class Letters:
         total = int(sizes.sum())
         at = np.arange(total) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(self._starts[place], sizes)
         key = np.repeat(row, sizes) * self._size + self._rows[at]
-        sums = np.bincount(key, np.repeat(weight**2, sizes), len(names) * self._size)
-        sums = sums.reshape(len(names), self._size)
-        sums /= np.maximum(length, 1e-9)[:, None]
-        sums /= np.maximum(self._lengths, 1e-9)[None]
-        return sums.astype(np.float32)
+        sums = np.bincount(key, np.repeat(weight**2, sizes), len(names) * self._size).astype(np.float32)
+        cosines: Floats = sums.reshape(len(names), self._size)
+        cosines /= np.maximum(length, 1e-9)[:, None]
+        cosines /= np.maximum(self._lengths, 1e-9)[None]
+        return cosines
 
 
 def dice(left: Sequence[str], right: Sequence[str]) -> Floats:
@@ -132,7 +132,8 @@ def dice(left: Sequence[str], right: Sequence[str]) -> Floats:
     pair, mark = pair[order], mark[order]
     same = (pair[1:] == pair[:-1]) & (mark[1:] == mark[:-1])
     common = np.bincount(pair[1:][same], minlength=size)
-    return (2.0 * common / np.maximum(counts[:size] + counts[size:], 1.0)).astype(np.float32)
+    share: Floats = (2.0 * common / np.maximum(counts[:size] + counts[size:], 1.0)).astype(np.float32)
+    return share
 
 
 def alike(left: Sequence[str], right: Sequence[str]) -> Floats:

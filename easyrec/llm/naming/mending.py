@@ -10,10 +10,10 @@ import numpy as np
 from easyrec.llm.naming.letters import Letters, alike
 from easyrec.retrieval.keyword.words import DENSE
 
-SHORTEST = 4
+SHORTEST = 5
 """Letters of a word that is mended at least, and of one that it becomes."""
-ALIKE = 0.74
-"""So like must they be: one edit in four letters, two in eight."""
+ALIKE = 0.79
+"""So like must they be: one edit in five letters, two in ten."""
 NEAR = 6
 """Words that are compared letter by letter."""
 IS_DENSE = re.compile(rf"[{DENSE}]")

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
+from easyrec.errors import DataError
 from easyrec.llm.embedders import Embedder
+from easyrec.llm.naming.calibrations import OURS
 from easyrec.llm.naming.catalogue import Catalogue
 from easyrec.llm.naming.config import NamesConfig
 from easyrec.llm.naming.forms import LONGEST, folded
@@ -26,8 +28,6 @@ LEAD = 0.2
 STEPS = 200
 """Thresholds that are tried."""
 MARGINS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
-_NONE = dict.fromkeys(["meaning", "above", "words", "covered", "both", "titles", "all_titles", "groups", "letters", "typo", "mended"], 0.0)
-WITH_VECTORS = WITHOUT = Calibration(bias=-1.0, **_NONE, threshold=0.6, margin=0.1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Names:
     def __init__(self, config: NamesConfig, embedder: Embedder | None = None) -> None:
         self.config = config
         self.catalogue = Catalogue(config, embedder)
-        self.calibration = config.calibration or (WITHOUT if embedder is None else WITH_VECTORS)
+        self.calibration = config.calibration or OURS[embedder is not None, config.titles is not None]
         self.threshold = self.calibration.threshold if config.threshold is None else config.threshold
         self.margin = self.calibration.margin if config.margin is None else config.margin
 
@@ -184,7 +184,9 @@ class Names:
         right = np.array([known.get(wanted[place], -1) for place in waiting], np.int64)
         same = entry == right[asked] if len(asked) else np.zeros(0, bool)
         if same.sum() < 10 or (~same).sum() < 10:
-            raise DataError("too few names are neither equal to one of the catalogue nor far from all: none can be learned from")
+            raise DataError(
+                "too few names are neither equal to one of the catalogue nor far from all: none can be learned from"
+            )
         made = Calibration.fitted(near, same)
         asked, entry, score = _each_best(asked, entry, made.score(near))
         first = np.searchsorted(asked, np.arange(len(waiting) + 1))

@@ -18,10 +18,11 @@ class Tokens:
 
     Args:
         words: Finds the words of a text.
+        known: Their numbers, without a gap.
     """
 
-    def __init__(self, words: Callable[[str], list[str]]) -> None:
-        self._words, self._known = words, dict[str, int]()
+    def __init__(self, words: Callable[[str], list[str]], known: dict[str, int] | None = None) -> None:
+        self._words, self._known = words, {} if known is None else known
 
     def __len__(self) -> int:
         return len(self._known)

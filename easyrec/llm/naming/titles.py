@@ -63,26 +63,22 @@ class Titles:
                 text = folded(words(title))
                 counts.setdefault(entry, Counter()).update(set(find(text)))
                 plain.setdefault(entry, Counter()).update(set(text.split()))
-        self.tokens = Tokens(lambda text: text.split("\n"))
-        rows, values, texts = [], [], []
+        known: dict[str, int] = {}
+        rows, values, tokens = [], [], []
         for entry, held in counts.items():
             for word, count in held.items():
                 share = count / read[entry]
                 if share >= RARE and count > 1:
                     rows.append(entry)
-                    texts.append(word)
+                    tokens.append(known.setdefault(word, len(known)))
                     values.append(min(share / USUAL, 1.0))
-        _, token = self.tokens.of(texts, learn=True)
-        self.tokens = _with(self.tokens, find)
+        self.tokens = Tokens(find, known)
         self.shares = Shares(
-            np.array(rows, np.int64), token, np.array(values, np.float32), max(len(number), 1), len(self.tokens)
+            np.array(rows, np.int64), np.array(tokens, np.int64), np.array(values, np.float32), len(number), len(known)
         )
         self.vocabulary = {
-            word for entry, held in plain.items() for word, count in held.items() if count > 1 and count >= RARE * read[entry]
+            word
+            for entry, held in plain.items()
+            for word, count in held.items()
+            if count > 1 and count >= RARE * read[entry]
         }
-
-
-def _with(tokens: Tokens, find: Callable[[str], list[str]]) -> Tokens:
-    """The same words, found by other means."""
-    tokens._words = find
-    return tokens
