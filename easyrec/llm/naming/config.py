@@ -7,7 +7,7 @@ from typing_extensions import Self
 
 from easyrec.llm.naming.scoring import Calibration
 from easyrec.llm.naming.titles import TitlesConfig
-from feature_generator.config import StrictModel
+from feature_generator.config import StrictModel, fault
 
 
 class NamesConfig(StrictModel):
@@ -52,5 +52,5 @@ class NamesConfig(StrictModel):
         named = [self.id, self.name, *self.aliases, *([self.parent] if self.parent else [])]
         twice = sorted({name for name in named if named.count(name) > 1 and name != self.name})
         if twice:
-            raise ValueError(f"column '{twice[0]}' is named twice")
+            raise fault(f"column '{twice[0]}' is named twice", "aliases" if twice[0] in self.aliases else "parent")
         return self
