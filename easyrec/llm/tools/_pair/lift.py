@@ -95,7 +95,7 @@ def lift_of(config: Evaluation, pairs: Sequence[Pair], bought: Bought, categorie
         "of the model": [asked],
         "random": [_random(degree, random) for _ in range(config.draws)],
         "most bought": [_best(np.tile(counted, (categories, 1)), degree)],
-        "bought together": [_best(together, degree)],
+        "bought together": [_best(together, degree, least=0.0)],
     }
     values: dict[str, Floats] = {}
     reach: dict[str, float] = {}
@@ -152,12 +152,12 @@ def _together(user: Ints, category: Ints, categories: int) -> Floats:
     return made / np.sqrt(np.maximum(np.outer(counts, counts), 1.0))
 
 
-def _best(score: Floats, degree: Ints) -> Ints:
-    """(n, 2) for each category as many others as it has pairs, those with the largest scores."""
+def _best(score: Floats, degree: Ints, least: float = -np.inf) -> Ints:
+    """(n, 2) for each category as many others as it has pairs, those with the largest scores; none that is not above `least`."""
     score = score.copy()
     np.fill_diagonal(score, -np.inf)
     order = np.argsort(-score, axis=1, kind="stable")
-    return _taken(order, degree)
+    return _taken(order, np.minimum(degree, (score > least).sum(axis=1)))
 
 
 def _random(degree: Ints, random: np.random.Generator) -> Ints:
@@ -167,7 +167,6 @@ def _random(degree: Ints, random: np.random.Generator) -> Ints:
 
 
 def _taken(order: Ints, degree: Ints) -> Ints:
-    degree = np.minimum(degree, order.shape[1] - 1)
     row = np.repeat(np.arange(len(degree)), degree)
     column = np.arange(len(row)) - np.repeat(np.cumsum(degree) - degree, degree)
     return np.stack([row, order[row, column]], axis=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from easyrec.llm.naming import Mapped, Names
+from easyrec.llm.naming import Names
 from easyrec.llm.telling import seen
 from easyrec.llm.tools._pair.prompts import NAME, REASON, Answer
 from easyrec.llm.tools.pair import Config, Kind
@@ -141,6 +141,3 @@ def id_type(names: Names) -> pa.DataType:
 def rejections(mapped: Found, most: int) -> list[tuple[str, int]]:
     """The most frequent names that were not mapped."""
     return sorted(mapped.rejected.items(), key=lambda one: (-one[1], one[0]))[:most]
-
-
-__all__ = ["Mapped", "Found", "Pair", "id_type", "pairs_of", "rejections", "table_of"]
