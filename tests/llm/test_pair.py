@@ -187,7 +187,7 @@ def test_storms_are_waited_out_and_a_spent_budget_keeps_what_was_paid(here):
     paid = len(here.asked) - first
     assert 0 < paid < 6
     assert not Path("pairs.parquet").exists()
-    made()
+    made(model={"max_tokens": 500})
     assert len(here.asked) == first + 6
 
 
@@ -339,8 +339,8 @@ def listed_for(item):
 def test_the_engine_of_the_page_recalls_what_goes_with_a_click(here):
     made()
     keys, reasons = listed_for(2)  # a tent
-    assert set(keys[:3]) == {100, 400, 101}
-    assert reasons[:3] == ["goes with Tents 2"] * 3
+    why = dict(zip(keys, reasons, strict=True))
+    assert {key for key in keys if why[key] == "goes with Tents 2"} == {100, 400, 101}
 
 
 @pytest.mark.slow

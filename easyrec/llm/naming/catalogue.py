@@ -61,6 +61,7 @@ class Catalogue:
         owner: (n,) which entry each of `texts` belongs to.
         exact: Entries by a name as it stands.
         bags: Entries by a name whose words are folded and sorted, with the levels above and without.
+        joined: The same by their words without gaps.
 
     Raises:
         ConfigError: The table lacks a column.
@@ -73,6 +74,7 @@ class Catalogue:
         self.entries: list[Entry] = []
         self.exact: dict[str, set[int]] = {}
         self.bags: dict[str, set[int]] = {}
+        self.joined: dict[str, set[int]] = {}
         self.texts: list[str] = []
         owner: list[int] = []
         ids: set[Any] = set()
@@ -90,6 +92,7 @@ class Catalogue:
                 self.exact.setdefault(name, set()).add(number)
                 for levels_of in ([levels[-1]], [*higher[-1:], levels[-1]], [*higher, levels[-1]]):
                     self.bags.setdefault(self.forms.bag(levels_of), set()).add(number)
+                    self.joined.setdefault(self.forms.joined(levels_of), set()).add(number)
                 if (text := folded(levels[-1])) and text not in seen:
                     seen.add(text)
                     self.texts.append(levels[-1])

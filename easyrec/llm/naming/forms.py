@@ -48,3 +48,8 @@ class Forms:
         text = " ".join(folded(level) for level in levels)
         words = self.words(text) or text.split()
         return " ".join(sorted(words))
+
+    def joined(self, levels: Sequence[str]) -> str:
+        """The same for names that differ in where words begin, and are else as `bag` has them in one order."""
+        text = " ".join(folded(level) for level in levels)
+        return "".join(self.words(text) or text.split())

@@ -99,6 +99,7 @@ class Names:
         kinds: list[tuple[Reason, set[int]]] = [
             ("exact", held.exact.get(name, set())),
             ("folded", held.bags.get(held.forms.bag(levels), set())),
+            ("folded", held.joined.get(held.forms.joined(levels), set())),
         ]
         if len(levels) > 1:
             kinds.append(("path", held.bags.get(held.forms.bag(levels[-1:]), set())))

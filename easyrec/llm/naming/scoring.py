@@ -44,7 +44,7 @@ class Nearness(NamedTuple):
         """(n, 11) what is weighed."""
         typo = np.maximum(self.letters - NEAR, 0.0) / (1.0 - NEAR)
         above = np.maximum(self.meaning, 0.0)
-        own = [self.meaning, above, self.words, self.covered, self.words * self.covered, self.titles, self.titles**2]
+        own = [self.meaning, above, self.words, self.covered, self.words * typo, self.titles, self.titles**2]
         own += [self.groups, self.letters, typo, self.mended]
         return np.stack(own, axis=1).astype(np.float32)
 
@@ -59,7 +59,7 @@ class Calibration(StrictModel):
     words: float
     covered: float
     both: float
-    """Of names each of which has the words of the other."""
+    """Of such letters where the words are the same once they are mended."""
     titles: float
     all_titles: float
     """Of names nearly all of whose words stand in titles."""
