@@ -41,10 +41,10 @@ class Nearness(NamedTuple):
     mended: Floats
 
     def columns(self) -> Floats:
-        """(n, 11) what is weighed."""
+        """(n, 10) what is weighed."""
         typo = np.maximum(self.letters - NEAR, 0.0) / (1.0 - NEAR)
         above = np.maximum(self.meaning, 0.0)
-        own = [self.meaning, above, self.words, self.covered, self.words * typo, self.titles, self.titles**2]
+        own = [self.meaning, above, self.words, self.covered, self.titles, self.titles**2]
         own += [self.groups, self.letters, typo, self.mended]
         return np.stack(own, axis=1).astype(np.float32)
 
@@ -58,8 +58,6 @@ class Calibration(StrictModel):
     """Of `meaning` where names are nearer than different ones usually are."""
     words: float
     covered: float
-    both: float
-    """Of such letters where the words are the same once they are mended."""
     titles: float
     all_titles: float
     """Of names nearly all of whose words stand in titles."""
