@@ -8,13 +8,9 @@ easyrec llm pair -c llm.yaml --evaluate purchases.parquet
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import Progress
-
-from easyrec.commands._llm import add_config, config_of
+from easyrec.commands._llm import add_config, bar, config_of, tell_asked
 from easyrec.commands._print import console, count, line, table
 from easyrec.errors import ConfigError
 
@@ -51,16 +47,10 @@ def run(args: argparse.Namespace) -> None:
         own = _evaluated(own, args.evaluate)
     from easyrec.llm.tools.pair import pair  # noqa: PLC0415 (help must not wait for it)
 
-    shown = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with shown:
-        task = shown.add_task("categories", total=None)
-        done = pair(
-            config,
-            own,
-            evaluate=args.evaluate is not None,
-            progress=lambda more: shown.update(task, advance=more),
-        )
-    _tell(own, done)
+    with bar(None, "categories") as progress:
+        done = pair(config, own, evaluate=args.evaluate is not None, progress=progress)
+    endpoint = config.asked()
+    _tell(own, done, endpoint.model, priced=endpoint.price is not None)
 
 
 def _evaluated(own: Config, path: str) -> Config:
@@ -75,15 +65,8 @@ def _evaluated(own: Config, path: str) -> Config:
     return own.model_copy(update={"events": named})
 
 
-def _tell(own: Config, done: Pairing) -> None:
-    told = table("questions", "", *done.asked, right=1)
-    rows = ["asked", "from the cache", "answered", "unparsed", "refused", "cut", "rejected", "failed"]
-    for name in rows:
-        told.add_row(name, *(count(_told(one, name)) for one in done.asked.values()))
-    told.add_row("tokens in", *(count(one.spent.input) for one in done.asked.values()))
-    told.add_row("tokens out", *(count(one.spent.output) for one in done.asked.values()))
-    told.add_row("cost", *(f"{one.cost:.4f}" for one in done.asked.values()))
-    console().print(told)
+def _tell(own: Config, done: Pairing, model: str, *, priced: bool) -> None:
+    tell_asked({kind: (model, one) for kind, one in done.asked.items()}, priced=priced)
     named = table("names that the model gave", "", "names", right=1)
     for how in MAPPED:
         named.add_row(f"mapped ({how})", count(done.names.get(how, 0)))
@@ -101,12 +84,6 @@ def _tell(own: Config, done: Pairing) -> None:
         line(f"{count(done.rows)} rows of neighbours: {own.recall.output}")
     if done.lift is not None:
         _tell_lift(done.lift)
-
-
-def _told(asked: object, name: str) -> int:
-    """A count of what was asked."""
-    told: dict[str, int] = asked.as_json()  # type: ignore[attr-defined]  # an `Asked`
-    return told["from_cache" if name == "from the cache" else name]
 
 
 def _tell_lift(lift: Lift) -> None:

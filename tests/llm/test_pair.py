@@ -358,7 +358,7 @@ def test_the_page_runs_from_categories_to_a_list_of_the_engine(tmp_path, monkeyp
     commands = blocks("bash")[0].splitlines()
     assert [main(command.split()[1:]) for command in commands] == [0, 0]
     told = capsys.readouterr().out
-    assert re.search(r"from the cache\s+5\s+5", told)
+    assert re.search(r"complement +large +200 +5 +200", told)
     assert "next purchases in a paired category" in told
     near = pq.read_table("goes_with.parquet")
     own = {row["neighbour"] for row in near.filter(pa.compute.equal(near["item"], 17)).to_pylist()}
