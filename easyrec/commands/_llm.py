@@ -68,7 +68,7 @@ def tell_asked(asked: Mapping[str, tuple[str, Asked[Any]]], *, priced: bool = Tr
 
 
 @contextmanager
-def bar(total: int, name: str) -> Iterator[Callable[[int], object]]:
+def bar(total: int | None, name: str) -> Iterator[Callable[[int], object]]:
     """A bar of what is done on a terminal, and nothing elsewhere; it is told how many more are done."""
     shown = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with shown:
