@@ -169,9 +169,7 @@ class ExampleIndex:
         inside = len(places)
         if inside < k:
             passed |= set(places.tolist())
-            more = self._diverse(
-                *self._near(query, vector, (0, len(self)), None, len(passed)), k - inside, passed
-            )
+            more = self._diverse(*self._near(query, vector, (0, len(self)), None, len(passed)), k - inside, passed)
             places, scores = np.concatenate([places, more[0]]), np.concatenate([scores, more[1]])
         return Selected(places, scores, inside)
 
@@ -201,7 +199,8 @@ class ExampleIndex:
             if self.embedder is None:
                 raise ValueError("examples are found by vectors: give the query's, or an embedder")
             vector = self.embedder.queries([query])[0]
-        return _unit(np.asarray(vector, np.float32).reshape(1, -1))[0]
+        found: np.ndarray = _unit(np.asarray(vector, np.float32).reshape(1, -1))[0]
+        return found
 
     def _near(
         self, query: str, vector: np.ndarray | None, group: tuple[int, int], category: str | None, more: int

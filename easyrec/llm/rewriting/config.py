@@ -108,7 +108,9 @@ class ServeConfig(StrictModel):
     port: int = Field(8060, ge=0, le=65535)
     """0 takes a free one."""
     key_env: Variable | None = None
-    """The environment variable that holds the key which requests carry, `Authorization: Bearer ...`."""
+    """The environment variable that holds the key which requests carry, `Authorization: Bearer ...`; 16 characters at least."""
+    queue: int = Field(1024, ge=1, le=100_000)
+    """Requests that are waited with; further ones are answered 429."""
 
     @model_validator(mode="after")
     def _is_guarded(self) -> Self:

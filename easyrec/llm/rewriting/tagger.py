@@ -11,7 +11,7 @@ LONGEST = 12
 
 
 class Tagger:
-    """Finds names by their words, endings aside. Where names overlap the longest one counts: in `apple pie` no `apple`.
+    """Finds names by their words, endings aside. Where names overlap the longest one counts.
 
     Args:
         names: What is known, such as brands. Those without a letter, as numbers of categories, are never found.
