@@ -9,14 +9,10 @@ easyrec llm rewrite -c llm.yaml --serve
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import Progress
-
-from easyrec.commands._llm import add_config, config_of
+from easyrec.commands._llm import add_config, bar, config_of, tell_asked
 from easyrec.commands._print import console, count, line, table
 from easyrec.errors import ConfigError
 
@@ -71,9 +67,8 @@ def _ahead(config: LlmConfig, own: Any, args: argparse.Namespace) -> None:
     from easyrec.llm.rewriting.files import rejected_path  # noqa: PLC0415 (help must not wait for it)
     from easyrec.llm.tools.rewrite import rewrite  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as shown:
-        task = shown.add_task("queries", total=args.limit or own.head)
-        done = rewrite(config, own, limit=args.limit, progress=lambda more: shown.update(task, advance=more))
+    with bar(args.limit or own.head, "queries") as progress:
+        done = rewrite(config, own, limit=args.limit, progress=progress)
     told = table(
         f"{own.output}: {count(len(done.made))} queries, {done.traffic:.1%} of all searches", "what", "count", right=1
     )
@@ -82,15 +77,8 @@ def _ahead(config: LlmConfig, own: Any, args: argparse.Namespace) -> None:
     for reason, times in done.rejected.most_common():
         told.add_row(f"rejected: {reason}", count(times))
     console().print(told)
-    asked = done.asked
-    bad = "".join(
-        f", {count(asked.kinds[kind])} {kind}"
-        for kind in ("unparsed", "refused", "cut", "rejected", "failed")
-        if asked.kinds[kind]
-    )
-    tokens = f"{count(asked.spent.input)} tokens in, {count(asked.spent.output)} out"
-    money = f", {asked.cost:.4f} money" if asked.cost else ""
-    line(f"{count(asked.count)} asked, {count(asked.cached)} from the cache{bad}; {tokens}{money}")
+    model = config.asked()
+    tell_asked({"rewrites": (model.model, done.asked)}, priced=model.price is not None)
     line(f"written to {done.output}; those that were not taken to {rejected_path(Path(own.output))}")
 
 
