@@ -91,7 +91,7 @@ def _one(config: LlmConfig, own: Any, args: argparse.Namespace) -> None:
     with Maker(config, own) as maker, Client(endpoint_of(config.asked(), own)) as client:
         ask = Ask(args.query, args.category, args.brand)
         (prepared,) = maker.prepare([ask], maker.vectors([ask.query]))
-        said = client.structured(prepared.talk, maker.schema, temperature=own.temperature)
+        said = client.structured(maker.talk(prepared), maker.schema, temperature=own.temperature)
         (made,) = maker.sorted([prepared], [said.value])
     told = table(
         f"{args.query} [{prepared.ask.category or 'category not known'}]",

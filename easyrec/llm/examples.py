@@ -274,7 +274,9 @@ class ExampleIndex:
 def _groups(names: np.ndarray, known: int) -> dict[str, tuple[int, int]]:
     """By category, where its queries begin and end among sorted ones, of which the first so many have one."""
     found: dict[str, tuple[int, int]] = {}
-    starts = [0, *(np.flatnonzero(names[1:known] != names[: max(known - 1, 0)]) + 1).tolist()] if known else []
+    if not known:
+        return found
+    starts = [0, *(np.flatnonzero(names[1:known] != names[: known - 1]) + 1).tolist()]
     for start, end in zip(starts, [*starts[1:], known], strict=True):
         found[str(names[start])] = (start, end)
     return found

@@ -133,7 +133,7 @@ class RewriteConfig(StrictModel):
     """Where people search, in words that a model understands."""
     rewrites: int = Field(5, ge=1, le=20)
     """Rewrites that are asked for, of each query."""
-    head: int = Field(1000, ge=1, le=10_000_000)
+    head: int = Field(1000, ge=1, le=1_000_000)
     """Queries that are rewritten ahead, the most frequent ones."""
     language: str | None = "english"
     """Whose endings are cut off where words are compared; null: of none."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from easyrec.llm.config import LlmConfig
 
 Progress = Callable[[int], object]
+Known = tuple[str, str | None, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,15 @@ class Prepared:
 
     Attributes:
         ask: It, with its category where that was found.
-        talk: What is said to the model.
         vector: (d,) of the query, of length 1; None: there are no vectors.
+        examples: Queries with their categories and rewrites, the nearest one last, where models heed it most.
+        bid_words: What is advertised for and shares words with it.
     """
 
     ask: Ask
-    talk: list[Message]
     vector: np.ndarray | None = None
+    examples: tuple[Known, ...] = ()
+    bid_words: tuple[str, ...] = ()
 
 
 class Maker:
@@ -158,18 +161,22 @@ class Maker:
 
     def _prepared(self, ask: Ask, vector: np.ndarray | None) -> Prepared:
         ask = self.filters.completed(ask, vector)
-        told: list[tuple[str, str | None, Sequence[str]]] = []
+        told: list[Known] = []
         shots = 0 if self.own.examples is None else self.own.examples.shots
         if self.examples is not None and shots and len(self.examples):
             chosen = self.examples.select(ask.query, ask.category, shots, vector=vector).places
             told = [
                 (self.examples.queries[place], self.examples.categories[place], self._rewrites[place])
-                for place in reversed(chosen.tolist())  # the nearest one stands last, where models heed it most
+                for place in reversed(chosen.tolist())
             ]
         words: list[str] = []
         if self.bid_words is not None and self.own.bid_words is not None and self.own.bid_words.shown:
             words = self.bid_words.near(ask.query, self.own.bid_words.shown)
-        return Prepared(ask, talk_of(ask, self.own.rewrites, self.own.shop, told, words), vector)
+        return Prepared(ask, vector, tuple(told), tuple(words))
+
+    def talk(self, one: Prepared) -> list[Message]:
+        """What is said to the model."""
+        return talk_of(one.ask, self.own.rewrites, self.own.shop, one.examples, one.bid_words)
 
     def sorted(
         self, prepared: Sequence[Prepared], said: Sequence[BaseModel | None], *, kept: bool = True

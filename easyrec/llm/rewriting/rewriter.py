@@ -224,7 +224,7 @@ class Rewriter:
             (prepared,) = await loop.run_in_executor(self._pool, self._prepared, ask)
             try:
                 parsed = await self.client.structured(
-                    prepared.talk, self.maker.schema, temperature=self.own.temperature
+                    self.maker.talk(prepared), self.maker.schema, temperature=self.own.temperature
                 )
             except AnswerError:
                 await loop.run_in_executor(self._pool, self._keep, key, ())

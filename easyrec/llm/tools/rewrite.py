@@ -82,7 +82,7 @@ def rewrite(
         asked = ask_each(
             client,
             prepared,
-            lambda one: one.talk,
+            maker.talk,
             maker.schema,
             max_failed=own.max_failed,
             progress=progress,
