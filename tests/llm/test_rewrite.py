@@ -1,6 +1,7 @@
 """Rewrites of queries, by a model that says what a test wrote down."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +11,9 @@ from easyrec.cli import main
 from easyrec.errors import BudgetError, ConfigError, DataError
 from easyrec.llm.config import load_llm
 from easyrec.llm.rewriting.files import read, rejected_path
+from easyrec.llm.rewriting.prompt import LONGEST, talk_of
+from easyrec.llm.rewriting.rewrites import Ask
+from easyrec.llm.telling import BREAKS, TURNS, seen
 from easyrec.llm.tools.rewrite import rewrite
 
 QUERIES = [
@@ -303,3 +307,21 @@ def test_the_commands_tell_what_they_did(config, server, tables, capsys):
     assert "garlic press [kitchen]" in told
     assert "unfit" in told
     assert main(["llm", "rewrite", "-c", str(path), "--category", "x"]) == 2
+
+
+def test_no_attack_ends_a_line_or_passes_for_a_turn():
+    path = Path(__file__).parent.parent / "rag" / "attacks.jsonl"
+    attacks = [json.loads(line)["payload"] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(attacks) >= 50
+    rules = talk_of(Ask("shoes"), 3, "a shop")[0].content
+    for attack in attacks:
+        ask = Ask(attack, attack, attack)
+        told = talk_of(ask, 3, "a shop", [(attack, attack, [attack, "x"])], [attack])
+        assert [message.role for message in told] == ["system", "user"]
+        assert told[0].content == rules, "nothing of it stands in the rules"
+        example, word, asked = (json.loads(line) for line in told[1].content.split("\n"))
+        short = seen(attack)[:LONGEST]
+        assert example["example"]["rewrites"] == [short, "x"]
+        assert (word, asked["query"]) == ({"bid_word": short}, short)
+        assert TURNS.search(told[1].content) is None
+        assert BREAKS.search(told[1].content) is None
