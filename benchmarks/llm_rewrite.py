@@ -45,6 +45,8 @@ from easyrec.llm.rewriting.vectors import remembered
 GOODS = Path(__file__).parent / "rewrites" / "goods.yaml"
 K = 4
 LIMIT_MS = 5.0
+PORT = 18097
+"""Of the small model: the cache of its answers knows it by its address."""
 KEPT = record.ROOT / ".data" / "llm_rewrite"
 
 
@@ -237,6 +239,7 @@ def models(count: int, folder: str, embed: Any) -> list[dict[str, Any]]:
     params = xllamacpp.CommonParams()
     params.model.path = str(next(Path(package.submodule_search_locations[0]).glob("*.gguf")))
     params.n_ctx, params.n_parallel, params.warmup, params.cpuparams.n_threads = 8192, 2, False, 2
+    params.hostnames, params.port = ["127.0.0.1"], PORT
     server = xllamacpp.Server(params)
     known, asked = goods(4000)
     asked = asked[:count]

@@ -224,7 +224,7 @@ class ExampleIndex:
             found, scores = lists.search(vector[None], min(count, end - start))
             found, scores = found[0][found[0] >= 0], scores[0][found[0] >= 0]
             return self._order[found], scores
-        scores = self._vectors[start:end] @ vector
+        scores = _products(self._vectors[start:end], vector)
         if len(scores) > count:
             best = np.argpartition(scores, -count)[-count:]
             best = best[np.argsort(-scores[best], kind="stable")]
@@ -266,7 +266,7 @@ class ExampleIndex:
         """Says how alike one of some queries is to each of them."""
         if self._vectors is not None:
             own = self._vectors[self._at[places]]
-            return lambda one: own @ own[one]
+            return lambda one: _products(own, own[one])
         pieces = [_pieces(self.queries[place]) for place in places.tolist()]
         return lambda one: np.array([_shared(pieces[one], other) for other in pieces], np.float32)
 
@@ -285,6 +285,18 @@ def _groups(names: np.ndarray, known: int) -> dict[str, tuple[int, int]]:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.maximum(lengths, 1e-12), np.float32)
+
+
+def _products(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """Inner products, (n,) float32, by this thread alone: those of BLAS wake others, and wait for them where all are busy."""
+    from easyrec.retrieval.indexes._faiss import faiss  # noqa: PLC0415 (it stays out until it is needed)
+
+    found = np.empty(len(vectors), np.float32)
+    vector = np.ascontiguousarray(vector)
+    pointers = (faiss.swig_ptr(array) for array in (found, vector, vectors))
+    if len(vectors):
+        faiss.fvec_inner_products_ny(*pointers, vectors.shape[1], len(vectors))
+    return found
 
 
 def _merged(

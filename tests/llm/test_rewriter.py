@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from easyrec.errors import ConfigError, ModelError
+from easyrec.llm.client import Usage
 from easyrec.llm.config import load_llm
 from easyrec.llm.rewriting.files import write
 from easyrec.llm.rewriting.kept import SWEPT, Kept
@@ -95,7 +96,11 @@ def test_a_query_of_another_category_is_another_one(run, server):
 def test_the_model_is_asked_once_and_then_the_answer_is_kept(run, server):
     async def work(rewriter):
         first = await asyncio.gather(*(rewriter.rewrite("jogging shoes") for _ in range(20)))
-        return [*first, await rewriter.rewrite("Jogging SHOES")]
+        found = [*first, await rewriter.rewrite("Jogging SHOES")]
+        assert rewriter.client.ledger.spent == Usage(calls=1, input=10, output=5), (
+            "the client's own cache was not needed"
+        )
+        return found
 
     found = run(work)
     assert [served.origin for served in found] == ["model"] * 20 + ["kept"]
@@ -237,7 +242,7 @@ def test_it_is_served_over_http_and_ends_in_order(document, server, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    document["rewrite"]["serve"] = {"port": port, "key_env": "REWRITE_KEY"}
+    document["rewrite"]["serve"] = {"port": port, "key_env": "REWRITE_KEY", "queue": 1}
     (tmp_path / "llm.yaml").write_text(json.dumps(document))
     command = [sys.executable, "-m", "easyrec", "llm", "rewrite", "-c", str(tmp_path / "llm.yaml"), "--serve"]
     env = {**os.environ, "REWRITE_KEY": "0123456789abcdef"}
@@ -260,7 +265,16 @@ def test_it_is_served_over_http_and_ends_in_order(document, server, tmp_path):
             server.go.clear()
             late = client.post("/rewrite", json={"query": "trail shoes blue", "deadline_ms": 5}).json()
             assert (late["from"], late["why"]) == ("bid_words", "late")
+            waits = threading.Thread(
+                target=client.post, args=["/rewrite"], kwargs={"json": {"query": "trail shoes blue"}}
+            )
+            waits.start()
+            for _ in range(200):
+                if (full := client.post("/rewrite", json={"query": "red shoes"})).status_code == 429:
+                    break
+            assert full.status_code == 429, "one request is waited with, and no second one"
             server.go.set()
+            waits.join()
             assert client.post("/rewrite", json={"query": "trail shoes blue"}).json()["from"] in ("model", "kept")
             wrong = [
                 client.post("/rewrite", content=b"{"),
@@ -273,7 +287,7 @@ def test_it_is_served_over_http_and_ends_in_order(document, server, tmp_path):
             ]
             assert [answer.status_code for answer in wrong] == [415, 401, 415, 400, 400, 400, 413]
             told = client.get("/metrics").text
-            assert 'easyrec_rewrites_total{origin="head",why=""} 1' in told
+            assert 'easyrec_rewrites_total{origin="head",why=""} ' in told
             assert 'easyrec_rewrites_total{origin="bid_words",why="late"} 1' in told
             assert "easyrec_model_tokens 15" in told
     finally:
