@@ -40,7 +40,7 @@ MARKS = (
 )
 
 
-STARTS = [(attack, seen(text)[:1000]) for attack, text in zip(ATTACKS, TEXTS, strict=True)]
+STARTS = [(attack, seen(text)[:150]) for attack, text in zip(ATTACKS, TEXTS, strict=True)]
 
 
 def plain(n):
@@ -49,31 +49,21 @@ def plain(n):
 
 
 @pytest.fixture
-def ask(server, tmp_path, tool_cases):
+def ask(server, tmp_path):
     """Runs a tool over texts and gives what the server was asked, in order."""
 
-    def run(tool, texts, answer, folder, **model):
-        own = tool_cases[tool]()
+    def run(case, texts, answer, folder):
         (tmp_path / folder).mkdir()
-        endpoint = {"base_url": server.url, "model": "m", "key_env": "MODEL_KEY", "concurrency": 1, **model}
-        section = own.section(tmp_path / folder, texts)
-        if own.answers and "max_failed" not in section:
-            section["max_failed"] = 1.0
-        config = {"model": endpoint, "embedder": {"type": "server", **endpoint}, tool: section}
-        (tmp_path / folder / "llm.yaml").write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
-        server.answer, before = answer(own), len(server.asked)
-        code = main(["llm", tool, "-c", str(tmp_path / folder / "llm.yaml")])
-        return code, [body for _, body in server.asked[before:]], own
+        endpoint = {"base_url": server.url, "model": "m", "key_env": "MODEL_KEY", "concurrency": 1}
+        section = {"max_failed": 1.0, **case.section(tmp_path / folder, texts)}
+        (tmp_path / folder / "llm.yaml").write_text(
+            yaml.safe_dump({"model": endpoint, case.tool: section}, allow_unicode=True), encoding="utf-8"
+        )
+        server.answer, before = answer, len(server.asked)
+        code = main(["llm", case.tool, "-c", str(tmp_path / folder / "llm.yaml")])
+        return code, [body for _, body in server.asked[before:]]
 
     return run
-
-
-def sound(server):
-    return lambda own: (
-        lambda path, body: (
-            server.says(own.good(body)) if path == "/chat/completions" else server.word_vectors(path, body)
-        )
-    )
 
 
 def walk(first, second, found):
@@ -90,7 +80,7 @@ def walk(first, second, found):
     elif first != second:
         (n,) = [n for n in range(len(TEXTS)) if plain(n) in first]
         whole = first.replace(plain(n), seen(TEXTS[n]))
-        assert second == whole or (second.endswith("…") and whole.startswith(second[:-1]))
+        assert second in (whole, whole.strip()) or (len(second) >= 200 and whole.startswith(second.removesuffix("…")))
         found[n] += 1
 
 
@@ -102,27 +92,27 @@ def texts_in(value):
         yield from texts_in(one)
 
 
-@pytest.mark.parametrize("tool", members(FAMILY))
-def test_an_attack_is_data_and_changes_nothing_else_of_a_request(tool, ask, server, tmp_path):
+def test_an_attack_is_data_and_changes_nothing_else_of_a_request(case, ask, server):
+    def sound(path, body):
+        return server.says(case.good(body))
+
     # each harmless text is as different from the others as an attack is, so that none is asked twice
-    _, before, own = ask(tool, [plain(n) for n in range(len(TEXTS))], sound(server), "before")
-    code, after, _ = ask(tool, TEXTS, sound(server), "after")
+    _, before = ask(case, [plain(n) for n in range(len(TEXTS))], sound, "before")
+    code, after = ask(case, TEXTS, sound, "after")
     assert code == 0
-    if not own.answers:
-        return  # an embedder is told nothing but the texts
     assert len(before) == len(after) > 0
     found = Counter()
     for first, second in zip(before, after, strict=True):
         rest = [{key: value for key, value in body.items() if key != "messages"} for body in (first, second)]
         assert rest[0] == rest[1]  # the schema among it
-        rules, *turns = second["messages"]
-        assert rules == first["messages"][0]
-        assert [turn["role"] for turn in turns] == ["user"]
-        text = turns[0]["content"]
+        *rules, told = second["messages"]
+        assert rules == first["messages"][:-1]
+        assert (rules[0]["role"], told["role"]) == ("system", "user")
+        text = told["content"]
         assert not [mark for mark in MARKS if mark in text]
         kinds = ("Cc", "Cf", "Zl", "Zp", "Co", "Cn")
         assert [c for c in text if c != "\n" and unicodedata.category(c) in kinds] == []
-        lines = [body["messages"][1]["content"].split("\n") for body in (first, second)]
+        lines = [body["messages"][-1]["content"].split("\n") for body in (first, second)]
         assert lines[1] == text.splitlines()
         assert len(lines[0]) == len(lines[1])
         for a, b in zip(*lines, strict=True):
@@ -130,22 +120,21 @@ def test_an_attack_is_data_and_changes_nothing_else_of_a_request(tool, ask, serv
     assert sorted(found) == list(range(len(TEXTS)))  # all of them were told
 
 
-@pytest.mark.parametrize("tool", members(FAMILY))
-def test_a_model_that_obeys_does_no_harm(tool, ask, server, tmp_path):
-    def obedient(own):
-        def answer(path, body):
-            if path != "/chat/completions":
-                return server.word_vectors(path, body)
-            told = list(texts_in([json.loads(line) for line in body["messages"][1]["content"].split("\n")]))
-            obeyed = [attack for attack, text in STARTS if any(text in one for one in told)]
-            return server.says(own.obeys(body, obeyed[0]) if obeyed else own.good(body))
+@pytest.mark.parametrize("form", ["as it wants", "by the schema"])
+def test_a_model_that_obeys_does_no_harm(case, form, ask, server, tmp_path):
+    def obedient(path, body):
+        told = list(texts_in([json.loads(line) for line in case.told(body).split("\n")]))
+        obeyed = [attack for attack, text in STARTS if any(text in one for one in told)]
+        if not obeyed:
+            return server.says(case.good(body))
+        return server.says(obeyed[0]["obeys"] if form == "as it wants" else case.formed(obeyed[0]))
 
-        return answer
-
-    code, bodies, own = ask(tool, TEXTS, obedient, "out")
+    code, bodies = ask(case, TEXTS, obedient, "out")
     assert code == 0
     assert bodies
-    own.holds(tmp_path / "out", TEXTS)
+    case.holds(tmp_path / "out", TEXTS)
+    if form == "by the schema":  # what it says is there to be looked at
+        assert case.failed(tmp_path / "out", TEXTS) < len(TEXTS) / 4
 
 
 def test_there_are_enough_attacks_of_each_kind():
@@ -157,4 +146,4 @@ def test_there_are_enough_attacks_of_each_kind():
 
 
 def test_every_tool_has_a_case(tool_cases):
-    assert set(tool_cases) == set(members(FAMILY))
+    assert {case.tool for case in tool_cases.values() if case.whole} == set(members(FAMILY))
