@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from easyrec.errors import DataError
 from easyrec.llm.rewriting.maker import Maker
 from easyrec.llm.rewriting.rewriter import Rewriter, Served
 from serving.server.answered import note
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from easyrec.llm.rewriting.config import RewriteConfig
 
 POST_S = 1.0
-"""How often numbers are left for others, and requests that are done are looked for."""
+"""How often numbers are left for others, and rewrites that were written anew are looked for."""
 
 
 class RewriteService:
@@ -72,6 +73,11 @@ class RewriteService:
         while True:
             self.board.tell(self.numbers())
             await asyncio.sleep(POST_S)
+            try:
+                if self._rewriter is not None and await asyncio.to_thread(self._rewriter.refresh):
+                    tell(logging.INFO, "the head was read anew")
+            except DataError as error:
+                tell(logging.ERROR, "the head cannot be read, the former one stays", why=str(error))
 
     async def drain(self) -> None:
         """Take no more requests, and wait for those that were taken."""

@@ -437,7 +437,10 @@ COUNTING = """
 import json, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import base64, struct, threading, zlib
-log, lock = open(sys.argv[1], "a", buffering=1), threading.Lock()
+log, lock, came = open(sys.argv[1], "a", buffering=1), threading.Lock(), 0
+def most():
+    try: return int(open(sys.argv[1] + ".most").read() or 0)
+    except OSError: return float("inf")
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def log_message(self, *_): pass
@@ -445,7 +448,12 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         texts = body["input"]
         counted = sum(1 + len(text) for text in texts)
-        with lock: log.write(json.dumps([counted, texts]) + "\\n")
+        global came
+        with lock:
+            log.write(json.dumps([counted, texts]) + "\\n")
+            came += 1
+            mine = came
+        while mine > most(): time.sleep(0.01)
         data = []
         for index, text in enumerate(texts):
             seed = zlib.crc32(text.encode())
@@ -466,10 +474,13 @@ server.serve_forever()
 
 @pytest.fixture
 def counting(tmp_path):
-    """A server of its own process that writes down what it was sent before it answers: its port, and the file."""
+    """A server of its own process that writes down what it was sent before it answers: its port, and the file.
+
+    Where a file `.most` beside that holds a number, it answers no more requests than these.
+    """
     log = tmp_path / "sent.jsonl"
     command = [sys.executable, "-c", COUNTING, str(log)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             yield int(process.stdout.readline()), log
         finally:
@@ -492,15 +503,17 @@ def killed_and_gone_on(folder, counting, rows, kills, reduce):
     config = {"embedder": server, "embed": {"cache": "v.db", "tables": [table]}}
     (folder / "llm.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "easyrec", "llm", "embed", "-c", "llm.yaml"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment, most = {**os.environ, "PYTHONPATH": str(ROOT)}, Path(f"{log}.most")
     for number in range(kills):
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
         goal = rows // batch * (number + 1) // (kills + 1)
-        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < goal):
+        most.write_text(str(goal))
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") <= goal):
             time.sleep(0.01)
         assert process.poll() is None, "it was to be killed before its end"
         process.send_signal(signal.SIGKILL)
         process.wait()
+        most.unlink()
         assert not (folder / "o.parquet").exists()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -520,7 +533,7 @@ def killed_and_gone_on(folder, counting, rows, kills, reduce):
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, counting):
-    killed_and_gone_on(tmp_path, counting, 6400, 1, {"pca": 3})
+    killed_and_gone_on(tmp_path, counting, 2560, 1, {"pca": 3})
 
 
 @pytest.mark.slow
@@ -530,5 +543,5 @@ def test_a_hundred_thousand_texts_go_on_after_kills_without_being_paid_twice(tmp
 
 
 def test_without_kills_the_report_is_what_the_server_counted(tmp_path, counting):
-    texts, paid, told = killed_and_gone_on(tmp_path, counting, 1500, 0, {"truncate": 4})
-    assert (len(texts), told) == (1500, paid)
+    texts, paid, told = killed_and_gone_on(tmp_path, counting, 300, 0, {"truncate": 4})
+    assert (len(texts), told) == (300, paid)

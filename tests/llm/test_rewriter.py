@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from easyrec.errors import ConfigError, ModelError
+from easyrec.errors import ConfigError, DataError, ModelError
 from easyrec.llm.client import Usage
 from easyrec.llm.config import load_llm
 from easyrec.llm.rewriting.files import write
@@ -83,6 +83,21 @@ def test_the_head_is_known_whatever_its_form_and_nobody_is_asked(run, server):
     found = run(work)
     assert [served.origin for served in found] == ["head", "head", "none", "none"]
     assert texts(found[0]) == ["scarlet shoes"]
+    assert server.asked == []
+
+
+def test_a_head_that_is_written_anew_is_taken_and_a_broken_one_is_not(run, server, tmp_path):
+    async def work(rewriter):
+        assert not rewriter.refresh()
+        write(tmp_path / "rewrites.parquet", [Made(Ask("blue hats"), (Rewrite("azure hats and caps", 0.9),))])
+        assert rewriter.refresh()
+        found = texts(await rewriter.rewrite("blue hats"))
+        (tmp_path / "rewrites.parquet").write_bytes(b"broken")
+        with pytest.raises(DataError, match="cannot be read"):
+            rewriter.refresh()
+        return found, texts(await rewriter.rewrite("blue hats"))
+
+    assert run(work) == (["azure hats and caps"], ["azure hats and caps"])
     assert server.asked == []
 
 

@@ -99,11 +99,31 @@ class Rewriter:
         self._paused_until = -1.0
         self._head: dict[str, list[Made]] = {}
         self._alike: dict[str, list[Made]] = {}
-        if Path(own.output).exists():
-            for made in read(Path(own.output)):
-                if made.kept:
-                    self._head.setdefault(self.maker.forms.normal(made.ask.query), []).append(made)
-                    self._alike.setdefault(self.maker.forms.bag(made.ask.query), []).append(made)
+        self._seen: tuple[int, int] | None = None
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Take the head that lies there now, where it was written anew; says whether it was. Any thread may call it.
+
+        Raises:
+            DataError: It cannot be read; the former one stays.
+        """
+        path = Path(self.own.output)
+        try:
+            found = path.stat()
+        except OSError:
+            return False  # it may come later
+        now = found.st_mtime_ns, found.st_size
+        if now == self._seen:
+            return False
+        head: dict[str, list[Made]] = {}
+        alike: dict[str, list[Made]] = {}
+        for made in read(path):
+            if made.kept:
+                head.setdefault(self.maker.forms.normal(made.ask.query), []).append(made)
+                alike.setdefault(self.maker.forms.bag(made.ask.query), []).append(made)
+        self._head, self._alike, self._seen = head, alike, now
+        return True
 
     async def __aenter__(self) -> Self:
         return self
