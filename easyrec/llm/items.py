@@ -12,7 +12,8 @@ import pyarrow.csv as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from easyrec.errors import ConfigError, DataError, nearest
+from easyrec.durable import write_bytes
+from easyrec.errors import ConfigError, DataError, RunError, nearest
 
 COLUMN = re.compile(r"\{([^{}]*)\}")
 ROWS = 4096
@@ -86,6 +87,21 @@ def rows_of(path: Path, wanted: Sequence[str], where: str) -> Iterator[dict[str,
     """The same, row by row."""
     for batch in batches_of(path, wanted, where):
         yield from batch.to_pylist()
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, all of it or nothing.
+
+    Raises:
+        RunError: The disk refuses; a former file stays.
+    """
+    held = pa.BufferOutputStream()
+    pq.write_table(table, held)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from None
+    write_bytes(path, held.getvalue().to_pybytes())
 
 
 def _check(there: Sequence[str], wanted: Sequence[str], path: Path, where: str) -> None:
