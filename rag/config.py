@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import Field, field_validator, model_validator
@@ -20,7 +19,6 @@ from rag.pipeline.wiring import FAMILY, faults_of, lacking
 from rag.server.config import ServerConfig
 from rag.steps import StepConfig
 from rag.ui.config import UiConfig
-
 
 
 class SearchConfig(StrictModel):
