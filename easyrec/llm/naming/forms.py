@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from easyrec.retrieval.keyword.words import DENSE, Words
+from easyrec.retrieval.keyword.words import folded as keyword_folded
 
 LONGEST = 200
 """Characters of a name that are looked at; a longer one is none."""
 GAPS = re.compile(r"[\W_]+")
 JOINED = re.compile(f"(?<=[{DENSE}]) (?=[{DENSE}])")
 """Gaps in scripts that have none."""
-ACCENTS = re.compile("(?<=[a-z])[\u0300-\u036f]+")
 
 
 def folded(text: str) -> str:
     """Small letters of one width, without accents and marks, with single spaces."""
-    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
-    text = unicodedata.normalize("NFC", ACCENTS.sub("", text)).replace("'", "").replace("\u2019", "")
+    text = keyword_folded(text).replace("'", "").replace("\u2019", "")
     return JOINED.sub("", GAPS.sub(" ", text).strip())
 
 
