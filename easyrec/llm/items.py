@@ -1,9 +1,8 @@
-"""Items and users as texts: the rows of a table, and templates that their values fill."""
+"""Items and users as rows of a table."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +14,8 @@ import pyarrow.parquet as pq
 from easyrec.durable import write_bytes
 from easyrec.errors import ConfigError, DataError, RunError, nearest
 
-COLUMN = re.compile(r"\{([^{}]*)\}")
 ROWS = 4096
 """Rows that are read at a time."""
-
-
-def columns_of(template: str) -> list[str]:
-    """The columns that a template names, each once."""
-    return list(dict.fromkeys(COLUMN.findall(template)))
-
-
-def template_of(value: str) -> str:
-    """A template, for validators.
-
-    Raises:
-        ValueError: A brace has no other one, or encloses nothing.
-    """
-    columns, rest = COLUMN.findall(value), COLUMN.sub("", value)
-    if not all(name.strip() for name in columns):
-        raise ValueError("'{}' names no column; write {column}")
-    if "{" in rest or "}" in rest:
-        sign, other = ("{", "}") if "{" in rest else ("}", "{")
-        raise ValueError(f"has a '{sign}' without its '{other}'; a column is written {{column}}")
-    if not columns:
-        raise ValueError("names no column, so that all items would say the same; write {column}")
-    return value
-
-
-def filled(template: str, row: Mapping[str, Any]) -> str:
-    """A template with the values of a row: lists are told with commas, what is missing is empty."""
-    return COLUMN.sub(lambda found: words(row[found.group(1)]), template)
-
-
-def words(value: Any) -> str:
-    """A cell as it is read."""
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(words(each) for each in value)
-    return str(round(value, 4)).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def batches_of(path: Path, wanted: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:

@@ -333,7 +333,7 @@ def test_a_view_that_does_not_fit_is_told_before_anything_is_paid(shop, server, 
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ({"text": "{title"}, "brace"),
+        ({"text": "{title"}, "has a '{' without its '}'"),
         ({"text": "{titel}"}, "did you mean 'title'"),
         ({"reduce": {"pca": 2, "truncate": 2}}, "either truncated or reduced"),
         ({"reduce": {"whiten": True}}, "needs 'pca'"),

@@ -472,7 +472,7 @@ def test_the_command_tells_it_and_writes_a_page(server, setting, tmp_path, capsy
         ({"rubric": [{**RUBRIC[0], "name": "copy"}]}, "take another one"),
         ({"how": ["compare"]}, "needs 'system'"),
         ({"how": ["grades"]}, "grade"),
-        ({"shown": {"text": "{answer"}}, "a brace has no other one"),
+        ({"shown": {"text": "{answer"}}, "has a '{' without its '}'"),
         ({"shown": {"query": "{answer}"}}, "both have 'query'"),
         ({"shown": {"text": "{anwser}"}}, "did you mean 'answer'"),
         ({"people": {"path": "p.parquet"}}, "needs 'grades' or 'preferred'"),

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from easyrec.llm.items import batches_of, words
+from easyrec.llm.items import batches_of
 from easyrec.llm.naming.forms import folded
 from easyrec.llm.naming.shares import Shares, Tokens
+from easyrec.llm.templates import words
 from feature_generator.config import StrictModel
 
 USUAL = 0.2

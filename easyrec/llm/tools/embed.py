@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError, nearest
-from easyrec.llm.items import columns_of, template_of
+from easyrec.llm.templates import columns_of, template_of
 from feature_generator.config import Choice, StrictModel, fault
 
 if TYPE_CHECKING:

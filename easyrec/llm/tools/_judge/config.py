@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from easyrec.errors import nearest
 from easyrec.llm.client import Endpoint
-from easyrec.llm.items import template_of
+from easyrec.llm.templates import template_of
 from feature_generator.config import StrictModel
 
 Template = Annotated[str, Field(min_length=1, max_length=10_000), AfterValidator(template_of)]

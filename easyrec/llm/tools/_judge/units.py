@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from easyrec.errors import ConfigError, DataError
-from easyrec.llm.items import columns_of, filled, rows_of
+from easyrec.llm.items import rows_of
 from easyrec.llm.telling import seen
+from easyrec.llm.templates import columns_of, filled
 from easyrec.llm.tools._judge.config import Config
 
 MOST = 1_000_000
