@@ -97,8 +97,8 @@ def _tell_people(people: Mapping[str, Any] | None, level: str) -> None:
     shown = table("What people would find", *head, right=2)
     for name, one in people["criteria"].items():
         for own in one["estimates"]:
-            told = (*numbers(own["powered"]), *numbers(own["labels_alone"]), digits(own["judges_alone"]))
-            shown.add_row(name, own["system"], *told)
+            means = (*numbers(own["powered"]), *numbers(own["labels_alone"]))
+            shown.add_row(name, own["system"], *means, digits(own["judges_alone"]))
     console().print(shown)
 
 

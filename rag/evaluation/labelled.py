@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field, field_validator
 
+from easyrec.agreement import correlation
 from easyrec.errors import ConfigError, nearest
 from easyrec.intervals import Interval, interval
 from easyrec.llm.client import Usage
@@ -108,8 +109,7 @@ def agreement(lines: Sequence[Labelled], judge: Judge, *, level: float = 0.95, s
         near = interval((np.abs(apart) <= NEAR + 1e-9).astype(float).tolist(), level, seed=seed)
         some = len(pairs) > 0
         distance, bias = (float(np.abs(apart).mean()), float(apart.mean())) if some else (math.nan, math.nan)
-        varied = len(pairs) > 1 and np.ptp(theirs) > 0 and np.ptp(ours) > 0
-        together = float(np.corrcoef(theirs, ours)[0, 1]) if varied else math.nan
+        together = correlation(theirs, ours, resamples=0).mean
         found.append(Agreement(name, near, distance, bias, together, states))
     return found
 
