@@ -93,8 +93,8 @@ def _tell_people(people: Mapping[str, Any] | None, level: str) -> None:
         told = (*numbers(own["weighted_kappa"]), *numbers(own["milder_by"]), *errors)
         shown.add_row(name, count(one["labelled"]), *told)
     console().print(shown)
-    head = ("criterion", "system", "with the judges", level, "labels alone", level, "judges alone")
-    shown = table("What people would find", *head, right=2)
+    found = ("criterion", "system", "with the judges", level, "labels alone", level, "judges alone")
+    shown = table("What people would find", *found, right=2)
     for name, one in people["criteria"].items():
         for own in one["estimates"]:
             means = (*numbers(own["powered"]), *numbers(own["labels_alone"]))
