@@ -12,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from easyrec.cli import main
 from easyrec.errors import ConfigError, DataError
 from easyrec.llm.config import load_llm
-from easyrec.llm.tools._judge.calibration import ascending, fit_map
+from easyrec.llm.tools._judge.calibration import ascending, calibrate, fit_map
 from easyrec.llm.tools.judge import judge, prompts_of
 from easyrec.report.judge_page import notes
 
@@ -317,11 +317,11 @@ def labelled(count, seed=0):
 def test_a_mild_judge_is_mapped_to_people_and_their_mean_is_found(server, setting):
     truth, people = labelled(120)
     Taste(server, lambda answer, body: {"relevance": answer["n"] + 1, "tone": 1})
-    some = [row for row in people if int(row["query"][1:]) < 40]
+    some = [row for row in people if int(row["query"][1:]) < 41]
     own = {"grades": {"relevance": "stars"}, "person": "who"}
     done = judge(*setting(answers(120, number=lambda n, _: truth[n]), some, people=own))
     told = done.report["grades"]["people"]["criteria"]["relevance"]
-    assert told["labelled"] == 40
+    assert told["labelled"] == 41
     assert told["between_people"]["value"] == pytest.approx(1.0)
     assert told["agreement"]["milder_by"]["value"] == pytest.approx(1.0)
     assert told["agreement"]["within_one"]["value"] == 1.0
@@ -331,7 +331,7 @@ def test_a_mild_judge_is_mapped_to_people_and_their_mean_is_found(server, settin
     assert mapped["before"]["absolute_error"] == pytest.approx(1.0)
     assert mapped["after"]["absolute_error"] == pytest.approx(0.0)
     assert mapped["change"]["high"] < 0
-    assert mapped["fitted_on"] + mapped["looked_at"] == 40
+    assert (mapped["fitted_on"], mapped["looked_at"]) == (20, 21)
     (estimate,) = told["estimates"]
     assert estimate["judges_alone"] == pytest.approx(truth.mean() + 1)
     assert estimate["powered"]["low"] <= truth.mean() <= estimate["powered"]["high"]
@@ -500,6 +500,18 @@ def test_ascending_values_are_those_of_a_search():
     for _ in range(20):
         values, weights = random.normal(size=12), random.integers(1, 5, 12).astype(float)
         np.testing.assert_allclose(ascending(values, weights), isotonic_regression(values, sample_weight=weights))
+
+
+def test_a_map_is_looked_at_on_ids_that_it_was_not_fitted_on():
+    random = np.random.default_rng(5)
+    ids = [f"q{n // 2}" for n in range(200)]
+    judged, people = random.random(200) * 4 + 1, random.integers(1, 6, 200).astype(float)
+    found = calibrate(ids, judged, people, "isotonic", (1.0, 5.0))
+    # where nothing is to be learned, a map is better than the mean only where it was fitted
+    assert found.after[1] > people.std()
+    assert found.fitted == found.change.count == 100
+    assert calibrate(ids[:30], judged[:30], people[:30], "linear", (1.0, 5.0)) is not None
+    assert calibrate(ids[:18], judged[:18], people[:18], "linear", (1.0, 5.0)) is None
 
 
 def test_a_line_is_that_of_least_squares_and_stays_on_the_scale():
