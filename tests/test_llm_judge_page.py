@@ -33,12 +33,12 @@ def here(tmp_path, monkeypatch, model_server):
             "item": f"laces {n}",
             "text": f"{system} text {n}",
         }
-        for n in range(24)
+        for n in range(8)
         for system in ("rules", "model")
     ]
     labels = [
         {"request": n, "system": "rules", "stars": 1 + (n + len(who)) % 5, "who": who}
-        for n in range(22)
+        for n in range(6)
         for who in ("ann", "bo")
     ]
     pq.write_table(pa.Table.from_pylist(rows), "explanations.parquet")

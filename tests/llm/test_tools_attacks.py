@@ -92,13 +92,24 @@ def texts_in(value):
         yield from texts_in(one)
 
 
-def test_an_attack_is_data_and_changes_nothing_else_of_a_request(case, ask, server):
-    def sound(path, body):
-        return server.says(case.good(body))
+def obedient(server, case, *, formed):
+    """A model that does what a text wants of it: within the schema, or whatever that is."""
 
+    def answer(path, body):
+        told = list(texts_in([json.loads(line) for line in case.told(body).split("\n")]))
+        obeyed = [attack for attack, text in STARTS if any(text in one for one in told)]
+        if not obeyed:
+            return server.says(case.good(body))
+        return server.says(case.formed(body, obeyed[0]) if formed else obeyed[0]["obeys"])
+
+    return answer
+
+
+def test_an_attack_is_data_and_whoever_obeys_it_does_no_harm(case, ask, server, tmp_path):
     # each harmless text is as different from the others as an attack is, so that none is asked twice
-    _, before = ask(case, [plain(n) for n in range(len(TEXTS))], sound, "before")
-    code, after = ask(case, TEXTS, sound, "after")
+    harmless = [plain(n) for n in range(len(TEXTS))]
+    _, before = ask(case, harmless, lambda path, body: server.says(case.good(body)), "before")
+    code, after = ask(case, TEXTS, obedient(server, case, formed=True), "after")
     assert code == 0
     assert len(before) == len(after) > 0
     found = Counter()
@@ -118,23 +129,16 @@ def test_an_attack_is_data_and_changes_nothing_else_of_a_request(case, ask, serv
         for a, b in zip(*lines, strict=True):
             walk(json.loads(a), json.loads(b), found)
     assert sorted(found) == list(range(len(TEXTS)))  # all of them were told
+    case.holds(tmp_path / "after", TEXTS)
+    assert case.failed(tmp_path / "after", TEXTS) < len(TEXTS) / 4  # what it says is there to be looked at
 
 
-@pytest.mark.parametrize("form", ["as it wants", "by the schema"])
-def test_a_model_that_obeys_does_no_harm(case, form, ask, server, tmp_path):
-    def obedient(path, body):
-        told = list(texts_in([json.loads(line) for line in case.told(body).split("\n")]))
-        obeyed = [attack for attack, text in STARTS if any(text in one for one in told)]
-        if not obeyed:
-            return server.says(case.good(body))
-        return server.says(obeyed[0]["obeys"] if form == "as it wants" else case.formed(obeyed[0]))
-
-    code, bodies = ask(case, TEXTS, obedient, "out")
+@pytest.mark.slow
+def test_a_model_that_says_whatever_an_attack_wants_does_no_harm(case, ask, server, tmp_path):
+    code, bodies = ask(case, TEXTS, obedient(server, case, formed=False), "out")
     assert code == 0
     assert bodies
     case.holds(tmp_path / "out", TEXTS)
-    if form == "by the schema":  # what it says is there to be looked at
-        assert case.failed(tmp_path / "out", TEXTS) < len(TEXTS) / 4
 
 
 def test_there_are_enough_attacks_of_each_kind():

@@ -5,7 +5,7 @@ import yaml
 
 from easyrec.cli import main
 
-TEXTS = [f"text number {n}" for n in range(20)]
+TEXTS = [f"text number {n}" for n in range(10)]
 BAD = {"text number 3", "text number 8"}
 
 
@@ -28,7 +28,7 @@ def run(server, tmp_path):
             section["max_failed"] = max_failed
         config = {"model": endpoint, case.tool: section}
         if case.embeds:
-            config["embedder"] = {"type": "server", "batch": 4, **endpoint}
+            config["embedder"] = {"type": "server", "batch": 2, **endpoint}
         (tmp_path / "llm.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         return main(["llm", case.tool, "-c", str(tmp_path / "llm.yaml")])
 
@@ -69,7 +69,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("no JSON", "filtered") else ()) for name in ODD]
+)
 def test_answers_that_cannot_be_used_are_counted_and_are_no_results(asking, name, run, server, tmp_path, capsys):
     kind, odd = ODD[name]
     server.answer = unlucky(server, asking, lambda: odd(server))
@@ -88,7 +90,7 @@ def test_too_many_of_them_end_it(asking, run, server, capsys):
 
 
 def test_storms_are_waited_out(tool, run, server, tmp_path, capsys):
-    for number in range(30):
+    for number in range(12):
         state, headers = (429, {"Retry-After": "0"}) if number % 3 else (500, {})
         server.script.append(server.Reply({"error": {"message": "storm"}}, status=state, headers=headers))
     server.answer = good(server, tool)
@@ -96,9 +98,10 @@ def test_storms_are_waited_out(tool, run, server, tmp_path, capsys):
     assert not server.script
     tool.holds(tmp_path, TEXTS)
     if tool.answers:
-        assert tool.report(tmp_path)["tokens"]["tries_again"] == 30
+        assert tool.report(tmp_path)["tokens"]["tries_again"] == 12
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_broken_is_told_and_what_it_said_is_kept(tool, run, server, tmp_path, capsys):
     answered, right = [], good(server, tool)
 
@@ -117,6 +120,7 @@ def test_a_server_that_stays_broken_is_told_and_what_it_said_is_kept(tool, run, 
     tool.holds(tmp_path, TEXTS)
 
 
+@pytest.mark.slow
 def test_slow_answers_are_given_up_and_asked_again(tool, run, server, tmp_path, capsys):
     late, right = iter([True, True]), good(server, tool)
 
@@ -149,7 +153,7 @@ def test_a_second_run_sends_nothing_and_says_the_same(tool, run, server, tmp_pat
 
 
 def test_a_budget_ends_it_and_a_larger_one_goes_on(asking, run, server, tmp_path, capsys):
-    server.answer = good(server, asking, usage=(200, 40))
+    server.answer = good(server, asking, usage=(400, 80))
     assert run(asking, budget={"tokens": 2500}, max_tokens=64, concurrency=1) == 1
     assert "the budget is 2500" in capsys.readouterr().err
     paid = [body for _, body in server.asked]

@@ -31,7 +31,7 @@ class Case:
     """A tool, with a table of texts that others wrote.
 
     `section` writes the tables and gives the tool's section of `llm.yaml`; `good` is what a sound model answers to a request, and
-    `obeys` are the answers of one that does whatever a text wants; `holds` looks at what was written.
+    `formed` the answer, within the schema, of one that does whatever a text wants; `holds` looks at what was written.
     """
 
     tool: str
@@ -53,7 +53,7 @@ class Case:
     def good(self, body: dict) -> str:
         raise NotImplementedError
 
-    def formed(self, attack: dict) -> str:
+    def formed(self, body: dict, attack: dict) -> str:
         """What an obedient model says within the schema."""
         raise NotImplementedError
 
@@ -111,7 +111,9 @@ class JudgeCase(Case):
             return json.dumps({"why": "as good", "better": "tie"})
         return json.dumps({name: {"why": "so", "grade": grades[0]} for name, grades in self.GRADES.items()})
 
-    def formed(self, attack):
+    def formed(self, body, attack):
+        if body["response_format"]["json_schema"]["name"] == "Verdict":
+            return json.dumps({"why": attack["obeys"][:300], "better": "A"})
         grades = {name: {"why": attack["obeys"][:300], "grade": grades[-1]} for name, grades in self.GRADES.items()}
         return json.dumps(grades)
 
@@ -154,7 +156,7 @@ class PairCase(Case):
     def good(self, body):
         return json.dumps({"pairs": [{"name": self.ANCHOR, "reason": "so", "confidence": 0.9}]})
 
-    def formed(self, attack):
+    def formed(self, body, attack):
         said = [attack["obeys"], attack["payload"], "secret-1", "admin", self.ANCHOR]
         return json.dumps({"pairs": [{"name": text, "reason": text, "confidence": 1.0} for text in said]})
 
@@ -199,7 +201,7 @@ class RewriteCase(Case):
     def good(self, body):
         return json.dumps({"rewrites": self.BID[:1]})
 
-    def formed(self, attack):
+    def formed(self, body, attack):
         return json.dumps(
             {"rewrites": [attack["obeys"][:400], attack["payload"][:400], "https://evil.example", self.BID[0]]}
         )

@@ -71,14 +71,16 @@ class Named(BaseModel):
     """A category that the model names."""
 
     model_config = ConfigDict(extra="ignore")
-    name: str
-    reason: str
+    name: str = Field(json_schema_extra={"maxLength": NAME})
+    reason: str = Field(json_schema_extra={"maxLength": REASON})
+    """Small models do not end where nothing ends them. Longer texts of servers that hold nobody to it are cut."""
 
 
 class Sure(Named):
     """The same, with how sure it is."""
 
-    confidence: float = Field(ge=0.0, le=1.0)
+    confidence: float = Field(ge=0.0, le=1.0, json_schema_extra={"enum": [step / 10 for step in range(11)]})
+    """Servers hold models to a list of numbers, and few of them to a range."""
 
 
 class Answer(BaseModel):
