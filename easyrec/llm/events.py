@@ -5,17 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from easyrec.errors import DataError
 from easyrec.llm.items import batches_of
+from feature_generator.config import StrictModel, fault
 
-if TYPE_CHECKING:
-    from easyrec.llm.tools.embed import Period
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Period(StrictModel):
+    """Events of a table, up to a moment where one is named."""
+
+    path: str = Field(min_length=1)
+    """A file of Parquet, which is read in pieces, CSV or JSON lines."""
+    item: Column = "item_id"
+    """The column of the item."""
+    time: Column | None = None
+    """The column that says when it happened."""
+    before: int | float | datetime | date | None = None
+    """Only events before this: a number where times are numbers, else a date, with a time or without."""
+
+    @model_validator(mode="after")
+    def _timed(self) -> Self:
+        if self.before is not None and self.time is None:
+            raise fault("needs 'time': the column that says when events happened", "before")
+        return self
 
 
 def events_of(period: Period, columns: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
