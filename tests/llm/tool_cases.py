@@ -4,6 +4,7 @@ A new tool needs a case here: `test_tools_attacks.py`, `test_tools_servers.py` a
 """
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -256,3 +257,163 @@ class EmbedCase(Case):
         table = pq.read_table(self.output(folder))
         assert table.column("item_id").to_pylist() == list(range(len(texts)))
         assert {len(vector) for vector in table.column("vector").to_pylist()} == {64}
+
+
+@case
+class ProfileCase(Case):
+    """Texts are those of items."""
+
+    tool = name = "profile"
+    FIELDS = [
+        {"name": "tags", "type": "list", "about": "what it is like", "grounded": True},
+        {"name": "audience", "type": "choice", "about": "who it is for", "allowed": ["children", "adults"]},
+        {"name": "summary", "type": "text", "about": "what it is"},
+    ]
+
+    def section(self, folder, texts):
+        rows = [{"item_id": n, "title": text} for n, text in enumerate(texts)]
+        items = {"path": write(folder / "items.parquet", rows), "text": "{title}"}
+        return {"items": items, "of_items": {"output": str(self.output(folder)), "fields": self.FIELDS}}
+
+    def output(self, folder):
+        return folder / "profiles.parquet"
+
+    def good(self, body):
+        return json.dumps({"tags": ["number"], "audience": "adults", "summary": "so"})
+
+    def formed(self, attack):
+        tags = [attack["obeys"][:40], "secret-1", "admin"]
+        return json.dumps({"tags": tags, "audience": "children", "summary": attack["obeys"][:300]})
+
+    def failed(self, folder, texts):
+        return sum(row["tags"] is None for row in pq.read_table(self.output(folder)).to_pylist())
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert [row["item_id"] for row in rows] == list(range(len(texts)))
+        for row in rows:
+            assert row["audience"] in ("children", "adults", None)
+            assert row["summary"] is None or (len(row["summary"]) <= 300 and seen(row["summary"]) == row["summary"])
+            for tag in row["tags"] or []:  # what the text does not say is no tag
+                said = {word[:4] for word in re.findall(r"[a-z]{6,}", tag.casefold())}  # endings do not count
+                assert all(word in texts[row["item_id"]].casefold() for word in said), (tag, texts[row["item_id"]])
+
+
+@case
+class UserProfileCase(ProfileCase):
+    """Texts are those of items that users took."""
+
+    name = "profile, users"
+    whole = False
+
+    def section(self, folder, texts):
+        events = [{"user_id": f"u{n}", "item_id": n, "timestamp": n} for n in range(len(texts))]
+        section = super().section(folder, texts)
+        path = write(folder / "events.parquet", events)
+        users = {"output": str(self.output(folder)), "fields": self.FIELDS, "events": {"path": path}, "least": 1}
+        return {"items": section["items"], "of_users": users}
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert [row["user_id"] for row in rows] == [f"u{n}" for n in range(len(texts))]
+        assert {row["audience"] for row in rows} <= {"children", "adults", None}
+
+
+@case
+class RerankCase(Case):
+    """Texts are what the users of requests took before."""
+
+    tool = name = "rerank"
+    how = {"type": "listwise", "shuffles": 2}
+    PLAIN = ["a candidate", "another candidate", "one more candidate"]
+
+    def section(self, folder, texts):
+        plain = [{"item_id": f"c{n}", "title": text} for n, text in enumerate(self.PLAIN)]
+        took = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        events = [{"user_id": n, "item_id": f"i{n}", "timestamp": n} for n in range(len(texts))]
+        rows = [
+            {"request_id": n, "user_id": n, "item_id": f"c{place}", "score": -float(place), "label": float(place == 1)}
+            for n in range(len(texts))
+            for place in range(len(self.PLAIN))
+        ]
+        return {
+            "candidates": {"path": write(folder / "candidates.parquet", rows), "user": "user_id", "label": "label"},
+            "items": {"path": write(folder / "items.parquet", [*plain, *took]), "text": "{title}"},
+            "events": {"path": write(folder / "events.parquet", events)},
+            "how": self.how,
+            "output": str(self.output(folder)),
+        }
+
+    def output(self, folder):
+        return folder / "reranked.parquet"
+
+    def good(self, body):
+        kinds = {"Order": {"order": [2, 1, 3]}, "Better": {"better": "A"}, "Grade": {"grade": 3}}
+        return json.dumps(kinds[body["response_format"]["json_schema"]["name"]])
+
+    def formed(self, attack):
+        kinds = {"listwise": {"order": [999, 3, 3, 0]}, "pairwise": {"better": "B"}, "pointwise": {"grade": 5}}
+        return json.dumps(kinds[self.how["type"]])
+
+    def failed(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        return len({row["request_id"] for row in rows if row["state"] == "kept"})
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        found = {}
+        for row in rows:
+            found.setdefault(row["request_id"], []).append((row["place"], row["item_id"]))
+        assert list(found) == list(range(len(texts)))
+        for own in found.values():  # each candidate once, and no other one
+            assert [place for place, _ in own] == list(range(len(self.PLAIN)))
+            assert sorted(item for _, item in own) == [f"c{n}" for n in range(len(self.PLAIN))]
+
+
+@case
+class RerankPairwiseCase(RerankCase):
+    """The same, two candidates at a time."""
+
+    name = "rerank, pairwise"
+    whole = False
+    how = {"type": "pairwise", "top": 1}
+    PLAIN = RerankCase.PLAIN[:2]
+
+
+@case
+class RerankPointwiseCase(RerankCase):
+    """The same, one candidate at a time."""
+
+    name = "rerank, pointwise"
+    whole = False
+    how = {"type": "pointwise"}
+    PLAIN = RerankCase.PLAIN[:2]
+
+
+@case
+class RerankCandidatesCase(RerankCase):
+    """Texts are those of candidates."""
+
+    name = "rerank, candidates"
+    whole = False
+
+    def section(self, folder, texts):
+        items = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        requests = [min(n // 2, len(texts) // 2 - 1) for n in range(len(texts))]  # of two each, one of three
+        rows = [{"request_id": key, "item_id": f"i{n}", "score": -float(n)} for n, key in enumerate(requests)]
+        return {
+            "candidates": {"path": write(folder / "candidates.parquet", rows), "query": "boots"},
+            "items": {"path": write(folder / "items.parquet", items), "text": "{title}"},
+            "output": str(self.output(folder)),
+        }
+
+    def good(self, body):
+        return json.dumps({"order": [1]})
+
+    def failed(self, folder, texts):
+        return 0
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert sorted(row["item_id"] for row in rows) == sorted(f"i{n}" for n in range(len(texts)))
+        assert all(abs(int(row["item_id"][1:]) / 2 - row["request_id"]) <= 1 for row in rows)

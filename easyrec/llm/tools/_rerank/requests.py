@@ -106,13 +106,13 @@ def requests_of(
         None if config.label is None else np.nan_to_num(_floats(table, config.label, config)),
         None if config.user is None else plain(table[config.user].take(first)),
         None if config.time is None else _times(table[config.time].take(first), config),
-        None if config.query is None else _queries(config.query, table.select(named).take(first)),
+        None if config.query is None else _queries(config.query, table.take(first).to_pylist()),
     )
 
 
-def _queries(template: str, rows: pa.Table) -> list[str]:
+def _queries(template: str, rows: list[dict[str, Any]]) -> list[str]:
     """What is searched, by request."""
-    return [cut(filled(template, row), SEARCH) for row in rows.to_pylist()]
+    return [cut(filled(template, row), SEARCH) for row in rows]
 
 
 def _floats(table: pa.Table, name: str, config: CandidatesConfig) -> np.ndarray:
