@@ -55,7 +55,7 @@ def events_of(period: Period, columns: Sequence[str], where: str) -> Iterator[pa
     for batch in batches_of(Path(period.path), wanted, where):
         kept = batch.drop_null()
         if period.time is not None and period.before is not None:
-            end = _end(period, kept[period.time].type)
+            end = end_of(period, kept[period.time].type)
             kept = kept.filter(pa.array(moments(kept[period.time], period) < end))
         if kept.num_rows:
             yield kept
@@ -80,8 +80,12 @@ def moments(column: pa.Array, period: Period) -> np.ndarray:
     return numbers
 
 
-def _end(period: Period, kind: pa.DataType) -> float | int:
-    """`before` in the unit of the times."""
+def end_of(period: Period, kind: pa.DataType) -> float | int:
+    """`before` in the unit of the times.
+
+    Raises:
+        DataError: It is a date and times are numbers, or the other way round.
+    """
     before, told = period.before, f"'before' is {period.before}"
     if isinstance(before, date):  # a datetime is one too
         if not pa.types.is_temporal(kind):
