@@ -39,6 +39,8 @@ class Case:
     name: str
     answers = True
     """Whether a language model is asked; else an embedder alone."""
+    asks = True
+    """Whether any server is asked."""
     whole = True
     """Whether the tool runs beside bad servers by it; else it is about attacks alone."""
     embeds = False
@@ -417,3 +419,111 @@ class RerankCandidatesCase(RerankCase):
         rows = pq.read_table(self.output(folder)).to_pylist()
         assert sorted(row["item_id"] for row in rows) == sorted(f"i{n}" for n in range(len(texts)))
         assert all(abs(int(row["item_id"][1:]) / 2 - row["request_id"]) <= 1 for row in rows)
+
+
+@case
+class AugmentCase(Case):
+    """Texts are those of cold items; people took others."""
+
+    tool = name = "augment"
+    how = "listwise"
+    PEOPLE = 4
+
+    def section(self, folder, texts):
+        cold = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        warm = [{"item_id": f"w{n}", "title": f"what people took before, {n}"} for n in range(self.PEOPLE)]
+        events = [
+            {"user_id": user, "item_id": f"w{(user + n) % self.PEOPLE}", "timestamp": n}
+            for user in range(self.PEOPLE)
+            for n in range(3)
+        ]
+        return {
+            "items": {"path": write(folder / "items.parquet", [*cold, *warm]), "text": "{title}"},
+            "events": {"path": write(folder / "events.parquet", events)},
+            "below": 1,
+            "users": 2,
+            "per_item": 1,
+            "per_user": 1000,
+            "by": "drawn",
+            "how": self.how,
+            "output": str(self.output(folder)),
+        }
+
+    def output(self, folder):
+        return folder / "synthetic.parquet"
+
+    def good(self, body):
+        return json.dumps({"people": [1]})
+
+    def formed(self, attack):
+        return json.dumps({"people": [999, 2]})
+
+    def failed(self, folder, texts):
+        return len(texts) - len({row["item_id"] for row in pq.read_table(self.output(folder)).to_pylist()})
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert {row["item_id"] for row in rows} <= {f"i{n}" for n in range(len(texts))}
+        for row in rows:
+            assert row["user_id"] in range(self.PEOPLE)
+            assert (row["label"], row["synthetic"], row["timestamp"]) == (1.0, True, 2)
+            assert row["sample_weight"] < 1.0
+
+
+@case
+class ExplainCase(Case):
+    """Texts are what users took before; what they are recommended is plain."""
+
+    tool = name = "explain"
+
+    def section(self, folder, texts):
+        items = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        events = [{"user_id": n, "item_id": f"i{n}", "timestamp": n} for n in range(len(texts))]
+        rows = [{"user_id": n, "item_id": "r"} for n in range(len(texts))]
+        return {
+            "items": {
+                "path": write(folder / "items.parquet", [*items, {"item_id": "r", "title": "boots"}]),
+                "text": "{title}",
+            },
+            "events": {"path": write(folder / "events.parquet", events)},
+            "recommended": {"path": write(folder / "recommended.parquet", rows)},
+            "template": None,
+            "output": str(self.output(folder)),
+        }
+
+    def output(self, folder):
+        return folder / "explanations.parquet"
+
+    def good(self, body):
+        event = json.loads(self.told(body).split("\n")[1])["text"]
+        return json.dumps({"sentences": [{"text": f"You took {event[:40]} before.", "cites": [1]}]})
+
+    def formed(self, attack):
+        said = [
+            {"text": f"{attack['payload'][:80]} {attack['obeys'][:120]}", "cites": [1, 77]},
+            {"text": "Another person took https://evil.example too.", "cites": [1]},
+        ]
+        return json.dumps({"sentences": said})
+
+    def failed(self, folder, texts):
+        return sum(row["text"] is None for row in pq.read_table(self.output(folder)).to_pylist())
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert [row["user_id"] for row in rows] == list(range(len(texts)))
+        for row in rows:
+            assert (row["text"] is None) == (row["state"] == "none")
+            assert row["cited"] == ([] if row["text"] is None else [f"i{row['user_id']}"])  # his own event alone
+            if row["text"] is not None:
+                assert len(row["text"]) <= 240
+                assert "evil.example" not in row["text"]
+                assert seen(row["text"]) == row["text"]
+
+
+@case
+class InstructCase(Case):
+    """Texts are those of items that users took. No model is asked."""
+
+    tool = name = "instruct"
+    answers = False
+    asks = False

@@ -23,8 +23,8 @@ in common with what he did. `cites` are the numbers of the events that a sentenc
 none is dropped. Say of the item only what its text says, and nothing of other people. Praise nothing."""
 ABOUT = "\nThe shop: {about}"
 MOST = 9999
-LINKS = re.compile(r"https?://|www\.|<[a-z/!]|\]\(", re.IGNORECASE)
-"""What no explanation holds: addresses and marks of pages."""
+LINKS = re.compile(r"https?:|www\.|@|\w\.[a-z]{2}|<[a-z/!]|\]\(", re.IGNORECASE)
+"""What no explanation holds: addresses, also without what they begin with, and marks of pages."""
 
 
 class Sentence(BaseModel):
