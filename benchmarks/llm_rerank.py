@@ -34,9 +34,11 @@ from easyrec.llm.tools.rerank import Reranked, rerank
 
 HOWS: dict[str, dict[str, Any]] = {
     "listwise": {"type": "listwise", "shuffles": 2},
+    "once": {"type": "listwise", "shuffles": 1},
     "pairwise": {"type": "pairwise", "top": 3, "comparisons": 20},
     "pointwise": {"type": "pointwise", "logprobs": True},
 }
+"""`once` shows candidates in a single drawn order, without the same turned round."""
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ class Config(StrictModel):
     limit: int | None = Field(None, ge=1)
     """Only so many of each task and part, which are drawn."""
     output: str = Field(min_length=1)
-    """A folder: `train.jsonl`, `valid.jsonl`, `dataset_info.json`, and a report."""
+    """A folder: `train.jsonl`, `valid.jsonl`, `dataset_info.json`; `<output>.report.json` lies beside it."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

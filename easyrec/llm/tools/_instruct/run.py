@@ -76,7 +76,7 @@ def run(own: Config, *, progress: Callable[[int], object] | None = None) -> Inst
         "too_little_known": left["nothing"],
         "valid_from": None if own.valid_from is None else str(own.valid_from),
     }
-    report = write_report(folder / "train.jsonl", "instruct", own, {}, more)
+    report = write_report(folder, "instruct", own, {}, more)
     return Instructed(more["samples"], more["tokens_of"], own.tokenizer is not None, left["long"], own.output, report)
 
 
