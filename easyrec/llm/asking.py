@@ -105,6 +105,8 @@ def ask_each(
     seed: int | None = None,
     max_tokens: int | None = None,
     not_taken: frozenset[int] = NOT_TAKEN,
+    more: Mapping[str, Any] | None = None,
+    made: Callable[[T, Parsed[M]], M] | None = None,
 ) -> Asked[M]:
     """Ask about each item, as many at a time as the endpoint allows.
 
@@ -124,6 +126,8 @@ def ask_each(
         seed: For servers that draw by one.
         max_tokens: Of an answer; default: the endpoint's.
         not_taken: States of the server that are about a single prompt, and not about all.
+        more: Fields that this server understands besides.
+        made: Makes what is kept of an answer, where that is more than its value.
 
     Raises:
         DataError: More than `max_failed` of the answers could not be used.
@@ -147,6 +151,7 @@ def ask_each(
                 seed=None if seed is None else seed + sample,
                 sample=sample,
                 max_tokens=max_tokens,
+                more=more,
             )
         except AnswerError as error:
             cached += error.tokens == (0, 0)
@@ -158,7 +163,9 @@ def ask_each(
             return None, "", ""
         cached += told.usage.calls == 0
         wrong = None if check is None else check(item, told.value)
-        return (told.value, "answered", "") if wrong is None else (None, "rejected", wrong)
+        if wrong is not None:
+            return None, "rejected", wrong
+        return told.value if made is None else made(item, told), "answered", ""
 
     async def work(client: AsyncClient, item: T) -> tuple[M | None, str]:
         if stopped or kinds.total() - kinds["answered"] > most:

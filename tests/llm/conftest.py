@@ -39,13 +39,13 @@ def cases():
 
 
 def pytest_generate_tests(metafunc):
-    """A test of `case` runs over all cases, one of `tool` over tools, of `asking` over those that ask a
+    """A test of `case` runs over all cases, one of `tool` over tools that ask a server, of `asking` over those that ask a
     language model, and of `embedding` over those that do not."""
     some = {
         "case": [one for one in cases().values() if one.answers],
-        "tool": [one for one in cases().values() if one.whole],
+        "tool": [one for one in cases().values() if one.whole and one.asks],
         "asking": [one for one in cases().values() if one.whole and one.answers],
-        "embedding": [one for one in cases().values() if one.whole and not one.answers],
+        "embedding": [one for one in cases().values() if one.whole and one.asks and not one.answers],
     }
     for name in set(some) & set(metafunc.fixturenames):
         metafunc.parametrize(name, [one() for one in some[name]], ids=[one.name for one in some[name]])

@@ -189,10 +189,10 @@ def idle_soon(small, seconds=5.0):
 
 def test_a_budget_is_kept_by_the_servers_count(asking, small, run, capsys):
     before = small.counts()
-    assert run(asking, small.url, budget={"tokens": 1500}, max_tokens=400) == 1
+    assert run(asking, small.url, budget={"tokens": 900}, max_tokens=400) == 1
     after = small.counts()
-    assert "the budget is 1500" in capsys.readouterr().err
-    assert sum(after.values()) - sum(before.values()) <= 1500
+    assert "the budget is 900" in capsys.readouterr().err
+    assert sum(after.values()) - sum(before.values()) <= 900
 
 
 def test_the_server_is_told_what_it_is_asked(small):

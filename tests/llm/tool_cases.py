@@ -4,6 +4,7 @@ A new tool needs a case here: `test_tools_attacks.py`, `test_tools_servers.py` a
 """
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,6 +39,8 @@ class Case:
     name: str
     answers = True
     """Whether a language model is asked; else an embedder alone."""
+    asks = True
+    """Whether any server is asked."""
     whole = True
     """Whether the tool runs beside bad servers by it; else it is about attacks alone."""
     embeds = False
@@ -258,3 +261,271 @@ class EmbedCase(Case):
         table = pq.read_table(self.output(folder))
         assert table.column("item_id").to_pylist() == list(range(len(texts)))
         assert {len(vector) for vector in table.column("vector").to_pylist()} == {64}
+
+
+@case
+class ProfileCase(Case):
+    """Texts are those of items."""
+
+    tool = name = "profile"
+    FIELDS = [
+        {"name": "tags", "type": "list", "about": "what it is like", "grounded": True},
+        {"name": "audience", "type": "choice", "about": "who it is for", "allowed": ["children", "adults"]},
+        {"name": "summary", "type": "text", "about": "what it is"},
+    ]
+
+    def section(self, folder, texts):
+        rows = [{"item_id": n, "title": text} for n, text in enumerate(texts)]
+        items = {"path": write(folder / "items.parquet", rows), "text": "{title}"}
+        return {"items": items, "of_items": {"output": str(self.output(folder)), "fields": self.FIELDS}}
+
+    def output(self, folder):
+        return folder / "profiles.parquet"
+
+    def good(self, body):
+        return json.dumps({"tags": ["number"], "audience": "adults", "summary": "so"})
+
+    def formed(self, attack):
+        tags = [attack["obeys"][:40], "secret-1", "admin"]
+        return json.dumps({"tags": tags, "audience": "children", "summary": attack["obeys"][:300]})
+
+    def failed(self, folder, texts):
+        return sum(row["tags"] is None for row in pq.read_table(self.output(folder)).to_pylist())
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert [row["item_id"] for row in rows] == list(range(len(texts)))
+        for row in rows:
+            assert row["audience"] in ("children", "adults", None)
+            assert row["summary"] is None or (len(row["summary"]) <= 300 and seen(row["summary"]) == row["summary"])
+            for tag in row["tags"] or []:  # what the text does not say is no tag
+                said = {word[:4] for word in re.findall(r"[a-z]{6,}", tag.casefold())}  # endings do not count
+                assert all(word in texts[row["item_id"]].casefold() for word in said), (tag, texts[row["item_id"]])
+
+
+@case
+class UserProfileCase(ProfileCase):
+    """Texts are those of items that users took."""
+
+    name = "profile, users"
+    whole = False
+
+    def section(self, folder, texts):
+        events = [{"user_id": f"u{n}", "item_id": n, "timestamp": n} for n in range(len(texts))]
+        section = super().section(folder, texts)
+        path = write(folder / "events.parquet", events)
+        users = {"output": str(self.output(folder)), "fields": self.FIELDS, "events": {"path": path}, "least": 1}
+        return {"items": section["items"], "of_users": users}
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert [row["user_id"] for row in rows] == [f"u{n}" for n in range(len(texts))]
+        assert {row["audience"] for row in rows} <= {"children", "adults", None}
+
+
+@case
+class RerankCase(Case):
+    """Texts are what the users of requests took before."""
+
+    tool = name = "rerank"
+    how = {"type": "listwise", "shuffles": 2}
+    PLAIN = ["a candidate", "another candidate", "one more candidate"]
+
+    def section(self, folder, texts):
+        plain = [{"item_id": f"c{n}", "title": text} for n, text in enumerate(self.PLAIN)]
+        took = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        events = [{"user_id": n, "item_id": f"i{n}", "timestamp": n} for n in range(len(texts))]
+        rows = [
+            {"request_id": n, "user_id": n, "item_id": f"c{place}", "score": -float(place), "label": float(place == 1)}
+            for n in range(len(texts))
+            for place in range(len(self.PLAIN))
+        ]
+        return {
+            "candidates": {"path": write(folder / "candidates.parquet", rows), "user": "user_id", "label": "label"},
+            "items": {"path": write(folder / "items.parquet", [*plain, *took]), "text": "{title}"},
+            "events": {"path": write(folder / "events.parquet", events)},
+            "how": self.how,
+            "output": str(self.output(folder)),
+        }
+
+    def output(self, folder):
+        return folder / "reranked.parquet"
+
+    def good(self, body):
+        kinds = {"Order": {"order": [2, 1, 3]}, "Better": {"better": "A"}, "Grade": {"grade": 3}}
+        return json.dumps(kinds[body["response_format"]["json_schema"]["name"]])
+
+    def formed(self, attack):
+        kinds = {"listwise": {"order": [999, 3, 3, 0]}, "pairwise": {"better": "B"}, "pointwise": {"grade": 5}}
+        return json.dumps(kinds[self.how["type"]])
+
+    def failed(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        return len({row["request_id"] for row in rows if row["state"] == "kept"})
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        found = {}
+        for row in rows:
+            found.setdefault(row["request_id"], []).append((row["place"], row["item_id"]))
+        assert list(found) == list(range(len(texts)))
+        for own in found.values():  # each candidate once, and no other one
+            assert [place for place, _ in own] == list(range(len(self.PLAIN)))
+            assert sorted(item for _, item in own) == [f"c{n}" for n in range(len(self.PLAIN))]
+
+
+@case
+class RerankPairwiseCase(RerankCase):
+    """The same, two candidates at a time."""
+
+    name = "rerank, pairwise"
+    whole = False
+    how = {"type": "pairwise", "top": 1}
+    PLAIN = RerankCase.PLAIN[:2]
+
+
+@case
+class RerankPointwiseCase(RerankCase):
+    """The same, one candidate at a time."""
+
+    name = "rerank, pointwise"
+    whole = False
+    how = {"type": "pointwise"}
+    PLAIN = RerankCase.PLAIN[:2]
+
+
+@case
+class RerankCandidatesCase(RerankCase):
+    """Texts are those of candidates."""
+
+    name = "rerank, candidates"
+    whole = False
+
+    def section(self, folder, texts):
+        items = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        requests = [min(n // 2, len(texts) // 2 - 1) for n in range(len(texts))]  # of two each, one of three
+        rows = [{"request_id": key, "item_id": f"i{n}", "score": -float(n)} for n, key in enumerate(requests)]
+        return {
+            "candidates": {"path": write(folder / "candidates.parquet", rows), "query": "boots"},
+            "items": {"path": write(folder / "items.parquet", items), "text": "{title}"},
+            "output": str(self.output(folder)),
+        }
+
+    def good(self, body):
+        return json.dumps({"order": [1]})
+
+    def failed(self, folder, texts):
+        return 0
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert sorted(row["item_id"] for row in rows) == sorted(f"i{n}" for n in range(len(texts)))
+        assert all(abs(int(row["item_id"][1:]) / 2 - row["request_id"]) <= 1 for row in rows)
+
+
+@case
+class AugmentCase(Case):
+    """Texts are those of cold items; people took others."""
+
+    tool = name = "augment"
+    how = "listwise"
+    PEOPLE = 4
+
+    def section(self, folder, texts):
+        cold = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        warm = [{"item_id": f"w{n}", "title": f"what people took before, {n}"} for n in range(self.PEOPLE)]
+        events = [
+            {"user_id": user, "item_id": f"w{(user + n) % self.PEOPLE}", "timestamp": n}
+            for user in range(self.PEOPLE)
+            for n in range(3)
+        ]
+        return {
+            "items": {"path": write(folder / "items.parquet", [*cold, *warm]), "text": "{title}"},
+            "events": {"path": write(folder / "events.parquet", events)},
+            "below": 1,
+            "users": 2,
+            "per_item": 1,
+            "per_user": 1000,
+            "by": "drawn",
+            "how": self.how,
+            "output": str(self.output(folder)),
+        }
+
+    def output(self, folder):
+        return folder / "synthetic.parquet"
+
+    def good(self, body):
+        return json.dumps({"people": [1]})
+
+    def formed(self, attack):
+        return json.dumps({"people": [999, 2]})
+
+    def failed(self, folder, texts):
+        return len(texts) - len({row["item_id"] for row in pq.read_table(self.output(folder)).to_pylist()})
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert {row["item_id"] for row in rows} <= {f"i{n}" for n in range(len(texts))}
+        for row in rows:
+            assert row["user_id"] in range(self.PEOPLE)
+            assert (row["label"], row["synthetic"], row["timestamp"]) == (1.0, True, 2)
+            assert row["sample_weight"] < 1.0
+
+
+@case
+class ExplainCase(Case):
+    """Texts are what users took before; what they are recommended is plain."""
+
+    tool = name = "explain"
+
+    def section(self, folder, texts):
+        items = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
+        events = [{"user_id": n, "item_id": f"i{n}", "timestamp": n} for n in range(len(texts))]
+        rows = [{"user_id": n, "item_id": "r"} for n in range(len(texts))]
+        return {
+            "items": {
+                "path": write(folder / "items.parquet", [*items, {"item_id": "r", "title": "boots"}]),
+                "text": "{title}",
+            },
+            "events": {"path": write(folder / "events.parquet", events)},
+            "recommended": {"path": write(folder / "recommended.parquet", rows)},
+            "template": None,
+            "output": str(self.output(folder)),
+        }
+
+    def output(self, folder):
+        return folder / "explanations.parquet"
+
+    def good(self, body):
+        event = json.loads(self.told(body).split("\n")[1])["text"]
+        return json.dumps({"sentences": [{"text": f"You took {event[:40]} before.", "cites": [1]}]})
+
+    def formed(self, attack):
+        said = [
+            {"text": f"{attack['payload'][:80]} {attack['obeys'][:120]}", "cites": [1, 77]},
+            {"text": "Another person took https://evil.example too.", "cites": [1]},
+        ]
+        return json.dumps({"sentences": said})
+
+    def failed(self, folder, texts):
+        return sum(row["text"] is None for row in pq.read_table(self.output(folder)).to_pylist())
+
+    def holds(self, folder, texts):
+        rows = pq.read_table(self.output(folder)).to_pylist()
+        assert [row["user_id"] for row in rows] == list(range(len(texts)))
+        for row in rows:
+            assert (row["text"] is None) == (row["state"] == "none")
+            assert row["cited"] == ([] if row["text"] is None else [f"i{row['user_id']}"])  # his own event alone
+            if row["text"] is not None:
+                assert len(row["text"]) <= 240
+                assert "evil.example" not in row["text"]
+                assert seen(row["text"]) == row["text"]
+
+
+@case
+class InstructCase(Case):
+    """Texts are those of items that users took. No model is asked."""
+
+    tool = name = "instruct"
+    answers = False
+    asks = False

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.errors import ConfigError, nearest
+from easyrec.llm.events import Column, Period
 from easyrec.llm.templates import columns_of, template_of
 from feature_generator.config import Choice, StrictModel, fault
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int], object]
 """Is told the name of a table and how many more of its texts are done."""
-Column = Annotated[str, Field(min_length=1, max_length=200)]
 HISTORY = "history"
 """What a template calls the texts of what a user took last."""
 MADE = ("vector", "scale")
@@ -45,25 +44,6 @@ class Reduce(StrictModel):
             raise fault("vectors are either truncated or reduced by pca", "truncate")
         if self.whiten and self.pca is None:
             raise fault("needs 'pca': it says how many components there are", "whiten")
-        return self
-
-
-class Period(StrictModel):
-    """Events of a table, up to a moment where one is named."""
-
-    path: str = Field(min_length=1)
-    """A file of Parquet, which is read in pieces, CSV or JSON lines."""
-    item: Column = "item_id"
-    """The column of the item."""
-    time: Column | None = None
-    """The column that says when it happened."""
-    before: int | float | datetime | date | None = None
-    """Only events before this: a number where times are numbers, else a date, with a time or without."""
-
-    @model_validator(mode="after")
-    def _timed(self) -> Self:
-        if self.before is not None and self.time is None:
-            raise fault("needs 'time': the column that says when events happened", "before")
         return self
 
 

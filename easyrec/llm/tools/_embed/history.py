@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from easyrec.llm.tools._embed.events import events_of, moments, numbers_of, plain
+from easyrec.llm.events import events_of, moments, numbers_of, plain
 
 if TYPE_CHECKING:
     from easyrec.llm.tools.embed import History

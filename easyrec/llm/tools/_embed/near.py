@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from easyrec.errors import DataError
-from easyrec.llm.tools._embed.events import events_of, numbers_of, plain
+from easyrec.llm.events import events_of, numbers_of, plain
 
 if TYPE_CHECKING:
     from easyrec.llm.tools.embed import Near

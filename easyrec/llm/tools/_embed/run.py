@@ -19,9 +19,9 @@ from easyrec.durable import write_text
 from easyrec.errors import ConfigError, DataError, ModelError
 from easyrec.llm.client import Usage
 from easyrec.llm.client.asked import key_of
+from easyrec.llm.events import plain
 from easyrec.llm.items import ROWS, batches_of
 from easyrec.llm.templates import columns_of, filled
-from easyrec.llm.tools._embed.events import plain
 from easyrec.llm.tools._embed.history import Histories
 from easyrec.llm.tools._embed.into_store import StoreView
 from easyrec.llm.tools._embed.kept import Kept

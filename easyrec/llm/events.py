@@ -5,17 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from easyrec.errors import DataError
 from easyrec.llm.items import batches_of
+from feature_generator.config import StrictModel, fault
 
-if TYPE_CHECKING:
-    from easyrec.llm.tools.embed import Period
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Period(StrictModel):
+    """Events of a table, up to a moment where one is named."""
+
+    path: str = Field(min_length=1)
+    """A file of Parquet, which is read in pieces, CSV or JSON lines."""
+    item: Column = "item_id"
+    """The column of the item."""
+    time: Column | None = None
+    """The column that says when it happened."""
+    before: int | float | datetime | date | None = None
+    """Only events before this: a number where times are numbers, else a date, with a time or without."""
+
+    @model_validator(mode="after")
+    def _timed(self) -> Self:
+        if self.before is not None and self.time is None:
+            raise fault("needs 'time': the column that says when events happened", "before")
+        return self
 
 
 def events_of(period: Period, columns: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
@@ -34,7 +55,7 @@ def events_of(period: Period, columns: Sequence[str], where: str) -> Iterator[pa
     for batch in batches_of(Path(period.path), wanted, where):
         kept = batch.drop_null()
         if period.time is not None and period.before is not None:
-            end = _end(period, kept[period.time].type)
+            end = end_of(period, kept[period.time].type)
             kept = kept.filter(pa.array(moments(kept[period.time], period) < end))
         if kept.num_rows:
             yield kept
@@ -59,8 +80,12 @@ def moments(column: pa.Array, period: Period) -> np.ndarray:
     return numbers
 
 
-def _end(period: Period, kind: pa.DataType) -> float | int:
-    """`before` in the unit of the times."""
+def end_of(period: Period, kind: pa.DataType) -> float | int:
+    """`before` in the unit of the times.
+
+    Raises:
+        DataError: It is a date and times are numbers, or the other way round.
+    """
     before, told = period.before, f"'before' is {period.before}"
     if isinstance(before, date):  # a datetime is one too
         if not pa.types.is_temporal(kind):
