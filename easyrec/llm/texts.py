@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field
 from easyrec.errors import DataError
 from easyrec.llm.events import Column, plain
 from easyrec.llm.items import batches_of
-from easyrec.llm.templates import columns_of, filled, template_of
 from easyrec.llm.telling import seen
+from easyrec.llm.templates import columns_of, filled, template_of
 from feature_generator.config import StrictModel
 
 DATA = """

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from easyrec.errors import DataError, DeadlineError, ModelError, nearest
 from easyrec.llm.client import Client, Endpoint
-from easyrec.llm.templates import columns_of, filled
 from easyrec.llm.ranking import Case, LlmRanker
 from easyrec.llm.ranking.ways import Listwise, Way
+from easyrec.llm.templates import columns_of, filled
 from easyrec.llm.texts import Template, cut
 from serving.engine.ask import Ask
 from serving.engine.merge import Candidates
@@ -81,7 +81,9 @@ class LanguageModel(Rerank):
 
     def _texts(self, rows: Ints) -> list[str]:
         """What is told of items."""
-        told: list[dict[str, Any]] = self.rows.batch(rows, self._columns).to_pylist() if self._columns else [{}] * len(rows)
+        told: list[dict[str, Any]] = (
+            self.rows.batch(rows, self._columns).to_pylist() if self._columns else [{}] * len(rows)
+        )
         return [cut(filled(self.config.text, row), self.config.longest) for row in told]
 
 
