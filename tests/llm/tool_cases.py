@@ -5,6 +5,7 @@ A new tool needs a case here: `test_tools_attacks.py`, `test_tools_servers.py` a
 
 import json
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def told(body: dict) -> str:
     )
 
 
-class Case:
+class Case(ABC):
     """A tool, with a table of texts that others wrote.
 
     `section` writes the tables and gives the tool's section of `llm.yaml`; `good` is what a sound model answers to a request, and
@@ -46,27 +47,29 @@ class Case:
     embeds = False
     """Whether it needs an embedder."""
 
+    @abstractmethod
     def section(self, folder: Path, texts: list[str]) -> dict:
-        raise NotImplementedError
+        """The tool's section of `llm.yaml`, whose tables it writes."""
 
+    @abstractmethod
     def output(self, folder: Path) -> Path:
         """The file beside which the report lies."""
-        raise NotImplementedError
 
     def good(self, body: dict) -> str:
-        raise NotImplementedError
+        """What a sound model says; of tools that ask one."""
+        raise AssertionError(f"{self.name} asks no language model")
 
     def formed(self, body: dict, attack: dict) -> str:
-        """What an obedient model says within the schema."""
-        raise NotImplementedError
+        """What an obedient model says within the schema; of tools that ask one."""
+        raise AssertionError(f"{self.name} asks no language model")
 
     def failed(self, folder: Path, texts: list[str]) -> int:
-        """How many of the texts have no result, in what was written."""
-        raise NotImplementedError
+        """How many of the texts have no result, in what was written; of tools that are run `whole`."""
+        raise AssertionError(f"{self.name} is not run beside bad servers")
 
+    @abstractmethod
     def holds(self, folder: Path, texts: list[str]) -> None:
         """What was written names nothing but what was shown, and is what it must be."""
-        raise NotImplementedError
 
     told = staticmethod(told)
 
@@ -285,7 +288,7 @@ class ProfileCase(Case):
     def good(self, body):
         return json.dumps({"tags": ["number"], "audience": "adults", "summary": "so"})
 
-    def formed(self, attack):
+    def formed(self, body, attack):
         tags = [attack["obeys"][:40], "secret-1", "admin"]
         return json.dumps({"tags": tags, "audience": "children", "summary": attack["obeys"][:300]})
 
@@ -355,7 +358,7 @@ class RerankCase(Case):
         kinds = {"Order": {"order": [2, 1, 3]}, "Better": {"better": "A"}, "Grade": {"grade": 3}}
         return json.dumps(kinds[body["response_format"]["json_schema"]["name"]])
 
-    def formed(self, attack):
+    def formed(self, body, attack):
         kinds = {"listwise": {"order": [999, 3, 3, 0]}, "pairwise": {"better": "B"}, "pointwise": {"grade": 5}}
         return json.dumps(kinds[self.how["type"]])
 
@@ -404,9 +407,12 @@ class RerankCandidatesCase(RerankCase):
     def section(self, folder, texts):
         items = [{"item_id": f"i{n}", "title": text} for n, text in enumerate(texts)]
         requests = [min(n // 2, len(texts) // 2 - 1) for n in range(len(texts))]  # of two each, one of three
-        rows = [{"request_id": key, "item_id": f"i{n}", "score": -float(n)} for n, key in enumerate(requests)]
+        rows = [
+            {"request_id": key, "item_id": f"i{n}", "score": -float(n), "query": "boots"}
+            for n, key in enumerate(requests)
+        ]
         return {
-            "candidates": {"path": write(folder / "candidates.parquet", rows), "query": "boots"},
+            "candidates": {"path": write(folder / "candidates.parquet", rows), "query": "{query}"},
             "items": {"path": write(folder / "items.parquet", items), "text": "{title}"},
             "output": str(self.output(folder)),
         }
@@ -457,7 +463,7 @@ class AugmentCase(Case):
     def good(self, body):
         return json.dumps({"people": [1]})
 
-    def formed(self, attack):
+    def formed(self, body, attack):
         return json.dumps({"people": [999, 2]})
 
     def failed(self, folder, texts):
@@ -500,7 +506,7 @@ class ExplainCase(Case):
         event = json.loads(self.told(body).split("\n")[1])["text"]
         return json.dumps({"sentences": [{"text": f"You took {event[:40]} before.", "cites": [1]}]})
 
-    def formed(self, attack):
+    def formed(self, body, attack):
         said = [
             {"text": f"{attack['payload'][:80]} {attack['obeys'][:120]}", "cites": [1, 77]},
             {"text": "Another person took https://evil.example too.", "cites": [1]},
