@@ -20,6 +20,7 @@ from serving.engine import history
 from serving.engine.ask import Ask, Question
 from serving.engine.config import EngineConfig, SceneConfig
 from serving.engine.history import Event
+from serving.engine.known import Known
 from serving.engine.listed import Listed
 from serving.engine.live import Live
 from serving.engine.plan import Plan
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 MOST_PLANS = 256
 """Scenes with parameters of experiments that are kept compiled."""
 KNOWN_EVENTS = 200_000
-"""Events whose ids are remembered."""
+"""Events whose ids are remembered, at least."""
 WAITING = 1000
 """Lists of which a shared history has not been told yet, at most."""
 RECENT = 50_000
@@ -78,7 +79,7 @@ class Engine:
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._wrong: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
         self._lock, self._making = threading.Lock(), threading.RLock()
-        self._events: OrderedDict[str, None] = OrderedDict()
+        self._events = Known(KNOWN_EVENTS)
         self._variants: Recent[Mapping[str, str]] = Recent(RECENT)
         self._aside, self._room = ThreadPoolExecutor(1, thread_name_prefix="history"), threading.Semaphore(WAITING)
         self._failing = ""
@@ -416,14 +417,8 @@ class Engine:
         Returns:
             How many were new; those that came before are passed over.
         """
-        new = []
         with self._lock:
-            for number, event in enumerate(events):
-                if event.event_id not in self._events:
-                    self._events[event.event_id] = None
-                    new.append(number)
-            while len(self._events) > KNOWN_EVENTS:
-                self._events.popitem(last=False)
+            new = self._events.new(event.event_id for event in events)
         fresh = [events[number] for number in new]
         self._learn(fresh)
         if self.record is not None and new:
@@ -480,11 +475,10 @@ class Engine:
                 event = Event(**{key: value for key, value in orjson.loads(line).items() if key in names})
             except (TypeError, ValueError, AttributeError):
                 continue
-            if event.event_id not in self._events:
-                self._events[event.event_id] = None
-                found.append(event)
+            found.append(event)
+        first = self._events.new(str(event.event_id) for event in found)
         try:
-            self._learn(found, again=True)
+            self._learn([found[number] for number in first], again=True)
         except DataError as error:
             tell(logging.WARNING, "the event log could not be read again", why=str(error))
 
