@@ -11,17 +11,19 @@ import selectors
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import numpy as np
 
-CONNECTIONS = 64
+CONNECTIONS, FROM_THE_START = 64, 16
 USERS, SIZE = 20_000, 20
 
 
 class Client:
-    """One thread that sends requests when they are due, over connections that stay open.
+    """One thread that sends requests when they are due, over connections that stay open and take turns, as behind a balancer.
+
+    Were it always the one used last, one process of the server would have most of the requests.
 
     Args:
         port: Of the server.
@@ -31,7 +33,7 @@ class Client:
     def __init__(self, port: int, seed: int) -> None:
         self.port, self.random = port, np.random.default_rng(seed)
         self.waiting = selectors.DefaultSelector()
-        self.idle: list[socket.socket] = []
+        self.idle: deque[socket.socket] = deque()
         self.held: dict[socket.socket, tuple[float, bytearray, bytes]] = {}
         self.late: list[float] = []
         self.whole, self.short, self.failed, self.again = 0, 0, 0, 0
@@ -40,6 +42,7 @@ class Client:
 
     def run(self, rate: float, seconds: float) -> dict[str, Any]:
         """Send at a rate; then wait for what is open."""
+        self.idle.extend(self._open() for _ in range(FROM_THE_START - len(self.idle)))
         due = time.perf_counter() + np.cumsum(self.random.exponential(1.0 / rate, int(rate * seconds)))
         self.late, self.whole, self.short, self.failed, self.again = [], 0, 0, 0, 0
         self.degraded.clear()
@@ -84,18 +87,22 @@ class Client:
             )
         head = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         self._over(
-            self.idle.pop() if self.idle else None,
+            self.idle.popleft() if self.idle else None,
             due if path == b"/recommend" else 0.0,
             head % (path, len(body)) + body,
         )
+
+    def _open(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), 30)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.waiting.register(connection, selectors.EVENT_READ)
+        return connection
 
     def _over(self, connection: socket.socket | None, due: float, request: bytes) -> None:
         """Send a request over a connection that is open, or over a new one."""
         fresh = connection is None
         if connection is None:
-            connection = socket.create_connection(("127.0.0.1", self.port), 30)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.waiting.register(connection, selectors.EVENT_READ)
+            connection = self._open()
         self.held[connection] = (due, bytearray(), b"" if fresh else request)
         try:
             connection.sendall(request)
