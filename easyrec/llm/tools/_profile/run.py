@@ -34,7 +34,7 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
         numbers = np.arange(len(texts))[: own.of_items.limit]
         columns = {name: texts.table[name].slice(0, len(numbers)) for name in dict.fromkeys([own.items.id, *keep])}
         told: Sequence[Told] = [[{"item": text}] for text in texts.each(numbers)]
-        made["items"] = _made(config, own, own.of_items, "item", told, columns, 0, progress)
+        made["items"] = _made(config, own, own.of_items, "item", told, columns, texts.silent, progress)
     if own.of_users is not None and behaviour is not None:
         part, places = own.of_users, [behaviour.last(number) for number in range(len(behaviour.users))]
         chosen = [number for number, one in enumerate(places) if len(one) >= part.least][: part.limit]

@@ -13,6 +13,7 @@ from easyrec.errors import DataError
 from easyrec.llm.asking import client_for, write_report
 from easyrec.llm.behaviour import Behaviour
 from easyrec.llm.config import LlmConfig
+from easyrec.llm.events import same_kind
 from easyrec.llm.items import write_table
 from easyrec.llm.ranking import Case, LlmRanker, Ranked, Shot
 from easyrec.llm.texts import Texts
@@ -94,11 +95,13 @@ class Teller:
     def __init__(self, own: Config, texts: Texts, behaviour: Behaviour | None) -> None:
         self._own, self._texts, self._behaviour = own, texts, behaviour
         self._known: dict[int, str] = {}
+        self._time_type = None if behaviour is None else behaviour.time_type
         self._shots = self._solved()
 
     def cases(self, requests: Requests) -> tuple[list[Case], list[list[int]]]:
         """The requests, and which of the rows of each are put in order: those that have texts, the ranker's best."""
         cases, tops = [], []
+        self._timed(requests, self._own.candidates.path)
         users = self._users(requests)
         for number in range(len(requests)):
             rows = requests.rows(number)
@@ -108,6 +111,13 @@ class Teller:
             cases.append(Case(case.key, case.candidates, case.history, case.query, self._chosen(case.key, moment)))
             tops.append(top)
         return cases, tops
+
+    def _timed(self, requests: Requests, path: str) -> None:
+        """Look whether times of requests, of examples and of events can be compared."""
+        if requests.time_type is not None:
+            if self._time_type is not None:
+                same_kind(requests.time_type, self._time_type, path, self._own.candidates.time or "")
+            self._time_type = requests.time_type
 
     def _users(self, requests: Requests) -> np.ndarray | None:
         if self._behaviour is None or requests.user is None:
@@ -146,6 +156,7 @@ class Teller:
         given = self._own.candidates.model_copy(update={"path": shots.path})
         requests = requests_of(given, self._texts.ids, "rerank.shots")
         assert requests.label is not None
+        self._timed(requests, shots.path)
         users, found = self._users(requests), []
         random = np.random.default_rng(self._own.seed)
         for number in range(len(requests)):
