@@ -92,6 +92,12 @@ class Behaviour:
         same_kind(column.type, self.time_type, path, name)
         return moments(plain(column), self.config.model_copy(update={"path": path, "time": name}))
 
+    def as_times(self, times: np.ndarray) -> pa.Array:
+        """Times of events in the type of their column."""
+        if pa.types.is_temporal(self.time_type):
+            return pa.array(times, pa.int64()).cast(pa.timestamp("us")).cast(self.time_type, safe=False)
+        return pa.array(times).cast(self.time_type)
+
     def of(self, user: int) -> slice:
         """Where the events of a user lie; none of number -1."""
         return slice(0, 0) if user < 0 else slice(int(self._begin[user]), int(self._begin[user + 1]))

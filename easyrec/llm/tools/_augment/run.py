@@ -107,14 +107,12 @@ def _table(
     model: str,
 ) -> pa.Table:
     """The rows; their moment is that of the newest event, so that nothing seems to have happened later than what was known."""
-    newest = behaviour.time.max()
-    kind = behaviour.time_type
-    moment = pa.array([newest] * len(rows), pa.timestamp("us") if pa.types.is_temporal(kind) else None)
+    newest = np.repeat(behaviour.time.max(), len(rows))
     return pa.table(
         {
             own.events.user: behaviour.users.take(pa.array([int(numbers[one]) for one, _, _, _ in rows], pa.int64())),
             own.events.item: texts.ids.take(pa.array([int(cold[item]) for _, item, _, _ in rows], pa.int64())),
-            own.events.time: moment.cast(kind, safe=False),
+            own.events.time: behaviour.as_times(newest),
             own.label: pa.array([label for _, _, label, _ in rows], pa.float32()),
             own.weight_column: pa.array([own.weight] * len(rows), pa.float32()),
             "pair": pa.array([pair for _, _, _, pair in rows], pa.int64()),
