@@ -39,8 +39,9 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
     ]
     write_table(output, _table(own, requests, ranked, tops, orders, endpoint.model))
     measures = differences = None
-    if requests.label is not None:
-        measures, differences = compared(_systems(own, requests, orders, behaviour), own.level)
+    systems = _systems(own, requests, orders, behaviour)
+    if systems:
+        measures, differences = compared(systems, own.level)
     many = max(len(requests), 1)
     counts = {
         "kept": sum(not one.answered for one in ranked),
@@ -60,7 +61,7 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
             "cost": asked.cost / many,
             "from_cache": asked.cached / many,
         },
-        "measured_requests": None if measures is None else next(iter(measures["model"].values()))["count"],
+        "measured_requests": 0 if measures is None else next(iter(measures["model"].values()))["count"],
         "measures": measures,
         "model_more_than": differences,
         "position_bias": bias,
@@ -203,14 +204,13 @@ def _whole(one: Ranked, top: Sequence[int], rows: slice) -> np.ndarray:
 def _systems(
     own: Config, requests: Requests, orders: Sequence[np.ndarray], behaviour: Behaviour | None
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By system its measures, over requests in which something was taken."""
-    assert requests.label is not None
+    """By system its measures, over requests in which something was taken; nothing where there is none."""
+    if requests.label is None:
+        return {}
     label, random = requests.label, np.random.default_rng(own.seed)
     judged = [number for number in range(len(requests)) if (label[requests.rows(number)] > 0.0).any()]
     if not judged:
-        raise DataError(
-            "in no request something was taken", file=own.candidates.path, column=own.candidates.label or ""
-        )
+        return {}
     rows = {number: requests.rows(number) for number in judged}
     systems = {
         "ranker": measured([label[rows[number]] for number in judged], own.at),
