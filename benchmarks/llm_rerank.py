@@ -68,6 +68,8 @@ def main() -> None:
         share = tables(folder, args.candidates, requests, args.seed)
         for how in args.how:
             model = {"base_url": url, "model": args.model, "key_env": args.key_env, "timeout_s": 600, "max_tokens": 400}
+            if args.small:  # as many as it answers at a time: those that wait for their turn run out of patience
+                model |= {"concurrency": 2, "patience_s": 3600}
             config = {
                 "model": {key: value for key, value in model.items() if value is not None},
                 "rerank": {
