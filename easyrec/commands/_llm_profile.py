@@ -47,5 +47,5 @@ def run(args: argparse.Namespace) -> None:
         for key, some in one.examples.items():
             line(f"unsupported in {key}: " + ", ".join(repr(value) for value in some[:SHOWN]))
         if one.skipped:
-            line(f"{count(one.skipped)} {name} have too few events")
+            line(f"{count(one.skipped)} {name} have {'no text' if name == 'items' else 'too few events'}")
         line(f"{count(one.rows)} {name}: {one.output}")

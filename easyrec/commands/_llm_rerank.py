@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
         done = rerank(config, own, progress=progress)
     tell_asked({own.how.type: (endpoint.model, done.asked)}, priced=endpoint.price is not None)
     _tell(done, priced=endpoint.price is not None)
+    if own.candidates.label is not None and done.measures is None:
+        line("in no request something was taken: there is nothing to compare")
 
 
 def _tell(done: Reranked, *, priced: bool) -> None:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from easyrec.errors import DataError
-from easyrec.llm.events import Column, Period, events_of, moments, numbers_of, plain
+from easyrec.llm.events import Column, Period, events_of, moments, numbers_of, plain, same_kind
 
 
 class BehaviourConfig(Period):
@@ -55,6 +55,10 @@ class Behaviour:
         events = pa.Table.from_batches(read) if read else None
         if events is not None and config.label is not None:
             events = events.filter(pc.greater(_number(events[config.label], config, config.label), 0.0))
+        if events is not None:
+            for name in [config.time, *([config.value] if config.value is not None else [])]:
+                if pa.types.is_floating(events.schema.field(name).type):  # what is no number says nothing
+                    events = events.filter(pc.is_finite(events[name]))
         number = np.zeros(0, np.int64)
         if events is not None:
             number = numbers_of(plain(events[config.item]), items, config.path, config.item)
@@ -79,23 +83,41 @@ class Behaviour:
         """(n,) the numbers of users; -1 of those without events."""
         return numbers_of(plain(ids), self.users, path, column)
 
+    def moments_of(self, column: pa.Array | pa.ChunkedArray, path: str, name: str) -> np.ndarray:
+        """(n,) times of another table, to be compared with those of events.
+
+        Raises:
+            DataError: They are no times, or of another kind than those of events.
+        """
+        same_kind(column.type, self.time_type, path, name)
+        return moments(plain(column), self.config.model_copy(update={"path": path, "time": name}))
+
+    def as_times(self, times: np.ndarray) -> pa.Array:
+        """Times of events in the type of their column."""
+        if pa.types.is_temporal(self.time_type):
+            return pa.array(times, pa.int64()).cast(pa.timestamp("us")).cast(self.time_type, safe=False)
+        return pa.array(times).cast(self.time_type)
+
     def of(self, user: int) -> slice:
         """Where the events of a user lie; none of number -1."""
         return slice(0, 0) if user < 0 else slice(int(self._begin[user]), int(self._begin[user + 1]))
 
-    def last(self, user: int, before: float | None = None, count: int | None = None) -> np.ndarray:
-        """Places of a user's newest events, the oldest first.
+    def last(self, user: int, before: float | None = None, without: int | None = None) -> np.ndarray:
+        """Places of a user's newest events, the oldest first; as many as the config says.
 
         Args:
             user: His number.
             before: Only events strictly before this moment.
-            count: How many; default: as many as the config says.
+            without: An item whose events are passed over.
         """
         whole = self.of(user)
         end = whole.stop
         if before is not None:
             end = whole.start + int(np.searchsorted(self.time[whole], before, "left"))
-        return np.arange(max(whole.start, end - (count or self.config.last)), end)
+        if without is not None:
+            places: np.ndarray = whole.start + np.flatnonzero(self.item[whole.start : end] != without)
+            return places[-self.config.last :]
+        return np.arange(max(whole.start, end - self.config.last), end)
 
     def counts(self, items: int) -> np.ndarray:
         """(items,) how many events each item has."""

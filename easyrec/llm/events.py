@@ -80,13 +80,13 @@ def moments(column: pa.Array, period: Period) -> np.ndarray:
     return numbers
 
 
-def end_of(period: Period, kind: pa.DataType) -> float | int:
-    """`before` in the unit of the times.
+def end_of(period: Period, kind: pa.DataType, key: str = "before") -> float | int:
+    """`before` in the unit of the times; `key` is what errors call it.
 
     Raises:
         DataError: It is a date and times are numbers, or the other way round.
     """
-    before, told = period.before, f"'before' is {period.before}"
+    before, told = period.before, f"'{key}' is {period.before}"
     if isinstance(before, date):  # a datetime is one too
         if not pa.types.is_temporal(kind):
             raise DataError(
@@ -101,6 +101,22 @@ def end_of(period: Period, kind: pa.DataType) -> float | int:
             f"{told}, but times are of type {kind}: write a date", file=period.path, column=period.time or ""
         )
     return before
+
+
+def same_kind(kind: pa.DataType, other: pa.DataType, path: str, name: str) -> None:
+    """Look whether times can be compared: a date and a number cannot, and would seem to be ages apart.
+
+    Args:
+        kind: The type of some times.
+        other: That of the times of events.
+        path: Where the first ones are, for errors.
+        name: Their column.
+
+    Raises:
+        DataError: They are of two kinds.
+    """
+    if pa.types.is_temporal(kind) != pa.types.is_temporal(other):
+        raise DataError(f"{kind} cannot be compared with {other}, which times of events are", file=path, column=name)
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from easyrec.llm.naming.forms import folded
-from easyrec.retrieval.keyword.words import Words
+from easyrec.retrieval.keyword.words import DENSE, IS_DENSE, Words
+
+LETTER = rf"[^\W_{DENSE}]"
+LEFT, RIGHT = f"(?<!{LETTER})", f"(?!{LETTER})"
+"""Where words begin and end, in scripts with gaps."""
 
 
 class Grounds:
@@ -37,4 +42,8 @@ class Grounds:
 
     def quotes(self, quote: str, text: str) -> bool:
         """Whether a text has these words one after another; a quote of no words is none."""
-        return bool(self._words(quote)) and f" {folded(quote)} " in f" {folded(text)} "
+        said = folded(quote)
+        if not self._words(quote):
+            return False
+        left, right = ("" if IS_DENSE.match(end) else other for end, other in ((said[0], LEFT), (said[-1], RIGHT)))
+        return re.search(f"{left}{re.escape(said)}{right}", folded(text)) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -48,10 +49,11 @@ class Texts:
     Attributes:
         ids: (n,) their ids.
         table: The columns.
+        silent: Rows that were passed over: all columns that the text names are missing or empty there.
 
     Raises:
         ConfigError: A column is missing.
-        DataError: The table cannot be read, an id is missing or there twice, or there is no row.
+        DataError: The table cannot be read, an id is missing or there twice, or no row says anything.
     """
 
     def __init__(self, config: TextsConfig, where: str, keep: list[str] | None = None) -> None:
@@ -68,6 +70,13 @@ class Texts:
             raise DataError("a row has no id", file=config.path, column=config.id)
         if pc.count_distinct(self.ids).as_py() != len(self.ids):
             raise DataError("an id is there twice", file=config.path, column=config.id)
+        says = reduce(pc.or_, [_says(self.table[name]) for name in named])
+        self.silent = len(self.table) - int(pc.sum(says).as_py())
+        if self.silent == len(self.table):
+            raise DataError(f"in no row anything is said by {', '.join(named)}", file=config.path)
+        if self.silent:
+            self.table, self.ids = self.table.filter(says), self.ids.filter(plain(says))
+            self._named = self.table.select(named)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,6 +93,18 @@ class Texts:
     def each(self, numbers: np.ndarray | list[int]) -> list[str]:
         """The texts of some rows."""
         return [self.of(int(number)) for number in numbers]
+
+
+def _says(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where a column has something to be told."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        length = pc.utf8_length(pc.utf8_trim_whitespace(column.cast(kind)))
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        length = pc.list_value_length(column)
+    else:
+        return pc.is_valid(column)
+    return pc.fill_null(pc.greater(length, 0), fill_value=False)
 
 
 def cut(text: str, longest: int) -> str:

@@ -530,7 +530,7 @@ class ExplainCase(Case):
 
 @case
 class InstructCase(Case):
-    """Texts are those of items that users took. No model is asked."""
+    """No model is asked, and the tests over all tools pass it over: `test_instruct.py` has its own."""
 
     tool = name = "instruct"
     answers = False

@@ -87,7 +87,7 @@ class Ranked:
         order: Places of the candidates, the best first; each of them once.
         scores: Of each candidate, larger is better; comparable within the request alone. NaN where nothing was said of it.
         prompts: Questions that were asked.
-        failed: Those without an answer.
+        failed: Those without an answer, or with one that names nothing that was shown.
         missing: Candidates that an answer did not name; they stand behind the others, in their old order.
         doubled: Names that came again.
         unknown: Numbers that were not shown.

@@ -110,12 +110,15 @@ class Listwise(StrictModel):
             if answer is None:
                 ranked.failed += 1
                 continue
-            heard += 1
             numbers: list[int] = answer.order  # type: ignore[attr-defined]
             known = [number - 1 for number in numbers if 1 <= number <= len(show)]
             once = list(dict.fromkeys(known))
             ranked.unknown += len(numbers) - len(known)
             ranked.doubled += len(known) - len(once)
+            if not once:  # it names nothing that was shown
+                ranked.failed += 1
+                continue
+            heard += 1
             wanted = len(show) if self.named is None else min(self.named, len(show))
             ranked.missing += max(0, wanted - len(once))
             ranked.looks.append(Look(tuple(once), len(show)))

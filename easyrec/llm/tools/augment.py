@@ -74,6 +74,8 @@ class Config(StrictModel):
                 )
         if self.how == "pairwise" and self.both_orders:
             raise fault("is of 'listwise': pairs are asked in both orders anyway", "both_orders")
+        if self.how == "pairwise" and self.per_user < 2:
+            raise fault("a pair is two rows of a user", "per_user")
         if self.per_item > self.users:
             raise fault(f"only {self.users} 'users' are asked about", "per_item")
         return self

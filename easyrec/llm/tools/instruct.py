@@ -41,7 +41,7 @@ class Explanations(StrictModel):
 
     type: Literal["explanation"] = "explanation"
     path: str = Field(min_length=1)
-    """A table with `text` and `cites`, the numbers of the events that it rests on, and the columns below."""
+    """A table with `text` and `cited`, a list of the items of the events that it rests on, and the columns below."""
     user: Column = "user_id"
     item: Column = "item_id"
     time: Column = "timestamp"
@@ -62,7 +62,8 @@ class Config(StrictModel):
     """What users did."""
     tasks: list[Task] = Field(min_length=1, max_length=3)
     valid_from: int | float | datetime | date | None = None
-    """What happened from this moment on is for `valid.jsonl`, what happened before for `train.jsonl`; needed unless all is for training."""
+    """What happened from this moment on is for `valid.jsonl`, what happened before for `train.jsonl`; without it all is for training, and
+    there is no `valid.jsonl`."""
     least: int = Field(3, ge=1, le=1000)
     """Events that a user has before a moment that is asked about."""
     about: str | None = Field(None, max_length=500)

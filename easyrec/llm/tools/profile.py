@@ -140,7 +140,7 @@ class Profiled:
         asked: What was asked and what it took.
         output: The file.
         rows: Of it.
-        skipped: Users with too few events.
+        skipped: Users with too few events; items without a text.
         claims: By field, how many values the model gave.
         unsupported: By field, how many of them do not stand in what was told; they were dropped.
         unknown: By field, how many rows have nothing there.

@@ -106,7 +106,7 @@ class Reranked:
         unknown: Numbers that were not shown.
         tokens: By request, sent and received, of what was asked in this run.
         cost: By request, in money.
-        measures: By system (`ranker`, `model`, `random`, `popular`) and measure: mean and interval; None without labels.
+        measures: By system (`ranker`, `model`, `random`, `popular`) and measure: mean and interval; None without labels above 0.
         differences: By other system and measure: model minus it.
         bias: How places in the prompt moved answers.
         output: The file.

@@ -75,7 +75,8 @@ class LanguageModel(Rerank):
             return candidates
         texts = self._texts(np.concatenate([past, candidates.rows[:many]]))
         history = [{"took": text} for text in texts[: len(past)]]
-        case = Case(ask.question.request_id, texts[len(past) :], history)
+        # chance begins with what is asked, not with the request: the same question is the same prompt, which a cache may hold
+        case = Case("\n".join(texts), texts[len(past) :], history)
         left = min(self.config.timeout_ms / 1000.0, ask.deadline - time.perf_counter() - RESERVE_S)
         return candidates.take(chosen_first(len(candidates), self._asker.order(case, left)))
 

@@ -82,6 +82,36 @@ def test_a_model_that_fails_again_and_again_is_left_alone_for_a_while(asked, mod
     assert len(model_server.asked) == 3
 
 
+@pytest.mark.parametrize("first", ["drawn", "as they are"])
+def test_the_same_question_comes_from_the_cache(asked, model_server, tmp_path, first):
+    how = {"type": "listwise", "shuffles": 1, "named": 3, "first": first}
+    model = {**stage_of(model_server)["model"], "cache": str(tmp_path / "answers.db")}
+    model_server.answer = lambda path, body: model_server.says(json.dumps({"order": [5, 2]}))
+    ask = asked(how=how, model=model)
+    lists = [items_of(ask()) for _ in range(3)]
+    assert lists[0] == lists[1] == lists[2]
+    assert len(model_server.asked) == 1
+
+
+def test_a_model_that_is_not_there_costs_no_list(asked, model_server):
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        model = {**stage_of(model_server)["model"], "base_url": f"http://127.0.0.1:{free.getsockname()[1]}/v1"}
+    listed = asked(model=model)()
+    assert items_of(listed) == sorted(items_of(listed))
+    assert any(why.startswith("rerank.language_model") for why in listed.degraded)
+
+
+def test_an_answer_that_names_nothing_that_was_shown_moves_nothing(asked, model_server):
+    model_server.answer = lambda path, body: model_server.says(json.dumps({"order": [99, 0, 77]}))
+    listed = asked()()
+    assert items_of(listed) == sorted(items_of(listed))
+    assert len(items_of(listed)) == 10
+    assert any(why.startswith("rerank.language_model") for why in listed.degraded)
+
+
 def test_a_column_that_the_catalogue_lacks_is_an_error(asked):
     with pytest.raises(Exception, match="tells of 'titel', which the catalogue does not have; did you mean 'title'"):
         asked(text="{titel}")

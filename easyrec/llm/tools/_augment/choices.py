@@ -64,6 +64,7 @@ def listwise(
     shows = [
         (number, order)
         for number, some in enumerate(near)
+        if len(some)
         for order in ([some, some[::-1]] if own.both_orders else [some])
     ]
 
@@ -100,14 +101,17 @@ def pairwise(
     users: Sequence[str],
     near: Sequence[np.ndarray],
     progress: Callable[[int], object] | None,
+    known: Sequence[set[int]],
 ) -> tuple[Choices, Asked[Any]]:
-    """Which of two cold items a user would rather take: each item beside others that are drawn."""
+    """Which of two cold items a user would rather take: each item beside others that are drawn, of which he took none."""
     rules, random = system(PAIRWISE + DATA), np.random.default_rng(own.seed + 1)
     pairs: dict[tuple[int, int, int], None] = {}
     for number, some in enumerate(near):
         others = random.integers(0, len(items) - 1, len(some)) if len(items) > 1 else np.zeros(0, np.int64)
         for one, other in zip(some, others, strict=False):
             rival = int(other) + (int(other) >= number)  # any but itself
+            if int(one) in known[rival]:
+                continue
             pairs[int(one), min(number, rival), max(number, rival)] = None
     shows = [(one, first, second) for one, a, b in pairs for first, second in ((a, b), (b, a))]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from easyrec.llm.config import LlmConfig
 from easyrec.llm.items import write_table
 from easyrec.llm.texts import Texts
 from easyrec.llm.tools._augment.choices import listwise, pairwise
-from easyrec.llm.tools._augment.users import near_users, told_users
+from easyrec.llm.tools._augment.users import near_users, taken, told_users
 from easyrec.llm.tools.augment import Augmented, Config
 
 Picked = tuple[int, int, int, int | None]
@@ -35,9 +36,10 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
         )
     numbers, users = told_users(own, texts, behaviour)
     items = texts.each(cold)
-    near = near_users(config, own, users, items)
+    known = taken(behaviour, numbers, cold)
+    near = near_users(config, own, users, items, known)
     with client_for(endpoint, output) as client:
-        ask = listwise if own.how == "listwise" else pairwise
+        ask = listwise if own.how == "listwise" else partial(pairwise, known=known)
         choices, asked = ask(client, own, items, users, near, progress)
     kept = bounded(choices.picked, own)
     rows = _rows(kept)
@@ -71,14 +73,15 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
 
 
 def bounded(picked: Sequence[Picked], own: Config) -> list[Picked]:
-    """Choices within the bounds of items and users: first choices of all items before second ones."""
+    """Choices whose rows are within the bounds of items and users: first choices of all items before second ones."""
     of_items, of_users = Counter[int](), Counter[int]()
     kept = []
     for one in sorted(picked, key=lambda one: one[2]):
-        person, item, _, _ = one
-        if of_items[item] < own.per_item and of_users[person] < own.per_user:
-            of_items[item] += 1
-            of_users[person] += 1
+        person, item, _, lost = one
+        items = [item] if lost is None else [item, lost]
+        if all(of_items[of] < own.per_item for of in items) and of_users[person] + len(items) <= own.per_user:
+            of_items.update(items)
+            of_users[person] += len(items)
             kept.append(one)
     return kept
 
@@ -104,14 +107,12 @@ def _table(
     model: str,
 ) -> pa.Table:
     """The rows; their moment is that of the newest event, so that nothing seems to have happened later than what was known."""
-    newest = behaviour.time.max()
-    kind = behaviour.time_type
-    moment = pa.array([newest] * len(rows), pa.timestamp("us") if pa.types.is_temporal(kind) else None)
+    newest = np.repeat(behaviour.time.max(), len(rows))
     return pa.table(
         {
             own.events.user: behaviour.users.take(pa.array([int(numbers[one]) for one, _, _, _ in rows], pa.int64())),
             own.events.item: texts.ids.take(pa.array([int(cold[item]) for _, item, _, _ in rows], pa.int64())),
-            own.events.time: moment.cast(kind, safe=False),
+            own.events.time: behaviour.as_times(newest),
             own.label: pa.array([label for _, _, label, _ in rows], pa.float32()),
             own.weight_column: pa.array([own.weight] * len(rows), pa.float32()),
             "pair": pa.array([pair for _, _, _, pair in rows], pa.int64()),

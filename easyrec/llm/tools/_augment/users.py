@@ -50,24 +50,46 @@ def told_users(own: Config, texts: Texts, behaviour: Behaviour) -> tuple[np.ndar
     return np.fromiter(told, np.int64, len(told)), list(told.values())
 
 
-def near_users(config: LlmConfig, own: Config, users: Sequence[str], items: Sequence[str]) -> list[np.ndarray]:
-    """Of each item the places of the users that are asked about, in a drawn order."""
-    random, wanted = np.random.default_rng(own.seed), min(own.users, len(users))
+def taken(behaviour: Behaviour, numbers: np.ndarray, items: np.ndarray) -> list[set[int]]:
+    """Of each item the places of users who took it: of them it is known, and need not be made up.
+
+    Args:
+        behaviour: What users did.
+        numbers: Of the users, by place.
+        items: Numbers of the items.
+    """
+    place = {int(number): at for at, number in enumerate(numbers)}
+    at = {int(item): number for number, item in enumerate(items)}
+    found: list[set[int]] = [set() for _ in items]
+    for event in np.flatnonzero(np.isin(behaviour.item, items)):
+        who = place.get(int(behaviour.owner[event]))
+        if who is not None:
+            found[at[int(behaviour.item[event])]].add(who)
+    return found
+
+
+def near_users(
+    config: LlmConfig, own: Config, users: Sequence[str], items: Sequence[str], known: Sequence[set[int]]
+) -> list[np.ndarray]:
+    """Of each item the places of the users that are asked about, in a drawn order; `known` are those who took it."""
+    random = np.random.default_rng(own.seed)
+    most = min(len(users), own.users + max(map(len, known), default=0))
     found = [np.zeros(0, np.int64)] * len(items)
     if own.by == "words":
         with ExampleIndex(users, by="words", diversity=0.0) as index:
-            found = [index.select(text, k=wanted).places for text in items]
+            found = [index.select(text, k=most).places for text in items]
     elif own.by == "vectors":
         with config.embeds().open() as embedder:
             vectors, asked = embedder.documents(list(users)), embedder.queries(list(items))
         with ExampleIndex(users, vectors=vectors, by="vectors", diversity=0.0) as index:
-            found = [index.select(text, k=wanted, vector=one).places for text, one in zip(items, asked, strict=True)]
+            found = [index.select(text, k=most, vector=one).places for text, one in zip(items, asked, strict=True)]
     drawn = []
-    for some in found:
-        chosen = [int(one) for one in some[:wanted]]
+    for some, had in zip(found, known, strict=True):
+        wanted = min(own.users, len(users) - len(had))
+        chosen = [int(one) for one in some if int(one) not in had][:wanted]
         if len(chosen) < wanted:  # too few have a word in common: others by chance
-            taken = set(chosen)
-            more = random.permutation(len(users))[: wanted + len(taken)]
-            chosen += [int(one) for one in more if one not in taken][: wanted - len(chosen)]
+            out = had.union(chosen)
+            more = random.permutation(len(users))[: wanted + len(out)]
+            chosen += [int(one) for one in more if int(one) not in out][: wanted - len(chosen)]
         drawn.append(np.array(chosen, np.int64)[random.permutation(len(chosen))])
     return drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from easyrec.errors import DataError
 from easyrec.llm.asking import Asked, ask_each, client_for, write_report
 from easyrec.llm.behaviour import Behaviour
 from easyrec.llm.config import LlmConfig
-from easyrec.llm.events import moments, numbers_of, plain
+from easyrec.llm.events import numbers_of, plain
 from easyrec.llm.grounds import Grounds
 from easyrec.llm.items import batches_of, write_table
 from easyrec.llm.templates import columns_of, filled
@@ -34,7 +34,7 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
     behaviour = Behaviour(own.events, texts.ids, "explain.events")
     table = _recommended(given)
     items = numbers_of(plain(table[given.item]), texts.ids, given.path, given.item)
-    histories = _histories(table, given, behaviour)
+    histories = _histories(table, given, behaviour, items)
     asked_of = [row for row, places in enumerate(histories) if len(places) and items[row] >= 0]
     known = {int(number) for row in asked_of for number in (items[row], *behaviour.item[histories[row]])}
     text_of = {number: texts.of(number) for number in known}
@@ -108,15 +108,16 @@ def _recommended(given: RecommendedConfig) -> pa.Table:
     return table if given.limit is None else table.slice(0, given.limit)
 
 
-def _histories(table: pa.Table, given: RecommendedConfig, behaviour: Behaviour) -> list[np.ndarray]:
+def _histories(table: pa.Table, given: RecommendedConfig, behaviour: Behaviour, items: np.ndarray) -> list[np.ndarray]:
     """Of each row the places of its own user's events, before its moment; the recommended item is none of them."""
     users = behaviour.numbers_of(table[given.user], given.path, given.user)
-    if given.time is None:
-        return [behaviour.last(int(user)) for user in users]
-    times = moments(
-        plain(table[given.time]), behaviour.config.model_copy(update={"path": given.path, "time": given.time})
-    )
-    return [behaviour.last(int(user), moment) for user, moment in zip(users, times, strict=True)]
+    times: Sequence[float | None] | np.ndarray = [None] * len(users)
+    if given.time is not None:
+        times = behaviour.moments_of(table[given.time], given.path, given.time)
+    return [
+        behaviour.last(int(user), moment, without=int(item))
+        for user, moment, item in zip(users, times, items, strict=True)
+    ]
 
 
 def _title(own: Config, texts: Texts, item: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,15 @@ def run(own: Config, *, progress: Callable[[int], object] | None = None) -> Inst
     count, folder = _counter(own.tokenizer), Path(own.output)
     split = None
     if own.valid_from is not None:
-        split = end_of(own.events.model_copy(update={"before": own.valid_from}), behaviour.time_type)
+        split = end_of(own.events.model_copy(update={"before": own.valid_from}), behaviour.time_type, "valid_from")
     samples = Samples(own, texts, behaviour)
     moments = samples.moments(split)
-    if not moments["train"]:
-        raise DataError(f"no user has {own.least} events before another one in training", file=own.events.path)
+    parts = PARTS if split is not None else PARTS[:1]
+    for part in parts:
+        if not moments[part]:
+            when = "" if split is None else f" {'before' if part == 'train' else 'from'} {own.valid_from} on"
+            when = when.removesuffix(" on") if part == "train" else when
+            raise DataError(f"no user has {own.least} events before another one{when}", file=own.events.path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -62,15 +67,17 @@ def run(own: Config, *, progress: Callable[[int], object] | None = None) -> Inst
             longest[part] = max(longest[part], size)
             yield json.dumps({"messages": messages, "task": task}, ensure_ascii=False) + "\n"
 
-    for part in PARTS:
-        _write(folder / f"{part}.jsonl", told(part, moments[part]))
-    if not counts["train"]:
-        raise DataError(f"nothing is left of {len(moments['train']):,} moments: {dict(left)}", file=own.events.path)
-    write_text(folder / "dataset_info.json", json.dumps(_info(), indent=2) + "\n")
+    with ExitStack() as stack:
+        partial = [stack.enter_context(_written(folder / f"{part}.jsonl", told(part, moments[part]))) for part in parts]
+        if not all(counts[part] for part in parts):
+            many = sum(len(moments[part]) for part in parts)
+            raise DataError(f"nothing is left of {many:,} moments: {dict(left)}", file=own.events.path)
+        _replace(folder, partial)
+    write_text(folder / "dataset_info.json", json.dumps(_info(parts), indent=2) + "\n")
     more: dict[str, Any] = {
-        "samples": {part: dict(one) for part, one in counts.items()},
-        "tokens_of": {part: tokens[part] for part in PARTS},
-        "longest": {part: longest[part] for part in PARTS},
+        "samples": {part: dict(counts[part]) for part in parts},
+        "tokens_of": {part: tokens[part] for part in parts},
+        "longest": {part: longest[part] for part in parts},
         "tokens_are": "counted" if own.tokenizer else "estimated",
         "too_long": left["long"],
         "too_little_known": left["nothing"],
@@ -80,7 +87,7 @@ def run(own: Config, *, progress: Callable[[int], object] | None = None) -> Inst
     return Instructed(more["samples"], more["tokens_of"], own.tokenizer is not None, left["long"], own.output, report)
 
 
-def _info() -> dict[str, Any]:
+def _info(parts: Sequence[str]) -> dict[str, Any]:
     """What LLaMA-Factory wants to know of files."""
     tags = {
         "role_tag": "role",
@@ -90,26 +97,43 @@ def _info() -> dict[str, Any]:
         "system_tag": "system",
     }
     form = {"formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": tags}
-    return {f"easyrec_{part}": {"file_name": f"{part}.jsonl", **form} for part in PARTS}
+    return {f"easyrec_{part}": {"file_name": f"{part}.jsonl", **form} for part in parts}
 
 
-def _write(path: Path, lines: Iterator[str]) -> None:
-    """Write lines, all of them or nothing.
+@contextmanager
+def _written(path: Path, lines: Iterator[str]) -> Iterator[Path]:
+    """Lines in a file beside `path`, which is gone in the end unless it was moved.
 
     Raises:
-        RunError: The disk refuses; a former file stays.
+        RunError: The disk refuses.
     """
     partial = path.with_name(f".{path.name}.writing")
     try:
-        with partial.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.writelines(lines)
-        sync(partial)
-        partial.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        try:
+            with partial.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+                file.writelines(lines)
+            sync(partial)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _replace(folder: Path, partial: Sequence[Path]) -> None:
+    """Put parts in the place of former ones, of which none stays: with another `valid_from` it would hold what is trained on now.
+
+    Raises:
+        RunError: The disk refuses.
+    """
+    try:
+        for part in PARTS:
+            (folder / f"{part}.jsonl").unlink(missing_ok=True)
+        for one in partial:
+            one.replace(folder / one.name.removeprefix(".").removesuffix(".writing"))
+        sync(folder)
+    except OSError as error:
+        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def _counter(path: str | None) -> Callable[[str], int]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from easyrec.errors import DataError
 from easyrec.llm.behaviour import Behaviour
 from easyrec.llm.client import Message, system, user
-from easyrec.llm.events import moments, numbers_of, plain
+from easyrec.llm.events import numbers_of, plain
 from easyrec.llm.items import batches_of
 from easyrec.llm.ranking import Case
 from easyrec.llm.ranking.prompts import ABOUT, listed, rules_of, talk_of
@@ -72,6 +73,7 @@ class Samples:
         values = self.behaviour.value
         self._low, self._high = (0.0, 0.0) if values is None else (float(values.min()), float(values.max()))
         self._explained: dict[int, pa.Table] = {}
+        self._cited: dict[int, list[np.ndarray]] = {}
 
     def moments(self, split: float | None) -> dict[str, list[Moment]]:
         """By part the moments, drawn and in a drawn order."""
@@ -102,8 +104,11 @@ class Samples:
 
     def _explanations(self, task: int, own: Explanations) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Users, times and rows of explanations whose user and item are known."""
-        wanted = [own.user, own.item, own.time, "text", "cites", *([own.state] if own.state else [])]
-        table = pa.Table.from_batches(list(batches_of(Path(own.path), list(dict.fromkeys(wanted)), "instruct.tasks")))
+        wanted = [own.user, own.item, own.time, "text", "cited", *([own.state] if own.state else [])]
+        read = list(batches_of(Path(own.path), list(dict.fromkeys(wanted)), "instruct.tasks"))
+        if not read:
+            raise DataError("has no row", file=own.path)
+        table = pa.Table.from_batches(read)
         if own.state is not None:
             table = table.filter(pa.array([state == "model" for state in table[own.state].to_pylist()], pa.bool_()))
         table = table.filter(table["text"].is_valid()) if len(table) else table
@@ -111,9 +116,14 @@ class Samples:
             raise DataError("explains nothing by a model", file=own.path, column="text")
         users = self.behaviour.numbers_of(table[own.user], own.path, own.user)
         items = numbers_of(plain(table[own.item]), self.texts.ids, own.path, own.item)
-        timed = self.own.events.model_copy(update={"path": own.path, "time": own.time})
-        times = moments(plain(table[own.time]), timed)
-        self._explained[task] = pa.table({"item": items, "text": table["text"], "cites": table["cites"]})
+        times = self.behaviour.moments_of(table[own.time], own.path, own.time)
+        cited = plain(table["cited"])
+        if not (pa.types.is_list(cited.type) or pa.types.is_large_list(cited.type)):
+            raise DataError(f"{cited.type} is no list of items", file=own.path, column="cited")
+        numbers = numbers_of(pc.list_flatten(cited), self.texts.ids, own.path, "cited")
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(cited), 0).to_numpy(zero_copy_only=False))
+        self._cited[task] = np.split(numbers, ends)[:-1]
+        self._explained[task] = pa.table({"item": items, "text": table["text"]})
         known = np.flatnonzero((users >= 0) & (items >= 0))
         return users[known], times[known], known
 
@@ -134,9 +144,9 @@ class Samples:
             found = self._known[item] = self.texts.of(item)
         return found
 
-    def _history(self, moment: Moment, name: str = "took") -> list[dict[str, Any]]:
+    def _history(self, places: np.ndarray, name: str = "took") -> list[dict[str, Any]]:
         told = []
-        for place in self.behaviour.last(moment.user, moment.time):
+        for place in places:
             one: dict[str, Any] = {name: self._text(int(self.behaviour.item[place]))}
             if self.behaviour.value is not None:
                 one["value"] = float(self.behaviour.value[place])
@@ -151,7 +161,8 @@ class Samples:
             return None
         shown = [taken, *others]
         shown = [shown[at] for at in random.permutation(len(shown))]
-        case = Case(str(moment.event), [self._text(item) for item in shown], self._history(moment))
+        places = self.behaviour.last(moment.user, moment.time)
+        case = Case(str(moment.event), [self._text(item) for item in shown], self._history(places))
         rules = rules_of("listwise", self.own.about, query=False, named=1)
         return talk_of(rules, [], listed(case, range(len(shown)))), json.dumps({"order": [shown.index(taken) + 1]})
 
@@ -176,15 +187,18 @@ class Samples:
         rules = RATING.format(low=_plain(self._low), high=_plain(self._high))
         rules += (ABOUT.format(about=seen(self.own.about)) if self.own.about else "") + DATA
         candidate = {"candidate": self._text(int(self.behaviour.item[moment.event]))}
-        told = "\n".join(map(line, [*self._history(moment), candidate]))
+        history = self._history(self.behaviour.last(moment.user, moment.time))
+        told = "\n".join(map(line, [*history, candidate]))
         value = _plain(float(self.behaviour.value[moment.event]))
         return [system(rules), user(told)], json.dumps({"value": value})
 
     def _why(self, moment: Moment) -> tuple[list[Message], str] | None:
-        row = {name: column[moment.event].as_py() for name, column in self._named(moment).items()}
-        history = self._history(moment, "text")
-        cites = [number for number in row["cites"] or [] if 1 <= number <= len(history)]
-        if not cites:
+        table = self._explained[moment.task]
+        item, text = table["item"][moment.event].as_py(), table["text"][moment.event].as_py()
+        places = self.behaviour.last(moment.user, moment.time, without=item)
+        numbers = {int(one): number for number, one in enumerate(self.behaviour.item[places], 1)}  # the newest of each
+        cites = [numbers.get(int(one), 0) for one in self._cited[moment.task][moment.event]]
+        if not cites or not all(cites):  # it speaks of what is not told here
             return None
         own = ExplainConfig(
             recommended=RecommendedConfig(path="-"),
@@ -193,12 +207,9 @@ class Samples:
             about=self.own.about,
             output="-.parquet",
         )
-        answer = {"sentences": [{"text": row["text"], "cites": cites}]}
-        return sentences.talk_of(own, self._text(row["item"]), history), json.dumps(answer, ensure_ascii=False)
-
-    def _named(self, moment: Moment) -> dict[str, Any]:
-        table = self._explained[moment.task]
-        return {name: table[name] for name in table.column_names}
+        answer = {"sentences": [{"text": text, "cites": sorted(set(cites))}]}
+        talk = sentences.talk_of(own, self._text(item), self._history(places, "text"))
+        return talk, json.dumps(answer, ensure_ascii=False)
 
 
 def _nth(users: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
         numbers = np.arange(len(texts))[: own.of_items.limit]
         columns = {name: texts.table[name].slice(0, len(numbers)) for name in dict.fromkeys([own.items.id, *keep])}
         told: Sequence[Told] = [[{"item": text}] for text in texts.each(numbers)]
-        made["items"] = _made(config, own, own.of_items, "item", told, columns, 0, progress)
+        made["items"] = _made(config, own, own.of_items, "item", told, columns, texts.silent, progress)
     if own.of_users is not None and behaviour is not None:
         part, places = own.of_users, [behaviour.last(number) for number in range(len(behaviour.users))]
         chosen = [number for number, one in enumerate(places) if len(one) >= part.least][: part.limit]
@@ -46,7 +46,7 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
         columns = {
             part.events.user: behaviour.users.take(pa.array(chosen, pa.int64())),
             "events": pa.array([len(places[number]) for number in chosen], pa.int32()),
-            "until": times_of(behaviour, ends),
+            "until": behaviour.as_times(behaviour.time[ends]),
         }
         made["users"] = _made(config, own, part, "user", told, columns, skipped, progress)
     return made
@@ -61,14 +61,6 @@ def _events(behaviour: Behaviour, places: np.ndarray, text_of: dict[int, str]) -
             one["value"] = float(behaviour.value[place])
         told.append(one)
     return told
-
-
-def times_of(behaviour: Behaviour, places: np.ndarray) -> pa.Array:
-    """When events happened, in the type of their column."""
-    kind, times = behaviour.time_type, behaviour.time[places]
-    if pa.types.is_temporal(kind):
-        return pa.array(times, pa.timestamp("us")).cast(kind, safe=False)
-    return pa.array(times).cast(kind)
 
 
 def _made(

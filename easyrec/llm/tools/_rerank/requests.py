@@ -34,6 +34,7 @@ class Requests:
         label: (n,) float64, or None.
         user: (R,) of each request, or None.
         time: (R,) likewise.
+        time_type: Of the column of times.
         queries: (R,) likewise.
     """
 
@@ -45,6 +46,7 @@ class Requests:
     label: np.ndarray | None = field(repr=False)
     user: pa.Array | None = field(repr=False)
     time: np.ndarray | None = field(repr=False)
+    time_type: pa.DataType | None = field(repr=False)
     queries: list[str] | None = field(repr=False)
 
     def __len__(self) -> int:
@@ -69,7 +71,7 @@ def requests_of(
 
     Raises:
         ConfigError: A column is missing.
-        DataError: They cannot be read, a value is missing or no number, or a request has an item twice.
+        DataError: They cannot be read, a value is missing or no number, or a request has an item twice, or two users or times.
     """
     named = [] if config.query is None else columns_of(config.query)
     own = [config.request, config.item, config.score, config.label, config.user, config.time, *named]
@@ -97,6 +99,9 @@ def requests_of(
     numbers, begins = np.unique(request, return_index=True)
     ids = plain(table[config.item])
     _once(request, ids, config)
+    for same in (config.user, config.time):
+        if same is not None:
+            _alike(request, plain(table[same]), config, same)
     first = pa.array(begins)
     return Requests(
         every.take(pa.array(numbers)),
@@ -107,6 +112,7 @@ def requests_of(
         None if config.label is None else np.nan_to_num(_floats(table, config.label, config)),
         None if config.user is None else plain(table[config.user].take(first)),
         None if config.time is None else _times(table[config.time].take(first), config),
+        None if config.time is None else table.schema.field(config.time).type,
         None if config.query is None else _queries(config.query, table.take(first).to_pylist()),
     )
 
@@ -153,3 +159,14 @@ def _once(request: np.ndarray, ids: pa.Array, config: CandidatesConfig) -> None:
     if same.any():
         twice = ids[int(order[np.flatnonzero(same)[0]])].as_py()
         raise DataError(f"a request has item {twice!r} twice", file=config.path, column=config.item)
+
+
+def _alike(request: np.ndarray, column: pa.Array, config: CandidatesConfig, name: str) -> None:
+    """Look whether all rows of a request say the same.
+
+    Raises:
+        DataError: Two of them do not.
+    """
+    said = pc.fill_null(pc.dictionary_encode(column).indices, -1).to_numpy(zero_copy_only=False)
+    if ((np.diff(request) == 0) & (np.diff(said) != 0)).any():
+        raise DataError("rows of a request do not say the same", file=config.path, column=name)

@@ -13,6 +13,7 @@ from easyrec.errors import DataError
 from easyrec.llm.asking import client_for, write_report
 from easyrec.llm.behaviour import Behaviour
 from easyrec.llm.config import LlmConfig
+from easyrec.llm.events import same_kind
 from easyrec.llm.items import write_table
 from easyrec.llm.ranking import Case, LlmRanker, Ranked, Shot
 from easyrec.llm.texts import Texts
@@ -38,8 +39,9 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
     ]
     write_table(output, _table(own, requests, ranked, tops, orders, endpoint.model))
     measures = differences = None
-    if requests.label is not None:
-        measures, differences = compared(_systems(own, requests, orders, behaviour), own.level)
+    systems = _systems(own, requests, orders, behaviour)
+    if systems:
+        measures, differences = compared(systems, own.level)
     many = max(len(requests), 1)
     counts = {
         "kept": sum(not one.answered for one in ranked),
@@ -59,7 +61,7 @@ def run(config: LlmConfig, own: Config, *, progress: Callable[[int], object] | N
             "cost": asked.cost / many,
             "from_cache": asked.cached / many,
         },
-        "measured_requests": None if measures is None else next(iter(measures["model"].values()))["count"],
+        "measured_requests": 0 if measures is None else next(iter(measures["model"].values()))["count"],
         "measures": measures,
         "model_more_than": differences,
         "position_bias": bias,
@@ -94,11 +96,13 @@ class Teller:
     def __init__(self, own: Config, texts: Texts, behaviour: Behaviour | None) -> None:
         self._own, self._texts, self._behaviour = own, texts, behaviour
         self._known: dict[int, str] = {}
+        self._time_type = None if behaviour is None else behaviour.time_type
         self._shots = self._solved()
 
     def cases(self, requests: Requests) -> tuple[list[Case], list[list[int]]]:
         """The requests, and which of the rows of each are put in order: those that have texts, the ranker's best."""
         cases, tops = [], []
+        self._timed(requests, self._own.candidates.path)
         users = self._users(requests)
         for number in range(len(requests)):
             rows = requests.rows(number)
@@ -108,6 +112,13 @@ class Teller:
             cases.append(Case(case.key, case.candidates, case.history, case.query, self._chosen(case.key, moment)))
             tops.append(top)
         return cases, tops
+
+    def _timed(self, requests: Requests, path: str) -> None:
+        """Look whether times of requests, of examples and of events can be compared."""
+        if requests.time_type is not None:
+            if self._time_type is not None:
+                same_kind(requests.time_type, self._time_type, path, self._own.candidates.time or "")
+            self._time_type = requests.time_type
 
     def _users(self, requests: Requests) -> np.ndarray | None:
         if self._behaviour is None or requests.user is None:
@@ -146,6 +157,7 @@ class Teller:
         given = self._own.candidates.model_copy(update={"path": shots.path})
         requests = requests_of(given, self._texts.ids, "rerank.shots")
         assert requests.label is not None
+        self._timed(requests, shots.path)
         users, found = self._users(requests), []
         random = np.random.default_rng(self._own.seed)
         for number in range(len(requests)):
@@ -192,14 +204,13 @@ def _whole(one: Ranked, top: Sequence[int], rows: slice) -> np.ndarray:
 def _systems(
     own: Config, requests: Requests, orders: Sequence[np.ndarray], behaviour: Behaviour | None
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By system its measures, over requests in which something was taken."""
-    assert requests.label is not None
+    """By system its measures, over requests in which something was taken; nothing where there is none."""
+    if requests.label is None:
+        return {}
     label, random = requests.label, np.random.default_rng(own.seed)
     judged = [number for number in range(len(requests)) if (label[requests.rows(number)] > 0.0).any()]
     if not judged:
-        raise DataError(
-            "in no request something was taken", file=own.candidates.path, column=own.candidates.label or ""
-        )
+        return {}
     rows = {number: requests.rows(number) for number in judged}
     systems = {
         "ranker": measured([label[rows[number]] for number in judged], own.at),
