@@ -58,7 +58,7 @@ def write_table(path: Path, table: pa.Table) -> None:
         RunError: The disk refuses; a former file stays.
     """
     held = pa.BufferOutputStream()
-    pq.write_table(table, held)
+    pq.write_table(table, held, compression="zstd")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

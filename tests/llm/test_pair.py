@@ -137,6 +137,21 @@ def test_the_recall_table_has_popular_items_of_paired_categories(here):
     assert pq.read_metadata("goes_with.parquet").num_rows == 60  # the former one stays
 
 
+def test_folders_that_are_not_there_are_made(here):
+    made(
+        model={"cache": "answers.db"},
+        output="new/pairs.parquet",
+        recall={"output": "other/deep/goes_with.parquet"},
+    )
+    assert pq.read_metadata("new/pairs.parquet").num_rows == 7
+    assert pq.read_metadata("other/deep/goes_with.parquet").num_rows > 0
+
+
+def test_a_column_may_serve_twice(here):
+    items = {"path": "items.parquet", "category": "item_id", "popularity": "item_id"}
+    assert (made(items=items).pairs, made(items=items).rows) == (7, 0)  # no item stands for two categories
+
+
 def test_nothing_is_paid_for_twice(here):
     made()
     done = made(limit=4)

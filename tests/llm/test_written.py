@@ -1,6 +1,6 @@
 """No tool of `easyrec llm` writes over a table that it reads, or one table over another."""
 
-import os
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,7 +70,7 @@ def embed(*tables):
 def test_a_table_that_is_read_is_never_written_over(config, told, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pq.write_table(pa.table({"id": [1], "text": ["mine"]}), "mine.parquet")
-    os.symlink("mine.parquet", "linked.parquet")
+    Path("linked.parquet").symlink_to("mine.parquet")
     (tool,) = config
     (tmp_path / "llm.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     assert main(["llm", tool, "-c", "llm.yaml"]) == 2
@@ -81,5 +81,5 @@ def test_a_table_that_is_read_is_never_written_over(config, told, tmp_path, monk
 def test_a_later_table_may_read_what_an_earlier_one_writes():
     later = {**TABLE, "name": "more", "path": "out.parquet", "output": "more.parquet"}
     load_llm(embed(TABLE, later), "embed")
-    with pytest.raises(ConfigError, match="'embed.tables.0..output' is written to this file too"):
+    with pytest.raises(ConfigError, match=r"'embed.tables.0..output' is written to this file too"):
         load_llm(embed(TABLE, {**later, "output": "./out.parquet"}), "embed")

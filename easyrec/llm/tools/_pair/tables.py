@@ -56,7 +56,7 @@ class Bought:
 
 def columns_of(path: str, names: Sequence[str], where: str) -> list[pa.Array]:
     """Whole columns of a table."""
-    batches = list(batches_of(Path(path), names, where))
+    batches = list(batches_of(Path(path), list(dict.fromkeys(names)), where))
     if not batches or not sum(batch.num_rows for batch in batches):
         raise DataError(f"{where}: {path} has no row")
     table = pa.Table.from_batches(batches)
@@ -91,7 +91,7 @@ def stock_of(config: Items, categories: pa.Array) -> Stock:
         DataError: It cannot be read, has an item twice, or none of a category that is known.
     """
     names = [config.item, config.category, *([config.popularity] if config.popularity else [])]
-    ids, category, *more = columns_of(config.path, list(dict.fromkeys(names)), "items")
+    ids, category, *more = columns_of(config.path, names, "items")
     if ids.null_count or pc.count_distinct(ids).as_py() != len(ids):
         raise DataError(f"{config.path}: an item stands there twice, or without '{config.item}'")
     own = place_in(category, categories, config.path, config.category)
