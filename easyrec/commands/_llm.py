@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from easyrec.commands._options import add_overrides
-from easyrec.commands._print import console, count, table
+from easyrec.commands._print import console, count, line, table
 
 if TYPE_CHECKING:
     from easyrec.llm.asking import Asked
@@ -65,6 +65,13 @@ def tell_asked(asked: Mapping[str, tuple[str, Asked[Any]]], *, priced: bool = Tr
         numbers = (one.count, one.cached, one.kinds["answered"], *bad, one.spent.input, one.spent.output)
         shown.add_row(name, model, *map(count, numbers), *([f"{one.cost:.4g}"] if priced else []))
     console().print(shown)
+
+
+def tell_vectors(report: Mapping[str, Any]) -> None:
+    """Print what vectors took that a server made."""
+    if made := report.get("vectors"):
+        told = f"vectors by {made['model']}: {count(made['tokens']['calls'])} calls, {count(made['tokens']['input'])} tokens"
+        line(told + (f", {made['cost']:.4g} money" if made["cost"] else ""))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from easyrec.errors import AnswerError, BudgetError, DataError, ModelError
 from easyrec.llm.client import AsyncClient, Client, Endpoint, Parsed, Usage
 from easyrec.llm.client.asked import key_of
 from easyrec.llm.client.client import Talk
+from easyrec.llm.embedders import Paid
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -240,6 +241,7 @@ def write_report(
     config: BaseModel,
     asked: Mapping[str, tuple[str, Asked[Any]]],
     more: Mapping[str, Any] | None = None,
+    vectors: Paid | None = None,
 ) -> dict[str, Any]:
     """Write `<output>.report.json`: what was asked, what came of it, what it took, and what the tool says besides.
 
@@ -249,6 +251,7 @@ def write_report(
         config: Its section, of which the report has a digest.
         asked: By what it was asked for: the model, and what came of it.
         more: What else the report says.
+        vectors: What those took that a server made; they count in the tokens and the cost of the whole.
 
     Returns:
         What was written.
@@ -260,7 +263,8 @@ def write_report(
         name: {"model": model, **one.as_json(), "tokens": _tokens(one.spent), "cost": one.cost, "seconds": one.seconds}
         for name, (model, one) in asked.items()
     }
-    spent = sum((one.spent for _, one in asked.values()), Usage())
+    spent = sum((one.spent for _, one in asked.values()), Usage() if vectors is None else vectors.spent)
+    made = {} if vectors is None else {"model": vectors.model, "tokens": _tokens(vectors.spent), "cost": vectors.cost}
     told = {
         "tool": tool,
         "output": output.name,
@@ -268,7 +272,8 @@ def write_report(
         "models": list(dict.fromkeys(model for model, _ in asked.values())),
         "prompts": parts,
         "tokens": _tokens(spent),
-        "cost": sum(one.cost for _, one in asked.values()),
+        **({"vectors": made} if made else {}),
+        "cost": sum((one.cost for _, one in asked.values()), made.get("cost", 0.0)),
         "seconds": sum(one.seconds for _, one in asked.values()),
         **(more or {}),
     }

@@ -67,9 +67,8 @@ def run(
         "recall_rows": rows,
         "evaluation": None if lift is None else lift.as_json(),
     }
-    report = write_report(
-        Path(own.output), "pair", own, {kind: (endpoint.model, found) for kind, found in asked.items()}, more
-    )
+    by_kind = {kind: (endpoint.model, found) for kind, found in asked.items()}
+    report = write_report(Path(own.output), "pair", own, by_kind, more, None if embedder is None else embedder.paid())
     return Pairing(
         asked, made.how, made.own, made.twice, made.weak, len(made.pairs), more["categories"], told, rows, lift, report
     )
