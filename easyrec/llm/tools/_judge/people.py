@@ -92,9 +92,9 @@ def labels_of(config: Config, units: Sequence[Unit], pairs: Sequence[tuple[Unit,
             if p is not None:
                 _put(verdicts, (p, who), value, where)
     if strange and not grades and not verdicts and config.sample is None:
-        told = f"{path}: none of its {strange:,} rows is about what is judged"
+        found = f"{path}: none of its {strange:,} rows is about what is judged"
         raise DataError(
-            f"{told}: look at its column '{config.id}', which has ids such as {units[0].id!r} in {config.input}"
+            f"{found}: look at its column '{config.id}', which has ids such as {units[0].id!r} in {config.input}"
         )
     tables = {name: np.full((len(units), len(persons)), np.nan) for name in own.grades}
     for (name, n, who), value in grades.items():
