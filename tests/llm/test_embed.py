@@ -367,7 +367,11 @@ def test_wrong_tables_are_told(shop, table, told):
 
 
 def test_ids_that_are_missing_or_there_twice_are_told_before_anything_is_paid(shop, server):
-    for ids, told in (([1, 2, 2, 3], "there twice, such as 2"), ([1, None, 2, 3], "no id")):
+    for ids, told in (
+        ([1, 2, 2, 3], "there twice, such as 2"),
+        ([1, None, 2, 3], "no id"),
+        ([[1], [2], [3], [4]], "list.* is no id: numbers and texts are"),
+    ):
         pq.write_table(pa.table({"item_id": ids, "title": list("abcd")}), "items.parquet")
         with pytest.raises(DataError, match=told):
             run(shop())

@@ -311,7 +311,8 @@ def test_wrong_configs_are_told(here, fields, error):
 @pytest.mark.parametrize(
     ("table", "error"),
     [
-        ({"item_id": [1, 1], "category": [0, 0], "sold": [1, 2]}, "stands there twice"),
+        ({"item_id": [1, 1], "category": [0, 0], "sold": [1, 2]}, "1 ids are there twice, such as 1"),
+        ({"item_id": [[1], [2]], "category": [0, 0], "sold": [1, 2]}, "is no id"),
         ({"item_id": [1], "category": ["x"], "sold": [1]}, "holds string, and the ids that it refers to are int64"),
         ({"item_id": [1], "category": [77], "sold": [1]}, "no item is of a category"),
         ({"item_id": [1], "category": [0], "sold": ["many"]}, "holds no numbers"),

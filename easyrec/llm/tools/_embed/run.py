@@ -20,13 +20,13 @@ from easyrec.errors import ConfigError, DataError, ModelError
 from easyrec.llm.client import Usage
 from easyrec.llm.client.asked import key_of
 from easyrec.llm.events import plain
-from easyrec.llm.items import ROWS, batches_of
+from easyrec.llm.items import ROWS, batches_of, check_ids
 from easyrec.llm.templates import columns_of, filled, is_empty
 from easyrec.llm.tools._embed.history import Histories
 from easyrec.llm.tools._embed.into_store import StoreView
 from easyrec.llm.tools._embed.kept import Kept
 from easyrec.llm.tools._embed.near import Statistic
-from easyrec.llm.tools._embed.output import Output, Vectors, check_ids
+from easyrec.llm.tools._embed.output import Output, Vectors
 from easyrec.llm.tools._embed.reduction import TINY, Moments, Reduction
 from easyrec.llm.tools._embed.spending import Spending
 from easyrec.llm.tools.embed import HISTORY, Config, Embedded, Progress, Reduce, TableConfig

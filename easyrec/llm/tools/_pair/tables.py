@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.errors import DataError
-from easyrec.llm.items import batches_of
+from easyrec.llm.items import batches_of, check_ids
 from easyrec.llm.tools.pair import Events, Items
 
 Ints = npt.NDArray[np.int64]
@@ -92,8 +92,7 @@ def stock_of(config: Items, categories: pa.Array) -> Stock:
     """
     names = [config.item, config.category, *([config.popularity] if config.popularity else [])]
     ids, category, *more = columns_of(config.path, names, "items")
-    if ids.null_count or pc.count_distinct(ids).as_py() != len(ids):
-        raise DataError(f"{config.path}: an item stands there twice, or without '{config.item}'")
+    check_ids(ids, config.path, config.item)
     own = place_in(category, categories, config.path, config.category)
     if not (own >= 0).any():
         raise DataError(f"{config.path}: no item is of a category that 'names' has; see its column '{config.category}'")
