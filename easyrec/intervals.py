@@ -15,6 +15,8 @@ DRAWN = 1 << 22
 """Values that are drawn at a time."""
 FEW = 64
 """So few different values are drawn by how often they are there."""
+MANY = 10_000
+"""With so many degrees of freedom Student's t is the normal distribution."""
 EXACT = 12
 """So many questions have few enough signs that all of them are looked at."""
 K = TypeVar("K")
@@ -60,25 +62,35 @@ class Difference:
     count: int
 
 
-def interval(values: Sequence[float], level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def interval(
+    values: Sequence[float],
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> Interval:
     """Percentile bootstrap of a mean.
 
-    Where all values are alike the bootstrap sees no doubt; of shares between 0 and 1 Wilson's interval stands then, which is
-    the wider one there.
+    Where all values are alike the bootstrap sees no doubt; of shares between 0 and 1, or between the ends of another span,
+    Wilson's interval stands then, which is the wider one there.
 
     Args:
         values: One for each question.
         level: How often such intervals hold the true mean.
         resamples: How many samples are drawn.
         seed: Where chance starts.
+        span: The least and the largest value that there can be.
     """
     given = np.asarray(values, np.float64)
     if not len(given):
         return Interval(math.nan, math.nan, math.nan, 0)
     mean = float(given.mean())
     if np.ptp(given) == 0.0:
-        low, high = wilson(mean, len(given), level) if 0.0 <= mean <= 1.0 else (-math.inf, math.inf)
-        return Interval(mean, low, high, len(given))
+        ends, wide = (-math.inf, math.inf), span[1] - span[0]
+        if span[0] <= mean <= span[1] and math.isfinite(wide):
+            ends = wilson((mean - span[0]) / wide, len(given), level)
+            ends = span[0] + ends[0] * wide, span[0] + ends[1] * wide
+        return Interval(mean, *ends, len(given))
     low, high = _percentiles(given, level, resamples, seed)
     return Interval(mean, low, high, len(given))
 
@@ -95,6 +107,37 @@ def wilson(share: float, count: int, level: float) -> tuple[float, float]:
     half = z / whole * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     # The share lies in it, which at 0 and 1 rounding would not let it.
     return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
+@lru_cache(maxsize=256)
+def student(level: float, freedom: int) -> float:
+    """How many standard errors the interval of a mean reaches to either side: the quantile of Student's t.
+
+    Args:
+        level: How often such intervals hold the true mean.
+        freedom: Degrees of it, at least 1.
+
+    Source:
+        Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4: the share between -t and t.
+    """
+    if freedom > MANY:
+        return NormalDist().inv_cdf(0.5 + level / 2)
+    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / sqrt(freedom)
+    for _ in range(60):
+        angle = (low + high) / 2
+        low, high = (angle, high) if _between(angle, freedom) < level else (low, angle)
+    return math.tan((low + high) / 2) * math.sqrt(freedom)
+
+
+def _between(angle: float, freedom: int) -> float:
+    """The share of Student's t between its ends at an angle."""
+    sine, square = math.sin(angle), math.cos(angle) ** 2
+    odd = freedom % 2
+    term = total = 0.0
+    for place in range(odd, freedom - 1, 2):
+        term = (math.cos(angle) if odd else 1.0) if place == odd else term * square * (place - 1) / place
+        total += term
+    return 2.0 / math.pi * (angle + sine * total) if odd else sine * total
 
 
 def difference(

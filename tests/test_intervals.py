@@ -5,9 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.stats import norm
 
-from easyrec.intervals import difference, holm, interval, wilson
+from easyrec.intervals import difference, holm, interval, student, wilson
 from rag.evaluation.gates import Gate, check_gates
 from rag.evaluation.results import Summary
 
@@ -99,3 +100,20 @@ def test_holm_by_hand():
     found = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan})
     assert [found[key] for key in "abc"] == pytest.approx([0.03, 0.06, 0.06])
     assert math.isnan(found["d"])
+
+
+def test_students_quantiles_are_those_of_scipy():
+    for freedom in (1, 2, 3, 4, 7, 30, 101, 1000, 10_000):
+        for level in (0.6, 0.95, 0.999):
+            assert student(level, freedom) == pytest.approx(stats.t.ppf(0.5 + level / 2, freedom), rel=1e-6)
+    assert student(0.95, 10**9) == pytest.approx(1.959964, abs=1e-6)
+
+
+def test_of_values_that_are_all_alike_the_interval_stays_in_their_span():
+    found = interval([1.0] * 20, span=(1.0, 5.0))
+    share = wilson(0.0, 20, 0.95)
+    assert (found.low, found.high) == (1.0, pytest.approx(1.0 + 4.0 * share[1]))
+    found = interval([0.0] * 20, span=(-2.0, 2.0))
+    assert found.low == pytest.approx(-found.high)
+    assert 0.3 < found.high < 1.0
+    assert interval([3.0] * 20, span=(-math.inf, math.inf)).high == math.inf

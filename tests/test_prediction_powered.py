@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from easyrec.intervals import wilson
 from easyrec.prediction_powered import powered_mean
 
 
@@ -23,6 +24,22 @@ def test_its_intervals_hold_the_truth_and_are_narrower_than_those_of_labels_alon
         alone.append(found.alone.high - found.alone.low)
     assert 0.92 <= np.mean(held) <= 0.98
     assert np.mean(width) < 0.65 * np.mean(alone)
+
+
+@pytest.mark.parametrize("count", [3, 6, 12])
+def test_intervals_of_few_labels_hold_the_truth_as_often_as_they_say(count):
+    random, held = np.random.default_rng(7), []
+    for _ in range(600):
+        found = powered_mean(*drawn(random, count, 300, 0.1))
+        held.append(found.mean.low <= 0.6 <= found.mean.high)
+    assert 0.92 <= np.mean(held) <= 0.98
+
+
+def test_labels_that_are_all_alike_leave_doubt():
+    machine = np.linspace(0.2, 0.9, 6)
+    found = powered_mean(np.ones(6), machine, machine, span=(0.0, 1.0))
+    assert (found.mean.low, found.mean.high) == (pytest.approx(wilson(1.0, 6, 0.95)[0]), 1.0)
+    assert powered_mean(np.ones(6), machine, machine).mean.low == -np.inf
 
 
 def test_a_machine_that_tells_nothing_is_hardly_used():

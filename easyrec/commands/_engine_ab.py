@@ -14,7 +14,7 @@ import getpass
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from easyrec.commands._print import console, count, line, table
 from easyrec.commands._store import instant
 from easyrec.durable import write_text
 from easyrec.errors import ConfigError
+from easyrec.finite import finite
 
 if TYPE_CHECKING:
     from serving.ab import Experiments
@@ -198,7 +199,7 @@ def _analyse(args: argparse.Namespace) -> int:
 
         write_text(Path(args.html), ab_page(found))
     if args.json:
-        line(json.dumps(_plain(found), ensure_ascii=False))
+        line(json.dumps(finite(found), ensure_ascii=False))
     else:
         for one in found:
             _tell(one)
@@ -261,12 +262,3 @@ def _share(value: float, *, sign: bool = True) -> str:
     if not math.isfinite(value):
         return ""
     return f"{value:+.2%}" if sign else f"{value:.2%}"
-
-
-def _plain(value: Any) -> Any:
-    """Values as JSON has them: what is no number is null."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from easyrec.commands._options import add_overrides
-from easyrec.commands._print import console, count, table
+from easyrec.commands._print import console, count, line, table
+from easyrec.llm.took import COLUMNS, TEXTS, rows_of
 
 if TYPE_CHECKING:
     from easyrec.llm.asking import Asked
@@ -43,34 +44,41 @@ def tell_asked(asked: Mapping[str, tuple[str, Asked[Any]]], *, priced: bool = Tr
         asked: By what it was asked for: the model, and what came of it.
         priced: Whether the models have a price.
     """
-    head = [
-        "asked for",
-        "model",
-        "asked",
-        "from cache",
-        "answered",
-        "unparsed",
-        "refused",
-        "rejected",
-        "tokens in",
-        "out",
-    ]
-    shown = table("What it took", *head, *(["cost"] if priced else []), right=2)
-    for name, (model, one) in asked.items():
-        bad = (
-            one.kinds["unparsed"] + one.kinds["cut"],
-            one.kinds["refused"],
-            one.kinds["rejected"] + one.kinds["failed"],
-        )
-        numbers = (one.count, one.cached, one.kinds["answered"], *bad, one.spent.input, one.spent.output)
-        shown.add_row(name, model, *map(count, numbers), *([f"{one.cost:.4g}"] if priced else []))
+    from easyrec.llm.asking import prompts_of  # noqa: PLC0415 (help must not wait for it)
+
+    columns = len(COLUMNS) - (not priced)
+    shown = table("What it took", *COLUMNS[:columns], right=TEXTS)
+    for row in rows_of(prompts_of(asked)):
+        shown.add_row(*row[:columns])
     console().print(shown)
+
+
+def tell_vectors(report: Mapping[str, Any]) -> None:
+    """Print what vectors took that a server made."""
+    if made := report.get("vectors"):
+        told = f"vectors by {made['model']}: {count(made['tokens']['calls'])} calls, {count(made['tokens']['input'])} tokens"
+        line(told + (f", {made['cost']:.4g} money" if made["cost"] else ""))
+
+
+@contextmanager
+def bars(total: int | None = None) -> Iterator[Callable[[str, int], object]]:
+    """Bars of what is done on a terminal, and nothing elsewhere; it is told of what, by name, how many more are done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    tasks: dict[str, TaskID] = {}
+
+    def told(name: str, more: int) -> None:
+        if name not in tasks:
+            tasks[name] = shown.add_task(name, total=total)
+        shown.update(tasks[name], advance=more)
+
+    with shown:
+        yield told
 
 
 @contextmanager
 def bar(total: int | None, name: str) -> Iterator[Callable[[int], object]]:
-    """A bar of what is done on a terminal, and nothing elsewhere; it is told how many more are done."""
-    shown = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with shown:
-        task = shown.add_task(name, total=total)
-        yield lambda more: shown.update(task, advance=more)
+    """The same of one thing."""
+    with bars(total) as told:
+        told(name, 0)
+        yield lambda more: told(name, more)

@@ -10,10 +10,9 @@ easyrec llm embed -c llm.yaml --anew
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from easyrec.commands._llm import add_config, config_of
+from easyrec.commands._llm import add_config, bars, config_of
 from easyrec.commands._print import console, count, line, table
 
 if TYPE_CHECKING:
@@ -32,17 +31,8 @@ def run(args: argparse.Namespace) -> None:
     from easyrec.llm.tools.embed import embed  # noqa: PLC0415 (help must not wait for it)
 
     config, own = config_of(args, "embed")
-    told = None
-    if sys.stderr.isatty():
-        done: dict[str, int] = {}
-
-        def told(name: str, more: int) -> None:
-            done[name] = done.get(name, 0) + more
-            sys.stderr.write(f"\r{name}: {count(done[name])}   ")
-
-    found = embed(config, own, tables=args.tables, anew=args.anew, progress=told)
-    if told is not None:
-        sys.stderr.write("\r")
+    with bars() as progress:
+        found = embed(config, own, tables=args.tables, anew=args.anew, progress=progress)
     _tell(found)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from easyrec.commands._llm import add_config, bar, config_of, tell_asked
+from easyrec.commands._llm import add_config, bar, config_of, tell_asked, tell_vectors
 from easyrec.commands._print import console, count, line, table
 from easyrec.errors import ConfigError
 
@@ -67,6 +67,7 @@ def _evaluated(own: Config, path: str) -> Config:
 
 def _tell(own: Config, done: Pairing, model: str, *, priced: bool) -> None:
     tell_asked({kind: (model, one) for kind, one in done.asked.items()}, priced=priced)
+    tell_vectors(done.report)
     named = table("names that the model gave", "", "names", right=1)
     for how in MAPPED:
         named.add_row(f"mapped ({how})", count(done.names.get(how, 0)))

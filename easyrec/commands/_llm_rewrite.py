@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from easyrec.commands._llm import add_config, bar, config_of, tell_asked
+from easyrec.commands._llm import add_config, bar, config_of, tell_asked, tell_vectors
 from easyrec.commands._print import console, count, line, table
 from easyrec.errors import ConfigError
 
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> None:
             raise ConfigError(f"{name}: has no meaning here")
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
+    if args.query is not None and not args.query.strip():
+        raise ConfigError("--query: is empty")
     args.override = [
         *args.override,
         *(f"rewrite.serve.{name}={value}" for name in ("host", "port") if (value := getattr(args, name)) is not None),
@@ -79,6 +81,7 @@ def _ahead(config: LlmConfig, own: Any, args: argparse.Namespace) -> None:
     console().print(told)
     model = config.asked()
     tell_asked({"rewrites": (model.model, done.asked)}, priced=model.price is not None)
+    tell_vectors(done.report)
     line(f"written to {done.output}; those that were not taken to {rejected_path(Path(own.output))}")
 
 

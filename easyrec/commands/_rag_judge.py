@@ -12,6 +12,7 @@ import math
 from easyrec.commands._print import console, count, line, table
 from easyrec.commands._rag import add_config, config_of
 from easyrec.errors import ConfigError
+from easyrec.finite import finite
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Let the judge judge, and tell how far it agrees."""
-    from easyrec.llm.asking import finite  # noqa: PLC0415 (help must not wait for it)
-    from easyrec.llm.client import Client  # noqa: PLC0415
+    from easyrec.llm.client import Client  # noqa: PLC0415 (help must not wait for it)
     from easyrec.llm.judging import Judge  # noqa: PLC0415
     from rag.evaluation.labelled import NEAR, agreement, read_labelled  # noqa: PLC0415
 

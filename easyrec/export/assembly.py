@@ -26,6 +26,7 @@ from easyrec.export.manifest import InputColumn, Manifest, OutputColumn, SearchE
 from easyrec.export.program import export_program, to_calls
 from easyrec.export.scoring import Scoring
 from easyrec.export.warmup import FOLDER, WarmupRows, feature_digests
+from easyrec.finite import finite
 from easyrec.modules.compress._composition import Composition
 from easyrec.modules.named import module_name
 from feature_generator.incoming import record
@@ -150,7 +151,7 @@ def export_bundle(
             warmup=Warmup(rows=warmup.rows.num_rows),
             split=chosen.split,
             search=None if search is None else search[0],
-            metrics=_finite(metrics or {}),
+            metrics=finite(metrics or {}),
             versions=versions(),
         )
     return Path(directory)
@@ -244,15 +245,6 @@ def _signature(generator: FeatureGenerator, rows: pa.RecordBatch, outputs: list[
         for name, side in generator.inputs.items()
     ]
     return Signature(inputs=inputs, outputs=outputs)
-
-
-def _finite(value: Any) -> Any:
-    """The value as strict JSON has it: NaN and infinities are null."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:

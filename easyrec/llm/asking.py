@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +14,11 @@ from pydantic import BaseModel
 
 from easyrec.durable import write_text
 from easyrec.errors import AnswerError, BudgetError, DataError, ModelError
+from easyrec.finite import finite
 from easyrec.llm.client import AsyncClient, Client, Endpoint, Parsed, Usage
 from easyrec.llm.client.asked import key_of
 from easyrec.llm.client.client import Talk
+from easyrec.llm.embedders import Paid
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
@@ -240,6 +241,7 @@ def write_report(
     config: BaseModel,
     asked: Mapping[str, tuple[str, Asked[Any]]],
     more: Mapping[str, Any] | None = None,
+    vectors: Paid | None = None,
 ) -> dict[str, Any]:
     """Write `<output>.report.json`: what was asked, what came of it, what it took, and what the tool says besides.
 
@@ -249,6 +251,7 @@ def write_report(
         config: Its section, of which the report has a digest.
         asked: By what it was asked for: the model, and what came of it.
         more: What else the report says.
+        vectors: What those took that a server made; they count in the tokens and the cost of the whole.
 
     Returns:
         What was written.
@@ -256,11 +259,9 @@ def write_report(
     Raises:
         RunError: The disk refuses.
     """
-    parts = {
-        name: {"model": model, **one.as_json(), "tokens": _tokens(one.spent), "cost": one.cost, "seconds": one.seconds}
-        for name, (model, one) in asked.items()
-    }
-    spent = sum((one.spent for _, one in asked.values()), Usage())
+    parts = prompts_of(asked)
+    spent = sum((one.spent for _, one in asked.values()), Usage() if vectors is None else vectors.spent)
+    made = {} if vectors is None else {"model": vectors.model, "tokens": _tokens(vectors.spent), "cost": vectors.cost}
     told = {
         "tool": tool,
         "output": output.name,
@@ -268,13 +269,22 @@ def write_report(
         "models": list(dict.fromkeys(model for model, _ in asked.values())),
         "prompts": parts,
         "tokens": _tokens(spent),
-        "cost": sum(one.cost for _, one in asked.values()),
+        **({"vectors": made} if made else {}),
+        "cost": sum((one.cost for _, one in asked.values()), 0.0 if vectors is None else vectors.cost),
         "seconds": sum(one.seconds for _, one in asked.values()),
         **(more or {}),
     }
     clean: dict[str, Any] = finite(told)
     write_text(report_path(output), json.dumps(clean, indent=2, ensure_ascii=False) + "\n")
     return clean
+
+
+def prompts_of(asked: Mapping[str, tuple[str, Asked[Any]]]) -> dict[str, dict[str, Any]]:
+    """The `prompts` of a report, by what was asked for."""
+    return {
+        name: {"model": model, **one.as_json(), "tokens": _tokens(one.spent), "cost": one.cost, "seconds": one.seconds}
+        for name, (model, one) in asked.items()
+    }
 
 
 def _tokens(spent: Usage) -> dict[str, int]:
@@ -288,14 +298,3 @@ def _tokens(spent: Usage) -> dict[str, int]:
         "tries_again": spent.tries,
         "hits": spent.hits,
     }
-
-
-def finite(value: Any) -> Any:
-    """Values as JSON has them: what is no number is null, and halves of letters are replaced."""
-    if isinstance(value, Mapping):
-        return {finite(str(key)): finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,11 +6,13 @@ import os
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model, model_validator
+from typing_extensions import Self
 
 from easyrec.errors import ConfigError
 from easyrec.llm.client import Endpoint
-from feature_generator.config import Choice, StrictModel, member, members, read_config, validate
+from easyrec.llm.written import clashes
+from feature_generator.config import Choice, StrictModel, faults, member, members, read_config, validate
 
 FAMILY = "easyrec.llm.tools"
 
@@ -23,6 +25,15 @@ class LlmConfig(StrictModel):
     """The language model that is asked."""
     embedder: Annotated[Any, Choice("easyrec.llm.embedders")] | None = None
     """What makes vectors of texts."""
+
+    @model_validator(mode="after")
+    def _keeps_tables(self) -> Self:
+        """No section writes over what it reads."""
+        named = {name: getattr(self, name) for name in type(self).model_fields if name not in LlmConfig.model_fields}
+        sections = {name: one for name, one in named.items() if isinstance(one, BaseModel)}
+        if found := [clash for name, one in sections.items() for clash in clashes(one, (name,))]:
+            raise faults(found)
+        return self
 
     def asked(self) -> Endpoint:
         """The model, where a tool needs one.

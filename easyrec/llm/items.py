@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.json as pj
@@ -51,6 +52,25 @@ def rows_of(path: Path, wanted: Sequence[str], where: str) -> Iterator[dict[str,
         yield from batch.to_pylist()
 
 
+def check_ids(ids: pa.Array, path: str, name: str) -> None:
+    """Look whether every row has an id of its own.
+
+    Raises:
+        DataError: One is missing, or there twice, or they are of a type that has no equals.
+    """
+    if ids.null_count:
+        row = int(np.flatnonzero(ids.is_null().to_numpy(zero_copy_only=False))[0])
+        raise DataError("a row has no id", file=path, column=name, row=row)
+    try:
+        counted = ids.value_counts()
+    except pa.ArrowNotImplementedError:
+        raise DataError(f"{ids.type} is no id: numbers and texts are", file=path, column=name) from None
+    twice = counted.filter(pa.array(counted.field("counts").to_numpy() > 1))
+    if len(twice):
+        told = f"{len(twice):,} ids are there twice, such as {twice.field('values')[0].as_py()!r}"
+        raise DataError(told, file=path, column=name)
+
+
 def write_table(path: Path, table: pa.Table) -> None:
     """Write a Parquet file, all of it or nothing.
 
@@ -58,7 +78,7 @@ def write_table(path: Path, table: pa.Table) -> None:
         RunError: The disk refuses; a former file stays.
     """
     held = pa.BufferOutputStream()
-    pq.write_table(table, held)
+    pq.write_table(table, held, compression="zstd")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -36,10 +37,17 @@ def filled(template: str, row: Mapping[str, Any]) -> str:
     return COLUMN.sub(lambda found: words(row[found.group(1)]), template)
 
 
+def is_empty(template: str, row: Mapping[str, Any]) -> bool:
+    """Whether a row has nothing to tell: none of the columns that a template names has a word."""
+    return not any(words(row[name]).strip() for name in columns_of(template))
+
+
 def words(value: Any) -> str:
-    """A cell as it is read."""
-    if value is None:
+    """A cell as it is read; what is missing, or no number, is empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, list):
-        return ", ".join(words(each) for each in value)
+        return ", ".join(told for each in value if (told := words(each)))
+    if isinstance(value, bytes):  # texts of writers that name no charset
+        return value.decode("utf-8", "replace")
     return str(round(value, 4)).removesuffix(".0") if isinstance(value, float) else str(value)

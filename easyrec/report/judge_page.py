@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
+from easyrec.llm.took import COLUMNS, TEXTS, rows_of
 from easyrec.report.forest import Span, forest
 from easyrec.report.pieces import add_card, add_section, add_table, add_tile, document, html
 from easyrec.report.svg import Series, bar_chart, line_chart
@@ -305,31 +306,7 @@ def _calibration(cards: Element, mapped: Mapping[str, Any]) -> None:
 
 
 def _cost(main: Element, told: Mapping[str, Any]) -> None:
-    head = [
-        "asked for",
-        "model",
-        "asked",
-        "from cache",
-        "answered",
-        "unparsed",
-        "refused",
-        "tokens in",
-        "tokens out",
-        "cost",
-    ]
-    rows = [
-        [
-            name,
-            one["model"],
-            *(f"{one[key]:,}" for key in ("asked", "from_cache", "answered")),
-            f"{one['unparsed'] + one['cut'] + one['rejected'] + one['failed']:,}",
-            f"{one['refused']:,}",
-            *(f"{one['tokens'][key]:,}" for key in ("input", "output")),
-            f"{one['cost']:.4f}",
-        ]
-        for name, one in told["prompts"].items()
-    ]
-    add_table(add_section(main, "What it took", "card"), head, rows, text=2)
+    add_table(add_section(main, "What it took", "card"), list(COLUMNS), rows_of(told["prompts"]), text=TEXTS)
 
 
 def _good(one: Mapping[str, Any]) -> str:

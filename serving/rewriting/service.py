@@ -64,19 +64,25 @@ class RewriteService:
     async def start(self) -> None:
         """Begin to answer."""
         self._rewriter = Rewriter(self._tools, self._own, maker=self._maker)
+        await self._rewriter.open()
         self._open = True
         self._task = asyncio.create_task(self._keep())
         tell(logging.INFO, "ready", head=len(self._maker.asks))
         self.when_ready()
 
     async def _keep(self) -> None:
+        told = ""
         while True:
             self.board.tell(self.numbers())
             await asyncio.sleep(POST_S)
             try:
                 if self._rewriter is not None and await asyncio.to_thread(self._rewriter.refresh):
                     tell(logging.INFO, "the head was read anew")
+                told = ""
             except DataError as error:
+                if str(error) == told:
+                    continue  # the same file as a second ago
+                told = str(error)
                 tell(logging.ERROR, "the head cannot be read, the former one stays", why=str(error))
 
     async def drain(self) -> None:

@@ -1,6 +1,6 @@
 """A server of a small language model, as a program: it says where it listens, and ends with its standard input.
 
-python small_server.py MODEL.gguf
+python small_server.py MODEL.gguf [--embeddings]
 """
 
 import sys
@@ -13,6 +13,9 @@ params.hostnames, params.port = ["127.0.0.1"], 0
 params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
 params.n_parallel, params.n_ctx = 1, 4096
 params.endpoint_slots = params.endpoint_metrics = True
+if "--embeddings" in sys.argv:
+    params.embedding, params.pooling_type = True, xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    params.n_batch = params.n_ubatch = 2048
 server = xllamacpp.Server(params)
 print(f"listening at {server.listening_address}", flush=True)
 sys.stdin.read()

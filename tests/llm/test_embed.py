@@ -1,6 +1,7 @@
 """`easyrec llm embed`: texts as vectors, reduced, paid once, told to the token."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -104,6 +105,20 @@ def test_texts_are_embedded_once_and_rows_without_one_have_no_vector(shop, serve
     assert sorted(sent(server)) == ["blue shoe", "kettle", "red shoe a, b"]
     np.testing.assert_allclose(written("out/items.parquet")[1], unit(vector("red shoe a, b")), rtol=1e-5)
     assert (made.rows, made.empty, made.given, made.known, made.dim) == (4, 1, 3, 0, WIDE)
+
+
+def test_a_row_whose_columns_say_nothing_has_no_text_whatever_stands_between_them(shop, server):
+    rows = {
+        "item_id": [1, 2, 3, 4],
+        "title": [None, "", b"caf\xc3\xa9", None],
+        "price": [None, math.nan, math.nan, 2.5],
+        "tags": [[], [None], ["a", None, "b"], None],
+    }
+    pq.write_table(pa.table(rows), "items.parquet")
+    (made,) = run(shop({"text": "{title}; {price}. {tags}"}))
+    assert sorted(sent(server)) == ["; 2.5.", "café; . a, b"]
+    assert pq.read_table("out/items.parquet")["item_id"].to_pylist() == [3, 4]
+    assert (made.rows, made.empty, made.given) == (4, 2, 2)
 
 
 def test_only_new_texts_are_embedded_and_the_report_is_exact(shop, server):
@@ -352,7 +367,11 @@ def test_wrong_tables_are_told(shop, table, told):
 
 
 def test_ids_that_are_missing_or_there_twice_are_told_before_anything_is_paid(shop, server):
-    for ids, told in (([1, 2, 2, 3], "there twice, such as 2"), ([1, None, 2, 3], "no id")):
+    for ids, told in (
+        ([1, 2, 2, 3], "there twice, such as 2"),
+        ([1, None, 2, 3], "no id"),
+        ([[1], [2], [3], [4]], "list.* is no id: numbers and texts are"),
+    ):
         pq.write_table(pa.table({"item_id": ids, "title": list("abcd")}), "items.parquet")
         with pytest.raises(DataError, match=told):
             run(shop())

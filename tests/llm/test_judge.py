@@ -339,6 +339,34 @@ def test_a_mild_judge_is_mapped_to_people_and_their_mean_is_found(server, settin
     assert width < 0.7 * (estimate["labels_alone"]["high"] - estimate["labels_alone"]["low"])
 
 
+def test_ids_of_people_may_be_numbers_of_another_type_and_must_be_about_what_is_judged(server, setting):
+    Taste(server, lambda answer, body: {"relevance": 4, "tone": 1})
+    rows = [{"query": n, "answer": f"text {n}"} for n in range(12)]
+    own = {"grades": {"relevance": "stars"}}
+    done = judge(*setting(rows, [{"query": float(n), "stars": 3} for n in range(12)], people=own))
+    assert done.report["grades"]["people"]["criteria"]["relevance"]["labelled"] == 12
+    others = [{"query": f"q{n}", "stars": 3} for n in range(12)]
+    with pytest.raises(DataError, match="none of its 12 rows is about what is judged: look at its column 'query'"):
+        judge(*setting(rows, others, people=own))
+    judge(*setting(rows, others, people=own, sample=3))  # people may have judged those that were not drawn
+
+
+def test_grades_that_are_all_alike_leave_doubt_on_their_scale_alone(server, setting):
+    Taste(server, lambda answer, body: {"relevance": 1 if answer["n"] < 20 else 5, "tone": 1})
+    rows = answers(20, ("low", "high"), lambda n, system: n + 20 * (system == "high"))
+    labels = [{"query": f"q{n:03d}", "system": "low", "stars": 2} for n in range(15)]
+    own = {"grades": {"relevance": "stars"}}
+    grades = judge(*setting(rows, labels, system="system", people=own)).report["grades"]
+    low, high = (told_of(grades["means"], criterion="relevance", system=one) for one in ("low", "high"))
+    assert (low["low"], low["value"], high["value"], high["high"]) == (1.0, 1.0, 5.0, 5.0)
+    assert low["high"] - 1.0 == pytest.approx(5.0 - high["low"]) == pytest.approx(4 * 0.1611, abs=1e-3)
+    told = grades["people"]["criteria"]["relevance"]
+    milder = told["agreement"]["milder_by"]
+    assert -4.0 < milder["low"] < milder["value"] == -1.0 < milder["high"] < 4.0
+    alone = told_of(told["estimates"], system="low")["labels_alone"]
+    assert 1.0 < alone["low"] < alone["value"] == 2.0 < alone["high"] < 5.0
+
+
 def test_people_may_compare_too(server, setting):
     Taste(server)
     rows = answers(30, ("x", "y"), lambda n, system: 5 + (n % 3 - 1) * (system == "x"))

@@ -137,6 +137,21 @@ def test_the_recall_table_has_popular_items_of_paired_categories(here):
     assert pq.read_metadata("goes_with.parquet").num_rows == 60  # the former one stays
 
 
+def test_folders_that_are_not_there_are_made(here):
+    made(
+        model={"cache": "answers.db"},
+        output="new/pairs.parquet",
+        recall={"output": "other/deep/goes_with.parquet"},
+    )
+    assert pq.read_metadata("new/pairs.parquet").num_rows == 7
+    assert pq.read_metadata("other/deep/goes_with.parquet").num_rows > 0
+
+
+def test_a_column_may_serve_twice(here):
+    items = {"path": "items.parquet", "category": "item_id", "popularity": "item_id"}
+    assert (made(items=items).pairs, made(items=items).rows) == (7, 7)  # an item of each category is told for each pair
+
+
 def test_nothing_is_paid_for_twice(here):
     made()
     done = made(limit=4)
@@ -296,7 +311,8 @@ def test_wrong_configs_are_told(here, fields, error):
 @pytest.mark.parametrize(
     ("table", "error"),
     [
-        ({"item_id": [1, 1], "category": [0, 0], "sold": [1, 2]}, "stands there twice"),
+        ({"item_id": [1, 1], "category": [0, 0], "sold": [1, 2]}, "1 ids are there twice, such as 1"),
+        ({"item_id": [[1], [2]], "category": [0, 0], "sold": [1, 2]}, "is no id"),
         ({"item_id": [1], "category": ["x"], "sold": [1]}, "holds string, and the ids that it refers to are int64"),
         ({"item_id": [1], "category": [77], "sold": [1]}, "no item is of a category"),
         ({"item_id": [1], "category": [0], "sold": ["many"]}, "holds no numbers"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from easyrec.cli import main
 from easyrec.errors import BudgetError, ConfigError, DataError
@@ -128,8 +129,27 @@ def test_the_head_is_written_with_what_was_not_taken_and_a_report(config, server
     report = json.loads((tables / "rewrites.parquet.report.json").read_text())
     assert report["rejected"] == dict(done.rejected)
     assert report["quality"]["coverage"]["mean"] == 0.75
-    assert report["tokens"]["input"] == 40
+    assert report["prompts"]["rewrites"]["tokens"]["input"] == 40
     assert pq.read_table(rejected_path(tables / "rewrites.parquet"))["reason"].to_pylist().count("none") == 1
+
+
+def test_the_report_tells_what_vectors_of_a_server_took(config, server, tables, capsys):
+    answers(server, WRITTEN)
+    document = config()
+    document["model"]["price"], document["embedder"]["price"] = {"input": 1.0}, {"input": 7.0}
+    run(document)
+    report = json.loads((tables / "rewrites.parquet.report.json").read_text())
+    texts = sum(len(body["input"]) for path, body in server.asked if path == "/embeddings")  # a token each
+    assert report["vectors"]["tokens"]["input"] == texts > 0
+    assert report["vectors"]["cost"] == pytest.approx(7.0 * texts / 1e6)
+    prompts = report["prompts"]["rewrites"]
+    assert report["tokens"]["input"] == prompts["tokens"]["input"] + texts
+    assert report["cost"] == pytest.approx(prompts["cost"] + report["vectors"]["cost"])
+    (tables / "llm.yaml").write_text(yaml.safe_dump(document))
+    assert main(["llm", "rewrite", "-c", str(tables / "llm.yaml")]) == 0
+    assert "vectors by vectors: 0 calls, 0 tokens\n" in capsys.readouterr().out
+    assert main(["llm", "rewrite", "-c", str(tables / "llm.yaml"), "--query", " "]) == 2
+    assert "--query: is empty" in capsys.readouterr().err
 
 
 def test_examples_of_the_category_come_first_and_everything_is_told_as_data(config, server):

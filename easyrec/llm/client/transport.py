@@ -91,6 +91,13 @@ class Transport:
             )
         return self._http
 
+    async def open(self) -> None:
+        """Load what a request needs, so that the first one doesn't wait for it. Nothing is sent."""
+        self._client()
+        import anyio  # noqa: PLC0415 (httpx brings it)
+
+        await anyio.sleep(0)  # it loads what belongs to this event loop
+
     async def close(self) -> None:
         """Close the connections."""
         if self._http is not None:

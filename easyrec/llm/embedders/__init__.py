@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -15,8 +17,26 @@ from typing_extensions import Self
 
 from feature_generator.config import StrictModel
 
+if TYPE_CHECKING:
+    from easyrec.llm.client import Usage
+
 Progress = Callable[[int], object]
 """Is told how many more texts are done."""
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What vectors took.
+
+    Attributes:
+        model: The server's.
+        spent: By the server's count.
+        cost: In money, by its price.
+    """
+
+    model: str
+    spent: Usage
+    cost: float
 
 
 class Embedder(ABC):
@@ -35,6 +55,10 @@ class Embedder(ABC):
     @abstractmethod
     def queries(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Vectors of what is searched for; (n, d) float32."""
+
+    def paid(self) -> Paid | None:
+        """What its server was paid for until now; None where there is none."""
+        return None
 
     def close(self) -> None:  # noqa: B027 (many hold nothing)
         """Let go of what it holds."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from easyrec.llm.client import Client, Endpoint
 from easyrec.llm.client.asked import key_of
-from easyrec.llm.embedders import Embedder, EmbedderConfig, Progress
+from easyrec.llm.embedders import Embedder, EmbedderConfig, Paid, Progress
 
 
 class Config(Endpoint, EmbedderConfig):
@@ -57,6 +57,10 @@ class Server(Embedder):
         if self.config.normalised:
             made /= np.maximum(np.linalg.norm(made, axis=1, keepdims=True), 1e-12)
         return made
+
+    def paid(self) -> Paid:
+        """What it was paid for until now."""
+        return Paid(self.config.model, self.client.ledger.spent, self.client.ledger.cost())
 
     def close(self) -> None:
         """Close connections and cache."""

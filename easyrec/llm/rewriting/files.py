@@ -53,14 +53,18 @@ def write(output: Path, made: Sequence[Made]) -> None:
     _put(output, kept, KEPT)
 
 
-def read(output: Path) -> list[Made]:
+def read(output: Path, *, rejected: bool = True) -> list[Made]:
     """What was written, a value for each query.
+
+    Args:
+        output: The file of rewrites that are taken.
+        rejected: Whether the others are read too; else queries without any rewrite are left out.
 
     Raises:
         DataError: There is no such file, or it is another one.
     """
     found: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
-    for path, schema in ((output, KEPT), (rejected_path(output), REJECTED)):
+    for path, schema in ((output, KEPT), (rejected_path(output), REJECTED))[: 1 + rejected]:
         for row in _rows(path, schema):
             own = found.setdefault(
                 (row["query"], row["category"], row["brand"]),

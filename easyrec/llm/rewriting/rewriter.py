@@ -34,6 +34,8 @@ that stand inside of the query; or there are none."""
 Why = Literal["", "late", "busy", "paused", "failed", "nothing"]
 """Why it is not the model's: it takes longer than the deadline, is asked enough at the moment, could not be reached a moment ago,
 did not answer as asked, or wrote nothing that is taken."""
+WARM = "shoes"
+"""A query that nobody has searched."""
 log = logging.getLogger(__name__)
 
 
@@ -118,14 +120,29 @@ class Rewriter:
             return False
         head: dict[str, list[Made]] = {}
         alike: dict[str, list[Made]] = {}
-        for made in read(path):
+        for made in read(path, rejected=False):
             if made.kept:
                 head.setdefault(self.maker.forms.normal(made.ask.query), []).append(made)
                 alike.setdefault(self.maker.forms.bag(made.ask.query), []).append(made)
         self._head, self._alike, self._seen = head, alike, now
         return True
 
+    async def open(self) -> None:
+        """Load what is loaded when it is first used, so that no request waits for it; `async with` does it.
+
+        Raises:
+            MissingExtra: What the model is asked with is not installed.
+        """
+        await self.client.open()
+        if self.maker.embedder is None or self.maker.embedder.paid() is None:  # what costs nothing
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._prepared, Ask(WARM))
+
     async def __aenter__(self) -> Self:
+        try:
+            await self.open()
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -130,7 +130,8 @@ def _cast(column: pa.ChunkedArray, name: str, called: str, path: str) -> pa.Chun
     wanted: Any = pa.float64() if name == "count" else pa.large_string()
     try:
         if name == "count":
-            return pc.fill_null(column.cast(wanted), 0.0)
+            numbers = column.cast(wanted)
+            return pc.if_else(pc.is_nan(pc.fill_null(numbers, 0.0)), 0.0, pc.fill_null(numbers, 0.0))
         return column.cast(wanted)
     except pa.ArrowException:
         what = "numbers" if name == "count" else "texts"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class Rewritten:
         traffic: Share of all searches whose query is of the head.
         asked: What the model was asked, and what that took.
         output: The file.
+        report: The content of `<output>.report.json`.
     """
 
     made: Sequence[Made] = field(repr=False)
@@ -39,6 +40,7 @@ class Rewritten:
     traffic: float
     asked: Asked[Any]
     output: Path
+    report: Mapping[str, Any] = field(repr=False)
 
     @property
     def covered(self) -> int:
@@ -91,6 +93,7 @@ def rewrite(
         made = maker.sorted(prepared, asked.values)
         found = measured(made, maker.forms, maker.vectors)
         searches = maker.searches
+        vectors = None if maker.embedder is None else maker.embedder.paid()
     rejected = Counter[str](one.reason for each in made for one in each.rejected)
     kept = sum(len(one.kept) for one in made)
     traffic = sum(ask.count for ask in asks) / searches if searches else 0.0
@@ -102,5 +105,5 @@ def rewrite(
         "traffic": traffic,
         "quality": found.as_json(),
     }
-    write_report(output, "rewrite", own, {"rewrites": (endpoint.model, asked)}, told)
-    return Rewritten(made, kept, rejected, traffic, asked, output)
+    report = write_report(output, "rewrite", own, {"rewrites": (endpoint.model, asked)}, told, vectors)
+    return Rewritten(made, kept, rejected, traffic, asked, output, report)

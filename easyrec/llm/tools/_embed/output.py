@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from typing_extensions import Self
 
 from easyrec.durable import sync
-from easyrec.errors import DataError, RunError
+from easyrec.errors import RunError
 
 ABOUT = b"easyrec.llm.embed"
 """In the schema of a table: what made it, as JSON."""
@@ -141,25 +141,4 @@ class Vectors:
         return np.concatenate(
             [np.zeros((0, self.dim), np.float32)]
             + [unpacked(batch) for batch in self._file.iter_batches(columns=columns)]
-        )
-
-
-def check_ids(ids: pa.Array, path: str, name: str) -> None:
-    """Look whether every row has an id of its own.
-
-    Raises:
-        DataError: One is missing, or there twice.
-    """
-    if ids.null_count:
-        raise DataError(
-            "a row has no id",
-            file=path,
-            column=name,
-            row=int(np.flatnonzero(ids.is_null().to_numpy(zero_copy_only=False))[0]),
-        )
-    counted = ids.value_counts()
-    twice = counted.filter(pa.array(counted.field("counts").to_numpy() > 1))
-    if len(twice):
-        raise DataError(
-            f"{len(twice):,} ids are there twice, such as {twice.field('values')[0].as_py()!r}", file=path, column=name
         )

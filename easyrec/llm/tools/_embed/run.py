@@ -20,13 +20,13 @@ from easyrec.errors import ConfigError, DataError, ModelError
 from easyrec.llm.client import Usage
 from easyrec.llm.client.asked import key_of
 from easyrec.llm.events import plain
-from easyrec.llm.items import ROWS, batches_of
-from easyrec.llm.templates import columns_of, filled
+from easyrec.llm.items import ROWS, batches_of, check_ids
+from easyrec.llm.templates import columns_of, filled, is_empty
 from easyrec.llm.tools._embed.history import Histories
 from easyrec.llm.tools._embed.into_store import StoreView
 from easyrec.llm.tools._embed.kept import Kept
 from easyrec.llm.tools._embed.near import Statistic
-from easyrec.llm.tools._embed.output import Output, Vectors, check_ids
+from easyrec.llm.tools._embed.output import Output, Vectors
 from easyrec.llm.tools._embed.reduction import TINY, Moments, Reduction
 from easyrec.llm.tools._embed.spending import Spending
 from easyrec.llm.tools.embed import HISTORY, Config, Embedded, Progress, Reduce, TableConfig
@@ -165,10 +165,8 @@ class Run:
                 has = np.diff(offsets) > 0
             else:
                 has = np.ones(batch.num_rows, bool)
-            texts = [
-                filled(table.text, dict(zip(values, row, strict=True))) for row in zip(*values.values(), strict=True)
-            ]
-            texts = texts if values else [table.text] * batch.num_rows
+            rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+            texts = ["" if is_empty(table.text, row) else filled(table.text, row) for row in rows]
             counts.cut += sum(len(text) > table.longest for text in texts)
             texts = [text[: table.longest].strip() for text in texts]
             there = np.array([bool(text) for text in texts], bool) & has

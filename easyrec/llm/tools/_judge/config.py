@@ -42,10 +42,19 @@ class Criterion(StrictModel):
             raise ValueError("each grade needs words that say what it means")
         return dict(sorted(value.items()))
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest grade."""
+        return float(min(self.scale)), float(max(self.scale))
+
+    @property
+    def apart(self) -> float:
+        """How far two grades may lie apart."""
+        return self.span[1] - self.span[0]
+
     def share(self, grade: float) -> float:
         """A grade on a scale from 0 to 1."""
-        low, high = min(self.scale), max(self.scale)
-        return (grade - low) / (high - low)
+        return (grade - self.span[0]) / self.apart
 
 
 class Compare(StrictModel):

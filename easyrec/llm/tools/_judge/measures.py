@@ -14,6 +14,7 @@ from easyrec.intervals import Difference, Interval, difference, interval, wilson
 FEW = 20
 """Of fewer things no correlation is told."""
 Told = dict[str, Any]
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Measures:
     level: float
     seed: int
 
-    def mean(self, values: np.ndarray) -> Told:
-        """Of what is there."""
-        return told(interval(values[~np.isnan(values)].tolist(), self.level, seed=self.seed))
+    def mean(self, values: np.ndarray, span: Span = (0.0, 1.0)) -> Told:
+        """Of what is there, and lies between the ends of a span."""
+        return told(interval(values[~np.isnan(values)].tolist(), self.level, seed=self.seed, span=span))
 
     def share_of(self, hits: np.ndarray) -> Told:
         """Of things that are so, by Wilson."""

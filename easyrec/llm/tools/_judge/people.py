@@ -13,7 +13,7 @@ from easyrec.errors import DataError
 from easyrec.llm.items import rows_of
 from easyrec.llm.tools._judge.comparing import LOST, TIE, WON, majorities
 from easyrec.llm.tools._judge.config import Config, People
-from easyrec.llm.tools._judge.units import Unit, key_of
+from easyrec.llm.tools._judge.units import Unit, key_of, named
 
 PERSONS = 1000
 
@@ -91,6 +91,11 @@ def labels_of(config: Config, units: Sequence[Unit], pairs: Sequence[tuple[Unit,
             strange += p is None
             if p is not None:
                 _put(verdicts, (p, who), value, where)
+    if strange and not grades and not verdicts and config.sample is None:
+        found = f"{path}: none of its {strange:,} rows is about what is judged"
+        raise DataError(
+            f"{found}: look at its column '{config.id}', which has ids such as {units[0].id!r} in {config.input}"
+        )
     tables = {name: np.full((len(units), len(persons)), np.nan) for name in own.grades}
     for (name, n, who), value in grades.items():
         tables[name][n, who] = value
@@ -104,8 +109,8 @@ def _verdict(
     row: Mapping[str, Any], id_column: str, own: People, met: Mapping[tuple[str, str, str], int], where: str
 ) -> tuple[int | None, float]:
     """Which pair a row is about, and what it says of the first of it."""
-    key, winner = str(row[id_column]), str(row[str(own.preferred)])
-    a, b = (str(row[name]) for name in own.systems or ())
+    key, winner = named(row[id_column]), named(row[str(own.preferred)])
+    a, b = (named(row[name]) for name in own.systems or ())
     if winner not in (a, b, "tie"):
         raise DataError(f"{where}: '{own.preferred}' must be '{a}', '{b}' or 'tie', but is '{winner}'")
     for first, second in ((a, b), (b, a)):

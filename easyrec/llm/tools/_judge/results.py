@@ -47,7 +47,10 @@ def controls_told(config: Config, real: np.ndarray, swapped: np.ndarray) -> Told
     for one, a, b in zip(config.rubric, real, swapped, strict=True):
         there = ~np.isnan(a + b)
         better = np.where(a > b, 1.0, np.where(a == b, 0.5, 0.0))[there]
-        found[one.name] = {"seen": measures.mean(better), "lower_by": measures.mean((a - b)[there])}
+        found[one.name] = {
+            "seen": measures.mean(better),
+            "lower_by": measures.mean((a - b)[there], (-one.apart, one.apart)),
+        }
     return found
 
 
@@ -60,7 +63,8 @@ def _means(
     for name, row in table.items():
         for system, own in _by_system(units).items():
             values = row[own]
-            one: dict[str, Any] = {"criterion": name, "system": system, **measures.mean(values)}
+            span = criteria[name].span if name in criteria else (0.0, 1.0)
+            one: dict[str, Any] = {"criterion": name, "system": system, **measures.mean(values, span)}
             if name in criteria:
                 grades = nearest_grade(values, list(criteria[name].scale))
                 one["share"] = criteria[name].share(one["value"])
@@ -150,8 +154,7 @@ def _beside_people(
     lengths = np.array([unit.length for unit in units], np.float64)
     ids = [unit.id for unit, there in zip(units, both, strict=True) if there]
     kind = "isotonic" if config.people is None else config.people.map
-    span = (float(min(scale)), float(max(scale)))
-    mapped = calibrate(ids, x, y, kind, span, level=config.level, seed=config.seed)
+    mapped = calibrate(ids, x, y, kind, one.span, level=config.level, seed=config.seed)
     return {
         "labelled": len(y),
         "between_people": measures.alpha(table),
@@ -160,14 +163,14 @@ def _beside_people(
             "alpha": measures.alpha(np.column_stack([judged, people]), "interval"),
             "same": measures.share_of(nearest_grade(x, scale) == nearest_grade(y, scale)),
             "within_one": measures.share_of(np.abs(x - y) <= 1 + NEAR),
-            "distance": measures.mean(np.abs(x - y)),
-            "milder_by": measures.mean(x - y),
+            "distance": measures.mean(np.abs(x - y), (0.0, one.apart)),
+            "milder_by": measures.mean(x - y, (-one.apart, one.apart)),
             "pearson": measures.correlation(x, y),
             "spearman": measures.correlation(x, y, ranks=True),
         },
         "length_and_mildness": measures.correlation(lengths[both], x - y, ranks=True),
         "calibration": None if mapped is None else {"kind": kind, **_calibrated(mapped)},
-        "estimates": _estimates(config, units, judged, people),
+        "estimates": _estimates(config, one, units, judged, people),
     }
 
 
@@ -183,12 +186,14 @@ def _calibrated(mapped: Calibrated) -> Told:
     }
 
 
-def _estimates(config: Config, units: Sequence[Unit], judged: np.ndarray, people: np.ndarray) -> list[dict[str, Any]]:
+def _estimates(
+    config: Config, criterion: Criterion, units: Sequence[Unit], judged: np.ndarray, people: np.ndarray
+) -> list[dict[str, Any]]:
     """The mean that people would find over all answers, by system."""
     found = []
     for system, whose in _by_system(units).items():
         here, others = (whose & ~np.isnan(judged) & there for there in (~np.isnan(people), np.isnan(people)))
-        one = powered_mean(people[here], judged[here], judged[others], config.level)
+        one = powered_mean(people[here], judged[here], judged[others], config.level, criterion.span)
         found.append(
             {
                 "system": system,

@@ -75,7 +75,12 @@ def key_of(row: dict[str, Any], config: Config, where: str) -> tuple[str, str]:
     for name in (config.id, config.system):
         if name is not None and row[name] is None:
             raise DataError(f"{where}: '{name}' is missing")
-    return str(row[config.id]), "" if config.system is None else str(row[config.system])
+    return named(row[config.id]), "" if config.system is None else named(row[config.system])
+
+
+def named(value: object) -> str:
+    """An id as text: whole numbers are the same whatever type their column has."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _drawn(units: Sequence[Unit], config: Config) -> list[Unit]:

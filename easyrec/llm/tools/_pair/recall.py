@@ -53,6 +53,7 @@ def write_recall(config: Recall, pairs: Sequence[Pair], stock: Stock, categories
     partial = path.with_name(f".{path.name}.writing")
     schema = pa.schema([("item", stock.ids.type), ("neighbour", stock.ids.type), ("score", pa.float32())])
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
             for category in sorted(lists):
                 near, score = lists[category]

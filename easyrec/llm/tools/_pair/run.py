@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from easyrec.durable import write_bytes
 from easyrec.errors import ConfigError
 from easyrec.llm.asking import Asked, ask_each, client_for, write_report
 from easyrec.llm.client import Client
 from easyrec.llm.config import LlmConfig
+from easyrec.llm.items import write_table
 from easyrec.llm.naming import Names
 from easyrec.llm.naming.catalogue import Entry
 from easyrec.llm.tools._pair.lift import Lift, lift_of
@@ -52,7 +51,7 @@ def run(
             if answer is not None
         ]
         made = pairs_of(own, names, answers)
-        write_bytes(Path(own.output), _parquet(table_of(names, made.pairs, endpoint.model)))
+        write_table(Path(own.output), table_of(names, made.pairs, endpoint.model))
         entries = names.catalogue.entries
         rows = None
         if own.recall is not None and stock is not None:
@@ -68,9 +67,8 @@ def run(
         "recall_rows": rows,
         "evaluation": None if lift is None else lift.as_json(),
     }
-    report = write_report(
-        Path(own.output), "pair", own, {kind: (endpoint.model, found) for kind, found in asked.items()}, more
-    )
+    by_kind = {kind: (endpoint.model, found) for kind, found in asked.items()}
+    report = write_report(Path(own.output), "pair", own, by_kind, more, None if embedder is None else embedder.paid())
     return Pairing(
         asked, made.how, made.own, made.twice, made.weak, len(made.pairs), more["categories"], told, rows, lift, report
     )
@@ -110,10 +108,3 @@ def _lift(own: Config, pairs: list[Pair], bought: Bought, categories: int) -> Li
     kinds = Counter(one.kind for one in pairs)
     kind: Kind = "complement" if "complement" in own.kinds else "substitute"
     return lift_of(own.evaluation, [one for one in pairs if one.kind == kind] if kinds else [], bought, categories)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    content: bytes = sink.getvalue().to_pybytes()
-    return content

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from easyrec.errors import DataError
-from easyrec.llm.items import batches_of
+from easyrec.llm.items import batches_of, check_ids
 from easyrec.llm.tools.pair import Events, Items
 
 Ints = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ class Bought:
 
 def columns_of(path: str, names: Sequence[str], where: str) -> list[pa.Array]:
     """Whole columns of a table."""
-    batches = list(batches_of(Path(path), names, where))
+    batches = list(batches_of(Path(path), list(dict.fromkeys(names)), where))
     if not batches or not sum(batch.num_rows for batch in batches):
         raise DataError(f"{where}: {path} has no row")
     table = pa.Table.from_batches(batches)
@@ -91,9 +91,8 @@ def stock_of(config: Items, categories: pa.Array) -> Stock:
         DataError: It cannot be read, has an item twice, or none of a category that is known.
     """
     names = [config.item, config.category, *([config.popularity] if config.popularity else [])]
-    ids, category, *more = columns_of(config.path, list(dict.fromkeys(names)), "items")
-    if ids.null_count or pc.count_distinct(ids).as_py() != len(ids):
-        raise DataError(f"{config.path}: an item stands there twice, or without '{config.item}'")
+    ids, category, *more = columns_of(config.path, names, "items")
+    check_ids(ids, config.path, config.item)
     own = place_in(category, categories, config.path, config.category)
     if not (own >= 0).any():
         raise DataError(f"{config.path}: no item is of a category that 'names' has; see its column '{config.category}'")
