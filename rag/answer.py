@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from easyrec.errors import ConfigError, DataError
 from easyrec.llm.client import Client, Image, Message, Usage, system, user
+from easyrec.llm.telling import line, plain, seen
 from rag.chunkers import tokens_in
 from rag.cleaning import Cleaner
 from rag.config import AnswerConfig
 from rag.knowledge import Hit, KnowledgeBase
-from rag.telling import cut, line, plain, seen, turns
+from rag.telling import cut, turns
 
 if TYPE_CHECKING:
     from rag.pipeline.trace import Trace

@@ -17,9 +17,10 @@ from typing_extensions import Self
 from easyrec.databases import open_file, told_of, transaction
 from easyrec.errors import DataError, ModelError
 from easyrec.llm.client import Client, Message, system, user
+from easyrec.llm.telling import line, seen
 from rag.chunkers import tokens_in
 from rag.config import ChatConfig
-from rag.telling import cut, line, seen
+from rag.telling import cut
 
 APPLICATION, VERSION = 0x65617263, 1
 PATIENCE_S = 30.0

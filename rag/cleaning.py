@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from easyrec.llm.telling import UNSEEN
 from easyrec.retrieval.keyword.words import DENSE
-from rag.telling import UNSEEN
 
 CITED = re.compile(r"\[(\d{1,4})\]")
 SEVERAL = re.compile(r"[\[\u3010](\d{1,4}(?:\s*[,;\u3001\uff0c]\s*\d{1,4})*)[\]\u3011]")

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.llm.client import Endpoint
+from easyrec.llm.items import template_of
 from easyrec.retrieval.filters import NAME
 from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
 from rag.enrichment.config import EnrichmentConfig
@@ -127,6 +128,11 @@ class ItemsConfig(StrictModel):
     """Columns to filter by, besides `item`, which is the id."""
     prefix: str = Field("item:", min_length=1)
     """Items are documents whose names begin so, with the id behind."""
+
+    @field_validator("text")
+    @classmethod
+    def _is_template(cls, value: str) -> str:
+        return template_of(value)
 
     @field_validator("facts")
     @classmethod

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from easyrec.errors import ConfigError, DataError
+from easyrec.intervals import Difference, Interval, difference, interval
 from rag.config import SearchConfig
-from rag.evaluation.intervals import Difference, Interval, difference, interval
 from rag.evaluation.questions import Question
 from rag.fusion import DBSF, RRF, Found, MinMax, fused
 from rag.knowledge import Hit, KnowledgeBase

@@ -23,7 +23,7 @@ def named(path):
 
 
 OTHERS = re.compile(
-    r"^(# (?:part of )?(?:serving|store|rag|engine|experiments|simulate|loop)[\w-]*\.yaml|project:|models:|views:)",
+    r"^(# (?:part of )?(?:serving|store|rag|engine|experiments|simulate|loop|llm)[\w-]*\.yaml|project:|models:|views:)",
     re.MULTILINE,
 )
 """Blocks of other kinds of configs, which the tests of their own pages read."""

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Let the judge judge, and tell how far it agrees."""
     from easyrec.llm.client import Client  # noqa: PLC0415 (help must not wait for it)
-    from rag.evaluation.judge import Judge  # noqa: PLC0415
+    from easyrec.llm.judging import Judge  # noqa: PLC0415
     from rag.evaluation.labelled import NEAR, agreement, read_labelled  # noqa: PLC0415
 
     config = config_of(args)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from easyrec.databases import open_file
+from easyrec.databases import open_file, transaction
 from easyrec.errors import StoreError
 from easyrec.store.changes import Change, changes
 from easyrec.store.definitions import StoreConfig, load_store
@@ -164,16 +164,11 @@ class _InFile(_Versions):
 
     def follow(self, project: str, decide: Decide) -> Version:
         def follow(db: sqlite3.Connection) -> Version:
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(db):
                 known = _rows(db, SELECT, [project])
                 made = decide(known)
                 if made is not None:
                     db.execute(INSERT, {"project": project, **asdict(made)})
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
             return made or known[-1]
 
         found: Version = self._run(follow)

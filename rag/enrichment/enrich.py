@@ -8,11 +8,11 @@ from typing import Any
 
 from easyrec.errors import AnswerError, BudgetError
 from easyrec.llm.client import AsyncClient, Client, system, user
+from easyrec.llm.telling import line, seen
 from rag.chunkers import tokens_in
 from rag.enrichment.kinds import KindConfig
 from rag.knowledge import KnowledgeBase
 from rag.records import Part
-from rag.telling import line, seen
 
 AT_ONCE = 64
 """Chunks that are asked about, and written, at a time: what was paid for is kept when it stops."""

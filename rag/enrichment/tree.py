@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from easyrec.errors import AnswerError, BudgetError, ConfigError
 from easyrec.llm.client import AsyncClient, Client, system, user
+from easyrec.llm.telling import line, seen
 from rag.chunkers import tokens_in
 from rag.enrichment.clusters import clusters
 from rag.enrichment.config import TreeConfig
@@ -18,7 +19,6 @@ from rag.enrichment.kinds import RULES
 from rag.knowledge import KnowledgeBase
 from rag.links import EVERYBODY
 from rag.records import Part
-from rag.telling import line, seen
 
 TASK = """You are given several excerpts, a JSON object a line. Write one summary of them: what they have in common, and what each of them says, with the
 names and numbers that matter."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from easyrec.llm.telling import seen
 from easyrec.retrieval.metrics import Found
 from rag.answer import Answered
 from rag.evaluation.questions import Question
 from rag.knowledge import Hit
-from rag.telling import seen
 
 NOWHERE = 1 << 40
 """The rank of what was not found."""

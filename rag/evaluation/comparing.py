@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rag.evaluation.intervals import Difference, difference, holm
+from easyrec.intervals import Difference, difference, holm
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing_extensions import Self
 
 from easyrec.errors import ConfigError, nearest
 from easyrec.llm.client import Client, Message, Usage
+from easyrec.llm.judging import Judge
 from feature_generator.config import member, members
 from rag.answer import Answered
 from rag.config import RagConfig
 from rag.evaluation.asking import asked
 from rag.evaluation.config import EvaluationConfig
-from rag.evaluation.judge import Judge
 from rag.evaluation.metrics import FAMILY, Measured, MetricConfig, RankedConfig, Tools
 from rag.evaluation.questions import Question
 from rag.evaluation.results import Evaluation

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from easyrec.errors import AnswerError, BudgetError, ConfigError, nearest
 from easyrec.llm.client import AsyncClient, Client, system, user
+from easyrec.llm.telling import line
 from feature_generator.config import member, members
 from rag.chunkers import tokens_in
 from rag.config import SearchConfig
@@ -21,7 +22,6 @@ from rag.evaluation.generators import FAMILY, GeneratorConfig, is_chunk, text_of
 from rag.evaluation.questions import Question, bare
 from rag.knowledge import KnowledgeBase
 from rag.records import Part
-from rag.telling import line
 
 TRIES = 3
 """Chunks that are tried for each question that is wanted, at most."""

@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from easyrec.errors import ConfigError, nearest
+from easyrec.intervals import Interval, interval
 from easyrec.llm.client import Usage
+from easyrec.llm.judging import Judge
 from feature_generator.config import member, members
 from rag.answer import Answered
 from rag.chunkers import Chunk
 from rag.evaluation.case import Case
-from rag.evaluation.intervals import Interval, interval
-from rag.evaluation.judge import Judge
 from rag.evaluation.metrics import FAMILY, MetricConfig, Tools
 from rag.evaluation.questions import Question, read_lines
 from rag.knowledge import Hit

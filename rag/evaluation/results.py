@@ -12,9 +12,9 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict, Field, ValidationError
 
 from easyrec.errors import DataError
+from easyrec.intervals import Interval, interval
 from feature_generator.config import StrictModel
 from rag.evaluation.case import Case
-from rag.evaluation.intervals import Interval, interval
 from rag.evaluation.metrics import Measured, State
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Len
 from pydantic import BaseModel, Field, create_model
 
-from rag.evaluation.judge import CONTROLS, Judge, Matter, Votes, majority
+from easyrec.llm.judging import CONTROLS, Judge, Matter, Votes, majority
 from rag.evaluation.metrics import Measured
 from rag.evaluation.questions import bare
 

@@ -10,10 +10,11 @@ from pydantic import BaseModel, Field
 
 from easyrec.errors import ModelError
 from easyrec.llm.client import Client, Message, system, user
+from easyrec.llm.telling import line, seen
 from rag.pipeline.ports import History, Texts
 from rag.pipeline.trace import Note
 from rag.steps import AskingConfig
-from rag.telling import line, seen, turns
+from rag.telling import turns
 
 M = TypeVar("M", bound=BaseModel)
 LETTERS = 2000

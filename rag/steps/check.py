@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
+from easyrec.llm.telling import line, seen
 from easyrec.retrieval.keyword.words import Words
 from rag.answer import Answered, Citation, Verdict, original
 from rag.chunkers import sentences_of
@@ -18,7 +19,6 @@ from rag.pipeline.ports import Said
 from rag.pipeline.trace import Note
 from rag.steps import Kind, Step
 from rag.steps._asking import SayingConfig, value
-from rag.telling import line, seen
 
 if TYPE_CHECKING:
     from rag.pipeline.tools import Tools

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from easyrec.errors import ModelError
 from easyrec.llm.client import AsyncClient, Parsed, system, user
+from easyrec.llm.telling import line, seen
 from rag.answer import excerpt, shortened
 from rag.chunkers import tokens_in
 from rag.knowledge import Hit
@@ -15,7 +16,7 @@ from rag.pipeline.ports import Found, Hits
 from rag.pipeline.trace import Note
 from rag.steps import AskingConfig, Kind, Step
 from rag.steps._asking import DATA
-from rag.telling import cut, line, seen
+from rag.telling import cut
 
 RULES = """You are given a question and an excerpt of a document. Say what the excerpt says to the question, in its own words as far as
 possible, with all numbers, names and conditions, and nothing that it does not say. Where it says nothing to the question, let "relevant" be

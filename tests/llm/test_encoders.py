@@ -2,10 +2,13 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
+import easyrec.llm.encoders.encoder as encoder_module
 from easyrec.errors import BundleError
 from easyrec.llm.encoders.encoder import CrossEncoder, Encoder
 
@@ -161,6 +164,28 @@ def test_a_vector_depends_on_its_text_alone(tmp_path):
     encoder = Encoder(folder)
     many = encoder.encode(TEXTS * 300)
     np.testing.assert_allclose(many, np.tile(np.concatenate([encoder.encode([t]) for t in TEXTS]), (300, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_side_by_side(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(encoder_module, "TOKENS", 8)
+    folder_of(tmp_path, "bert", tensors_of("bert", np.random.default_rng(0)))
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(WORDS[4:], rng.integers(0, 6))) for _ in range(40)]
+    before, told = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(threads)
+        encoder = Encoder(tmp_path)
+        found = encoder.encode(texts, told.append)
+        assert sum(told) == 40
+        assert len(told) > 10
+        assert torch.get_num_threads() == threads
+        each = np.concatenate([encoder.encode([text]) for text in texts])
+        np.testing.assert_allclose(found, each, rtol=1e-5, atol=1e-6)
+        with ThreadPoolExecutor(1) as other:  # threads that begin afterwards have as many as before
+            assert other.submit(torch.get_num_threads).result() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_long_texts_are_cut_and_digests_tell_models_apart(tmp_path):

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from easyrec.data.queues import Entry, Idle, Lease, QueueConfig, Status, WorkQueue, expanded, silent
+from easyrec.databases import transaction
 from easyrec.durable import write_ahead
 from easyrec.errors import QueueError
 
@@ -216,16 +217,10 @@ class SqliteQueue(WorkQueue):
     def _changing(self, make: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction: the file's content before or after it, never between."""
         db = self._connection(make)
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             if make:
                 self._prepare(db)
             yield db
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
 
     def _connection(self, make: bool) -> sqlite3.Connection:
         if self._open is not None and not self.path.exists():  # removed: what is open is a file without a name

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from easyrec.databases import open_file
+from easyrec.databases import open_file, transaction
 from easyrec.errors import ModelError
 
 APPLICATION, VERSION = 0x656C6C6D, 1
@@ -78,8 +78,7 @@ class Cache:
 
     def _put(self, table: str, rows: Sequence[tuple[bytes, bytes]]) -> None:
         try:
-            with self._lock, self._db:
-                self._db.execute("BEGIN IMMEDIATE")
+            with self._lock, transaction(self._db):
                 self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608 (one of our tables)
         except sqlite3.Error as error:
             raise ModelError(f"{self.path}: the answer cannot be kept: {error}") from None

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from easyrec.databases import open_file
+from easyrec.databases import open_file, transaction
 from easyrec.errors import StoreError
 from easyrec.store import journal, native
 from easyrec.store.online import OnlineConfig, OnlineStore, Spans, check_fence, intact
@@ -234,14 +234,8 @@ class SqliteStore(OnlineStore):
     def _changing(self, *, durably: bool = False) -> Iterator[sqlite3.Connection]:
         db = self._db()
         db.execute(f"PRAGMA synchronous = {'FULL' if durably else 'NORMAL'}")
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             yield db
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _told(self) -> Iterator[None]:

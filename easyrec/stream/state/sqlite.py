@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from easyrec.databases import open_file
+from easyrec.databases import open_file, transaction
 from easyrec.errors import StoreError
 from easyrec.stream.state import Changes, State, StateConfig
 
@@ -82,20 +82,13 @@ class SqliteState(State):
 
     def commit(self, changes: Changes) -> None:
         """See the family's contract."""
-        with self._told():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                for space, keys, values in changes:
-                    put = [(space, key, value) for key, value in zip(keys, values, strict=True) if value]
-                    gone = [(space, key) for key, value in zip(keys, values, strict=True) if not value]
-                    put.sort()  # neighbours lie on one page
-                    self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", put)
-                    self._db.executemany("DELETE FROM entries WHERE space = ? AND key = ?", gone)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._told(), transaction(self._db):
+            for space, keys, values in changes:
+                put = [(space, key, value) for key, value in zip(keys, values, strict=True) if value]
+                gone = [(space, key) for key, value in zip(keys, values, strict=True) if not value]
+                put.sort()  # neighbours lie on one page
+                self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", put)
+                self._db.executemany("DELETE FROM entries WHERE space = ? AND key = ?", gone)
 
     def close(self) -> None:
         """See the family's contract."""

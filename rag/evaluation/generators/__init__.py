@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field
 
+from easyrec.llm.telling import seen
 from feature_generator.config import StrictModel
 from rag.evaluation.filtering import Reason
 from rag.evaluation.questions import Question, Reference, digest_of
 from rag.finding import Hit
 from rag.knowledge import KnowledgeBase
 from rag.records import Part
-from rag.telling import seen
 
 FAMILY = "rag.evaluation.generators"
 Form = type[BaseModel]

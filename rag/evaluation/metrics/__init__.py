@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from easyrec.llm.embedders import Embedder
+    from easyrec.llm.judging import Judge
     from easyrec.retrieval.metrics import ListMetric
     from rag.evaluation.case import Case
-    from rag.evaluation.judge import Judge
 
 FAMILY = "rag.evaluation.metrics"
 State = Literal["measured", "skipped", "unparsed", "refused", "led", "failed"]

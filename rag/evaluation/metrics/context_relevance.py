@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Len
 from pydantic import BaseModel, Field, create_model
 
+from easyrec.llm.judging import CONTROLS, Matter, Votes, majority
 from rag.evaluation.case import Case, excerpts
-from rag.evaluation.judge import CONTROLS, Matter, Votes, majority
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, Tools
 
 RULES = """You judge what a search has found. First comes the question, then the excerpts, each with a number "n". For each excerpt, in the

@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Len
 from pydantic import BaseModel, Field
 
+from easyrec.llm.judging import CONTROLS, Matter, Votes, middle
 from rag.cleaning import CITED
 from rag.evaluation.case import Case
-from rag.evaluation.judge import CONTROLS, Matter, Votes, middle
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, Tools
 
 RULES = """You compare two answers to a question with the right answer, each by itself. The answers have a number "n". For each of them, in the order of

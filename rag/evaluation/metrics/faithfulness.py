@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from easyrec.llm.judging import Matter
 from rag.cleaning import CITED
 from rag.evaluation.case import Case, excerpts
-from rag.evaluation.judge import Matter
 from rag.evaluation.metrics import FAILED, SKIPPED, Measured, MetricConfig, State, Tools
 from rag.evaluation.verdicts import MOST, check
 

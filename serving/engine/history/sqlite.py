@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from easyrec.databases import transaction
 from easyrec.durable import write_ahead
 from easyrec.errors import RunError
 from serving.engine.history import History, HistoryConfig, Past
@@ -88,8 +88,7 @@ class SQLite(History):
     def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         db = self._db()
         self._newest = max(self._newest, *(row[1] for row in rows)) if rows else self._newest
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             db.executemany(statement, rows)
             if time.monotonic() - self._tidied > TIDY_S:
                 self._tidied = time.monotonic()
@@ -98,11 +97,6 @@ class SQLite(History):
                 oldest = now - int(1000.0 * self.config.keep_s)
                 db.execute("DELETE FROM clicks WHERE time < ?", (oldest,))
                 db.execute("DELETE FROM shown WHERE time < ?", (oldest,))
-            db.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
-            raise
 
     def close(self) -> None:
         """Close all connections."""

@@ -34,7 +34,7 @@ def config(tmp_path, model_server):
 @pytest.fixture
 def judge(model_server):
     """Makes judges."""
-    from rag.evaluation.judge import Judge
+    from easyrec.llm.judging import Judge
 
     held = []
 

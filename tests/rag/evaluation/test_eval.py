@@ -11,11 +11,11 @@ import yaml
 
 from easyrec.cli import main
 from easyrec.errors import ConfigError, DataError
+from easyrec.intervals import interval
 from rag.config import load_rag
 from rag.evaluation.comparing import compare
 from rag.evaluation.evaluate import Evaluator, metrics_of
 from rag.evaluation.gates import check_drops, check_gates, read_gate
-from rag.evaluation.intervals import interval
 from rag.evaluation.questions import Question, digest_of, read_questions, write_questions
 from rag.evaluation.results import STATES, Summary, read_report
 from rag.knowledge import KnowledgeBase

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from easyrec.llm.client import Usage
+from easyrec.llm.judging import CONTROLS, DATA
 from feature_generator.config import member, members
 from rag.answer import Answered, Citation
 from rag.chunkers import Chunk
 from rag.evaluation.case import Case
-from rag.evaluation.judge import CONTROLS, DATA
 from rag.evaluation.metrics import FAMILY, Tools
 from rag.evaluation.metrics.citation_precision import citations_in
 from rag.evaluation.questions import Question, Reference, digest_of

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from easyrec.errors import AnswerError
 from easyrec.llm.client import AsyncClient, Client, system, user
-from rag.telling import line
+from easyrec.llm.telling import line
 
 M = TypeVar("M", bound=BaseModel)
 DATA = """

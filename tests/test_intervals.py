@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from rag.evaluation.intervals import difference, holm, interval, wilson
+from easyrec.intervals import difference, holm, interval, wilson
 
 
 def test_an_interval_holds_the_true_mean_as_often_as_it_says():
