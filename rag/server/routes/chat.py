@@ -21,8 +21,9 @@ from rag.server.asking import SESSION, Chat, Question, citations_of, question_of
 from rag.server.events import tell
 from rag.server.gate import refused_of
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, json_of, left_of, user_of
+from rag.server.routes import Json, Route, json_of, left_of, user_of, with_base
 from rag.server.service import Service
+from rag.server.shelf import Open
 from rag.server.users import User
 
 ALIVE_S = 10.0
@@ -240,17 +241,15 @@ class Answering:
 
 async def forgotten(service: Service, request: Request) -> Response:
     """A talk that the server remembers no longer."""
-    name, user, session = base_of(service, request), user_of(request), request.path_params["session"]
+    user, session = user_of(request), request.path_params["session"]
     if not re.fullmatch(SESSION, session):
         raise Refused(404, "unknown_session", "there is no such session")
 
-    def work() -> bool:
-        with service.shelf.use(name) as opened:
-            chats = opened.rag.chats if opened.rag is not None else None
-            return chats is not None and chats.drop(user.name, session_of(name, session))
+    def work(opened: Open) -> bool:
+        chats = opened.rag.chats if opened.rag is not None else None
+        return chats is not None and chats.drop(user.name, session_of(opened.name, session))
 
-    gone = await service.work.run(work, left_of(request, service.config.limits.deadline_s))
-    return Json({"id": session, "deleted": gone})
+    return Json({"id": session, "deleted": await with_base(service, request, work)})
 
 
 def session_of(base: str, session: str) -> str:

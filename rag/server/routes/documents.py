@@ -16,7 +16,7 @@ from rag.server.files import new
 from rag.server.ingesting import preview, shown_chunk
 from rag.server.names import folder_name
 from rag.server.refused import Refused
-from rag.server.routes import Json, Route, base_of, left_of, number_in, page_of, user_of
+from rag.server.routes import Json, Route, base_of, left_of, number_in, page_of, user_of, with_base, with_document
 from rag.server.service import Service
 from rag.server.shelf import Open
 from rag.server.tasks import OPEN, Task
@@ -29,16 +29,15 @@ FIELDS = ("folder", "facts", "access", "hold")
 
 async def listed(service: Service, request: Request) -> Response:
     """The documents that this key may see."""
-    name, access = base_of(service, request), user_of(request).access
+    access = user_of(request).access
     limit, offset = page_of(request)
 
-    def work() -> dict[str, Any]:
-        with service.shelf.use(name) as opened:
-            found = opened.base.documents(access)
+    def work(opened: Open) -> dict[str, Any]:
+        found = opened.base.documents(access)
         data = [_told(document) for document in found[offset : offset + limit]]
         return {"object": "list", "data": data, "total": len(found), "has_more": offset + limit < len(found)}
 
-    return Json(await service.work.run(work, left_of(request, service.config.limits.deadline_s)))
+    return Json(await with_base(service, request, work))
 
 
 async def uploaded(service: Service, request: Request) -> Response:
@@ -137,31 +136,24 @@ def _fields(fields: dict[str, str], user: User) -> tuple[dict[str, Any], str, bo
 
 async def shown(service: Service, request: Request) -> Response:
     """A document."""
-    number = number_in(request, "document")
-
-    def work(opened: Open, document: Stored) -> dict[str, Any]:
-        return _told(document)
-
-    return Json(await with_document(service, request, number, work))
+    return Json(await with_document(service, request, lambda opened, document: _told(document)))
 
 
 async def removed(service: Service, request: Request) -> Response:
     """One less: no search finds it any more."""
-    number = number_in(request, "document")
 
     def work(opened: Open, document: Stored) -> dict[str, Any]:
         with opened.writing:
             opened.base.remove(document.source)
         for file in service.tasks.forget(opened.name, document.source):
             service.files.drop(file)
-        return {"id": number, "deleted": True}
+        return {"id": document.id, "deleted": True}
 
-    return Json(await with_document(service, request, number, work))
+    return Json(await with_document(service, request, work))
 
 
 async def chunks(service: Service, request: Request) -> Response:
     """What a document says, in parts."""
-    number = number_in(request, "document")
     limit, offset = page_of(request)
 
     def work(opened: Open, document: Stored) -> dict[str, Any]:
@@ -171,25 +163,7 @@ async def chunks(service: Service, request: Request) -> Response:
         ]
         return {"object": "list", "data": data, "total": len(parts), "has_more": offset + limit < len(parts)}
 
-    return Json(await with_document(service, request, number, work))
-
-
-async def with_document(service: Service, request: Request, number: int, work: Any) -> Any:
-    """What something makes of a document that this key may see.
-
-    Raises:
-        Refused: There is none.
-    """
-    name, access = base_of(service, request), user_of(request).access
-
-    def found() -> Any:
-        with service.shelf.use(name) as opened:
-            document = opened.base.records.document_of(number)
-            if document is None or not document.visible(access):
-                raise Refused(404, "unknown_document", f"there is no document {number}")
-            return work(opened, document)
-
-    return await service.work.run(found, left_of(request, service.config.limits.deadline_s))
+    return Json(await with_document(service, request, work))
 
 
 def _told(document: Stored) -> dict[str, Any]:
