@@ -17,6 +17,8 @@ from rag.server.routes.searches import hit_told
 
 SESSION = r"^[A-Za-z0-9_.@+-]{1,60}$"
 IMAGE_BYTES = 4 << 20
+TALK = 10
+"""Times as many messages may be sent as are read."""
 STARTS = {"image/png": b"\x89PNG", "image/jpeg": b"\xff\xd8\xff", "image/gif": b"GIF8", "image/webp": b"RIFF"}
 
 
@@ -82,6 +84,10 @@ def question_of(body: Chat, limits: LimitsConfig) -> Question:
         raise Refused(400, "n", "one answer is given to a question", param="n")
     if body.k is not None and body.k > limits.k:
         raise Refused(400, "k", f"must be at most {limits.k}", param="k")
+    if len(body.messages) > TALK * limits.messages:
+        most = TALK * limits.messages
+        text = f"a talk has at most {most:,} messages, but this one has {len(body.messages):,}: send the latest ones"
+        raise Refused(400, "messages", text, param="messages")
     said = [one for one in body.messages if one.role in ("user", "assistant")]
     if not said or said[-1].role != "user":
         raise Refused(400, "messages", "the last message must be the user's", param="messages")

@@ -187,6 +187,19 @@ def test_an_answer_comes_in_pieces(server, endpoint):
     assert server.bodies()[0]["stream_options"] == {"include_usage": True}
 
 
+def test_a_server_that_does_not_stream_answers_in_one_piece(server, endpoint):
+    server.script.append(server.says("two words", finish=None))
+    server.script.append(server.Reply({"error": {"message": "busy"}}))
+    server.script.append(server.says(None, refusal="no"))
+    with Client(endpoint()) as client:
+        piece, last = client.stream("?")
+        assert (piece.text, last.answer.text, last.answer.finish) == ("two words", "two words", "stop")
+        assert client.ledger.spent.tokens == 15
+        (last,) = client.stream("?")
+        assert (last.answer.text, last.answer.refusal) == ("", "no")
+    assert len(server.asked) == 3, "an error is asked again"
+
+
 def test_a_stream_that_breaks_off_is_told_and_counted(server, endpoint):
     server.script.append(server.Reply(pieces=pieces("one ", "two ")[:2], cut=True))
     with Client(endpoint()) as client:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from rag.answer import Answered
-from rag.rag import Rag
+from rag.rag import How, Rag
 from rag.server.asking import SESSION, Chat, Question, citations_of, question_of
 from rag.server.events import tell
 from rag.server.gate import refused_of
@@ -121,14 +121,15 @@ class Answering:
     def _asked(self, rag: Rag) -> Iterator[str | Answered]:
         """The pieces of the answer."""
         body, question = self._body, self._question
-        how: dict[str, Any] = {
+        how: How = {
+            "history": question.history,
             "filter": body.filter,
             "access": self._user.access,
             "images": question.images,
             "k": body.k,
         }
         if body.session is None:
-            return rag.stream(question.text, history=question.history, **how)
+            return rag.stream(question.text, **how)
         return rag.chat(question.text, user=self._user.name, session=session_of(body.model, body.session), **how)
 
     def _tell(self, piece: str | Answered | Exception) -> None:

@@ -60,6 +60,20 @@ def test_an_answer_streams(serve, model_server):
     assert events[-1]["usage"] == {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
 
 
+def test_a_long_talk_is_read_from_its_end_and_one_too_long_is_refused(serve, model_server):
+    served = serve(limits={"messages": 3})
+    served.filled()
+    model_server.answer = lambda path, body: model_server.says("Five days [1].")  # of a model that does not stream
+    talk = [{"role": ("user", "assistant")[n % 2], "content": f"turn{n:02} of a refund"} for n in range(31)]
+    answer = served.ask("POST", "/v1/chat/completions", json={"model": "shop", "messages": talk[:29]})
+    assert answer.json()["choices"][0]["message"]["content"] == "Five days [1].", answer.text
+    told = model_server.bodies()[-1]["messages"][-1]["content"]
+    assert [n for n in range(29) if f"turn{n:02}" in told] == [26, 27, 28]
+    answer = served.ask("POST", "/v1/chat/completions", json={"model": "shop", "messages": talk})
+    assert served.code(answer) == (400, "messages")
+    assert "at most 30 messages, but this one has 31" in answer.json()["error"]["message"]
+
+
 def test_a_model_that_fails_is_told_before_the_first_word_and_after_it(serve, model_server):
     served = serve()
     served.filled()
