@@ -48,10 +48,10 @@ class Chat(Lenient):
     messages: list[Said] = Field(min_length=1)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    n: int = 1
+    n: int = Field(1, strict=True)
     filter: dict[str, Any] | None = None
     """Beside what other models know: what must hold of the documents."""
-    k: int | None = Field(None, ge=1)
+    k: int | None = Field(None, ge=1, strict=True)
     """Beside what other models know: how many chunks the answer is made of."""
     session: Annotated[str, StringConstraints(pattern=SESSION)] | None = None
     """Beside what other models know: a talk that the server remembers (`chat` in its config), then the last message is enough."""

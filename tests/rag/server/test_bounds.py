@@ -69,3 +69,18 @@ def test_a_search_has_no_more_than_may_be_however_it_says_so(serve):
     served.filled()
     for more in ({"k": 11}, {"search": {"k": 11}}, {"search": {"k": "11"}}):
         assert served.code(served.ask("POST", "/v1/kb/shop/search", json={"query": "refund", **more})) == (400, "k")
+
+
+def test_a_truth_value_is_no_number(serve):
+    served = serve()
+    served.filled()
+    search = "/v1/kb/shop/search"
+    for body in ({"query": "refund", "k": True}, {"query": "refund", "search": {"k": True}}):
+        answer = served.ask("POST", search, json=body)
+        assert answer.status_code == 400
+        assert "must be a number, but is True" in answer.json()["error"]["message"]
+    merge = served.ask("POST", "/v1/kb/shop/chunks/1/merge", json={"chunks": [True]})
+    assert served.code(merge) == (400, "body")
+    talk = {"model": "shop", "messages": [{"role": "user", "content": "refund?"}]}
+    for odd in ({"k": True}, {"n": True}):
+        assert served.code(served.ask("POST", "/v1/chat/completions", json={**talk, **odd})) == (400, "body")
