@@ -73,6 +73,8 @@ class LimitsConfig(StrictModel):
     """In an upload."""
     upload_timeout_s: float = Field(600.0, gt=0.0)
     """How long an upload may take."""
+    uploads: int = Field(16, ge=1, le=1024)
+    """That come at a time; further ones are answered 429."""
     waiting_tasks: int = Field(1000, ge=1)
     """Files that wait to be taken in; further uploads are answered 429."""
     question_characters: int = Field(8000, ge=1)

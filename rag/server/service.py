@@ -19,7 +19,7 @@ from rag.server.evaluations import Evaluations
 from rag.server.events import tell
 from rag.server.files import Files
 from rag.server.ingesting import Ingesting
-from rag.server.lanes import Lane
+from rag.server.lanes import Lane, Places
 from rag.server.numbers import BOUNDS, HELP
 from rag.server.pictures import Pictures
 from rag.server.quotas import Quotas
@@ -73,6 +73,7 @@ class Service:
         limits = self.config.limits
         self.work = Lane("work", limits.threads, limits.queue)
         self.answers = Lane("answers", limits.answers, limits.queue)
+        self.uploads = Places(limits.uploads, "uploads")
         self.ingesting = Ingesting(self.tasks, self.shelf, self.files, self.metrics, self.config.workers)
         self.pictures = Pictures()
         self.ready = False
@@ -105,5 +106,6 @@ class Service:
         for lane in (self.work, self.answers):
             self.metrics.set("easyrec_rag_waiting", lane.waiting, lane=lane.name)
             self.metrics.set("easyrec_rag_running", lane.running, lane=lane.name)
+        self.metrics.set("easyrec_rag_running", self.uploads.taken, lane="uploads")
         self.metrics.set("easyrec_rag_bases_open", self.shelf.count)
         return exposition([self.metrics.state()], HELP, BOUNDS)

@@ -1,6 +1,8 @@
 """Quotas and bounds: what is too much, too slow or odd."""
 
 import socket
+import threading
+import time
 
 
 def test_quotas_are_answered_by_when_to_come_again(serve, model_server):
@@ -24,6 +26,51 @@ def test_quotas_are_answered_by_when_to_come_again(serve, model_server):
     for _ in range(60):
         answer = served.ask("GET", "/v1/models", "root")
     assert served.code(answer) == (429, "rate_limit_exceeded")
+
+
+def test_uploads_at_once_pass_no_quota(serve):
+    served = serve(
+        llm=False, users=[{**serve.users[0], "quota": {"documents": 3, "bytes": 1000}}], limits={"uploads": 8}
+    )
+    served.ask("POST", "/v1/kb", "root", json={"name": "shop"})
+    told, ready = [], threading.Barrier(8)
+
+    def put(number):
+        ready.wait()
+        told.append(served.put("shop", {f"{number}.md": b"x" * 300}, "root", hold="true").status_code)
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == [202] * 3 + [429] * 5
+
+
+def test_a_file_may_be_put_in_anew_and_those_that_wait_count(serve):
+    served = serve(llm=False, users=[{**serve.users[0], "quota": {"bytes": 1000}}])
+    served.ask("POST", "/v1/kb", "root", json={"name": "shop"})
+    put = lambda size, **how: served.put("shop", {"a.md": b"x" * size}, "root", **how).status_code  # noqa: E731
+    assert put(900) == 202
+    served.until_done("shop", "root")
+    assert [put(990), put(1001)] == [202, 429], "it takes the place of the one before"
+    served.until_done("shop", "root")
+    assert [put(600, hold="true"), put(600, hold="true")] == [202, 429], "each that is held is on the disk"
+
+
+def test_so_many_uploads_come_at_a_time(serve):
+    served = serve(llm=False, limits={"uploads": 1})
+    served.ask("POST", "/v1/kb", json={"name": "shop"})
+    host, port = served.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        head = f"POST /v1/kb/shop/documents HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000\r\n"
+        client.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n".encode())
+        end = time.monotonic() + 30
+        while 'easyrec_rag_running{lane="uploads"} 1' not in served.client.get("/metrics").text:
+            assert time.monotonic() < end
+        assert served.code(served.put("shop", {"a.md": b"x"})) == (429, "busy")
+    while served.put("shop", {"a.md": b"x"}).status_code != 202:
+        assert time.monotonic() < end, "who goes away gives the place back"
 
 
 def test_what_is_too_large_or_odd_is_refused_and_leaves_nothing(serve, tmp_path):
