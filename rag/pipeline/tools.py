@@ -61,6 +61,11 @@ class Tools:
                 self._clients[key] = self.keep(Client(wanted))
             return self._clients[key]
 
+    def tokens(self) -> int:
+        """How many tokens the models took that were asked until now."""
+        with self._lock:
+            return sum(client.ledger.spent.tokens for client in self._clients.values())
+
     def keep(self, held: C) -> C:
         """Close something at the end."""
         self._stack.callback(held.close)

@@ -69,7 +69,7 @@ class Service:
         self.metrics = Metrics(BOUNDS)
         self.tasks = Tasks(state / "tasks.db", self.config.keep_tasks)
         self.shelf = Shelf(root, rag, self.config.open)
-        self.evaluations = Evaluations(state / "evaluations", self.shelf)
+        self.evaluations = Evaluations(state / "evaluations", self.shelf, self._used)
         limits = self.config.limits
         self.work = Lane("work", limits.threads, limits.queue)
         self.answers = Lane("answers", limits.answers, limits.queue)
@@ -78,11 +78,18 @@ class Service:
         self.pictures = Pictures()
         self.ready = False
 
+    def _used(self, name: str, tokens: int) -> None:
+        """Count tokens of a user, if there is one of that name still."""
+        user = self.users.named(name)
+        if user is not None:
+            self.quotas.use_tokens(user, tokens)
+
     async def start(self) -> None:
         """Begin to take in what waits, and to answer."""
         for path in self.coming.iterdir():  # of uploads that were cut off
             path.unlink(missing_ok=True)
         self.ingesting.start()
+        self.evaluations.resume()
         self.ready = True
 
     async def stop(self) -> None:

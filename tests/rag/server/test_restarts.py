@@ -39,6 +39,70 @@ def test_what_was_put_in_is_taken_in_after_a_restart(serve, model_server):
     assert len(second.ask("GET", "/v1/kb/shop/documents").json()["data"]) == 2
 
 
+def ended(served):
+    """The evaluations of `shop` when all came to their end, the first one first."""
+    end = time.monotonic() + 60
+    while True:
+        found = served.ask("GET", "/v1/kb/shop/evaluations").json()["data"]
+        if all(one["state"] in ("done", "failed") for one in found):
+            return found[::-1]
+        assert time.monotonic() < end, found
+        time.sleep(0.02)
+
+
+def test_what_was_to_be_measured_is_measured_after_a_restart(serve, model_server):
+    first = serve()
+    first.filled()
+    begun = threading.Event()
+
+    def slow(path, body):
+        begun.set()
+        return model_server.Reply(pieces=serve.spoken("Five days [1]."), wait=0.5)
+
+    model_server.answer = slow
+    questions = [{"question": f"refund {number}?", "kind": "unanswerable"} for number in range(3)]
+    body = {"questions": questions, "answers": True, "metrics": ["abstention"]}
+    for name in ("running", "waiting"):
+        more = {"name": name, "settings": {"search": {"k": 1}}}
+        assert first.ask("POST", "/v1/kb/shop/evaluations", json={**body, **more}).status_code == 202
+    assert begun.wait(30)
+    told = first.ask("GET", "/v1/kb/shop/evaluations").json()["data"]
+    first.stop()
+    model_server.answer = lambda path, body: model_server.Reply(pieces=serve.spoken("Five days [1]."))
+    second = serve()
+    found = ended(second)
+    assert [(one["name"], one["state"], one["questions"]) for one in found] == [
+        ("running", "done", 3),
+        ("waiting", "done", 3),
+    ]
+    assert [(one["id"], one["created"]) for one in found[::-1]] == [(one["id"], one["created"]) for one in told]
+    report = second.ask("GET", f"/v1/kb/shop/evaluations/{found[0]['id']}").json()["report"]
+    assert "could not be asked" not in json.dumps(report)
+    second.stop()
+    third = serve()
+    asked = len(model_server.asked)
+    assert [one["state"] for one in ended(third)] == ["done", "done"]
+    assert len(model_server.asked) == asked, "what is done is not done again"
+
+
+def test_what_servers_die_of_is_not_tried_for_ever_and_what_is_damaged_stops_nobody(serve, tmp_path):
+    from rag.server.asked import Asked, write
+
+    first = serve()
+    first.filled()
+    first.stop()
+    folder = tmp_path / "bases" / ".server" / "evaluations"
+    one = {"base": "shop", "user": "local", "created": 1.0, "base_settings": {}, "settings": {}, "answers": False}
+    one |= {"questions": [{"question": "refund?"}], "metrics": ["hit_rate"]}
+    for number, deaths in enumerate((2, 3)):
+        write(folder, Asked(**one, id=f"{number}" * 32, name=f"{deaths}", ended=deaths))
+    (folder / "shop" / f"{'f' * 32}.asked").write_text("{")
+    found = {run["name"]: run for run in ended(serve())}
+    assert (found["2"]["state"], found["3"]["state"]) == ("done", "failed")
+    assert found["3"]["error"] == "the server died 3 times while this was measured"
+    assert list((folder / "shop").glob("*.asked")) == []
+
+
 @pytest.mark.slow
 def test_no_file_is_lost_when_a_server_is_killed(tmp_path, serve, model_server):
     """kill -9 at ten moments while files come and are taken in: whatever was answered 202 is a document at last."""
