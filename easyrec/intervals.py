@@ -93,7 +93,8 @@ def wilson(share: float, count: int, level: float) -> tuple[float, float]:
     whole = 1.0 + z * z / count
     centre = (share + z * z / (2 * count)) / whole
     half = z / whole * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # The share lies in it, which at 0 and 1 rounding would not let it.
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def difference(

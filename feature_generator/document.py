@@ -249,8 +249,15 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any], overrides: S
     Raises:
         ConfigError: The file cannot be read, or a setting has no place.
     """
-    document = Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
-    return override(document, list(overrides)) if overrides else document
+    if not overrides:
+        return Document.of(dict(source)) if isinstance(source, Mapping) else read_yaml(source)
+    if isinstance(source, Mapping):
+        return override(Document({}, _copy(source), {}), list(overrides))
+    problems: list[Problem] = []  # a variable that is not set is none where a setting takes its place
+    document = _read(Path(source), (), problems)
+    if problems:
+        raise ConfigError(problems, str(source))
+    return override(document, list(overrides))
 
 
 def override(document: Document, settings: Sequence[str] | Mapping[str, Any]) -> Document:

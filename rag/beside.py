@@ -70,9 +70,14 @@ class Beside:
         """What stands beside a chunk."""
         return self.records.links_of(part)
 
-    def unlinked(self, kind: str, after: int = 0, most: int = 500) -> list[Part]:
-        """The next chunks, behind a number, that were not given links of a kind yet, none at all included."""
-        return self.records.unlinked(kind_of(kind), after, most)
+    def unlinked(self, kind: str, after: int = 0, most: int = 500, *, every: bool = False) -> list[Part]:
+        """The next chunks, behind a number, that were not given links of a kind yet, none at all included; or every one."""
+        return self.records.unlinked(kind_of(kind), after, most, every)
+
+    def renew(self, kind: str) -> None:
+        """Let `unlinked` give all chunks again. What stands beside one stays until something of that kind takes its place."""
+        with self.records.writing():
+            self.records.links.renew(kind_of(kind))
 
     def unlink(self, kind: str) -> None:
         """Take all links of a kind away."""

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from easyrec.llm.client import Endpoint
-from easyrec.llm.items import template_of
+from easyrec.llm.templates import template_of
 from easyrec.retrieval.filters import NAME
 from feature_generator.config import Choice, StrictModel, faults, member, read_config, validate
 from rag.enrichment.config import EnrichmentConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from easyrec.errors import DataError
-from easyrec.llm.items import columns_of, filled, rows_of
+from easyrec.llm.items import rows_of
+from easyrec.llm.templates import columns_of, filled
 from easyrec.retrieval.filters import Fact
 from rag.config import ItemsConfig
 from rag.knowledge import KnowledgeBase, Report

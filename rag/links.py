@@ -118,6 +118,10 @@ class Links:
         self._delete(kept.values())
         self._db.execute("INSERT OR IGNORE INTO linked VALUES (?, ?)", (part, kind))
 
+    def renew(self, kind: str) -> None:
+        """Let no chunk count as one that was given links of a kind; those that it has stay until others take their place."""
+        self._db.execute("DELETE FROM linked WHERE kind = ?", (kind,))
+
     def unlink(self, kind: str) -> None:
         """Take all links of a kind away."""
         self._delete(

@@ -185,8 +185,10 @@ def _given(
     """What a run begins with.
 
     Raises:
-        DataError: There is too much of it, or a turn is of nobody who talks.
+        DataError: There is too much of it, or nothing, or a turn is of nobody who talks.
     """
+    if not question.strip() and not images:
+        raise DataError("the question is empty")
     if len(question) > LONGEST or any(len(words_of(turn)) > LONGEST for turn in history):
         raise DataError(f"a question, and a turn before it, may have {LONGEST} letters")
     if len(history) > TURNS:

@@ -235,11 +235,11 @@ class Records:
         """All summaries of chunks, the lowest first."""
         return self._parts("WHERE c.link = 'tree' ORDER BY c.number, c.id", (), False)
 
-    def unlinked(self, kind: str, after: int, most: int) -> list[Part]:
-        """Some chunks, behind a number, that nobody gave links of a kind."""
-        missing = "NOT EXISTS (SELECT 1 FROM linked l WHERE l.chunk = c.id AND l.kind = ?)"
+    def unlinked(self, kind: str, after: int, most: int, every: bool) -> list[Part]:
+        """Some chunks, behind a number, that nobody gave links of a kind, or whatever they have."""
+        missing = "(? OR NOT EXISTS (SELECT 1 FROM linked l WHERE l.chunk = c.id AND l.kind = ?))"
         return self._parts(
-            f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, kind, most), False
+            f"WHERE c.link IS NULL AND c.id > ? AND {missing} ORDER BY c.id LIMIT ?", (after, every, kind, most), False
         )
 
     def beside(self, document: int, first: int, last: int) -> list[Part]:

@@ -18,6 +18,7 @@ class Report:
         updated: Sources whose content, or what is known of them, has changed.
         unchanged: Sources that are as they were.
         failed: Sources that could not be read, with the reasons; what was known of them stays.
+        skipped: Files in folders that no reader knows, as paths.
         chunks: How many chunks the added and updated ones have.
         embedded: How many texts were embedded; the other chunks had their vectors already.
         lost: By source, what people wrote in the place of chunks that its file no longer has; an empty text stands for a chunk
@@ -31,6 +32,7 @@ class Report:
     updated: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
     chunks: int = 0
     embedded: int = 0
     lost: dict[str, list[str]] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,9 @@ class Source:
 
 
 def sources_of(
-    paths: Iterable[str | os.PathLike[str]], under: str | os.PathLike[str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    under: str | os.PathLike[str] | None = None,
+    skipped: Callable[[str], object] | None = None,
 ) -> Iterator[Source]:
     """Files, and those in folders that a reader knows, each once and in an order that does not change.
 
@@ -39,21 +41,26 @@ def sources_of(
     Args:
         paths: Files and folders.
         under: What names are told from; default: they are the paths as they were given.
+        skipped: Is told the path of each file in a folder that no reader knows.
     """
     endings = {ending for name in members(FAMILY) for ending in member(FAMILY, name).Config.endings}
     seen: set[Path] = set()
     for given in map(Path, paths):
-        for path, problem in _inside(given, endings) if given.is_dir() else [(given, "")]:
+        for path, problem in _inside(given, endings, skipped or (lambda _: None)) if given.is_dir() else [(given, "")]:
             if path not in seen:
                 seen.add(path)
                 yield _source(path, under, problem)
 
 
-def _inside(folder: Path, endings: set[str]) -> Iterator[tuple[Path, str]]:
+def _inside(folder: Path, endings: set[str], skipped: Callable[[str], object]) -> Iterator[tuple[Path, str]]:
     refused: list[OSError] = []
     for here, folders, files in os.walk(folder, onerror=refused.append):
         folders.sort()
-        yield from ((Path(here, name), "") for name in sorted(files) if Path(name).suffix.lower() in endings)
+        for name in sorted(files):
+            if Path(name).suffix.lower() in endings:
+                yield Path(here, name), ""
+            else:
+                skipped(_printable(Path(here, name).as_posix()))
     for error in refused:
         yield Path(error.filename), f"cannot be read: {error.strerror}"
 
@@ -68,9 +75,14 @@ def _source(path: Path, under: str | os.PathLike[str] | None, problem: str) -> S
     if (
         not name.isprintable()
     ):  # what a name may hold otherwise could pass for a line of a list, or cannot be written at all
-        name = name.encode("unicode_escape").decode("ascii")
+        name = _printable(name)
         problem = problem or "its name has characters that are not printed: rename it"
     return Source(path, name, problem or _kind_of(path))
+
+
+def _printable(name: str) -> str:
+    """A name without what would not be printed."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def _kind_of(path: Path) -> str:

@@ -59,6 +59,9 @@ class Reply:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = (
+        True  # head and body are written apart: the second would wait 40 ms for an acknowledgement
+    )
 
     def log_message(self, *_):
         pass

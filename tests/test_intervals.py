@@ -8,6 +8,8 @@ import pytest
 from scipy.stats import norm
 
 from easyrec.intervals import difference, holm, interval, wilson
+from rag.evaluation.gates import Gate, check_gates
+from rag.evaluation.results import Summary
 
 
 def test_an_interval_holds_the_true_mean_as_often_as_it_says():
@@ -45,6 +47,18 @@ def test_values_that_are_all_alike_leave_doubt():
     nothing = interval([])
     assert nothing.count == 0
     assert math.isnan(nothing.mean)
+
+
+def test_what_all_have_is_never_outside_of_its_interval():
+    for count in range(1, 200):
+        for share in (0.0, 1.0):
+            low, high = wilson(share, count, 0.95)
+            assert low <= share <= high, count
+            gate = Gate("x", share > 0, share)
+            (judged,) = check_gates(
+                [gate], [Summary("x", interval([share] * count), {"measured": count, "skipped": 0})], 1
+            )
+            assert judged.passed, count
 
 
 def test_wilson_by_hand():

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._print import line
-from easyrec.commands._rag import add_config, add_search, add_trace, config_of, facts_in, print_trace, where
+from easyrec.commands._rag import (
+    add_config,
+    add_search,
+    add_trace,
+    config_of,
+    facts_in,
+    print_trace,
+    question_of,
+    tell_empty,
+    where,
+)
 from easyrec.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -25,9 +35,8 @@ MOST_BYTES = 64 << 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag ask`."""
-    add_config(parser)
-    parser.add_argument("query", metavar="QUESTION", help="what is asked")
-    add_search(parser)
+    add_config(parser, base=True)
+    add_search(parser, "what is asked")
     parser.add_argument("--session", metavar="NAME", help="go on with this talk, which 'chat' of the config remembers")
     parser.add_argument("--user", default="me", metavar="NAME", help="whose talk it is")
     parser.add_argument("--image", nargs="+", default=[], metavar="FILE", help="pictures that belong to the question")
@@ -40,16 +49,18 @@ def run(args: argparse.Namespace) -> None:
     from rag.answer import Answered  # noqa: PLC0415 (help must not wait for it)
     from rag.rag import Rag  # noqa: PLC0415
 
-    config = config_of(args)
+    question, config = question_of(args), config_of(args)
     if config.llm is None and config.pipeline is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model answers")
     with Rag(config) as rag:
+        tell_empty(rag.base)
         how: dict[str, Any] = {
-            "filter": facts_in(args.filter) or None,
+            "filter": facts_in(args.filter, "--filter") or None,
             "images": [_content(path) for path in args.image],
+            "k": args.k,
         }
         talk = {"user": args.user, "session": args.session}
-        pieces = rag.stream(args.query, **how) if args.session is None else rag.chat(args.query, **talk, **how)
+        pieces = rag.stream(question, **how) if args.session is None else rag.chat(question, **talk, **how)
         for piece in pieces:
             if isinstance(piece, Answered):
                 _print(piece, args.json)

@@ -25,7 +25,7 @@ MOST = 16 << 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag edit`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("parts", nargs="+", type=int, metavar="NUMBER", help="chunks")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--text", metavar="FILE", default="-", help="what the chunk shall say; default: standard input")
@@ -51,7 +51,12 @@ def run(args: argparse.Namespace) -> None:
         if args.merge:
             line(f"{', '.join(map(str, args.parts))}: are {base.merge(args.parts)} now")
         elif args.drop:
-            for part in args.parts:
+            parts = list(dict.fromkeys(args.parts))
+            there = base.records.parts(parts)
+            gone = [part for part in parts if part not in there]
+            if gone:  # all go, or none
+                raise DataError(f"{base.config.path}: there is no chunk {gone[0]}")
+            for part in parts:
                 base.drop(part)
                 line(f"{part}: is gone")
         elif args.split is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._print import PlainTable, console, count, line, table
@@ -25,17 +26,19 @@ TREE = "tree"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag enrich`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument(
         "--kinds", nargs="+", metavar="KIND", help="of those of the config, these; or others as by default"
     )
     parser.add_argument("--dry", action="store_true", help="tell what it would cost at most, and ask nobody")
     parser.add_argument("--limit", type=int, metavar="N", help="chunks that are asked about, of each kind")
-    parser.add_argument("--again", action="store_true", help="take away what is there of these kinds, and make it anew")
+    parser.add_argument(
+        "--again", action="store_true", help="make what is there of these kinds anew; it stays until what is new comes"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, and tell what came of it; 1 where the budget ended before its time."""
+    """Ask, and tell what came of it; 1 where the budget ended before its time, or nothing came of it."""
     from easyrec.llm.client import Client  # noqa: PLC0415 (help must not wait for it)
     from rag.knowledge import KnowledgeBase  # noqa: PLC0415
 
@@ -53,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         assert endpoint is not None
         if args.again:
             for name in kinds:
-                base.drop_trees() if name == TREE else base.unlink(name)
+                if name != TREE:
+                    base.renew(name)
         with Client(endpoint) as client:
             return _ask(args, base, client, kinds)
 
@@ -90,16 +94,19 @@ def _ask(args: argparse.Namespace, base: KnowledgeBase, client: Client, kinds: d
     from rag.enrichment.tree import Grower  # noqa: PLC0415
 
     shown = table(base.config.path, "kind", "asked about", "texts", "too short", "failed", right=1)
-    stopped = ""
+    stopped, texts, failed = "", 0, 0
     for name, config in kinds.items():
         if name == TREE:
-            grown = Grower(base, config).grow(client, _progress(name))
-            shown.add_row(name, count(grown.made + grown.failed), count(grown.made), "", count(grown.failed))
-            stopped = grown.stopped
+            grown = Grower(base, config, again=args.again).grow(client, _progress(name))
+            shown.add_row(
+                name, count(grown.made + grown.failed), count(grown.made), "", _failed(grown.failed, grown.reasons)
+            )
+            stopped, texts, failed = grown.stopped, texts + grown.made, failed + grown.failed
         else:
             done = enrich(base, client, config, limit=args.limit, progress=_progress(name))
-            shown.add_row(name, *map(count, (done.chunks, done.texts, done.short, done.failed)))
-            stopped = done.stopped
+            told = map(count, (done.chunks, done.texts, done.short))
+            shown.add_row(name, *told, _failed(done.failed, done.reasons))
+            stopped, texts, failed = done.stopped, texts + done.texts, failed + done.failed
         if stopped:
             break
     console().print(shown)
@@ -108,7 +115,15 @@ def _ask(args: argparse.Namespace, base: KnowledgeBase, client: Client, kinds: d
     line(f"{count(spent.calls)} calls, {count(spent.hits)} from the cache, {tokens}" + _money(cost))
     if stopped:
         print(f"stopped: {stopped}; what was made is kept, the next run goes on", file=sys.stderr)
-    return 1 if stopped else 0
+    if failed and not texts:
+        print("the model said nothing that can be used", file=sys.stderr)
+    return 1 if stopped or (failed and not texts) else 0
+
+
+def _failed(number: int, reasons: Mapping[str, int]) -> str:
+    """How many failed, and why."""
+    why = ", ".join(f"{times} {reason}" for reason, times in sorted(reasons.items()))
+    return f"{count(number)} ({why})" if why else count(number)
 
 
 def _tell_plan(args: argparse.Namespace, base: KnowledgeBase, kinds: dict[str, Any], endpoint: Endpoint | None) -> None:
@@ -120,7 +135,11 @@ def _tell_plan(args: argparse.Namespace, base: KnowledgeBase, kinds: dict[str, A
     shown = table(f"{base.config.path}: nothing is asked", "kind", "calls", "tokens in", "tokens out", "cost", right=1)
     totals = [0, 0, 0]
     for name, config in kinds.items():
-        found = Grower(base, config).plan() if name == TREE else plan(base, config, args.limit)
+        found = (
+            Grower(base, config, again=args.again).plan()
+            if name == TREE
+            else plan(base, config, args.limit, again=args.again)
+        )
         numbers = (found.waiting, *found.tokens)
         totals = [a + b for a, b in zip(totals, numbers, strict=True)]
         _add(shown, name, numbers, price)

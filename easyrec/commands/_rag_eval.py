@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._rag import add_config, config_of
+from easyrec.commands._rag import add_config, check_output, config_in, config_of
 from easyrec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ WORST = 20
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag eval`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("--questions", required=True, metavar="FILE", help="JSON lines, as `easyrec rag qagen` writes")
     parser.add_argument("--against", metavar="FILE", help="another config, to be compared on the same questions")
     parser.add_argument("--metric", nargs="+", default=[], metavar="NAME", help="measure these instead")
@@ -59,8 +61,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.max_drop is not None and args.baseline is None:
         raise ConfigError("--max-drop needs --baseline: it says below what")
+    if args.max_drop is not None and not 0.0 <= args.max_drop < math.inf:  # a drop is below nothing that is no number
+        raise ConfigError(f"--max-drop: must be a number from 0 on, but is {args.max_drop}")
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
+    check_output(args.output, args.html)
     config, other = config_of(args), _other(args)
     gates = [read_gate(text) for text in args.gate]
     keys = [one.key(config.search.k) for one in metrics_of(config, args.metric, answers=not args.search_only)]
@@ -78,7 +83,12 @@ def run(args: argparse.Namespace) -> int:
         compared[f"{name} beside {found.name}"] = _compare(config, found.by_question(), theirs.by_question())
     worse: list[Compared] = []
     if former is not None:
-        drops = _compare(config, former.by_question(), found.by_question())
+        other_words = former.reworded({case.question.key: case.question.question for case in found.cases})
+        if other_words:
+            some = ", ".join(other_words[:5]) + (", ..." if len(other_words) > 5 else "")
+            note = f"{len(other_words)} questions ask something else than in the baseline, and are not compared: {some}"
+            found = replace(found, notes=[*found.notes, note])
+        drops = _compare(config, former.by_question(set(other_words)), found.by_question())
         compared[f"{found.name} beside the baseline"] = drops
         judged += _drops(args, config, found, drops)
         bad = {one.metric for one in judged if not one.passed}
@@ -95,10 +105,9 @@ def _other(args: argparse.Namespace) -> RagConfig | None:
     """The config of `--against`; what is wrong with it is told before anything is paid for."""
     if args.against is None:
         return None
-    from rag.config import load_rag  # noqa: PLC0415 (help must not wait for it)
-    from rag.evaluation.evaluate import metrics_of  # noqa: PLC0415
+    from rag.evaluation.evaluate import metrics_of  # noqa: PLC0415 (help must not wait for it)
 
-    other = load_rag(args.against)
+    other = config_in(args, args.against)
     metrics_of(other, args.metric, answers=not args.search_only)
     return other
 

@@ -23,7 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Let the judge judge, and tell how far it agrees."""
-    from easyrec.llm.client import Client  # noqa: PLC0415 (help must not wait for it)
+    from easyrec.llm.asking import finite  # noqa: PLC0415 (help must not wait for it)
+    from easyrec.llm.client import Client  # noqa: PLC0415
     from easyrec.llm.judging import Judge  # noqa: PLC0415
     from rag.evaluation.labelled import NEAR, agreement, read_labelled  # noqa: PLC0415
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         found = agreement(lines, judge, level=own.level, seed=own.seed)
     if args.json:
         told = [{**vars(one), "near": vars(one.near), "states": dict(one.states)} for one in found]
-        line(json.dumps(_plain(told)))
+        line(json.dumps(finite(told)))
         return
     head = (
         "metric",
@@ -60,12 +61,3 @@ def run(args: argparse.Namespace) -> None:
         span = f"{one.near.low:.3f} .. {one.near.high:.3f}" if one.near.count else ""
         shown.add_row(one.name, count(one.near.count), near, span, distance, bias, together, left)
     console().print(shown)
-
-
-def _plain(value: object) -> object:
-    """Values as JSON has them: what is no number is null."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,20 +12,20 @@ from collections.abc import Callable
 
 from easyrec.commands._options import pairs
 from easyrec.commands._print import console, count, line, table
-from easyrec.commands._rag import add_config, config_of
+from easyrec.commands._rag import add_config, check_output, config_of, tell_empty
 from easyrec.errors import ConfigError, DataError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag qagen`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("--output", required=True, metavar="FILE", help="where the questions go, as JSON lines")
     parser.add_argument("--kinds", nargs="+", default=[], metavar="KIND=COUNT", help="how many of which kind")
     parser.add_argument("--seed", type=int, help="which chunks are tried [evaluation.seed]")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write questions, and tell what came of them; 1 where the budget ended before its time.
+    """Write questions, and tell what came of them; 1 where the budget, or the model, ended before its time.
 
     Raises:
         DataError: No question could be kept.
@@ -36,12 +36,14 @@ def run(args: argparse.Namespace) -> int:
     from rag.knowledge import KnowledgeBase  # noqa: PLC0415
 
     config = config_of(args)
+    check_output(args.output)
     own = config.evaluation
     wanted = generators(_counts(args.kinds)) if args.kinds else own.generators()
     writer = own.writer or config.llm
     if writer is None:
         raise ConfigError(f"{args.config}: 'llm' is missing: it says which model writes")
     with KnowledgeBase(config.knowledge) as base, Client(writer) as client:
+        tell_empty(base)
         made = generate(base, client, wanted, seed=own.seed if args.seed is None else args.seed, progress=_progress())
         spent, cost = client.ledger.spent, client.ledger.cost()
     shown = table(args.output, "kind", "wanted", "asked", "kept", "rejected", right=1, numbers=3)
@@ -69,7 +71,7 @@ def _counts(given: list[str]) -> dict[str, int]:
     """
     found = {}
     for name, text in pairs(given):
-        if not text.isdigit():
+        if not text.isdecimal() or not text.isascii():
             raise ConfigError(f"--kinds {name}={text}: write a whole number")
         found[name] = int(text)
     return found

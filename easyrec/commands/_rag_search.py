@@ -10,14 +10,23 @@ import argparse
 import json
 
 from easyrec.commands._print import line
-from easyrec.commands._rag import add_config, add_search, add_trace, config_of, facts_in, print_trace, where
+from easyrec.commands._rag import (
+    add_config,
+    add_search,
+    add_trace,
+    config_of,
+    facts_in,
+    print_trace,
+    question_of,
+    tell_empty,
+    where,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag search`."""
-    add_config(parser)
-    parser.add_argument("query", metavar="QUESTION", help="what is looked for")
-    add_search(parser)
+    add_config(parser, base=True)
+    add_search(parser, "what is looked for")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each chunk")
     add_trace(parser)
 
@@ -26,8 +35,10 @@ def run(args: argparse.Namespace) -> None:
     """Search, and print what was found."""
     from rag.rag import Rag  # noqa: PLC0415 (help must not wait for it)
 
+    question = question_of(args)
     with Rag(config_of(args)) as rag:
-        found = rag.search(args.query, filter=facts_in(args.filter) or None)
+        found = rag.search(question, filter=facts_in(args.filter, "--filter") or None, k=args.k)
+        tell_empty(rag.base)
     if args.trace:
         print_trace(found.trace, args.trace)
     hits = found.hits

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag show`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument(
         "--document", metavar="SOURCE", help="the chunks of one, with their numbers, as `edit` takes them"
     )

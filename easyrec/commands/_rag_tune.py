@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from easyrec.commands._print import console, line, table
-from easyrec.commands._rag import add_config, config_of
+from easyrec.commands._rag import add_config, check_output, config_of
 from easyrec.errors import ConfigError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `easyrec rag tune`."""
-    add_config(parser)
+    add_config(parser, base=True)
     parser.add_argument("--questions", required=True, metavar="FILE", help="JSON lines, as `easyrec rag qagen` writes")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N questions alone")
     parser.add_argument(
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit: must be at least 1, but is {args.limit}")
     config = config_of(args)
+    check_output(args.output)
     questions = read_questions(args.questions)[: args.limit]
     shown = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
     with KnowledgeBase(config.knowledge) as base, shown:

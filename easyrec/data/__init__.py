@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 PARTS: tuple[PartName, ...] = ("train", "valid", "test")
+SYNTHETIC = "synthetic"
+"""Column of truth values that is true of rows that a model made up, as `easyrec llm augment` writes it."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def make_loader(
     reserved: Sequence[str] | None = None,
     shard: tuple[int, int] = (0, 1),
     matcher: Matcher | None = None,
+    measured: bool | None = None,
 ) -> Loader:
     """The loader of one part.
 
@@ -162,6 +165,8 @@ def make_loader(
             `data.reserved`, `eval.slices` and the columns that metrics group by.
         shard: (i, n): this worker's number and how many share the data, and the rows of each batch.
         matcher: Gives the batches items that their users are compared with.
+        measured: Whether a model is measured by the rows: none of them may be synthetic then. Default: where labels of `valid` or
+            `test` are read and nothing is trained.
 
     Raises:
         ConfigError: The data lacks a column.
@@ -173,6 +178,8 @@ def make_loader(
     for task in experiment.tasks:
         if task.label in config.labels:
             classes[task.label] = task.label_classes
+    if measured is None:
+        measured = labels and not training and part.name in ("valid", "test")
     shuffle = experiment.shuffle if training else None
     absent: dict[str, list[Problem]] = {} if reserved is not None else unread(experiment, [part], training=training)
     if reserved is None:
@@ -197,6 +204,7 @@ def make_loader(
         seed=experiment.train.seed,
         threads=config.threads,
         missing=None if matcher is None else matcher.missing,
+        made_up=SYNTHETIC if measured and _tells_synthetic(part) else None,
     )
     problems = [problem for found in absent.values() for problem in found]
     if part.source.endless and not training:
@@ -230,6 +238,12 @@ def make_loader(
     if problems:
         raise experiment.placed(ConfigError(problems))
     return loader
+
+
+def _tells_synthetic(part: Part) -> bool:
+    """Whether the data says which of its rows a model made up."""
+    kind = part.columns.get(SYNTHETIC)
+    return kind is not None and pa.types.is_boolean(kind)
 
 
 def _share(rows: int, shard: tuple[int, int]) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from feature_generator.columns import Table
 
 logger = logging.getLogger("easyrec.data")
+MADE_UP = "is true: a model made this row up, and models are measured by what people did; keep such rows for training"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Demand:
         seed: Seed of the down-sampling.
         threads: Threads of the generator.
         missing: Tells which rows of a table, made of raw ones, are about items that there are not.
+        made_up: Column that is true of rows that a model made up, which are refused; None: nobody looks.
     """
 
     labels: Mapping[str, int | None]
@@ -56,6 +58,7 @@ class Demand:
     seed: int = 0
     threads: int = 1
     missing: Callable[[Table, pa.RecordBatch], Wrong | None] | None = None
+    made_up: str | None = None
 
 
 def raw_columns(generator: FeatureGenerator, source: Source) -> list[str]:
@@ -91,6 +94,7 @@ class Intake:
         extra = [*demand.labels, *([demand.sample_weight] if demand.sample_weight else []), *demand.reserved]
         extra += [demand.predicate.column] if demand.predicate else []
         extra += [demand.leakage.time, *demand.leakage.sequences] if demand.leakage else []
+        extra += [demand.made_up] if demand.made_up else []
         self._features = raw_columns(generator, source)
         source.require(self._features, "features")
         source.require(extra, "data")
@@ -127,6 +131,8 @@ class Intake:
             chosen = np.asarray(inside.fill_null(False).to_numpy(zero_copy_only=False))
             batch, rows = _choose(batch, rows, chosen)
         report = Report(read=len(rows))
+        if self.demand.made_up is not None:
+            self._refuse(batch, self.demand.made_up, unit, rows)
         if self.demand.leakage is not None and len(rows):
             report += self._leaks(batch, unit, rows)
         labels, weight, wrongs = self._values(batch)
@@ -183,6 +189,16 @@ class Intake:
             weight, wrong = read_weight(batch, self.demand.sample_weight)
             wrongs.append(wrong)
         return labels, weight, [wrong for wrong in wrongs if wrong is not None]
+
+    def _refuse(self, batch: pa.RecordBatch, column: str, unit: Unit, rows: np.ndarray) -> None:
+        """Look for rows that a model made up; `bad_rows` does not excuse them: what they say is nobody's.
+
+        Raises:
+            DataError: There is one.
+        """
+        found = np.flatnonzero(np.asarray(batch.column(column).fill_null(False)))
+        if len(found):
+            raise self._error(Wrong(column, found, "synthetic", lambda _: MADE_UP), unit, rows)
 
     def _leaks(self, batch: pa.RecordBatch, unit: Unit, rows: np.ndarray) -> Report:
         """Count the leaks, and fail at the first or warn once.

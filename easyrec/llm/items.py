@@ -1,9 +1,8 @@
-"""Items and users as texts: the rows of a table, and templates that their values fill."""
+"""Items and users as rows of a table."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +11,11 @@ import pyarrow.csv as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from easyrec.errors import ConfigError, DataError, nearest
+from easyrec.durable import write_bytes
+from easyrec.errors import ConfigError, DataError, RunError, nearest
 
-COLUMN = re.compile(r"\{([^{}]*)\}")
 ROWS = 4096
 """Rows that are read at a time."""
-
-
-def columns_of(template: str) -> list[str]:
-    """The columns that a template names, each once."""
-    return list(dict.fromkeys(COLUMN.findall(template)))
-
-
-def template_of(value: str) -> str:
-    """A template, for validators.
-
-    Raises:
-        ValueError: A brace has no other one, or encloses nothing.
-    """
-    left = COLUMN.sub("", value)
-    if "{" in left or "}" in left:
-        raise ValueError("a brace has no other one: columns are written {column}")
-    if any(not name.strip() for name in columns_of(value)):
-        raise ValueError("{} names no column")
-    return value
-
-
-def filled(template: str, row: Mapping[str, Any]) -> str:
-    """A template with the values of a row: lists are told with commas, what is missing is empty."""
-    return COLUMN.sub(lambda found: words(row[found.group(1)]), template)
-
-
-def words(value: Any) -> str:
-    """A cell as it is read."""
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(words(each) for each in value)
-    return str(round(value, 4)).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def batches_of(path: Path, wanted: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
@@ -83,6 +49,21 @@ def rows_of(path: Path, wanted: Sequence[str], where: str) -> Iterator[dict[str,
     """The same, row by row."""
     for batch in batches_of(path, wanted, where):
         yield from batch.to_pylist()
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, all of it or nothing.
+
+    Raises:
+        RunError: The disk refuses; a former file stays.
+    """
+    held = pa.BufferOutputStream()
+    pq.write_table(table, held)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from None
+    write_bytes(path, held.getvalue().to_pybytes())
 
 
 def _check(there: Sequence[str], wanted: Sequence[str], path: Path, where: str) -> None:

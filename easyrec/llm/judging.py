@@ -8,15 +8,15 @@ please, and its verdict does not count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from easyrec.errors import AnswerError
-from easyrec.llm.client import AsyncClient, Client, system, user
+from easyrec.llm.asking import Asked, ask_each
+from easyrec.llm.client import Client, system, user
 from easyrec.llm.telling import line
 
 M = TypeVar("M", bound=BaseModel)
@@ -90,31 +90,49 @@ class Judge:
         Raises:
             ModelError: The model cannot be reached, or its budget is spent. What was answered is in its cache, if it has one.
         """
+        return self.ask(matters, votes=votes)[0]
+
+    def ask(
+        self,
+        matters: Sequence[Matter[M]],
+        *,
+        votes: int | None = None,
+        max_failed: float = 1.0,
+        progress: Callable[[int], object] | None = None,
+    ) -> tuple[list[Votes[M]], Asked[M]]:
+        """The same, with what it took.
+
+        Args:
+            matters: As of `each`.
+            votes: Likewise.
+            max_failed: The share of votes that may be none.
+            progress: Is told how many more votes there are.
+
+        Raises:
+            DataError: More of them are none.
+            ModelError: As of `each`.
+        """
         times = votes or self.votes
-
-        async def work(client: AsyncClient, item: tuple[Matter[M], int]) -> M | str:
-            matter, sample = item
-            talk = [system(matter.rules + DATA), user("\n".join(line(told) for told in matter.lines))]
-            try:
-                told = await client.structured(
-                    talk,
-                    matter.schema,
-                    temperature=self._temperature if times > 1 else 0.0,
-                    sample=sample,
-                    seed=self._seed + sample if times > 1 else None,
-                )
-            except AnswerError as error:
-                return error.kind
-            return told.value
-
-        said = self.client.each([(matter, sample) for matter in matters for sample in range(times)], work)
+        items = [(matter, sample) for matter in matters for sample in range(times)]
+        asked = ask_each(
+            self.client,
+            items,
+            lambda item: [system(item[0].rules + DATA), user("\n".join(map(line, item[0].lines)))],
+            lambda item: item[0].schema,
+            max_failed=max_failed,
+            progress=progress,
+            sample_of=lambda item: item[1],
+            temperature=self._temperature if times > 1 else 0.0,
+            seed=self._seed if times > 1 else None,
+            not_taken=frozenset(),
+        )
         found = []
-        for start in range(0, len(said), times):
-            some = said[start : start + times]
-            values = tuple(one for one in some if not isinstance(one, str))
-            refused = sum(one == "refused" for one in some)
+        for start in range(0, len(items), times):
+            some = range(start, start + times)
+            values = tuple(value for value in asked.values[start : start + times] if value is not None)
+            refused = sum(asked.states[number] == "refused" for number in some)
             found.append(Votes(values, times - len(values) - refused, refused))
-        return found
+        return found, asked
 
 
 def majority(values: Sequence[str], worst: Sequence[str]) -> str:

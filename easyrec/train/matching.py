@@ -118,7 +118,7 @@ class Matching:
     def asked(self, part: Part, shard: tuple[int, int] = (0, 1)) -> Loader:
         """The rows of a part that are this worker's: users, and the items that they want."""
         generator = self.sides.generator("asked")
-        return make_loader(self.experiment, part, generator, training=False, labels=False, shard=shard)
+        return make_loader(self.experiment, part, generator, training=False, labels=False, shard=shard, measured=True)
 
     def objective(self, logits: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """The loss, by the name of the task."""

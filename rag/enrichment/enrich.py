@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from easyrec.errors import AnswerError, BudgetError
+from easyrec.errors import AnswerError, BudgetError, ModelError
 from easyrec.llm.client import AsyncClient, Client, system, user
 from easyrec.llm.telling import line, seen
 from rag.chunkers import tokens_in
@@ -27,6 +28,7 @@ class Enriched:
         texts: That were put beside them.
         short: Chunks that are too short to be asked about.
         failed: Chunks of which the model said nothing that can be used; they are asked about again.
+        reasons: Why, as `unparsed`, `refused` and `cut`.
         waiting: Chunks that are still to be asked about.
         tokens: Sent and received for these, about.
         stopped: Why it ended before its time.
@@ -36,6 +38,7 @@ class Enriched:
     texts: int = 0
     short: int = 0
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
     tokens: tuple[int, int] = (0, 0)
     stopped: str = ""
@@ -61,7 +64,7 @@ def enrich(
         progress: Is told how many are done.
 
     Raises:
-        EasyRecError: The model cannot be reached, or what it says cannot be embedded or written.
+        EasyRecError: The model cannot be reached, or what it says cannot be embedded or written; what was answered is kept.
     """
     done = Enriched()
     name = str(kind.type)  # type: ignore[attr-defined]  # each has one
@@ -72,18 +75,25 @@ def enrich(
             long = long[: max(limit - done.chunks, 0)]
         texts: dict[int, list[str]] = {number: [] for number in short}
         done.short += len(short)
+        lost: ModelError | None = None
         for part, said in zip(long, _said(client, kind, long), strict=True):
             if isinstance(said, BudgetError):
                 done.stopped = str(said)
                 continue
+            if isinstance(said, ModelError) and not isinstance(said, AnswerError):
+                lost = lost or said
+                continue
             done.chunks += 1
             if isinstance(said, AnswerError):
                 done.failed += 1
+                done.reasons[said.kind] += 1
             else:
                 texts[part.id] = said
                 done.texts += len(said)
         if texts:
             base.link_all(name, texts)
+        if lost is not None:
+            raise lost  # what was answered is kept
         if progress is not None:
             progress(done.chunks)
         if done.stopped or (limit is not None and done.chunks >= limit):
@@ -91,11 +101,11 @@ def enrich(
     return done
 
 
-def plan(base: KnowledgeBase, kind: KindConfig, limit: int | None = None) -> Enriched:
-    """What `enrich` would ask, and about how many tokens that takes at most."""
+def plan(base: KnowledgeBase, kind: KindConfig, limit: int | None = None, *, again: bool = False) -> Enriched:
+    """What `enrich` would ask, and about how many tokens that takes at most; again: of what was asked about already too."""
     found = Enriched()
     rules, sent = tokens_in(kind.rules()), 0
-    for parts in _batches(base, str(kind.type)):  # type: ignore[attr-defined]  # each has one
+    for parts in _batches(base, str(kind.type), again):  # type: ignore[attr-defined]  # each has one
         for part in parts:
             size = tokens_in(_text(part)) + tokens_in(" > ".join(part.chunk.path))
             if tokens_in(_text(part)) < kind.min_tokens:
@@ -107,23 +117,28 @@ def plan(base: KnowledgeBase, kind: KindConfig, limit: int | None = None) -> Enr
     return found
 
 
-def _batches(base: KnowledgeBase, kind: str) -> Iterator[list[Part]]:
-    """Chunks that have nothing of a kind, some at a time, each once."""
+def _batches(base: KnowledgeBase, kind: str, every: bool = False) -> Iterator[list[Part]]:
+    """Chunks that have nothing of a kind, or every one, some at a time, each once."""
     after = 0
-    while parts := base.unlinked(kind, after, AT_ONCE):
+    while parts := base.unlinked(kind, after, AT_ONCE, every=every):
         after = parts[-1].id
         yield parts
 
 
-def _said(client: Client, kind: KindConfig, parts: Sequence[Part]) -> list[list[str] | AnswerError | BudgetError]:
-    """What the model says of each chunk."""
-    rules = kind.rules()
+def _said(client: Client, kind: KindConfig, parts: Sequence[Part]) -> list[list[str] | ModelError]:
+    """What the model says of each chunk; where it can no longer be reached, no further chunk is asked about."""
+    rules, lost = kind.rules(), list[ModelError]()
 
     async def ask(own: AsyncClient, part: Part) -> Any:
+        if lost:
+            return lost[0]
         told = {"section": seen(" > ".join(part.chunk.path)), "text": seen(_text(part))}
         try:
             said = await own.structured([system(rules), user(line(told))], kind.form, max_tokens=kind.max_tokens)
         except (AnswerError, BudgetError) as error:
+            return error
+        except ModelError as error:
+            lost.append(error)
             return error
         return kind.texts(said.value)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from easyrec.errors import AnswerError, BudgetError, ConfigError
+from easyrec.errors import AnswerError, BudgetError, ConfigError, ModelError
 from easyrec.llm.client import AsyncClient, Client, system, user
 from easyrec.llm.telling import line, seen
 from rag.chunkers import tokens_in
@@ -43,6 +43,7 @@ class Grown:
     Attributes:
         made: Summaries that were added.
         failed: Those that the model did not give.
+        reasons: Why, as `unparsed`, `refused`, `cut` and `empty`.
         waiting: Summaries that are still to be made.
         tokens: Sent and received for these, about.
         stopped: Why it ended before its time.
@@ -50,6 +51,7 @@ class Grown:
 
     made: int = 0
     failed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     waiting: int = 0
     tokens: tuple[int, int] = (0, 0)
     stopped: str = ""
@@ -63,15 +65,16 @@ class Grower:
     Args:
         base: The knowledge base.
         config: How trees grow.
+        again: Whether all are made anew; those that are there go when the first new ones come.
 
     Raises:
         ConfigError: It has no vectors.
     """
 
-    def __init__(self, base: KnowledgeBase, config: TreeConfig) -> None:
+    def __init__(self, base: KnowledgeBase, config: TreeConfig, *, again: bool = False) -> None:
         if base.embedder is None:
             raise ConfigError("enrichment.tree: needs 'knowledge.embedder': what is alike is told by vectors")
-        self.base, self.config = base, config
+        self.base, self.config, self._again = base, config, again
 
     def grow(self, client: Client, progress: Callable[[int], object] | None = None) -> Grown:
         """Add what is missing, level by level.
@@ -117,7 +120,7 @@ class Grower:
 
     def _groups(self, level: int) -> Iterator[list[Part]]:
         """What may be summed up together on a level, and has not been."""
-        trees = self.base.trees()
+        trees = [] if self._again else self.base.trees()
         covered = {child for tree in trees if tree.number >= level for child in tree.children}
         if level > 1:
             nodes = [tree for tree in trees if tree.number == level - 1 and tree.id not in covered]
@@ -164,10 +167,17 @@ class Grower:
             for some in sets
         ]
 
+        lost: list[ModelError] = []
+
         async def write(own: AsyncClient, number: int) -> str | Exception:
+            if lost:
+                return lost[0]
             try:
                 said = await own.structured(talk_of[number], Summary, max_tokens=self.config.max_tokens)
             except (AnswerError, BudgetError) as error:
+                return error
+            except ModelError as error:
+                lost.append(error)
                 return error
             return said.value.summary.strip()
 
@@ -175,13 +185,21 @@ class Grower:
         for some, text in zip(sets, client.each(range(len(sets)), write), strict=True):
             if isinstance(text, BudgetError):
                 grown.stopped = str(text)
+            elif isinstance(text, ModelError) and not isinstance(text, AnswerError):
+                continue  # it is told below
             elif isinstance(text, Exception) or not text:
                 grown.failed += 1
+                grown.reasons[text.kind if isinstance(text, AnswerError) else "empty"] += 1
             else:
                 made.append((level, text, [part.id for part in some]))
         if made:
+            if self._again:
+                self.base.drop_trees()
+                self._again = False
             self.base.add_trees(made)
             grown.made += len(made)
+        if lost:
+            raise lost[0]  # what was answered is kept
 
 
 def _told(number: int, part: Part) -> dict[str, object]:

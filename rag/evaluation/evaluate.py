@@ -47,7 +47,11 @@ def metrics_of(config: RagConfig, names: Sequence[str] = (), *, answers: bool = 
             wanted += [*ANSWERED, *(["similarity"] if config.knowledge.embedder is not None else [])]
         chosen = [member(FAMILY, name).Config() for name in wanted]
     if not answers:
-        chosen = [one for one in chosen if "answer" not in one.needs]
+        given = chosen
+        chosen = [one for one in given if "answer" not in one.needs]
+        if not chosen:
+            told = ", ".join(one.key(config.search.k) for one in given)
+            raise ConfigError(f"nothing is left to measure: {told} need answers, and none are asked for")
     keys = [one.key(config.search.k) for one in chosen]
     for key in keys:
         if keys.count(key) > 1:

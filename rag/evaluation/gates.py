@@ -92,7 +92,7 @@ def _judged(gate: Gate, one: Summary, min_measured: float) -> Judged:
     why = f"{ends.mean:.4f}, {ends.low:.4f} to {ends.high:.4f}"
     if not held and not surely_not:
         why += ": missed, but no more than chance may do"
-    return Judged(str(gate), not surely_not, why, surely or surely_not, gate.metric)
+    return Judged(str(gate), held or not surely_not, why, surely or surely_not, gate.metric)
 
 
 def check_drops(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from easyrec.errors import AnswerError, BudgetError, ConfigError, nearest
+from easyrec.errors import AnswerError, BudgetError, ConfigError, ModelError, nearest
 from easyrec.llm.client import AsyncClient, Client, system, user
 from easyrec.llm.telling import line
 from feature_generator.config import member, members
@@ -90,10 +90,10 @@ def generate(
         progress: Is told the kind and how many are kept.
 
     Returns:
-        The questions. Where the budget ends, those that there are.
+        The questions. Where the budget ends, or the model can no longer be reached, those that there are.
 
     Raises:
-        ModelError: The model cannot be reached.
+        ModelError: The model cannot be reached, and no question is kept.
     """
     found, sieve = Generated(), Filter(base.config.language)
     for config in configs:
@@ -106,15 +106,19 @@ def generate(
             if not some:
                 break
             told.asked += len(some)
+            lost: ModelError | None = None
             for draft, made in zip(some, _written(client, config, some), strict=True):
-                if isinstance(made, BudgetError):
-                    found.stopped = str(made)
-                    told.asked -= 1
+                if isinstance(made, ModelError):
+                    lost, told.asked = made, told.asked - 1
                     continue
                 try:
                     _take(found, told, sieve, base, client, config, draft, made)
-                except BudgetError as error:
-                    found.stopped = str(error)
+                except ModelError as error:
+                    lost = error
+            if lost is not None:
+                if not isinstance(lost, BudgetError) and not found.questions:
+                    raise lost
+                found.stopped = str(lost)
             if progress is not None:
                 progress(name, told.kept)
         if found.stopped:
@@ -170,16 +174,22 @@ def _drafts(base: KnowledgeBase, config: GeneratorConfig, seed: str) -> Iterator
 
 def _written(
     client: Client, config: GeneratorConfig, drafts: Sequence[tuple[Part, ...]]
-) -> list[list[Question] | Reason | BudgetError]:
-    """What the model writes of each draft, or why it cannot be used."""
+) -> list[list[Question] | Reason | ModelError]:
+    """What the model writes of each draft, or why it cannot be used; where it is lost, it is asked no further."""
+    lost: list[ModelError] = []
 
     async def write(own: AsyncClient, draft: tuple[Part, ...]) -> Any:
+        if lost:
+            return lost[0]
         talk = [system(config.rules()), user("\n".join(map(line, told_of(draft))))]
         try:
             said = await own.structured(talk, config.form)
         except AnswerError as error:
             return error.kind
         except BudgetError as error:
+            return error
+        except ModelError as error:
+            lost.append(error)
             return error
         return config.questions(said.value, draft)
 

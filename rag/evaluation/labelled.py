@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field, field_validator
 
+from easyrec.agreement import correlation
 from easyrec.errors import ConfigError, nearest
 from easyrec.intervals import Interval, interval
 from easyrec.llm.client import Usage
@@ -94,9 +95,10 @@ def agreement(lines: Sequence[Labelled], judge: Judge, *, level: float = 0.95, s
         ModelError: The judge cannot be asked.
     """
     found = []
-    for name in sorted({name for line in lines for name in line.labels}):
+    metrics = {name: _metric(name) for name in sorted({name for line in lines for name in line.labels})}
+    for name, metric in metrics.items():  # all of them are known before one is paid for
         own = [line for line in lines if name in line.labels]
-        measured = _metric(name).measure([line.case() for line in own], Tools(5, judge))
+        measured = metric.measure([line.case() for line in own], Tools(5, judge))
         pairs = [
             (one.value, line.labels[name]) for one, line in zip(measured, own, strict=True) if one.value is not None
         ]
@@ -108,8 +110,7 @@ def agreement(lines: Sequence[Labelled], judge: Judge, *, level: float = 0.95, s
         near = interval((np.abs(apart) <= NEAR + 1e-9).astype(float).tolist(), level, seed=seed)
         some = len(pairs) > 0
         distance, bias = (float(np.abs(apart).mean()), float(apart.mean())) if some else (math.nan, math.nan)
-        varied = len(pairs) > 1 and np.ptp(theirs) > 0 and np.ptp(ours) > 0
-        together = float(np.corrcoef(theirs, ours)[0, 1]) if varied else math.nan
+        together = correlation(theirs, ours, resamples=0).mean
         found.append(Agreement(name, near, distance, bias, together, states))
     return found
 

@@ -70,7 +70,7 @@ class Turn(StrictModel):
 class Question(StrictModel):
     """A line of a file of questions."""
 
-    question: str = Field(min_length=1, max_length=20_000)
+    question: str = Field(min_length=1, max_length=20_000, pattern=r"\S")
     id: str = Field("", max_length=200)
     """What it is called in reports; default: a digest of it."""
     kind: Kind = "single"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -166,10 +166,18 @@ class Former(_Loose):
     name: str = Field("", max_length=1000)
     cases: list[FormerCase] = Field(max_length=200_000)
 
-    def by_question(self) -> dict[str, dict[str, float]]:
-        """By metric and question the values that there are."""
+    def reworded(self, questions: Mapping[str, str]) -> list[str]:
+        """Of questions by what they are called, those that were asked in other words then: they are other questions."""
+        return [
+            case.id for case in self.cases if case.question and questions.get(case.id, case.question) != case.question
+        ]
+
+    def by_question(self, without: Collection[str] = ()) -> dict[str, dict[str, float]]:
+        """By metric and question the values that there are, but for some questions."""
         found: dict[str, dict[str, float]] = {}
         for case in self.cases:
+            if case.id in without:
+                continue
             for name, value in case.values.items():
                 if value is not None:
                     found.setdefault(name, {})[case.id] = value

@@ -13,6 +13,7 @@ from rag.pages.page import BODY, Box, Page, Span, joined, line_text, rows_of
 from rag.pages.paragraphs import SPACE, Ends, Styles, blocks_of, styles_of
 from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.pages.ruled import tables_of
+from rag.pages.striped import striped_tables_of
 
 PAGE_NUMBER = re.compile(
     r"(?:page|seite|第)?\s*[-\u2013(]?\s*\d{1,5}\s*[-\u2013)]?\s*(?:(?:/|of|von)\s*\d{1,5}|页)?", re.IGNORECASE
@@ -72,6 +73,8 @@ class Look:
         """
         page.spans = self._without_repeated(page)
         ruled, spans = tables_of(page)
+        striped, spans = striped_tables_of(page, spans)
+        ruled += striped
         # A table, or a picture, stands among the text as lines that are full, so that columns are found with it.
         bodies: dict[str, Table | Figure] = {}
         boxed: list[tuple[Box, Table | Figure]] = [
@@ -93,10 +96,20 @@ class Look:
     def _without_repeated(self, page: Page) -> list[Span]:
         """The spans of a page without headers and footers."""
         gone: set[int] = set()
-        for row in rows_of(_at_edges(page)):
+        edges = rows_of(_at_edges(page))
+        sizes: set[float] = set()  # of what stands beside the number of a page
+        for row in edges:
             text = line_text(row)
-            lone = PAGE_NUMBER.fullmatch(text) and str(page.number) in re.findall(r"\d+", text)
-            if _same(text) in self._repeated or (lone and row[0].top > (1 - EDGE) * page.height):
+            low = row[0].top > (1 - EDGE) * page.height
+            lone = _numbers(text, page)
+            beside = len(row) > 1 and row[-1].left > 0.5 * page.width and _numbers(row[-1].text, page)
+            if low and beside and all(span.type_size <= NOTE_SIZE * self._styles.body for span in row):
+                sizes |= {span.type_size for span in row}
+                gone |= {id(span) for span in row}
+            elif _same(text) in self._repeated or (lone and low):
+                gone |= {id(span) for span in row}
+        for row in edges:  # the line at the head of a page looks as the one at its foot
+            if row[0].bottom < EDGE * page.height and all(span.type_size in sizes for span in row):
                 gone |= {id(span) for span in row}
         return [span for span in page.spans if id(span) not in gone]
 
@@ -183,6 +196,11 @@ def _merged(cells: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, found))
 
 
+def _numbers(text: str, page: Page) -> bool:
+    """Whether a text is the number of a page and nothing else."""
+    return bool(PAGE_NUMBER.fullmatch(text)) and str(page.number) in re.findall(r"\d+", text)
+
+
 def _at_edges(page: Page) -> list[Span]:
     return [span for span in page.spans if span.bottom < EDGE * page.height or span.top > (1 - EDGE) * page.height]
 
@@ -244,7 +262,9 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
             elif isinstance(held, Table) and isinstance(block, Table) and _table_goes_on(held, last, block):
                 head = held.rows[: held.header]
                 rows = block.rows[block.header :] if block.rows[: block.header] == head else block.rows
-                held = replace(held, rows=held.rows + rows)
+                # A row that the end of a page divides may leave nothing but its rules there.
+                kept = held.rows if any(held.rows[-1]) else held.rows[:-1]
+                held = replace(held, rows=kept + (rows if any(rows[:1] and rows[0]) else rows[1:]))
             elif (
                 isinstance(held, Paragraph)
                 and isinstance(block, Paragraph)
@@ -258,6 +278,12 @@ def whole(pages: Iterable[Said]) -> Iterator[Block]:
             ):
                 depth, text = held.items[-1]
                 held = replace(held, items=(*held.items[:-1], (depth, joined([text, block.text]))))
+            elif (
+                isinstance(held, Bullets)
+                and isinstance(block, Bullets)
+                and _list_goes_on(held, last, block, said.ends.get(id(block)))
+            ):
+                held = replace(held, items=held.items + block.items)
             else:
                 yield held
                 yield from notes
@@ -307,3 +333,14 @@ def _item_goes_on(held: Bullets, last: Place, ended: Ends | None, block: Paragra
     if re.search(r"[.!?:。！？：…][\"'”’）)]*$", held.items[-1][1]):
         return False
     return _text_goes_on(Paragraph(held.items[-1][1]), last, ended, block, begun)
+
+
+def _list_goes_on(held: Bullets, last: Place, block: Bullets, begun: Ends | None) -> bool:
+    """Whether a list is the rest of one at the end of the page, or of the column, before."""
+    if last.page is None or block.place.page is None or last.box is None or block.place.box is None:
+        return False
+    next_column = block.place.page == last.page and block.place.box[0] > last.box[2] - 0.02
+    next_page = block.place.page == last.page + 1 and last.box[3] > 0.5
+    if not (next_column or next_page) or held.numbered != block.numbered:
+        return False
+    return begun is None or not begun.first

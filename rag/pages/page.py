@@ -97,6 +97,7 @@ class Page:
         rules: Thin lines, level or upright.
         pictures: Where they are.
         dots: Small shapes, such as those before items of lists.
+        stripes: Grounds without a frame, as rows of tables have.
         scanned: Whether it was read in a picture.
         back: From shares of it to those of the page as it is shown, where it was turned; None: they are the same.
     """
@@ -108,6 +109,7 @@ class Page:
     rules: list[Box] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     dots: list[Box] = field(default_factory=list)
+    stripes: list[Box] = field(default_factory=list)
     scanned: bool = False
     back: Affine | None = None
 

@@ -20,6 +20,8 @@ SPACE = 0.4
 """Of the height of a line: room of a space and a little more."""
 JUSTIFIED = 0.15
 """Of the height of a line: how far from the edge lines end that are all equally long."""
+DENSE = 1.2
+"""The same, where characters have no spaces and marks may not begin a line."""
 DOTS = "\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb"
 """Marks that are nothing else."""
 CLOSE, LOOSE = 0.18, 0.3
@@ -28,6 +30,8 @@ FAR = 1.6
 """Of the height of a heading: how far apart lines of two headings are at least."""
 FEW = 4
 """Lines that tell how far apart lines are, at least."""
+LONGEST = 40
+"""Items of a list that is numbered, where it goes on in the next column."""
 SHORT = 160
 """Characters of a heading."""
 MARK = re.compile(
@@ -109,12 +113,14 @@ class Ends:
         word: Width of its first word.
         indented: Whether its first line is.
         line: Height of a line.
+        first: Whether it is a list whose first number is one that lists begin with.
     """
 
     room: float
     word: float
     indented: bool
     line: float
+    first: bool = False
 
 
 def blocks_of(page: Page, region: Region, styles: Styles, ends: dict[int, Ends] | None = None) -> list[Block]:
@@ -208,6 +214,7 @@ def _made(
     justified = sum(room <= JUSTIFIED for room in rights) >= max(4, 0.5 * len(rights))
     found: list[Block] = []
     items: list[tuple[float, str, list[Span], bool]] = []
+    begins = False
 
     def flush() -> None:
         if items:
@@ -217,20 +224,24 @@ def _made(
             spans = [span for _, _, own, _ in items for span in own]
             entries = tuple((depths[round(left)], text) for left, text, _, _ in items)
             made = Bullets(entries, items[0][3], page.place(spans))
-            ends[id(made)] = Ends(edge - spans[-1].right, 0.0, False, spans[-1].size)
+            ends[id(made)] = Ends(edge - spans[-1].right, 0.0, False, spans[-1].size, begins)
             found.append(made)
             items.clear()
 
-    for group, level, dot in zip(groups, kinds, dotted, strict=True):
+    for number, (group, level, dot) in enumerate(zip(groups, kinds, dotted, strict=True)):
         spans = [span for row, _ in group for span in row]
         text = joined([line for _, line in group])
         mark = MARK.match(text)
+        if mark is not None and number == 0 and _is_large(mark.group(2)):
+            mark = None  # the end of a sentence that began elsewhere
         if level:
             flush()
             found.append(Heading(text, level, page.place(spans)))
         elif dot:
+            begins = begins and bool(items)
             items.append((spans[0].left, text, spans, False))
         elif mark is not None and text[mark.end() :]:
+            begins = begins if items else mark.group(2) is not None and mark.group(2).strip("().").lower() in ("1", "a")
             items.append((spans[0].left, text[mark.end() :], spans, mark.group(2) is not None))
         else:
             flush()
@@ -238,12 +249,20 @@ def _made(
             first, last = group[0][0], group[-1][0]
             indented = first[0].left - region.box.left > 0.8 * first[0].size
             room = region.box.right - last[-1].right
-            if justified and room > JUSTIFIED * last[-1].size:
+            # Lines of Chinese end before a character that must stay with the mark after it.
+            short = DENSE if ord(last[-1].text[-1]) >= 0x2E80 else JUSTIFIED
+            if justified and room > short * last[-1].size:
                 room = region.box.width  # other lines end at the edge: this one was ended by somebody
             ends[id(made)] = Ends(room, _first_word(first), indented, last[-1].size)
             found.append(made)
     flush()
     return found
+
+
+def _is_large(mark: str | None) -> bool:
+    """Whether a number is none that an item at the top of a column has."""
+    digits = re.search(r"\d+", mark or "")
+    return digits is not None and int(digits.group()) > LONGEST
 
 
 def _first_word(row: list[Span]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -12,6 +13,8 @@ LONE = re.compile(
     r"[\u2022\u25cf\u25e6\u25aa\u2023\u2043\u00b7\uf0b7\u25a0\u25cb*\u2013-]|\(?(?:\d{1,3}|[a-z])[.)]", re.IGNORECASE
 )
 """Marks of lists that stand by themselves."""
+BESIDE = 400
+"""Spans at one height, at most, among which the line of a mark is looked for."""
 GUTTER = 0.9
 """Of the height of characters: how much free room divides columns, at least."""
 WIDE = 1.4
@@ -26,8 +29,8 @@ CLOSE = 0.6
 """Of the height of characters: how far apart lines of a paragraph are at most."""
 NEXT = 1.6
 """How far apart paragraphs of a column are at most, where the other column has ended."""
-EVEN = 2.2
-"""Of the height of characters: by which columns differ at most that were made equally long."""
+EVEN = 3.2
+"""Lines by which columns differ at most that were made equally long."""
 FULL = 0.62
 """Share of its column that a line of running text fills on average, at least; cells of tables fill less."""
 
@@ -87,14 +90,18 @@ def regions_of(spans: list[Span], depth: int = 0) -> list[Region | Aligned]:
         gutters = found_gutters or gutters
         plain += [span for row in rows[start:first] for span in row]
         start = first
-        if plain:
-            found.append(Region(plain, box))
-            plain = []
         end = _banded(rows, start, end, gutters)
         block = rows[start:end]
         edges = [box.left, *((low + high) / 2 for low, high in gutters), box.right]
-        found += _divided(block, edges, depth)
+        parts = _divided(block, edges, depth)
         start = end
+        if depth and len(parts) == 1 and isinstance(parts[0], Region):  # no columns: lines among others
+            plain += parts[0].spans
+            continue
+        if plain:
+            found.append(Region(plain, box))
+            plain = []
+        found += parts
     if plain:
         found.append(Region(plain, box))
     return found
@@ -104,14 +111,27 @@ def with_marks(spans: list[Span]) -> list[Span]:
     """Spans with marks of lists before what they stand before: room behind a mark divides no columns."""
     gone: set[int] = set()
     found: dict[int, Span] = {}
-    for row in rows_of(spans):
-        for mark, span in pairwise(row):
-            if LONE.fullmatch(mark.text) and 0 <= span.left - mark.right < 4 * span.size and id(mark) not in found:
-                text = f"{mark.text} {span.text}"
-                lefts = [*mark.lefts, mark.right, *span.lefts]
-                found[id(span)] = replace(span, left=mark.left, text=text, lefts=lefts)
-                gone.add(id(mark))
+    ordered = sorted(spans, key=lambda span: span.top)
+    tops = [span.top for span in ordered]
+    for mark in ordered:
+        if not LONE.fullmatch(mark.text):
+            continue
+        # Lines of another column, which stand at other heights, must not come between a mark and its own.
+        near = ordered[bisect_left(tops, mark.top - mark.size) : bisect_right(tops, mark.bottom)]
+        if len(near) > BESIDE:
+            continue
+        level = [span for span in near if span.left >= mark.right and _level(mark, span) > 0.5]
+        after = min(level, key=lambda span: span.left - _level(mark, span) * mark.size, default=None)
+        if after is not None and after.left - mark.right < 4 * after.size and id(after) not in found:
+            text = f"{mark.text} {after.text}"
+            found[id(after)] = replace(after, left=mark.left, text=text, lefts=[*mark.lefts, mark.right, *after.lefts])
+            gone.add(id(mark))
     return [found.get(id(span), span) for span in spans if id(span) not in gone]
+
+
+def _level(a: Span, b: Span) -> float:
+    """Share of the lower one's height at which both are."""
+    return (min(a.bottom, b.bottom) - max(a.top, b.top)) / max(min(a.size, b.size), 0.1)
 
 
 def _run(rows: list[list[Span]], start: int, box: Box, depth: int) -> tuple[int, list[tuple[float, float]]]:
@@ -191,7 +211,9 @@ def _banded(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[fl
             and not (body and not near.text.startswith(BODY))
         ):
             continue
-        if body and not _even(rows[start:number], gutters):
+        if body and not _even(rows[start:number], gutters) and not _is_free(rows, number, sides[1:]):
+            continue
+        if above and _broken(rows, number, around(above)):
             continue
         if all(_is_apart(row, side, em) for side in sides[1:]):
             return number
@@ -203,12 +225,32 @@ def _even(rows: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
     low, high = gutters[0][0], gutters[-1][1]
     left = [span.bottom for row in rows for span in row if _seen_right(span) <= low + 1]
     right = [span.bottom for row in rows for span in row if span.left >= high - 1]
-    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _em(rows)
+    return bool(left and right) and abs(max(left) - max(right)) <= EVEN * _pitch(rows)
+
+
+def _pitch(rows: list[list[Span]]) -> float:
+    """How far apart most lines are."""
+    em = _em(rows)
+    spans = sorted((span for row in rows for span in row), key=lambda span: (round(span.left / em), span.top))
+    steps = sorted(b.top - a.top for a, b in pairwise(spans) if em <= b.top - a.top <= 2 * em)
+    return max(em, steps[len(steps) // 2]) if steps else em
+
+
+def _is_free(rows: list[list[Span]], number: int, sides: list[list[Span]]) -> bool:
+    """Whether columns leave the room beside a whole table, or picture, and go on below it."""
+    name = rows[number][0].text
+    box = around([span for row in rows[number:] for span in row if span.text == name])
+    slack = 0.3 * box.height / max(1, round(box.height / _em(rows)))
+    return all(
+        any(span.top >= box.bottom - slack for span in side)
+        and not any(span.bottom > box.top + slack and span.top < box.bottom - slack for span in side)
+        for side in sides
+    )
 
 
 def _is_apart(row: Box, side: list[Span], em: float) -> bool:
     """Whether a column has free room beside a row, and goes on above and below it."""
-    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.3 * em for span in side):
+    if any(min(span.bottom, row.bottom) - max(span.top, row.top) > 0.1 * em for span in side):
         return False
     above = max((span.bottom for span in side if span.bottom <= row.bottom), default=None)
     below = min((span.top for span in side if span.top >= row.top), default=None)
@@ -236,7 +278,10 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
         near = max(over, key=lambda span: span.bottom, default=None)
         even = _even(rows[start : last + 1], gutters)
         if near is None or not _follows(near, rows[last + 1][0], CLOSE if even else NEXT):
-            break
+            beside = max(span.bottom for other in rows[start : last + 1] for span in other)
+            if near is None or not (_broken(rows, last + 1, around(over)) or row.top < beside + 0.2 * row.height):
+                break
+            last += 1
         if even and rows[last + 1][0].text.startswith(BODY):
             break
         last += 1
@@ -245,6 +290,16 @@ def _last(rows: list[list[Span]], start: int, end: int, gutters: list[tuple[floa
     if rest and len(rows) - end <= 1 and _fills(rest, rows[start : last + 1], gutters):
         return end
     return last + 1
+
+
+def _broken(rows: list[list[Span]], number: int, column: Box) -> bool:
+    """Whether a line of running text was broken at the edge of a column: it is full there, and goes on in the next line."""
+    if number + 1 >= len(rows) or any(row[0].text.startswith(BODY) for row in rows[number : number + 2]):
+        return False
+    line, below = around(rows[number]), around(rows[number + 1])
+    inside = max(line.right, below.right) <= column.right + line.height and line.left >= column.left - line.height
+    full = line.right >= column.right - 0.12 * column.width
+    return inside and full and _follows(rows[number][-1], rows[number + 1][0], CLOSE)
 
 
 def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[float, float]]) -> bool:
@@ -257,8 +312,13 @@ def _fills(rest: list[list[Span]], above: list[list[Span]], gutters: list[tuple[
     if any(_seen_right(span) > edge + 1 for row in rest for span in row):
         return False
     lines = [around(row) for row in rest if not row[0].text.startswith(BODY)]
-    full = sum(line.right >= column.right - 0.12 * column.width for line in lines)
-    return full >= max(2, len(lines) // 4)
+    full = [line.right >= column.right - 0.12 * column.width for line in lines]
+    # A line that is full and goes on in the next one was broken at the edge of the column.
+    broken = any(
+        one and 0 <= below.top - above.bottom <= CLOSE * above.height
+        for one, (above, below) in zip(full, pairwise(lines), strict=False)
+    )
+    return sum(full) >= (1 if broken else 2) and sum(full) >= len(lines) // 4
 
 
 def _beside(row: list[Span], low: float, high: float) -> bool:

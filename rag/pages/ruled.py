@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.pages.page import Box, Page, Span, joined, line_text, rows_of
 
@@ -45,7 +45,7 @@ def tables_of(page: Page) -> tuple[list[Ruled], list[Span]]:
         if not inside:
             continue
         spans = [span for span in spans if not box.holds(span)]
-        cells, header = _filled(xs, ys, level, upright, inside)
+        cells, header = filled(xs, ys, level, upright, inside)
         if any(any(row) for row in cells):
             found.append(Ruled(box, cells, header, xs))
     return found, spans
@@ -87,7 +87,7 @@ def _places(values: list[float]) -> list[float]:
     return [sum(group) / len(group) for group in found]
 
 
-def _filled(
+def filled(
     xs: list[float], ys: list[float], level: list[Box], upright: list[Box], spans: list[Span]
 ) -> tuple[list[list[str]], int]:
     """Texts by row and column, and how many rows are header. Cells without a rule between them are one."""
@@ -106,7 +106,7 @@ def _filled(
             if row + 1 < rows and not _covered(level, ys[row + 1], xs[column], xs[column + 1], upright=False):
                 owner[root((row + 1, column))] = root((row, column))
     held: dict[tuple[int, int], list[Span]] = {}
-    for span in (part for whole in spans for part in _split(whole, xs)):
+    for span in (part for whole in spans for part in split(whole, xs)):
         x, y = (span.left + span.right) / 2, (span.top + span.bottom) / 2
         column = min(max(sum(x >= edge for edge in xs) - 1, 0), columns - 1)
         row = min(max(sum(y >= edge for edge in ys) - 1, 0), rows - 1)
@@ -131,7 +131,7 @@ def _covered(rules: list[Box], at: float, start: float, end: float, *, upright: 
     return length >= COVERED * (end - start)
 
 
-def _split(span: Span, edges: list[float]) -> list[Span]:
+def split(span: Span, edges: list[float]) -> list[Span]:
     """A span in parts, where it goes over a rule."""
     inside = [edge for edge in edges if span.left + 1 < edge < span.right - 1]
     if not inside:
@@ -140,12 +140,16 @@ def _split(span: Span, edges: list[float]) -> list[Span]:
     start = 0
     for edge in [*inside, span.right + 1]:
         end = next((i for i in range(start, len(span.lefts)) if span.lefts[i] >= edge - 0.5), len(span.lefts))
-        text = span.text[start:end]
-        if text.strip():
-            right = span.lefts[end] if end < len(span.lefts) else span.right
+        first, last = start, end
+        while first < last and span.text[first] == " ":
+            first += 1
+        while first < last and span.text[last - 1] == " ":
+            last -= 1
+        if first < last:
+            right = span.lefts[last] if last < len(span.lefts) else span.right
             found.append(
-                Span(
-                    span.lefts[start], span.top, right, span.bottom, text, span.lefts[start:end], span.bold, span.points
+                replace(
+                    span, left=span.lefts[first], right=right, text=span.text[first:last], lefts=span.lefts[first:last]
                 )
             )
         start = end

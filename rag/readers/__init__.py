@@ -42,6 +42,10 @@ class ReaderConfig(StrictModel):
         """
         raise TypeError(f"{type(self).__module__} has no way to read {path}")
 
+    def lacks(self) -> tuple[str, ...]:
+        """Extras that are not installed, without which some of a file is left out."""
+        return ()
+
     def check(self, path: Path) -> None:
         """Look whether a file is there and not too large.
 

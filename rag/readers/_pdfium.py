@@ -21,6 +21,8 @@ DOT = 8.0
 """Points: shapes no larger, and about as wide as high, may stand before items of lists."""
 MOST_SIDES = 6
 """Of a shape that is a frame."""
+STRIPE = 0.25
+"""Of a page's height, that the ground of a table's row has at most."""
 GAP = 1.0
 """Of the height of characters: more room ends a span."""
 HYPHENS = (0x02, 0xFFFE)
@@ -235,17 +237,18 @@ def _shapes(raw: Any, page: Any, made: Page, turn: Any, quarter: bool) -> None:
             made.rules.append(box)
         elif max(box.width, box.height) <= DOT and 0.6 < box.width / max(box.height, 0.01) < 1.7:
             made.dots.append(box)
-        elif (
-            raw.FPDFPath_GetDrawMode(shape, ctypes.byref(mode), ctypes.byref(stroke))
-            and stroke.value
-            and raw.FPDFPath_CountSegments(shape) <= MOST_SIDES
+        elif raw.FPDFPath_CountSegments(shape) <= MOST_SIDES and raw.FPDFPath_GetDrawMode(
+            shape, ctypes.byref(mode), ctypes.byref(stroke)
         ):
-            made.rules += [
-                Box(left, top, right, top),
-                Box(left, bottom, right, bottom),
-                Box(left, top, left, bottom),
-                Box(right, top, right, bottom),
-            ]
+            if stroke.value:
+                made.rules += [
+                    Box(left, top, right, top),
+                    Box(left, bottom, right, bottom),
+                    Box(left, top, left, bottom),
+                    Box(right, top, right, bottom),
+                ]
+            elif mode.value and box.height <= STRIPE * made.height:
+                made.stripes.append(box)
 
 
 def _package() -> Any:

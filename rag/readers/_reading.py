@@ -60,6 +60,10 @@ class PictureConfig(ReaderConfig):
     keep_pictures: bool = True
     """Whether figures keep their pictures, made small."""
 
+    def lacks(self) -> tuple[str, ...]:
+        """`ocr`, where pictures would be read if it were installed."""
+        return ("ocr",) if self.ocr == "auto" and not installed() else ()
+
 
 class Reading:
     """Reads the pictures of a file.

@@ -498,6 +498,8 @@ class Engine:
             self.experiments.close()
         if self.users is not None:
             self.users.close()
+        if self._world is not None:
+            self._world.close()
 
 
 def _text(parameters: Mapping[str, Any] | None) -> str:

@@ -69,6 +69,14 @@ class World:
             found: T = self._shared[key]
             return found
 
+    def close(self) -> None:
+        """Let go of what stages share and what is open."""
+        with self._lock:
+            for one in self._shared.values():
+                close = getattr(one, "close", None)  # most hold nothing
+                if close is not None:
+                    close()
+
     def failed(self, stage: str, error: Exception) -> None:
         """Tell the log of a stage that is left out, now and then: what is counted holds all of them."""
         now = time.monotonic()

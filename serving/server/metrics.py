@@ -71,6 +71,12 @@ HELP: dict[str, tuple[str, str]] = {
         "counter",
         "Lines of exposures and events: written, failed, dropped, or recovered of a process that died.",
     ),
+    "easyrec_rewrites_total": (
+        "counter",
+        "Queries that were rewritten, by where the rewrites come from, and why they are not the model's.",
+    ),
+    "easyrec_model_tokens": ("gauge", "Tokens that a language model has taken since the server began."),
+    "easyrec_model_cost": ("gauge", "What these cost, by the model's price."),
     "easyrec_worker_restarts_total": ("counter", "Processes that died and were started again."),
 }
 BOUNDS = {

@@ -17,6 +17,7 @@ from feature_generator.config import (
     members,
     override,
     plug,
+    read_config,
     read_yaml,
     repeat_names,
     validate,
@@ -259,6 +260,15 @@ def test_an_environment_variable_that_is_not_set_is_an_error_with_its_line(tmp_p
     with pytest.raises(ConfigError) as error:
         read_yaml(write(tmp_path, "a: 1\nb: [x, '${NO_SUCH_VARIABLE}']\n"))
     assert lines_of(error) == [(2, "b[1]", "environment variable 'NO_SUCH_VARIABLE' is not set")]
+
+
+def test_a_setting_takes_the_place_of_an_environment_variable_that_is_not_set(tmp_path, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_VARIABLE", raising=False)
+    text = {"a": "${NO_SUCH_VARIABLE}", "b": 1}
+    for source in (text, write(tmp_path, "a: ${NO_SUCH_VARIABLE}\nb: 1\n")):
+        assert read_config(source, ["a=x"]).data == {"a": "x", "b": 1}
+        with pytest.raises(ConfigError, match="'NO_SUCH_VARIABLE' is not set"):
+            read_config(source, ["b=2"])
 
 
 # -------------------------------------------------------------------------------------------- overrides

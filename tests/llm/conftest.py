@@ -1,5 +1,9 @@
 """Endpoints of the server that says what a test wrote down."""
 
+import importlib.util
+from functools import cache
+from pathlib import Path
+
 import pytest
 
 
@@ -23,3 +27,31 @@ def endpoint(server):
         return Endpoint(base_url=server.url, model="small", **{**quick, **fields})
 
     return make
+
+
+@cache
+def cases():
+    """By name how tools are run by the tests that hold for all of them."""
+    spec = importlib.util.spec_from_file_location("tool_cases", Path(__file__).with_name("tool_cases.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.CASES
+
+
+def pytest_generate_tests(metafunc):
+    """A test of `case` runs over all cases, one of `tool` over tools that ask a server, of `asking` over those that ask a
+    language model, and of `embedding` over those that do not."""
+    some = {
+        "case": [one for one in cases().values() if one.answers],
+        "tool": [one for one in cases().values() if one.whole and one.asks],
+        "asking": [one for one in cases().values() if one.whole and one.answers],
+        "embedding": [one for one in cases().values() if one.whole and one.asks and not one.answers],
+    }
+    for name in set(some) & set(metafunc.fixturenames):
+        metafunc.parametrize(name, [one() for one in some[name]], ids=[one.name for one in some[name]])
+
+
+@pytest.fixture(scope="session")
+def tool_cases():
+    """By name the cases."""
+    return cases()

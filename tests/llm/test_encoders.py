@@ -226,6 +226,13 @@ def test_folders_that_hold_no_model(tmp_path, break_it, reason):
         Encoder(folder)
 
 
+def test_a_folder_that_is_not_there_is_told_with_what_it_should_hold(tmp_path):
+    with pytest.raises(
+        BundleError, match=r"gone: there is no such folder, .* with config\.json, model\.safetensors and"
+    ):
+        Encoder(tmp_path / "gone")
+
+
 def test_tensors_that_are_missing_or_of_another_shape(tmp_path):
     tensors = tensors_of("bert", np.random.default_rng(9))
     name = "encoder.layer.1.output.dense.weight"

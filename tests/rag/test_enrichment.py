@@ -1,6 +1,7 @@
 """What a model says of chunks: found in their place, paid once, bounded, gone with what it is of."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from easyrec.cli import main
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, ModelError
 from easyrec.llm.client import Client, Endpoint
 from feature_generator.config import member, members
 from rag.config import SearchConfig, load_rag
@@ -176,11 +177,29 @@ def test_what_a_model_does_not_say_is_counted_and_asked_again(base, client, mode
     model_server.answer = bad
     done = enrich(own, client(cache=None), kind)
     assert (done.chunks, done.failed, done.texts) == (2, 1, 1)
+    assert done.reasons == {"unparsed": 1}
     model_server.answer = good
     done = enrich(own, client(cache=None), kind)
     assert (done.chunks, done.failed) == (1, 0)
     texts = [link.chunk.text for part in own.parts("a.md") for link in own.links(part.id)]
     assert sorted(texts) == ["Heron, beast (animal): It eats.", "Otter, beast (animal): It eats."]
+
+
+def test_what_was_answered_before_the_model_was_lost_is_kept(base, client, model_server):
+    own, kind = base(), member(FAMILY, "question").Config()
+    own.add_text("a.md", animals("otter", "heron", "badger"))
+    good = model_server.answer
+
+    def lost(path, body):
+        gone = path != "/embeddings" and "heron" in body["messages"][1]["content"]
+        return model_server.Reply({"error": {"message": "gone"}}, status=400) if gone else good(path, body)
+
+    model_server.answer = lost
+    with pytest.raises(ModelError, match="gone"):
+        enrich(own, client(cache=None, concurrency=1), kind)
+    assert [len(own.links(part.id)) for part in own.parts("a.md")] == [3, 0, 0]
+    model_server.answer = good
+    assert enrich(own, client(cache=None), kind).chunks == 2
 
 
 @pytest.mark.parametrize("name", list(members(FAMILY)))
@@ -285,9 +304,30 @@ def test_the_command(tmp_path, base, model_server, capsys, monkeypatch):
     assert said("--kinds", "question", "--again")[0] == 0
     assert len(chats(model_server)) == 10
     assert "did you mean 'entity'" in said("--kinds", "entitys")[1].err
+    good, model_server.answer = model_server.answer, lambda path, body: model_server.says("no JSON")
+    code, out = said("--kinds", "summary", "-o", "enrichment={kinds: [{type: summary, min_tokens: 1}]}")
+    assert code == 1
+    assert "3 (3 unparsed)" in out.out
+    assert "nothing that can be used" in out.err
+    model_server.answer = good
     code, out = said("-o", "enrichment={}")
     assert code == 2
     assert "names no kinds" in out.err
+    held = sources_of_links(tmp_path)
     code, out = said("--again", "-o", "llm.budget.tokens=10")
     assert code == 1
     assert "what was made is kept" in out.err
+    assert sources_of_links(tmp_path) == held, "what is there stays until something comes in its place"
+    code, out = said("--again", "--dry")
+    assert re.search(r"question +3 ", out.out)
+    assert re.search(r"tree +1 ", out.out)
+    assert said()[0] == 0
+    assert sources_of_links(tmp_path) == held
+
+
+def sources_of_links(folder):
+    """What stands beside chunks, and the summaries."""
+    told = yaml.safe_load((folder / "rag.yaml").read_text())
+    with KnowledgeBase(load_rag(told).knowledge) as base:
+        beside = [(part.id, link.link, link.chunk.text) for part in base.parts("a.md") for link in base.links(part.id)]
+        return sorted(beside), [tree.chunk.text for tree in base.trees()]

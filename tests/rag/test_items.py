@@ -106,7 +106,10 @@ def test_what_is_wrong_with_a_table_is_told(tmp_path, table):
             add_items(base, ItemsConfig(path=str(table), text="{title}"))
         assert base.records.document("item:9") is not None
     with pytest.raises(ConfigError, match="'source' cannot be a fact"):
-        config_of(tmp_path, table, items={"path": "x", "text": "y", "facts": ["source"]})
+        config_of(tmp_path, table, items={"path": "x", "text": "{y}", "facts": ["source"]})
+    for text, wrong in (("{title", "a '{' without"), ("a}", "a '}' without"), ("{}", "no column"), ("x", "no column")):
+        with pytest.raises(ConfigError, match=rf"items \. text\s+.*{wrong}"):
+            load_rag({"knowledge": {"path": "kb"}, "items": {"path": "x", "text": text}})
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import time
 import pytest
 
 from easyrec.errors import DataError
-from rag.document import Bullets, Heading, Paragraph
-from rag.pages.page import Box, Page, Span, joined
-from rag.pages.regions import Aligned, Region, regions_of
+from rag.document import Bullets, Heading, Paragraph, Place, Table
+from rag.pages.look import Said, whole
+from rag.pages.page import BODY, Box, Page, Span, joined
+from rag.pages.regions import Aligned, Region, regions_of, with_marks
 from rag.readers import reader_of
 from rag.readers.pdf import Config
 
@@ -108,6 +109,52 @@ def test_a_table_over_pages_is_one(tmp_path):
     assert table.rows == tuple(map(tuple, rows))
 
 
+LEVEL = [("LINEABOVE", (0, 0), (-1, 0), 1, "black"), ("VALIGN", (0, 0), (-1, -1), "MIDDLE")]
+CELLS = [["Name of it", "Sold in June", "Price"]] + [
+    [f"a product called {i} whose name is broken", f"2025-06-0{i}", f"{i}.50"] for i in range(1, 6)
+]
+
+
+def small_table(style, rows=CELLS):
+    cells = [[paragraph(text) if text else "" for text in row] for row in rows]
+    return platypus.Table(cells, colWidths=[110, 90, 60], style=style)
+
+
+def test_rows_between_level_rules_may_have_several_lines(tmp_path):
+    style = [*LEVEL, ("LINEBELOW", (0, 0), (-1, -1), 0.4, "grey")]
+    (_, table, _) = read(made(tmp_path / "a.pdf", [paragraph(TEXTS[0]), small_table(style), paragraph(TEXTS[1])]))
+    assert table.rows == tuple(map(tuple, CELLS))
+    assert table.header == 1
+
+
+def test_rows_with_grounds_may_have_several_lines(tmp_path):
+    style = [*LEVEL[1:], ("ROWBACKGROUNDS", (0, 0), (-1, -1), ["lightgrey", "white"])]
+    (_, table, _) = read(made(tmp_path / "a.pdf", [paragraph(TEXTS[0]), small_table(style), paragraph(TEXTS[1])]))
+    assert table.rows == tuple(map(tuple, CELLS))
+
+
+def test_cells_between_level_rules_may_be_merged(tmp_path):
+    rows = [["Name", "Sold", ""], ["", "in June", "in July"], ["cup", "1", "2"], ["", "3", "4"], ["pot", "5", "6"]]
+    style = [*LEVEL, ("SPAN", (0, 0), (0, 1)), ("SPAN", (1, 0), (2, 0)), ("SPAN", (0, 2), (0, 3))]
+    style += [("LINEBELOW", (1, row), (2, row), 0.4, "grey") for row in (0, 2)]
+    style += [("LINEBELOW", (0, row), (-1, row), 0.4, "grey") for row in (1, 3, 4)]
+    (table,) = read(made(tmp_path / "a.pdf", [small_table(style, rows)]))
+    assert table.rows == (
+        ("Name", "Sold", "Sold"), ("Name", "in June", "in July"), ("cup", "1", "2"), ("cup", "3", "4"), ("pot", "5", "6"),
+    )  # fmt: skip
+    assert table.header == 2
+
+
+def test_rules_above_and_below_text_make_no_table(tmp_path):
+    def page(canvas, _):
+        for y in (60, 785):
+            canvas.line(50, y, 545, y)
+
+    texts = [TEXTS[i % 12].replace("paragraph", f"item {i} of paragraph") for i in range(40)]
+    blocks = read(made(tmp_path / "a.pdf", [paragraph(text) for text in texts], columns=2, page=page))
+    assert [block.text for block in blocks] == texts
+
+
 def test_a_table_without_rules(tmp_path):
     rows = [["Quarter", "Income", "Cost"], *([f"Q{i} 2025", str(i * 100), str(i * 60)] for i in range(1, 6))]
     story = [paragraph(TEXTS[0]), platypus.Table(rows, colWidths=[120, 80, 80]), paragraph(TEXTS[1])]
@@ -119,6 +166,32 @@ def test_a_list(tmp_path):
     items = platypus.ListFlowable([paragraph(TEXTS[0]), paragraph("short")], bulletType="bullet", start="•")
     (found,) = read(made(tmp_path / "a.pdf", [items]))
     assert found.items == ((0, TEXTS[0]), (0, "short"))
+
+
+def test_a_list_that_goes_on_in_the_next_column_is_one(tmp_path):
+    items = [f"The {i}th of many things that are told here, one by one, until the column ends." for i in range(40)]
+    listed = platypus.ListFlowable([paragraph(text) for text in items], bulletType="bullet", start="\u2022")
+    (block,) = read(made(tmp_path / "a.pdf", [listed], columns=2))
+    assert [text for _, text in block.items] == items
+
+
+def test_lines_at_the_head_and_the_foot_of_a_single_page_are_left_out(tmp_path):
+    def page(canvas, _):
+        canvas.setFont("Helvetica", 6)
+        canvas.drawString(24, 820, "11/28/26, 6:53 AM")
+        canvas.drawString(340, 820, "A page")
+        canvas.drawString(24, 20, "https://shop.example/refunds")
+        canvas.drawString(570, 20, "1/1")
+
+    assert plain(read(made(tmp_path / "a.pdf", [paragraph(TEXTS[0])], page=page))) == [TEXTS[0]]
+
+
+def test_what_is_left_of_a_divided_row_is_dropped():
+    head = ("a", "b")
+    first = Table((head, ("1", "2"), ("", "")), 1, "", Place(1, (0.1, 0.6, 0.5, 0.9)))
+    rest = Table((head, ("3", "4")), 1, "", Place(2, (0.1, 0.1, 0.5, 0.4)))
+    (table,) = whole([Said([first], [], {}), Said([rest], [], {})])
+    assert table.rows == (head, ("1", "2"), ("3", "4"))
 
 
 def test_chinese(tmp_path):
@@ -178,6 +251,47 @@ def test_regions_of_text_and_of_tables_without_rules():
     assert [[cell[0].text for cell in row] for row in table.rows] == [[f"{r}{c}" for c in range(3)] for r in range(4)]
     assert regions_of([]) == []
     assert Page(1, 100.0, 100.0).place([Box(10, 20, 30, 140)]).box == (0.1, 0.2, 0.3, 1.0)
+
+
+def test_marks_belong_to_the_lines_beside_them():
+    other = [span("x" * 30, 0, 6.2 + 12 * i) for i in range(4)]  # half a line lower, in the column before
+    own = [span("y" * 20, 230, 12 * i) for i in range(4)]
+    marked = with_marks([*other, *own, Span(215, 23.5, 220, 32.5, "\u2022", [215])])
+    assert [s.top for s in marked if s.text.startswith("\u2022")] == [24]
+    assert len(marked) == 8
+
+
+def test_a_line_broken_at_the_edge_of_a_column_belongs_to_it():
+    left = [span("l" * 36, 0, 12 * i) for i in range(6)] + [span("m" * 36, 0, 82), span("m" * 9, 0, 94)]
+    right = [span("r" * 36, 220, 12 * i) for i in range(6)]
+    first, second, last = regions_of([*left, *right, span("y" * 80, 0, 130), span("y" * 80, 0, 142)])
+    assert {s.text[0] for s in first.spans} == {"l", "m"}
+    assert {s.text[0] for s in second.spans} == {"r"}
+    assert {s.text[0] for s in last.spans} == {"y"}
+
+
+def test_a_table_that_leaves_room_beside_it_cuts_columns_that_end_unequally():
+    left = [span("l" * 36, 0, 12 * i) for i in range(10)] + [span("m" * 36, 0, 192 + 12 * i) for i in range(6)]
+    right = [span("r" * 36, 220, 12 * i) for i in range(5)] + [span("s" * 36, 220, 192 + 12 * i) for i in range(6)]
+    table = [span(BODY + "0", 0, 126 + 12 * i, 150) for i in range(5)]
+    read = [s.text[0] for region in regions_of([*left, *right, *table]) for s in region.spans]
+    assert list(dict.fromkeys(read)) == ["l", "r", BODY, "m", "s"]
+
+
+def test_a_number_that_no_list_reaches_begins_no_list(tmp_path):
+    first = [
+        "893. Level hands back what people had together that day.",
+        "3. Level hands back what people had that day.",
+    ]
+    kinds = [type(read(made(tmp_path / "a.pdf", [paragraph(text)]))[0]) for text in first]
+    assert kinds == [Paragraph, Bullets]
+
+
+def test_wide_spaces_below_each_other_divide_no_paragraph():
+    gaps = [s for i in range(3, 6) for s in (span("l" * 12, 0, 12 * i), span("k" * 21, 72, 12 * i))]
+    left = [span("l" * 36, 0, 12 * i) for i in (0, 1, 2, 6, 7, 8)] + gaps
+    right = [span("r" * 36, 220, 12 * i) for i in range(9)]
+    assert [len(region.spans) for region in regions_of([*left, *right])] == [12, 9]
 
 
 @pytest.mark.slow

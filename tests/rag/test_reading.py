@@ -27,14 +27,21 @@ import os, signal, time
 from typing import ClassVar, Literal
 from rag.document import Figure, Paragraph, Table
 from rag.readers import ReaderConfig
+from rag.readers._reading import count
 
 class Config(ReaderConfig):
     """Does what its file says."""
     endings: ClassVar[tuple[str, ...]] = (".odd",)
     type: Literal["odd"] = "odd"
 
+    def lacks(self):
+        return () if os.path.exists("extra") else ("extra",)
+
     def read(self, path):
         does = path.read_text()
+        if does == "scan" and self.lacks():
+            count("unread_pages")
+            return
         yield Paragraph("begun")
         if does == "die":
             os.kill(os.getpid(), signal.SIGSEGV)
@@ -172,6 +179,27 @@ def test_what_is_read_elsewhere_is_cut_here_where_vectors_are_asked_for(tmp_path
     ]
     with pytest.raises(ConfigError, match=r"'semantic' needs 'knowledge\.embedder'"):
         KnowledgeBase(load_rag({"knowledge": {"path": str(tmp_path / "x"), "chunker": {"type": "semantic"}}}).knowledge)
+
+
+def test_what_an_extra_was_lacking_for_is_read_when_it_is_there(odd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, does in (("scan", "scan"), ("plain", "")):
+        (tmp_path / f"{name}.odd").write_text(does)
+    config = load_rag({"knowledge": {"path": "kb", "reading": {"workers": 0}}}).knowledge
+    with KnowledgeBase(config) as base:
+
+        def added():
+            report = base.add(["scan.odd", "plain.odd"])
+            return report.added + report.updated, report.unchanged
+
+        both = ["scan.odd", "plain.odd"]
+        assert added() == (both, [])
+        assert added() == ([], both)
+        (tmp_path / "extra").touch()  # it is installed
+        assert added() == (["scan.odd"], ["plain.odd"])
+        assert [part.chunk.text for part in base.parts("scan.odd")] == ["begun\n\nended"]
+        (tmp_path / "extra").unlink()  # and gone again: what was read stays
+        assert added() == ([], both)
 
 
 def test_names_are_told_from_a_folder_on(tmp_path):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from easyrec.llm.client.ledger import Usage
+from easyrec.llm.client.messages import Token
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8, at least, in English as in Chinese: what is reserved of a budget is rather too much."""
 TOKENS_PER_MESSAGE, TOKENS_PER_IMAGE = 8, 1500
+LEAST = -9999.0
+"""The logarithm of a probability that is none, as servers write it."""
 
 
 def usage_of(counted: Any, sent: int, text: str, failed: int) -> Usage:
@@ -67,3 +71,30 @@ def tokens_of(body: Mapping[str, Any]) -> int:
         total += TOKENS_PER_MESSAGE
         total += sum(tokens_in(p["text"]) if p["type"] == "text" else TOKENS_PER_IMAGE for p in parts)
     return total
+
+
+def tokens_told(choice: Mapping[str, Any]) -> list[Token]:
+    """The tokens of an answer with their probabilities; none where the server does not tell them, or not as others do."""
+    told = choice.get("logprobs")
+    if not isinstance(told, Mapping):
+        return []
+    found = []
+    for one in list_of(told.get("content")):
+        others = {str(other.get("token")): _logprob(other) for other in list_of(one.get("top_logprobs"))}
+        found.append(Token(str(one.get("token") or ""), _logprob(one), others))
+    return found
+
+
+def _logprob(one: Mapping[str, Any]) -> float:
+    value = one.get("logprob")
+    return float(value) if isinstance(value, int | float) and not math.isnan(value) else -math.inf
+
+
+def tokens_kept(tokens: Sequence[Token]) -> list[Any]:
+    """The same as JSON has it."""
+    return [[one.text, max(one.logprob, LEAST), {k: max(v, LEAST) for k, v in one.others.items()}] for one in tokens]
+
+
+def tokens_read(kept: Any) -> list[Token]:
+    """And back."""
+    return [Token(text, logprob, others) for text, logprob, others in kept or []]

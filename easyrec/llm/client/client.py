@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +13,17 @@ from pydantic import BaseModel
 from typing_extensions import Self
 
 from easyrec.errors import AnswerError, ModelError
-from easyrec.llm.client.answers import list_of, tokens_in, tokens_of, usage_of, vector_of, words_of
+from easyrec.llm.client.answers import (
+    list_of,
+    tokens_in,
+    tokens_kept,
+    tokens_of,
+    tokens_read,
+    tokens_told,
+    usage_of,
+    vector_of,
+    words_of,
+)
 from easyrec.llm.client.asked import key_of
 from easyrec.llm.client.cache import Cache
 from easyrec.llm.client.endpoint import Endpoint
@@ -130,12 +141,20 @@ class AsyncClient:
         if kept is None:
             return None
         self.ledger.note(Usage(hits=1))
-        return Answer(kept["text"], kept["finish"], Usage(), kept["model"], kept["refusal"], cached=True)
+        tokens = tokens_read(kept.get("tokens"))
+        return Answer(kept["text"], kept["finish"], Usage(), kept["model"], kept["refusal"], True, tokens)
 
     def _keep(self, key: str, answer: Answer) -> None:
         """Keep an answer, where there is a cache."""
         if self._cache is not None:
-            told = {"text": answer.text, "finish": answer.finish, "model": answer.model, "refusal": answer.refusal}
+            told: dict[str, Any] = {
+                "text": answer.text,
+                "finish": answer.finish,
+                "model": answer.model,
+                "refusal": answer.refusal,
+            }
+            if answer.tokens:
+                told["tokens"] = tokens_kept(answer.tokens)
             self._cache.keep(key, told)
 
     async def _ask(self, body: dict[str, Any]) -> Answer:
@@ -146,11 +165,12 @@ class AsyncClient:
             try:
                 (choice, *_) = said["choices"]
                 text, refusal = words_of(choice["message"]), choice["message"].get("refusal")
-                finish = choice.get("finish_reason") or "stop"
+                finish, tokens = choice.get("finish_reason") or "stop", tokens_told(choice)
             except (KeyError, TypeError, ValueError, AttributeError):
                 raise ModelError(f"{self.endpoint.base_url}: the answer holds no message") from None
             held.used = usage_of(said.get("usage"), sent, text, failed)
-        return Answer(text, finish, held.used, str(said.get("model") or self.endpoint.model), refusal)
+        model = str(said.get("model") or self.endpoint.model)
+        return Answer(text, finish, held.used, model, refusal, tokens=tokens)
 
     async def stream(
         self,
@@ -437,4 +457,4 @@ def _messages(talk: Talk) -> Sequence[Message]:
 
 def _as_cached(answer: Answer) -> Answer:
     """The answer as it is given to those who did not pay for it."""
-    return Answer(answer.text, answer.finish, Usage(), answer.model, answer.refusal, cached=True)
+    return replace(answer, usage=Usage(), cached=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -77,6 +77,21 @@ def user(*content: str | Image) -> Message:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A token of an answer.
+
+    Attributes:
+        text: Its letters.
+        logprob: The logarithm of its probability.
+        others: The same of those that were most likely there, itself among them mostly.
+    """
+
+    text: str = field(repr=False)
+    logprob: float
+    others: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a model said.
 
@@ -87,6 +102,8 @@ class Answer:
         usage: What that took; nothing where it was cached.
         model: Which model the server says it was.
         cached: Whether it came from the cache.
+        tokens: Its tokens with their probabilities, where these were asked for (`more={"logprobs": True, "top_logprobs": 5}`) and
+            the server tells them.
     """
 
     text: str = field(repr=False)
@@ -95,6 +112,7 @@ class Answer:
     model: str
     refusal: str | None = field(default=None, repr=False)
     cached: bool = False
+    tokens: Sequence[Token] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

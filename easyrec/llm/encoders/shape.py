@@ -68,6 +68,9 @@ def read_shape(folder: Path) -> Shape:
     Raises:
         BundleError: There is none, or it is of a kind that is not known.
     """
+    if not folder.is_dir():
+        needed = "'path' of an encoder is a folder with config.json, model.safetensors and tokenizer.json"
+        raise BundleError(f"{folder}: there is no such folder, looked for from {Path.cwd()}; {needed}")
     path = folder / "config.json"
     try:
         return Shape.model_validate(read_json(path))

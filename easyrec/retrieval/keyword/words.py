@@ -51,7 +51,7 @@ class Words:
     def __call__(self, text: str) -> list[str]:
         """The words of a text, in their order."""
         found: list[str] = []
-        for part in PARTS.findall(_folded(text)):
+        for part in PARTS.findall(folded(text)):
             if IS_DENSE.match(part):
                 found += part
                 found += [part[i : i + 2] for i in range(len(part) - 1)]
@@ -62,7 +62,7 @@ class Words:
         return self._stem(found)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Small letters of one width and without accents."""
     if PLAIN.match(text):
         return text.lower()

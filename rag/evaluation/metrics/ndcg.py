@@ -7,16 +7,30 @@ from typing import Literal
 
 import numpy as np
 
-from easyrec.retrieval.metrics import ndcg
 from rag.evaluation.case import Case
-from rag.evaluation.metrics import RankedConfig, by_list
+from rag.evaluation.metrics import RankedConfig
 
 
 class Config(RankedConfig):
-    """Config of `ndcg`."""
+    """Config of `ndcg`.
+
+    A chunk that holds several of a question's places counts once, so that nothing which is found makes up for a place that is
+    not; each of these is taken to have a chunk of its own.
+
+    Source:
+        Jarvelin and Kekalainen, "Cumulated gain-based evaluation of IR techniques", ACM TOIS 2002, with binary gains.
+    """
 
     type: Literal["ndcg"] = "ndcg"
 
     def values(self, cases: Sequence[Case], k: int) -> np.ndarray:
-        """(n,), as `easyrec.retrieval.metrics.ndcg` has it."""
-        return by_list(ndcg.NDCG, cases, ndcg.Config(k=k))
+        """(n,), ``sum 1 / log2(2 + r)`` over right chunks of rank r < k, over the greatest that it could be."""
+        discounts = 1.0 / np.log2(2.0 + np.arange(k))
+        found = []
+        for case in cases:
+            says = case.says()  # (hits, references)
+            there = says.any(axis=0)
+            ranks = np.unique(says.argmax(axis=0)[there]) if there.any() else np.zeros(0, np.int64)
+            wanted = len(ranks) + int((~there).sum())
+            found.append(discounts[ranks[ranks < k]].sum() / discounts[:wanted].sum())
+        return np.array(found, np.float64)

@@ -218,6 +218,11 @@ WRONG = [
     (["--gate", "hitrate@1>=1"], 2, "'hitrate@1' is not measured"),
     (["--gate", "x"], 2, "metric>=value"),
     (["--max-drop", "1"], 2, "needs --baseline"),
+    (["--max-drop", "nan", "--baseline", "report.json"], 2, "must be a number from 0 on"),
+    (["--max-drop", "-1", "--baseline", "report.json"], 2, "must be a number from 0 on"),
+    (["--metric", "abstention", "--search-only"], 2, "nothing is left to measure: abstention"),
+    (["--output", "nowhere/r.json"], 2, "there is no folder nowhere"),
+    (["--html", "animals"], 2, "is a folder"),
     (["--metric", "mmr"], 2, "did you mean 'mrr'"),
     (["--metric", "mrr@0"], 2, "no such number"),
     (["--metric", "faithfulness"], 2, "needs 'llm'"),
@@ -360,6 +365,24 @@ def test_a_metric_that_looks_deeper_has_more_searched(here):
     with Evaluator(own) as evaluator:
         found = evaluator.evaluate([question])
     assert len(found.cases[0].hits) == 5
+
+
+def test_a_question_that_is_worded_anew_is_not_compared_with_what_it_was(here, capsys):
+    def asked(word):
+        lines = [{"id": "a", "question": f"{word} otter eat?", "references": [{"source": "animals/otter.txt"}]}]
+        lines.append({"id": "b", "question": "What does the lynx eat?", "references": [{"source": "animals/lynx.txt"}]})
+        (here / "qa.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    words = ["-c", "rag.yaml", "--metric", "mrr"]
+    asked("What does the")
+    assert said(capsys, *words, "--output", "former.json")[0] == 0
+    asked("And the")
+    code, told = said(capsys, *words, "--baseline", "former.json", "--json")
+    assert code == 0
+    told = json.loads(told.out)
+    assert "1 questions ask something else than in the baseline, and are not compared: a" in told["notes"]
+    ((compared,),) = told["compared"].values()
+    assert list(compared["questions"]) == ["b"]
 
 
 def test_a_former_report_may_know_more(tmp_path):

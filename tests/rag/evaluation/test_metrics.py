@@ -94,6 +94,18 @@ def test_two_places_in_one_chunk_are_no_more_than_all():
         assert values(name, [case]) == [1.0]
 
 
+def test_two_places_in_one_chunk_make_up_for_none_that_was_not_found():
+    both, other = hit("one and two"), hit("else", number=1)
+    asked = [Reference(source="a.md", quote=quote) for quote in ("one", "two", "three")]
+    cases = [
+        Case(Question(question="q", references=asked), (both, other)),  # one of two chunks, at the top
+        Case(Question(question="q", references=asked[:2]), (other, both)),  # the only one, at the second place
+        Case(Question(question="q", references=asked), (other, hit("three", number=2), both)),
+    ]
+    two = 1 + 1 / math.log2(3)
+    assert values("ndcg", cases) == pytest.approx([1 / two, 1 / math.log2(3), (two - 1 + 1 / math.log2(4)) / two])
+
+
 def test_a_place_is_known_by_its_words_however_it_was_cut():
     quoted = Reference(source="a.md", quote="“five  days”")
     assert quoted.is_in("a.md", "A refund takes FIVE\ndays.")

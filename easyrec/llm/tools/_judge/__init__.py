@@ -1,0 +1,1 @@
+"""What `judge` is made of: what is read, what is asked, and what answers come to."""

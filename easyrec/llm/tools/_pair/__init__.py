@@ -1,0 +1,1 @@
+"""What `easyrec llm pair` is made of."""

@@ -1,0 +1,1 @@
+"""Rewrites of queries over HTTP: what `easyrec llm rewrite --serve` runs."""
