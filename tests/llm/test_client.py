@@ -514,6 +514,33 @@ def test_closing_ends_what_still_runs(server, endpoint):
     assert time.monotonic() - begun < 1.5
 
 
+def test_closing_ends_who_hears_an_answer(server, endpoint):
+    """Whoever asks the next piece in the very moment of the end was waiting for ever."""
+    words = [{"choices": [{"delta": {"content": "a"}}]}] * 100
+
+    def hear(client, told):
+        try:
+            for _ in client.stream("?"):
+                pass
+        except ModelError as error:
+            told.append(str(error))
+
+    for number in range(20):
+        server.answer = lambda path, body: server.Reply(pieces=words, wait=0.02)
+        client, told, asked = Client(endpoint()), [], len(server.asked)
+        threads = [threading.Thread(target=hear, args=(client, told), daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(server.asked) < asked + 3:
+            time.sleep(0.002)
+        time.sleep(number * 0.002)  # at another moment of the answer each time
+        client.close()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        assert told == ["the client was closed"] * 3
+
+
 def test_many_calls_in_a_loop_of_ones_own(server, endpoint):
     async def both():
         async with AsyncClient(endpoint()) as client:
