@@ -102,6 +102,12 @@ class Evaluations:
     def resume(self) -> None:
         """Go on with what a former server left undone."""
         for asked in kept(self._folder):
+            path = path_of(self._folder, asked)
+            if (
+                asked.base not in self._shelf.bases or path.with_suffix(SHORT).exists()
+            ):  # died just before it was removed
+                path.unlink(missing_ok=True)
+                continue
             with self._lock:
                 self._wait(asked)
 

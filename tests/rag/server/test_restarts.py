@@ -97,48 +97,95 @@ def test_what_servers_die_of_is_not_tried_for_ever_and_what_is_damaged_stops_nob
     for number, deaths in enumerate((2, 3)):
         write(folder, Asked(**one, id=f"{number}" * 32, name=f"{deaths}", ended=deaths))
     (folder / "shop" / f"{'f' * 32}.asked").write_text("{")
+    write(folder, Asked(**{**one, "base": "gone"}, id="a" * 32, name="its knowledge base is gone"))
     found = {run["name"]: run for run in ended(serve())}
     assert (found["2"]["state"], found["3"]["state"]) == ("done", "failed")
     assert found["3"]["error"] == "the server died 3 times while this was measured"
-    assert list((folder / "shop").glob("*.asked")) == []
+    assert set(found) == {"2", "3"}
+    assert list(folder.glob("*/*.asked")) == []
+
+
+@contextlib.contextmanager
+def in_a_process(folder, **config):
+    """`rag serve` in a process of its own, and a client of it."""
+    told = {"knowledge": {"path": "kb"}, "server": {"root": "bases", "port": 0, "log": {"level": "error"}}, **config}
+    (folder / "rag.yaml").write_text(json.dumps(told))
+    command = [sys.executable, "-m", "easyrec", "rag", "serve", "-c", "rag.yaml"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().removeprefix("knowledge bases: ").strip()
+            with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+                while client.get("/ready").status_code != 200:
+                    time.sleep(0.05)
+                yield process, client
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_no_evaluation_is_lost_when_a_server_is_killed(tmp_path, serve, model_server):
+    """kill -9 in the midst of one, twice: the third server makes it, and the one that waited."""
+    model = {"base_url": model_server.url, "model": "m", "key_env": "MODEL_KEY"}
+    pieces = serve.spoken("Five days [1].")
+    model_server.answer = lambda path, body: model_server.Reply(pieces=pieces, wait=0.3)
+    path, names = "/v1/kb/shop/evaluations", ("running", "waiting")
+    questions = [{"question": f"refund {number}?", "kind": "unanswerable"} for number in range(20)]
+    for turn in range(3):
+        asked = len(model_server.asked)
+        with in_a_process(tmp_path, llm=model) as (process, client):
+            if turn == 0:
+                client.post("/v1/kb", json={"name": "shop"})
+                client.post("/v1/kb/shop/documents", files=[("files", ("refunds.md", b"# Refund\n\nA refund.\n"))])
+                while not client.get("/v1/kb/shop/documents").json()["data"]:
+                    time.sleep(0.05)
+                for name in names:
+                    body = {"name": name, "questions": questions, "answers": True, "metrics": ["abstention"]}
+                    assert client.post(path, json=body).status_code == 202
+            elif turn == 2:
+                model_server.answer = lambda path, body: model_server.Reply(pieces=pieces)
+            end = time.monotonic() + 60
+            while len(model_server.asked) < asked + 5:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            runs = client.get(path).json()["data"]
+            assert [run["name"] for run in runs[::-1]] == list(names)
+            while turn == 2 and any(run["state"] != "done" for run in runs):
+                assert time.monotonic() < end, runs
+                time.sleep(0.1)
+                runs = client.get(path).json()["data"]
+            process.kill()
+    assert list((tmp_path / "bases").rglob("*.asked")) == []
 
 
 @pytest.mark.slow
 def test_no_file_is_lost_when_a_server_is_killed(tmp_path, serve, model_server):
     """kill -9 at ten moments while files come and are taken in: whatever was answered 202 is a document at last."""
-    config = {"knowledge": {"path": "kb"}, "server": {"root": "bases", "port": 0, "log": {"level": "error"}}}
-    (tmp_path / "rag.yaml").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "easyrec", "rag", "serve", "-c", "rag.yaml"]
     taken, number, chance = [], 0, random.Random(7)
     for turn in range(11):
-        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-            address = process.stdout.readline().removeprefix("knowledge bases: ").strip()
-            with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
-                while client.get("/ready").status_code != 200:
-                    time.sleep(0.05)
-                client.post("/v1/kb", json={"name": "shop"})
-                if turn == 10:
-                    while any(
-                        t["state"] in ("waiting", "running")
-                        for t in client.get("/v1/kb/shop/tasks", params={"limit": 1000}).json()["data"]
-                    ):
-                        time.sleep(0.1)
-                    there = {
-                        d["source"] for d in client.get("/v1/kb/shop/documents", params={"limit": 1000}).json()["data"]
-                    }
-                    process.terminate()
-                    assert process.wait(60) == 0
-                    break
-                killer = threading.Timer(chance.uniform(0.05, 1.5), process.kill)
-                killer.start()
-                with contextlib.suppress(httpx.HTTPError):
-                    while True:
-                        name = f"{number}.md"
-                        number += 1
-                        files = [("files", (name, f"# Page {number}\n\nWords of {number}.\n".encode()))]
-                        if client.post("/v1/kb/shop/documents", files=files).status_code == 202:
-                            taken.append(name)
-                killer.join()
+        with in_a_process(tmp_path) as (process, client):
+            client.post("/v1/kb", json={"name": "shop"})
+            if turn == 10:
+                while any(
+                    t["state"] in ("waiting", "running")
+                    for t in client.get("/v1/kb/shop/tasks", params={"limit": 1000}).json()["data"]
+                ):
+                    time.sleep(0.1)
+                there = {
+                    d["source"] for d in client.get("/v1/kb/shop/documents", params={"limit": 1000}).json()["data"]
+                }
+                process.terminate()
+                assert process.wait(60) == 0
+                break
+            killer = threading.Timer(chance.uniform(0.05, 1.5), process.kill)
+            killer.start()
+            with contextlib.suppress(httpx.HTTPError):
+                while True:
+                    name = f"{number}.md"
+                    number += 1
+                    files = [("files", (name, f"# Page {number}\n\nWords of {number}.\n".encode()))]
+                    if client.post("/v1/kb/shop/documents", files=files).status_code == 202:
+                        taken.append(name)
+            killer.join()
     assert len(taken) > 10
     assert set(taken) <= there
     kept = [path for path in (tmp_path / "bases" / ".server" / "files").rglob("*") if path.is_file()]
