@@ -159,6 +159,7 @@ class KnowledgeBase(Adding, Beside):
         filter: Mapping[str, Any] | None = None,
         access: Collection[str] | None = None,
         reranker: Reranker | None = None,
+        passage: bool = False,
     ) -> list[Hit]:
         """The chunks that fit a question best.
 
@@ -168,12 +169,14 @@ class KnowledgeBase(Adding, Beside):
             filter: What must hold of them, as `easyrec.retrieval.filters` has it; `source` and `kind` are always known.
             access: The names of who asks: what is kept for others is not found. None: who asks may see everything.
             reranker: What looks at the best ones again; default: none.
+            passage: Whether it is no question, but words as a document might have them: it is embedded as documents are.
 
         Raises:
             ConfigError: The filter is none, or there are no vectors to search.
             EasyRecError: The question cannot be embedded, or a store cannot be reached.
         """
-        return self._finding.search(query, config or SearchConfig(), limits_of(filter, access), reranker)
+        how = config or SearchConfig()
+        return self._finding.search(query, how, limits_of(filter, access), reranker, passage=passage)
 
     def count(self, filter: Mapping[str, Any] | None = None, access: Collection[str] | None = None) -> int:
         """How many chunks pass a filter, with what stands beside them.

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from easyrec.errors import AnswerError, BudgetError, ConfigError, DataError, ModelError
 from easyrec.llm.client import AsyncClient, Budget, Client, Image, Price, system, user
+from easyrec.llm.client.answers import usage_of
 from easyrec.llm.client.tape import Tape
 
 
@@ -378,6 +379,23 @@ def test_documents_are_ranked(server, endpoint):
 
 
 # --------------------------------------------------------------------------------------- budgets and caches
+
+
+@pytest.mark.parametrize(
+    ("told", "took"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2}, (5, 2, 0)),
+        ({"total_tokens": 20}, (20, 0, 0)),
+        ({"total_tokens": 20, "completion_tokens": 3}, (17, 3, 0)),
+        ({"prompt_tokens": "many", "total_tokens": float("inf")}, (9, 2, 11)),
+        ({}, (9, 2, 11)),
+        (None, (9, 2, 11)),
+    ],
+    ids=["both", "the-sum-alone", "sum-and-output", "no-numbers", "nothing", "none"],
+)
+def test_what_a_server_does_not_count_is_estimated(told, took):
+    usage = usage_of(told, 9, "words", 0)
+    assert (usage.input, usage.output, usage.estimated) == took
 
 
 def test_a_budget_is_never_passed(server, endpoint):
