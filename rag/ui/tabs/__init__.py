@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -21,6 +21,8 @@ element.addEventListener('keydown', event => {
 });"""
 """Says which row, hit or citation was chosen."""
 
+AGAIN = "the page no longer has the files: choose them again"
+
 
 @dataclass(frozen=True)
 class Head:
@@ -30,11 +32,25 @@ class Head:
         api: Asks the server.
         base: The knowledge base that is chosen.
         key: Of who sits before the page.
+        connected: Happens when somebody gives a key.
     """
 
     api: Api
     base: gr.Dropdown
     key: gr.Textbox
+    connected: Any
+
+    def begun(self, work: Callable[..., Any], outputs: list[Any], inputs: list[Any] | None = None) -> None:
+        """What is done when another knowledge base is chosen, or somebody gives a key: nothing of before stays.
+
+        Args:
+            work: It.
+            outputs: What it changes.
+            inputs: What it gets; default: key and knowledge base.
+        """
+        for happens in (self.base.change, self.connected.then):
+            given = [self.key, self.base] if inputs is None else inputs
+            happens(work, given, outputs, api_visibility="private")
 
 
 def picking(elem_id: str, value: str = "") -> gr.HTML:
@@ -64,8 +80,14 @@ def page_of(api: Api, key: str, base: str, pick: str) -> str:
         return shown.problem(str(failed))
 
 
-def telling(work: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
-    """Something that is done, or the problem in the place of its first output and nothing changed in the others."""
+def telling(work: Callable[..., Any], outputs: int = 1, instead: Mapping[int, Any] | None = None) -> Callable[..., Any]:
+    """Something that is done, or the problem in the place of its first output.
+
+    Args:
+        work: It.
+        outputs: How many it has.
+        instead: What the others are then, by their places; default: as they were.
+    """
 
     @wraps(work)
     def told(*given: Any) -> Any:
@@ -73,6 +95,11 @@ def telling(work: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
             return work(*given)
         except Failed as failed:
             first = shown.problem(str(failed))
-            return first if outputs == 1 else (first, *(gr.skip() for _ in range(outputs - 1)))
+            others = (
+                [gr.skip() for _ in range(outputs)]
+                if instead is None
+                else [instead.get(place, gr.skip()) for place in range(outputs)]
+            )
+            return first if outputs == 1 else (first, *others[1:])
 
     return told

@@ -22,6 +22,10 @@ def test_settings_are_checked_and_hold(serve, monkeypatch):
     for name in ("../x", "A", "x" * 65, ""):
         assert served.code(served.ask("POST", "/v1/kb", json={"name": name})) == (400, "body")
     assert served.code(served.ask("POST", "/v1/kb", json={"name": "shop"})) == (409, "exists")
+    for name in ("手册", "../shop", "Shop", ""):
+        answer = served.ask("POST", "/v1/kb", json={"name": name})
+        assert answer.status_code == 400
+        assert "small letters, digits, '-' and '_', at most 64" in answer.json()["error"]["message"]
     assert served.ask("DELETE", "/v1/kb/shop").status_code == 200
     assert served.ask("GET", "/v1/kb").json()["data"] == []
 

@@ -280,3 +280,81 @@ def test_the_whole_way_in_a_browser(serve, page_of, browser, model_server, tmp_p
     page.sees("#eval-result", "+0.000")
     page.picture("evaluation")
     assert page.browser.complaints() == []
+
+
+def row(table, text):
+    """Chooses a row of a table."""
+    return f"(() => {{ [...document.querySelectorAll('#{table} tr')].find(r => r.innerText.includes({text!r})).click(); return true }})()"
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_is_told_and_nothing_stays_of_another_base_or_key(
+    serve, page_of, browser, model_server, tmp_path
+):
+    served = serve(users=serve.users, limits={"file_bytes": 1000})
+    served.filled("root")
+    served.ask("POST", "/v1/kb", "root", json={"name": "other"})
+    address = page_of({"name": "handbook", "knowledge": {"path": "kb"}, "ui": {"server": served.address}})
+    (tmp_path / "huge.md").write_text("words " * 1000)
+    (tmp_path / "small.md").write_text("# Small\n\nA few words.\n")
+    page = Page(browser, address, tmp_path)
+
+    def connect(who, base):
+        page.fill("key", serve.keys[who])
+        page.click("#connect")
+        page.browser.wait("document.querySelector('#base input').value !== ''")
+        page.fill("base", base)
+        page.browser.run("document.querySelector('#base input').blur()")
+
+    connect("root", "shop")
+    page.tab("Upload")
+    page.sees("#documents", "refunds.md")
+    for wrong, told in (("huge.md", "more than the 1,000 bytes"), ("small.md", "name=value, not 'oops'")):
+        page.fill("facts", "oops" if wrong == "small.md" else "")
+        page.files("files", tmp_path / wrong)
+        page.click("#send")
+        page.sees("#upload-told", told)
+        page.browser.wait(f"!document.querySelector('#files').innerText.includes('{wrong}')")
+        page.click("#send")
+        page.sees("#upload-told", "choose files first")
+    page.fill("facts", "")
+    page.files("files", tmp_path / "small.md")
+    page.click("#send")
+    page.browser.wait(row("documents", "small.md"))
+    page.browser.wait("document.querySelector('#document-drop') !== null")
+    page.sees("#chunks", "A few words.")
+
+    page.tab("Chat")
+    words = serve.spoken("|".join(["five "] * 200))
+    model_server.answer = lambda path, body: model_server.Reply(pieces=words, wait=0.05)
+    page.fill("question", "how long does a refund take?")
+    page.click("#ask")
+    page.sees("#talk", "five five five")
+    page.click("#stop")
+    model_server.answer = lambda path, body: model_server.Reply({"error": {"message": "down"}}, status=503)
+    page.fill("question", "and a refund by post?")
+    page.click("#ask")
+    page.sees("#chat-told", "cannot be reached")
+    page.sees("#talk", "five five five")
+    page.browser.wait("document.querySelector('#question textarea').value === 'and a refund by post?'")
+
+    page.fill("base", "other")
+    page.browser.run("document.querySelector('#base input').blur()")
+    page.sees("#talk", "Ask something.")
+    page.tab("Upload")
+    page.sees("#documents", "There are no documents yet.")
+    page.browser.wait(
+        "document.querySelector('#document-drop') === null && document.querySelector('#chunks').innerText === ''"
+    )
+
+    connect("root", "shop")
+    page.tab("Search")
+    page.fill("query", "refund")
+    page.click("#find")
+    page.sees("#hits-left", "five days")
+    page.fill("key", serve.keys["otto"])
+    page.click("#connect")
+    page.browser.wait("document.querySelector('#hits-left').innerText === ''")
+    page.tab("Evaluation")
+    page.sees("#evaluations", "evaluations")
+    assert page.browser.complaints() == []
