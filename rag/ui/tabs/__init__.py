@@ -40,17 +40,33 @@ class Head:
     key: gr.Textbox
     connected: Any
 
-    def begun(self, work: Callable[..., Any], outputs: list[Any], inputs: list[Any] | None = None) -> None:
-        """What is done when another knowledge base is chosen, or somebody gives a key: nothing of before stays.
+    def begun(self, work: Callable[..., Any], outputs: list[Any], *more: Any) -> None:
+        """What is done when another knowledge base is chosen, or somebody gives a key.
 
         Args:
-            work: It.
+            work: It; gets the key, the knowledge base and what `more` holds.
             outputs: What it changes.
-            inputs: What it gets; default: key and knowledge base.
+            more: More inputs.
         """
         for happens in (self.base.change, self.connected.then):
-            given = [self.key, self.base] if inputs is None else inputs
-            happens(work, given, outputs, api_visibility="private")
+            happens(work, [self.key, self.base, *more], outputs, api_visibility="private")
+
+    def forget(self, outputs: list[Any], *values: Any) -> None:
+        """Let nothing of another knowledge base, or of what another key may see, stay.
+
+        Args:
+            outputs: What is to forget.
+            values: What they are then.
+        """
+        seen = gr.State(("", ""))
+
+        def work(key: str, base: str | None, before: tuple[str, str]) -> tuple[Any, ...]:
+            now = (key, base or "")
+            if now == tuple(before):  # a dropdown says that it has changed also when the page is laid out anew
+                return (gr.skip(), *(gr.skip() for _ in values))
+            return (now, *values)
+
+        self.begun(work, [seen, *outputs], seen)
 
 
 def picking(elem_id: str, value: str = "") -> gr.HTML:

@@ -43,7 +43,7 @@ def tab(head: Head) -> None:
     ]
     stop.click(None, cancels=running, **private)
     clear.click(work.anew, None, outputs, cancels=running, **private)
-    head.begun(lambda: (*work.anew(), ""), [*outputs, page], [])
+    head.forget([*outputs, page], *work.anew(), "")
     talk.select(work.open_page, [head.key, head.base], page, **private)
 
 

@@ -52,7 +52,7 @@ def tab(head: Head) -> None:
     timer = gr.Timer(1.0, active=False)
     private = {"api_visibility": "private"}
     head.begun(telling(work.look, 2), [runs, timer])
-    head.begun(lambda: ("", "", "", ""), [told, result, chosen, former], [])
+    head.forget([told, result, chosen, former], "", "", "", "")
     timer.tick(telling(work.look, 2), [head.key, head.base], [runs, timer], show_progress="hidden", **private)
     asked = [head.key, head.base, lines, file, name, settings, metrics, answers]
     run.click(telling(work.begin, 3, {1: None}), asked, [told, file, timer], **private)

@@ -51,9 +51,9 @@ def tab(head: Head) -> None:
     private = {"api_visibility": "private"}
     watched = [listed, documents, timer]
     head.begun(telling(work.look, 3), watched)
-    # Numbers are of one knowledge base: with those of another one, others' documents would be changed.
-    chosen = [told, chunks, words, document, chunk, held, editor, deciding, removing]
-    head.begun(lambda: ("",) * 6 + (gr.update(visible=False),) * 3, chosen, [])
+    hidden = gr.update(visible=False)
+    head.forget([told, chunks, words, document, chunk, held], *[""] * 6)
+    head.forget([editor, deciding, removing], hidden, hidden, hidden)
     timer.tick(telling(work.look, 3), [head.key, head.base], watched, show_progress="hidden", **private)
     asked = [head.key, head.base, files, folder, access, facts, hold]
     send.click(telling(work.put, 3, {1: None}), asked, [told, files, timer], **private)
@@ -87,6 +87,17 @@ def facts_in(text: str) -> dict[str, Any]:
             raise Failed(f"what is known is written as name=value, not '{part}'")
         found.setdefault(name, []).append(fact_in(value))
     return found
+
+
+def _chosen(number: str, what: str) -> str:
+    """It, if there is one.
+
+    Raises:
+        Failed: None is chosen, or another knowledge base was since.
+    """
+    if not number:
+        raise Failed(f"choose a {what} first")
+    return number
 
 
 class _Upload:
@@ -141,10 +152,11 @@ class _Upload:
         return "", number, gr.update(visible=can), title + shown.chunks(found["data"])
 
     def decide(self, key: str, base: str | None, number: str, verb: str) -> tuple[Any, ...]:
+        path = f"{kb(base)}/tasks/{_chosen(number, 'file')}"
         if verb == "take":
-            self._api.ask(key, "POST", f"{kb(base)}/tasks/{number}/index")
+            self._api.ask(key, "POST", f"{path}/index")
         else:
-            self._api.ask(key, "DELETE", f"{kb(base)}/tasks/{number}")
+            self._api.ask(key, "DELETE", path)
         return shown.note("Done."), gr.update(visible=False), gr.Timer(active=True)
 
     def choose_document(self, key: str, base: str | None, event: gr.EventData) -> tuple[Any, ...]:
@@ -168,16 +180,16 @@ class _Upload:
         return "", found["text"], number, gr.update(visible=True)
 
     def write(self, key: str, base: str | None, document: str, number: str, text: str) -> tuple[Any, ...]:
-        self._api.ask(key, "PATCH", f"{kb(base)}/chunks/{number}", {"text": text})
+        self._api.ask(key, "PATCH", f"{kb(base)}/chunks/{_chosen(number, 'chunk')}", {"text": text})
         found = self._api.ask(key, "GET", f"{kb(base)}/documents/{document}/chunks", params={"limit": str(SHOWN)})
         return shown.note("Saved."), shown.chunks(found["data"], number)
 
     def drop_chunk(self, key: str, base: str | None, document: str, number: str) -> tuple[Any, ...]:
-        self._api.ask(key, "DELETE", f"{kb(base)}/chunks/{number}")
+        self._api.ask(key, "DELETE", f"{kb(base)}/chunks/{_chosen(number, 'chunk')}")
         found = self._api.ask(key, "GET", f"{kb(base)}/documents/{document}/chunks", params={"limit": str(SHOWN)})
         return shown.note("Taken away."), shown.chunks(found["data"]), gr.update(visible=False)
 
     def drop_document(self, key: str, base: str | None, number: str) -> tuple[Any, ...]:
-        self._api.ask(key, "DELETE", f"{kb(base)}/documents/{number}")
+        self._api.ask(key, "DELETE", f"{kb(base)}/documents/{_chosen(number, 'document')}")
         hidden = gr.update(visible=False)
         return shown.note("Removed."), "", hidden, hidden, gr.Timer(active=True)
