@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from easyrec.errors import ConfigError
+from easyrec.errors import ConfigError, RunError
 from easyrec.llm.embedders import Embedder
 from easyrec.llm.rerankers import Reranker
 from easyrec.retrieval.keyword.index import KeywordIndex
@@ -58,7 +58,7 @@ class KnowledgeBase(Adding, Beside):
         self.embedder: Embedder | None = None
         self.vectors: VectorStore | None = None
         try:
-            self.keywords = KeywordIndex(self.folder / "keyword", config.language)
+            self.keywords = self._words()
             if config.embedder is not None:
                 self.embedder = embedder if embedder is not None else config.embedder.open()
                 self.vectors = _default("rag.stores", "faiss", config.store).open(
@@ -73,6 +73,14 @@ class KnowledgeBase(Adding, Beside):
         except BaseException:
             self.close()
             raise
+
+    def _words(self) -> KeywordIndex:
+        """The index of words."""
+        folder = self.folder / "keyword"
+        try:
+            return KeywordIndex(folder, self.config.language)
+        except RunError as error:
+            raise RunError(f"{error}; if {folder} is removed, it is made anew of the documents that are kept") from None
 
     def _called(self) -> str:
         """Its name in a store that others use too, which no other has, also where folders are called the same."""

@@ -51,9 +51,8 @@ def tab(head: Head) -> None:
     private = {"api_visibility": "private"}
     watched = [listed, documents, timer]
     head.begun(telling(work.look, 3), watched)
-    hidden = gr.update(visible=False)
+    # Rows are no outputs of this: the page is laid out anew for them, the dropdown says again that it has changed, for ever.
     head.forget([told, chunks, words, document, chunk, held], *[""] * 6)
-    head.forget([editor, deciding, removing], hidden, hidden, hidden)
     timer.tick(telling(work.look, 3), [head.key, head.base], watched, show_progress="hidden", **private)
     asked = [head.key, head.base, files, folder, access, facts, hold]
     send.click(telling(work.put, 3, {1: None}), asked, [told, files, timer], **private)

@@ -20,7 +20,7 @@ def test_settings_are_checked_and_hold(serve, monkeypatch):
     served.until_done("shop")
     assert len(served.ask("POST", "/v1/kb/shop/search", json={"query": "days"}).json()["data"]) == 1
     for name in ("../x", "A", "x" * 65, ""):
-        assert served.code(served.ask("POST", "/v1/kb", json={"name": name})) == (400, "body")
+        assert served.code(served.ask("POST", "/v1/kb", json={"name": name})) == (400, "config")
     assert served.code(served.ask("POST", "/v1/kb", json={"name": "shop"})) == (409, "exists")
     for name in ("手册", "../shop", "Shop", ""):
         answer = served.ask("POST", "/v1/kb", json={"name": name})

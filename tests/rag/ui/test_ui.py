@@ -329,7 +329,6 @@ def test_what_goes_wrong_is_told_and_nothing_stays_of_another_base_or_key(
     page.files("files", tmp_path / "small.md")
     page.click("#send")
     page.browser.wait(row("documents", "small.md"))
-    page.browser.wait("document.querySelector('#document-drop')?.offsetParent")
     page.sees("#chunks", "A few words.")
 
     page.tab("Chat")
@@ -350,8 +349,9 @@ def test_what_goes_wrong_is_told_and_nothing_stays_of_another_base_or_key(
     page.sees("#talk", "Ask something.")
     page.tab("Upload")
     page.sees("#documents", "There are no documents yet.")
-    page.browser.wait("!document.querySelector('#document-drop')?.offsetParent")
     page.browser.wait("!document.querySelector('#chunks').innerText.includes('A few words.')")
+    page.click("#document-drop")
+    page.sees("#upload-told", "choose a document first")
 
     choose("shop")
     page.tab("Search")
