@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -195,7 +195,7 @@ def _write(
     async def note(own: AsyncClient, place: int) -> None:
         written[place] = await write(own, drafts[place])
 
-    async def write(own: AsyncClient, draft: tuple[Part, ...]) -> Written:
+    async def write(own: AsyncClient, draft: tuple[Part, ...]) -> Any:
         if lost:
             return lost[0]
         talk = [system(config.rules()), user("\n".join(map(line, told_of(draft))))]
